@@ -1,0 +1,20 @@
+"""sfsync keeps every storefront's stock equal to the Salesforce org's ledger.
+
+The flow in one line::
+
+    org stream, webhooks, reservations -> inbox -> decide -> ledger (org) -> levels -> ATS -> push -> channels
+
+- ``domain``      pure decisions: stock, orders, ledger requests, ATS, pushes; no I/O, no clock
+- ``ports``       what the flow asks of the outside, and the three names of failure
+- ``flow``        the story: intake, orders, writer, relay, reconcile, supervisor
+- ``store``       what must survive a crash: SQLAlchemy Core over SQLite or PostgreSQL
+- ``salesforce``  the only package that speaks Salesforce
+- ``channels``    one thin dialect file per storefront or marketplace
+- ``web``         webhooks in, reservation API, status page
+- ``simulators``  the other parties over their real wire; they import nothing of ours
+- ``settings``    one TOML file, environment and secret files
+- ``app``         the one place where everything meets
+- ``cli``         what an admin types
+"""
+
+__version__ = "0.1.0"

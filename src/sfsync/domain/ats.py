@@ -1,0 +1,109 @@
+"""ATS: what a channel should show of a SKU, as a sum whose every part can be told to a person.
+
+Per level, *sellable* is available less what is being asked of it and not yet answered. A channel shows
+
+- **mirrored**: what its location group can sell, less safety stock and less orders that no stock covers;
+- **gated**: the same, plus what it has itself reserved and not yet turned into an order (its own shopper is
+  about to pay for it; everybody else must ask first);
+- **allocated**: its allocation, less its own sales not yet settled. A SKU allocated to one channel is shown
+  by no other;
+- **unknown**: nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .stock import LevelKey
+
+
+class Guarantee(StrEnum):
+    """How strong a channel's promise is, per channel and SKU."""
+
+    GATED = "gated"  # asks first
+    ALLOCATED = "allocated"  # sells only its allocation
+    MIRRORED = "mirrored"  # shows a shared number; exposure is measured
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What holds for one SKU at one channel."""
+
+    guarantee: Guarantee
+    safety_stock: int = 0  # units of the group never offered
+    cap: int | None = None  # never show more than this
+    allocated_elsewhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LevelFacts:
+    """One level of the channel's location group, and what is on its way to it."""
+
+    key: LevelKey
+    on_hand: int
+    reserved: int
+    asked: int = 0  # units of reservations sent or waiting to be sent
+    leaving: int = 0  # units of postings that lower on hand, waiting likewise
+
+    @property
+    def sellable(self) -> int:
+        """Units that may be promised to somebody new."""
+        return self.on_hand - self.reserved - self.asked - self.leaving
+
+
+@dataclass(frozen=True, slots=True)
+class AtsFacts:
+    """Everything a channel level's ATS depends on."""
+
+    policy: Policy
+    levels: Sequence[LevelFacts]
+    own_reserved: int = 0  # held by the channel's own open reservations, at these levels
+    allocation: int = 0  # held in the org for this channel, less its own sales being settled
+    uncovered: int = 0  # units of accepted orders for this SKU that the org could not cover
+
+
+@dataclass(frozen=True, slots=True)
+class Ats:
+    """Units to show, with the sum behind them: (what, units) in the order added."""
+
+    units: int
+    parts: tuple[tuple[str, int], ...]
+
+
+def available_to_sell(facts: AtsFacts) -> Ats:
+    """The units a channel should show now; never below zero."""
+    policy = facts.policy
+    parts: list[tuple[str, int]] = []
+    if policy.guarantee is Guarantee.UNKNOWN:
+        return Ats(0, (("guarantee unknown", 0),))
+    if policy.guarantee is Guarantee.ALLOCATED:
+        parts.append(("its allocation", facts.allocation))
+    elif policy.allocated_elsewhere:
+        return Ats(0, (("allocated to another channel", 0),))
+    else:
+        for level in facts.levels:
+            parts.append((f"on hand at {level.key.location}", level.on_hand))
+            _less(parts, f"reserved at {level.key.location}", level.reserved)
+            _less(parts, f"being asked at {level.key.location}", level.asked)
+            _less(parts, f"leaving {level.key.location}", level.leaving)
+            # A level that owes takes nothing from its neighbours: its debt is told by an incident.
+            _less(parts, f"not covered at {level.key.location}", min(0, level.sellable))
+        _less(parts, "orders that no stock covers", facts.uncovered)
+        _less(parts, "safety stock", policy.safety_stock)
+        if policy.guarantee is Guarantee.GATED and facts.own_reserved:
+            pool = sum(units for _, units in parts)
+            _less(parts, "nothing left to others", min(0, pool))
+            parts.append(("its own reservations", facts.own_reserved))
+    units = sum(units for _, units in parts)
+    if policy.cap is not None and units > policy.cap:
+        _less(parts, f"above its cap of {policy.cap}", units - policy.cap)
+        units = policy.cap
+    return Ats(max(0, units), tuple(parts))
+
+
+def _less(parts: list[tuple[str, int]], what: str, units: int) -> None:
+    if units:
+        parts.append((what, -units))

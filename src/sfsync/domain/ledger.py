@@ -1,0 +1,246 @@
+"""Group commit: which waiting movements go into the next request, and what its answer means for each.
+
+Movements wait in *bundles*: usually one movement, or several that must happen together (a reservation
+becoming an order line; a reservation of several pieces). The rules (design section 4, correctness A to C):
+
+- one request in flight per level; what arrives meanwhile goes into the next;
+- a reservation never shares a request with a posting or release of its level: they would net out before
+  the org's rule sees them. Postings and releases go first;
+- reservations fill only up to the available last read; one that does not fit is not sent: the level is
+  read back, and the reservation refused only when that reading, taken after it was asked, cannot cover it;
+- the org's refusal is final only when no earlier attempt of that row is unknown; else the row is voided
+  first, and if the void turns out a duplicate, the row had been granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .stock import LevelKey, Movement, StockLevel
+
+REQUEST_ROWS = 200  # records in one collections call
+REQUEST_GROUPS = 2  # all-or-none collections beside the plain one: five sub-requests of this sort are the limit
+KEY_CHARACTERS = 12_000  # of all keys, URL-encoded, in the read-back query; the URI's limit is 16,384
+ENCODING_CHARACTERS = 12  # quotes, comma and escapes that one key adds
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Movements that happen together or not at all. `asked` orders bundles: first come, first served."""
+
+    id: int
+    movements: tuple[Movement, ...]
+    asked: int
+    maybe_sent: bool = False  # an earlier attempt's outcome is unknown (time-out, or a restart)
+    refusals: int = 0  # times the org refused it although the level last read would have covered it
+
+    @property
+    def levels(self) -> frozenset[LevelKey]:
+        """The levels it touches: their slots are taken together."""
+        return frozenset(movement.level for movement in self.movements)
+
+    def net_reserved(self, level: LevelKey) -> int:
+        """What it adds to the level's reserved, in all."""
+        return sum(m.reserved_delta for m in self.movements if m.level == level)
+
+    @property
+    def asks(self) -> bool:
+        """True when it raises reserved somewhere, so that the org may refuse it."""
+        return any(self.net_reserved(level) > 0 for level in self.levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One composite call: rows that stand alone, groups that are all or none, levels to read back."""
+
+    singles: tuple[Bundle, ...]
+    groups: tuple[Bundle, ...]
+    levels: frozenset[LevelKey]
+    checked: tuple[Bundle, ...] = ()  # not sent: judged by the levels read back
+
+    @property
+    def sent(self) -> tuple[Bundle, ...]:
+        """Every bundle whose movements are in the request."""
+        return self.singles + self.groups
+
+
+def next_request(
+    waiting: Iterable[Bundle], levels: Mapping[LevelKey, StockLevel], busy: Set[LevelKey], *, limit: int = REQUEST_ROWS
+) -> Request | None:
+    """The next request, or None when everything waits for a level in flight.
+
+    Bundles are taken in the order asked, postings before reservations. A subject's movements never overtake
+    one another: a level that carries a waiting bundle which cannot go yet lets no later bundle of the same
+    subject pass (the caller numbers steps only after the one before was answered, so this cannot happen).
+    """
+    ordered = sorted(waiting, key=lambda bundle: (bundle.asks, bundle.asked))
+    posting: set[LevelKey] = set()
+    asking: dict[LevelKey, int] = {}  # level -> units that this request reserves
+    singles: list[Bundle] = []
+    groups: list[Bundle] = []
+    checked: list[Bundle] = []
+    touched: set[LevelKey] = set()
+    rows = characters = 0
+    for bundle in ordered:
+        if bundle.levels & busy:
+            continue
+        size = len(bundle.movements)
+        weight = sum(len(m.key) + ENCODING_CHARACTERS for m in bundle.movements)
+        if rows + size > limit or characters + weight > KEY_CHARACTERS or len(touched | bundle.levels) > limit:
+            continue
+        if bundle.asks:
+            if bundle.levels & posting:
+                continue
+            if not _fits(bundle, levels, asking) and not (bundle.maybe_sent or bundle.refusals):
+                checked.append(bundle)
+                touched |= bundle.levels
+                continue
+        elif bundle.levels & asking.keys():
+            continue
+        if size > 1:
+            if len(groups) == REQUEST_GROUPS:
+                continue
+            groups.append(bundle)
+        else:
+            singles.append(bundle)
+        rows, characters = rows + size, characters + weight
+        touched |= bundle.levels
+        for level in bundle.levels:
+            if bundle.asks:
+                asking[level] = asking.get(level, 0) + max(0, bundle.net_reserved(level))
+            else:
+                posting.add(level)
+    if not touched:
+        return None
+    return Request(tuple(singles), tuple(groups), frozenset(touched), tuple(checked))
+
+
+def _fits(bundle: Bundle, levels: Mapping[LevelKey, StockLevel], asking: Mapping[LevelKey, int]) -> bool:
+    return all(
+        bundle.net_reserved(key) <= (levels[key].available if key in levels else 0) - asking.get(key, 0)
+        for key in bundle.levels
+        if bundle.net_reserved(key) > 0
+    )
+
+
+class RowResult(StrEnum):
+    """What the org said of one record that was sent."""
+
+    CREATED = "created"
+    DUPLICATE = "duplicate"  # DUPLICATE_VALUE on the idempotency key
+    INSUFFICIENT = "insufficient"  # our rule on the level refused
+    ROLLED_BACK = "rolled back"  # all or none, and another row failed
+    LATER = "later"  # lock, batch retries, throttle: nothing changed
+    WRONG = "wrong"  # a person must look
+
+
+@dataclass(frozen=True, slots=True)
+class RowAnswer:
+    """One record's result with the org's words for it."""
+
+    result: RowResult
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for a request: results by idempotency key, the levels and the rows read back after it."""
+
+    results: Mapping[str, RowAnswer]
+    levels: Mapping[LevelKey, StockLevel]
+    rows: Mapping[str, Movement]
+
+
+class Verdict(StrEnum):
+    """What becomes of a bundle."""
+
+    DONE = "done"  # its rows stand in the ledger
+    REFUSED = "refused"  # the org cannot cover it, and no attempt can still land
+    VOID_FIRST = "void first"  # refused, but an earlier attempt may still land: send void rows
+    CONFLICT = "conflict"  # its key stands in the ledger with other content: read the subject, number anew
+    LATER = "later"  # nothing changed: try again after a while
+    AGAIN = "again"  # nothing changed: plan it again at once, against the levels just read
+    WRONG = "wrong"  # the org will never take it: a person must look
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with the reason a person would be told."""
+
+    verdict: Verdict
+    reason: str = ""
+
+
+def judge(bundle: Bundle, answer: Answer) -> Judgement:
+    """What a sent bundle's answer means."""
+    found = {m.key: answer.rows.get(m.key) for m in bundle.movements}
+    if any(row is not None and not row.same_content(m) for m in bundle.movements if (row := found[m.key])):
+        return Judgement(Verdict.CONFLICT, "its idempotency key stands in the ledger with other content")
+    if all(found.values()):
+        return Judgement(Verdict.DONE)
+    answers = [answer.results[m.key] for m in bundle.movements]
+    results = {a.result for a in answers}
+    if results == {RowResult.CREATED}:
+        return Judgement(Verdict.DONE)  # the read-back was cut short or runs behind: the result says it is in
+    for result in (RowResult.WRONG, RowResult.LATER, RowResult.INSUFFICIENT, RowResult.DUPLICATE):
+        if result in results:
+            reason = next(a.message for a in answers if a.result is result)
+            return _failed(bundle, answer.levels, result, reason)
+    return Judgement(Verdict.LATER, "rolled back without a reason")
+
+
+def _failed(bundle: Bundle, levels: Mapping[LevelKey, StockLevel], result: RowResult, reason: str) -> Judgement:
+    if result is RowResult.WRONG:
+        return Judgement(Verdict.WRONG, reason)
+    if result is RowResult.LATER:
+        return Judgement(Verdict.LATER, reason)
+    if result is RowResult.DUPLICATE:
+        # The twin is not to be seen: it may be uncommitted, or roll back (correctness B). Not a proof.
+        return Judgement(Verdict.LATER, "its key is being entered by another request")
+    if not bundle.asks:
+        # Only the fallback rule refuses a posting: it would leave promises uncovered.
+        return Judgement(Verdict.WRONG, f"the org's rule refused a posting ({reason}): release the newest promise of this level")
+    short = shortage(bundle, levels)
+    if short is None and bundle.refusals < 2:
+        return Judgement(Verdict.AGAIN, reason)
+    return refusal(bundle, short or reason)
+
+
+def refusal(bundle: Bundle, reason: str) -> Judgement:
+    """Refused, or first to be voided when an earlier attempt may still land."""
+    return Judgement(Verdict.VOID_FIRST if bundle.maybe_sent else Verdict.REFUSED, reason)
+
+
+def judge_checked(bundle: Bundle, levels: Mapping[LevelKey, StockLevel]) -> Judgement:
+    """What the levels read back mean for a bundle that was not sent because it did not fit."""
+    short = shortage(bundle, levels)
+    return Judgement(Verdict.AGAIN) if short is None else refusal(bundle, short)
+
+
+def judge_void(voids: Sequence[Movement], bundle: Bundle, answer: Answer) -> Judgement:
+    """What the answer to a bundle's void rows means: refused for good, or it had been granted after all."""
+    found = [answer.rows.get(m.key) for m in bundle.movements]
+    if all(row is not None and row.same_content(m) for row, m in zip(found, bundle.movements, strict=True)):
+        return Judgement(Verdict.DONE)
+    if all(row is not None and row.same_content(v) for row, v in zip(found, voids, strict=True)):
+        return Judgement(Verdict.REFUSED, "not available")
+    if all(answer.results[v.key].result is RowResult.CREATED for v in voids):
+        return Judgement(Verdict.REFUSED, "not available")
+    if any(row is not None for row in found):
+        return Judgement(Verdict.CONFLICT, "its idempotency key stands in the ledger with other content")
+    return Judgement(Verdict.LATER, "the void row is not to be seen yet")
+
+
+def shortage(bundle: Bundle, levels: Mapping[LevelKey, StockLevel]) -> str | None:
+    """Which level cannot cover the bundle, in words; None when all can."""
+    for key in sorted(bundle.levels):
+        wanted = bundle.net_reserved(key)
+        if wanted <= 0:
+            continue
+        if key not in levels:
+            return f"the org has no stock level {key}"
+        if levels[key].available < wanted:
+            return f"{wanted} wanted of {key}, {max(0, levels[key].available)} available"
+    return None

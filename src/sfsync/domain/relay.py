@@ -1,0 +1,99 @@
+"""What to write to a channel next, and what a difference between it and us means.
+
+A channel level is one SKU at one of the channel's locations. Its *published* number is what we know the
+channel to show: the number read at the baseline, plus our confirmed changes, less its own orders that we have
+recorded, plus its own restocks (correctness E). Webhooks about numbers and reads of the number never change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class DueLevel:
+    """A channel level whose target may differ from what the channel shows."""
+
+    sku: str
+    location: str  # the channel's location, by our name for it
+    published: int
+    target: int
+
+    @property
+    def delta(self) -> int:
+        """The change to send. Relative, so that a sale we have not heard of survives it (promise 11)."""
+        return self.target - self.published
+
+
+def in_order(due: Iterable[DueLevel]) -> list[DueLevel]:
+    """Bad news first (promise 12): sold out, then lower, then higher; scarce before deep; then by name."""
+    return sorted(
+        (level for level in due if level.delta), key=lambda d: (d.delta > 0, d.target > 0, d.target, d.sku, d.location)
+    )
+
+
+class Cause(StrEnum):
+    """Why a channel's number is not the org's."""
+
+    FIRST_START = "first start"  # never compared before
+    OUR_PUSH_DUE = "our change is on its way"
+    UNSEEN = "changed at the channel"  # by hand, or by an order that its order list does not show
+    NOT_LISTED = "the channel does not list this SKU"
+    NOT_IN_ORG = "the org has no stock level for this SKU"
+    DUPLICATE_SKU = "several items at the channel carry this SKU"
+    UNTRACKED = "the channel does not track this item"
+    OVERSELL_ALLOWED = "the channel sells this item beyond its stock"
+
+
+BLOCKING = frozenset({Cause.NOT_LISTED, Cause.NOT_IN_ORG, Cause.DUPLICATE_SKU, Cause.UNTRACKED})
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One row of a plan: what the channel shows, what it should show, and why they differ."""
+
+    channel: str
+    sku: str
+    location: str
+    shows: int | None  # None when the channel has no such item
+    target: int | None  # None when the org has no such level
+    cause: Cause
+
+    @property
+    def applicable(self) -> bool:
+        """False when a person must mend something first."""
+        return self.cause not in BLOCKING and self.shows is not None and self.target is not None
+
+
+def difference(
+    channel: str, sku: str, location: str, *, shows: int, published: int | None, target: int
+) -> Difference | None:
+    """The difference that a reading reveals; None when the channel shows what it should."""
+    if shows == target:
+        return None if published in (None, shows) else Difference(channel, sku, location, shows, target, Cause.UNSEEN)
+    if published is None:
+        cause = Cause.FIRST_START
+    elif shows != published:
+        cause = Cause.UNSEEN
+    else:
+        cause = Cause.OUR_PUSH_DUE
+    return Difference(channel, sku, location, shows, target, cause)
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """How long a channel has shown more than there was to sell.
+
+    `unit_seconds` is the integral so far of max(0, published - target) over time; `units` holds since `since`.
+    """
+
+    unit_seconds: float = 0.0
+    units: int = 0
+    since: float = 0.0  # epoch seconds
+
+    def at(self, now: float, *, published: int, target: int) -> Exposure:
+        """The exposure after a change of either number at `now`."""
+        grown = self.unit_seconds + self.units * max(0.0, now - self.since)
+        return Exposure(grown, max(0, published - target), now)

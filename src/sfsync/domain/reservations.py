@@ -1,0 +1,103 @@
+"""Reservations: what a storefront may ask for before it lets a customer pay.
+
+The life of one::
+
+    pending --granted by the org--> granted --customer paid--> confirmed --order seen--> settled
+       |                               |                          |
+       +--> refused                    +--> expired               +--> released
+                                       +--> released
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from .stock import LevelKey, Movement, MovementKind, reservation_subject, step_key
+
+LONGEST = timedelta(days=30)
+
+
+class ReservationKind(StrEnum):
+    """What the units are held for. The wire words; `KINDS` has the ledger's."""
+
+    CART = "cart"
+    ORDER = "order"
+    PICK_UP = "pick-up"
+    CLIENT = "client"
+
+
+KINDS = {
+    ReservationKind.CART: MovementKind.CART,
+    ReservationKind.ORDER: MovementKind.ORDER,
+    ReservationKind.PICK_UP: MovementKind.PICK_UP,
+    ReservationKind.CLIENT: MovementKind.CLIENT,
+}
+DEFAULT_LIFE = {
+    ReservationKind.CART: timedelta(minutes=15),
+    ReservationKind.ORDER: timedelta(hours=24),
+    ReservationKind.PICK_UP: timedelta(days=3),
+    ReservationKind.CLIENT: timedelta(days=7),
+}
+
+
+class ReservationState(StrEnum):
+    """Where a reservation is in its life."""
+
+    PENDING = "pending"
+    GRANTED = "granted"
+    CONFIRMED = "confirmed"
+    SETTLED = "settled"
+    REFUSED = "refused"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+OPEN = frozenset({ReservationState.PENDING, ReservationState.GRANTED, ReservationState.CONFIRMED})
+HOLDING = frozenset({ReservationState.GRANTED, ReservationState.CONFIRMED})
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationLine:
+    """One line: units of a SKU at the level chosen for it."""
+
+    level: LevelKey
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A reservation as we keep it."""
+
+    id: str
+    state: ReservationState
+    kind: ReservationKind
+    channel: str | None  # the channel whose customer it is for
+    owner: str  # cart, order or client reference at the asking party
+    lines: tuple[ReservationLine, ...]
+    created_at: datetime
+    expires_at: datetime | None  # None once confirmed
+    reason: str = ""  # why refused
+
+    def subjects(self) -> tuple[str, ...]:
+        """The ledger subjects of its lines, in order."""
+        return tuple(reservation_subject(self.id, number) for number in range(len(self.lines)))
+
+
+def asks(reservation: Reservation, now: datetime) -> tuple[Movement, ...]:
+    """The movements that ask the org for it; all or nothing."""
+    return tuple(
+        Movement(
+            step_key(subject, 0),
+            subject,
+            line.level,
+            KINDS[reservation.kind],
+            0,
+            line.quantity,
+            reservation.owner,
+            reservation.id,
+            now,
+        )
+        for subject, line in zip(reservation.subjects(), reservation.lines, strict=True)
+    )

@@ -1,0 +1,183 @@
+"""Stock levels and the movements that change them.
+
+A stock level is the stock of one SKU at one location (and, for one-of-one pieces, one unit) in the org.
+A movement is one immutable signed entry of the stock ledger. A *subject* is the thing that movements
+belong to (an order line, a reservation, a channel allocation); its movements are numbered 0, 1, 2 … and
+number and subject make the idempotency key, so that one business step has one effect.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+SUBJECT_LENGTH = 240  # characters of SubjectKey__c; the key adds ":<n>" and has 255
+SKU_LENGTH = 120
+LOCATION_LENGTH = 80
+
+
+class BadKeyError(ValueError):
+    """A SKU, location or unit that cannot be part of a level key; says which and why."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LevelKey:
+    """The identity of a stock level: ``SKU|location`` or ``SKU|location|unit``."""
+
+    sku: str
+    location: str
+    unit: str | None = None
+
+    def __post_init__(self) -> None:
+        parts = (("SKU", self.sku, SKU_LENGTH), ("location", self.location, LOCATION_LENGTH))
+        for name, text, longest in parts if self.unit is None else (*parts, ("unit", self.unit, 80)):
+            if not text or text != text.strip():
+                raise BadKeyError(f"the {name} {text!r} is empty or has blanks at its ends")
+            if "|" in text:
+                raise BadKeyError(f"the {name} {text!r} contains '|', which separates the parts of a level key")
+            if len(text) > longest:
+                raise BadKeyError(f"the {name} {text!r} has {len(text)} characters; {longest} is the most")
+
+    def __str__(self) -> str:
+        return "|".join((self.sku, self.location) if self.unit is None else (self.sku, self.location, self.unit))
+
+    @classmethod
+    def parse(cls, text: str) -> LevelKey:
+        """The key that ``str()`` gave; `BadKeyError` when it has not two or three parts."""
+        parts = text.split("|")
+        if len(parts) not in (2, 3):
+            raise BadKeyError(f"the level key {text!r} is not SKU|location or SKU|location|unit")
+        return cls(*parts)
+
+
+@dataclass(frozen=True, slots=True)
+class StockLevel:
+    """One level as the org told it: all four numbers from one read, never merged from several."""
+
+    key: LevelKey
+    on_hand: int
+    reserved: int
+    version: int
+    record_id: str  # the org's id of the record
+
+    @property
+    def available(self) -> int:
+        """Units that may still be promised; negative while promises are uncovered."""
+        return self.on_hand - self.reserved
+
+    @property
+    def oversold(self) -> int:
+        """Promises that stock no longer covers, in units."""
+        return max(0, self.reserved - self.on_hand)
+
+
+class Freshness(StrEnum):
+    """What a level just read is to the level held."""
+
+    NEWER = "newer"
+    SAME = "same"
+    LATE = "late"  # an older picture that arrived late: drop it
+    REWRITTEN = "rewritten"  # the org itself went back: movements were deleted or a backup restored
+
+
+def compare(held: StockLevel | None, read: StockLevel, *, asked_after_held: bool) -> Freshness:
+    """Newer wins (promise 6). A lower version is late, unless it was asked for after the held one was stored.
+
+    The same version with other numbers cannot come out of an append-only ledger either.
+    """
+    if held is None or read.version > held.version:
+        return Freshness.NEWER
+    if read == held:
+        return Freshness.SAME
+    return Freshness.REWRITTEN if asked_after_held else Freshness.LATE
+
+
+class MovementKind(StrEnum):
+    """The values of ``Kind__c``: what happened (a posting) or what is asked (a reservation)."""
+
+    OPENING = "Opening"
+    SALE = "Sale"
+    RETURN = "Return"
+    RECEIPT = "Receipt"
+    TRANSFER = "Transfer"
+    COUNT = "Count"
+    ADJUSTMENT = "Adjustment"
+    FULFILMENT = "Fulfilment"
+    CART = "Cart"
+    ORDER = "Order"
+    PICK_UP = "PickUp"
+    CLIENT = "Client"
+    ALLOCATION = "Allocation"
+    RELEASE = "Release"
+    VOID = "Void"
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One entry of the ledger, as it stands in the org or is to be entered there."""
+
+    key: str  # idempotency key
+    subject: str
+    level: LevelKey
+    kind: MovementKind
+    on_hand_delta: int
+    reserved_delta: int
+    reference: str
+    source_version: str
+    occurred_at: datetime
+
+    @property
+    def asks(self) -> bool:
+        """True for a reservation: the org may refuse it. Everything else is never refused."""
+        return self.reserved_delta > 0
+
+    def same_content(self, other: Movement) -> bool:
+        """True when both would have the same effect on the same level for the same subject."""
+        return (self.level, self.on_hand_delta, self.reserved_delta, self.subject, self.kind) == (
+            other.level,
+            other.on_hand_delta,
+            other.reserved_delta,
+            other.subject,
+            other.kind,
+        )
+
+    def void(self) -> Movement:
+        """The row that takes this one's key with no effect, so that it can never be granted later."""
+        return Movement(
+            self.key, self.subject, self.level, MovementKind.VOID, 0, 0, self.reference, self.source_version, self.occurred_at
+        )
+
+
+def _fit(subject: str) -> str:
+    """The subject itself, or its head and a digest when the org's field could not hold it."""
+    if len(subject) <= SUBJECT_LENGTH:
+        return subject
+    digest = hashlib.sha256(subject.encode()).hexdigest()[:40]
+    return f"{subject[: SUBJECT_LENGTH - 41]}~{digest}"
+
+
+def order_line_subject(channel: str, order_id: str, line_id: str) -> str:
+    """``order:<channel>:<order>:<line>``."""
+    return _fit(f"order:{channel}:{order_id}:{line_id}")
+
+
+def reservation_subject(reservation_id: str, line: int) -> str:
+    """``reservation:<id>:<line>``; lines count from 0."""
+    return _fit(f"reservation:{reservation_id}:{line}")
+
+
+def allocation_subject(channel: str, level: LevelKey) -> str:
+    """``allocation:<channel>:<level key>``."""
+    return _fit(f"allocation:{channel}:{level}")
+
+
+def posting_subject(source_id: str) -> str:
+    """``posting:<source id>``: the source's own identity of the event; such a subject has one row."""
+    return _fit(f"posting:{source_id}")
+
+
+def step_key(subject: str, step: int) -> str:
+    """The idempotency key of a subject's step number `step`, counted from 0."""
+    return f"{subject}:{step}"
