@@ -1,0 +1,276 @@
+"""What the flow asks of the outside, and the three names of failure.
+
+Adapters raise nothing else of their own making: a failure's name already says what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from .domain.ledger import Answer, Request
+from .domain.orders import OrderSnapshot
+from .domain.stock import LevelKey, Movement, MovementKind, StockLevel
+
+
+
+# -- the three failures ------------------------------------------------------------------------------
+
+
+class OutsideError(Exception):
+    """Base of the three; `str()` is a sentence for a person."""
+
+
+class TryLater(OutsideError):  # noqa: N818 — the failure's name is its remedy
+    """Nothing changed out there. The same may be tried again, not before `after_seconds` when given."""
+
+    def __init__(self, message: str, *, after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.after_seconds = after_seconds
+
+
+class Unknown(OutsideError):  # noqa: N818 — the failure's name is its remedy
+    """It may have happened: ask again with the same key and the same bytes before anything else."""
+
+
+class Refused(OutsideError):  # noqa: N818 — the failure's name is its remedy
+    """No retry will heal it: a person must look. `advice` says at what."""
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class CursorRefused(Refused):
+    """The stream will not resume at our cursor: too old, or of another stream. Take a snapshot."""
+
+
+# -- time and chance ---------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """Time, passed in so that a test can hold it."""
+
+    def now(self) -> datetime:
+        """The present, UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+# -- the org -----------------------------------------------------------------------------------------
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    GOOD = "good"
+    WARNING = "warning"
+    FATAL = "fatal"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check of the org or a channel found."""
+
+    severity: Severity
+    what: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """What another system (a till) says has happened: one movement of on hand to be entered, once."""
+
+    source_id: str
+    kind: MovementKind
+    level: LevelKey
+    on_hand_delta: int
+    reference: str
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """An event or record that cannot be understood: set aside whole, with the reason."""
+
+    key: str
+    reason: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Some events of one topic, in order, and the cursor that stands after them.
+
+    `levels` and `movements` are record ids that woke us: the levels they name are read again. A hole in the
+    stream (gap or overflow event) is told as `hole_since`: everything changed since then is read again.
+    """
+
+    topic: str
+    cursor: bytes
+    levels: frozenset[str] = frozenset()
+    movements: frozenset[str] = frozenset()
+    postings: tuple[Posting, ...] = ()
+    poison: tuple[Poison, ...] = ()
+    hole_since: datetime | None = None
+    events: int = 0
+
+
+class Org(Protocol):
+    """The Salesforce org: ledger, levels and stream. Every call may raise the three failures."""
+
+    topics: Sequence[str]
+
+    async def org_id(self) -> str:
+        """The org's 18-character id."""
+        ...
+
+    async def check(self) -> Sequence[Finding]:
+        """Objects, fields, permissions, and whether the rule really refuses."""
+        ...
+
+    def snapshot(self) -> AsyncIterator[Sequence[StockLevel]]:
+        """Every stock level, in pages."""
+        ...
+
+    async def read_levels(
+        self, *, levels: Collection[str] = (), movements: Collection[str] = ()
+    ) -> Sequence[StockLevel]:
+        """The levels with these record ids, and those that these movements belong to. Missing ones are left out."""
+        ...
+
+    async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:
+        """The levels that any movement entered since `at` belongs to."""
+        ...
+
+    async def enter(self, request: Request, record_ids: Mapping[LevelKey, str]) -> Answer:
+        """Enter a request's movements and read back levels and rows: one call."""
+        ...
+
+    async def subject_rows(self, subjects: Collection[str]) -> Sequence[Movement]:
+        """Every ledger row of these subjects, oldest first."""
+        ...
+
+    def events(self, topic: str, cursor: bytes | None) -> AsyncIterator[EventBatch]:
+        """The stream after `cursor`; from now on when None. An empty batch is a sign of life with a cursor."""
+        ...
+
+    async def calls_used(self) -> tuple[int, int] | None:
+        """(used, allowed) API requests of the last 24 h as the org last told, None before it did."""
+        ...
+
+    async def close(self) -> None:
+        """Give back connections."""
+        ...
+
+
+# -- channels ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """What a channel's API can do; the relay chooses by it."""
+
+    batch_rows: int
+    relative: bool  # takes a change instead of a number
+    compare_and_set: bool  # takes the number we believe in, and refuses when it is another
+    key_life_seconds: float  # how long it remembers an idempotency key
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelItem:
+    """One SKU at one of the channel's locations, with the channel's own ids and what it shows now."""
+
+    sku: str
+    location: str  # our name for the channel's location
+    item_id: str
+    location_id: str
+    shows: int
+    tracked: bool = True
+    oversell_allowed: bool = False
+    duplicate: bool = False  # another item of the channel carries this SKU too
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One row of a push: a change (`delta`) or a number (`quantity`), optionally only if it shows `compare`."""
+
+    sku: str
+    location: str
+    item_id: str
+    location_id: str
+    delta: int | None = None
+    quantity: int | None = None
+    compare: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PushAnswer:
+    """What became of a push: all rows applied, or none, with the rows to blame by their index.
+
+    No row to blame and not applied: the relay halves the batch until it finds the bad one.
+    """
+
+    applied: bool
+    bad_rows: Mapping[int, str] = field(default_factory=dict)
+    stale_rows: frozenset[int] = frozenset()
+    reason: str = ""
+    key_spent: bool = False  # the channel will not hear this key again: ask with a new one
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A webhook whose signature was good. `dedup_key` is the same when the same event comes again."""
+
+    topic: str
+    dedup_key: str
+    body: bytes
+
+
+class Forged(Exception):  # noqa: N818 — a webhook is forged or it is not
+    """A webhook that the channel did not sign; nothing of it may be believed."""
+
+
+class Channel(Protocol):
+    """A storefront or marketplace. One thin dialect each; every call may raise the three failures."""
+
+    name: str
+    ability: Ability
+
+    async def check(self) -> Sequence[Finding]:
+        """Credential, scopes, version, locations."""
+        ...
+
+    def items(self, skus: Collection[str] | None = None) -> AsyncIterator[Sequence[ChannelItem]]:
+        """What the channel lists and shows, in pages: everything, or these SKUs."""
+        ...
+
+    def encode(self, key: str, writes: Sequence[Write]) -> bytes:
+        """The request body of a push; the same input gives the same bytes."""
+        ...
+
+    async def push(self, body: bytes) -> PushAnswer:
+        """Send a body that `encode` made."""
+        ...
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Delivery:
+        """Check a webhook's signature over its raw bytes; header names in lower case. Raises `Forged`."""
+        ...
+
+    def read_order(self, delivery: Delivery) -> OrderSnapshot | None:
+        """The order a delivery tells of; None when the topic is none of ours. Raises `Refused` when malformed."""
+        ...
+
+    def orders_since(self, at: datetime) -> AsyncIterator[Sequence[OrderSnapshot]]:
+        """Orders changed since `at`, in pages, oldest change first."""
+        ...
+
+    async def close(self) -> None:
+        """Give back connections."""
+        ...
