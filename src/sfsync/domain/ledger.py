@@ -176,6 +176,8 @@ class Judgement:
 def judge(bundle: Bundle, answer: Answer) -> Judgement:
     """What a sent bundle's answer means."""
     found = {m.key: answer.rows.get(m.key) for m in bundle.movements}
+    if any(row is not None and row.same_content(m.void()) for m in bundle.movements if (row := found[m.key])):
+        return Judgement(Verdict.REFUSED, "not available")  # we voided it before a restart
     if any(row is not None and not row.same_content(m) for m in bundle.movements if (row := found[m.key])):
         return Judgement(Verdict.CONFLICT, "its idempotency key stands in the ledger with other content")
     if all(found.values()):

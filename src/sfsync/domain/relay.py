@@ -7,31 +7,8 @@ recorded, plus its own restocks (correctness E). Webhooks about numbers and read
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-
-
-@dataclass(frozen=True, slots=True)
-class DueLevel:
-    """A channel level whose target may differ from what the channel shows."""
-
-    sku: str
-    location: str  # the channel's location, by our name for it
-    published: int
-    target: int
-
-    @property
-    def delta(self) -> int:
-        """The change to send. Relative, so that a sale we have not heard of survives it (promise 11)."""
-        return self.target - self.published
-
-
-def in_order(due: Iterable[DueLevel]) -> list[DueLevel]:
-    """Bad news first (promise 12): sold out, then lower, then higher; scarce before deep; then by name."""
-    return sorted(
-        (level for level in due if level.delta), key=lambda d: (d.delta > 0, d.target > 0, d.target, d.sku, d.location)
-    )
 
 
 class Cause(StrEnum):

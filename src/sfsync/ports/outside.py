@@ -1,4 +1,4 @@
-"""What the flow asks of the outside, and the three names of failure.
+"""The org, the channels, time; and the three names of failure.
 
 Adapters raise nothing else of their own making: a failure's name already says what to do next.
 """
@@ -11,9 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from .domain.ledger import Answer, Request
-from .domain.orders import OrderSnapshot
-from .domain.stock import LevelKey, Movement, MovementKind, StockLevel
+from ..domain.ledger import Answer, Request
+from ..domain.orders import OrderSnapshot
+from ..domain.stock import LevelKey, Movement, MovementKind, StockLevel
 
 
 

@@ -1,0 +1,88 @@
+"""Who sells what from where: channels, their locations, and the policy for each SKU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from .ats import Guarantee, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRule:
+    """Overrides a channel's defaults for the SKUs that match. The first matching rule of a channel counts."""
+
+    skus: tuple[str, ...]  # shell patterns, case-sensitive
+    channels: tuple[str, ...] = ()  # empty: every channel
+    guarantee: Guarantee | None = None
+    safety_stock: int | None = None
+    cap: int | None = None
+
+    def covers(self, channel: str, sku: str) -> bool:
+        """True when the rule speaks of this SKU at this channel."""
+        return (not self.channels or channel in self.channels) and self.matches(sku)
+
+    def matches(self, sku: str) -> bool:
+        """True when one of the patterns fits."""
+        return any(fnmatchcase(sku, pattern) for pattern in self.skus)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPlan:
+    """How one channel sells: each of its locations draws on org locations, best source first."""
+
+    name: str
+    locations: Mapping[str, tuple[str, ...]]
+    guarantee: Guarantee = Guarantee.MIRRORED
+    safety_stock: int = 0
+    cap: int | None = None
+
+    @property
+    def first_location(self) -> str:
+        """Where a sale belongs when the channel does not say."""
+        return next(iter(self.locations))
+
+
+@dataclass(frozen=True)
+class Assortment:
+    """Channels and policy rules together."""
+
+    channels: Mapping[str, ChannelPlan]
+    rules: Sequence[PolicyRule] = ()
+    _policies: dict[tuple[str, str], Policy] = field(default_factory=dict, repr=False, compare=False)
+
+    def policy(self, channel: str, sku: str) -> Policy:
+        """What holds for a SKU at a channel."""
+        known = self._policies.get((channel, sku))
+        if known is None:
+            known = self._policies[channel, sku] = self._policy(channel, sku)
+        return known
+
+    def _policy(self, channel: str, sku: str) -> Policy:
+        plan = self.channels[channel]
+        rule = next((rule for rule in self.rules if rule.covers(channel, sku)), None)
+        guarantee = plan.guarantee
+        safety_stock, cap = plan.safety_stock, plan.cap
+        if rule is not None:
+            guarantee = rule.guarantee or guarantee
+            safety_stock = safety_stock if rule.safety_stock is None else rule.safety_stock
+            cap = cap if rule.cap is None else rule.cap
+        holder = self.allocated_to(sku)
+        return Policy(guarantee, safety_stock, cap, allocated_elsewhere=holder is not None and holder != channel)
+
+    def allocated_to(self, sku: str) -> str | None:
+        """The one channel that a SKU is set aside for, if any: the first one so ruled."""
+        return next(
+            (
+                channel
+                for rule in self.rules
+                if rule.guarantee is Guarantee.ALLOCATED and rule.matches(sku)
+                for channel in (rule.channels or self.channels)
+            ),
+            None,
+        )
+
+    def sources(self, channel: str, location: str) -> tuple[str, ...]:
+        """The org locations that a channel's location sells from, best first."""
+        return self.channels[channel].locations.get(location, ())

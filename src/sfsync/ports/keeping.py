@@ -1,0 +1,247 @@
+"""What must survive a crash, as the flow asks for it.
+
+Everything happens in a transaction: a plain function that gets a `Tx`, reads, decides and writes, and is
+committed as one. There is one writer; readers never wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from ..domain.ledger import Bundle
+from ..domain.orders import OrderLine
+from ..domain.relay import Exposure
+from ..domain.reservations import Reservation
+from ..domain.stock import LevelKey, Movement, StockLevel
+from .outside import ChannelItem
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """An interval of the stream that nobody has observed yet. Open until it was read again."""
+
+    id: int
+    source: str  # topic or channel
+    since: datetime
+    reason: str
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InboxItem:
+    """Something that came in and is to be decided: a webhook's body, or a polled order."""
+
+    id: int
+    source: str  # the channel's name
+    topic: str
+    key: str
+    body: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LineState:
+    """The newest wish of an order line, and how far we are with it."""
+
+    subject: str
+    channel: str
+    order_id: str
+    order_name: str
+    line: OrderLine
+    version: datetime
+    placed_at: datetime
+    channel_location: str
+    reservations: tuple[str, ...] = ()
+    uncovered: int = 0  # units accepted by the channel that the org could not cover
+    asked_in_vain: bool = False
+    due: bool = True  # to be decided
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectHolding:
+    """What a subject holds at one level by the rows that stand in the ledger."""
+
+    subject: str
+    kind: str  # order, reservation, allocation, posting
+    channel: str | None
+    level: LevelKey
+    on_hand: int
+    reserved: int
+    since: datetime  # when its first row was entered
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRow:
+    """A movement that waits for the org's answer."""
+
+    bundle: int
+    subject: str
+    kind: str
+    channel: str | None
+    level: LevelKey
+    on_hand_delta: int
+    reserved_delta: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that ATS depends on, for some SKUs."""
+
+    levels: Sequence[StockLevel]
+    holdings: Sequence[SubjectHolding]  # of reservations and allocations, with units reserved
+    pending: Sequence[PendingRow]
+    uncovered: Mapping[str, int]  # by SKU
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelLevel:
+    """One SKU at one location of a channel. It is due while target and published differ."""
+
+    channel: str
+    sku: str
+    location: str
+    item_id: str
+    location_id: str
+    published: int
+    target: int | None  # None: the org has no stock level of this SKU
+    baseline_at: datetime  # when the number was last read and taken over
+    problem: str  # why it is never pushed, or empty
+    push: int | None  # the push it is in flight with
+    exposure: Exposure = Exposure()
+
+
+@dataclass(frozen=True, slots=True)
+class PushRow:
+    """One channel level's part in a push."""
+
+    sku: str
+    location: str
+    delta: int
+
+
+@dataclass(frozen=True, slots=True)
+class PushRecord:
+    """A push whose outcome is open: its key and its very bytes."""
+
+    id: int
+    channel: str
+    key: str
+    body: bytes
+    rows: tuple[PushRow, ...]
+    planned_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An item that a person must look at."""
+
+    id: int
+    source: str
+    key: str
+    reason: str
+    advice: str
+    payload: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something that went wrong in the shop: its kind, its subject, and what a person is told."""
+
+    id: int
+    kind: str
+    key: str
+    title: str
+    detail: Mapping[str, object]
+    opened_at: datetime
+    closed_at: datetime | None
+
+
+class Tx(Protocol):
+    """One transaction. Names of methods are the glossary's words; nothing here decides anything."""
+
+    # -- binding, cursors, coverage
+    def bound_org(self) -> str | None: ...
+    def bind_org(self, org_id: str, at: datetime) -> None: ...
+    def first_start(self) -> datetime | None: ...
+    def cursor(self, topic: str) -> bytes | None: ...
+    def put_cursor(self, topic: str, cursor: bytes, at: datetime) -> None: ...
+    def open_hole(self, source: str, since: datetime, reason: str, at: datetime) -> None: ...
+    def open_holes(self) -> Sequence[Hole]: ...
+    def close_hole(self, hole_id: int, at: datetime) -> None: ...
+
+    # -- levels
+    def levels(self, keys: Collection[LevelKey]) -> Mapping[LevelKey, tuple[StockLevel, datetime]]: ...
+    def put_levels(self, levels: Collection[StockLevel], at: datetime) -> None: ...
+    def levels_of(self, skus: Collection[str]) -> Sequence[StockLevel]: ...
+    def all_skus(self) -> Sequence[str]: ...
+    def facts(self, skus: Collection[str]) -> Facts: ...
+
+    # -- inbox, orders
+    def put_inbox(self, source: str, topic: str, key: str, body: bytes, at: datetime) -> bool: ...
+    def inbox(self, limit: int) -> Sequence[InboxItem]: ...
+    def finish_inbox(self, item_id: int, at: datetime) -> None: ...
+    def lines(self, subjects: Collection[str]) -> Mapping[str, LineState]: ...
+    def put_line(self, line: LineState) -> None: ...
+    def due_lines(self, limit: int) -> Sequence[LineState]: ...
+    def uncovered_lines(self, skus: Collection[str]) -> Sequence[LineState]: ...
+    def poll_mark(self, channel: str) -> datetime | None: ...
+    def put_poll_mark(self, channel: str, at: datetime) -> None: ...
+
+    # -- ledger
+    def rows(self, subject: str) -> Sequence[Movement]: ...
+    def replace_rows(self, subject: str, rows: Sequence[Movement], at: datetime) -> None: ...
+    def busy(self, subjects: Collection[str]) -> frozenset[str]: ...
+    def next_step(self, subject: str) -> int: ...
+    def holdings(self, subjects: Collection[str]) -> Sequence[SubjectHolding]: ...
+    def holdings_at(self, levels: Collection[LevelKey]) -> Sequence[SubjectHolding]: ...
+    def add_bundle(self, movements: Sequence[Movement], owners: Mapping[str, str | None], at: datetime) -> int: ...
+    def waiting_bundles(self, after: int) -> Sequence[Bundle]: ...
+    def finish_bundle(self, bundle_id: int, state: str, reason: str, at: datetime) -> None: ...
+
+    # -- reservations
+    def put_reservation(self, reservation: Reservation) -> None: ...
+    def reservation(self, reservation_id: str) -> Reservation | None: ...
+    def expired_reservations(self, now: datetime, limit: int) -> Sequence[Reservation]: ...
+    def remembered(self, scope: str, key: str) -> tuple[str, str] | None: ...
+    def remember(self, scope: str, key: str, digest: str, reservation_id: str, at: datetime) -> None: ...
+
+    # -- channels
+    def approved(self, channel: str) -> bool: ...
+    def approve(self, channel: str, at: datetime) -> None: ...
+    def put_items(self, channel: str, items: Collection[ChannelItem], problems: Mapping[tuple[str, str], str], at: datetime) -> None: ...
+    def channel_levels(self, skus: Collection[str] | None = None, channel: str | None = None) -> Sequence[ChannelLevel]: ...
+    def put_numbers(self, levels: Collection[ChannelLevel]) -> None: ...
+    def due(self, channel: str, limit: int) -> Sequence[ChannelLevel]: ...
+    def add_push(self, channel: str, key: str, body: bytes, rows: Sequence[PushRow], at: datetime) -> int: ...
+    def open_pushes(self, channel: str) -> Sequence[PushRecord]: ...
+    def finish_push(self, push_id: int, state: str, reason: str, at: datetime) -> None: ...
+    def set_problem(self, channel: str, sku: str, location: str, problem: str) -> None: ...
+
+    # -- for people
+    def dead_letter(self, source: str, key: str, reason: str, advice: str, payload: str, at: datetime) -> None: ...
+    def dead_letters(self) -> Sequence[DeadLetter]: ...
+    def open_incident(self, kind: str, key: str, title: str, detail: Mapping[str, object], at: datetime) -> bool: ...
+    def close_incident(self, kind: str, key: str, at: datetime) -> bool: ...
+    def incidents(self, *, open_only: bool = True) -> Sequence[Incident]: ...
+
+
+class Store(Protocol):
+    """Runs transactions, one after another, off the event loop."""
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` and commit; nothing of it stays when it raises."""
+        ...
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` on a picture of its own; it must not write."""
+        ...
+
+    async def close(self) -> None:
+        """Finish the transaction at work and give everything back."""
+        ...
