@@ -1,17 +1,20 @@
-"""Makes the gRPC stubs out of `pubsub_api.proto`, for the product and for the simulated org.
+"""Makes the gRPC stubs out of `pubsub_api.proto`, for the product and for the simulated org (`make protos`).
 
-Run as `uv run --no-project --with grpcio-tools==1.75.1 --with mypy-protobuf==3.7.0 --with setuptools
-python scripts/protos.py`: the oldest tools with wheels for every Python we support, because generated code
-refuses runtimes older than its generator. The two packages share no code, so each has its own copy;
-both register the same file name with the same bytes, which protobuf accepts.
+Stubs refuse a grpcio or protobuf older than the tool that wrote them, so that tool is pinned in
+pyproject.toml and the lower bounds there follow it. The two packages share no code, so each has its own
+copy; both register the same file name with the same bytes, which protobuf accepts.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
+
+from grpc_tools import protoc
 
 PROTO = "pubsub_api.proto"
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,18 +27,20 @@ STUBS = ("pubsub_api_pb2.py", "pubsub_api_pb2.pyi", "pubsub_api_pb2_grpc.py", "p
 
 def generate(proto_folder: Path) -> dict[str, str]:
     """Returns the text of each stub made from the proto in that folder, by file name."""
-    from grpc_tools import protoc
-
+    # protoc looks for its mypy plug-in on the PATH; it lies beside this Python.
+    os.environ["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", "")))
     with tempfile.TemporaryDirectory() as folder:
         outputs = (f"--{kind}_out={folder}" for kind in ("python", "mypy", "grpc_python", "mypy_grpc"))
         if protoc.main(["protoc", f"-I{proto_folder}", *outputs, PROTO]) != 0:
             raise SystemExit(f"protoc refused {proto_folder / PROTO}")
-        return {name: _beside(Path(folder, name).read_text()) for name in STUBS}
+        return {name: _settled(Path(folder, name).read_text()) for name in STUBS}
 
 
-def _beside(text: str) -> str:
-    """Makes a stub find its neighbour inside whatever package it lies in."""
-    return re.sub(r"^import pubsub_api_pb2\b", "from . import pubsub_api_pb2", text, flags=re.MULTILINE)
+def _settled(text: str) -> str:
+    """Makes a stub find its neighbour inside whatever package it lies in, and gives reasons to its ignores."""
+    text = re.sub(r"^import pubsub_api_pb2\b", "from . import pubsub_api_pb2", text, flags=re.MULTILINE)
+    text = re.sub(r"  # noqa: Y\d+$", "", text, flags=re.MULTILINE)
+    return re.sub(r"(# type: ignore\[[^]]+\])$", r"\1  # reason: as mypy-protobuf writes it", text, flags=re.MULTILINE)
 
 
 def main() -> None:

@@ -59,6 +59,27 @@ HOLDING = frozenset({ReservationState.GRANTED, ReservationState.CONFIRMED})
 
 
 @dataclass(frozen=True, slots=True)
+class WishedLine:
+    """Units of a SKU, anywhere in the channel's location group or at one location."""
+
+    sku: str
+    quantity: int
+    location: str | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a party asks for. All lines or none."""
+
+    kind: ReservationKind
+    channel: str | None  # whose locations it may draw on; None: any, and then each line names its location
+    owner: str
+    lines: tuple[WishedLine, ...]
+    life: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class ReservationLine:
     """One line: units of a SKU at the level chosen for it."""
 

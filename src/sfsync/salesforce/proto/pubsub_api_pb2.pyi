@@ -6,28 +6,28 @@ from its documented names and field numbers, so that stubs can be generated.
 The stubs beside this file are made from it by scripts/protos.py.
 """
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.internal.enum_type_wrapper
-import google.protobuf.message
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+import builtins as _builtins
 import sys
-import typing
+import typing as _typing
 
-if sys.version_info >= (3, 10):
-    import typing as typing_extensions
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    import typing_extensions
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
 class _ReplayPreset:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType
 
-class _ReplayPresetEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ReplayPreset.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _ReplayPresetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReplayPreset.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     LATEST: _ReplayPreset.ValueType  # 0
     EARLIEST: _ReplayPreset.ValueType  # 1
     CUSTOM: _ReplayPreset.ValueType  # 2
@@ -38,14 +38,14 @@ class ReplayPreset(_ReplayPreset, metaclass=_ReplayPresetEnumTypeWrapper):
 LATEST: ReplayPreset.ValueType  # 0
 EARLIEST: ReplayPreset.ValueType  # 1
 CUSTOM: ReplayPreset.ValueType  # 2
-Global___ReplayPreset: typing_extensions.TypeAlias = ReplayPreset
+Global___ReplayPreset: _TypeAlias = ReplayPreset
 
 class _ErrorCode:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType
 
-class _ErrorCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ErrorCode.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     UNKNOWN: _ErrorCode.ValueType  # 0
     PUBLISH: _ErrorCode.ValueType  # 1
     COMMIT: _ErrorCode.ValueType  # 2
@@ -55,398 +55,461 @@ class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper): ...
 UNKNOWN: ErrorCode.ValueType  # 0
 PUBLISH: ErrorCode.ValueType  # 1
 COMMIT: ErrorCode.ValueType  # 2
-Global___ErrorCode: typing_extensions.TypeAlias = ErrorCode
+Global___ErrorCode: _TypeAlias = ErrorCode
 
-@typing.final
-class TopicRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class TopicRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TOPIC_NAME_FIELD_NUMBER: builtins.int
-    topic_name: builtins.str
+    TOPIC_NAME_FIELD_NUMBER: _builtins.int
+    topic_name: _builtins.str
     def __init__(
         self,
         *,
-        topic_name: builtins.str = ...,
+        topic_name: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["topic_name", b"topic_name"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["topic_name", b"topic_name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___TopicRequest: typing_extensions.TypeAlias = TopicRequest
+Global___TopicRequest: _TypeAlias = TopicRequest
 
-@typing.final
-class TopicInfo(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class TopicInfo(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TOPIC_NAME_FIELD_NUMBER: builtins.int
-    TENANT_GUID_FIELD_NUMBER: builtins.int
-    CAN_PUBLISH_FIELD_NUMBER: builtins.int
-    CAN_SUBSCRIBE_FIELD_NUMBER: builtins.int
-    SCHEMA_ID_FIELD_NUMBER: builtins.int
-    RPC_ID_FIELD_NUMBER: builtins.int
-    topic_name: builtins.str
-    tenant_guid: builtins.str
-    can_publish: builtins.bool
-    can_subscribe: builtins.bool
-    schema_id: builtins.str
-    rpc_id: builtins.str
+    TOPIC_NAME_FIELD_NUMBER: _builtins.int
+    TENANT_GUID_FIELD_NUMBER: _builtins.int
+    CAN_PUBLISH_FIELD_NUMBER: _builtins.int
+    CAN_SUBSCRIBE_FIELD_NUMBER: _builtins.int
+    SCHEMA_ID_FIELD_NUMBER: _builtins.int
+    RPC_ID_FIELD_NUMBER: _builtins.int
+    topic_name: _builtins.str
+    tenant_guid: _builtins.str
+    can_publish: _builtins.bool
+    can_subscribe: _builtins.bool
+    schema_id: _builtins.str
+    rpc_id: _builtins.str
     def __init__(
         self,
         *,
-        topic_name: builtins.str = ...,
-        tenant_guid: builtins.str = ...,
-        can_publish: builtins.bool = ...,
-        can_subscribe: builtins.bool = ...,
-        schema_id: builtins.str = ...,
-        rpc_id: builtins.str = ...,
+        topic_name: _builtins.str = ...,
+        tenant_guid: _builtins.str = ...,
+        can_publish: _builtins.bool = ...,
+        can_subscribe: _builtins.bool = ...,
+        schema_id: _builtins.str = ...,
+        rpc_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["can_publish", b"can_publish", "can_subscribe", b"can_subscribe", "rpc_id", b"rpc_id", "schema_id", b"schema_id", "tenant_guid", b"tenant_guid", "topic_name", b"topic_name"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["can_publish", b"can_publish", "can_subscribe", b"can_subscribe", "rpc_id", b"rpc_id", "schema_id", b"schema_id", "tenant_guid", b"tenant_guid", "topic_name", b"topic_name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___TopicInfo: typing_extensions.TypeAlias = TopicInfo
+Global___TopicInfo: _TypeAlias = TopicInfo
 
-@typing.final
-class SchemaRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SchemaRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SCHEMA_ID_FIELD_NUMBER: builtins.int
-    schema_id: builtins.str
+    SCHEMA_ID_FIELD_NUMBER: _builtins.int
+    schema_id: _builtins.str
     def __init__(
         self,
         *,
-        schema_id: builtins.str = ...,
+        schema_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["schema_id", b"schema_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schema_id", b"schema_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SchemaRequest: typing_extensions.TypeAlias = SchemaRequest
+Global___SchemaRequest: _TypeAlias = SchemaRequest
 
-@typing.final
-class SchemaInfo(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SchemaInfo(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SCHEMA_JSON_FIELD_NUMBER: builtins.int
-    SCHEMA_ID_FIELD_NUMBER: builtins.int
-    RPC_ID_FIELD_NUMBER: builtins.int
-    schema_json: builtins.str
-    schema_id: builtins.str
-    rpc_id: builtins.str
+    SCHEMA_JSON_FIELD_NUMBER: _builtins.int
+    SCHEMA_ID_FIELD_NUMBER: _builtins.int
+    RPC_ID_FIELD_NUMBER: _builtins.int
+    schema_json: _builtins.str
+    schema_id: _builtins.str
+    rpc_id: _builtins.str
     def __init__(
         self,
         *,
-        schema_json: builtins.str = ...,
-        schema_id: builtins.str = ...,
-        rpc_id: builtins.str = ...,
+        schema_json: _builtins.str = ...,
+        schema_id: _builtins.str = ...,
+        rpc_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["rpc_id", b"rpc_id", "schema_id", b"schema_id", "schema_json", b"schema_json"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rpc_id", b"rpc_id", "schema_id", b"schema_id", "schema_json", b"schema_json"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SchemaInfo: typing_extensions.TypeAlias = SchemaInfo
+Global___SchemaInfo: _TypeAlias = SchemaInfo
 
-@typing.final
-class EventHeader(google.protobuf.message.Message):
+@_typing.final
+class EventHeader(_message.Message):
     """Reserved by the service; nothing is known to use it."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    KEY_FIELD_NUMBER: builtins.int
-    VALUE_FIELD_NUMBER: builtins.int
-    key: builtins.str
-    value: builtins.bytes
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    value: _builtins.bytes
     def __init__(
         self,
         *,
-        key: builtins.str = ...,
-        value: builtins.bytes = ...,
+        key: _builtins.str = ...,
+        value: _builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___EventHeader: typing_extensions.TypeAlias = EventHeader
+Global___EventHeader: _TypeAlias = EventHeader
 
-@typing.final
-class ProducerEvent(google.protobuf.message.Message):
+@_typing.final
+class ProducerEvent(_message.Message):
     """An event as a publisher makes it: `payload` is bare Avro binary of the schema `schema_id`."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: builtins.int
-    SCHEMA_ID_FIELD_NUMBER: builtins.int
-    PAYLOAD_FIELD_NUMBER: builtins.int
-    HEADERS_FIELD_NUMBER: builtins.int
-    id: builtins.str
-    schema_id: builtins.str
-    payload: builtins.bytes
-    @property
-    def headers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___EventHeader]: ...
+    ID_FIELD_NUMBER: _builtins.int
+    SCHEMA_ID_FIELD_NUMBER: _builtins.int
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    schema_id: _builtins.str
+    payload: _builtins.bytes
+    @_builtins.property
+    def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventHeader]: ...
     def __init__(
         self,
         *,
-        id: builtins.str = ...,
-        schema_id: builtins.str = ...,
-        payload: builtins.bytes = ...,
-        headers: collections.abc.Iterable[Global___EventHeader] | None = ...,
+        id: _builtins.str = ...,
+        schema_id: _builtins.str = ...,
+        payload: _builtins.bytes = ...,
+        headers: _abc.Iterable[Global___EventHeader] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["headers", b"headers", "id", b"id", "payload", b"payload", "schema_id", b"schema_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["headers", b"headers", "id", b"id", "payload", b"payload", "schema_id", b"schema_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ProducerEvent: typing_extensions.TypeAlias = ProducerEvent
+Global___ProducerEvent: _TypeAlias = ProducerEvent
 
-@typing.final
-class ConsumerEvent(google.protobuf.message.Message):
+@_typing.final
+class ConsumerEvent(_message.Message):
     """An event as a subscriber gets it: `replay_id` is opaque."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    EVENT_FIELD_NUMBER: builtins.int
-    REPLAY_ID_FIELD_NUMBER: builtins.int
-    replay_id: builtins.bytes
-    @property
+    EVENT_FIELD_NUMBER: _builtins.int
+    REPLAY_ID_FIELD_NUMBER: _builtins.int
+    replay_id: _builtins.bytes
+    @_builtins.property
     def event(self) -> Global___ProducerEvent: ...
     def __init__(
         self,
         *,
         event: Global___ProducerEvent | None = ...,
-        replay_id: builtins.bytes = ...,
+        replay_id: _builtins.bytes = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["event", b"event"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["event", b"event", "replay_id", b"replay_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "replay_id", b"replay_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ConsumerEvent: typing_extensions.TypeAlias = ConsumerEvent
+Global___ConsumerEvent: _TypeAlias = ConsumerEvent
 
-@typing.final
-class FetchRequest(google.protobuf.message.Message):
+@_typing.final
+class FetchRequest(_message.Message):
     """Asks for `num_requested` more events. Topic and start count in the first request only."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TOPIC_NAME_FIELD_NUMBER: builtins.int
-    REPLAY_PRESET_FIELD_NUMBER: builtins.int
-    REPLAY_ID_FIELD_NUMBER: builtins.int
-    NUM_REQUESTED_FIELD_NUMBER: builtins.int
-    AUTH_REFRESH_FIELD_NUMBER: builtins.int
-    topic_name: builtins.str
+    TOPIC_NAME_FIELD_NUMBER: _builtins.int
+    REPLAY_PRESET_FIELD_NUMBER: _builtins.int
+    REPLAY_ID_FIELD_NUMBER: _builtins.int
+    NUM_REQUESTED_FIELD_NUMBER: _builtins.int
+    AUTH_REFRESH_FIELD_NUMBER: _builtins.int
+    topic_name: _builtins.str
     replay_preset: Global___ReplayPreset.ValueType
-    replay_id: builtins.bytes
-    num_requested: builtins.int
-    auth_refresh: builtins.str
+    replay_id: _builtins.bytes
+    num_requested: _builtins.int
+    auth_refresh: _builtins.str
     def __init__(
         self,
         *,
-        topic_name: builtins.str = ...,
+        topic_name: _builtins.str = ...,
         replay_preset: Global___ReplayPreset.ValueType = ...,
-        replay_id: builtins.bytes = ...,
-        num_requested: builtins.int = ...,
-        auth_refresh: builtins.str = ...,
+        replay_id: _builtins.bytes = ...,
+        num_requested: _builtins.int = ...,
+        auth_refresh: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["auth_refresh", b"auth_refresh", "num_requested", b"num_requested", "replay_id", b"replay_id", "replay_preset", b"replay_preset", "topic_name", b"topic_name"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_refresh", b"auth_refresh", "num_requested", b"num_requested", "replay_id", b"replay_id", "replay_preset", b"replay_preset", "topic_name", b"topic_name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___FetchRequest: typing_extensions.TypeAlias = FetchRequest
+Global___FetchRequest: _TypeAlias = FetchRequest
 
-@typing.final
-class FetchResponse(google.protobuf.message.Message):
+@_typing.final
+class FetchResponse(_message.Message):
     """A batch of events; without events it is a sign of life that moves `latest_replay_id`."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    EVENTS_FIELD_NUMBER: builtins.int
-    LATEST_REPLAY_ID_FIELD_NUMBER: builtins.int
-    RPC_ID_FIELD_NUMBER: builtins.int
-    PENDING_NUM_REQUESTED_FIELD_NUMBER: builtins.int
-    latest_replay_id: builtins.bytes
-    rpc_id: builtins.str
-    pending_num_requested: builtins.int
-    @property
-    def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ConsumerEvent]: ...
+    EVENTS_FIELD_NUMBER: _builtins.int
+    LATEST_REPLAY_ID_FIELD_NUMBER: _builtins.int
+    RPC_ID_FIELD_NUMBER: _builtins.int
+    PENDING_NUM_REQUESTED_FIELD_NUMBER: _builtins.int
+    latest_replay_id: _builtins.bytes
+    rpc_id: _builtins.str
+    pending_num_requested: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConsumerEvent]: ...
     def __init__(
         self,
         *,
-        events: collections.abc.Iterable[Global___ConsumerEvent] | None = ...,
-        latest_replay_id: builtins.bytes = ...,
-        rpc_id: builtins.str = ...,
-        pending_num_requested: builtins.int = ...,
+        events: _abc.Iterable[Global___ConsumerEvent] | None = ...,
+        latest_replay_id: _builtins.bytes = ...,
+        rpc_id: _builtins.str = ...,
+        pending_num_requested: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["events", b"events", "latest_replay_id", b"latest_replay_id", "pending_num_requested", b"pending_num_requested", "rpc_id", b"rpc_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "latest_replay_id", b"latest_replay_id", "pending_num_requested", b"pending_num_requested", "rpc_id", b"rpc_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___FetchResponse: typing_extensions.TypeAlias = FetchResponse
+Global___FetchResponse: _TypeAlias = FetchResponse
 
-@typing.final
-class Error(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Error(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    CODE_FIELD_NUMBER: builtins.int
-    MSG_FIELD_NUMBER: builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    MSG_FIELD_NUMBER: _builtins.int
     code: Global___ErrorCode.ValueType
-    msg: builtins.str
+    msg: _builtins.str
     def __init__(
         self,
         *,
         code: Global___ErrorCode.ValueType = ...,
-        msg: builtins.str = ...,
+        msg: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["code", b"code", "msg", b"msg"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "msg", b"msg"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Error: typing_extensions.TypeAlias = Error
+Global___Error: _TypeAlias = Error
 
-@typing.final
-class PublishRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class PublishRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TOPIC_NAME_FIELD_NUMBER: builtins.int
-    EVENTS_FIELD_NUMBER: builtins.int
-    AUTH_REFRESH_FIELD_NUMBER: builtins.int
-    topic_name: builtins.str
-    auth_refresh: builtins.str
-    @property
-    def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ProducerEvent]: ...
+    TOPIC_NAME_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    AUTH_REFRESH_FIELD_NUMBER: _builtins.int
+    topic_name: _builtins.str
+    auth_refresh: _builtins.str
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProducerEvent]: ...
     def __init__(
         self,
         *,
-        topic_name: builtins.str = ...,
-        events: collections.abc.Iterable[Global___ProducerEvent] | None = ...,
-        auth_refresh: builtins.str = ...,
+        topic_name: _builtins.str = ...,
+        events: _abc.Iterable[Global___ProducerEvent] | None = ...,
+        auth_refresh: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["auth_refresh", b"auth_refresh", "events", b"events", "topic_name", b"topic_name"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_refresh", b"auth_refresh", "events", b"events", "topic_name", b"topic_name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PublishRequest: typing_extensions.TypeAlias = PublishRequest
+Global___PublishRequest: _TypeAlias = PublishRequest
 
-@typing.final
-class PublishResult(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class PublishResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REPLAY_ID_FIELD_NUMBER: builtins.int
-    ERROR_FIELD_NUMBER: builtins.int
-    CORRELATION_KEY_FIELD_NUMBER: builtins.int
-    replay_id: builtins.bytes
-    correlation_key: builtins.str
-    @property
+    REPLAY_ID_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    CORRELATION_KEY_FIELD_NUMBER: _builtins.int
+    replay_id: _builtins.bytes
+    correlation_key: _builtins.str
+    @_builtins.property
     def error(self) -> Global___Error: ...
     def __init__(
         self,
         *,
-        replay_id: builtins.bytes = ...,
+        replay_id: _builtins.bytes = ...,
         error: Global___Error | None = ...,
-        correlation_key: builtins.str = ...,
+        correlation_key: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["error", b"error"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["correlation_key", b"correlation_key", "error", b"error", "replay_id", b"replay_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["correlation_key", b"correlation_key", "error", b"error", "replay_id", b"replay_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PublishResult: typing_extensions.TypeAlias = PublishResult
+Global___PublishResult: _TypeAlias = PublishResult
 
-@typing.final
-class PublishResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class PublishResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    RESULTS_FIELD_NUMBER: builtins.int
-    SCHEMA_ID_FIELD_NUMBER: builtins.int
-    RPC_ID_FIELD_NUMBER: builtins.int
-    schema_id: builtins.str
-    rpc_id: builtins.str
-    @property
-    def results(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PublishResult]: ...
+    RESULTS_FIELD_NUMBER: _builtins.int
+    SCHEMA_ID_FIELD_NUMBER: _builtins.int
+    RPC_ID_FIELD_NUMBER: _builtins.int
+    schema_id: _builtins.str
+    rpc_id: _builtins.str
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublishResult]: ...
     def __init__(
         self,
         *,
-        results: collections.abc.Iterable[Global___PublishResult] | None = ...,
-        schema_id: builtins.str = ...,
-        rpc_id: builtins.str = ...,
+        results: _abc.Iterable[Global___PublishResult] | None = ...,
+        schema_id: _builtins.str = ...,
+        rpc_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["results", b"results", "rpc_id", b"rpc_id", "schema_id", b"schema_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "rpc_id", b"rpc_id", "schema_id", b"schema_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PublishResponse: typing_extensions.TypeAlias = PublishResponse
+Global___PublishResponse: _TypeAlias = PublishResponse
 
-@typing.final
-class CommitReplayRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CommitReplayRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    COMMIT_REQUEST_ID_FIELD_NUMBER: builtins.int
-    REPLAY_ID_FIELD_NUMBER: builtins.int
-    commit_request_id: builtins.str
-    replay_id: builtins.bytes
+    COMMIT_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REPLAY_ID_FIELD_NUMBER: _builtins.int
+    commit_request_id: _builtins.str
+    replay_id: _builtins.bytes
     def __init__(
         self,
         *,
-        commit_request_id: builtins.str = ...,
-        replay_id: builtins.bytes = ...,
+        commit_request_id: _builtins.str = ...,
+        replay_id: _builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["commit_request_id", b"commit_request_id", "replay_id", b"replay_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_request_id", b"commit_request_id", "replay_id", b"replay_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CommitReplayRequest: typing_extensions.TypeAlias = CommitReplayRequest
+Global___CommitReplayRequest: _TypeAlias = CommitReplayRequest
 
-@typing.final
-class CommitReplayResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CommitReplayResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    COMMIT_REQUEST_ID_FIELD_NUMBER: builtins.int
-    REPLAY_ID_FIELD_NUMBER: builtins.int
-    ERROR_FIELD_NUMBER: builtins.int
-    PROCESS_TIME_FIELD_NUMBER: builtins.int
-    commit_request_id: builtins.str
-    replay_id: builtins.bytes
-    process_time: builtins.int
-    @property
+    COMMIT_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REPLAY_ID_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    PROCESS_TIME_FIELD_NUMBER: _builtins.int
+    commit_request_id: _builtins.str
+    replay_id: _builtins.bytes
+    process_time: _builtins.int
+    @_builtins.property
     def error(self) -> Global___Error: ...
     def __init__(
         self,
         *,
-        commit_request_id: builtins.str = ...,
-        replay_id: builtins.bytes = ...,
+        commit_request_id: _builtins.str = ...,
+        replay_id: _builtins.bytes = ...,
         error: Global___Error | None = ...,
-        process_time: builtins.int = ...,
+        process_time: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["error", b"error"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["commit_request_id", b"commit_request_id", "error", b"error", "process_time", b"process_time", "replay_id", b"replay_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_request_id", b"commit_request_id", "error", b"error", "process_time", b"process_time", "replay_id", b"replay_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CommitReplayResponse: typing_extensions.TypeAlias = CommitReplayResponse
+Global___CommitReplayResponse: _TypeAlias = CommitReplayResponse
 
-@typing.final
-class ManagedFetchRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ManagedFetchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SUBSCRIPTION_ID_FIELD_NUMBER: builtins.int
-    DEVELOPER_NAME_FIELD_NUMBER: builtins.int
-    NUM_REQUESTED_FIELD_NUMBER: builtins.int
-    AUTH_REFRESH_FIELD_NUMBER: builtins.int
-    COMMIT_REPLAY_ID_REQUEST_FIELD_NUMBER: builtins.int
-    subscription_id: builtins.str
-    developer_name: builtins.str
-    num_requested: builtins.int
-    auth_refresh: builtins.str
-    @property
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    DEVELOPER_NAME_FIELD_NUMBER: _builtins.int
+    NUM_REQUESTED_FIELD_NUMBER: _builtins.int
+    AUTH_REFRESH_FIELD_NUMBER: _builtins.int
+    COMMIT_REPLAY_ID_REQUEST_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    developer_name: _builtins.str
+    num_requested: _builtins.int
+    auth_refresh: _builtins.str
+    @_builtins.property
     def commit_replay_id_request(self) -> Global___CommitReplayRequest: ...
     def __init__(
         self,
         *,
-        subscription_id: builtins.str = ...,
-        developer_name: builtins.str = ...,
-        num_requested: builtins.int = ...,
-        auth_refresh: builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        developer_name: _builtins.str = ...,
+        num_requested: _builtins.int = ...,
+        auth_refresh: _builtins.str = ...,
         commit_replay_id_request: Global___CommitReplayRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["commit_replay_id_request", b"commit_replay_id_request"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["auth_refresh", b"auth_refresh", "commit_replay_id_request", b"commit_replay_id_request", "developer_name", b"developer_name", "num_requested", b"num_requested", "subscription_id", b"subscription_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit_replay_id_request", b"commit_replay_id_request"]
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_refresh", b"auth_refresh", "commit_replay_id_request", b"commit_replay_id_request", "developer_name", b"developer_name", "num_requested", b"num_requested", "subscription_id", b"subscription_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ManagedFetchRequest: typing_extensions.TypeAlias = ManagedFetchRequest
+Global___ManagedFetchRequest: _TypeAlias = ManagedFetchRequest
 
-@typing.final
-class ManagedFetchResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ManagedFetchResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    EVENTS_FIELD_NUMBER: builtins.int
-    LATEST_REPLAY_ID_FIELD_NUMBER: builtins.int
-    RPC_ID_FIELD_NUMBER: builtins.int
-    PENDING_NUM_REQUESTED_FIELD_NUMBER: builtins.int
-    COMMIT_RESPONSE_FIELD_NUMBER: builtins.int
-    latest_replay_id: builtins.bytes
-    rpc_id: builtins.str
-    pending_num_requested: builtins.int
-    @property
-    def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ConsumerEvent]: ...
-    @property
+    EVENTS_FIELD_NUMBER: _builtins.int
+    LATEST_REPLAY_ID_FIELD_NUMBER: _builtins.int
+    RPC_ID_FIELD_NUMBER: _builtins.int
+    PENDING_NUM_REQUESTED_FIELD_NUMBER: _builtins.int
+    COMMIT_RESPONSE_FIELD_NUMBER: _builtins.int
+    latest_replay_id: _builtins.bytes
+    rpc_id: _builtins.str
+    pending_num_requested: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConsumerEvent]: ...
+    @_builtins.property
     def commit_response(self) -> Global___CommitReplayResponse: ...
     def __init__(
         self,
         *,
-        events: collections.abc.Iterable[Global___ConsumerEvent] | None = ...,
-        latest_replay_id: builtins.bytes = ...,
-        rpc_id: builtins.str = ...,
-        pending_num_requested: builtins.int = ...,
+        events: _abc.Iterable[Global___ConsumerEvent] | None = ...,
+        latest_replay_id: _builtins.bytes = ...,
+        rpc_id: _builtins.str = ...,
+        pending_num_requested: _builtins.int = ...,
         commit_response: Global___CommitReplayResponse | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["commit_response", b"commit_response"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["commit_response", b"commit_response", "events", b"events", "latest_replay_id", b"latest_replay_id", "pending_num_requested", b"pending_num_requested", "rpc_id", b"rpc_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit_response", b"commit_response"]
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_response", b"commit_response", "events", b"events", "latest_replay_id", b"latest_replay_id", "pending_num_requested", b"pending_num_requested", "rpc_id", b"rpc_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ManagedFetchResponse: typing_extensions.TypeAlias = ManagedFetchResponse
+Global___ManagedFetchResponse: _TypeAlias = ManagedFetchResponse

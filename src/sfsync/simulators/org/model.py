@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
-type Value = str | int | float | bool | datetime | None
-type Row = Mapping[str, Any]
+Row: TypeAlias = Mapping[str, Any]
 
 
 class FieldType(StrEnum):

@@ -5,7 +5,7 @@ import warnings
 
 from . import pubsub_api_pb2 as pubsub__api__pb2
 
-GRPC_GENERATED_VERSION = '1.75.1'
+GRPC_GENERATED_VERSION = '1.82.1'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + f' but the generated code in pubsub_api_pb2_grpc.py depends on'
+        + ' but the generated code in pubsub_api_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class PubSubStub(object):
+class PubSubStub:
     """One service for platform events and change events. Each call carries the metadata
     `accesstoken`, `instanceurl` and `tenantid`.
     """
@@ -68,7 +68,7 @@ class PubSubStub(object):
                 _registered_method=True)
 
 
-class PubSubServicer(object):
+class PubSubServicer:
     """One service for platform events and change events. Each call carries the metadata
     `accesstoken`, `instanceurl` and `tenantid`.
     """
@@ -156,7 +156,7 @@ def add_PubSubServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class PubSub(object):
+class PubSub:
     """One service for platform events and change events. Each call carries the metadata
     `accesstoken`, `instanceurl` and `tenantid`.
     """

@@ -6,281 +6,122 @@ from its documented names and field numbers, so that stubs can be generated.
 The stubs beside this file are made from it by scripts/protos.py.
 """
 
-import abc
-import collections.abc
-import grpc
-import grpc.aio
-from . import pubsub_api_pb2
+from collections import abc as _abc
+from grpc import aio as _aio
+import abc as _abc_1
+import grpc as _grpc
+from . import pubsub_api_pb2 as _pubsub_api_pb2
 import sys
-import typing
+import typing as _typing
 
-if sys.version_info >= (3, 13):
-    import typing as typing_extensions
+if sys.version_info >= (3, 11):
+    from typing import Self as _Self
 else:
-    import typing_extensions
+    from typing_extensions import Self as _Self
 
-_T = typing.TypeVar("_T")
+_T = _typing.TypeVar("_T")
 
-class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
+class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
 
-class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]  # reason: as mypy-protobuf writes it
     ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
-_PubSubSubscribeType = typing_extensions.TypeVar(
-    '_PubSubSubscribeType',
-    grpc.StreamStreamMultiCallable[
-        pubsub_api_pb2.FetchRequest,
-        pubsub_api_pb2.FetchResponse,
-    ],
-    grpc.aio.StreamStreamMultiCallable[
-        pubsub_api_pb2.FetchRequest,
-        pubsub_api_pb2.FetchResponse,
-    ],
-    default=grpc.StreamStreamMultiCallable[
-        pubsub_api_pb2.FetchRequest,
-        pubsub_api_pb2.FetchResponse,
-    ],
-)
 
-_PubSubGetSchemaType = typing_extensions.TypeVar(
-    '_PubSubGetSchemaType',
-    grpc.UnaryUnaryMultiCallable[
-        pubsub_api_pb2.SchemaRequest,
-        pubsub_api_pb2.SchemaInfo,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        pubsub_api_pb2.SchemaRequest,
-        pubsub_api_pb2.SchemaInfo,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        pubsub_api_pb2.SchemaRequest,
-        pubsub_api_pb2.SchemaInfo,
-    ],
-)
-
-_PubSubGetTopicType = typing_extensions.TypeVar(
-    '_PubSubGetTopicType',
-    grpc.UnaryUnaryMultiCallable[
-        pubsub_api_pb2.TopicRequest,
-        pubsub_api_pb2.TopicInfo,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        pubsub_api_pb2.TopicRequest,
-        pubsub_api_pb2.TopicInfo,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        pubsub_api_pb2.TopicRequest,
-        pubsub_api_pb2.TopicInfo,
-    ],
-)
-
-_PubSubPublishType = typing_extensions.TypeVar(
-    '_PubSubPublishType',
-    grpc.UnaryUnaryMultiCallable[
-        pubsub_api_pb2.PublishRequest,
-        pubsub_api_pb2.PublishResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        pubsub_api_pb2.PublishRequest,
-        pubsub_api_pb2.PublishResponse,
-    ],
-    default=grpc.UnaryUnaryMultiCallable[
-        pubsub_api_pb2.PublishRequest,
-        pubsub_api_pb2.PublishResponse,
-    ],
-)
-
-_PubSubPublishStreamType = typing_extensions.TypeVar(
-    '_PubSubPublishStreamType',
-    grpc.StreamStreamMultiCallable[
-        pubsub_api_pb2.PublishRequest,
-        pubsub_api_pb2.PublishResponse,
-    ],
-    grpc.aio.StreamStreamMultiCallable[
-        pubsub_api_pb2.PublishRequest,
-        pubsub_api_pb2.PublishResponse,
-    ],
-    default=grpc.StreamStreamMultiCallable[
-        pubsub_api_pb2.PublishRequest,
-        pubsub_api_pb2.PublishResponse,
-    ],
-)
-
-_PubSubManagedSubscribeType = typing_extensions.TypeVar(
-    '_PubSubManagedSubscribeType',
-    grpc.StreamStreamMultiCallable[
-        pubsub_api_pb2.ManagedFetchRequest,
-        pubsub_api_pb2.ManagedFetchResponse,
-    ],
-    grpc.aio.StreamStreamMultiCallable[
-        pubsub_api_pb2.ManagedFetchRequest,
-        pubsub_api_pb2.ManagedFetchResponse,
-    ],
-    default=grpc.StreamStreamMultiCallable[
-        pubsub_api_pb2.ManagedFetchRequest,
-        pubsub_api_pb2.ManagedFetchResponse,
-    ],
-)
-
-class PubSubStub(typing.Generic[_PubSubSubscribeType, _PubSubGetSchemaType, _PubSubGetTopicType, _PubSubPublishType, _PubSubPublishStreamType, _PubSubManagedSubscribeType]):
+class PubSubStub:
     """One service for platform events and change events. Each call carries the metadata
     `accesstoken`, `instanceurl` and `tenantid`.
     """
 
-    @typing.overload
-    def __init__(self: PubSubStub[
-        grpc.StreamStreamMultiCallable[
-            pubsub_api_pb2.FetchRequest,
-            pubsub_api_pb2.FetchResponse,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            pubsub_api_pb2.SchemaRequest,
-            pubsub_api_pb2.SchemaInfo,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            pubsub_api_pb2.TopicRequest,
-            pubsub_api_pb2.TopicInfo,
-        ],
-        grpc.UnaryUnaryMultiCallable[
-            pubsub_api_pb2.PublishRequest,
-            pubsub_api_pb2.PublishResponse,
-        ],
-        grpc.StreamStreamMultiCallable[
-            pubsub_api_pb2.PublishRequest,
-            pubsub_api_pb2.PublishResponse,
-        ],
-        grpc.StreamStreamMultiCallable[
-            pubsub_api_pb2.ManagedFetchRequest,
-            pubsub_api_pb2.ManagedFetchResponse,
-        ],
-    ], channel: grpc.Channel) -> None: ...
-
-    @typing.overload
-    def __init__(self: PubSubStub[
-        grpc.aio.StreamStreamMultiCallable[
-            pubsub_api_pb2.FetchRequest,
-            pubsub_api_pb2.FetchResponse,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            pubsub_api_pb2.SchemaRequest,
-            pubsub_api_pb2.SchemaInfo,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            pubsub_api_pb2.TopicRequest,
-            pubsub_api_pb2.TopicInfo,
-        ],
-        grpc.aio.UnaryUnaryMultiCallable[
-            pubsub_api_pb2.PublishRequest,
-            pubsub_api_pb2.PublishResponse,
-        ],
-        grpc.aio.StreamStreamMultiCallable[
-            pubsub_api_pb2.PublishRequest,
-            pubsub_api_pb2.PublishResponse,
-        ],
-        grpc.aio.StreamStreamMultiCallable[
-            pubsub_api_pb2.ManagedFetchRequest,
-            pubsub_api_pb2.ManagedFetchResponse,
-        ],
-    ], channel: grpc.aio.Channel) -> None: ...
-
-    Subscribe: _PubSubSubscribeType
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> PubSubAsyncStub: ...
+    Subscribe: _grpc.StreamStreamMultiCallable[_pubsub_api_pb2.FetchRequest, _pubsub_api_pb2.FetchResponse]
     """Pull subscription to one topic: the client says how many events it can take."""
-
-    GetSchema: _PubSubGetSchemaType
+    GetSchema: _grpc.UnaryUnaryMultiCallable[_pubsub_api_pb2.SchemaRequest, _pubsub_api_pb2.SchemaInfo]
     """The Avro schema that a schema id stands for."""
-
-    GetTopic: _PubSubGetTopicType
+    GetTopic: _grpc.UnaryUnaryMultiCallable[_pubsub_api_pb2.TopicRequest, _pubsub_api_pb2.TopicInfo]
     """What a topic is, and which schema it has now."""
-
-    Publish: _PubSubPublishType
+    Publish: _grpc.UnaryUnaryMultiCallable[_pubsub_api_pb2.PublishRequest, _pubsub_api_pb2.PublishResponse]
     """Publishes a batch and answers with one result for each event."""
-
-    PublishStream: _PubSubPublishStreamType
+    PublishStream: _grpc.StreamStreamMultiCallable[_pubsub_api_pb2.PublishRequest, _pubsub_api_pb2.PublishResponse]
     """The same, many batches on one stream."""
-
-    ManagedSubscribe: _PubSubManagedSubscribeType
+    ManagedSubscribe: _grpc.StreamStreamMultiCallable[_pubsub_api_pb2.ManagedFetchRequest, _pubsub_api_pb2.ManagedFetchResponse]
     """A subscription whose position the server keeps."""
 
-PubSubAsyncStub: typing_extensions.TypeAlias = PubSubStub[
-    grpc.aio.StreamStreamMultiCallable[
-        pubsub_api_pb2.FetchRequest,
-        pubsub_api_pb2.FetchResponse,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        pubsub_api_pb2.SchemaRequest,
-        pubsub_api_pb2.SchemaInfo,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        pubsub_api_pb2.TopicRequest,
-        pubsub_api_pb2.TopicInfo,
-    ],
-    grpc.aio.UnaryUnaryMultiCallable[
-        pubsub_api_pb2.PublishRequest,
-        pubsub_api_pb2.PublishResponse,
-    ],
-    grpc.aio.StreamStreamMultiCallable[
-        pubsub_api_pb2.PublishRequest,
-        pubsub_api_pb2.PublishResponse,
-    ],
-    grpc.aio.StreamStreamMultiCallable[
-        pubsub_api_pb2.ManagedFetchRequest,
-        pubsub_api_pb2.ManagedFetchResponse,
-    ],
-]
-
-class PubSubServicer(metaclass=abc.ABCMeta):
+@_typing.type_check_only
+class PubSubAsyncStub(PubSubStub):
     """One service for platform events and change events. Each call carries the metadata
     `accesstoken`, `instanceurl` and `tenantid`.
     """
 
-    @abc.abstractmethod
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Subscribe: _aio.StreamStreamMultiCallable[_pubsub_api_pb2.FetchRequest, _pubsub_api_pb2.FetchResponse]  # type: ignore[assignment]  # reason: as mypy-protobuf writes it
+    """Pull subscription to one topic: the client says how many events it can take."""
+    GetSchema: _aio.UnaryUnaryMultiCallable[_pubsub_api_pb2.SchemaRequest, _pubsub_api_pb2.SchemaInfo]  # type: ignore[assignment]  # reason: as mypy-protobuf writes it
+    """The Avro schema that a schema id stands for."""
+    GetTopic: _aio.UnaryUnaryMultiCallable[_pubsub_api_pb2.TopicRequest, _pubsub_api_pb2.TopicInfo]  # type: ignore[assignment]  # reason: as mypy-protobuf writes it
+    """What a topic is, and which schema it has now."""
+    Publish: _aio.UnaryUnaryMultiCallable[_pubsub_api_pb2.PublishRequest, _pubsub_api_pb2.PublishResponse]  # type: ignore[assignment]  # reason: as mypy-protobuf writes it
+    """Publishes a batch and answers with one result for each event."""
+    PublishStream: _aio.StreamStreamMultiCallable[_pubsub_api_pb2.PublishRequest, _pubsub_api_pb2.PublishResponse]  # type: ignore[assignment]  # reason: as mypy-protobuf writes it
+    """The same, many batches on one stream."""
+    ManagedSubscribe: _aio.StreamStreamMultiCallable[_pubsub_api_pb2.ManagedFetchRequest, _pubsub_api_pb2.ManagedFetchResponse]  # type: ignore[assignment]  # reason: as mypy-protobuf writes it
+    """A subscription whose position the server keeps."""
+
+class PubSubServicer(metaclass=_abc_1.ABCMeta):
+    """One service for platform events and change events. Each call carries the metadata
+    `accesstoken`, `instanceurl` and `tenantid`.
+    """
+
+    @_abc_1.abstractmethod
     def Subscribe(
         self,
-        request_iterator: _MaybeAsyncIterator[pubsub_api_pb2.FetchRequest],
+        request_iterator: _MaybeAsyncIterator[_pubsub_api_pb2.FetchRequest],
         context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[pubsub_api_pb2.FetchResponse], collections.abc.AsyncIterator[pubsub_api_pb2.FetchResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_pubsub_api_pb2.FetchResponse], _abc.AsyncIterator[_pubsub_api_pb2.FetchResponse]]:
         """Pull subscription to one topic: the client says how many events it can take."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetSchema(
         self,
-        request: pubsub_api_pb2.SchemaRequest,
+        request: _pubsub_api_pb2.SchemaRequest,
         context: _ServicerContext,
-    ) -> typing.Union[pubsub_api_pb2.SchemaInfo, collections.abc.Awaitable[pubsub_api_pb2.SchemaInfo]]:
+    ) -> _typing.Union[_pubsub_api_pb2.SchemaInfo, _abc.Awaitable[_pubsub_api_pb2.SchemaInfo]]:
         """The Avro schema that a schema id stands for."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetTopic(
         self,
-        request: pubsub_api_pb2.TopicRequest,
+        request: _pubsub_api_pb2.TopicRequest,
         context: _ServicerContext,
-    ) -> typing.Union[pubsub_api_pb2.TopicInfo, collections.abc.Awaitable[pubsub_api_pb2.TopicInfo]]:
+    ) -> _typing.Union[_pubsub_api_pb2.TopicInfo, _abc.Awaitable[_pubsub_api_pb2.TopicInfo]]:
         """What a topic is, and which schema it has now."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def Publish(
         self,
-        request: pubsub_api_pb2.PublishRequest,
+        request: _pubsub_api_pb2.PublishRequest,
         context: _ServicerContext,
-    ) -> typing.Union[pubsub_api_pb2.PublishResponse, collections.abc.Awaitable[pubsub_api_pb2.PublishResponse]]:
+    ) -> _typing.Union[_pubsub_api_pb2.PublishResponse, _abc.Awaitable[_pubsub_api_pb2.PublishResponse]]:
         """Publishes a batch and answers with one result for each event."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def PublishStream(
         self,
-        request_iterator: _MaybeAsyncIterator[pubsub_api_pb2.PublishRequest],
+        request_iterator: _MaybeAsyncIterator[_pubsub_api_pb2.PublishRequest],
         context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[pubsub_api_pb2.PublishResponse], collections.abc.AsyncIterator[pubsub_api_pb2.PublishResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_pubsub_api_pb2.PublishResponse], _abc.AsyncIterator[_pubsub_api_pb2.PublishResponse]]:
         """The same, many batches on one stream."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ManagedSubscribe(
         self,
-        request_iterator: _MaybeAsyncIterator[pubsub_api_pb2.ManagedFetchRequest],
+        request_iterator: _MaybeAsyncIterator[_pubsub_api_pb2.ManagedFetchRequest],
         context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[pubsub_api_pb2.ManagedFetchResponse], collections.abc.AsyncIterator[pubsub_api_pb2.ManagedFetchResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_pubsub_api_pb2.ManagedFetchResponse], _abc.AsyncIterator[_pubsub_api_pb2.ManagedFetchResponse]]:
         """A subscription whose position the server keeps."""
 
-def add_PubSubServicer_to_server(servicer: PubSubServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+def add_PubSubServicer_to_server(servicer: PubSubServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,58 @@
+# Every target sets itself up from nothing and is quick the second time. ARGS go to the program: make demo ARGS=--exit
+
+python := .venv/bin/python
+
+# A proxy is for the outside: what runs here talks to itself over loopback, and must not ask a proxy for that.
+comma := ,
+ifneq ($(NO_PROXY)$(no_proxy),*)
+export NO_PROXY := $(addsuffix $(comma),$(or $(NO_PROXY),$(no_proxy)))localhost,127.0.0.1,::1
+export no_proxy := $(NO_PROXY)
+endif
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types contracts format bench lock protos clean run-env dev-env
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: run-env ## Tell the whole story against a simulated org and two storefronts; ARGS=--exit ends after it
+	@.venv/bin/sfsync demo $(ARGS)
+
+test: dev-env ## Run the tests; ARGS go to pytest (ARGS="-k reservation -x")
+	@$(python) -m pytest $(ARGS)
+
+check: lint types contracts test ## Check everything: lint, format, types, import contracts, tests
+
+lint: dev-env ## Check style and format with ruff
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
+
+types: dev-env ## Check types with mypy, strictly
+	@$(python) -m mypy
+
+contracts: dev-env ## Check that imports run one way (the contracts stand in pyproject.toml)
+	@.venv/bin/lint-imports --no-logo
+
+format: dev-env ## Put the code into shape: sort imports, format, mend what can be mended safely
+	@$(python) -m ruff check --fix-only --quiet .
+	@$(python) -m ruff format .
+
+bench: dev-env ## Measure sfsync beside a glue script: latency, a burst, memory, losses when killed
+	@$(python) -m bench $(ARGS)
+
+lock: dev-env ## Write the lock files from pyproject.toml; ARGS=--upgrade takes the newest versions
+	@sh scripts/lock $(ARGS)
+
+protos: dev-env ## Write the gRPC stubs from the .proto files
+	@$(python) scripts/protos.py
+
+clean: ## Remove what was made here: environment, caches, local state
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+run-env:
+	@sh scripts/bootstrap run
+
+dev-env:
+	@sh scripts/bootstrap dev
