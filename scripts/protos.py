@@ -37,10 +37,11 @@ def generate(proto_folder: Path) -> dict[str, str]:
 
 
 def _settled(text: str) -> str:
-    """Makes a stub find its neighbour inside whatever package it lies in, and gives reasons to its ignores."""
+    """Makes a stub find its neighbour in whatever package it lies in, and gives reasons to its ignores."""
     text = re.sub(r"^import pubsub_api_pb2\b", "from . import pubsub_api_pb2", text, flags=re.MULTILINE)
     text = re.sub(r"  # noqa: Y\d+$", "", text, flags=re.MULTILINE)
-    return re.sub(r"(# type: ignore\[[^]]+\])$", r"\1  # reason: as mypy-protobuf writes it", text, flags=re.MULTILINE)
+    ignore = re.compile(r"(# type: ignore\[[^]]+\])$", flags=re.MULTILINE)
+    return ignore.sub(r"\1  # reason: as mypy-protobuf writes it", text)
 
 
 def main() -> None:
