@@ -1,0 +1,284 @@
+"""The event log of the simulated org: replay ids, topics, subscriptions, and the delivery allowance.
+
+Replay ids grow over the whole org and leave gaps, so that nobody can compute the next one. A topic keeps
+its events for the retention window of the clock it is given; a subscription is a cursor into one topic
+that is woken when there is something to take. Deliveries are counted per subscriber over 24 hours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from sfsync.simulators.org.avro import HEADER, Codec
+from sfsync.simulators.org.clock import Clock
+
+RETENTION = timedelta(hours=72)
+ALLOWANCE_WINDOW = timedelta(hours=24)
+_BUCKET = timedelta(minutes=15)
+
+# Codes of ended subscriptions; Pub/Sub puts `sfdc.platform.eventbus.grpc.` before them.
+REPLAY_REFUSED = "subscription.fetch.replayid.corrupted"
+ALLOWANCE_USED_UP = "subscription.limit.exceeded"
+TOPIC_FORBIDDEN = "subscription.topic.cannot.subscribe"
+SERVICE_UNAVAILABLE = "service.unavailable"
+
+
+class StreamEnded(Exception):
+    """A subscription cannot start or go on; `code` is the documented error code without its prefix."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(slots=True, eq=False)
+class Event:
+    """One event as the log keeps it; its Avro bytes are made when first asked for and kept."""
+
+    uuid: str
+    codec: Codec
+    values: dict[str, Any]  # in Avro's types
+    header: dict[str, Any] | None = None  # of change events, with plain field names
+    _payload: bytes | None = field(default=None, repr=False)
+
+    @property
+    def payload(self) -> bytes:
+        """The event as Avro binary of its schema."""
+        if self._payload is None:
+            self._payload = self.codec.encode(self._record())
+        return self._payload
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the payload as CometD carries it: field names instead of bitmaps, dates as text."""
+        body = self.codec.to_json(self.values)
+        return body if self.header is None else {HEADER: self.header, **body}
+
+    def _record(self) -> dict[str, Any]:
+        if self.header is None:
+            return self.values
+        header = dict(self.header)
+        for names in ("changedFields", "nulledFields"):
+            header[names] = self.codec.bitmap(header[names])
+        return {HEADER: header, **self.values}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event at its place in a topic."""
+
+    replay: int
+    event: Event
+
+
+class ReplayIds:
+    """Issues growing, non-contiguous numbers and knows which still stand for a place in the stream."""
+
+    def __init__(self, clock: Clock, rng: Random) -> None:
+        self._clock = clock
+        self._rng = rng
+        self._issued: list[int] = []
+        self._times: list[datetime] = []
+        self._last = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets all ids issued so far, as a refreshed instance does."""
+        self._issued.clear()
+        self._times.clear()
+        self._last = self._rng.randrange(1_000_000, 50_000_000)
+        self.issue()
+
+    def issue(self) -> int:
+        """Returns the next id."""
+        self._last += self._rng.randrange(1, 20)
+        self._issued.append(self._last)
+        now = self._clock.now()
+        self._times.append(
+            max(now, self._times[-1]) if self._times else now
+        )  # a clock set back moves nothing
+        return self._last
+
+    @property
+    def last(self) -> int:
+        """The newest id issued."""
+        return self._last
+
+    def tip(self) -> int:
+        """Returns a place after everything issued: the last id, or a fresh one where that has grown old."""
+        if self._clock.now() - self._times[-1] >= timedelta(seconds=1):
+            return self.issue()
+        return self._last
+
+    def stands(self, replay: int) -> bool:
+        """Whether a subscription can start after this id: issued here, inside the retention window."""
+        place = bisect_left(self._issued, replay)
+        if place == len(self._issued) or self._issued[place] != replay:
+            return False
+        return self._clock.now() - self._times[place] <= RETENTION
+
+    def prune(self) -> int:
+        """Drops ids that have left the window and returns the smallest one kept."""
+        kept = bisect_left(self._times, self._clock.now() - RETENTION)
+        kept = min(kept, len(self._issued) - 1)
+        del self._issued[:kept], self._times[:kept]
+        return self._issued[0]
+
+
+class Allowance:
+    """Counts deliveries over a moving 24 hours, in all and per subscriber."""
+
+    def __init__(self, clock: Clock, limit: Callable[[], int]) -> None:
+        self.by_subscriber: dict[str, int] = {}  # since the start, for the control port
+        self._clock = clock
+        self._limit = limit
+        self._buckets: deque[tuple[datetime, int]] = deque()
+        self._used = 0
+
+    @property
+    def limit(self) -> int:
+        """How many deliveries 24 hours allow."""
+        return self._limit()
+
+    def used(self) -> int:
+        """Returns the deliveries of the last 24 hours."""
+        oldest = self._clock.now() - ALLOWANCE_WINDOW
+        while self._buckets and self._buckets[0][0] <= oldest:
+            self._used -= self._buckets.popleft()[1]
+        return self._used
+
+    def left(self) -> int:
+        """Returns how many more events may be delivered now."""
+        return max(0, self.limit - self.used())
+
+    def count(self, subscriber: str, deliveries: int) -> None:
+        """Counts deliveries to one subscriber."""
+        now = self._clock.now()
+        if self._buckets and timedelta(0) <= now - self._buckets[-1][0] < _BUCKET:
+            started, before = self._buckets[-1]
+            self._buckets[-1] = (started, before + deliveries)
+        else:
+            self._buckets.append((now, deliveries))
+        self._used += deliveries
+        self.by_subscriber[subscriber] = self.by_subscriber.get(subscriber, 0) + deliveries
+
+    def use_up(self) -> None:
+        """Spends what is left."""
+        self.count("", self.left())
+
+    def refill(self) -> None:
+        """Starts the window anew."""
+        self._buckets.clear()
+        self._used = 0
+
+
+class Topic:
+    """One channel that can be subscribed to: its events in replay-id order, and who listens."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.forbidden = False
+        self.subscriptions: set[Subscription] = set()
+        self._replays: list[int] = []
+        self._events: list[Event] = []
+
+    def append(self, replay: int, event: Event) -> None:
+        """Adds an event and wakes whoever listens."""
+        self._replays.append(replay)
+        self._events.append(event)
+        for subscription in self.subscriptions:
+            subscription.wake()
+
+    def after(self, replay: int, limit: int) -> list[Entry]:
+        """Returns up to `limit` events that follow a replay id."""
+        start = bisect_right(self._replays, replay)
+        stop = min(start + limit, len(self._replays))
+        return [Entry(self._replays[at], self._events[at]) for at in range(start, stop)]
+
+    def last(self, count: int) -> list[Entry]:
+        """Returns the newest events, oldest of them first."""
+        start = max(0, len(self._replays) - count)
+        return [Entry(self._replays[at], self._events[at]) for at in range(start, len(self._replays))]
+
+    def drop_before(self, replay: int) -> None:
+        """Forgets the events before an id."""
+        gone = bisect_left(self._replays, replay)
+        del self._replays[:gone], self._events[:gone]
+
+    def clear(self) -> None:
+        """Forgets all events."""
+        self._replays.clear()
+        self._events.clear()
+
+    @property
+    def kept(self) -> int:
+        """How many events the topic holds."""
+        return len(self._replays)
+
+
+class Subscription:
+    """A cursor into one topic. `take` never waits; `wait` returns when taking may give something."""
+
+    def __init__(
+        self, topic: Topic, cursor: int, allowance: Allowance, ids: ReplayIds, subscriber: str
+    ) -> None:
+        self.topic = topic
+        self.subscriber = subscriber
+        self.delivered = 0
+        self._cursor = cursor
+        self._allowance = allowance
+        self._ids = ids
+        self._news = asyncio.Event()
+        self._ended: StreamEnded | None = None
+
+    @property
+    def cursor(self) -> int:
+        """The id after which the next event is taken."""
+        return self._cursor
+
+    def take(self, limit: int) -> list[Entry]:
+        """Returns the next events, at most `limit`; raises StreamEnded when the subscription is over."""
+        if self._ended is not None:
+            raise self._ended
+        self._news.clear()
+        entries = self.topic.after(self._cursor, limit)
+        if not entries:
+            return entries
+        left = self._allowance.left()
+        if not left:
+            raise StreamEnded(ALLOWANCE_USED_UP, "The org's allocation of delivered events is used up.")
+        entries = entries[:left]
+        self._allowance.count(self.subscriber, len(entries))
+        self.delivered += len(entries)
+        self._cursor = entries[-1].replay
+        return entries
+
+    def position(self) -> int:
+        """Returns the newest id after which nothing is missing, and moves the cursor there."""
+        if not self.topic.after(self._cursor, 1):
+            self._cursor = self._ids.tip()
+        return self._cursor
+
+    async def wait(self) -> None:
+        """Returns when events may be there or the subscription has ended."""
+        await self._news.wait()
+
+    def wake(self) -> None:
+        """Lets `wait` return."""
+        self._news.set()
+
+    def end(self, reason: StreamEnded) -> None:
+        """Ends the subscription: the next `take` raises the reason."""
+        self._ended = reason
+        self._news.set()
+
+    def close(self) -> None:
+        """Leaves the topic."""
+        self.topic.subscriptions.discard(self)
