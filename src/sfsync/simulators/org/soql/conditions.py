@@ -1,0 +1,354 @@
+"""WHERE and HAVING as functions of a row.
+
+Names are looked up and literals are checked against field types once; what remains per row is a read and a
+comparison. Text compares without case unless the field is a unique case-sensitive one; ids compare by their
+18-character form; `''` is null. Conditions are two-valued as in SOQL: a comparison with null is false, except
+that `!=` and `NOT IN` match null (by the knob `null_matches_not_equal`).
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from sfsync.simulators.org.ids import normalize_id
+from sfsync.simulators.org.model import Field, FieldType, Row
+from sfsync.simulators.org.soql.dates import midnight, span
+from sfsync.simulators.org.soql.errors import malformed, pointed
+from sfsync.simulators.org.soql.parser import unescape
+from sfsync.simulators.org.soql.syntax import (
+    All,
+    Comparison,
+    Condition,
+    Expression,
+    Literal,
+    Membership,
+    Not,
+    Query,
+    Some,
+)
+
+Predicate = Callable[[Row], bool]
+Reader = Callable[[Row], Any]
+
+IDS = (FieldType.ID, FieldType.REFERENCE)
+NUMBERS = (FieldType.DOUBLE, FieldType.CURRENCY, FieldType.PERCENT, FieldType.INT)
+TEXTS = (
+    FieldType.STRING,
+    FieldType.TEXTAREA,
+    FieldType.PICKLIST,
+    FieldType.EMAIL,
+    FieldType.PHONE,
+    FieldType.URL,
+)
+_ORDERED: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_TYPE_NAMES = {
+    FieldType.DATETIME: "dateTime",
+    FieldType.INT: "int",
+    FieldType.BOOLEAN: "boolean",
+    FieldType.DATE: "date",
+}
+_LONGEST_FILTERABLE = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """What a condition compares: how to read it, and its field (None where the schema does not know it)."""
+
+    read: Reader
+    field: Field | None
+    name: str
+
+
+class Scope(Protocol):
+    """What conditions need to know of the query that they stand in."""
+
+    @property
+    def source(self) -> str:
+        """The text of the query."""
+        ...
+
+    @property
+    def now(self) -> datetime:
+        """The org's clock."""
+        ...
+
+    @property
+    def null_matches_not_equal(self) -> bool:
+        """Whether `!=` and `NOT IN` match null."""
+        ...
+
+    def operand(self, expression: Expression) -> Operand:
+        """The field or function that an expression names; raises `SoqlError` when there is none."""
+        ...
+
+    def values_of(self, query: Query) -> Collection[Any]:
+        """The values that a sub-select gives."""
+        ...
+
+
+def compile_condition(condition: Condition, scope: Scope) -> Predicate:
+    """The condition as a function of a row."""
+    if isinstance(condition, All):
+        return _all([compile_condition(part, scope) for part in condition.conditions])
+    if isinstance(condition, Some):
+        return _some([compile_condition(part, scope) for part in condition.conditions])
+    if isinstance(condition, Not):
+        inner = compile_condition(condition.condition, scope)
+        return lambda row: not inner(row)
+    if isinstance(condition, Membership):
+        return _membership(condition, scope)
+    return _comparison(condition, scope)
+
+
+def _all(parts: list[Predicate]) -> Predicate:
+    if len(parts) == 2:
+        first, second = parts
+        return lambda row: first(row) and second(row)
+    return lambda row: all(part(row) for part in parts)
+
+
+def _some(parts: list[Predicate]) -> Predicate:
+    return lambda row: any(part(row) for part in parts)
+
+
+def filterable(scope: Scope, expression: Expression) -> Operand:
+    """The operand of a condition; long text cannot be one."""
+    operand = scope.operand(expression)
+    field = operand.field
+    if field is not None and field.type is FieldType.TEXTAREA and (field.length or 0) > _LONGEST_FILTERABLE:
+        message = f"field '{operand.name}' can not be filtered in a query call"
+        raise pointed("INVALID_FIELD", scope.source, expression.position, message)
+    return operand
+
+
+def folds(field: Field | None) -> bool:
+    """Whether the field's text is compared without regard to case."""
+    if field is None:
+        return True
+    return field.type in TEXTS and not (field.unique and field.case_sensitive)
+
+
+def fold(value: Any) -> Any:
+    """Text without its case; other values unchanged."""
+    return value.lower() if isinstance(value, str) else value
+
+
+def _reader(operand: Operand) -> Reader:
+    if not folds(operand.field):
+        return operand.read
+    read = operand.read
+
+    def folded(row: Row) -> Any:
+        value = read(row)
+        return value.lower() if isinstance(value, str) else value
+
+    return folded
+
+
+def literal_value(literal: Literal, operand: Operand, scope: Scope) -> Any:
+    """The literal as a value to compare with: folded text, 18-character id, number, date, datetime, None.
+
+    A named date literal gives its span as a pair: first instant or day, and the one after the last.
+    """
+    field = operand.field
+    if literal.kind == "null" or literal.value == "":
+        return None
+    if literal.kind == "named":
+        return _span(literal, field, scope)
+    if field is None:
+        return fold(literal.value)
+    _check_kind(literal, field, operand, scope)
+    if field.type in IDS:
+        return _id(literal, scope)
+    if field.type is FieldType.DATE and literal.kind == "datetime":
+        return literal.value.astimezone(UTC).date()
+    return fold(literal.value) if folds(field) else literal.value
+
+
+def _span(literal: Literal, field: Field | None, scope: Scope) -> Any:
+    days = span(literal.value, scope.now)
+    if days is None or (field is not None and field.type not in (FieldType.DATE, FieldType.DATETIME)):
+        raise malformed(scope.source, literal.position, f"unexpected token: '{literal.value}'")
+    if field is not None and field.type is FieldType.DATE:
+        return days
+    return midnight(days[0]), midnight(days[1])
+
+
+def _check_kind(literal: Literal, field: Field, operand: Operand, scope: Scope) -> None:
+    if field.type in NUMBERS:
+        wanted, fits = _TYPE_NAMES.get(field.type, field.type.value), literal.kind == "number"
+    elif field.type is FieldType.BOOLEAN:
+        wanted, fits = "boolean", literal.kind == "boolean"
+    elif field.type is FieldType.DATETIME:
+        wanted, fits = "dateTime", literal.kind == "datetime"
+    elif field.type is FieldType.DATE:
+        wanted, fits = "date", literal.kind in ("date", "datetime")
+    else:
+        wanted, fits = "string", literal.kind == "string"
+    if not fits:
+        ending = "should be enclosed in quotes" if wanted == "string" else "should not be enclosed in quotes"
+        message = (
+            f"value of filter criterion for field '{operand.name}' must be of type {wanted} and {ending}"
+        )
+        raise pointed("INVALID_FIELD", scope.source, literal.position, message)
+
+
+def _id(literal: Literal, scope: Scope) -> str:
+    found = normalize_id(literal.value)
+    if found is None:
+        message = f"invalid ID field: {literal.value}"
+        raise pointed("INVALID_QUERY_FILTER_OPERATOR", scope.source, literal.position, message)
+    return found
+
+
+def _comparison(condition: Comparison, scope: Scope) -> Predicate:
+    operand = filterable(scope, condition.left)
+    if condition.operator == "LIKE":
+        return _like(condition, operand, scope)
+    value = literal_value(condition.right, operand, scope)
+    read = _reader(operand)
+    if operand.field is None:
+        read = _as_kind_of(value, read)
+    if condition.operator in ("=", "!="):
+        return _equality(read, value, condition.operator == "!=", scope.null_matches_not_equal)
+    _check_orderable(condition, operand, scope)
+    return _ordering(read, condition.operator, value)
+
+
+def _check_orderable(condition: Comparison, operand: Operand, scope: Scope) -> None:
+    if operand.field is not None and operand.field.type is FieldType.BOOLEAN:
+        message = f"invalid operator on boolean field '{operand.name}'"
+        raise pointed("INVALID_QUERY_FILTER_OPERATOR", scope.source, condition.right.position, message)
+
+
+def _as_kind_of(value: Any, read: Reader) -> Reader:
+    """Without a schema the value tells the kind: an event's instants are milliseconds or ISO text."""
+    moment = value[0] if isinstance(value, tuple) else value
+    if not isinstance(moment, datetime):
+        return read
+
+    def instant(row: Row) -> Any:
+        found = read(row)
+        if isinstance(found, int) and not isinstance(found, bool):
+            return datetime.fromtimestamp(found / 1000, UTC)
+        if isinstance(found, str):
+            return datetime.fromisoformat(found).astimezone(UTC)
+        return found
+
+    return instant
+
+
+def _equality(read: Reader, value: Any, negated: bool, null_matches: bool) -> Predicate:
+    if value is None:
+        return _null_check(read, negated)
+    if isinstance(value, tuple):
+        low, high = value
+        if not negated:
+            return lambda row: (found := read(row)) is not None and low <= found < high
+        return lambda row: null_matches if (found := read(row)) is None else not low <= found < high
+    if not negated:
+        return lambda row: bool(read(row) == value)
+    if null_matches:
+        return lambda row: bool(read(row) != value)
+    return lambda row: (found := read(row)) is not None and found != "" and found != value
+
+
+def _null_check(read: Reader, negated: bool) -> Predicate:
+    if negated:
+        return lambda row: (found := read(row)) is not None and found != ""
+    return lambda row: (found := read(row)) is None or found == ""
+
+
+def _ordering(read: Reader, written: str, value: Any) -> Predicate:
+    if value is None:
+        return lambda row: False
+    if isinstance(value, tuple):
+        # `> TODAY` begins after the day's end and `<= TODAY` takes the whole day in.
+        low, high = value
+        written, value = {">": (">=", high), ">=": (">=", low), "<": ("<", low), "<=": ("<", high)}[written]
+    compare = _ORDERED[written]
+
+    def ordered(row: Row) -> bool:
+        found = read(row)
+        return found is not None and _comparable(found, value) and compare(found, value)
+
+    return ordered
+
+
+def _comparable(found: Any, value: Any) -> bool:
+    if isinstance(value, str):
+        return isinstance(found, str)
+    if isinstance(value, datetime):
+        return isinstance(found, datetime)
+    if isinstance(value, date):
+        return isinstance(found, date) and not isinstance(found, datetime)
+    return isinstance(found, (int, float, Decimal))
+
+
+def _like(condition: Comparison, operand: Operand, scope: Scope) -> Predicate:
+    if condition.right.kind == "null":
+        return lambda row: False
+    if condition.right.kind != "string" or (operand.field is not None and operand.field.type not in TEXTS):
+        message = f"invalid operator on {operand.field.type if operand.field else 'this'} field"
+        raise pointed("INVALID_QUERY_FILTER_OPERATOR", scope.source, condition.left.position, message)
+    flags = re.DOTALL | (re.IGNORECASE if folds(operand.field) else 0)
+    matches = re.compile(_pattern(condition.right.raw), flags).fullmatch
+    read = operand.read
+
+    def like(row: Row) -> bool:
+        found = read(row)
+        return isinstance(found, str) and matches(found) is not None
+
+    return like
+
+
+def _pattern(raw: str) -> str:
+    """A LIKE pattern as a regular expression: `%` any text, `_` one character, `\\%` and `\\_` themselves."""
+    out: list[str] = []
+    for piece in re.findall(r"\\u[0-9A-Fa-f]{4}|\\.|[^\\]", raw, re.DOTALL):
+        if piece in ("\\%", "\\_"):
+            out.append(re.escape(piece[1]))
+        elif piece in ("%", "_"):
+            out.append(".*?" if piece == "%" else ".")
+        else:
+            out.append(re.escape(unescape(piece)))
+    return "".join(out)
+
+
+def _membership(condition: Membership, scope: Scope) -> Predicate:
+    operand = filterable(scope, condition.left)
+    values, spans = member_values(condition, operand, scope)
+    has_null, negated = None in values, condition.negated
+    read, null_result = _reader(operand), scope.null_matches_not_equal
+
+    def member(row: Row) -> bool:
+        found = read(row)
+        if found is None or found == "":
+            return has_null if not negated else (not has_null and null_result)
+        inside = found in values or any(low <= found < high for low, high in spans)
+        return inside is not negated
+
+    return member
+
+
+def member_values(
+    condition: Membership, operand: Operand, scope: Scope
+) -> tuple[Collection[Any], list[tuple[Any, Any]]]:
+    """The values of an IN list or sub-select, ready to compare, and the spans of its date literals."""
+    if isinstance(condition.values, Query):
+        found = scope.values_of(condition.values)
+        return ({fold(value) for value in found} if folds(operand.field) else set(found)), []
+    checked = [literal_value(literal, operand, scope) for literal in condition.values]
+    spans = [value for value in checked if isinstance(value, tuple)]
+    return {value for value in checked if not isinstance(value, tuple)}, spans

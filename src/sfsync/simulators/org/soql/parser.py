@@ -1,0 +1,342 @@
+"""From the text of a query to `syntax.Query`, through an LALR grammar.
+
+AND and OR cannot be mixed without parentheses, as in an org. Texts are cached with their parsed form, for a
+client asks the same few queries again and again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Any
+
+from lark import Lark, Token, Transformer
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
+
+from sfsync.simulators.org.soql.errors import SoqlError, malformed
+from sfsync.simulators.org.soql.syntax import (
+    All,
+    Call,
+    ChildQuery,
+    Column,
+    Comparison,
+    Condition,
+    FieldsOf,
+    Item,
+    Literal,
+    Membership,
+    Not,
+    Ordering,
+    Query,
+    Some,
+)
+
+_GRAMMAR = r"""
+    query: SELECT items FROM PATH [alias] [scope] [where] [group] [order] [limit] [offset] view* [ALL_ROWS]
+    items: item ("," item)*
+    ?item: expression [PATH] -> selected
+         | FIELDS "(" PATH ")" -> fields_of
+         | "(" query ")" -> child_query
+    alias: PATH
+    scope: USING_SCOPE PATH
+    where: WHERE condition
+    group: GROUP_BY expression ("," expression)* [HAVING condition]
+    order: ORDER_BY ordering ("," ordering)*
+    ordering: expression [DIRECTION] [NULLS]
+    limit: LIMIT INTEGER
+    offset: OFFSET INTEGER
+    view: FOR PATH ("," PATH)*
+
+    ?condition: term
+              | term (AND term)+ -> every
+              | term (OR term)+ -> some
+    ?term: simple
+         | NOT simple -> negated
+    ?simple: "(" condition ")"
+           | expression OPERATOR literal -> comparison
+           | expression LIKE literal -> comparison
+           | expression IN collection -> member
+           | expression NOT_IN collection -> stranger
+    ?collection: TEXT_LIST -> text_list
+               | "(" literal ("," literal)* ")" -> literals
+               | "(" query ")"
+
+    expression: PATH
+              | PATH "(" [PATH] ")" -> call
+
+    ?literal: STRING -> string
+            | DATETIME -> moment
+            | DATE -> day
+            | NUMBER -> number
+            | NAMED -> named
+
+    SELECT.5: /SELECT\b/i
+    FROM.5: /FROM\b/i
+    USING_SCOPE.5: /USING\s+SCOPE\b/i
+    WHERE.5: /WHERE\b/i
+    GROUP_BY.5: /GROUP\s+BY\b/i
+    HAVING.5: /HAVING\b/i
+    ORDER_BY.5: /ORDER\s+BY\b/i
+    LIMIT.5: /LIMIT\b/i
+    OFFSET.5: /OFFSET\b/i
+    ALL_ROWS.5: /ALL\s+ROWS\b/i
+    FOR.5: /FOR\b/i
+    FIELDS.5: /FIELDS(?=\s*\()/i
+    DIRECTION.5: /(ASC|DESC)\b/i
+    NULLS.5: /NULLS\s+(FIRST|LAST)\b/i
+    AND.5: /AND\b/i
+    OR.5: /OR\b/i
+    NOT_IN.6: /NOT\s+IN\b/i
+    NOT.5: /NOT\b/i
+    IN.5: /IN\b/i
+    LIKE.5: /LIKE\b/i
+    OPERATOR: /!=|<>|<=|>=|=|<|>/
+    STRING: /'(\\.|[^'\\])*'/s
+    TEXT_LIST.7: /\(\s*'(\\.|[^'\\])*'(\s*,\s*'(\\.|[^'\\])*')*\s*\)/s
+    DATETIME.4: /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)/i
+    DATE.3: /\d{4}-\d\d-\d\d/
+    NUMBER.2: /[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?/
+    INTEGER: /\d+/
+    NAMED: /[A-Za-z_]+(:\d+)?/
+    PATH: /(?!(FROM|SELECT|WHERE)\b)[A-Za-z]\w*(\.[A-Za-z]\w*)*/i
+    %import common.WS
+    %ignore WS
+"""
+
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", '"': '"', "'": "'", "\\": "\\"}
+_TEXT_IN_LIST = re.compile(r"'((?:\\.|[^'\\])*)'", re.DOTALL)
+_IGNORED_VIEWS = ("VIEW", "REFERENCE")
+_HIGHEST_OFFSET = 2000
+
+
+def _start(token: Token) -> int:
+    return token.start_pos or 0
+
+
+def _path(token: Token) -> Column:
+    return Column(tuple(str(token).split(".")), _start(token))
+
+
+def unescape(raw: str, extra: str = "") -> str:
+    """The text that a string literal means; characters of `extra` (LIKE's `%` and `_`) keep their backslash."""
+    if "\\" not in raw:
+        return raw
+    out: list[str] = []
+    letters = iter(raw)
+    for letter in letters:
+        if letter != "\\":
+            out.append(letter)
+            continue
+        follower = next(letters, "")
+        if follower in extra and follower:
+            out.append("\\" + follower)
+        elif follower in _ESCAPES:
+            out.append(_ESCAPES[follower])
+        elif follower == "u":
+            digits = "".join(next(letters, "") for _ in range(4))
+            out.append(chr(int(digits, 16)) if re.fullmatch(r"[0-9A-Fa-f]{4}", digits) else "u" + digits)
+        else:
+            raise ValueError(f"\\{follower}")
+    return "".join(out)
+
+
+class _Builder(Transformer[Token, Any]):
+    """Turns the parse tree into `syntax` values."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.source = source
+
+    def expression(self, children: Sequence[Token]) -> Column:
+        return _path(children[0])
+
+    def call(self, children: Sequence[Token | None]) -> Call:
+        name, argument = children[0], children[1]
+        if name is None:
+            raise malformed(self.source, 0, "unexpected token: '('")
+        return Call(str(name).upper(), None if argument is None else _path(argument), _start(name))
+
+    def selected(self, children: Sequence[Any]) -> Item:
+        expression, alias = children
+        return Item(expression, None if alias is None else str(alias))
+
+    def fields_of(self, children: Sequence[Token]) -> FieldsOf:
+        return FieldsOf(str(children[1]).upper(), _start(children[0]))
+
+    def child_query(self, children: Sequence[Query]) -> ChildQuery:
+        return ChildQuery(children[0])
+
+    def items(self, children: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(children)
+
+    def alias(self, children: Sequence[Token]) -> str:
+        return str(children[0])
+
+    def scope(self, children: Sequence[Token]) -> None:
+        if str(children[1]).lower() != "everything":
+            raise malformed(self.source, _start(children[1]), f"scope '{children[1]}' is not supported")
+
+    def where(self, children: Sequence[Any]) -> Condition:
+        condition: Condition = children[1]
+        return condition
+
+    def group(self, children: Sequence[Any]) -> tuple[tuple[Any, ...], Condition | None]:
+        having: Condition | None = children[-1]
+        return tuple(child for child in children[1:-2]), having
+
+    def order(self, children: Sequence[Any]) -> tuple[Ordering, ...]:
+        return tuple(children[1:])
+
+    def ordering(self, children: Sequence[Any]) -> Ordering:
+        expression, direction, nulls = children
+        descending = direction is not None and str(direction).upper() == "DESC"
+        return Ordering(expression, descending, nulls is not None and str(nulls).upper().endswith("LAST"))
+
+    def limit(self, children: Sequence[Token]) -> int:
+        return int(children[1])
+
+    def offset(self, children: Sequence[Token]) -> int:
+        count = int(children[1])
+        if count > _HIGHEST_OFFSET:
+            raise SoqlError("NUMBER_OUTSIDE_VALID_RANGE", f"Maximum SOQL offset allowed is {_HIGHEST_OFFSET}")
+        return count
+
+    def view(self, children: Sequence[Token]) -> None:
+        for name in children[1:]:
+            if str(name).upper() not in _IGNORED_VIEWS:
+                # FOR UPDATE locks rows for an Apex transaction; a REST query has none.
+                raise malformed(self.source, _start(name), f"unexpected token: '{name}'")
+
+    def every(self, children: Sequence[Any]) -> All:
+        return All(tuple(children[::2]))
+
+    def some(self, children: Sequence[Any]) -> Some:
+        return Some(tuple(children[::2]))
+
+    def negated(self, children: Sequence[Any]) -> Not:
+        return Not(children[1])
+
+    def comparison(self, children: Sequence[Any]) -> Comparison:
+        operator = str(children[1]).upper()
+        return Comparison(children[0], "!=" if operator == "<>" else operator, children[2])
+
+    def member(self, children: Sequence[Any]) -> Membership:
+        return Membership(children[0], children[2], negated=False)
+
+    def stranger(self, children: Sequence[Any]) -> Membership:
+        return Membership(children[0], children[2], negated=True)
+
+    def literals(self, children: Sequence[Literal]) -> tuple[Literal, ...]:
+        return tuple(children)
+
+    def text_list(self, children: Sequence[Token]) -> tuple[Literal, ...]:
+        start = _start(children[0])
+        return tuple(
+            self._string(match[1], start + match.start()) for match in _TEXT_IN_LIST.finditer(children[0])
+        )
+
+    def string(self, children: Sequence[Token]) -> Literal:
+        return self._string(str(children[0])[1:-1], _start(children[0]))
+
+    def _string(self, raw: str, position: int) -> Literal:
+        try:
+            # A LIKE pattern may hold \% and \_, so the pattern is read again from the raw text.
+            return Literal("string", unescape(raw, "%_"), position, raw)
+        except ValueError as error:
+            message = f"Illegal character sequence '{error}' in string literal '{raw}'"
+            raise malformed(self.source, position, message) from error
+
+    def moment(self, children: Sequence[Token]) -> Literal:
+        written = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", str(children[0]).upper())
+        try:
+            value = datetime.fromisoformat(written).astimezone(UTC)
+        except ValueError as error:
+            raise malformed(self.source, _start(children[0]), f"Invalid datetime: {children[0]}") from error
+        return Literal("datetime", value, _start(children[0]))
+
+    def day(self, children: Sequence[Token]) -> Literal:
+        try:
+            value = date.fromisoformat(str(children[0]))
+        except ValueError as error:
+            raise malformed(self.source, _start(children[0]), f"Invalid date: {children[0]}") from error
+        return Literal("date", value, _start(children[0]))
+
+    def number(self, children: Sequence[Token]) -> Literal:
+        written = str(children[0])
+        whole = written.lstrip("+-").isdecimal()
+        return Literal("number", int(written) if whole else float(written), _start(children[0]))
+
+    def named(self, children: Sequence[Token]) -> Literal:
+        name = str(children[0]).upper()
+        if name == "NULL":
+            return Literal("null", None, _start(children[0]))
+        if name in ("TRUE", "FALSE"):
+            return Literal("boolean", name == "TRUE", _start(children[0]))
+        return Literal("named", name, _start(children[0]))
+
+    def query(self, children: Sequence[Any]) -> Query:
+        (_, items, _, entity, alias, _, where, group, order, limit, offset, *_, all_rows) = children
+        group_by, having = group or ((), None)
+        if "." in entity:
+            raise malformed(self.source, _start(entity), f"unexpected token: '{entity}'")
+        return Query(
+            source=self.source,
+            items=items,
+            entity=str(entity),
+            position=_start(entity),
+            alias=alias,
+            where=where,
+            group_by=group_by,
+            having=having,
+            order_by=order or (),
+            limit=limit,
+            offset=offset or 0,
+            all_rows=all_rows is not None,
+        )
+
+
+@lru_cache(maxsize=1)
+def _lark() -> Lark:
+    return Lark(_GRAMMAR, parser="lalr", start=["query", "condition"], maybe_placeholders=True)
+
+
+def _unexpected(source: str, error: UnexpectedInput) -> SoqlError:
+    if isinstance(error, UnexpectedToken):
+        if error.token.type == "$END":
+            return malformed(source, len(source), "unexpected token: '<EOF>'")
+        return malformed(source, _start(error.token), f"unexpected token: '{error.token}'")
+    position = error.pos_in_stream or 0
+    if isinstance(error, UnexpectedCharacters):
+        found = re.match(r"\w+|.", source[position:], re.DOTALL)
+        shown = found[0] if found else "<EOF>"
+        return malformed(source, position, f"unexpected token: '{shown}'")
+    return malformed(source, position, "unexpected token: '<EOF>'")
+
+
+def _parse(source: str, start: str) -> Any:
+    try:
+        return _Builder(source).transform(_lark().parse(source, start=start))
+    except UnexpectedInput as error:
+        raise _unexpected(source, error) from error
+    except RecursionError as error:
+        raise SoqlError("MALFORMED_QUERY", "the filter conditions are too complicated") from error
+    except VisitError as error:
+        if isinstance(error.orig_exc, SoqlError):
+            raise error.orig_exc from error
+        raise
+
+
+@lru_cache(maxsize=512)
+def parse(source: str) -> Query:
+    """The query that `source` is. Raises `SoqlError` (`MALFORMED_QUERY`) pointing at the wrong token."""
+    query: Query = _parse(source, "query")
+    return query
+
+
+@lru_cache(maxsize=512)
+def parse_conditions(source: str) -> Condition:
+    """The conditions of a WHERE clause written without `WHERE`."""
+    condition: Condition = _parse(source, "condition")
+    return condition
