@@ -100,6 +100,7 @@ class Reservation:
     created_at: datetime
     expires_at: datetime | None  # None once confirmed
     reason: str = ""  # why refused
+    order_reference: str = ""  # the order it was confirmed for
 
     def subjects(self) -> tuple[str, ...]:
         """The ledger subjects of its lines, in order."""

@@ -1,0 +1,11 @@
+"""What must survive a crash: SQLAlchemy Core over SQLite (embedded, the default) or PostgreSQL.
+
+- ``tables``      the schema, in one place
+- ``tx``          one transaction: short named statements, no decisions
+- ``database``    the engine, one writer thread, the lock against a second daemon, migrations
+- ``views``       read-only pictures for status, dashboard and CLI
+"""
+
+from .database import Database, StoreError, open_store
+
+__all__ = ["Database", "StoreError", "open_store"]

@@ -1,0 +1,205 @@
+"""The engine: one writer thread, readers beside it, a lock against a second daemon, migrations.
+
+SQLite runs in WAL mode with ``synchronous=FULL``: what is committed survives a power cut, because an intent
+must be on disk before its first byte leaves. One thread does all writing, so that transactions never meet; a
+transaction is one hop off the event loop, however many statements it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from .tx import SqlTx
+
+T = TypeVar("T")
+
+PG_LOCK = 0x5F5CC  # the advisory lock's number: any constant of ours
+
+
+class StoreError(Exception):
+    """The store cannot be used; says why and what to do."""
+
+
+class Database:
+    """A store. `write` and `read` run a function in a transaction of its own."""
+
+    def __init__(self, writer: Engine, reader: Engine, lock: _Lock | None) -> None:
+        self._writer, self._reader, self._lock = writer, reader, lock
+        self._write_thread = ThreadPoolExecutor(1, "store-write")
+        self._read_threads = ThreadPoolExecutor(2, "store-read")
+        self._connection: Connection | None = None
+
+    async def write(self, work: Callable[[SqlTx], T]) -> T:
+        """Run `work` in the next transaction and commit it; roll back when it raises.
+
+        A caller who is cancelled does not cancel the transaction: it is whole or not at all.
+        """
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(
+            loop.run_in_executor(self._write_thread, functools.partial(self._write, work))
+        )
+
+    async def read(self, work: Callable[[SqlTx], T]) -> T:
+        """Run `work` on a consistent picture; nothing it does is kept."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._read_threads, functools.partial(self.read_now, work))
+
+    def read_now(self, work: Callable[[SqlTx], T]) -> T:
+        """`read`, in the calling thread."""
+        with self._reader.connect() as connection:
+            return work(SqlTx(connection))
+
+    def _write(self, work: Callable[[SqlTx], T]) -> T:
+        if self._connection is None or self._connection.invalidated:
+            self._connection = self._writer.connect()
+        with self._connection.begin():
+            return work(SqlTx(self._connection))
+
+    async def close(self) -> None:
+        """Finish the transaction at work and give everything back."""
+        await asyncio.get_running_loop().run_in_executor(self._write_thread, self._close_writer)
+        self._write_thread.shutdown()
+        self._read_threads.shutdown()
+        self._writer.dispose()
+        self._reader.dispose()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _close_writer(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+def open_store(url: str, *, exclusive: bool, migrate: bool = True) -> Database:
+    """Open the store at an SQLAlchemy URL, brought to the present schema.
+
+    `exclusive` takes the lock that keeps a second daemon away; a reader beside a daemon does without, and
+    with ``migrate=False`` it needs no right to change anything. Raises `StoreError`.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreError(f"store.url is no database URL: {error}. Use sqlite:///path/to/sfsync.db") from error
+    dialect = parsed.get_backend_name()
+    if dialect == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise StoreError("store.url names no file. Use sqlite:///path/to/sfsync.db")
+        return _open_sqlite(Path(parsed.database), exclusive=exclusive, migrate=migrate)
+    if dialect == "postgresql":
+        return _open_postgresql(url, exclusive=exclusive, migrate=migrate)
+    raise StoreError(f"store.url names a {dialect} database; sfsync keeps its store in SQLite or PostgreSQL")
+
+
+def _open_sqlite(path: Path, *, exclusive: bool, migrate: bool) -> Database:
+    if not migrate and not path.exists():
+        raise StoreError(f"there is no store at {path}. `sfsync run` makes it at its first start")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"the folder of the store cannot be made: {error}") from error
+    lock = _FileLock(path.with_name(path.name + ".lock")) if exclusive else None
+    try:
+        writer = _sqlite_engine(path, "BEGIN IMMEDIATE")
+        reader = _sqlite_engine(path, "BEGIN")
+        if migrate:
+            _migrate(writer)
+    except OperationalError as error:
+        if lock is not None:
+            lock.release()
+        raise StoreError(f"the store {path} cannot be opened: {error.orig}") from error
+    return Database(writer, reader, lock)
+
+
+def _sqlite_engine(path: Path, begin: str) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": 30}, query_cache_size=1000
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = (
+            None  # we say BEGIN ourselves, so that a writer is one from its first statement
+        )
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _open_postgresql(url: str, *, exclusive: bool, migrate: bool) -> Database:
+    parsed = make_url(url)
+    if "+" not in parsed.drivername:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    try:
+        engine = create_engine(parsed, pool_pre_ping=True, query_cache_size=1000)
+        lock = _AdvisoryLock(engine) if exclusive else None
+        if migrate:
+            _migrate(engine)
+    except ModuleNotFoundError as error:
+        raise StoreError("PostgreSQL needs its driver: install sfsync[postgres]") from error
+    except OperationalError as error:
+        raise StoreError(f"PostgreSQL cannot be reached: {error.orig}") from error
+    return Database(engine, engine, lock)
+
+
+def _migrate(engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+class _Lock(Protocol):
+    """Held while a daemon runs on the store."""
+
+    def release(self) -> None: ...
+
+
+class _FileLock:
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.seek(0)
+            holder = self._file.read().strip()
+            self._file.close()
+            raise StoreError(
+                f"another sfsync{f' (process {holder})' if holder else ''} runs on this store ({path.name}). Stop it first"
+            ) from error
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+
+    def release(self) -> None:
+        self._file.close()
+
+
+class _AdvisoryLock:
+    def __init__(self, engine: Engine) -> None:
+        self._connection = engine.connect()
+        if not self._connection.execute(text("SELECT pg_try_advisory_lock(:n)"), {"n": PG_LOCK}).scalar_one():
+            self._connection.close()
+            raise StoreError("another sfsync runs on this store. Stop it first")
+        self._connection.commit()
+
+    def release(self) -> None:
+        self._connection.close()

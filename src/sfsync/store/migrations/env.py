@@ -1,0 +1,26 @@
+"""Alembic's entry: migrations run on the connection that `database` opened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alembic import context
+
+from sfsync.store.tables import Instant, Json, metadata
+
+
+def _render(kind: str, thing: Any, _context: object) -> str | bool:
+    """Migrations name plain types, so that an old one never changes with our code."""
+    if kind == "type" and isinstance(thing, Instant):
+        return "sa.Double()"
+    if kind == "type" and isinstance(thing, Json):
+        return "sa.Text()"
+    return False
+
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection, target_metadata=metadata, render_as_batch=connection.dialect.name == "sqlite"
+)
+with context.begin_transaction():
+    context.run_migrations()

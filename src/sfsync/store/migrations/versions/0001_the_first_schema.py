@@ -1,0 +1,399 @@
+"""The first schema"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """One step forward."""
+
+    op.create_table(
+        "binding",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("org_id", sa.Text(), nullable=False),
+        sa.Column("first_start", sfsync.store.tables.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_binding")),
+    )
+    op.create_table(
+        "bundle",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("asked_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("answered_at", sfsync.store.tables.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_bundle")),
+    )
+    with op.batch_alter_table("bundle", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_bundle_waiting",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'waiting'"),
+            postgresql_where=sa.text("state = 'waiting'"),
+        )
+
+    op.create_table(
+        "channel",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("approved_at", sfsync.store.tables.Instant(), nullable=True),
+        sa.Column("poll_mark", sfsync.store.tables.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_channel")),
+    )
+    op.create_table(
+        "channel_level",
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("item_id", sa.Text(), nullable=False),
+        sa.Column("location_id", sa.Text(), nullable=False),
+        sa.Column("published", sa.Integer(), nullable=False),
+        sa.Column("target", sa.Integer(), nullable=True),
+        sa.Column("baseline_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("problem", sa.Text(), server_default="", nullable=False),
+        sa.Column("push", sa.Integer(), nullable=True),
+        sa.Column("exposure_unit_seconds", sa.Double(), server_default="0", nullable=False),
+        sa.Column("exposure_units", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("exposure_since", sa.Double(), server_default="0", nullable=False),
+        sa.PrimaryKeyConstraint("channel", "sku", "location", name=op.f("pk_channel_level")),
+    )
+    with op.batch_alter_table("channel_level", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_channel_level_due",
+            ["channel"],
+            unique=False,
+            sqlite_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
+            postgresql_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
+        )
+        batch_op.create_index(batch_op.f("ix_channel_level_sku"), ["sku"], unique=False)
+
+    op.create_table(
+        "cursor",
+        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column("cursor", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sfsync.store.tables.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("topic", name=op.f("pk_cursor")),
+    )
+    op.create_table(
+        "dead_letter",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("advice", sa.Text(), nullable=False),
+        sa.Column("payload", sa.Text(), nullable=False),
+        sa.Column("at", sfsync.store.tables.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dead_letter")),
+        sa.UniqueConstraint("source", "key", name=op.f("uq_dead_letter_source_key")),
+    )
+    op.create_table(
+        "holding",
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("level_key", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=True),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("on_hand", sa.Integer(), nullable=False),
+        sa.Column("reserved", sa.Integer(), nullable=False),
+        sa.Column("next_step", sa.Integer(), nullable=False),
+        sa.Column("since", sfsync.store.tables.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "level_key", name=op.f("pk_holding")),
+    )
+    with op.batch_alter_table("holding", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_holding_reserved",
+            ["level_key"],
+            unique=False,
+            sqlite_where=sa.text("reserved <> 0"),
+            postgresql_where=sa.text("reserved <> 0"),
+        )
+        batch_op.create_index(batch_op.f("ix_holding_sku"), ["sku"], unique=False)
+
+    op.create_table(
+        "hole",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("since", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("opened_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("closed_at", sfsync.store.tables.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_hole")),
+    )
+    op.create_table(
+        "inbox",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("received_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("done_at", sfsync.store.tables.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox")),
+        sa.UniqueConstraint("source", "key", name=op.f("uq_inbox_source_key")),
+    )
+    with op.batch_alter_table("inbox", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_inbox_waiting",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("done_at IS NULL"),
+            postgresql_where=sa.text("done_at IS NULL"),
+        )
+
+    op.create_table(
+        "incident",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("detail", sfsync.store.tables.Json(), nullable=False),
+        sa.Column("opened_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("closed_at", sfsync.store.tables.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_incident")),
+    )
+    with op.batch_alter_table("incident", schema=None) as batch_op:
+        batch_op.create_index(
+            "uq_incident_open",
+            ["kind", "key"],
+            unique=True,
+            sqlite_where=sa.text("closed_at IS NULL"),
+            postgresql_where=sa.text("closed_at IS NULL"),
+        )
+
+    op.create_table(
+        "level",
+        sa.Column("level_key", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("unit", sa.Text(), nullable=True),
+        sa.Column("record_id", sa.Text(), nullable=False),
+        sa.Column("on_hand", sa.Integer(), nullable=False),
+        sa.Column("reserved", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("stored_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("level_key", name=op.f("pk_level")),
+    )
+    with op.batch_alter_table("level", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_level_sku"), ["sku"], unique=False)
+
+    op.create_table(
+        "movement",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("bundle", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=True),
+        sa.Column("level_key", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("on_hand_delta", sa.Integer(), nullable=False),
+        sa.Column("reserved_delta", sa.Integer(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("source_version", sa.Text(), nullable=False),
+        sa.Column("occurred_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_movement")),
+    )
+    with op.batch_alter_table("movement", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_movement_bundle"), ["bundle"], unique=False)
+        batch_op.create_index(batch_op.f("ix_movement_key"), ["key"], unique=False)
+        batch_op.create_index(batch_op.f("ix_movement_subject"), ["subject"], unique=False)
+        batch_op.create_index(
+            "ix_movement_waiting",
+            ["sku"],
+            unique=False,
+            sqlite_where=sa.text("state = 'waiting'"),
+            postgresql_where=sa.text("state = 'waiting'"),
+        )
+
+    op.create_table(
+        "order_line",
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("order_id", sa.Text(), nullable=False),
+        sa.Column("order_name", sa.Text(), nullable=False),
+        sa.Column("line_id", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("unit", sa.Text(), nullable=True),
+        sa.Column("location", sa.Text(), nullable=True),
+        sa.Column("open_quantity", sa.Integer(), nullable=False),
+        sa.Column("fulfilled_quantity", sa.Integer(), nullable=False),
+        sa.Column("returned_quantity", sa.Integer(), nullable=False),
+        sa.Column("taken_quantity", sa.Integer(), nullable=False),
+        sa.Column("version", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("placed_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("channel_location", sa.Text(), nullable=False),
+        sa.Column("reservations", sfsync.store.tables.Json(), nullable=False),
+        sa.Column("uncovered", sa.Integer(), nullable=False),
+        sa.Column("asked_in_vain", sa.Boolean(), nullable=False),
+        sa.Column("due", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_order_line")),
+    )
+    with op.batch_alter_table("order_line", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_order_line_due",
+            ["subject"],
+            unique=False,
+            sqlite_where=sa.text("due"),
+            postgresql_where=sa.text("due"),
+        )
+        batch_op.create_index(
+            "ix_order_line_uncovered",
+            ["sku"],
+            unique=False,
+            sqlite_where=sa.text("uncovered > 0"),
+            postgresql_where=sa.text("uncovered > 0"),
+        )
+
+    op.create_table(
+        "push",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("rows", sfsync.store.tables.Json(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("planned_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("answered_at", sfsync.store.tables.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_push")),
+    )
+    with op.batch_alter_table("push", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_push_open",
+            ["channel"],
+            unique=False,
+            sqlite_where=sa.text("state = 'open'"),
+            postgresql_where=sa.text("state = 'open'"),
+        )
+
+    op.create_table(
+        "remembered",
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("reservation_id", sa.Text(), nullable=False),
+        sa.Column("at", sfsync.store.tables.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("scope", "key", name=op.f("pk_remembered")),
+    )
+    op.create_table(
+        "reservation",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=True),
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("lines", sfsync.store.tables.Json(), nullable=False),
+        sa.Column("created_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("expires_at", sfsync.store.tables.Instant(), nullable=True),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("order_reference", sa.Text(), server_default="", nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_reservation")),
+    )
+    with op.batch_alter_table("reservation", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_reservation_expiring",
+            ["expires_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'granted'"),
+            postgresql_where=sa.text("state = 'granted'"),
+        )
+
+
+def downgrade() -> None:
+    """One step back."""
+
+    with op.batch_alter_table("reservation", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_reservation_expiring",
+            sqlite_where=sa.text("state = 'granted'"),
+            postgresql_where=sa.text("state = 'granted'"),
+        )
+
+    op.drop_table("reservation")
+    op.drop_table("remembered")
+    with op.batch_alter_table("push", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_push_open", sqlite_where=sa.text("state = 'open'"), postgresql_where=sa.text("state = 'open'")
+        )
+
+    op.drop_table("push")
+    with op.batch_alter_table("order_line", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_order_line_uncovered",
+            sqlite_where=sa.text("uncovered > 0"),
+            postgresql_where=sa.text("uncovered > 0"),
+        )
+        batch_op.drop_index("ix_order_line_due", sqlite_where=sa.text("due"), postgresql_where=sa.text("due"))
+
+    op.drop_table("order_line")
+    with op.batch_alter_table("movement", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_movement_waiting",
+            sqlite_where=sa.text("state = 'waiting'"),
+            postgresql_where=sa.text("state = 'waiting'"),
+        )
+        batch_op.drop_index(batch_op.f("ix_movement_subject"))
+        batch_op.drop_index(batch_op.f("ix_movement_key"))
+        batch_op.drop_index(batch_op.f("ix_movement_bundle"))
+
+    op.drop_table("movement")
+    with op.batch_alter_table("level", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_level_sku"))
+
+    op.drop_table("level")
+    with op.batch_alter_table("incident", schema=None) as batch_op:
+        batch_op.drop_index(
+            "uq_incident_open",
+            sqlite_where=sa.text("closed_at IS NULL"),
+            postgresql_where=sa.text("closed_at IS NULL"),
+        )
+
+    op.drop_table("incident")
+    with op.batch_alter_table("inbox", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_inbox_waiting",
+            sqlite_where=sa.text("done_at IS NULL"),
+            postgresql_where=sa.text("done_at IS NULL"),
+        )
+
+    op.drop_table("inbox")
+    op.drop_table("hole")
+    with op.batch_alter_table("holding", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_holding_sku"))
+        batch_op.drop_index(
+            "ix_holding_reserved",
+            sqlite_where=sa.text("reserved <> 0"),
+            postgresql_where=sa.text("reserved <> 0"),
+        )
+
+    op.drop_table("holding")
+    op.drop_table("dead_letter")
+    op.drop_table("cursor")
+    with op.batch_alter_table("channel_level", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_channel_level_sku"))
+        batch_op.drop_index(
+            "ix_channel_level_due",
+            sqlite_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
+            postgresql_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
+        )
+
+    op.drop_table("channel_level")
+    op.drop_table("channel")
+    with op.batch_alter_table("bundle", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_bundle_waiting",
+            sqlite_where=sa.text("state = 'waiting'"),
+            postgresql_where=sa.text("state = 'waiting'"),
+        )
+
+    op.drop_table("bundle")
+    op.drop_table("binding")

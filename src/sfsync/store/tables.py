@@ -1,0 +1,299 @@
+"""The schema. Times are UTC; on disk they are epoch seconds, the same in every database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime, kept as epoch seconds."""
+
+    impl = Double
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> float | None:
+        """To epoch seconds."""
+        return None if value is None else value.timestamp()
+
+    def process_result_value(self, value: float | None, dialect: Dialect) -> datetime | None:
+        """To an aware datetime."""
+        return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+class Json(TypeDecorator[Any]):
+    """JSON as text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """To JSON text."""
+        return None if value is None else orjson.dumps(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """From JSON text."""
+        return None if value is None else orjson.loads(value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _partial(name: str, condition: str, *columns: Column[Any]) -> Index:
+    """An index over the few rows that are still to be worked on."""
+    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
+binding = Table(
+    "binding",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("org_id", Text, nullable=False),
+    Column("first_start", Instant, nullable=False),
+)
+
+cursor = Table(
+    "cursor",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("cursor", LargeBinary, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+hole = Table(
+    "hole",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("closed_at", Instant),
+)
+
+level = Table(
+    "level",
+    metadata,
+    Column("level_key", Text, primary_key=True),
+    Column("sku", Text, nullable=False, index=True),
+    Column("location", Text, nullable=False),
+    Column("unit", Text),
+    Column("record_id", Text, nullable=False),
+    Column("on_hand", Integer, nullable=False),
+    Column("reserved", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("stored_at", Instant, nullable=False),
+)
+
+bundle = Table(
+    "bundle",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("state", Text, nullable=False),  # waiting, done, refused, wrong, conflict
+    Column("asked_at", Instant, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("answered_at", Instant),
+)
+_partial("ix_bundle_waiting", "state = 'waiting'", bundle.c.id)
+
+movement = Table(
+    "movement",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("bundle", Integer, nullable=False, index=True),
+    Column("state", Text, nullable=False),  # waiting, done, refused, wrong, conflict
+    Column("key", Text, nullable=False, index=True),
+    Column("subject", Text, nullable=False, index=True),
+    Column("step", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("channel", Text),  # whose customer the subject is, if anybody's
+    Column("level_key", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("on_hand_delta", Integer, nullable=False),
+    Column("reserved_delta", Integer, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("source_version", Text, nullable=False),
+    Column("occurred_at", Instant, nullable=False),
+)
+_partial("ix_movement_waiting", "state = 'waiting'", movement.c.sku)
+
+holding = Table(
+    "holding",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("level_key", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("channel", Text),
+    Column("sku", Text, nullable=False, index=True),
+    Column("on_hand", Integer, nullable=False),
+    Column("reserved", Integer, nullable=False),
+    Column("next_step", Integer, nullable=False),
+    Column("since", Instant, nullable=False),
+)
+_partial("ix_holding_reserved", "reserved <> 0", holding.c.level_key)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("source", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("done_at", Instant),
+    UniqueConstraint("source", "key"),
+)
+_partial("ix_inbox_waiting", "done_at IS NULL", inbox.c.id)
+
+order_line = Table(
+    "order_line",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("order_name", Text, nullable=False),
+    Column("line_id", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("unit", Text),
+    Column("location", Text),
+    Column("open_quantity", Integer, nullable=False),
+    Column("fulfilled_quantity", Integer, nullable=False),
+    Column("returned_quantity", Integer, nullable=False),
+    Column("taken_quantity", Integer, nullable=False),
+    Column("version", Instant, nullable=False),
+    Column("placed_at", Instant, nullable=False),
+    Column("channel_location", Text, nullable=False),
+    Column("reservations", Json, nullable=False),
+    Column("uncovered", Integer, nullable=False),
+    Column("asked_in_vain", Boolean, nullable=False),
+    Column("due", Boolean, nullable=False),
+)
+_partial("ix_order_line_due", "due", order_line.c.subject)
+_partial("ix_order_line_uncovered", "uncovered > 0", order_line.c.sku)
+
+channel = Table(
+    "channel",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("approved_at", Instant),
+    Column("poll_mark", Instant),
+)
+
+channel_level = Table(
+    "channel_level",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("sku", Text, primary_key=True, index=True),
+    Column("location", Text, primary_key=True),
+    Column("item_id", Text, nullable=False),
+    Column("location_id", Text, nullable=False),
+    Column("published", Integer, nullable=False),
+    Column("target", Integer),
+    Column("baseline_at", Instant, nullable=False),
+    Column("problem", Text, nullable=False, server_default=""),
+    Column("push", Integer),
+    Column("exposure_unit_seconds", Double, nullable=False, server_default="0"),
+    Column("exposure_units", Integer, nullable=False, server_default="0"),
+    Column("exposure_since", Double, nullable=False, server_default="0"),
+)
+_partial(
+    "ix_channel_level_due", "push IS NULL AND problem = '' AND target <> published", channel_level.c.channel
+)
+
+push = Table(
+    "push",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("channel", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("rows", Json, nullable=False),
+    Column("state", Text, nullable=False),  # open, applied, dropped
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("planned_at", Instant, nullable=False),
+    Column("answered_at", Instant),
+)
+_partial("ix_push_open", "state = 'open'", push.c.channel)
+
+reservation = Table(
+    "reservation",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("channel", Text),
+    Column("owner", Text, nullable=False),
+    Column("lines", Json, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("order_reference", Text, nullable=False, server_default=""),
+)
+_partial("ix_reservation_expiring", "state = 'granted'", reservation.c.expires_at)
+
+remembered = Table(
+    "remembered",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("reservation_id", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("source", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("advice", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    UniqueConstraint("source", "key"),
+)
+
+incident = Table(
+    "incident",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("detail", Json, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("closed_at", Instant),
+)
+Index(
+    "uq_incident_open",
+    incident.c.kind,
+    incident.c.key,
+    unique=True,
+    sqlite_where=text("closed_at IS NULL"),
+    postgresql_where=text("closed_at IS NULL"),
+)

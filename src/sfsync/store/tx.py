@@ -1,0 +1,767 @@
+"""One transaction: short statements with a line saying what each is for. Nothing here decides anything."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, and_, bindparam, case, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ..domain.ledger import Bundle
+from ..domain.orders import OrderLine
+from ..domain.relay import Exposure
+from ..domain.reservations import Reservation, ReservationKind, ReservationLine, ReservationState
+from ..domain.stock import LevelKey, Movement, MovementKind, StockLevel
+from ..ports.keeping import (
+    ChannelLevel,
+    DeadLetter,
+    Facts,
+    Hole,
+    Incident,
+    InboxItem,
+    LineState,
+    PendingRow,
+    PushRecord,
+    PushRow,
+    SubjectHolding,
+)
+from ..ports.outside import ChannelItem
+from . import tables as t
+
+SLICE = 5_000  # values in one IN list
+
+
+class SqlTx:
+    """A `ports.Tx` on an open connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._c = connection
+
+    # -- binding, cursors, coverage ------------------------------------------------------------------
+
+    def bound_org(self) -> str | None:
+        """The org this store was made with."""
+        return self._c.execute(select(t.binding.c.org_id)).scalar()
+
+    def bind_org(self, org_id: str, at: datetime) -> None:
+        """Make this store that org's, for ever."""
+        self._c.execute(t.binding.insert().values(id=1, org_id=org_id, first_start=at))
+
+    def first_start(self) -> datetime | None:
+        """When the store was bound."""
+        return self._c.execute(select(t.binding.c.first_start)).scalar()
+
+    def cursor(self, topic: str) -> bytes | None:
+        """Where the stream stands."""
+        return self._c.execute(select(t.cursor.c.cursor).where(t.cursor.c.topic == topic)).scalar()
+
+    def put_cursor(self, topic: str, cursor: bytes, at: datetime) -> None:
+        """Move the bookmark: last, in the transaction of the effect."""
+        self._upsert(t.cursor, [{"topic": topic, "cursor": cursor, "at": at}])
+
+    def open_hole(self, source: str, since: datetime, reason: str, at: datetime) -> None:
+        """Note an interval that nobody has observed."""
+        self._c.execute(t.hole.insert().values(source=source, since=since, reason=reason, opened_at=at))
+
+    def open_holes(self) -> list[Hole]:
+        """Holes not yet read again."""
+        rows = self._c.execute(select(t.hole).where(t.hole.c.closed_at.is_(None)).order_by(t.hole.c.id))
+        return [Hole(r.id, r.source, r.since, r.reason, r.opened_at) for r in rows]
+
+    def close_hole(self, hole_id: int, at: datetime) -> None:
+        """It was read again."""
+        self._c.execute(update(t.hole).where(t.hole.c.id == hole_id).values(closed_at=at))
+
+    # -- levels --------------------------------------------------------------------------------------
+
+    def levels(self, keys: Collection[LevelKey]) -> dict[LevelKey, tuple[StockLevel, datetime]]:
+        """Levels held, each with the time it was stored."""
+        rows = self._in(t.level, t.level.c.level_key, [str(key) for key in keys])
+        return {(level := _level(row)).key: (level, row.stored_at) for row in rows}
+
+    def put_levels(self, levels: Collection[StockLevel], at: datetime) -> None:
+        """Replace levels whole; whoever calls has compared versions."""
+        self._upsert(
+            t.level,
+            [
+                {
+                    "level_key": str(level.key),
+                    "sku": level.key.sku,
+                    "location": level.key.location,
+                    "unit": level.key.unit,
+                    "record_id": level.record_id,
+                    "on_hand": level.on_hand,
+                    "reserved": level.reserved,
+                    "version": level.version,
+                    "stored_at": at,
+                }
+                for level in levels
+            ],
+        )
+
+    def levels_of(self, skus: Collection[str]) -> list[StockLevel]:
+        """Every level of these SKUs."""
+        return [_level(row) for row in self._in(t.level, t.level.c.sku, skus)]
+
+    def all_skus(self) -> list[str]:
+        """Every SKU that has a level."""
+        return list(self._c.execute(select(t.level.c.sku).distinct().order_by(t.level.c.sku)).scalars())
+
+    def facts(self, skus: Collection[str]) -> Facts:
+        """All that ATS depends on, for these SKUs: four statements, however many SKUs."""
+        held = self._in(
+            t.holding,
+            t.holding.c.sku,
+            skus,
+            t.holding.c.reserved != 0,
+            t.holding.c.kind.in_(("reservation", "allocation")),
+        )
+        pending = self._in(t.movement, t.movement.c.sku, skus, t.movement.c.state == "waiting")
+        uncovered = self._in(t.order_line, t.order_line.c.sku, skus, t.order_line.c.uncovered > 0)
+        short: dict[str, int] = defaultdict(int)
+        for row in uncovered:
+            short[row.sku] += row.uncovered
+        return Facts(
+            self.levels_of(skus),
+            [_holding(row) for row in held],
+            [
+                PendingRow(
+                    row.bundle,
+                    row.subject,
+                    row.subject.partition(":")[0],
+                    row.channel,
+                    LevelKey.parse(row.level_key),
+                    row.on_hand_delta,
+                    row.reserved_delta,
+                )
+                for row in pending
+            ],
+            short,
+        )
+
+    # -- inbox, orders -------------------------------------------------------------------------------
+
+    def put_inbox(self, source: str, topic: str, key: str, body: bytes, at: datetime) -> bool:
+        """Take something in; False when it was taken in before."""
+        insert = self._insert(t.inbox).values(source=source, topic=topic, key=key, body=body, received_at=at)
+        return self._c.execute(insert.on_conflict_do_nothing()).rowcount == 1
+
+    def inbox(self, limit: int) -> list[InboxItem]:
+        """What waits to be decided, oldest first."""
+        rows = self._c.execute(
+            select(t.inbox).where(t.inbox.c.done_at.is_(None)).order_by(t.inbox.c.id).limit(limit)
+        )
+        return [InboxItem(r.id, r.source, r.topic, r.key, r.body, r.received_at) for r in rows]
+
+    def finish_inbox(self, item_id: int, at: datetime) -> None:
+        """Decided; the body is kept for `why`."""
+        self._c.execute(update(t.inbox).where(t.inbox.c.id == item_id).values(done_at=at))
+
+    def lines(self, subjects: Collection[str]) -> dict[str, LineState]:
+        """Order lines by subject."""
+        rows = self._in(t.order_line, t.order_line.c.subject, subjects)
+        return {row.subject: _line(row) for row in rows}
+
+    def put_line(self, line: LineState) -> None:
+        """Store a line's newest wish and state."""
+        wish = line.line
+        self._upsert(
+            t.order_line,
+            [
+                {
+                    "subject": line.subject,
+                    "channel": line.channel,
+                    "order_id": line.order_id,
+                    "order_name": line.order_name,
+                    "line_id": wish.line_id,
+                    "sku": wish.sku,
+                    "unit": wish.unit,
+                    "location": wish.location,
+                    "open_quantity": wish.open_quantity,
+                    "fulfilled_quantity": wish.fulfilled_quantity,
+                    "returned_quantity": wish.returned_quantity,
+                    "taken_quantity": wish.taken_quantity,
+                    "version": line.version,
+                    "placed_at": line.placed_at,
+                    "channel_location": line.channel_location,
+                    "reservations": list(line.reservations),
+                    "uncovered": line.uncovered,
+                    "asked_in_vain": line.asked_in_vain,
+                    "due": line.due,
+                }
+            ],
+        )
+
+    def due_lines(self, limit: int) -> list[LineState]:
+        """Lines to decide whose subject has nothing waiting for an answer, oldest order first."""
+        waiting = select(t.movement.c.id).where(
+            t.movement.c.subject == t.order_line.c.subject, t.movement.c.state == "waiting"
+        )
+        rows = self._c.execute(
+            select(t.order_line)
+            .where(t.order_line.c.due, ~waiting.exists())
+            .order_by(t.order_line.c.placed_at, t.order_line.c.subject)
+            .limit(limit)
+        )
+        return [_line(row) for row in rows]
+
+    def uncovered_lines(self, skus: Collection[str]) -> list[LineState]:
+        """Lines that no stock covers, oldest order first."""
+        rows = self._in(t.order_line, t.order_line.c.sku, skus, t.order_line.c.uncovered > 0)
+        return sorted((_line(row) for row in rows), key=lambda line: (line.placed_at, line.subject))
+
+    def poll_mark(self, channel: str) -> datetime | None:
+        """Up to when the channel's order list was read."""
+        return self._c.execute(select(t.channel.c.poll_mark).where(t.channel.c.name == channel)).scalar()
+
+    def put_poll_mark(self, channel: str, at: datetime) -> None:
+        """The order list was read up to here."""
+        self._upsert(t.channel, [{"name": channel, "poll_mark": at}])
+
+    # -- ledger --------------------------------------------------------------------------------------
+
+    def rows(self, subject: str) -> list[Movement]:
+        """The subject's rows that stand in the ledger, as far as we know, in order."""
+        rows = self._c.execute(
+            select(t.movement)
+            .where(t.movement.c.subject == subject, t.movement.c.state == "done")
+            .order_by(t.movement.c.step, t.movement.c.id)
+        )
+        return [_movement(row) for row in rows]
+
+    def replace_rows(self, subject: str, rows: Sequence[Movement], at: datetime) -> None:
+        """Take over what the org says of a subject: its rows are the truth, ours are a cache."""
+        owner = self._c.execute(
+            select(t.movement.c.channel, t.movement.c.subject)
+            .where(t.movement.c.subject == subject)
+            .order_by(t.movement.c.channel.is_(None))
+            .limit(1)
+        ).first()
+        channel = owner.channel if owner else None
+        self._c.execute(
+            t.movement.delete().where(t.movement.c.subject == subject, t.movement.c.state == "done")
+        )
+        self._c.execute(t.holding.delete().where(t.holding.c.subject == subject))
+        self._add_rows(0, rows, {subject: channel}, "done")
+        self._hold([(row, channel, at) for row in rows])
+
+    def busy(self, subjects: Collection[str]) -> frozenset[str]:
+        """Those with a movement that waits for an answer."""
+        rows = self._in(t.movement, t.movement.c.subject, subjects, t.movement.c.state == "waiting")
+        return frozenset(row.subject for row in rows)
+
+    def next_step(self, subject: str) -> int:
+        """One more than the highest step entered or waiting."""
+        held = self._c.execute(
+            select(func.max(t.holding.c.next_step)).where(t.holding.c.subject == subject)
+        ).scalar()
+        waiting = self._c.execute(
+            select(func.max(t.movement.c.step)).where(
+                t.movement.c.subject == subject, t.movement.c.state == "waiting"
+            )
+        ).scalar()
+        return max(held or 0, 0 if waiting is None else waiting + 1)
+
+    def holdings(self, subjects: Collection[str]) -> list[SubjectHolding]:
+        """What these subjects hold."""
+        return [_holding(row) for row in self._in(t.holding, t.holding.c.subject, subjects)]
+
+    def holdings_at(self, levels: Collection[LevelKey]) -> list[SubjectHolding]:
+        """Who holds units reserved at these levels, newest first."""
+        rows = self._in(
+            t.holding, t.holding.c.level_key, [str(key) for key in levels], t.holding.c.reserved != 0
+        )
+        return sorted((_holding(row) for row in rows), key=lambda held: held.since, reverse=True)
+
+    def add_bundle(
+        self, movements: Sequence[Movement], owners: Mapping[str, str | None], at: datetime
+    ) -> int:
+        """Write down movements that are to happen together, before the first byte of them leaves."""
+        made = self._c.execute(t.bundle.insert().values(state="waiting", asked_at=at)).inserted_primary_key
+        if made is None:
+            raise RuntimeError("the database gave no id for a new bundle")
+        bundle_id = int(made[0])
+        self._add_rows(bundle_id, movements, owners, "waiting")
+        return bundle_id
+
+    def waiting_bundles(self, after: int) -> list[Bundle]:
+        """Bundles without an answer with an id above `after`, in order."""
+        rows = self._c.execute(
+            select(t.movement)
+            .where(t.movement.c.state == "waiting", t.movement.c.bundle > after)
+            .order_by(t.movement.c.bundle, t.movement.c.id)
+        )
+        bundles: dict[int, list[Movement]] = defaultdict(list)
+        for row in rows:
+            bundles[row.bundle].append(_movement(row))
+        return [Bundle(number, tuple(movements), asked=number) for number, movements in bundles.items()]
+
+    def finish_bundle(self, bundle_id: int, state: str, reason: str, at: datetime) -> None:
+        """Its answer is known: done, refused, voided (refused, and its key is spent), wrong or conflict."""
+        kept = "refused" if state == "voided" else state
+        rows = self._c.execute(
+            select(t.movement).where(t.movement.c.bundle == bundle_id, t.movement.c.state == "waiting")
+        ).all()
+        self._c.execute(
+            update(t.bundle)
+            .where(t.bundle.c.id == bundle_id)
+            .values(state=kept, reason=reason, answered_at=at)
+        )
+        self._c.execute(
+            update(t.movement)
+            .where(t.movement.c.bundle == bundle_id, t.movement.c.state == "waiting")
+            .values(state=kept)
+        )
+        if state == "done":
+            self._hold([(_movement(row), row.channel, at) for row in rows])
+        elif state == "voided":
+            self._hold([(_movement(row).void(), row.channel, at) for row in rows])
+
+    def _add_rows(
+        self, bundle_id: int, movements: Sequence[Movement], owners: Mapping[str, str | None], state: str
+    ) -> None:
+        if not movements:
+            return
+        self._c.execute(
+            t.movement.insert(),
+            [
+                {
+                    "bundle": bundle_id,
+                    "state": state,
+                    "key": m.key,
+                    "subject": m.subject,
+                    "step": _step(m),
+                    "kind": m.kind.value,
+                    "channel": owners.get(m.subject),
+                    "level_key": str(m.level),
+                    "sku": m.level.sku,
+                    "on_hand_delta": m.on_hand_delta,
+                    "reserved_delta": m.reserved_delta,
+                    "reference": m.reference,
+                    "source_version": m.source_version,
+                    "occurred_at": m.occurred_at,
+                }
+                for m in movements
+            ],
+        )
+
+    def _hold(self, entered: Iterable[tuple[Movement, str | None, datetime]]) -> None:
+        """Add rows that stand in the ledger to what their subjects hold."""
+        for m, channel, at in entered:
+            insert = self._insert(t.holding).values(
+                subject=m.subject,
+                level_key=str(m.level),
+                kind=m.subject.partition(":")[0],
+                channel=channel,
+                sku=m.level.sku,
+                on_hand=m.on_hand_delta,
+                reserved=m.reserved_delta,
+                next_step=_step(m) + 1,
+                since=at,
+            )
+            new = insert.excluded
+            self._c.execute(
+                insert.on_conflict_do_update(
+                    index_elements=[t.holding.c.subject, t.holding.c.level_key],
+                    set_={
+                        "on_hand": t.holding.c.on_hand + new.on_hand,
+                        "reserved": t.holding.c.reserved + new.reserved,
+                        "next_step": case(
+                            (t.holding.c.next_step > new.next_step, t.holding.c.next_step),
+                            else_=new.next_step,
+                        ),
+                    },
+                )
+            )
+
+    # -- reservations --------------------------------------------------------------------------------
+
+    def put_reservation(self, reservation: Reservation) -> None:
+        """Store a reservation in its present state."""
+        self._upsert(
+            t.reservation,
+            [
+                {
+                    "id": reservation.id,
+                    "state": reservation.state.value,
+                    "kind": reservation.kind.value,
+                    "channel": reservation.channel,
+                    "owner": reservation.owner,
+                    "lines": [[str(line.level), line.quantity] for line in reservation.lines],
+                    "created_at": reservation.created_at,
+                    "expires_at": reservation.expires_at,
+                    "reason": reservation.reason,
+                    "order_reference": reservation.order_reference,
+                }
+            ],
+        )
+
+    def reservation(self, reservation_id: str) -> Reservation | None:
+        """One reservation."""
+        row = self._c.execute(select(t.reservation).where(t.reservation.c.id == reservation_id)).first()
+        return _reservation(row) if row else None
+
+    def expired_reservations(self, now: datetime, limit: int) -> list[Reservation]:
+        """Granted ones whose time is over, oldest first."""
+        rows = self._c.execute(
+            select(t.reservation)
+            .where(t.reservation.c.state == "granted", t.reservation.c.expires_at <= now)
+            .order_by(t.reservation.c.expires_at)
+            .limit(limit)
+        )
+        return [_reservation(row) for row in rows]
+
+    def remembered(self, scope: str, key: str) -> tuple[str, str] | None:
+        """(digest of the request, reservation) that an idempotency key stands for."""
+        row = self._c.execute(
+            select(t.remembered).where(and_(t.remembered.c.scope == scope, t.remembered.c.key == key))
+        ).first()
+        return (row.digest, row.reservation_id) if row else None
+
+    def remember(self, scope: str, key: str, digest: str, reservation_id: str, at: datetime) -> None:
+        """Keep what an idempotency key stands for."""
+        self._c.execute(
+            t.remembered.insert().values(
+                scope=scope, key=key, digest=digest, reservation_id=reservation_id, at=at
+            )
+        )
+
+    # -- channels ------------------------------------------------------------------------------------
+
+    def approved(self, channel: str) -> bool:
+        """True once a person has approved the channel's first plan."""
+        at = self._c.execute(select(t.channel.c.approved_at).where(t.channel.c.name == channel)).scalar()
+        return at is not None
+
+    def approve(self, channel: str, at: datetime) -> None:
+        """The channel may be written to."""
+        self._upsert(t.channel, [{"name": channel, "approved_at": at}])
+
+    def put_items(
+        self,
+        channel: str,
+        items: Collection[ChannelItem],
+        problems: Mapping[tuple[str, str], str],
+        at: datetime,
+    ) -> None:
+        """Take over what a channel lists and shows: a new baseline for these items."""
+        self._upsert(
+            t.channel_level,
+            [
+                {
+                    "channel": channel,
+                    "sku": item.sku,
+                    "location": item.location,
+                    "item_id": item.item_id,
+                    "location_id": item.location_id,
+                    "published": item.shows,
+                    "baseline_at": at,
+                    "problem": problems.get((item.sku, item.location), ""),
+                }
+                for item in items
+            ],
+        )
+
+    def channel_levels(
+        self, skus: Collection[str] | None = None, channel: str | None = None
+    ) -> list[ChannelLevel]:
+        """Channel levels, of these SKUs and this channel when given."""
+        conditions = [] if channel is None else [t.channel_level.c.channel == channel]
+        if skus is not None:
+            rows = self._in(t.channel_level, t.channel_level.c.sku, skus, *conditions)
+        else:
+            rows = list(self._c.execute(select(t.channel_level).where(*conditions)))
+        return [_channel_level(row) for row in rows]
+
+    def put_numbers(self, levels: Collection[ChannelLevel]) -> None:
+        """Store target, published and exposure of channel levels that exist."""
+        if not levels:
+            return
+        c = t.channel_level.c
+        statement = (
+            update(t.channel_level)
+            .where(
+                c.channel == bindparam("b_channel"),
+                c.sku == bindparam("b_sku"),
+                c.location == bindparam("b_location"),
+            )
+            .values(
+                target=bindparam("b_target"),
+                published=bindparam("b_published"),
+                exposure_unit_seconds=bindparam("b_unit_seconds"),
+                exposure_units=bindparam("b_units"),
+                exposure_since=bindparam("b_since"),
+            )
+        )
+        self._c.execute(
+            statement,
+            [
+                {
+                    "b_channel": level.channel,
+                    "b_sku": level.sku,
+                    "b_location": level.location,
+                    "b_target": level.target,
+                    "b_published": level.published,
+                    "b_unit_seconds": level.exposure.unit_seconds,
+                    "b_units": level.exposure.units,
+                    "b_since": level.exposure.since,
+                }
+                for level in levels
+            ],
+        )
+
+    def due(self, channel: str, limit: int) -> list[ChannelLevel]:
+        """Channel levels whose target is not what the channel shows, and that nothing holds back.
+
+        Bad news first (promise 12): sold out, then lower, then higher; scarce before deep.
+        """
+        c = t.channel_level.c
+        rows = self._c.execute(
+            select(t.channel_level)
+            .where(c.channel == channel, c.push.is_(None), c.problem == "", c.target != c.published)
+            .order_by(
+                case((c.target > c.published, 1), else_=0),
+                case((c.target > 0, 1), else_=0),
+                c.target,
+                c.sku,
+                c.location,
+            )
+            .limit(limit)
+        )
+        return [_channel_level(row) for row in rows]
+
+    def add_push(self, channel: str, key: str, body: bytes, rows: Sequence[PushRow], at: datetime) -> int:
+        """Write down a push before its first byte leaves, and mark its channel levels as in flight."""
+        made = self._c.execute(
+            t.push.insert().values(
+                channel=channel,
+                key=key,
+                body=body,
+                rows=[[row.sku, row.location, row.delta] for row in rows],
+                state="open",
+                planned_at=at,
+            )
+        ).inserted_primary_key
+        if made is None:
+            raise RuntimeError("the database gave no id for a new push")
+        push_id = int(made[0])
+        self._fly(channel, rows, push_id)
+        return push_id
+
+    def open_pushes(self, channel: str) -> list[PushRecord]:
+        """Pushes whose outcome is open, oldest first."""
+        rows = self._c.execute(
+            select(t.push).where(t.push.c.channel == channel, t.push.c.state == "open").order_by(t.push.c.id)
+        )
+        return [_push(row) for row in rows]
+
+    def finish_push(self, push_id: int, state: str, reason: str, at: datetime) -> None:
+        """Its outcome is known: applied or dropped. Its channel levels are free again."""
+        row = self._c.execute(select(t.push).where(t.push.c.id == push_id)).one()
+        self._c.execute(
+            update(t.push).where(t.push.c.id == push_id).values(state=state, reason=reason, answered_at=at)
+        )
+        self._fly(row.channel, _push(row).rows, None)
+
+    def _fly(self, channel: str, rows: Sequence[PushRow], push_id: int | None) -> None:
+        c = t.channel_level.c
+        self._c.execute(
+            update(t.channel_level)
+            .where(c.channel == channel, c.sku == bindparam("b_sku"), c.location == bindparam("b_location"))
+            .values(push=push_id),
+            [{"b_sku": row.sku, "b_location": row.location} for row in rows],
+        )
+
+    def set_problem(self, channel: str, sku: str, location: str, problem: str) -> None:
+        """Hold a channel level back with a reason, or let it go with an empty one."""
+        c = t.channel_level.c
+        self._c.execute(
+            update(t.channel_level)
+            .where(c.channel == channel, c.sku == sku, c.location == location)
+            .values(problem=problem)
+        )
+
+    # -- for people ----------------------------------------------------------------------------------
+
+    def dead_letter(
+        self, source: str, key: str, reason: str, advice: str, payload: str, at: datetime
+    ) -> None:
+        """Set an item aside for a person; the same item again only renews its reason."""
+        self._upsert(
+            t.dead_letter,
+            [
+                {
+                    "source": source,
+                    "key": key,
+                    "reason": reason,
+                    "advice": advice,
+                    "payload": payload,
+                    "at": at,
+                }
+            ],
+            keys=["source", "key"],
+        )
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """What a person must look at, oldest first."""
+        rows = self._c.execute(select(t.dead_letter).order_by(t.dead_letter.c.id))
+        return [DeadLetter(r.id, r.source, r.key, r.reason, r.advice, r.payload, r.at) for r in rows]
+
+    def open_incident(
+        self, kind: str, key: str, title: str, detail: Mapping[str, object], at: datetime
+    ) -> bool:
+        """Raise an incident, or bring an open one up to date; True when it is new."""
+        table = t.incident
+        changed = self._c.execute(
+            update(table)
+            .where(table.c.kind == kind, table.c.key == key, table.c.closed_at.is_(None))
+            .values(title=title, detail=dict(detail))
+        )
+        if changed.rowcount:
+            return False
+        self._c.execute(
+            table.insert().values(kind=kind, key=key, title=title, detail=dict(detail), opened_at=at)
+        )
+        return True
+
+    def close_incident(self, kind: str, key: str, at: datetime) -> bool:
+        """It is over; False when it was not open."""
+        table = t.incident
+        statement = update(table).where(table.c.kind == kind, table.c.key == key, table.c.closed_at.is_(None))
+        return self._c.execute(statement.values(closed_at=at)).rowcount == 1
+
+    def incidents(self, *, open_only: bool = True) -> list[Incident]:
+        """Incidents, newest first."""
+        statement = select(t.incident).order_by(t.incident.c.id.desc())
+        if open_only:
+            statement = statement.where(t.incident.c.closed_at.is_(None))
+        rows = self._c.execute(statement)
+        return [Incident(r.id, r.kind, r.key, r.title, r.detail, r.opened_at, r.closed_at) for r in rows]
+
+    # -- small tools ---------------------------------------------------------------------------------
+
+    def _insert(self, table: Table) -> Any:
+        """An INSERT that knows ON CONFLICT, in this database's dialect."""
+        return (sqlite.insert if self._c.dialect.name == "sqlite" else postgresql.insert)(table)
+
+    def _upsert(
+        self, table: Table, rows: Sequence[Mapping[str, Any]], keys: Sequence[str] | None = None
+    ) -> None:
+        """Insert rows; where the key is there already, replace the given columns."""
+        if not rows:
+            return
+        keys = keys or [column.name for column in table.primary_key]
+        insert = self._insert(table)
+        changed = {name: insert.excluded[name] for name in rows[0] if name not in keys}
+        self._c.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
+
+    def _in(self, table: Table, column: Any, values: Collection[str], *conditions: Any) -> list[Row[Any]]:
+        """Rows whose column is one of the values, asked in slices."""
+        wanted = list(values)
+        found: list[Row[Any]] = []
+        for start in range(0, len(wanted), SLICE):
+            part = wanted[start : start + SLICE]
+            found.extend(self._c.execute(select(table).where(column.in_(part), *conditions)))
+        return found
+
+
+def _step(movement: Movement) -> int:
+    """The step number in an idempotency key; 0 for a plain posting, whose key has none."""
+    head, _, tail = movement.key.rpartition(":")
+    return int(tail) if head == movement.subject and tail.isdigit() else 0
+
+
+def _level(row: Row[Any]) -> StockLevel:
+    key = LevelKey(row.sku, row.location, row.unit)
+    return StockLevel(key, row.on_hand, row.reserved, row.version, row.record_id)
+
+
+def _movement(row: Row[Any]) -> Movement:
+    return Movement(
+        row.key,
+        row.subject,
+        LevelKey.parse(row.level_key),
+        MovementKind(row.kind),
+        row.on_hand_delta,
+        row.reserved_delta,
+        row.reference,
+        row.source_version,
+        row.occurred_at,
+    )
+
+
+def _holding(row: Row[Any]) -> SubjectHolding:
+    return SubjectHolding(
+        row.subject,
+        row.kind,
+        row.channel,
+        LevelKey.parse(row.level_key),
+        row.on_hand,
+        row.reserved,
+        row.since,
+    )
+
+
+def _line(row: Row[Any]) -> LineState:
+    return LineState(
+        row.subject,
+        row.channel,
+        row.order_id,
+        row.order_name,
+        OrderLine(
+            row.line_id,
+            row.sku,
+            row.open_quantity,
+            row.fulfilled_quantity,
+            row.returned_quantity,
+            row.taken_quantity,
+            row.unit,
+            row.location,
+        ),
+        row.version,
+        row.placed_at,
+        row.channel_location,
+        tuple(row.reservations),
+        row.uncovered,
+        row.asked_in_vain,
+        row.due,
+    )
+
+
+def _reservation(row: Row[Any]) -> Reservation:
+    return Reservation(
+        row.id,
+        ReservationState(row.state),
+        ReservationKind(row.kind),
+        row.channel,
+        row.owner,
+        tuple(ReservationLine(LevelKey.parse(level), quantity) for level, quantity in row.lines),
+        row.created_at,
+        row.expires_at,
+        row.reason,
+        row.order_reference,
+    )
+
+
+def _channel_level(row: Row[Any]) -> ChannelLevel:
+    return ChannelLevel(
+        row.channel,
+        row.sku,
+        row.location,
+        row.item_id,
+        row.location_id,
+        row.published,
+        row.target,
+        row.baseline_at,
+        row.problem,
+        row.push,
+        Exposure(row.exposure_unit_seconds, row.exposure_units, row.exposure_since),
+    )
+
+
+def _push(row: Row[Any]) -> PushRecord:
+    rows = tuple(PushRow(sku, location, delta) for sku, location, delta in row.rows)
+    return PushRecord(row.id, row.channel, row.key, row.body, rows, row.planned_at)
