@@ -19,8 +19,6 @@ def _render(kind: str, thing: Any, _context: object) -> str | bool:
 
 
 connection = context.config.attributes["connection"]
-context.configure(
-    connection=connection, target_metadata=metadata, render_as_batch=connection.dialect.name == "sqlite"
-)
+context.configure(connection=connection, target_metadata=metadata, render_item=_render)
 with context.begin_transaction():
     context.run_migrations()

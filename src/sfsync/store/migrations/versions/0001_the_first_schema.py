@@ -19,32 +19,31 @@ def upgrade() -> None:
         "binding",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("org_id", sa.Text(), nullable=False),
-        sa.Column("first_start", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("first_start", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_binding")),
     )
     op.create_table(
         "bundle",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("asked_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("asked_at", sa.Double(), nullable=False),
         sa.Column("reason", sa.Text(), server_default="", nullable=False),
-        sa.Column("answered_at", sfsync.store.tables.Instant(), nullable=True),
+        sa.Column("answered_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_bundle")),
     )
-    with op.batch_alter_table("bundle", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_bundle_waiting",
-            ["id"],
-            unique=False,
-            sqlite_where=sa.text("state = 'waiting'"),
-            postgresql_where=sa.text("state = 'waiting'"),
-        )
-
+    op.create_index(
+        "ix_bundle_waiting",
+        "bundle",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
     op.create_table(
         "channel",
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("approved_at", sfsync.store.tables.Instant(), nullable=True),
-        sa.Column("poll_mark", sfsync.store.tables.Instant(), nullable=True),
+        sa.Column("approved_at", sa.Double(), nullable=True),
+        sa.Column("poll_mark", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_channel")),
     )
     op.create_table(
@@ -56,7 +55,7 @@ def upgrade() -> None:
         sa.Column("location_id", sa.Text(), nullable=False),
         sa.Column("published", sa.Integer(), nullable=False),
         sa.Column("target", sa.Integer(), nullable=True),
-        sa.Column("baseline_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("baseline_at", sa.Double(), nullable=False),
         sa.Column("problem", sa.Text(), server_default="", nullable=False),
         sa.Column("push", sa.Integer(), nullable=True),
         sa.Column("exposure_unit_seconds", sa.Double(), server_default="0", nullable=False),
@@ -64,21 +63,20 @@ def upgrade() -> None:
         sa.Column("exposure_since", sa.Double(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("channel", "sku", "location", name=op.f("pk_channel_level")),
     )
-    with op.batch_alter_table("channel_level", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_channel_level_due",
-            ["channel"],
-            unique=False,
-            sqlite_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
-            postgresql_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
-        )
-        batch_op.create_index(batch_op.f("ix_channel_level_sku"), ["sku"], unique=False)
-
+    op.create_index(
+        "ix_channel_level_due",
+        "channel_level",
+        ["channel"],
+        unique=False,
+        sqlite_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
+        postgresql_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
+    )
+    op.create_index(op.f("ix_channel_level_sku"), "channel_level", ["sku"], unique=False)
     op.create_table(
         "cursor",
         sa.Column("topic", sa.Text(), nullable=False),
         sa.Column("cursor", sa.LargeBinary(), nullable=False),
-        sa.Column("at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("topic", name=op.f("pk_cursor")),
     )
     op.create_table(
@@ -89,7 +87,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("advice", sa.Text(), nullable=False),
         sa.Column("payload", sa.Text(), nullable=False),
-        sa.Column("at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dead_letter")),
         sa.UniqueConstraint("source", "key", name=op.f("uq_dead_letter_source_key")),
     )
@@ -103,27 +101,26 @@ def upgrade() -> None:
         sa.Column("on_hand", sa.Integer(), nullable=False),
         sa.Column("reserved", sa.Integer(), nullable=False),
         sa.Column("next_step", sa.Integer(), nullable=False),
-        sa.Column("since", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("subject", "level_key", name=op.f("pk_holding")),
     )
-    with op.batch_alter_table("holding", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_holding_reserved",
-            ["level_key"],
-            unique=False,
-            sqlite_where=sa.text("reserved <> 0"),
-            postgresql_where=sa.text("reserved <> 0"),
-        )
-        batch_op.create_index(batch_op.f("ix_holding_sku"), ["sku"], unique=False)
-
+    op.create_index(
+        "ix_holding_reserved",
+        "holding",
+        ["level_key"],
+        unique=False,
+        sqlite_where=sa.text("reserved <> 0"),
+        postgresql_where=sa.text("reserved <> 0"),
+    )
+    op.create_index(op.f("ix_holding_sku"), "holding", ["sku"], unique=False)
     op.create_table(
         "hole",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("since", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("opened_at", sfsync.store.tables.Instant(), nullable=False),
-        sa.Column("closed_at", sfsync.store.tables.Instant(), nullable=True),
+        sa.Column("opened_at", sa.Double(), nullable=False),
+        sa.Column("closed_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hole")),
     )
     op.create_table(
@@ -133,40 +130,38 @@ def upgrade() -> None:
         sa.Column("topic", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("received_at", sfsync.store.tables.Instant(), nullable=False),
-        sa.Column("done_at", sfsync.store.tables.Instant(), nullable=True),
+        sa.Column("received_at", sa.Double(), nullable=False),
+        sa.Column("done_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox")),
         sa.UniqueConstraint("source", "key", name=op.f("uq_inbox_source_key")),
     )
-    with op.batch_alter_table("inbox", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_inbox_waiting",
-            ["id"],
-            unique=False,
-            sqlite_where=sa.text("done_at IS NULL"),
-            postgresql_where=sa.text("done_at IS NULL"),
-        )
-
+    op.create_index(
+        "ix_inbox_waiting",
+        "inbox",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("done_at IS NULL"),
+        postgresql_where=sa.text("done_at IS NULL"),
+    )
     op.create_table(
         "incident",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
-        sa.Column("detail", sfsync.store.tables.Json(), nullable=False),
-        sa.Column("opened_at", sfsync.store.tables.Instant(), nullable=False),
-        sa.Column("closed_at", sfsync.store.tables.Instant(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("opened_at", sa.Double(), nullable=False),
+        sa.Column("closed_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incident")),
     )
-    with op.batch_alter_table("incident", schema=None) as batch_op:
-        batch_op.create_index(
-            "uq_incident_open",
-            ["kind", "key"],
-            unique=True,
-            sqlite_where=sa.text("closed_at IS NULL"),
-            postgresql_where=sa.text("closed_at IS NULL"),
-        )
-
+    op.create_index(
+        "uq_incident_open",
+        "incident",
+        ["kind", "key"],
+        unique=True,
+        sqlite_where=sa.text("closed_at IS NULL"),
+        postgresql_where=sa.text("closed_at IS NULL"),
+    )
     op.create_table(
         "level",
         sa.Column("level_key", sa.Text(), nullable=False),
@@ -177,12 +172,10 @@ def upgrade() -> None:
         sa.Column("on_hand", sa.Integer(), nullable=False),
         sa.Column("reserved", sa.Integer(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("stored_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("stored_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("level_key", name=op.f("pk_level")),
     )
-    with op.batch_alter_table("level", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_level_sku"), ["sku"], unique=False)
-
+    op.create_index(op.f("ix_level_sku"), "level", ["sku"], unique=False)
     op.create_table(
         "movement",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
@@ -199,21 +192,20 @@ def upgrade() -> None:
         sa.Column("reserved_delta", sa.Integer(), nullable=False),
         sa.Column("reference", sa.Text(), nullable=False),
         sa.Column("source_version", sa.Text(), nullable=False),
-        sa.Column("occurred_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("occurred_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_movement")),
     )
-    with op.batch_alter_table("movement", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_movement_bundle"), ["bundle"], unique=False)
-        batch_op.create_index(batch_op.f("ix_movement_key"), ["key"], unique=False)
-        batch_op.create_index(batch_op.f("ix_movement_subject"), ["subject"], unique=False)
-        batch_op.create_index(
-            "ix_movement_waiting",
-            ["sku"],
-            unique=False,
-            sqlite_where=sa.text("state = 'waiting'"),
-            postgresql_where=sa.text("state = 'waiting'"),
-        )
-
+    op.create_index(op.f("ix_movement_bundle"), "movement", ["bundle"], unique=False)
+    op.create_index(op.f("ix_movement_key"), "movement", ["key"], unique=False)
+    op.create_index(op.f("ix_movement_subject"), "movement", ["subject"], unique=False)
+    op.create_index(
+        "ix_movement_waiting",
+        "movement",
+        ["sku"],
+        unique=False,
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
     op.create_table(
         "order_line",
         sa.Column("subject", sa.Text(), nullable=False),
@@ -228,60 +220,59 @@ def upgrade() -> None:
         sa.Column("fulfilled_quantity", sa.Integer(), nullable=False),
         sa.Column("returned_quantity", sa.Integer(), nullable=False),
         sa.Column("taken_quantity", sa.Integer(), nullable=False),
-        sa.Column("version", sfsync.store.tables.Instant(), nullable=False),
-        sa.Column("placed_at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("version", sa.Double(), nullable=False),
+        sa.Column("placed_at", sa.Double(), nullable=False),
         sa.Column("channel_location", sa.Text(), nullable=False),
-        sa.Column("reservations", sfsync.store.tables.Json(), nullable=False),
+        sa.Column("reservations", sa.Text(), nullable=False),
         sa.Column("uncovered", sa.Integer(), nullable=False),
         sa.Column("asked_in_vain", sa.Boolean(), nullable=False),
         sa.Column("due", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_order_line")),
     )
-    with op.batch_alter_table("order_line", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_order_line_due",
-            ["subject"],
-            unique=False,
-            sqlite_where=sa.text("due"),
-            postgresql_where=sa.text("due"),
-        )
-        batch_op.create_index(
-            "ix_order_line_uncovered",
-            ["sku"],
-            unique=False,
-            sqlite_where=sa.text("uncovered > 0"),
-            postgresql_where=sa.text("uncovered > 0"),
-        )
-
+    op.create_index(
+        "ix_order_line_due",
+        "order_line",
+        ["subject"],
+        unique=False,
+        sqlite_where=sa.text("due"),
+        postgresql_where=sa.text("due"),
+    )
+    op.create_index(
+        "ix_order_line_uncovered",
+        "order_line",
+        ["sku"],
+        unique=False,
+        sqlite_where=sa.text("uncovered > 0"),
+        postgresql_where=sa.text("uncovered > 0"),
+    )
     op.create_table(
         "push",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("rows", sfsync.store.tables.Json(), nullable=False),
+        sa.Column("rows", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), server_default="", nullable=False),
-        sa.Column("planned_at", sfsync.store.tables.Instant(), nullable=False),
-        sa.Column("answered_at", sfsync.store.tables.Instant(), nullable=True),
+        sa.Column("planned_at", sa.Double(), nullable=False),
+        sa.Column("answered_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_push")),
     )
-    with op.batch_alter_table("push", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_push_open",
-            ["channel"],
-            unique=False,
-            sqlite_where=sa.text("state = 'open'"),
-            postgresql_where=sa.text("state = 'open'"),
-        )
-
+    op.create_index(
+        "ix_push_open",
+        "push",
+        ["channel"],
+        unique=False,
+        sqlite_where=sa.text("state = 'open'"),
+        postgresql_where=sa.text("state = 'open'"),
+    )
     op.create_table(
         "remembered",
         sa.Column("scope", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("reservation_id", sa.Text(), nullable=False),
-        sa.Column("at", sfsync.store.tables.Instant(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("scope", "key", name=op.f("pk_remembered")),
     )
     op.create_table(
@@ -291,109 +282,105 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("channel", sa.Text(), nullable=True),
         sa.Column("owner", sa.Text(), nullable=False),
-        sa.Column("lines", sfsync.store.tables.Json(), nullable=False),
-        sa.Column("created_at", sfsync.store.tables.Instant(), nullable=False),
-        sa.Column("expires_at", sfsync.store.tables.Instant(), nullable=True),
+        sa.Column("lines", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=True),
         sa.Column("reason", sa.Text(), server_default="", nullable=False),
         sa.Column("order_reference", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reservation")),
     )
-    with op.batch_alter_table("reservation", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_reservation_expiring",
-            ["expires_at"],
-            unique=False,
-            sqlite_where=sa.text("state = 'granted'"),
-            postgresql_where=sa.text("state = 'granted'"),
-        )
+    op.create_index(
+        "ix_reservation_expiring",
+        "reservation",
+        ["expires_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'granted'"),
+        postgresql_where=sa.text("state = 'granted'"),
+    )
 
 
 def downgrade() -> None:
     """One step back."""
 
-    with op.batch_alter_table("reservation", schema=None) as batch_op:
-        batch_op.drop_index(
-            "ix_reservation_expiring",
-            sqlite_where=sa.text("state = 'granted'"),
-            postgresql_where=sa.text("state = 'granted'"),
-        )
-
+    op.drop_index(
+        "ix_reservation_expiring",
+        table_name="reservation",
+        sqlite_where=sa.text("state = 'granted'"),
+        postgresql_where=sa.text("state = 'granted'"),
+    )
     op.drop_table("reservation")
     op.drop_table("remembered")
-    with op.batch_alter_table("push", schema=None) as batch_op:
-        batch_op.drop_index(
-            "ix_push_open", sqlite_where=sa.text("state = 'open'"), postgresql_where=sa.text("state = 'open'")
-        )
-
+    op.drop_index(
+        "ix_push_open",
+        table_name="push",
+        sqlite_where=sa.text("state = 'open'"),
+        postgresql_where=sa.text("state = 'open'"),
+    )
     op.drop_table("push")
-    with op.batch_alter_table("order_line", schema=None) as batch_op:
-        batch_op.drop_index(
-            "ix_order_line_uncovered",
-            sqlite_where=sa.text("uncovered > 0"),
-            postgresql_where=sa.text("uncovered > 0"),
-        )
-        batch_op.drop_index("ix_order_line_due", sqlite_where=sa.text("due"), postgresql_where=sa.text("due"))
-
+    op.drop_index(
+        "ix_order_line_uncovered",
+        table_name="order_line",
+        sqlite_where=sa.text("uncovered > 0"),
+        postgresql_where=sa.text("uncovered > 0"),
+    )
+    op.drop_index(
+        "ix_order_line_due",
+        table_name="order_line",
+        sqlite_where=sa.text("due"),
+        postgresql_where=sa.text("due"),
+    )
     op.drop_table("order_line")
-    with op.batch_alter_table("movement", schema=None) as batch_op:
-        batch_op.drop_index(
-            "ix_movement_waiting",
-            sqlite_where=sa.text("state = 'waiting'"),
-            postgresql_where=sa.text("state = 'waiting'"),
-        )
-        batch_op.drop_index(batch_op.f("ix_movement_subject"))
-        batch_op.drop_index(batch_op.f("ix_movement_key"))
-        batch_op.drop_index(batch_op.f("ix_movement_bundle"))
-
+    op.drop_index(
+        "ix_movement_waiting",
+        table_name="movement",
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
+    op.drop_index(op.f("ix_movement_subject"), table_name="movement")
+    op.drop_index(op.f("ix_movement_key"), table_name="movement")
+    op.drop_index(op.f("ix_movement_bundle"), table_name="movement")
     op.drop_table("movement")
-    with op.batch_alter_table("level", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_level_sku"))
-
+    op.drop_index(op.f("ix_level_sku"), table_name="level")
     op.drop_table("level")
-    with op.batch_alter_table("incident", schema=None) as batch_op:
-        batch_op.drop_index(
-            "uq_incident_open",
-            sqlite_where=sa.text("closed_at IS NULL"),
-            postgresql_where=sa.text("closed_at IS NULL"),
-        )
-
+    op.drop_index(
+        "uq_incident_open",
+        table_name="incident",
+        sqlite_where=sa.text("closed_at IS NULL"),
+        postgresql_where=sa.text("closed_at IS NULL"),
+    )
     op.drop_table("incident")
-    with op.batch_alter_table("inbox", schema=None) as batch_op:
-        batch_op.drop_index(
-            "ix_inbox_waiting",
-            sqlite_where=sa.text("done_at IS NULL"),
-            postgresql_where=sa.text("done_at IS NULL"),
-        )
-
+    op.drop_index(
+        "ix_inbox_waiting",
+        table_name="inbox",
+        sqlite_where=sa.text("done_at IS NULL"),
+        postgresql_where=sa.text("done_at IS NULL"),
+    )
     op.drop_table("inbox")
     op.drop_table("hole")
-    with op.batch_alter_table("holding", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_holding_sku"))
-        batch_op.drop_index(
-            "ix_holding_reserved",
-            sqlite_where=sa.text("reserved <> 0"),
-            postgresql_where=sa.text("reserved <> 0"),
-        )
-
+    op.drop_index(op.f("ix_holding_sku"), table_name="holding")
+    op.drop_index(
+        "ix_holding_reserved",
+        table_name="holding",
+        sqlite_where=sa.text("reserved <> 0"),
+        postgresql_where=sa.text("reserved <> 0"),
+    )
     op.drop_table("holding")
     op.drop_table("dead_letter")
     op.drop_table("cursor")
-    with op.batch_alter_table("channel_level", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_channel_level_sku"))
-        batch_op.drop_index(
-            "ix_channel_level_due",
-            sqlite_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
-            postgresql_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
-        )
-
+    op.drop_index(op.f("ix_channel_level_sku"), table_name="channel_level")
+    op.drop_index(
+        "ix_channel_level_due",
+        table_name="channel_level",
+        sqlite_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
+        postgresql_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
+    )
     op.drop_table("channel_level")
     op.drop_table("channel")
-    with op.batch_alter_table("bundle", schema=None) as batch_op:
-        batch_op.drop_index(
-            "ix_bundle_waiting",
-            sqlite_where=sa.text("state = 'waiting'"),
-            postgresql_where=sa.text("state = 'waiting'"),
-        )
-
+    op.drop_index(
+        "ix_bundle_waiting",
+        table_name="bundle",
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
     op.drop_table("bundle")
     op.drop_table("binding")
