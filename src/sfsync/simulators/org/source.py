@@ -4,10 +4,10 @@
 (system fields, standard objects, key prefixes) and checks that the parts fit together. All problems are
 reported at once, each with its file and element, as one `SourceError`.
 
-Key prefixes are given by name order, so the same source always makes the same ids.
-Not simulated, and ignored: permission sets, layouts, Apex, flows, record types, sharing, field history.
-Not simulated, and refused: field types that `source_fields` does not list, standard objects that `standard` does
-not have, formula functions that `formula` does not know.
+Key prefixes are given by name order, so the same source always makes the same ids. Not simulated, and
+ignored: permission sets, layouts, Apex, flows, record types, sharing, field history. Not simulated, and
+refused: field types that `source_fields` does not list, standard objects that `standard` does not have,
+formula functions that `formula` does not know.
 """
 
 from __future__ import annotations

@@ -45,6 +45,10 @@ def check_schema(schema: Schema, where: Mapping[str, str]) -> list[str]:
                 problems.append(
                     f"{file}: <errorDisplayField> {rule.display_field} is not a field of {sobject.name}"
                 )
+        problems += [
+            f"{where.get(f'{sobject.name}.{name}', sobject.name)}: <formula> of {name} reads itself"
+            for name in _circular(sobject)
+        ]
     for channel in schema.channels.values():
         for member in channel.members:
             file = where.get(f"{channel.name}/{member.entity}", channel.name)
@@ -105,15 +109,36 @@ def _formula_problems(schema: Schema, sobject: SObject, text: str) -> Iterator[s
             yield f"{'.'.join(path)} is not a field of {sobject.name}"
 
 
+def _circular(sobject: SObject) -> list[str]:
+    """Formula fields of an object that depend on themselves, through whatever other formula fields."""
+    names = {field.name.lower(): field.name for field in sobject.fields.values()}
+    reads: dict[str, set[str]] = {}
+    for field in sobject.fields.values():
+        if field.formula is not None:
+            reads[field.name] = {names.get(name, "") for name in _own_fields(field.formula)}
+    reached = {name: set(direct) for name, direct in reads.items()}
+    for _ in reads:
+        for further in reached.values():
+            further |= {name for between in further & reads.keys() for name in reached[between]}
+    return sorted(name for name, further in reached.items() if name in further)
+
+
+def _own_fields(text: str) -> set[str]:
+    try:
+        return {path[0].lower() for path in compile_formula(text).fields if len(path) == 1}
+    except FormulaError:
+        return set()  # told elsewhere
+
+
 def resolve(schema: Schema, sobject: SObject, path: tuple[str, ...]) -> Field | None:
-    """The field at the end of a path such as `("StockLevel__r", "LevelKey__c")`, None when there is none."""
-    *hops, name = path
+    """The field at the end of a path such as `("StockLevel__r", "LevelKey__c")`, without case; else None."""
+    *hops, name = [step.lower() for step in path]
     for hop in hops:
-        parent = next((f.reference_to for f in sobject.fields.values() if f.relationship_name == hop), None)
-        if parent is None or parent not in schema.objects:
+        links = [field for field in sobject.fields.values() if (field.relationship_name or "").lower() == hop]
+        if not links or links[0].reference_to not in schema.objects:
             return None
-        sobject = schema.objects[parent]
-    return sobject.fields.get(name)
+        sobject = schema.objects[links[0].reference_to or ""]
+    return next((field for field in sobject.fields.values() if field.name.lower() == name), None)
 
 
 def _member_problems(schema: Schema, member: ChannelMember) -> Iterator[str]:

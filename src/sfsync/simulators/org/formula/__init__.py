@@ -5,9 +5,9 @@ each save. What the language can do is listed in `functions.py`; anything else i
 when the formula is compiled, never at the first save.
 
 Values are `int | float | Decimal | str | bool | date | datetime (UTC) | None`; results hold no `Decimal`.
-Not simulated: global variables (`$User`, `$Setup`, ...), time-of-day values, currency conversion, the limit on
-compiled size, multi-select picklists, images and hyperlinks. A division by zero gives null, where an org would
-refuse the save with a formula error.
+Not simulated: global variables (`$User`, `$Setup`, ...), time-of-day values, currency conversion, the limit
+on compiled size, multi-select picklists, images and hyperlinks. A division by zero gives null, where an org
+would refuse the save with a formula error.
 """
 
 from sfsync.simulators.org.formula.compiler import Formula, compile_formula

@@ -1,8 +1,9 @@
 """From the text of a formula to a tree of closures.
 
-The grammar is LALR; names of functions and literals are case-insensitive, field names are passed on
-as written. Comparison of `PRIORVALUE` and `ISCHANGED` with the record follows the order of execution:
-a new record has no prior value, so PRIORVALUE gives the present one and ISCHANGED is false.
+The grammar is LALR; names of functions and literals are case-insensitive, field names are passed on as
+written. Operators bind as in Salesforce's own engine, which surprises: `^` binds *weaker* than `*` and `/`,
+so `2*3^2` is 36; `&` is as strong as `+`. A new record has no prior value: PRIORVALUE gives the present one
+and ISCHANGED is false.
 """
 
 from __future__ import annotations
@@ -41,16 +42,15 @@ _GRAMMAR = r"""
     ?equality: comparison
              | equality ("=" | "==") comparison -> equals
              | equality ("<>" | "!=") comparison -> differs
-    ?comparison: concatenation
-             | comparison "<" concatenation -> less
-             | comparison "<=" concatenation -> at_most
-             | comparison ">" concatenation -> greater
-             | comparison ">=" concatenation -> at_least
-    ?concatenation: sum | concatenation "&" sum -> joined
-    ?sum: product | sum "+" product -> plus | sum "-" product -> minus
-    ?product: powered | product "*" powered -> times | product "/" powered -> divided
-    ?powered: unary | powered "^" unary -> raised
-    ?unary: atom | "-" unary -> negative | "+" unary -> positive | "!" unary -> inverted
+    ?comparison: sum
+             | comparison "<" sum -> less
+             | comparison "<=" sum -> at_most
+             | comparison ">" sum -> greater
+             | comparison ">=" sum -> at_least
+    ?sum: powered | sum "+" powered -> plus | sum "-" powered -> minus | sum "&" powered -> joined
+    ?powered: product | powered "^" product -> raised
+    ?product: unary | product "*" unary -> times | product "/" unary -> divided
+    ?unary: atom | "-" unary -> negative | "+" unary -> positive | ("!" | NOT) unary -> inverted
     ?atom: NUMBER -> number_literal
          | STRING -> text_literal
          | PATH -> reference
@@ -58,7 +58,8 @@ _GRAMMAR = r"""
          | "(" disjunction ")"
     call: PATH "(" [disjunction ("," disjunction)*] ")"
 
-    NUMBER: /(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?/
+    NOT.2: /NOT(?!\s*\(|\w)/i
+    NUMBER: /\d+(\.\d+)?/
     STRING: /"(\\.|[^"\\])*"|'(\\.|[^'\\])*'/s
     PATH: /\$?[A-Za-z_]\w*(\.\$?[A-Za-z_]\w*)*/
     COMMENT: /\/\*.*?\*\//s
@@ -68,19 +69,21 @@ _GRAMMAR = r"""
 """
 
 _CONSTANTS = {"TRUE": True, "FALSE": False, "NULL": None}
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "'": "'", "\\": "\\"}
 
 
 @dataclass(frozen=True, slots=True)
 class Formula:
     """A compiled formula.
 
-    `fields` are the paths it reads, as written; `priors` those it reads as they were before the save.
+    `fields` are the paths it reads, as written; `priors` those it reads as they were before the save;
+    `reads_clock` tells that it changes by itself, with NOW or TODAY.
     """
 
     source: str
     fields: frozenset[Path]
     priors: frozenset[Path]
+    reads_clock: bool
     node: Node
 
     def evaluate(self, context: FormulaContext) -> Any:
@@ -106,9 +109,10 @@ def _unescape(body: str) -> str:
     letters = iter(body)
     for letter in letters:
         if letter == "\\":
-            follower = next(letters, "\\")
-            # An unknown escape keeps its backslash, so that regular expressions may be written once.
-            out.append(_ESCAPES.get(follower) or (follower if follower in "\\\"'" else "\\" + follower))
+            follower = next(letters)  # the grammar ends no literal with a single backslash
+            if follower.lower() not in _ESCAPES:
+                raise FormulaError(f"\\{follower} is no escape in a text: a backslash is written twice")
+            out.append(_ESCAPES[follower.lower()])
         else:
             out.append(letter)
     return "".join(out)
@@ -125,6 +129,7 @@ class _Builder(Transformer[Token, Node]):
         super().__init__()
         self.fields: set[Path] = set()
         self.priors: set[Path] = set()
+        self.reads_clock = False
 
     def number_literal(self, children: Sequence[Token]) -> Node:
         value = Decimal(str(children[0]))
@@ -151,6 +156,7 @@ class _Builder(Transformer[Token, Node]):
         if function is None:
             raise FormulaError(f"the function {children[0]} is not supported")
         _check_count(name, len(arguments), function.least, function.most)
+        self.reads_clock |= name in ("NOW", "TODAY")
         return function.build(arguments)
 
     def _of_field(self, name: str, arguments: Sequence[Node]) -> Node:
@@ -167,23 +173,22 @@ class _Builder(Transformer[Token, Node]):
     def both(self, children: Sequence[Node]) -> Node:
         return FUNCTIONS["AND"].build(children)
 
-    def inverted(self, children: Sequence[Node]) -> Node:
-        return FUNCTIONS["NOT"].build(children)
+    def inverted(self, children: Sequence[Any]) -> Node:
+        return FUNCTIONS["NOT"].build(children[-1:])
 
     def equals(self, children: Sequence[Node]) -> Node:
         left, right = children
         return lambda context: equal(left(context), right(context), context)
 
     def differs(self, children: Sequence[Node]) -> Node:
-        left, right = children
-        return lambda context: not equal(left(context), right(context), context)
+        return FUNCTIONS["NOT"].build([self.equals(children)])
 
     def less(self, children: Sequence[Node]) -> Node:
         left, right = children
 
-        def evaluate(context: FormulaContext) -> bool:
+        def evaluate(context: FormulaContext) -> bool | None:
             pair = ordered(left(context), right(context), context)
-            return pair is not None and bool(pair[0] < pair[1])
+            return None if pair is None else bool(pair[0] < pair[1])
 
         return evaluate
 
@@ -193,9 +198,9 @@ class _Builder(Transformer[Token, Node]):
     def at_most(self, children: Sequence[Node]) -> Node:
         left, right = children
 
-        def evaluate(context: FormulaContext) -> bool:
+        def evaluate(context: FormulaContext) -> bool | None:
             pair = ordered(left(context), right(context), context)
-            return pair is not None and bool(pair[0] <= pair[1])
+            return None if pair is None else bool(pair[0] <= pair[1])
 
         return evaluate
 
@@ -264,8 +269,9 @@ def _parser() -> Lark:
 def _syntax_error(error: UnexpectedInput) -> FormulaError:
     where = f"line {error.line}, column {error.column}"
     if isinstance(error, UnexpectedToken):
-        found = "the end" if error.token.type == "$END" else repr(str(error.token))
-        return FormulaError(f"syntax error at {where}: {found} is not expected here")
+        if error.token.type == "$END":
+            return FormulaError("syntax error: the formula ends too early")
+        return FormulaError(f"syntax error at {where}: {str(error.token)!r} is not expected here")
     if isinstance(error, UnexpectedCharacters):
         return FormulaError(f"syntax error at {where}: {error.char!r} is not expected here")
     return FormulaError(f"syntax error at {where}")
@@ -282,8 +288,10 @@ def compile_formula(source: str) -> Formula:
         node: Any = builder.transform(_parser().parse(source))
     except UnexpectedInput as error:
         raise _syntax_error(error) from error
+    except RecursionError as error:
+        raise FormulaError("the formula is nested too deeply") from error
     except VisitError as error:
         if isinstance(error.orig_exc, FormulaError):
             raise error.orig_exc from error
         raise
-    return Formula(source, frozenset(builder.fields), frozenset(builder.priors), node)
+    return Formula(source, frozenset(builder.fields), frozenset(builder.priors), builder.reads_clock, node)

@@ -38,16 +38,27 @@ class Function:
 
 
 def _and(arguments: Sequence[Node]) -> Node:
-    return lambda context: all(argument(context) for argument in arguments)
+    def every(context: FormulaContext) -> bool:
+        return all(argument(context) for argument in arguments)
+
+    return every
 
 
 def _or(arguments: Sequence[Node]) -> Node:
-    return lambda context: any(argument(context) for argument in arguments)
+    def some(context: FormulaContext) -> bool:
+        return any(argument(context) for argument in arguments)
+
+    return some
 
 
 def _not(arguments: Sequence[Node]) -> Node:
     argument = arguments[0]
-    return lambda context: not argument(context)
+
+    def invert(context: FormulaContext) -> bool | None:
+        value = argument(context)
+        return None if value is None else not value
+
+    return invert
 
 
 def _if(arguments: Sequence[Node]) -> Node:

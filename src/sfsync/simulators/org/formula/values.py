@@ -1,17 +1,21 @@
 """What a formula sees of the record being saved, and how its values add, compare and print.
 
-Null follows Salesforce: a blank number is zero where the formula says so, blank text is the empty
-text, and a comparison with null is false.
+Null follows Salesforce: a blank number is zero where the formula says so, and blank text is the empty text.
+Any other comparison with null is null, which NOT leaves null and which counts as false in the end. One
+thing differs for want of types: two blanks are equal, although an org calls two blank numbers that are not
+zero neither equal nor different.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation, localcontext
+from decimal import Decimal, localcontext
 from typing import Any, Protocol, TypeAlias
 
 Path: TypeAlias = tuple[str, ...]
+
+_MOST_DIGITS = 64
 
 
 class FormulaError(Exception):
@@ -98,8 +102,10 @@ def is_blank(value: Any) -> bool:
 
 def add(left: Any, right: Any, context: FormulaContext) -> Any:
     """`+`: numbers, text with text, or a date and a number of days."""
-    if isinstance(left, str) or isinstance(right, str):
-        return text(left) + text(right)
+    if isinstance(left, str) and (right is None or isinstance(right, str)):
+        return left + text(right)
+    if isinstance(right, str) and left is None:
+        return right
     if isinstance(left, date):
         return _shift(left, number(right, context))
     if isinstance(right, date):
@@ -148,28 +154,27 @@ def divide_exactly(left: Any, right: Any) -> Any:
 
 
 def power(left: Any, right: Any) -> Any:
-    """`^`; null where the result is no real number or far out of range."""
+    """`^`; null where the result is no real number or has more than 64 digits."""
     try:
-        if isinstance(right, int) and isinstance(left, int) and 0 <= right <= 64:
-            return left**right
-        return Decimal(left) ** Decimal(right)
-    except (InvalidOperation, OverflowError, ZeroDivisionError, ArithmeticError):
+        result = Decimal(left) ** Decimal(right)
+        whole = isinstance(left, int) and isinstance(right, int) and right >= 0
+        if not result.is_finite() or result.adjusted() > _MOST_DIGITS:
+            return None
+        return left**right if whole else result
+    except ArithmeticError:
         return None
 
 
-def equal(left: Any, right: Any, context: FormulaContext) -> bool:
-    """`=`: text is case-sensitive here; blank text equals null; a blank number may be zero."""
+def equal(left: Any, right: Any, context: FormulaContext) -> bool | None:
+    """`=`: text is case-sensitive here; null equals empty text, and zero where blanks are zero."""
     if left is None or right is None:
-        return _equals_null(right if left is None else left, context)
+        other = right if left is None else left
+        if other is None or isinstance(other, str):
+            return is_blank(other)
+        return bool(other == 0) if context.blanks_as_zero and is_number(other) else None
     if isinstance(left, bool) is not isinstance(right, bool):
         return False
     return bool(left == right)
-
-
-def _equals_null(other: Any, context: FormulaContext) -> bool:
-    if is_blank(other):
-        return True
-    return bool(context.blanks_as_zero and is_number(other) and other == 0)
 
 
 def ordered(left: Any, right: Any, context: FormulaContext) -> tuple[Any, Any] | None:

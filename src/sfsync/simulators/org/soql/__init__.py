@@ -4,9 +4,9 @@
 does, `Fields` reads any field of a row, formula fields and parents included.
 
 Not simulated: TYPEOF, GROUP BY ROLLUP and CUBE, FORMAT, toLabel, convertCurrency, DISTANCE, INCLUDES and
-EXCLUDES, WITH, polymorphic relationships, SOSL, field-level security, the user's locale (days are UTC, text sorts
-by code point without case), limits on query length and run time, paging of child results. FOR VIEW and FOR
-REFERENCE are accepted and do nothing; FOR UPDATE is refused, as over REST.
+EXCLUDES, WITH, polymorphic relationships, SOSL, field-level security, the user's locale (days are UTC, text
+sorts by code point without case), limits on query length and run time, paging of child results. FOR VIEW
+and FOR REFERENCE are accepted and do nothing; FOR UPDATE is refused, as over REST.
 """
 
 from sfsync.simulators.org.soql.computed import Fields

@@ -1,7 +1,7 @@
 """Aggregate queries: COUNT, SUM and their kin, with GROUP BY and HAVING.
 
-A group becomes a row of its own whose values stand under the expressions that were written, so that HAVING and
-ORDER BY are the same conditions and orderings as elsewhere. Not simulated: ROLLUP, CUBE, GROUPING.
+A group becomes a row of its own whose values stand under the expressions that were written, so that HAVING
+and ORDER BY are the same conditions and orderings as elsewhere. Not simulated: ROLLUP, CUBE, GROUPING.
 """
 
 from __future__ import annotations

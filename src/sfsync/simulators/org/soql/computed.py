@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sfsync.simulators.org.formula import compile_formula
-from sfsync.simulators.org.model import Field, Row, Schema, SObject
+from sfsync.simulators.org.formula import Formula, FormulaError, compile_formula
+from sfsync.simulators.org.model import Field, FieldType, Row, Schema, SObject
 from sfsync.simulators.org.soql.database import Database
 
 Reader = Callable[[Row], Any]
@@ -58,11 +58,12 @@ class Fields:
     def _make(self, sobject: SObject, path: tuple[str, ...]) -> Reader:
         name, rest = path[0], path[1:]
         if rest:
-            link = next(field for field in sobject.fields.values() if field.relationship_name == name)
+            link = _link(sobject, name)
             return self._through(link, rest)
-        field = sobject.fields[name]
+        field = _field(sobject, name)
         if field.formula is not None:
             return self._computed(sobject, field, field.formula)
+        name = field.name
         return lambda row: row.get(name)
 
     def _through(self, link: Field, rest: tuple[str, ...]) -> Reader:
@@ -78,5 +79,37 @@ class Fields:
         return through
 
     def _computed(self, sobject: SObject, field: Field, text: str) -> Reader:
-        formula, blanks = compile_formula(text), field.formula_blanks_as_zero
-        return lambda row: formula.evaluate(_RowContext(self, sobject, row, blanks))
+        formula, blanks, name = compile_formula(text), field.formula_blanks_as_zero, field.name
+        stored, checkbox = stays(sobject, formula), field.type is FieldType.BOOLEAN
+
+        def compute(row: Row) -> Any:
+            if stored and row.get(name) is not None:
+                return row[name]  # the save has computed it
+            try:
+                value = formula.evaluate(_RowContext(self, sobject, row, blanks))
+            except FormulaError:
+                value = None  # an org shows #Error! on the page and null in the API
+            return bool(value) if checkbox else value
+
+        return compute
+
+
+def stays(sobject: SObject, formula: Formula) -> bool:
+    """Whether a formula's result changes only when its record is saved: no clock, no parents."""
+    if formula.reads_clock or any(len(path) > 1 for path in formula.fields):
+        return False
+    texts = [_field(sobject, path[0]).formula for path in formula.fields]
+    return all(stays(sobject, compile_formula(text)) for text in texts if text is not None)
+
+
+def _field(sobject: SObject, name: str) -> Field:
+    """A field by its name; formulas may write it in another case."""
+    exact = sobject.fields.get(name)
+    return exact or next(field for field in sobject.fields.values() if field.name.lower() == name.lower())
+
+
+def _link(sobject: SObject, name: str) -> Field:
+    """The foreign key behind the name of a parent relationship."""
+    return next(
+        field for field in sobject.fields.values() if (field.relationship_name or "").lower() == name.lower()
+    )

@@ -68,6 +68,7 @@ class Operand:
     read: Reader
     field: Field | None
     name: str
+    position: int = 0  # of the expression in the query
 
 
 class Scope(Protocol):
@@ -170,7 +171,7 @@ def literal_value(literal: Literal, operand: Operand, scope: Scope) -> Any:
         return fold(literal.value)
     _check_kind(literal, field, operand, scope)
     if field.type in IDS:
-        return _id(literal, scope)
+        return _id(literal, operand, scope)
     if field.type is FieldType.DATE and literal.kind == "datetime":
         return literal.value.astimezone(UTC).date()
     return fold(literal.value) if folds(field) else literal.value
@@ -201,14 +202,14 @@ def _check_kind(literal: Literal, field: Field, operand: Operand, scope: Scope) 
         message = (
             f"value of filter criterion for field '{operand.name}' must be of type {wanted} and {ending}"
         )
-        raise pointed("INVALID_FIELD", scope.source, literal.position, message)
+        raise pointed("INVALID_FIELD", scope.source, operand.position, message)
 
 
-def _id(literal: Literal, scope: Scope) -> str:
+def _id(literal: Literal, operand: Operand, scope: Scope) -> str:
     found = normalize_id(literal.value)
     if found is None:
         message = f"invalid ID field: {literal.value}"
-        raise pointed("INVALID_QUERY_FILTER_OPERATOR", scope.source, literal.position, message)
+        raise pointed("INVALID_QUERY_FILTER_OPERATOR", scope.source, operand.position, message)
     return found
 
 
@@ -229,7 +230,7 @@ def _comparison(condition: Comparison, scope: Scope) -> Predicate:
 def _check_orderable(condition: Comparison, operand: Operand, scope: Scope) -> None:
     if operand.field is not None and operand.field.type is FieldType.BOOLEAN:
         message = f"invalid operator on boolean field '{operand.name}'"
-        raise pointed("INVALID_QUERY_FILTER_OPERATOR", scope.source, condition.right.position, message)
+        raise pointed("INVALID_QUERY_FILTER_OPERATOR", scope.source, operand.position, message)
 
 
 def _as_kind_of(value: Any, read: Reader) -> Reader:

@@ -120,7 +120,7 @@ def _path(token: Token) -> Column:
 
 
 def unescape(raw: str, extra: str = "") -> str:
-    """The text that a string literal means; characters of `extra` (LIKE's `%` and `_`) keep their backslash."""
+    """The text that a literal means; characters of `extra` (LIKE's `%` and `_`) keep their backslash."""
     if "\\" not in raw:
         return raw
     out: list[str] = []

@@ -1,7 +1,7 @@
 """Which rows a query takes, and in which order.
 
-A condition on Id, a unique or external-id field, or a foreign key (also one hop up) is answered by the tables'
-index; everything else reads the object's rows one by one.
+A condition on Id, a unique or external-id field, or a foreign key (also one hop up) is answered by the
+tables' index; everything else reads the object's rows one by one.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Selection:
             return self._date_part(expression)
         resolved = self.resolve(expression)
         read = self.setting.fields.path_reader(self.sobject, resolved.path)
-        return Operand(read, resolved.field, expression.path[-1])
+        return Operand(read, resolved.field, expression.path[-1], expression.position)
 
     def _date_part(self, call: Call) -> Operand:
         part = DATE_PARTS.get(call.function)
