@@ -1,0 +1,284 @@
+"""A Shopify store as a channel: Admin GraphQL for numbers and orders, signed webhooks for news.
+
+Numbers are written in calls of up to 250 rows, all or none, each call under its own idempotency key; either
+changes (`inventoryAdjustQuantities`) or numbers (`inventorySetQuantities`), optionally only where the store
+shows what we believe it to show. What is written is the state `available`: the store keeps its own count of
+units sold and not yet sent.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import orjson
+import structlog
+
+from sfsync.channels import shopify_documents as documents
+from sfsync.channels import shopify_orders, shopify_webhooks
+from sfsync.channels.config import ShopifyConfig
+from sfsync.channels.shopify_check import check
+from sfsync.channels.shopify_client import Reply, ShopifyClient
+from sfsync.channels.shopify_order_list import changed_orders
+from sfsync.domain.orders import OrderSnapshot
+from sfsync.ports import (
+    Ability,
+    ChannelItem,
+    Clock,
+    Delivery,
+    Finding,
+    PushAnswer,
+    Refused,
+    TryLater,
+    Unknown,
+    Write,
+)
+
+log = structlog.get_logger(__name__)
+
+_KEY_LIFE_SECONDS = 24 * 3600 - 600  # the store forgets a key 24 hours after it first heard it
+_SKUS_A_QUERY = 50
+_REASON = "correction"
+
+_STALE = frozenset({"CHANGE_FROM_QUANTITY_STALE", "COMPARE_QUANTITY_STALE"})
+_KEY_SPENT = frozenset({"IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED", "IDEMPOTENCY_KEY_PARAMETER_MISMATCH"})
+
+
+class ShopifyChannel:
+    """One store; see `sfsync.ports.Channel` for what each call promises."""
+
+    ability = Ability(
+        batch_rows=documents.PAGE_ROWS,
+        relative=True,
+        compare_and_set=True,
+        key_life_seconds=_KEY_LIFE_SECONDS,
+    )
+
+    def __init__(
+        self,
+        config: ShopifyConfig,
+        clock: Clock,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        luck: Callable[[], float] = random.random,
+    ) -> None:
+        self.name = config.name
+        self._config = config
+        self._client = ShopifyClient(config, clock, transport=transport, luck=luck)
+        self._location_names = {gid: name for name, gid in config.locations.items()}
+
+    async def check(self) -> Sequence[Finding]:
+        """Token, scopes, API version, locations, webhook secret. A store that does not answer is TryLater."""
+        return await check(self._config, self._client)
+
+    async def close(self) -> None:
+        """Give back connections."""
+        await self._client.close()
+
+    # -- numbers -------------------------------------------------------------------------------------
+
+    async def items(self, skus: Collection[str] | None = None) -> AsyncIterator[Sequence[ChannelItem]]:
+        """What the store lists and shows at the configured locations, in pages.
+
+        An item that is not stocked at a location has no entry for it. A SKU is compared exactly, whatever the
+        store's search finds; one that several items carry is marked `duplicate` on each of them.
+        """
+        if skus is None:
+            async for page in self._variants(None):
+                yield self._items(page)
+            return
+        wanted = iter(sorted(set(skus)))
+        while chunk := list(islice(wanted, _SKUS_A_QUERY)):
+            found: list[Mapping[str, Any]] = []
+            async for page in self._variants(documents.sku_query(chunk)):
+                found += (node for node in page if _sku(node) in chunk)
+            if found:
+                yield self._items(found)
+
+    async def _variants(self, query: str | None) -> AsyncIterator[list[dict[str, Any]]]:
+        """Pages of variants that have a SKU, each with `levels`: what is available, by our location name."""
+        names = list(self._config.locations)
+        groups = [
+            names[n : n + documents.LOCATIONS_A_QUERY]
+            for n in range(0, len(names), documents.LOCATIONS_A_QUERY)
+        ]
+        for group in groups:
+            document = documents.variants_document(len(group))
+            gids = {f"at{n}": self._config.locations[name] for n, name in enumerate(group)}
+            after: str | None = None
+            while True:
+                variables = {
+                    "first": documents.variants_rows(len(group)),
+                    "after": after,
+                    "query": query,
+                    **gids,
+                }
+                connection = (await self._client.read("Variants", document, variables))["productVariants"]
+                rows = [node for node in connection["nodes"] if _sku(node)]
+                if rows:
+                    yield [{**node, "levels": _levels(node, group)} for node in rows]
+                page = connection["pageInfo"]
+                if not page["hasNextPage"] or page["endCursor"] in (None, after):
+                    break
+                after = page["endCursor"]
+
+    def _items(self, nodes: Sequence[Mapping[str, Any]]) -> list[ChannelItem]:
+        carriers: dict[str, set[str]] = {}
+        for node in nodes:
+            carriers.setdefault(_sku(node), set()).add(node["inventoryItem"]["id"])
+        return [
+            ChannelItem(
+                sku=_sku(node),
+                location=location,
+                item_id=node["inventoryItem"]["id"],
+                location_id=self._config.locations[location],
+                shows=shows,
+                # The number of a bundle follows from its parts: nobody can write it.
+                tracked=node["inventoryItem"]["tracked"] and not node["requiresComponents"],
+                oversell_allowed=node["inventoryPolicy"] == "CONTINUE",
+                duplicate=len(carriers[_sku(node)]) > 1 or node["inventoryItem"]["duplicateSkuCount"] > 0,
+            )
+            for node in nodes
+            for location, shows in node["levels"].items()
+        ]
+
+    def encode(self, key: str, writes: Sequence[Write]) -> bytes:
+        """The body of one call. ValueError for rows that cannot be in one call."""
+        _check_rows(key, writes)
+        adjust = writes[0].delta is not None
+        rows = [
+            {
+                "inventoryItemId": write.item_id,
+                "locationId": write.location_id,
+                **({"delta": write.delta} if adjust else {"quantity": write.quantity}),
+                "changeFromQuantity": write.compare,  # must be said even when it is null
+            }
+            for write in writes
+        ]
+        uri = f"gid://sfsync/Push/{quote(key, safe='')}"
+        change = {"name": "available", "reason": _REASON, "referenceDocumentUri": uri}
+        return orjson.dumps(
+            {
+                "query": documents.ADJUST_QUANTITIES if adjust else documents.SET_QUANTITIES,
+                "operationName": "AdjustQuantities" if adjust else "SetQuantities",
+                "variables": {"key": key, "input": {**change, "changes" if adjust else "quantities": rows}},
+            }
+        )
+
+    async def push(self, body: bytes) -> PushAnswer:
+        """Send a body of `encode`. The same bytes may be sent again while the key lives: one effect."""
+        operation = str(orjson.loads(body)["operationName"])
+        reply = await self._client.push(operation, body)
+        payload = next(iter((reply.data or {}).values()), None)
+        if payload is None:
+            return self._not_carried_out(operation, reply)
+        if payload.get("userErrors") is None:
+            raise Unknown(f"{self.name}: the answer to {operation} does not say what became of it")
+        return self._answer(payload["userErrors"])
+
+    def _not_carried_out(self, operation: str, reply: Reply) -> PushAnswer:
+        """The store did not begin: rows it could not even read are to blame, or the call as a whole."""
+        if not reply.errors:
+            raise Unknown(f"{self.name}: the answer to {operation} does not say what became of it")
+        bad: dict[int, str] = {}
+        for error in reply.errors:
+            for problem in (error.get("extensions") or {}).get("problems") or ():
+                row = next((part for part in problem.get("path") or () if isinstance(part, int)), None)
+                if row is not None:
+                    bad.setdefault(row, str(problem.get("explanation") or error.get("message")))
+        if bad:
+            return PushAnswer(applied=False, bad_rows=bad, reason=reply.text())
+        raise self._client.refusal(operation, reply)
+
+    def _answer(self, errors: Sequence[Mapping[str, Any]]) -> PushAnswer:
+        if not errors:
+            return PushAnswer(applied=True)
+        codes = {str(error.get("code")) for error in errors}
+        reason = "; ".join(_sentence(error) for error in errors)
+        if "IDEMPOTENCY_CONCURRENT_REQUEST" in codes:
+            raise Unknown(f"{self.name}: the same push is still under way at the store")
+        if codes & _KEY_SPENT:
+            return PushAnswer(applied=False, reason=reason, key_spent=True)
+        if "SERVICE_UNAVAILABLE" in codes:
+            raise TryLater(f"{self.name}: {reason}")
+        stale, bad = set(), {}
+        for error in errors:
+            row = _row(error.get("field"))
+            if row is not None and error.get("code") in _STALE:
+                stale.add(row)
+            elif row is not None:
+                bad[row] = _sentence(error)
+        return PushAnswer(applied=False, bad_rows=bad, stale_rows=frozenset(stale - set(bad)), reason=reason)
+
+    # -- orders --------------------------------------------------------------------------------------
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Delivery:
+        """Check a webhook's signature with every configured secret, then its store. Raises `Forged`."""
+        return shopify_webhooks.receive(headers, body, self._config.webhook_secrets, self._config.shop_domain)
+
+    def read_order(self, delivery: Delivery) -> OrderSnapshot | None:
+        """The order of an orders/… webhook that carries one whole.
+
+        orders/edited, refunds/create and fulfillments/… tell ids and differences only; the orders/updated
+        that comes with each of them tells the outcome, so they are None.
+        """
+        if delivery.topic not in shopify_orders.ORDER_TOPICS:
+            return None
+        return shopify_orders.read_payload(self.name, delivery.body, self._location_names)
+
+    async def orders_since(self, at: datetime) -> AsyncIterator[Sequence[OrderSnapshot]]:
+        """Orders changed at or after `at`, oldest change first.
+
+        The store's search lags behind its orders: ask from some minutes before the last time asked. An order that
+        cannot be read is logged and left out, so that it does not hide the others.
+        """
+        async for nodes in changed_orders(self._client, at):
+            page = []
+            for node in nodes:
+                try:
+                    page.append(shopify_orders.read_node(self.name, node, self._location_names))
+                except Refused as failure:
+                    log.error(
+                        "an order cannot be read",
+                        channel=self.name,
+                        order=node.get("name"),
+                        reason=str(failure),
+                    )
+            if page:
+                yield page
+
+
+def _check_rows(key: str, writes: Sequence[Write]) -> None:
+    if not key.strip():
+        raise ValueError("a push needs a key")
+    if not 1 <= len(writes) <= documents.PAGE_ROWS:
+        raise ValueError(f"a push has 1 to {documents.PAGE_ROWS} rows, not {len(writes)}")
+    if any((write.delta is None) == (write.quantity is None) for write in writes):
+        raise ValueError("each row of a push has either a delta or a quantity")
+    if len({write.delta is None for write in writes}) > 1:
+        raise ValueError("the rows of one push are all deltas or all quantities")
+    if len({(write.item_id, write.location_id) for write in writes}) < len(writes):
+        raise ValueError("an item stands twice for one location in the same push")
+
+
+def _sku(node: Mapping[str, Any]) -> str:
+    return (node["sku"] or "").strip()
+
+
+def _levels(node: Mapping[str, Any], names: Sequence[str]) -> dict[str, int]:
+    levels = ((name, node["inventoryItem"][f"at{n}"]) for n, name in enumerate(names))
+    return {name: level["quantities"][0]["quantity"] for name, level in levels if level is not None}
+
+
+def _row(field: Sequence[str] | None) -> int | None:
+    """The row in a path such as input, changes, 3, delta."""
+    return next((int(part) for part in field or () if str(part).isdigit()), None)
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    return f"{error.get('code')}: {error.get('message')}"

@@ -1,0 +1,93 @@
+"""What can be wrong between us and a Shopify store, found before it matters, each with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sfsync.channels import shopify_documents as documents
+from sfsync.channels.config import ShopifyConfig
+from sfsync.channels.shopify_client import ShopifyClient
+from sfsync.ports import Finding, Refused, Severity
+
+SCOPES = ("read_inventory", "write_inventory", "read_locations", "read_products", "read_orders")
+
+
+async def check(config: ShopifyConfig, client: ShopifyClient) -> list[Finding]:
+    """Every finding; good ones too. Raises TryLater when the store does not answer."""
+    try:
+        data = await client.read("Check", documents.CHECK, {})
+    except Refused as failure:
+        return [Finding(Severity.FATAL, str(failure), failure.advice)]
+    answered = client.answered_version
+    return [
+        Finding(Severity.GOOD, f"{config.name}: the store {data['shop']['name']} accepts the token"),
+        *_shop(config, data["shop"]),
+        *_scopes(config, data["currentAppInstallation"]),
+        *_version(config, answered, data["publicApiVersions"]),
+        *_locations(config, data["locations"]["nodes"]),
+        *_webhooks(config),
+    ]
+
+
+def _shop(config: ShopifyConfig, shop: Mapping[str, Any]) -> Iterator[Finding]:
+    domain = shop["myshopifyDomain"]
+    if config.shop_domain and domain.lower() != config.shop_domain.lower():
+        what = f"{config.name}: the store calls itself {domain}, not {config.shop_domain}"
+        yield Finding(
+            Severity.FATAL, what, f"set shop_domain = {domain!r} if this is the right store, else mend url"
+        )
+
+
+def _scopes(config: ShopifyConfig, installation: Mapping[str, Any]) -> Iterator[Finding]:
+    held = {scope["handle"] for scope in installation["accessScopes"]}
+    held |= {f"read_{scope.removeprefix('write_')}" for scope in held if scope.startswith("write_")}
+    missing = [scope for scope in SCOPES if scope not in held]
+    if missing:
+        what = f"{config.name}: the app lacks the access scopes {', '.join(missing)}"
+        yield Finding(Severity.FATAL, what, "add them to the app's configuration and install it anew")
+    else:
+        yield Finding(Severity.GOOD, f"{config.name}: the app holds every access scope it needs")
+
+
+def _version(
+    config: ShopifyConfig, answered: str | None, versions: list[Mapping[str, Any]]
+) -> Iterator[Finding]:
+    remedy = "set api_version to a supported one, after reading what changed"
+    supported = sorted(version["handle"] for version in versions if version["supported"])
+    if answered is not None and answered != config.api_version:
+        what = f"{config.name}: asked for API version {config.api_version}, the store answers with {answered}"
+        yield Finding(Severity.WARNING, what, remedy)
+    elif config.api_version not in supported:
+        what = (
+            f"{config.name}: API version {config.api_version} is not supported ({', '.join(supported)} are)"
+        )
+        yield Finding(Severity.WARNING, what, remedy)
+    else:
+        yield Finding(
+            Severity.GOOD, f"{config.name}: API version {config.api_version} is spoken and supported"
+        )
+
+
+def _locations(config: ShopifyConfig, nodes: list[Mapping[str, Any]]) -> Iterator[Finding]:
+    known = {node["id"]: node for node in nodes}
+    listed = ", ".join(f"{node['name']} = {node['id']}" for node in nodes) or "none"
+    for name, gid in config.locations.items():
+        node = known.get(gid)
+        if node is None:
+            what = f"{config.name}: the store has no location {gid} (our {name})"
+            yield Finding(Severity.FATAL, what, f"mend locations; the store's are: {listed}")
+        elif not node["isActive"]:
+            what = f"{config.name}: the location {node['name']} (our {name}) is not active"
+            yield Finding(Severity.FATAL, what, "activate it in the store, or take it out of locations")
+        elif not node["fulfillsOnlineOrders"]:
+            what = f"{config.name}: the location {node['name']} (our {name}) does not fulfil online orders"
+            yield Finding(Severity.WARNING, what, "stock there is not sold online unless the store lets it")
+        else:
+            yield Finding(Severity.GOOD, f"{config.name}: the location {node['name']} (our {name}) is active")
+
+
+def _webhooks(config: ShopifyConfig) -> Iterator[Finding]:
+    if not config.webhook_secrets:
+        what = f"{config.name}: no webhook secret, so every webhook will be refused"
+        yield Finding(Severity.WARNING, what, "set webhook_secrets to the app's client secret")

@@ -1,0 +1,149 @@
+"""The GraphQL texts sent to a Shopify store, and how many rows each may ask for.
+
+A query may cost 1,000 points: an object costs 1, a connection 2 and its page size times what one row costs.
+The sizes keep every text below `QUERY_POINTS` by that reckoning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+QUERY_POINTS = 900  # of the 1,000 that a single query may cost
+PAGE_ROWS = 250  # the most that a connection gives, and that a list may hold
+LOCATIONS_A_QUERY = 20  # each adds two objects to every row
+
+ADJUST_QUANTITIES = """
+mutation AdjustQuantities($key: String!, $input: InventoryAdjustQuantitiesInput!) {
+  inventoryAdjustQuantities(input: $input) @idempotent(key: $key) {
+    inventoryAdjustmentGroup { id }
+    userErrors { code field message }
+  }
+}
+"""
+
+SET_QUANTITIES = """
+mutation SetQuantities($key: String!, $input: InventorySetQuantitiesInput!) {
+  inventorySetQuantities(input: $input) @idempotent(key: $key) {
+    inventoryAdjustmentGroup { id }
+    userErrors { code field message }
+  }
+}
+"""
+
+CHECK = """
+query Check {
+  shop { name myshopifyDomain }
+  currentAppInstallation { accessScopes { handle } }
+  publicApiVersions { handle supported }
+  locations(first: 250, includeInactive: true) { nodes { id name isActive fulfillsOnlineOrders } }
+}
+"""
+
+# How many orders, and parts of each, one page of a poll asks for. Most orders fit; a larger one is read
+# whole by the texts below.
+ORDERS_ROWS = 6
+ORDER_LINES = 10
+ORDER_PARTS = 5  # fulfilments, and refunds
+ORDER_PART_LINES = 5
+
+_ORDER_HEAD = """
+      id name createdAt processedAt updatedAt cancelledAt
+      customAttributes { key value }
+      retailLocation { id }
+"""
+_LINES = """pageInfo { hasNextPage endCursor }
+        nodes { id sku quantity currentQuantity unfulfilledQuantity isGiftCard }"""
+_FULFILLMENT_LINES = "pageInfo { hasNextPage } nodes { quantity lineItem { id } }"
+_REFUND_LINES = "pageInfo { hasNextPage } nodes { quantity restockType lineItem { id } }"
+
+ORDERS_SINCE = f"""
+query OrdersSince($query: String!, $after: String) {{
+  orders(first: {ORDERS_ROWS}, after: $after, query: $query, sortKey: UPDATED_AT) {{
+    pageInfo {{ hasNextPage endCursor }}
+    nodes {{{_ORDER_HEAD}
+      lineItems(first: {ORDER_LINES}) {{ {_LINES} }}
+      fulfillments(first: {ORDER_PARTS}) {{
+        status
+        fulfillmentLineItems(first: {ORDER_PART_LINES}) {{ {_FULFILLMENT_LINES} }}
+      }}
+      refunds(first: {ORDER_PARTS}) {{ refundLineItems(first: {ORDER_PART_LINES}) {{ {_REFUND_LINES} }} }}
+    }}
+  }}
+}}
+"""
+
+ORDER_LINE_ITEMS = f"""
+query OrderLineItems($id: ID!, $after: String) {{
+  order(id: $id) {{
+    {_ORDER_HEAD}
+    lineItems(first: {PAGE_ROWS}, after: $after) {{ {_LINES} }}
+  }}
+}}
+"""
+
+ORDER_FULFILLMENTS = f"""
+query OrderFulfillments($id: ID!, $parts: Int!, $lines: Int!) {{
+  order(id: $id) {{
+    updatedAt
+    fulfillments(first: $parts) {{
+      status
+      fulfillmentLineItems(first: $lines) {{ {_FULFILLMENT_LINES} }}
+    }}
+  }}
+}}
+"""
+
+ORDER_REFUNDS = f"""
+query OrderRefunds($id: ID!, $parts: Int!, $lines: Int!) {{
+  order(id: $id) {{
+    updatedAt
+    refunds(first: $parts) {{ refundLineItems(first: $lines) {{ {_REFUND_LINES} }} }}
+  }}
+}}
+"""
+
+# (parts, lines of each), tried in turn until all of an order's fulfilments or refunds fit.
+PART_SIZES = ((6, 70), (40, 10), (2, 220), (150, 2))
+
+
+def variants_document(locations: int) -> str:
+    """Reads variants with what is available at that many locations, `$at0`, `$at1` …"""
+    asked = "".join(f", $at{n}: ID!" for n in range(locations))
+    levels = "\n        ".join(
+        f'at{n}: inventoryLevel(locationId: $at{n}) {{ quantities(names: ["available"]) {{ quantity }} }}'
+        for n in range(locations)
+    )
+    return f"""
+query Variants($first: Int!, $after: String, $query: String{asked}) {{
+  productVariants(first: $first, after: $after, query: $query, sortKey: ID) {{
+    pageInfo {{ hasNextPage endCursor }}
+    nodes {{
+      sku
+      inventoryPolicy
+      requiresComponents
+      inventoryItem {{
+        id
+        tracked
+        duplicateSkuCount
+        {levels}
+      }}
+    }}
+  }}
+}}
+"""
+
+
+def variants_rows(locations: int) -> int:
+    """How many variants one page may have: each costs itself, its item, and two objects a location."""
+    return min(PAGE_ROWS, QUERY_POINTS // (2 + 2 * locations))
+
+
+def sku_query(skus: Sequence[str]) -> str:
+    """A search for any of these SKUs. What comes back must still be compared: the search is not exact."""
+    return " OR ".join(f"sku:{quoted(sku)}" for sku in skus)
+
+
+def quoted(text: str) -> str:
+    """A phrase of the search syntax, whatever signs the text has."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

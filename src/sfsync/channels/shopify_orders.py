@@ -1,0 +1,256 @@
+"""Reading a Shopify order into a snapshot, the same from a webhook's payload and from the order list.
+
+Both say the same in different words; the list's words are turned into the payload's, which are then read in
+one place. Lists that a subscription has cut out of the payload are missed, not taken for empty: an order
+without its refunds would sell returned goods again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC
+from typing import Annotated, Any
+
+import structlog
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from sfsync.domain.orders import OrderLine, OrderSnapshot
+from sfsync.ports import Refused
+
+log = structlog.get_logger(__name__)
+
+ORDER_TOPICS = frozenset(
+    {
+        "orders/create",
+        "orders/updated",
+        "orders/paid",
+        "orders/cancelled",
+        "orders/fulfilled",
+        "orders/partially_fulfilled",
+    }
+)
+RESERVATION_ATTRIBUTE = "sfsync_reservation"
+
+_Id = Annotated[int, Field(gt=0)]
+_Units = Annotated[int, Field(ge=0)]
+
+
+class _Payload(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class _NoteAttribute(_Payload):
+    name: str
+    value: str | None = None
+
+
+class _LineItem(_Payload):
+    id: _Id
+    sku: str | None = None
+    quantity: _Units
+    current_quantity: _Units
+    fulfillable_quantity: _Units | None = None
+    gift_card: bool = False
+    variant_id: int | None = None
+
+
+class _FulfilledLine(_Payload):
+    id: _Id  # of the line item
+    quantity: _Units
+
+
+class _Fulfillment(_Payload):
+    status: str | None
+    line_items: list[_FulfilledLine]
+
+
+class _RefundLine(_Payload):
+    line_item_id: _Id
+    quantity: _Units
+    restock_type: str
+
+
+class _Refund(_Payload):
+    refund_line_items: list[_RefundLine]
+
+
+class _Order(_Payload):
+    id: _Id
+    name: str
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    processed_at: AwareDatetime | None = None
+    cancelled_at: AwareDatetime | None = None
+    location_id: int | None = None
+    note_attributes: list[_NoteAttribute] = []
+    line_items: list[_LineItem]
+    fulfillments: list[_Fulfillment]
+    refunds: list[_Refund]
+
+
+def read_payload(channel: str, body: bytes, locations: Mapping[str, str]) -> OrderSnapshot:
+    """The order that a webhook's body holds; `locations` maps location gids to our names.
+
+    Raises `Refused`, naming the field, when the body is not a whole order or no line of it can be told.
+    """
+    try:
+        order = _Order.model_validate_json(body)
+    except ValidationError as error:
+        raise _malformed(channel, error) from error
+    lines = _lines(channel, order)
+    if not lines and any(_is_unnamed_product(line) for line in order.line_items):
+        raise Refused(
+            f"{channel}: no line of order {order.name} has a SKU (line_items.sku)",
+            advice="give the variants SKUs in the store, and enter this order's stock movement by hand",
+        )
+    return _snapshot(channel, order, lines, locations)
+
+
+def read_node(channel: str, node: Mapping[str, Any], locations: Mapping[str, str]) -> OrderSnapshot:
+    """The order that an entry of the order list holds, with all its parts. Raises `Refused` likewise."""
+    try:
+        order = _Order.model_validate(_as_payload(node))
+    except ValidationError as error:
+        raise _malformed(channel, error) from error
+    return _snapshot(channel, order, _lines(channel, order), locations)
+
+
+def number(gid: str) -> int:
+    """The number in a gid such as ``gid://shopify/LineItem/42?x=y``; payloads name things by it."""
+    return int(gid.rpartition("/")[2].partition("?")[0])
+
+
+def _malformed(channel: str, error: ValidationError) -> Refused:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "body"
+    return Refused(
+        f"{channel}: the order cannot be read: {where}: {first['msg']}",
+        advice="the webhook subscription must send whole orders, without a choice of fields",
+    )
+
+
+def _snapshot(
+    channel: str, order: _Order, lines: tuple[OrderLine, ...], locations: Mapping[str, str]
+) -> OrderSnapshot:
+    return OrderSnapshot(
+        channel=channel,
+        order_id=str(order.id),
+        name=order.name,
+        version=order.updated_at.astimezone(UTC),
+        placed_at=(order.processed_at or order.created_at).astimezone(UTC),
+        lines=lines,
+        channel_location=locations.get(f"gid://shopify/Location/{order.location_id}"),
+        reservations=_reservations(order.note_attributes),
+    )
+
+
+def _reservations(attributes: Iterable[_NoteAttribute]) -> tuple[str, ...]:
+    named = (entry.value or "" for entry in attributes if entry.name == RESERVATION_ATTRIBUTE)
+    ids = (part.strip() for value in named for part in value.split(","))
+    return tuple(dict.fromkeys(part for part in ids if part))
+
+
+def _is_unnamed_product(line: _LineItem) -> bool:
+    return not (line.sku or "").strip() and line.variant_id is not None and not line.gift_card
+
+
+def _lines(channel: str, order: _Order) -> tuple[OrderLine, ...]:
+    fulfilled: defaultdict[int, int] = defaultdict(int)
+    for fulfillment in order.fulfillments:
+        if fulfillment.status == "success":
+            for part in fulfillment.line_items:
+                fulfilled[part.id] += part.quantity
+    refunded: defaultdict[int, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for refund in order.refunds:
+        for row in refund.refund_line_items:
+            refunded[row.line_item_id][row.restock_type] += row.quantity
+
+    lines = []
+    for line in order.line_items:
+        if (line.sku or "").strip() and not line.gift_card:
+            cancelled = order.cancelled_at is not None
+            lines.append(_line(line, fulfilled[line.id], refunded[line.id], cancelled=cancelled))
+        elif _is_unnamed_product(line):
+            log.warning("a sold line has no SKU", channel=channel, order=order.name, line_id=line.id)
+    return tuple(lines)
+
+
+def _line(line: _LineItem, fulfilled: int, refunded: Mapping[str, int], *, cancelled: bool) -> OrderLine:
+    taken_back = sum(refunded.values())
+    # Depending on how units were added by an edit, `quantity` counts them or not; what is left always does.
+    ordered = max(line.quantity, line.current_quantity + taken_back)
+    edited_away = ordered - line.current_quantity - taken_back
+    restocked = sum(units for kind, units in refunded.items() if kind != "no_restock")
+    return OrderLine(
+        line_id=str(line.id),
+        sku=(line.sku or "").strip(),
+        open_quantity=0 if cancelled else _open(line, ordered - edited_away, fulfilled, refunded),
+        fulfilled_quantity=fulfilled,
+        returned_quantity=refunded.get("return", 0),
+        # The store puts edited-away units back unless told otherwise; were we wrong, we would offer too few.
+        taken_quantity=max(0, ordered - edited_away - restocked),
+    )
+
+
+def _open(line: _LineItem, ordered: int, fulfilled: int, refunded: Mapping[str, int]) -> int:
+    """Units still to be delivered.
+
+    A refund without restocking does not say whether its units had been delivered. `fulfillable_quantity`
+    knows, and is believed as far as the refunds allow; where it is silent, the units had been.
+    """
+    at_most = max(0, ordered - fulfilled - refunded.get("cancel", 0))
+    unclear = sum(units for kind, units in refunded.items() if kind not in ("cancel", "return"))
+    delivered_and_kept = max(0, fulfilled - refunded.get("return", 0))
+    high = max(0, at_most - max(0, unclear - delivered_and_kept))
+    low = max(0, at_most - unclear)
+    told = high if line.fulfillable_quantity is None else line.fulfillable_quantity
+    return min(max(told, low), high)
+
+
+def _as_payload(node: Mapping[str, Any]) -> dict[str, Any]:
+    shop = node.get("retailLocation")
+    return {
+        "id": number(node["id"]),
+        "name": node["name"],
+        "created_at": node["createdAt"],
+        "updated_at": node["updatedAt"],
+        "processed_at": node["processedAt"],
+        "cancelled_at": node["cancelledAt"],
+        "location_id": number(shop["id"]) if shop else None,
+        "note_attributes": [{"name": row["key"], "value": row["value"]} for row in node["customAttributes"]],
+        "line_items": [
+            {
+                "id": number(line["id"]),
+                "sku": line["sku"],
+                "quantity": line["quantity"],
+                "current_quantity": line["currentQuantity"],
+                "fulfillable_quantity": line["unfulfilledQuantity"],
+                "gift_card": line["isGiftCard"],
+            }
+            for line in node["lineItems"]["nodes"]
+        ],
+        "fulfillments": [
+            {
+                "status": part["status"].lower(),
+                "line_items": [
+                    {"id": number(row["lineItem"]["id"]), "quantity": row["quantity"] or 0}
+                    for row in part["fulfillmentLineItems"]["nodes"]
+                ],
+            }
+            for part in node["fulfillments"]
+        ],
+        "refunds": [
+            {
+                "refund_line_items": [
+                    {
+                        "line_item_id": number(row["lineItem"]["id"]),
+                        "quantity": row["quantity"],
+                        "restock_type": row["restockType"].lower(),
+                    }
+                    for row in part["refundLineItems"]["nodes"]
+                ]
+            }
+            for part in node["refunds"]
+        ],
+    }
