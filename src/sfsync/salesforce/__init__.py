@@ -1,0 +1,18 @@
+"""The only package that speaks Salesforce: REST, composite, and the Pub/Sub API.
+
+`SalesforceOrg` keeps the promise `ports.Org`; everything else here serves it:
+
+- ``config``     what must be known of an org to reach it
+- ``transport``  HTTP clients, and whether a failed request may have arrived
+- ``auth``       access tokens, one request at a time, renewed when the org says so
+- ``rest``       one REST call; every failure becomes one of the three names
+- ``soql``       literals, and lists cut to what fits into a URI
+- ``records``    the org's records as the domain's values
+- ``ledger``     a group commit as one composite call, and its answer
+- ``snapshot``   levels and ledger rows in bulk
+- ``library``    the same pages by simple-salesforce in a worker thread
+- ``check``      objects, fields, permissions, and whether the rule really refuses
+- ``pubsub``     the event stream over gRPC
+- ``codec``      Avro bytes to what woke us
+- ``org``        all of it together
+"""

@@ -1,0 +1,198 @@
+"""What an org lacks for sfsync: API version, objects, fields, permissions, topics, and the rule itself.
+
+The rule is not believed because it is there: a reservation without stock is tried on a level of its own
+(`records.PROBE`) and must be refused. An administrator may switch a rule off at any time, so this is worth
+repeating daily.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from sfsync.domain.ledger import RowAnswer, RowResult
+from sfsync.domain.stock import Movement, MovementKind
+from sfsync.ports import Finding, Refused, Severity, TryLater
+from sfsync.salesforce import records
+from sfsync.salesforce.config import OrgConfig
+from sfsync.salesforce.ledger import record_of, row_answer
+from sfsync.salesforce.rest import OrgRefused, Rest
+
+PERMISSION_SET = "Sfsync_Integration"
+DEPLOY = "deploy the metadata in salesforce/"
+ASSIGN = f"assign the permission set {PERMISSION_SET} to the user that sfsync signs in as"
+RULE = "Reservation_needs_stock"
+
+# Object -> field -> whether we must be able to fill it when creating a record.
+NEEDED: Mapping[str, Mapping[str, bool]] = {
+    "StockLevel__c": {
+        "LevelKey__c": True,
+        "Sku__c": True,
+        "LocationCode__c": True,
+        "Unit__c": True,
+        "OnHand__c": False,
+        "Reserved__c": False,
+        "Version__c": False,
+    },
+    "StockMovement__c": {
+        "StockLevel__c": True,
+        "Kind__c": True,
+        "OnHandDelta__c": True,
+        "ReservedDelta__c": True,
+        "VersionDelta__c": True,
+        "IdempotencyKey__c": True,
+        "SubjectKey__c": True,
+        "Reference__c": True,
+        "Source__c": True,
+        "SourceVersion__c": True,
+        "OccurredAt__c": True,
+        "BySfsync__c": True,
+    },
+}
+SUMS = {"OnHand__c": "OnHandDelta__c", "Reserved__c": "ReservedDelta__c", "Version__c": "VersionDelta__c"}
+
+Describe = Callable[[str], Awaitable[Mapping[str, Any]]]
+Topic = Callable[[str], Awaitable[object]]
+
+
+def fatal(what: str, remedy: str) -> Finding:
+    """A finding that stops the daemon."""
+    return Finding(Severity.FATAL, what, remedy)
+
+
+def version_findings(config: OrgConfig, versions: object) -> list[Finding]:
+    """Whether the org still (or already) speaks our API version."""
+    known = (
+        [str(each.get("version")) for each in versions if isinstance(each, dict)]
+        if isinstance(versions, list)
+        else []
+    )
+    if config.api_version in known:
+        return []
+    newest = f"; its newest is {known[-1]}" if known else ""
+    return [
+        fatal(
+            f"the org does not speak API version {config.api_version}{newest}",
+            "set api_version to one it speaks",
+        )
+    ]
+
+
+def object_findings(name: str, described: Mapping[str, Any]) -> list[Finding]:
+    """What an object's description lacks."""
+    found: list[Finding] = []
+    if not described.get("queryable"):
+        found.append(fatal(f"{name} may not be read", ASSIGN))
+    if not described.get("createable"):
+        found.append(fatal(f"{name} records may not be created", ASSIGN))
+    if name == "StockMovement__c" and described.get("deletable"):
+        what = f"the user that sfsync signs in as may delete {name} records; the ledger should be append-only"
+        found.append(
+            Finding(
+                Severity.WARNING, what, f"give that user no more than the permission set {PERMISSION_SET}"
+            )
+        )
+    fields = {each["name"]: each for each in described.get("fields", ())}
+    for field, filled in NEEDED[name].items():
+        if field not in fields:
+            found.append(fatal(f"{name}.{field} is missing, or hidden from us", f"{DEPLOY}, then {ASSIGN}"))
+        elif filled and not fields[field].get("createable"):
+            found.append(fatal(f"{name}.{field} may not be filled", ASSIGN))
+    key = {"StockLevel__c": "LevelKey__c", "StockMovement__c": "IdempotencyKey__c"}[name]
+    if key in fields and not (fields[key].get("unique") and fields[key].get("caseSensitive", True)):
+        found.append(
+            fatal(f"{name}.{key} is not unique with regard to case: a step could be entered twice", DEPLOY)
+        )
+    return found
+
+
+class Check:
+    """The examination of one org."""
+
+    def __init__(
+        self, config: OrgConfig, rest: Rest, describe: Describe, topic: Topic, now: Callable[[], datetime]
+    ) -> None:
+        self._config = config
+        self._rest = rest
+        self._describe = describe
+        self._topic = topic
+        self._now = now
+
+    async def run(self) -> Sequence[Finding]:
+        """Every finding; good ones too, so that a reader sees what was looked at."""
+        found = version_findings(self._config, await self._rest.get("/services/data"))
+        if found:
+            return found
+        for name in NEEDED:
+            found.extend(await self._object(name))
+        if not found:
+            found.append(Finding(Severity.GOOD, "objects, fields and permissions are as they should be"))
+        if not any(finding.severity is Severity.FATAL for finding in found):
+            found.append(await self._rule())
+        for topic in self._config.topics:
+            found.append(await self._may_listen(topic))
+        return found
+
+    async def _object(self, name: str) -> list[Finding]:
+        try:
+            described = await self._describe(name)
+        except OrgRefused as error:
+            if error.code not in ("NOT_FOUND", "INVALID_TYPE"):
+                raise
+            return [fatal(f"{name} is missing, or hidden from us", f"{DEPLOY}, then {ASSIGN}")]
+        return object_findings(name, described)
+
+    async def _may_listen(self, topic: str) -> Finding:
+        try:
+            await self._topic(topic)
+        except Refused as error:
+            return fatal(str(error), error.advice or DEPLOY)
+        return Finding(Severity.GOOD, f"the topic {topic} may be listened to")
+
+    async def _rule(self) -> Finding:
+        """Try to reserve one unit more than the probe level has."""
+        try:
+            level = await self._probe_level()
+            held = await self._rest.get(f"sobjects/StockLevel__c/{level}?fields=OnHand__c,Reserved__c")
+            available = records.whole(held["OnHand__c"]) - records.whole(held["Reserved__c"])
+            answer = await self._try(level, MovementKind.CART, max(0, available) + 1)
+            if answer.result is RowResult.CREATED:
+                await self._release(level)
+        except OrgRefused as error:
+            return fatal(f"the rule {RULE} could not be tried: {error}", error.advice or ASSIGN)
+        if answer.result is RowResult.INSUFFICIENT:
+            return Finding(
+                Severity.GOOD, f"the rule refuses a reservation without stock (tried on {records.PROBE})"
+            )
+        if answer.result is RowResult.CREATED:
+            return fatal(
+                f"the rule {RULE} of StockLevel__c is not active: a reservation without stock was accepted",
+                f"activate {RULE}; if it is active, activate Reserved_within_on_hand instead of it",
+            )
+        if answer.result is RowResult.LATER:
+            raise TryLater(f"the rule could not be tried: {answer.message}")
+        return fatal(f"the rule {RULE} could not be tried: {answer.message}", f"{DEPLOY}, then {ASSIGN}")
+
+    async def _probe_level(self) -> str:
+        path = f"sobjects/StockLevel__c/LevelKey__c/{quote(str(records.PROBE), safe='')}"
+        body = {"Sku__c": records.PROBE.sku, "LocationCode__c": records.PROBE.location}
+        answer = await self._rest.request("PATCH", path, body)
+        return str(answer["id"])
+
+    async def _try(self, level: str, kind: MovementKind, units: int) -> RowAnswer:
+        # No idempotency key: each probe is a new one, and `_release` gives back whatever one left behind.
+        probe = Movement("", "", records.PROBE, kind, 0, units, "probe of the rule", "", self._now())
+        record = {name: value for name, value in record_of(probe, level).items() if value != ""}
+        answer = await self._rest.request(
+            "POST", "composite/sobjects", {"allOrNone": False, "records": [record]}
+        )
+        return row_answer(answer[0])
+
+    async def _release(self, level: str) -> None:
+        """Give back what probes reserved, those of an earlier run that was cut off included."""
+        held = await self._rest.get(f"sobjects/StockLevel__c/{level}?fields=Reserved__c")
+        units = records.whole(held["Reserved__c"])
+        if units > 0:
+            await self._try(level, MovementKind.RELEASE, -units)

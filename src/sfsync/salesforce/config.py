@@ -1,0 +1,37 @@
+"""What must be known of an org to reach it. Values only: nothing is read or opened here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+STOCK_TOPIC = "/data/SfsyncStock__chn"
+POS_TOPIC = "/event/StockEvent__e"
+API_VERSION = "67.0"
+PUBSUB_ENDPOINT = "api.pubsub.salesforce.com:7443"
+
+
+@dataclass(frozen=True, slots=True)
+class OrgConfig:
+    """One org. `login_url` is its My Domain address: login.salesforce.com refuses client credentials."""
+
+    login_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    api_version: str = API_VERSION
+    pubsub_endpoint: str = PUBSUB_ENDPOINT
+    pubsub_tls: bool = True
+    ca_file: str | None = None  # PEM file of the roots to trust instead of the public ones
+    timeout_seconds: float = 30.0  # of one REST call; a save may wait 10 s for a row lock in the org
+    silence_seconds: float = 285.0  # the stream promises a sign of life within 270 s
+    stock_topic: str = STOCK_TOPIC
+    pos_topic: str | None = POS_TOPIC  # None: no till publishes events
+
+    @property
+    def data_path(self) -> str:
+        """Where the org's REST resources of our API version are."""
+        return f"/services/data/v{self.api_version}"
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that are listened to."""
+        return (self.stock_topic,) if self.pos_topic is None else (self.stock_topic, self.pos_topic)

@@ -1,0 +1,161 @@
+"""One Salesforce org, as the flow asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any
+
+import httpx
+import structlog
+
+from sfsync.domain.ledger import Answer, Request
+from sfsync.domain.stock import LevelKey, Movement, StockLevel
+from sfsync.ports import Clock, EventBatch, Finding, OutsideError
+from sfsync.salesforce import codec, ledger
+from sfsync.salesforce.auth import TokenProvider
+from sfsync.salesforce.check import Check
+from sfsync.salesforce.codec import Schema
+from sfsync.salesforce.config import OrgConfig
+from sfsync.salesforce.pubsub import EventSource, PubSub, RawBatch
+from sfsync.salesforce.rest import Rest
+from sfsync.salesforce.snapshot import Pages, Reader, RestPages
+from sfsync.salesforce.transport import http_client
+
+log = structlog.get_logger(__name__)
+
+
+class SalesforceOrg:
+    """Implements `ports.Org`.
+
+    `transport` carries HTTP, `source` the raw events; without them the real wire is used. Both are closed
+    with the org. Build it inside the running event loop.
+    """
+
+    def __init__(
+        self,
+        config: OrgConfig,
+        clock: Clock,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        source: EventSource | None = None,
+        bulk: Pages | None = None,
+    ) -> None:
+        self.topics: Sequence[str] = config.topics
+        self._config = config
+        self._clock = clock
+        self._http = http_client(
+            config.login_url,
+            timeout_seconds=config.timeout_seconds,
+            ca_file=config.ca_file,
+            transport=transport,
+        )
+        self._tokens = TokenProvider(config, self._http)
+        self._rest = Rest(config, self._http, self._tokens, sleep=clock.sleep)
+        self._reader = Reader(self._rest, bulk or RestPages(self._rest))
+        self._source = source or PubSub(config, self._tokens)
+        self._schemas: dict[str, Schema] = {}
+
+    async def org_id(self) -> str:
+        """The org's 18-character id."""
+        return (await self._tokens.token()).org_id
+
+    async def check(self) -> Sequence[Finding]:
+        """Objects, fields, permissions, topics, and whether the rule really refuses."""
+        return await Check(
+            self._config, self._rest, self._describe, self._source.schema_of, self._clock.now
+        ).run()
+
+    async def _describe(self, name: str) -> Mapping[str, Any]:
+        described: Mapping[str, Any] = await self._rest.get(f"sobjects/{name}/describe")
+        return described
+
+    def snapshot(self) -> AsyncIterator[Sequence[StockLevel]]:
+        """Every stock level, in pages."""
+        return self._reader.snapshot()
+
+    async def read_levels(
+        self, *, levels: Collection[str] = (), movements: Collection[str] = ()
+    ) -> Sequence[StockLevel]:
+        """The levels with these record ids, and those that these movements belong to, if they exist."""
+        wanted = set(levels)
+        if movements:
+            wanted |= await self._reader.levels_of_movements(movements)
+        return await self._reader.levels(wanted)
+
+    async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:
+        """The levels that any movement entered since `at` belongs to."""
+        return await self._reader.levels(await self._reader.moved_since(at))
+
+    async def enter(self, request: Request, record_ids: Mapping[LevelKey, str]) -> Answer:
+        """Enter a request's movements and read back levels and rows: one call."""
+        return await ledger.enter(self._rest, request, record_ids, self._config.data_path)
+
+    async def subject_rows(self, subjects: Collection[str]) -> Sequence[Movement]:
+        """Every ledger row of these subjects, oldest first."""
+        return await self._reader.subject_rows(subjects)
+
+    async def events(self, topic: str, cursor: bytes | None) -> AsyncIterator[EventBatch]:
+        """The stream after `cursor`; from now on when None. An empty batch is a sign of life with a cursor.
+
+        Without a cursor nobody can tell from which moment on the org has listened for us; so the first batch
+        names the moment we asked as `hole_since`.
+        """
+        asked_at = self._clock.now() - codec.OVERLAP if cursor is None else None
+        warm_up = asyncio.create_task(self._warm_up(topic))
+        try:
+            async with aclosing(self._source.subscribe(topic, cursor)) as batches:
+                async for raw in batches:
+                    yield await self._batch(topic, raw, asked_at)
+                    asked_at = None
+        finally:
+            warm_up.cancel()
+
+    async def _batch(self, topic: str, raw: RawBatch, hole_since: datetime | None) -> EventBatch:
+        if not raw.events:
+            return EventBatch(topic, raw.cursor, hole_since=hole_since)
+        now = self._clock.now()
+        found = codec.Findings(hole_since=hole_since)
+        for event in raw.events:
+            try:
+                schema = self._schemas.get(event.schema_id) or await self._schema(event.schema_id)
+            except ValueError as error:
+                codec.unreadable(found, event, str(error), now)
+            else:
+                codec.note(found, event, schema, now)
+        return EventBatch(
+            topic,
+            raw.cursor,
+            frozenset(found.levels),
+            frozenset(found.movements),
+            tuple(found.postings),
+            tuple(found.poison),
+            found.hole_since,
+            len(raw.events),
+        )
+
+    async def _schema(self, schema_id: str) -> Schema:
+        """A schema id stands for the same schema for ever; each is asked for once."""
+        schema = codec.parse_schema(await self._source.schema(schema_id))
+        self._schemas[schema_id] = schema
+        return schema
+
+    async def _warm_up(self, topic: str) -> None:
+        """Fetch the schema that the topic's next event will have, so that this event need not wait for it."""
+        try:
+            schema_id = await self._source.schema_of(codec.entity_topic(topic))
+            if schema_id and schema_id not in self._schemas:
+                await self._schema(schema_id)
+        except (OutsideError, ValueError) as error:
+            log.debug("schema not fetched ahead", topic=topic, reason=str(error))
+
+    async def calls_used(self) -> tuple[int, int] | None:
+        """(used, allowed) API requests of the last 24 h as the org last told, None before it did."""
+        return self._rest.calls_used
+
+    async def close(self) -> None:
+        """Give back connections."""
+        await self._source.close()
+        await self._http.aclose()

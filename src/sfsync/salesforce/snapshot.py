@@ -1,0 +1,98 @@
+"""Levels and ledger rows in bulk, page by page.
+
+Where a level may have lost a movement, deleted rows are asked for too (``queryAll``): a deleted movement has
+changed its level, and only its record still says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from sfsync.domain.stock import Movement, StockLevel
+from sfsync.salesforce import records, soql
+from sfsync.salesforce.records import Record
+from sfsync.salesforce.rest import Rest
+
+ALL_LEVELS = f"SELECT {records.LEVEL_FIELDS} FROM StockLevel__c"  # noqa: S608 — constants
+
+
+class Pages(Protocol):
+    """How many records are read: a query's records, page by page."""
+
+    def pages(self, query: str) -> AsyncIterator[Sequence[Record]]:
+        """Every record that the query finds, as many at a time as the org gives."""
+        ...
+
+
+class RestPages:
+    """Pages over our own REST client."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+
+    async def pages(self, query: str, *, deleted_too: bool = False) -> AsyncIterator[Sequence[Record]]:
+        """Every record that the query finds, up to 2,000 at a time."""
+        path = f"{'queryAll' if deleted_too else 'query'}?q={soql.encoded(query)}"
+        while True:
+            answer = await self._rest.get(path)
+            yield answer["records"]
+            if answer["done"]:
+                return
+            path = answer["nextRecordsUrl"]
+
+
+class Reader:
+    """Reads levels and ledger rows. Lists longer than a URI holds become several calls."""
+
+    def __init__(self, rest: Rest, bulk: Pages) -> None:
+        self._few = RestPages(rest)
+        self._bulk = bulk
+
+    async def snapshot(self) -> AsyncIterator[Sequence[StockLevel]]:
+        """Every stock level, in pages."""
+        async for page in self._bulk.pages(ALL_LEVELS):
+            yield records.levels(page)
+
+    async def levels(self, record_ids: Collection[str]) -> list[StockLevel]:
+        """The levels with these record ids; missing ones are left out."""
+        found: list[StockLevel] = []
+        for names in soql.slices(sorted(record_ids)):
+            async for page in self._few.pages(f"{ALL_LEVELS} WHERE Id IN ({','.join(names)})"):
+                found.extend(records.levels(page))
+        return found
+
+    async def levels_of_movements(self, movement_ids: Collection[str]) -> set[str]:
+        """Record ids of the levels that these movements belong to, deleted movements included."""
+        found: set[str] = set()
+        for names in soql.slices(sorted(movement_ids)):
+            query = f"SELECT StockLevel__c FROM StockMovement__c WHERE Id IN ({','.join(names)})"  # noqa: S608 — escaped
+            async for page in self._few.pages(query, deleted_too=True):
+                found.update(record["StockLevel__c"] for record in page)
+        return found
+
+    async def moved_since(self, at: datetime) -> set[str]:
+        """Record ids of the levels that any movement written since `at` belongs to, deleted ones included."""
+        query = f"SELECT StockLevel__c FROM StockMovement__c WHERE SystemModstamp >= {soql.moment(at)}"  # noqa: S608 — a time
+        found: set[str] = set()
+        async for page in self._few.pages(query, deleted_too=True):
+            found.update(record["StockLevel__c"] for record in page)
+        return found
+
+    async def subject_rows(self, subjects: Collection[str]) -> list[Movement]:
+        """Every ledger row of these subjects, oldest first.
+
+        SOQL compares this field without regard to case, so others may come along; they are dropped here.
+        """
+        wanted = set(subjects)
+        found: list[Movement] = []
+        for names in soql.slices(sorted(wanted)):
+            query = (
+                f"SELECT {records.MOVEMENT_FIELDS} FROM StockMovement__c "  # noqa: S608 — escaped
+                f"WHERE SubjectKey__c IN ({','.join(names)}) ORDER BY CreatedDate, Name"
+            )
+            async for page in self._few.pages(query):
+                rows = (records.movement(record) for record in page)
+                found.extend(row for row in rows if row is not None and row.subject in wanted)
+        return found
