@@ -14,7 +14,11 @@ from random import Random
 from typing import Any
 
 import fastavro
+import grpc
 import grpc.aio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from sfsync.simulators.org.bus import BusKnobs, EventBus
 from sfsync.simulators.org.model import (
@@ -31,7 +35,8 @@ from sfsync.simulators.org.model import (
     SObject,
 )
 from sfsync.simulators.org.proto import pubsub_api_pb2 as pb
-from sfsync.simulators.org.pubsub import PubSubKnobs, PubSubServer, serve
+from sfsync.simulators.org.pubsub import PubSubServer, serve
+from sfsync.simulators.org.pubsub_subscribe import PubSubKnobs
 
 START = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 TOKEN, INSTANCE, TENANT = "token-1", "http://localhost:8080", "00D000000000001AAA"
@@ -40,6 +45,8 @@ METADATA = (("accesstoken", TOKEN), ("instanceurl", INSTANCE), ("tenantid", TENA
 CHANNEL = "/data/Stock__chn"
 DIRECT = "/data/Stock__ChangeEvent"
 EVENT_TOPIC = "/event/Sale__e"
+# A proxy set for the machine must not stand between a test and its own loopback server.
+NO_PROXY = (("grpc.enable_http_proxy", 0),)
 
 
 class HandClock:
@@ -293,20 +300,61 @@ class Rig:
 
 @asynccontextmanager
 async def served(
-    schema: Schema | None = None, knobs: PubSubKnobs | None = None, **bus_knobs: Any
+    schema: Schema | None = None,
+    knobs: PubSubKnobs | None = None,
+    tls: grpc.ServerCredentials | None = None,
+    **bus_knobs: Any,
 ) -> AsyncIterator[Rig]:
     """Serves a bus on a loopback port for the time of a test."""
     clock, tokens = HandClock(), Tokens()
     bus = make_bus(schema, clock, **bus_knobs)
-    server = await serve(bus, tokens, knobs=knobs)
-    # A proxy set for the machine must not stand between a test and its own loopback server.
-    options = (("grpc.enable_http_proxy", 0),)
-    channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=options)
+    server = await serve(bus, tokens, knobs=knobs, tls=tls)
+    channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=NO_PROXY)
     try:
         yield Rig(bus, clock, tokens, server, RawClient(channel), channel)
     finally:
         await channel.close(None)
         await server.stop()
+
+
+def error_code(error: grpc.aio.AioRpcError) -> str:
+    """Returns the documented code in an error's trailers."""
+    trailers: Any = error.trailing_metadata()
+    return str(dict(trailers).get("error-code", ""))
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A self-signed certificate for localhost."""
+
+    certificate_pem: bytes
+    key_pem: bytes
+
+    @property
+    def server_credentials(self) -> grpc.ServerCredentials:
+        return grpc.ssl_server_credentials([(self.key_pem, self.certificate_pem)])
+
+
+def make_certificate() -> Certificate:
+    """Makes one that is valid today, with the names by which tests call the server."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    pem = serialization.Encoding.PEM
+    key_pem = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    return Certificate(certificate.public_bytes(pem), key_pem)
 
 
 def subscribers(bus: EventBus, topic: str) -> int:

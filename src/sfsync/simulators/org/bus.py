@@ -1,31 +1,23 @@
 """The event bus of the simulated org: committed transactions in, events on topics out.
 
-`on_commit` is called once for each commit, in commit order, and returns when the events can be fetched.
-Topics are `/data/ChangeEvents` and `/data/<X>ChangeEvent` for the entities selected there,
-`/data/<Name>__chn` for custom channels with their filters and enrichment, and `/event/X__e`.
-Everything that can go wrong on a real bus can be made to happen: see `Faults` and the methods that
-change the stream's fate. Subscribers come in through `subscribe`, whatever protocol they speak.
+`on_commit` is called once for each commit, in commit order, and returns when the events can be fetched
+(or later, by the delay knob). Topics are `/data/ChangeEvents` and `/data/<X>ChangeEvent` for the entities
+selected there, `/data/<Name>__chn` for custom channels with their filters and enrichment, and
+`/event/X__e`. Everything that can go wrong on a real bus can be made to happen: see the second half of
+`EventBus` and `fates`. Subscribers come in through `subscribe`, whatever protocol they speak.
 """
 
 from __future__ import annotations
 
-import re
+import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
-from sfsync.simulators.org.avro import (
-    HEADER,
-    Codec,
-    change_codec,
-    change_event_name,
-    epoch_ms,
-    event_codec,
-)
+from sfsync.simulators.org.avro import HEADER, Codec, epoch_ms
 from sfsync.simulators.org.changes import (
     OVERFLOW_ID,
     ChangeEvent,
@@ -35,7 +27,9 @@ from sfsync.simulators.org.changes import (
     change_events,
 )
 from sfsync.simulators.org.clock import Clock
-from sfsync.simulators.org.model import ChannelMember, Commit, Published, Row, Schema, SObject
+from sfsync.simulators.org.fates import Fate, Fates
+from sfsync.simulators.org.model import Commit, Published, Schema
+from sfsync.simulators.org.routes import Catalogue, CompileFilter, Route, event_topic
 from sfsync.simulators.org.stream import (
     ALLOWANCE_USED_UP,
     REPLAY_REFUSED,
@@ -49,75 +43,32 @@ from sfsync.simulators.org.stream import (
     Topic,
 )
 
-Condition: TypeAlias = Callable[[Row], bool]
-CompileFilter: TypeAlias = Callable[[str], Condition]
-
-STANDARD_CHANNEL = "ChangeEvents"
 LATEST = -1  # the two special starts, numbered as CometD numbers them
 EARLIEST = -2
+LARGEST_EVENT_CHARACTERS = 1_000_000
 _PRUNE_EVERY = 1_000
-_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 @dataclass
 class BusKnobs:
-    """Where orgs differ, or where public material is silent."""
+    """Where orgs differ, or where public material is silent. Read at each use, except the selection."""
 
     selected_entities: str = ""  # further ones for the standard channel, e.g. `StockLevel__c,Order`
+    formula_fields_in_events: bool = True
     merge_equal_changes: bool = True
     parent_event_on_rollup: bool = True
-    formula_fields_in_events: bool = True
-    overflow_changes: int = 100_000
+    overflow_changes: int = 100_000  # per transaction
     delivery_allowance: int = 50_000  # per 24 hours, over all subscribers
-
-
-class Fate(StrEnum):
-    """What can happen to one event between commit and stream."""
-
-    GAP = "gap"  # a gap event stands in for it
-    LOST = "lost"  # nothing tells of it
-    DUPLICATE = "duplicate"  # it comes twice: same uuid, another replay id
-
-
-@dataclass(slots=True)
-class Faults:
-    """Fates of coming events: a fixed list first, then by probability."""
-
-    next_fates: deque[Fate] = field(default_factory=deque)
-    gap_rate: float = 0.0
-    lost_rate: float = 0.0
-    duplicate_rate: float = 0.0
-
-    def draw(self, rng: Random) -> Fate | None:
-        """Returns the fate of the next event; None is an ordinary one."""
-        if self.next_fates:
-            return self.next_fates.popleft()
-        if not (self.gap_rate or self.lost_rate or self.duplicate_rate):
-            return None
-        drawn = rng.random()
-        for fate, rate in (
-            (Fate.GAP, self.gap_rate),
-            (Fate.LOST, self.lost_rate),
-            (Fate.DUPLICATE, self.duplicate_rate),
-        ):
-            if drawn < rate:
-                return fate
-            drawn -= rate
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Route:
-    """One channel's interest in one entity."""
-
-    topics: tuple[Topic, ...]
-    condition: Condition | None
-    added: tuple[str, ...]  # enriched fields and the fields of the filter
+    event_delay_seconds: float = 0.0  # from commit to stream
+    event_delay_jitter_seconds: float = 0.0  # at most this much more; order is kept
 
 
 class EventBus:
-    """The org's event bus. Not thread-safe: everything happens in one event loop."""
+    """The org's event bus. Not thread-safe: everything happens in one event loop.
+
+    `compile_filter` turns a channel's filter expression into a test of the record's fields, among which
+    the header is found under `ChangeEventHeader`.
+    """
 
     def __init__(
         self,
@@ -131,51 +82,70 @@ class EventBus:
     ) -> None:
         self.knobs = knobs or BusKnobs()
         self.org_id = org_id
-        self.faults = Faults()
+        self.fates = Fates()
         self.ids = ReplayIds(clock, rng)
         self.allowance = Allowance(clock, lambda: self.knobs.delivery_allowance)
         self._clock = clock
         self._rng = rng
-        self._compile_filter = compile_filter
-        self._topics: dict[str, Topic] = {}
-        self._codecs: dict[str, Codec] = {}  # by schema id, for ever
-        self._held: list[Commit] | None = None
+        self._catalogue = Catalogue(compile_filter)
+        self._held: list[Commit] = []
+        self._to_hold = 0.0  # how many coming commits are kept back; infinity is all
+        self._on_the_way: deque[Commit] = deque()
         self._since_prune = 0
         self.replace_schema(schema)
 
-    # --- commits in
+    # --- what the org does
 
     def on_commit(self, commit: Commit) -> None:
-        """Puts a commit's events on their topics, in order."""
-        if self._held is not None:
+        """Puts a commit's events on their topics, in order, now or after the delay of the knobs."""
+        if self._to_hold:
+            self._to_hold -= 1
             self._held.append(commit)
             return
-        rules = Rules(
-            self.knobs.merge_equal_changes, self.knobs.parent_event_on_rollup, self.knobs.overflow_changes
-        )
-        for change in change_events(commit, self._schema.objects, self._carried_fields, rules):
-            self._meet_fate(change)
-        for published in commit.published:
-            self.publish(published, commit.user_id)
+        delay = self.knobs.event_delay_seconds
+        if delay <= 0 and not self._on_the_way:
+            self._tell(commit)
+            return
+        self._on_the_way.append(commit)
+        delay += self._rng.random() * self.knobs.event_delay_jitter_seconds
+        # Whichever timer rings, the oldest commit goes first.
+        asyncio.get_running_loop().call_later(delay, lambda: self._tell(self._on_the_way.popleft()))
 
     def publish(self, published: Published, user_id: str) -> int:
         """Puts a platform event on its topic and returns its replay id."""
-        codec = self._current[published.entity]
-        values = {"CreatedDate": epoch_ms(self._clock.now()), "CreatedById": user_id}
-        values.update(codec.to_avro(published.fields))
-        return self._append(
-            [self._topics[f"/event/{published.entity}"]], Event(published.uuid, codec, values)
+        codec = self._catalogue.current[published.entity]
+        values = codec.to_avro(published.fields)
+        values.update(CreatedDate=epoch_ms(self._clock.now()), CreatedById=user_id)
+        topic = self._catalogue.topics[event_topic(published.entity)]
+        return self._append([topic], Event(published.uuid, codec, values))
+
+    def replace_schema(self, schema: Schema) -> None:
+        """Takes over another schema: topics and their events stay, new events get the new schema ids."""
+        self._schema = schema
+        selected = (name.strip() for name in self.knobs.selected_entities.split(","))
+        self._catalogue.rebuild(
+            schema,
+            also_selected=[name for name in selected if name],
+            formulas=self.knobs.formula_fields_in_events,
         )
 
-    # --- subscribers out
+    # --- what subscribers ask
 
     def topic(self, name: str) -> Topic | None:
         """Returns a topic by its full name, e.g. `/data/ChangeEvents`; None when the org has none such."""
-        return self._topics.get(name)
+        return self._catalogue.topics.get(name)
 
     def topics(self) -> Mapping[str, Topic]:
         """Returns all topics by name."""
-        return self._topics
+        return self._catalogue.topics
+
+    def codec(self, schema_id: str) -> Codec | None:
+        """Returns the codec of a schema id, also of schemas that are no longer current."""
+        return self._catalogue.codecs.get(schema_id)
+
+    def current_codec(self, topic: str) -> Codec | None:
+        """Returns a topic's present codec; None for channels that carry several entities or none."""
+        return self._catalogue.codec_of(topic)
 
     def subscribe(self, name: str, start: int = LATEST, *, subscriber: str = "") -> Subscription:
         """Opens a cursor into a topic, after a replay id or at LATEST or EARLIEST.
@@ -183,7 +153,7 @@ class EventBus:
         Raises KeyError for an unknown topic and StreamEnded when the org refuses: topic forbidden,
         replay id not of this stream or out of the window, delivery allowance used up.
         """
-        topic = self._topics[name]
+        topic = self._catalogue.topics[name]
         if topic.forbidden:
             raise _forbidden(name)
         if not self.allowance.left():
@@ -194,101 +164,48 @@ class EventBus:
         elif start == EARLIEST:
             start = 0
         elif not self.ids.stands(start):
-            raise StreamEnded(REPLAY_REFUSED, "The Replay ID validation failed. Ensure that it is valid.")
+            raise StreamEnded(
+                REPLAY_REFUSED, "The Replay ID validation failed. Ensure that the Replay ID is valid."
+            )
         subscription = Subscription(topic, start, self.allowance, self.ids, subscriber)
         topic.subscriptions.add(subscription)
         return subscription
 
-    def codec(self, schema_id: str) -> Codec | None:
-        """Returns the codec of a schema id, also of schemas that are no longer current."""
-        return self._codecs.get(schema_id)
-
-    def current_codec(self, name: str) -> Codec | None:
-        """Returns the present codec of a topic; None for channels that carry several entities or none."""
-        entities = self._entities.get(name, ())
-        return self._current[entities[0]] if len(entities) == 1 else None
-
-    # --- schema
-
-    def replace_schema(self, schema: Schema) -> None:
-        """Takes over another schema: topics and their events stay, new events get the new schema ids."""
-        self._schema = schema
-        self._current: dict[str, Codec] = {}
-        self._entities: dict[str, tuple[str, ...]] = {}
-        self._routes: dict[str, list[_Route]] = {}
-        for name, sobject in schema.objects.items():
-            topic = f"/event/{name}" if sobject.is_event else f"/data/{change_event_name(name)}"
-            self._know(name, sobject)
-            self._open(topic, [name])
-        for name, members in self._channels().items():
-            if unknown := [member.entity for member in members if member.entity not in schema.objects]:
-                raise ValueError(f"channel {name} selects {', '.join(unknown)}, which the org does not have")
-            channel = self._open(f"/data/{name}", [member.entity for member in members])
-            for member in members:
-                topics = [channel]
-                if name == STANDARD_CHANNEL:
-                    topics.append(self._topics[f"/data/{change_event_name(member.entity)}"])
-                self._routes.setdefault(member.entity, []).append(self._route(member, topics))
-
-    def _know(self, name: str, sobject: SObject) -> None:
-        formulas = self.knobs.formula_fields_in_events
-        codec = event_codec(sobject) if sobject.is_event else change_codec(sobject, formulas=formulas)
-        self._current[name] = self._codecs.setdefault(codec.schema_id, codec)
-
-    def _open(self, name: str, entities: list[str]) -> Topic:
-        self._entities[name] = tuple(entities)
-        return self._topics.setdefault(name, Topic(name))
-
-    def _channels(self) -> dict[str, tuple[ChannelMember, ...]]:
-        channels = {name: channel.members for name, channel in self._schema.channels.items()}
-        standard = channels.get(STANDARD_CHANNEL, ())
-        there = {member.entity for member in standard}
-        asked = (name.strip() for name in self.knobs.selected_entities.split(","))
-        more = tuple(ChannelMember(name) for name in asked if name and name not in there)
-        return {**channels, STANDARD_CHANNEL: standard + more}
-
-    def _route(self, member: ChannelMember, topics: list[Topic]) -> _Route:
-        sobject = self._schema.objects[member.entity]
-        if member.filter_expression is None:
-            return _Route(tuple(topics), None, member.enriched_fields)
-        words = {word.lower() for word in _NAME.findall(_QUOTED.sub("", member.filter_expression))}
-        filtered = (name for name in sobject.fields if name.lower() in words)
-        added = dict.fromkeys((*member.enriched_fields, *filtered))
-        return _Route(tuple(topics), self._compile_filter(member.filter_expression), tuple(added))
-
-    def _carried_fields(self, entity: str) -> set[str]:
-        return {name for route in self._routes.get(entity, ()) for name in route.added}
-
     # --- one event's way to its topics
 
+    def _tell(self, commit: Commit) -> None:
+        knobs = self.knobs
+        rules = Rules(knobs.merge_equal_changes, knobs.parent_event_on_rollup, knobs.overflow_changes)
+        for change in change_events(commit, self._schema.objects, self._carried, rules):
+            self._meet_fate(change)
+        for published in commit.published:
+            self.publish(published, commit.user_id)
+
+    def _carried(self, entity: str) -> Collection[str]:
+        return self._catalogue.carried.get(entity, ())
+
     def _meet_fate(self, change: ChangeEvent) -> None:
-        routes = self._routes.get(change.entity)
+        routes = self._catalogue.routes.get(change.entity)
         if not routes:
             return
-        fate = self.faults.draw(self._rng)
+        fate = self.fates.draw(self._rng)
         if fate is Fate.LOST:
             return
-        if fate is Fate.GAP and not change.is_gap:
+        if (fate is Fate.GAP and not change.is_gap) or _too_large(change):
             change = as_gap(change)
         uuid = self.new_uuid()
         for _ in range(2 if fate is Fate.DUPLICATE else 1):
             self._send(change, routes, uuid)
 
-    def _send(self, change: ChangeEvent, routes: Iterable[_Route], uuid: str) -> None:
+    def _send(self, change: ChangeEvent, routes: Iterable[Route], uuid: str) -> None:
         """Gives the event to every channel that wants it, under one replay id."""
-        codec = self._current[change.entity]
+        codec = self._catalogue.current[change.entity]
+        header = _known_names(change.header, codec)
         replay = 0
         for route in routes:
-            if not self._passes(route, change):
-                continue
-            event = Event(uuid, codec, _body(change, codec, route.added), _known_names(change.header, codec))
-            replay = self._append(route.topics, event, replay)
-
-    def _passes(self, route: _Route, change: ChangeEvent) -> bool:
-        """Gap and overflow events carry nothing to filter by and pass every filter."""
-        if route.condition is None or change.is_gap:
-            return True
-        return route.condition({**change.state, HEADER: change.header})
+            if _passes(route, change):
+                event = Event(uuid, codec, _body(change, codec, route.added), header)
+                replay = self._append(route.topics, event, replay)
 
     def _append(self, topics: Iterable[Topic], event: Event, replay: int = 0) -> int:
         replay = replay or self.ids.issue()
@@ -302,7 +219,7 @@ class EventBus:
     def _prune(self) -> None:
         self._since_prune = 0
         oldest = self.ids.prune()
-        for topic in self._topics.values():
+        for topic in self._catalogue.topics.values():
             topic.drop_before(oldest)
 
     def new_uuid(self) -> str:
@@ -320,26 +237,24 @@ class EventBus:
         self._inject(entity, "GAP_OVERFLOW", [OVERFLOW_ID])
 
     def _inject(self, entity: str, change_type: str, record_ids: list[str]) -> None:
-        commit = Commit(
-            self.new_uuid(), epoch_ms(self._clock.now()), self._clock.now(), "005000000000000AAA", ""
-        )
+        now = self._clock.now()
+        commit = Commit(self.new_uuid(), epoch_ms(now), now, "005000000000000AAA", "")
         event = bare_event(commit, entity, change_type, record_ids)
-        self._send(event, self._routes.get(entity, ()), self.new_uuid())
+        self._send(event, self._catalogue.routes.get(entity, ()), self.new_uuid())
 
     def duplicate_last(self, name: str, count: int = 1) -> None:
         """Delivers a topic's newest events once more: same uuid, other replay id."""
-        topic = self._topics[name]
+        topic = self._catalogue.topics[name]
         for entry in topic.last(count):
             self._append([topic], entry.event)
 
-    def hold(self) -> None:
-        """Keeps commits back from now on."""
-        if self._held is None:
-            self._held = []
+    def hold(self, commits: int | None = None) -> None:
+        """Keeps the next commits back (all, without a number), while later ones go ahead."""
+        self._to_hold = float("inf") if commits is None else commits
 
     def release(self, *, shuffled: bool = False) -> int:
         """Delivers what was held, in commit order or in any; returns how many commits that were."""
-        held, self._held = self._held or [], None
+        held, self._held, self._to_hold = self._held, [], 0
         if shuffled:
             self._rng.shuffle(held)
         for commit in held:
@@ -348,14 +263,14 @@ class EventBus:
 
     def reset_stream(self) -> None:
         """Forgets events, makes replay ids meaningless and cuts subscribers, as an instance refresh does."""
-        for topic in self._topics.values():
+        for topic in self._catalogue.topics.values():
             topic.clear()
         self.ids.restart()
         self.cut(StreamEnded(SERVICE_UNAVAILABLE, "The service is unavailable. Try again later."))
 
     def cut(self, reason: StreamEnded, name: str | None = None) -> int:
         """Ends the subscriptions of one topic, or all; returns how many that were."""
-        topics = self._topics.values() if name is None else [self._topics[name]]
+        topics = self._catalogue.topics.values() if name is None else [self._catalogue.topics[name]]
         cut = [subscription for topic in topics for subscription in topic.subscriptions]
         for subscription in cut:
             subscription.end(reason)
@@ -363,19 +278,19 @@ class EventBus:
 
     def forbid(self, name: str) -> None:
         """Takes the permission to subscribe to a topic away; present subscriptions end."""
-        self._topics[name].forbidden = True
+        self._catalogue.topics[name].forbidden = True
         self.cut(_forbidden(name), name)
 
     def allow(self, name: str) -> None:
         """Gives the permission back."""
-        self._topics[name].forbidden = False
+        self._catalogue.topics[name].forbidden = False
 
     def inside(self) -> dict[str, Any]:
-        """Returns what the control port shows: events kept and subscribers per topic, deliveries, fates."""
+        """Returns what the control port shows: events and subscribers per topic, deliveries, holds."""
         return {
             "topics": {
                 name: {"events": topic.kept, "subscribers": len(topic.subscriptions)}
-                for name, topic in self._topics.items()
+                for name, topic in self._catalogue.topics.items()
                 if topic.kept or topic.subscriptions
             },
             "deliveries": {
@@ -383,13 +298,27 @@ class EventBus:
                 "limit": self.allowance.limit,
                 "by_subscriber": self.allowance.by_subscriber,
             },
-            "held_commits": len(self._held or ()),
+            "held_commits": len(self._held),
+            "commits_on_the_way": len(self._on_the_way),
             "last_replay_id": self.ids.last,
         }
 
 
 def _forbidden(name: str) -> StreamEnded:
     return StreamEnded(TOPIC_FORBIDDEN, f"You don't have permission to subscribe to {name}.")
+
+
+def _passes(route: Route, change: ChangeEvent) -> bool:
+    """Gap and overflow events carry nothing to filter by and pass every filter."""
+    if route.condition is None or change.is_gap:
+        return True
+    return route.condition({**change.state, HEADER: change.header})
+
+
+def _too_large(change: ChangeEvent) -> bool:
+    """Whether an event would be above its size limit, for which the text of long fields decides."""
+    texts = (value for value in change.state.values() if isinstance(value, str))
+    return sum(map(len, texts)) > LARGEST_EVENT_CHARACTERS
 
 
 def _body(change: ChangeEvent, codec: Codec, added: tuple[str, ...]) -> dict[str, Any]:

@@ -129,11 +129,13 @@ def _likeness(change: Change, carried: Collection[str]) -> object:
 
 
 def _changed(change: Change) -> tuple[str, ...]:
+    """Returns the fields that differ, and the time of the change, which every ordinary save writes."""
     before, after = change.before or {}, change.after or {}
+    saved = not change.roll_up_only
     return tuple(
         name
         for name, value in after.items()
-        if name not in NOT_IN_EVENTS and (name == "LastModifiedDate" or value != before.get(name))
+        if name not in NOT_IN_EVENTS and ((saved and name == "LastModifiedDate") or value != before.get(name))
     )
 
 
