@@ -1,0 +1,116 @@
+"""Checks across keys, on the raw tree, so that they speak up even while single values are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .origins import Origins, variable
+from .problems import KeyPath, meant
+from .shape import Shape, sections
+
+
+def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
+    """Note what no single key shows."""
+    for path, _, section in sections(root, tree):
+        _certificates(section.get("ca_file"), (*path, "ca_file"), origins)
+    for name, channel in _tables(tree.get("channels")):
+        _credentials(channel, ("channels", name), origins)
+        _locations(channel, ("channels", name), origins)
+    for number, policy in enumerate(_list(tree.get("policies"))):
+        _policy(policy, ("policies", number), tree, origins)
+    _tokens(tree, origins)
+
+
+def _certificates(file: object, path: KeyPath, origins: Origins) -> None:
+    if not isinstance(file, str):
+        return
+    try:
+        found = b"-----BEGIN CERTIFICATE-----" in Path(file).read_bytes()
+    except OSError as error:
+        origins.problem(path, f"names {file}: {error.strerror}", "Create it, or let us read it")
+    else:
+        if not found:
+            origins.problem(path, f"names {file}, which holds no certificate", "Give certificates as PEM")
+
+
+def _credentials(channel: dict[str, Any], path: KeyPath, origins: Origins) -> None:
+    """An access token, or a client's id and secret."""
+    token = "access_token" in channel or "access_token_file" in channel
+    secret = "client_secret" in channel or "client_secret_file" in channel
+    client = "client_id" in channel
+    if token and (client or secret):
+        here = (*path, "client_id" if client else "client_secret")
+        origins.problem(here, "is given, and access_token too", "Keep one of the two ways to sign in")
+    elif not token and not (client and secret):
+        missing = "access_token" if not client and not secret else "client_secret" if client else "client_id"
+        remedy = (
+            "Give access_token or access_token_file, or client_id with client_secret or client_secret_file"
+        )
+        origins.missing((*path, missing), f"{remedy}, or set {variable((*path, missing))}")
+
+
+def _locations(channel: dict[str, Any], path: KeyPath, origins: Origins) -> None:
+    """One location per id, and no org location shown twice."""
+    ids: dict[object, str] = {}
+    sources: dict[object, str] = {}
+    for name, place in _tables(channel.get("locations")):
+        here = (*path, "locations", name)
+        place_id = str(place.get("id"))
+        if ids.setdefault(place_id, name) != name:
+            origins.problem((*here, "id"), f"is that of {ids[place_id]} too", "Give each location its own id")
+        seen: set[str] = set()
+        for code in map(str, _list(place.get("sells_from"))):
+            if code in seen:
+                origins.problem((*here, "sells_from"), f"names {code} twice", "Name each org location once")
+            elif sources.setdefault(code, name) != name:
+                what = (
+                    f"names {code}, as {sources[code]} does: a channel that adds up shows those units twice"
+                )
+                origins.warning((*here, "sells_from"), what, "Sell from each org location at one place only")
+            seen.add(code)
+
+
+def _policy(policy: object, path: KeyPath, tree: dict[str, Any], origins: Origins) -> None:
+    if not isinstance(policy, dict):
+        return
+    known = [name for name, _ in _tables(tree.get("channels"))]
+    named = _list(policy.get("channels"))
+    for number, channel in enumerate(named):
+        if isinstance(channel, str) and channel not in known:
+            what = f"names {channel}, which is no channel of these settings"
+            origins.problem((*path, "channels", number), what, meant(channel, known))
+    if policy.get("guarantee") == "allocated" and len(named or known) != 1:
+        what = "must name exactly one channel, because the guarantee is allocated"
+        origins.problem((*path, "channels"), what, "Name the one that these SKUs are set aside for")
+    if not any(key in policy for key in ("guarantee", "safety_stock", "cap")):
+        origins.problem(
+            path, "says nothing about its SKUs", "Give guarantee, safety_stock or cap, or remove it"
+        )
+
+
+def _tokens(tree: dict[str, Any], origins: Origins) -> None:
+    """A name and a token each, none twice."""
+    web = tree.get("web")
+    names: set[object] = set()
+    tokens: set[object] = set()
+    for number, token in enumerate(_list(web.get("tokens")) if isinstance(web, dict) else []):
+        if not isinstance(token, dict):
+            continue
+        for key, seen in (("name", names), ("token", tokens)):
+            value = token.get(key)
+            if isinstance(value, str) and value in seen:
+                origins.problem(
+                    ("web", "tokens", number, key), "is that of another token too", "Make it unique"
+                )
+            seen.add(str(value))
+
+
+def _tables(table: object) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(table, dict):
+        yield from ((str(name), entry) for name, entry in table.items() if isinstance(entry, dict))
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,209 @@
+"""Every setting, with its unit and default. Values only: reading and reporting are done elsewhere.
+
+A secret field `x` has a sibling `x_file`, a path to a file that holds it. Paths are absolute once read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule
+from sfsync.domain.ats import Guarantee
+
+from .problems import Problem
+from .texts import (
+    BearerToken,
+    HostAndPort,
+    Name,
+    OrgLocation,
+    OrgVersion,
+    PosTopic,
+    Secret,
+    ShopDomain,
+    ShopifyLocation,
+    ShopifyVersion,
+    SiteAddress,
+    SkuPattern,
+    StockTopic,
+    StoreUrl,
+    Text,
+    WebAddress,
+)
+
+
+class Section(BaseModel):
+    """A table of the file: no unknown keys, nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class SalesforceSettings(Section):
+    """The org: where it is, who we are there, what we listen to."""
+
+    login_url: SiteAddress  # the org's My Domain address
+    client_id: Text
+    client_secret: Secret
+    client_secret_file: Path | None = None
+    api_version: OrgVersion = "67.0"
+    pubsub_endpoint: HostAndPort = "api.pubsub.salesforce.com:7443"
+    pubsub_tls: bool = True
+    ca_file: Path | None = None  # PEM; None: the system's certificate authorities
+    timeout_seconds: float = Field(default=30.0, gt=0, le=600)
+    # A stream that said nothing for so long is dead: the org sends a sign of life at least every 270 s.
+    silence_seconds: float = Field(default=330.0, gt=0, le=3600)
+    stock_topic: StockTopic = "/data/SfsyncStock__chn"
+    pos_topic: PosTopic = "/event/StockEvent__e"  # empty: off
+
+
+class StoreSettings(Section):
+    """Where state survives a crash."""
+
+    url: StoreUrl = SecretStr("sqlite:///var/sfsync.db")  # secret, because it may hold a password
+    url_file: Path | None = None
+
+
+class TokenSettings(Section):
+    """A party that may use the reservation API or the admin routes."""
+
+    name: Text  # stands in logs in the token's place
+    token: BearerToken
+    token_file: Path | None = None
+    scopes: tuple[Literal["reservations", "admin"], ...] = Field(default=("reservations",), min_length=1)
+
+
+class WebSettings(Section):
+    """Webhooks in, the reservation API, and the status page."""
+
+    host: Text = "127.0.0.1"
+    port: int = Field(default=8181, ge=0, le=65535)  # 0: any free one
+    tokens: tuple[TokenSettings, ...] = ()
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    public_url: WebAddress | None = None  # how the outside reaches us
+    open_status: bool = False  # the status page needs no token
+
+
+class LogSettings(Section):
+    """How the daemon tells what it does."""
+
+    format: Literal["auto", "json", "console"] = "auto"  # auto: console on a terminal, else JSON
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class LocationSettings(Section):
+    """One of a channel's locations, and the org locations that it draws on, best first."""
+
+    id: ShopifyLocation  # the channel's own id
+    sells_from: tuple[OrgLocation, ...] = Field(min_length=1)
+
+
+class ChannelSettings(Section):
+    """What every kind of channel has. A channel's guarantee holds where no policy says otherwise."""
+
+    url: SiteAddress
+    guarantee: Literal["mirrored", "gated"] = "mirrored"
+    safety_stock: int = Field(default=0, ge=0)  # units of the location group never offered
+    cap: int | None = Field(default=None, ge=0)  # units; never show more
+    ca_file: Path | None = None
+    timeout_seconds: float = Field(default=10.0, gt=0, le=600)
+    locations: dict[Name, LocationSettings] = Field(min_length=1)
+
+
+class ShopifySettings(ChannelSettings):
+    """A Shopify store, spoken to as a custom app: by its access token, or by its client id and secret."""
+
+    kind: Literal["shopify"]
+    shop_domain: ShopDomain
+    api_version: ShopifyVersion = "2026-10"
+    access_token: Secret | None = None
+    access_token_file: Path | None = None
+    client_id: Text | None = None
+    client_secret: Secret | None = None
+    client_secret_file: Path | None = None
+    webhook_secret: Secret
+    webhook_secret_file: Path | None = None
+    previous_webhook_secret: Secret | None = None  # still accepted while a new one takes over
+    previous_webhook_secret_file: Path | None = None
+
+
+class PolicySettings(Section):
+    """What holds for some SKUs instead of the channel's own defaults. The first that matches counts."""
+
+    skus: tuple[SkuPattern, ...] = Field(min_length=1)
+    channels: tuple[Name, ...] = ()  # empty: every channel
+    guarantee: Literal["allocated", "gated", "mirrored"] | None = None
+    safety_stock: int | None = Field(default=None, ge=0)
+    cap: int | None = Field(default=None, ge=0)
+
+
+class Settings(BaseSettings):
+    """All of it. Made by `load`; made directly, it takes what it is given and reads nothing."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    salesforce: SalesforceSettings
+    store: StoreSettings = StoreSettings()
+    web: WebSettings = WebSettings()
+    log: LogSettings = LogSettings()
+    channels: dict[Name, ShopifySettings] = {}
+    policies: tuple[PolicySettings, ...] = ()
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+    _warnings: tuple[Problem, ...] = PrivateAttr(default=())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is handed over; `load` brings its own sources."""
+        return (init_settings,)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What works but should be mended."""
+        return self._warnings
+
+    def store_url(self) -> str:
+        """The store's URL as SQLAlchemy takes it: an absolute path for SQLite, psycopg for PostgreSQL.
+
+        Holds a password where the settings gave one: not for logs.
+        """
+        scheme, _, rest = self.store.url.get_secret_value().partition("://")
+        if scheme == "sqlite":
+            return f"sqlite:///{self._folder / rest[1:]}"
+        return f"postgresql+psycopg://{rest}"
+
+    def assortment(self) -> Assortment:
+        """Who sells what from where, in the domain's words."""
+        return Assortment(
+            channels={name: _plan(name, channel) for name, channel in self.channels.items()},
+            rules=tuple(_rule(policy) for policy in self.policies),
+        )
+
+
+def _plan(name: str, channel: ChannelSettings) -> ChannelPlan:
+    return ChannelPlan(
+        name=name,
+        locations={location: place.sells_from for location, place in channel.locations.items()},
+        guarantee=Guarantee(channel.guarantee),
+        safety_stock=channel.safety_stock,
+        cap=channel.cap,
+    )
+
+
+def _rule(policy: PolicySettings) -> PolicyRule:
+    return PolicyRule(
+        skus=policy.skus,
+        channels=policy.channels,
+        guarantee=None if policy.guarantee is None else Guarantee(policy.guarantee),
+        safety_stock=policy.safety_stock,
+        cap=policy.cap,
+    )

@@ -1,0 +1,142 @@
+"""Kinds of text in the settings, each with its check and its remedy. A refused value is never repeated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
+
+from sfsync.domain.stock import BadKeyError, LevelKey
+
+LOOPBACK = re.compile(r"^(localhost|[\w.-]+\.localhost|127(\.\d{1,3}){3}|::1)$", re.IGNORECASE)
+
+
+def refuse(what: str, remedy: str) -> PydanticCustomError:
+    """An error whose texts the report takes over word for word."""
+    return PydanticCustomError("told", "{what}", {"what": what, "remedy": remedy})
+
+
+def _matching(pattern: str, what: str, remedy: str) -> AfterValidator:
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise refuse(what, remedy)
+        return text
+
+    return AfterValidator(check)
+
+
+def _web_address(text: str) -> str:
+    """An http(s) base address without a trailing slash."""
+    remedy = "Give it like https://stock.example.com"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise refuse("is not a web address", remedy) from None
+    if parts.scheme not in ("https", "http") or not parts.hostname or port == 0:
+        raise refuse("is not a web address", remedy)
+    if parts.username or parts.password:
+        raise refuse("holds a user name or a password", "Credentials have keys of their own")
+    if parts.query or parts.fragment or re.search(r"\s", text):
+        raise refuse("has more than a host and a path", remedy)
+    return text.rstrip("/")
+
+
+def _site_address(text: str) -> str:
+    """A web address of a site itself; credentials go there, so it is encrypted unless it is this machine."""
+    address = _web_address(text)
+    if urlsplit(address).path:
+        raise refuse("has more than a host", "Give the address without a path")
+    if address.startswith("http://") and not is_loopback(address):
+        raise refuse("would send credentials without encryption", "Use https://")
+    return address
+
+
+def _host_and_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or "/" in text or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise refuse("is not host:port", "Give it like api.pubsub.salesforce.com:7443")
+    return text
+
+
+def _store_url(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    scheme, found, rest = text.partition("://")
+    if not found or scheme not in ("sqlite", "postgresql", "postgresql+psycopg"):
+        raise refuse("is neither sqlite:///path nor postgresql://user@host/database", "Give one of these two")
+    if scheme == "sqlite" and (not rest.startswith("/") or rest.strip("/") in ("", ":memory:")):
+        raise refuse(
+            "names no file, so nothing would survive a restart", "Give it like sqlite:///var/sfsync.db"
+        )
+    return secret
+
+
+def _org_location(text: str) -> str:
+    return _key_part(text, lambda: LevelKey("SKU", text))
+
+
+def _key_part(text: str, build: Callable[[], LevelKey]) -> str:
+    try:
+        build()
+    except BadKeyError as error:
+        raise refuse(f"cannot be part of a level key: {error}", "Write it as the org does") from None
+    return text
+
+
+def is_loopback(address: str) -> bool:
+    """True when a web address leads to this machine."""
+    return bool(LOOPBACK.match(urlsplit(address).hostname or ""))
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+SiteAddress = Annotated[str, AfterValidator(_site_address)]
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
+StoreUrl = Annotated[SecretStr, AfterValidator(_store_url)]
+OrgLocation = Annotated[str, AfterValidator(_org_location)]
+Text = Annotated[str, Field(min_length=1, max_length=255)]
+Secret = Annotated[SecretStr, Field(min_length=1)]
+BearerToken = Annotated[SecretStr, Field(min_length=16, max_length=1024)]
+Name = Annotated[
+    str,
+    _matching(
+        r"[a-z][a-z0-9_-]{0,39}",
+        "is not a name",
+        "Use up to 40 lower-case letters, digits, '-' and '_', a letter first: it is part of addresses",
+    ),
+]
+ShopDomain = Annotated[
+    str, _matching(r"[A-Za-z0-9.-]+(:\d+)?", "is not a host name", "Give it like example.myshopify.com")
+]
+OrgVersion = Annotated[
+    str, _matching(r"\d\d\.0", "is not an API version of Salesforce", 'Give it like "67.0"')
+]
+ShopifyVersion = Annotated[
+    str, _matching(r"20\d\d-(01|04|07|10)", "is not an API version of Shopify", 'Give it like "2026-10"')
+]
+ShopifyLocation = Annotated[
+    str,
+    _matching(
+        r"(gid://shopify/Location/)?[0-9]+",
+        "is not the id of a location",
+        'Give it like "gid://shopify/Location/1"',
+    ),
+]
+StockTopic = Annotated[
+    str, _matching(r"/(data|event)/\w+", "is not a topic", 'Give a channel like "/data/SfsyncStock__chn"')
+]
+PosTopic = Annotated[
+    str,
+    _matching(
+        r"(/event/\w+__e)?", "is not a platform event", 'Give it like "/event/StockEvent__e"; "" turns it off'
+    ),
+]
+SkuPattern = Annotated[
+    str,
+    _matching(r"[^|\s]([^|]*[^|\s])?", "is not a SKU pattern", "Write SKUs, with * and ? for what may vary"),
+]

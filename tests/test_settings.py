@@ -1,0 +1,522 @@
+"""Settings: one file, the environment over it, secret files beneath; all problems at once, no secret told."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sfsync.domain.ats import Guarantee
+from sfsync.resources import config_folder
+from sfsync.settings import Problem, Settings, SettingsError, load
+
+SECRET = "a-secret-that-must-not-be-told"
+GOOD = f"""\
+[salesforce]
+login_url = "https://house.my.salesforce.com"
+client_id = "sfsync"
+client_secret = "{SECRET}"
+
+[[web.tokens]]
+name = "checkout"
+token = "{SECRET}"
+
+[channels.london]
+kind = "shopify"
+url = "https://london.myshopify.com"
+shop_domain = "london.myshopify.com"
+access_token = "{SECRET}"
+webhook_secret = "{SECRET}"
+
+[channels.london.locations.online]
+id = "gid://shopify/Location/1"
+sells_from = ["ECOM", "KNIGHTSBRIDGE"]
+"""
+DEMO_ENVIRONMENT = {
+    "SFSYNC_SALESFORCE__CLIENT_SECRET": SECRET,
+    **{
+        f"SFSYNC_CHANNELS__{channel}__{key}": SECRET
+        for channel in ("LONDON", "DUBAI")
+        for key in ("ACCESS_TOKEN", "WEBHOOK_SECRET")
+    },
+}
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes the text of a settings file, readable by its owner only."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "sfsync.toml"
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o600)
+        return path
+
+    return write
+
+
+def problems_of(path: Path, env: Mapping[str, str] | None = None) -> tuple[Problem, ...]:
+    with pytest.raises(SettingsError) as caught:
+        load(path, env or {})
+    assert SECRET not in str(caught.value)
+    assert SECRET not in repr(caught.value)
+    return caught.value.problems
+
+
+def test_three_mistakes_are_reported_together_with_line_key_and_remedy(write: Write) -> None:
+    """A config with three mistakes reports all three with file, key and remedy."""
+    path = write(
+        GOOD.replace("client_id =", "clent_id =").replace('kind = "shopify"', 'kind = "shopfy"')
+        + '\n[web]\nport = "many"\n'
+    )
+    assert [(problem.where, problem.key) for problem in problems_of(path)] == [
+        (f"{path}, line 3", "salesforce.clent_id"),
+        (f"{path}, line 11", "channels.london.kind"),
+        (f"{path}, line 22", "web.port"),
+    ]
+    misspelt, wrong_word, wrong_type = problems_of(path)
+    assert "client_id" in misspelt.remedy
+    assert "'many', not a whole number" in wrong_type.what
+    assert "shopify" in wrong_word.remedy
+
+
+def test_good_settings_give_plain_values(write: Write) -> None:
+    """What the file says and what it leaves out come back as values with their units' defaults."""
+    settings = load(write(GOOD), {})
+    assert settings.salesforce.client_secret.get_secret_value() == SECRET
+    assert settings.salesforce.silence_seconds == 330
+    assert settings.web.port == 8181
+    assert settings.channels["london"].timeout_seconds == 10
+    assert settings.warnings == ()
+
+
+def test_the_environment_overrides_the_file_key_by_key(write: Write) -> None:
+    """A variable replaces one key and leaves its neighbours; lists may be JSON or have commas."""
+    settings = load(
+        write(GOOD),
+        {
+            "SFSYNC_CHANNELS__LONDON__URL": "https://other.myshopify.com/",
+            "SFSYNC_CHANNELS__LONDON__LOCATIONS__ONLINE__SELLS_FROM": "DUBAI-MALL, ECOM",
+            "SFSYNC_SALESFORCE__PUBSUB_TLS": "false",
+            "SFSYNC_POLICIES": '[{"skus": ["LE-*"], "cap": 1}]',
+            "SFSYNC_REQUIRE": "all",
+        },
+    )
+    london = settings.channels["london"]
+    assert london.url == "https://other.myshopify.com"
+    assert london.shop_domain == "london.myshopify.com"
+    assert london.locations["online"].sells_from == ("DUBAI-MALL", "ECOM")
+    assert not settings.salesforce.pubsub_tls
+    assert settings.policies[0].cap == 1
+
+
+def test_a_name_with_a_dash_is_reached_by_an_underscore(write: Write) -> None:
+    """Variables have no dashes: the file's own spelling of a channel's name counts."""
+    text = GOOD.replace("channels.london", "channels.london-west")
+    settings = load(write(text), {"SFSYNC_CHANNELS__LONDON_WEST__CAP": "3"})
+    assert settings.channels["london-west"].cap == 3
+
+
+def test_a_channel_may_come_from_the_environment_alone(write: Write) -> None:
+    """Without a table in the file, variables make the whole channel."""
+    text = GOOD[: GOOD.index("[channels")]
+    channel = tomllib.loads(GOOD)["channels"]["london"]
+    assert (
+        load(write(text), {"SFSYNC_CHANNELS": json.dumps({"paris": channel})}).channels["paris"].cap is None
+    )
+
+
+def test_an_unknown_variable_is_told_with_the_nearest_known(write: Write) -> None:
+    """Both a wrong word and a missing underscore are named, with the variable that was meant."""
+    found = problems_of(
+        write(GOOD), {"SFSYNC_LOG_LEVEL": "info", "SFSYNC_CHANNELS__LONDON__WEBHOK_SECRET": "x"}
+    )
+    assert [(problem.where, problem.remedy) for problem in found] == [
+        (
+            "environment variable SFSYNC_CHANNELS__LONDON__WEBHOK_SECRET",
+            "Did you mean SFSYNC_CHANNELS__LONDON__WEBHOOK_SECRET?",
+        ),
+        ("environment variable SFSYNC_LOG_LEVEL", "Did you mean SFSYNC_LOG__LEVEL?"),
+    ]
+
+
+def test_a_wrong_value_in_a_variable_names_the_variable(write: Write) -> None:
+    """The place to look at is the environment, although the file has the key too."""
+    (found,) = problems_of(write(GOOD + "[web]\nport = 1\n"), {"SFSYNC_WEB__PORT": "70000"})
+    assert found.where == "environment variable SFSYNC_WEB__PORT"
+    assert found.what == "is '70000'; it must be at most 65535"
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_secret_file_gives_the_secret_without_its_trailing_newline(
+    write: Write, tmp_path: Path, ending: str
+) -> None:
+    """The path is relative to the settings file; blanks within the secret stay."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(f" {SECRET} {ending}".encode())
+    secret.chmod(0o600)
+    path = write(GOOD.replace(f'client_secret = "{SECRET}"', 'client_secret_file = "secret"'))
+    settings = load(path, {})
+    assert settings.salesforce.client_secret.get_secret_value() == f" {SECRET} "
+    assert settings.warnings == ()
+
+
+def test_secret_files_work_inside_lists_of_tables(write: Write, tmp_path: Path) -> None:
+    """A token's file is read like any other, from the file and from a variable."""
+    (tmp_path / "token").write_text(SECRET)
+    path = write(GOOD.replace(f'token = "{SECRET}"', 'token_file = "token"', 1))
+    assert load(path, {}).web.tokens[0].token.get_secret_value() == SECRET
+    variable = {"SFSYNC_WEB__TOKENS": '[{"name": "till", "token_file": "token"}]'}
+    (token,) = load(write(GOOD), variable).web.tokens
+    assert (token.name, token.token.get_secret_value()) == ("till", SECRET)
+
+
+def test_a_secret_given_twice_is_a_problem(write: Write, tmp_path: Path) -> None:
+    """`x` and `x_file` in one place contradict each other."""
+    (tmp_path / "secret").write_text(SECRET)
+    (found,) = problems_of(write(GOOD.replace("client_id", 'client_secret_file = "secret"\nclient_id')))
+    assert found.key == "salesforce.client_secret_file"
+    assert found.what == "is given, and client_secret too"
+
+
+def test_a_secret_in_the_environment_replaces_the_files_in_either_form(write: Write, tmp_path: Path) -> None:
+    """The environment wins as a whole: no contradiction with the other form in the file."""
+    path = write(GOOD.replace(f'client_secret = "{SECRET}"', 'client_secret_file = "missing"'))
+    assert load(path, {"SFSYNC_SALESFORCE__CLIENT_SECRET": "new"}).salesforce.client_secret_file is None
+    (tmp_path / "secret").write_text("newer")
+    settings = load(write(GOOD), {"SFSYNC_SALESFORCE__CLIENT_SECRET_FILE": str(tmp_path / "secret")})
+    assert settings.salesforce.client_secret.get_secret_value() == "newer"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file"),
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"x" * 70_000, "more than"),
+    ],
+)
+def test_an_unusable_secret_file_is_one_problem(
+    write: Write, tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    """It is told once, with its reason, and not as a missing secret too."""
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    (found,) = problems_of(
+        write(GOOD.replace(f'client_secret = "{SECRET}"', 'client_secret_file = "secret"'))
+    )
+    assert found.key == "salesforce.client_secret_file"
+    assert words in found.what
+
+
+def test_secrets_that_everybody_may_read_are_a_warning(write: Write, tmp_path: Path) -> None:
+    """Both a secret file and a settings file with secrets in it, with the command that mends it."""
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o644)
+    path = write(GOOD.replace(f'client_secret = "{SECRET}"', 'client_secret_file = "secret"'))
+    path.chmod(0o644)
+    warnings = load(path, {}).warnings
+    assert [warning.key for warning in warnings] == ["web.tokens[0].token", "salesforce.client_secret_file"]
+    assert all("chmod 600" in warning.remedy for warning in warnings)
+    assert SECRET not in str(warnings)
+
+
+def test_no_text_of_the_settings_holds_a_secret(write: Write) -> None:
+    """Neither repr, str nor JSON tells one, a password in the store's URL included."""
+    settings = load(write(GOOD), {"SFSYNC_STORE__URL": f"postgresql://u:{SECRET}@db/sfsync"})
+    for text in (repr(settings), str(settings), settings.model_dump_json()):
+        assert SECRET not in text
+    assert settings.store_url() == f"postgresql+psycopg://u:{SECRET}@db/sfsync"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"SFSYNC_WEB__TOKENS": SECRET},
+        {"SFSYNC_WEB__TOKENS": json.dumps([SECRET])},
+        {"SFSYNC_WEB__TOKENS": json.dumps([{"name": "a", "token": [SECRET]}])},
+        {"SFSYNC_WEB__TOKENS": json.dumps([{"name": "a", "token": SECRET, "key": SECRET}])},
+        {"SFSYNC_STORE__URL": f"mysql://u:{SECRET}@db"},
+        {"SFSYNC_CHANNELS__LONDON": SECRET},
+        {"SFSYNC_CHANNELS__LONDON__URL": f"https://u:{SECRET}@x"},
+        {"SFSYNC_SALESFORCE": json.dumps({"client_secret": {"a": SECRET}})},
+        {"SFSYNC_SALESFORCE__CLIENT_SECRET": ""},
+        {"SFSYNC_SALESFORCE__CLIENT_SECRETS": SECRET},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_secret_in_the_wrong_place_is_not_repeated(write: Write, change: dict[str, str]) -> None:
+    """Whatever is wrong around a secret, the report names the key and keeps the value to itself."""
+    assert problems_of(write(GOOD), change)
+
+
+def test_a_syntax_error_is_told_with_its_line(write: Write) -> None:
+    """Nothing else is reported: the rest cannot be known yet."""
+    path = write(GOOD.replace("client_id =", "client_id"))
+    (found,) = problems_of(path)
+    assert found.where == f"{path}, line 3"
+    assert found.what.startswith("is not TOML")
+
+
+def test_a_file_that_is_not_there_or_not_text_is_told(tmp_path: Path, write: Write) -> None:
+    """With the example to start from."""
+    (found,) = problems_of(tmp_path / "none.toml")
+    assert "example.toml" in found.remedy
+    path = write("")
+    path.write_bytes(b"\xff\xfe")
+    assert problems_of(path)[0].what == "is not UTF-8 text"
+    assert problems_of(tmp_path)[0].where == str(tmp_path)
+
+
+def test_an_empty_file_tells_what_is_missing(write: Write) -> None:
+    """The one table that has no defaults."""
+    (found,) = problems_of(write(""))
+    assert (found.key, found.remedy) == ("salesforce", "Add the table [salesforce]")
+
+
+POLICY = '[[policies]]\nskus = ["LE-*"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        (POLICY + 'channels = ["lodon"]\ncap = 1', "policies[0].channels[0]", "Did you mean london?"),
+        (POLICY, "policies[0]", "says nothing"),
+        (POLICY + "cap = 1.5", "policies[0].cap", "whole number"),
+        (POLICY + "cap = -1", "policies[0].cap", "at least 0"),
+        (POLICY + 'guarantee = "alocated"', "policies[0].guarantee", "did you mean allocated?"),
+        ("[[policies]]\nskus = []\ncap = 1", "policies[0].skus", "is empty"),
+        ('[[policies]]\nskus = ["a|b"]\ncap = 1', "policies[0].skus[0]", "SKU pattern"),
+        ('[store]\nurl = "sqlite://"', "store.url", "names no file"),
+        ('[store]\nurl = "sqlite:///:memory:"', "store.url", "names no file"),
+        ('[web]\nhost = ""', "web.host", "is empty"),
+        ('[web]\nopen_status = "perhaps"', "web.open_status", "not true or false"),
+        ("web = 3", "channels.london.locations.online.web", "is not a known key"),
+        ("[log]\nlevel = 3", "log.level", "Use one of debug, info, warning, error"),
+        ("[chanels.x]", "chanels", "Did you mean channels?"),
+        ("[channels.Dubai]\n", "channels.Dubai", "is not a name"),
+        (
+            '[channels.london.locations.click]\nid = "1"\nsells_from = []',
+            "channels.london.locations.click.sells_from",
+            "is empty",
+        ),
+        (
+            '[channels.london.locations.click]\nid = "1"\nsells_from = ["A|B"]',
+            "channels.london.locations.click.sells_from[0]",
+            "level key",
+        ),
+        (
+            '[channels.london.locations.click]\nid = "x"\nsells_from = ["A"]',
+            "channels.london.locations.click.id",
+            "gid://shopify",
+        ),
+        (
+            '[channels.london.locations.click]\nid = "gid://shopify/Location/1"\nsells_from = ["A"]',
+            "channels.london.locations.click.id",
+            "is that of online too",
+        ),
+        (
+            '[channels.london.locations.click]\nid = "2"\nsells_from = ["A", "A"]',
+            "channels.london.locations.click.sells_from",
+            "names A twice",
+        ),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_key_and_remedy(write: Write, text: str, key: str, words: str) -> None:
+    """One mistake each; the key and the words that a person needs."""
+    found = problems_of(write(f"{GOOD}\n{text}\n"))
+    assert key in [problem.key for problem in found]
+    assert words in "\n".join(map(str, found))
+    assert all("line" in problem.where for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('login_url = "https://house', 'login_url = "http://house', "salesforce.login_url"),
+        ("https://london.myshopify.com", "http://london.myshopify.com", "channels.london.url"),
+        ("https://london.myshopify.com", "https://london.myshopify.com/admin", "channels.london.url"),
+        ("https://london.myshopify.com", "london.myshopify.com", "channels.london.url"),
+        (f'access_token = "{SECRET}"', "", "channels.london.access_token"),
+        (f'access_token = "{SECRET}"', 'client_id = "x"', "channels.london.client_secret"),
+        (
+            f'access_token = "{SECRET}"',
+            f'client_id = "x"\naccess_token = "{SECRET}"',
+            "channels.london.client_id",
+        ),
+        (f'webhook_secret = "{SECRET}"', "", "channels.london.webhook_secret"),
+        (f'token = "{SECRET}"', 'token = "short"', "web.tokens[0].token"),
+        ("[channels.london.locations.online]", "[other]", "channels.london.locations"),
+        ("client_id =", 'api_version = "67"\nclient_id =', "salesforce.api_version"),
+        ("client_id =", 'pubsub_endpoint = "x"\nclient_id =', "salesforce.pubsub_endpoint"),
+        ("client_id =", 'stock_topic = ""\nclient_id =', "salesforce.stock_topic"),
+        ("client_id =", 'ca_file = "none.pem"\nclient_id =', "salesforce.ca_file"),
+        ("client_id =", 'ca_file = "sfsync.toml"\nclient_id =', "salesforce.ca_file"),
+        ("client_id =", "timeout_seconds = 0\nclient_id =", "salesforce.timeout_seconds"),
+    ],
+)
+def test_a_spoilt_key_is_found(write: Write, old: str, new: str, key: str) -> None:
+    """Each from good settings by one change."""
+    assert old in GOOD
+    assert key in [problem.key for problem in problems_of(write(GOOD.replace(old, new)))]
+
+
+def test_a_location_sold_from_twice_is_a_warning(write: Write) -> None:
+    """A shop that adds its locations up would show those units twice."""
+    more = '\n[channels.london.locations.click]\nid = "gid://shopify/Location/2"\nsells_from = ["ECOM"]\n'
+    (warning,) = load(write(GOOD + more), {}).warnings
+    assert "ECOM, as online does" in warning.what
+
+
+def test_plain_http_is_good_enough_for_this_machine(write: Write) -> None:
+    """A simulator on loopback needs no certificate."""
+    url = {"SFSYNC_CHANNELS__LONDON__URL": "http://127.0.0.1:8501"}
+    assert load(write(GOOD), url).channels["london"].url == "http://127.0.0.1:8501"
+
+
+def test_relative_paths_start_at_the_settings_files_folder(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the daemon was started."""
+    path = write(GOOD)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    settings = load(Path(os.path.relpath(path)), {})
+    assert settings.store_url() == f"sqlite:///{tmp_path / 'var' / 'sfsync.db'}"
+    absolute = load(path, {"SFSYNC_STORE__URL": "sqlite:////data/x.db"})
+    assert absolute.store_url() == "sqlite:////data/x.db"
+
+
+def test_the_assortment_speaks_the_domains_words(write: Write) -> None:
+    """Channels with their sources in order, and policies in order."""
+    text = GOOD + '\n[[policies]]\nskus = ["GATED-*"]\nguarantee = "gated"\nsafety_stock = 2\n'
+    assortment = load(write(text), {"SFSYNC_CHANNELS__LONDON__CAP": "4"}).assortment()
+    assert assortment.sources("london", "online") == ("ECOM", "KNIGHTSBRIDGE")
+    gated, other = assortment.policy("london", "GATED-1"), assortment.policy("london", "BAG-1")
+    assert (gated.guarantee, gated.safety_stock, gated.cap) == (Guarantee.GATED, 2, 4)
+    assert (other.guarantee, other.safety_stock, other.cap) == (Guarantee.MIRRORED, 0, 4)
+
+
+def test_the_lines_of_keys_are_right_around_long_values(write: Write) -> None:
+    """Lists over several lines and texts that look like tables move nothing."""
+    text = GOOD.replace(
+        'sells_from = ["ECOM", "KNIGHTSBRIDGE"]',
+        'sells_from = [\n  "ECOM", # ] \n  "KNIGHTSBRIDGE",\n]\nid2 = """\n[web]\nport = 3\n"""',
+    )
+    path = write(text + '\n[[policies]]\nskus = ["A"]\n\n[[policies]]\n"skus" = ["B"]\n"cap" = "x"\n')
+    found = {problem.key: problem.where for problem in problems_of(path)}
+    lines = path.read_text().splitlines()
+    assert (
+        found["channels.london.locations.online.id2"]
+        == f"{path}, line {lines.index('id2 = ' + chr(34) * 3) + 1}"
+    )
+    assert found["policies[1].cap"] == f"{path}, line {len(lines)}"
+    assert found["policies[0]"] == f"{path}, line {lines.index('[[policies]]') + 1}"
+
+
+# -- the examples --------------------------------------------------------------------------------------
+
+
+def test_the_demo_settings_hold_no_secret_and_load_with_the_demos_environment() -> None:
+    """London and Dubai sell from the same two places; the three ways of the last handbag are ruled."""
+    settings = load(config_folder() / "demo.toml", DEMO_ENVIRONMENT)
+    assert settings.warnings == ()
+    assortment = settings.assortment()
+    assert assortment.sources("london", "online") == ("KNIGHTSBRIDGE", "ECOM")
+    assert assortment.sources("dubai", "online") == ("ECOM", "KNIGHTSBRIDGE")
+    for channel in ("london", "dubai"):
+        assert assortment.policy(channel, "GATED-1").guarantee is Guarantee.GATED
+        assert assortment.policy(channel, "BAG-1").guarantee is Guarantee.MIRRORED
+    assert assortment.policy("london", "ALLOC-1").guarantee is Guarantee.ALLOCATED
+    assert assortment.policy("dubai", "ALLOC-1").allocated_elsewhere
+
+
+def example_tree() -> dict[str, Any]:
+    return tomllib.loads((config_folder() / "example.toml").read_text(encoding="utf-8"))
+
+
+def with_secret_files(tree: Any, folder: Path) -> None:
+    """Make every secret file that the tree names."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            if key.endswith("_file") and not key.startswith("ca_"):
+                secret = folder / value
+                secret.parent.mkdir(exist_ok=True)
+                secret.write_text(f"secret of {key} in {value}\n")
+                secret.chmod(0o600)
+            with_secret_files(value, folder)
+    elif isinstance(tree, list):
+        for item in tree:
+            with_secret_files(item, folder)
+
+
+def test_the_example_loads_once_its_secret_files_are_there(tmp_path: Path) -> None:
+    """Nothing else has to be changed for it to be good."""
+    path = tmp_path / "sfsync.toml"
+    path.write_text((config_folder() / "example.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    with_secret_files(example_tree(), tmp_path)
+    settings = load(path, {})
+    assert settings.warnings == ()
+    assert settings.assortment().allocated_to("LE-1") == "london"
+
+
+def test_the_example_shows_every_key_and_its_true_default() -> None:
+    """Each key of each table stands there, and what is commented out is the default."""
+    text = (config_folder() / "example.toml").read_text(encoding="utf-8")
+    shown: dict[str, dict[str, str]] = {}
+    table = ""
+    for line in text.splitlines():
+        bare = line.removeprefix("# ")
+        if bare.startswith("["):
+            table = bare.strip("[]\n").replace(".london", "").replace(".dubai", "").replace(".online", "")
+        elif "=" in bare and bare.split("=")[0].strip().isidentifier():
+            shown.setdefault(table, {}).setdefault(bare.split("=")[0].strip(), line)
+    for name, model in _models().items():
+        for key, field in model.model_fields.items():
+            if key in ("tokens", "locations") or _other_form(key, shown[name]):
+                continue
+            assert key in shown[name], f"{name}.{key} is not in the example"
+            line = shown[name][key]
+            if line.startswith("# ") and "no default" not in line:
+                given = tomllib.loads(line.removeprefix("# "))[key]
+                default = field.get_default()
+                secret = getattr(default, "get_secret_value", None)
+                default = secret() if secret else default
+                assert given == (list(default) if isinstance(default, tuple) else default), f"{name}.{key}"
+
+
+def _other_form(key: str, shown: Mapping[str, str]) -> bool:
+    """True when a secret is shown in its other form."""
+    return f"{key}_file" in shown or (key.endswith("_file") and key.removesuffix("_file") in shown)
+
+
+def _models() -> dict[str, Any]:
+    from sfsync import settings
+
+    return {
+        "salesforce": settings.SalesforceSettings,
+        "store": settings.StoreSettings,
+        "web": settings.WebSettings,
+        "web.tokens": settings.TokenSettings,
+        "log": settings.LogSettings,
+        "channels": settings.ShopifySettings,
+        "channels.locations": settings.LocationSettings,
+        "policies": settings.PolicySettings,
+    }
+
+
+def test_settings_made_directly_read_nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only `load` looks at the environment."""
+    monkeypatch.setenv("SALESFORCE", "{}")
+    tree = tomllib.loads(GOOD)
+    assert Settings(**tree).salesforce.client_id == "sfsync"
