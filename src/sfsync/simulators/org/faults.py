@@ -1,0 +1,188 @@
+"""Faults by switch or by probability: what can go wrong between a client and the org.
+
+A fault is armed for its next `times` requests, or strikes with a `probability` drawn from the org's own
+randomness. `method` and `path` (a prefix) narrow it down. Nothing is armed at start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from random import Random
+from typing import Any
+
+from sfsync.simulators.org.rest.server import Receive, Scope, Send
+from sfsync.simulators.org.values import to_json
+
+KINDS: dict[str, str] = {
+    "drop": "the connection is cut before any work: nothing happened",
+    "cut_after": "the work is done and committed, then the connection is cut without an answer",
+    "error": "an answer with `status` (500) before any work; `retry_after` seconds go into the header",
+    "error_after": "the work is done and committed, then the answer is `status` (503)",
+    "delay": "the request waits `seconds` before any work",
+    "delay_after": "the answer waits `seconds` after the work was committed",
+    "hang": "the request is never answered and never worked on, until the client gives up",
+    "lock": "the next DML statement cannot get its row locks: UNABLE_TO_LOCK_ROW",
+    "daily_limit": "403 REQUEST_LIMIT_EXCEEDED, as if the daily allowance were used up",
+    "expire_token": "every access token ends just before the request: 401 INVALID_SESSION_ID",
+}
+
+_CODES = {
+    500: "UNKNOWN_EXCEPTION",
+    502: "SERVER_UNAVAILABLE",
+    503: "SERVER_UNAVAILABLE",
+    420: "SERVER_UNAVAILABLE",
+}
+
+
+class ConnectionCut(ConnectionResetError):
+    """The fault's effect where there is no socket to cut (the app called in-process)."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """One armed fault; `times` None is without end."""
+
+    kind: str
+    times: int | None = 1
+    probability: float = 1.0
+    method: str | None = None
+    path: str | None = None
+    status: int = 0
+    seconds: float = 0.0
+    retry_after: int | None = None
+    struck: int = 0
+
+
+class Faults:
+    """The armed faults, in the order of arming."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._armed: list[Fault] = []
+        self.struck: dict[str, int] = {}
+
+    def arm(self, fault: Fault) -> None:
+        """Raises ValueError for an unknown kind."""
+        if fault.kind not in KINDS:
+            raise ValueError(f"no fault {fault.kind!r}; there are {', '.join(KINDS)}")
+        if not 0.0 <= fault.probability <= 1.0:
+            raise ValueError("probability is between 0 and 1")
+        self._armed.append(fault)
+
+    def clear(self) -> None:
+        self._armed.clear()
+
+    def shown(self) -> list[dict[str, Any]]:
+        return [asdict(fault) for fault in self._armed]
+
+    def draw(self, method: str, path: str) -> Fault | None:
+        """The fault that strikes this request, if any."""
+        if not self._armed:
+            return None
+        return self._first(lambda fault: fault.kind != "lock" and _concerns(fault, method, path))
+
+    def draw_lock(self) -> bool:
+        """Whether this DML statement fails to get its locks."""
+        if not self._armed:
+            return False
+        return self._first(lambda fault: fault.kind == "lock") is not None
+
+    def _first(self, fits: Callable[[Fault], bool]) -> Fault | None:
+        for fault in self._armed:
+            if not fits(fault):
+                continue
+            if fault.probability < 1.0 and self._random.random() >= fault.probability:
+                continue
+            fault.struck += 1
+            self.struck[fault.kind] = self.struck.get(fault.kind, 0) + 1
+            if fault.times is not None and fault.struck >= fault.times:
+                self._armed.remove(fault)
+            return fault
+        return None
+
+
+def _concerns(fault: Fault, method: str, path: str) -> bool:
+    return fault.method in (None, method) and (fault.path is None or fault.path in path)
+
+
+class FaultyApp:
+    """The org's ASGI app with the armed faults before and after it."""
+
+    def __init__(self, app: Any, faults: Faults, end_sessions: Callable[[], int]) -> None:
+        self._app = app
+        self._faults = faults
+        self._end_sessions = end_sessions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        fault = None
+        if scope["type"] == "http":
+            fault = self._faults.draw(scope["method"], scope["path"])
+        if fault is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._strike(fault, scope, receive, send)
+
+    async def _strike(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        if fault.kind == "drop":
+            cut_connection(scope)
+        elif fault.kind == "hang":
+            await _hang(receive)
+        elif fault.kind in ("cut_after", "error_after", "delay_after"):
+            await self._after(fault, scope, receive, send)
+        elif fault.kind == "error":
+            await _send_error(fault, fault.status or 500, send)
+        elif fault.kind == "daily_limit":
+            body = [{"message": "TotalRequests Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED"}]
+            await _send(send, 403, body, [])
+        else:
+            if fault.kind == "expire_token":
+                self._end_sessions()
+            await asyncio.sleep(fault.seconds)
+            await self._app(scope, receive, send)
+
+    async def _after(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets the org do its work, keeps its answer back, then goes wrong."""
+        kept: list[Any] = []
+
+        async def keep(message: Any) -> None:
+            kept.append(message)
+
+        await self._app(scope, receive, keep)
+        if fault.kind == "cut_after":
+            cut_connection(scope)
+        elif fault.kind == "error_after":
+            await _send_error(fault, fault.status or 503, send)
+        else:
+            await asyncio.sleep(fault.seconds)
+            for message in kept:
+                await send(message)
+
+
+def cut_connection(scope: Scope) -> None:
+    """Aborts the socket without a word; in-process there is none, so the caller gets `ConnectionCut`."""
+    transport = scope.get("state", {}).get("transport")
+    if transport is None:
+        raise ConnectionCut("the connection was cut")
+    transport.abort()
+
+
+async def _hang(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _send_error(fault: Fault, status: int, send: Send) -> None:
+    code = _CODES.get(status, "UNKNOWN_EXCEPTION")
+    body = [{"message": "An unexpected error occurred. Please try again.", "errorCode": code}]
+    headers = [] if fault.retry_after is None else [(b"retry-after", str(fault.retry_after).encode())]
+    await _send(send, status, body, headers)
+
+
+async def _send(send: Send, status: int, body: Any, headers: list[tuple[bytes, bytes]]) -> None:
+    content = to_json(body)
+    headers = [*headers, (b"content-type", b"application/json;charset=UTF-8")]
+    headers.append((b"content-length", str(len(content)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
