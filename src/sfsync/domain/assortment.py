@@ -69,7 +69,9 @@ class Assortment:
             safety_stock = safety_stock if rule.safety_stock is None else rule.safety_stock
             cap = cap if rule.cap is None else rule.cap
         holder = self.allocated_to(sku)
-        return Policy(guarantee, safety_stock, cap, allocated_elsewhere=holder is not None and holder != channel)
+        return Policy(
+            guarantee, safety_stock, cap, allocated_elsewhere=holder is not None and holder != channel
+        )
 
     def allocated_to(self, sku: str) -> str | None:
         """The one channel that a SKU is set aside for, if any: the first one so ruled."""

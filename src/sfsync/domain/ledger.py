@@ -21,7 +21,9 @@ from enum import StrEnum
 from .stock import LevelKey, Movement, StockLevel
 
 REQUEST_ROWS = 200  # records in one collections call
-REQUEST_GROUPS = 2  # all-or-none collections beside the plain one: five sub-requests of this sort are the limit
+REQUEST_GROUPS = (
+    2  # all-or-none collections beside the plain one: five sub-requests of this sort are the limit
+)
 KEY_CHARACTERS = 12_000  # of all keys, URL-encoded, in the read-back query; the URI's limit is 16,384
 ENCODING_CHARACTERS = 12  # quotes, comma and escapes that one key adds
 
@@ -67,7 +69,11 @@ class Request:
 
 
 def next_request(
-    waiting: Iterable[Bundle], levels: Mapping[LevelKey, StockLevel], busy: Set[LevelKey], *, limit: int = REQUEST_ROWS
+    waiting: Iterable[Bundle],
+    levels: Mapping[LevelKey, StockLevel],
+    busy: Set[LevelKey],
+    *,
+    limit: int = REQUEST_ROWS,
 ) -> Request | None:
     """The next request, or None when everything waits for a level in flight.
 
@@ -88,7 +94,11 @@ def next_request(
             continue
         size = len(bundle.movements)
         weight = sum(len(m.key) + ENCODING_CHARACTERS for m in bundle.movements)
-        if rows + size > limit or characters + weight > KEY_CHARACTERS or len(touched | bundle.levels) > limit:
+        if (
+            rows + size > limit
+            or characters + weight > KEY_CHARACTERS
+            or len(touched | bundle.levels) > limit
+        ):
             continue
         if bundle.asks:
             if bundle.levels & posting:
@@ -193,7 +203,9 @@ def judge(bundle: Bundle, answer: Answer) -> Judgement:
     return Judgement(Verdict.LATER, "rolled back without a reason")
 
 
-def _failed(bundle: Bundle, levels: Mapping[LevelKey, StockLevel], result: RowResult, reason: str) -> Judgement:
+def _failed(
+    bundle: Bundle, levels: Mapping[LevelKey, StockLevel], result: RowResult, reason: str
+) -> Judgement:
     if result is RowResult.WRONG:
         return Judgement(Verdict.WRONG, reason)
     if result is RowResult.LATER:
@@ -203,7 +215,10 @@ def _failed(bundle: Bundle, levels: Mapping[LevelKey, StockLevel], result: RowRe
         return Judgement(Verdict.LATER, "its key is being entered by another request")
     if not bundle.asks:
         # Only the fallback rule refuses a posting: it would leave promises uncovered.
-        return Judgement(Verdict.WRONG, f"the org's rule refused a posting ({reason}): release the newest promise of this level")
+        return Judgement(
+            Verdict.WRONG,
+            f"the org's rule refused a posting ({reason}): release the newest promise of this level",
+        )
     short = shortage(bundle, levels)
     if short is None and bundle.refusals < 2:
         return Judgement(Verdict.AGAIN, reason)

@@ -118,14 +118,30 @@ def next_step(facts: LineFacts) -> NextStep:
 
 
 def _movement(
-    facts: LineFacts, subject: str, step: int, level: LevelKey, kind: MovementKind, on_hand: int, reserved: int
+    facts: LineFacts,
+    subject: str,
+    step: int,
+    level: LevelKey,
+    kind: MovementKind,
+    on_hand: int,
+    reserved: int,
 ) -> Movement:
     return Movement(
-        step_key(subject, step), subject, level, kind, on_hand, reserved, facts.reference, facts.version, facts.occurred_at
+        step_key(subject, step),
+        subject,
+        level,
+        kind,
+        on_hand,
+        reserved,
+        facts.reference,
+        facts.version,
+        facts.occurred_at,
     )
 
 
-def _alone(facts: LineFacts, level: LevelKey, kind: MovementKind, *, on_hand: int = 0, reserved: int = 0) -> NextStep:
+def _alone(
+    facts: LineFacts, level: LevelKey, kind: MovementKind, *, on_hand: int = 0, reserved: int = 0
+) -> NextStep:
     return NextStep((_movement(facts, facts.subject, facts.next_step, level, kind, on_hand, reserved),))
 
 
@@ -188,7 +204,9 @@ def _give_up(facts: LineFacts, units: int, reserved: Mapping[LevelKey, int]) -> 
     return _alone(facts, level, MovementKind.RELEASE, reserved=-part)
 
 
-def source(units: int, sources: Sequence[LevelKey], sellable: Mapping[LevelKey, int]) -> tuple[LevelKey, int] | None:
+def source(
+    units: int, sources: Sequence[LevelKey], sellable: Mapping[LevelKey, int]
+) -> tuple[LevelKey, int] | None:
     """Which level to ask, and for how many units: the first that can give all; else the fullest, what it has."""
     for level in sources:
         if sellable.get(level, 0) >= units:

@@ -49,7 +49,11 @@ def difference(
 ) -> Difference | None:
     """The difference that a reading reveals; None when the channel shows what it should."""
     if shows == target:
-        return None if published in (None, shows) else Difference(channel, sku, location, shows, target, Cause.UNSEEN)
+        return (
+            None
+            if published in (None, shows)
+            else Difference(channel, sku, location, shows, target, Cause.UNSEEN)
+        )
     if published is None:
         cause = Cause.FIRST_START
     elif shows != published:

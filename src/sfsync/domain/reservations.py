@@ -10,7 +10,8 @@ The life of one::
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -123,3 +124,13 @@ def asks(reservation: Reservation, now: datetime) -> tuple[Movement, ...]:
         )
         for subject, line in zip(reservation.subjects(), reservation.lines, strict=True)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the desk answers: the reservation as it stands, or the problem that kept it from being so."""
+
+    reservation: Reservation | None
+    problem: str = ""  # not-found, unavailable, expired, key-reused, unknown-sku, later
+    available: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # SKU -> location -> units
+    detail: str = ""

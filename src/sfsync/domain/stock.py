@@ -36,12 +36,16 @@ class LevelKey:
             if not text or text != text.strip():
                 raise BadKeyError(f"the {name} {text!r} is empty or has blanks at its ends")
             if "|" in text:
-                raise BadKeyError(f"the {name} {text!r} contains '|', which separates the parts of a level key")
+                raise BadKeyError(
+                    f"the {name} {text!r} contains '|', which separates the parts of a level key"
+                )
             if len(text) > longest:
                 raise BadKeyError(f"the {name} {text!r} has {len(text)} characters; {longest} is the most")
 
     def __str__(self) -> str:
-        return "|".join((self.sku, self.location) if self.unit is None else (self.sku, self.location, self.unit))
+        return "|".join(
+            (self.sku, self.location) if self.unit is None else (self.sku, self.location, self.unit)
+        )
 
     @classmethod
     def parse(cls, text: str) -> LevelKey:
@@ -146,7 +150,15 @@ class Movement:
     def void(self) -> Movement:
         """The row that takes this one's key with no effect, so that it can never be granted later."""
         return Movement(
-            self.key, self.subject, self.level, MovementKind.VOID, 0, 0, self.reference, self.source_version, self.occurred_at
+            self.key,
+            self.subject,
+            self.level,
+            MovementKind.VOID,
+            0,
+            0,
+            self.reference,
+            self.source_version,
+            self.occurred_at,
         )
 
 

@@ -11,11 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from ..domain.ledger import Answer, Request
-from ..domain.orders import OrderSnapshot
-from ..domain.stock import LevelKey, Movement, MovementKind, StockLevel
-
-
+from sfsync.domain.ledger import Answer, Request
+from sfsync.domain.orders import OrderSnapshot
+from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 
 # -- the three failures ------------------------------------------------------------------------------
 
@@ -24,7 +22,7 @@ class OutsideError(Exception):
     """Base of the three; `str()` is a sentence for a person."""
 
 
-class TryLater(OutsideError):  # noqa: N818 — the failure's name is its remedy
+class TryLater(OutsideError):
     """Nothing changed out there. The same may be tried again, not before `after_seconds` when given."""
 
     def __init__(self, message: str, *, after_seconds: float | None = None) -> None:
@@ -32,11 +30,11 @@ class TryLater(OutsideError):  # noqa: N818 — the failure's name is its remedy
         self.after_seconds = after_seconds
 
 
-class Unknown(OutsideError):  # noqa: N818 — the failure's name is its remedy
+class Unknown(OutsideError):
     """It may have happened: ask again with the same key and the same bytes before anything else."""
 
 
-class Refused(OutsideError):  # noqa: N818 — the failure's name is its remedy
+class Refused(OutsideError):
     """No retry will heal it: a person must look. `advice` says at what."""
 
     def __init__(self, message: str, *, advice: str = "") -> None:
@@ -233,7 +231,7 @@ class Delivery:
     body: bytes
 
 
-class Forged(Exception):  # noqa: N818 — a webhook is forged or it is not
+class Forged(Exception):
     """A webhook that the channel did not sign; nothing of it may be believed."""
 
 

@@ -10,25 +10,26 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, and_, bindparam, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ..domain.ledger import Bundle
-from ..domain.orders import OrderLine
-from ..domain.relay import Exposure
-from ..domain.reservations import Reservation, ReservationKind, ReservationLine, ReservationState
-from ..domain.stock import LevelKey, Movement, MovementKind, StockLevel
-from ..ports.keeping import (
+from sfsync.domain.ledger import Bundle
+from sfsync.domain.orders import OrderLine
+from sfsync.domain.relay import Exposure
+from sfsync.domain.reservations import Reservation, ReservationKind, ReservationLine, ReservationState
+from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
+from sfsync.ports.keeping import (
     ChannelLevel,
     DeadLetter,
     Facts,
     Hole,
-    Incident,
     InboxItem,
+    Incident,
     LineState,
     PendingRow,
     PushRecord,
     PushRow,
     SubjectHolding,
 )
-from ..ports.outside import ChannelItem
+from sfsync.ports.outside import ChannelItem
+
 from . import tables as t
 
 SLICE = 5_000  # values in one IN list
@@ -57,6 +58,14 @@ class SqlTx:
     def cursor(self, topic: str) -> bytes | None:
         """Where the stream stands."""
         return self._c.execute(select(t.cursor.c.cursor).where(t.cursor.c.topic == topic)).scalar()
+
+    def cursor_at(self, topic: str) -> datetime | None:
+        """When the stream stood there."""
+        return self._c.execute(select(t.cursor.c.at).where(t.cursor.c.topic == topic)).scalar()
+
+    def drop_cursor(self, topic: str) -> None:
+        """Forget a bookmark that the stream refused."""
+        self._c.execute(t.cursor.delete().where(t.cursor.c.topic == topic))
 
     def put_cursor(self, topic: str, cursor: bytes, at: datetime) -> None:
         """Move the bookmark: last, in the transaction of the effect."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 
 from sfsync.store.tables import Instant, Json, metadata
 
 
-def _render(kind: str, thing: Any, _context: object) -> str | bool:
+def _render(kind: str, thing: Any, _context: object) -> str | Literal[False]:
     """Migrations name plain types, so that an old one never changes with our code."""
     if kind == "type" and isinstance(thing, Instant):
         return "sa.Double()"

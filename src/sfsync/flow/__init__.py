@@ -1,0 +1,14 @@
+"""The story of a change, from whoever made it to everybody who must know.
+
+    intake   a till's sale wakes us: the levels it names are read again, in one commit with the bookmark
+    orders   a storefront's order becomes the next step of each of its lines
+    desk     a storefront asks before its customer pays: a reservation, granted or refused by the org
+    writer   waiting movements go to the org in group commits; answers settle what waited
+    levels   newer numbers replace older ones; what they uncover becomes an incident
+    shelf    levels and policy give what each channel should show
+    relay    what a channel shows is brought to what it should, bad news first
+    reconcile  the org's truth, ours, and what channels really show are compared
+
+Each loop works off the store: what is not finished when the process dies is found there by the next one. A
+`Bell` only saves waiting; a lost ring is a delay of seconds, never a loss.
+"""

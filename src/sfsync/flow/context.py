@@ -1,0 +1,90 @@
+"""What every part of the flow is given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from sfsync.domain.assortment import Assortment
+from sfsync.ports import Channel, Clock, Org, Store
+
+Logger = structlog.stdlib.BoundLogger
+
+
+class Bell:
+    """Wakes loops by name. Rings are remembered until heard, and many rings are one."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    def ring(self, *names: str) -> None:
+        """Wake whoever waits, or the next who will."""
+        for name in names:
+            self._events[name].set()
+
+    async def wait(self, name: str, timeout_seconds: float) -> None:
+        """Until rung, or until the sweep is due anyway."""
+        event = self._events[name]
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await event.wait()
+        except TimeoutError:
+            pass
+        event.clear()
+
+
+@dataclass(slots=True)
+class Pulse:
+    """What the running parts say of themselves, for the status page. Lost at a restart, and that is fine."""
+
+    started_at: datetime
+    org_error: str = ""
+    rule_error: str = ""
+    stream_error: dict[str, str] = field(default_factory=dict)
+    last_sign: dict[str, datetime] = field(default_factory=dict)  # topic -> last event or keep-alive
+    events: int = 0
+    calls: tuple[int, int] | None = None
+    channel_error: dict[str, str] = field(default_factory=dict)
+    due_since: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    lags_seconds: dict[str, deque[float]] = field(
+        default_factory=lambda: defaultdict(lambda: deque(maxlen=2000))
+    )
+    pushes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The outside, the store and the small shared things."""
+
+    org: Org
+    channels: Mapping[str, Channel]
+    store: Store
+    clock: Clock
+    luck: Callable[[], float]  # in [0, 1): jitter
+    new_id: Callable[[], str]  # a random identity
+    assortment: Assortment
+    bell: Bell
+    pulse: Pulse
+    log: Logger
+
+
+def relay_bell(channel: str) -> str:
+    """The name of a channel's relay at the bell."""
+    return f"relay:{channel}"
+
+
+def grouped(values: Iterable[str], size: int) -> Iterable[list[str]]:
+    """Values in lists of at most `size`."""
+    part: list[str] = []
+    for value in values:
+        part.append(value)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part

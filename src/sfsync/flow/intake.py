@@ -1,0 +1,234 @@
+"""Events in. A change in the org wakes us with the name of a level; the level is read again; then the bookmark moves.
+
+The reading, its effect on every channel level and the cursor are one commit (promise 7). Events that arrive
+while a reading is under way are taken together by the next one. A hole in the stream is opened in that same
+commit, and closed only by a re-read of everything moved since (promise 8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sfsync.domain.retry import backoff_seconds
+from sfsync.domain.stock import Movement, StockLevel, posting_subject
+from sfsync.ports import CursorRefused, EventBatch, OutsideError, Posting, Refused, TryLater, Tx
+
+from .context import Context
+from .levels import apply_levels
+
+QUEUE_BATCHES = 200  # read ahead; a full queue makes the stream wait, never drop
+OVERLAP = timedelta(minutes=5)  # clocks differ, and a commit is told later than it happened
+
+
+class Intake:
+    """Follows one topic of the org's stream."""
+
+    def __init__(self, ctx: Context, topic: str) -> None:
+        self._ctx, self._topic = ctx, topic
+
+    async def run(self) -> None:
+        """Until cancelled. Nothing is lost then: the cursor stands where the last effect stands."""
+        attempt = 0
+        while True:
+            try:
+                await self._follow()
+                attempt = 0
+            except CursorRefused as error:
+                await self._lost(str(error))
+            except OutsideError as error:
+                attempt += 1
+                self._say(str(error))
+                asked = error.after_seconds if isinstance(error, TryLater) else None
+                wait = backoff_seconds(attempt, self._ctx.luck(), asked_seconds=asked)
+                self._ctx.log.warning(
+                    "stream down", topic=self._topic, reason=str(error), next=f"again in {wait:.1f} s"
+                )
+                await self._ctx.clock.sleep(wait)
+
+    async def _follow(self) -> None:
+        """One subscription, from the stored cursor until it breaks."""
+        ctx = self._ctx
+        cursor = await ctx.store.read(lambda tx: tx.cursor(self._topic))
+        if cursor is None:
+            await ctx.store.write(self._open_first_hole)
+        queue: asyncio.Queue[EventBatch] = asyncio.Queue(QUEUE_BATCHES)
+
+        async def read() -> None:
+            async for batch in ctx.org.events(self._topic, cursor):
+                await queue.put(batch)
+
+        reader = asyncio.create_task(read(), name=f"stream {self._topic}")
+        try:
+            while True:
+                batches = [await _next(queue, reader)]
+                while not queue.empty():
+                    batches.append(queue.get_nowait())
+                self._alive()
+                await self._take(batches)
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    def _open_first_hole(self, tx: Tx) -> None:
+        """Between asking for the stream and its first sign, events may pass unseen."""
+        now = self._ctx.clock.now()
+        if not any(hole.source == self._topic for hole in tx.open_holes()):
+            tx.open_hole(self._topic, now - OVERLAP, "the stream was joined without a bookmark", now)
+
+    async def _take(self, batches: Sequence[EventBatch]) -> None:
+        """Read what the events name, then commit the effect with the bookmark."""
+        ctx = self._ctx
+        levels = frozenset[str]().union(*(batch.levels for batch in batches))
+        movements = frozenset[str]().union(*(batch.movements for batch in batches))
+        asked_at, read = await self._read(levels, movements)
+
+        def commit(tx: Tx) -> set[str]:
+            bells: set[str] = set()
+            if read:
+                bells |= apply_levels(tx, ctx, read, asked_at)
+            now = ctx.clock.now()
+            for batch in batches:
+                for posting in batch.postings:
+                    bells |= enter_posting(tx, ctx, posting, now)
+                for poison in batch.poison:
+                    tx.dead_letter(
+                        self._topic, poison.key, poison.reason, "mend it at its source", poison.payload, now
+                    )
+                if batch.hole_since is not None:
+                    tx.open_hole(
+                        self._topic, batch.hole_since, "the stream tells of changes it does not carry", now
+                    )
+                    bells.add("holes")
+            if any(hole.source == self._topic for hole in tx.open_holes()):
+                bells.add("holes")
+            tx.put_cursor(self._topic, batches[-1].cursor, now)
+            return bells
+
+        ctx.bell.ring(*await ctx.store.write(commit))
+        events = sum(batch.events for batch in batches)
+        ctx.pulse.events += events
+        if events:
+            ctx.log.debug("events taken", topic=self._topic, events=events, levels=len(read))
+
+    async def _read(
+        self, levels: frozenset[str], movements: frozenset[str]
+    ) -> tuple[datetime, Sequence[StockLevel]]:
+        """The named levels, asked until the org answers: the stream waits meanwhile."""
+        attempt = 0
+        while True:
+            asked_at = self._ctx.clock.now()
+            if not levels and not movements:
+                return asked_at, ()
+            try:
+                return asked_at, await self._ctx.org.read_levels(levels=levels, movements=movements)
+            except OutsideError as error:
+                attempt += 1
+                self._ctx.pulse.org_error = str(error)
+                asked = error.after_seconds if isinstance(error, TryLater) else None
+                await self._ctx.clock.sleep(backoff_seconds(attempt, self._ctx.luck(), asked_seconds=asked))
+
+    async def _lost(self, reason: str) -> None:
+        """The bookmark is worthless: join anew, and read again all that moved since it was good."""
+        ctx = self._ctx
+
+        def commit(tx: Tx) -> None:
+            now = ctx.clock.now()
+            since = tx.cursor_at(self._topic) or now
+            tx.open_hole(self._topic, since - OVERLAP, f"the stream refused our bookmark: {reason}", now)
+            tx.drop_cursor(self._topic)
+
+        await ctx.store.write(commit)
+        ctx.log.warning("bookmark refused", topic=self._topic, reason=reason, next="join anew and re-read")
+
+    def _alive(self) -> None:
+        self._ctx.pulse.last_sign[self._topic] = self._ctx.clock.now()
+        self._ctx.pulse.stream_error.pop(self._topic, None)
+
+    def _say(self, error: str) -> None:
+        self._ctx.pulse.stream_error[self._topic] = error
+
+
+async def _next(queue: asyncio.Queue[EventBatch], reader: asyncio.Task[None]) -> EventBatch:
+    """The next batch; what ended the reader, when it ends first."""
+    if not queue.empty():
+        return queue.get_nowait()
+    getter = asyncio.create_task(queue.get())
+    try:
+        await asyncio.wait({getter, reader}, return_when=asyncio.FIRST_COMPLETED)
+        if getter.done():
+            return getter.result()
+    finally:
+        getter.cancel()
+    reader.result()
+    raise TryLater("the stream ended")
+
+
+def enter_posting(tx: Tx, ctx: Context, posting: Posting, now: datetime) -> set[str]:
+    """Write down what another system says has happened, once (promise 2); never refused (promise 4)."""
+    subject = posting_subject(posting.source_id)
+    if tx.next_step(subject):
+        return set()
+    if posting.level not in tx.levels([posting.level]):
+        tx.dead_letter(
+            "org",
+            subject,
+            f"the org has no stock level {posting.level}",
+            "create the stock level, then retry",
+            repr(posting),
+            now,
+        )
+        return set()
+    movement = Movement(
+        subject,
+        subject,
+        posting.level,
+        posting.kind,
+        posting.on_hand_delta,
+        0,
+        posting.reference,
+        "",
+        posting.occurred_at,
+    )
+    tx.add_bundle([movement], {}, now)
+    return {"writer"} | apply_levels(tx, ctx, (), now, [posting.level.sku])
+
+
+class Holes:
+    """Closes holes: reads again all that moved since each began."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        ctx = self._ctx
+        while True:
+            await ctx.bell.wait("holes", 30.0)
+            try:
+                await self.close_all()
+            except Refused as error:
+                ctx.log.error("hole not closed", reason=str(error), next=error.advice)
+            except OutsideError as error:
+                ctx.log.warning("hole not closed", reason=str(error), next="again in 30 s")
+
+    async def close_all(self) -> None:
+        """Every open hole whose stream has shown a sign of life since it was opened."""
+        ctx = self._ctx
+        for hole in await ctx.store.read(lambda tx: tx.open_holes()):
+            sign = ctx.pulse.last_sign.get(hole.source)
+            if sign is None or sign < hole.opened_at:
+                continue
+            asked_at = ctx.clock.now()
+            read = await ctx.org.levels_moved_since(hole.since)
+
+            def commit(
+                tx: Tx, hole_id: int = hole.id, read: Sequence[StockLevel] = read, at: datetime = asked_at
+            ) -> set[str]:
+                bells = apply_levels(tx, ctx, read, at)
+                tx.close_hole(hole_id, ctx.clock.now())
+                return bells
+
+            ctx.bell.ring(*await ctx.store.write(commit))
+            ctx.log.info("hole closed", source=hole.source, reason=hole.reason, levels=len(read))

@@ -1,0 +1,90 @@
+"""Newer numbers replace older ones, and what they reveal is said aloud."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sfsync.domain.stock import Freshness, StockLevel, compare
+from sfsync.ports import SubjectHolding, Tx
+
+from .context import Context
+from .shelf import refresh
+
+OVERSOLD = "oversold"
+REWRITTEN = "rewritten ledger"
+
+
+def apply_levels(
+    tx: Tx, ctx: Context, read: Collection[StockLevel], asked_at: datetime, also: Collection[str] = ()
+) -> set[str]:
+    """Take over levels read from the org; `asked_at` is when the reading began. Returns the bells to ring.
+
+    `also` names SKUs whose other facts have changed in this transaction. A level never goes back to an older
+    version (promise 6); one that did so in the org itself is obeyed and raised as an incident.
+    """
+    now = ctx.clock.now()
+    held = tx.levels([level.key for level in read])
+    newer: list[StockLevel] = []
+    for level in read:
+        before, stored_at = held.get(level.key, (None, None))
+        freshness = compare(before, level, asked_after_held=stored_at is not None and asked_at > stored_at)
+        if freshness is Freshness.REWRITTEN and before is not None:
+            _rewritten(tx, ctx, before, level, now)
+        if freshness in (Freshness.NEWER, Freshness.REWRITTEN):
+            newer.append(level)
+            _oversold(tx, ctx, before, level, now)
+    tx.put_levels(newer, now)
+    skus = {level.key.sku for level in newer}
+    bells = {"orders"} if wake_uncovered(tx, skus) else set()
+    return bells | refresh(tx, ctx.assortment, ctx.pulse, skus | set(also), now)
+
+
+def wake_uncovered(tx: Tx, skus: Collection[str]) -> bool:
+    """Lines that no stock covered are decided again when their SKU's stock has changed. True when there are any."""
+    lines = [line for line in tx.uncovered_lines(skus) if not line.due]
+    for line in lines:
+        tx.put_line(replace(line, due=True))
+    return bool(lines)
+
+
+def _oversold(tx: Tx, ctx: Context, before: StockLevel | None, level: StockLevel, now: datetime) -> None:
+    if level.oversold:
+        title = f"{level.oversold} of {level.key} promised beyond stock"
+        detail = {
+            "sku": level.key.sku,
+            "location": level.key.location,
+            "units": level.oversold,
+            "on_hand": level.on_hand,
+            "reserved": level.reserved,
+            "promises_newest_first": told(tx.holdings_at([level.key])),
+        }
+        if tx.open_incident(OVERSOLD, str(level.key), title, detail, now):
+            ctx.log.warning(
+                "oversold", level=str(level.key), units=level.oversold, next="see `sfsync status`"
+            )
+    elif before is not None and before.oversold:
+        tx.close_incident(OVERSOLD, str(level.key), now)
+
+
+def _rewritten(tx: Tx, ctx: Context, before: StockLevel, level: StockLevel, now: datetime) -> None:
+    title = (
+        f"the ledger of {level.key} was rewritten in the org: version {before.version} became {level.version}"
+    )
+    detail = {
+        "sku": level.key.sku,
+        "location": level.key.location,
+        "before": [before.on_hand, before.reserved, before.version],
+        "now": [level.on_hand, level.reserved, level.version],
+    }
+    tx.open_incident(REWRITTEN, str(level.key), title, detail, now)
+    ctx.log.warning("rewritten ledger", level=str(level.key), was=before.version, now=level.version)
+
+
+def told(holdings: Sequence[SubjectHolding]) -> list[dict[str, object]]:
+    """Holders of units, as an incident names them."""
+    return [
+        {"subject": held.subject, "units": held.reserved, "since": held.since.isoformat()}
+        for held in holdings
+    ]

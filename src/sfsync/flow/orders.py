@@ -1,0 +1,319 @@
+"""A storefront's order becomes the next step of each of its lines.
+
+A webhook is stored before it is answered, then read here. The newest snapshot of an order counts; each line
+is a subject of its own, decided by `domain.orders` from what the ledger holds for it. In the commit that
+records a sale, the channel's published number falls by what the channel has itself taken off (correctness E),
+so that the same unit is not taken off twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sfsync.domain.orders import Holding, LineFacts, OrderLine, OrderSnapshot, next_step
+from sfsync.domain.stock import BadKeyError, LevelKey, allocation_subject, order_line_subject
+from sfsync.ports import ChannelLevel, Delivery, InboxItem, LineState, OutsideError, Refused, Tx
+
+from .context import Context
+from .levels import OVERSOLD, told
+from .shelf import Picture, refresh, with_numbers
+
+BATCH = 200
+CLOCK_GRAIN = timedelta(seconds=1)  # storefronts tell times in whole seconds, rounded down
+
+
+class Orders:
+    """Reads the inbox and decides lines."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._ctx.bell.wait("orders", 5.0)
+            while await self.work():
+                pass
+
+    async def work(self) -> bool:
+        """One transaction's worth; True when there may be more."""
+        ctx = self._ctx
+        items = await ctx.store.read(lambda tx: tx.inbox(BATCH))
+        read = [(item, self._read(item)) for item in items]
+
+        def commit(tx: Tx) -> tuple[set[str], int]:
+            now = ctx.clock.now()
+            skus: set[str] = set()
+            for item, outcome in read:
+                if isinstance(outcome, Refused):
+                    payload = item.body.decode(errors="replace")
+                    tx.dead_letter(item.source, item.key, str(outcome), outcome.advice, payload, now)
+                    ctx.log.warning(
+                        "webhook set aside", channel=item.source, topic=item.topic, reason=str(outcome)
+                    )
+                elif outcome is not None:
+                    skus |= record(tx, ctx, outcome, now)
+                tx.finish_inbox(item.id, now)
+            lines = tx.due_lines(BATCH)
+            bells: set[str] = set()
+            for line in lines:
+                bells |= decide(tx, ctx, line, now)
+                skus.add(line.line.sku)
+            return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now), len(lines)
+
+        bells, decided = await ctx.store.write(commit)
+        ctx.bell.ring(*bells)
+        return len(items) == BATCH or decided == BATCH
+
+    def _read(self, item: InboxItem) -> OrderSnapshot | Refused | None:
+        channel = self._ctx.channels.get(item.source)
+        if channel is None:
+            return Refused(f"the configuration has no channel {item.source!r} any more")
+        try:
+            return channel.read_order(Delivery(item.topic, item.key, item.body))
+        except Refused as error:
+            return error
+
+
+class OrderPoll:
+    """Reads each channel's own order list: what webhooks lost, and what was sold while we were away."""
+
+    def __init__(self, ctx: Context, *, every_seconds: float) -> None:
+        self._ctx, self._every = ctx, every_seconds
+
+    async def run(self, channel: str) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self.poll(channel)
+            except OutsideError as error:
+                self._ctx.log.warning("order list not read", channel=channel, reason=str(error))
+            await self._ctx.clock.sleep(self._every)
+
+    async def poll(self, channel: str) -> int:
+        """Record every order changed since the last poll; returns how many were read."""
+        ctx = self._ctx
+        started = ctx.clock.now()
+        mark = await ctx.store.read(lambda tx: tx.poll_mark(channel) or tx.first_start())
+        count = 0
+        async for page in ctx.channels[channel].orders_since((mark or started) - timedelta(minutes=5)):
+            count += len(page)
+
+            def commit(tx: Tx, page: Sequence[OrderSnapshot] = page) -> set[str]:
+                now = ctx.clock.now()
+                skus: set[str] = set()
+                for snapshot in page:
+                    skus |= record(tx, ctx, snapshot, now)
+                return {"orders"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+
+            ctx.bell.ring(*await ctx.store.write(commit))
+        await ctx.store.write(lambda tx: tx.put_poll_mark(channel, started))
+        return count
+
+
+def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime) -> set[str]:
+    """Store what a snapshot wants, unless a newer one is known. Returns the SKUs it touched."""
+    first_start = tx.first_start()
+    if first_start is not None and snapshot.placed_at < first_start - CLOCK_GRAIN:
+        ctx.log.debug("order from before the first start", channel=snapshot.channel, order=snapshot.name)
+        return set()
+    subjects = {
+        order_line_subject(snapshot.channel, snapshot.order_id, line.line_id): line for line in snapshot.lines
+    }
+    held = tx.lines(subjects)
+    touched: set[str] = set()
+    for subject, line in subjects.items():
+        before = held.get(subject)
+        # Newest handled counts, even when it changed nothing: a late old snapshot must not reopen a cancelled line.
+        if before is not None and (snapshot.version < before.version or (line == before.line)):
+            if snapshot.version > before.version:
+                tx.put_line(
+                    replace(
+                        before,
+                        version=snapshot.version,
+                        reservations=snapshot.reservations or before.reservations,
+                    )
+                )
+            continue
+        state = _state(ctx, snapshot, subject, line, before)
+        _taken(tx, ctx, state, before, now)
+        tx.put_line(state)
+        touched.add(line.sku)
+    if touched:
+        ctx.log.info(
+            "order recorded",
+            channel=snapshot.channel,
+            order=snapshot.name,
+            lines=len(snapshot.lines),
+            next="to the org",
+        )
+    return touched
+
+
+def _state(
+    ctx: Context, snapshot: OrderSnapshot, subject: str, line: OrderLine, before: LineState | None
+) -> LineState:
+    wants_more = before is None or line.open_quantity > before.line.open_quantity
+    return LineState(
+        subject,
+        snapshot.channel,
+        snapshot.order_id,
+        snapshot.name,
+        line,
+        snapshot.version,
+        snapshot.placed_at,
+        snapshot.channel_location
+        or (before.channel_location if before else ctx.assortment.channels[snapshot.channel].first_location),
+        snapshot.reservations or (before.reservations if before else ()),
+        before.uncovered if before else 0,
+        bool(before and before.asked_in_vain and not wants_more),
+        due=True,
+    )
+
+
+def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now: datetime) -> None:
+    """The channel's number fell by what it sold: a change after the baseline was read is counted, once."""
+    change = state.line.taken_quantity - (before.line.taken_quantity if before else 0)
+    if not change:
+        return
+    changed: list[ChannelLevel] = []
+    for level in tx.channel_levels([state.line.sku], state.channel):
+        if level.location == state.channel_location and state.version + CLOCK_GRAIN > level.baseline_at:
+            published = level.published - change
+            changed.append(with_numbers(ctx.assortment, level, now, target=level.target, published=published))
+    tx.put_numbers(changed)
+
+
+def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
+    """Take the line's next step, or settle it, or say that no stock covers it."""
+    sources = _sources(tx, ctx, line)
+    if not sources:
+        tx.dead_letter(
+            line.channel,
+            line.subject,
+            f"order {line.order_name}: the org has no stock level of {line.line.sku!r} where {line.channel} sells from",
+            "create the stock level or mend the channel's sells_from, then retry",
+            repr(line.line),
+            now,
+        )
+        tx.put_line(replace(line, due=False))
+        return set()
+    holdings, wait = _holdings(tx, ctx, line, sources)
+    if wait:
+        return set()  # the reservation it was sold on is still being asked for
+    picture = Picture(tx.facts([line.line.sku]))
+    step = next_step(
+        LineFacts(
+            line.subject,
+            line.line,
+            tx.rows(line.subject),
+            tx.next_step(line.subject),
+            sources,
+            picture.sellable(line.line.sku),
+            holdings,
+            line.asked_in_vain,
+            line.order_name,
+            line.version.isoformat(),
+            line.placed_at,
+        )
+    )
+    if step.bundle:
+        owners = {movement.subject: line.channel for movement in step.bundle}
+        tx.add_bundle(step.bundle, owners, now)
+        tx.put_line(replace(line, uncovered=0))
+        return {"writer"}
+    tx.put_line(replace(line, uncovered=step.uncovered, due=False))
+    _tell(tx, ctx, line, step.uncovered, sources, now)
+    return set()
+
+
+def _sources(tx: Tx, ctx: Context, line: LineState) -> list[LevelKey]:
+    """The levels the line may draw on, best first, as far as the org has them."""
+    wish = line.line
+    locations = (
+        (wish.location,) if wish.location else ctx.assortment.sources(line.channel, line.channel_location)
+    )
+    try:
+        keys = [LevelKey(wish.sku, location, wish.unit) for location in locations]
+    except BadKeyError:
+        return []
+    known = tx.levels(keys)
+    return [key for key in keys if key in known]
+
+
+def _holdings(
+    tx: Tx, ctx: Context, line: LineState, sources: Collection[LevelKey]
+) -> tuple[list[Holding], bool]:
+    """What the line may claim: the reservations it was sold on, then its channel's allocation. True = wait."""
+    subjects = _reserved_subjects(tx, line)
+    if tx.busy(subjects):
+        return [], True
+    found = [
+        Holding(held.subject, held.level, held.reserved, tx.next_step(held.subject))
+        for held in tx.holdings(subjects)
+        if held.reserved > 0
+    ]
+    if ctx.assortment.allocated_to(line.line.sku) == line.channel:
+        picture = Picture(tx.facts([line.line.sku]))
+        for level in sources:
+            units = picture.allocation(line.line.sku, line.channel, {level.location})
+            subject = allocation_subject(line.channel, level)
+            found.append(Holding(subject, level, max(0, units), tx.next_step(subject), takes_back=True))
+    return found, False
+
+
+def _reserved_subjects(tx: Tx, line: LineState) -> list[str]:
+    subjects: list[str] = []
+    for reservation_id in line.reservations:
+        reservation = tx.reservation(reservation_id)
+        if reservation is not None and reservation.channel in (None, line.channel):
+            subjects.extend(
+                subject
+                for subject, part in zip(reservation.subjects(), reservation.lines, strict=True)
+                if part.level.sku == line.line.sku and part.level.unit == line.line.unit
+            )
+    return subjects
+
+
+def _tell(
+    tx: Tx, ctx: Context, line: LineState, uncovered: int, sources: Collection[LevelKey], now: datetime
+) -> None:
+    """Raise, or end, the incident of an order that was accepted and cannot be covered."""
+    if not uncovered:
+        if tx.close_incident(OVERSOLD, line.subject, now):
+            ctx.log.info(
+                "order covered after all", channel=line.channel, order=line.order_name, sku=line.line.sku
+            )
+        return
+    title = f"{uncovered} of {line.line.sku} sold at {line.channel} that no stock covers"
+    if tx.open_incident(OVERSOLD, line.subject, title, _detail(tx, line, uncovered, sources, now), now):
+        ctx.log.warning(
+            "oversold", channel=line.channel, order=line.order_name, sku=line.line.sku, units=uncovered
+        )
+
+
+def _detail(
+    tx: Tx, line: LineState, uncovered: int, sources: Collection[LevelKey], now: datetime
+) -> Mapping[str, object]:
+    holders = tx.holdings_at(sources)
+    orders = tx.lines([held.subject for held in holders])
+    exposed = [level.exposure for level in tx.channel_levels([line.line.sku])]
+    return {
+        "sku": line.line.sku,
+        "units": uncovered,
+        "order": {"channel": line.channel, "name": line.order_name, "placed_at": line.placed_at.isoformat()},
+        "held_by": [
+            part
+            | (
+                {"channel": order.channel, "name": order.order_name, "placed_at": order.placed_at.isoformat()}
+                if order
+                else {}
+            )
+            for part, order in ((part, orders.get(str(part["subject"]))) for part in told(holders))
+        ],
+        "exposure_unit_seconds": round(
+            sum(e.unit_seconds + e.units * max(0.0, now.timestamp() - e.since) for e in exposed), 3
+        ),
+    }

@@ -1,0 +1,223 @@
+"""What a channel shows is brought to what it should: batched, latest wins, bad news first.
+
+The change is sent, not the number, so that a sale we have not heard of survives it (promise 11). A push is
+written down with its key and bytes before it leaves; an unknown outcome is asked again with exactly those
+before anything else is said about its rows. One bad row is found and set aside; the rest go (promise 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from time import perf_counter
+
+from sfsync.domain.retry import backoff_seconds
+from sfsync.ports import (
+    Channel,
+    ChannelLevel,
+    OutsideError,
+    PushAnswer,
+    PushRecord,
+    PushRow,
+    Refused,
+    TryLater,
+    Tx,
+    Unknown,
+    Write,
+)
+
+from .context import Context, relay_bell
+from .shelf import refresh, with_numbers
+
+
+class Relay:
+    """One channel's relay: one push in flight."""
+
+    def __init__(self, ctx: Context, channel: Channel) -> None:
+        self._ctx, self._channel = ctx, channel
+        self._limit = channel.ability.batch_rows
+        self._draining = False
+
+    @property
+    def name(self) -> str:
+        """The channel it serves."""
+        return self._channel.name
+
+    async def run(self) -> None:
+        """Until drained. Pushes left open by the last run are resolved first."""
+        for left in await self._ctx.store.read(lambda tx: tx.open_pushes(self._channel.name)):
+            await self._deliver(left, maybe_sent=True)
+        while not self._draining:
+            record: PushRecord | None = await self._ctx.store.write(self._plan)
+            if record is None:
+                await self._ctx.bell.wait(relay_bell(self._channel.name), 15.0)
+            else:
+                await self._deliver(record, maybe_sent=False)
+
+    def drain(self) -> None:
+        """Finish the push in flight, then end."""
+        self._draining = True
+        self._ctx.bell.ring(relay_bell(self._channel.name))
+
+    def _plan(self, tx: Tx) -> PushRecord | None:
+        """The next push, written down; None when nothing is due or nobody has approved the first plan."""
+        name, now = self._channel.name, self._ctx.clock.now()
+        if not tx.approved(name):
+            return None
+        due = tx.due(name, self._limit)
+        if not due:
+            return None
+        key = self._ctx.new_id()
+        rows = tuple(
+            PushRow(level.sku, level.location, (level.target or 0) - level.published) for level in due
+        )
+        body = self._channel.encode(key, [_write(level) for level in due])
+        return PushRecord(tx.add_push(name, key, body, rows, now), name, key, body, rows, now)
+
+    async def _deliver(self, record: PushRecord, *, maybe_sent: bool) -> None:
+        """Send until the outcome is known, then commit what it means."""
+        ctx, attempt = self._ctx, 0
+        while True:
+            attempt += 1
+            began = perf_counter()
+            if maybe_sent and self._too_old(record):
+                await ctx.store.write(lambda tx: self._lost(tx, record))
+                self._log(record, attempt, began, "unknown for longer than its key lives", "`sfsync resync`")
+                return
+            try:
+                answer = await self._channel.push(record.body)
+            except Unknown as error:
+                maybe_sent = True
+                wait = backoff_seconds(attempt, ctx.luck())
+                self._say(record, attempt, began, f"unknown: {error}", wait)
+                await ctx.clock.sleep(wait)
+            except OutsideError as error:
+                wait = self._wait(attempt, error)
+                self._say(record, attempt, began, f"not now: {error}", wait)
+                if not maybe_sent:
+                    # Nothing changed there: give the rows back, so that what is sent next is the newest.
+                    await ctx.store.write(
+                        lambda tx: tx.finish_push(record.id, "dropped", "", ctx.clock.now())
+                    )
+                    await ctx.clock.sleep(wait)
+                    return
+                await ctx.clock.sleep(wait)
+            else:
+                ctx.pulse.channel_error.pop(record.channel, None)
+                await self._conclude(record, answer)
+                self._log(record, attempt, began, _outcome(answer), "")
+                return
+
+    def _wait(self, attempt: int, error: OutsideError) -> float:
+        asked = error.after_seconds if isinstance(error, TryLater) else None
+        if isinstance(error, Refused):
+            asked = 15.0  # a person must mend it; nothing is lost meanwhile
+        return backoff_seconds(attempt, self._ctx.luck(), asked_seconds=asked)
+
+    def _too_old(self, record: PushRecord) -> bool:
+        """True when the channel may have forgotten the key: sending it again could do it twice."""
+        life = timedelta(seconds=self._channel.ability.key_life_seconds)
+        return self._ctx.clock.now() > record.planned_at + life
+
+    def _lost(self, tx: Tx, record: PushRecord) -> None:
+        """Nobody can say whether it was applied: its rows wait for a comparison."""
+        now = self._ctx.clock.now()
+        tx.finish_push(record.id, "lost", "its outcome was unknown for longer than its key lives", now)
+        for row in record.rows:
+            tx.set_problem(
+                record.channel, row.sku, row.location, "outcome of a push unknown: run sfsync resync"
+            )
+        title = f"a push of {len(record.rows)} numbers to {record.channel} never got an answer"
+        tx.open_incident(
+            "push lost", f"{record.channel}:{record.key}", title, {"rows": len(record.rows)}, now
+        )
+
+    async def _conclude(self, record: PushRecord, answer: PushAnswer) -> None:
+        self._ctx.bell.ring(*await self._ctx.store.write(lambda tx: self._settle(tx, record, answer)))
+        if answer.applied:
+            self._limit = self._channel.ability.batch_rows
+        elif not answer.bad_rows and not answer.stale_rows and not answer.key_spent and len(record.rows) > 1:
+            self._limit = max(1, len(record.rows) // 2)
+
+    def _settle(self, tx: Tx, record: PushRecord, answer: PushAnswer) -> set[str]:
+        now = self._ctx.clock.now()
+        if answer.applied:
+            self._applied(tx, record)
+        else:
+            bad = dict(answer.bad_rows)
+            if not bad and not answer.stale_rows and not answer.key_spent and len(record.rows) == 1:
+                bad = {0: answer.reason or "the channel refuses it"}
+            for index, reason in bad.items():
+                row = record.rows[index]
+                tx.set_problem(record.channel, row.sku, row.location, reason)
+                tx.dead_letter(
+                    record.channel,
+                    f"push:{row.sku}@{row.location}",
+                    reason,
+                    "mend the item at the channel, then `sfsync resync --sku`",
+                    f"change {row.delta:+d}",
+                    now,
+                )
+        tx.finish_push(record.id, "applied" if answer.applied else "dropped", answer.reason, now)
+        return refresh(tx, self._ctx.assortment, self._ctx.pulse, {row.sku for row in record.rows}, now) | {
+            relay_bell(record.channel)
+        }
+
+    def _applied(self, tx: Tx, record: PushRecord) -> None:
+        """What the channel confirmed is what it now shows."""
+        now = self._ctx.clock.now()
+        deltas = {(row.sku, row.location): row.delta for row in record.rows}
+        changed = [
+            with_numbers(
+                self._ctx.assortment,
+                level,
+                now,
+                target=level.target,
+                published=level.published + deltas[level.sku, level.location],
+            )
+            for level in tx.channel_levels({row.sku for row in record.rows}, record.channel)
+            if (level.sku, level.location) in deltas
+        ]
+        tx.put_numbers(changed)
+        self._lag(changed)
+
+    def _lag(self, levels: Sequence[ChannelLevel]) -> None:
+        pulse, now = self._ctx.pulse, self._ctx.clock.now().timestamp()
+        pulse.pushes[self._channel.name] += 1
+        for level in levels:
+            since = pulse.due_since.pop((level.channel, level.sku, level.location), None)
+            if since is not None:
+                pulse.lags_seconds[level.channel].append(now - since)
+
+    def _say(self, record: PushRecord, attempt: int, began: float, outcome: str, wait: float) -> None:
+        self._ctx.pulse.channel_error[record.channel] = outcome
+        self._log(record, attempt, began, outcome, f"again in {wait:.1f} s")
+
+    def _log(self, record: PushRecord, attempt: int, began: float, outcome: str, then: str) -> None:
+        self._ctx.log.info(
+            "push",
+            channel=record.channel,
+            rows=len(record.rows),
+            key=record.key,
+            attempt=attempt,
+            milliseconds=round((perf_counter() - began) * 1000, 1),
+            outcome=outcome,
+            **({"next": then} if then else {}),
+        )
+
+
+def _write(level: ChannelLevel) -> Write:
+    return Write(
+        level.sku,
+        level.location,
+        level.item_id,
+        level.location_id,
+        delta=(level.target or 0) - level.published,
+    )
+
+
+def _outcome(answer: PushAnswer) -> str:
+    if answer.applied:
+        return "applied"
+    named = len(answer.bad_rows) + len(answer.stale_rows)
+    return f"not applied, {named} rows named" if named else f"not applied: {answer.reason}"

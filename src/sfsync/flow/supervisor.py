@@ -1,0 +1,156 @@
+"""Begins the parts of the flow and ends them in order.
+
+What lets things in ends first; then the writer and the relays finish what is in hand; what is not finished in
+time is left in the store for the next start. A part that breaks for a reason nobody foresaw is begun again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from sfsync.domain.retry import backoff_seconds
+from sfsync.ports import OutsideError, Severity
+
+from .context import Context
+from .desk import Desk
+from .intake import Holes, Intake
+from .orders import OrderPoll, Orders
+from .reconcile import Reconcile
+from .relay import Relay
+from .writer import Writer
+
+FINISH_SECONDS = 10.0
+
+
+class Supervisor:
+    """The running daemon, less its web server."""
+
+    def __init__(self, ctx: Context, *, approve: bool = False, poll_seconds: float = 300.0) -> None:
+        self._ctx, self._approve = ctx, approve
+        self.writer = Writer(ctx)
+        self.desk = Desk(ctx, self.writer)
+        self.polls = OrderPoll(ctx, every_seconds=poll_seconds)
+        self.reconcile = Reconcile(ctx, self.polls)
+        self._orders = Orders(ctx)
+        self._relays = [Relay(ctx, channel) for channel in ctx.channels.values()]
+        self._entrances: list[asyncio.Task[None]] = []
+        self._inner: list[asyncio.Task[None]] = []
+        self._finishing: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin every part. Returns at once; what needs the org waits for it."""
+        ctx = self._ctx
+        self._finishing = [self._keep("writer", self.writer.run)]
+        self._finishing += [self._keep(f"relay {r.name}", r.run) for r in self._relays]
+        self._inner = [
+            self._keep("orders", self._orders.run),
+            self._keep("holes", Holes(ctx).run),
+            self._keep("expiry", self.desk.sweep),
+        ]
+        self._entrances = [self._keep(f"intake {topic}", Intake(ctx, topic).run) for topic in ctx.org.topics]
+        self._entrances.append(self._keep("first start", self._begin))
+        for name in ctx.channels:
+            self._entrances.append(self._keep(f"polls {name}", partial(self._poll, name)))
+
+    async def stop(self) -> None:
+        """End every part: entrances, then deciding, then what sends. Work in hand gets a deadline."""
+        await _end(self._entrances)
+        await _end(self._inner)
+        for relay in self._relays:
+            relay.drain()
+        drained = asyncio.create_task(self.writer.drain())
+        await asyncio.wait([drained, *self._finishing], timeout=FINISH_SECONDS)
+        await _end([drained, *self._finishing])
+
+    def _keep(self, name: str, part: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        return asyncio.create_task(self._run(name, part), name=name)
+
+    async def _run(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
+        attempt = 0
+        while True:
+            try:
+                await part()
+                return
+            except Exception:
+                attempt += 1
+                wait = backoff_seconds(attempt, self._ctx.luck())
+                self._ctx.log.exception("a part broke", part=name, next=f"begun again in {wait:.1f} s")
+                await self._ctx.clock.sleep(wait)
+
+    async def _begin(self) -> None:
+        """Check the org; read all of it at the first start; compare every channel never compared before."""
+        ctx = self._ctx
+        await self._check()
+        if not await ctx.store.read(lambda tx: tx.all_skus()):
+            await self._until_answered(self.reconcile.snapshot)
+        await asyncio.gather(*(self._first(name) for name in ctx.channels))
+
+    async def _check(self) -> None:
+        ctx = self._ctx
+
+        async def check() -> None:
+            findings = await ctx.org.check()
+            for finding in findings:
+                if finding.severity is Severity.FATAL:
+                    ctx.log.error("org check", finding=finding.what, next=finding.remedy)
+                elif finding.severity is Severity.WARNING:
+                    ctx.log.warning("org check", finding=finding.what, next=finding.remedy)
+            fatal = [finding.what for finding in findings if finding.severity is Severity.FATAL]
+            ctx.pulse.rule_error = "; ".join(fatal)
+
+        await self._until_answered(check)
+
+    async def _first(self, name: str) -> None:
+        """A channel without a baseline gets one; its differences wait for a person unless told otherwise."""
+        ctx = self._ctx
+        if not await ctx.store.read(lambda tx: bool(tx.channel_levels(channel=name))):
+
+            async def baseline() -> None:
+                plan = await self.reconcile.first_start(name)
+                if name in plan.unread:
+                    ctx.pulse.channel_error[name] = plan.unread[name]
+                    raise _NotReadError(plan.unread[name])
+                ctx.log.info(
+                    "first comparison",
+                    channel=name,
+                    compared=plan.compared,
+                    differences=sum(row.applicable for row in plan.rows),
+                    next="approved"
+                    if self._approve
+                    else f"look at `sfsync resync --channel {name}`, then apply it",
+                )
+
+            await self._until_answered(baseline)
+        if self._approve:
+            await self.reconcile.approve(name)
+
+    async def _poll(self, name: str) -> None:
+        ctx = self._ctx
+        while not await ctx.store.read(lambda tx: bool(tx.channel_levels(channel=name))):
+            await ctx.clock.sleep(1.0)  # orders are read after the baseline that they are counted against
+        await self.polls.run(name)
+
+    async def _until_answered(self, work: Callable[[], Awaitable[object]]) -> None:
+        attempt = 0
+        while True:
+            try:
+                await work()
+                return
+            except OutsideError as error:
+                attempt += 1
+                wait = backoff_seconds(attempt, self._ctx.luck())
+                self._ctx.pulse.org_error = str(error)
+                self._ctx.log.warning("not answered", reason=str(error), next=f"again in {wait:.1f} s")
+                await self._ctx.clock.sleep(wait)
+
+
+class _NotReadError(OutsideError):
+    """A channel could not be read; its own message says why."""
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,328 @@
+"""Waiting movements go to the org in group commits; the answers settle what waited for them.
+
+What is planned is in the store before it is sent, so every planned row counts as possibly sent after a
+restart. An unknown outcome keeps its levels and is asked again with the same rows until it is known; other
+levels go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from time import perf_counter
+
+from sfsync.domain import ledger
+from sfsync.domain.ledger import Answer, Bundle, Judgement, Request, Verdict
+from sfsync.domain.reservations import HOLDING, ReservationState
+from sfsync.domain.retry import backoff_seconds
+from sfsync.domain.stock import LevelKey, Movement, StockLevel
+from sfsync.ports import OutsideError, Refused, TryLater, Tx, Unknown
+
+from .context import Context
+from .levels import apply_levels
+
+REQUESTS = 4  # in flight at once, on different levels
+
+
+class Writer:
+    """The only one who enters movements."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._waiting: dict[int, Bundle] = {}
+        self._voiding: dict[int, Bundle] = {}  # bundles whose void rows are to be sent instead
+        self._flying: set[int] = set()
+        self._busy: set[LevelKey] = set()
+        self._not_before: dict[int, float] = {}
+        self._attempts: dict[int, int] = defaultdict(int)
+        self._seen = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._outcomes: dict[int, list[asyncio.Future[None]]] = defaultdict(list)
+
+    @property
+    def queued(self) -> int:
+        """Bundles without an answer."""
+        return len(self._waiting)
+
+    async def run(self) -> None:
+        """Until drained. Whatever was planned before a restart may have been sent: it is treated so."""
+        await self._load(restart=True)
+        while not self._draining:
+            wait = await self._send_all()
+            await self._ctx.bell.wait("writer", wait)
+            await self._load(restart=False)
+
+    async def drain(self) -> None:
+        """Send nothing new; return when what is in flight is answered."""
+        self._draining = True
+        self._ctx.bell.ring("writer")
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def answered(self, bundle_id: int) -> asyncio.Future[None]:
+        """A future that is done when the bundle has its answer."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._outcomes[bundle_id].append(future)
+        return future
+
+    async def _load(self, *, restart: bool) -> None:
+        for bundle in await self._ctx.store.read(lambda tx: tx.waiting_bundles(self._seen)):
+            self._waiting[bundle.id] = replace(bundle, maybe_sent=restart)
+            self._seen = max(self._seen, bundle.id)
+
+    async def _send_all(self) -> float:
+        """Start every request that can go now; returns the seconds until a delayed one may."""
+        now = asyncio.get_running_loop().time()
+        ready = [
+            self._sendable(bundle)
+            for bundle in self._waiting.values()
+            if bundle.id not in self._flying and self._not_before.get(bundle.id, 0.0) <= now
+        ]
+        if ready:
+            keys = frozenset[LevelKey]().union(*(bundle.levels for bundle in ready))
+            held = await self._ctx.store.read(lambda tx: tx.levels(keys))
+            levels = {key: level for key, (level, _) in held.items()}
+            while ready and len(self._tasks) < REQUESTS:
+                request = ledger.next_request(ready, levels, self._busy)
+                if request is None:
+                    break
+                self._start(request, levels)
+                ready = [bundle for bundle in ready if bundle.id not in self._flying]
+        delayed = [
+            at - now for number, at in self._not_before.items() if number in self._waiting and at > now
+        ]
+        return min([5.0, *delayed])
+
+    def _sendable(self, bundle: Bundle) -> Bundle:
+        """The bundle, or its void rows when it is being voided."""
+        if bundle.id not in self._voiding:
+            return bundle
+        return replace(bundle, movements=tuple(m.void() for m in bundle.movements))
+
+    def _start(self, request: Request, levels: Mapping[LevelKey, StockLevel]) -> None:
+        self._busy |= request.levels
+        self._flying |= {bundle.id for bundle in (*request.sent, *request.checked)}
+        task = asyncio.create_task(
+            self._send(request, {key: level.record_id for key, level in levels.items()})
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, request: Request, record_ids: Mapping[LevelKey, str]) -> None:
+        try:
+            await self._until_known(request, record_ids)
+        finally:
+            self._busy -= request.levels
+            self._flying -= {bundle.id for bundle in (*request.sent, *request.checked)}
+            self._ctx.bell.ring("writer")
+
+    async def _until_known(self, request: Request, record_ids: Mapping[LevelKey, str]) -> None:
+        """One request, the same again after an unknown outcome, and its conclusion."""
+        ctx, attempt = self._ctx, 0
+        missing = [key for key in request.levels if key not in record_ids]
+        if missing:
+            await self._no_level(request, frozenset(missing))
+            return
+        while True:
+            attempt += 1
+            asked_at, began = ctx.clock.now(), perf_counter()
+            try:
+                answer = await ctx.org.enter(request, record_ids)
+            except Unknown as error:
+                self._maybe_sent(request)
+                wait = backoff_seconds(attempt, ctx.luck())
+                self._log(request, attempt, began, f"unknown: {error}", f"the same again in {wait:.1f} s")
+                await ctx.clock.sleep(wait)
+            except OutsideError as error:
+                asked = error.after_seconds if isinstance(error, TryLater) else None
+                wait = backoff_seconds(
+                    attempt, ctx.luck(), asked_seconds=asked or (30.0 if isinstance(error, Refused) else None)
+                )
+                self._log(request, attempt, began, f"not now: {error}", f"again in {wait:.1f} s")
+                ctx.pulse.org_error = str(error)
+                if attempt == 1 and not any(bundle.maybe_sent for bundle in request.sent):
+                    self._delay(
+                        request, wait
+                    )  # nothing changed: let it be planned anew, with what came meanwhile
+                    return
+                await ctx.clock.sleep(wait)
+            else:
+                ctx.pulse.org_error = ""
+                ctx.pulse.calls = await ctx.org.calls_used() or ctx.pulse.calls
+                outcomes = await self._conclude(request, answer, asked_at)
+                self._log(request, attempt, began, outcomes, "")
+                return
+
+    def _maybe_sent(self, request: Request) -> None:
+        for bundle in request.sent:
+            self._waiting[bundle.id] = replace(self._waiting[bundle.id], maybe_sent=True)
+
+    def _delay(self, request: Request, seconds: float) -> None:
+        at = asyncio.get_running_loop().time() + seconds
+        for bundle in (*request.sent, *request.checked):
+            self._not_before[bundle.id] = at
+
+    async def _conclude(self, request: Request, answer: Answer, asked_at: datetime) -> str:
+        """Judge every bundle and commit what the answer means."""
+        ctx = self._ctx
+        verdicts: dict[int, Judgement] = {}
+        for bundle in request.sent:
+            original = self._waiting[bundle.id]
+            if bundle.id in self._voiding:
+                verdicts[bundle.id] = ledger.judge_void(bundle.movements, original, answer)
+            else:
+                verdicts[bundle.id] = ledger.judge(original, answer)
+        for bundle in request.checked:
+            verdicts[bundle.id] = ledger.judge_checked(self._waiting[bundle.id], answer.levels)
+        truth = await self._truth(verdicts)
+
+        def commit(tx: Tx) -> set[str]:
+            bells: set[str] = set()
+            skus: set[str] = set()
+            for number, judgement in verdicts.items():
+                bells |= self._settle(tx, self._waiting[number], judgement, truth, skus)
+            return bells | apply_levels(tx, ctx, tuple(answer.levels.values()), asked_at, skus)
+
+        ctx.bell.ring(*await ctx.store.write(commit))
+        for number, judgement in verdicts.items():
+            self._after(number, judgement, sent=any(bundle.id == number for bundle in request.sent))
+        return ", ".join(f"{verdict.value} {count}" for verdict, count in _count(verdicts).items())
+
+    async def _truth(self, verdicts: Mapping[int, Judgement]) -> dict[str, list[Movement]]:
+        """What the org holds for the subjects of bundles that met other content under their key."""
+        subjects = {
+            movement.subject
+            for number, judgement in verdicts.items()
+            if judgement.verdict is Verdict.CONFLICT
+            for movement in self._waiting[number].movements
+        }
+        rows: dict[str, list[Movement]] = {subject: [] for subject in subjects}
+        attempt = 0
+        while subjects:
+            try:
+                for row in await self._ctx.org.subject_rows(subjects):
+                    rows[row.subject].append(row)
+                break
+            except OutsideError as error:
+                attempt += 1
+                self._ctx.log.warning("subject not read", reason=str(error))
+                await self._ctx.clock.sleep(backoff_seconds(attempt, self._ctx.luck()))
+        return rows
+
+    def _settle(
+        self,
+        tx: Tx,
+        bundle: Bundle,
+        judgement: Judgement,
+        truth: Mapping[str, list[Movement]],
+        skus: set[str],
+    ) -> set[str]:
+        """Store what a verdict means; returns the bells to ring."""
+        now = self._ctx.clock.now()
+        verdict, reason = judgement.verdict, judgement.reason
+        if verdict in (Verdict.LATER, Verdict.AGAIN, Verdict.VOID_FIRST):
+            return set()
+        skus |= {movement.level.sku for movement in bundle.movements}
+        state = {Verdict.DONE: "done", Verdict.CONFLICT: "conflict", Verdict.WRONG: "wrong"}.get(verdict)
+        if state is None:
+            state = "voided" if bundle.id in self._voiding or bundle.maybe_sent else "refused"
+        tx.finish_bundle(bundle.id, state, reason, now)
+        for subject, rows in truth.items():
+            if verdict is Verdict.CONFLICT and any(m.subject == subject for m in bundle.movements):
+                tx.replace_rows(subject, rows, now)
+        if verdict is Verdict.WRONG:
+            tx.dead_letter(
+                "ledger",
+                bundle.movements[0].key,
+                reason,
+                "mend it in the org, then retry",
+                repr(bundle.movements),
+                now,
+            )
+        subjects = {movement.subject for movement in bundle.movements}
+        lines = tx.lines(subjects)
+        for line in lines.values():
+            vain = line.asked_in_vain or (verdict is Verdict.REFUSED and bundle.asks)
+            tx.put_line(replace(line, due=verdict is not Verdict.WRONG, asked_in_vain=vain))
+        for subject in subjects:
+            if subject.startswith("reservation:"):
+                self._settle_reservation(tx, subject, verdict, reason)
+        return {"orders"}
+
+    def _settle_reservation(self, tx: Tx, subject: str, verdict: Verdict, reason: str) -> None:
+        reservation = tx.reservation(subject.split(":")[1])
+        if reservation is None:
+            return
+        state = reservation.state
+        if state is ReservationState.PENDING:
+            if verdict is Verdict.DONE:
+                state = ReservationState.GRANTED
+            elif verdict in (Verdict.REFUSED, Verdict.WRONG):
+                state = ReservationState.REFUSED
+        elif state in HOLDING and verdict is Verdict.DONE:
+            if not any(held.reserved for held in tx.holdings(reservation.subjects())):
+                state = ReservationState.SETTLED
+        if state is not reservation.state:
+            why = reason if state is ReservationState.REFUSED else reservation.reason
+            tx.put_reservation(replace(reservation, state=state, reason=why))
+
+    def _after(self, number: int, judgement: Judgement, *, sent: bool) -> None:
+        """Keep in memory what the verdict means for a bundle that stays, and forget one that does not."""
+        verdict = judgement.verdict
+        if verdict is Verdict.LATER:
+            self._attempts[number] += 1
+            wait = backoff_seconds(self._attempts[number], self._ctx.luck())
+            self._not_before[number] = asyncio.get_running_loop().time() + wait
+            return
+        if verdict is Verdict.AGAIN:
+            if sent:
+                bundle = self._waiting[number]
+                self._waiting[number] = replace(bundle, refusals=bundle.refusals + 1)
+            return
+        if verdict is Verdict.VOID_FIRST:
+            self._voiding[number] = self._waiting[number]
+            return
+        for store in (self._waiting, self._voiding, self._not_before, self._attempts):
+            store.pop(number, None)
+        for future in self._outcomes.pop(number, ()):
+            if not future.done():
+                future.set_result(None)
+
+    async def _no_level(self, request: Request, missing: frozenset[LevelKey]) -> None:
+        """A level that the org does not have: its bundles are wrong; the others are planned anew."""
+        verdicts = {
+            bundle.id: Judgement(Verdict.WRONG, f"the org has no stock level {min(bundle.levels & missing)}")
+            for bundle in (*request.sent, *request.checked)
+            if bundle.levels & missing
+        }
+
+        def commit(tx: Tx) -> set[str]:
+            bells: set[str] = set()
+            for number, judgement in verdicts.items():
+                bells |= self._settle(tx, self._waiting[number], judgement, {}, set())
+            return bells
+
+        self._ctx.bell.ring(*await self._ctx.store.write(commit))
+        for number, judgement in verdicts.items():
+            self._after(number, judgement, sent=False)
+
+    def _log(self, request: Request, attempt: int, began: float, outcome: str, then: str) -> None:
+        self._ctx.log.info(
+            "ledger request",
+            rows=sum(len(bundle.movements) for bundle in request.sent),
+            levels=len(request.levels),
+            attempt=attempt,
+            milliseconds=round((perf_counter() - began) * 1000, 1),
+            outcome=outcome,
+            **({"next": then} if then else {}),
+        )
+
+
+def _count(verdicts: Mapping[int, Judgement]) -> dict[Verdict, int]:
+    counts: dict[Verdict, int] = defaultdict(int)
+    for judgement in verdicts.values():
+        counts[judgement.verdict] += 1
+    return counts
