@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 import httpx
 import orjson
 
 from sfsync.ports import Refused, TryLater
 from sfsync.salesforce.config import OrgConfig
-from sfsync.salesforce.transport import is_distrusted
+from sfsync.salesforce.transport import LOST, is_distrusted
 
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 — a path, not a secret
 TRUST_ADVICE = "the certificate is not trusted: name the file of its root in ca_file"
@@ -110,19 +109,18 @@ class TokenProvider:
                 config.login_url.rstrip("/") + TOKEN_PATH, data=form, headers={"Accept": "application/json"}
             )
         except httpx.InvalidURL as error:
-            raise Refused(
-                f"login_url {config.login_url!r} is no address: {error}", advice="set login_url"
-            ) from None
-        except httpx.HTTPError as error:
+            raise self._no_address(error) from None
+        except LOST as error:
             reason = self._clean(str(error) or type(error).__name__)
             if isinstance(error, httpx.UnsupportedProtocol):
-                raise Refused(
-                    f"login_url {config.login_url!r} is no address: {reason}", advice="set login_url"
-                ) from None
+                raise self._no_address(error) from None
             if is_distrusted(error):
                 raise Refused(f"no token from {config.login_url}: {reason}", advice=TRUST_ADVICE) from None
             raise TryLater(f"no token from {config.login_url}: {reason}") from None
         return self._read(response)
+
+    def _no_address(self, error: Exception) -> Refused:
+        return Refused(f"login_url {self._config.login_url!r} is no address: {error}", advice="set login_url")
 
     def _read(self, response: httpx.Response) -> Token:
         try:
@@ -153,7 +151,7 @@ class TokenProvider:
 
     def _token_of(self, body: dict[str, object]) -> Token:
         instance = str(body.get("instance_url") or self._config.login_url).rstrip("/")
-        if urlsplit(self._config.login_url).scheme == "https" and urlsplit(instance).scheme != "https":
+        if self._config.login_url.startswith("https://") and not instance.startswith("https://"):
             raise Refused(f"the org sent us to {instance}, without TLS", advice="check login_url")
         access = str(body["access_token"])
         parts = str(body.get("id") or "").rstrip("/").split("/")

@@ -23,7 +23,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from sfsync.ports import Refused, TryLater, Unknown
 from sfsync.salesforce.auth import TRUST_ADVICE, Token, TokenProvider
 from sfsync.salesforce.config import OrgConfig
-from sfsync.salesforce.transport import is_distrusted, nothing_was_sent
+from sfsync.salesforce.transport import LOST, is_distrusted, nothing_was_sent
 
 READ_ATTEMPTS = 3
 DAILY_LIMIT_SECONDS = (
@@ -178,11 +178,11 @@ class Rest:
             response = await self._http.request(
                 method, token.instance_url + full, content=content, headers=headers
             )
-        except httpx.HTTPError as error:
+        except LOST as error:
             raise self._lost(error, what, write=write) from error
         return self._read(response, what, write=write)
 
-    def _lost(self, error: httpx.HTTPError, what: str, *, write: bool) -> Exception:
+    def _lost(self, error: BaseException, what: str, *, write: bool) -> Exception:
         told = f"{what}: {str(error) or type(error).__name__}"
         if is_distrusted(error):
             return Refused(told, advice=TRUST_ADVICE)

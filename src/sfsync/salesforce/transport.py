@@ -22,9 +22,17 @@ KEEPALIVE_SECONDS = (
 LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=KEEPALIVE_SECONDS)
 
 
+def host_of(url: str) -> str:
+    """The host of a URL or of ``host:port``; "" where there is none."""
+    try:
+        return urlsplit(url if "://" in url else f"//{url}").hostname or ""
+    except ValueError:
+        return ""
+
+
 def is_loopback(url: str) -> bool:
     """True when the URL's (or ``host:port``'s) host is this machine."""
-    host = urlsplit(url if "://" in url else f"//{url}").hostname or ""
+    host = host_of(url)
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -35,12 +43,11 @@ def is_loopback(url: str) -> bool:
 
 def is_proxied(url: str) -> bool:
     """True when the environment names a proxy for this URL."""
-    parts = urlsplit(url)
     proxies = getproxies()
     return (
         not is_loopback(url)
-        and bool(proxies.get(parts.scheme) or proxies.get("all"))
-        and not proxy_bypass(parts.hostname or "")
+        and bool(proxies.get(url.partition("://")[0]) or proxies.get("all"))
+        and not proxy_bypass(host_of(url))
     )
 
 
@@ -61,13 +68,17 @@ def http_client(
 _BEFORE_ANY_BYTE = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
-def nothing_was_sent(error: httpx.HTTPError) -> bool:
+# Whatever a request may end with: httpx's own, and what a transport lets through.
+LOST = (httpx.HTTPError, aiohttp.ClientError, OSError)
+
+
+def nothing_was_sent(error: BaseException) -> bool:
     """True when the failure came before the first byte of the request left.
 
     httpx-aiohttp calls every lost connection a connect time-out, one cut after the request too; so where
     aiohttp's own error is known, that one decides.
     """
-    cause = error.__cause__
+    cause = error.__cause__ or error
     if isinstance(cause, aiohttp.ClientError):
         return isinstance(cause, _BEFORE_ANY_BYTE)
     return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError)
