@@ -1,6 +1,7 @@
 # Every target sets itself up from nothing and is quick the second time. ARGS go to the program: make demo ARGS=--exit
 
 python := .venv/bin/python
+scripts := scripts/bootstrap scripts/lock .ci/run
 
 # A proxy is for the outside: what runs here talks to itself over loopback, and must not ask a proxy for that.
 comma := ,
@@ -24,9 +25,12 @@ test: dev-env ## Run the tests; ARGS go to pytest (ARGS="-k reservation -x")
 
 check: lint types contracts test ## Check everything: lint, format, types, import contracts, tests
 
-lint: dev-env ## Check style and format with ruff
+lint: dev-env ## Check style and format: Python with ruff, scripts with shellcheck, the Dockerfile with hadolint
 	@$(python) -m ruff check .
 	@$(python) -m ruff format --check .
+	@if [ -x .venv/bin/shellcheck ] || [ -n "$$SFSYNC_REQUIRE" ]; then .venv/bin/shellcheck $(scripts); \
+	else echo "No shellcheck is published for this machine: the scripts are not checked."; fi
+	@.venv/bin/hadolint Dockerfile
 
 types: dev-env ## Check types with mypy, strictly
 	@$(python) -m mypy

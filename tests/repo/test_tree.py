@@ -18,8 +18,8 @@ PLACES = {
     "a package registry": r"(?:files|registry|deb|security)\.(?:debian|npmjs|pythonhosted)\.(?:org|com)"
     r"|\b(?:test\.)?py" r"pi\.(?:org|python)|npm" r"js\.(?:org|com)",
     "an option that names an index": r"--(?:extra-)?index" r"-url[ =]\S*:|--find" r"-links[ =]\S*[:/]",
-    "a path of one machine": r"(?<![\w.])/(?:wo" r"rk|ro" r"ot|ho" r"me/\w+|Us" r"ers/\w+)/\w",
-    "a folder of one workplace": r"\.lib" r"rary/|/tm" r"p/venv",
+    "a path of one machine": r"(?<![\w.])/(?:wo" r"rk|fa" r"rm|ro" r"ot|ho" r"me/\w+|Us" r"ers/\w+)/",
+    "a folder of one workplace": r"(?<!\w)\.lib" r"rary\b|/tm" r"p/venv",
 }  # fmt: skip
 
 
