@@ -45,8 +45,6 @@ def execute(
         return _count(selection)
     if is_aggregate(parsed):
         return execute_aggregate(selection)
-    if parsed.having is not None:
-        raise malformed(parsed.source, parsed.position, "HAVING needs GROUP BY")
     render = _record(selection)
     rows = selection.rows()
     return QueryResult(selection.sobject.name, len(rows), rows, render)

@@ -36,10 +36,10 @@ from sfsync.simulators.org.soql.syntax import (
 _GRAMMAR = r"""
     query: SELECT items FROM PATH [alias] [scope] [where] [group] [order] [limit] [offset] view* [ALL_ROWS]
     items: item ("," item)*
-    ?item: expression [PATH] -> selected
+    ?item: expression [ALIAS] -> selected
          | FIELDS "(" PATH ")" -> fields_of
          | "(" query ")" -> child_query
-    alias: PATH
+    alias: ALIAS
     scope: USING_SCOPE PATH
     where: WHERE condition
     group: GROUP_BY expression ("," expression)* [HAVING condition]
@@ -101,6 +101,7 @@ _GRAMMAR = r"""
     INTEGER: /\d+/
     NAMED: /[A-Za-z_]+(:\d+)?/
     PATH: /(?!(FROM|SELECT|WHERE)\b)[A-Za-z]\w*(\.[A-Za-z]\w*)*/i
+    ALIAS: /(?!(AND|ASC|DESC|FROM|GROUP|HAVING|IN|LIKE|LIMIT|NOT|OR|SELECT|USING|WHERE|WITH)\b)[A-Za-z]\w*/i
     %import common.WS
     %ignore WS
 """

@@ -1,0 +1,107 @@
+"""What holds for every query: Python is the judge, and bad input never breaks anything."""
+
+# ruff: noqa: S608 — these are SOQL texts, asked of tables in memory
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.simulators.language_kit import Tables, our_schema
+
+from sfsync.simulators.org.soql import SoqlError
+
+printable = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
+
+
+def quoted(text: str) -> str:
+    """The text as a SOQL literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+@given(printable, printable)
+def test_any_text_can_be_asked_for(wanted: str, other: str) -> None:
+    """A literal means the text that it was made from: equal, in a list, and as a pattern of itself."""
+    tables = Tables(our_schema())
+    tables.add("Order", Name=wanted or None)
+    same = wanted.lower() == other.lower()
+    pattern = quoted(wanted).replace("%", "\\%").replace("_", "\\_")
+    assert tables.ask(f"SELECT Id FROM Order WHERE Name = {quoted(wanted)}").total_size == 1
+    assert tables.ask(f"SELECT Id FROM Order WHERE Name = {quoted(other)}").total_size == same
+    assert (
+        tables.ask(f"SELECT Id FROM Order WHERE Name IN ({quoted(other)}, {quoted(wanted)})").total_size == 1
+    )
+    assert tables.ask(f"SELECT Id FROM Order WHERE Name LIKE {pattern}").total_size == bool(wanted)
+
+
+@given(st.text(st.sampled_from("SELECTFROMWHRidnamOder()',.='%\\ \n1<>!"), max_size=40))
+def test_any_other_text_is_a_query_or_a_soql_error(text: str) -> None:
+    """Nothing but `SoqlError` comes out of bad input, behind SELECT and behind WHERE."""
+    tables = Tables(our_schema())
+    for query in (text, f"SELECT {text} FROM Order", f"SELECT Id FROM Order WHERE {text}"):
+        try:
+            tables.ask(query)
+        except SoqlError as error:
+            assert error.code.isupper()  # noqa: PT017 — either outcome is right, and an error must have its code
+
+
+Test = Callable[[Mapping[str, Any]], bool]
+OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    "=": lambda left, right: left == right,
+    "!=": lambda left, right: left != right,
+    "<": lambda left, right: left < right,
+    "<=": lambda left, right: left <= right,
+    ">": lambda left, right: left > right,
+    ">=": lambda left, right: left >= right,
+}
+
+
+@st.composite
+def conditions(draw: st.DrawFn, depth: int = 0) -> tuple[str, Test]:
+    """A random condition over two numbers, and the same in Python."""
+    if depth > 2 or draw(st.booleans()):
+        name, sign = (
+            draw(st.sampled_from(["Quantity", "UnitPrice"])),
+            draw(st.sampled_from(sorted(OPERATORS))),
+        )
+        number = draw(st.integers(-2, 2))
+        return f"{name} {sign} {number}", lambda row: OPERATORS[sign](row[name], number)
+    left, left_test = draw(conditions(depth + 1))
+    right, right_test = draw(conditions(depth + 1))
+    word = draw(st.sampled_from(["AND", "OR", "AND NOT"]))
+    tests: dict[str, Test] = {
+        "AND": lambda row: left_test(row) and right_test(row),
+        "OR": lambda row: left_test(row) or right_test(row),
+        "AND NOT": lambda row: left_test(row) and not right_test(row),
+    }
+    return f"({left}) {word} ({right})", tests[word]
+
+
+@given(conditions(), st.lists(st.tuples(st.integers(-2, 2), st.integers(-2, 2)), max_size=8))
+def test_conditions_agree_with_python(condition: tuple[str, Test], numbers: list[tuple[int, int]]) -> None:
+    """AND, OR and NOT of comparisons, however nested."""
+    text, wanted = condition
+    tables = Tables(our_schema())
+    for quantity, price in numbers:
+        tables.add("OrderItem", Quantity=float(quantity), UnitPrice=float(price))
+    found = tables.ask(f"SELECT Quantity, UnitPrice FROM OrderItem WHERE {text}").records
+    rows = [{"Quantity": float(quantity), "UnitPrice": float(price)} for quantity, price in numbers]
+    assert [(row["Quantity"], row["UnitPrice"]) for row in found] == [
+        (row["Quantity"], row["UnitPrice"]) for row in rows if wanted(row)
+    ]
+
+
+@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2100, 1, 1)))  # noqa: DTZ001 — made aware below
+def test_a_printed_time_finds_its_record(moment: datetime) -> None:
+    """What REST prints can be put into a query as it is."""
+    stored = moment.replace(tzinfo=UTC, microsecond=moment.microsecond // 1000 * 1000)
+    tables = Tables(our_schema())
+    tables.add("Order", Name="one", CreatedDate=stored)
+    printed = tables.column("SELECT CreatedDate FROM Order", "CreatedDate")[0]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000", printed)
+    assert tables.ask(f"SELECT Id FROM Order WHERE CreatedDate = {printed}").total_size == 1
+    assert tables.ask(f"SELECT Id FROM Order WHERE CreatedDate > {printed}").total_size == 0
