@@ -234,8 +234,8 @@ class ShopifyChannel:
     async def orders_since(self, at: datetime) -> AsyncIterator[Sequence[OrderSnapshot]]:
         """Orders changed at or after `at`, oldest change first.
 
-        The store's search lags behind its orders: ask from some minutes before the last time asked. An order that
-        cannot be read is logged and left out, so that it does not hide the others.
+        The store's search lags behind its orders: ask from some minutes before the last time asked. An
+        order that cannot be read is logged and left out, so that it does not hide the others.
         """
         async for nodes in changed_orders(self._client, at):
             page = []

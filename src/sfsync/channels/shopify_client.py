@@ -155,7 +155,8 @@ class ShopifyClient:
         if "THROTTLED" in codes:
             wait = self._points.throttled_seconds(_cost(document))
             raise TryLater(f"{self._config.name}: out of points for {operation}", after_seconds=wait)
-        if codes & {"INTERNAL_SERVER_ERROR", "TIMEOUT"} and not reply.data:
+        told = any(part is not None for part in (reply.data or {}).values())
+        if codes & {"INTERNAL_SERVER_ERROR", "TIMEOUT"} and not (push and told):
             request = response.headers.get("x-request-id", "unknown")
             raise _lost(f"{self._config.name}: {operation}: {reply.text()} (request {request})", push=push)
         return reply

@@ -1,0 +1,349 @@
+"""Orders of a Shopify store, read into snapshots."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from tests.channels.shopify_bench import adjusted, channel
+
+from sfsync.channels.shopify_orders import number, read_node, read_payload
+from sfsync.domain.orders import OrderLine, OrderSnapshot
+from sfsync.ports import Delivery, Refused
+
+LOCATIONS = {"gid://shopify/Location/7": "warehouse"}
+
+
+def line(
+    quantity: int = 1, current: int | None = None, fulfillable: int | None = None, **more: Any
+) -> dict[str, Any]:
+    """A line item: ordered, what is left of it, and what the store says is still to be sent."""
+    return {
+        "id": 11,
+        "sku": "BAG-1",
+        "quantity": quantity,
+        "current_quantity": quantity if current is None else current,
+        "fulfillable_quantity": quantity if fulfillable is None else fulfillable,
+        "gift_card": False,
+        "variant_id": 111,
+        **more,
+    }
+
+
+def sent(quantity: int, status: str = "success", line_id: int = 11) -> dict[str, Any]:
+    return {"status": status, "line_items": [{"id": line_id, "quantity": quantity}]}
+
+
+def refund(*rows: tuple[int, str]) -> dict[str, Any]:
+    return {
+        "refund_line_items": [{"line_item_id": 11, "quantity": n, "restock_type": kind} for n, kind in rows]
+    }
+
+
+def payload(*lines: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "id": 820982911946154508,
+        "name": "#1001",
+        "created_at": "2026-11-23T08:59:58+01:00",
+        "processed_at": "2026-11-23T08:59:50+01:00",
+        "updated_at": "2026-11-23T09:00:00+01:00",
+        "cancelled_at": None,
+        "location_id": None,
+        "note_attributes": [],
+        "line_items": list(lines) or [line()],
+        "fulfillments": [],
+        "refunds": [],
+        **more,
+    }
+
+
+def read(document: dict[str, Any]) -> OrderSnapshot:
+    return read_payload("london", json.dumps(document).encode(), LOCATIONS)
+
+
+def test_an_order_is_read_with_its_version_and_names() -> None:
+    """Ids are the store's numbers, times are UTC, the version is the order's own time of change."""
+    assert read(payload(line(2), location_id=7)) == OrderSnapshot(
+        channel="london",
+        order_id="820982911946154508",
+        name="#1001",
+        version=datetime(2026, 11, 23, 8, 0, 0, tzinfo=UTC),
+        placed_at=datetime(2026, 11, 23, 7, 59, 50, tzinfo=UTC),
+        lines=(OrderLine("11", "BAG-1", open_quantity=2, taken_quantity=2),),
+        channel_location="warehouse",
+    )
+
+
+# Each row: the order's parts, then (open, fulfilled, returned, taken).
+STORIES: dict[str, tuple[dict[str, Any], tuple[int, int, int, int]]] = {
+    "new": (payload(line(3)), (3, 0, 0, 3)),
+    "part sent": (payload(line(3, fulfillable=2), fulfillments=[sent(1)]), (2, 1, 0, 3)),
+    "all sent in two parcels": (
+        payload(line(3, fulfillable=0), fulfillments=[sent(1), sent(2)]),
+        (0, 3, 0, 3),
+    ),
+    "a fulfilment was called off": (payload(line(2), fulfillments=[sent(2, "cancelled")]), (2, 0, 0, 2)),
+    "a fulfilment failed": (payload(line(2, fulfillable=0), fulfillments=[sent(2, "failure")]), (2, 0, 0, 2)),
+    "refunded unsent, put back": (payload(line(3, 2, 2), refunds=[refund((1, "cancel"))]), (2, 0, 0, 2)),
+    "refunded unsent, not put back": (
+        payload(line(3, 2, 2), refunds=[refund((1, "no_restock"))]),
+        (2, 0, 0, 3),
+    ),
+    "sent and came back": (
+        payload(line(2, 1, 0), fulfillments=[sent(2)], refunds=[refund((1, "return"))]),
+        (0, 2, 1, 1),
+    ),
+    "sent, refunded, kept by the customer": (
+        payload(line(2, 1, 0), fulfillments=[sent(2)], refunds=[refund((1, "no_restock"))]),
+        (0, 2, 0, 2),
+    ),
+    "one sent, the sent one refunded and kept": (
+        payload(line(2, 1, 1), fulfillments=[sent(1)], refunds=[refund((1, "no_restock"))]),
+        (1, 1, 0, 2),
+    ),
+    "one sent, the other called off and not put back": (
+        payload(line(2, 1, 0), fulfillments=[sent(1)], refunds=[refund((1, "no_restock"))]),
+        (0, 1, 0, 2),
+    ),
+    "a parcel and its return and a part called off": (
+        payload(
+            line(5, 2, 2), fulfillments=[sent(2)], refunds=[refund((2, "return")), refund((1, "cancel"))]
+        ),
+        (2, 2, 2, 2),
+    ),
+    "edited up": (payload(line(3)), (3, 0, 0, 3)),
+    "edited up, the ordered quantity left as it was": (
+        payload(line(1, current=3, fulfillable=3)),
+        (3, 0, 0, 3),
+    ),
+    "edited up so, then one refunded": (
+        payload(line(1, current=2, fulfillable=2), refunds=[refund((1, "cancel"))]),
+        (2, 0, 0, 2),
+    ),
+    "edited down without a refund": (payload(line(3, 1, 1)), (1, 0, 0, 1)),
+    "edited away": (payload(line(2, 0, 0)), (0, 0, 0, 0)),
+    "cancelled and put back": (
+        payload(line(2, 0, 0), cancelled_at="2026-11-23T09:00:00Z", refunds=[refund((2, "cancel"))]),
+        (0, 0, 0, 0),
+    ),
+    "cancelled, not put back": (
+        payload(line(2, 0, 0), cancelled_at="2026-11-23T09:00:00Z", refunds=[refund((2, "no_restock"))]),
+        (0, 0, 0, 2),
+    ),
+    "cancelled before anything was counted down": (
+        payload(line(2), cancelled_at="2026-11-23T09:00:00Z"),
+        (0, 0, 0, 2),
+    ),
+    "old kind of restock": (payload(line(1, 0, 0), refunds=[refund((1, "legacy_restock"))]), (0, 0, 0, 0)),
+    "the store says nothing of what is to be sent": (
+        payload({**line(2), "fulfillable_quantity": None}, fulfillments=[sent(1)]),
+        (1, 1, 0, 2),
+    ),
+    "the store says more is to be sent than was ordered": (payload(line(1, fulfillable=9)), (1, 0, 0, 1)),
+    "the store waits for a warehouse to accept": (payload(line(2, fulfillable=0)), (2, 0, 0, 2)),
+}
+
+
+@pytest.mark.parametrize(("order", "expected"), STORIES.values(), ids=STORIES)
+def test_a_line_says_what_is_open_sent_back_and_taken(
+    order: dict[str, Any], expected: tuple[int, int, int, int]
+) -> None:
+    """Open stays reserved, sent and returned move stock, taken is what the store itself counted down."""
+    (found,) = read(order).lines
+    assert (
+        found.open_quantity,
+        found.fulfilled_quantity,
+        found.returned_quantity,
+        found.taken_quantity,
+    ) == expected
+
+
+def test_lines_of_one_order_are_told_apart() -> None:
+    """A parcel or refund counts for its own line only, and the same SKU may stand twice."""
+    lines = [line(2, fulfillable=0), line(1, id=12), line(1, id=13, sku="SHOE-38")]
+    found = read(payload(*lines, fulfillments=[sent(2), sent(1, line_id=13)])).lines
+    assert [(each.line_id, each.sku, each.open_quantity, each.fulfilled_quantity) for each in found] == [
+        ("11", "BAG-1", 0, 2),
+        ("12", "BAG-1", 1, 0),
+        ("13", "SHOE-38", 0, 1),
+    ]
+
+
+def test_lines_that_are_no_stock_are_left_out() -> None:
+    """A gift card and a line typed in by hand have none."""
+    typed = line(1, id=12, sku=None, variant_id=None)
+    card = line(1, id=13, gift_card=True)
+    assert [each.line_id for each in read(payload(line(), typed, card)).lines] == ["11"]
+    assert read(payload(typed, card)).lines == ()
+
+
+def test_an_article_without_sku_beside_others_is_left_out_and_told() -> None:
+    """The rest of the order is not held up; somebody can read of the sale that cannot be settled."""
+    with capture_logs() as logs:
+        assert [each.line_id for each in read(payload(line(), line(1, id=12, sku=" "))).lines] == ["11"]
+    assert [(each["event"], each["line_id"]) for each in logs] == [("a sold line has no SKU", 12)]
+
+
+def test_an_order_of_articles_without_sku_is_refused() -> None:
+    """There is nothing of it that we could settle, so a person must."""
+    with pytest.raises(Refused, match=r"#1001.*line_items\.sku") as caught:
+        read(payload(line(1, sku="")))
+    assert "SKU" in caught.value.advice
+
+
+def test_an_order_names_the_reservations_it_was_sold_on() -> None:
+    """Several attributes or several ids in one, once each and in order."""
+    attributes = [
+        {"name": "gift note", "value": "r9"},
+        {"name": "sfsync_reservation", "value": " r1, r2,"},
+        {"name": "sfsync_reservation", "value": "r2"},
+        {"name": "sfsync_reservation", "value": None},
+    ]
+    assert read(payload(note_attributes=attributes)).reservations == ("r1", "r2")
+
+
+def test_a_place_that_is_none_of_ours_is_not_named() -> None:
+    """Only configured locations have a name of ours."""
+    assert read(payload(location_id=8)).channel_location is None
+
+
+@pytest.mark.parametrize(
+    "field", ["id", "name", "created_at", "updated_at", "line_items", "fulfillments", "refunds"]
+)
+def test_an_order_that_was_cut_is_refused_naming_the_field(field: str) -> None:
+    """A missing list is not an empty one: without its refunds a returned bag would be sold again."""
+    document = payload()
+    del document[field]
+    with pytest.raises(Refused, match=rf"london.*: {field}: ") as caught:
+        read(document)
+    assert caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("document", "where"),
+    [
+        (payload(line(-1)), r"line_items\.0\.quantity"),
+        (payload(line(1), line(1, current_quantity="many")), r"line_items\.1\.current_quantity"),
+        (payload(line(1.5)), r"line_items\.0\.quantity"),
+        (payload(updated_at="yesterday"), "updated_at"),
+        (payload(updated_at="2026-11-23T09:00:00"), "updated_at"),
+        (payload(fulfillments=[{"status": "success"}]), r"fulfillments\.0\.line_items"),
+        (
+            payload(refunds=[{"refund_line_items": [{"quantity": 1}]}]),
+            r"refunds\.0\.refund_line_items\.0\.line_item_id",
+        ),
+        (payload(line_items={}), "line_items"),
+    ],
+)
+def test_a_malformed_order_is_refused_naming_the_field(document: dict[str, Any], where: str) -> None:
+    """The message leads to the place in the payload."""
+    with pytest.raises(Refused, match=f"cannot be read: {where}: "):
+        read(document)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"id": 1'])
+def test_a_body_that_is_no_order_is_refused(body: bytes) -> None:
+    """Whatever came, the failure has a name."""
+    with pytest.raises(Refused, match="cannot be read"):
+        read_payload("london", body, LOCATIONS)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "orders/edited",
+        "orders/delete",
+        "refunds/create",
+        "fulfillments/create",
+        "inventory_levels/update",
+        "app/uninstalled",
+        "something/new",
+    ],
+)
+async def test_a_topic_that_tells_no_whole_order_is_none_of_ours(topic: str) -> None:
+    """The orders/updated beside it tells the outcome."""
+    made, _ = channel(adjusted())
+    assert made.read_order(Delivery(topic, "key", b"{}")) is None
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "orders/create",
+        "orders/updated",
+        "orders/paid",
+        "orders/cancelled",
+        "orders/fulfilled",
+        "orders/partially_fulfilled",
+    ],
+)
+async def test_every_topic_with_a_whole_order_is_read_alike(topic: str) -> None:
+    """The topic is a reason, not news: the order says it all."""
+    made, _ = channel(adjusted())
+    body = json.dumps(payload()).encode()
+    assert made.read_order(Delivery(topic, "key", body)) == read(payload())
+
+
+def node(**more: Any) -> dict[str, Any]:
+    """The order list's words for a parcel sent, one of two come back, and a unit called off."""
+    return {
+        "id": "gid://shopify/Order/820982911946154508",
+        "name": "#1001",
+        "createdAt": "2026-11-23T07:59:58Z",
+        "processedAt": "2026-11-23T07:59:50Z",
+        "updatedAt": "2026-11-23T08:00:00Z",
+        "cancelledAt": None,
+        "customAttributes": [{"key": "sfsync_reservation", "value": "r1"}],
+        "retailLocation": {"id": "gid://shopify/Location/7"},
+        "lineItems": {
+            "nodes": [
+                {
+                    "id": "gid://shopify/LineItem/11",
+                    "sku": "BAG-1",
+                    "quantity": 4,
+                    "currentQuantity": 2,
+                    "unfulfilledQuantity": 1,
+                    "isGiftCard": False,
+                }
+            ]
+        },
+        "fulfillments": [
+            {
+                "status": "SUCCESS",
+                "fulfillmentLineItems": {
+                    "nodes": [{"quantity": 2, "lineItem": {"id": "gid://shopify/LineItem/11"}}]
+                },
+            }
+        ],
+        "refunds": [
+            {
+                "refundLineItems": {
+                    "nodes": [
+                        {"quantity": 1, "restockType": kind, "lineItem": {"id": "gid://shopify/LineItem/11"}}
+                        for kind in ("RETURN", "CANCEL")
+                    ]
+                }
+            }
+        ],
+        **more,
+    }
+
+
+def test_an_order_is_the_same_from_the_list_and_from_a_webhook() -> None:
+    """Two sources of one order are one order."""
+    told = payload(
+        line(4, 2, 1),
+        location_id=7,
+        note_attributes=[{"name": "sfsync_reservation", "value": "r1"}],
+        fulfillments=[sent(2)],
+        refunds=[refund((1, "return"), (1, "cancel"))],
+    )
+    assert read_node("london", node(), LOCATIONS) == read(told)
+
+
+def test_the_number_in_a_gid_is_what_payloads_call_a_thing() -> None:
+    """With or without a query behind it."""
+    assert number("gid://shopify/LineItem/42") == number("gid://shopify/LineItem/42?x=1") == 42
