@@ -1,0 +1,386 @@
+"""Selling: what shoppers and shop staff do, and what it does to stock and orders.
+
+A sale takes units from `available` to `committed`; a fulfilment takes them off `committed`;
+a cancel or refund gives them back only when a restock is asked for. Articles that are denied
+when sold out are never sold below zero, unless a knob lets two checkouts race.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sfsync.simulators.shopify.announcing import Announcer
+from sfsync.simulators.shopify.clock import ShopClock
+from sfsync.simulators.shopify.config import Knobs
+from sfsync.simulators.shopify.model import (
+    Allocation,
+    FulfilledLine,
+    Fulfillment,
+    FulfillmentOrder,
+    Level,
+    LineItem,
+    Location,
+    Order,
+    Refund,
+    RefundLine,
+    Variant,
+)
+from sfsync.simulators.shopify.stock import Numbers, Stock
+
+FIRST_ORDER_NUMBER = 1001
+
+
+class NotPossible(Exception):
+    """The shop refuses; the words say why."""
+
+
+class SoldOut(NotPossible):
+    """Fewer units are left than somebody wants to buy."""
+
+    def __init__(self, sku: str | None, wanted: int, left: int) -> None:
+        super().__init__(f"{sku}: {wanted} wanted, {left} left")
+        self.sku = sku
+        self.left = left
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What somebody wants to buy. Rows are articles with units ≥ 1."""
+
+    rows: Sequence[tuple[Variant, int]]
+    location: Location | None = None
+    reference: str | None = None
+    note_attributes: dict[str, str] = field(default_factory=dict)
+    source_name: str = "web"
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRow:
+    """Units of a line item to refund, and whether and where they go back on the shelf."""
+
+    line: LineItem
+    quantity: int
+    restock: bool
+    location: Location | None = None
+
+
+class Selling:
+    """Carries out sales and what follows them."""
+
+    def __init__(
+        self, clock: ShopClock, numbers: Numbers, stock: Stock, announcer: Announcer, knobs: Knobs
+    ) -> None:
+        self._clock = clock
+        self._numbers = numbers
+        self._stock = stock
+        self._announcer = announcer
+        self._knobs = knobs
+        self.orders: dict[int, Order] = {}
+
+    async def buy(self, purchase: Purchase) -> Order:
+        """Sell. Raises SoldOut; nothing is sold then."""
+        for variant, quantity in purchase.rows:
+            self._shares(variant, quantity, purchase.location)
+        forced = False
+        if self._knobs.payment_seconds:
+            await self._clock.sleep(self._knobs.payment_seconds)
+            forced = not self._knobs.recheck_stock_at_payment
+        now = self._clock.now()
+        shares = [
+            self._shares(variant, units, purchase.location, forced=forced) for variant, units in purchase.rows
+        ]
+        order = Order(
+            number=self._numbers.runtime("Order"),
+            order_number=FIRST_ORDER_NUMBER + len(self.orders),
+            created_at=now,
+            updated_at=now,
+            lines=[],
+            reference=purchase.reference,
+            note_attributes=dict(purchase.note_attributes),
+            source_name=purchase.source_name,
+            retail_location=purchase.location if purchase.source_name == "pos" else None,
+        )
+        self.orders[order.number] = order
+        with self._announcer.action() as announce:
+            for (variant, quantity), parts in zip(purchase.rows, shares, strict=True):
+                self._add_line(order, variant, quantity, parts, cause="order")
+            announce.order_created(order)
+            for fulfillment_order in self._route(order):
+                announce.routed(fulfillment_order)
+        return order
+
+    def cancel(self, order: Order, *, restock: bool, reason: str = "customer", refund: bool = False) -> None:
+        """Call an order off. Raises NotPossible when it was, or when something was already sent."""
+        if order.cancelled_at is not None:
+            raise NotPossible("the order is cancelled already")
+        if any(line.fulfilled_quantity for line in order.lines):
+            raise NotPossible("the order has fulfillments that cannot be cancelled")
+        now = self._clock.now()
+        with self._announcer.action() as announce:
+            rows = []
+            for line in order.lines:
+                for location, units in self._take_off(
+                    order, line, line.unfulfilled_quantity, restock, "cancel"
+                ):
+                    rows.append(
+                        self._refund_line(line, units, "cancel" if restock else "no_restock", location)
+                    )
+            order.cancelled_at = order.closed_at = now
+            order.cancel_reason = reason
+            order.restocked = restock
+            for fulfillment_order in order.fulfillment_orders:
+                fulfillment_order.cancelled = True
+            self._touch(order)
+            kept = None
+            if rows and (refund or (restock and self._knobs.cancel_emits_refund)):
+                kept = self._keep_refund(order, rows, None)
+            announce.order_cancelled(order)
+            if kept:
+                announce.refunded(kept)
+
+    def fulfil(self, order: Order, wanted: Sequence[tuple[LineItem, int]] | None = None) -> list[Fulfillment]:
+        """Send units off, all that are left when none are named; one fulfilment per location."""
+        if order.cancelled_at is not None:
+            raise NotPossible("the order is cancelled")
+        wanted = wanted or [(line, line.unfulfilled_quantity) for line in order.lines]
+        for line, units in wanted:
+            if units > line.unfulfilled_quantity:
+                raise NotPossible(
+                    f"{line.variant.sku}: {units} to send, {line.unfulfilled_quantity} left to send"
+                )
+        sent: dict[int, list[FulfilledLine]] = {}
+        with self._announcer.action() as announce:
+            for line, units in wanted:
+                for allocation, part in _drawn(line, units):
+                    line.fulfilled_quantity += part
+                    if allocation.level:
+                        self._change(allocation.level, "committed", -part, "fulfil", order)
+                    row = FulfilledLine(self._numbers.runtime("FulfillmentLineItem"), line, part)
+                    sent.setdefault(allocation.location.number, []).append(row)
+            self._touch(order)
+            made = [
+                self._keep_fulfillment(order, self._stock.locations[place], rows)
+                for place, rows in sent.items()
+            ]
+            for fulfillment in made:
+                announce.fulfilled(fulfillment)
+        return made
+
+    def refund(self, order: Order, rows: Sequence[RefundRow], note: str | None = None) -> Refund:
+        """Refund units; those not yet sent leave the order, those sent may come back."""
+        for row in rows:
+            if row.quantity > row.line.current_quantity:
+                raise NotPossible(f"{row.line.variant.sku}: only {row.line.current_quantity} left to refund")
+        with self._announcer.action() as announce:
+            lines = [made for row in rows for made in self._refund_row(order, row)]
+            self._touch(order)
+            left = sum(line.current_quantity for line in order.lines)
+            order.financial_status = "partially_refunded" if left else "refunded"
+            refund = self._keep_refund(order, lines, note)
+            announce.refunded(refund)
+            announce.order_updated(order)
+        return refund
+
+    def edit(
+        self, order: Order, changes: Sequence[tuple[LineItem | Variant, int]], *, restock: bool = True
+    ) -> list[tuple[LineItem, int]]:
+        """Change units of an order: line items up or down, or articles added. Staff may go below zero."""
+        if order.cancelled_at is not None:
+            raise NotPossible("the order is cancelled")
+        for line, delta in changes:
+            if isinstance(line, LineItem) and -delta > line.unfulfilled_quantity:
+                raise NotPossible(f"{line.variant.sku}: only {line.unfulfilled_quantity} can be taken off")
+        with self._announcer.action() as announce:
+            done = [(self._edit_line(order, line, delta, restock), delta) for line, delta in changes if delta]
+            order.edited = True
+            self._touch(order)
+            routed = self._route(order)
+            announce.order_edited(order, self._numbers.runtime("OrderEdit"), done)
+            for fulfillment_order in routed:
+                announce.routed(fulfillment_order)
+        return done
+
+    def move(self, order: Order, target: Location) -> None:
+        """Let another location send what is still to be sent."""
+        with self._announcer.action() as announce:
+            old = [
+                each
+                for each in order.fulfillment_orders
+                if each.location is not target and each.status == "OPEN"
+            ]
+            if not old:
+                raise NotPossible("nothing to move")
+            for fulfillment_order in old:
+                for line, allocation in fulfillment_order.rows:
+                    self._move_allocation(order, line, allocation, target)
+            self._touch(order)
+            self._route(order)
+            new = next(each for each in order.fulfillment_orders if each.location is target)
+            for fulfillment_order in old:
+                announce.moved(fulfillment_order, new)
+
+    def _shares(
+        self, variant: Variant, quantity: int, location: Location | None, *, forced: bool = False
+    ) -> list[tuple[Location, Level | None, int]]:
+        """Which location gives how many units."""
+        places = (
+            [location]
+            if location
+            else [p for p in self._stock.locations.values() if p.fulfills_online_orders]
+        )
+        places = [place for place in places if place.is_active]
+        if not variant.tracked and places:
+            return [(places[0], None, quantity)]
+        levels = [level for p in places if (level := self._stock.level(variant, p)) and level.is_active]
+        for level in levels:
+            if level.quantities["available"] >= quantity:
+                return [(level.location, level, quantity)]
+        left = sum(max(level.quantities["available"], 0) for level in levels)
+        if levels and (forced or variant.inventory_policy == "CONTINUE"):
+            return [(levels[0].location, levels[0], quantity)]
+        if left < quantity:
+            raise SoldOut(variant.sku, quantity, left)
+        shares: list[tuple[Location, Level | None, int]] = []
+        for level in levels:
+            units = min(max(level.quantities["available"], 0), quantity)
+            if units:
+                shares.append((level.location, level, units))
+                quantity -= units
+        return shares
+
+    def _add_line(
+        self,
+        order: Order,
+        variant: Variant,
+        quantity: int,
+        shares: list[tuple[Location, Level | None, int]],
+        cause: str,
+    ) -> LineItem:
+        line = LineItem(
+            number=self._numbers.runtime("LineItem"),
+            variant=variant,
+            quantity=quantity,
+            current_quantity=quantity,
+        )
+        order.lines.append(line)
+        self._allocate(order, line, shares, cause)
+        return line
+
+    def _allocate(
+        self, order: Order, line: LineItem, shares: list[tuple[Location, Level | None, int]], cause: str
+    ) -> None:
+        for location, level, units in shares:
+            if level:
+                self._change(level, "available", -units, cause, order)
+                self._change(level, "committed", units, cause, order)
+            number = self._numbers.runtime("FulfillmentOrderLineItem")
+            line.allocations.append(Allocation(number, level, location, units, units))
+
+    def _take_off(
+        self, order: Order, line: LineItem, units: int, restock: bool, cause: str
+    ) -> list[tuple[Location, int]]:
+        """Units that were not sent leave the order."""
+        line.current_quantity -= units
+        taken = []
+        for allocation, part in _drawn(line, units):
+            if allocation.level:
+                self._change(allocation.level, "committed", -part, cause, order)
+                if restock:
+                    self._change(allocation.level, "available", part, cause, order)
+            taken.append((allocation.location, part))
+        return taken
+
+    def _refund_row(self, order: Order, row: RefundRow) -> list[RefundLine]:
+        unsent = min(row.quantity, row.line.unfulfilled_quantity)
+        made = [
+            self._refund_line(row.line, units, "cancel" if row.restock else "no_restock", location)
+            for location, units in self._take_off(order, row.line, unsent, row.restock, "refund")
+        ]
+        sent = row.quantity - unsent
+        if not sent:
+            return made
+        row.line.current_quantity -= sent
+        place = row.location or row.line.allocations[0].location
+        if row.restock and row.line.variant.tracked:
+            self._change(self._stock.connect(row.line.variant, place), "available", sent, "refund", order)
+        made.append(self._refund_line(row.line, sent, "return" if row.restock else "no_restock", place))
+        return made
+
+    def _refund_line(self, line: LineItem, units: int, restock_type: str, location: Location) -> RefundLine:
+        number = self._numbers.runtime("RefundLineItem")
+        return RefundLine(
+            number, line, units, restock_type, None if restock_type == "no_restock" else location
+        )
+
+    def _keep_refund(self, order: Order, lines: Sequence[RefundLine], note: str | None) -> Refund:
+        refund = Refund(self._numbers.runtime("Refund"), order, self._clock.now(), note, tuple(lines))
+        order.refunds.append(refund)
+        return refund
+
+    def _keep_fulfillment(self, order: Order, place: Location, rows: Sequence[FulfilledLine]) -> Fulfillment:
+        now, name = self._clock.now(), f"{order.name}.{len(order.fulfillments) + 1}"
+        fulfillment = Fulfillment(self._numbers.runtime("Fulfillment"), order, name, place, now, now, rows)
+        order.fulfillments.append(fulfillment)
+        return fulfillment
+
+    def _edit_line(self, order: Order, line: LineItem | Variant, delta: int, restock: bool) -> LineItem:
+        if isinstance(line, LineItem) and delta < 0:
+            self._take_off(order, line, -delta, restock, "edit")
+            return line
+        variant = line if isinstance(line, Variant) else line.variant
+        shares = self._shares(variant, delta, None, forced=True)
+        if isinstance(line, Variant) or self._knobs.edit_raises == "new_line":
+            return self._add_line(order, variant, delta, shares, "edit")
+        line.quantity += delta
+        line.current_quantity += delta
+        self._allocate(order, line, shares, "edit")
+        return line
+
+    def _move_allocation(
+        self, order: Order, line: LineItem, allocation: Allocation, target: Location
+    ) -> None:
+        if allocation.level:
+            self._change(allocation.level, "committed", -allocation.remaining, "move", order)
+            self._change(allocation.level, "available", allocation.remaining, "move", order)
+            allocation.level = self._stock.connect(line.variant, target)
+            self._change(allocation.level, "available", -allocation.remaining, "move", order)
+            self._change(allocation.level, "committed", allocation.remaining, "move", order)
+        allocation.location = target
+
+    def _route(self, order: Order) -> list[FulfillmentOrder]:
+        """Make the fulfilment orders that are missing: one for each location with units to send."""
+        known = {each.location.number for each in order.fulfillment_orders}
+        places = {row.location.number: row.location for line in order.lines for row in line.allocations}
+        now = self._clock.now()
+        made = [
+            FulfillmentOrder(
+                number=self._numbers.runtime("FulfillmentOrder"),
+                order=order,
+                location=place,
+                created_at=now,
+                updated_at=now,
+            )
+            for number, place in places.items()
+            if number not in known
+        ]
+        order.fulfillment_orders += made
+        return made
+
+    def _change(self, level: Level, name: str, delta: int, cause: str, order: Order) -> None:
+        self._stock.change(level, name, delta, cause, order_name=order.name)
+
+    def _touch(self, order: Order) -> None:
+        order.updated_at = self._clock.now()
+
+
+def _drawn(line: LineItem, units: int) -> list[tuple[Allocation, int]]:
+    """Take `units` off what is left to send, location by location."""
+    drawn = []
+    for allocation in line.allocations:
+        part = min(allocation.remaining, units)
+        if part > 0:
+            allocation.remaining -= part
+            units -= part
+            drawn.append((allocation, part))
+    return drawn

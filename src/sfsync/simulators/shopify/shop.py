@@ -1,0 +1,95 @@
+"""The shop: all its parts, put together."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from types import TracebackType
+from typing import Self
+
+import httpx
+from starlette.applications import Starlette
+
+from sfsync.simulators.shopify.announcing import Announcer
+from sfsync.simulators.shopify.bulk import BulkReads
+from sfsync.simulators.shopify.clock import ShopClock
+from sfsync.simulators.shopify.config import ShopConfig
+from sfsync.simulators.shopify.cost import Bucket
+from sfsync.simulators.shopify.engine import Engine
+from sfsync.simulators.shopify.faults import FaultPlan
+from sfsync.simulators.shopify.http_admin import AdminHttp
+from sfsync.simulators.shopify.http_control import control_app
+from sfsync.simulators.shopify.http_storefront import StorefrontHttp
+from sfsync.simulators.shopify.idempotency import KeyStore
+from sfsync.simulators.shopify.inventory import InventoryWriter
+from sfsync.simulators.shopify.selling import Selling
+from sfsync.simulators.shopify.stock import Numbers, Stock
+from sfsync.simulators.shopify.tokens import Tokens
+from sfsync.simulators.shopify.webhooks import WebhookSender
+
+
+class Shop:
+    """One storefront. `app` is what the world sees, `control` what only a test may touch.
+
+    Use it as an async context manager, or `close` it: webhooks may be on their way.
+    """
+
+    def __init__(
+        self,
+        config: ShopConfig,
+        clock: ShopClock | None = None,
+        webhook_transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.config = config
+        self.clock = clock or ShopClock()
+        self.public_url = config.public_url
+        self.number = 60_000_000_000 + zlib.crc32(config.name.encode()) % 10**9
+        # Two shops draw different ids, and a restarted one does not repeat itself.
+        self.rng = random.Random(f"{config.name}/{config.seed}/{self.clock.now()}")  # noqa: S311 — no secret
+        self.numbers = Numbers(config.name, self.clock.now())
+        self.faults = FaultPlan(self.rng)
+        self.webhooks = WebhookSender(
+            config, self.clock, self.rng, self.numbers, self.faults, webhook_transport
+        )
+        self.announcer = Announcer(self.clock, self.webhooks, self.rng, config.knobs)
+        self.stock = Stock(self.clock, self.numbers)
+        self.stock.open(config.locations, config.offline_locations, config.variants)
+        self.stock.watchers.append(self.announcer.stock_changed)
+        self.selling = Selling(self.clock, self.numbers, self.stock, self.announcer, config.knobs)
+        self.inventory = InventoryWriter(
+            self.clock, self.numbers, self.stock, config.knobs, self.announcer.connected
+        )
+        self.keys = KeyStore(self.clock, config.knobs)
+        self.bucket = Bucket(config.plan, self.clock)
+        self.tokens = Tokens(config, self.clock, self.rng)
+        self.engine = Engine(config.knobs)
+        self.bulk = BulkReads(self)
+        self.admin = AdminHttp(self)
+        self.storefront = StorefrontHttp(self)
+        self.app = Starlette(routes=[*self.admin.routes, *self.storefront.routes])
+        self.control = control_app(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop what is on its way."""
+        await self.bulk.close()
+        await self.webhooks.close()
+
+
+def build_shop(
+    config: ShopConfig,
+    clock: ShopClock | None = None,
+    webhook_transport: httpx.AsyncBaseTransport | None = None,
+) -> Shop:
+    """A shop, ready to serve: `build_shop(config).app` is an ASGI application.
+
+    `webhook_transport` lets it deliver webhooks in-process, e.g. by httpx.ASGITransport.
+    """
+    return Shop(config, clock, webhook_transport)
