@@ -256,6 +256,17 @@ def test_a_formula_tells_what_it_reads() -> None:
     assert not compile_formula("OnHand__c - Reserved__c").reads_clock
 
 
+def test_a_formula_nested_without_end_is_refused() -> None:
+    """Neither brackets nor signs nor long sums break the simulator."""
+    for text in ("(" * 5000 + "1" + ")" * 5000, "AND(" * 3000 + "TRUE" + ")" * 3000, "-" * 5000 + "1"):
+        with pytest.raises(FormulaError):
+            result(f"{text} ~")
+    with pytest.raises(FormulaError, match="too deeply"):
+        result("AND(" * 3000 + "TRUE" + ")" * 3000)
+    with pytest.raises(FormulaError, match="too deeply"):
+        result("1" + "+1" * 5000)
+
+
 def test_a_huge_power_is_null_and_costs_nothing() -> None:
     """A formula cannot be made to eat the processor."""
     assert result("9 ^ 999999999") is None

@@ -73,6 +73,7 @@ MOVEMENTS = "SELECT Name FROM StockMovement__c WHERE "
         ("StockLevel__c IN (SELECT Id FROM StockLevel__c WHERE OnHand__c = 0)", "5"),
         ("StockLevel__c NOT IN (SELECT Id FROM StockLevel__c WHERE OnHand__c = 0)", "1234"),
         ("Kind__c < null", ""),
+        (f"OnHandDelta__c < {'9' * 5000}", "12345"),
     ],
 )
 def test_a_condition_takes_the_rows_that_an_org_would(tables: Tables, where: str, wanted: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from tests.simulators.language_kit import NOW, our_schema
@@ -72,11 +72,12 @@ EVENT: Mapping[str, object] = {
         ("OccurredAt__c = 2026-11-23T10:30:00Z", True),
         ("OccurredAt__c = TODAY", True),
         ("OnHandDelta__c > 'x'", False),
+        ("Kind__c = TODAY", False),
     ],
 )
 def test_a_channel_filter_reads_an_event(text: str, matches: bool) -> None:
     """Fields, header fields, null; times as epoch milliseconds."""
-    assert compile_conditions(text, now=NOW)(EVENT) is matches
+    assert compile_conditions(text, clock=lambda: NOW)(EVENT) is matches
 
 
 def test_a_null_source_may_or_may_not_pass_a_filter() -> None:
@@ -84,6 +85,15 @@ def test_a_null_source_may_or_may_not_pass_a_filter() -> None:
     strict = compile_conditions("Source__c != 'sfsync'", null_matches_not_equal=False)
     assert strict(EVENT) is False
     assert strict({"Source__c": "till"}) is True
+
+
+def test_a_date_literal_of_a_filter_moves_with_the_clock() -> None:
+    """A filter that says TODAY means another day tomorrow."""
+    days = [NOW]
+    passes = compile_conditions("OccurredAt__c = TODAY", clock=lambda: days[0])
+    assert passes(EVENT)
+    days[0] = NOW + timedelta(days=1)
+    assert not passes(EVENT)
 
 
 def test_a_filter_may_name_only_what_events_are_filtered_by() -> None:
@@ -99,6 +109,7 @@ def test_a_filter_may_name_only_what_events_are_filtered_by() -> None:
         "ChangeEventHeader.recordIds = 'x'",
         "Id IN (SELECT Id FROM Order)",
         "CALENDAR_YEAR(CreatedDate) = 2026",
+        "CreatedDate > 2026-11-23T00:00:00Z",
         "BySfsync__c",
         "",
     ):

@@ -38,7 +38,7 @@ def test_any_text_can_be_asked_for(wanted: str, other: str) -> None:
     assert tables.ask(f"SELECT Id FROM Order WHERE Name LIKE {pattern}").total_size == bool(wanted)
 
 
-@given(st.text(st.sampled_from("SELECTFROMWHRidnamOder()',.='%\\ \n1<>!"), max_size=40))
+@given(st.text(st.sampled_from("SELECTFROMWHRidnamOder()',.=%\\ \n1+-:<>!"), max_size=40))
 def test_any_other_text_is_a_query_or_a_soql_error(text: str) -> None:
     """Nothing but `SoqlError` comes out of bad input, behind SELECT and behind WHERE."""
     tables = Tables(our_schema())

@@ -1,5 +1,7 @@
 """Wrong queries, and the words in which an org refuses them."""
 
+# ruff: noqa: S608 — these are SOQL texts, asked of tables in memory
+
 from __future__ import annotations
 
 import pytest
@@ -35,6 +37,14 @@ def tables() -> Tables:
         ("SELECT Id FROM Order FOR UPDATE", "MALFORMED_QUERY", "unexpected token: 'UPDATE'"),
         ("SELECT Id FROM Order LIMIT x", "MALFORMED_QUERY", "unexpected token: 'x'"),
         ("SELECT Id FROM Order OFFSET 2001", "NUMBER_OUTSIDE_VALID_RANGE", "Maximum SOQL offset"),
+        ("SELECT Id FROM Order LIMIT 99999999999999999999", "MALFORMED_QUERY", "unexpected token: '9999"),
+        ("SELECT Id FROM Order WHERE CreatedDate = 0001-01-01T00:00:00+14:00", "MALFORMED_QUERY", "Invalid"),
+        (f"SELECT Id FROM Order WHERE CreatedDate = LAST_N_DAYS:{'9' * 5000}", "MALFORMED_QUERY", "LAST_N"),
+        (
+            f"SELECT Id FROM Order WHERE {'NOT (' * 3000}Name = 'x'{')' * 3000}",
+            "MALFORMED_QUERY",
+            "complicated",
+        ),
         ("SELECT Nope FROM Order", "INVALID_FIELD", "No such column 'Nope' on entity 'Order'."),
         ("SELECT Id FROM Order WHERE Nope = 1", "INVALID_FIELD", "No such column 'Nope'"),
         ("SELECT Id FROM Order ORDER BY Nope", "INVALID_FIELD", "No such column 'Nope'"),

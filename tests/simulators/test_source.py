@@ -336,7 +336,7 @@ def test_a_channel_member_must_fit_its_object(project: Project) -> None:
     problems = "\n".join(project.problems())
     for complaint in (
         "Nowhere.platformEventChannelMember-meta.xml: <eventChannel> No__chn is not in the source",
-        "Nobody.platformEventChannelMember-meta.xml: <selectedEntity>: Nope__c is not an object of the source",
+        "Nobody.platformEventChannelMember-meta.xml: <selectedEntity>: Nope__c is not an object",
         "Box.platformEventChannelMember-meta.xml: <enrichedFields> Nope__c is not a field of Box__c",
         "Owner.Name is not a field that events of Box__c can be filtered by",
     ):

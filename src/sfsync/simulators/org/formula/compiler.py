@@ -91,7 +91,10 @@ class Formula:
 
         Raises `FormulaError` when the values do not fit the operation (text less a number).
         """
-        return plain(self.node(context))
+        try:
+            return plain(self.node(context))
+        except RecursionError as error:
+            raise FormulaError("the formula is nested too deeply") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,5 +296,7 @@ def compile_formula(source: str) -> Formula:
     except VisitError as error:
         if isinstance(error.orig_exc, FormulaError):
             raise error.orig_exc from error
+        if isinstance(error.orig_exc, RecursionError):
+            raise FormulaError("the formula is nested too deeply") from error
         raise
     return Formula(source, frozenset(builder.fields), frozenset(builder.priors), builder.reads_clock, node)

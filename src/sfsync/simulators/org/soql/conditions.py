@@ -244,10 +244,17 @@ def _as_kind_of(value: Any, read: Reader) -> Reader:
         if isinstance(found, int) and not isinstance(found, bool):
             return datetime.fromtimestamp(found / 1000, UTC)
         if isinstance(found, str):
-            return datetime.fromisoformat(found).astimezone(UTC)
+            return _instant_of(found)
         return found
 
     return instant
+
+
+def _instant_of(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _equality(read: Reader, value: Any, negated: bool, null_matches: bool) -> Predicate:

@@ -58,8 +58,8 @@ _PERIODS: dict[str, Callable[[date, int], Span]] = {
     "FISCAL_QUARTER": lambda today, offset: _months(today, offset, 3),
     "FISCAL_YEAR": lambda today, offset: _months(today, offset, 12),
 }
-_COUNTED = re.compile(r"(LAST|NEXT)_N_(DAY|WEEK|MONTH|QUARTER|YEAR|FISCAL_QUARTER|FISCAL_YEAR)S:(\d+)")
-_AGO = re.compile(r"N_(DAY|WEEK|MONTH|QUARTER|YEAR|FISCAL_QUARTER|FISCAL_YEAR)S_AGO:(\d+)")
+_COUNTED = re.compile(r"(LAST|NEXT)_N_(DAY|WEEK|MONTH|QUARTER|YEAR|FISCAL_QUARTER|FISCAL_YEAR)S:(\d{1,5})")
+_AGO = re.compile(r"N_(DAY|WEEK|MONTH|QUARTER|YEAR|FISCAL_QUARTER|FISCAL_YEAR)S_AGO:(\d{1,5})")
 
 
 def _counted(today: date, direction: str, unit: str, count: int) -> Span:

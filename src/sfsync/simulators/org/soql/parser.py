@@ -110,6 +110,8 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", '"': '"', "'"
 _TEXT_IN_LIST = re.compile(r"'((?:\\.|[^'\\])*)'", re.DOTALL)
 _IGNORED_VIEWS = ("VIEW", "REFERENCE")
 _HIGHEST_OFFSET = 2000
+_MOST_DIGITS = 9  # of a count; of an exact whole number twice as many
+_TOO_DEEP = "the filter conditions are too complicated"
 
 
 def _start(token: Token) -> int:
@@ -196,10 +198,15 @@ class _Builder(Transformer[Token, Any]):
         return Ordering(expression, descending, nulls is not None and str(nulls).upper().endswith("LAST"))
 
     def limit(self, children: Sequence[Token]) -> int:
-        return int(children[1])
+        return self._count(children[1])
+
+    def _count(self, written: Token) -> int:
+        if len(written) > _MOST_DIGITS:
+            raise malformed(self.source, _start(written), f"unexpected token: '{written[:40]}'")
+        return int(written)
 
     def offset(self, children: Sequence[Token]) -> int:
-        count = int(children[1])
+        count = self._count(children[1])
         if count > _HIGHEST_OFFSET:
             raise SoqlError("NUMBER_OUTSIDE_VALID_RANGE", f"Maximum SOQL offset allowed is {_HIGHEST_OFFSET}")
         return count
@@ -253,7 +260,7 @@ class _Builder(Transformer[Token, Any]):
         written = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", str(children[0]).upper())
         try:
             value = datetime.fromisoformat(written).astimezone(UTC)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise malformed(self.source, _start(children[0]), f"Invalid datetime: {children[0]}") from error
         return Literal("datetime", value, _start(children[0]))
 
@@ -266,7 +273,7 @@ class _Builder(Transformer[Token, Any]):
 
     def number(self, children: Sequence[Token]) -> Literal:
         written = str(children[0])
-        whole = written.lstrip("+-").isdecimal()
+        whole = written.lstrip("+-").isdecimal() and len(written) <= 2 * _MOST_DIGITS
         return Literal("number", int(written) if whole else float(written), _start(children[0]))
 
     def named(self, children: Sequence[Token]) -> Literal:
@@ -322,10 +329,12 @@ def _parse(source: str, start: str) -> Any:
     except UnexpectedInput as error:
         raise _unexpected(source, error) from error
     except RecursionError as error:
-        raise SoqlError("MALFORMED_QUERY", "the filter conditions are too complicated") from error
+        raise SoqlError("MALFORMED_QUERY", _TOO_DEEP) from error
     except VisitError as error:
         if isinstance(error.orig_exc, SoqlError):
             raise error.orig_exc from error
+        if isinstance(error.orig_exc, RecursionError):
+            raise SoqlError("MALFORMED_QUERY", _TOO_DEEP) from error
         raise
 
 
