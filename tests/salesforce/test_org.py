@@ -1,0 +1,330 @@
+"""Our side of the org against the simulated one: REST over TLS, in a process of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.salesforce.kit import WallClock, bundle, movement, request
+from tests.sandbox import OrgSandbox
+
+from sfsync.domain.ledger import Request, RowResult
+from sfsync.domain.stock import LevelKey, StockLevel
+from sfsync.ports import Refused, Severity, TryLater, Unknown
+from sfsync.salesforce.config import OrgConfig
+from sfsync.salesforce.org import SalesforceOrg
+
+
+def level_in(sandbox: OrgSandbox, sku: str, on_hand: int, location: str = "DUBAI") -> StockLevel:
+    """A new level with that much on hand, entered by somebody in the org."""
+    key = LevelKey(sku, location)
+    record = sandbox.create("StockLevel__c", LevelKey__c=str(key), Sku__c=sku, LocationCode__c=location)
+    if on_hand:
+        sandbox.move(str(key), on_hand=on_hand)
+    return StockLevel(key, on_hand, 0, 1 if on_hand else 0, record)
+
+
+def ids(*levels: StockLevel) -> dict[LevelKey, str]:
+    return {level.key: level.record_id for level in levels}
+
+
+async def test_one_call_enters_movements_and_reads_them_and_their_levels_back(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """A sale costs one API request, and the new level is known without an event."""
+    bag, scarf = level_in(sandbox, f"{sku}A", 5), level_in(sandbox, f"{sku}B", 1)
+    sale = movement(f"order:x:{sku}:1:0", bag.key, on_hand=-1)
+    ask = movement(f"order:x:{sku}:2:0", bag.key, reserved=2)
+    other = movement(f"order:x:{sku}:3:0", scarf.key, reserved=1)
+    await org.org_id()
+    used = sandbox.control("GET", "/calls")["used"]
+    first = await org.enter(request(bundle(1, sale)), ids(bag, scarf))
+    second = await org.enter(request(bundle(2, ask), bundle(3, other)), ids(bag, scarf))
+    assert sandbox.control("GET", "/calls")["used"] == used + 2
+    results = [*first.results.values(), *second.results.values()]
+    assert [each.result for each in results] == [RowResult.CREATED] * 3
+    assert first.levels == {bag.key: dataclasses.replace(bag, on_hand=4, version=2)}
+    assert second.levels[bag.key] == dataclasses.replace(bag, on_hand=4, reserved=2, version=3)
+    assert second.levels[scarf.key] == dataclasses.replace(scarf, reserved=1, version=2)
+    assert second.rows == {ask.key: ask, other.key: other}
+
+
+async def test_a_reservation_beyond_stock_is_refused_and_a_posting_is_not(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """Only what asks can be refused: goods that left have left."""
+    bag = level_in(sandbox, sku, 1)
+    ask, sale = movement(f"{sku}:0", bag.key, reserved=2), movement(f"{sku}:1", bag.key, on_hand=-2)
+    refused = await org.enter(request(bundle(1, ask)), ids(bag))
+    assert refused.results[ask.key].result is RowResult.INSUFFICIENT
+    assert refused.levels == {bag.key: bag}
+    assert refused.rows == {}
+    sold = await org.enter(request(bundle(2, sale)), ids(bag))
+    assert sold.results[sale.key].result is RowResult.CREATED
+    assert sold.levels[bag.key].on_hand == -1
+
+
+async def test_the_same_request_again_is_answered_duplicate_with_its_rows(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """A repetition has no effect and proves what stands in the ledger."""
+    bag = level_in(sandbox, sku, 3)
+    ask = movement(f"o'neil\\{sku}:0", bag.key, reserved=1)
+    first = await org.enter(request(bundle(1, ask)), ids(bag))
+    again = await org.enter(request(bundle(1, ask)), ids(bag))
+    assert (first.results[ask.key].result, again.results[ask.key].result) == (
+        RowResult.CREATED,
+        RowResult.DUPLICATE,
+    )
+    assert again.rows == first.rows == {ask.key: ask}
+    assert again.levels[bag.key].reserved == 1
+
+
+async def test_a_key_differs_by_case(org: SalesforceOrg, sandbox: OrgSandbox, sku: str) -> None:
+    """Two orders whose ids differ only by case are two orders."""
+    bag = level_in(sandbox, sku, 3)
+    lower, upper = (movement(f"{sku}-{each}:0", bag.key, reserved=1) for each in "aA")
+    answer = await org.enter(request(bundle(1, lower), bundle(2, upper)), ids(bag))
+    assert {each.result for each in answer.results.values()} == {RowResult.CREATED}
+    assert await org.subject_rows([upper.subject]) == [upper]
+
+
+async def test_a_group_is_entered_whole_or_not_at_all(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """Of two rows that belong together, a refused one takes the other with it, and nothing else."""
+    bag, scarf = level_in(sandbox, f"{sku}A", 1), level_in(sandbox, f"{sku}B", 0)
+    pair = (movement(f"{sku}:p:0", bag.key, reserved=1), movement(f"{sku}:q:0", scarf.key, reserved=1))
+    alone = movement(f"{sku}:r:0", bag.key, reserved=1)
+    answer = await org.enter(request(bundle(1, alone), groups=[bundle(2, *pair)]), ids(bag, scarf))
+    assert answer.results[alone.key].result is RowResult.CREATED
+    assert {answer.results[each.key].result for each in pair} <= {
+        RowResult.INSUFFICIENT,
+        RowResult.ROLLED_BACK,
+    }
+    assert answer.levels[bag.key].reserved == 1
+    assert list(answer.rows) == [alone.key]
+
+
+async def test_levels_alone_may_be_read_back(org: SalesforceOrg, sandbox: OrgSandbox, sku: str) -> None:
+    """A reservation that does not fit is judged by a fresh reading without being sent."""
+    bag = level_in(sandbox, sku, 3)
+    answer = await org.enter(Request((), (), frozenset({bag.key})), ids(bag))
+    assert (answer.results, answer.levels, answer.rows) == ({}, {bag.key: bag}, {})
+
+
+async def test_a_row_whose_level_is_locked_may_be_tried_later(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """A lock says that nothing changed; the read-backs still come."""
+    bag = level_in(sandbox, sku, 3)
+    ask = movement(f"{sku}:0", bag.key, reserved=1)
+    sandbox.arm("lock")
+    answer = await org.enter(request(bundle(1, ask)), ids(bag))
+    assert answer.results[ask.key].result is RowResult.LATER
+    assert answer.levels == {bag.key: bag}
+
+
+@pytest.mark.parametrize("fault", ["cut_after", "error_after"])
+async def test_an_answer_lost_after_the_commit_is_unknown_and_asking_again_finds_it(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str, fault: str
+) -> None:
+    """The movement stands once, however the answer was lost."""
+    bag = level_in(sandbox, sku, 3)
+    ask = movement(f"{sku}:0", bag.key, reserved=1)
+    await org.org_id()
+    sandbox.arm(fault, path="/composite")
+    with pytest.raises(Unknown):
+        await org.enter(request(bundle(1, ask)), ids(bag))
+    again = await org.enter(request(bundle(1, ask)), ids(bag))
+    assert again.results[ask.key].result is RowResult.DUPLICATE
+    assert again.rows == {ask.key: ask}
+    assert sandbox.level(str(bag.key))["Reserved__c"] == 1
+
+
+async def test_a_connection_cut_before_the_work_is_unknown_too(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """From our side it looks the same as one cut after it; asking again enters the row."""
+    bag = level_in(sandbox, sku, 3)
+    ask = movement(f"{sku}:0", bag.key, reserved=1)
+    await org.org_id()
+    sandbox.arm("drop", path="/composite")
+    with pytest.raises(Unknown):
+        await org.enter(request(bundle(1, ask)), ids(bag))
+    again = await org.enter(request(bundle(1, ask)), ids(bag))
+    assert again.results[ask.key].result is RowResult.CREATED
+
+
+async def test_an_expired_session_is_renewed_in_the_middle_of_a_commit(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """The row is entered once, and nobody hears of the token."""
+    bag = level_in(sandbox, sku, 3)
+    await org.org_id()
+    sandbox.arm("expire_token", path="/composite")
+    ask = movement(f"{sku}:0", bag.key, reserved=1)
+    answer = await org.enter(request(bundle(1, ask)), ids(bag))
+    assert answer.results[ask.key].result is RowResult.CREATED
+
+
+async def test_the_daily_allowance_used_up_is_try_later(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """Nothing was done, and it will be long."""
+    bag = level_in(sandbox, sku, 3)
+    await org.org_id()
+    sandbox.arm("daily_limit", path="/composite")
+    with pytest.raises(TryLater) as caught:
+        await org.enter(request(bundle(1, movement(f"{sku}:0", bag.key, reserved=1))), ids(bag))
+    assert caught.value.after_seconds is not None
+    assert caught.value.after_seconds >= 300
+
+
+async def test_two_hundred_long_rows_fit_into_one_call(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """The largest request that the writer makes stays within every limit of the composite."""
+    bag = level_in(sandbox, sku, 0)
+    rows = [movement(f"order:{sku}:{'9' * 30}:{n}:0", bag.key, on_hand=1) for n in range(200)]
+    answer = await org.enter(request(*(bundle(n, row) for n, row in enumerate(rows))), ids(bag))
+    assert {each.result for each in answer.results.values()} == {RowResult.CREATED}
+    assert len(answer.rows) == 200
+    assert answer.levels[bag.key].on_hand == 200
+
+
+async def test_the_snapshot_has_every_level_and_not_the_probe(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """What the rule was tried on is nobody's stock."""
+    await org.check()
+    bag = level_in(sandbox, sku, 3)
+    sandbox.create("StockLevel__c", LevelKey__c=f"no level key {sku}", Sku__c=sku, LocationCode__c="X")
+    found = [level async for page in org.snapshot() for level in page]
+    assert bag in found
+    assert not [level for level in found if level.key.sku == "SFSYNC-PROBE"]
+    assert len(found) == len({level.key for level in found})
+
+
+async def test_levels_are_read_by_their_own_ids_and_by_their_movements(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """A wake-up may name either; what does not exist is left out; a deleted movement names its level too."""
+    bag, scarf = level_in(sandbox, f"{sku}A", 3), level_in(sandbox, f"{sku}B", 4)
+    by_mistake = sandbox.move(str(scarf.key), on_hand=1)
+    sandbox.records("delete", by_mistake)
+    found = await org.read_levels(levels=[bag.record_id, "a00000000000999AAA"], movements=[by_mistake])
+    assert {level.key: level.on_hand for level in found} == {bag.key: 3, scarf.key: 4}
+    assert await org.read_levels() == []
+
+
+async def test_many_levels_are_read_in_as_many_calls_as_a_uri_allows(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """A list of a thousand ids is no single URI."""
+    bag = level_in(sandbox, sku, 3)
+    names = [bag.record_id, *(f"a00000000{number:06d}AAA" for number in range(1_000))]
+    assert await org.read_levels(levels=names) == [bag]
+
+
+async def test_levels_that_moved_since_a_moment_are_found(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """A hole is closed by reading what changed in it, deleted movements included."""
+    bag, scarf = level_in(sandbox, f"{sku}A", 3), level_in(sandbox, f"{sku}B", 4)
+    gone = sandbox.move(str(scarf.key), on_hand=1)
+    sandbox.records("delete", gone)
+    found = {
+        level.key: level for level in await org.levels_moved_since(datetime.now(UTC) - timedelta(minutes=5))
+    }
+    assert found[bag.key] == bag
+    assert found[scarf.key].on_hand == 4
+    assert await org.levels_moved_since(datetime.now(UTC) + timedelta(hours=1)) == []
+
+
+async def test_a_subjects_rows_come_oldest_first(org: SalesforceOrg, sandbox: OrgSandbox, sku: str) -> None:
+    """What the ledger holds for an order line is read from the org, whoever entered it."""
+    bag = level_in(sandbox, sku, 9)
+    rows = [movement(f"order:{sku}:1:{step}", bag.key, reserved=step + 1) for step in range(3)]
+    for row in rows:
+        await org.enter(request(bundle(1, row)), ids(bag))
+    assert await org.subject_rows([f"order:{sku}:1", "order:none"]) == rows
+    assert await org.subject_rows([]) == []
+
+
+async def test_a_healthy_org_has_no_fatal_finding(org: SalesforceOrg) -> None:
+    """Everything is there, and the rule was really tried."""
+    findings = await org.check()
+    assert not [finding for finding in findings if finding.severity is Severity.FATAL]
+    assert any("rule refuses" in finding.what for finding in findings)
+    assert len([finding for finding in findings if "may be listened to" in finding.what]) == 2
+
+
+async def test_a_rule_switched_off_is_found_and_the_probe_given_back(
+    org: SalesforceOrg, sandbox: OrgSandbox
+) -> None:
+    """The rule is believed when it refuses, not when it is there."""
+    sandbox.control("POST", "/rules", {"name": "Reservation_needs_stock", "active": False})
+    try:
+        findings = await org.check()
+    finally:
+        sandbox.control("POST", "/rules", {"name": "Reservation_needs_stock", "active": True})
+    fatal = [finding for finding in findings if finding.severity is Severity.FATAL]
+    assert len(fatal) == 1
+    assert "not active" in fatal[0].what
+    assert "activate Reservation_needs_stock" in fatal[0].remedy
+    assert sandbox.level("SFSYNC-PROBE|PROBE")["Reserved__c"] == 0
+
+
+async def test_a_topic_that_is_not_there_is_a_finding(settings: OrgConfig) -> None:
+    """The channel is metadata too, and easily forgotten."""
+    ours = SalesforceOrg(dataclasses.replace(settings, stock_topic="/data/Forgotten__chn"), WallClock())
+    fatal = [finding for finding in await ours.check() if finding.severity is Severity.FATAL]
+    await ours.close()
+    assert ["/data/Forgotten__chn" in finding.what for finding in fatal] == [True]
+    assert "deploy" in fatal[0].remedy
+
+
+async def test_an_api_version_that_the_org_does_not_speak_is_a_finding(settings: OrgConfig) -> None:
+    """Said before anything else is asked, because everything else would fail for it."""
+    ours = SalesforceOrg(dataclasses.replace(settings, api_version="99.0"), WallClock())
+    findings = await ours.check()
+    await ours.close()
+    assert [finding.severity for finding in findings] == [Severity.FATAL]
+    assert "API version 99.0" in findings[0].what
+
+
+async def test_a_wrong_secret_is_refused_in_the_orgs_words(settings: OrgConfig) -> None:
+    """A person reads which of the two to look at."""
+    ours = SalesforceOrg(dataclasses.replace(settings, client_secret="wrong"), WallClock())
+    with pytest.raises(Refused, match="invalid client credentials") as caught:
+        await ours.org_id()
+    await ours.close()
+    assert "client_secret" in caught.value.advice
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused(settings: OrgConfig) -> None:
+    """Nothing is sent to somebody who cannot show who he is; the advice names ca_file."""
+    ours = SalesforceOrg(dataclasses.replace(settings, ca_file=None), WallClock())
+    with pytest.raises(Refused) as caught:
+        await ours.org_id()
+    await ours.close()
+    assert "ca_file" in caught.value.advice
+
+
+async def test_an_org_that_cannot_be_reached_is_tried_later(settings: OrgConfig) -> None:
+    """The network may come back."""
+    ours = SalesforceOrg(dataclasses.replace(settings, login_url="https://localhost:1"), WallClock())
+    with pytest.raises(TryLater):
+        await ours.org_id()
+    await ours.close()
+
+
+async def test_the_calls_used_are_told_after_the_first_call(org: SalesforceOrg) -> None:
+    """The org counts for us."""
+    assert await org.calls_used() is None
+    await org.read_levels(levels=["a00000000000999AAA"])
+    used = await org.calls_used()
+    assert used is not None
+    assert 0 < used[0] < used[1]
