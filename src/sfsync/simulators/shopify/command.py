@@ -11,27 +11,21 @@ import json
 import os
 import secrets
 import signal
-import socket
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import uvicorn
-from starlette.types import ASGIApp
 
 from sfsync.simulators.shopify.clock import ShopClock
 from sfsync.simulators.shopify.config import Knobs, Plan, ShopConfig, seed_from_json
+from sfsync.simulators.shopify.serving import Serving, serving
 from sfsync.simulators.shopify.shop import Shop, build_shop
-from sfsync.simulators.shopify.wire import CuttableProtocol
 
-HOST = "127.0.0.1"
 PARENT_LOOK_SECONDS = 0.5
-GRACE_SECONDS = 2
 NO_ENTRY = 2
 
 
@@ -112,47 +106,27 @@ async def _serve(
     config: ShopConfig, clock: ShopClock, port: int, control_port: int, *, exit_with_parent: bool
 ) -> None:
     parent = os.getppid()
-    try:
-        public, control = _listening(port), _listening(control_port)
-    except OSError as error:
-        typer.echo(f"sfsync sandbox shopify: cannot listen on {HOST}: {error}", err=True)
-        raise typer.Exit(NO_ENTRY) from error
     async with build_shop(config, clock) as shop:
-        shop.public_url = f"http://localhost:{public.getsockname()[1]}"
-        servers = [_Server(shop.app, cuttable=True), _Server(shop.control, cuttable=False)]
-        _end_on_signals(servers)
-        async with asyncio.TaskGroup() as group:
-            watch = group.create_task(_watch_parent(servers, parent)) if exit_with_parent else None
-            ends = [
-                group.create_task(server.serve(sockets=[taken]))
-                for server, taken in zip(servers, (public, control), strict=True)
-            ]
-            for server in servers:
-                await server.begun.wait()
-            sys.stdout.write(json.dumps(_ready_line(shop, control.getsockname()[1])) + "\n")
-            sys.stdout.flush()
-            await asyncio.wait(ends)
-            if watch:
-                watch.cancel()
+        try:
+            async with serving(shop, port, control_port) as served:
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    asyncio.get_running_loop().add_signal_handler(number, served.end)
+                watch = asyncio.create_task(_watch_parent(served, parent)) if exit_with_parent else None
+                sys.stdout.write(json.dumps(_ready_line(shop, served)) + "\n")
+                sys.stdout.flush()
+                await served.ended()
+                if watch:
+                    watch.cancel()
+        except OSError as error:
+            typer.echo(f"sfsync sandbox shopify: cannot listen on loopback: {error}", err=True)
+            raise typer.Exit(NO_ENTRY) from error
 
 
-def _listening(port: int) -> socket.socket:
-    taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        taken.bind((HOST, port))
-    except OSError:
-        taken.close()
-        raise
-    taken.listen(1024)
-    return taken
-
-
-def _ready_line(shop: Shop, control_port: int) -> dict[str, Any]:
+def _ready_line(shop: Shop, served: Serving) -> dict[str, Any]:
     return {
         "ready": True,
-        "url": shop.public_url,
-        "control_url": f"http://localhost:{control_port}",
+        "url": served.url,
+        "control_url": served.control_url,
         "shop_domain": shop.config.domain,
         "access_token": shop.config.access_token,
         "client_id": shop.config.client_id,
@@ -162,46 +136,10 @@ def _ready_line(shop: Shop, control_port: int) -> dict[str, Any]:
     }
 
 
-class _Server(uvicorn.Server):
-    """A server that tells when it serves, and leaves signals to this module."""
-
-    def __init__(self, app: ASGIApp, *, cuttable: bool) -> None:
-        http: Any = CuttableProtocol if cuttable else "auto"
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=http,
-                lifespan="off",
-                log_level="critical",
-                access_log=False,
-                timeout_graceful_shutdown=GRACE_SECONDS,
-            )
-        )
-        self.begun = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.begun.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _end_on_signals(servers: Sequence[uvicorn.Server]) -> None:
-    def end() -> None:
-        for server in servers:
-            server.should_exit = True
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, end)
-
-
-async def _watch_parent(servers: Sequence[uvicorn.Server], parent: int) -> None:
+async def _watch_parent(served: Serving, parent: int) -> None:
     while os.getppid() == parent:  # noqa: ASYNC110 — nobody tells an orphan
         await asyncio.sleep(PARENT_LOOK_SECONDS)
-    for server in servers:
-        server.should_exit = True
+    served.end()
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """What a call costs in points, and the bucket the points come from.
 
-A mutation costs 10, an object 1, a scalar nothing; a connection costs by its page. The cost
+A mutation costs 10, an object 1, a scalar nothing; a connection costs 2 and its page's rows. The cost
 asked for is taken at the start, and what the answer did not need is given back.
 """
 
@@ -139,6 +139,11 @@ class CostMeter:
             return 0.0
         if get_named_type(definition.type).name.endswith("Connection"):
             return self._connection(node, parent, answer)
+        size = self._page_size(node)
+        if size is not None and answer is _REQUESTED:  # a plain list with a length is priced by it
+            return size * (1.0 + self._below(node, parent, answer))
+        if size is not None and isinstance(answer, list):
+            return sum(1.0 + self._below(node, parent, row) for row in answer)
         return 1.0 + self._below(node, parent, answer)
 
     def _below(self, node: FieldNode, parent: GraphQLObjectType, answer: Any) -> float:
@@ -157,7 +162,7 @@ class CostMeter:
 
     def _connection(self, node: FieldNode, parent: GraphQLObjectType, answer: Any) -> float:
         inner = get_named_type(parent.fields[node.name.value].type)
-        asked = self._page_size(node)
+        asked = self._page_size(node) or 0
         rows: float = 0.0
         for child, owner in self._fields(node.selection_set, inner):
             if child.name.value not in ("nodes", "edges"):
@@ -180,7 +185,7 @@ class CostMeter:
             if child.name.value == "node"
         )
 
-    def _page_size(self, node: FieldNode) -> int:
+    def _page_size(self, node: FieldNode) -> int | None:
         for argument in node.arguments or ():
             if argument.name.value not in ("first", "last"):
                 continue
@@ -188,7 +193,7 @@ class CostMeter:
                 return int(argument.value.value)
             if isinstance(argument.value, VariableNode):
                 return int(self._variables.get(argument.value.name.value) or 0)
-        return 0
+        return None
 
 
 _REQUESTED: Any = object()  # stands for the answer before there is one
