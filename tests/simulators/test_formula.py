@@ -79,6 +79,9 @@ def test_an_operator_gives_what_the_platform_gives(text: str, wanted: Any) -> No
         ("TEXT(NOW())", "2026-11-23 10:30:00Z"),
         ("VALUE('12.5')", 12.5),
         ("VALUE('x')", None),
+        ("VALUE('')", None),
+        ("VALUE('NaN')", None),
+        ("VALUE('1e999999')", None),
         ("LEN('four')", 4),
         ("LEFT('boutique', 4)", "bout"),
         ("RIGHT('boutique', 4)", "ique"),
@@ -105,6 +108,7 @@ def test_an_operator_gives_what_the_platform_gives(text: str, wanted: Any) -> No
         ("ROUND(2.5, 0)", 3),
         ("ROUND(-2.5, 0)", -3),
         ("ROUND(1234, -2)", 1200),
+        ("ROUND(1.5, 9 ^ 9)", 1.5),
         ("TRUNC(2.79, 1)", 2.7),
         ("MOD(7, 3)", 1),
         ("MOD(-7, 3)", -1),
@@ -265,6 +269,18 @@ def test_a_formula_nested_without_end_is_refused() -> None:
         result("AND(" * 3000 + "TRUE" + ")" * 3000)
     with pytest.raises(FormulaError, match="too deeply"):
         result("1" + "+1" * 5000)
+
+
+@pytest.mark.parametrize("text", ["TODAY() + 9 ^ 60", "DATE(9 ^ 60, 1, 1)", "NOW() - 9 ^ 60"])
+def test_a_date_out_of_range_is_an_error_of_the_save(text: str) -> None:
+    """No calendar goes that far."""
+    with pytest.raises(FormulaError, match="out of range"):
+        result(text)
+
+
+def test_padding_without_end_stops_at_the_longest_text() -> None:
+    """A formula cannot be made to eat the memory."""
+    assert len(result("LPAD('x', 9 ^ 60)")) == 32_768
 
 
 def test_a_huge_power_is_null_and_costs_nothing() -> None:

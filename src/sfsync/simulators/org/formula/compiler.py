@@ -89,12 +89,14 @@ class Formula:
     def evaluate(self, context: FormulaContext) -> Any:
         """The result for one record: `int | float | str | bool | date | datetime | None`.
 
-        Raises `FormulaError` when the values do not fit the operation (text less a number).
+        Raises `FormulaError` when the values do not fit the operation (text less a number) or its range.
         """
         try:
             return plain(self.node(context))
         except RecursionError as error:
             raise FormulaError("the formula is nested too deeply") from error
+        except ArithmeticError as error:
+            raise FormulaError("a value is out of range") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,20 +10,21 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
+from datetime import UTC
 from typing import Any
 
+from sfsync.simulators.org.formula import calculations
 from sfsync.simulators.org.formula.values import (
     FormulaContext,
     FormulaError,
     Node,
-    divide_exactly,
     equal,
     is_blank,
     number,
     text,
 )
+
+_LONGEST_TEXT = 32_768
 
 Builder = Callable[[Sequence[Node]], Node]
 
@@ -159,59 +160,6 @@ def _text_and_counts(function: Callable[..., Any]) -> Builder:
     return build
 
 
-def _value(written: str) -> Any:
-    try:
-        return Decimal(written.strip()) if written.strip() else None
-    except InvalidOperation:
-        return None
-
-
-def _quantize(value: Any, places: Any, rounding: str) -> Any:
-    step = Decimal(1).scaleb(-int(places))
-    return (Decimal(value) / step).to_integral_value(rounding) * step
-
-
-def _round(value: Any, places: Any) -> Any:
-    return _quantize(value, places, ROUND_HALF_UP)
-
-
-def _truncate(value: Any, places: Any = 0) -> Any:
-    return _quantize(value, places, ROUND_DOWN)
-
-
-def _ceiling(value: Any) -> Any:
-    # CEILING and FLOOR go away from and towards zero for negatives; MCEILING and MFLOOR follow mathematics.
-    return int(Decimal(value).to_integral_value(ROUND_CEILING if value >= 0 else ROUND_FLOOR))
-
-
-def _floor(value: Any) -> Any:
-    return int(Decimal(value).to_integral_value(ROUND_DOWN))
-
-
-def _modulo(value: Any, divisor: Any) -> Any:
-    if divisor == 0:
-        return None
-    quotient = divide_exactly(value, divisor)
-    return value - divisor * int(Decimal(quotient).to_integral_value(ROUND_DOWN))
-
-
-def _square_root(value: Any) -> Any:
-    return None if value < 0 else Decimal(value).sqrt()
-
-
-def _substitute(whole: str, old: str, new: str) -> str:
-    return whole.replace(old, new) if old else whole
-
-
-def _middle(whole: str, start: int, count: int) -> str:
-    begin = max(start, 1) - 1
-    return whole[begin : begin + max(count, 0)]
-
-
-def _right(whole: str, count: int) -> str:
-    return whole[-count:] if count > 0 else ""
-
-
 def _find(arguments: Sequence[Node]) -> Node:
     wanted, whole = arguments[0], arguments[1]
     start = arguments[2] if len(arguments) == 3 else None
@@ -228,7 +176,7 @@ def _pad(left: bool) -> Builder:
     def build(arguments: Sequence[Node]) -> Node:
         def evaluate(context: FormulaContext) -> str:
             whole = text(arguments[0](context))
-            width = int(number(arguments[1](context), context) or 0)
+            width = min(int(number(arguments[1](context), context) or 0), _LONGEST_TEXT)
             filler = text(arguments[2](context)) if len(arguments) == 3 else " "
             if len(whole) >= width or not filler:
                 return whole[: max(width, 0)]
@@ -252,52 +200,6 @@ def _regex(arguments: Sequence[Node]) -> Node:
     return evaluate
 
 
-def _date(year: Any, month: Any, day: Any) -> date | None:
-    try:
-        return date(int(year), int(month), int(day))
-    except ValueError:
-        return None
-
-
-def _date_value(value: Any) -> date | None:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).date()
-    if isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(text(value))
-    except ValueError:
-        return None
-
-
-def _datetime_value(value: Any) -> datetime | None:
-    if isinstance(value, datetime):
-        return value
-    if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    try:
-        moment = datetime.fromisoformat(text(value))
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _add_months(moment: Any, months: Any) -> Any:
-    years, month = divmod(moment.year * 12 + moment.month - 1 + int(months), 12)
-    if not 1 <= years <= 9999:
-        return None
-    for day in (moment.day, 30, 29, 28):
-        try:
-            return moment.replace(year=years, month=month + 1, day=day)
-        except ValueError:
-            continue
-    return None
-
-
-def _weekday(moment: date) -> int:
-    return moment.isoweekday() % 7 + 1  # Sunday is 1
-
-
 def _pick_value(arguments: Sequence[Node]) -> Node:
     field, literal = arguments
     return lambda context: text(field(context)) == text(literal(context))
@@ -318,38 +220,38 @@ FUNCTIONS: dict[str, Function] = {
     "NOW": Function(0, 0, _now),
     "TODAY": Function(0, 0, _today),
     "TEXT": Function(1, 1, _of_texts(lambda whole: whole)),
-    "VALUE": Function(1, 1, _of_texts(_value)),
+    "VALUE": Function(1, 1, _of_texts(calculations.number_of)),
     "LEN": Function(1, 1, _of_texts(len)),
     "UPPER": Function(1, 1, _of_texts(str.upper)),
     "LOWER": Function(1, 1, _of_texts(str.lower)),
     "TRIM": Function(1, 1, _of_texts(str.strip)),
     "CONTAINS": Function(2, 2, _of_texts(lambda whole, part: part in whole)),
     "BEGINS": Function(2, 2, _of_texts(lambda whole, start: whole.startswith(start))),
-    "SUBSTITUTE": Function(3, 3, _of_texts(_substitute)),
+    "SUBSTITUTE": Function(3, 3, _of_texts(calculations.substitute)),
     "LEFT": Function(2, 2, _text_and_counts(lambda whole, count: whole[: max(count, 0)])),
-    "RIGHT": Function(2, 2, _text_and_counts(_right)),
-    "MID": Function(3, 3, _text_and_counts(_middle)),
+    "RIGHT": Function(2, 2, _text_and_counts(calculations.right)),
+    "MID": Function(3, 3, _text_and_counts(calculations.middle)),
     "FIND": Function(2, 3, _find),
     "LPAD": Function(2, 3, _pad(left=True)),
     "RPAD": Function(2, 3, _pad(left=False)),
     "REGEX": Function(2, 2, _regex),
     "ABS": Function(1, 1, _of_numbers(abs)),
-    "CEILING": Function(1, 1, _of_numbers(_ceiling)),
-    "FLOOR": Function(1, 1, _of_numbers(_floor)),
+    "CEILING": Function(1, 1, _of_numbers(calculations.ceiling)),
+    "FLOOR": Function(1, 1, _of_numbers(calculations.floor)),
     "MCEILING": Function(1, 1, _of_numbers(math.ceil)),
     "MFLOOR": Function(1, 1, _of_numbers(math.floor)),
-    "ROUND": Function(2, 2, _of_numbers(_round)),
-    "TRUNC": Function(1, 2, _of_numbers(_truncate)),
-    "MOD": Function(2, 2, _of_numbers(_modulo)),
-    "SQRT": Function(1, 1, _of_numbers(_square_root)),
+    "ROUND": Function(2, 2, _of_numbers(calculations.rounded)),
+    "TRUNC": Function(1, 2, _of_numbers(calculations.truncate)),
+    "MOD": Function(2, 2, _of_numbers(calculations.modulo)),
+    "SQRT": Function(1, 1, _of_numbers(calculations.square_root)),
     "MAX": Function(1, None, _of_numbers(lambda *values: max(values))),
     "MIN": Function(1, None, _of_numbers(lambda *values: min(values))),
-    "DATE": Function(3, 3, _of_numbers(_date)),
-    "DATEVALUE": Function(1, 1, _of_values(_date_value)),
-    "DATETIMEVALUE": Function(1, 1, _of_values(_datetime_value)),
+    "DATE": Function(3, 3, _of_numbers(calculations.day_of)),
+    "DATEVALUE": Function(1, 1, _of_values(calculations.date_value)),
+    "DATETIMEVALUE": Function(1, 1, _of_values(calculations.datetime_value)),
     "YEAR": Function(1, 1, _of_values(lambda moment: moment.year)),
     "MONTH": Function(1, 1, _of_values(lambda moment: moment.month)),
     "DAY": Function(1, 1, _of_values(lambda moment: moment.day)),
-    "WEEKDAY": Function(1, 1, _of_values(_weekday)),
-    "ADDMONTHS": Function(2, 2, _of_values(_add_months)),
+    "WEEKDAY": Function(1, 1, _of_values(calculations.weekday)),
+    "ADDMONTHS": Function(2, 2, _of_values(calculations.add_months)),
 }

@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from sfsync.simulators.org.model import Row
-from sfsync.simulators.org.soql.conditions import NUMBERS, Operand, compile_condition, fold
+from sfsync.simulators.org.soql.conditions import compile_condition
 from sfsync.simulators.org.soql.errors import malformed, pointed
 from sfsync.simulators.org.soql.functions import AGGREGATES, aggregate, result_field
+from sfsync.simulators.org.soql.operands import NUMBERS, Operand, fold
 from sfsync.simulators.org.soql.render import QueryResult, json_value
 from sfsync.simulators.org.soql.selection import Selection, in_order
 from sfsync.simulators.org.soql.syntax import Call, Column, Expression, Item, Query

@@ -13,9 +13,10 @@ from functools import lru_cache
 from typing import Any
 
 from sfsync.simulators.org.model import FieldType, Row, SObject
-from sfsync.simulators.org.soql.conditions import Operand, compile_condition
+from sfsync.simulators.org.soql.conditions import compile_condition
 from sfsync.simulators.org.soql.dates import midnight
 from sfsync.simulators.org.soql.errors import malformed, pointed
+from sfsync.simulators.org.soql.operands import Operand
 from sfsync.simulators.org.soql.parser import parse_conditions
 from sfsync.simulators.org.soql.syntax import (
     All,

@@ -14,18 +14,12 @@ from typing import Any
 
 from sfsync.simulators.org.model import FieldType, Row, SObject
 from sfsync.simulators.org.soql.computed import Fields
-from sfsync.simulators.org.soql.conditions import (
-    Operand,
-    compile_condition,
-    fold,
-    folds,
-    literal_value,
-    member_values,
-)
+from sfsync.simulators.org.soql.conditions import compile_condition, member_values
 from sfsync.simulators.org.soql.database import Database
 from sfsync.simulators.org.soql.errors import malformed, pointed
 from sfsync.simulators.org.soql.functions import AGGREGATES, DATE_PARTS, result_field
 from sfsync.simulators.org.soql.names import Names, Resolved
+from sfsync.simulators.org.soql.operands import Operand, fold, folds, literal_value
 from sfsync.simulators.org.soql.syntax import (
     All,
     Call,
