@@ -25,7 +25,7 @@ from sfsync.simulators.org.knobs import Knobs
 from sfsync.simulators.org.locks import LockTimeout, RowLocks
 from sfsync.simulators.org.model import ChangeKind, Commit, Published, Schema, SObject
 from sfsync.simulators.org.plans import ObjectPlan, SaveContext, build_plans
-from sfsync.simulators.org.records import Layer, Store, StoredRow
+from sfsync.simulators.org.records import Layer, Store, StoredRow, index_key
 from sfsync.simulators.org.save import Attempt, Operation, formula_value
 
 ATTEMPTS = 3
@@ -247,7 +247,7 @@ class Engine:
         for column in plan.unique:
             value = operation.values.get(column.name)
             if value is not None:
-                keys.append((plan.sobject.name, column.name, str(value)))
+                keys.append((plan.sobject.name, column.name, str(index_key(column, value))))
         return keys
 
     def _with_masters(self, layer: Layer, entity: str, record_id: str) -> list[tuple[str, ...]]:

@@ -26,17 +26,18 @@ class Knobs:
     session_extends_with_use: bool = True
     reuse_session: bool = True
     daily_api_requests: int = 100_000
+    bulk_job_seconds: float = 0.0
 
 
 MEANINGS: dict[str, str] = {
-    "priorvalue_sees_rollup": "PRIORVALUE of a roll-up in the parent's rule is the value before this DML (true), "
-    "or already the recalculated one, so that no rule can see the change (false)",
-    "rollup_error_attribution": "a parent's rule refuses several children of one request together: `all` of them "
-    "carry the error, or only the `last`",
+    "priorvalue_sees_rollup": "PRIORVALUE of a roll-up in a parent's rule is the value before this DML "
+    "(true), or already the recalculated one, so that no rule can see the change (false)",
+    "rollup_error_attribution": "a parent's rule refuses several children of one request at once: `all` of "
+    "them carry the error, or only the `last`",
     "roll_up_touches_last_modified": "a roll-up change moves the parent's LastModifiedDate (true), or its "
     "SystemModstamp alone (false)",
     "null_matches_not_equal": "in a channel filter, null matches `!=` (true) or no comparison (false)",
-    "lock_error_status": "HTTP status of UNABLE_TO_LOCK_ROW for a single record; in collections it is in a 200",
+    "lock_error_status": "HTTP status of UNABLE_TO_LOCK_ROW for one record; in collections it is in a 200",
     "lock_wait_seconds": "how long a save waits for a row lock before UNABLE_TO_LOCK_ROW",
     "parse_error_scope": "an unknown field or wrong JSON type in one record of a collection fails the whole "
     "`request` with 400, or only that `record`",
@@ -44,6 +45,7 @@ MEANINGS: dict[str, str] = {
     "session_extends_with_use": "using a token in the second half of its life extends it",
     "reuse_session": "client credentials and JWT give the session that is still valid (true), or a new one",
     "daily_api_requests": "allowance of API requests in 24 h",
+    "bulk_job_seconds": "how long a bulk query job runs before it is complete",
     "selected_entities": "further objects of the standard channel ChangeEvents, separated by commas",
     "merge_equal_changes": "the same change of several records in one transaction is one event with all ids",
     "parent_event_on_rollup": "a parent changed by its roll-ups alone sends a change event (true) or none",

@@ -84,9 +84,11 @@ class Attempt:
     def run(self, operations: Iterable[tuple[int, Operation]]) -> None:
         """Saves all that can be saved; `refused` tells by position what could not, and why."""
         for position, operation in operations:
+            savepoint = self._layer.savepoint()
             try:
                 self._save(position, operation)
             except _Refusal as refusal:
+                self._layer.back_to(savepoint)
                 self.refused[position] = refusal.errors
         while self._touched:
             touched, self._touched = self._touched, {}
@@ -245,8 +247,7 @@ class Attempt:
     def _delete(self, position: int, plan: ObjectPlan, row: StoredRow) -> None:
         taken_along: list[tuple[str, str]] = []
         self._bin(plan, row, taken_along)
-        if taken_along:
-            self._layer.cascades.append((row["Id"], taken_along))
+        self._layer.cascades.append((row["Id"], taken_along))
         self._feed_parents((position,), plan, None, row)
 
     def _bin(self, plan: ObjectPlan, row: StoredRow, taken_along: list[tuple[str, str]]) -> None:
@@ -367,7 +368,7 @@ class Attempt:
         return new_values
 
     def _prior_of_parent(self, before: StoredRow, new_values: dict[str, Any]) -> StoredRow:
-        """What PRIORVALUE sees: the state before this DML or, by a knob, one with the new roll-ups already."""
+        """What PRIORVALUE sees: the state before this DML or, by a knob, one with the new roll-ups."""
         return before if self._knobs.priorvalue_sees_rollup else {**before, **new_values}
 
     def _blame(self, causes: Sequence[int], errors: Sequence[SaveError]) -> None:

@@ -14,13 +14,16 @@ from urllib.parse import parse_qsl, unquote
 from sfsync.simulators.org.clock import Clock
 from sfsync.simulators.org.engine import Engine
 from sfsync.simulators.org.errors import ApiError, not_found
+from sfsync.simulators.org.rest.bulk import BulkQueries
 from sfsync.simulators.org.rest.collections import Collections
 from sfsync.simulators.org.rest.composite import Composite
 from sfsync.simulators.org.rest.describe import Describe
 from sfsync.simulators.org.rest.limits import Limits, Usage
 from sfsync.simulators.org.rest.query import Queries
+from sfsync.simulators.org.rest.replication import Replication
 from sfsync.simulators.org.rest.request import ApiRequest, ApiResponse
 from sfsync.simulators.org.rest.rows import Rows
+from sfsync.simulators.org.rest.tree import Trees
 
 OLDEST_VERSION = 31
 NEWEST_VERSION = 68
@@ -74,6 +77,8 @@ class Api:
         collections = Collections(self.rows)
         describe = Describe(engine, self.rows)
         limits = Limits(usage, engine.knobs, deliveries)
+        bulk = BulkQueries(self.queries, clock, engine.knobs)
+        replication = Replication(engine, self.rows, clock)
         self._routes: dict[tuple[str, int], list[tuple[tuple[str, ...], dict[str, Handler]]]] = {}
         add = self._add
         add("", GET=self._links)
@@ -93,9 +98,15 @@ class Api:
         )
         add("composite/sobjects/*", GET=collections.read, POST=collections.read)
         add("composite/sobjects/*/*", PATCH=collections.upsert)
+        add("composite/tree/*", POST=Trees(self.rows).create)
+        add("jobs/query", GET=bulk.every, POST=bulk.create)
+        add("jobs/query/*", GET=bulk.read, PATCH=bulk.abort, DELETE=bulk.forget)
+        add("jobs/query/*/results", GET=bulk.results)
         add("sobjects", GET=describe.everything)
         add("sobjects/*", GET=describe.basic, POST=self.rows.create)
         add("sobjects/*/describe", GET=describe.describe)
+        add("sobjects/*/updated", GET=replication.updated)
+        add("sobjects/*/deleted", GET=replication.deleted)
         add("sobjects/*/*", GET=self.rows.read, PATCH=self.rows.update, DELETE=self.rows.delete)
         add(
             "sobjects/*/*/*",
@@ -165,7 +176,7 @@ class Api:
         return ApiResponse(200, links)
 
     async def _composite_links(self, request: ApiRequest) -> ApiResponse:
-        names = ("batch", "graph", "sobjects")
+        names = ("batch", "graph", "sobjects", "tree")
         return ApiResponse(200, {name: f"{request.prefix}/composite/{name}" for name in names})
 
 
