@@ -61,6 +61,7 @@ class AtsFacts:
     policy: Policy
     levels: Sequence[LevelFacts]
     own_reserved: int = 0  # held by the channel's own open reservations, at these levels
+    own_asked: int = 0  # of what is being asked there, the channel's own part
     allocation: int = 0  # held in the org for this channel, less its own sales being settled
     uncovered: int = 0  # units of accepted orders for this SKU that the org could not cover
 
@@ -93,15 +94,23 @@ def available_to_sell(facts: AtsFacts) -> Ats:
             _less(parts, f"not covered at {level.key.location}", min(0, level.sellable))
         _less(parts, "orders that no stock covers", facts.uncovered)
         _less(parts, "safety stock", policy.safety_stock)
-        if policy.guarantee is Guarantee.GATED and facts.own_reserved:
-            pool = sum(units for _, units in parts)
-            _less(parts, "nothing left to others", min(0, pool))
-            parts.append(("its own reservations", facts.own_reserved))
+        if policy.guarantee is Guarantee.GATED:
+            _own(parts, facts)
     units = sum(units for _, units in parts)
     if policy.cap is not None and units > policy.cap:
         _less(parts, f"above its cap of {policy.cap}", units - policy.cap)
         units = policy.cap
     return Ats(max(0, units), tuple(parts))
+
+
+def _own(parts: list[tuple[str, int]], facts: AtsFacts) -> None:
+    """Give a gated channel back what its own shoppers hold; what they only ask for, if it is there."""
+    pool = sum(units for _, units in parts)
+    if facts.own_asked:
+        parts.append(("being asked by itself", facts.own_asked))
+    _less(parts, "not there to be given", min(0, pool + facts.own_asked))
+    if facts.own_reserved:
+        parts.append(("its own reservations", facts.own_reserved))
 
 
 def _less(parts: list[tuple[str, int]], what: str, units: int) -> None:

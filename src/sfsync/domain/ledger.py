@@ -156,7 +156,7 @@ class RowAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back for a request: results by idempotency key, the levels and the rows read back after it."""
+    """What came back for a request: results by idempotency key, and the levels and rows read after it."""
 
     results: Mapping[str, RowAnswer]
     levels: Mapping[LevelKey, StockLevel]

@@ -207,7 +207,7 @@ def _give_up(facts: LineFacts, units: int, reserved: Mapping[LevelKey, int]) -> 
 def source(
     units: int, sources: Sequence[LevelKey], sellable: Mapping[LevelKey, int]
 ) -> tuple[LevelKey, int] | None:
-    """Which level to ask, and for how many units: the first that can give all; else the fullest, what it has."""
+    """Which level to ask for how many units: the first that can give all; else the fullest, what it has."""
     for level in sources:
         if sellable.get(level, 0) >= units:
             return level, units

@@ -2,7 +2,7 @@
 
 A channel level is one SKU at one of the channel's locations. Its *published* number is what we know the
 channel to show: the number read at the baseline, plus our confirmed changes, less its own orders that we have
-recorded, plus its own restocks (correctness E). Webhooks about numbers and reads of the number never change it.
+recorded, plus its own restocks (correctness E). Webhooks about numbers and reads of it never change it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def difference(
 class Exposure:
     """How long a channel has shown more than there was to sell.
 
-    `unit_seconds` is the integral so far of max(0, published - target) over time; `units` holds since `since`.
+    `unit_seconds` is the integral so far of max(0, published - target); `units` holds since `since`.
     """
 
     unit_seconds: float = 0.0

@@ -47,7 +47,9 @@ class Pulse:
     rule_error: str = ""
     stream_error: dict[str, str] = field(default_factory=dict)
     last_sign: dict[str, datetime] = field(default_factory=dict)  # topic -> last event or keep-alive
-    events: int = 0
+    last_event: dict[str, datetime] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    flying: int = 0  # bundles in requests that are under way
     calls: tuple[int, int] | None = None
     channel_error: dict[str, str] = field(default_factory=dict)
     due_since: dict[tuple[str, str, str], float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Events in. A change in the org wakes us with the name of a level; the level is read again; then the bookmark moves.
+"""Events in. A change in the org names a level; the level is read again; then the bookmark moves.
 
 The reading, its effect on every channel level and the cursor are one commit (promise 7). Events that arrive
 while a reading is under way are taken together by the next one. A hole in the stream is opened in that same
@@ -108,8 +108,9 @@ class Intake:
 
         ctx.bell.ring(*await ctx.store.write(commit))
         events = sum(batch.events for batch in batches)
-        ctx.pulse.events += events
         if events:
+            ctx.pulse.events[self._topic] += events
+            ctx.pulse.last_event[self._topic] = ctx.clock.now()
             ctx.log.debug("events taken", topic=self._topic, events=events, levels=len(read))
 
     async def _read(

@@ -42,7 +42,7 @@ def apply_levels(
 
 
 def wake_uncovered(tx: Tx, skus: Collection[str]) -> bool:
-    """Lines that no stock covered are decided again when their SKU's stock has changed. True when there are any."""
+    """Have lines that no stock covered decided again, since their SKU's stock changed. True if any."""
     lines = [line for line in tx.uncovered_lines(skus) if not line.due]
     for line in lines:
         tx.put_line(replace(line, due=True))

@@ -126,7 +126,7 @@ def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime) -> set[
     touched: set[str] = set()
     for subject, line in subjects.items():
         before = held.get(subject)
-        # Newest handled counts, even when it changed nothing: a late old snapshot must not reopen a cancelled line.
+        # The newest counts even when it changed nothing: a late old one must not reopen a cancelled line.
         if before is not None and (snapshot.version < before.version or (line == before.line)):
             if snapshot.version > before.version:
                 tx.put_line(
@@ -193,7 +193,7 @@ def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
         tx.dead_letter(
             line.channel,
             line.subject,
-            f"order {line.order_name}: the org has no stock level of {line.line.sku!r} where {line.channel} sells from",
+            f"order {line.order_name}: no stock level of {line.line.sku!r} where {line.channel} sells from",
             "create the stock level or mend the channel's sells_from, then retry",
             repr(line.line),
             now,
@@ -246,7 +246,7 @@ def _sources(tx: Tx, ctx: Context, line: LineState) -> list[LevelKey]:
 def _holdings(
     tx: Tx, ctx: Context, line: LineState, sources: Collection[LevelKey]
 ) -> tuple[list[Holding], bool]:
-    """What the line may claim: the reservations it was sold on, then its channel's allocation. True = wait."""
+    """What the line may claim: reservations it was sold on, then its channel's allocation. True = wait."""
     subjects = _reserved_subjects(tx, line)
     if tx.busy(subjects):
         return [], True
@@ -297,23 +297,22 @@ def _tell(
 def _detail(
     tx: Tx, line: LineState, uncovered: int, sources: Collection[LevelKey], now: datetime
 ) -> Mapping[str, object]:
+    """Who wants the units, who holds them, and how long they were on show after they had been sold."""
     holders = tx.holdings_at(sources)
     orders = tx.lines([held.subject for held in holders])
-    exposed = [level.exposure for level in tx.channel_levels([line.line.sku])]
+    first_sold = min((order.placed_at for order in orders.values()), default=line.placed_at)
     return {
         "sku": line.line.sku,
         "units": uncovered,
-        "order": {"channel": line.channel, "name": line.order_name, "placed_at": line.placed_at.isoformat()},
+        "order": _order(line),
         "held_by": [
-            part
-            | (
-                {"channel": order.channel, "name": order.order_name, "placed_at": order.placed_at.isoformat()}
-                if order
-                else {}
-            )
-            for part, order in ((part, orders.get(str(part["subject"]))) for part in told(holders))
+            part | (_order(orders[held.subject]) if held.subject in orders else {})
+            for held, part in zip(holders, told(holders), strict=True)
         ],
-        "exposure_unit_seconds": round(
-            sum(e.unit_seconds + e.units * max(0.0, now.timestamp() - e.since) for e in exposed), 3
-        ),
+        # Until we knew of it: the channel's own number had fallen by then, so this bounds the exposure.
+        "exposure_unit_seconds": round(uncovered * max(0.0, (now - first_sold).total_seconds()), 3),
     }
+
+
+def _order(line: LineState) -> dict[str, object]:
+    return {"channel": line.channel, "name": line.order_name, "placed_at": line.placed_at.isoformat()}

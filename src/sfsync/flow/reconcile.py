@@ -156,7 +156,7 @@ class Reconcile:
             ctx.bell.ring(*await ctx.store.write(commit))
 
     async def apply(self, plan_id: str) -> Plan | None:
-        """Apply a plan: its numbers become the baseline, its differences are pushed, its channels are approved."""
+        """Apply a plan: its numbers become the baseline, its differences are pushed, its channels free."""
         plan = self._plans.pop(plan_id, None)
         if plan is None:
             return None

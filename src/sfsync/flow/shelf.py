@@ -1,4 +1,4 @@
-"""What each channel should show: recomputed for the SKUs whose facts have just changed, in the same transaction.
+"""What each channel should show: recomputed for SKUs whose facts have changed, in the same transaction.
 
 A channel level is due while its target differs from what it has published; so nothing has to be remembered,
 and a push that brings it there is all it takes.
@@ -49,8 +49,8 @@ class Picture:
         """Units that may be promised to somebody new, by level."""
         return {facts.key: facts.sellable for facts in self.levels(sku)}
 
-    def own_reserved(self, sku: str, channel: str, locations: Collection[str]) -> int:
-        """Units held, or being asked, by the channel's own reservations."""
+    def own_reserved(self, sku: str, channel: str, locations: Collection[str]) -> tuple[int, int]:
+        """Units (held, being asked) by the channel's own reservations."""
         held = sum(
             holding.reserved
             for holding in self._holdings.get(sku, ())
@@ -58,12 +58,15 @@ class Picture:
             and holding.channel == channel
             and holding.level.location in locations
         )
-        coming = sum(
+        changes = [
             row.reserved_delta
             for row in self._pending.get(sku, ())
             if row.kind == "reservation" and row.channel == channel and row.level.location in locations
+        ]
+        # What its orders are taking over, or it is giving back, is no longer its own.
+        return max(0, held + sum(min(0, change) for change in changes)), sum(
+            max(0, change) for change in changes
         )
-        return max(0, held + coming)
 
     def allocation(self, sku: str, channel: str, locations: Collection[str]) -> int:
         """Units of the channel's allocation, less its own sales that wait to be settled."""
@@ -83,7 +86,7 @@ class Picture:
 
 
 def _pending(rows: Sequence[PendingRow]) -> tuple[Mapping[LevelKey, int], Mapping[LevelKey, int]]:
-    """(units asked, units leaving) by level. Rows of one bundle net out first: a unit changing hands is not asked.
+    """(units asked, units leaving) by level. One bundle's rows net out: a unit changing hands is not asked.
 
     What would raise a number (a release, a receipt) does not count before the org has it.
     """
@@ -107,10 +110,13 @@ def ats_facts(
     """What the ATS of one channel level depends on."""
     policy = assortment.policy(channel, sku)
     sources = assortment.sources(channel, location)
+    gated = policy.guarantee is ats.Guarantee.GATED
+    own_reserved, own_asked = picture.own_reserved(sku, channel, sources) if gated else (0, 0)
     return ats.AtsFacts(
         policy,
         picture.levels(sku, sources),
-        picture.own_reserved(sku, channel, sources) if policy.guarantee is ats.Guarantee.GATED else 0,
+        own_reserved,
+        own_asked,
         picture.allocation(sku, channel, sources) if policy.guarantee is ats.Guarantee.ALLOCATED else 0,
         picture.uncovered.get(sku, 0),
     )
@@ -161,7 +167,7 @@ def with_numbers(
 
 
 def set_aside(tx: Tx, assortment: Assortment, picture: Picture, skus: Collection[str], now: datetime) -> bool:
-    """Ask the org to reserve, for the one channel a SKU is allocated to, whatever can be sold. True if it asked."""
+    """Ask the org to reserve what can be sold for the one channel a SKU is allocated to. True if it asked."""
     asked = False
     for sku in skus:
         channel = assortment.allocated_to(sku)

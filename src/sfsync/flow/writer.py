@@ -16,7 +16,7 @@ from time import perf_counter
 
 from sfsync.domain import ledger
 from sfsync.domain.ledger import Answer, Bundle, Judgement, Request, Verdict
-from sfsync.domain.reservations import HOLDING, ReservationState
+from sfsync.domain.reservations import HOLDING, Reservation, ReservationState
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import OutsideError, Refused, TryLater, Tx, Unknown
@@ -105,6 +105,7 @@ class Writer:
     def _start(self, request: Request, levels: Mapping[LevelKey, StockLevel]) -> None:
         self._busy |= request.levels
         self._flying |= {bundle.id for bundle in (*request.sent, *request.checked)}
+        self._ctx.pulse.flying = len(self._flying)
         task = asyncio.create_task(
             self._send(request, {key: level.record_id for key, level in levels.items()})
         )
@@ -117,6 +118,7 @@ class Writer:
         finally:
             self._busy -= request.levels
             self._flying -= {bundle.id for bundle in (*request.sent, *request.checked)}
+            self._ctx.pulse.flying = len(self._flying)
             self._ctx.bell.ring("writer")
 
     async def _until_known(self, request: Request, record_ids: Mapping[LevelKey, str]) -> None:
@@ -262,9 +264,8 @@ class Writer:
                 state = ReservationState.GRANTED
             elif verdict in (Verdict.REFUSED, Verdict.WRONG):
                 state = ReservationState.REFUSED
-        elif state in HOLDING and verdict is Verdict.DONE:
-            if not any(held.reserved for held in tx.holdings(reservation.subjects())):
-                state = ReservationState.SETTLED
+        elif state in HOLDING and verdict is Verdict.DONE and not _held(tx, reservation):
+            state = ReservationState.SETTLED
         if state is not reservation.state:
             why = reason if state is ReservationState.REFUSED else reservation.reason
             tx.put_reservation(replace(reservation, state=state, reason=why))
@@ -319,6 +320,10 @@ class Writer:
             outcome=outcome,
             **({"next": then} if then else {}),
         )
+
+
+def _held(tx: Tx, reservation: Reservation) -> bool:
+    return any(held.reserved for held in tx.holdings(reservation.subjects()))
 
 
 def _count(verdicts: Mapping[int, Judgement]) -> dict[Verdict, int]:

@@ -1,6 +1,6 @@
 """What the flow asks of the outside, and the three names of failure.
 
-`outside` is the org, the channels and time; `keeping` is the store. Whoever reads the flow reads these two first.
+`outside` is the org, the channels and time; `keeping` is the store. Read these two before the flow.
 """
 
 from .keeping import (

@@ -140,7 +140,7 @@ class Org(Protocol):
     async def read_levels(
         self, *, levels: Collection[str] = (), movements: Collection[str] = ()
     ) -> Sequence[StockLevel]:
-        """The levels with these record ids, and those that these movements belong to. Missing ones are left out."""
+        """The levels with these record ids, and those of these movements. Missing ones are left out."""
         ...
 
     async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:
@@ -156,7 +156,7 @@ class Org(Protocol):
         ...
 
     def events(self, topic: str, cursor: bytes | None) -> AsyncIterator[EventBatch]:
-        """The stream after `cursor`; from now on when None. An empty batch is a sign of life with a cursor."""
+        """The stream after `cursor`; from now on when None. An empty batch is a sign of life."""
         ...
 
     async def calls_used(self) -> tuple[int, int] | None:
@@ -197,7 +197,7 @@ class ChannelItem:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One row of a push: a change (`delta`) or a number (`quantity`), optionally only if it shows `compare`."""
+    """One row of a push: a change (`delta`) or a number (`quantity`), `compare` being what it must show."""
 
     sku: str
     location: str
@@ -262,7 +262,7 @@ class Channel(Protocol):
         ...
 
     def read_order(self, delivery: Delivery) -> OrderSnapshot | None:
-        """The order a delivery tells of; None when the topic is none of ours. Raises `Refused` when malformed."""
+        """The order a delivery tells of; None when the topic is none of ours. `Refused` when malformed."""
         ...
 
     def orders_since(self, at: datetime) -> AsyncIterator[Sequence[OrderSnapshot]]:

@@ -182,7 +182,7 @@ class _FileLock:
             holder = self._file.read().strip()
             self._file.close()
             raise StoreError(
-                f"another sfsync{f' (process {holder})' if holder else ''} runs on this store ({path.name}). Stop it first"
+                f"another sfsync (process {holder or 'unknown'}) runs on {path.stem}. Stop it first"
             ) from error
         self._file.seek(0)
         self._file.truncate()

@@ -41,6 +41,11 @@ class SqlTx:
     def __init__(self, connection: Connection) -> None:
         self._c = connection
 
+    @property
+    def connection(self) -> Connection:
+        """The connection, for the read-only pictures of `views`."""
+        return self._c
+
     # -- binding, cursors, coverage ------------------------------------------------------------------
 
     def bound_org(self) -> str | None:

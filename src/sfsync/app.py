@@ -1,0 +1,253 @@
+"""The one place where everything meets: settings in, a running daemon out.
+
+Order of the start: store (and its lock), web, org identity (another org than the store's is refused), flow.
+The web server listens from the beginning, so that webhooks are stored even while the org is away. Order of the
+end: what lets things in, then what finishes work in hand, then web and store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from sfsync.channels import ChannelConfig, open_channel
+from sfsync.domain.retry import backoff_seconds
+from sfsync.flow.context import Bell, Context, Logger, Pulse
+from sfsync.flow.door import Door
+from sfsync.flow.supervisor import Supervisor
+from sfsync.overview import Overview, ResyncService
+from sfsync.ports import Channel, Clock, Org, OutsideError
+from sfsync.salesforce.config import OrgConfig
+from sfsync.salesforce.org import SalesforceOrg
+from sfsync.settings import SalesforceSettings, Settings, ShopifySettings
+from sfsync.store import Database, StoreError, open_store
+from sfsync.web import (
+    ADMIN,
+    RESERVATIONS,
+    CannotListenError,
+    Services,
+    Token,
+    WebOptions,
+    WebServer,
+    build_web,
+)
+
+__all__ = ["Daemon", "StartError", "SystemClock", "local_token_path"]
+
+
+class StartError(Exception):
+    """The daemon cannot start; says why and what to do."""
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> datetime:
+        """The present, UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+class Daemon:
+    """A daemon made of its parts. `run` does all of it; tests may hand over other parts."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        approve: bool = False,
+        clock: Clock | None = None,
+        org: Org | None = None,
+        channels: Mapping[str, Channel] | None = None,
+        log: Logger | None = None,
+    ) -> None:
+        self._settings = settings
+        self._approve = approve
+        self._clock = clock or SystemClock()
+        self._log: Logger = log or structlog.get_logger("sfsync")
+        self._org, self._channels = org, channels
+        self._store: Database | None = None
+        self.address = ""
+
+    async def run(self, stop: asyncio.Event, *, ready: asyncio.Event | None = None) -> None:
+        """From start to orderly end. Raises `StartError` when it cannot start."""
+        settings, log = self._settings, self._log
+        for warning in settings.warnings:
+            log.warning("setting", problem=str(warning))
+        store = self._open_store()
+        org = self._org or SalesforceOrg(org_config(settings.salesforce), self._clock)
+        channels = self._channels or {
+            name: open_channel(channel_config(name, channel), self._clock)
+            for name, channel in settings.channels.items()
+        }
+        ctx = Context(
+            org,
+            channels,
+            store,
+            self._clock,
+            random.SystemRandom().random,
+            lambda: str(uuid.uuid4()),
+            settings.assortment(),
+            Bell(),
+            Pulse(self._clock.now()),
+            log,
+        )
+        supervisor = Supervisor(ctx, approve=self._approve)
+        local_token = _local_token(settings)
+        web = WebServer(
+            build_web(
+                Services(
+                    doorman=Door(ctx),
+                    desk=supervisor.desk,
+                    overview=overview(settings, store, ctx.clock, ctx.pulse),
+                    reconciler=ResyncService(ctx, supervisor.reconcile),
+                ),
+                web_options(settings, local_token),
+            ),
+            settings.web.host,
+            settings.web.port,
+        )
+        try:
+            await self._serve(web)
+            if ready is not None:
+                ready.set()
+            if await self._bind(ctx, store, stop):
+                supervisor.start()
+                await stop.wait()
+                log.info("stopping", next="work in hand is finished or left for the next start")
+            await supervisor.stop()
+        finally:
+            await web.stop()
+            for channel in channels.values():
+                await channel.close()
+            await org.close()
+            await store.close()
+        log.info("stopped")
+
+    def _open_store(self) -> Database:
+        try:
+            return open_store(self._settings.store_url(), exclusive=True)
+        except StoreError as error:
+            raise StartError(str(error)) from error
+
+    async def _serve(self, web: WebServer) -> None:
+        try:
+            await web.start()
+        except CannotListenError as error:
+            raise StartError(f"{error}. Choose another web.port") from error
+        self.address = web.address
+        self._log.info("listening", address=self.address)
+
+    async def _bind(self, ctx: Context, store: Database, stop: asyncio.Event) -> bool:
+        """Make sure that the store is this org's. False when stopped before the org could be asked."""
+        attempt = 0
+        while not stop.is_set():
+            try:
+                org_id = await ctx.org.org_id()
+                break
+            except OutsideError as error:
+                attempt += 1
+                wait = backoff_seconds(attempt, ctx.luck())
+                ctx.pulse.org_error = str(error)
+                advice = getattr(error, "advice", "") or f"asked again in {wait:.1f} s"
+                self._log.error("org not reached", reason=str(error), next=advice)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), wait)
+        else:
+            return False
+        ctx.pulse.org_error = ""
+        bound = await store.read(lambda tx: tx.bound_org())
+        if bound is None:
+            await store.write(lambda tx: tx.bind_org(org_id, self._clock.now()))
+        elif bound != org_id:
+            raise StartError(
+                f"this store was made with org {bound}, but the credentials are of org {org_id}. "
+                "Give the other org a store of its own (store.url), or mend [salesforce]"
+            )
+        return True
+
+
+def org_config(settings: SalesforceSettings) -> OrgConfig:
+    """The org's settings in its package's words."""
+    return OrgConfig(
+        login_url=settings.login_url,
+        client_id=settings.client_id,
+        client_secret=settings.client_secret.get_secret_value(),
+        api_version=settings.api_version,
+        pubsub_endpoint=settings.pubsub_endpoint,
+        pubsub_tls=settings.pubsub_tls,
+        ca_file=str(settings.ca_file) if settings.ca_file else None,
+        timeout_seconds=settings.timeout_seconds,
+        silence_seconds=settings.silence_seconds,
+        stock_topic=settings.stock_topic,
+        pos_topic=settings.pos_topic or None,
+    )
+
+
+def channel_config(name: str, settings: ShopifySettings) -> ChannelConfig:
+    """A channel's settings in its package's words."""
+    secrets_accepted = [settings.webhook_secret, settings.previous_webhook_secret]
+    options: dict[str, object] = {
+        "api_version": settings.api_version,
+        "shop_domain": settings.shop_domain,
+        "locations": {location: place.id for location, place in settings.locations.items()},
+        "webhook_secrets": tuple(
+            secret.get_secret_value() for secret in secrets_accepted if secret is not None
+        ),
+        "access_token": settings.access_token.get_secret_value() if settings.access_token else "",
+        "client_id": settings.client_id or "",
+        "client_secret": settings.client_secret.get_secret_value() if settings.client_secret else "",
+    }
+    return ChannelConfig(
+        name, settings.kind, settings.url, options, settings.timeout_seconds, settings.ca_file
+    )
+
+
+def web_options(settings: Settings, local_token: str) -> WebOptions:
+    """The web server's settings in its package's words; the local token is an admin's."""
+    tokens = [
+        Token(token.name, token.token.get_secret_value(), frozenset(token.scopes))
+        for token in settings.web.tokens
+    ]
+    if local_token:
+        tokens.append(Token("local", local_token, frozenset({RESERVATIONS, ADMIN})))
+    return WebOptions(
+        tokens=tuple(tokens),
+        channels=frozenset(settings.channels),
+        max_body_bytes=settings.web.max_body_bytes,
+        open_status=settings.web.open_status,
+    )
+
+
+def overview(settings: Settings, store: Database, clock: Clock, pulse: Pulse | None) -> Overview:
+    """What tells people how things stand; without a pulse, from the store alone."""
+    kinds = {name: channel.kind for name, channel in settings.channels.items()}
+    return Overview(store, settings.assortment(), clock, kinds, pulse)
+
+
+def local_token_path(settings: Settings) -> Path | None:
+    """Where the daemon leaves a token for the CLI of the same user: beside an embedded store."""
+    url = settings.store_url()
+    return Path(url.removeprefix("sqlite:///") + ".token") if url.startswith("sqlite:///") else None
+
+
+def _local_token(settings: Settings) -> str:
+    path = local_token_path(settings)
+    if path is None:
+        return ""
+    token = secrets.token_urlsafe(32)
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(token)
+    return token

@@ -1,0 +1,47 @@
+"""What an admin types. Each command has a table for people, `--json` for scripts, and documented exit codes.
+
+0  done, all well
+1  done, but something needs a person (differences, dead letters, not green)
+2  the configuration is wrong; nothing was started
+3  what the command needs is not there (no daemon, no store)
+"""
+
+from __future__ import annotations
+
+import typer
+
+from sfsync import __version__
+from sfsync.cli import dead_letters, resync, run, sandbox, status
+
+app = typer.Typer(
+    name="sfsync",
+    help="Keeps every storefront's stock equal to the Salesforce org's ledger: the last one is sold once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run.run)
+app.command("status")(status.status)
+app.command("resync")(resync.resync)
+app.command("dead-letters")(dead_letters.dead_letters)
+app.add_typer(sandbox.app, name="sandbox")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sfsync {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and exit.", callback=_version, is_eager=True
+    ),
+) -> None:
+    """sfsync: one stock, sold once."""
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,105 @@
+"""What the commands share: settings or a readable list of mistakes, tables, and talking to the daemon."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import httpx
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sfsync.app import local_token_path
+from sfsync.settings import Settings, SettingsError, load
+
+DEFAULT_CONFIG = Path("sfsync.toml")
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", help="The settings file.", envvar="SFSYNC_CONFIG", show_default=True)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of tables.")]
+
+out = Console(soft_wrap=not sys.stdout.isatty())
+err = Console(stderr=True, soft_wrap=not sys.stderr.isatty())
+
+
+def settings_or_exit(path: Path) -> Settings:
+    """The settings; or every mistake with file, key and remedy, and exit code 2."""
+    try:
+        return load(path)
+    except SettingsError as error:
+        count = len(error.problems)
+        err.print(
+            f"[bold red]{path}: {count} {'mistake' if count == 1 else 'mistakes'}; nothing was started.[/]"
+        )
+        for problem in error.problems:
+            err.print(f"  {problem}", markup=False, highlight=False)
+        raise typer.Exit(2) from None
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output, one document."""
+    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
+    sys.stdout.flush()
+
+
+def table(title: str, *columns: str | tuple[str, str]) -> Table:
+    """An empty table; a column is a heading, or a heading with its justification."""
+    made = Table(
+        title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False
+    )
+    for column in columns:
+        heading, justify = column if isinstance(column, tuple) else (column, "left")
+        made.add_column(heading, justify="right" if justify == "right" else "left", overflow="fold")
+    return made
+
+
+def fail(message: str, code: int = 3) -> NoReturn:
+    """Say what is missing and leave."""
+    err.print(f"[red]{message}[/]", highlight=False)
+    raise typer.Exit(code)
+
+
+class DaemonClient:
+    """Asks the running daemon, as the user who started it or with a configured admin token."""
+
+    def __init__(self, settings: Settings) -> None:
+        host = settings.web.host
+        self.address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{settings.web.port}"  # noqa: S104 — compared, not bound
+        headers = {}
+        if token := _token(settings):
+            headers["authorization"] = f"Bearer {token}"
+        self._http = httpx.Client(base_url=self.address, headers=headers, timeout=600.0, trust_env=False)
+
+    def get(self, path: str) -> Any:
+        """The JSON at a path; `httpx.HTTPError` when nobody answers."""
+        return self._read(self._http.get(path))
+
+    def post(self, path: str, body: object) -> Any:
+        """Post JSON, get JSON."""
+        return self._read(self._http.post(path, json=body))
+
+    def _read(self, answer: httpx.Response) -> Any:
+        if answer.status_code >= 400:
+            try:
+                problem = answer.json()
+            except ValueError:
+                problem = {}
+            told = problem.get("detail") or problem.get("title") or answer.text
+            fail(f"the daemon answered {answer.status_code}: {told}")
+        return answer.json()
+
+
+def _token(settings: Settings) -> str:
+    path = local_token_path(settings)
+    if path is not None and path.exists():
+        try:
+            return path.read_text().strip()
+        except OSError:
+            pass
+    return next(
+        (token.token.get_secret_value() for token in settings.web.tokens if "admin" in token.scopes), ""
+    )

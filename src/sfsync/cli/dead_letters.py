@@ -1,0 +1,56 @@
+"""`sfsync dead-letters`: what a person must look at."""
+
+from __future__ import annotations
+
+import typer
+
+from sfsync.cli.common import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    fail,
+    out,
+    print_json,
+    settings_or_exit,
+    table,
+)
+from sfsync.store import StoreError, open_store
+
+
+def dead_letters(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """List the items that were set aside, each with its reason and advice.
+
+    Exit codes: 0 there are none; 1 there are some; 2 wrong settings; 3 no store.
+    """
+    settings = settings_or_exit(config)
+    try:
+        store = open_store(settings.store_url(), exclusive=False, migrate=False)
+    except StoreError as error:
+        fail(str(error))
+    letters = store.read_now(lambda tx: tx.dead_letters())
+    if as_json:
+        print_json(
+            [
+                {
+                    "id": letter.id,
+                    "source": letter.source,
+                    "key": letter.key,
+                    "reason": letter.reason,
+                    "advice": letter.advice,
+                    "payload": letter.payload,
+                    "at": letter.at.isoformat(),
+                }
+                for letter in letters
+            ]
+        )
+    elif not letters:
+        out.print("No dead letters.")
+    else:
+        made = table(
+            f"{len(letters)} dead letters", ("id", "right"), "at", "source", "item", "reason", "advice"
+        )
+        for letter in letters:
+            at = letter.at.isoformat(timespec="seconds")
+            made.add_row(str(letter.id), at, letter.source, letter.key, letter.reason, letter.advice)
+        out.print(made)
+    raise typer.Exit(1 if letters else 0)

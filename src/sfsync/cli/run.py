@@ -1,0 +1,43 @@
+"""`sfsync run`: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Annotated
+
+import typer
+
+from sfsync import logs
+from sfsync.app import Daemon, StartError
+from sfsync.cli.common import DEFAULT_CONFIG, ConfigOption, fail, settings_or_exit
+
+
+def run(
+    config: ConfigOption = DEFAULT_CONFIG,
+    approve: Annotated[
+        bool,
+        typer.Option(
+            "--approve",
+            help="Push each channel's first differences without asking (else: look at `sfsync resync`).",
+        ),
+    ] = False,
+) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C; work in hand is then finished or left for the next start.
+
+    Exit codes: 0 stopped in order; 2 wrong settings; 3 could not start.
+    """
+    settings = settings_or_exit(config)
+    logs.configure(settings.log.format, settings.log.level)
+    try:
+        asyncio.run(_run(Daemon(settings, approve=approve)))
+    except StartError as error:
+        fail(str(error))
+
+
+async def _run(daemon: Daemon) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await daemon.run(stop)

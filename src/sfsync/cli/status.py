@@ -1,0 +1,152 @@
+"""`sfsync status`: how things stand, in one glance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import typer
+
+from sfsync.app import SystemClock, overview
+from sfsync.cli.common import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    DaemonClient,
+    JsonOption,
+    fail,
+    out,
+    print_json,
+    settings_or_exit,
+    table,
+)
+from sfsync.settings import Settings
+from sfsync.store import StoreError, open_store
+
+COLOURS = {"good": "green", "warning": "yellow", "bad": "red"}
+
+
+def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Show stream, ledger, channels, scarce items, incidents.
+
+    Asks the running daemon; where none answers, tells what the store holds.
+
+    Exit codes: 0 green; 1 something needs a person; 2 wrong settings; 3 no daemon and no store.
+    """
+    settings = settings_or_exit(config)
+    found = _status(settings)
+    if as_json:
+        print_json(found)
+    else:
+        show(found)
+    raise typer.Exit(0 if found["health"]["state"] == "good" else 1)
+
+
+def _status(settings: Settings) -> Any:
+    try:
+        return DaemonClient(settings).get("/v1/status")
+    except httpx.HTTPError:
+        pass
+    try:
+        store = open_store(settings.store_url(), exclusive=False, migrate=False)
+    except StoreError as error:
+        fail(f"no daemon answers, and {error}")
+    return overview(settings, store, SystemClock(), None).status_now()
+
+
+def show(found: Any) -> None:
+    """Print a status as tables."""
+    health = found["health"]
+    colour = COLOURS[health["state"]]
+    out.print(f"[bold {colour}]{health['sentence']}[/]", highlight=False)
+    for reason in health["reasons"][1:]:
+        out.print(f"  {reason}", markup=False, highlight=False)
+    _engine(found)
+    _channels(found["channels"])
+    _scarce(found["scarce"])
+    _incidents(found["incidents"])
+
+
+def _engine(found: Any) -> None:
+    ledger, stream = found["ledger"], found["stream"]
+    calls = (
+        f"{ledger['calls_used']:,} of {ledger['calls_allowed']:,}"
+        if ledger["calls_used"] is not None
+        else "not known"
+    )
+    made = table("\nOrg", "what", "now")
+    made.add_row("org", found["health"]["org"] or "not reached yet")
+    for topic in stream["topics"]:
+        sign = topic["last_sign_of_life_at"] or "never"
+        made.add_row(
+            topic["name"], f"{'connected' if topic['connected'] else 'DOWN'}, last sign of life {sign}"
+        )
+    made.add_row("holes", str(len(stream["holes"])))
+    made.add_row("waiting for the org", f"{ledger['queue']} ({ledger['inbox']} webhooks not yet decided)")
+    made.add_row("API calls in 24 h", calls)
+    out.print(made)
+
+
+def _channels(channels: Any) -> None:
+    made = table(
+        "\nChannels",
+        "channel",
+        "guarantee",
+        ("levels", "right"),
+        ("due", "right"),
+        ("in flight", "right"),
+        ("dead letters", "right"),
+        ("p50 ms", "right"),
+        ("p99 ms", "right"),
+        ("exposure unit s", "right"),
+        "",
+    )
+    for channel in channels:
+        guarantees = ", ".join(f"{kind} {count}" for kind, count in channel["guarantees"].items() if count)
+        made.add_row(
+            channel["name"],
+            guarantees or "-",
+            str(channel["levels"]),
+            str(channel["due"]),
+            str(channel["in_flight"]),
+            str(channel["dead_letters"]),
+            _number(channel["lag_p50_ms"]),
+            _number(channel["lag_p99_ms"]),
+            f"{channel['exposure_unit_seconds']:.1f}",
+            f"[{COLOURS[channel['state']]}]{channel['sentence']}[/]",
+        )
+    out.print(made)
+
+
+def _scarce(scarce: Any) -> None:
+    if not scarce:
+        return
+    made = table("\nScarce", "SKU", ("available", "right"), "where", "who may sell it")
+    for item in scarce:
+        where = ", ".join(f"{place} {units}" for place, units in item["locations"].items() if units)
+        sellers = ", ".join(f"{s['channel']}: {s['may']} ({s['why']})" for s in item["sellers"])
+        made.add_row(item["sku"], str(item["available"]), where or "-", sellers or "-")
+    out.print(made)
+
+
+def _incidents(incidents: Any) -> None:
+    if not incidents:
+        return
+    made = table("\nIncidents", "opened", "what", "orders", ("unit s", "right"), "what to do")
+    for incident in incidents:
+        orders = ", ".join(
+            f"{o['order']} at {o['channel']} ({'covered' if o['covered'] else 'NOT covered'})"
+            for o in incident["orders"]
+        )
+        state = "" if incident["closed_at"] is None else f" (closed {incident['closed_at']})"
+        made.add_row(
+            incident["opened_at"],
+            incident["title"] + state,
+            orders or "-",
+            _number(incident["exposure_unit_seconds"]),
+            incident["detail"],
+        )
+    out.print(made)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

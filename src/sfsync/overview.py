@@ -1,0 +1,429 @@
+"""How things stand, told for people: the store's counts and the running parts' pulse as one status.
+
+Without a running daemon (`pulse` is None) the store alone is told, and health says that nothing runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from statistics import quantiles
+from typing import Literal
+
+from sfsync import __version__
+from sfsync.domain.assortment import Assortment
+from sfsync.domain.ats import Guarantee
+from sfsync.domain.relay import Difference
+from sfsync.domain.stock import LevelKey
+from sfsync.flow.context import Context, Pulse
+from sfsync.flow.reconcile import Plan, Reconcile
+from sfsync.ports import ChannelLevel, Clock, DeadLetter, Hole, Incident
+from sfsync.store import Database, views
+from sfsync.store.tx import SqlTx
+from sfsync.web.status_shape import (
+    ChannelStatus,
+    DeadLetterRow,
+    GuaranteeCounts,
+    Health,
+    IncidentRow,
+    Ledger,
+    Movement,
+    OrderOfIncident,
+    Scarce,
+    Seller,
+    State,
+    Status,
+    StockOfSku,
+    Stream,
+)
+
+SCARCE_UNITS = 2
+SILENT_AFTER = timedelta(seconds=330)
+LATE_AFTER = timedelta(seconds=60)
+
+
+class Overview:
+    """Tells the status of a store, and of the daemon that runs on it."""
+
+    def __init__(
+        self,
+        store: Database,
+        assortment: Assortment,
+        clock: Clock,
+        kinds: Mapping[str, str],
+        pulse: Pulse | None,
+    ) -> None:
+        self._store, self._assortment, self._clock = store, assortment, clock
+        self._kinds, self._pulse = kinds, pulse
+        self._counted: tuple[dict[str, int], dict[str, dict[Guarantee, int]]] = ({}, {})
+
+    async def status(self) -> Status:
+        """Everything the status page shows."""
+        return await self._store.read(self._status)
+
+    async def healthy(self) -> tuple[bool, str]:
+        """Whether all is green, and the sentence that says so or why not."""
+        health = (await self.status())["health"]
+        return health["state"] != "bad", health["sentence"]
+
+    async def levels(self, query: str, limit: int) -> Sequence[StockOfSku]:
+        """The stock of SKUs that contain a text, and what each channel shows of them."""
+        return await self._store.read(lambda tx: self._levels(tx, query, limit))
+
+    def status_now(self) -> Status:
+        """`status`, in the calling thread."""
+        return self._store.read_now(self._status)
+
+    def _status(self, tx: SqlTx) -> Status:
+        now = self._clock.now()
+        holes = tx.open_holes()
+        letters = tx.dead_letters()
+        incidents = views.told_incidents(tx, now - timedelta(days=1))
+        queue = views.queue_count(tx)
+        channels = self._channels(tx, now)
+        stream = self._stream(holes, now)
+        ledger = self._ledger(queue, now)
+        return Status(
+            health=self._health(tx, now, stream, ledger, channels, incidents, letters),
+            stream=stream,
+            ledger=ledger,
+            channels=channels,
+            scarce=self._scarce(tx),
+            incidents=[_incident(incident) for incident in incidents],
+            dead_letters=[_letter(letter) for letter in reversed(letters)],
+            recent=[_movement(movement) for movement in views.recent_movements(tx, 20)],
+        )
+
+    def _health(
+        self,
+        tx: SqlTx,
+        now: datetime,
+        stream: Stream,
+        ledger: Ledger,
+        channels: Sequence[ChannelStatus],
+        incidents: Sequence[Incident],
+        letters: Sequence[DeadLetter],
+    ) -> Health:
+        pulse = self._pulse
+        bad: list[str] = []
+        doubtful: list[str] = []
+        if pulse is None:
+            bad.append("The daemon is not running.")
+        else:
+            if pulse.org_error:
+                bad.append(f"The org does not answer: {pulse.org_error}")
+            if pulse.rule_error:
+                bad.append(pulse.rule_error)
+            bad += [f"The stream {topic} is down: {error}" for topic, error in pulse.stream_error.items()]
+        bad += [f"{incident.title}." for incident in incidents if incident.closed_at is None]
+        doubtful += [f"The stream {hole['source']} has a hole: {hole['reason']}." for hole in stream["holes"]]
+        doubtful += [
+            f"{channel['name']}: {channel['sentence']}" for channel in channels if channel["state"] != "good"
+        ]
+        if letters:
+            doubtful.append(f"{len(letters)} dead letters wait for a person: `sfsync dead-letters`.")
+        state: State = "bad" if bad else "warning" if doubtful else "good"
+        sentence = "Every channel shows what the org has." if state == "good" else (bad + doubtful)[0]
+        return Health(
+            state=state,
+            sentence=sentence,
+            reasons=bad + doubtful,
+            org=tx.bound_org() or "",
+            version=__version__,
+            started_at=_moment(pulse.started_at) if pulse else "",
+            now=_moment(now),
+        )
+
+    def _stream(self, holes: Sequence[Hole], now: datetime) -> Stream:
+        pulse = self._pulse
+        topics = sorted({*(pulse.last_sign if pulse else ()), *(pulse.stream_error if pulse else ())})
+        down = pulse is None or bool(pulse.stream_error)
+        return Stream(
+            state="bad" if down else "warning" if holes else "good",
+            topics=[
+                {
+                    "name": topic,
+                    "connected": pulse is not None
+                    and topic not in pulse.stream_error
+                    and now - pulse.last_sign[topic] < SILENT_AFTER,
+                    "last_sign_of_life_at": _moment_or_none(pulse.last_sign.get(topic)) if pulse else None,
+                    "last_event_at": _moment_or_none(pulse.last_event.get(topic)) if pulse else None,
+                    "lag_seconds": None,
+                    "events": pulse.events.get(topic, 0) if pulse else 0,
+                }
+                for topic in topics
+            ],
+            holes=[{"source": h.source, "since": _moment(h.since), "reason": h.reason} for h in holes],
+        )
+
+    def _ledger(self, queue: views.QueueCount, now: datetime) -> Ledger:
+        pulse = self._pulse
+        oldest = (now - queue.oldest_bundle_at) if queue.oldest_bundle_at else None
+        used, allowed = pulse.calls if pulse and pulse.calls else (None, None)
+        late = oldest is not None and oldest > LATE_AFTER
+        return Ledger(
+            state="bad" if pulse is None or pulse.org_error else "warning" if late else "good",
+            queue=queue.bundles,
+            in_flight=pulse.flying if pulse else 0,
+            oldest_seconds=round(oldest.total_seconds(), 3) if oldest is not None else None,
+            inbox=queue.inbox,
+            calls_used=used,
+            calls_allowed=allowed,
+        )
+
+    def _channels(self, tx: SqlTx, now: datetime) -> list[ChannelStatus]:
+        counts = views.channel_counts(tx, now)
+        sizes = {name: count.levels for name, count in counts.items()}
+        if (
+            self._counted[0] != sizes
+        ):  # a policy is fixed while we run: only what is listed changes the counts
+            self._counted = sizes, self._guarantees(tx)
+        guarantees = self._counted[1]
+        return [
+            self._channel(name, counts.get(name), guarantees.get(name, {}))
+            for name in self._assortment.channels
+        ]
+
+    def _guarantees(self, tx: SqlTx) -> dict[str, dict[Guarantee, int]]:
+        found: dict[str, dict[Guarantee, int]] = {}
+        for channel, sku in views.listed(tx):
+            if channel in self._assortment.channels:
+                of = found.setdefault(channel, {})
+                guarantee = self._assortment.policy(channel, sku).guarantee
+                of[guarantee] = of.get(guarantee, 0) + 1
+        return found
+
+    def _channel(
+        self, name: str, count: views.ChannelCount | None, guarantees: Mapping[Guarantee, int]
+    ) -> ChannelStatus:
+        lags = sorted(self._pulse.lags_seconds.get(name, ())) if self._pulse else []
+        error = self._pulse.channel_error.get(name, "") if self._pulse else ""
+        state, sentence = _channel_state(count, error)
+        return ChannelStatus(
+            name=name,
+            kind=self._kinds.get(name, ""),
+            state=state,
+            sentence=sentence,
+            approved=count is not None and count.approved,
+            levels=count.levels if count else 0,
+            guarantees=GuaranteeCounts(
+                gated=guarantees.get(Guarantee.GATED, 0),
+                allocated=guarantees.get(Guarantee.ALLOCATED, 0),
+                mirrored=guarantees.get(Guarantee.MIRRORED, 0),
+            ),
+            due=count.due if count else 0,
+            in_flight=count.in_flight if count else 0,
+            problems=count.problems if count else 0,
+            dead_letters=count.dead_letters if count else 0,
+            lag_p50_ms=_percentile_ms(lags, 50),
+            lag_p99_ms=_percentile_ms(lags, 99),
+            exposed_units=count.exposed_units if count else 0,
+            exposure_unit_seconds=round(count.exposure_unit_seconds, 3) if count else 0.0,
+            last_push_at=_moment_or_none(count.last_push_at) if count else None,
+        )
+
+    def _scarce(self, tx: SqlTx) -> list[Scarce]:
+        skus = views.scarce_skus(tx, most=SCARCE_UNITS, limit=12)
+        shown: dict[str, list[ChannelLevel]] = {}
+        for level in tx.channel_levels([scarce.sku for scarce in skus]):
+            shown.setdefault(level.sku, []).append(level)
+        return [
+            Scarce(
+                sku=scarce.sku,
+                available=scarce.available,
+                locations=dict(scarce.locations),
+                sellers=[
+                    self._seller(level) for level in shown.get(scarce.sku, ()) if level.channel in self._kinds
+                ],
+            )
+            for scarce in skus
+        ]
+
+    def _seller(self, level: ChannelLevel) -> Seller:
+        policy = self._assortment.policy(level.channel, level.sku)
+        may: Literal["sells", "asks first", "closed"] = "sells"
+        why = policy.guarantee.value
+        if policy.allocated_elsewhere:
+            may, why = "closed", f"allocated to {self._assortment.allocated_to(level.sku)}"
+        elif level.published <= 0:
+            may, why = "closed", "sold out"
+        elif policy.guarantee is Guarantee.GATED:
+            may = "asks first"
+        elif policy.guarantee is Guarantee.ALLOCATED:
+            why = "its allocation"
+        return Seller(channel=level.channel, shows=level.published, may=may, why=why)
+
+    def _levels(self, tx: SqlTx, query: str, limit: int) -> list[StockOfSku]:
+        skus = views.matching_skus(tx, query, limit)
+        made = {sku: StockOfSku(sku=sku, levels=[], shown=[]) for sku in skus}
+        for level in tx.levels_of(skus):
+            made[level.key.sku]["levels"].append(
+                {
+                    "location": level.key.location,
+                    "unit": level.key.unit,
+                    "on_hand": level.on_hand,
+                    "reserved": level.reserved,
+                    "available": level.available,
+                    "version": level.version,
+                }
+            )
+        for shown in tx.channel_levels(skus):
+            if shown.channel in self._assortment.channels:
+                made[shown.sku]["shown"].append(
+                    {
+                        "channel": shown.channel,
+                        "location": shown.location,
+                        "guarantee": self._assortment.policy(shown.channel, shown.sku).guarantee.value,
+                        "published": shown.published,
+                        "target": shown.target,
+                        "problem": shown.problem,
+                    }
+                )
+        return list(made.values())
+
+
+class ResyncService:
+    """`Reconcile` as the web and the command line ask for it."""
+
+    def __init__(self, ctx: Context, reconcile: Reconcile) -> None:
+        self._ctx, self._reconcile = ctx, reconcile
+
+    async def plan(self, channel: str | None, sku: str | None) -> Mapping[str, object]:
+        """Differences, and an id to apply them by. Raises `KeyError` for an unknown channel."""
+        if channel is not None and channel not in self._ctx.channels:
+            raise KeyError(channel)
+        plan = await self._reconcile.compare([channel] if channel else None, [sku] if sku else None)
+        return _plan(plan)
+
+    async def apply(self, plan_id: str) -> Mapping[str, object]:
+        """Apply a plan. Raises `KeyError` when there is none of that id."""
+        plan = await self._reconcile.apply(plan_id)
+        if plan is None:
+            raise KeyError(plan_id)
+        return _plan(plan)
+
+
+def _plan(plan: Plan) -> dict[str, object]:
+    return {
+        "id": plan.id,
+        "made_at": _moment(plan.made_at),
+        "compared": plan.compared,
+        "unread": plan.unread,
+        "rows": [_difference(row) for row in plan.rows],
+    }
+
+
+def _difference(row: Difference) -> dict[str, object]:
+    return {
+        "channel": row.channel,
+        "sku": row.sku,
+        "location": row.location,
+        "shows": row.shows,
+        "target": row.target,
+        "cause": row.cause.value,
+        "applicable": row.applicable,
+    }
+
+
+def _channel_state(count: views.ChannelCount | None, error: str) -> tuple[State, str]:
+    if error:
+        return "bad", error
+    if count is None:
+        return "warning", "Not compared yet."
+    if not count.approved:
+        return "warning", "Waits for its first plan to be approved: `sfsync resync`."
+    if count.problems:
+        return "warning", f"{count.problems} items cannot be written: `sfsync dead-letters`."
+    if count.due:
+        return "good", f"{count.due} changes are on their way."
+    return "good", "Shows what it should."
+
+
+def _incident(incident: Incident) -> IncidentRow:
+    detail = incident.detail
+    orders: list[OrderOfIncident] = []
+    wanted = detail.get("order")
+    if isinstance(wanted, dict):
+        orders.append(_order(wanted, _whole(detail.get("units")) or 0, covered=False))
+    held_by = detail.get("held_by")
+    for holder in held_by if isinstance(held_by, list) else ():
+        if "name" in holder:
+            orders.append(_order(holder, _whole(holder.get("units")) or 0, covered=True))
+    exposure = detail.get("exposure_unit_seconds")
+    return IncidentRow(
+        kind=incident.kind,
+        title=incident.title,
+        sku=str(detail["sku"]) if "sku" in detail else None,
+        units=_whole(detail.get("units")),
+        orders=orders,
+        exposure_unit_seconds=float(exposure) if isinstance(exposure, (int, float)) else None,
+        detail=_advice(incident),
+        opened_at=_moment(incident.opened_at),
+        closed_at=_moment_or_none(incident.closed_at),
+    )
+
+
+def _advice(incident: Incident) -> str:
+    if incident.kind == "oversold" and "order" in incident.detail:
+        return "Find the piece elsewhere, wait for a receipt, or cancel this order at its channel."
+    if incident.kind == "oversold":
+        return "A posting uncovered a promise: release the newest one or wait for a receipt."
+    if incident.kind == "rewritten ledger":
+        return "Movements were deleted or a backup restored; the org's present numbers were taken over."
+    return "Run `sfsync resync` to compare and put right."
+
+
+def _order(told: Mapping[str, object], units: int, *, covered: bool) -> OrderOfIncident:
+    return OrderOfIncident(
+        channel=str(told.get("channel", "")),
+        order=str(told.get("name", "")),
+        units=units,
+        placed_at=str(told["placed_at"]) if told.get("placed_at") else None,
+        covered=covered,
+    )
+
+
+def _letter(letter: DeadLetter) -> DeadLetterRow:
+    return DeadLetterRow(
+        id=letter.id,
+        source=letter.source,
+        key=letter.key,
+        reason=letter.reason,
+        advice=letter.advice,
+        at=_moment(letter.at),
+    )
+
+
+def _movement(movement: views.RecentMovement) -> Movement:
+    key = LevelKey.parse(movement.level_key)
+    return Movement(
+        at=_moment(movement.at),
+        sku=key.sku,
+        location=key.location,
+        kind=movement.kind,
+        on_hand_delta=movement.on_hand_delta,
+        reserved_delta=movement.reserved_delta,
+        reference=movement.reference,
+        source=movement.channel or "org",
+        available=movement.available,
+    )
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _percentile_ms(ordered_seconds: Sequence[float], percent: int) -> float | None:
+    if not ordered_seconds:
+        return None
+    if len(ordered_seconds) == 1:
+        return round(ordered_seconds[0] * 1000, 1)
+    return round(quantiles(ordered_seconds, n=100, method="inclusive")[percent - 1] * 1000, 1)
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _moment_or_none(at: datetime | None) -> str | None:
+    return None if at is None else _moment(at)

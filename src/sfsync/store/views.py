@@ -1,0 +1,196 @@
+"""Read-only pictures of the store for people: counted by the database, never row by row."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, case, func, or_, select
+
+from sfsync.ports.keeping import Incident
+from sfsync.store import tables as t
+from sfsync.store.tx import SqlTx
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelCount:
+    """One channel's channel levels, counted."""
+
+    levels: int
+    due: int
+    in_flight: int
+    problems: int
+    exposed_units: int
+    exposure_unit_seconds: float
+    approved: bool
+    last_push_at: datetime | None
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCount:
+    """What waits to be decided or answered."""
+
+    bundles: int
+    oldest_bundle_at: datetime | None
+    inbox: int
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScarceSku:
+    """A SKU of which few are left."""
+
+    sku: str
+    available: int
+    locations: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RecentMovement:
+    """A movement that was entered lately."""
+
+    at: datetime
+    level_key: str
+    kind: str
+    on_hand_delta: int
+    reserved_delta: int
+    reference: str
+    channel: str | None
+    available: int | None
+
+
+def channel_counts(tx: SqlTx, now: datetime) -> dict[str, ChannelCount]:
+    """Counts by channel."""
+    c = t.channel_level.c
+    due = and_(c.problem == "", c.target != c.published)
+    grown = c.exposure_unit_seconds + c.exposure_units * (now.timestamp() - c.exposure_since)
+    rows = tx.connection.execute(
+        select(
+            c.channel,
+            func.count().label("levels"),
+            func.sum(case((due, 1), else_=0)).label("due"),
+            func.sum(case((c.push.is_not(None), 1), else_=0)).label("in_flight"),
+            func.sum(case((c.problem != "", 1), else_=0)).label("problems"),
+            func.sum(c.exposure_units).label("exposed"),
+            func.sum(grown).label("exposure"),
+        ).group_by(c.channel)
+    )
+    approved = set(
+        tx.connection.execute(select(t.channel.c.name).where(t.channel.c.approved_at.is_not(None))).scalars()
+    )
+    pushed = dict(
+        tx.connection.execute(
+            select(t.push.c.channel, func.max(t.push.c.answered_at))
+            .where(t.push.c.state == "applied")
+            .group_by(t.push.c.channel)
+        )
+        .tuples()
+        .all()
+    )
+    letters: dict[str, int] = dict(
+        tx.connection.execute(select(t.dead_letter.c.source, func.count()).group_by(t.dead_letter.c.source))
+        .tuples()
+        .all()
+    )
+    return {
+        r.channel: ChannelCount(
+            r.levels,
+            r.due,
+            r.in_flight,
+            r.problems,
+            r.exposed,
+            r.exposure,
+            r.channel in approved,
+            pushed.get(r.channel),
+            letters.get(r.channel, 0),
+        )
+        for r in rows
+    }
+
+
+def queue_count(tx: SqlTx) -> QueueCount:
+    """What waits."""
+    bundles, oldest = tx.connection.execute(
+        select(func.count(), func.min(t.bundle.c.asked_at)).where(t.bundle.c.state == "waiting")
+    ).one()
+    inbox = tx.connection.execute(select(func.count()).where(t.inbox.c.done_at.is_(None))).scalar_one()
+    lines = tx.connection.execute(select(func.count()).where(t.order_line.c.due)).scalar_one()
+    return QueueCount(bundles, oldest, inbox, lines)
+
+
+def scarce_skus(tx: SqlTx, *, most: int, limit: int) -> list[ScarceSku]:
+    """SKUs with stock of which at most `most` units may still be promised, scarcest first."""
+    c = t.level.c
+    total = func.sum(c.on_hand - c.reserved)
+    found = tx.connection.execute(
+        select(c.sku, total.label("available"))
+        .group_by(c.sku)
+        .having(and_(total <= most, func.sum(c.on_hand) > 0))
+        .order_by(total, c.sku)
+        .limit(limit)
+    ).all()
+    places: dict[str, dict[str, int]] = defaultdict(dict)
+    rows = tx.connection.execute(
+        select(t.level).where(c.sku.in_([row.sku for row in found])).order_by(c.location)
+    )
+    for row in rows:
+        places[row.sku][row.location] = places[row.sku].get(row.location, 0) + row.on_hand - row.reserved
+    return [ScarceSku(row.sku, row.available, places[row.sku]) for row in found]
+
+
+def recent_movements(tx: SqlTx, limit: int) -> list[RecentMovement]:
+    """The movements entered last, newest first."""
+    rows = tx.connection.execute(
+        select(
+            t.movement, t.bundle.c.answered_at, (t.level.c.on_hand - t.level.c.reserved).label("available")
+        )
+        .join(t.bundle, t.bundle.c.id == t.movement.c.bundle)
+        .outerjoin(t.level, t.level.c.level_key == t.movement.c.level_key)
+        .where(t.movement.c.state == "done")
+        .order_by(t.movement.c.id.desc())
+        .limit(limit)
+    )
+    return [
+        RecentMovement(
+            r.answered_at,
+            r.level_key,
+            r.kind,
+            r.on_hand_delta,
+            r.reserved_delta,
+            r.reference,
+            r.channel,
+            r.available,
+        )
+        for r in rows
+    ]
+
+
+def told_incidents(tx: SqlTx, closed_after: datetime) -> list[Incident]:
+    """Open incidents and those closed lately, newest first."""
+    c = t.incident.c
+    rows = tx.connection.execute(
+        select(t.incident)
+        .where(or_(c.closed_at.is_(None), c.closed_at > closed_after))
+        .order_by(c.id.desc())
+        .limit(100)
+    )
+    return [Incident(r.id, r.kind, r.key, r.title, r.detail, r.opened_at, r.closed_at) for r in rows]
+
+
+def listed(tx: SqlTx) -> Sequence[tuple[str, str]]:
+    """(channel, SKU) of every channel level."""
+    c = t.channel_level.c
+    return [(row.channel, row.sku) for row in tx.connection.execute(select(c.channel, c.sku))]
+
+
+def matching_skus(tx: SqlTx, query: str, limit: int) -> Sequence[str]:
+    """SKUs that contain a text, in order."""
+    c = t.level.c.sku
+    return list(
+        tx.connection.execute(
+            select(c).where(c.icontains(query, autoescape=True)).distinct().order_by(c).limit(limit)
+        ).scalars()
+    )
