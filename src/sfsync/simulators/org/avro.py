@@ -165,9 +165,10 @@ def epoch_ms(value: Any) -> int:
 
 
 def iso_text(milliseconds: int) -> str:
-    """Returns epoch milliseconds as the text that JSON events carry, `2026-11-23T08:15:00.000Z`."""
+    """Returns epoch milliseconds as JSON events carry them: `…T08:15:00Z`, or `…T08:15:00.250Z`."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    precision = "milliseconds" if milliseconds % 1000 else "seconds"
+    return moment.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def _codec(

@@ -31,7 +31,6 @@ from sfsync.simulators.org.fates import Fate, Fates
 from sfsync.simulators.org.model import Commit, Published, Schema
 from sfsync.simulators.org.routes import Catalogue, CompileFilter, Route, event_topic
 from sfsync.simulators.org.stream import (
-    ALLOWANCE_USED_UP,
     REPLAY_REFUSED,
     SERVICE_UNAVAILABLE,
     TOPIC_FORBIDDEN,
@@ -41,6 +40,7 @@ from sfsync.simulators.org.stream import (
     StreamEnded,
     Subscription,
     Topic,
+    used_up,
 )
 
 LATEST = -1  # the two special starts, numbered as CometD numbers them
@@ -147,17 +147,26 @@ class EventBus:
         """Returns a topic's present codec; None for channels that carry several entities or none."""
         return self._catalogue.codec_of(topic)
 
-    def subscribe(self, name: str, start: int = LATEST, *, subscriber: str = "") -> Subscription:
+    def subscribe(
+        self,
+        name: str,
+        start: int = LATEST,
+        *,
+        subscriber: str = "",
+        news: asyncio.Event | None = None,
+        allowance_needed: bool = True,
+    ) -> Subscription:
         """Opens a cursor into a topic, after a replay id or at LATEST or EARLIEST.
 
         Raises KeyError for an unknown topic and StreamEnded when the org refuses: topic forbidden,
-        replay id not of this stream or out of the window, delivery allowance used up.
+        replay id not of this stream or out of the window, delivery allowance used up (unless the protocol
+        tells that later, at the first delivery).
         """
         topic = self._catalogue.topics[name]
         if topic.forbidden:
             raise _forbidden(name)
-        if not self.allowance.left():
-            raise StreamEnded(ALLOWANCE_USED_UP, "The org's allocation of delivered events is used up.")
+        if allowance_needed and not self.allowance.left():
+            raise used_up()
         self._prune()
         if start == LATEST:
             start = self.ids.last
@@ -167,7 +176,7 @@ class EventBus:
             raise StreamEnded(
                 REPLAY_REFUSED, "The Replay ID validation failed. Ensure that the Replay ID is valid."
             )
-        subscription = Subscription(topic, start, self.allowance, self.ids, subscriber)
+        subscription = Subscription(topic, start, self.allowance, self.ids, subscriber, news)
         topic.subscriptions.add(subscription)
         return subscription
 

@@ -39,6 +39,11 @@ class StreamEnded(Exception):
         self.message = message
 
 
+def used_up() -> StreamEnded:
+    """Returns the end of a subscription for want of allowance."""
+    return StreamEnded(ALLOWANCE_USED_UP, "You have exceeded the event delivery limit for your org.")
+
+
 @dataclass(slots=True, eq=False)
 class Event:
     """One event as the log keeps it; its Avro bytes are made when first asked for and kept."""
@@ -57,9 +62,13 @@ class Event:
         return self._payload
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the payload as CometD carries it: field names instead of bitmaps, dates as text."""
-        body = self.codec.to_json(self.values)
-        return body if self.header is None else {HEADER: self.header, **body}
+        """Returns the payload as CometD carries it: field names instead of bitmaps, dates as text.
+
+        A platform event shows all its fields, a change event those that it tells of.
+        """
+        if self.header is None:
+            return self.codec.to_json({name: self.values.get(name) for name in self.codec.converts})
+        return {HEADER: self.header, **self.codec.to_json(self.values)}
 
     def _record(self) -> dict[str, Any]:
         if self.header is None:
@@ -224,10 +233,19 @@ class Topic:
 
 
 class Subscription:
-    """A cursor into one topic. `take` never waits; `wait` returns when taking may give something."""
+    """A cursor into one topic. `take` never waits; `wait` returns when taking may give something.
+
+    Several subscriptions of one reader can share the event that tells of `news`.
+    """
 
     def __init__(
-        self, topic: Topic, cursor: int, allowance: Allowance, ids: ReplayIds, subscriber: str
+        self,
+        topic: Topic,
+        cursor: int,
+        allowance: Allowance,
+        ids: ReplayIds,
+        subscriber: str,
+        news: asyncio.Event | None = None,
     ) -> None:
         self.topic = topic
         self.subscriber = subscriber
@@ -235,7 +253,7 @@ class Subscription:
         self._cursor = cursor
         self._allowance = allowance
         self._ids = ids
-        self._news = asyncio.Event()
+        self._news = news or asyncio.Event()
         self._ended: StreamEnded | None = None
 
     @property
@@ -253,7 +271,7 @@ class Subscription:
             return entries
         left = self._allowance.left()
         if not left:
-            raise StreamEnded(ALLOWANCE_USED_UP, "The org's allocation of delivered events is used up.")
+            raise used_up()
         entries = entries[:left]
         self._allowance.count(self.subscriber, len(entries))
         self.delivered += len(entries)
