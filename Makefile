@@ -33,7 +33,7 @@ lint: dev-env ## Check style and format: Python with ruff, scripts with shellche
 	@.venv/bin/hadolint Dockerfile
 
 types: dev-env ## Check types with mypy, strictly
-	@$(python) -m mypy
+	@$(python) -m mypy $(wildcard src tests scripts bench)
 
 contracts: dev-env ## Check that imports run one way (the contracts stand in pyproject.toml)
 	@.venv/bin/lint-imports --no-logo
