@@ -1,0 +1,53 @@
+"""The web's parts put together into one ASGI app."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sfsync.ports import OutsideError
+
+from .api import Api
+from .guard import Guard
+from .health import Health
+from .json_text import to_json
+from .options import WebOptions
+from .page import Page
+from .problems import ProblemError, on_http_error, on_problem
+from .requests import Doorkeeper
+from .services import Services
+from .webhooks import Webhooks
+
+_OPENAPI = Path(__file__).with_name("openapi.json")
+
+
+def build_web(services: Services, options: WebOptions) -> Starlette:
+    """The whole web: webhooks in, reservation API, resync, health, status page."""
+    doorkeeper = Doorkeeper(options.tokens)
+    description = to_json(json.loads(_OPENAPI.read_bytes()))
+
+    async def openapi(_: Request) -> Response:
+        return Response(description, media_type="application/json")
+
+    app = Starlette(
+        routes=[
+            *Webhooks(services.doorman, options).routes(),
+            *Api(services, options, doorkeeper).routes(),
+            *Health(services.overview).routes(),
+            Route("/openapi.json", openapi, methods=["GET"]),
+            *Page(services, options, doorkeeper).routes(),
+        ],
+        middleware=[Middleware(Guard)],
+        exception_handlers={HTTPException: on_http_error, ProblemError: on_problem, OutsideError: on_problem},
+    )
+    app.router.redirect_slashes = (
+        False  # one address for each thing; a redirected webhook would lose its body
+    )
+    return app

@@ -1,0 +1,51 @@
+"""Around every request: one log line that tells the whole attempt, and no exception that gets out."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .problems import unexpected
+
+_QUIET = ("/healthz", "/readyz", "/status.json", "/status.fragment", "/static/")
+
+
+class Guard:
+    """Logs and answers for the app inside."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._log = structlog.get_logger("sfsync.web")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        status = 0
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception:
+            self._log.exception("request failed", method=scope["method"], path=scope["path"][:200])
+            if not status:
+                await unexpected()(scope, receive, watch)
+        finally:
+            self._tell(scope, status, time.perf_counter() - began)
+
+    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+        state = scope.get("state", {})
+        facts = {key: state[key] for key in ("party", "reason") if key in state}
+        quiet = scope["path"].startswith(_QUIET) and status < 500
+        log = self._log.debug if quiet else self._log.info
+        path = scope["path"][:200]
+        log("request", method=scope["method"], path=path, status=status, ms=round(seconds * 1000, 1), **facts)

@@ -1,0 +1,84 @@
+"""What the web asks of the rest of the product. The flow implements these; the app hands them over.
+
+Every call may raise `ports.TryLater` or `ports.Unknown` (answered 503, the sender tries again) and
+`ports.Refused` (answered 502 with its sentence).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sfsync.domain.reservations import Outcome, Reservation, Wish
+
+from .status_shape import Status, StockOfSku
+
+
+class Doorman(Protocol):
+    """Takes webhooks in."""
+
+    async def accept(self, channel: str, headers: Mapping[str, str], body: bytes) -> bool:
+        """Check the signature and store the delivery durably: True when it is new, False when known already.
+
+        `headers` have lower-case names. Raises `ports.Forged`, and `KeyError` for an unknown channel.
+        """
+        ...
+
+
+class ReservationDesk(Protocol):
+    """Grants reservations."""
+
+    async def create(self, wish: Wish, *, idempotency_key: str | None, digest: str) -> Outcome:
+        """Ask for it. The key is the asking party's own; the same wish has the same `digest`."""
+        ...
+
+    async def get(self, reservation_id: str) -> Reservation | None:
+        """A reservation as it stands."""
+        ...
+
+    async def confirm(self, reservation_id: str, order_reference: str) -> Outcome:
+        """The customer has paid: it no longer expires."""
+        ...
+
+    async def release(self, reservation_id: str) -> Outcome:
+        """Give the units back; doing it twice is fine."""
+        ...
+
+
+class Overview(Protocol):
+    """Tells people how things stand."""
+
+    async def status(self) -> Status:
+        """Everything the status page shows."""
+        ...
+
+    async def levels(self, query: str, limit: int) -> Sequence[StockOfSku]:
+        """The stock of up to `limit` SKUs that contain `query`, and what each channel shows of them."""
+        ...
+
+    async def healthy(self) -> tuple[bool, str]:
+        """Whether the daemon does its work now, and the sentence that says so or why not."""
+        ...
+
+
+class Reconciler(Protocol):
+    """Compares org and channels, and puts them right. What it returns is JSON-ready."""
+
+    async def plan(self, channel: str | None, sku: str | None) -> Mapping[str, object]:
+        """The differences, with an ``id`` to apply them by; changes nothing. `KeyError`: no such channel."""
+        ...
+
+    async def apply(self, plan_id: str) -> Mapping[str, object]:
+        """Apply a plan. `KeyError`: there is none of that id."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All of them together."""
+
+    doorman: Doorman
+    desk: ReservationDesk
+    overview: Overview
+    reconciler: Reconciler

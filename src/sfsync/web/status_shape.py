@@ -1,0 +1,203 @@
+"""The shape of the status, as ``GET /v1/status`` gives it and the status page shows it.
+
+Moments are texts like ``2026-11-23T08:15:00Z``; durations end in `_seconds` or `_ms`; `None` means not known
+or not applicable. `state` is ``good``, ``warning`` (a person should look) or ``bad`` (promises are at risk).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+State = Literal["good", "warning", "bad"]
+
+
+class Health(TypedDict):
+    """One sentence for the person who opens the page."""
+
+    state: State
+    sentence: str  # "Every channel shows what the org has."
+    reasons: list[str]  # why it is not good; empty when it is
+    org: str  # the org's id, or empty before it is known
+    version: str  # of sfsync
+    started_at: str
+    now: str
+
+
+class Topic(TypedDict):
+    """One topic of the org's stream."""
+
+    name: str
+    connected: bool
+    last_sign_of_life_at: str | None  # the last answer of any kind, empty ones too
+    last_event_at: str | None
+    lag_seconds: float | None  # from commit in the org to our knowing, newest event
+    events: int  # since the start
+
+
+class StreamHole(TypedDict):
+    """An interval of a stream that nobody has observed yet."""
+
+    source: str
+    since: str
+    reason: str
+
+
+class Stream(TypedDict):
+    """The org's stream."""
+
+    state: State
+    topics: list[Topic]
+    holes: list[StreamHole]
+
+
+class Ledger(TypedDict):
+    """What waits to be entered in the org, and what that costs."""
+
+    state: State
+    queue: int  # bundles not yet answered, in flight included
+    in_flight: int  # bundles of them that have been sent
+    oldest_seconds: float | None  # how long the oldest has waited
+    inbox: int  # webhooks and orders not yet decided
+    calls_used: int | None  # API requests of the org in the last 24 h, everybody's
+    calls_allowed: int | None
+
+
+class GuaranteeCounts(TypedDict):
+    """How many channel levels stand under each guarantee."""
+
+    gated: int
+    allocated: int
+    mirrored: int
+
+
+class ChannelStatus(TypedDict):
+    """One channel."""
+
+    name: str
+    kind: str
+    state: State
+    sentence: (
+        str  # "Shows what it should.", "Waits for its first plan to be approved.", "Not reached since …"
+    )
+    approved: bool
+    levels: int  # channel levels
+    guarantees: GuaranteeCounts
+    due: int  # channel levels that do not yet show what they should
+    in_flight: int  # of these, how many are being written
+    problems: int  # channel levels that are never written, with a reason
+    dead_letters: int
+    lag_p50_ms: float | None  # from the org's commit to the channel's confirmation
+    lag_p99_ms: float | None
+    exposed_units: int  # units shown beyond what can be sold, now
+    exposure_unit_seconds: float  # the same over time, since the start of the store
+    last_push_at: str | None
+
+
+class Seller(TypedDict):
+    """A channel's right to sell a scarce SKU."""
+
+    channel: str
+    shows: int  # units it shows
+    may: Literal["sells", "asks first", "closed"]
+    why: str  # "its allocation", "gated", "allocated to london", "sold out"
+
+
+class Scarce(TypedDict):
+    """A SKU of which few are left."""
+
+    sku: str
+    available: int  # in all locations
+    locations: dict[str, int]  # location -> available units
+    sellers: list[Seller]
+
+
+class OrderOfIncident(TypedDict):
+    """An order that an incident names."""
+
+    channel: str
+    order: str  # as the channel calls it, "#1042"
+    units: int
+    placed_at: str | None
+    covered: bool  # the org has stock for it
+
+
+class IncidentRow(TypedDict):
+    """Something that went wrong in the shop, open or closed lately."""
+
+    kind: str  # "oversold", …
+    title: str
+    sku: str | None
+    units: int | None
+    orders: list[OrderOfIncident]
+    exposure_unit_seconds: float | None
+    detail: str  # what a person should know or do
+    opened_at: str
+    closed_at: str | None
+
+
+class DeadLetterRow(TypedDict):
+    """An item that a person must look at."""
+
+    id: int
+    source: str
+    key: str
+    reason: str
+    advice: str
+    at: str
+
+
+class Movement(TypedDict):
+    """A recent movement of the ledger."""
+
+    at: str
+    sku: str
+    location: str
+    kind: str  # the org's word: "Sale", "Order", …
+    on_hand_delta: int
+    reserved_delta: int
+    reference: str
+    source: str  # a channel's name, "org", "till"
+    available: int | None  # of the level afterwards, where known
+
+
+class Status(TypedDict):
+    """All of it."""
+
+    health: Health
+    stream: Stream
+    ledger: Ledger
+    channels: list[ChannelStatus]
+    scarce: list[Scarce]  # scarcest first
+    incidents: list[IncidentRow]  # newest first
+    dead_letters: list[DeadLetterRow]  # newest first
+    recent: list[Movement]  # newest first
+
+
+class LevelOfSku(TypedDict):
+    """The stock of a SKU at a location of the org."""
+
+    location: str
+    unit: str | None
+    on_hand: int
+    reserved: int
+    available: int
+    version: int
+
+
+class ShownOfSku(TypedDict):
+    """What a channel shows of a SKU."""
+
+    channel: str
+    location: str
+    guarantee: Literal["gated", "allocated", "mirrored", "unknown"]
+    published: int
+    target: int | None
+    problem: str  # why it is never written, or empty
+
+
+class StockOfSku(TypedDict):
+    """Everything about one SKU."""
+
+    sku: str
+    levels: list[LevelOfSku]
+    shown: list[ShownOfSku]

@@ -1,0 +1,415 @@
+"""A web of its own for tests: the real app over a stock room in memory, and a status worth showing."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import httpx
+from starlette.applications import Starlette
+
+from sfsync.domain.reservations import Outcome, Reservation, ReservationLine, ReservationState, Wish
+from sfsync.domain.stock import LevelKey
+from sfsync.ports import Forged
+from sfsync.web import ADMIN, RESERVATIONS, Services, Status, StockOfSku, Token, WebOptions, build_web
+
+SECRET = b"hush"
+CHECKOUT = "checkout-token-0123456789"
+OPERATIONS = "operations-token-0123456789"
+NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
+
+
+def signed(body: bytes) -> dict[str, str]:
+    """The headers of a delivery that the channel signed."""
+    return {"X-Signature": hmac.new(SECRET, body, hashlib.sha256).hexdigest()}
+
+
+class Door:
+    """A doorman that keeps what it accepts."""
+
+    def __init__(self) -> None:
+        self.kept: list[bytes] = []
+        self.failure: Exception | None = None
+
+    async def accept(self, channel: str, headers: Mapping[str, str], body: bytes) -> bool:
+        if channel != "london":
+            raise KeyError(channel)
+        if headers.get("x-signature") != signed(body)["X-Signature"]:
+            raise Forged("another secret signed it")
+        if self.failure is not None:
+            raise self.failure
+        new = body not in self.kept
+        if new:
+            self.kept.append(body)
+        return new
+
+
+class Desk:
+    """A reservation desk over a dictionary of available units."""
+
+    def __init__(self, stock: Mapping[str, Mapping[str, int]]) -> None:
+        self.stock = {sku: dict(places) for sku, places in stock.items()}
+        self.granted: dict[str, Reservation] = {}
+        self.keys: dict[str, tuple[str, str]] = {}
+        self.answers = True
+        self.failure: Exception | None = None
+
+    async def create(self, wish: Wish, *, idempotency_key: str | None, digest: str) -> Outcome:
+        if self.failure is not None:
+            raise self.failure
+        if idempotency_key in self.keys:
+            known, reservation_id = self.keys[idempotency_key]
+            if known != digest:
+                return Outcome(None, "key-reused")
+            return Outcome(self.granted[reservation_id])
+        lines = []
+        for line in wish.lines:
+            places = self.stock.get(line.sku)
+            if places is None:
+                return Outcome(None, "unknown-sku", detail=f"there is no stock level of {line.sku!r}")
+            place = next((name for name, units in places.items() if units >= line.quantity), None)
+            if place is None:
+                return Outcome(None, "unavailable", self.stock, "the org refused it")
+            lines.append(ReservationLine(LevelKey(line.sku, place, line.unit), line.quantity))
+        for granted in lines:
+            self.stock[granted.level.sku][granted.level.location] -= granted.quantity
+        state = ReservationState.GRANTED if self.answers else ReservationState.PENDING
+        number = f"r{len(self.granted) + 1}"
+        reservation = Reservation(
+            number, state, wish.kind, wish.channel, wish.owner, tuple(lines), NOW, NOW + wish.life
+        )
+        self.granted[number] = reservation
+        if idempotency_key is not None:
+            self.keys[idempotency_key] = (digest, number)
+        return Outcome(reservation)
+
+    async def get(self, reservation_id: str) -> Reservation | None:
+        return self.granted.get(reservation_id)
+
+    async def confirm(self, reservation_id: str, order_reference: str) -> Outcome:
+        reservation = self.granted.get(reservation_id)
+        if reservation is None:
+            return Outcome(None, "not-found")
+        if reservation.state is ReservationState.PENDING:
+            return Outcome(reservation, "later", detail="the org has not answered yet")
+        if reservation.state is not ReservationState.GRANTED:
+            return Outcome(reservation, "expired")
+        return self._put(replace(reservation, state=ReservationState.CONFIRMED, expires_at=None))
+
+    async def release(self, reservation_id: str) -> Outcome:
+        reservation = self.granted.get(reservation_id)
+        if reservation is None:
+            return Outcome(None, "not-found")
+        return self._put(replace(reservation, state=ReservationState.RELEASED))
+
+    def _put(self, reservation: Reservation) -> Outcome:
+        self.granted[reservation.id] = reservation
+        return Outcome(reservation)
+
+
+class Board:
+    """An overview that says what it is told to say."""
+
+    def __init__(self, status: Status) -> None:
+        self.told = status
+        self.health = (True, "the stream was heard 2 s ago")
+        self.stock: list[StockOfSku] = []
+        self.failure: Exception | None = None
+
+    async def status(self) -> Status:
+        if self.failure is not None:
+            raise self.failure
+        return self.told
+
+    async def levels(self, query: str, limit: int) -> Sequence[StockOfSku]:
+        return [entry for entry in self.stock if query.lower() in entry["sku"].lower()][:limit]
+
+    async def healthy(self) -> tuple[bool, str]:
+        return self.health
+
+
+class Plans:
+    """A reconciler with one plan at a time."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str | None, str | None]] = []
+
+    async def plan(self, channel: str | None, sku: str | None) -> Mapping[str, object]:
+        self.asked.append((channel, sku))
+        return {"id": "p1", "rows": []}
+
+    async def apply(self, plan_id: str) -> Mapping[str, object]:
+        if plan_id != "p1":
+            raise KeyError(plan_id)
+        return {"id": plan_id, "applied": 0}
+
+
+class House:
+    """The app and everything behind it."""
+
+    def __init__(self, **options: object) -> None:
+        self.door, self.desk = Door(), Desk({"BAG": {"ECOM": 1, "KNIGHTSBRIDGE": 0}, "TIE": {"ECOM": 9}})
+        self.board, self.plans = Board(status()), Plans()
+        self.options = replace(
+            WebOptions(
+                tokens=(
+                    Token("checkout", CHECKOUT),
+                    Token("operations", OPERATIONS, frozenset({RESERVATIONS, ADMIN})),
+                ),
+                channels=frozenset({"london", "dubai"}),
+            ),
+            **options,  # type: ignore[arg-type]  # reason: each test names true fields
+        )
+        self.app: Starlette = build_web(Services(self.door, self.desk, self.board, self.plans), self.options)
+
+    def client(self, token: str | None = None) -> httpx.AsyncClient:
+        """A client that speaks to the app in-process, with or without a token."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=True)
+        return httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers)
+
+
+def problem(answer: httpx.Response, status_code: int, kind: str) -> dict[str, object]:
+    """The problem that an answer must be."""
+    assert answer.status_code == status_code, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, object] = answer.json()
+    assert body["type"] == f"urn:sfsync:problem:{kind}"
+    assert body["status"] == status_code
+    assert body["title"]
+    assert body["detail"]
+    return body
+
+
+def status() -> Status:
+    """A house in trouble, so that every part of the page has something to show."""
+    return {
+        "health": {
+            "state": "bad",
+            "sentence": "One handbag was sold twice, and a part of the stream has not been read.",
+            "reasons": [
+                "1 unit of MIRROR-BAG-01 is promised without stock",
+                "the stream was not observed between 08:09 and 08:12",
+            ],
+            "org": "00D5g000004XyZAEA0",
+            "version": "0.1.0",
+            "started_at": "2026-11-23T06:02:11Z",
+            "now": "2026-11-23T08:15:00Z",
+        },
+        "stream": {
+            "state": "bad",
+            "topics": [
+                {
+                    "name": "/data/SfsyncStock__chn",
+                    "connected": True,
+                    "last_sign_of_life_at": "2026-11-23T08:14:58Z",
+                    "last_event_at": "2026-11-23T08:14:51Z",
+                    "lag_seconds": 0.18,
+                    "events": 1482,
+                },
+                {
+                    "name": "/event/StockEvent__e",
+                    "connected": False,
+                    "last_sign_of_life_at": None,
+                    "last_event_at": None,
+                    "lag_seconds": None,
+                    "events": 0,
+                },
+            ],
+            "holes": [
+                {
+                    "source": "/data/SfsyncStock__chn",
+                    "since": "2026-11-23T08:09:00Z",
+                    "reason": "the org refused our place in the stream",
+                }
+            ],
+        },
+        "ledger": {
+            "state": "good",
+            "queue": 14,
+            "in_flight": 2,
+            "oldest_seconds": 1.4,
+            "inbox": 3,
+            "calls_used": 18_342,
+            "calls_allowed": 100_000,
+        },
+        "channels": [
+            {
+                "name": "london",
+                "kind": "shopify",
+                "state": "good",
+                "sentence": "Shows what it should.",
+                "approved": True,
+                "levels": 412,
+                "guarantees": {"gated": 12, "allocated": 3, "mirrored": 397},
+                "due": 0,
+                "in_flight": 0,
+                "problems": 0,
+                "dead_letters": 0,
+                "lag_p50_ms": 212.0,
+                "lag_p99_ms": 1840.0,
+                "exposed_units": 0,
+                "exposure_unit_seconds": 0.0,
+                "last_push_at": "2026-11-23T08:14:52Z",
+            },
+            {
+                "name": "dubai",
+                "kind": "shopify",
+                "state": "warning",
+                "sentence": "Two items carry the same SKU and are not written.",
+                "approved": True,
+                "levels": 408,
+                "guarantees": {"gated": 12, "allocated": 0, "mirrored": 396},
+                "due": 7,
+                "in_flight": 5,
+                "problems": 2,
+                "dead_letters": 1,
+                "lag_p50_ms": 240.0,
+                "lag_p99_ms": 2310.0,
+                "exposed_units": 1,
+                "exposure_unit_seconds": 31.5,
+                "last_push_at": None,
+            },
+        ],
+        "scarce": [
+            {
+                "sku": "MIRROR-BAG-01",
+                "available": -1,
+                "locations": {"KNIGHTSBRIDGE": 0, "ECOM": -1},
+                "sellers": [
+                    {"channel": "london", "shows": 0, "may": "closed", "why": "sold out"},
+                    {"channel": "dubai", "shows": 0, "may": "closed", "why": "sold out"},
+                ],
+            },
+            {
+                "sku": "GATED-BAG-01",
+                "available": 1,
+                "locations": {"ECOM": 1},
+                "sellers": [
+                    {"channel": "london", "shows": 1, "may": "asks first", "why": "gated"},
+                    {"channel": "dubai", "shows": 1, "may": "asks first", "why": "gated"},
+                ],
+            },
+            {
+                "sku": "ALLOC-BAG-01",
+                "available": 1,
+                "locations": {"KNIGHTSBRIDGE": 1},
+                "sellers": [
+                    {"channel": "london", "shows": 1, "may": "sells", "why": "its allocation"},
+                    {"channel": "dubai", "shows": 0, "may": "closed", "why": "allocated to london"},
+                ],
+            },
+        ],
+        "incidents": [
+            {
+                "kind": "oversold",
+                "title": "MIRROR-BAG-01 was sold twice",
+                "sku": "MIRROR-BAG-01",
+                "units": 1,
+                "orders": [
+                    {
+                        "channel": "london",
+                        "order": "#1042",
+                        "units": 1,
+                        "placed_at": "2026-11-23T08:13:01Z",
+                        "covered": True,
+                    },
+                    {
+                        "channel": "dubai",
+                        "order": "#2077",
+                        "units": 1,
+                        "placed_at": "2026-11-23T08:13:01Z",
+                        "covered": False,
+                    },
+                ],
+                "exposure_unit_seconds": 0.4,
+                "detail": "Both sites showed the last unit. Find another for #2077, or tell its customer.",
+                "opened_at": "2026-11-23T08:13:02Z",
+                "closed_at": None,
+            }
+        ],
+        "dead_letters": [
+            {
+                "id": 3,
+                "source": "dubai",
+                "key": "sku:SCARF-SILK-90-NAVY",
+                "reason": "Several items at dubai carry the SKU 'SCARF-SILK-90-NAVY'",
+                "advice": "Give each item its own SKU at the channel, then run sfsync resync.",
+                "at": "2026-11-23T07:58:20Z",
+            }
+        ],
+        "recent": [
+            {
+                "at": "2026-11-23T08:14:51Z",
+                "sku": "LOAFER-42-COGNAC",
+                "location": "KNIGHTSBRIDGE",
+                "kind": "Sale",
+                "on_hand_delta": -1,
+                "reserved_delta": 0,
+                "reference": "till 4, receipt 88213",
+                "source": "org",
+                "available": 3,
+            },
+            {
+                "at": "2026-11-23T08:13:01Z",
+                "sku": "MIRROR-BAG-01",
+                "location": "ECOM",
+                "kind": "Order",
+                "on_hand_delta": 0,
+                "reserved_delta": 1,
+                "reference": "#1042",
+                "source": "london",
+                "available": 0,
+            },
+            {
+                "at": "2026-11-23T08:10:44Z",
+                "sku": "COAT-CASHMERE-38-CAMEL",
+                "location": "DUBAI-MALL",
+                "kind": "Receipt",
+                "on_hand_delta": 12,
+                "reserved_delta": 0,
+                "reference": "delivery 5512",
+                "source": "org",
+                "available": None,
+            },
+        ],
+    }
+
+
+def stock_of_bag() -> StockOfSku:
+    """One SKU as the search shows it."""
+    return {
+        "sku": "GATED-BAG-01",
+        "levels": [
+            {"location": "ECOM", "unit": None, "on_hand": 2, "reserved": 1, "available": 1, "version": 9},
+            {
+                "location": "KNIGHTSBRIDGE",
+                "unit": "S/N 0071",
+                "on_hand": 0,
+                "reserved": 1,
+                "available": -1,
+                "version": 4,
+            },
+        ],
+        "shown": [
+            {
+                "channel": "london",
+                "location": "online",
+                "guarantee": "gated",
+                "published": 1,
+                "target": 1,
+                "problem": "",
+            },
+            {
+                "channel": "dubai",
+                "location": "online",
+                "guarantee": "gated",
+                "published": 1,
+                "target": None,
+                "problem": "the channel does not track this item",
+            },
+        ],
+    }

@@ -1,0 +1,280 @@
+"""The reservation API: granted, pending, refused; strict about what it is asked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.web.kit import CHECKOUT, OPERATIONS, House, problem
+
+from sfsync.ports import TryLater
+
+WISH: dict[str, Any] = {
+    "kind": "cart",
+    "channel": "london",
+    "owner": "cart-17",
+    "lines": [{"sku": "BAG", "quantity": 1}],
+}
+
+
+async def test_a_granted_reservation_is_answered_201_with_its_address() -> None:
+    """The address leads to the same reservation."""
+    house = House()
+    async with house.client(CHECKOUT) as client:
+        answer = await client.post("/v1/reservations", json=WISH)
+        assert answer.status_code == 201, answer.text
+        again = await client.get(answer.headers["location"])
+    assert again.json() == answer.json()
+    assert answer.json() == {
+        "id": "r1",
+        "state": "granted",
+        "kind": "cart",
+        "channel": "london",
+        "owner": "cart-17",
+        "lines": [{"sku": "BAG", "location": "ECOM", "unit": None, "quantity": 1}],
+        "created_at": "2026-11-23T08:15:00.000Z",
+        "expires_at": "2026-11-23T08:30:00.000Z",
+        "reason": "",
+    }
+
+
+async def test_a_reservation_beyond_stock_is_answered_409_with_what_there_is() -> None:
+    """The second to ask for the last handbag is told where how much is left."""
+    house = House()
+    async with house.client(CHECKOUT) as client:
+        assert (await client.post("/v1/reservations", json=WISH)).status_code == 201
+        body = problem(await client.post("/v1/reservations", json=WISH), 409, "unavailable")
+    assert body["available"] == {"BAG": {"ECOM": 0, "KNIGHTSBRIDGE": 0}, "TIE": {"ECOM": 9}}
+    assert body["detail"] == "The org refused it."
+
+
+async def test_a_reservation_the_org_has_not_answered_is_202_and_not_yet_confirmable() -> None:
+    """The asking party reads it again, and is told when to."""
+    house = House()
+    house.desk.answers = False
+    async with house.client(CHECKOUT) as client:
+        answer = await client.post("/v1/reservations", json=WISH)
+        assert answer.status_code == 202
+        assert answer.headers["retry-after"] == "1"
+        address = answer.headers["location"]
+        early = await client.post(f"{address}/confirm", json={"order_reference": "#1"})
+    body = problem(early, 503, "later")
+    assert "has not answered" in str(body["detail"])
+
+
+async def test_the_same_key_with_the_same_wish_gives_the_same_reservation() -> None:
+    """However its JSON was written; another wish under the key is refused."""
+    house = House()
+    async with house.client(CHECKOUT) as client:
+        headers = {"Idempotency-Key": "k1", "Content-Type": "application/json; charset=utf-8"}
+        first = await client.post("/v1/reservations", content=json.dumps(WISH), headers=headers)
+        spaced = json.dumps(dict(reversed(WISH.items())) | {"expires_in_seconds": 900}, indent=3)
+        second = await client.post("/v1/reservations", content=spaced, headers=headers)
+        other = await client.post("/v1/reservations", json=WISH | {"owner": "cart-18"}, headers=headers)
+    assert first.status_code == second.status_code == 201
+    assert first.json() == second.json()
+    problem(other, 422, "key-reused")
+
+
+async def test_two_parties_never_meet_in_one_key() -> None:
+    """A key is its party's own."""
+    house = House()
+    wish = WISH | {"lines": [{"sku": "TIE", "quantity": 1}]}
+    numbers = []
+    for token in (CHECKOUT, OPERATIONS):
+        async with house.client(token) as client:
+            answer = await client.post("/v1/reservations", json=wish, headers={"Idempotency-Key": "k"})
+            numbers.append(answer.json()["id"])
+    assert numbers == ["r1", "r2"]
+
+
+async def test_a_repeated_wish_that_has_gone_on_since_is_answered_as_it_stands() -> None:
+    """A retry after the confirmation is no new reservation."""
+    house = House()
+    async with house.client(CHECKOUT) as client:
+        headers = {"Idempotency-Key": "k1"}
+        address = (await client.post("/v1/reservations", json=WISH, headers=headers)).headers["location"]
+        await client.post(f"{address}/confirm", json={"order_reference": "#1"})
+        answer = await client.post("/v1/reservations", json=WISH, headers=headers)
+    assert (answer.status_code, answer.json()["state"]) == (200, "confirmed")
+
+
+async def test_a_reservation_is_confirmed_and_then_never_expires() -> None:
+    """With the order's reference."""
+    async with House().client(CHECKOUT) as client:
+        address = (await client.post("/v1/reservations", json=WISH)).headers["location"]
+        answer = await client.post(f"{address}/confirm", json={"order_reference": "#1042"})
+    assert (answer.status_code, answer.json()["state"], answer.json()["expires_at"]) == (
+        200,
+        "confirmed",
+        None,
+    )
+
+
+async def test_a_released_reservation_cannot_be_confirmed() -> None:
+    """The answer says how it stands."""
+    async with House().client(CHECKOUT) as client:
+        address = (await client.post("/v1/reservations", json=WISH)).headers["location"]
+        assert (await client.post(f"{address}/release")).json()["state"] == "released"
+        assert (await client.post(f"{address}/release", json={})).status_code == 200
+        body = problem(
+            await client.post(f"{address}/confirm", json={"order_reference": "#1"}), 409, "expired"
+        )
+    assert body["reservation"]["state"] == "released"  # type: ignore[index]  # reason: the body is JSON
+
+
+@pytest.mark.parametrize("what", ["", "/confirm", "/release"])
+async def test_an_unknown_reservation_is_404(what: str) -> None:
+    """Read, confirmed or released."""
+    async with House().client(CHECKOUT) as client:
+        if what == "":
+            answer = await client.get("/v1/reservations/none")
+        else:
+            answer = await client.post(
+                f"/v1/reservations/none{what}", json={"order_reference": "#1"} if what == "/confirm" else {}
+            )
+    problem(answer, 404, "no-such-reservation")
+
+
+async def test_a_sku_that_the_org_does_not_have_is_422() -> None:
+    """It is the input that is wrong, not the stock."""
+    async with House().client(CHECKOUT) as client:
+        answer = await client.post("/v1/reservations", json=WISH | {"lines": [{"sku": "HAT", "quantity": 1}]})
+    assert "HAT" in str(problem(answer, 422, "unknown-sku")["detail"])
+
+
+async def test_an_unreachable_org_is_503_with_its_own_time_to_wait() -> None:
+    """The retry is not asked for before the org wants it."""
+    house = House()
+    house.desk.failure = TryLater("the org is busy", after_seconds=17.2)
+    async with house.client(CHECKOUT) as client:
+        answer = await client.post("/v1/reservations", json=WISH)
+    problem(answer, 503, "later")
+    assert answer.headers["retry-after"] == "18"
+
+
+def line(**fields: object) -> dict[str, object]:
+    return {"lines": [{"sku": "BAG", "quantity": 1} | fields]}
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "words"),
+    [
+        ({"kind": "gift"}, "kind", "none of cart, order, pick-up, client"),
+        ({"kind": None}, "kind", "missing"),
+        ({"channel": "paris"}, "channel", "none of dubai, london"),
+        ({"channel": ""}, "channel", "empty"),
+        ({"channel": None}, "lines[0].location", "give it, or a channel"),
+        ({"owner": ""}, "owner", "empty"),
+        ({"owner": " x"}, "owner", "blanks"),
+        ({"owner": "x" * 121}, "owner", "more than 120"),
+        ({"owner": "a\x00b"}, "owner", "printed"),
+        ({"owner": "a\ud800"}, "owner", "printed"),
+        ({"owner": 7}, "owner", "not a text"),
+        ({"lines": []}, "lines", "at least one"),
+        ({"lines": {}}, "lines", "at least one"),
+        ({"lines": [{"sku": f"S{n}", "quantity": 1} for n in range(101)]}, "lines", "more than 100"),
+        ({"lines": ["BAG"]}, "lines[0]", "not an object"),
+        (line(quantity=0), "lines[0].quantity", "between 1 and 1000"),
+        (line(quantity=-1), "lines[0].quantity", "between 1 and 1000"),
+        (line(quantity=1001), "lines[0].quantity", "between 1 and 1000"),
+        (line(quantity=1.0), "lines[0].quantity", "whole number"),
+        (line(quantity="1"), "lines[0].quantity", "whole number"),
+        (line(quantity=True), "lines[0].quantity", "whole number"),
+        (line(quantity=None), "lines[0].quantity", "missing"),
+        (line(quantity=10**400), "lines[0].quantity", "between"),
+        (line(sku="a|b"), "lines[0].sku", "'|'"),
+        (line(sku="x" * 121), "lines[0].sku", "more than 120"),
+        (line(location="A|B"), "lines[0].location", "'|'"),
+        (line(location="x" * 81), "lines[0].location", "more than 80"),
+        (line(unit="1", quantity=2), "lines[0].quantity", "one unit"),
+        (line(colour="red"), "lines[0].colour", "not known"),
+        ({"lines": [{"sku": "BAG", "quantity": 1}] * 2}, "lines[1]", "add them up"),
+        ({"expires_in_seconds": 0}, "expires_in_seconds", "between"),
+        ({"expires_in_seconds": 2_592_001}, "expires_in_seconds", "between 1 and 2592000"),
+        ({"expires_in_seconds": "60"}, "expires_in_seconds", "whole number"),
+        ({"expires": 60}, "expires", "known are kind"),
+    ],
+)
+async def test_bad_input_is_422_and_names_the_field(
+    change: dict[str, object], field: str, words: str
+) -> None:
+    """Nothing is asked of the org."""
+    house = House()
+    content = json.dumps(WISH | change)
+    async with house.client(CHECKOUT) as client:
+        answer = await client.post(
+            "/v1/reservations", content=content, headers={"Content-Type": "application/json"}
+        )
+    body = problem(answer, 422, "bad-input")
+    named = {error["field"]: error["detail"] for error in body["errors"]}  # type: ignore[attr-defined]  # reason: JSON
+    assert words in named[field]
+    assert house.desk.granted == {}
+
+
+async def test_all_bad_fields_are_named_at_once() -> None:
+    """One answer is enough to mend them."""
+    async with House().client(CHECKOUT) as client:
+        answer = await client.post("/v1/reservations", json={"lines": [{"sku": ""}], "x": 1})
+    body = problem(answer, 422, "bad-input")
+    fields = {error["field"] for error in body["errors"]}  # type: ignore[attr-defined]  # reason: JSON
+    assert fields == {"x", "kind", "owner", "lines[0].sku", "lines[0].quantity", "lines[0].location"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"\xff", "not UTF-8"),
+        (b'{"kind": NaN}', "NaN"),
+        (b'{"kind": 1, "kind": 2}', "twice"),
+        (b'{"kind": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+    ],
+)
+async def test_what_two_readers_may_understand_differently_is_400(content: bytes, words: str) -> None:
+    """Broken JSON, repeated names, NaN, endless nesting or digits."""
+    async with House().client(CHECKOUT) as client:
+        answer = await client.post(
+            "/v1/reservations", content=content, headers={"Content-Type": "application/json"}
+        )
+    assert words in str(problem(answer, 400, "bad-json")["detail"])
+
+
+async def test_only_json_is_read() -> None:
+    """A form that a browser can send across sites is not."""
+    async with House().client(CHECKOUT) as client:
+        problem(
+            await client.post("/v1/reservations", content=b"{}", headers={"Content-Type": "text/plain"}),
+            415,
+            "not-json",
+        )
+        problem(await client.post("/v1/reservations", json=[]), 422, "bad-input")
+
+
+async def test_a_huge_request_is_413_although_webhooks_may_be_larger() -> None:
+    """A reservation never needs that much."""
+    async with House().client(CHECKOUT) as client:
+        answer = await client.post("/v1/reservations", json=WISH | {"owner": "x" * 300_000})
+    problem(answer, 413, "too-large")
+
+
+@pytest.mark.parametrize("key", ["", " ", "x" * 201, "caf\u00e9"])
+async def test_an_unusable_idempotency_key_is_400(key: str) -> None:
+    """It must be printable ASCII of some length."""
+    async with House().client(CHECKOUT) as client:
+        headers = {b"Idempotency-Key": key.encode()}
+        answer = await client.post("/v1/reservations", json=WISH, headers=headers)
+    problem(answer, 400, "bad-idempotency-key")
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"order_reference": ""}, {"order_reference": 1}, {"order_reference": "a", "b": 1}]
+)
+async def test_a_confirmation_needs_exactly_the_orders_reference(body: dict[str, object]) -> None:
+    """It ends in the ledger, so it is checked like everything else."""
+    async with House().client(CHECKOUT) as client:
+        address = (await client.post("/v1/reservations", json=WISH)).headers["location"]
+        problem(await client.post(f"{address}/confirm", json=body), 422, "bad-input")

@@ -1,0 +1,85 @@
+"""Who may do what: bearer tokens with scopes, and the pages that need none."""
+
+from __future__ import annotations
+
+import pytest
+from tests.web.kit import CHECKOUT, OPERATIONS, House, problem
+
+GUARDED = [
+    ("POST", "/v1/reservations"),
+    ("GET", "/v1/reservations/r1"),
+    ("POST", "/v1/reservations/r1/confirm"),
+    ("POST", "/v1/reservations/r1/release"),
+    ("GET", "/v1/status"),
+    ("POST", "/v1/resync"),
+    ("POST", "/v1/resync/p1/apply"),
+    ("GET", "/status.json"),
+    ("GET", "/status.fragment"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+@pytest.mark.parametrize(
+    "header", [None, "Bearer", "Bearer wrong", f"Basic {CHECKOUT}", f"Bearer {CHECKOUT}x", "Bearer caf\u00e9"]
+)
+async def test_without_a_known_token_nothing_is_told(method: str, path: str, header: str | None) -> None:
+    """401 with the challenge, before the body is looked at."""
+    headers = {} if header is None else {b"Authorization": header.encode()}
+    async with House().client() as client:
+        answer = await client.request(method, path, headers=headers)
+    problem(answer, 401, "who-are-you")
+    assert answer.headers["www-authenticate"].startswith('Bearer realm="sfsync"')
+
+
+@pytest.mark.parametrize("path", ["/v1/resync", "/v1/resync/p1/apply"])
+async def test_a_token_without_the_scope_is_403(path: str) -> None:
+    """A checkout may reserve; it may not put channels right."""
+    house = House()
+    async with house.client(CHECKOUT) as client:
+        answer = await client.post(path)
+    assert "checkout" in str(problem(answer, 403, "not-allowed")["detail"])
+    assert 'scope="admin"' in answer.headers["www-authenticate"]
+    assert house.plans.asked == []
+
+
+async def test_an_admin_plans_and_applies() -> None:
+    """With or without a channel and a SKU; a plan that is gone is 404."""
+    house = House()
+    async with house.client(OPERATIONS) as client:
+        plan = (await client.post("/v1/resync")).json()
+        await client.post("/v1/resync", json={"channel": "london", "sku": "BAG"})
+        assert (await client.post(f"/v1/resync/{plan['id']}/apply")).json() == {"id": "p1", "applied": 0}
+        problem(await client.post("/v1/resync/p0/apply"), 404, "no-such-plan")
+        problem(await client.post("/v1/resync", json={"channel": "paris"}), 422, "bad-input")
+        problem(await client.post("/v1/resync/p1/apply", json={"force": True}), 422, "bad-input")
+    assert house.plans.asked == [(None, None), ("london", "BAG")]
+
+
+async def test_without_tokens_in_the_settings_nobody_gets_in() -> None:
+    """No token is not the same as an open door."""
+    async with House(tokens=()).client("") as client:
+        problem(await client.get("/v1/status"), 401, "who-are-you")
+
+
+async def test_an_open_status_opens_the_page_and_nothing_else() -> None:
+    """The API still asks for its token."""
+    async with House(open_status=True).client() as client:
+        assert (await client.get("/status.json")).json()["health"]["state"] == "bad"
+        assert (await client.get("/status.fragment")).status_code == 200
+        problem(await client.get("/v1/status"), 401, "who-are-you")
+
+
+async def test_a_closed_page_shows_no_stock_until_a_token_is_given() -> None:
+    """The frame of the page has nothing of the org in it."""
+    house = House()
+    async with house.client() as client:
+        page = await client.get("/?sku=BAG")
+    assert page.status_code == 200
+    assert "MIRROR-BAG-01" not in page.text
+    async with house.client(CHECKOUT) as client:
+        assert "MIRROR-BAG-01" in (await client.get("/status.fragment")).text
+
+
+def test_a_token_is_in_no_text() -> None:
+    """Options may be logged."""
+    assert CHECKOUT not in repr(House().options)
