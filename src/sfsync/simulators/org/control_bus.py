@@ -32,11 +32,13 @@ class BusControl:
             "release": lambda told: org.bus.release(shuffled=bool(told.get("shuffled", False))),
             "reset_stream": lambda told: org.bus.reset_stream(),
             "use_up_allowance": lambda told: org.bus.allowance.use_up(),
+            "refill_allowance": lambda told: org.bus.allowance.refill(),
             "forbid": lambda told: org.bus.forbid(told["topic"]),
             "allow": lambda told: org.bus.allow(told["topic"]),
             "cut": lambda told: self._served().cut(told.get("topic")),
-            "silence": lambda told: self._served().go_silent(),
-            "speak": lambda told: self._served().speak(),
+            "silence": lambda told: self._served().go_silent() + org.cometd.go_silent(),
+            "speak": self._speak,
+            "drop_cometd_sessions": lambda told: org.cometd.drop_sessions(),
             "refuse": self._refuse,
         }
 
@@ -56,6 +58,10 @@ class BusControl:
         for name in ("gap_rate", "lost_rate", "duplicate_rate"):
             if name in told:
                 setattr(fates, name, float(told[name]))
+
+    def _speak(self, told: dict[str, Any]) -> None:
+        self._served().speak()
+        self._org.cometd.speak()
 
     def _refuse(self, told: dict[str, Any]) -> None:
         arguments = {name: told[name] for name in ("code", "count") if name in told}

@@ -60,6 +60,13 @@ MEANINGS: dict[str, str] = {
     "batch_size": "most events in one FetchResponse",
     "replay_id_bytes": "8, or 10 with two zero bytes at the end",
     "recheck_token": "Pub/Sub checks the token with each request and keep-alive, not at the start alone",
+    "cometd_timeout_seconds": "how long an idle CometD connect is held",
+    "cometd_max_interval_seconds": "how long a CometD client may stay away between connects",
+    "cometd_interval_milliseconds": "pause between connects that the advice asks of CometD clients",
+    "cometd_accepts_bearer": "CometD takes `Bearer` beside `OAuth` and the raw session id, or refuses it",
+    "cometd_first_connect_at_once": "the first CometD connect is answered at once, without events",
+    "cometd_names_missing_cookie": "a lost BAYEUX_BROWSER cookie is named by a 400, or a 403 says unknown client",
+    "cometd_expired_token_is_http_401": "a dead token gives CometD clients a bare HTTP 401, or a 401 message",
 }
 
 _CHOICES: dict[str, tuple[str, ...]] = {

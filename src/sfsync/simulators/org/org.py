@@ -16,6 +16,8 @@ from starlette.applications import Starlette
 
 from sfsync.simulators.org.bus import BusKnobs, EventBus
 from sfsync.simulators.org.clock import Clock, MovableClock
+from sfsync.simulators.org.cometd import Cometd
+from sfsync.simulators.org.cometd_session import CometdKnobs
 from sfsync.simulators.org.engine import Caller, Engine, Latency
 from sfsync.simulators.org.faults import Faults, FaultyApp
 from sfsync.simulators.org.knobs import Knobs, Panel, set_all
@@ -57,6 +59,7 @@ class Org:
     faults: Faults
     knobs: Panel
     pubsub_knobs: PubSubKnobs
+    cometd: Cometd
     usage: Usage
     rest: RestApp
     app: FaultyApp
@@ -78,7 +81,7 @@ class Org:
 
 
 class _Front:
-    """REST below `/services/data`, everything else (OAuth, identity) by the router."""
+    """REST below `/services/data`, everything else (OAuth, identity, CometD) by the router."""
 
     def __init__(self, rest: RestApp, other: Starlette) -> None:
         self._rest = rest
@@ -96,8 +99,8 @@ def build_org(config: OrgConfig, *, clock: MovableClock | None = None) -> Org:
     clock = clock or MovableClock()
     random = Random(config.random_seed)  # noqa: S311 — a simulation repeats itself; nothing here is a secret
     schema = load_schema(config.source)
-    knobs, bus_knobs, pubsub_knobs = Knobs(), BusKnobs(), PubSubKnobs()
-    panel = Panel(knobs, bus_knobs, pubsub_knobs)
+    knobs, bus_knobs, pubsub_knobs, cometd_knobs = Knobs(), BusKnobs(), PubSubKnobs(), CometdKnobs()
+    panel = Panel(knobs, bus_knobs, pubsub_knobs, cometd_knobs)
     set_all(panel, config.knobs)
     identity = default_identity(random, config.jwt_public_key)
     bus = EventBus(
@@ -114,8 +117,9 @@ def build_org(config: OrgConfig, *, clock: MovableClock | None = None) -> Org:
         fill_org(engine, config.seed, Caller(next(iter(identity.users.values())).id))
     engine.on_commit = bus.on_commit
     sessions = Sessions(identity, clock=clock, random=random, knobs=knobs)
+    cometd = Cometd(bus, lambda token: _user_of(sessions, token), cometd_knobs)
     usage = Usage(clock, knobs)
-    return _with_apps(schema, clock, engine, bus, sessions, panel, pubsub_knobs, usage, random)
+    return _with_apps(schema, clock, engine, bus, sessions, panel, pubsub_knobs, cometd, usage, random)
 
 
 def _with_apps(
@@ -126,6 +130,7 @@ def _with_apps(
     sessions: Sessions,
     panel: Panel,
     pubsub_knobs: PubSubKnobs,
+    cometd: Cometd,
     usage: Usage,
     random: Random,
 ) -> Org:
@@ -135,9 +140,14 @@ def _with_apps(
         engine, clock, usage, lambda: (bus.allowance.used(), bus.allowance.limit), sessions.identity.org_id
     )
     rest = RestApp(api, sessions, usage)
-    front = _Front(rest, Starlette(routes=OAuth(sessions, clock).routes()))
+    front = _Front(rest, Starlette(routes=[*OAuth(sessions, clock).routes(), *cometd.routes()]))
     app = FaultyApp(front, faults, sessions.end_all)
-    return Org(schema, clock, engine, bus, sessions, faults, panel, pubsub_knobs, usage, rest, app)
+    return Org(schema, clock, engine, bus, sessions, faults, panel, pubsub_knobs, cometd, usage, rest, app)
+
+
+def _user_of(sessions: Sessions, token: str) -> str | None:
+    session = sessions.find(token)
+    return None if session is None else session.user.id
 
 
 def _channel_filter(text: str, knobs: Knobs) -> Any:
