@@ -65,7 +65,7 @@ MEANINGS: dict[str, str] = {
     "cometd_interval_milliseconds": "pause between connects that the advice asks of CometD clients",
     "cometd_accepts_bearer": "CometD takes `Bearer` beside `OAuth` and the raw session id, or refuses it",
     "cometd_first_connect_at_once": "the first CometD connect is answered at once, without events",
-    "cometd_names_missing_cookie": "a lost BAYEUX_BROWSER cookie is named by a 400, or a 403 says unknown client",
+    "cometd_names_missing_cookie": "a lost BAYEUX_BROWSER cookie is named by a 400, or a 403 comes",
     "cometd_expired_token_is_http_401": "a dead token gives CometD clients a bare HTTP 401, or a 401 message",
 }
 
