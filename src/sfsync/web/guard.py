@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .problems import unexpected
+from .problems import later, unexpected
 
 _QUIET = ("/healthz", "/readyz", "/status.json", "/status.fragment", "/static/")
 
@@ -35,6 +36,10 @@ class Guard:
 
         try:
             await self._app(scope, receive, watch)
+        except asyncio.CancelledError:
+            # The grace of a stop is over: nothing is promised, the sender comes again.
+            if not status:
+                await later("The daemon is stopping.").response()(scope, receive, watch)
         except Exception:
             self._log.exception("request failed", method=scope["method"], path=scope["path"][:200])
             if not status:

@@ -14,6 +14,8 @@ HEAD_BYTES = 64 * 1024
 class PatientProtocol(HttpToolsProtocol):
     """Closes a connection whose request line and headers are too slow or too large."""
 
+    head_seconds = HEAD_SECONDS
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._patience: asyncio.TimerHandle | None = None
@@ -22,7 +24,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # reason: uvicorn's
         super().connection_made(transport)
-        self._patience = self.loop.call_later(HEAD_SECONDS, transport.close)
+        self._patience = self.loop.call_later(self.head_seconds, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
@@ -38,7 +40,7 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self._patience is None:  # a further request on the same connection
-            self._patience = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+            self._patience = self.loop.call_later(self.head_seconds, self.transport.close)
         self._in_head, self._head_bytes = True, 0
 
     def on_headers_complete(self) -> None:

@@ -12,9 +12,10 @@ from contextlib import contextmanager, suppress
 import uvicorn
 from starlette.types import ASGIApp
 
-from .patience import PatientProtocol
+from .patience import HEAD_SECONDS, PatientProtocol
 
 GRACE_SECONDS = 5
+LAST_WORDS_SECONDS = 1.0
 CONNECTIONS = 1000  # at once; more are answered 503
 BACKLOG = 512
 
@@ -42,11 +43,14 @@ class _Uvicorn(uvicorn.Server):
 class WebServer:
     """Serves an app at one address. `start` returns once it listens; `stop` may be called twice."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int, *, grace_seconds: int = GRACE_SECONDS) -> None:
+    def __init__(
+        self, app: ASGIApp, host: str, port: int, *, grace_seconds: int, head_seconds: float
+    ) -> None:
         self._host, self._port = host, port
+        protocol = type("Protocol", (PatientProtocol,), {"head_seconds": head_seconds})
         config = uvicorn.Config(
             app,
-            http=PatientProtocol,
+            http=protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -84,6 +88,9 @@ class WebServer:
         self._server.should_exit = True
         if self._task is not None:
             await asyncio.shield(self._task)
+            given_up = set(self._server.server_state.tasks)
+            if given_up:  # they still say so to whoever waits for them
+                await asyncio.wait(given_up, timeout=LAST_WORDS_SECONDS)
             for connection in list(self._server.server_state.connections):
                 with suppress(Exception):
                     connection.transport.close()
@@ -98,9 +105,19 @@ class WebServer:
             await self.stop()
 
 
-def serve(app: ASGIApp, host: str, port: int, *, grace_seconds: int = GRACE_SECONDS) -> WebServer:
-    """A server for an app, not yet started. Port 0 takes any free one."""
-    return WebServer(app, host, port, grace_seconds=grace_seconds)
+def serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    grace_seconds: int = GRACE_SECONDS,
+    head_seconds: float = HEAD_SECONDS,
+) -> WebServer:
+    """A server for an app, not yet started. Port 0 takes any free one.
+
+    `grace_seconds` is what a stop gives the requests in hand; `head_seconds` what a request's head may take.
+    """
+    return WebServer(app, host, port, grace_seconds=grace_seconds, head_seconds=head_seconds)
 
 
 async def _listen(host: str, port: int) -> socket.socket:
