@@ -65,12 +65,12 @@ def read(document: dict[str, Any]) -> OrderSnapshot:
 
 
 def test_an_order_is_read_with_its_version_and_names() -> None:
-    """Ids are the store's numbers, times are UTC, the version is the order's own time of change."""
+    """Ids are the store's numbers, times are UTC, the version is the order's own second of change."""
     assert read(payload(line(2), location_id=7)) == OrderSnapshot(
         channel="london",
         order_id="820982911946154508",
         name="#1001",
-        version=datetime(2026, 11, 23, 8, 0, 0, tzinfo=UTC),
+        version=datetime(2026, 11, 23, 8, 0, 0, 2, tzinfo=UTC),
         placed_at=datetime(2026, 11, 23, 7, 59, 50, tzinfo=UTC),
         lines=(OrderLine("11", "BAG-1", open_quantity=2, taken_quantity=2),),
         channel_location="warehouse",
@@ -159,6 +159,27 @@ def test_a_line_says_what_is_open_sent_back_and_taken(
         found.returned_quantity,
         found.taken_quantity,
     ) == expected
+
+
+def test_what_happened_later_in_the_same_second_is_newer() -> None:
+    """The store's clock has whole seconds; a cancelled order must not be opened by its own beginning."""
+    life = [
+        payload(line(2)),
+        payload(line(3)),
+        payload(line(3, 2, 2), refunds=[refund((1, "cancel"))]),
+        payload(line(3, 2, 0), refunds=[refund((1, "cancel"))], fulfillments=[sent(2)]),
+        payload(line(3, 2, 2), refunds=[refund((1, "cancel"))], fulfillments=[sent(2, "cancelled")]),
+        payload(
+            line(3, 0, 0),
+            refunds=[refund((1, "cancel")), refund((2, "cancel"))],
+            fulfillments=[sent(2, "cancelled")],
+            cancelled_at="2026-11-23T08:00:00Z",
+        ),
+    ]
+    told = [{**order, "updated_at": f"2026-11-23T08:00:00.{9 - n}Z"} for n, order in enumerate(life)]
+    versions = [read(order).version for order in told]
+    assert versions == sorted(set(versions))
+    assert versions[-1] < read(payload(updated_at="2026-11-23T08:00:01Z")).version
 
 
 def test_lines_of_one_order_are_told_apart() -> None:

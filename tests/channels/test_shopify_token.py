@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -25,7 +26,11 @@ def store(
     def answer(request: httpx.Request) -> httpx.Response:
         nonlocal given
         if request.url.path == "/admin/oauth/access_token":
-            assert request.content == b"grant_type=client_credentials&client_id=app&client_secret=hush-client"
+            assert json.loads(request.content) == {
+                "grant_type": "client_credentials",
+                "client_id": "app",
+                "client_secret": "hush-client",
+            }
             given += 1
             return httpx.Response(200, json={"access_token": f"t{given}", "scope": "", "expires_in": life})
         return adjusted() if accepts(request.headers["X-Shopify-Access-Token"]) else httpx.Response(401)

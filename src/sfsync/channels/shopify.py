@@ -89,19 +89,20 @@ class ShopifyChannel:
         store's search finds; one that several items carry is marked `duplicate` on each of them.
         """
         if skus is None:
-            async for page in self._variants(None):
+            async for page in self._variants():
                 yield self._items(page)
             return
         wanted = iter(sorted(set(skus)))
         while chunk := list(islice(wanted, _SKUS_A_QUERY)):
             found: list[Mapping[str, Any]] = []
-            async for page in self._variants(documents.sku_query(chunk)):
+            async for page in self._variants(chunk):
                 found += (node for node in page if _sku(node) in chunk)
             if found:
                 yield self._items(found)
 
-    async def _variants(self, query: str | None) -> AsyncIterator[list[dict[str, Any]]]:
+    async def _variants(self, skus: Sequence[str] | None = None) -> AsyncIterator[list[dict[str, Any]]]:
         """Pages of variants that have a SKU, each with `levels`: what is available, by our location name."""
+        query = None if skus is None else documents.sku_query(skus)
         names = list(self._config.locations)
         groups = [
             names[n : n + documents.LOCATIONS_A_QUERY]
@@ -110,14 +111,10 @@ class ShopifyChannel:
         for group in groups:
             document = documents.variants_document(len(group))
             gids = {f"at{n}": self._config.locations[name] for n, name in enumerate(group)}
+            first = documents.variants_rows(len(group), None if skus is None else len(skus))
             after: str | None = None
             while True:
-                variables = {
-                    "first": documents.variants_rows(len(group)),
-                    "after": after,
-                    "query": query,
-                    **gids,
-                }
+                variables = {"first": first, "after": after, "query": query, **gids}
                 connection = (await self._client.read("Variants", document, variables))["productVariants"]
                 rows = [node for node in connection["nodes"] if _sku(node)]
                 if rows:

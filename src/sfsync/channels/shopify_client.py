@@ -81,15 +81,16 @@ class ShopifyClient:
             raise TryLater(f"{self._config.name}: out of points", after_seconds=wait)
         if wait > 0:
             await self._clock.sleep(wait)
-        return await self._call(operation, body, push=True)
+        return await self._call(operation, body, operation, push=True)
 
     async def read(self, operation: str, document: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
         """The data of a query; waits for points, and tries again a few times. Raises TryLater or Refused."""
         body = orjson.dumps({"query": document, "operationName": operation, "variables": variables})
+        priced = f"{operation} {variables.get('first', '')}"  # a page is paid for by its size
         for attempt in range(1, _READ_TRIES + 1):
             try:
-                await self._clock.sleep(self._points.wait_seconds(operation, push=False))
-                return self._data(operation, await self._call(operation, body, push=False))
+                await self._clock.sleep(self._points.wait_seconds(priced, push=False))
+                return self._data(operation, await self._call(operation, body, priced, push=False))
             except TryLater as failure:
                 if attempt == _READ_TRIES:
                     raise
@@ -115,26 +116,34 @@ class ShopifyClient:
             advice = "give the app the access scopes that `check` lists, and install it anew"
         return Refused(f"{self._config.name}: {operation} was refused: {reply.text()}", advice=advice)
 
-    async def _call(self, operation: str, body: bytes, *, push: bool) -> Reply:
+    async def _call(self, operation: str, body: bytes, priced: str, *, push: bool) -> Reply:
         token = await self._token.get()
-        response, document = await self._send(operation, body, token, push=push)
+        response, document = await self._paid(operation, body, priced, token, push=push)
         if response.status_code == 401 and self._token.renewable:
             self._token.forget(token)
-            response, document = await self._send(operation, body, await self._token.get(), push=push)
+            token = await self._token.get()
+            response, document = await self._paid(operation, body, priced, token, push=push)
         self._hear_version(response)
         self._raise_for_status(operation, response, push=push)
         return self._reply(operation, response, document, push=push)
 
-    async def _send(
-        self, operation: str, body: bytes, token: str, *, push: bool
+    async def _paid(
+        self, operation: str, body: bytes, priced: str, token: str, *, push: bool
     ) -> tuple[httpx.Response, _Json]:
-        headers = {"Content-Type": "application/json", "X-Shopify-Access-Token": token}
-        spent = self._points.spend(operation)
+        spent = self._points.spend(priced)
         document: _Json = {}
         try:
-            async with asyncio.timeout(self._config.timeout_seconds):
-                response = await self._http.post(self._path, content=body, headers=headers)
+            response = await self._send(operation, body, token, push=push)
             document = _document(response)
+        finally:
+            self._points.settle(priced, spent, _cost(document))
+        return response, document
+
+    async def _send(self, operation: str, body: bytes, token: str, *, push: bool) -> httpx.Response:
+        headers = {"Content-Type": "application/json", "X-Shopify-Access-Token": token}
+        try:
+            async with asyncio.timeout(self._config.timeout_seconds):
+                return await self._http.post(self._path, content=body, headers=headers)
         except TimeoutError as error:
             text = f"{self._config.name}: no answer to {operation} in {self._config.timeout_seconds:g} s"
             raise _lost(text, push=push) from error
@@ -143,9 +152,6 @@ class ShopifyClient:
             if never_sent(error):
                 raise TryLater(f"{text} (the store was not reached)") from error
             raise _lost(text, push=push) from error
-        finally:
-            self._points.settle(operation, spent, _cost(document))
-        return response, document
 
     def _reply(self, operation: str, response: httpx.Response, document: _Json, *, push: bool) -> Reply:
         if not ("data" in document or "errors" in document):

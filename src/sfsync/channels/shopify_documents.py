@@ -102,8 +102,9 @@ query OrderRefunds($id: ID!, $parts: Int!, $lines: Int!) {{
 }}
 """
 
-# (parts, lines of each), tried in turn until all of an order's fulfilments or refunds fit.
-PART_SIZES = ((6, 70), (40, 10), (2, 220), (150, 2))
+# (parts, lines of each), tried in turn until all of an order's fulfilments or refunds fit. A part costs
+# itself, its connection, and two objects a line.
+PART_SIZES = tuple((parts, (QUERY_POINTS // parts - 3) // 2) for parts in (6, 12, 24, 48, 96, 2))
 
 
 def variants_document(locations: int) -> str:
@@ -133,9 +134,14 @@ query Variants($first: Int!, $after: String, $query: String{asked}) {{
 """
 
 
-def variants_rows(locations: int) -> int:
-    """How many variants one page may have: each costs itself, its item, and two objects a location."""
-    return min(PAGE_ROWS, QUERY_POINTS // (2 + 2 * locations))
+def variants_rows(locations: int, skus: int | None = None) -> int:
+    """How many variants one page may have: each costs itself, its item, and two objects a location.
+
+    A page is paid for by its size, so for a few SKUs it is small; twice as many as were asked for leave room
+    for what a search finds besides.
+    """
+    affordable = min(PAGE_ROWS, QUERY_POINTS // (2 + 2 * locations))
+    return affordable if skus is None else min(affordable, 2 * skus + 2)
 
 
 def sku_query(skus: Sequence[str]) -> str:

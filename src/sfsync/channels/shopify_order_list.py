@@ -10,9 +10,13 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
+
 from sfsync.channels import shopify_documents as documents
 from sfsync.channels.shopify_client import ShopifyClient
 from sfsync.ports import TryLater
+
+log = structlog.get_logger(__name__)
 
 _TRIES = 3  # to read an order whole while it keeps changing
 _LINE_PAGES = 8  # of 250 lines: more than an order can have
@@ -28,8 +32,9 @@ async def changed_orders(client: ShopifyClient, at: datetime) -> AsyncIterator[l
         variables = {"query": f"updated_at:>='{moment}'", "after": after}
         data = await client.read("OrdersSince", documents.ORDERS_SINCE, variables)
         nodes = data["orders"]["nodes"]
-        if nodes:
-            yield [node if _is_whole(node) else await _read_whole(client, node["id"]) for node in nodes]
+        whole = [node if _is_whole(node) else await _read_whole(client, node) for node in nodes]
+        if page_nodes := [node for node in whole if node is not None]:
+            yield page_nodes
         page = data["orders"]["pageInfo"]
         if not page["hasNextPage"] or page["endCursor"] in (None, after):
             return
@@ -49,18 +54,21 @@ def _parts_are_whole(parts: list[_Node], rows: str, asked: int) -> bool:
     return len(parts) < asked and not any(part[rows]["pageInfo"]["hasNextPage"] for part in parts)
 
 
-async def _read_whole(client: ShopifyClient, order_id: str) -> _Node:
-    """Every part of one order, all of the same version."""
+async def _read_whole(client: ShopifyClient, node: _Node) -> _Node | None:
+    """Every part of one order, all of the same version; None, and a line in the log, when it is too large."""
     for _ in range(_TRIES):
-        head = await _lines(client, order_id)
-        fulfillments, fulfillments_at = await _parts(client, order_id, "fulfillments", "fulfillmentLineItems")
-        refunds, refunds_at = await _parts(client, order_id, "refunds", "refundLineItems")
-        if head["updatedAt"] == fulfillments_at == refunds_at:
-            return {**head, "fulfillments": fulfillments, "refunds": refunds}
-    raise TryLater(f"the order {order_id} kept changing while it was read")
+        head = await _lines(client, node["id"])
+        fulfillments = await _parts(client, node["id"], "fulfillments", "fulfillmentLineItems")
+        refunds = await _parts(client, node["id"], "refunds", "refundLineItems")
+        if head is None or fulfillments is None or refunds is None:
+            log.error("an order is too large to be polled: only its webhooks tell of it", order=node["name"])
+            return None
+        if head["updatedAt"] == fulfillments["updatedAt"] == refunds["updatedAt"]:
+            return {**head, **fulfillments, **refunds}
+    raise TryLater(f"the order {node['name']} kept changing while it was read")
 
 
-async def _lines(client: ShopifyClient, order_id: str) -> dict[str, Any]:
+async def _lines(client: ShopifyClient, order_id: str) -> _Node | None:
     after: str | None = None
     nodes: list[_Node] = []
     for _ in range(_LINE_PAGES):
@@ -73,10 +81,10 @@ async def _lines(client: ShopifyClient, order_id: str) -> dict[str, Any]:
         if not page["hasNextPage"]:
             return {**order, "lineItems": {"nodes": nodes}}
         after = page["endCursor"]
-    raise TryLater(f"the lines of the order {order_id} cannot be read to their end")
+    return None
 
 
-async def _parts(client: ShopifyClient, order_id: str, parts: str, rows: str) -> tuple[list[_Node], str]:
+async def _parts(client: ShopifyClient, order_id: str, parts: str, rows: str) -> _Node | None:
     operation, document = {
         "fulfillments": ("OrderFulfillments", documents.ORDER_FULFILLMENTS),
         "refunds": ("OrderRefunds", documents.ORDER_REFUNDS),
@@ -85,5 +93,5 @@ async def _parts(client: ShopifyClient, order_id: str, parts: str, rows: str) ->
         variables = {"id": order_id, "parts": most, "lines": lines}
         order = (await client.read(operation, document, variables))["order"]
         if order is not None and _parts_are_whole(order[parts], rows, most):
-            return order[parts], order["updatedAt"]
-    raise TryLater(f"the {parts} of the order {order_id} are too many to be read")
+            return {"updatedAt": order["updatedAt"], parts: order[parts]}
+    return None

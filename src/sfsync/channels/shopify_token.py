@@ -56,14 +56,14 @@ class ShopifyToken:
 
     async def _ask(self) -> None:
         name = self._config.name
-        form = {
+        asked = {
             "grant_type": "client_credentials",
             "client_id": self._config.client_id,
             "client_secret": self._config.client_secret,
         }
         try:
             async with asyncio.timeout(self._config.timeout_seconds):
-                response = await self._http.post("/admin/oauth/access_token", data=form)
+                response = await self._http.post("/admin/oauth/access_token", json=asked)
         except (TimeoutError, httpx.HTTPError) as error:
             raise TryLater(f"{name}: no token: {str(error) or type(error).__name__}") from error
         if response.status_code == 429 or response.status_code >= 500:
