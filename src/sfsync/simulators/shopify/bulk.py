@@ -149,11 +149,24 @@ def _is_list(value: Any) -> bool:
 
 
 def _lines(row: dict[str, Any], parent_id: str | None) -> Iterator[dict[str, Any]]:
-    line = {name: value for name, value in row.items() if not _is_list(value)}
+    line, children = _parted(row)
     if parent_id is not None:
         line["__parentId"] = parent_id
     yield line
-    for value in row.values():
+    for child in children:
+        yield from _lines(child, row.get("id"))
+
+
+def _parted(row: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A row without its nested lists, and their rows; lists of objects inside it belong to the row too."""
+    line: dict[str, Any] = {}
+    children: list[dict[str, Any]] = []
+    for name, value in row.items():
         if _is_list(value):
-            for child in _rows(value):
-                yield from _lines(child, row.get("id"))
+            children += _rows(value)
+        elif isinstance(value, dict):
+            line[name], inner = _parted(value)
+            children += inner
+        else:
+            line[name] = value
+    return line, children

@@ -33,6 +33,7 @@ from sfsync.simulators.shopify.config import Plan
 
 MUTATION_COST = 10
 SINGLE_QUERY_LIMIT = 1000
+ROUNDING = 1e-3  # a client that waits exactly long enough is not turned away by a float
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ class Bucket:
 
     def take(self, points: float) -> bool:
         """Spend, or refuse and spend nothing."""
-        if points > self.available:
+        if points > self.available + ROUNDING:
             return False
         self._level -= points
         return True

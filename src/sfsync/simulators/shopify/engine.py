@@ -10,6 +10,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from types import CoroutineType
 from typing import Any, TypeGuard
@@ -46,13 +47,14 @@ ARRAY_LIMIT = 250
 DOCUMENTS_KEPT = 256
 
 
+@cache
 def load_schema() -> GraphQLSchema:
-    """The Admin API's schema with its resolvers in place."""
+    """The Admin API's schema with its resolvers in place; the shops of a process share it."""
     text = resources.files("sfsync.simulators.shopify").joinpath("schema.graphql").read_text(encoding="utf-8")
     schema = build_schema(text)
     for kind in schema.type_map.values():
         if isinstance(kind, GraphQLScalarType) and kind.name in _SERIALIZERS:
-            kind.serialize = _SERIALIZERS[kind.name]  # type: ignore[method-assign] # reason: how graphql-core wants it
+            kind.coerce_output_value = _SERIALIZERS[kind.name]
         if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__"):
             _attach(kind)
     return schema

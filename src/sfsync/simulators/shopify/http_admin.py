@@ -8,6 +8,7 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -45,7 +46,7 @@ class AdminHttp:
         if request.headers.get("content-type", "").startswith("application/json"):
             asked: Mapping[str, Any] = await _json(request) or {}
         else:
-            asked = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+            asked = dict(parse_qsl((await request.body()).decode(errors="replace")))
         if asked.get("grant_type") != "client_credentials":
             return JSONResponse({"error": "unsupported_grant_type"}, 400)
         if not self._shop.tokens.is_client(asked.get("client_id"), asked.get("client_secret")):

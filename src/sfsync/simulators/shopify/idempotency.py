@@ -82,6 +82,11 @@ class KeyStore:
             return Claim(use, refusal=Refusal.IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED)
         return Claim(use)
 
+    def in_use(self, key: str) -> bool:
+        """Whether a call with this key is at work (with keys of the scope "shop")."""
+        use = self._uses.get(key)
+        return use is not None and use.state == "running"
+
     def _forget_lapsed(self) -> None:
         horizon = self._clock.now() - KEY_LIFE_SECONDS
         while self._uses:
