@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -26,6 +27,7 @@ from tests.simulators.events_kit import (
 )
 
 from sfsync.simulators.org.bus import EARLIEST, EventBus
+from sfsync.simulators.org.bus_state import dump_bus, load_bus
 from sfsync.simulators.org.fates import Fate
 from sfsync.simulators.org.model import ChannelMember, FieldType
 from sfsync.simulators.org.stream import Entry, StreamEnded
@@ -474,3 +476,40 @@ def test_the_inside_shows_topics_and_deliveries() -> None:
     inside = bus.inside()
     assert inside["topics"][DIRECT] == {"events": 1, "subscribers": 1}
     assert inside["deliveries"]["by_subscriber"] == {"somebody": 1}
+
+
+# --- over a restart
+
+
+def test_a_bus_that_is_started_again_goes_on_with_its_stream() -> None:
+    """Events, positions, schemas and deliveries are those of before, and new ids follow the old ones."""
+    clock = HandClock()
+    old = make_bus(org(more_fields=(field_of("Colour__c"),)), clock=clock)
+    first = created(1, Name="a", Colour__c="red", Counted__c="2026-11-20")
+    old.on_commit(commit(first, published=(sale(1),)))
+    old.on_commit(commit(updated(2, {}, {"On_Hand__c": 2})))
+    new = make_bus(clock=clock)  # the field was deleted meanwhile
+    load_bus(new, json.loads(json.dumps(dump_bus(old))))
+    for topic in (DIRECT, CHANNEL, STANDARD, EVENT_TOPIC):
+        before, after = entries(old, topic), entries(new, topic)
+        assert [(e.replay, e.event.uuid, e.event.payload) for e in after] == [
+            (e.replay, e.event.uuid, e.event.payload) for e in before
+        ]
+        assert [e.event.as_json() for e in after] == [e.event.as_json() for e in before]
+    new.on_commit(commit(created(3, Name="c")))
+    last = entries(old)[-1].replay
+    (younger,) = new.subscribe(DIRECT, last).take(10)
+    assert younger.replay > last
+    assert younger.event.codec.schema_id != entries(new)[0].event.codec.schema_id
+    assert old.allowance.used() > 0
+
+
+def test_deliveries_of_the_last_day_are_remembered_over_a_restart() -> None:
+    """A restart gives no new allowance."""
+    old = make_bus(delivery_allowance=1)
+    old.on_commit(commit(created(1, Name="a")))
+    entries(old)
+    new = make_bus(delivery_allowance=1)
+    load_bus(new, dump_bus(old))
+    with pytest.raises(StreamEnded):
+        new.subscribe(DIRECT)

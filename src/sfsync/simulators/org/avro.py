@@ -152,6 +152,16 @@ def event_codec(sobject: SObject) -> Codec:
     return _codec(sobject.name, leading, tuple(own), also={"CreatedDate": epoch_ms, "CreatedById": str})
 
 
+def known_codec(schema_json: str) -> Codec:
+    """Makes the codec of a schema that this module wrote earlier, when its object may have changed since."""
+    fields = [f for f in json.loads(schema_json)["fields"] if f["name"] != HEADER]
+    return _finished(
+        schema_json,
+        converts={f["name"]: _as_it_is for f in fields},
+        dates=frozenset(f["name"] for f in fields if "long" in f["type"]),
+    )
+
+
 def epoch_ms(value: Any) -> int:
     """Returns a date or date-time as epoch milliseconds; it may be a value, ISO text, or a number already."""
     if isinstance(value, (int, float)):
@@ -179,16 +189,28 @@ def _codec(
 ) -> Codec:
     own = [{"name": f.name, "type": ["null", _avro_type(f.type)], "default": None} for f in fields]
     schema = {"type": "record", "name": name, "namespace": NAMESPACE, "fields": leading + own}
-    text = json.dumps(schema, separators=(",", ":"))
-    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return _finished(
+        json.dumps(schema, separators=(",", ":")),
+        converts={**(also or {}), **{f.name: _convert(f.type) for f in fields}},
+        dates=frozenset({"CreatedDate"} | {f.name for f in fields if f.type in _DATES}),
+    )
+
+
+def _finished(schema_json: str, converts: Mapping[str, Convert], dates: frozenset[str]) -> Codec:
+    digest = hashlib.blake2b(schema_json.encode(), digest_size=16).digest()
+    schema = json.loads(schema_json)
     return Codec(
         schema_id=base64.urlsafe_b64encode(digest).decode().rstrip("="),
-        schema_json=text,
-        converts={**(also or {}), **{f.name: _convert(f.type) for f in fields}},
-        positions={field["name"]: position for position, field in enumerate(leading + own)},
-        dates=frozenset({"CreatedDate"} | {f.name for f in fields if f.type in _DATES}),
-        _parsed=fastavro.parse_schema(json.loads(text)),
+        schema_json=schema_json,
+        converts=converts,
+        positions={field["name"]: position for position, field in enumerate(schema["fields"])},
+        dates=dates,
+        _parsed=fastavro.parse_schema(schema),
     )
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _avro_type(kind: FieldType) -> str:

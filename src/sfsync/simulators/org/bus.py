@@ -143,6 +143,10 @@ class EventBus:
         """Returns the codec of a schema id, also of schemas that are no longer current."""
         return self._catalogue.codecs.get(schema_id)
 
+    def know(self, codec: Codec) -> None:
+        """Remembers a codec of an earlier life of the org."""
+        self._catalogue.codecs.setdefault(codec.schema_id, codec)
+
     def current_codec(self, topic: str) -> Codec | None:
         """Returns a topic's present codec; None for channels that carry several entities or none."""
         return self._catalogue.codec_of(topic)

@@ -64,7 +64,7 @@ class Catalogue:
             else:
                 self._open(change_topic(name), (name,))
                 codec = change_codec(sobject, formulas=formulas)
-            self.current[name] = self.codecs.setdefault(codec.schema_id, codec)
+            self.current[name] = self.codecs[codec.schema_id] = codec
         for name, members in _channels(schema, also_selected).items():
             self._open_channel(name, members, schema)
         self.carried = {

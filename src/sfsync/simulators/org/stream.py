@@ -133,6 +133,16 @@ class ReplayIds:
             return False
         return self._clock.now() - self._times[place] <= RETENTION
 
+    def history(self) -> list[tuple[int, datetime]]:
+        """Returns the ids that may still stand, with the time of each."""
+        return list(zip(self._issued, self._times, strict=True))
+
+    def restore(self, history: list[tuple[int, datetime]]) -> None:
+        """Goes on with the ids of an earlier life."""
+        self._issued = [replay for replay, _ in history]
+        self._times = [at for _, at in history]
+        self._last = self._issued[-1]
+
     def prune(self) -> int:
         """Drops ids that have left the window and returns the smallest one kept."""
         kept = bisect_left(self._times, self._clock.now() - RETENTION)
