@@ -1,0 +1,186 @@
+"""The control port: faults that strike as ordered, the clock, the knobs, and looking inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.sandbox import OrgSandbox
+from tests.simulators.org_kit import BASE, LEVEL, MOVEMENT, OrgClient, codes, error_of, fresh, movement
+
+from sfsync.simulators.org.faults import ConnectionCut
+from sfsync.simulators.org.org import OrgConfig, build_org
+
+SOURCE = Path(__file__).resolve().parents[2] / "salesforce"
+
+
+@pytest.fixture(autouse=True)
+def _no_faults_left(sandbox: OrgSandbox) -> Iterator[None]:
+    yield
+    sandbox.control("DELETE", "/faults")
+
+
+def test_a_request_cut_before_work_left_nothing(org: OrgClient, sandbox: OrgSandbox) -> None:
+    """The client cannot know, but nothing happened."""
+    key = org.new_level()
+    sandbox.arm("drop", path="/sobjects/StockMovement__c")
+    with pytest.raises(httpx.RemoteProtocolError):
+        org.move(key, on_hand=1)
+    assert org.stock(key) == (0.0, 0.0)
+
+
+def test_a_request_cut_after_commit_did_its_work(org: OrgClient, sandbox: OrgSandbox) -> None:
+    """The same key again is a duplicate: the way to find out."""
+    key, used = org.new_level(), fresh("cut")
+    sandbox.arm("cut_after", method="POST")
+    with pytest.raises(httpx.RemoteProtocolError):
+        org.move(key, on_hand=1, IdempotencyKey__c=used)
+    assert org.stock(key) == (1.0, 0.0)
+    assert error_of(org.move(key, on_hand=1, IdempotencyKey__c=used))["errorCode"] == "DUPLICATE_VALUE"
+
+
+@pytest.mark.parametrize(("kind", "done"), [("error", 0.0), ("error_after", 1.0)])
+def test_an_error_may_come_before_or_after_the_work(
+    org: OrgClient, sandbox: OrgSandbox, kind: str, done: float
+) -> None:
+    """503 with Retry-After either way."""
+    key = org.new_level()
+    sandbox.arm(kind, status=503, retry_after=2, path=MOVEMENT)
+    answer = org.move(key, on_hand=1)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert error_of(answer)["errorCode"] == "SERVER_UNAVAILABLE"
+    assert org.stock(key) == (done, 0.0)
+
+
+def test_an_answer_that_hangs_is_given_up_by_the_client(org: OrgClient, sandbox: OrgSandbox) -> None:
+    """No work was done, and the org goes on serving."""
+    sandbox.arm("hang", path="/limits")
+    with pytest.raises(httpx.ReadTimeout):
+        org.call("GET", "/limits", timeout=0.2)
+    assert org.call("GET", "/limits").status_code == 200
+
+
+def test_an_answer_may_be_late_after_its_work(org: OrgClient, sandbox: OrgSandbox) -> None:
+    """The client's time-out comes after the commit."""
+    key = org.new_level()
+    sandbox.arm("delay_after", seconds=1.0, path=MOVEMENT)
+    with pytest.raises(httpx.ReadTimeout):
+        org.call("POST", f"/sobjects/{MOVEMENT}", movement(key, on_hand=1), timeout=0.3)
+    assert org.stock(key) == (1.0, 0.0)
+
+
+def test_locks_allowance_and_token_fail_on_order(org: OrgClient, sandbox: OrgSandbox) -> None:
+    """Each with the code that the real org uses, each as often as ordered."""
+    key = org.new_level()
+    sandbox.arm("lock", times=2)
+    single = org.move(key, on_hand=1)
+    assert (single.status_code, error_of(single)["errorCode"]) == (400, "UNABLE_TO_LOCK_ROW")
+    assert codes(org.collection([movement(key, on_hand=1)] * 2)) == ["UNABLE_TO_LOCK_ROW"] * 2
+    sandbox.arm("daily_limit")
+    limited = org.call("GET", "/limits")
+    assert (limited.status_code, error_of(limited)["errorCode"]) == (403, "REQUEST_LIMIT_EXCEEDED")
+    sandbox.arm("expire_token")
+    assert org.call("GET", "/limits").status_code == 401
+    org.sign_in()
+    assert org.move(key, on_hand=1).status_code == 201
+
+
+def test_the_daily_allowance_runs_out_and_comes_back(lonely: OrgSandbox) -> None:
+    """Counted over 24 hours of the org's clock."""
+    org = OrgClient(lonely.ready)
+    used = lonely.control("GET", "/calls")["used"]
+    lonely.control("POST", "/knobs", {"daily_api_requests": used + 1})
+    assert org.call("GET", "/limits").json()["DailyApiRequests"] == {"Max": used + 1, "Remaining": 0}
+    assert org.call("GET", "/limits").status_code == 403
+    lonely.control("POST", "/clock", {"seconds": 86_401})
+    org.sign_in()
+    assert org.call("GET", "/limits").status_code == 200
+    org.http.close()
+
+
+def test_a_held_lock_delays_a_save(org: OrgClient, sandbox: OrgSandbox) -> None:
+    """Somebody else's slow transaction; with no patience it is an error."""
+    key = org.new_level()
+    level_id = org.level(key)["Id"]
+    sandbox.control("POST", "/locks", {"id": level_id, "seconds": 0.3})
+    assert org.move(key, on_hand=1).status_code == 201
+    sandbox.control("POST", "/knobs", {"lock_wait_seconds": 0.05, "lock_error_status": 409})
+    try:
+        sandbox.control("POST", "/locks", {"id": level_id, "seconds": 0.5})
+        answer = org.move(key, on_hand=1)
+        assert (answer.status_code, error_of(answer)["errorCode"]) == (409, "UNABLE_TO_LOCK_ROW")
+    finally:
+        sandbox.control("POST", "/knobs", {"lock_wait_seconds": 10.0, "lock_error_status": 400})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/faults", {"kind": "flood"}),
+        ("POST", "/faults", {"kind": "drop", "colour": "red"}),
+        ("POST", "/faults", {"kind": "drop", "probability": 2}),
+        ("POST", "/knobs", {"nothing": 1}),
+        ("POST", "/knobs", {"priorvalue_sees_rollup": "perhaps"}),
+        ("POST", "/knobs", {"rollup_error_attribution": "first"}),
+        ("POST", "/rules", {"name": "Nothing", "active": True}),
+        ("POST", "/clock", {}),
+        ("POST", "/records/paint", {"ids": []}),
+        ("POST", "/bus", {"do": "dance"}),
+        ("POST", "/query", {"q": "SELECT nonsense"}),
+    ],
+)
+def test_the_control_port_says_what_it_does_not_understand(
+    sandbox: OrgSandbox, method: str, path: str, body: Any
+) -> None:
+    """400 with a sentence, and nothing is changed."""
+    answer = httpx.request(method, sandbox.ready["control_url"] + path, json=body, trust_env=False)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_erased_records_leave_roll_ups_as_they_were(org: OrgClient, sandbox: OrgSandbox) -> None:
+    """As lost data would: no rule, no event, no recycle bin; the level does not add up any more."""
+    key = org.new_level(on_hand=2)
+    record_id = org.move(key, on_hand=5).json()["id"]
+    last = sandbox.control("GET", "/")["commits"]
+    assert sandbox.control("POST", "/records/erase", {"ids": [record_id]})["erased"] == [record_id]
+    assert org.stock(key) == (7.0, 0.0)
+    assert org.call("GET", f"/sobjects/{MOVEMENT}/{record_id}").status_code == 404
+    assert sandbox.control("GET", "/")["commits"] == last
+
+
+def test_calls_are_counted_by_kind(org: OrgClient, sandbox: OrgSandbox) -> None:
+    """What a benchmark of request costs reads."""
+    before = sandbox.control("GET", "/calls")["by_kind"].get("POST composite/sobjects", 0)
+    org.collection([movement(org.new_level(), on_hand=1)])
+    assert sandbox.control("GET", "/calls")["by_kind"]["POST composite/sobjects"] == before + 1
+
+
+def test_every_knob_has_a_meaning(sandbox: OrgSandbox) -> None:
+    """The table is complete, so that the documentation can be made from it."""
+    table = sandbox.control("GET", "/knobs")
+    assert [each["name"] for each in table if not each["meaning"]] == []
+
+
+async def test_the_org_needs_no_socket() -> None:
+    """The same application answers in-process; where there is no socket a cut is an exception."""
+    org = build_org(OrgConfig(SOURCE, seed={"levels": [{"sku": "A", "location": "L", "on_hand": 3}]}))
+    session = org.sessions.open(next(iter(org.identity.users.values())), next(iter(org.identity.apps)))
+    headers = {"Authorization": f"Bearer {session.token}"}
+    transport = httpx.ASGITransport(org.app)
+    async with httpx.AsyncClient(transport=transport, base_url="https://org", headers=headers) as client:
+        path = f"{BASE}/sobjects/{LEVEL}/LevelKey__c/A%7CL"
+        assert (await client.get(path)).json()["OnHand__c"] == 3.0
+        org.faults.arm(_fault("drop"))
+        with pytest.raises(ConnectionCut):
+            await client.get(path)
+        assert (await client.get(path)).status_code == 200
+
+
+def _fault(kind: str) -> Any:
+    from sfsync.simulators.org.faults import Fault
+
+    return Fault(kind)
