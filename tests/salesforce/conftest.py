@@ -18,7 +18,7 @@ _numbers = count(1)
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[OrgSandbox]:
     """The org's process."""
-    with start_org({"levels": []}, knobs=["keepalive_seconds=1.0"]) as org:
+    with start_org({"levels": []}, knobs=["keepalive_seconds=0.3"]) as org:
         yield org
 
 

@@ -150,9 +150,7 @@ def _change(found: Findings, schema: Schema, record: Mapping[str, Any], header: 
     level = record.get("StockLevel__c")
     if level:
         found.levels.add(level)
-    if (
-        not level or len(ids) > 1
-    ):  # several records in one event: the one level named need not be all of theirs
+    if not level or len(ids) > 1:  # the one level that is named need not be that of every merged record
         found.movements.update(ids)
 
 
@@ -161,8 +159,9 @@ def _names_no_record(record_id: str) -> bool:
 
 
 def _tells_nothing(schema: Schema, header: Mapping[str, Any]) -> bool:
+    """True for an update that left every number alone; not for one that does not say what it changed."""
     changed = changed_fields(schema, header.get("changedFields") or ())
-    return bool(changed) and changed is not None and not changed & TELLING_FIELDS
+    return changed is not None and len(changed) > 0 and changed.isdisjoint(TELLING_FIELDS)
 
 
 def posting(event_id: str, record: Mapping[str, Any]) -> Posting | Poison:

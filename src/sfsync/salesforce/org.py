@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -44,6 +44,7 @@ class SalesforceOrg:
         bulk: Pages | None = None,
     ) -> None:
         self.topics: Sequence[str] = config.topics
+        self.posting_topics = frozenset(config.topics) - {config.stock_topic}
         self._config = config
         self._clock = clock
         self._http = http_client(
@@ -57,6 +58,7 @@ class SalesforceOrg:
         self._reader = Reader(self._rest, bulk or RestPages(self._rest))
         self._source = source or PubSub(config, self._tokens)
         self._schemas: dict[str, Schema] = {}
+        self._learning = asyncio.Lock()
 
     async def org_id(self) -> str:
         """The org's 18-character id."""
@@ -97,27 +99,24 @@ class SalesforceOrg:
         """Every ledger row of these subjects, oldest first."""
         return await self._reader.subject_rows(subjects)
 
-    async def events(self, topic: str, cursor: bytes | None) -> AsyncIterator[EventBatch]:
+    async def events(self, topic: str, cursor: bytes | None) -> AsyncGenerator[EventBatch, None]:
         """The stream after `cursor`; from now on when None. An empty batch is a sign of life with a cursor.
 
-        Without a cursor nobody can tell from which moment on the org has listened for us; so the first batch
-        names the moment we asked as `hole_since`.
+        Each batch comes as soon as the org sent it. When "now" began, only the first batch proves.
         """
-        asked_at = self._clock.now() - codec.OVERLAP if cursor is None else None
         warm_up = asyncio.create_task(self._warm_up(topic))
         try:
             async with aclosing(self._source.subscribe(topic, cursor)) as batches:
                 async for raw in batches:
-                    yield await self._batch(topic, raw, asked_at)
-                    asked_at = None
+                    yield await self._batch(topic, raw)
         finally:
             warm_up.cancel()
 
-    async def _batch(self, topic: str, raw: RawBatch, hole_since: datetime | None) -> EventBatch:
+    async def _batch(self, topic: str, raw: RawBatch) -> EventBatch:
         if not raw.events:
-            return EventBatch(topic, raw.cursor, hole_since=hole_since)
+            return EventBatch(topic, raw.cursor)
         now = self._clock.now()
-        found = codec.Findings(hole_since=hole_since)
+        found = codec.Findings()
         for event in raw.events:
             try:
                 schema = self._schemas.get(event.schema_id) or await self._schema(event.schema_id)
@@ -137,16 +136,17 @@ class SalesforceOrg:
         )
 
     async def _schema(self, schema_id: str) -> Schema:
-        """A schema id stands for the same schema for ever; each is asked for once."""
-        schema = codec.parse_schema(await self._source.schema(schema_id))
-        self._schemas[schema_id] = schema
-        return schema
+        """A schema id stands for the same schema for ever; each is asked for once, also by many at once."""
+        async with self._learning:
+            if schema_id not in self._schemas:
+                self._schemas[schema_id] = codec.parse_schema(await self._source.schema(schema_id))
+            return self._schemas[schema_id]
 
     async def _warm_up(self, topic: str) -> None:
         """Fetch the schema that the topic's next event will have, so that this event need not wait for it."""
         try:
             schema_id = await self._source.schema_of(codec.entity_topic(topic))
-            if schema_id and schema_id not in self._schemas:
+            if schema_id:
                 await self._schema(schema_id)
         except (OutsideError, ValueError) as error:
             log.debug("schema not fetched ahead", topic=topic, reason=str(error))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import grpc
 import grpc.aio
 
-from sfsync.ports import CursorRefused, OutsideError, Refused, TryLater
+from sfsync.ports import EVERYTHING, CursorRefused, OutsideError, Refused, TryLater
 from sfsync.salesforce.auth import TRUST_ADVICE, Token, TokenProvider
 from sfsync.salesforce.codec import RawEvent
 from sfsync.salesforce.config import OrgConfig
@@ -122,11 +122,17 @@ class _WornToken(Exception):
         self.words = words
 
 
+class _Masked(TryLater):
+    """The stream ended while we wrote: grpc.aio then says that it broke, and not what the org said."""
+
+
+MASK = "Internal error from Core"
+MASKED_TRIES = 5
+
+
 def failure(error: grpc.aio.AioRpcError, what: str) -> Exception:
     """What a failed call means; `_WornToken` when a new token may heal it."""
-    trailers: Any = (
-        error.trailing_metadata() or ()
-    )  # pairs; the type stubs know only the synchronous API's form
+    trailers: Any = error.trailing_metadata() or ()  # pairs, whatever the type stubs say
     code = str(dict(trailers).get("error-code", "")).removeprefix(CODE_PREFIX)
     status, details = error.code(), error.details() or ""
     told = f"{what}: {details or status.name}{f' ({code})' if code else ''}"
@@ -134,6 +140,8 @@ def failure(error: grpc.aio.AioRpcError, what: str) -> Exception:
         return _WornToken(told)
     if "CERTIFICATE_VERIFY_FAILED" in details:
         return Refused(told, advice=TRUST_ADVICE)
+    if status is grpc.StatusCode.INTERNAL and MASK in details:
+        return _Masked(told)
     meaning = _BY_CODE.get(code) if code else _BY_STATUS.get(status)
     if meaning is None:
         return TryLater(told)
@@ -151,19 +159,29 @@ class PubSub:
         self._channel: grpc.aio.Channel | None = None
 
     async def subscribe(self, topic: str, cursor: bytes | None) -> AsyncGenerator[RawBatch, None]:
-        """The events after `cursor`; from now on when None."""
+        """The events after `cursor`; from now on when None, all that are kept when `EVERYTHING`."""
         token = await self._tokens.token()
         fresh = False  # this very token was just asked for because the last one was refused
+        masked = 0
         while True:
             try:
                 async with aclosing(self._stream(topic, cursor, token)) as batches:
                     async for batch in batches:
-                        fresh, cursor = False, batch.cursor
-                        yield batch
+                        fresh, masked = False, 0
+                        if batch.cursor:  # an empty one would stand for everything
+                            cursor = batch.cursor
+                            yield batch
             except _WornToken as error:
                 if fresh:
                     raise Refused(error.words, advice=_ACCESS) from None
-            token, fresh = await self._tokens.renew(token), True
+                token, fresh = await self._tokens.renew(token), True
+            except _Masked:
+                masked += 1
+                if masked == MASKED_TRIES:
+                    raise
+                # A plain call is told the reason where it lies in token, topic or service.
+                await self.schema_of(topic)
+                token = await self._tokens.token()
 
     async def _stream(self, topic: str, cursor: bytes | None, token: Token) -> AsyncGenerator[RawBatch, None]:
         what = f"the stream {topic}"
@@ -256,6 +274,8 @@ def _metadata(token: Token) -> tuple[tuple[str, str], ...]:
 def _first_request(topic: str, cursor: bytes | None) -> pb.FetchRequest:
     if cursor is None:
         return pb.FetchRequest(topic_name=topic, replay_preset=pb.LATEST, num_requested=WINDOW)
+    if cursor == EVERYTHING:
+        return pb.FetchRequest(topic_name=topic, replay_preset=pb.EARLIEST, num_requested=WINDOW)
     return pb.FetchRequest(topic_name=topic, replay_preset=pb.CUSTOM, replay_id=cursor, num_requested=WINDOW)
 
 
