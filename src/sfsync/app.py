@@ -1,7 +1,7 @@
 """The one place where everything meets: settings in, a running daemon out.
 
 Order of the start: store (and its lock), web, org identity (another org than the store's is refused), flow.
-The web server listens from the beginning, so that webhooks are stored even while the org is away. Order of the
+The web server listens from the beginning, so webhooks are stored even while the org is away. Order of the
 end: what lets things in, then what finishes work in hand, then web and store.
 """
 
@@ -22,9 +22,9 @@ from sfsync.channels import ChannelConfig, open_channel
 from sfsync.domain.retry import backoff_seconds
 from sfsync.flow.context import Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
-from sfsync.flow.supervisor import Supervisor
+from sfsync.flow.supervisor import SNAPSHOT, Supervisor
 from sfsync.overview import Overview, ResyncService
-from sfsync.ports import Channel, Clock, Org, OutsideError
+from sfsync.ports import Channel, Clock, Org, OutsideError, Tx
 from sfsync.salesforce.config import OrgConfig
 from sfsync.salesforce.org import SalesforceOrg
 from sfsync.settings import SalesforceSettings, Settings, ShopifySettings
@@ -38,6 +38,7 @@ from sfsync.web import (
     WebOptions,
     WebServer,
     build_web,
+    serve,
 )
 
 __all__ = ["Daemon", "StartError", "SystemClock", "local_token_path"]
@@ -105,7 +106,7 @@ class Daemon:
         )
         supervisor = Supervisor(ctx, approve=self._approve)
         local_token = _local_token(settings)
-        web = WebServer(
+        web = serve(
             build_web(
                 Services(
                     doorman=Door(ctx),
@@ -169,13 +170,19 @@ class Daemon:
         ctx.pulse.org_error = ""
         bound = await store.read(lambda tx: tx.bound_org())
         if bound is None:
-            await store.write(lambda tx: tx.bind_org(org_id, self._clock.now()))
+            await store.write(lambda tx: _bind_first(tx, org_id, self._clock.now()))
         elif bound != org_id:
             raise StartError(
                 f"this store was made with org {bound}, but the credentials are of org {org_id}. "
                 "Give the other org a store of its own (store.url), or mend [salesforce]"
             )
         return True
+
+
+def _bind_first(tx: Tx, org_id: str, now: datetime) -> None:
+    """A new store: it is this org's from now on, and nothing of the org has been read."""
+    tx.bind_org(org_id, now)
+    tx.open_hole(SNAPSHOT, now, "the org was never read whole", now)
 
 
 def org_config(settings: SalesforceSettings) -> OrgConfig:

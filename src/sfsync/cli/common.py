@@ -53,7 +53,12 @@ def table(title: str, *columns: str | tuple[str, str]) -> Table:
     )
     for column in columns:
         heading, justify = column if isinstance(column, tuple) else (column, "left")
-        made.add_column(heading, justify="right" if justify == "right" else "left", overflow="fold")
+        made.add_column(
+            heading,
+            justify="right" if justify == "right" else "left",
+            overflow="fold",
+            no_wrap=justify == "right",
+        )
     return made
 
 

@@ -1,15 +1,36 @@
-"""`sfsync sandbox …`: the other parties, simulated on this machine over their real wire."""
+"""`sfsync sandbox …`: the other parties, simulated on this machine over their real wire.
+
+Each is a program of its own that shares nothing with the product: this process becomes it.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
+from typing import NoReturn
+
 import typer
 
-from sfsync.simulators.org.command import org
-from sfsync.simulators.shopify.command import shopify
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 app = typer.Typer(
     help="Run a simulated Salesforce org or storefront on this machine, over its real wire.",
     no_args_is_help=True,
 )
-app.command("org")(org)
-app.command("shopify")(shopify)
+
+
+@app.command("org", context_settings=PASS_ON)
+def org(context: typer.Context) -> None:
+    """A Salesforce org: REST over HTTP and HTTPS, Pub/Sub API, with the ledger's objects and rules."""
+    _become("sfsync.simulators.org", context.args)
+
+
+@app.command("shopify", context_settings=PASS_ON)
+def shopify(context: typer.Context) -> None:
+    """A Shopify storefront: Admin GraphQL, a way to buy, signed webhooks."""
+    _become("sfsync.simulators.shopify", context.args)
+
+
+def _become(module: str, arguments: list[str]) -> NoReturn:
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 — our own program, no shell

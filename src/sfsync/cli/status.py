@@ -87,32 +87,36 @@ def _engine(found: Any) -> None:
 
 
 def _channels(channels: Any) -> None:
+    numbers = ("levels", "gated", "allocated", "mirrored", "due", "in flight", "dead letters")
+    made = table("\nChannels", "channel", *((heading, "right") for heading in numbers))
+    for channel in channels:
+        guarantees = channel["guarantees"]
+        made.add_row(
+            f"[{COLOURS[channel['state']]}]{channel['name']}[/]",
+            *(
+                str(channel["levels"]),
+                *(str(guarantees[kind]) for kind in ("gated", "allocated", "mirrored")),
+            ),
+            *(str(channel[key]) for key in ("due", "in_flight", "dead_letters")),
+        )
+    out.print(made)
     made = table(
-        "\nChannels",
+        "",
         "channel",
-        "guarantee",
-        ("levels", "right"),
-        ("due", "right"),
-        ("in flight", "right"),
-        ("dead letters", "right"),
-        ("p50 ms", "right"),
-        ("p99 ms", "right"),
-        ("exposure unit s", "right"),
+        ("lag p50", "right"),
+        ("lag p99", "right"),
+        ("exposed now", "right"),
+        ("exposure", "right"),
         "",
     )
     for channel in channels:
-        guarantees = ", ".join(f"{kind} {count}" for kind, count in channel["guarantees"].items() if count)
         made.add_row(
             channel["name"],
-            guarantees or "-",
-            str(channel["levels"]),
-            str(channel["due"]),
-            str(channel["in_flight"]),
-            str(channel["dead_letters"]),
-            _number(channel["lag_p50_ms"]),
-            _number(channel["lag_p99_ms"]),
-            f"{channel['exposure_unit_seconds']:.1f}",
-            f"[{COLOURS[channel['state']]}]{channel['sentence']}[/]",
+            _milliseconds(channel["lag_p50_ms"]),
+            _milliseconds(channel["lag_p99_ms"]),
+            f"{channel['exposed_units']} units",
+            f"{channel['exposure_unit_seconds']:.1f} unit s",
+            channel["sentence"],
         )
     out.print(made)
 
@@ -150,3 +154,7 @@ def _incidents(incidents: Any) -> None:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} ms"

@@ -51,6 +51,7 @@ class Pulse:
     events: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     flying: int = 0  # bundles in requests that are under way
     calls: tuple[int, int] | None = None
+    new_skus: set[str] = field(default_factory=set)  # stock levels appeared: which channels list them?
     channel_error: dict[str, str] = field(default_factory=dict)
     due_since: dict[tuple[str, str, str], float] = field(default_factory=dict)
     lags_seconds: dict[str, deque[float]] = field(

@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import Movement, StockLevel, posting_subject
-from sfsync.ports import CursorRefused, EventBatch, OutsideError, Posting, Refused, TryLater, Tx
+from sfsync.ports import EVERYTHING, CursorRefused, EventBatch, OutsideError, Posting, Refused, TryLater, Tx
 
 from .context import Context
 from .levels import apply_levels
 
 QUEUE_BATCHES = 200  # read ahead; a full queue makes the stream wait, never drop
+KEPT = timedelta(hours=72)  # how long the org keeps events
 OVERLAP = timedelta(minutes=5)  # clocks differ, and a commit is told later than it happened
 
 
@@ -72,8 +73,10 @@ class Intake:
             await asyncio.gather(reader, return_exceptions=True)
 
     def _open_first_hole(self, tx: Tx) -> None:
-        """Between asking for the stream and its first sign, events may pass unseen."""
+        """Before the first sign of the stream, wake-ups may pass unseen. Postings begin with us."""
         now = self._ctx.clock.now()
+        if self._topic in self._ctx.org.posting_topics:
+            return
         if not any(hole.source == self._topic for hole in tx.open_holes()):
             tx.open_hole(self._topic, now - OVERLAP, "the stream was joined without a bookmark", now)
 
@@ -138,7 +141,14 @@ class Intake:
             now = ctx.clock.now()
             since = tx.cursor_at(self._topic) or now
             tx.open_hole(self._topic, since - OVERLAP, f"the stream refused our bookmark: {reason}", now)
-            tx.drop_cursor(self._topic)
+            if self._topic not in ctx.org.posting_topics:
+                tx.drop_cursor(self._topic)
+                return
+            # A posting cannot be read anywhere else: take all that the stream keeps; each is entered once.
+            tx.put_cursor(self._topic, EVERYTHING, now)
+            if now - since > KEPT:
+                title = f"{self._topic}: events older than {KEPT.days * 24} hours may be lost"
+                tx.open_incident("postings lost", self._topic, title, {"since": since.isoformat()}, now)
 
         await ctx.store.write(commit)
         ctx.log.warning("bookmark refused", topic=self._topic, reason=reason, next="join anew and re-read")

@@ -34,10 +34,14 @@ def apply_levels(
             _rewritten(tx, ctx, before, level, now)
         if freshness in (Freshness.NEWER, Freshness.REWRITTEN):
             newer.append(level)
+            if before is None:
+                ctx.pulse.new_skus.add(level.key.sku)
             _oversold(tx, ctx, before, level, now)
     tx.put_levels(newer, now)
     skus = {level.key.sku for level in newer}
     bells = {"orders"} if wake_uncovered(tx, skus) else set()
+    if ctx.pulse.new_skus:
+        bells.add("learn")
     return bells | refresh(tx, ctx.assortment, ctx.pulse, skus | set(also), now)
 
 

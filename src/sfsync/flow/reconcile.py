@@ -67,6 +67,26 @@ class Reconcile:
             await self._adopt(plan, channel)
         return plan
 
+    async def learn(self) -> None:
+        """Find out which channels list the SKUs that are new, and take over what they show of them."""
+        ctx = self._ctx
+        skus = set(ctx.pulse.new_skus)
+        for part in grouped(sorted(skus), SKUS_AT_ONCE):
+            for name, channel in ctx.channels.items():
+                asked_at = ctx.clock.now()
+                async for items in channel.items(part):
+                    adopt = partial(self._adopt_new, channel=name, items=items, read_at=asked_at)
+                    ctx.bell.ring(*await ctx.store.write(adopt))
+        ctx.pulse.new_skus -= skus
+
+    def _adopt_new(
+        self, tx: Tx, *, channel: str, items: Sequence[ChannelItem], read_at: datetime
+    ) -> set[str]:
+        skus = {item.sku for item in items}
+        known = {(level.sku, level.location) for level in tx.channel_levels(skus, channel)}
+        new = [item for item in items if (item.sku, item.location) not in known]
+        return take_over(tx, self._ctx, channel, new, read_at)
+
     async def compare(self, channels: Collection[str] | None, skus: Collection[str] | None) -> Plan:
         """Compare what channels show with what they should. Changes nothing; the plan waits to be applied."""
         ctx = self._ctx
@@ -140,6 +160,8 @@ class Reconcile:
             for item in by_sku[sku]
             if picture.levels(sku)
         }
+        if not tx.approved(name):
+            return targets, {}
         published = {(level.sku, level.location): level.published for level in tx.channel_levels(skus, name)}
         return targets, published
 
@@ -169,6 +191,9 @@ class Reconcile:
         """A person has seen the first plan: the channel may be written to."""
         now = self._ctx.clock.now()
         await self._ctx.store.write(lambda tx: tx.approve(channel, now))
+        waited = self._ctx.pulse.due_since
+        for key in [key for key in waited if key[0] == channel]:
+            waited[key] = now.timestamp()  # until now it waited for a person, not for us
         self._ctx.bell.ring(f"relay:{channel}")
 
 

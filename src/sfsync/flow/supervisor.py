@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from sfsync.domain.retry import backoff_seconds
-from sfsync.ports import OutsideError, Severity
+from sfsync.ports import OutsideError, Severity, Tx
 
 from .context import Context
 from .desk import Desk
@@ -22,6 +22,9 @@ from .relay import Relay
 from .writer import Writer
 
 FINISH_SECONDS = 10.0
+CHECK_SECONDS = 24 * 3600.0
+CHECK_SOON_SECONDS = 60.0
+SNAPSHOT = "snapshot"  # the source of the hole that only a whole reading of the org closes
 
 
 class Supervisor:
@@ -48,6 +51,8 @@ class Supervisor:
             self._keep("orders", self._orders.run),
             self._keep("holes", Holes(ctx).run),
             self._keep("expiry", self.desk.sweep),
+            self._keep("check", self._check_again),
+            self._keep("learn", self._learn),
         ]
         self._entrances = [self._keep(f"intake {topic}", Intake(ctx, topic).run) for topic in ctx.org.topics]
         self._entrances.append(self._keep("first start", self._begin))
@@ -80,12 +85,28 @@ class Supervisor:
                 await self._ctx.clock.sleep(wait)
 
     async def _begin(self) -> None:
-        """Check the org; read all of it at the first start; compare every channel never compared before."""
-        ctx = self._ctx
+        """Check the org; read all of it once; compare every channel never compared before.
+
+        Both leave an open hole behind until they are whole, so that a kill in their middle is noticed.
+        """
         await self._check()
-        if not await ctx.store.read(lambda tx: tx.all_skus()):
-            await self._until_answered(self.reconcile.snapshot)
-        await asyncio.gather(*(self._first(name) for name in ctx.channels))
+        await self._until_answered(partial(self._whole, SNAPSHOT, self.reconcile.snapshot))
+        self._ctx.pulse.new_skus.clear()  # the channels are about to be read whole
+        await asyncio.gather(*(self._first(name) for name in self._ctx.channels))
+
+    async def _whole(self, source: str, work: Callable[[], Awaitable[object]]) -> None:
+        """Do work whose absence is an open hole, then close the hole."""
+        ctx = self._ctx
+        holes = [hole for hole in await ctx.store.read(lambda tx: tx.open_holes()) if hole.source == source]
+        if not holes:
+            return
+        await work()
+
+        def close(tx: Tx) -> None:
+            for hole in holes:
+                tx.close_hole(hole.id, ctx.clock.now())
+
+        await ctx.store.write(close)
 
     async def _check(self) -> None:
         ctx = self._ctx
@@ -102,35 +123,59 @@ class Supervisor:
 
         await self._until_answered(check)
 
+    async def _check_again(self) -> None:
+        """Daily, because an admin may deactivate the rule; soon, while something is wrong."""
+        while True:
+            await self._ctx.clock.sleep(CHECK_SOON_SECONDS if self._ctx.pulse.rule_error else CHECK_SECONDS)
+            await self._check()
+
     async def _first(self, name: str) -> None:
         """A channel without a baseline gets one; its differences wait for a person unless told otherwise."""
         ctx = self._ctx
-        if not await ctx.store.read(lambda tx: bool(tx.channel_levels(channel=name))):
 
-            async def baseline() -> None:
-                plan = await self.reconcile.first_start(name)
-                if name in plan.unread:
-                    ctx.pulse.channel_error[name] = plan.unread[name]
-                    raise _NotReadError(plan.unread[name])
-                ctx.log.info(
-                    "first comparison",
-                    channel=name,
-                    compared=plan.compared,
-                    differences=sum(row.applicable for row in plan.rows),
-                    next="approved"
-                    if self._approve
-                    else f"look at `sfsync resync --channel {name}`, then apply it",
-                )
+        def note(tx: Tx) -> None:
+            if not tx.channel_levels(channel=name) and all(hole.source != name for hole in tx.open_holes()):
+                now = ctx.clock.now()
+                tx.open_hole(name, now, "what it shows was never read whole", now)
 
-            await self._until_answered(baseline)
+        async def baseline() -> None:
+            plan = await self.reconcile.first_start(name)
+            if name in plan.unread:
+                ctx.pulse.channel_error[name] = plan.unread[name]
+                raise _NotReadError(plan.unread[name])
+            ctx.pulse.channel_error.pop(name, None)
+            ctx.log.info(
+                "first comparison",
+                channel=name,
+                compared=plan.compared,
+                differences=sum(row.applicable for row in plan.rows),
+                next="approved"
+                if self._approve
+                else f"look at `sfsync resync --channel {name}`, then apply it",
+            )
+
+        await ctx.store.write(note)
+        await self._until_answered(partial(self._whole, name, baseline))
         if self._approve:
             await self.reconcile.approve(name)
 
+    async def _learn(self) -> None:
+        """Until cancelled: ask the channels for SKUs that have just got their first stock level."""
+        ctx = self._ctx
+        while True:
+            await ctx.bell.wait("learn", 3600.0)
+            if ctx.pulse.new_skus:
+                await self._until_answered(self.reconcile.learn)
+
     async def _poll(self, name: str) -> None:
         ctx = self._ctx
-        while not await ctx.store.read(lambda tx: bool(tx.channel_levels(channel=name))):
+        while not await ctx.store.read(lambda tx: self._compared(tx, name)):
             await ctx.clock.sleep(1.0)  # orders are read after the baseline that they are counted against
         await self.polls.run(name)
+
+    @staticmethod
+    def _compared(tx: Tx, name: str) -> bool:
+        return bool(tx.channel_levels(channel=name)) and all(hole.source != name for hole in tx.open_holes())
 
     async def _until_answered(self, work: Callable[[], Awaitable[object]]) -> None:
         attempt = 0

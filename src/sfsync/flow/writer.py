@@ -24,6 +24,7 @@ from sfsync.ports import OutsideError, Refused, TryLater, Tx, Unknown
 from .context import Context
 from .levels import apply_levels
 
+BROKEN_SECONDS = 5.0  # before something that broke for a reason nobody foresaw is tried again
 REQUESTS = 4  # in flight at once, on different levels
 
 
@@ -115,6 +116,10 @@ class Writer:
     async def _send(self, request: Request, record_ids: Mapping[LevelKey, str]) -> None:
         try:
             await self._until_known(request, record_ids)
+        except Exception:
+            self._maybe_sent(request)  # nobody knows how far it got
+            self._delay(request, BROKEN_SECONDS)
+            self._ctx.log.exception("ledger request broke", next=f"again in {BROKEN_SECONDS:.0f} s")
         finally:
             self._busy -= request.levels
             self._flying -= {bundle.id for bundle in (*request.sent, *request.checked)}
@@ -160,7 +165,8 @@ class Writer:
 
     def _maybe_sent(self, request: Request) -> None:
         for bundle in request.sent:
-            self._waiting[bundle.id] = replace(self._waiting[bundle.id], maybe_sent=True)
+            if bundle.id in self._waiting:
+                self._waiting[bundle.id] = replace(self._waiting[bundle.id], maybe_sent=True)
 
     def _delay(self, request: Request, seconds: float) -> None:
         at = asyncio.get_running_loop().time() + seconds

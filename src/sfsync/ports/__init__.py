@@ -19,6 +19,7 @@ from .keeping import (
     Tx,
 )
 from .outside import (
+    EVERYTHING,
     Ability,
     Channel,
     ChannelItem,
@@ -41,6 +42,7 @@ from .outside import (
 )
 
 __all__ = [
+    "EVERYTHING",
     "Ability",
     "Channel",
     "ChannelItem",

@@ -120,10 +120,14 @@ class EventBatch:
     events: int = 0
 
 
+EVERYTHING = b""  # the cursor before the oldest event that the stream still keeps
+
+
 class Org(Protocol):
     """The Salesforce org: ledger, levels and stream. Every call may raise the three failures."""
 
     topics: Sequence[str]
+    posting_topics: frozenset[str]  # of these, the ones whose events are postings, not wake-ups
 
     async def org_id(self) -> str:
         """The org's 18-character id."""
@@ -156,7 +160,10 @@ class Org(Protocol):
         ...
 
     def events(self, topic: str, cursor: bytes | None) -> AsyncIterator[EventBatch]:
-        """The stream after `cursor`; from now on when None. An empty batch is a sign of life."""
+        """The stream after `cursor`; from now on when None, all it still keeps when `EVERYTHING`.
+
+        An empty batch is a sign of life.
+        """
         ...
 
     async def calls_used(self) -> tuple[int, int] | None:
