@@ -17,7 +17,8 @@ def ago(at: str | None, now: str) -> str:
     """How long ago, in the one unit that matters."""
     if at is None:
         return "never"
-    return f"{lasting(max(0.0, (moment(now) - moment(at)).total_seconds()))} ago"
+    seconds = int((moment(now) - moment(at)).total_seconds())
+    return f"{lasting(seconds)} ago" if seconds >= 1 else "just now"
 
 
 def lasting(seconds: float | None) -> str:
@@ -25,7 +26,7 @@ def lasting(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     if seconds < 10:
-        return f"{seconds:.1f}{_THIN}s" if seconds else f"0{_THIN}s"
+        return f"{seconds:.1f}".removesuffix(".0") + f"{_THIN}s"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{int(seconds // size)}{_THIN}{unit}"

@@ -46,7 +46,7 @@ function tell(words) {
 }
 
 function ask(known) {
-  main.hidden = true;
+  main.hidden = search.hidden = true;
   tokenForm.hidden = false;
   wrong.hidden = !known;
   tell("");
@@ -71,7 +71,7 @@ async function refresh() {
     heard = new Date();
     tell("");
     tokenForm.hidden = true;
-    main.hidden = false;
+    main.hidden = search.hidden = false;
   } catch {
     if (request !== asking) return; // a newer request has taken over
     const since = heard ? " What stands here is from " + heard.toLocaleTimeString() + "." : "";

@@ -1,0 +1,207 @@
+"""The status page: complete without a script, nothing from elsewhere, nothing taken for markup."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from tests.web.kit import House, stock_of_bag
+
+import sfsync.web
+from sfsync.web import words
+
+STYLE = (Path(sfsync.web.__file__).parent / "static" / "status.css").read_text(encoding="utf-8")
+
+
+class Markup(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.words += " "
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+    @property
+    def said(self) -> str:
+        return " ".join(self.words.replace("\u202f", " ").split())
+
+
+async def page_of(house: House, path: str = "/") -> Markup:
+    async with house.client() as client:
+        answer = await client.get(path)
+    assert answer.status_code == 200, answer.text
+    return Markup(answer.text)
+
+
+async def test_the_page_tells_the_whole_status_without_a_script() -> None:
+    """Health, stream, ledger, channels, scarce items, an incident's two orders, dead letters, movements."""
+    said = (await page_of(House(open_status=True))).said
+    for words_ in (
+        "At risk One handbag was sold twice",
+        "Stream SfsyncStock__chn 0.2 s behind the org Heard 2 s ago, 1 482 events",
+        "Not connected",
+        "1 hole in the stream /data/SfsyncStock__chn since 23 Nov 2026, 08:09:00 UTC",
+        "Ledger queue 14 waiting 2 in flight, the oldest for 1.4 s; 3 to decide",
+        "18 342 of 100 000",
+        "Due 7 of 408 In flight 5 Dead letters 1 Lag p50 240 ms Lag p99 2.3 s Exposure 31.5 unit·s",
+        "12 gated · 3 allocated · 397 mirrored",
+        "GATED-BAG-01 1 ECOM 1 london asks first 1 gated dubai asks first 1 gated",
+        "#1042 at london, 1 unit, 08:13:01 has its stock",
+        "#2077 at dubai, 1 unit, 08:13:01 no stock covers it",
+        "Give each item its own SKU at the channel, then run sfsync resync.",
+        "08:14:51 Sale LOAFER-42-COGNAC KNIGHTSBRIDGE −1 3 till 4, receipt 88213 org",
+        "Org 00D5g000004XyZAEA0 · sfsync 0.1.0 · running for 2 h",
+    ):
+        assert words_ in said
+
+
+async def test_an_empty_house_has_a_quiet_page() -> None:
+    """Before the first channel, event and movement everything still reads."""
+    house = House(open_status=True)
+    told = house.board.told
+    told["health"] |= {"state": "good", "sentence": "Waiting for the org.", "reasons": [], "org": ""}
+    told["stream"] = {"state": "good", "topics": [], "holes": []}
+    told["ledger"] |= {"oldest_seconds": None, "calls_used": None, "calls_allowed": None}
+    for section in ("channels", "scarce", "incidents", "dead_letters", "recent"):
+        told[section] = []
+    said = (await page_of(house)).said
+    for words_ in (
+        "No channel is configured.",
+        "Nothing is scarce.",
+        "No stock has moved yet.",
+        "not told yet",
+    ):
+        assert words_ in said
+
+
+async def test_a_search_shows_the_stock_of_the_skus_that_contain_it() -> None:
+    """In the org and at the channels, with what hinders them."""
+    house = House(open_status=True)
+    house.board.stock = [stock_of_bag()]
+    said = (await page_of(house, "/?sku=gated")).said
+    assert "KNIGHTSBRIDGE S/N 0071 0 1 −1" in said
+    assert "dubai online the channel does not track this item gated 1 –" in said
+    assert "No SKU contains this." in (await page_of(house, "/?sku=hat")).said
+
+
+async def test_what_comes_from_outside_is_never_markup() -> None:
+    """A SKU, a reference or a search may hold anything."""
+    evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
+    house = House(open_status=True)
+    told, bag = house.board.told, stock_of_bag()
+    bag["sku"] = told["recent"][0]["reference"] = told["incidents"][0]["title"] = evil
+    told["channels"][0]["name"] = told["dead_letters"][0]["reason"] = evil
+    told["scarce"][0]["sellers"][0]["why"] = told["stream"]["holes"][0]["reason"] = evil
+    house.board.stock = [bag]
+    async with house.client() as client:
+        page = Markup((await client.get("/", params={"sku": evil})).text)
+    scripts = [str(attributes["src"]) for tag, attributes in page.tags if tag == "script"]
+    assert [script.partition("?")[0] for script in scripts] == ["/static/status.js"]
+    assert not [tag for tag, attributes in page.tags if tag == "img" or "onerror" in attributes]
+    assert evil in page.words
+
+
+async def test_nothing_on_the_page_comes_from_elsewhere() -> None:
+    """Its own address serves all; no inline style or script, so that the strict policy holds."""
+    house = House(open_status=True)
+    page = await page_of(house)
+    for tag, attributes in page.tags:
+        assert not {name for name in attributes if name == "style" or name.startswith("on")}, (
+            tag,
+            attributes,
+        )
+        for name in ("src", "href", "action"):
+            assert (attributes.get(name) or "/").startswith(("/", "#")), (tag, attributes)
+    assert not [tag for tag, _ in page.tags if tag == "style"]
+    assert "url(" not in STYLE
+    assert "@import" not in STYLE
+    async with house.client() as client:
+        policy = (await client.get("/")).headers["content-security-policy"]
+        for _, attributes in page.tags:
+            file = attributes.get("src") or attributes.get("href") or ""
+            if file.startswith("/static/"):
+                answer = await client.get(file)
+                assert answer.status_code == 200
+                assert "immutable" in answer.headers["cache-control"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+async def test_every_field_has_a_label_and_every_region_a_name() -> None:
+    """For those who hear the page."""
+    tags = (await page_of(House(open_status=True))).tags
+    ids = {attributes["id"] for _, attributes in tags if "id" in attributes}
+    labelled = {attributes.get("for") for tag, attributes in tags if tag == "label"}
+    for tag, attributes in tags:
+        if tag == "input":
+            assert attributes["id"] in labelled
+        if "aria-labelledby" in attributes:
+            assert attributes["aria-labelledby"] in ids
+        if tag == "th":
+            assert attributes["scope"] in ("row", "col")
+    assert next(attributes for tag, attributes in tags if tag == "html")["lang"] == "en"
+    assert [tag for tag, _ in tags].count("h1") == 2  # one of them hidden: the token's, or the sentence's
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_colour_is_legible_on_every_ground(scheme: str) -> None:
+    """A contrast of 4.5 or more (WCAG AA), by day and by night."""
+    palettes = [
+        dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", part)) for part in STYLE.split("prefers-color-scheme")
+    ]
+    palette = palettes[0] if scheme == "light" else palettes[1]
+    for ground in ("paper", "card"):
+        for ink in ("ink", "soft", "good", "warning", "bad"):
+            light, dark = sorted((luminance(palette[ground]), luminance(palette[ink])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (ground, ink)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words_"),
+    [
+        (None, "–"),
+        (0, "0 s"),
+        (0.18, "0.2 s"),
+        (1.4, "1.4 s"),
+        (42.4, "42 s"),
+        (119, "119 s"),
+        (150, "2 min"),
+        (7300, "2 h"),
+        (200_000, "2 d"),
+    ],
+)
+def test_a_duration_reads_in_one_unit(seconds: float | None, words_: str) -> None:
+    """The largest that still says something."""
+    assert words.lasting(seconds).replace("\u202f", " ") == words_
+
+
+@pytest.mark.parametrize(
+    ("value", "words_"),
+    [(None, "–"), (0, "0"), (-1, "−1"), (1234567, "1 234 567"), (31.5, "31.5"), (1234.5, "1 234")],
+)
+def test_a_number_reads_in_groups_of_three(value: float | None, words_: str) -> None:
+    """With a real minus sign."""
+    assert words.number(value).replace("\u202f", " ") == words_
+
+
+def test_a_moment_in_the_future_is_just_now() -> None:
+    """Clocks differ; a negative age would puzzle."""
+    assert words.ago("2026-11-23T08:15:03Z", "2026-11-23T08:15:00Z") == "just now"
+    assert words.ago(None, "2026-11-23T08:15:00Z") == "never"
