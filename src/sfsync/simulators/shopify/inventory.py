@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,19 +115,11 @@ class _Mistakes:
 class InventoryWriter:
     """Carries out set, adjust and activate calls on the stock."""
 
-    def __init__(
-        self,
-        clock: ShopClock,
-        numbers: Numbers,
-        stock: Stock,
-        knobs: Knobs,
-        connected: Callable[[Level], None],
-    ) -> None:
+    def __init__(self, clock: ShopClock, numbers: Numbers, stock: Stock, knobs: Knobs) -> None:
         self._clock = clock
         self._numbers = numbers
         self._stock = stock
         self._knobs = knobs
-        self._connected = connected
 
     def set_quantities(self, call: Mapping[str, Any], *, apply: bool = True) -> Outcome:
         """inventorySetQuantities. With `apply` false it answers as if, and writes nothing."""
@@ -187,7 +179,7 @@ class InventoryWriter:
             return level, []
         if not apply:
             return level, []
-        level = self._connect(variant, location)
+        level = self._stock.connect(variant, location)
         # As seen on the real service: `available` is ignored here, `onHand` is taken.
         if call.get("on_hand") is not None:
             self._stock.change(level, "available", call["on_hand"] - level.quantity("on_hand"), "activate")
@@ -292,7 +284,7 @@ class InventoryWriter:
             if level is None or not level.is_active:
                 if not apply:
                     continue
-                level = self._connect(row.variant, row.location)
+                level = self._stock.connect(row.variant, row.location)
             if not delta:
                 continue
             if apply:
@@ -306,11 +298,6 @@ class InventoryWriter:
         number = self._numbers.runtime("InventoryAdjustmentGroup")
         group_id = f"gid://shopify/InventoryAdjustmentGroup/{number}"
         return Outcome(AdjustmentGroup(number, group_id, self._clock.now(), call["reason"], uri, changes))
-
-    def _connect(self, variant: Variant, location: Location) -> Level:
-        level = self._stock.connect(variant, location)
-        self._connected(level)
-        return level
 
     def _item(self, item_id: str) -> Variant | None:
         return self._stock.items.get(_number(item_id, "InventoryItem"))

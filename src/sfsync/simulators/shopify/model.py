@@ -117,8 +117,8 @@ class Allocation:
     number: int
     level: Level | None  # None for articles whose stock is not tracked
     location: Location
-    total: int
-    remaining: int  # neither fulfilled nor taken off the order
+    total: int  # less what was taken off the order
+    remaining: int  # of these, still to be sent
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

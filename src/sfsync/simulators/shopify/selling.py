@@ -284,6 +284,7 @@ class Selling:
         line.current_quantity -= units
         taken = []
         for allocation, part in _drawn(line, units):
+            allocation.total -= part
             if allocation.level:
                 self._change(allocation.level, "committed", -part, cause, order)
                 if restock:

@@ -55,10 +55,9 @@ class Shop:
         self.stock = Stock(self.clock, self.numbers)
         self.stock.open(config.locations, config.offline_locations, config.variants)
         self.stock.watchers.append(self.announcer.stock_changed)
+        self.stock.connection_watchers.append(self.announcer.connected)
         self.selling = Selling(self.clock, self.numbers, self.stock, self.announcer, config.knobs)
-        self.inventory = InventoryWriter(
-            self.clock, self.numbers, self.stock, config.knobs, self.announcer.connected
-        )
+        self.inventory = InventoryWriter(self.clock, self.numbers, self.stock, config.knobs)
         self.keys = KeyStore(self.clock, config.knobs)
         self.bucket = Bucket(config.plan, self.clock)
         self.tokens = Tokens(config, self.clock, self.rng)

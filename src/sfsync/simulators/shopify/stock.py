@@ -55,6 +55,7 @@ class Stock:
         self.by_sku: dict[str, list[Variant]] = {}
         self.changes: list[StockChange] = []
         self.watchers: list[Callable[[StockChange], None]] = []  # told of each change, at once
+        self.connection_watchers: list[Callable[[Level], None]] = []  # told when an article gets a place
 
     def open(self, locations: Iterable[str], offline: Iterable[str], variants: Iterable[SeedVariant]) -> None:
         """Fill the empty shop with its places and articles; opening stock is not a change."""
@@ -119,6 +120,8 @@ class Stock:
     def connect(self, variant: Variant, location: Location) -> Level:
         """The article's level there, made or made active when need be."""
         level = variant.levels.get(location.number)
+        if level is not None and level.is_active:
+            return level
         if level is None:
             now = self._clock.now()
             number = self._numbers.catalogue("InventoryLevel")
@@ -126,6 +129,8 @@ class Stock:
             variant.levels[location.number] = level
             self._levels[level.number] = level
         level.is_active = True
+        for watcher in self.connection_watchers:
+            watcher(level)
         return level
 
     def change(
