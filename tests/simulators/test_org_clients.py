@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import requests
-from simple_salesforce import Salesforce
+from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceMalformedRequest, SalesforceResourceNotFound
 from tests.sandbox import OrgSandbox
 from tests.simulators.org_kit import LEVEL, OrgClient, fresh
 
 
 @pytest.fixture
-def client(org: OrgClient, sandbox: OrgSandbox) -> Iterator[Salesforce]:
-    """Signed in with a ready token; its CA is the sandbox's."""
+def client(org: OrgClient, sandbox: OrgSandbox) -> Iterator[Any]:
+    """Signed in with a ready token; its CA is the sandbox's. Its resources are attributes made on the fly."""
     session = requests.Session()
     session.verify = sandbox.ready["ca_file"]
     session.trust_env = False
@@ -26,7 +27,7 @@ def client(org: OrgClient, sandbox: OrgSandbox) -> Iterator[Salesforce]:
         )
 
 
-def test_it_describes_the_org(client: Salesforce) -> None:
+def test_it_describes_the_org(client: Any) -> None:
     """Global and single descriptions; the limits, with the usage read from the header."""
     names = [each["name"] for each in client.describe()["sobjects"]]
     assert LEVEL in names
@@ -37,7 +38,7 @@ def test_it_describes_the_org(client: Salesforce) -> None:
     assert client.api_usage["api-usage"].total == 100_000
 
 
-def test_it_works_on_records(client: Salesforce) -> None:
+def test_it_works_on_records(client: Any) -> None:
     """Create, read, find by key, update, upsert, delete, and its own exceptions for what is refused."""
     sku = fresh()
     body = {"LevelKey__c": f"{sku}|L", "Sku__c": sku, "LocationCode__c": "L"}
@@ -50,7 +51,7 @@ def test_it_works_on_records(client: Salesforce) -> None:
     assert client.StockLevel__c.upsert(f"LevelKey__c/{sku}|L", {"Unit__c": "2"}) == 200
     with pytest.raises(SalesforceMalformedRequest) as refused:
         client.StockLevel__c.create(body)
-    assert refused.value.content[0]["errorCode"] == "DUPLICATE_VALUE"
+    assert "DUPLICATE_VALUE" in str(refused.value.content)
     assert client.StockLevel__c.delete(record_id) == 204
     with pytest.raises(SalesforceResourceNotFound):
         client.StockLevel__c.get(record_id)
@@ -58,7 +59,7 @@ def test_it_works_on_records(client: Salesforce) -> None:
     assert record_id in {each["id"] for each in client.StockLevel__c.deleted(start, end)["deletedRecords"]}
 
 
-def test_it_pages_through_a_query(client: Salesforce) -> None:
+def test_it_pages_through_a_query(client: Any) -> None:
     """2,300 records in two pages, by its own iterator; deleted ones on request."""
     sku = fresh()
     records = [
@@ -78,7 +79,7 @@ def test_it_pages_through_a_query(client: Salesforce) -> None:
     assert client.query(soql, include_deleted=True)["totalSize"] == 2_300
 
 
-def test_it_reads_in_bulk(client: Salesforce) -> None:
+def test_it_reads_in_bulk(client: Any) -> None:
     """Bulk API 2.0: a query job, polled, its CSV fetched in pages by locator."""
     sku = fresh('A "quoted", name\n')
     for place in "ABC":

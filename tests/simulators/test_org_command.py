@@ -132,3 +132,48 @@ def test_latency_is_read_in_milliseconds() -> None:
 def test_our_own_source_is_found_without_being_named() -> None:
     """In a checkout it stands beside the code."""
     assert (default_source() / "sfdx-project.json").is_file()
+
+
+def test_an_org_with_a_state_file_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """The same records, bin, rules, sessions and stream; new ids, keys and commit numbers."""
+    options = ["--state", str(tmp_path / "org.json")]
+    seed = {"levels": [{"sku": "A", "location": "L", "on_hand": 3}]}
+    with start_org(seed, options=options) as first:
+        client = OrgClient(first.ready)
+        moved = client.move("A|L", on_hand=2).json()["id"]
+        deleted = client.move("A|L", on_hand=9).json()["id"]
+        assert client.call("DELETE", f"/sobjects/StockMovement__c/{deleted}").status_code == 204
+        first.control("POST", "/rules", {"name": "Reservation_needs_stock", "active": False})
+        first.control("POST", "/clock", {"seconds": 500})
+        authorization = client.http.headers["Authorization"]
+        before, stream = first.control("GET", "/"), first.control("GET", "/bus")
+        client.http.close()
+    assert (tmp_path / "org.json").stat().st_mode & 0o077 == 0
+    with start_org(seed, options=options) as second:
+        assert second.level("A|L")["OnHand__c"] == 5.0
+        after = second.control("GET", "/")
+        assert (after["org_id"], after["commits"]) == (before["org_id"], before["commits"])
+        assert after["now_ms"] >= before["now_ms"]
+        assert second.control("GET", "/bus")["last_replay_id"] == stream["last_replay_id"]
+        assert second.control("GET", "/bus")["topics"] == stream["topics"]
+        client = OrgClient(second.ready)
+        client.http.headers["Authorization"] = authorization
+        assert client.move("A|L", reserved=50, kind="Cart").status_code == 201
+        assert second.records("undelete", deleted)[0]["success"]
+        assert second.level("A|L")["OnHand__c"] == 14.0
+        assert client.move("A|L", on_hand=1).json()["id"] not in (moved, deleted)
+        last = second.control("GET", "/log")["commits"]
+        assert [each["number"] for each in last] == [before["commits"] + 1 + each for each in range(3)]
+        client.http.close()
+
+
+def test_a_state_of_another_org_is_refused(tmp_path: Path) -> None:
+    """Or a file that is no state at all: exit code 2, and the file is left alone."""
+    path = tmp_path / "org.json"
+    for content in ("{}", '{"version": 1, "org_id": "00D000000000000AAA"}', "nonsense"):
+        path.write_text(content, encoding="utf-8")
+        words = [*COMMAND, "--state", str(path)]
+        done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert str(path) in done.stderr
+        assert path.read_text(encoding="utf-8") == content

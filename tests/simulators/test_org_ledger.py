@@ -49,7 +49,13 @@ def rule(request: pytest.FixtureRequest, sandbox: OrgSandbox) -> Iterator[str]:
 def test_a_level_is_the_sum_of_its_movements(org: OrgClient) -> None:
     """On hand, reserved and version are roll-ups, available follows from them."""
     key = org.new_level(on_hand=5)
-    for change in ({"on_hand": -2}, {"reserved": 3}, {"reserved": -1}, {"on_hand": 1, "VersionDelta__c": 4}):
+    changes: list[dict[str, Any]] = [
+        {"on_hand": -2},
+        {"reserved": 3},
+        {"reserved": -1},
+        {"on_hand": 1, "VersionDelta__c": 4},
+    ]
+    for change in changes:
         assert org.move(key, **change).status_code == 201
     level = org.level(key)
     assert (level["OnHand__c"], level["Reserved__c"], level["Available__c"]) == (4.0, 2.0, 2.0)

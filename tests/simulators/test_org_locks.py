@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -63,20 +62,13 @@ async def test_a_cancelled_wait_hands_the_lock_on() -> None:
     """Nobody inherits a lock he no longer waits for."""
     locks, owner = RowLocks(), object()
     await locks.acquire("row", owner, 1.0)
-    waiting = asyncio.create_task(_taken(locks, object()))
+    waiting = asyncio.create_task(locks.acquire("row", object(), 5.0))
     await asyncio.sleep(0)
     locks.release("row", owner)  # handed over, but the task has not run yet
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert locks.held() == 0
-
-
-def _taken(locks: RowLocks, owner: object) -> Awaitable[None]:
-    async def take() -> None:
-        await locks.acquire("row", owner, 5.0)
-
-    return take()
 
 
 def _org(*knobs: str, latency: Latency | None = None) -> tuple[Org, list[str]]:

@@ -31,7 +31,7 @@ def test_client_credentials_may_come_in_the_form_or_in_the_header(org: OrgClient
     """The answer names the instance, the identity, the time of issue as text, and no expiry."""
     form = {"grant_type": "client_credentials"}
     by_form = org.http.post(TOKEN, data=form | _credentials(org))
-    by_header = org.http.post(TOKEN, data=form, auth=tuple(_credentials(org).values()))
+    by_header = org.http.post(TOKEN, data=form, auth=(org.ready["client_id"], org.ready["client_secret"]))
     for answer in (by_form, by_header):
         body = answer.json()
         assert body["token_type"] == "Bearer"

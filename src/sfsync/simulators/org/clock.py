@@ -31,6 +31,10 @@ class MovableClock:
     def now(self) -> datetime:
         return self._source() + self._offset
 
+    @property
+    def offset_seconds(self) -> float:
+        return self._offset.total_seconds()
+
     def advance(self, seconds: float) -> datetime:
         """Moves the org's time; negative seconds simulate a clock that jumps back."""
         self._offset += timedelta(seconds=seconds)

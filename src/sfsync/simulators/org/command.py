@@ -22,6 +22,7 @@ from sfsync.simulators.org.plans import SchemaError
 from sfsync.simulators.org.seed import SeedError
 from sfsync.simulators.org.server import Ports, serve
 from sfsync.simulators.org.source import SourceError
+from sfsync.simulators.org.state import StateError
 from sfsync.simulators.org.tls import make_jwt_key, make_tls_files
 
 _BAD_INPUT = 2
@@ -57,6 +58,9 @@ def org(
     control_port: Annotated[int, typer.Option(help="Control port: faults, clock, rules, log.")] = 0,
     source: Annotated[Path | None, typer.Option(help="SFDX project to build the org from.")] = None,
     seed: Annotated[Path | None, typer.Option(help="JSON file with the first records.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="File to go on from, if it exists, and to write at the end.")
+    ] = None,
     latency: Annotated[str, typer.Option(help="ms: one number, or read=5,write=20,commit=10.")] = "",
     knob: Annotated[list[str] | None, typer.Option(help="name=value; may be given again.")] = None,
     random_seed: Annotated[int, typer.Option(help="Seed of ids, tokens and chance faults.")] = 1,
@@ -73,9 +77,10 @@ def org(
                 seed=None if seed is None else orjson.loads(seed.read_bytes()),
                 random_seed=random_seed,
                 jwt_public_key=key.public_pem,
+                state=state,
             )
             built = build_org(config)
-        except (SourceError, SchemaError, SeedError, UnknownKnob, ValueError, OSError) as error:
+        except (SourceError, SchemaError, SeedError, StateError, UnknownKnob, ValueError, OSError) as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(_BAD_INPUT) from error
         ports = Ports(port, tls_port, grpc_port, grpc_tls_port, control_port)
@@ -86,6 +91,7 @@ def org(
                 sys.stdout.write(orjson.dumps(ready.line()).decode() + "\n")
                 sys.stdout.flush()
                 await stopping.wait()
+            built.save()
 
         try:
             asyncio.run(run())

@@ -67,6 +67,7 @@ class Control:
             ("POST", "/records/{verb}", self.records),
             ("POST", "/locks", self.lock),
             ("POST", "/sessions/end", self.end_sessions),
+            ("POST", "/state", self.save),
             ("GET", "/bus", self.bus.inside),
             ("POST", "/bus", self.bus.act),
         ]
@@ -133,6 +134,13 @@ class Control:
 
     async def end_sessions(self, request: Request) -> Any:
         return {"ended": self._org.sessions.end_all()}
+
+    async def save(self, request: Request) -> Any:
+        """Writes the state file now, as a clean stop does."""
+        if self._org.state is None:
+            raise ValueError("this org has no state file: start it with --state")
+        self._org.save()
+        return {"saved": str(self._org.state)}
 
     # -- clock, rules, knobs -----------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from sfsync.simulators.org.seed import fill_org, put_org_and_users
 from sfsync.simulators.org.sessions import Identity, Sessions, default_identity
 from sfsync.simulators.org.soql import compile_conditions
 from sfsync.simulators.org.source import load_schema
+from sfsync.simulators.org.state import Parts, load_state, save_state
 
 ADMIN_ORIGIN = ""  # changes made in the user interface of the simulator name no origin
 
@@ -45,6 +46,7 @@ class OrgConfig:
     seed: Mapping[str, Any] | None = None
     random_seed: int = 1
     jwt_public_key: bytes | None = None  # PEM
+    state: Path | None = None  # read at start if it exists, instead of the seed; written by `Org.save`
 
 
 @dataclass(slots=True)
@@ -63,6 +65,13 @@ class Org:
     usage: Usage
     rest: RestApp
     app: FaultyApp
+    parts: Parts
+    state: Path | None
+
+    def save(self) -> None:
+        """Writes the state file, if the org has one."""
+        if self.state is not None:
+            save_state(self.parts, self.state)
 
     @property
     def identity(self) -> Identity:
@@ -95,7 +104,10 @@ class _Front:
 
 
 def build_org(config: OrgConfig, *, clock: MovableClock | None = None) -> Org:
-    """Reads the source, builds the org and loads the seed; raises SourceError, SchemaError or SeedError."""
+    """Reads the source, builds the org, loads its state or else the seed.
+
+    Raises SourceError, SchemaError, StateError or SeedError.
+    """
     clock = clock or MovableClock()
     random = Random(config.random_seed)  # noqa: S311 — a simulation repeats itself; nothing here is a secret
     schema = load_schema(config.source)
@@ -103,46 +115,59 @@ def build_org(config: OrgConfig, *, clock: MovableClock | None = None) -> Org:
     panel = Panel(knobs, bus_knobs, pubsub_knobs, cometd_knobs)
     set_all(panel, config.knobs)
     identity = default_identity(random, config.jwt_public_key)
+    bus_random = Random(config.random_seed + 1)  # noqa: S311 — as above
     bus = EventBus(
         schema,
         clock=clock,
-        rng=Random(config.random_seed + 1),  # noqa: S311 — as above
+        rng=bus_random,
         compile_filter=lambda text: _channel_filter(text, knobs),
         knobs=bus_knobs,
         org_id=identity.org_id,
     )
     engine = Engine(schema, clock=clock, random=random, knobs=knobs, latency=config.latency)
     put_org_and_users(engine, identity, clock)
-    if config.seed is not None:
-        fill_org(engine, config.seed, Caller(next(iter(identity.users.values())).id))
     engine.on_commit = bus.on_commit
     sessions = Sessions(identity, clock=clock, random=random, knobs=knobs)
+    parts = Parts(clock, engine, bus, sessions, {"org": random, "bus": bus_random})
+    if config.state is not None and config.state.exists():
+        load_state(parts, config.state)
+    elif config.seed is not None:
+        fill_org(engine, config.seed, Caller(next(iter(identity.users.values())).id))
     cometd = Cometd(bus, lambda token: _user_of(sessions, token), cometd_knobs)
-    usage = Usage(clock, knobs)
-    return _with_apps(schema, clock, engine, bus, sessions, panel, pubsub_knobs, cometd, usage, random)
+    return _with_apps(parts, panel, pubsub_knobs, cometd, config.state)
 
 
 def _with_apps(
-    schema: Schema,
-    clock: MovableClock,
-    engine: Engine,
-    bus: EventBus,
-    sessions: Sessions,
-    panel: Panel,
-    pubsub_knobs: PubSubKnobs,
-    cometd: Cometd,
-    usage: Usage,
-    random: Random,
+    parts: Parts, panel: Panel, pubsub_knobs: PubSubKnobs, cometd: Cometd, state: Path | None
 ) -> Org:
-    faults = Faults(random)
+    clock, engine, bus, sessions = parts.clock, parts.engine, parts.bus, parts.sessions
+    usage = Usage(clock, engine.knobs)
+    faults = Faults(parts.chances["org"])
     engine.refuse_locks = faults.draw_lock
-    api = Api(
-        engine, clock, usage, lambda: (bus.allowance.used(), bus.allowance.limit), sessions.identity.org_id
-    )
+
+    def deliveries() -> tuple[int, int]:
+        return bus.allowance.used(), bus.allowance.limit
+
+    api = Api(engine, clock, usage, deliveries, sessions.identity.org_id)
     rest = RestApp(api, sessions, usage)
     front = _Front(rest, Starlette(routes=[*OAuth(sessions, clock).routes(), *cometd.routes()]))
     app = FaultyApp(front, faults, sessions.end_all)
-    return Org(schema, clock, engine, bus, sessions, faults, panel, pubsub_knobs, cometd, usage, rest, app)
+    return Org(
+        engine.schema,
+        clock,
+        engine,
+        bus,
+        sessions,
+        faults,
+        panel,
+        pubsub_knobs,
+        cometd,
+        usage,
+        rest,
+        app,
+        parts,
+        state,
+    )
 
 
 def _user_of(sessions: Sessions, token: str) -> str | None:

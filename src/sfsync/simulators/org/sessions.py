@@ -110,6 +110,16 @@ class Sessions:
                 session.expires_at = now + self._lifetime()
         return session
 
+    def every(self) -> list[Session]:
+        """All sessions that still hold."""
+        return [session for session in self._by_token.values() if self._valid(session)]
+
+    def restore(self, session: Session) -> None:
+        """Takes a session of an earlier life of the org."""
+        self._by_token[session.token] = session
+        if session.refresh_token is not None:
+            self._refreshable[session.refresh_token] = (session.user, session.client_id)
+
     def look_up(self, token: str) -> Session | None:
         """The session of a token, valid or not, without prolonging it."""
         return self._by_token.get(token)
