@@ -104,3 +104,48 @@ def setting(n: int = 0, quantity: int = 5, compare: int | None = None) -> Write:
     """A row that sets item number `n`."""
     item = f"gid://shopify/InventoryItem/{n}"
     return Write(f"SKU-{n}", "warehouse", item, LOCATION, quantity=quantity, compare=compare)
+
+
+def order_node(**more: Any) -> dict[str, Any]:
+    """The order list's words for a parcel sent, one of two come back, and a unit called off."""
+    return {
+        "id": "gid://shopify/Order/820982911946154508",
+        "name": "#1001",
+        "createdAt": "2026-11-23T07:59:58Z",
+        "processedAt": "2026-11-23T07:59:50Z",
+        "updatedAt": "2026-11-23T08:00:00Z",
+        "cancelledAt": None,
+        "customAttributes": [{"key": "sfsync_reservation", "value": "r1"}],
+        "retailLocation": {"id": "gid://shopify/Location/7"},
+        "lineItems": {
+            "nodes": [
+                {
+                    "id": "gid://shopify/LineItem/11",
+                    "sku": "BAG-1",
+                    "quantity": 4,
+                    "currentQuantity": 2,
+                    "unfulfilledQuantity": 1,
+                    "isGiftCard": False,
+                }
+            ]
+        },
+        "fulfillments": [
+            {
+                "status": "SUCCESS",
+                "fulfillmentLineItems": {
+                    "nodes": [{"quantity": 2, "lineItem": {"id": "gid://shopify/LineItem/11"}}]
+                },
+            }
+        ],
+        "refunds": [
+            {
+                "refundLineItems": {
+                    "nodes": [
+                        {"quantity": 1, "restockType": kind, "lineItem": {"id": "gid://shopify/LineItem/11"}}
+                        for kind in ("RETURN", "CANCEL")
+                    ]
+                }
+            }
+        ],
+        **more,
+    }

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 from tests.channels.clock import WallClock
 from tests.channels.exam import ChannelExam, Counterpart, Trouble, Webhook, an_hour_ago, listed, orders
-from tests.channels.shop_process import PostBox, post_box, shop_process
+from tests.channels.post_box import PostBox, post_box
+from tests.sandbox import start_shop
 
 from sfsync.channels import shopify_documents as documents
 from sfsync.channels.config import ShopifyConfig
@@ -86,7 +86,7 @@ class Shop(Counterpart):
 
     async def shows(self, sku: str) -> int:
         levels = (await self.get("/levels"))["levels"]
-        return next(level["available"] for level in levels if level["sku"] == sku)
+        return int(next(level["available"] for level in levels if level["sku"] == sku))
 
     async def trouble(self, trouble: Trouble) -> None:
         await self.fault(match="inventoryAdjustQuantities", **TROUBLES[trouble])
@@ -147,11 +147,11 @@ class Shop(Counterpart):
 
 
 @asynccontextmanager
-async def open_shop(folder: Path, *options: str) -> AsyncIterator[Shop]:
+async def open_shop(*options: str) -> AsyncIterator[Shop]:
     """A shop that nobody has bought from yet."""
     async with post_box() as box, httpx.AsyncClient(trust_env=False, timeout=30) as http:
-        with shop_process(folder, SEED, "--webhook-url", box.url, *options) as line:
-            shop = Shop(line, http, box)
+        with start_shop(SEED, options=["--webhook-url", box.url, *options]) as sandbox:
+            shop = Shop(sandbox.ready, http, box)
             try:
                 yield shop
             finally:
@@ -160,16 +160,16 @@ async def open_shop(folder: Path, *options: str) -> AsyncIterator[Shop]:
 
 
 @pytest.fixture
-async def party(tmp_path: Path) -> AsyncIterator[Shop]:
+async def party() -> AsyncIterator[Shop]:
     """A shop with points in plenty."""
-    async with open_shop(tmp_path, "--plan", "enterprise") as shop:
+    async with open_shop("--plan", "enterprise") as shop:
         yield shop
 
 
 @pytest.fixture
-async def standard(tmp_path: Path) -> AsyncIterator[Shop]:
+async def standard() -> AsyncIterator[Shop]:
     """A shop of the plan with the fewest points."""
-    async with open_shop(tmp_path, "--plan", "standard") as shop:
+    async with open_shop("--plan", "standard") as shop:
         yield shop
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.channels.shopify_bench import adjusted, channel
+from tests.channels.shopify_bench import adjusted, channel, order_node
 
 from sfsync.channels.shopify_orders import number, read_node, read_payload
 from sfsync.domain.orders import OrderLine, OrderSnapshot
@@ -248,7 +248,7 @@ def test_an_order_that_was_cut_is_refused_naming_the_field(field: str) -> None:
     [
         (payload(line(-1)), r"line_items\.0\.quantity"),
         (payload(line(1), line(1, current_quantity="many")), r"line_items\.1\.current_quantity"),
-        (payload(line(1.5)), r"line_items\.0\.quantity"),
+        ({**payload(), "line_items": [{**line(), "quantity": 1.5}]}, r"line_items\.0\.quantity"),
         (payload(updated_at="yesterday"), "updated_at"),
         (payload(updated_at="2026-11-23T09:00:00"), "updated_at"),
         (payload(fulfillments=[{"status": "success"}]), r"fulfillments\.0\.line_items"),
@@ -308,51 +308,6 @@ async def test_every_topic_with_a_whole_order_is_read_alike(topic: str) -> None:
     assert made.read_order(Delivery(topic, "key", body)) == read(payload())
 
 
-def node(**more: Any) -> dict[str, Any]:
-    """The order list's words for a parcel sent, one of two come back, and a unit called off."""
-    return {
-        "id": "gid://shopify/Order/820982911946154508",
-        "name": "#1001",
-        "createdAt": "2026-11-23T07:59:58Z",
-        "processedAt": "2026-11-23T07:59:50Z",
-        "updatedAt": "2026-11-23T08:00:00Z",
-        "cancelledAt": None,
-        "customAttributes": [{"key": "sfsync_reservation", "value": "r1"}],
-        "retailLocation": {"id": "gid://shopify/Location/7"},
-        "lineItems": {
-            "nodes": [
-                {
-                    "id": "gid://shopify/LineItem/11",
-                    "sku": "BAG-1",
-                    "quantity": 4,
-                    "currentQuantity": 2,
-                    "unfulfilledQuantity": 1,
-                    "isGiftCard": False,
-                }
-            ]
-        },
-        "fulfillments": [
-            {
-                "status": "SUCCESS",
-                "fulfillmentLineItems": {
-                    "nodes": [{"quantity": 2, "lineItem": {"id": "gid://shopify/LineItem/11"}}]
-                },
-            }
-        ],
-        "refunds": [
-            {
-                "refundLineItems": {
-                    "nodes": [
-                        {"quantity": 1, "restockType": kind, "lineItem": {"id": "gid://shopify/LineItem/11"}}
-                        for kind in ("RETURN", "CANCEL")
-                    ]
-                }
-            }
-        ],
-        **more,
-    }
-
-
 def test_an_order_is_the_same_from_the_list_and_from_a_webhook() -> None:
     """Two sources of one order are one order."""
     told = payload(
@@ -362,7 +317,7 @@ def test_an_order_is_the_same_from_the_list_and_from_a_webhook() -> None:
         fulfillments=[sent(2)],
         refunds=[refund((1, "return"), (1, "cancel"))],
     )
-    assert read_node("london", node(), LOCATIONS) == read(told)
+    assert read_node("london", order_node(), LOCATIONS) == read(told)
 
 
 def test_the_number_in_a_gid_is_what_payloads_call_a_thing() -> None:

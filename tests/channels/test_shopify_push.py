@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import orjson
 import pytest
 from tests.channels.clock import HandClock
 from tests.channels.shopify_bench import LOCATION, TOKEN, adjusted, answered, change, channel, setting
 
-from sfsync.ports import PushAnswer, Refused, TryLater, Unknown
+from sfsync.ports import PushAnswer, Refused, TryLater, Unknown, Write
 
 
 def test_the_same_push_is_the_same_bytes() -> None:
@@ -73,7 +75,7 @@ def test_a_number_is_set_only_where_the_store_shows_what_we_believe() -> None:
     ],
     ids=["blank key", "no row", "mixed", "one item twice", "251 rows"],
 )
-def test_rows_that_cannot_be_one_call_are_a_mistake_of_ours(key: str, writes: list) -> None:
+def test_rows_that_cannot_be_one_call_are_a_mistake_of_ours(key: str, writes: list[Write]) -> None:
     """Such a call would be refused as a whole, so it is never made."""
     made, _ = channel(adjusted())
     with pytest.raises(ValueError, match=r"push|row"):
@@ -269,7 +271,7 @@ async def test_a_push_that_would_wait_long_is_given_back_to_the_relay() -> None:
     assert len(asked.requests) == 1
 
 
-ADJUSTED = {"inventoryAdjustQuantities": {"inventoryAdjustmentGroup": None, "userErrors": []}}
+ADJUSTED: dict[str, Any] = {"inventoryAdjustQuantities": {"inventoryAdjustmentGroup": None, "userErrors": []}}
 
 
 async def test_the_bytes_sent_are_the_bytes_encoded() -> None:

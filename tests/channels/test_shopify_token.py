@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from tests.channels.shopify_bench import adjusted, change, channel
 
 from sfsync.ports import Refused, TryLater
 
-CREDENTIALS = {"access_token": "", "client_id": "app", "client_secret": "hush-client"}
+CREDENTIALS: dict[str, Any] = {"access_token": "", "client_id": "app", "client_secret": "hush-client"}
 
 
 def store(

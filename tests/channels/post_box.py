@@ -1,38 +1,14 @@
-"""A simulated shop in a process of its own, and a post box for the webhooks it sends."""
+"""A post box for webhooks: whatever is sent to it is kept."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from tests.channels.exam import Webhook
 
 WAIT_SECONDS = 30
-
-
-@contextmanager
-def shop_process(folder: Path, seed: dict[str, Any], *options: str) -> Iterator[dict[str, Any]]:
-    """Start `sfsync sandbox shopify`, yield its line of addresses and credentials, and end it."""
-    seed_file = folder / "seed.json"
-    seed_file.write_text(json.dumps(seed))
-    command = [sys.executable, "-m", "sfsync.simulators.shopify", "--exit-with-parent"]
-    process = subprocess.Popen([*command, "--seed", seed_file, *options], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, f"the shop did not start: exit {process.wait(WAIT_SECONDS)}"
-        yield json.loads(line)
-    finally:
-        process.terminate()
-        process.wait(WAIT_SECONDS)
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 class PostBox:

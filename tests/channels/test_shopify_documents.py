@@ -1,0 +1,205 @@
+"""The GraphQL texts: valid for every version they may be sent to, and never too dear."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from graphql import (
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    VariableDefinitionNode,
+    build_client_schema,
+    get_variable_values,
+    parse,
+    validate,
+)
+from tests.channels.shopify_bench import LOCATION, adjusted, answered, change, channel, setting
+from tests.needs import SHOPIFY_SCHEMAS_VARIABLE, needs
+
+from sfsync.channels import shopify_documents as documents
+from sfsync.ports import Write
+
+VERSIONS = ("2026-04", "2026-07", "2026-10", "unstable")
+
+
+@cache
+def schema(version: str) -> GraphQLSchema:
+    path = Path(os.environ[SHOPIFY_SCHEMAS_VARIABLE]) / f"admin_{version}.json.gz"
+    with gzip.open(path) as file:
+        return build_client_schema(json.load(file)["data"], assume_valid=True)
+
+
+def calls() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every text with a set of variables as the adapter builds them."""
+    made, _ = channel(answered())
+    for writes in ([change(1)], [change(1, compare=3), change(2)], [setting(1)], [setting(1, compare=3)]):
+        body = orjson.loads(made.encode("k", writes))
+        yield body["query"], body["variables"]
+    yield documents.CHECK, {}
+    yield documents.ORDERS_SINCE, {"query": "updated_at:>='2026-11-23T09:00:00Z'", "after": None}
+    order = "gid://shopify/Order/1"
+    yield documents.ORDER_LINE_ITEMS, {"id": order, "after": "cursor"}
+    for parts, lines in documents.PART_SIZES:
+        yield documents.ORDER_FULFILLMENTS, {"id": order, "parts": parts, "lines": lines}
+        yield documents.ORDER_REFUNDS, {"id": order, "parts": parts, "lines": lines}
+    for count in (1, 2, documents.LOCATIONS_A_QUERY):
+        for skus in (None, 1, 50):
+            places = {f"at{n}": LOCATION for n in range(count)}
+            first = documents.variants_rows(count, skus)
+            variables = {"first": first, "after": None, "query": "sku:x", **places}
+            yield documents.variants_document(count), variables
+
+
+def definitions(text: str) -> list[VariableDefinitionNode]:
+    (operation,) = (node for node in parse(text).definitions if isinstance(node, OperationDefinitionNode))
+    return list(operation.variable_definitions or ())
+
+
+@needs("shopify-schemas")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_text_is_valid_for_the_published_schema(version: str) -> None:
+    """With its variables, for each version that may answer."""
+    for text, variables in calls():
+        assert validate(schema(version), parse(text)) == [], text
+        defined = definitions(text)
+        values = get_variable_values(schema(version), defined, variables)
+        assert not isinstance(values, list), values
+        assert {definition.variable.name.value for definition in defined} == set(variables)
+
+
+@needs("shopify-schemas")
+def test_a_mistake_would_be_found() -> None:
+    """The check above can fail: a field that went away is refused."""
+    body = orjson.loads(channel(adjusted())[0].encode("k", [change(1)]))
+    row = body["variables"]["input"]["changes"][0]
+    row["compareQuantity"] = row.pop("changeFromQuantity")
+    values = get_variable_values(schema("2026-10"), definitions(body["query"]), body["variables"])
+    assert isinstance(values, list)
+    assert [type(error) for error in values] == [GraphQLError]
+
+
+def test_every_write_is_idempotent_and_says_its_compare() -> None:
+    """The two rules that the schema cannot say."""
+    made, _ = channel(adjusted())
+    for writes, rows in (([change(1)], "changes"), ([setting(1)], "quantities")):
+        body = orjson.loads(made.encode("k", writes))
+        assert "@idempotent(key: $key)" in body["query"]
+        assert all("changeFromQuantity" in row for row in body["variables"]["input"][rows])
+
+
+@pytest.mark.parametrize("locations", range(1, documents.LOCATIONS_A_QUERY + 1))
+def test_a_page_of_variants_is_affordable(locations: int) -> None:
+    """An object costs 1 and a connection 2; a query may cost 1,000."""
+    rows = documents.variants_rows(locations)
+    assert 2 + rows * (2 + 2 * locations) < 1000
+    assert rows >= 20
+    assert documents.variants_rows(locations, 1) <= 4
+
+
+def test_a_page_of_orders_and_each_size_of_parts_is_affordable() -> None:
+    """By the same reckoning."""
+    part = 3 + 2 * documents.ORDER_PART_LINES
+    order = 1 + (2 + documents.ORDER_LINES) + 2 * documents.ORDER_PARTS * part + 2
+    assert 2 + documents.ORDERS_ROWS * order < 1000
+    assert all(1 + parts * (3 + 2 * lines) < 1000 and lines >= 1 for parts, lines in documents.PART_SIZES)
+
+
+@pytest.mark.parametrize(
+    ("sku", "phrase"),
+    [
+        ("BAG-1", '"BAG-1"'),
+        ('6" clutch', r'"6\" clutch"'),
+        ("a\\b", r'"a\\b"'),
+        ("AND", '"AND"'),
+        ("Größe 靴", '"Größe 靴"'),
+    ],
+)
+def test_a_sku_is_quoted_for_the_search(sku: str, phrase: str) -> None:
+    """So that no sign in it is taken for the search's own."""
+    assert documents.sku_query([sku, "x"]) == f'sku:{phrase} OR sku:"x"'
+
+
+def node(sku: str | None, number: int, *shows: int | None, **more: Any) -> dict[str, Any]:
+    levels = [None if units is None else {"quantities": [{"quantity": units}]} for units in shows]
+    places = {f"at{n}": level for n, level in enumerate(levels)}
+    item = {"id": f"gid://shopify/InventoryItem/{number}", "tracked": True, "duplicateSkuCount": 0, **places}
+    return {"sku": sku, "inventoryPolicy": "DENY", "requiresComponents": False, "inventoryItem": item, **more}
+
+
+def page(*nodes: dict[str, Any], after: str | None = None) -> Any:
+    info = {"hasNextPage": after is not None, "endCursor": after}
+    return answered({"productVariants": {"pageInfo": info, "nodes": list(nodes)}})
+
+
+async def test_a_store_is_listed_page_by_page_for_each_of_its_places() -> None:
+    """Not stocked is not zero, a debt is told as it is, and nameless articles are left out."""
+    made, asked = channel(
+        page(node("BAG-1", 1, 5, None), node(None, 2, 1, 1), after="c1"),
+        page(node(" BAG-2 ", 3, -2, 0, requiresComponents=True)),
+        locations={"warehouse": "7", "salon": "8"},
+    )
+    found = [
+        [(item.sku, item.location, item.shows, item.tracked) for item in items]
+        async for items in made.items()
+    ]
+    assert found == [
+        [("BAG-1", "warehouse", 5, True)],
+        [("BAG-2", "warehouse", -2, False), ("BAG-2", "salon", 0, False)],
+    ]
+    variables = [document["variables"] for document in asked.documents]
+    assert [(each["after"], each["query"]) for each in variables] == [(None, None), ("c1", None)]
+    assert (variables[0]["at0"], variables[0]["at1"]) == (
+        "gid://shopify/Location/7",
+        "gid://shopify/Location/8",
+    )
+
+
+async def test_more_places_than_one_query_may_ask_for_are_asked_for_in_turn() -> None:
+    """Forty-one places: three queries a page."""
+    made, asked = channel(
+        page(node("BAG-1", 1, *[1] * 20)), locations={f"l{n}": str(n + 1) for n in range(41)}
+    )
+    items = [item async for items in made.items() for item in items]
+    assert [item.location for item in items] == [f"l{n}" for n in range(41)]
+    assert len(asked.requests) == 3
+
+
+async def test_what_a_search_finds_besides_is_left_out() -> None:
+    """It may be by prefix, or blind to case."""
+    made, _ = channel(page(node("BAG-1", 1, 5), node("bag-1", 2, 6), node("BAG-10", 3, 7)))
+    assert [item.item_id for items in [i async for i in made.items({"BAG-1"})] for item in items] == [
+        "gid://shopify/InventoryItem/1"
+    ]
+
+
+async def test_many_skus_are_asked_for_in_several_queries() -> None:
+    """Fifty at a time; each once, in order, so that the same question is the same query."""
+    made, asked = channel(page())
+    assert [items async for items in made.items([f"S{n:03}" for n in (*range(120), 7)])] == []
+    queries = [document["variables"]["query"] for document in asked.documents]
+    assert [query.count("sku:") for query in queries] == [50, 50, 20]
+    assert queries[0].startswith('sku:"S000" OR sku:"S001"')
+
+
+async def test_a_list_that_does_not_move_on_is_left() -> None:
+    """A cursor that comes back would be asked for ever."""
+    made, asked = channel(page(node("BAG-1", 1, 5), after="c1"))
+    assert [len(items) async for items in made.items()] == [1, 1]
+    assert len(asked.requests) == 2
+
+
+def test_a_write_needs_nothing_but_its_ids() -> None:
+    """The adapter keeps no table: what was listed is enough to write."""
+    made, _ = channel(adjusted())
+    body = orjson.loads(made.encode("k", [Write("any", "any", "gid://a", "gid://b", delta=1)]))
+    (row,) = body["variables"]["input"]["changes"]
+    assert (row["inventoryItemId"], row["locationId"]) == ("gid://a", "gid://b")
