@@ -378,6 +378,15 @@ def test_a_location_sold_from_twice_is_a_warning(write: Write) -> None:
     assert "ECOM, as online does" in warning.what
 
 
+@pytest.mark.parametrize(
+    ("host", "warned"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True), ("::", True)]
+)
+def test_an_open_status_page_beyond_this_machine_is_a_warning(write: Write, host: str, warned: bool) -> None:
+    """Stock is not for everybody."""
+    settings = load(write(GOOD), {"SFSYNC_WEB__OPEN_STATUS": "true", "SFSYNC_WEB__HOST": host})
+    assert [warning.key for warning in settings.warnings] == (["web.open_status"] if warned else [])
+
+
 def test_plain_http_is_good_enough_for_this_machine(write: Write) -> None:
     """A simulator on loopback needs no certificate."""
     url = {"SFSYNC_CHANNELS__LONDON__URL": "http://127.0.0.1:8501"}

@@ -84,6 +84,27 @@ async def test_an_empty_house_has_a_quiet_page() -> None:
         assert words_ in said
 
 
+async def test_a_sentence_is_told_once_and_its_commands_are_marked() -> None:
+    """The reasons do not repeat the headline; a command in backticks stands out, and only as text."""
+    house = House(open_status=True)
+    sentence = "2 dead letters wait for a person: `sfsync <b>`."
+    house.board.told["health"] |= {"sentence": sentence, "reasons": [sentence, "an odd ` stays"]}
+    page = await page_of(house)
+    assert page.said.count("2 dead letters wait for a person: sfsync <b>.") == 1
+    assert "an odd ` stays" in page.said
+    assert [tag for tag, _ in page.tags].count("code") == 2  # one in the token form's note
+    assert "b" not in [tag for tag, _ in page.tags]
+
+
+async def test_a_stream_without_a_measured_lag_tells_its_last_event() -> None:
+    """Or that there was none."""
+    house = House(open_status=True)
+    house.board.told["stream"]["topics"][0]["lag_seconds"] = None
+    said = (await page_of(house)).said
+    assert "Stream SfsyncStock__chn 9 s ago last event Heard 2 s ago" in said
+    assert "Stream StockEvent__e – no event yet Not connected, 0 events" in said
+
+
 async def test_a_search_shows_the_stock_of_the_skus_that_contain_it() -> None:
     """In the org and at the channels, with what hinders them."""
     house = House(open_status=True)

@@ -34,6 +34,15 @@ async def test_a_mistake_of_ours_is_a_500_problem_and_the_next_request_works() -
     assert "secret detail" not in str(problem(answer, 500, "unexpected"))
 
 
+async def test_a_path_cannot_forge_a_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """Line ends and escapes in an address stay encoded."""
+    async with House().client() as client:
+        await client.get("/x%0Arequest%20status=200%1b[31m")
+    told = capsys.readouterr().out
+    assert told.count("\n") == 1
+    assert "/x%0Arequest" in told
+
+
 async def test_alive_is_not_ready() -> None:
     """Liveness stays good while readiness says why not."""
     house = House()

@@ -9,6 +9,7 @@ from typing import Any
 from .origins import Origins, variable
 from .problems import KeyPath, meant
 from .shape import Shape, sections
+from .texts import is_loopback
 
 
 def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
@@ -21,6 +22,7 @@ def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
     for number, policy in enumerate(_list(tree.get("policies"))):
         _policy(policy, ("policies", number), tree, origins)
     _tokens(tree, origins)
+    _open_page(tree, origins)
 
 
 def _certificates(file: object, path: KeyPath, origins: Origins) -> None:
@@ -88,6 +90,17 @@ def _policy(policy: object, path: KeyPath, tree: dict[str, Any], origins: Origin
         origins.problem(
             path, "says nothing about its SKUs", "Give guarantee, safety_stock or cap, or remove it"
         )
+
+
+def _open_page(tree: dict[str, Any], origins: Origins) -> None:
+    """A status page for everybody is meant for this machine."""
+    web = tree.get("web")
+    if not isinstance(web, dict) or str(web.get("open_status", "")).lower() not in ("true", "1", "yes", "on"):
+        return
+    host = str(web.get("host", "127.0.0.1"))
+    if not is_loopback(f"//[{host}]" if ":" in host else f"//{host}"):
+        what = f"shows the stock to everybody who reaches {host}"
+        origins.warning(("web", "open_status"), what, "Leave it out; the page then asks for a token")
 
 
 def _tokens(tree: dict[str, Any], origins: Origins) -> None:

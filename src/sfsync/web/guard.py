@@ -41,7 +41,7 @@ class Guard:
             if not status:
                 await later("The daemon is stopping.").response()(scope, receive, watch)
         except Exception:
-            self._log.exception("request failed", method=scope["method"], path=scope["path"][:200])
+            self._log.exception("request failed", method=scope["method"], path=_path(scope))
             if not status:
                 await unexpected()(scope, receive, watch)
         finally:
@@ -52,5 +52,17 @@ class Guard:
         facts = {key: state[key] for key in ("party", "reason") if key in state}
         quiet = scope["path"].startswith(_QUIET) and status < 500
         log = self._log.debug if quiet else self._log.info
-        path = scope["path"][:200]
-        log("request", method=scope["method"], path=path, status=status, ms=round(seconds * 1000, 1), **facts)
+        log(
+            "request",
+            method=scope["method"],
+            path=_path(scope),
+            status=status,
+            ms=round(seconds * 1000, 1),
+            **facts,
+        )
+
+
+def _path(scope: Scope) -> str:
+    """The path as it was sent: decoded it might hold line ends, and forge lines of the log."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return ascii(raw[:200].decode("ascii", "backslashreplace"))[1:-1]

@@ -77,10 +77,13 @@ async def on_http_error(_: Request, error: Exception) -> Response:
     return ProblemError(error.status_code, kind, detail, headers=error.headers).response()
 
 
-async def on_problem(_: Request, error: Exception) -> Response:
+async def on_problem(request: Request, error: Exception) -> Response:
     """Our own, and the three failures of the outside."""
     if isinstance(error, ProblemError):
+        if not hasattr(request.state, "reason"):
+            request.state.reason = error.kind  # for the log
         return error.response()
+    request.state.reason = str(error)
     if isinstance(error, TryLater):
         return later(str(error), error.after_seconds).response()
     if isinstance(error, Unknown):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from markupsafe import Markup, escape
+
 _THIN = "\u202f"  # a narrow space that does not break
 
 
@@ -19,6 +21,11 @@ def ago(at: str | None, now: str) -> str:
         return "never"
     seconds = int((moment(now) - moment(at)).total_seconds())
     return f"{lasting(seconds)} ago" if seconds >= 1 else "just now"
+
+
+def since(at: str, now: str) -> str:
+    """How long since then."""
+    return lasting(max(0, int((moment(now) - moment(at)).total_seconds())))
 
 
 def lasting(seconds: float | None) -> str:
@@ -63,11 +70,23 @@ def day(at: str) -> str:
     return f"{moment(at):%d %b %Y, %H:%M:%S} UTC"
 
 
+def marked(text: str) -> Markup:
+    """A text in which `commands` stand between backticks; everything else in it is plain."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part)
+        for number, part in enumerate(parts)
+    )
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     """``1 order``, ``2 orders``."""
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
 FILTERS: Mapping[str, Callable[..., str]] = {
-    function.__name__: function for function in (ago, lasting, millis, number, signed, clock, day, plural)
+    function.__name__: function
+    for function in (ago, since, lasting, millis, number, signed, clock, day, marked, plural)
 }
