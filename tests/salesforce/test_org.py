@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.salesforce.conftest import settings_of
 from tests.salesforce.kit import WallClock, bundle, movement, request
-from tests.sandbox import OrgSandbox
+from tests.sandbox import OrgSandbox, start_org
 
 from sfsync.domain.ledger import Request, RowResult
 from sfsync.domain.stock import LevelKey, StockLevel
@@ -194,17 +196,96 @@ async def test_two_hundred_long_rows_fit_into_one_call(
     assert answer.levels[bag.key].on_hand == 200
 
 
+@pytest.fixture(params=["simple-salesforce", "our own"])
+async def reader(
+    request: pytest.FixtureRequest, settings: OrgConfig, sandbox: OrgSandbox
+) -> AsyncIterator[SalesforceOrg]:
+    """The org by each way to read in bulk: the library speaks TLS only, so plain HTTP takes our own."""
+    url = sandbox.ready["rest_url" if request.param == "simple-salesforce" else "http_url"]
+    ours = SalesforceOrg(dataclasses.replace(settings, login_url=url), WallClock())
+    yield ours
+    await ours.close()
+    sandbox.control("DELETE", "/faults")
+
+
+async def everything(ours: SalesforceOrg) -> list[StockLevel]:
+    return [level async for page in ours.snapshot() for level in page]
+
+
 async def test_the_snapshot_has_every_level_and_not_the_probe(
-    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+    reader: SalesforceOrg, sandbox: OrgSandbox, sku: str
 ) -> None:
-    """What the rule was tried on is nobody's stock."""
-    await org.check()
+    """What the rule was tried on is nobody's stock; a level whose key is none hides no other."""
+    await reader.check()
     bag = level_in(sandbox, sku, 3)
     sandbox.create("StockLevel__c", LevelKey__c=f"no level key {sku}", Sku__c=sku, LocationCode__c="X")
-    found = [level async for page in org.snapshot() for level in page]
+    found = await everything(reader)
     assert bag in found
     assert not [level for level in found if level.key.sku == "SFSYNC-PROBE"]
     assert len(found) == len({level.key for level in found})
+
+
+async def test_a_snapshot_has_as_many_pages_as_it_needs() -> None:
+    """The org gives two thousand records at a time; none is lost or told twice between them."""
+    with start_org(
+        {"levels": [{"sku": f"S-{n}", "location": "L", "on_hand": n} for n in range(4_100)]}
+    ) as org:
+        for name in ("rest_url", "http_url"):
+            ours = SalesforceOrg(
+                dataclasses.replace(settings_of(org), login_url=org.ready[name]), WallClock()
+            )
+            pages = [page async for page in ours.snapshot()]
+            await ours.close()
+            assert [len(page) for page in pages] == [2_000, 2_000, 100]
+            assert {level.key.sku: level.on_hand for page in pages for level in page} == {
+                f"S-{n}": n for n in range(4_100)
+            }
+
+
+async def test_a_snapshot_survives_a_worn_token_and_a_hiccup(
+    reader: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """A reading that takes long meets both."""
+    bag = level_in(sandbox, sku, 3)
+    await reader.org_id()
+    sandbox.arm("expire_token", path="/query")
+    sandbox.arm("error", status=503, path="/query")
+    sandbox.arm("cut_after", path="/query")
+    assert bag in await everything(reader)
+
+
+async def test_a_snapshot_of_an_org_that_is_down_is_tried_later(
+    reader: SalesforceOrg, sandbox: OrgSandbox
+) -> None:
+    """Not every hiccup is over at once."""
+    await reader.org_id()
+    sandbox.arm("error", status=503, path="/query", times=20)
+    with pytest.raises(TryLater, match="SERVER_UNAVAILABLE"):
+        await everything(reader)
+
+
+async def test_a_daily_allowance_used_up_stops_a_snapshot_for_a_while(
+    reader: SalesforceOrg, sandbox: OrgSandbox
+) -> None:
+    """The library knows no difference between this refusal and others."""
+    await reader.org_id()
+    sandbox.arm("daily_limit", path="/query")
+    with pytest.raises(TryLater) as caught:
+        await everything(reader)
+    assert caught.value.after_seconds is not None
+
+
+async def test_an_org_that_does_not_answer_is_given_up(settings: OrgConfig, sandbox: OrgSandbox) -> None:
+    """The library alone would wait for ever."""
+    ours = SalesforceOrg(dataclasses.replace(settings, timeout_seconds=0.5), WallClock())
+    await ours.org_id()
+    sandbox.arm("hang", path="/query", times=10)
+    try:
+        with pytest.raises(TryLater):
+            await everything(ours)
+    finally:
+        sandbox.control("DELETE", "/faults")
+        await ours.close()
 
 
 async def test_levels_are_read_by_their_own_ids_and_by_their_movements(

@@ -14,11 +14,12 @@ import structlog
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import Clock, EventBatch, Finding, OutsideError
-from sfsync.salesforce import codec, ledger
+from sfsync.salesforce import codec, ledger, library
 from sfsync.salesforce.auth import TokenProvider
 from sfsync.salesforce.check import Check
 from sfsync.salesforce.codec import Schema
 from sfsync.salesforce.config import OrgConfig
+from sfsync.salesforce.library import Library
 from sfsync.salesforce.pubsub import EventSource, PubSub, RawBatch
 from sfsync.salesforce.rest import Rest
 from sfsync.salesforce.snapshot import Pages, Reader, RestPages
@@ -41,7 +42,6 @@ class SalesforceOrg:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         source: EventSource | None = None,
-        bulk: Pages | None = None,
     ) -> None:
         self.topics: Sequence[str] = config.topics
         self.posting_topics = frozenset(config.topics) - {config.stock_topic}
@@ -55,7 +55,11 @@ class SalesforceOrg:
         )
         self._tokens = TokenProvider(config, self._http)
         self._rest = Rest(config, self._http, self._tokens, sleep=clock.sleep)
-        self._reader = Reader(self._rest, bulk or RestPages(self._rest))
+        self._library = Library(config, self._tokens, sleep=clock.sleep)
+        # The library opens connections of its own: not where HTTP is carried by somebody else.
+        self._by_library = transport is None and library.serves(config)
+        bulk: Pages = self._library if self._by_library else RestPages(self._rest)
+        self._reader = Reader(self._rest, bulk)
         self._source = source or PubSub(config, self._tokens)
         self._schemas: dict[str, Schema] = {}
         self._learning = asyncio.Lock()
@@ -71,6 +75,8 @@ class SalesforceOrg:
         ).run()
 
     async def _describe(self, name: str) -> Mapping[str, Any]:
+        if self._by_library:
+            return await self._library.describe(name)
         described: Mapping[str, Any] = await self._rest.get(f"sobjects/{name}/describe")
         return described
 

@@ -55,7 +55,7 @@ class OrgRefused(Refused):
         self.code = code
 
 
-class _Hiccup(TryLater):
+class Hiccup(TryLater):
     """A read that failed in a way that may be over at once."""
 
 
@@ -103,8 +103,19 @@ def failure(
     if status >= 500 or status in (408, 420) or error.code == "SERVER_UNAVAILABLE":
         if write:
             return Unknown(told)
-        return _Hiccup(told) if after_seconds is None else TryLater(told, after_seconds=after_seconds)
+        return Hiccup(told) if after_seconds is None else TryLater(told, after_seconds=after_seconds)
     return OrgRefused(told, code=error.code, advice=_ADVICE.get(error.code, ""))
+
+
+def reads(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
+    """A few quick attempts at something that changes nothing."""
+    return AsyncRetrying(
+        retry=retry_if_exception_type(Hiccup),
+        stop=stop_after_attempt(READ_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.1, max=1.0),
+        sleep=sleep,
+        reraise=True,
+    )
 
 
 class Rest:
@@ -136,13 +147,7 @@ class Rest:
         content = None if json is None else orjson.dumps(json)
         if method != "GET" if write is None else write:
             return await self._call(method, path, content, write=True)
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(_Hiccup),
-            stop=stop_after_attempt(READ_ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.1, max=1.0),
-            sleep=self._sleep,
-            reraise=True,
-        ):
+        async for attempt in reads(self._sleep):
             with attempt:
                 return await self._call(method, path, content, write=False)
         raise AssertionError("tenacity gives at least one attempt")
@@ -189,8 +194,8 @@ class Rest:
         if isinstance(error, httpx.UnsupportedProtocol):
             return Refused(told, advice="check login_url")
         if nothing_was_sent(error):
-            return TryLater(told) if write else _Hiccup(told)
-        return Unknown(told) if write else _Hiccup(told)
+            return TryLater(told) if write else Hiccup(told)
+        return Unknown(told) if write else Hiccup(told)
 
     def _read(self, response: httpx.Response, what: str, *, write: bool) -> Any:
         used = _USAGE.search(response.headers.get("Sforce-Limit-Info", ""))
@@ -208,7 +213,7 @@ class Rest:
             if readable:
                 return body
             told = f"{what}: the answer is no JSON"
-            raise Unknown(told) if write else _Hiccup(told)
+            raise Unknown(told) if write else Hiccup(told)
         found = errors_of(body)
         error = found[0] if found else OrgError("", f"HTTP {status}, no error that we know in the answer")
         if status == 401 and (error.code in _SESSION_CODES or not found):

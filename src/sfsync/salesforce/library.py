@@ -1,0 +1,128 @@
+"""simple-salesforce, for what is large or rare: the snapshot's pages, and descriptions of objects.
+
+The library is synchronous, so it works in a thread and never on the event loop. It speaks HTTPS only and
+knows neither time-outs nor our three names of failure; those are added here. It is imported at its first use:
+it takes a third of a second and twenty megabytes, which a command that asks for one number need not pay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from sfsync.ports import Refused
+from sfsync.salesforce.auth import TRUST_ADVICE, Token, TokenProvider
+from sfsync.salesforce.config import OrgConfig
+from sfsync.salesforce.records import Record
+from sfsync.salesforce.rest import Hiccup, OrgError, OrgRefused, errors_of, failure, reads
+from sfsync.salesforce.transport import CONNECT_SECONDS, is_loopback
+
+Call = Callable[[Any], Any]
+
+
+def serves(config: OrgConfig) -> bool:
+    """Whether the library can reach this org at all."""
+    return config.login_url.lower().startswith("https://")
+
+
+class Library:
+    """One org through simple-salesforce. Implements `snapshot.Pages`."""
+
+    def __init__(
+        self, config: OrgConfig, tokens: TokenProvider, *, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        self._config = config
+        self._tokens = tokens
+        self._sleep = sleep
+        self._client: tuple[Token, Any] | None = None
+
+    async def pages(self, query: str) -> AsyncGenerator[Sequence[Record], None]:
+        """Every record that the query finds, up to 2,000 at a time."""
+        answer = await self._ask(lambda client: client.query(query), "query")
+        yield answer["records"]
+        while not answer["done"]:
+            more = answer["nextRecordsUrl"]
+            answer = await self._ask(_following(more), "query")
+            yield answer["records"]
+
+    async def describe(self, name: str) -> Mapping[str, Any]:
+        """What the org tells of an object: its fields and what we may do with it."""
+        described: Mapping[str, Any] = await self._ask(
+            lambda client: getattr(client, name).describe(), f"describe {name}"
+        )
+        return described
+
+    async def _ask(self, call: Call, what: str) -> Any:
+        async for attempt in reads(self._sleep):
+            with attempt:
+                return await self._once(call, what)
+        raise AssertionError("there is at least one attempt")
+
+    async def _once(self, call: Call, what: str) -> Any:
+        token = await self._tokens.token()
+        for last in (False, True):
+            try:
+                return await asyncio.to_thread(self._work, token, call)
+            except Exception as error:
+                meant = _meaning(error, what)
+                if meant is not None:
+                    raise meant from None
+                if last:
+                    raise OrgRefused(
+                        f"{what}: the org takes no token of ours", code="INVALID_SESSION_ID"
+                    ) from None
+            token = await self._tokens.renew(token)
+        raise AssertionError("the second try returns or raises")
+
+    def _work(self, token: Token, call: Call) -> Any:
+        """In a worker thread: one call with the client of this token."""
+        if self._client is None or self._client[0] is not token:
+            self._client = token, _client(self._config, token)
+        return call(self._client[1])
+
+
+def _following(url: str) -> Call:
+    return lambda client: client.query_more(url, identifier_is_url=True)
+
+
+def _client(config: OrgConfig, token: Token) -> Any:
+    requests = importlib.import_module("requests")
+    adapters = importlib.import_module("requests.adapters")
+    timeouts = (min(CONNECT_SECONDS, config.timeout_seconds), config.timeout_seconds)
+
+    class TimedAdapter(adapters.HTTPAdapter):  # type: ignore[misc, name-defined]  # reason: imported late
+        """Gives up, where requests alone would wait for ever."""
+
+        def send(self, request: Any, **options: Any) -> Any:
+            return super().send(request, **{**options, "timeout": timeouts})
+
+    session = requests.Session()
+    session.trust_env = not is_loopback(config.login_url)
+    if config.ca_file:
+        session.verify = config.ca_file
+    session.mount("https://", TimedAdapter())
+    library = importlib.import_module("simple_salesforce")
+    return library.Salesforce(
+        session_id=token.access, instance_url=token.instance_url, session=session, version=config.api_version
+    )
+
+
+def _meaning(error: Exception, what: str) -> Exception | None:
+    """What a failure of the library means; None when a new token may heal it."""
+    exceptions = importlib.import_module("simple_salesforce.exceptions")
+    requests = importlib.import_module("requests")
+    if isinstance(error, exceptions.SalesforceExpiredSession):
+        return None
+    if isinstance(error, exceptions.SalesforceError):
+        found = errors_of(error.content)
+        first = (
+            found[0] if found else OrgError("", f"HTTP {error.status}, no error that we know in the answer")
+        )
+        return failure(first, int(error.status), what, write=False, after_seconds=None)
+    if isinstance(error, requests.exceptions.SSLError):
+        return Refused(f"{what}: {error}", advice=TRUST_ADVICE)
+    if isinstance(error, requests.exceptions.RequestException | OSError | ValueError):
+        return Hiccup(f"{what}: {type(error).__name__}: {error}")
+    return error
