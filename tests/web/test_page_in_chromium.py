@@ -6,23 +6,23 @@ import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Literal
 
 import pytest
+from playwright.async_api import Page, async_playwright, expect
 from tests.needs import needs
 from tests.web.kit import CHECKOUT, House, stock_of_bag
 
 from sfsync.web import serve
 
-playwright = pytest.importorskip("playwright.async_api")
 pytestmark = needs("chromium")
 
 
 @asynccontextmanager
-async def browser_page(width: int = 1280, scheme: str = "light") -> AsyncIterator[Any]:
+async def browser_page(width: int = 1280, scheme: Literal["light", "dark"] = "light") -> AsyncIterator[Page]:
     """A page in headless Chromium; any error on its console fails the test."""
     own = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    async with playwright.async_playwright() as driver:
+    async with async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=own, args=["--no-sandbox"])
         page = await browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
         errors: list[str] = []
@@ -46,10 +46,8 @@ async def test_news_appears_without_a_reload_and_a_calm_section_stays_as_it_is()
         await page.evaluate("document.getElementById('channels').dataset.same = 'yes'")
         house.board.told["health"] |= {"sentence": "Every channel shows what the org has.", "state": "good"}
         house.board.told["incidents"] = []
-        await playwright.expect(page.locator("h1:visible")).to_have_text(
-            "Every channel shows what the org has."
-        )
-        await playwright.expect(page.locator("#incidents .none")).to_be_visible()
+        await expect(page.locator("h1:visible")).to_have_text("Every channel shows what the org has.")
+        await expect(page.locator("#incidents .none")).to_be_visible()
         assert await page.evaluate("document.getElementById('channels').dataset.same") == "yes"
     await server.stop()
 
@@ -62,10 +60,10 @@ async def test_a_silent_daemon_is_told_and_its_return_too() -> None:
     async with browser_page() as page:
         await page.goto(server.address)
         await server.stop()
-        await playwright.expect(page.locator("#silent")).to_contain_text("does not answer", timeout=20_000)
+        await expect(page.locator("#silent")).to_contain_text("does not answer", timeout=20_000)
         again = serve(house.app, "127.0.0.1", int(server.address.rpartition(":")[2]))
         await again.start()
-        await playwright.expect(page.locator("#silent")).to_be_hidden(timeout=20_000)
+        await expect(page.locator("#silent")).to_be_hidden(timeout=20_000)
         await again.stop()
 
 
@@ -78,12 +76,12 @@ async def test_a_closed_page_opens_with_a_token_and_not_with_a_wrong_one() -> No
         await page.goto(server.address)
         await page.get_by_label("Token").fill("wrong-token-0123456789")
         await page.get_by_role("button", name="Show the status").click()
-        await playwright.expect(page.locator("#wrong")).to_be_visible()
+        await expect(page.locator("#wrong")).to_be_visible()
         await page.get_by_label("Token").fill(CHECKOUT)
         await page.get_by_role("button", name="Show the status").click()
-        await playwright.expect(page.locator("#health h1")).to_be_visible()
+        await expect(page.locator("#health h1")).to_be_visible()
         await page.reload()
-        await playwright.expect(page.locator("#health h1")).to_be_visible()
+        await expect(page.locator("#health h1")).to_be_visible()
         assert CHECKOUT not in page.url
         assert await page.evaluate("Object.keys(localStorage).length + document.cookie.length") == 0
     await server.stop()
@@ -99,17 +97,17 @@ async def test_a_search_needs_no_reload_and_stays_in_the_address() -> None:
         await page.goto(server.address)
         await page.get_by_label("Find a SKU").fill("gated")
         await page.keyboard.press("Enter")
-        await playwright.expect(page.locator("#found h3")).to_have_text("GATED-BAG-01")
+        await expect(page.locator("#found h3")).to_have_text("GATED-BAG-01")
         assert page.url.endswith("/?sku=gated")
         await page.get_by_label("Find a SKU").fill("")
         await page.keyboard.press("Enter")
-        await playwright.expect(page.locator("#found")).to_have_count(0)
+        await expect(page.locator("#found")).to_have_count(0)
     await server.stop()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
-async def test_nothing_overflows_at_any_width(width: int, scheme: str) -> None:
+async def test_nothing_overflows_at_any_width(width: int, scheme: Literal["light", "dark"]) -> None:
     """No sideways scrolling, and the ground is light by day and dark by night."""
     house = House(open_status=True)
     house.board.stock = [stock_of_bag()]
