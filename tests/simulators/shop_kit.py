@@ -206,7 +206,9 @@ class Receiver:
 async def receiving(statuses: Sequence[int] = ()) -> AsyncIterator[Receiver]:
     """A receiver on a socket of its own."""
     receiver = Receiver(statuses=list(statuses))
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
         receiver.url = f"http://localhost:{taken.getsockname()[1]}/webhooks"
         config = uvicorn.Config(receiver, lifespan="off", log_level="critical", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)

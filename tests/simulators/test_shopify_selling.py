@@ -193,6 +193,18 @@ async def test_what_is_sent_leaves_the_house() -> None:
         assert await shop.states("BAG-1") == {"available": 2, "committed": 0, "on_hand": 2}
 
 
+async def test_a_parcel_that_never_left_is_committed_again() -> None:
+    """A cancelled fulfilment gives units back to the order, not to the shelf; it can be cancelled then."""
+    async with opened() as shop:
+        order = await shop.bought("BAG-1", 2)
+        await shop.staff(order, "fulfil")
+        back = await shop.staff(order, "unfulfil")
+        assert back.json()["fulfillment_status"] is None
+        assert await shop.states("BAG-1") == {"available": 3, "committed": 2, "on_hand": 5}
+        assert (await shop.staff(order, "unfulfil")).status_code == 422
+        assert (await shop.staff(order, "cancel")).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("restock", "after"),
     [
@@ -278,7 +290,10 @@ async def test_units_add_up_whatever_is_done_to_orders() -> None:
         rng = random.Random(7)
         orders = [await shop.bought("BAG-1", rng.randint(1, 3)) for _ in range(10)]
         for _ in range(60):
-            order, verb = rng.choice(orders), rng.choice(["cancel", "fulfil", "refund", "edit", "move"])
+            order, verb = (
+                rng.choice(orders),
+                rng.choice(["cancel", "fulfil", "unfulfil", "refund", "edit", "move"]),
+            )
             body: dict[str, Any] = {"restock": rng.random() < 0.7}
             if verb == "edit":
                 body["line_items"] = [{"sku": "BAG-1", "delta": rng.choice([-1, 1])}]

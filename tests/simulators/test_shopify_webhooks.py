@@ -72,6 +72,18 @@ REFUND_LINE: dict[str, Any] = {
 FULFILLMENT_LINE = {"id": int, "sku": (str, None), "variant_id": (int, None), "quantity": int}
 EDITED_LINE = {"id": int, "delta": int}
 ASSIGNED = {"id": r"gid://shopify/FulfillmentOrder/\d+", "status": str, "assigned_location_id": str}
+FULFILLMENT: dict[str, Any] = {
+    "id": int,
+    "order_id": int,
+    "status": str,
+    "location_id": (int, None),
+    "created_at": TIME,
+    "updated_at": TIME,
+    "name": str,
+    "tracking_number": (str, None),
+    "tracking_numbers": list,
+    "line_items": [FULFILLMENT_LINE],
+}
 PAYLOADS: dict[str, dict[str, Any]] = {
     "orders/create": ORDER,
     "orders/updated": ORDER,
@@ -106,18 +118,8 @@ PAYLOADS: dict[str, dict[str, Any]] = {
         "transactions": list,
         "order_adjustments": list,
     },
-    "fulfillments/create": {
-        "id": int,
-        "order_id": int,
-        "status": str,
-        "location_id": (int, None),
-        "created_at": TIME,
-        "updated_at": TIME,
-        "name": str,
-        "tracking_number": (str, None),
-        "tracking_numbers": list,
-        "line_items": [FULFILLMENT_LINE],
-    },
+    "fulfillments/create": FULFILLMENT,
+    "fulfillments/update": FULFILLMENT,
     "inventory_levels/update": {
         "inventory_item_id": int,
         "location_id": int,
@@ -210,6 +212,8 @@ async def every_topic(shop: Client) -> None:
         ("edit", {"line_items": [{"sku": "BAG-1", "delta": 1}, {"sku": "BAG-2", "delta": 1}]}),
         ("edit", {"line_items": [{"sku": "BAG-1", "delta": -1}]}),
         ("move", {"location": "Store"}),
+        ("fulfil", {}),
+        ("unfulfil", {}),
         ("fulfil", {"line_items": [{"sku": "BAG-1", "quantity": 1}]}),
         ("refund", {"line_items": [{"sku": "BAG-1", "quantity": 3, "restock": True}]}),
         ("fulfil", {}),

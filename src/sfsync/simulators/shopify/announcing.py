@@ -74,6 +74,11 @@ class Announcer:
         self._order("orders/fulfilled" if whole else "orders/partially_fulfilled", fulfillment.order)
         self.order_updated(fulfillment.order)
 
+    def unfulfilled(self, fulfillment: Fulfillment) -> None:
+        body = payloads.fulfillment_payload(fulfillment)
+        self._emit("fulfillments/update", lambda: body)
+        self.order_updated(fulfillment.order)
+
     def routed(self, fulfillment_order: FulfillmentOrder) -> None:
         body = payloads.routing_payload(fulfillment_order)
         self._emit("fulfillment_orders/order_routing_complete", lambda: body)

@@ -35,6 +35,7 @@ ORDER_TOPICS = (
     "orders/partially_fulfilled",
     "refunds/create",
     "fulfillments/create",
+    "fulfillments/update",
     "fulfillment_orders/order_routing_complete",
     "fulfillment_orders/moved",
 )
@@ -161,7 +162,6 @@ class ShopConfig:
     public_url: str = "http://shop.test"  # where result files of bulk reads are fetched
     currency: str = "GBP"
     knobs: Knobs = field(default_factory=Knobs)
-    seed: int = 0  # for ids, keys and chance
 
     @property
     def domain(self) -> str:

@@ -45,7 +45,7 @@ class StorefrontHttp:
             Route("/storefront/orders/{number:int}", self.order),
             *(
                 Route(f"/storefront/orders/{{number:int}}/{verb}", self._staff(verb), methods=["POST"])
-                for verb in ("cancel", "fulfil", "refund", "edit", "move")
+                for verb in ("cancel", "fulfil", "unfulfil", "refund", "edit", "move")
             ),
         ]
 
@@ -102,6 +102,9 @@ class StorefrontHttp:
     def _fulfil(self, order: Order, body: Mapping[str, Any]) -> None:
         rows = [(self._line(order, row), _units(row)) for row in _rows(body)]
         self._shop.selling.fulfil(order, rows or None)
+
+    def _unfulfil(self, order: Order, _body: Mapping[str, Any]) -> None:
+        self._shop.selling.unfulfil(order)
 
     def _refund(self, order: Order, body: Mapping[str, Any]) -> None:
         rows = [

@@ -105,7 +105,7 @@ class StockChange:
     name: str  # the state that changed
     delta: int
     after: int
-    cause: str  # adjust, set, activate, order, cancel, refund, edit, fulfil, move, manual
+    cause: str  # adjust, set, activate, order, cancel, refund, edit, fulfil, unfulfil, move, manual
     reference_document_uri: str | None = None
     order_name: str | None = None
 
@@ -166,6 +166,7 @@ class FulfilledLine:
     number: int
     line_item: LineItem
     quantity: int
+    allocation: Allocation
 
 
 @dataclass(eq=False, slots=True)

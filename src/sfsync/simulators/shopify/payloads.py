@@ -150,7 +150,7 @@ def edit_payload(number: int, order: Order, at: float, deltas: list[tuple[LineIt
             "committed_at": _time(at),
             "notify_customer": False,
             "order_id": order.number,
-            "staff_note": None,
+            "staff_note": "",
             "user_id": None,
             "line_items": {
                 "additions": [{"id": line.number, "delta": delta} for line, delta in deltas if delta > 0],

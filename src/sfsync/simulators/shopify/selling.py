@@ -156,7 +156,7 @@ class Selling:
                     line.fulfilled_quantity += part
                     if allocation.level:
                         self._change(allocation.level, "committed", -part, "fulfil", order)
-                    row = FulfilledLine(self._numbers.runtime("FulfillmentLineItem"), line, part)
+                    row = FulfilledLine(self._numbers.runtime("FulfillmentLineItem"), line, part, allocation)
                     sent.setdefault(allocation.location.number, []).append(row)
             self._touch(order)
             made = [
@@ -166,6 +166,23 @@ class Selling:
             for fulfillment in made:
                 announce.fulfilled(fulfillment)
         return made
+
+    def unfulfil(self, order: Order) -> None:
+        """Take back what was sent off, as when a parcel never left; refunded units stay away."""
+        held = [each for each in order.fulfillments if each.status == "success"]
+        if not held or order.refunds:
+            raise NotPossible("nothing was sent, or something was refunded since")
+        with self._announcer.action() as announce:
+            for fulfillment in held:
+                for row in fulfillment.lines:
+                    row.line_item.fulfilled_quantity -= row.quantity
+                    row.allocation.remaining += row.quantity
+                    if row.allocation.level:
+                        self._change(row.allocation.level, "committed", row.quantity, "unfulfil", order)
+                fulfillment.status, fulfillment.updated_at = "cancelled", self._clock.now()
+            self._touch(order)
+            for fulfillment in held:
+                announce.unfulfilled(fulfillment)
 
     def refund(self, order: Order, rows: Sequence[RefundRow], note: str | None = None) -> Refund:
         """Refund units; those not yet sent leave the order, those sent may come back."""

@@ -38,6 +38,7 @@ class Shop:
         self,
         config: ShopConfig,
         clock: ShopClock | None = None,
+        rng: random.Random | None = None,
         webhook_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.config = config
@@ -45,7 +46,7 @@ class Shop:
         self.public_url = config.public_url
         self.number = 60_000_000_000 + zlib.crc32(config.name.encode()) % 10**9
         # Two shops draw different ids, and a restarted one does not repeat itself.
-        self.rng = random.Random(f"{config.name}/{config.seed}/{self.clock.now()}")  # noqa: S311 — no secret
+        self.rng = rng or random.Random(f"{config.name}/{self.clock.now()}")  # noqa: S311 — no secret
         self.numbers = Numbers(config.name, self.clock.now())
         self.faults = FaultPlan(self.rng)
         self.webhooks = WebhookSender(
@@ -85,10 +86,11 @@ class Shop:
 def build_shop(
     config: ShopConfig,
     clock: ShopClock | None = None,
+    rng: random.Random | None = None,
     webhook_transport: httpx.AsyncBaseTransport | None = None,
 ) -> Shop:
     """A shop, ready to serve: `build_shop(config).app` is an ASGI application.
 
     `webhook_transport` lets it deliver webhooks in-process, e.g. by httpx.ASGITransport.
     """
-    return Shop(config, clock, webhook_transport)
+    return Shop(config, clock, rng, webhook_transport)
