@@ -10,8 +10,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum
+from uuid import uuid4
 
 import pytest
 
@@ -47,6 +48,7 @@ class Counterpart(ABC):
     """
 
     channel: Channel
+    began_at: datetime  # orders changed before that are not this test's
     location: str  # our name for the place where everything stands
     plain: tuple[str, ...]
     odd_names: tuple[str, ...]  # SKUs with blanks, quotes, slashes, and letters of other alphabets
@@ -77,7 +79,7 @@ class Counterpart(ABC):
 
     @abstractmethod
     async def webhooks(self, count: int) -> list[Webhook]:
-        """The first `count` webhooks about orders that arrived here, once they have."""
+        """The first `count` webhooks about this test's orders, once they have arrived."""
 
 
 async def listed(channel: Channel, skus: Collection[str] | None = None) -> list[ChannelItem]:
@@ -90,8 +92,9 @@ async def orders(channel: Channel, at: datetime) -> list[OrderSnapshot]:
     return [order async for page in channel.orders_since(at) for order in page]
 
 
-def an_hour_ago() -> datetime:
-    return datetime.now(UTC) - timedelta(hours=1)
+def new_key() -> str:
+    """A key that was never used."""
+    return str(uuid4())
 
 
 class ChannelExam:
@@ -143,7 +146,7 @@ class ChannelExam:
         first, second, third = party.plain[:3]
         before = {sku: await party.shows(sku) for sku in party.plain}
         writes = [await self.write(party, first, -2), await self.write(party, second, 3)]
-        assert (await party.channel.push(party.channel.encode("k-1", writes))).applied
+        assert (await party.channel.push(party.channel.encode(new_key(), writes))).applied
         after = {sku: await party.shows(sku) for sku in party.plain}
         assert after == {**before, first: before[first] - 2, second: before[second] + 3}
         assert after[third] == before[third]
@@ -152,7 +155,7 @@ class ChannelExam:
         """The same bytes again are the same push."""
         sku = party.plain[0]
         before = await party.shows(sku)
-        body = party.channel.encode("k-1", [await self.write(party, sku, -1)])
+        body = party.channel.encode(new_key(), [await self.write(party, sku, -1)])
         assert (await party.channel.push(body)).applied
         assert (await party.channel.push(body)).applied
         assert await party.shows(sku) == before - 1
@@ -161,7 +164,7 @@ class ChannelExam:
         """Nothing to change is no failure."""
         sku = party.plain[0]
         before = await party.shows(sku)
-        answer = await party.channel.push(party.channel.encode("k-1", [await self.write(party, sku, 0)]))
+        answer = await party.channel.push(party.channel.encode(new_key(), [await self.write(party, sku, 0)]))
         assert answer.applied
         assert await party.shows(sku) == before
 
@@ -173,12 +176,12 @@ class ChannelExam:
         bad = Write("gone", good[0].location, self.unknown_item(), good[0].location_id, delta=-1)
         if not party.channel.ability.relative:
             bad = Write("gone", good[0].location, self.unknown_item(), good[0].location_id, quantity=1)
-        answer = await party.channel.push(party.channel.encode("k-1", [good[0], bad, good[1]]))
+        answer = await party.channel.push(party.channel.encode(new_key(), [good[0], bad, good[1]]))
         assert not answer.applied
         assert set(answer.bad_rows) == {1}
         assert answer.bad_rows[1]
         assert {sku: await party.shows(sku) for sku in before} == before
-        assert (await party.channel.push(party.channel.encode("k-2", good))).applied
+        assert (await party.channel.push(party.channel.encode(new_key(), good))).applied
         assert {sku: await party.shows(sku) for sku in before} == {sku: n - 1 for sku, n in before.items()}
 
     def unknown_item(self) -> str:
@@ -198,12 +201,12 @@ class ChannelExam:
             Write(item.sku, item.location, item.item_id, item.location_id, quantity=5, compare=item.shows)
             for item in (second, first)
         ]
-        answer = await party.channel.push(party.channel.encode("k-1", writes))
+        answer = await party.channel.push(party.channel.encode(new_key(), writes))
         assert not answer.applied
         assert answer.stale_rows == {1}
         assert await party.shows(first.sku) == first.shows - 1
         assert await party.shows(second.sku) == second.shows
-        assert (await party.channel.push(party.channel.encode("k-2", writes[:1]))).applied
+        assert (await party.channel.push(party.channel.encode(new_key(), writes[:1]))).applied
         assert await party.shows(second.sku) == 5
 
     async def test_a_relative_push_keeps_an_unseen_sale(self, party: Counterpart) -> None:
@@ -214,7 +217,7 @@ class ChannelExam:
         before = await party.shows(sku)
         write = await self.write(party, sku, -2)
         await party.sell({sku: 1})
-        assert (await party.channel.push(party.channel.encode("k-1", [write]))).applied
+        assert (await party.channel.push(party.channel.encode(new_key(), [write]))).applied
         assert await party.shows(sku) == before - 3
 
     async def test_a_key_used_for_something_else_is_spent(self, party: Counterpart) -> None:
@@ -224,8 +227,9 @@ class ChannelExam:
         first, second = party.plain[:2]
         before = await party.shows(second)
         one, other = await self.write(party, first, -1), await self.write(party, second, -1)
-        assert (await party.channel.push(party.channel.encode("k", [one]))).applied
-        answer = await party.channel.push(party.channel.encode("k", [other]))
+        key = new_key()
+        assert (await party.channel.push(party.channel.encode(key, [one]))).applied
+        answer = await party.channel.push(party.channel.encode(key, [other]))
         assert (answer.applied, answer.key_spent) == (False, True)
         assert await party.shows(second) == before
 
@@ -238,7 +242,7 @@ class ChannelExam:
         """Nothing has changed; the other party said how long to wait; then it goes through."""
         sku = party.plain[0]
         before = await party.shows(sku)
-        body = party.channel.encode("k-1", [await self.write(party, sku, -1)])
+        body = party.channel.encode(new_key(), [await self.write(party, sku, -1)])
         await party.trouble(trouble)
         with pytest.raises(TryLater) as caught:
             await party.channel.push(body)
@@ -263,7 +267,7 @@ class ChannelExam:
         """The same bytes again settle it, with one effect whether or not it had happened."""
         sku = party.plain[0]
         before = await party.shows(sku)
-        body = party.channel.encode("k-1", [await self.write(party, sku, -1)])
+        body = party.channel.encode(new_key(), [await self.write(party, sku, -1)])
         await party.trouble(trouble)
         with pytest.raises(Unknown):
             await party.channel.push(body)
@@ -276,7 +280,7 @@ class ChannelExam:
         before = await party.shows(sku)
         stranger = party.stranger()
         with pytest.raises(Refused) as caught:
-            await stranger.push(stranger.encode("k-1", [await self.write(party, sku, -1)]))
+            await stranger.push(stranger.encode(new_key(), [await self.write(party, sku, -1)]))
         assert caught.value.advice
         assert not any(secret in f"{caught.value} {caught.value.advice}" for secret in party.secrets)
         findings = await stranger.check()
@@ -302,13 +306,13 @@ class ChannelExam:
         assert told.order_id == order_id
         assert {line.sku: line.open_quantity for line in told.lines} == units
         assert {line.sku: line.taken_quantity for line in told.lines} == units
-        assert await orders(party.channel, an_hour_ago()) == [told]
+        assert await orders(party.channel, party.began_at) == [told]
 
     async def test_a_cancelled_order_has_nothing_open_and_nothing_taken(self, party: Counterpart) -> None:
         """The channel put its units back, and says so in both ways."""
         order_id = await party.sell({party.plain[0]: 2})
         await party.cancel(order_id)
-        (found,) = await orders(party.channel, an_hour_ago())
+        (found,) = await orders(party.channel, party.began_at)
         assert [(line.open_quantity, line.taken_quantity) for line in found.lines] == [(0, 0)]
         heard = [
             order
@@ -320,7 +324,7 @@ class ChannelExam:
     async def test_orders_that_did_not_change_are_not_told_again(self, party: Counterpart) -> None:
         """A poll asks from a time on."""
         await party.sell({party.plain[0]: 1})
-        assert await orders(party.channel, datetime.now(UTC) + timedelta(minutes=5)) == []
+        assert await orders(party.channel, party.began_at + timedelta(days=1)) == []
 
     async def test_a_webhook_that_comes_again_has_the_same_key(self, party: Counterpart) -> None:
         """And another order's another."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from graphql import (
@@ -132,7 +134,15 @@ def node(sku: str | None, number: int, *shows: int | None, **more: Any) -> dict[
     levels = [None if units is None else {"quantities": [{"quantity": units}]} for units in shows]
     places = {f"at{n}": level for n, level in enumerate(levels)}
     item = {"id": f"gid://shopify/InventoryItem/{number}", "tracked": True, "duplicateSkuCount": 0, **places}
-    return {"sku": sku, "inventoryPolicy": "DENY", "requiresComponents": False, "inventoryItem": item, **more}
+    variant = f"gid://shopify/ProductVariant/{1000 + number}"
+    return {
+        "id": variant,
+        "sku": sku,
+        "inventoryPolicy": "DENY",
+        "requiresComponents": False,
+        "inventoryItem": item,
+        **more,
+    }
 
 
 def page(*nodes: dict[str, Any], after: str | None = None) -> Any:
@@ -188,6 +198,30 @@ async def test_many_skus_are_asked_for_in_several_queries() -> None:
     queries = [document["variables"]["query"] for document in asked.documents]
     assert [query.count("sku:") for query in queries] == [50, 50, 20]
     assert queries[0].startswith('sku:"S000" OR sku:"S001"')
+
+
+async def test_a_store_of_any_size_is_listed_whole() -> None:
+    """Pages end at 25,000 rows, so a new list is begun after the last row of the old one."""
+    size = documents.variants_rows(1)
+    full = page(*(node(f"S{n}", n, 1) for n in range(size)), after="more")
+    begun = -(-documents.PAGED_ROWS // size)
+    cursors = itertools.count()
+
+    def store(request: httpx.Request) -> httpx.Response:
+        told = orjson.loads(full.content)
+        told["data"]["productVariants"]["pageInfo"]["endCursor"] = f"c{next(cursors)}"
+        return httpx.Response(200, json=told)
+
+    made, asked = channel(*[store] * (begun + 1), page(node("LAST", size, 1)))
+    items = [item async for items in made.items() for item in items]
+    assert items[-1].sku == "LAST"
+    variables = [document["variables"] for document in asked.documents]
+    last = f"id:>{1000 + size - 1}"
+    assert [(each["query"], each["after"] is None) for each in variables[begun - 1 : begun + 2]] == [
+        (None, False),
+        (last, True),
+        (last, False),
+    ]
 
 
 async def test_a_list_that_does_not_move_on_is_left() -> None:

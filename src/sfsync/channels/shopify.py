@@ -102,27 +102,32 @@ class ShopifyChannel:
 
     async def _variants(self, skus: Sequence[str] | None = None) -> AsyncIterator[list[dict[str, Any]]]:
         """Pages of variants that have a SKU, each with `levels`: what is available, by our location name."""
-        query = None if skus is None else documents.sku_query(skus)
         names = list(self._config.locations)
-        groups = [
-            names[n : n + documents.LOCATIONS_A_QUERY]
-            for n in range(0, len(names), documents.LOCATIONS_A_QUERY)
-        ]
-        for group in groups:
-            document = documents.variants_document(len(group))
-            gids = {f"at{n}": self._config.locations[name] for n, name in enumerate(group)}
-            first = documents.variants_rows(len(group), None if skus is None else len(skus))
-            after: str | None = None
-            while True:
-                variables = {"first": first, "after": after, "query": query, **gids}
-                connection = (await self._client.read("Variants", document, variables))["productVariants"]
-                rows = [node for node in connection["nodes"] if _sku(node)]
-                if rows:
+        for start in range(0, len(names), documents.LOCATIONS_A_QUERY):
+            group = names[start : start + documents.LOCATIONS_A_QUERY]
+            async for nodes in self._pages(group, skus):
+                if rows := [node for node in nodes if _sku(node)]:
                     yield [{**node, "levels": _levels(node, group)} for node in rows]
-                page = connection["pageInfo"]
-                if not page["hasNextPage"] or page["endCursor"] in (None, after):
-                    break
-                after = page["endCursor"]
+
+    async def _pages(
+        self, locations: Sequence[str], skus: Sequence[str] | None
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        document = documents.variants_document(len(locations))
+        fixed: dict[str, Any] = {f"at{n}": self._config.locations[name] for n, name in enumerate(locations)}
+        fixed["first"] = documents.variants_rows(len(locations), None if skus is None else len(skus))
+        query = None if skus is None else documents.sku_query(skus)
+        after: str | None = None
+        paged = 0
+        while True:
+            variables = {**fixed, "after": after, "query": query}
+            connection = (await self._client.read("Variants", document, variables))["productVariants"]
+            nodes, page = connection["nodes"], connection["pageInfo"]
+            yield nodes
+            if not page["hasNextPage"] or page["endCursor"] in (None, after):
+                return
+            after, paged = page["endCursor"], paged + len(nodes)
+            if skus is None and paged >= documents.PAGED_ROWS:
+                query, after, paged = f"id:>{shopify_orders.number(nodes[-1]['id'])}", None, 0
 
     def _items(self, nodes: Sequence[Mapping[str, Any]]) -> list[ChannelItem]:
         carriers: dict[str, set[str]] = {}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 QUERY_POINTS = 900  # of the 1,000 that a single query may cost
 PAGE_ROWS = 250  # the most that a connection gives, and that a list may hold
+PAGED_ROWS = 20_000  # pages end at 25,000 rows: before that, a new list is begun after the last row
 LOCATIONS_A_QUERY = 20  # each adds two objects to every row
 
 ADJUST_QUANTITIES = """
@@ -119,6 +120,7 @@ query Variants($first: Int!, $after: String, $query: String{asked}) {{
   productVariants(first: $first, after: $after, query: $query, sortKey: ID) {{
     pageInfo {{ hasNextPage endCursor }}
     nodes {{
+      id
       sku
       inventoryPolicy
       requiresComponents

@@ -28,6 +28,7 @@ async def changed_orders(client: ShopifyClient, at: datetime) -> AsyncIterator[l
     """Pages of whole order nodes changed at or after `at`."""
     moment = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     after: str | None = None
+    paged = 0
     while True:
         variables = {"query": f"updated_at:>='{moment}'", "after": after}
         data = await client.read("OrdersSince", documents.ORDERS_SINCE, variables)
@@ -38,7 +39,9 @@ async def changed_orders(client: ShopifyClient, at: datetime) -> AsyncIterator[l
         page = data["orders"]["pageInfo"]
         if not page["hasNextPage"] or page["endCursor"] in (None, after):
             return
-        after = page["endCursor"]
+        after, paged = page["endCursor"], paged + len(nodes)
+        if paged >= documents.PAGED_ROWS:
+            moment, after, paged = nodes[-1]["updatedAt"], None, 0
 
 
 def _is_whole(node: _Node) -> bool:
