@@ -145,6 +145,29 @@ def test_a_level_that_the_org_does_not_have_spoils_only_its_own_bundle() -> None
     assert results[lost.key].message == "the org has no stock level GONE|PARIS"
 
 
+@pytest.mark.parametrize("order", ["@{singles[0].id}", "\ud800"])
+def test_a_key_that_a_composite_cannot_carry_spoils_only_its_own_bundle(order: str) -> None:
+    """The org would take it for a reference to another part, and halt every row beside it."""
+    strange = movement(f"order:x:{order}:1:0", on_hand=-1)
+    asked = request(bundle(1, SALE), bundle(2, strange))
+    body = ledger.encode(asked, IDS, PATH)
+    assert [record["IdempotencyKey__c"] for record in body["compositeRequest"][0]["body"]["records"]] == [
+        SALE.key
+    ]
+    results = ledger.decode(asked, IDS, answer_to(part("singles", [GOOD]))).results
+    assert results[strange.key].result is RowResult.WRONG
+    assert "cannot carry" in results[strange.key].message
+
+
+def test_a_reference_that_a_composite_cannot_carry_is_made_harmless() -> None:
+    """It is for people to read; no key depends on it."""
+    record = ledger.record_of(
+        movement("k:0", on_hand=-1, reference="@{singles} \ud800" + "x" * 300), IDS[BAG]
+    )
+    assert record["Reference__c"] == ("@ {singles} ?" + "x" * 300)[:255]
+    assert orjson.dumps(record)
+
+
 def test_an_answer_carries_results_levels_and_rows() -> None:
     """Float sums become whole units, null becomes none, and the row is the movement that was sent."""
     asked = request(bundle(1, SALE))

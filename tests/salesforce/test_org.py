@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from tests.salesforce.conftest import settings_of
@@ -14,6 +16,7 @@ from tests.sandbox import OrgSandbox, start_org
 from sfsync.domain.ledger import Request, RowResult
 from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.ports import Refused, Severity, TryLater, Unknown
+from sfsync.resources import metadata_folder
 from sfsync.salesforce.config import OrgConfig
 from sfsync.salesforce.org import SalesforceOrg
 
@@ -358,6 +361,42 @@ async def test_a_rule_switched_off_is_found_and_the_probe_given_back(
     assert sandbox.level("SFSYNC-PROBE|PROBE")["Reserved__c"] == 0
 
 
+async def test_a_field_that_was_not_deployed_is_a_finding(tmp_path: Path) -> None:
+    """The finding names object, field and what to do; the rule is not tried on half an org."""
+    source = tmp_path / "salesforce"
+    shutil.copytree(metadata_folder(), source)
+    objects = source / "force-app/main/default/objects"
+    (objects / "StockMovement__c/fields/SourceVersion__c.field-meta.xml").unlink()
+    permissions = source / "force-app/main/default/permissionsets/Sfsync_Integration.permissionset-meta.xml"
+    kept = [
+        block
+        for block in permissions.read_text().split("    <fieldPermissions>")
+        if "StockMovement__c.SourceVersion__c" not in block
+    ]
+    permissions.write_text("    <fieldPermissions>".join(kept))
+    with start_org(options=["--source", str(source)]) as org:
+        ours = SalesforceOrg(settings_of(org), WallClock())
+        findings = await ours.check()
+        await ours.close()
+    fatal = [finding for finding in findings if finding.severity is Severity.FATAL]
+    assert [finding.what for finding in fatal] == [
+        "StockMovement__c.SourceVersion__c is missing, or hidden from us"
+    ]
+    assert "Sfsync_Integration" in fatal[0].remedy
+    assert not any("rule" in finding.what for finding in findings)
+
+
+async def test_an_endpoint_of_the_stream_that_cannot_be_reached_is_a_finding(settings: OrgConfig) -> None:
+    """The rest of the examination is told all the same."""
+    ours = SalesforceOrg(dataclasses.replace(settings, pubsub_endpoint="localhost:1"), WallClock())
+    findings = await ours.check()
+    await ours.close()
+    assert any(
+        "localhost:1" in finding.remedy for finding in findings if finding.severity is Severity.WARNING
+    )
+    assert any("rule refuses" in finding.what for finding in findings)
+
+
 async def test_a_topic_that_is_not_there_is_a_finding(settings: OrgConfig) -> None:
     """The channel is metadata too, and easily forgotten."""
     ours = SalesforceOrg(dataclasses.replace(settings, stock_topic="/data/Forgotten__chn"), WallClock())
@@ -374,6 +413,21 @@ async def test_an_api_version_that_the_org_does_not_speak_is_a_finding(settings:
     await ours.close()
     assert [finding.severity for finding in findings] == [Severity.FATAL]
     assert "API version 99.0" in findings[0].what
+
+
+async def test_a_proxy_in_the_environment_does_not_come_between_loopback(
+    settings: OrgConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """REST, bulk and stream each have their own way to fall for it."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.upper(), "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    ours = SalesforceOrg(settings, WallClock())
+    findings = await ours.check()
+    await everything(ours)
+    await ours.close()
+    assert len([finding for finding in findings if "may be listened to" in finding.what]) == 2
 
 
 async def test_a_wrong_secret_is_refused_in_the_orgs_words(settings: OrgConfig) -> None:

@@ -149,6 +149,9 @@ class Check:
             await self._topic(topic)
         except Refused as error:
             return fatal(str(error), error.advice or DEPLOY)
+        except TryLater as error:
+            where = self._config.pubsub_endpoint
+            return Finding(Severity.WARNING, str(error), f"see that {where} can be reached from this machine")
         return Finding(Severity.GOOD, f"the topic {topic} may be listened to")
 
     async def _rule(self) -> Finding:

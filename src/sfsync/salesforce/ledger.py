@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sfsync.domain.ledger import Answer, Request, RowAnswer, RowResult
+from sfsync.domain.ledger import Answer, Bundle, Request, RowAnswer, RowResult
 from sfsync.domain.stock import LevelKey, Movement
 from sfsync.ports import Unknown
 from sfsync.salesforce import records, soql
@@ -58,9 +58,9 @@ def record_of(movement: Movement, level_id: str) -> dict[str, Any]:
         "VersionDelta__c": 1,
         _KEY_FIELD: movement.key,
         "SubjectKey__c": movement.subject,
-        "Reference__c": movement.reference[:REFERENCE_LENGTH],
+        "Reference__c": _clean(movement.reference)[:REFERENCE_LENGTH],
         "Source__c": "sfsync",
-        "SourceVersion__c": movement.source_version[:SOURCE_VERSION_LENGTH],
+        "SourceVersion__c": _clean(movement.source_version)[:SOURCE_VERSION_LENGTH],
         "OccurredAt__c": records.stamp(movement.occurred_at),
         "BySfsync__c": True,
     }
@@ -76,18 +76,39 @@ class Collection:
 
 
 def collections_of(request: Request, record_ids: Mapping[LevelKey, str]) -> list[Collection]:
-    """The request's collections, without the bundles of which a level is not in the org."""
-    known = record_ids.keys()
-    singles = tuple(m for bundle in request.singles if bundle.levels <= known for m in bundle.movements)
+    """The request's collections, without the bundles that cannot be sent."""
+    singles = tuple(
+        movement
+        for bundle in request.singles
+        if unsendable(bundle, record_ids) is None
+        for movement in bundle.movements
+    )
     found = [Collection("singles", False, singles)] if singles else []
     for number, bundle in enumerate(request.groups):
-        if bundle.levels <= known:
+        if unsendable(bundle, record_ids) is None:
             found.append(Collection(f"group{number}", True, bundle.movements))
     return found
 
 
+def unsendable(bundle: Bundle, record_ids: Mapping[LevelKey, str]) -> str | None:
+    """Why a bundle cannot be sent, and would spoil the request for all others; None when it can."""
+    missing = sorted(str(key) for key in bundle.levels - record_ids.keys())
+    if missing:
+        return f"the org has no stock level {', '.join(missing)}"
+    for movement in bundle.movements:
+        for text in (movement.key, movement.subject):
+            if text != _clean(text):
+                return f"the key {text!r} holds what a composite request cannot carry"
+    return None
+
+
+def _clean(text: str) -> str:
+    """The text without what JSON cannot hold, and without what the composite would take for a reference."""
+    return text.encode("utf-8", "replace").decode().replace("@{", "@ {")
+
+
 def encode(request: Request, record_ids: Mapping[LevelKey, str], data_path: str) -> dict[str, Any]:
-    """The composite's body. What concerns levels without a record id is neither sent nor read back."""
+    """The composite's body. Bundles that cannot be sent, and levels without a record id, are left out."""
     subrequests: list[dict[str, Any]] = []
     keys: list[str] = []
     for part in collections_of(request, record_ids):
@@ -145,9 +166,9 @@ def decode(request: Request, record_ids: Mapping[LevelKey, str], body: object) -
 def _not_sent(request: Request, record_ids: Mapping[LevelKey, str]) -> dict[str, RowAnswer]:
     found: dict[str, RowAnswer] = {}
     for bundle in request.sent:
-        missing = sorted(str(key) for key in bundle.levels - record_ids.keys())
-        if missing:
-            answer = RowAnswer(RowResult.WRONG, f"the org has no stock level {', '.join(missing)}")
+        reason = unsendable(bundle, record_ids)
+        if reason is not None:
+            answer = RowAnswer(RowResult.WRONG, reason)
             found.update((movement.key, answer) for movement in bundle.movements)
     return found
 

@@ -54,6 +54,12 @@ class Library:
         )
         return described
 
+    def close(self) -> None:
+        """Give back the connections."""
+        if self._client is not None:
+            self._client[1].session.close()
+            self._client = None
+
     async def _ask(self, call: Call, what: str) -> Any:
         async for attempt in reads(self._sleep):
             with attempt:

@@ -164,4 +164,5 @@ class SalesforceOrg:
     async def close(self) -> None:
         """Give back connections."""
         await self._source.close()
+        self._library.close()
         await self._http.aclose()
