@@ -14,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from sfsync.simulators.shopify.allocating import NotPossible, SoldOut
 from sfsync.simulators.shopify.clock import iso
 from sfsync.simulators.shopify.faults import STOREFRONT_KINDS
 from sfsync.simulators.shopify.model import LineItem, Location, Order, Variant
-from sfsync.simulators.shopify.selling import NotPossible, Purchase, RefundRow, SoldOut
+from sfsync.simulators.shopify.selling import Purchase, RefundRow
 from sfsync.simulators.shopify.wire import CutResponse
 
 if TYPE_CHECKING:

@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sfsync.simulators.shopify.allocating import Allocating, NotPossible, Share, drawn
 from sfsync.simulators.shopify.announcing import Announcer
 from sfsync.simulators.shopify.clock import ShopClock
 from sfsync.simulators.shopify.config import Knobs
 from sfsync.simulators.shopify.model import (
-    Allocation,
     FulfilledLine,
     Fulfillment,
     FulfillmentOrder,
-    Level,
     LineItem,
     Location,
     Order,
@@ -29,19 +28,6 @@ from sfsync.simulators.shopify.model import (
 from sfsync.simulators.shopify.stock import Numbers, Stock
 
 FIRST_ORDER_NUMBER = 1001
-
-
-class NotPossible(Exception):
-    """The shop refuses; the words say why."""
-
-
-class SoldOut(NotPossible):
-    """Fewer units are left than somebody wants to buy."""
-
-    def __init__(self, sku: str | None, wanted: int, left: int) -> None:
-        super().__init__(f"{sku}: {wanted} wanted, {left} left")
-        self.sku = sku
-        self.left = left
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +60,7 @@ class Selling:
         self._clock = clock
         self._numbers = numbers
         self._stock = stock
+        self._allocating = Allocating(numbers, stock)
         self._announcer = announcer
         self._knobs = knobs
         self.orders: dict[int, Order] = {}
@@ -81,14 +68,15 @@ class Selling:
     async def buy(self, purchase: Purchase) -> Order:
         """Sell. Raises SoldOut; nothing is sold then."""
         for variant, quantity in purchase.rows:
-            self._shares(variant, quantity, purchase.location)
+            self._allocating.shares(variant, quantity, purchase.location)
         forced = False
         if self._knobs.payment_seconds:
             await self._clock.sleep(self._knobs.payment_seconds)
             forced = not self._knobs.recheck_stock_at_payment
         now = self._clock.now()
         shares = [
-            self._shares(variant, units, purchase.location, forced=forced) for variant, units in purchase.rows
+            self._allocating.shares(variant, units, purchase.location, forced=forced)
+            for variant, units in purchase.rows
         ]
         order = Order(
             number=self._numbers.runtime("Order"),
@@ -120,7 +108,7 @@ class Selling:
         with self._announcer.action() as announce:
             rows = []
             for line in order.lines:
-                for location, units in self._take_off(
+                for location, units in self._allocating.take_off(
                     order, line, line.unfulfilled_quantity, restock, "cancel"
                 ):
                     rows.append(
@@ -152,10 +140,10 @@ class Selling:
         sent: dict[int, list[FulfilledLine]] = {}
         with self._announcer.action() as announce:
             for line, units in wanted:
-                for allocation, part in _drawn(line, units):
+                for allocation, part in drawn(line, units):
                     line.fulfilled_quantity += part
                     if allocation.level:
-                        self._change(allocation.level, "committed", -part, "fulfil", order)
+                        self._allocating.change(allocation.level, "committed", -part, "fulfil", order)
                     row = FulfilledLine(self._numbers.runtime("FulfillmentLineItem"), line, part, allocation)
                     sent.setdefault(allocation.location.number, []).append(row)
             self._touch(order)
@@ -178,7 +166,9 @@ class Selling:
                     row.line_item.fulfilled_quantity -= row.quantity
                     row.allocation.remaining += row.quantity
                     if row.allocation.level:
-                        self._change(row.allocation.level, "committed", row.quantity, "unfulfil", order)
+                        self._allocating.change(
+                            row.allocation.level, "committed", row.quantity, "unfulfil", order
+                        )
                 fulfillment.status, fulfillment.updated_at = "cancelled", self._clock.now()
             self._touch(order)
             for fulfillment in held:
@@ -230,48 +220,19 @@ class Selling:
                 raise NotPossible("nothing to move")
             for fulfillment_order in old:
                 for line, allocation in fulfillment_order.rows:
-                    self._move_allocation(order, line, allocation, target)
+                    self._allocating.move(order, line, allocation, target)
             self._touch(order)
             self._route(order)
             new = next(each for each in order.fulfillment_orders if each.location is target)
             for fulfillment_order in old:
                 announce.moved(fulfillment_order, new)
 
-    def _shares(
-        self, variant: Variant, quantity: int, location: Location | None, *, forced: bool = False
-    ) -> list[tuple[Location, Level | None, int]]:
-        """Which location gives how many units."""
-        places = (
-            [location]
-            if location
-            else [p for p in self._stock.locations.values() if p.fulfills_online_orders]
-        )
-        places = [place for place in places if place.is_active]
-        if not variant.tracked and places:
-            return [(places[0], None, quantity)]
-        levels = [level for p in places if (level := self._stock.level(variant, p)) and level.is_active]
-        for level in levels:
-            if level.quantities["available"] >= quantity:
-                return [(level.location, level, quantity)]
-        left = sum(max(level.quantities["available"], 0) for level in levels)
-        if levels and (forced or variant.inventory_policy == "CONTINUE"):
-            return [(levels[0].location, levels[0], quantity)]
-        if left < quantity:
-            raise SoldOut(variant.sku, quantity, left)
-        shares: list[tuple[Location, Level | None, int]] = []
-        for level in levels:
-            units = min(max(level.quantities["available"], 0), quantity)
-            if units:
-                shares.append((level.location, level, units))
-                quantity -= units
-        return shares
-
     def _add_line(
         self,
         order: Order,
         variant: Variant,
         quantity: int,
-        shares: list[tuple[Location, Level | None, int]],
+        shares: list[Share],
         cause: str,
     ) -> LineItem:
         line = LineItem(
@@ -281,39 +242,14 @@ class Selling:
             current_quantity=quantity,
         )
         order.lines.append(line)
-        self._allocate(order, line, shares, cause)
+        self._allocating.allocate(order, line, shares, cause)
         return line
-
-    def _allocate(
-        self, order: Order, line: LineItem, shares: list[tuple[Location, Level | None, int]], cause: str
-    ) -> None:
-        for location, level, units in shares:
-            if level:
-                self._change(level, "available", -units, cause, order)
-                self._change(level, "committed", units, cause, order)
-            number = self._numbers.runtime("FulfillmentOrderLineItem")
-            line.allocations.append(Allocation(number, level, location, units, units))
-
-    def _take_off(
-        self, order: Order, line: LineItem, units: int, restock: bool, cause: str
-    ) -> list[tuple[Location, int]]:
-        """Units that were not sent leave the order."""
-        line.current_quantity -= units
-        taken = []
-        for allocation, part in _drawn(line, units):
-            allocation.total -= part
-            if allocation.level:
-                self._change(allocation.level, "committed", -part, cause, order)
-                if restock:
-                    self._change(allocation.level, "available", part, cause, order)
-            taken.append((allocation.location, part))
-        return taken
 
     def _refund_row(self, order: Order, row: RefundRow) -> list[RefundLine]:
         unsent = min(row.quantity, row.line.unfulfilled_quantity)
         made = [
             self._refund_line(row.line, units, "cancel" if row.restock else "no_restock", location)
-            for location, units in self._take_off(order, row.line, unsent, row.restock, "refund")
+            for location, units in self._allocating.take_off(order, row.line, unsent, row.restock, "refund")
         ]
         sent = row.quantity - unsent
         if not sent:
@@ -321,7 +257,9 @@ class Selling:
         row.line.current_quantity -= sent
         place = row.location or row.line.allocations[0].location
         if row.restock and row.line.variant.tracked:
-            self._change(self._stock.connect(row.line.variant, place), "available", sent, "refund", order)
+            self._allocating.change(
+                self._stock.connect(row.line.variant, place), "available", sent, "refund", order
+            )
         made.append(self._refund_line(row.line, sent, "return" if row.restock else "no_restock", place))
         return made
 
@@ -344,27 +282,16 @@ class Selling:
 
     def _edit_line(self, order: Order, line: LineItem | Variant, delta: int, restock: bool) -> LineItem:
         if isinstance(line, LineItem) and delta < 0:
-            self._take_off(order, line, -delta, restock, "edit")
+            self._allocating.take_off(order, line, -delta, restock, "edit")
             return line
         variant = line if isinstance(line, Variant) else line.variant
-        shares = self._shares(variant, delta, None, forced=True)
+        shares = self._allocating.shares(variant, delta, None, forced=True)
         if isinstance(line, Variant) or self._knobs.edit_raises == "new_line":
             return self._add_line(order, variant, delta, shares, "edit")
         line.quantity += delta
         line.current_quantity += delta
-        self._allocate(order, line, shares, "edit")
+        self._allocating.allocate(order, line, shares, "edit")
         return line
-
-    def _move_allocation(
-        self, order: Order, line: LineItem, allocation: Allocation, target: Location
-    ) -> None:
-        if allocation.level:
-            self._change(allocation.level, "committed", -allocation.remaining, "move", order)
-            self._change(allocation.level, "available", allocation.remaining, "move", order)
-            allocation.level = self._stock.connect(line.variant, target)
-            self._change(allocation.level, "available", -allocation.remaining, "move", order)
-            self._change(allocation.level, "committed", allocation.remaining, "move", order)
-        allocation.location = target
 
     def _route(self, order: Order) -> list[FulfillmentOrder]:
         """Make the fulfilment orders that are missing: one for each location with units to send."""
@@ -385,20 +312,5 @@ class Selling:
         order.fulfillment_orders += made
         return made
 
-    def _change(self, level: Level, name: str, delta: int, cause: str, order: Order) -> None:
-        self._stock.change(level, name, delta, cause, order_name=order.name)
-
     def _touch(self, order: Order) -> None:
         order.updated_at = self._clock.now()
-
-
-def _drawn(line: LineItem, units: int) -> list[tuple[Allocation, int]]:
-    """Take `units` off what is left to send, location by location."""
-    drawn = []
-    for allocation in line.allocations:
-        part = min(allocation.remaining, units)
-        if part > 0:
-            allocation.remaining -= part
-            units -= part
-            drawn.append((allocation, part))
-    return drawn

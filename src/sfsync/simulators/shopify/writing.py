@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 
 from graphql import GraphQLError, get_directive_values
 
+from sfsync.simulators.shopify.allocating import NotPossible
 from sfsync.simulators.shopify.calls import Call
 from sfsync.simulators.shopify.idempotency import KeyUse, Refusal
 from sfsync.simulators.shopify.inventory import UserError
 from sfsync.simulators.shopify.reading import Info, Resolver, needs_scope, number_of
-from sfsync.simulators.shopify.selling import NotPossible
 
 Payload: TypeAlias = dict[str, Any]
 # Carries a mutation out; answers its payload and whether it was refused.
