@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.sandbox import OrgSandbox
+from tests.sandbox import OrgSandbox, start_org
 from tests.simulators.org_kit import BASE, LEVEL, MOVEMENT, OrgClient, codes, error_of, fresh, movement
 
 from sfsync.simulators.org.faults import ConnectionCut
@@ -184,3 +184,32 @@ def _fault(kind: str) -> Any:
     from sfsync.simulators.org.faults import Fault
 
     return Fault(kind)
+
+
+def test_a_mix_of_faults_is_survived_with_keys_alone() -> None:
+    """Cut, failed, locked out and signed out at random: each key sent until known is entered once."""
+    with start_org(options=["--faults", "11"]) as stormy:
+        org = OrgClient(stormy.ready)
+        stormy.control("POST", "/faults", {"mix": 12})
+        level_id = stormy.create(LEVEL, LevelKey__c="A|L", Sku__c="A", LocationCode__c="L")
+        for number in range(150):
+            _send_until_known(
+                org, {"StockLevel__c": level_id, "OnHandDelta__c": 1, "IdempotencyKey__c": f"k{number}"}
+            )
+        struck = stormy.control("GET", "/faults")["struck"]
+        assert stormy.level("A|L")["OnHand__c"] == 150.0
+        assert sum(struck.values()) > 5
+        org.http.close()
+
+
+def _send_until_known(org: OrgClient, body: dict[str, Any]) -> None:
+    for _ in range(20):
+        try:
+            answer = org.call("POST", f"/sobjects/{MOVEMENT}", body)
+            if answer.status_code == 401:
+                org.sign_in()
+            elif answer.status_code == 201 or error_of(answer)["errorCode"] == "DUPLICATE_VALUE":
+                return
+        except (httpx.HTTPStatusError, httpx.TransportError):
+            continue
+    pytest.fail(f"never known: {body}")

@@ -26,6 +26,7 @@ from sfsync.simulators.org.state import StateError
 from sfsync.simulators.org.tls import make_jwt_key, make_tls_files
 
 _BAD_INPUT = 2
+_MIX_EVENT_RATE = 0.01  # gaps and duplicates of the mix, each
 
 
 def default_source() -> Path:
@@ -63,6 +64,9 @@ def org(
     ] = None,
     latency: Annotated[str, typer.Option(help="ms: one number, or read=5,write=20,commit=10.")] = "",
     knob: Annotated[list[str] | None, typer.Option(help="name=value; may be given again.")] = None,
+    faults: Annotated[
+        int | None, typer.Option(help="Seed of a mix of faults on REST and stream; none if not given.")
+    ] = None,
     random_seed: Annotated[int, typer.Option(help="Seed of ids, tokens and chance faults.")] = 1,
     exit_with_parent: Annotated[bool, typer.Option(help="Stop when standard input is closed.")] = False,
 ) -> None:
@@ -83,6 +87,9 @@ def org(
         except (SourceError, SchemaError, SeedError, StateError, UnknownKnob, ValueError, OSError) as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(_BAD_INPUT) from error
+        if faults is not None:
+            built.faults.arm_mix(faults)
+            built.bus.fates.gap_rate = built.bus.fates.duplicate_rate = _MIX_EVENT_RATE
         ports = Ports(port, tls_port, grpc_port, grpc_tls_port, control_port)
 
         async def run() -> None:

@@ -36,6 +36,19 @@ _CODES = {
 }
 
 
+# What `--faults SEED` arms: each kind with the share of requests it strikes.
+MIX: dict[str, float] = {
+    "drop": 0.01,
+    "cut_after": 0.01,
+    "error": 0.01,
+    "error_after": 0.005,
+    "delay": 0.02,
+    "lock": 0.02,
+    "expire_token": 0.002,
+}
+_MIX_DELAY_SECONDS = 0.2
+
+
 class ConnectionCut(ConnectionResetError):
     """The fault's effect where there is no socket to cut (the app called in-process)."""
 
@@ -70,6 +83,13 @@ class Faults:
         if not 0.0 <= fault.probability <= 1.0:
             raise ValueError("probability is between 0 and 1")
         self._armed.append(fault)
+
+    def arm_mix(self, seed: int) -> None:
+        """Arms a bit of everything by chance; the same seed and requests give the same faults."""
+        self._random = Random(seed)  # noqa: S311 — chance that repeats itself is the purpose
+        for kind, probability in MIX.items():
+            seconds = _MIX_DELAY_SECONDS if kind == "delay" else 0.0
+            self.arm(Fault(kind, times=None, probability=probability, status=503, seconds=seconds))
 
     def clear(self) -> None:
         self._armed.clear()

@@ -57,6 +57,7 @@ class BulkQueries:
         self._clock = clock
         self._knobs = knobs
         self._jobs: dict[str, _Job] = {}
+        self._made = 0
 
     async def create(self, request: ApiRequest) -> ApiResponse:
         body = request.json_object()
@@ -64,11 +65,14 @@ class BulkQueries:
         if operation not in ("query", "queryAll") or not isinstance(query, str):
             raise ApiError(400, "INVALIDJOB", "InvalidJob : a query job needs an operation and a query")
         delimiter, ending = body.get("columnDelimiter", "COMMA"), body.get("lineEnding", "LF")
+        if not (isinstance(delimiter, str) and isinstance(ending, str)):
+            raise ApiError(400, "INVALIDJOB", "InvalidJob : columnDelimiter and lineEnding are texts")
         if delimiter not in _DELIMITERS or ending not in _LINE_ENDINGS:
             raise ApiError(400, "INVALIDJOB", "InvalidJob : unknown columnDelimiter or lineEnding")
+        self._made += 1
         result = self._queries.run(request, query, deleted=operation == "queryAll")
         job = _Job(
-            id=f"750Wt{len(self._jobs) + 1:010d}AAA",
+            id=f"750Wt{self._made:010d}AAA",
             operation=operation,
             query=query,
             entity=result.entity,

@@ -64,6 +64,8 @@ class Collections:
             if key is None and column.name != "Id":
                 error = SaveError("MISSING_ARGUMENT", f"{column.name} not specified")
                 return Operation(plan.sobject, ChangeKind.UPDATE, errors=[error])
+            if isinstance(key, (dict, list)):
+                raise parser_error(f"{column.name} has to be a plain value at [line:1, column:2]")
             if key in seen:
                 error = SaveError(
                     "DUPLICATE_VALUE", f"Duplicate external id specified: {key}", (column.name,)
@@ -112,6 +114,8 @@ class Collections:
         else:
             texts = [each for each in request.query.get("ids", "").split(",") if each]
             names = [each.strip() for each in request.query.get("fields", "").split(",") if each.strip()]
+        if not _are_texts(texts) or not _are_texts(names):
+            raise parser_error("ids and fields have to be lists of texts at [line:1, column:2]")
         if not names:
             raise ApiError(400, "MISSING_ARGUMENT", "The fields parameter is required.")
         if len(texts) > MAX_READ:
@@ -208,6 +212,10 @@ class Collections:
                 operation.errors.append(missing)
             if operation.saved:
                 results[id(operation)] = published(self._engine, transaction, operation)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _chunks(operations: Iterable[Operation]) -> Iterable[list[Operation]]:

@@ -7,6 +7,7 @@ atomic by itself and independent of the others. A batch is a list of unrelated r
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -75,6 +76,7 @@ class Composite:
         answers: dict[str, ApiResponse] = {}
         for part in parts:
             answers[part.reference_id] = await self._one(request, part, answers, None)
+            await asyncio.sleep(0)  # others get in between: a read-back is not atomic with its write
         return [_shown(part, answers[part.reference_id]) for part in parts]
 
     async def _atomic(
@@ -87,6 +89,7 @@ class Composite:
             for part in parts:
                 answer = await self._one(request, part, answers, transaction)
                 answers[part.reference_id] = answer
+                await asyncio.sleep(0)  # others meet the locks that are held
                 if answer.failed:
                     failed = part.reference_id
                     self._engine.roll_back(transaction)
@@ -211,6 +214,8 @@ def _part(entry: dict[str, Any]) -> SubRequest:
         )
         raise ApiError(400, "INVALID_INPUT", message)
     headers = entry.get("httpHeaders") or {}
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise parser_error("httpHeaders has to be a map of texts at [line:1, column:2]")
     inherited = [name for name in headers if name.lower() in _INHERITED]
     if inherited:
         raise ApiError(400, "INVALID_INPUT", f"The header {inherited[0]} is not allowed in a subrequest.")

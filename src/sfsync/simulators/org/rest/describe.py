@@ -66,8 +66,6 @@ def _summary(plan: ObjectPlan, prefix: str) -> dict[str, Any]:
     ordinary = not sobject.is_event
     url = f"{prefix}/sobjects/{sobject.name}"
     urls = {"sobject": url, "describe": f"{url}/describe", "rowTemplate": f"{url}/{{ID}}"}
-    if sobject.is_event:
-        urls["eventSchema"] = f"{url}/eventSchema"
     return {
         "activateable": False,
         "associateEntityType": None,

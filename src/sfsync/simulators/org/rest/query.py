@@ -68,7 +68,11 @@ class Queries:
     async def more(self, request: ApiRequest, locator: str) -> ApiResponse:
         name, _, start = locator.rpartition("-")
         cursor = self._cursors.get(name)
-        if cursor is None or not start.isdigit() or cursor.expires_at < self._clock.now():
+        if (
+            cursor is None
+            or not (start.isascii() and start.isdigit())
+            or cursor.expires_at < self._clock.now()
+        ):
             raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
         return ApiResponse(200, self._page(request, cursor.result, int(start), name))
 

@@ -201,7 +201,11 @@ class Rows:
             if request.transaction is None
             else request.transaction.layer
         )
-        ids = layer.find(plan.sobject.name, column, plan.parsers[column.name](key))
+        try:
+            value = plan.parsers[column.name](key)
+        except Refused:
+            value = None  # no record can have it
+        ids = [] if value is None else layer.find(plan.sobject.name, column, value)
         if not ids:
             raise not_found()
         if len(ids) > 1:
