@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import httpx
 import pytest
-from tests.web.kit import House, stock_of_bag
+from tests.web.kit import Board, House, stock_of_bag
 
 import sfsync.web
-from sfsync.web import words
+from sfsync.web import Services, Status, build_web, words
 
 STYLE = (Path(sfsync.web.__file__).parent / "static" / "status.css").read_text(encoding="utf-8")
 
@@ -103,6 +105,33 @@ async def test_a_stream_without_a_measured_lag_tells_its_last_event() -> None:
     said = (await page_of(house)).said
     assert "Stream SfsyncStock__chn 9 s ago last event Heard 2 s ago" in said
     assert "Stream StockEvent__e – no event yet Not connected, 0 events" in said
+
+
+async def test_many_who_look_at_once_are_told_the_same_worked_out_once() -> None:
+    """A page open on every desk of the house costs the store one look at a time."""
+    house = House(open_status=True)
+    looks, go = 0, asyncio.Event()
+
+    class SlowBoard(Board):
+        async def status(self) -> Status:
+            nonlocal looks
+            looks += 1
+            await go.wait()
+            return await super().status()
+
+    services = Services(house.door, house.desk, SlowBoard(house.board.told), house.plans)
+    app = build_web(services, house.options)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        asked = [asyncio.create_task(client.get("/status.json")) for _ in range(20)]
+        while not looks:  # noqa: ASYNC110 — the test's own time limit ends it
+            await asyncio.sleep(0)
+        go.set()
+        answers = [await one for one in asked]
+        assert {answer.status_code for answer in answers} == {200}
+        assert looks < len(asked)
+        before = looks
+        await client.get("/status.json")
+        assert looks == before + 1
 
 
 async def test_a_search_shows_the_stock_of_the_skus_that_contain_it() -> None:

@@ -16,16 +16,18 @@ from .options import ADMIN, RESERVATIONS, WebOptions
 from .problems import ProblemError, bad_fields, later, sentence
 from .requests import Doorkeeper, read_object
 from .services import Services
+from .telling import StatusTeller
 from .wishes import digest_of, read_idempotency_key, read_order_reference, read_resync, read_wish
-
-LEVELS_SHOWN = 50
 
 
 class Api:
     """The handlers of ``/v1``."""
 
-    def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper) -> None:
+    def __init__(
+        self, services: Services, options: WebOptions, doorkeeper: Doorkeeper, teller: StatusTeller
+    ) -> None:
         self._services, self._options, self._doorkeeper = services, options, doorkeeper
+        self._teller = teller
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -83,7 +85,7 @@ class Api:
     async def status(self, request: Request) -> Response:
         """How things stand; with ``?sku=``, the stock of the SKUs that contain it too."""
         self._doorkeeper.admit(request, None)
-        return _json(await told_status(self._services, request))
+        return _json(await self._teller.told(request))
 
     async def plan(self, request: Request) -> Response:
         """Compare org and channels; change nothing."""
@@ -137,15 +139,6 @@ def _problem(outcome: Outcome) -> ProblemError:
         case _:
             return later(sentence(outcome.detail or "it cannot be answered at the moment"))
     return ProblemError(status, kind, sentence(outcome.detail or usual), more=more)
-
-
-async def told_status(services: Services, request: Request) -> dict[str, object]:
-    """The status, with the stock of the SKUs asked for."""
-    status: dict[str, object] = {**await services.overview.status()}
-    query = request.query_params.get("sku", "").strip()[:120]
-    if query:
-        status["levels"] = list(await services.overview.levels(query, LEVELS_SHOWN))
-    return status
 
 
 def describe(reservation: Reservation) -> dict[str, object]:

@@ -23,6 +23,7 @@ from .page import Page
 from .problems import ProblemError, on_http_error, on_problem
 from .requests import Doorkeeper
 from .services import Services
+from .telling import StatusTeller
 from .webhooks import Webhooks
 
 _OPENAPI = Path(__file__).with_name("openapi.json")
@@ -31,6 +32,7 @@ _OPENAPI = Path(__file__).with_name("openapi.json")
 def build_web(services: Services, options: WebOptions) -> Starlette:
     """The whole web: webhooks in, reservation API, resync, health, status page."""
     doorkeeper = Doorkeeper(options.tokens)
+    teller = StatusTeller(services.overview)
     description = to_json(json.loads(_OPENAPI.read_bytes()))
 
     async def openapi(_: Request) -> Response:
@@ -39,10 +41,10 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
     app = Starlette(
         routes=[
             *Webhooks(services.doorman, options).routes(),
-            *Api(services, options, doorkeeper).routes(),
+            *Api(services, options, doorkeeper, teller).routes(),
             *Health(services.overview).routes(),
             Route("/openapi.json", openapi, methods=["GET"]),
-            *Page(services, options, doorkeeper).routes(),
+            *Page(teller, options, doorkeeper).routes(),
         ],
         middleware=[Middleware(Guard)],
         exception_handlers={HTTPException: on_http_error, ProblemError: on_problem, OutsideError: on_problem},

@@ -13,12 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .api import told_status
 from .json_text import to_json
 from .options import WebOptions
 from .problems import ProblemError
 from .requests import Doorkeeper
-from .services import Services
+from .telling import StatusTeller, query_of
 from .words import FILTERS
 
 _HERE = Path(__file__).parent
@@ -38,8 +37,8 @@ PAGE_HEADERS = {
 class Page:
     """The page, its pieces, and the same facts as JSON."""
 
-    def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper) -> None:
-        self._services, self._options, self._doorkeeper = services, options, doorkeeper
+    def __init__(self, teller: StatusTeller, options: WebOptions, doorkeeper: Doorkeeper) -> None:
+        self._teller, self._options, self._doorkeeper = teller, options, doorkeeper
         self._files = {name: (_HERE / "static" / name).read_bytes() for name in _TYPES}
         loader = FileSystemLoader(_HERE / "templates")
         # Templates are read once; what they show comes from the org and the shops, so all of it is escaped.
@@ -60,18 +59,18 @@ class Page:
 
     async def page(self, request: Request) -> Response:
         """The whole page, with what stands on it where no token is needed for that."""
-        status = await told_status(self._services, request) if self._options.open_status else None
+        status = await self._teller.told(request) if self._options.open_status else None
         return self._html("page.html", request, status)
 
     async def fragment(self, request: Request) -> Response:
         """What stands on the page, for the script."""
         self._admit(request)
-        return self._html("sections.html", request, await told_status(self._services, request))
+        return self._html("sections.html", request, await self._teller.told(request))
 
     async def facts(self, request: Request) -> Response:
         """The same as JSON."""
         self._admit(request)
-        body = to_json(await told_status(self._services, request))
+        body = to_json(await self._teller.told(request))
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     async def file(self, request: Request) -> Response:
@@ -91,6 +90,5 @@ class Page:
             self._doorkeeper.admit(request, None)
 
     def _html(self, template: str, request: Request, status: dict[str, object] | None) -> Response:
-        query = request.query_params.get("sku", "").strip()[:120]
-        text = self._templates.get_template(template).render(status=status, query=query)
+        text = self._templates.get_template(template).render(status=status, query=query_of(request))
         return Response(text, media_type="text/html", headers=PAGE_HEADERS)
