@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,25 @@ def test_every_mistake_is_told_at_once() -> None:
     assert [key for key, _ in caught.value.problems] == ["url", "api_version", "access_token", "locations"]
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("locations", ["7"]), ("access_token", 7), ("webhook_secrets", None), ("webhook_secrets", [b"x"])],
+)
+def test_an_option_of_the_wrong_kind_is_a_mistake(option: str, value: Any) -> None:
+    """It is told by its key, without its value."""
+    with pytest.raises(BadConfigError) as caught:
+        open_channel(general(**{option: value}), HandClock())
+    assert [key for key, _ in caught.value.problems] == [option]
+
+
+def test_a_file_that_is_no_certificate_is_a_mistake(tmp_path: Path) -> None:
+    """Found when the channel is opened, not at its first call."""
+    file = tmp_path / "ca.pem"
+    file.write_text("not a certificate")
+    with pytest.raises(BadConfigError, match=r"ca_file: .* no certificate"):
+        open_channel(replace(general(), ca_file=file), HandClock())
+
+
 def test_an_unknown_option_is_a_mistake() -> None:
     """A word misspelt is not silently the default."""
     with pytest.raises(BadConfigError, match="acces_token: no such option"):
@@ -75,6 +95,7 @@ def test_an_unknown_option_is_a_mistake() -> None:
         ({"locations": {"a": "7", "b": "gid://shopify/Location/7"}}, "locations"),
         ({"webhook_secrets": ("",)}, "webhook_secrets"),
         ({"timeout_seconds": 0}, "timeout_seconds"),
+        ({"ca_file": Path("no such file")}, "ca_file"),
     ],
 )
 def test_a_mistake_names_its_key(changes: dict[str, Any], key: str) -> None:

@@ -46,7 +46,8 @@ def calls() -> Iterator[tuple[str, dict[str, Any]]]:
     for writes in ([change(1)], [change(1, compare=3), change(2)], [setting(1)], [setting(1, compare=3)]):
         body = orjson.loads(made.encode("k", writes))
         yield body["query"], body["variables"]
-    yield documents.CHECK, {}
+    yield documents.CHECK_APP, {}
+    yield documents.CHECK_LOCATIONS, {}
     yield documents.ORDERS_SINCE, {"query": "updated_at:>='2026-11-23T09:00:00Z'", "after": None}
     order = "gid://shopify/Order/1"
     yield documents.ORDER_LINE_ITEMS, {"id": order, "after": "cursor"}

@@ -164,7 +164,8 @@ CHECK: dict[str, Any] = {
 
 
 async def severities(data: dict[str, Any], **changes: Any) -> list[tuple[Severity, str]]:
-    made, _ = channel(answered({**CHECK, **data}), **changes)
+    answer = answered({**CHECK, **data})
+    made, _ = channel(answer, answer, **changes)
     findings = await made.check()
     assert all(finding.remedy for finding in findings if finding.severity is not Severity.GOOD)
     return [(finding.severity, finding.what) for finding in findings if finding.severity is not Severity.GOOD]
@@ -205,6 +206,17 @@ async def test_what_is_wrong_is_found(
     (found,) = await severities(data, **changes)
     assert found[0] is severity
     assert word in found[1]
+
+
+async def test_a_lacking_scope_is_named_even_where_it_hides_the_rest() -> None:
+    """Places cannot be asked for without the right to see them."""
+    denied = {"message": "Access denied for locations field.", "extensions": {"code": "ACCESS_DENIED"}}
+    app = answered({**CHECK, "currentAppInstallation": {"accessScopes": []}})
+    made, _ = channel(app, answered({"locations": None}, errors=[denied]))
+    fatal = [finding.what for finding in await made.check() if finding.severity is Severity.FATAL]
+    assert len(fatal) == 2
+    assert "lacks the access scopes" in fatal[0]
+    assert "Access denied for locations" in fatal[1]
 
 
 async def test_a_store_that_does_not_answer_is_checked_later() -> None:

@@ -18,6 +18,7 @@ its name is the kind, its object a `Factory`.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
@@ -33,7 +34,11 @@ ENTRY_POINTS = "sfsync.channels"
 
 
 def _shopify(config: ChannelConfig, clock: Clock) -> Channel:
-    return ShopifyChannel(ShopifyConfig.of(config), clock)
+    try:
+        return ShopifyChannel(ShopifyConfig.of(config), clock)
+    except ssl.SSLError as error:
+        remedy = f"{config.ca_file} holds no certificate in PEM form"
+        raise BadConfigError(config.name, [("ca_file", remedy)]) from error
 
 
 BUILT_IN: Mapping[str, Factory] = {"shopify": _shopify}

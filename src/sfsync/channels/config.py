@@ -79,6 +79,11 @@ class ShopifyConfig:
         ]
         if not isinstance(config.options.get("locations", {}), Mapping):
             problems.append(("locations", "must be a table of our name = location gid"))
+        for key in ("api_version", "access_token", "client_id", "client_secret", "shop_domain"):
+            if not isinstance(config.options.get(key, ""), str):
+                problems.append((key, "must be a text"))
+        if not _are_texts(config.options.get("webhook_secrets", ())):
+            problems.append(("webhook_secrets", "must be a text or a list of texts"))
         if problems:
             raise BadConfigError(config.name, problems)
         options = {"locations": {}, **config.options}
@@ -113,6 +118,8 @@ class ShopifyConfig:
             found.append(("locations", "two of our names stand for the same location of the store"))
         if any(not secret for secret in self.webhook_secrets):
             found.append(("webhook_secrets", "one of them is empty"))
+        if self.ca_file is not None and not self.ca_file.is_file():
+            found.append(("ca_file", f"there is no file {self.ca_file}"))
         if self.timeout_seconds <= 0:
             found.append(("timeout_seconds", "must be more than 0"))
         return found
@@ -138,6 +145,10 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, (str, list, tuple)) and all(isinstance(part, str) for part in value)
 
 
 def _url_problem(url: str) -> str:

@@ -15,19 +15,21 @@ SCOPES = ("read_inventory", "write_inventory", "read_locations", "read_products"
 
 async def check(config: ShopifyConfig, client: ShopifyClient) -> list[Finding]:
     """Every finding; good ones too. Raises TryLater when the store does not answer."""
+    findings: list[Finding] = []
     try:
-        data = await client.read("Check", documents.CHECK, {})
+        app = await client.read("CheckApp", documents.CHECK_APP, {})
+        findings += [
+            Finding(Severity.GOOD, f"{config.name}: the store {app['shop']['name']} accepts the token"),
+            *_shop(config, app["shop"]),
+            *_scopes(config, app["currentAppInstallation"]),
+            *_version(config, client.answered_version, app["publicApiVersions"]),
+            *_webhooks(config),
+        ]
+        places = await client.read("CheckLocations", documents.CHECK_LOCATIONS, {})
+        findings += _locations(config, places["locations"]["nodes"])
     except Refused as failure:
-        return [Finding(Severity.FATAL, str(failure), failure.advice)]
-    answered = client.answered_version
-    return [
-        Finding(Severity.GOOD, f"{config.name}: the store {data['shop']['name']} accepts the token"),
-        *_shop(config, data["shop"]),
-        *_scopes(config, data["currentAppInstallation"]),
-        *_version(config, answered, data["publicApiVersions"]),
-        *_locations(config, data["locations"]["nodes"]),
-        *_webhooks(config),
-    ]
+        findings.append(Finding(Severity.FATAL, str(failure), failure.advice))
+    return findings
 
 
 def _shop(config: ShopifyConfig, shop: Mapping[str, Any]) -> Iterator[Finding]:

@@ -31,11 +31,16 @@ mutation SetQuantities($key: String!, $input: InventorySetQuantitiesInput!) {
 }
 """
 
-CHECK = """
-query Check {
+CHECK_APP = """
+query CheckApp {
   shop { name myshopifyDomain }
   currentAppInstallation { accessScopes { handle } }
   publicApiVersions { handle supported }
+}
+"""
+
+CHECK_LOCATIONS = """
+query CheckLocations {
   locations(first: 250, includeInactive: true) { nodes { id name isActive fulfillsOnlineOrders } }
 }
 """
