@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 SHOPIFY_SCHEMAS_VARIABLE = "SFSYNC_SHOPIFY_SCHEMAS"
+NODE_CLIENTS_VARIABLE = "SFSYNC_NODE_CLIENTS"
 
 
 def _program(*names: str) -> Callable[[], str | None]:
@@ -53,8 +54,19 @@ def _shopify_schemas() -> str | None:
     return None
 
 
+def _node_clients() -> str | None:
+    folder = os.environ.get(NODE_CLIENTS_VARIABLE)
+    if not folder:
+        return f"{NODE_CLIENTS_VARIABLE} does not name a folder with Node's Salesforce clients"
+    names = ("jsforce", "salesforce-pubsub-api-client")
+    if not all((Path(folder) / "node_modules" / name).is_dir() for name in names):
+        return f"{NODE_CLIENTS_VARIABLE} names {folder}, whose node_modules lacks {' or '.join(names)}"
+    return _program("node")()
+
+
 PARTS: dict[str, Callable[[], str | None]] = {
     "node": _program("node"),
+    "node-clients": _node_clients,
     "java": _program("java"),
     "chromium": _chromium,
     "postgresql": _postgresql,

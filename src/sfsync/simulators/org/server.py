@@ -119,6 +119,7 @@ def _server(app: Any, tls: TlsFiles | None = None) -> uvicorn.Server:
         loop="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # clients that ask for a WebSocket first are no news
         access_log=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
