@@ -244,7 +244,16 @@ def test_a_duration_reads_in_one_unit(seconds: float | None, words_: str) -> Non
 
 @pytest.mark.parametrize(
     ("value", "words_"),
-    [(None, "–"), (0, "0"), (-1, "−1"), (1234567, "1 234 567"), (31.5, "31.5"), (1234.5, "1 234")],
+    [
+        (None, "–"),
+        (0, "0"),
+        (-1, "−1"),
+        (1234567, "1 234 567"),
+        (31.5, "31.5"),
+        (0.034, "0.034"),
+        (0.5, "0.5"),
+        (1234.5, "1 234"),
+    ],
 )
 def test_a_number_reads_in_groups_of_three(value: float | None, words_: str) -> None:
     """With a real minus sign."""

@@ -51,6 +51,8 @@ def number(value: float | None) -> str:
     """A count, its thousands set apart."""
     if value is None:
         return "–"
+    if 0 < abs(value) < 1:
+        return f"{value:.2g}".replace("-", "−")
     text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.1f}"
     return text.replace(",", _THIN).replace("-", "−")
 
