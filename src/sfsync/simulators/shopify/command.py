@@ -107,6 +107,7 @@ async def _serve(
 ) -> None:
     parent = os.getppid()
     async with build_shop(config, clock) as shop:
+        shop.webhooks.open()
         try:
             async with serving(shop, port, control_port) as served:
                 for number in (signal.SIGTERM, signal.SIGINT):

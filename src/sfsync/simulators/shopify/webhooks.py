@@ -121,6 +121,10 @@ class WebhookSender:
         if config.webhook_url:
             self.set_app_target(config.webhook_url, list(config.webhook_topics))
 
+    def open(self) -> None:
+        """Get ready to send: building a client takes a while, and the first order should not wait for it."""
+        self._http()
+
     def subscribe(self, topic: str, uri: str, **settings: Any) -> Subscription:
         """A new subscription."""
         now = self._clock.now()

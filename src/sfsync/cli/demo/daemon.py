@@ -1,0 +1,109 @@
+"""sfsync itself, as the demo starts it, kills it, and asks it by its public HTTP API."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from sfsync.resources import config_folder
+
+from .outside import Org, Shop
+from .processes import Child, DemoError, Stage, until
+
+START_SECONDS = 40.0
+LEASH = Path(__file__).with_name("leash.py")
+
+
+class Daemon:
+    """The daemon's process and its address. Its settings are `config/demo.toml` and the environment."""
+
+    def __init__(self, stage: Stage, port: int, org: Org, shops: Mapping[str, Shop]) -> None:
+        self._stage = stage
+        self._token = secrets.token_urlsafe(24)
+        self._env = self._settings(port, org, shops)
+        self.address = f"http://127.0.0.1:{port}"
+        self._http = httpx.AsyncClient(
+            base_url=self.address,
+            headers={"authorization": f"Bearer {self._token}"},
+            timeout=20.0,
+            trust_env=False,
+        )
+        self._child: Child | None = None
+
+    def _settings(self, port: int, org: Org, shops: Mapping[str, Shop]) -> dict[str, str]:
+        tokens = [{"name": "storefronts", "token": self._token, "scopes": ["reservations"]}]
+        env = {
+            "STORE__URL": f"sqlite:///{self._stage.folder / 'sfsync.db'}",
+            "WEB__PORT": str(port),
+            "WEB__TOKENS": json.dumps(tokens),
+            "LOG__FORMAT": "json",
+            "SALESFORCE__LOGIN_URL": org.ready["rest_url"],
+            "SALESFORCE__CLIENT_ID": org.ready["client_id"],
+            "SALESFORCE__CLIENT_SECRET": org.ready["client_secret"],
+            "SALESFORCE__PUBSUB_ENDPOINT": org.ready["grpc_tls"],
+            "SALESFORCE__CA_FILE": org.ready["ca_file"],
+        }
+        for name, shop in shops.items():
+            channel = f"CHANNELS__{name.upper()}"
+            env[f"{channel}__URL"] = shop.ready["url"]
+            env[f"{channel}__SHOP_DOMAIN"] = shop.ready["shop_domain"]
+            env[f"{channel}__ACCESS_TOKEN"] = shop.ready["access_token"]
+            env[f"{channel}__WEBHOOK_SECRET"] = shop.ready["webhook_secret"]
+            env[f"{channel}__LOCATIONS__ONLINE__ID"] = shop.ready["locations"][0]["id"]
+        return {f"SFSYNC_{name}": text for name, text in env.items()}
+
+    @property
+    def child(self) -> Child:
+        """Its process."""
+        if self._child is None:
+            raise DemoError("the daemon was not started")
+        return self._child
+
+    async def start(self) -> None:
+        """Start it; returns when it listens."""
+        config = config_folder() / "demo.toml"
+        command = ["-P", str(LEASH), "run", "--config", str(config), "--approve"]
+        self._child = self._stage.start("sfsync", command, **self._env)
+
+        async def listening() -> bool | None:
+            try:
+                return (await self._http.get("/healthz")).is_success or None
+            except httpx.TransportError:
+                return None
+
+        await until("sfsync to listen", listening, START_SECONDS, self._child)
+
+    def kill(self) -> bool:
+        """SIGKILL: no time for a last word. True when that is what ended it."""
+        self.child.signal(signal.SIGKILL)
+        self.child.wait(10.0)
+        return self.child.ended == -signal.SIGKILL
+
+    async def status(self) -> Any:
+        """`GET /v1/status`."""
+        answer = await self._http.get("/v1/status")
+        if not answer.is_success:
+            raise DemoError(f"GET /v1/status was answered {answer.status_code}: {answer.text[:500]}")
+        return answer.json()
+
+    async def reserve(self, channel: str, sku: str) -> tuple[int, Any]:
+        """A checkout at a storefront asks for one unit; the HTTP status and the body."""
+        wish = {"kind": "cart", "channel": channel, "owner": f"cart at {channel}"}
+        lines = [{"sku": sku, "quantity": 1}]
+        answer = await self._http.post("/v1/reservations", json={**wish, "lines": lines})
+        return answer.status_code, answer.json()
+
+    async def confirm(self, reservation: str, order: str) -> int:
+        """The customer has paid; the HTTP status."""
+        path = f"/v1/reservations/{reservation}/confirm"
+        return (await self._http.post(path, json={"order_reference": order})).status_code
+
+    async def close(self) -> None:
+        """Let go of its connections; the stage ends the process."""
+        await self._http.aclose()
