@@ -60,8 +60,7 @@ class Assortment:
         return known
 
     def _policy(self, channel: str, sku: str) -> Policy:
-        plan = self.channels[channel]
-        rule = next((rule for rule in self.rules if rule.covers(channel, sku)), None)
+        plan, rule = self.channels[channel], self._rule(channel, sku)
         guarantee = plan.guarantee
         safety_stock, cap = plan.safety_stock, plan.cap
         if rule is not None:
@@ -73,18 +72,23 @@ class Assortment:
             guarantee, safety_stock, cap, allocated_elsewhere=holder is not None and holder != channel
         )
 
+    def _rule(self, channel: str, sku: str) -> PolicyRule | None:
+        return next((rule for rule in self.rules if rule.covers(channel, sku)), None)
+
     def allocated_to(self, sku: str) -> str | None:
-        """The one channel that a SKU is set aside for, if any: the first one so ruled."""
+        """The one channel that a SKU is set aside for, if any: the first one whose own policy says so."""
         return next(
             (
                 channel
                 for rule in self.rules
-                if rule.guarantee is Guarantee.ALLOCATED and rule.matches(sku)
+                if rule.guarantee is Guarantee.ALLOCATED
                 for channel in (rule.channels or self.channels)
+                if channel in self.channels and self._rule(channel, sku) is rule
             ),
             None,
         )
 
     def sources(self, channel: str, location: str) -> tuple[str, ...]:
-        """The org locations that a channel's location sells from, best first."""
-        return self.channels[channel].locations.get(location, ())
+        """The org locations that a channel's location sells from, best first; none of a channel now gone."""
+        plan = self.channels.get(channel)
+        return plan.locations.get(location, ()) if plan else ()

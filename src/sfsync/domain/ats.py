@@ -85,13 +85,16 @@ def available_to_sell(facts: AtsFacts) -> Ats:
     elif policy.allocated_elsewhere:
         return Ats(0, (("allocated to another channel", 0),))
     else:
+        own_asked = facts.own_asked if policy.guarantee is Guarantee.GATED else 0
         for level in facts.levels:
             parts.append((f"on hand at {level.key.location}", level.on_hand))
             _less(parts, f"reserved at {level.key.location}", level.reserved)
             _less(parts, f"being asked at {level.key.location}", level.asked)
             _less(parts, f"leaving {level.key.location}", level.leaving)
             # A level that owes takes nothing from its neighbours: its debt is told by an incident.
-            _less(parts, f"not covered at {level.key.location}", min(0, level.sellable))
+            # (What a gated channel asks for itself is no debt: `_own` gives back what of it is there.)
+            debt = min(0, level.sellable + min(level.asked, own_asked))
+            _less(parts, f"not covered at {level.key.location}", debt)
         _less(parts, "orders that no stock covers", facts.uncovered)
         _less(parts, "safety stock", policy.safety_stock)
         if policy.guarantee is Guarantee.GATED:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import quote
 
 from .stock import LevelKey, Movement, StockLevel
 
@@ -26,6 +27,7 @@ REQUEST_GROUPS = (
 )
 KEY_CHARACTERS = 12_000  # of all keys, URL-encoded, in the read-back query; the URI's limit is 16,384
 ENCODING_CHARACTERS = 12  # quotes, comma and escapes that one key adds
+NOT_READ = "its level was not read back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +90,20 @@ def next_request(
     groups: list[Bundle] = []
     checked: list[Bundle] = []
     touched: set[LevelKey] = set()
+    alone: set[LevelKey] = set()  # asked for by one that was refused in company: it must be heard by itself
     rows = characters = 0
     for bundle in ordered:
         if bundle.levels & busy:
             continue
         size = len(bundle.movements)
-        weight = sum(len(m.key) + ENCODING_CHARACTERS for m in bundle.movements)
+        weight = sum(len(quote(m.key)) + ENCODING_CHARACTERS for m in bundle.movements)
         if (
             rows + size > limit
             or characters + weight > KEY_CHARACTERS
             or len(touched | bundle.levels) > limit
         ):
+            continue
+        if bundle.levels & alone or (bundle.refusals and bundle.levels & touched):
             continue
         if bundle.asks:
             if bundle.levels & posting:
@@ -117,6 +122,8 @@ def next_request(
             singles.append(bundle)
         rows, characters = rows + size, characters + weight
         touched |= bundle.levels
+        if bundle.refusals:
+            alone |= bundle.levels
         for level in bundle.levels:
             if bundle.asks:
                 asking[level] = asking.get(level, 0) + max(0, bundle.net_reserved(level))
@@ -219,6 +226,8 @@ def _failed(
             Verdict.WRONG,
             f"the org's rule refused a posting ({reason}): release the newest promise of this level",
         )
+    if not _read(bundle, levels):
+        return Judgement(Verdict.LATER, NOT_READ)
     short = shortage(bundle, levels)
     if short is None and bundle.refusals < 2:
         return Judgement(Verdict.AGAIN, reason)
@@ -232,6 +241,8 @@ def refusal(bundle: Bundle, reason: str) -> Judgement:
 
 def judge_checked(bundle: Bundle, levels: Mapping[LevelKey, StockLevel]) -> Judgement:
     """What the levels read back mean for a bundle that was not sent because it did not fit."""
+    if not _read(bundle, levels):
+        return Judgement(Verdict.LATER, NOT_READ)
     short = shortage(bundle, levels)
     return Judgement(Verdict.AGAIN) if short is None else refusal(bundle, short)
 
@@ -250,14 +261,17 @@ def judge_void(voids: Sequence[Movement], bundle: Bundle, answer: Answer) -> Jud
     return Judgement(Verdict.LATER, "the void row is not to be seen yet")
 
 
+def _read(bundle: Bundle, levels: Mapping[LevelKey, StockLevel]) -> bool:
+    """False when the read-back failed: then nobody may be refused by what it does not say."""
+    return all(key in levels for key in bundle.levels if bundle.net_reserved(key) > 0)
+
+
 def shortage(bundle: Bundle, levels: Mapping[LevelKey, StockLevel]) -> str | None:
-    """Which level cannot cover the bundle, in words; None when all can."""
+    """Which of the levels, all read, cannot cover the bundle, in words; None when all can."""
     for key in sorted(bundle.levels):
         wanted = bundle.net_reserved(key)
         if wanted <= 0:
             continue
-        if key not in levels:
-            return f"the org has no stock level {key}"
         if levels[key].available < wanted:
             return f"{wanted} wanted of {key}, {max(0, levels[key].available)} available"
     return None

@@ -1,0 +1,267 @@
+"""An order line's next step: whatever is told of an order, in whatever order, the ledger ends up right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfsync.domain.orders import (
+    Holding,
+    LineFacts,
+    NextStep,
+    OrderLine,
+    OrderSnapshot,
+    newer,
+    next_step,
+    source,
+    total,
+)
+from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
+
+NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
+WEB, SHOP = LevelKey("BAG-1", "ECOM"), LevelKey("BAG-1", "KNIGHTSBRIDGE")
+LINE = "order:london:1001:1"
+CART, POOL = "reservation:r1:0", "allocation:london:BAG-1|ECOM"
+K = MovementKind
+
+
+def wish(open_: int, fulfilled: int = 0, returned: int = 0) -> OrderLine:
+    return OrderLine("1", "BAG-1", open_, fulfilled, returned)
+
+
+def row(step: int, reserved: int = 0, on_hand: int = 0, level: LevelKey = WEB) -> Movement:
+    return Movement(step_key(LINE, step), LINE, level, K.ORDER, on_hand, reserved, "", "", NOW)
+
+
+def step(
+    line: OrderLine,
+    *rows: Movement,
+    sellable: Mapping[LevelKey, int] | None = None,
+    holdings: tuple[Holding, ...] = (),
+    vain: bool = False,
+) -> NextStep:
+    there = {WEB: 5, SHOP: 1} if sellable is None else sellable
+    facts = LineFacts(LINE, line, rows, len(rows), (WEB, SHOP), there, holdings, vain, "#1001", "v1", NOW)
+    return next_step(facts)
+
+
+def told(found: NextStep) -> list[tuple[str, str, int, int]]:
+    return [(m.key, f"{m.kind} {m.level.location}", m.on_hand_delta, m.reserved_delta) for m in found.bundle]
+
+
+@pytest.mark.parametrize(
+    ("line", "rows", "expected"),
+    [
+        # a new order asks; the same snapshot again asks nothing
+        (wish(2), (), (f"{LINE}:0", "Order ECOM", 0, 2)),
+        (wish(2), (row(0, 2),), None),
+        # edited up and down
+        (wish(3), (row(0, 2),), (f"{LINE}:1", "Order ECOM", 0, 1)),
+        (wish(1), (row(0, 2),), (f"{LINE}:1", "Release ECOM", 0, -1)),
+        # cancelled; cancelled again; cancelled before it was ever heard of
+        (wish(0), (row(0, 2),), (f"{LINE}:1", "Release ECOM", 0, -2)),
+        (wish(0), (row(0, 2), row(1, -2)), None),
+        (wish(0), (), None),
+        # edited 1, 2, 1, 2: each a step of its own
+        (wish(2), (row(0, 1), row(1, 1), row(2, -1)), (f"{LINE}:3", "Order ECOM", 0, 1)),
+        # fulfilled, in part; fulfilled before it was heard of
+        (wish(1, 1), (row(0, 2),), (f"{LINE}:1", "Fulfilment ECOM", -1, -1)),
+        (wish(0, 1), (), (f"{LINE}:0", "Fulfilment ECOM", -1, 0)),
+        # returned: the goods come back where they left from
+        (
+            wish(0, 1, 1),
+            (row(0, 1, 0, SHOP), row(1, -1, -1, SHOP)),
+            (f"{LINE}:2", "Return KNIGHTSBRIDGE", 1, 0),
+        ),
+        # refunded without return: nothing
+        (wish(0, 1), (row(0, 1), row(1, -1, -1)), None),
+    ],
+)
+def test_the_next_step_of_a_line(
+    line: OrderLine, rows: tuple[Movement, ...], expected: tuple[str, str, int, int] | None
+) -> None:
+    """What the snapshot wants, less what the ledger holds."""
+    assert told(step(line, *rows)) == ([] if expected is None else [expected])
+
+
+def test_what_was_reserved_in_two_places_is_shipped_from_both_step_by_step() -> None:
+    """One step at a time, the fullest place first."""
+    rows = [row(0, 1, 0, WEB), row(1, 2, 0, SHOP)]
+    for _ in range(5):
+        found = step(wish(0, 3), *rows)
+        rows += found.bundle
+    assert {(m.level, m.on_hand_delta, m.reserved_delta) for m in rows[2:]} == {(SHOP, -2, -2), (WEB, -1, -1)}
+
+
+def test_a_line_claims_what_it_was_sold_on_before_it_asks() -> None:
+    """The reservation's unit changes hands in one all-or-none bundle; only the rest is asked for."""
+    holding = Holding(CART, WEB, 1, 1)
+    first = step(wish(2), holdings=(holding,))
+    assert told(first) == [(f"{CART}:1", "Release ECOM", 0, -1), (f"{LINE}:0", "Order ECOM", 0, 1)]
+    rest = step(wish(2), row(0, 1), holdings=(replace(holding, reserved=0, next_step=2),))
+    assert told(rest) == [(f"{LINE}:1", "Order ECOM", 0, 1)]
+
+
+def test_what_an_allocated_line_gives_up_goes_back_to_its_allocation() -> None:
+    """Line to allocation in one bundle, never through the pool where another channel could take it."""
+    found = step(wish(0), row(0, 2), holdings=(Holding(POOL, WEB, 0, 4, takes_back=True),))
+    assert told(found) == [(f"{POOL}:4", "Allocation ECOM", 0, 2), (f"{LINE}:1", "Release ECOM", 0, -2)]
+
+
+def test_what_came_from_elsewhere_does_not_go_to_the_allocation() -> None:
+    """An allocation holds units of its own level only."""
+    found = step(wish(0), row(0, 2, 0, SHOP), holdings=(Holding(POOL, WEB, 0, 4, takes_back=True),))
+    assert told(found) == [(f"{LINE}:1", "Release KNIGHTSBRIDGE", 0, -2)]
+
+
+def test_only_the_org_says_no() -> None:
+    """Nothing seems to be there: asked all the same, once; after its refusal the units are uncovered."""
+    nothing = {WEB: 0, SHOP: -1}
+    assert told(step(wish(1), sellable=nothing)) == [(f"{LINE}:0", "Order ECOM", 0, 1)]
+    assert step(wish(1), sellable=nothing, vain=True) == NextStep(uncovered=1)
+    assert told(step(wish(1), sellable={WEB: 1}, vain=True)) == [(f"{LINE}:0", "Order ECOM", 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("units", "sellable", "expected"),
+    [
+        (1, {WEB: 5, SHOP: 5}, (WEB, 1)),  # the best source that has it all
+        (3, {WEB: 2, SHOP: 3}, (SHOP, 3)),
+        (4, {WEB: 2, SHOP: 3}, (SHOP, 3)),  # nobody has it all: the fullest gives what it has
+        (4, {WEB: 3, SHOP: 3}, (WEB, 3)),
+        (1, {WEB: 0, SHOP: -2}, None),
+        (1, {}, None),
+    ],
+)
+def test_where_units_are_taken_from(
+    units: int, sellable: dict[LevelKey, int], expected: tuple[LevelKey, int] | None
+) -> None:
+    """One place if one can give all, else the fullest."""
+    assert source(units, [WEB, SHOP], sellable) == expected
+
+
+def test_older_snapshots_are_dropped() -> None:
+    """A late old snapshot must not reopen a cancelled line; an equal one may be read again."""
+    snapshot = OrderSnapshot("london", "1", "#1", NOW, NOW, ())
+    assert newer(None, snapshot)
+    assert newer(NOW, snapshot)
+    assert not newer(NOW + timedelta(seconds=1), snapshot)
+
+
+# -- a little org: every story of an order ends with the same ledger -----------------------------------
+
+
+@dataclass
+class LittleOrg:
+    """Two levels and all their rows; keys are unique and a reservation beyond stock is refused."""
+
+    on_hand: dict[LevelKey, int]
+    rows: dict[str, Movement] = field(default_factory=dict)
+
+    def reserved(self, level: LevelKey, subject: str | None = None) -> int:
+        return total(r for r in self.of(subject) if r.level == level)[1]
+
+    def of(self, subject: str | None = None) -> list[Movement]:
+        return [r for r in self.rows.values() if subject in (None, r.subject)]
+
+    def there(self, level: LevelKey) -> int:
+        return self.on_hand[level] + total(r for r in self.rows.values() if r.level == level)[0]
+
+    def sellable(self) -> dict[LevelKey, int]:
+        return {level: self.there(level) - self.reserved(level) for level in self.on_hand}
+
+    def enter(self, bundle: Iterable[Movement]) -> bool:
+        """All or none; True when the rows stand there, entered now or before."""
+        rows = list(bundle)
+        if any(r.key in self.rows for r in rows):
+            assert all(r.same_content(self.rows[r.key]) for r in rows), "a key was used for two effects"
+            return True
+        for level in {r.level for r in rows}:
+            added = total(r for r in rows if r.level == level)[1]
+            if added > 0 and added > self.sellable()[level]:
+                return False
+        self.rows.update({r.key: r for r in rows})
+        return True
+
+    def holdings(self, *subjects: str) -> tuple[Holding, ...]:
+        return tuple(
+            Holding(name, WEB, self.reserved(WEB, name), len(self.of(name)), name.startswith("allocation"))
+            for name in subjects
+            if name.startswith("allocation") or self.reserved(WEB, name) > 0
+        )
+
+
+quantities = st.integers(0, 4)
+lines = st.builds(wish, quantities, quantities, st.integers(0, 2)).filter(
+    lambda line: line.returned_quantity <= line.fulfilled_quantity
+)
+
+
+@given(
+    st.lists(lines, min_size=1, max_size=5),
+    st.lists(st.integers(0, 4), max_size=10),
+    st.lists(st.sampled_from(["answered", "reply lost", "lost", "restart"]), max_size=12),
+    st.integers(0, 6),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.booleans(),
+)
+def test_snapshots_in_any_order_converge_to_what_the_newest_wants(
+    story: list[OrderLine],
+    arrivals: list[int],
+    fates: list[str],
+    on_hand: int,
+    on_cart: int,
+    in_pool: int,
+    allocated: bool,
+) -> None:
+    """Twice, late, reversed, with lost requests and replies between: the totals are the newest snapshot's."""
+    org = LittleOrg({WEB: on_hand + on_cart + in_pool, SHOP: 1})
+    org.enter([Movement(f"{CART}:0", CART, WEB, K.CART, 0, on_cart, "", "", NOW)] if on_cart else [])
+    org.enter([Movement(f"{POOL}:0", POOL, WEB, K.ALLOCATION, 0, in_pool, "", "", NOW)] if allocated else [])
+    fate, held, vain, uncovered = iter(fates), -1, False, 0
+    for index in [*(arrival for arrival in arrivals if arrival < len(story)), len(story) - 1]:
+        if index < held:
+            continue  # older than the newest handled: dropped
+        vain = vain and not (held < 0 or story[index].open_quantity > story[held].open_quantity)
+        held = index
+        for _ in range(30):
+            found = next_step(
+                LineFacts(
+                    LINE,
+                    story[held],
+                    org.of(LINE),
+                    len(org.of(LINE)),
+                    (WEB, SHOP),
+                    org.sellable(),
+                    org.holdings(CART, *([POOL] if allocated else [])),
+                    vain,
+                    "#1001",
+                    "v1",
+                    NOW,
+                )
+            )
+            uncovered = found.uncovered
+            if not found.bundle:
+                break
+            how = next(fate, "answered")
+            if how == "lost":
+                continue  # nothing happened; decided anew
+            entered = org.enter(found.bundle)
+            if how == "reply lost":
+                assert org.enter(found.bundle) == entered  # the same bytes again: one effect
+            vain = vain or not entered
+        else:
+            pytest.fail("the line never came to rest")
+    newest = story[-1]
+    shipped, reserved = total(org.of(LINE))
+    assert shipped == newest.returned_quantity - newest.fulfilled_quantity
+    assert reserved + uncovered == newest.open_quantity
+    assert all(org.reserved(level, name) >= 0 for level in org.on_hand for name in (LINE, CART, POOL))
+    if uncovered:
+        assert all(units <= 0 for units in org.sellable().values())

@@ -1,0 +1,150 @@
+"""Differences and their causes, exposure, who sells what from where, and how long to wait."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule
+from sfsync.domain.ats import Guarantee
+from sfsync.domain.relay import BLOCKING, Cause, Difference, Exposure, difference
+from sfsync.domain.retry import FIRST_SECONDS, LONGEST_SECONDS, backoff_seconds
+
+
+@pytest.mark.parametrize(
+    ("shows", "published", "target", "cause"),
+    [
+        (5, None, 5, None),
+        (5, 5, 5, None),
+        (5, None, 3, Cause.FIRST_START),
+        (5, 5, 3, Cause.OUR_PUSH_DUE),
+        (4, 5, 3, Cause.UNSEEN),
+        (4, 5, 5, Cause.UNSEEN),
+        (3, 5, 3, Cause.UNSEEN),  # right by accident: our picture of it is still wrong
+    ],
+)
+def test_a_difference_has_a_cause(
+    shows: int, published: int | None, target: int, cause: Cause | None
+) -> None:
+    """What the channel shows, what we believed, and what it should show tell why."""
+    found = difference("london", "BAG-1", "online", shows=shows, published=published, target=target)
+    assert (found.cause if found else None) is cause
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_only_what_can_be_put_right_is_applied(cause: Cause) -> None:
+    """A row that a person must mend first is told and left alone."""
+    assert Difference("london", "BAG-1", "online", 1, 2, cause).applicable is (cause not in BLOCKING)
+    assert not Difference("london", "BAG-1", "online", None, 2, cause).applicable
+    assert not Difference("london", "BAG-1", "online", 1, None, cause).applicable
+
+
+def test_exposure_counts_units_times_seconds() -> None:
+    """Two units too many for ten seconds, then one for five."""
+    exposure = Exposure().at(100.0, published=5, target=3).at(110.0, published=4, target=3)
+    assert exposure.at(115.0, published=3, target=3) == Exposure(25.0, 0, 115.0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.integers(0, 9), st.integers(0, 9)), max_size=20))
+def test_exposure_never_falls(steps: list[tuple[float, int, int]]) -> None:
+    """Showing too few earns nothing back, and a clock set back costs nothing."""
+    exposure, now = Exposure(), 0.0
+    for seconds, published, target in steps:
+        now += seconds - 20
+        after = exposure.at(now, published=published, target=target)
+        assert after.unit_seconds >= exposure.unit_seconds
+        assert after.units == max(0, published - target)
+        exposure = after
+
+
+LONDON = ChannelPlan("london", {"online": ("KNIGHTSBRIDGE", "ECOM")}, safety_stock=1)
+DUBAI = ChannelPlan("dubai", {"online": ("ECOM",)}, guarantee=Guarantee.GATED, cap=9)
+
+
+def assortment(*rules: PolicyRule) -> Assortment:
+    return Assortment({"london": LONDON, "dubai": DUBAI}, rules)
+
+
+def test_a_channel_has_its_own_defaults() -> None:
+    """Where no rule speaks, the channel does."""
+    plain = assortment()
+    assert (plain.policy("london", "BAG").guarantee, plain.policy("london", "BAG").safety_stock) == (
+        Guarantee.MIRRORED,
+        1,
+    )
+    assert (plain.policy("dubai", "BAG").guarantee, plain.policy("dubai", "BAG").cap) == (Guarantee.GATED, 9)
+
+
+def test_the_first_matching_rule_counts_and_leaves_the_rest_to_the_channel() -> None:
+    """A rule says only what it says."""
+    told = assortment(PolicyRule(("BAG-GOLD*",), cap=1), PolicyRule(("BAG-*",), safety_stock=5))
+    gold, plain = told.policy("london", "BAG-GOLD-1"), told.policy("london", "BAG-2")
+    assert (gold.cap, gold.safety_stock) == (1, 1)
+    assert (plain.cap, plain.safety_stock) == (None, 5)
+
+
+def test_patterns_know_upper_from_lower_case() -> None:
+    """SKUs do too."""
+    assert assortment(PolicyRule(("bag*",), cap=1)).policy("london", "BAG").cap is None
+
+
+def test_a_sku_set_aside_for_one_channel_is_closed_at_the_others() -> None:
+    """Allocated to London: Dubai shows none of it."""
+    told = assortment(PolicyRule(("ALLOC-*",), ("london",), Guarantee.ALLOCATED))
+    assert told.allocated_to("ALLOC-1") == "london"
+    assert told.policy("london", "ALLOC-1").guarantee is Guarantee.ALLOCATED
+    assert told.policy("dubai", "ALLOC-1").allocated_elsewhere
+    assert told.allocated_to("BAG-1") is None
+
+
+def test_an_exception_before_an_allocation_is_an_exception_from_it() -> None:
+    """The gold bag is gated by the first rule that matches, so nothing of it is set aside by the second."""
+    told = assortment(
+        PolicyRule(("BAG-GOLD",), guarantee=Guarantee.GATED),
+        PolicyRule(("BAG-*",), ("london",), Guarantee.ALLOCATED),
+    )
+    assert told.policy("london", "BAG-GOLD").guarantee is Guarantee.GATED
+    assert told.allocated_to("BAG-GOLD") is None
+    assert not told.policy("dubai", "BAG-GOLD").allocated_elsewhere
+    assert told.allocated_to("BAG-2") == "london"
+
+
+@given(
+    st.lists(
+        st.builds(
+            PolicyRule,
+            st.sampled_from([("*",), ("BAG-*",), ("BAG-1",)]),
+            st.sampled_from([(), ("london",), ("dubai",)]),
+            st.none() | st.sampled_from(list(Guarantee)),
+        ),
+        max_size=4,
+    ),
+    st.sampled_from(["BAG-1", "BAG-2", "SCARF"]),
+)
+def test_whoever_a_sku_is_set_aside_for_sells_it_as_allocated(rules: list[PolicyRule], sku: str) -> None:
+    """The holder's own policy agrees, and every other channel is closed."""
+    told = assortment(*rules)
+    holder = told.allocated_to(sku)
+    if holder is None:
+        assert all(told.policy(name, sku).guarantee is not Guarantee.ALLOCATED for name in told.channels)
+    else:
+        assert told.policy(holder, sku).guarantee is Guarantee.ALLOCATED
+        assert all(told.policy(name, sku).allocated_elsewhere == (name != holder) for name in told.channels)
+
+
+def test_a_channel_or_location_that_is_no_longer_configured_sells_from_nowhere() -> None:
+    """What is left of it in the store must not break anything."""
+    assert assortment().sources("london", "online") == ("KNIGHTSBRIDGE", "ECOM")
+    assert assortment().sources("london", "gone") == ()
+    assert assortment().sources("paris", "online") == ()
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True), st.none() | st.floats(0, 500))
+def test_waiting_grows_to_a_minute_and_never_undercuts_what_was_asked(
+    attempt: int, luck: float, asked: float | None
+) -> None:
+    """From a quarter of a second, doubled each time, at least half of it certain."""
+    ceiling = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(attempt - 1, 30))
+    waited = backoff_seconds(attempt, luck, asked_seconds=asked)
+    assert max(asked or 0.0, ceiling / 2) <= waited <= max(asked or 0.0, ceiling)
