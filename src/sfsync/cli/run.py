@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from typing import Annotated
 
@@ -27,6 +28,7 @@ def run(
 
     Exit codes: 0 stopped in order; 2 wrong settings; 3 could not start.
     """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines say nothing that ours do not
     settings = settings_or_exit(config)
     logs.configure(settings.log.format, settings.log.level)
     try:

@@ -20,7 +20,7 @@ from .levels import apply_levels
 
 QUEUE_BATCHES = 200  # read ahead; a full queue makes the stream wait, never drop
 KEPT = timedelta(hours=72)  # how long the org keeps events
-OVERLAP = timedelta(minutes=5)  # clocks differ, and a commit is told later than it happened
+OVERLAP = timedelta(minutes=15)  # clocks differ, and the longest transaction takes ten minutes
 
 
 class Intake:
@@ -100,9 +100,10 @@ class Intake:
                         self._topic, poison.key, poison.reason, "mend it at its source", poison.payload, now
                     )
                 if batch.hole_since is not None:
-                    tx.open_hole(
-                        self._topic, batch.hole_since, "the stream tells of changes it does not carry", now
-                    )
+                    # The stream is alive: nothing has to be waited for before the hole is read again.
+                    alive = ctx.pulse.last_sign.get(self._topic, now)
+                    reason = "the stream tells of changes it does not carry"
+                    tx.open_hole(self._topic, batch.hole_since, reason, alive)
                     bells.add("holes")
             if any(hole.source == self._topic for hole in tx.open_holes()):
                 bells.add("holes")

@@ -27,7 +27,7 @@ from sfsync.ports import (
 )
 
 from .context import Context, relay_bell
-from .shelf import refresh, with_numbers
+from .shelf import with_numbers
 
 
 class Relay:
@@ -47,12 +47,13 @@ class Relay:
         """Until drained. Pushes left open by the last run are resolved first."""
         for left in await self._ctx.store.read(lambda tx: tx.open_pushes(self._channel.name)):
             await self._deliver(left, maybe_sent=True)
+        record: PushRecord | None = None
         while not self._draining:
-            record: PushRecord | None = await self._ctx.store.write(self._plan)
+            record = record or await self._ctx.store.write(self._plan)
             if record is None:
                 await self._ctx.bell.wait(relay_bell(self._channel.name), 15.0)
             else:
-                await self._deliver(record, maybe_sent=False)
+                record = await self._deliver(record, maybe_sent=False)
 
     def drain(self) -> None:
         """Finish the push in flight, then end."""
@@ -62,7 +63,7 @@ class Relay:
     def _plan(self, tx: Tx) -> PushRecord | None:
         """The next push, written down; None when nothing is due or nobody has approved the first plan."""
         name, now = self._channel.name, self._ctx.clock.now()
-        if not tx.approved(name):
+        if self._draining or not tx.approved(name):
             return None
         due = tx.due(name, self._limit)
         if not due:
@@ -74,8 +75,8 @@ class Relay:
         body = self._channel.encode(key, [_write(level) for level in due])
         return PushRecord(tx.add_push(name, key, body, rows, now), name, key, body, rows, now)
 
-    async def _deliver(self, record: PushRecord, *, maybe_sent: bool) -> None:
-        """Send until the outcome is known, then commit what it means."""
+    async def _deliver(self, record: PushRecord, *, maybe_sent: bool) -> PushRecord | None:
+        """Send until the outcome is known, then commit what it means. Returns the next push, if any."""
         ctx, attempt = self._ctx, 0
         while True:
             attempt += 1
@@ -83,7 +84,7 @@ class Relay:
             if maybe_sent and self._too_old(record):
                 await ctx.store.write(lambda tx: self._lost(tx, record))
                 self._log(record, attempt, began, "unknown for longer than its key lives", "`sfsync resync`")
-                return
+                return None
             try:
                 answer = await self._channel.push(record.body)
             except Unknown as error:
@@ -96,17 +97,16 @@ class Relay:
                 self._say(record, attempt, began, f"not now: {error}", wait)
                 if not maybe_sent:
                     # Nothing changed there: give the rows back, so that what is sent next is the newest.
-                    await ctx.store.write(
-                        lambda tx: tx.finish_push(record.id, "dropped", "", ctx.clock.now())
-                    )
+                    await ctx.store.write(lambda tx: tx.finish_push(record, "dropped", "", ctx.clock.now()))
                     await ctx.clock.sleep(wait)
-                    return
+                    return None
                 await ctx.clock.sleep(wait)
             else:
                 ctx.pulse.channel_error.pop(record.channel, None)
-                await self._conclude(record, answer)
-                self._log(record, attempt, began, _outcome(answer), "")
-                return
+                took = perf_counter() - began
+                following = await self._conclude(record, answer)
+                self._log(record, attempt, perf_counter() - took, _outcome(answer), "")
+                return following
 
     def _wait(self, attempt: int, error: OutsideError) -> float:
         asked = error.after_seconds if isinstance(error, TryLater) else None
@@ -122,7 +122,7 @@ class Relay:
     def _lost(self, tx: Tx, record: PushRecord) -> None:
         """Nobody can say whether it was applied: its rows wait for a comparison."""
         now = self._ctx.clock.now()
-        tx.finish_push(record.id, "lost", "its outcome was unknown for longer than its key lives", now)
+        tx.finish_push(record, "lost", "its outcome was unknown for longer than its key lives", now)
         for row in record.rows:
             tx.set_problem(
                 record.channel, row.sku, row.location, "outcome of a push unknown: run sfsync resync"
@@ -132,14 +132,20 @@ class Relay:
             "push lost", f"{record.channel}:{record.key}", title, {"rows": len(record.rows)}, now
         )
 
-    async def _conclude(self, record: PushRecord, answer: PushAnswer) -> None:
-        self._ctx.bell.ring(*await self._ctx.store.write(lambda tx: self._settle(tx, record, answer)))
+    async def _conclude(self, record: PushRecord, answer: PushAnswer) -> PushRecord | None:
+        """Commit what the answer means, and in the same commit the next push."""
         if answer.applied:
             self._limit = self._channel.ability.batch_rows
         elif not answer.bad_rows and not answer.stale_rows and not answer.key_spent and len(record.rows) > 1:
             self._limit = max(1, len(record.rows) // 2)
 
-    def _settle(self, tx: Tx, record: PushRecord, answer: PushAnswer) -> set[str]:
+        def commit(tx: Tx) -> PushRecord | None:
+            self._settle(tx, record, answer)
+            return self._plan(tx)
+
+        return await self._ctx.store.write(commit)
+
+    def _settle(self, tx: Tx, record: PushRecord, answer: PushAnswer) -> None:
         now = self._ctx.clock.now()
         if answer.applied:
             self._applied(tx, record)
@@ -158,10 +164,7 @@ class Relay:
                     f"change {row.delta:+d}",
                     now,
                 )
-        tx.finish_push(record.id, "applied" if answer.applied else "dropped", answer.reason, now)
-        return refresh(tx, self._ctx.assortment, self._ctx.pulse, {row.sku for row in record.rows}, now) | {
-            relay_bell(record.channel)
-        }
+        tx.finish_push(record, "applied" if answer.applied else "dropped", answer.reason, now)
 
     def _applied(self, tx: Tx, record: PushRecord) -> None:
         """What the channel confirmed is what it now shows."""

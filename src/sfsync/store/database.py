@@ -11,8 +11,10 @@ import asyncio
 import fcntl
 import functools
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -25,6 +27,7 @@ from .tx import SqlTx
 
 T = TypeVar("T")
 
+GROUP = 64  # transactions in one commit
 PG_LOCK = 0x5F5CC  # the advisory lock's number: any constant of ours
 
 
@@ -33,13 +36,19 @@ class StoreError(Exception):
 
 
 class Database:
-    """A store. `write` and `read` run a function in a transaction of its own."""
+    """A store. `write` and `read` run a function in a transaction of its own.
+
+    Group commit: what is asked while a commit is under way goes into the next one together, each in a
+    savepoint of its own, so that one failing takes nothing else with it and the disk is waited for once.
+    """
 
     def __init__(self, writer: Engine, reader: Engine, lock: _Lock | None) -> None:
         self._writer, self._reader, self._lock = writer, reader, lock
         self._write_thread = ThreadPoolExecutor(1, "store-write")
         self._read_threads = ThreadPoolExecutor(2, "store-read")
         self._connection: Connection | None = None
+        self._asked: deque[tuple[Callable[[SqlTx], Any], asyncio.Future[Any]]] = deque()
+        self._closed = False
 
     async def write(self, work: Callable[[SqlTx], T]) -> T:
         """Run `work` in the next transaction and commit it; roll back when it raises.
@@ -47,9 +56,10 @@ class Database:
         A caller who is cancelled does not cancel the transaction: it is whole or not at all.
         """
         loop = asyncio.get_running_loop()
-        return await asyncio.shield(
-            loop.run_in_executor(self._write_thread, functools.partial(self._write, work))
-        )
+        future: asyncio.Future[T] = loop.create_future()
+        self._asked.append((work, future))
+        self._write_thread.submit(self._write_asked, loop)
+        return await future
 
     async def read(self, work: Callable[[SqlTx], T]) -> T:
         """Run `work` on a consistent picture; nothing it does is kept."""
@@ -61,14 +71,47 @@ class Database:
         with self._reader.connect() as connection:
             return work(SqlTx(connection))
 
-    def _write(self, work: Callable[[SqlTx], T]) -> T:
+    def _write_asked(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In the writer's thread: all that was asked so far, in one commit. Later calls may find nothing."""
+        group: list[tuple[Callable[[SqlTx], Any], asyncio.Future[Any]]] = []
+        while self._asked and len(group) < GROUP:
+            group.append(self._asked.popleft())
+        if not group:
+            return
+        outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        try:
+            with self._begin() as connection:
+                for work, future in group:
+                    outcomes.append((future, *self._one(connection, work, alone=len(group) == 1)))
+        except Exception as error:
+            outcomes = [(future, None, error) for _, future in group]
+        loop.call_soon_threadsafe(_tell, outcomes)
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
         if self._connection is None or self._connection.invalidated:
             self._connection = self._writer.connect()
         with self._connection.begin():
-            return work(SqlTx(self._connection))
+            yield self._connection
+
+    @staticmethod
+    def _one(
+        connection: Connection, work: Callable[[SqlTx], T], *, alone: bool
+    ) -> tuple[T | None, BaseException | None]:
+        """(result, None) or (None, what it raised): its own changes are undone, those of others stay."""
+        if alone:
+            return work(SqlTx(connection)), None
+        try:
+            with connection.begin_nested():
+                return work(SqlTx(connection)), None
+        except Exception as error:
+            return None, error
 
     async def close(self) -> None:
-        """Finish the transaction at work and give everything back."""
+        """Finish what was asked and give everything back. Closing twice is fine."""
+        if self._closed:
+            return
+        self._closed = True
         await asyncio.get_running_loop().run_in_executor(self._write_thread, self._close_writer)
         self._write_thread.shutdown()
         self._read_threads.shutdown()
@@ -80,6 +123,17 @@ class Database:
     def _close_writer(self) -> None:
         if self._connection is not None:
             self._connection.close()
+
+
+def _tell(outcomes: Sequence[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    """In the loop's thread: hand each caller what became of its work."""
+    for future, result, error in outcomes:
+        if future.done():
+            continue  # the caller has gone
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
 
 
 def open_store(url: str, *, exclusive: bool, migrate: bool = True) -> Database:

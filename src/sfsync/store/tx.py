@@ -572,13 +572,12 @@ class SqlTx:
         )
         return [_push(row) for row in rows]
 
-    def finish_push(self, push_id: int, state: str, reason: str, at: datetime) -> None:
-        """Its outcome is known: applied or dropped. Its channel levels are free again."""
-        row = self._c.execute(select(t.push).where(t.push.c.id == push_id)).one()
+    def finish_push(self, record: PushRecord, state: str, reason: str, at: datetime) -> None:
+        """Its outcome is known: applied, dropped or lost. Its channel levels are free again."""
         self._c.execute(
-            update(t.push).where(t.push.c.id == push_id).values(state=state, reason=reason, answered_at=at)
+            update(t.push).where(t.push.c.id == record.id).values(state=state, reason=reason, answered_at=at)
         )
-        self._fly(row.channel, _push(row).rows, None)
+        self._fly(record.channel, record.rows, None)
 
     def _fly(self, channel: str, rows: Sequence[PushRow], push_id: int | None) -> None:
         c = t.channel_level.c
