@@ -18,7 +18,7 @@ import typer
 from sfsync.simulators.org.engine import Latency
 from sfsync.simulators.org.knobs import UnknownKnob
 from sfsync.simulators.org.org import OrgConfig, build_org
-from sfsync.simulators.org.plans import SchemaError
+from sfsync.simulators.org.rollups import SchemaError
 from sfsync.simulators.org.seed import SeedError
 from sfsync.simulators.org.server import Ports, serve
 from sfsync.simulators.org.source import SourceError

@@ -19,24 +19,17 @@ from starlette.routing import Route
 
 from sfsync.simulators.org.clock import epoch_ms
 from sfsync.simulators.org.control_bus import BusControl
+from sfsync.simulators.org.control_records import RecordsControl
 from sfsync.simulators.org.errors import ApiError
 from sfsync.simulators.org.faults import KINDS, Fault
 from sfsync.simulators.org.ids import normalize_id
-from sfsync.simulators.org.model import Change, ChangeKind, Commit, Row
+from sfsync.simulators.org.model import Change, Commit, Row
 from sfsync.simulators.org.org import Org
-from sfsync.simulators.org.rest.bodies import fill
-from sfsync.simulators.org.save import Operation
 from sfsync.simulators.org.soql import SoqlError, execute
 from sfsync.simulators.org.values import to_json
 from sfsync.simulators.org.view import LayerView
 
 _MOST_LOGGED = 10_000
-_KIND_OF_VERB = {
-    "create": ChangeKind.CREATE,
-    "update": ChangeKind.UPDATE,
-    "delete": ChangeKind.DELETE,
-    "undelete": ChangeKind.UNDELETE,
-}
 
 Endpoint = Callable[[Request], Awaitable[Any]]
 
@@ -48,6 +41,7 @@ class Control:
         self._org = org
         self._holding: set[asyncio.Task[None]] = set()
         self.bus = BusControl(org)
+        self.people = RecordsControl(org)
 
     def app(self) -> Starlette:
         table: list[tuple[str, str, Endpoint]] = [
@@ -64,7 +58,7 @@ class Control:
             ("GET", "/log", self.log),
             ("GET", "/calls", self.calls),
             ("POST", "/query", self.query),
-            ("POST", "/records/{verb}", self.records),
+            ("POST", "/records/{verb}", self.people.change),
             ("POST", "/locks", self.lock),
             ("POST", "/sessions/end", self.end_sessions),
             ("POST", "/state", self.save),
@@ -200,60 +194,6 @@ class Control:
         view = LayerView(engine, engine.begin(self._org.admin).layer, deleted=deleted)
         result = execute(str(body["q"]), engine.schema, view, self._org.clock.now(), include_deleted=deleted)
         return {"totalSize": result.total_size, "records": result.records}
-
-    async def records(self, request: Request) -> Any:
-        """What somebody in the org does, by its rules; `erase` goes past all of them."""
-        verb, body = request.path_params["verb"], await _body(request)
-        if verb == "erase":
-            engine = self._org.engine
-            erased = [each for each in body["ids"] if self._erase(normalize_id(str(each)) or "")]
-            return {"erased": erased, "left": engine.committed["changes"]}
-        kind = _KIND_OF_VERB.get(verb)
-        if kind is None:
-            raise ValueError(f"records are created, updated, deleted, undeleted or erased, not {verb}")
-        return await self._save(kind, body)
-
-    def _erase(self, record_id: str) -> bool:
-        sobject = self._org.engine.store.object_of(record_id)
-        return sobject is not None and self._org.engine.erase(sobject.name, record_id)
-
-    async def _save(self, kind: ChangeKind, body: dict[str, Any]) -> Any:
-        engine = self._org.engine
-        async with engine.transaction(self._org.admin) as transaction:
-            operations = [
-                self._operation(kind, record, transaction.layer) for record in _records_of(kind, body)
-            ]
-            await engine.dml(transaction, operations, all_or_none=bool(body.get("allOrNone", True)))
-        return [
-            {
-                "id": each.record_id,
-                "success": each.saved,
-                "errors": [error.in_result() for error in each.errors],
-            }
-            for each in operations
-        ]
-
-    def _operation(self, kind: ChangeKind, record: dict[str, Any], layer: Any) -> Operation:
-        engine = self._org.engine
-        if kind is ChangeKind.CREATE:
-            plan = engine.plan(str(record.get("attributes", {}).get("type")))
-            record_id = None
-        else:
-            record_id = normalize_id(str(record.get("Id")))
-            sobject = engine.store.object_of(record_id or "")
-            plan = None if sobject is None else engine.plans[sobject.name]
-        if plan is None:
-            raise ValueError(f"unknown record {record}")
-        operation = Operation(plan.sobject, kind, record_id=record_id)
-        if kind in (ChangeKind.CREATE, ChangeKind.UPDATE):
-            fill(operation, record, plan, engine.plans, layer, inserting=kind is ChangeKind.CREATE)
-        return operation
-
-
-def _records_of(kind: ChangeKind, body: dict[str, Any]) -> list[dict[str, Any]]:
-    if kind in (ChangeKind.CREATE, ChangeKind.UPDATE):
-        return list(body["records"])
-    return [{"Id": each} for each in body["ids"]]
 
 
 def _shown(commit: Commit) -> dict[str, Any]:

@@ -17,16 +17,18 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from sfsync.simulators.org.checks import formula_value
 from sfsync.simulators.org.clock import Clock
 from sfsync.simulators.org.errors import BATCH_RETRIES, ROLLED_BACK, SaveError
 from sfsync.simulators.org.formula import FormulaError
 from sfsync.simulators.org.ids import make_id
 from sfsync.simulators.org.knobs import Knobs
+from sfsync.simulators.org.lock_keys import LockKey, lock_keys, unable_to_lock
 from sfsync.simulators.org.locks import LockTimeout, RowLocks
-from sfsync.simulators.org.model import ChangeKind, Commit, Published, Schema, SObject
+from sfsync.simulators.org.model import Commit, Published, Schema, SObject
 from sfsync.simulators.org.plans import ObjectPlan, SaveContext, build_plans
-from sfsync.simulators.org.records import Layer, Store, StoredRow, index_key
-from sfsync.simulators.org.save import Attempt, Operation, formula_value
+from sfsync.simulators.org.records import Layer, Store, StoredRow
+from sfsync.simulators.org.save import Attempt, Operation
 
 ATTEMPTS = 3
 _LOG_LENGTH = 200_000
@@ -55,7 +57,7 @@ class Transaction:
 
     caller: Caller
     layer: Layer
-    locks: list[tuple[str, ...]] = field(default_factory=list)
+    locks: list[LockKey] = field(default_factory=list)
     ended: bool = False
 
 
@@ -213,18 +215,18 @@ class Engine:
 
     async def _lock(self, transaction: Transaction, operations: Sequence[Operation]) -> None:
         """Locks each record, its masters and its unique values, in the order of the request."""
-        lost: set[tuple[str, ...]] = set()
+        lost: set[LockKey] = set()
         refused = self.refuse_locks()
         for operation in operations:
             if not operation.saved:
                 continue
-            for key in self._lock_keys(transaction.layer, operation):
+            for key in lock_keys(self.plans, transaction.layer, operation):
                 if refused or key in lost or not await self._lock_one(transaction, key):
                     lost.add(key)
-                    operation.errors.append(_unable_to_lock(key))
+                    operation.errors.append(unable_to_lock(key))
                     break
 
-    async def _lock_one(self, transaction: Transaction, key: tuple[str, ...]) -> bool:
+    async def _lock_one(self, transaction: Transaction, key: LockKey) -> bool:
         if not self.locks.try_acquire(key, transaction):
             try:
                 await self.locks.acquire(key, transaction, self.knobs.lock_wait_seconds)
@@ -232,33 +234,6 @@ class Engine:
                 return False
         transaction.locks.append(key)
         return True
-
-    def _lock_keys(self, layer: Layer, operation: Operation) -> list[tuple[str, ...]]:
-        plan = self.plans[operation.sobject.name]
-        keys: list[tuple[str, ...]] = []
-        current = None
-        if operation.record_id is not None and operation.kind is not ChangeKind.CREATE:
-            keys.append((operation.record_id,))
-            current = layer.get(plan.sobject.name, operation.record_id)
-        for column in plan.masters:
-            parents = {operation.values.get(column.name), None if current is None else current[column.name]}
-            for parent_id in parents - {None}:
-                keys.extend(self._with_masters(layer, column.reference_to or "", str(parent_id)))
-        for column in plan.unique:
-            value = operation.values.get(column.name)
-            if value is not None:
-                keys.append((plan.sobject.name, column.name, str(index_key(column, value))))
-        return keys
-
-    def _with_masters(self, layer: Layer, entity: str, record_id: str) -> list[tuple[str, ...]]:
-        """A parent's lock and, as its save feeds theirs, those of its own masters."""
-        keys: list[tuple[str, ...]] = [(record_id,)]
-        row = layer.get(entity, record_id)
-        if row is not None:
-            for column in self.plans[entity].masters:
-                if row[column.name] is not None:
-                    keys.extend(self._with_masters(layer, column.reference_to or "", row[column.name]))
-        return keys
 
     async def read_pause(self) -> None:
         """Waits as long as the org takes to read."""
@@ -343,10 +318,3 @@ class Engine:
     def erase(self, entity: str, record_id: str) -> bool:
         """Removes a record without rules, roll-ups, events or recycle bin, as lost data would be."""
         return self.store.tables[entity].drop(record_id) is not None
-
-
-def _unable_to_lock(key: tuple[str, ...]) -> SaveError:
-    shown = f": {key[0][:15]}" if len(key) == 1 else ""
-    return SaveError(
-        "UNABLE_TO_LOCK_ROW", f"unable to obtain exclusive access to this record or 1 records{shown}"
-    )

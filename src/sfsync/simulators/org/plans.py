@@ -7,23 +7,19 @@ org starts, not when the first record is saved.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sfsync.simulators.org.formula import Formula, FormulaError, compile_formula
-from sfsync.simulators.org.model import Field, FieldType, RollUp, Row, Rule, Schema, SObject
+from sfsync.simulators.org.model import Field, FieldType, Row, Rule, Schema, SObject
 from sfsync.simulators.org.records import Layer, StoredRow
+from sfsync.simulators.org.rollups import RollUpPlan, SchemaError, plan_roll_up
 from sfsync.simulators.org.values import Parser, parser_of
 
-NUMBER_TYPES = frozenset({FieldType.DOUBLE, FieldType.CURRENCY, FieldType.PERCENT, FieldType.INT})
 _VOLATILE = re.compile(r"\b(NOW|TODAY)\s*\(", re.IGNORECASE)
 _UPDATABLE_SYSTEM_FIELDS = frozenset({"OwnerId"})
-
-
-class SchemaError(Exception):
-    """The source describes an org that cannot be built; the message names object and field."""
 
 
 @dataclass(slots=True)
@@ -33,42 +29,6 @@ class CompiledRule:
     rule: Rule
     formula: Formula
     active: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RollUpPlan:
-    """One roll-up field: how a child row counts in it. Sums are kept as whole numbers of the last digit."""
-
-    parent_field: Field
-    roll_up: RollUp
-    factor: int
-    matches: Callable[[Row], bool]
-
-    def contribution(self, row: Row | None) -> int:
-        """What a live child adds to a sum or count, in units of the last digit; 0 for no row."""
-        if row is None or not self.matches(row):
-            return 0
-        if self.roll_up.child_field is None:
-            return 1
-        value = row[self.roll_up.child_field]
-        return 0 if value is None else round(value * self.factor)
-
-    def adjusted(self, value: Any, delta: int) -> float:
-        """The roll-up after `delta` units of the last digit; exact as long as a double can be."""
-        total = round((value or 0.0) * self.factor) + delta
-        return total / self.factor if self.factor != 1 else float(total)
-
-    @property
-    def incremental(self) -> bool:
-        return self.roll_up.operation in ("sum", "count")
-
-    def extreme(self, rows: Iterable[Row]) -> Any:
-        """Smallest or largest value of the children, None without any."""
-        name = self.roll_up.child_field or ""
-        values = [row[name] for row in rows if row[name] is not None and self.matches(row)]
-        if not values:
-            return None
-        return min(values) if self.roll_up.operation == "min" else max(values)
 
 
 @dataclass(slots=True)
@@ -193,54 +153,7 @@ def _plan_relations(plan: ObjectPlan, plans: Mapping[str, ObjectPlan]) -> None:
                 f"{plan.sobject.name}.{column.name} sums up {column.roll_up.child_object}, unknown here"
             )
         feeds = child.feeds.setdefault(column.roll_up.foreign_key, [])
-        feeds.append(_plan_roll_up(column, column.roll_up, child))
-
-
-def _plan_roll_up(column: Field, roll_up: RollUp, child: ObjectPlan) -> RollUpPlan:
-    scale = 0
-    if roll_up.child_field is not None:
-        summed = child.sobject.fields.get(roll_up.child_field)
-        if summed is None:
-            raise SchemaError(
-                f"{column.name} sums up {child.sobject.name}.{roll_up.child_field}, which does not exist"
-            )
-        scale = summed.scale or 0
-    return RollUpPlan(column, roll_up, 10**scale, _filter_of(roll_up, child))
-
-
-def _filter_of(roll_up: RollUp, child: ObjectPlan) -> Callable[[Row], bool]:
-    tests = [_condition(child, *condition) for condition in roll_up.filters]
-    if not tests:
-        return lambda row: True
-    return lambda row: all(test(row) for test in tests)
-
-
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    "equals": lambda value, wanted: bool(value == wanted),
-    "notEqual": lambda value, wanted: bool(value != wanted),
-    "lessThan": lambda value, wanted: value is not None and bool(value < wanted),
-    "greaterThan": lambda value, wanted: value is not None and bool(value > wanted),
-    "lessOrEqual": lambda value, wanted: value is not None and bool(value <= wanted),
-    "greaterOrEqual": lambda value, wanted: value is not None and bool(value >= wanted),
-    "contains": lambda value, wanted: wanted in (value or ""),
-    "notContain": lambda value, wanted: wanted not in (value or ""),
-    "startsWith": lambda value, wanted: (value or "").startswith(wanted),
-}
-
-
-def _condition(child: ObjectPlan, path: str, operation: str, text: str) -> Callable[[Row], bool]:
-    name = path.rpartition(".")[2]
-    column = child.sobject.fields.get(name)
-    compare = _COMPARISONS.get(operation)
-    if column is None or compare is None:
-        raise SchemaError(
-            f"roll-up filter {path} {operation} {text} on {child.sobject.name} is not supported"
-        )
-    if operation in ("equals", "notEqual") and "," in text and column.type not in NUMBER_TYPES:
-        wanted = frozenset(part.strip() for part in text.split(","))
-        return lambda row: (row[name] in wanted) is (operation == "equals")
-    value = parser_of(column)(text)
-    return lambda row: compare(row[name], value)
+        feeds.append(plan_roll_up(column, column.roll_up, child.sobject))
 
 
 def _plan_formulas(plan: ObjectPlan, plans: Mapping[str, ObjectPlan]) -> None:

@@ -11,19 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from sfsync.simulators.org.checks import ENTITY_IS_DELETED, INVALID_CROSS_REFERENCE, Checks, Refusal
 from sfsync.simulators.org.errors import SaveError
-from sfsync.simulators.org.formula import Formula, FormulaError
 from sfsync.simulators.org.ids import auto_number, make_id
 from sfsync.simulators.org.knobs import Knobs
-from sfsync.simulators.org.model import ChangeKind, Field, FieldType, SObject
-from sfsync.simulators.org.plans import NUMBER_TYPES, ObjectPlan, RollUpPlan, SaveContext
+from sfsync.simulators.org.model import ChangeKind, SObject
+from sfsync.simulators.org.plans import ObjectPlan
 from sfsync.simulators.org.records import Layer, Store, StoredRow
+from sfsync.simulators.org.rollups import RollUpPlan
 
-INVALID_CROSS_REFERENCE = SaveError("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
-ENTITY_IS_DELETED = SaveError("ENTITY_IS_DELETED", "entity is deleted")
 UNDELETE_FAILED = SaveError("UNDELETE_FAILED", "Entity is not in the recycle bin")
 
 
@@ -53,12 +51,6 @@ class _Touched:
     causes: list[int] = field(default_factory=list)  # positions of the operations
 
 
-class _Refusal(Exception):
-    def __init__(self, *errors: SaveError) -> None:
-        super().__init__(errors[0].message)
-        self.errors = errors
-
-
 class Attempt:
     """One pass over the records of a DML statement in one transaction."""
 
@@ -77,6 +69,7 @@ class Attempt:
         self._layer = layer
         self._now = now.replace(microsecond=now.microsecond // 1000 * 1000)
         self._user_id = user_id
+        self._checks = Checks(store, plans, layer, self._now)
         self._touched: dict[tuple[str, str, str], _Touched] = {}  # by parent object, id, child object
         self.refused: dict[int, Sequence[SaveError]] = {}
         self.parents_refused = False
@@ -87,7 +80,7 @@ class Attempt:
             savepoint = self._layer.savepoint()
             try:
                 self._save(position, operation)
-            except _Refusal as refusal:
+            except Refusal as refusal:
                 self._layer.back_to(savepoint)
                 self.refused[position] = refusal.errors
         while self._touched:
@@ -111,9 +104,9 @@ class Attempt:
     def _existing(self, operation: Operation) -> StoredRow:
         row = self._layer.get(operation.sobject.name, operation.record_id or "")
         if row is None:
-            raise _Refusal(INVALID_CROSS_REFERENCE)
+            raise Refusal(INVALID_CROSS_REFERENCE)
         if row["IsDeleted"]:
-            raise _Refusal(ENTITY_IS_DELETED)
+            raise Refusal(ENTITY_IS_DELETED)
         return row
 
     def _insert(self, position: int, plan: ObjectPlan, operation: Operation) -> None:
@@ -127,7 +120,9 @@ class Attempt:
         self._stamp(row, created=True)
         for name, formula in plan.computed_defaults:
             if name not in operation.values:
-                row[name] = plan.parsers[name](self._evaluate(formula, plan, row, None, blanks_as_zero=True))
+                row[name] = plan.parsers[name](
+                    self._checks.evaluate(formula, plan, row, None, blanks_as_zero=True)
+                )
         self._check_and_put(position, plan, row, None)
         operation.created = True
 
@@ -150,97 +145,15 @@ class Attempt:
     def _check_and_put(
         self, position: int, plan: ObjectPlan, row: StoredRow, before: StoredRow | None
     ) -> None:
-        self._compute(plan, row, before)
-        missing = [column.name for column in plan.required if row[column.name] is None]
-        if missing:
-            message = f"Required fields are missing: [{', '.join(missing)}]"
-            raise _Refusal(SaveError("REQUIRED_FIELD_MISSING", message, tuple(missing)))
-        self._check_references(plan, row, before)
-        failed = self._failing_rules(plan, row, before)
+        self._checks.compute(plan, row, before)
+        self._checks.require(plan, row)
+        self._checks.check_references(plan, row, before)
+        failed = self._checks.failing_rules(plan, row, before)
         if failed:
-            raise _Refusal(*failed)
-        self._claim_unique(plan, row, before)
+            raise Refusal(*failed)
+        self._checks.claim_unique(plan, row, before)
         self._layer.put(plan.sobject.name, row)
         self._feed_parents((position,), plan, row, before)
-
-    def _compute(self, plan: ObjectPlan, row: StoredRow, before: StoredRow | None) -> None:
-        for column, formula in plan.formulas:
-            value = self._evaluate(formula, plan, row, before, blanks_as_zero=column.formula_blanks_as_zero)
-            row[column.name] = formula_value(column, value)
-
-    def _evaluate(
-        self,
-        formula: Formula,
-        plan: ObjectPlan,
-        row: StoredRow,
-        before: StoredRow | None,
-        *,
-        blanks_as_zero: bool,
-    ) -> Any:
-        context = SaveContext(plan, row, before, self._layer, self._plans, self._now, blanks_as_zero)
-        try:
-            return formula.evaluate(context)
-        except FormulaError as error:
-            raise _Refusal(SaveError("FIELD_INTEGRITY_EXCEPTION", f"Formula error: {error}")) from error
-
-    def _failing_rules(
-        self, plan: ObjectPlan, row: StoredRow, before: StoredRow | None, prior: StoredRow | None = None
-    ) -> list[SaveError]:
-        """Errors of the rules that are true; `prior` replaces `before` as what PRIORVALUE sees."""
-        failed: list[SaveError] = []
-        if not plan.rules:
-            return failed
-        context = SaveContext(plan, row, prior or before, self._layer, self._plans, self._now)
-        for compiled in plan.rules:
-            if not compiled.active:
-                continue
-            try:
-                broken = compiled.formula.evaluate(context)
-            except FormulaError as error:
-                message = f"The validation formula for rule {compiled.rule.name} is invalid: {error}"
-                failed.append(SaveError("FIELD_INTEGRITY_EXCEPTION", message))
-                continue
-            if broken:
-                shown = compiled.rule.display_field
-                fields = (shown,) if shown else ()
-                failed.append(SaveError("FIELD_CUSTOM_VALIDATION_EXCEPTION", compiled.rule.message, fields))
-        return failed
-
-    def _check_references(self, plan: ObjectPlan, row: StoredRow, before: StoredRow | None) -> None:
-        for column in (*plan.masters, *plan.references):
-            target = row[column.name]
-            if target is None or (before is not None and before[column.name] == target):
-                continue
-            wanted = column.reference_to or ""
-            if target[:3] != self._plans[wanted].sobject.key_prefix:
-                message = f"{column.label}: id value of incorrect type: {target}"
-                raise _Refusal(SaveError("FIELD_INTEGRITY_EXCEPTION", message, (column.name,)))
-            parent = self._layer.get(wanted, target)
-            if parent is None:
-                raise _Refusal(SaveError(INVALID_CROSS_REFERENCE.code, INVALID_CROSS_REFERENCE.message, ()))
-            if parent["IsDeleted"]:
-                raise _Refusal(ENTITY_IS_DELETED)
-
-    def _claim_unique(self, plan: ObjectPlan, row: StoredRow, before: StoredRow | None) -> None:
-        record_id, entity = row["Id"], plan.sobject.name
-        for column in plan.unique:
-            value = row[column.name]
-            if value is not None:
-                holder = self._layer.find_unique(entity, column, value)
-                if holder is not None and holder != record_id:
-                    raise _Refusal(self._duplicate(entity, column, holder))
-        for column in plan.unique:
-            value, old = row[column.name], None if before is None else before[column.name]
-            if old is not None and old != value:
-                self._layer.claim(entity, column, old, None)
-            if value is not None and old != value:
-                self._layer.claim(entity, column, value, record_id)
-
-    def _duplicate(self, entity: str, column: Field, holder: str) -> SaveError:
-        known = self._store.get(entity, holder) is not None
-        shown = holder[:15] if known else "<unknown>"
-        message = f"duplicate value found: {column.name} duplicates value on record with id: {shown}"
-        return SaveError("DUPLICATE_VALUE", message)
 
     # -- delete and undelete -----------------------------------------------------------------
 
@@ -268,10 +181,10 @@ class Attempt:
     def _undelete(self, position: int, plan: ObjectPlan, operation: Operation) -> None:
         row = self._layer.get(plan.sobject.name, operation.record_id or "")
         if row is None or not row["IsDeleted"]:
-            raise _Refusal(UNDELETE_FAILED)
+            raise Refusal(UNDELETE_FAILED)
         for column in plan.masters:
             if self._layer.live(column.reference_to or "", row[column.name] or "") is None:
-                raise _Refusal(SaveError("UNDELETE_FAILED", "Parent record is deleted"))
+                raise Refusal(SaveError("UNDELETE_FAILED", "Parent record is deleted"))
         restored = self._restore(plan, row)
         for entity, record_id in self._store.cascades.get(row["Id"], ()):
             detail = self._layer.get(entity, record_id)
@@ -282,7 +195,7 @@ class Attempt:
     def _restore(self, plan: ObjectPlan, row: StoredRow) -> StoredRow:
         restored = {**row, "IsDeleted": False, "SystemModstamp": self._now}
         restored["LastModifiedDate"], restored["LastModifiedById"] = self._now, self._user_id
-        self._claim_unique(plan, restored, None)
+        self._checks.claim_unique(plan, restored, None)
         self._layer.put(plan.sobject.name, restored)
         return restored
 
@@ -339,9 +252,9 @@ class Attempt:
         if self._knobs.roll_up_touches_last_modified:
             row["LastModifiedDate"], row["LastModifiedById"] = self._now, self._user_id
         try:
-            self._compute(plan, row, before)
-            failed = self._failing_rules(plan, row, before, self._prior_of_parent(before, new_values))
-        except _Refusal as refusal:
+            self._checks.compute(plan, row, before)
+            failed = self._checks.failing_rules(plan, row, before, self._prior_of_parent(before, new_values))
+        except Refusal as refusal:
             failed = list(refusal.errors)
         if failed:
             self._blame(touched.causes, failed)
@@ -376,15 +289,3 @@ class Attempt:
         blamed = causes if self._knobs.rollup_error_attribution == "all" else causes[-1:]
         for position in blamed:
             self.refused[position] = errors
-
-
-def formula_value(column: Field, value: Any) -> Any:
-    """What a formula field shows of its formula's result."""
-    if value is None:
-        return False if column.type is FieldType.BOOLEAN else None
-    if column.type not in NUMBER_TYPES:
-        return value
-    if isinstance(value, int) or column.scale is None:
-        return float(value)
-    step = Decimal(1).scaleb(-column.scale)
-    return float(Decimal(repr(value)).quantize(step, ROUND_HALF_UP))

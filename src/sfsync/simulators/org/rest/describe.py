@@ -6,9 +6,10 @@ from typing import Any
 
 from sfsync.simulators.org.engine import Engine
 from sfsync.simulators.org.model import Field, FieldType
-from sfsync.simulators.org.plans import NUMBER_TYPES, ObjectPlan
+from sfsync.simulators.org.plans import ObjectPlan
 from sfsync.simulators.org.rest.request import ApiRequest, ApiResponse
 from sfsync.simulators.org.rest.rows import Rows
+from sfsync.simulators.org.rollups import NUMBER_TYPES
 
 _SOAP_TYPES = {
     FieldType.ID: "tns:ID",
