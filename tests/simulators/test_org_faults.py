@@ -213,3 +213,13 @@ def _send_until_known(org: OrgClient, body: dict[str, Any]) -> None:
         except (httpx.HTTPStatusError, httpx.TransportError):
             continue
     pytest.fail(f"never known: {body}")
+
+
+def test_the_documentation_lists_every_knob_and_every_fault(sandbox: OrgSandbox) -> None:
+    """With the defaults and meanings that the org itself tells."""
+    page = (SOURCE.parent / "docs" / "org-simulator.md").read_text(encoding="utf-8")
+    for knob in sandbox.control("GET", "/knobs"):
+        assert f"| `{knob['name']}` |" in page
+        assert knob["meaning"] in page
+    for kind, meaning in sandbox.control("GET", "/faults")["kinds"].items():
+        assert f"| `{kind}` | {meaning} |" in page

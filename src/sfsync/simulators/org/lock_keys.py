@@ -24,8 +24,8 @@ def lock_keys(plans: Mapping[str, ObjectPlan], layer: Layer, operation: Operatio
         current = layer.get(plan.sobject.name, operation.record_id)
     for column in plan.masters:
         parents = {operation.values.get(column.name), None if current is None else current[column.name]}
-        for parent_id in parents - {None}:
-            keys.extend(_with_masters(plans, layer, column.reference_to or "", str(parent_id)))
+        for parent_id in sorted(str(each) for each in parents if each):
+            keys.extend(_with_masters(plans, layer, column.reference_to or "", parent_id))
     for column in plan.unique:
         value = operation.values.get(column.name)
         if value is not None:
