@@ -20,9 +20,9 @@ import structlog
 
 from sfsync.channels import ChannelConfig, open_channel
 from sfsync.domain.retry import backoff_seconds
-from sfsync.flow.context import Bell, Context, Logger, Pulse
+from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
-from sfsync.flow.supervisor import SNAPSHOT, Supervisor
+from sfsync.flow.supervisor import Supervisor
 from sfsync.overview import Overview, ResyncService
 from sfsync.ports import Channel, Clock, Org, OutsideError, Tx
 from sfsync.salesforce.config import OrgConfig
@@ -168,6 +168,7 @@ class Daemon:
         else:
             return False
         ctx.pulse.org_error = ""
+        await store.write(lambda tx: _note_channels(tx, ctx.channels, self._clock.now()))
         bound = await store.read(lambda tx: tx.bound_org())
         if bound is None:
             await store.write(lambda tx: _bind_first(tx, org_id, self._clock.now()))
@@ -183,6 +184,12 @@ def _bind_first(tx: Tx, org_id: str, now: datetime) -> None:
     """A new store: it is this org's from now on, and nothing of the org has been read."""
     tx.bind_org(org_id, now)
     tx.open_hole(SNAPSHOT, now, "the org was never read whole", now)
+
+
+def _note_channels(tx: Tx, channels: Mapping[str, Channel], now: datetime) -> None:
+    """What was sold at a channel before we knew of it was somebody else's to enter."""
+    for name in channels:
+        tx.note_channel(name, now)
 
 
 def org_config(settings: SalesforceSettings) -> OrgConfig:

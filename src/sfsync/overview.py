@@ -309,6 +309,7 @@ def _plan(plan: Plan) -> dict[str, object]:
         "made_at": _moment(plan.made_at),
         "compared": plan.compared,
         "unread": plan.unread,
+        "warnings": list(plan.warnings),
         "rows": [_difference(row) for row in plan.rows],
     }
 

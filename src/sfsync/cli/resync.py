@@ -80,6 +80,8 @@ def _needs_person(row: Any) -> bool:
 def _show(plan: Any) -> None:
     for channel, why in plan["unread"].items():
         err.print(f"[red]{channel} could not be read: {why}[/]", highlight=False)
+    for warning in plan["warnings"]:
+        err.print(f"[yellow]{warning}[/]", highlight=False)
     rows = plan["rows"]
     if not rows:
         out.print(f"{plan['compared']} channel levels compared: every one shows what it should.")

@@ -13,6 +13,7 @@ import structlog
 from sfsync.domain.assortment import Assortment
 from sfsync.ports import Channel, Clock, Org, Store
 
+SNAPSHOT = "snapshot"  # the source of the hole that only a whole reading of the org closes
 Logger = structlog.stdlib.BoundLogger
 
 
@@ -51,7 +52,8 @@ class Pulse:
     events: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     flying: int = 0  # bundles in requests that are under way
     calls: tuple[int, int] | None = None
-    new_skus: set[str] = field(default_factory=set)  # stock levels appeared: which channels list them?
+    recheck: set[tuple[str, str]] = field(default_factory=set)  # (channel, SKU) whose number is in doubt
+    paused: dict[str, float] = field(default_factory=dict)  # allocation subject -> not asked again before
     channel_error: dict[str, str] = field(default_factory=dict)
     due_since: dict[tuple[str, str, str], float] = field(default_factory=dict)
     lags_seconds: dict[str, deque[float]] = field(

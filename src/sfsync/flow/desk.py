@@ -221,6 +221,8 @@ class Desk:
                 bells: set[str] = set()
                 for reservation in tx.expired_reservations(ctx.clock.now(), 100):
                     bells |= self._let_go(tx, reservation, ReservationState.EXPIRED)[1]
+                for reservation in tx.ended_still_holding(100):
+                    bells |= self._give_back(tx, reservation)
                 return bells
 
             ctx.bell.ring(*await ctx.store.write(expire))
@@ -230,31 +232,37 @@ class Desk:
         self, tx: Tx, reservation: Reservation | None, state: ReservationState
     ) -> tuple[Outcome, set[str]]:
         """Give back what its subjects hold. Never before their rows have been seen (correctness B)."""
-        ctx, now = self._ctx, self._ctx.clock.now()
         if reservation is None:
             return Outcome(None, "not-found"), set()
         if reservation.state not in OPEN:
             return Outcome(reservation), set()
         if reservation.state not in HOLDING or tx.busy(reservation.subjects()):
             return Outcome(reservation, "later", detail="the org has not answered yet"), set()
-        held = [holding for holding in tx.holdings(reservation.subjects()) if holding.reserved > 0]
-        for holding in held:
+        ended = replace(reservation, state=state)
+        tx.put_reservation(ended)
+        return Outcome(ended), self._give_back(tx, ended)
+
+    def _give_back(self, tx: Tx, ended: Reservation) -> set[str]:
+        """Release what an ended reservation still holds; asked again until the ledger holds nothing of it."""
+        ctx, now = self._ctx, self._ctx.clock.now()
+        for holding in tx.holdings(ended.subjects()):
+            if holding.reserved <= 0:
+                continue
+            step = step_key(holding.subject, tx.next_step(holding.subject))
             movement = Movement(
-                step_key(holding.subject, tx.next_step(holding.subject)),
+                step,
                 holding.subject,
                 holding.level,
                 MovementKind.RELEASE,
                 0,
                 -holding.reserved,
-                reservation.owner,
-                state.value,
+                ended.owner,
+                ended.state.value,
                 now,
             )
-            tx.add_bundle([movement], {holding.subject: reservation.channel}, now)
-        ended = replace(reservation, state=state)
-        tx.put_reservation(ended)
-        skus = {line.level.sku for line in reservation.lines}
-        return Outcome(ended), {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+            tx.add_bundle([movement], {holding.subject: ended.channel}, now)
+        skus = {line.level.sku for line in ended.lines}
+        return {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
 
 async def _within(future: asyncio.Future[None], seconds: float) -> None:

@@ -15,8 +15,8 @@ from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import Movement, StockLevel, posting_subject
 from sfsync.ports import EVERYTHING, CursorRefused, EventBatch, OutsideError, Posting, Refused, TryLater, Tx
 
-from .context import Context
-from .levels import apply_levels
+from .context import SNAPSHOT, Context
+from .levels import apply_levels, levels_gone
 
 QUEUE_BATCHES = 200  # read ahead; a full queue makes the stream wait, never drop
 KEPT = timedelta(hours=72)  # how long the org keeps events
@@ -28,25 +28,31 @@ class Intake:
 
     def __init__(self, ctx: Context, topic: str) -> None:
         self._ctx, self._topic = ctx, topic
+        self._failures = 0  # in a row
 
     async def run(self) -> None:
         """Until cancelled. Nothing is lost then: the cursor stands where the last effect stands."""
-        attempt = 0
+        await self._until_read_whole()
         while True:
             try:
                 await self._follow()
-                attempt = 0
             except CursorRefused as error:
                 await self._lost(str(error))
             except OutsideError as error:
-                attempt += 1
+                self._failures += 1
                 self._say(str(error))
                 asked = error.after_seconds if isinstance(error, TryLater) else None
-                wait = backoff_seconds(attempt, self._ctx.luck(), asked_seconds=asked)
+                wait = backoff_seconds(self._failures, self._ctx.luck(), asked_seconds=asked)
                 self._ctx.log.warning(
                     "stream down", topic=self._topic, reason=str(error), next=f"again in {wait:.1f} s"
                 )
                 await self._ctx.clock.sleep(wait)
+
+    async def _until_read_whole(self) -> None:
+        """A posting names its level: wait until the levels are known. Wake-ups need no such wait."""
+        ctx = self._ctx
+        while self._topic in ctx.org.posting_topics and await ctx.store.read(unread):
+            await ctx.bell.wait("known", 5.0)
 
     async def _follow(self) -> None:
         """One subscription, from the stored cursor until it breaks."""
@@ -91,6 +97,8 @@ class Intake:
             bells: set[str] = set()
             if read:
                 bells |= apply_levels(tx, ctx, read, asked_at)
+            if missing := levels - {level.record_id for level in read}:
+                bells |= levels_gone(tx, ctx, missing)
             now = ctx.clock.now()
             for batch in batches:
                 for posting in batch.postings:
@@ -127,12 +135,15 @@ class Intake:
             if not levels and not movements:
                 return asked_at, ()
             try:
-                return asked_at, await self._ctx.org.read_levels(levels=levels, movements=movements)
+                read = await self._ctx.org.read_levels(levels=levels, movements=movements)
             except OutsideError as error:
                 attempt += 1
                 self._ctx.pulse.org_error = str(error)
                 asked = error.after_seconds if isinstance(error, TryLater) else None
                 await self._ctx.clock.sleep(backoff_seconds(attempt, self._ctx.luck(), asked_seconds=asked))
+            else:
+                self._ctx.pulse.org_error = ""
+                return asked_at, read
 
     async def _lost(self, reason: str) -> None:
         """The bookmark is worthless: join anew, and read again all that moved since it was good."""
@@ -155,6 +166,7 @@ class Intake:
         ctx.log.warning("bookmark refused", topic=self._topic, reason=reason, next="join anew and re-read")
 
     def _alive(self) -> None:
+        self._failures = 0
         self._ctx.pulse.last_sign[self._topic] = self._ctx.clock.now()
         self._ctx.pulse.stream_error.pop(self._topic, None)
 
@@ -177,20 +189,15 @@ async def _next(queue: asyncio.Queue[EventBatch], reader: asyncio.Task[None]) ->
     raise TryLater("the stream ended")
 
 
+def unread(tx: Tx) -> bool:
+    """True while the org has not been read whole: what seems missing may only not be here yet."""
+    return any(hole.source == SNAPSHOT for hole in tx.open_holes())
+
+
 def enter_posting(tx: Tx, ctx: Context, posting: Posting, now: datetime) -> set[str]:
     """Write down what another system says has happened, once (promise 2); never refused (promise 4)."""
     subject = posting_subject(posting.source_id)
     if tx.next_step(subject):
-        return set()
-    if posting.level not in tx.levels([posting.level]):
-        tx.dead_letter(
-            "org",
-            subject,
-            f"the org has no stock level {posting.level}",
-            "create the stock level, then retry",
-            repr(posting),
-            now,
-        )
         return set()
     movement = Movement(
         subject,

@@ -34,15 +34,28 @@ def apply_levels(
             _rewritten(tx, ctx, before, level, now)
         if freshness in (Freshness.NEWER, Freshness.REWRITTEN):
             newer.append(level)
-            if before is None:
-                ctx.pulse.new_skus.add(level.key.sku)
             _oversold(tx, ctx, before, level, now)
     tx.put_levels(newer, now)
+    new = {level.key.sku for level in newer if level.key not in held}
     skus = {level.key.sku for level in newer}
     bells = {"orders"} if wake_uncovered(tx, skus) else set()
-    if ctx.pulse.new_skus:
+    if new and tx.note_skus(new):
         bells.add("learn")
     return bells | refresh(tx, ctx.assortment, ctx.pulse, skus | set(also), now)
+
+
+def levels_gone(tx: Tx, ctx: Context, record_ids: Collection[str]) -> set[str]:
+    """Levels that the org was asked for by id and does not have any more: nothing of them can be sold."""
+    now = ctx.clock.now()
+    gone = [level for level in tx.levels_by_record(record_ids) if level.on_hand or level.reserved]
+    for level in gone:
+        title = f"the stock level {level.key} was deleted in the org; it counts as empty"
+        tx.open_incident(
+            REWRITTEN, str(level.key), title, {"sku": level.key.sku, "on_hand": level.on_hand}, now
+        )
+        ctx.log.warning("stock level deleted", level=str(level.key))
+    tx.put_levels([replace(level, on_hand=0, reserved=0) for level in gone], now)
+    return refresh(tx, ctx.assortment, ctx.pulse, {level.key.sku for level in gone}, now)
 
 
 def wake_uncovered(tx: Tx, skus: Collection[str]) -> bool:

@@ -11,16 +11,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from sfsync.domain.orders import Holding, LineFacts, OrderLine, OrderSnapshot, next_step
 from sfsync.domain.stock import BadKeyError, LevelKey, allocation_subject, order_line_subject
 from sfsync.ports import ChannelLevel, Delivery, InboxItem, LineState, OutsideError, Refused, Tx
 
 from .context import Context
+from .intake import unread
 from .levels import OVERSOLD, told
 from .shelf import Picture, refresh, with_numbers
 
 BATCH = 200
+LINES = 1_000  # so many that lines waiting for a reservation hold up no others
 CLOCK_GRAIN = timedelta(seconds=1)  # storefronts tell times in whole seconds, rounded down
 
 
@@ -42,30 +45,63 @@ class Orders:
         ctx = self._ctx
         items = await ctx.store.read(lambda tx: tx.inbox(BATCH))
         read = [(item, self._read(item)) for item in items]
-
-        def commit(tx: Tx) -> tuple[set[str], int]:
-            now = ctx.clock.now()
-            skus: set[str] = set()
-            for item, outcome in read:
-                if isinstance(outcome, Refused):
-                    payload = item.body.decode(errors="replace")
-                    tx.dead_letter(item.source, item.key, str(outcome), outcome.advice, payload, now)
-                    ctx.log.warning(
-                        "webhook set aside", channel=item.source, topic=item.topic, reason=str(outcome)
-                    )
-                elif outcome is not None:
-                    skus |= record(tx, ctx, outcome, now)
-                tx.finish_inbox(item.id, now)
-            lines = tx.due_lines(BATCH)
-            bells: set[str] = set()
-            for line in lines:
-                bells |= decide(tx, ctx, line, now)
-                skus.add(line.line.sku)
-            return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now), len(lines)
-
-        bells, decided = await ctx.store.write(commit)
+        try:
+            ctx.bell.ring(*await ctx.store.write(partial(self._take, read=read)))
+        except Exception as error:  # what one item breaks, no other item suffers from (promise 10)
+            ctx.log.exception("a webhook broke its transaction", items=len(read), next="one at a time")
+            for one in read:
+                await self._take_alone(one, error)
+        moved, bells = await ctx.store.write(self._decide)
         ctx.bell.ring(*bells)
-        return len(items) == BATCH or decided == BATCH
+        return len(items) == BATCH or moved >= BATCH
+
+    def _take(self, tx: Tx, *, read: Sequence[tuple[InboxItem, OrderSnapshot | Refused | None]]) -> set[str]:
+        """Record what came in."""
+        ctx, now = self._ctx, self._ctx.clock.now()
+        skus: set[str] = set()
+        for item, outcome in read:
+            if isinstance(outcome, Refused):
+                self._set_aside(tx, item, str(outcome), outcome.advice)
+            elif outcome is not None:
+                skus |= record(tx, ctx, outcome, now)
+            tx.finish_inbox(item.id, now)
+        return refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+
+    async def _take_alone(
+        self, one: tuple[InboxItem, OrderSnapshot | Refused | None], error: Exception
+    ) -> None:
+        ctx = self._ctx
+        try:
+            ctx.bell.ring(*await ctx.store.write(partial(self._take, read=[one])))
+        except Exception as broken:
+            reason = f"it cannot be stored: {type(broken).__name__}"
+
+            def give_up(tx: Tx) -> None:
+                self._set_aside(tx, one[0], reason, "look at its content")
+                tx.finish_inbox(one[0].id, ctx.clock.now())
+
+            await ctx.store.write(give_up)
+
+    def _set_aside(self, tx: Tx, item: InboxItem, reason: str, advice: str) -> None:
+        payload = item.body.decode(errors="replace").replace("\0", " ")
+        tx.dead_letter(item.source, item.key, reason, advice, payload, self._ctx.clock.now())
+        self._ctx.log.warning("webhook set aside", channel=item.source, topic=item.topic, reason=reason)
+
+    def _decide(self, tx: Tx) -> tuple[int, set[str]]:
+        """Take the next step of each line that is due; returns how many moved, and the bells to ring."""
+        ctx, now = self._ctx, self._ctx.clock.now()
+        if unread(tx):
+            return 0, set()  # a level that seems missing may only not be here yet
+        bells: set[str] = set()
+        skus: set[str] = set()
+        moved = 0
+        for line in tx.due_lines(LINES):
+            rung = decide(tx, ctx, line, now)
+            if rung is not None:
+                bells |= rung
+                moved += 1
+                skus.add(line.line.sku)
+        return moved, bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
     def _read(self, item: InboxItem) -> OrderSnapshot | Refused | None:
         channel = self._ctx.channels.get(item.source)
@@ -96,7 +132,7 @@ class OrderPoll:
         """Record every order changed since the last poll; returns how many were read."""
         ctx = self._ctx
         started = ctx.clock.now()
-        mark = await ctx.store.read(lambda tx: tx.poll_mark(channel) or tx.first_start())
+        mark = await ctx.store.read(lambda tx: tx.poll_mark(channel) or tx.channel_since(channel))
         count = 0
         async for page in ctx.channels[channel].orders_since((mark or started) - timedelta(minutes=5)):
             count += len(page)
@@ -115,9 +151,9 @@ class OrderPoll:
 
 def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime) -> set[str]:
     """Store what a snapshot wants, unless a newer one is known. Returns the SKUs it touched."""
-    first_start = tx.first_start()
-    if first_start is not None and snapshot.placed_at < first_start - CLOCK_GRAIN:
-        ctx.log.debug("order from before the first start", channel=snapshot.channel, order=snapshot.name)
+    since = tx.channel_since(snapshot.channel)
+    if since is None or snapshot.placed_at < since - CLOCK_GRAIN:
+        ctx.log.debug("order from before our time", channel=snapshot.channel, order=snapshot.name)
         return set()
     subjects = {
         order_line_subject(snapshot.channel, snapshot.order_id, line.line_id): line for line in snapshot.lines
@@ -174,35 +210,37 @@ def _state(
 
 
 def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now: datetime) -> None:
-    """The channel's number fell by what it sold: a change after the baseline was read is counted, once."""
+    """The channel's number fell by what it sold: a change after the baseline was read is counted, once.
+
+    Storefronts tell times in whole seconds. A sale in the very second of the reading may be in the number or
+    not: it is taken to be in (we then show too few, never too many), and the number is read again soon.
+    """
     change = state.line.taken_quantity - (before.line.taken_quantity if before else 0)
     if not change:
         return
     changed: list[ChannelLevel] = []
+    told = state.version.replace(microsecond=0)
     for level in tx.channel_levels([state.line.sku], state.channel):
-        if level.location == state.channel_location and state.version + CLOCK_GRAIN > level.baseline_at:
+        if level.location != state.channel_location:
+            continue
+        if told > level.baseline_at:
             published = level.published - change
             changed.append(with_numbers(ctx.assortment, level, now, target=level.target, published=published))
+        elif told + CLOCK_GRAIN > level.baseline_at:
+            ctx.pulse.recheck.add((level.channel, level.sku))
     tx.put_numbers(changed)
 
 
-def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
-    """Take the line's next step, or settle it, or say that no stock covers it."""
+def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str] | None:
+    """Take the line's next step, or settle it, or say that no stock covers it. None: it must wait."""
     sources = _sources(tx, ctx, line)
     if not sources:
-        tx.dead_letter(
-            line.channel,
-            line.subject,
-            f"order {line.order_name}: no stock level of {line.line.sku!r} where {line.channel} sells from",
-            "create the stock level or mend the channel's sells_from, then retry",
-            repr(line.line),
-            now,
-        )
-        tx.put_line(replace(line, due=False))
-        return set()
+        return _no_level(tx, ctx, line, now)
+    if tx.drop_dead_letter(line.channel, line.subject):
+        ctx.log.info("stock level found", channel=line.channel, order=line.order_name, sku=line.line.sku)
     holdings, wait = _holdings(tx, ctx, line, sources)
     if wait:
-        return set()  # the reservation it was sold on is still being asked for
+        return None  # the reservation it was sold on is still being asked for
     picture = Picture(tx.facts([line.line.sku]))
     step = next_step(
         LineFacts(
@@ -226,6 +264,20 @@ def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
         return {"writer"}
     tx.put_line(replace(line, uncovered=step.uncovered, due=False))
     _tell(tx, ctx, line, step.uncovered, sources, now)
+    return set()
+
+
+def _no_level(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
+    ctx.log.warning("no stock level", channel=line.channel, order=line.order_name, sku=line.line.sku)
+    reason = f"order {line.order_name}: no stock level of {line.line.sku!r} where {line.channel} sells from"
+    advice = "create the stock level, or mend the channel's sells_from; it is then decided by itself"
+    tx.dead_letter(line.channel, line.subject, reason, advice, repr(line.line), now)
+    uncovered = line.line.open_quantity
+    tx.put_line(replace(line, uncovered=uncovered, due=False))
+    _tell(tx, ctx, line, uncovered, (), now)
+    ctx.log.warning(
+        "no stock level", channel=line.channel, order=line.order_name, sku=line.line.sku, next=advice
+    )
     return set()
 
 

@@ -8,7 +8,7 @@ first; a sale after the reading survives, because the relay sends changes, not n
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -27,6 +27,20 @@ SKUS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A number read at a channel, and what we believed before the reading began.
+
+    It is taken over only while that belief still stands: whatever we confirmed or recorded meanwhile is newer
+    than the reading.
+    """
+
+    item: ChannelItem
+    read_at: datetime  # when its page had arrived
+    published: int | None  # None: not kept before
+    flying: bool  # a push of ours was on its way: the number may or may not have it in
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Differences found at one time, to be applied by its id."""
 
@@ -34,8 +48,9 @@ class Plan:
     made_at: datetime
     compared: int  # channel levels looked at
     rows: tuple[Difference, ...]
-    items: dict[tuple[str, str, str], ChannelItem]
+    seen: dict[str, tuple[Seen, ...]]  # by channel
     unread: dict[str, str]  # channel -> why it could not be read
+    warnings: tuple[str, ...] = ()
 
 
 class Reconcile:
@@ -64,47 +79,62 @@ class Reconcile:
         """Take the baseline of a channel that was never compared: what it lists and shows."""
         plan = await self.compare([channel], None)
         if channel not in plan.unread:
-            await self._adopt(plan, channel)
+            await self._adopt(channel, plan.seen[channel])
         return plan
 
     async def learn(self) -> None:
-        """Find out which channels list the SKUs that are new, and take over what they show of them."""
+        """Find out which channels list the SKUs they were never asked for, and take over what they show."""
         ctx = self._ctx
-        skus = set(ctx.pulse.new_skus)
-        for part in grouped(sorted(skus), SKUS_AT_ONCE):
-            for name, channel in ctx.channels.items():
-                asked_at = ctx.clock.now()
-                async for items in channel.items(part):
-                    adopt = partial(self._adopt_new, channel=name, items=items, read_at=asked_at)
-                    ctx.bell.ring(*await ctx.store.write(adopt))
-        ctx.pulse.new_skus -= skus
+        while skus := await ctx.store.read(lambda tx: tx.unasked_skus(SKUS_AT_ONCE)):
+            for name in ctx.channels:
+                await self._adopt(name, [seen async for seen in self._read(name, skus)])
+            await ctx.store.write(partial(_asked, skus=skus))
 
-    def _adopt_new(
-        self, tx: Tx, *, channel: str, items: Sequence[ChannelItem], read_at: datetime
-    ) -> set[str]:
-        skus = {item.sku for item in items}
-        known = {(level.sku, level.location) for level in tx.channel_levels(skus, channel)}
-        new = [item for item in items if (item.sku, item.location) not in known]
-        return take_over(tx, self._ctx, channel, new, read_at)
+    async def recheck(self) -> None:
+        """Read again the channel levels where a sale and a reading were too close to tell which was first."""
+        ctx = self._ctx
+        for name, sku in list(ctx.pulse.recheck):
+            await self._polls.poll(name)
+            await self._adopt(name, [seen async for seen in self._read(name, [sku])])
+            ctx.pulse.recheck.discard((name, sku))
+
+    async def _read(self, channel: str, skus: Collection[str] | None) -> AsyncIterator[Seen]:
+        """What a channel shows, each number with what we believed before."""
+        ctx = self._ctx
+        held = {
+            (level.sku, level.location): level
+            for level in await ctx.store.read(lambda tx: tx.channel_levels(skus, channel))
+        }
+        async for page in ctx.channels[channel].items(skus):
+            read_at = ctx.clock.now()
+            for item in page:
+                level = held.get((item.sku, item.location))
+                yield Seen(
+                    item,
+                    read_at,
+                    level.published if level is not None else None,
+                    level is not None and level.push is not None,
+                )
 
     async def compare(self, channels: Collection[str] | None, skus: Collection[str] | None) -> Plan:
         """Compare what channels show with what they should. Changes nothing; the plan waits to be applied."""
         ctx = self._ctx
         rows: list[Difference] = []
-        items: dict[tuple[str, str, str], ChannelItem] = {}
+        seen: dict[str, tuple[Seen, ...]] = {}
         unread: dict[str, str] = {}
-        compared = 0
+        warnings: list[str] = []
         for name in sorted(channels if channels is not None else ctx.channels):
             try:
                 await self._polls.poll(name)
-                found = [item async for page in ctx.channels[name].items(skus) for item in page]
+                seen[name] = tuple([one async for one in self._read(name, skus)])
             except OutsideError as error:
                 unread[name] = str(error)
                 continue
-            compared += len(found)
+            found = [one.item for one in seen[name]]
             rows += await self._differences(name, found, skus)
-            items |= {(name, item.sku, item.location): item for item in found}
-        plan = Plan(ctx.new_id(), ctx.clock.now(), compared, tuple(rows), items, unread)
+            warnings += _warnings(name, found)
+        compared = sum(len(of) for of in seen.values())
+        plan = Plan(ctx.new_id(), ctx.clock.now(), compared, tuple(rows), seen, unread, tuple(warnings))
         self._plans = {plan.id: plan}  # the newest only: an older one speaks of numbers long gone
         return plan
 
@@ -165,25 +195,20 @@ class Reconcile:
         published = {(level.sku, level.location): level.published for level in tx.channel_levels(skus, name)}
         return targets, published
 
-    async def _adopt(self, plan: Plan, channel: str) -> None:
-        """Keep a channel's items, and what it shows, as the baseline."""
+    async def _adopt(self, channel: str, seen: Sequence[Seen]) -> None:
+        """Keep what a channel lists, and what it shows, as the baseline."""
         ctx = self._ctx
-        found = [item for (name, _, _), item in plan.items.items() if name == channel]
-        for part in grouped([str(index) for index in range(len(found))], SKUS_AT_ONCE):
-            items = [found[int(index)] for index in part]
-
-            def commit(tx: Tx, items: Sequence[ChannelItem] = items) -> set[str]:
-                return take_over(tx, ctx, channel, items, plan.made_at)
-
-            ctx.bell.ring(*await ctx.store.write(commit))
+        for start in range(0, len(seen), SKUS_AT_ONCE):
+            part = seen[start : start + SKUS_AT_ONCE]
+            ctx.bell.ring(*await ctx.store.write(partial(take_over, ctx=ctx, channel=channel, seen=part)))
 
     async def apply(self, plan_id: str) -> Plan | None:
         """Apply a plan: its numbers become the baseline, its differences are pushed, its channels free."""
         plan = self._plans.pop(plan_id, None)
         if plan is None:
             return None
-        for channel in sorted({name for name, _, _ in plan.items}):
-            await self._adopt(plan, channel)
+        for channel, seen in sorted(plan.seen.items()):
+            await self._adopt(channel, seen)
             await self.approve(channel)
         return plan
 
@@ -197,35 +222,55 @@ class Reconcile:
         self._ctx.bell.ring(f"relay:{channel}")
 
 
-def take_over(
-    tx: Tx, ctx: Context, channel: str, items: Sequence[ChannelItem], read_at: datetime
-) -> set[str]:
-    """Make what a channel shows our baseline, except where a push of ours is still in flight."""
-    skus = {item.sku for item in items}
-    flying = {
-        (level.sku, level.location) for level in tx.channel_levels(skus, channel) if level.push is not None
-    }
+def take_over(tx: Tx, *, ctx: Context, channel: str, seen: Sequence[Seen]) -> set[str]:
+    """Make what a channel shows our baseline, except where we know something newer than the reading."""
+    skus = {one.item.sku for one in seen}
+    held = {(level.sku, level.location): level for level in tx.channel_levels(skus, channel)}
     known = {level.key.sku for level in tx.levels_of(skus)}
-    free = [item for item in items if (item.sku, item.location) not in flying and not item.duplicate]
-    problems = {
-        (item.sku, item.location): cause.value
-        for item in free
-        if (cause := problem(item, 0 if item.sku in known else None)) in BLOCKING
-        and cause is not None
-        and cause is not Cause.NOT_IN_ORG
-    }
-    tx.put_items(channel, free, problems, read_at)
-    for item in items:
+    by_time: dict[datetime, list[ChannelItem]] = defaultdict(list)
+    problems: dict[tuple[str, str], str] = {}
+    for one in seen:
+        item, level = one.item, held.get((one.item.sku, one.item.location))
         if item.duplicate:
-            tx.dead_letter(
-                channel,
-                f"sku:{item.sku}",
-                f"several items at {channel} carry the SKU {item.sku!r}",
-                "give each item its own SKU at the channel, then `sfsync resync`",
-                item.item_id,
-                ctx.clock.now(),
-            )
+            _tell_duplicate(tx, ctx, channel, item)
+            continue
+        newer = level is not None and (
+            one.flying or level.push is not None or level.published != one.published
+        )
+        if newer:
+            continue
+        cause = problem(item, 0 if item.sku in known else None)
+        if cause is not None and cause in BLOCKING and cause is not Cause.NOT_IN_ORG:
+            problems[item.sku, item.location] = cause.value
+        by_time[one.read_at].append(item)
+    for read_at, items in by_time.items():
+        tx.put_items(channel, items, problems, read_at)
     return refresh(tx, ctx.assortment, ctx.pulse, skus, ctx.clock.now())
+
+
+def _tell_duplicate(tx: Tx, ctx: Context, channel: str, item: ChannelItem) -> None:
+    tx.dead_letter(
+        channel,
+        f"sku:{item.sku}",
+        f"several items at {channel} carry the SKU {item.sku!r}",
+        "give each item its own SKU at the channel, then `sfsync resync`",
+        item.item_id,
+        ctx.clock.now(),
+    )
+
+
+def _asked(tx: Tx, *, skus: Collection[str]) -> None:
+    tx.mark_asked(skus)
+
+
+def _warnings(channel: str, found: Sequence[ChannelItem]) -> list[str]:
+    beyond = sorted(item.sku for item in found if item.oversell_allowed)
+    if not beyond:
+        return []
+    named = ", ".join(beyond[:3]) + (" …" if len(beyond) > 3 else "")
+    return [
+        f"{channel} sells {len(beyond)} items beyond their stock ({named}): set them to stop at zero there"
+    ]
 
 
 def problem(item: ChannelItem, target: int | None) -> Cause | None:

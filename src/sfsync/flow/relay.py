@@ -106,6 +106,8 @@ class Relay:
                 took = perf_counter() - began
                 following = await self._conclude(record, answer)
                 self._log(record, attempt, perf_counter() - took, _outcome(answer), "")
+                if not answer.applied and following is None:
+                    await ctx.clock.sleep(backoff_seconds(1, ctx.luck()))
                 return following
 
     def _wait(self, attempt: int, error: OutsideError) -> float:
@@ -141,7 +143,8 @@ class Relay:
 
         def commit(tx: Tx) -> PushRecord | None:
             self._settle(tx, record, answer)
-            return self._plan(tx)
+            # What was not applied although no row is to blame deserves a pause before it is tried anew.
+            return self._plan(tx) if answer.applied or answer.bad_rows else None
 
         return await self._ctx.store.write(commit)
 

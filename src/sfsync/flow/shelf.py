@@ -143,7 +143,7 @@ def refresh(tx: Tx, assortment: Assortment, pulse: Pulse, skus: Collection[str],
         else:
             pulse.due_since.pop((held.channel, held.sku, held.location), None)
     tx.put_numbers(changed)
-    if set_aside(tx, assortment, picture, skus, now):
+    if set_aside(tx, assortment, pulse, picture, skus, now):
         bells.add("writer")
     return bells
 
@@ -166,7 +166,14 @@ def with_numbers(
     return replace(level, target=target, published=published, exposure=exposure)
 
 
-def set_aside(tx: Tx, assortment: Assortment, picture: Picture, skus: Collection[str], now: datetime) -> bool:
+def set_aside(
+    tx: Tx,
+    assortment: Assortment,
+    pulse: Pulse,
+    picture: Picture,
+    skus: Collection[str],
+    now: datetime,
+) -> bool:
     """Ask the org to reserve what can be sold for the one channel a SKU is allocated to. True if it asked."""
     asked = False
     for sku in skus:
@@ -176,7 +183,8 @@ def set_aside(tx: Tx, assortment: Assortment, picture: Picture, skus: Collection
         locations = assortment.sources(channel, assortment.channels[channel].first_location)
         for facts in picture.levels(sku, locations):
             subject = allocation_subject(channel, facts.key)
-            if facts.sellable <= 0 or tx.busy([subject]):
+            paused = pulse.paused.get(subject, 0.0) > now.timestamp()
+            if facts.sellable <= 0 or paused or tx.busy([subject]):
                 continue
             movement = Movement(
                 step_key(subject, tx.next_step(subject)),

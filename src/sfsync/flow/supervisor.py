@@ -13,7 +13,7 @@ from functools import partial
 from sfsync.domain.retry import backoff_seconds
 from sfsync.ports import OutsideError, Severity, Tx
 
-from .context import Context
+from .context import SNAPSHOT, Context
 from .desk import Desk
 from .intake import Holes, Intake
 from .orders import OrderPoll, Orders
@@ -22,9 +22,9 @@ from .relay import Relay
 from .writer import Writer
 
 FINISH_SECONDS = 10.0
+RECHECK_SECONDS = 5.0  # longer than a storefront's clock is coarse
 CHECK_SECONDS = 24 * 3600.0
 CHECK_SOON_SECONDS = 60.0
-SNAPSHOT = "snapshot"  # the source of the hole that only a whole reading of the org closes
 
 
 class Supervisor:
@@ -89,10 +89,11 @@ class Supervisor:
 
         Both leave an open hole behind until they are whole, so that a kill in their middle is noticed.
         """
+        ctx = self._ctx
         await self._check()
-        await self._until_answered(partial(self._whole, SNAPSHOT, self.reconcile.snapshot))
-        self._ctx.pulse.new_skus.clear()  # the channels are about to be read whole
-        await asyncio.gather(*(self._first(name) for name in self._ctx.channels))
+        await self._until_answered(partial(self._whole, SNAPSHOT, self.reconcile.snapshot), "")
+        ctx.bell.ring("orders", "known")
+        await asyncio.gather(*(self._first(name) for name in ctx.channels))
 
     async def _whole(self, source: str, work: Callable[[], Awaitable[object]]) -> None:
         """Do work whose absence is an open hole, then close the hole."""
@@ -121,7 +122,7 @@ class Supervisor:
             fatal = [finding.what for finding in findings if finding.severity is Severity.FATAL]
             ctx.pulse.rule_error = "; ".join(fatal)
 
-        await self._until_answered(check)
+        await self._until_answered(check, "")
 
     async def _check_again(self) -> None:
         """Daily, because an admin may deactivate the rule; soon, while something is wrong."""
@@ -141,7 +142,6 @@ class Supervisor:
         async def baseline() -> None:
             plan = await self.reconcile.first_start(name)
             if name in plan.unread:
-                ctx.pulse.channel_error[name] = plan.unread[name]
                 raise _NotReadError(plan.unread[name])
             ctx.pulse.channel_error.pop(name, None)
             ctx.log.info(
@@ -155,7 +155,7 @@ class Supervisor:
             )
 
         await ctx.store.write(note)
-        await self._until_answered(partial(self._whole, name, baseline))
+        await self._until_answered(partial(self._whole, name, baseline), name)
         if self._approve:
             await self.reconcile.approve(name)
 
@@ -163,9 +163,10 @@ class Supervisor:
         """Until cancelled: ask the channels for SKUs that have just got their first stock level."""
         ctx = self._ctx
         while True:
-            await ctx.bell.wait("learn", 3600.0)
-            if ctx.pulse.new_skus:
-                await self._until_answered(self.reconcile.learn)
+            await ctx.bell.wait("learn", RECHECK_SECONDS)
+            if await ctx.store.read(self._all_compared):
+                await self._until_answered(self.reconcile.learn, "")
+                await self._until_answered(self.reconcile.recheck, "")
 
     async def _poll(self, name: str) -> None:
         ctx = self._ctx
@@ -173,22 +174,36 @@ class Supervisor:
             await ctx.clock.sleep(1.0)  # orders are read after the baseline that they are counted against
         await self.polls.run(name)
 
+    def _all_compared(self, tx: Tx) -> bool:
+        return all(self._compared(tx, name) for name in self._ctx.channels)
+
     @staticmethod
     def _compared(tx: Tx, name: str) -> bool:
         return bool(tx.channel_levels(channel=name)) and all(hole.source != name for hole in tx.open_holes())
 
-    async def _until_answered(self, work: Callable[[], Awaitable[object]]) -> None:
-        attempt = 0
+    async def _until_answered(self, work: Callable[[], Awaitable[object]], channel: str) -> None:
+        """Do work that needs the org, or a channel when named, however long it takes to answer."""
+        attempt, pulse = 0, self._ctx.pulse
         while True:
             try:
                 await work()
-                return
             except OutsideError as error:
                 attempt += 1
                 wait = backoff_seconds(attempt, self._ctx.luck())
-                self._ctx.pulse.org_error = str(error)
-                self._ctx.log.warning("not answered", reason=str(error), next=f"again in {wait:.1f} s")
+                if channel:
+                    pulse.channel_error[channel] = str(error)
+                else:
+                    pulse.org_error = str(error)
+                self._ctx.log.warning(
+                    "not answered", of=channel or "org", reason=str(error), next=f"again in {wait:.1f} s"
+                )
                 await self._ctx.clock.sleep(wait)
+            else:
+                if channel:
+                    pulse.channel_error.pop(channel, None)
+                else:
+                    pulse.org_error = ""
+                return
 
 
 class _NotReadError(OutsideError):

@@ -25,6 +25,8 @@ from .context import Context
 from .levels import apply_levels
 
 BROKEN_SECONDS = 5.0  # before something that broke for a reason nobody foresaw is tried again
+NO_LEVEL_SECONDS = 900.0  # between looking for a stock level that the org does not have
+ALLOCATION_PAUSE_SECONDS = 60.0
 REQUESTS = 4  # in flight at once, on different levels
 
 
@@ -241,6 +243,10 @@ class Writer:
         for subject, rows in truth.items():
             if verdict is Verdict.CONFLICT and any(m.subject == subject for m in bundle.movements):
                 tx.replace_rows(subject, rows, now)
+        if verdict is Verdict.DONE:
+            tx.drop_dead_letter("ledger", bundle.movements[0].key)
+        if verdict in (Verdict.WRONG, Verdict.REFUSED):
+            self._pause_allocations(bundle)
         if verdict is Verdict.WRONG:
             tx.dead_letter(
                 "ledger",
@@ -259,6 +265,13 @@ class Writer:
             if subject.startswith("reservation:"):
                 self._settle_reservation(tx, subject, verdict, reason)
         return {"orders"}
+
+    def _pause_allocations(self, bundle: Bundle) -> None:
+        """What the org would not set aside is not asked for again at once."""
+        until = self._ctx.clock.now().timestamp() + ALLOCATION_PAUSE_SECONDS
+        for movement in bundle.movements:
+            if movement.subject.startswith("allocation:"):
+                self._ctx.pulse.paused[movement.subject] = until
 
     def _settle_reservation(self, tx: Tx, subject: str, verdict: Verdict, reason: str) -> None:
         reservation = tx.reservation(subject.split(":")[1])
@@ -299,22 +312,45 @@ class Writer:
                 future.set_result(None)
 
     async def _no_level(self, request: Request, missing: frozenset[LevelKey]) -> None:
-        """A level that the org does not have: its bundles are wrong; the others are planned anew."""
-        verdicts = {
-            bundle.id: Judgement(Verdict.WRONG, f"the org has no stock level {min(bundle.levels & missing)}")
-            for bundle in (*request.sent, *request.checked)
-            if bundle.levels & missing
+        """Levels we do not know: the org is asked for them by key. A posting waits for its level."""
+        ctx, asked_at = self._ctx, self._ctx.clock.now()
+        try:
+            read = await ctx.org.read_levels(keys=missing)
+        except OutsideError as error:
+            ctx.pulse.org_error = str(error)
+            self._delay(request, backoff_seconds(3, ctx.luck()))
+            return
+        still = missing - {level.key for level in read}
+        wanting = [bundle for bundle in (*request.sent, *request.checked) if bundle.levels & still]
+        refused = {
+            bundle.id: Judgement(Verdict.WRONG, f"the org has no stock level {min(bundle.levels & still)}")
+            for bundle in wanting
+            if bundle.asks
         }
 
         def commit(tx: Tx) -> set[str]:
-            bells: set[str] = set()
-            for number, judgement in verdicts.items():
+            bells = apply_levels(tx, ctx, read, asked_at)
+            for number, judgement in refused.items():
                 bells |= self._settle(tx, self._waiting[number], judgement, {}, set())
+            for bundle in wanting:
+                if bundle.id not in refused:
+                    self._tell_waiting(tx, bundle, still)
             return bells
 
-        self._ctx.bell.ring(*await self._ctx.store.write(commit))
-        for number, judgement in verdicts.items():
-            self._after(number, judgement, sent=False)
+        ctx.bell.ring(*await ctx.store.write(commit))
+        at = asyncio.get_running_loop().time() + NO_LEVEL_SECONDS
+        for bundle in wanting:
+            if bundle.id in refused:
+                self._after(bundle.id, refused[bundle.id], sent=False)
+            else:
+                self._not_before[bundle.id] = at
+
+    def _tell_waiting(self, tx: Tx, bundle: Bundle, missing: frozenset[LevelKey]) -> None:
+        first = bundle.movements[0]
+        reason = f"the org has no stock level {min(bundle.levels & missing)}"
+        advice = "create the stock level; it is then entered by itself"
+        tx.dead_letter("ledger", first.key, reason, advice, repr(bundle.movements), self._ctx.clock.now())
+        self._ctx.log.warning("no stock level", key=first.key, reason=reason, next=advice)
 
     def _log(self, request: Request, attempt: int, began: float, outcome: str, then: str) -> None:
         self._ctx.log.info(

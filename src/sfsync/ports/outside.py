@@ -142,9 +142,13 @@ class Org(Protocol):
         ...
 
     async def read_levels(
-        self, *, levels: Collection[str] = (), movements: Collection[str] = ()
+        self,
+        *,
+        levels: Collection[str] = (),
+        movements: Collection[str] = (),
+        keys: Collection[LevelKey] = (),
     ) -> Sequence[StockLevel]:
-        """The levels with these record ids, and those of these movements. Missing ones are left out."""
+        """The levels with these record ids, of these movements, of these keys. Missing ones are left out."""
         ...
 
     async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:

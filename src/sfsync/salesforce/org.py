@@ -85,13 +85,18 @@ class SalesforceOrg:
         return self._reader.snapshot()
 
     async def read_levels(
-        self, *, levels: Collection[str] = (), movements: Collection[str] = ()
+        self,
+        *,
+        levels: Collection[str] = (),
+        movements: Collection[str] = (),
+        keys: Collection[LevelKey] = (),
     ) -> Sequence[StockLevel]:
-        """The levels with these record ids, and those that these movements belong to, if they exist."""
+        """The levels with these record ids, of these movements, and of these keys, if they exist."""
         wanted = set(levels)
         if movements:
             wanted |= await self._reader.levels_of_movements(movements)
-        return await self._reader.levels(wanted)
+        by_id = await self._reader.levels(wanted) if wanted else []
+        return [*by_id, *(await self._reader.levels_of_keys(keys) if keys else ())]
 
     async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:
         """The levels that any movement entered since `at` belongs to."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from sfsync.domain.stock import Movement, StockLevel
+from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.salesforce import records, soql
 from sfsync.salesforce.records import Record
 from sfsync.salesforce.rest import Rest
@@ -61,6 +61,15 @@ class Reader:
         for names in soql.slices(sorted(record_ids)):
             async for page in self._few.pages(f"{ALL_LEVELS} WHERE Id IN ({','.join(names)})"):
                 found.extend(records.levels(page))
+        return found
+
+    async def levels_of_keys(self, keys: Collection[LevelKey]) -> list[StockLevel]:
+        """The levels with these keys, if they exist. The org compares texts without case: we do not."""
+        wanted = set(keys)
+        found: list[StockLevel] = []
+        for names in soql.slices(sorted(str(key) for key in wanted)):
+            async for page in self._few.pages(f"{ALL_LEVELS} WHERE LevelKey__c IN ({','.join(names)})"):
+                found.extend(level for level in records.levels(page) if level.key in wanted)
         return found
 
     async def levels_of_movements(self, movement_ids: Collection[str]) -> set[str]:

@@ -108,6 +108,14 @@ level = Table(
     Column("stored_at", Instant, nullable=False),
 )
 
+sku = Table(
+    "sku",
+    metadata,
+    Column("sku", Text, primary_key=True),
+    Column("asked", Boolean, nullable=False),  # the channels were asked whether they list it
+)
+_partial("ix_sku_unasked", "NOT asked", sku.c.sku)
+
 bundle = Table(
     "bundle",
     metadata,
@@ -199,6 +207,7 @@ channel = Table(
     "channel",
     metadata,
     Column("name", Text, primary_key=True),
+    Column("since", Instant),  # when we first knew of it: older orders are not ours
     Column("approved_at", Instant),
     Column("poll_mark", Instant),
 )

@@ -120,6 +120,28 @@ class SqlTx:
         """Every level of these SKUs."""
         return [_level(row) for row in self._in(t.level, t.level.c.sku, skus)]
 
+    def levels_by_record(self, record_ids: Collection[str]) -> list[StockLevel]:
+        """Levels by the org's record ids."""
+        return [_level(row) for row in self._in(t.level, t.level.c.record_id, record_ids)]
+
+    def note_skus(self, skus: Collection[str]) -> bool:
+        """Remember SKUs that no channel was asked for yet; True when one of them is new."""
+        insert = self._insert(t.sku).on_conflict_do_nothing()
+        before = self._c.execute(select(func.count()).select_from(t.sku)).scalar_one()
+        self._c.execute(insert, [{"sku": sku, "asked": False} for sku in skus])
+        return bool(self._c.execute(select(func.count()).select_from(t.sku)).scalar_one() > before)
+
+    def unasked_skus(self, limit: int) -> list[str]:
+        """SKUs that the channels were never asked for."""
+        rows = self._c.execute(select(t.sku.c.sku).where(~t.sku.c.asked).order_by(t.sku.c.sku).limit(limit))
+        return list(rows.scalars())
+
+    def mark_asked(self, skus: Collection[str]) -> None:
+        """The channels were asked for these."""
+        for start in range(0, len(skus), SLICE):
+            part = list(skus)[start : start + SLICE]
+            self._c.execute(update(t.sku).where(t.sku.c.sku.in_(part)).values(asked=True))
+
     def all_skus(self) -> list[str]:
         """Every SKU that has a level."""
         return list(self._c.execute(select(t.level.c.sku).distinct().order_by(t.level.c.sku)).scalars())
@@ -161,7 +183,8 @@ class SqlTx:
     def put_inbox(self, source: str, topic: str, key: str, body: bytes, at: datetime) -> bool:
         """Take something in; False when it was taken in before."""
         insert = self._insert(t.inbox).values(source=source, topic=topic, key=key, body=body, received_at=at)
-        return self._c.execute(insert.on_conflict_do_nothing()).rowcount == 1
+        # The id tells: PostgreSQL's driver does not count the rows of such a statement.
+        return self._c.execute(insert.on_conflict_do_nothing().returning(t.inbox.c.id)).first() is not None
 
     def inbox(self, limit: int) -> list[InboxItem]:
         """What waits to be decided, oldest first."""
@@ -418,6 +441,16 @@ class SqlTx:
         row = self._c.execute(select(t.reservation).where(t.reservation.c.id == reservation_id)).first()
         return _reservation(row) if row else None
 
+    def ended_still_holding(self, limit: int) -> list[Reservation]:
+        """Reservations that are over and yet hold units, with nothing of them waiting for an answer."""
+        c = t.holding.c
+        held = self._c.execute(select(c.subject).where(c.kind == "reservation", c.reserved > 0)).scalars()
+        ids = {subject.split(":")[1] for subject in held}
+        ended = ("released", "expired", "refused")
+        rows = self._in(t.reservation, t.reservation.c.id, ids, t.reservation.c.state.in_(ended))
+        found = [_reservation(row) for row in rows[:limit]]
+        return [reservation for reservation in found if not self.busy(reservation.subjects())]
+
     def expired_reservations(self, now: datetime, limit: int) -> list[Reservation]:
         """Granted ones whose time is over, oldest first."""
         rows = self._c.execute(
@@ -444,6 +477,14 @@ class SqlTx:
         )
 
     # -- channels ------------------------------------------------------------------------------------
+
+    def channel_since(self, channel: str) -> datetime | None:
+        """When we first knew of a channel."""
+        return self._c.execute(select(t.channel.c.since).where(t.channel.c.name == channel)).scalar()
+
+    def note_channel(self, channel: str, at: datetime) -> None:
+        """Know a channel from now on; nothing changes when it is known."""
+        self._c.execute(self._insert(t.channel).values(name=channel, since=at).on_conflict_do_nothing())
 
     def approved(self, channel: str) -> bool:
         """True once a person has approved the channel's first plan."""
@@ -617,6 +658,12 @@ class SqlTx:
             ],
             keys=["source", "key"],
         )
+
+    def drop_dead_letter(self, source: str, key: str) -> bool:
+        """It has settled itself; False when there was none."""
+        table = t.dead_letter
+        gone = self._c.execute(table.delete().where(table.c.source == source, table.c.key == key))
+        return gone.rowcount > 0
 
     def dead_letters(self) -> list[DeadLetter]:
         """What a person must look at, oldest first."""

@@ -41,6 +41,7 @@ def upgrade() -> None:
     op.create_table(
         "channel",
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=True),
         sa.Column("approved_at", sa.Double(), nullable=True),
         sa.Column("poll_mark", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_channel")),
@@ -296,11 +297,32 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'granted'"),
         postgresql_where=sa.text("state = 'granted'"),
     )
+    op.create_table(
+        "sku",
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("asked", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("sku", name=op.f("pk_sku")),
+    )
+    op.create_index(
+        "ix_sku_unasked",
+        "sku",
+        ["sku"],
+        unique=False,
+        sqlite_where=sa.text("NOT asked"),
+        postgresql_where=sa.text("NOT asked"),
+    )
 
 
 def downgrade() -> None:
     """One step back."""
 
+    op.drop_index(
+        "ix_sku_unasked",
+        table_name="sku",
+        sqlite_where=sa.text("NOT asked"),
+        postgresql_where=sa.text("NOT asked"),
+    )
+    op.drop_table("sku")
     op.drop_index(
         "ix_reservation_expiring",
         table_name="reservation",
