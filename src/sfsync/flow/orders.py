@@ -24,6 +24,7 @@ from .shelf import Picture, refresh, with_numbers
 
 BATCH = 200
 LINES = 1_000  # so many that lines waiting for a reservation hold up no others
+LONGEST_READING = timedelta(seconds=5)  # from the number at the channel to our hearing it
 CLOCK_GRAIN = timedelta(seconds=1)  # storefronts tell times in whole seconds, rounded down
 
 
@@ -212,8 +213,8 @@ def _state(
 def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now: datetime) -> None:
     """The channel's number fell by what it sold: a change after the baseline was read is counted, once.
 
-    Storefronts tell times in whole seconds. A sale in the very second of the reading may be in the number or
-    not: it is taken to be in (we then show too few, never too many), and the number is read again soon.
+    Storefronts tell times in whole seconds, and a reading takes its time. A sale while it was made may be in
+    the number or not: it is taken to be in (we then show too few, never too many), and is read again soon.
     """
     change = state.line.taken_quantity - (before.line.taken_quantity if before else 0)
     if not change:
@@ -226,7 +227,7 @@ def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now
         if told > level.baseline_at:
             published = level.published - change
             changed.append(with_numbers(ctx.assortment, level, now, target=level.target, published=published))
-        elif told + CLOCK_GRAIN > level.baseline_at:
+        elif told + CLOCK_GRAIN > level.baseline_at - LONGEST_READING:
             ctx.pulse.recheck.add((level.channel, level.sku))
     tx.put_numbers(changed)
 

@@ -95,8 +95,8 @@ class Reconcile:
         ctx = self._ctx
         for name, sku in list(ctx.pulse.recheck):
             await self._polls.poll(name)
+            ctx.pulse.recheck.discard((name, sku))  # what cannot be taken over now puts itself back
             await self._adopt(name, [seen async for seen in self._read(name, [sku])])
-            ctx.pulse.recheck.discard((name, sku))
 
     async def _read(self, channel: str, skus: Collection[str] | None) -> AsyncIterator[Seen]:
         """What a channel shows, each number with what we believed before."""
@@ -234,15 +234,18 @@ def take_over(tx: Tx, *, ctx: Context, channel: str, seen: Sequence[Seen]) -> se
         if item.duplicate:
             _tell_duplicate(tx, ctx, channel, item)
             continue
-        newer = level is not None and (
-            one.flying or level.push is not None or level.published != one.published
-        )
-        if newer:
+        if level is not None and (one.flying or level.push is not None or level.published != one.published):
+            ctx.pulse.recheck.add((channel, item.sku))
             continue
         cause = problem(item, 0 if item.sku in known else None)
         if cause is not None and cause in BLOCKING and cause is not Cause.NOT_IN_ORG:
             problems[item.sku, item.location] = cause.value
-        by_time[one.read_at].append(item)
+        if (
+            level is None
+            or level.published != item.shows
+            or level.problem != problems.get((item.sku, item.location), "")
+        ):
+            by_time[one.read_at].append(item)
     for read_at, items in by_time.items():
         tx.put_items(channel, items, problems, read_at)
     return refresh(tx, ctx.assortment, ctx.pulse, skus, ctx.clock.now())

@@ -7,7 +7,7 @@ time is left in the store for the next start. A part that breaks for a reason no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from sfsync.domain.retry import backoff_seconds
@@ -22,6 +22,7 @@ from .relay import Relay
 from .writer import Writer
 
 FINISH_SECONDS = 10.0
+EVERY_SKU = 10_000_000
 RECHECK_SECONDS = 5.0  # longer than a storefront's clock is coarse
 CHECK_SECONDS = 24 * 3600.0
 CHECK_SOON_SECONDS = 60.0
@@ -93,7 +94,9 @@ class Supervisor:
         await self._check()
         await self._until_answered(partial(self._whole, SNAPSHOT, self.reconcile.snapshot), "")
         ctx.bell.ring("orders", "known")
+        unasked = await ctx.store.read(self._unasked_if_all_new)
         await asyncio.gather(*(self._first(name) for name in ctx.channels))
+        await ctx.store.write(lambda tx: tx.mark_asked(unasked))
 
     async def _whole(self, source: str, work: Callable[[], Awaitable[object]]) -> None:
         """Do work whose absence is an open hole, then close the hole."""
@@ -176,6 +179,12 @@ class Supervisor:
 
     def _all_compared(self, tx: Tx) -> bool:
         return all(self._compared(tx, name) for name in self._ctx.channels)
+
+    def _unasked_if_all_new(self, tx: Tx) -> Sequence[str]:
+        """The SKUs that the channels' first comparisons are about to ask for anyway."""
+        if any(self._compared(tx, name) for name in self._ctx.channels):
+            return ()
+        return tx.unasked_skus(EVERY_SKU)
 
     @staticmethod
     def _compared(tx: Tx, name: str) -> bool:
