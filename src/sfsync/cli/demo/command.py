@@ -8,20 +8,25 @@ import signal
 import tempfile
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
 import typer
 
+from sfsync.cli.common import fail
+
 from .closing import close_the_books
+from .handbag import last_handbag
 from .kills import busy_day
 from .processes import DemoError, Stage
-from .story import last_handbag, online_sale, till_sale
+from .story import online_sale, till_sale
 from .telling import Teller, ms
 from .world import World, open_world
 
 INTERRUPTED = 128  # plus the signal's number: what a shell expects of a program that a signal has ended
+SANDBOX_PARTS = ("graphql", "lark")  # what only the simulators need
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -38,9 +43,12 @@ def demo(
 
     Without --exit it stays up, with its status page, until Ctrl-C.
 
-    Exit codes: 0 ended by Ctrl-C, or every check held; 1 a check or the story failed; with --exit, 128 + the
-    signal's number when interrupted.
+    Exit codes: 0 ended by Ctrl-C, or every check held; 1 a check or the story failed; 3 a package is missing;
+    with --exit, 128 + the signal's number when interrupted.
     """
+    missing = [part for part in SANDBOX_PARTS if find_spec(part) is None]
+    if missing:
+        fail("the simulated parties need more packages: pip install 'sfsync[sandbox]'")
     folder = Path(tempfile.mkdtemp(prefix="sfsync-demo-"))
     teller = Teller()
     try:
@@ -94,7 +102,9 @@ class _Show:
         if isinstance(error, BaseExceptionGroup):
             error = next((each for each in error.exceptions), error)
         if isinstance(error, DemoError | httpx.HTTPError | OSError):
-            self._teller.error(f"The demo failed: {error or type(error).__name__}")
+            told = str(error) or type(error).__name__
+            fallen = "" if isinstance(error, DemoError) else self._stage.fallen()
+            self._teller.error(f"The demo failed: {told}{fallen and f'; {fallen}'}")
             return True
         if error is not None:
             raise error
@@ -134,10 +144,10 @@ class _Show:
         teller.say("Buy something in Dubai and watch it there:")
         teller.console.print(f"  curl -d '{body}' {url}", markup=False, highlight=False, soft_wrap=True)
         teller.say("It all stays up until Ctrl-C.")
-        while not self._signal.done() and world.daemon.child.ended is None:
+        while not self._signal.done() and not (fallen := self._stage.fallen()):
             await asyncio.wait({self._signal}, timeout=1.0)
         if not self._signal.done():
-            teller.error(f"sfsync ended by itself. The end of its log:\n{world.daemon.child.tail()}")
+            teller.error(fallen)
             await self._signal
 
     async def _end(self) -> None:

@@ -14,9 +14,9 @@ import httpx
 from sfsync.resources import config_folder
 
 from .outside import Org, Shop
-from .processes import Child, DemoError, Stage, until
+from .processes import Child, DemoError, Stage
 
-START_SECONDS = 40.0
+START_SECONDS = 60.0
 LEASH = Path(__file__).with_name("leash.py")
 
 
@@ -72,15 +72,13 @@ class Daemon:
         self._child = self._stage.start("sfsync", command, **self._env)
 
         async def listening() -> bool | None:
-            try:
-                return (await self._http.get("/healthz")).is_success or None
-            except httpx.TransportError:
-                return None
+            return (await self._http.get("/healthz")).is_success or None
 
-        await until("sfsync to listen", listening, START_SECONDS, self._child)
+        await self._stage.until("sfsync to listen", listening, START_SECONDS)
 
     def kill(self) -> bool:
         """SIGKILL: no time for a last word. True when that is what ended it."""
+        self.child.wanted = False
         self.child.signal(signal.SIGKILL)
         self.child.wait(10.0)
         return self.child.ended == -signal.SIGKILL

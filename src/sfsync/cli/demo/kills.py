@@ -7,7 +7,6 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from .processes import until
 from .sums import Outage, covers
 from .telling import ms
 from .traffic import TillSale, Traffic
@@ -16,7 +15,7 @@ from .world import World
 KILLS = 2
 CALM_SECONDS = (3.0, 5.0)  # between two disturbances
 AFTERWARDS_SECONDS = 4.0
-CAUGHT_UP_SECONDS = 25.0
+CAUGHT_UP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +90,4 @@ async def _caught_up(world: World, sales: Sequence[TillSale]) -> None:
         return None if in_org else True
 
     what = "both sites and the org to catch up with what was sold while the daemon was away"
-    await until(what, look, CAUGHT_UP_SECONDS, world.daemon.child, every=0.1)
+    await world.stage.until(what, look, CAUGHT_UP_SECONDS, every=0.1)

@@ -19,11 +19,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
+
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.05
 END_SECONDS = 8.0
 TAIL_LINES = 15
+LINE_CHARACTERS = 300
 LOOPBACK = "localhost,127.0.0.1,::1"
 
 
@@ -36,6 +39,7 @@ class Child:
 
     def __init__(self, name: str, argv: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
         self.name = name
+        self.wanted = True  # False once the demo has ended it
         self.log = folder / f"{name}.log"
         self._said = folder / f"{name}.ready"
         with self.log.open("ab") as log, self._said.open("wb") as said:
@@ -67,18 +71,15 @@ class Child:
                 self._process.stdin.close()
 
     def tail(self) -> str:
-        """The last lines of its log."""
+        """The last lines of its log, with a heading."""
         lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
-        return "\n".join(f"    {line[:300]}" for line in lines) or "    (it wrote nothing)"
+        told = "\n".join(f"    {line[:LINE_CHARACTERS]}" for line in lines)
+        return f"The end of {self.name}'s log:\n{told or '    (it wrote nothing)'}"
 
-    async def ready(self, seconds: float) -> Any:
-        """The JSON line it prints when it is ready."""
-
-        async def look() -> Any | None:
-            text = self._said.read_text()
-            return json.loads(text.partition("\n")[0]) if "\n" in text else None
-
-        return await until(f"{self.name} to be ready", look, seconds, self)
+    async def ready(self) -> Any | None:
+        """The JSON line it prints when it is ready; None before that."""
+        text = self._said.read_text()
+        return json.loads(text.partition("\n")[0]) if "\n" in text else None
 
 
 class Stage:
@@ -87,7 +88,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._children: list[Child] = []
-        self._env = environment(os.environ)
+        self._env = environment(os.environ) | {"TMPDIR": str(folder)}  # what they leave goes with it
 
     def start(self, name: str, argv: Sequence[str], **more: str) -> Child:
         """Start `python …`; `more` is added to its environment."""
@@ -95,9 +96,49 @@ class Stage:
         self._children.append(child)
         return child
 
+    async def until(
+        self,
+        what: str,
+        look: Callable[[], Awaitable[T | None]],
+        seconds: float,
+        *,
+        every: float = LOOK_SECONDS,
+        concerned: Child | None = None,
+    ) -> T:
+        """What `look` finds, as soon as it finds something.
+
+        Raises `DemoError` when time is up, with the end of the log of the child `concerned` (the one started
+        last), or as soon as any child that is wanted has ended.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(httpx.TransportError):  # nobody answers: starting, or gone; seen below
+                found = await look()
+                if found is not None:
+                    return found
+            if fallen := self.fallen():
+                raise DemoError(f"while we waited for {what}, {fallen}")
+            if time.monotonic() > deadline:
+                raise DemoError(
+                    f"waited {seconds:g} s in vain for {what}. {(concerned or self._last).tail()}"
+                )
+            await asyncio.sleep(every)
+
+    def fallen(self) -> str:
+        """Which child has ended without being told to, and the end of its log; empty when none has."""
+        for child in self._children:
+            if child.wanted and child.ended is not None:
+                return f"{child.name} ended with {child.ended}. {child.tail()}"
+        return ""
+
+    @property
+    def _last(self) -> Child:
+        return self._children[-1]
+
     def end(self) -> None:
         """End every process, the last started first; what does not go is killed. Returns with none left."""
         for child in reversed(self._children):
+            child.wanted = False
             child.signal(signal.SIGTERM)
             if child.name != "org":  # the others may still have a word to say to it
                 self._gone(child)
@@ -117,27 +158,6 @@ def environment(ours: Mapping[str, str]) -> dict[str, str]:
     for name in ("NO_PROXY", "no_proxy"):
         env[name] = ",".join(filter(None, (env.get(name), LOOPBACK)))
     return env
-
-
-async def until(
-    what: str, look: Callable[[], Awaitable[T | None]], seconds: float, *concerned: Child, every: float = 0.0
-) -> T:
-    """What `look` finds, as soon as it finds something. `DemoError` when time is up or a process died."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = await look()
-        if found is not None:
-            return found
-        for child in concerned:
-            if child.ended is not None:
-                raise DemoError(
-                    f"{child.name} ended with {child.ended} while we waited for {what}. "
-                    f"The end of its log:\n{child.tail()}"
-                )
-        if time.monotonic() > deadline:
-            logs = "".join(f"\nThe end of {child.name}'s log:\n{child.tail()}" for child in concerned)
-            raise DemoError(f"waited {seconds:g} s in vain for {what}.{logs}")
-        await asyncio.sleep(every or LOOK_SECONDS)
 
 
 def port_to_use(wished: int) -> int:

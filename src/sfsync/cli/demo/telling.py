@@ -44,8 +44,9 @@ class Teller:
         return bool(self.checks) and all(check.held for check in self.checks)
 
     def say(self, text: str = "") -> None:
-        """A line or a paragraph, with Rich's markup."""
-        self.console.print(text, highlight=False)
+        """A line or a paragraph, with Rich's markup; blanks at its start move all of it to the right."""
+        rest = text.lstrip(" ")
+        self.console.print(Padding.indent(rest, len(text) - len(rest)), highlight=False)
 
     def chapter(self, name: str) -> None:
         """A heading."""

@@ -13,26 +13,29 @@ from typing import Any
 
 from sfsync.resources import config_folder
 
-from .catalogue import LOCATIONS, PLACE, Catalogue, from_last_batch, make_catalogue, org_seed, shop_seed
+from .catalogue import LOCATIONS, Catalogue, from_last_batch, make_catalogue, org_seed, shop_seed
 from .daemon import Daemon
-from .outside import Org, Shop
-from .processes import DemoError, Stage, port_to_use, until
-from .sums import Key, Level, Row, Rules, SoldLine, expected
+from .outside import Change, Org, Shop
+from .processes import Child, DemoError, Stage, port_to_use
+from .sums import Key, Level, Row, Rules, SoldLine, covers, expected
 from .telling import Teller, ms
 
 STATUS_PORT = 8181
-READY_SECONDS = 40.0
-SHOWN_SECONDS = 30.0
+READY_SECONDS = 60.0
+SHOWN_SECONDS = 60.0
+SEEN_SECONDS = 30.0
 # A storefront's waiting passes so much faster: the first retry of a webhook comes after half a second instead
 # of one minute, so that the story with the killed daemon fits into the time of a coffee.
 TIME_SCALE = 120.0
 PLANS = {"london": "plus", "dubai": "standard"}
+OPENING = {"london": "showed yesterday's batch", "dubai": "showed nothing yet"}
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     """Org and storefronts, read one after the other: whole only when nothing moves."""
 
+    levels: Sequence[Level]
     rows: Sequence[Row]
     lines: Sequence[SoldLine]
     should: Mapping[Key, int]
@@ -79,7 +82,31 @@ class World:
             for name, shop in self.shops.items()
             for sku, units in (await shop.shows()).items()
         }
-        return Picture(rows, lines, expected(self.rules, levels, rows, lines), shows)
+        return Picture(levels, rows, lines, expected(self.rules, levels, rows, lines), shows)
+
+    async def shown(self, sku: str) -> dict[str, int]:
+        """What each storefront shows of a SKU."""
+        return {name: await shop.shows_of(sku) for name, shop in self.shops.items()}
+
+    async def comes_to_show(self, name: str, sku: str, units: int) -> Change:
+        """The change by which a storefront came to show so many of a SKU, waited for."""
+        shop = self.shops[name]
+
+        async def look() -> Change | None:
+            last = next((change for change in reversed(await shop.follow()) if change.sku == sku), None)
+            return last if last is not None and last.after == units else None
+
+        return await self.stage.until(f"{name} to show {units} of {sku}", look, SEEN_SECONDS)
+
+    async def entered(self, line: SoldLine) -> str:
+        """The id of the org's first movement for an order line, once the org holds all of it."""
+
+        async def look() -> str | None:
+            rows = [row for row in await self.org.rows() if row.subject == line.subject]
+            return rows[0].id if rows and covers([line], rows)[0].exact else None
+
+        what = f"the org to hold order {line.order} of {line.channel}"
+        return await self.stage.until(what, look, SEEN_SECONDS)
 
     async def close(self) -> None:
         """Let go of every connection; the stage ends the processes."""
@@ -98,27 +125,31 @@ async def open_world(teller: Teller, stage: Stage, seed: int) -> World:
     with teller.busy("starting the org and two storefronts"):
         org, shops = await _start_outside(stage, catalogue, port, seed)
         await org.log_in()
-    world = World(teller, stage, seed, catalogue, rules, org, shops, Daemon(stage, port, org, shops))
     levels = len(org_seed(catalogue)["levels"])
     teller.say(
         f"  org     {org.ready['rest_url']}   {len(catalogue.articles)} SKUs at {len(LOCATIONS)} locations, "
         f"{levels:,} stock levels"
     )
-    before = {name: await shop.shows() for name, shop in shops.items()}
-    with teller.busy(
-        "starting sfsync; it reads the org, compares both storefronts, and pushes its first plan"
-    ):
+    world = World(teller, stage, seed, catalogue, rules, org, shops, Daemon(stage, port, org, shops))
+    await _start_sfsync(world)
+    teller.say(f"  [dim]Open for business after {ms((time.monotonic() - began) * 1000)}.[/]")
+    return world
+
+
+async def _start_sfsync(world: World) -> None:
+    teller = world.teller
+    before = {name: await shop.shows() for name, shop in world.shops.items()}
+    with teller.busy("starting sfsync: it reads the org, compares both storefronts, pushes its first plan"):
         started = time.monotonic()
         await world.daemon.start()
         listening = time.monotonic()
         picture = await _right(world)
         corrected = time.monotonic()
         await _covered(world)
-    for name, shop in shops.items():
+    for name, shop in world.shops.items():
         wrong = sum(before[name][sku] != units for (at, sku), units in picture.should.items() if at == name)
-        told = "yesterday's batch" if name == "london" else "nothing yet"
         teller.say(
-            f"  {name:<7} {shop.ready['url']}    showed {told}: {wrong} of {len(before[name])} numbers wrong"
+            f"  {name:<7} {shop.ready['url']}    {OPENING[name]}: {wrong} of {len(before[name])} wrong"
         )
         teller.check(
             f"The first plan puts {name} right",
@@ -129,8 +160,6 @@ async def open_world(teller: Teller, stage: Stage, seed: int) -> World:
         f"  sfsync  {world.daemon.address}    listens after {ms((listening - started) * 1000)}; "
         f"{ms((corrected - listening) * 1000)} later every number is right"
     )
-    teller.say(f"  [dim]Open for business after {ms((time.monotonic() - began) * 1000)}.[/]")
-    return world
 
 
 async def _start_outside(
@@ -139,18 +168,9 @@ async def _start_outside(
     org_file = _written(stage, "org", org_seed(catalogue))
     # The org's sign of life comes every second instead of every four and a half minutes: it tells sfsync that
     # the stream is joined, so that what may have passed before can be read again at once.
-    org = stage.start(
-        "org",
-        [
-            "-m",
-            "sfsync.simulators.org",
-            "--exit-with-parent",
-            "--seed",
-            org_file,
-            "--knob",
-            "keepalive_seconds=1",
-        ],
-    )
+    knobs = ["--knob", "keepalive_seconds=1"]
+    simulator = ["-m", "sfsync.simulators.org", "--exit-with-parent"]
+    org = stage.start("org", [*simulator, "--seed", org_file, *knobs])
     offered = {"london": from_last_batch(seed, catalogue), "dubai": lambda _: 0}
     started = {}
     for name, plan in PLANS.items():
@@ -163,9 +183,14 @@ async def _start_outside(
         }
         words = [word for option in options.items() for word in option]
         started[name] = stage.start(name, ["-m", "sfsync.simulators.shopify", "--exit-with-parent", *words])
-    ready_org = await org.ready(READY_SECONDS)
-    ready = {name: await child.ready(READY_SECONDS) for name, child in started.items()}
-    return Org(ready_org), {name: Shop(name, line, TIME_SCALE) for name, line in ready.items()}
+
+    async def ready(child: Child) -> Any:
+        what = f"{child.name} to be ready"
+        return await stage.until(what, child.ready, READY_SECONDS, concerned=child)
+
+    ready_org = await ready(org)
+    shops = {name: Shop(name, await ready(child), TIME_SCALE) for name, child in started.items()}
+    return Org(ready_org), shops
 
 
 def _written(stage: Stage, name: str, seed: Any) -> str:
@@ -176,7 +201,6 @@ def _written(stage: Stage, name: str, seed: Any) -> str:
 
 async def _right(world: World) -> Picture:
     """Until every storefront shows what the org's numbers make it."""
-
     wrong: list[str] = []
 
     async def look() -> Picture | None:
@@ -186,9 +210,11 @@ async def _right(world: World) -> Picture:
 
     what = "both storefronts to show what the org has"
     try:
-        return await until(what, look, SHOWN_SECONDS, world.daemon.child, every=0.2)
+        return await world.stage.until(what, look, SHOWN_SECONDS, every=0.2)
     except DemoError as error:
-        raise DemoError(f"{len(wrong)} numbers are wrong, such as {'; '.join(wrong[:3])}. {error}") from error
+        if wrong:
+            raise DemoError(f"{len(wrong)} numbers are wrong: {'; '.join(wrong[:3])} …; {error}") from error
+        raise
 
 
 async def _covered(world: World) -> None:
@@ -198,7 +224,4 @@ async def _covered(world: World) -> None:
         stream = (await world.daemon.status())["stream"]
         return True if stream["topics"] and not stream["holes"] else None
 
-    await until("the stream to be covered without a hole", look, SHOWN_SECONDS, world.daemon.child, every=0.2)
-
-
-__all__ = ["PLACE", "Picture", "World", "open_world"]
+    await world.stage.until("the stream to be covered without a hole", look, SHOWN_SECONDS, every=0.2)
