@@ -14,7 +14,7 @@ import httpx
 from sfsync.resources import config_folder
 
 from .outside import Org, Shop
-from .processes import Child, DemoError, Stage
+from .processes import Child, DemoError, Stage, is_free, port_to_use
 
 START_SECONDS = 60.0
 LEASH = Path(__file__).with_name("leash.py")
@@ -23,24 +23,19 @@ LEASH = Path(__file__).with_name("leash.py")
 class Daemon:
     """The daemon's process and its address. Its settings are `config/demo.toml` and the environment."""
 
-    def __init__(self, stage: Stage, port: int, org: Org, shops: Mapping[str, Shop]) -> None:
+    def __init__(self, stage: Stage, org: Org, shops: Mapping[str, Shop]) -> None:
         self._stage = stage
         self._token = secrets.token_urlsafe(24)
-        self._env = self._settings(port, org, shops)
-        self.address = f"http://127.0.0.1:{port}"
-        self._http = httpx.AsyncClient(
-            base_url=self.address,
-            headers={"authorization": f"Bearer {self._token}"},
-            timeout=20.0,
-            trust_env=False,
-        )
+        self._env = self._settings(org, shops)
+        headers = {"authorization": f"Bearer {self._token}"}
+        self._http = httpx.AsyncClient(headers=headers, timeout=20.0, trust_env=False)
         self._child: Child | None = None
+        self.address = ""
 
-    def _settings(self, port: int, org: Org, shops: Mapping[str, Shop]) -> dict[str, str]:
+    def _settings(self, org: Org, shops: Mapping[str, Shop]) -> dict[str, str]:
         tokens = [{"name": "storefronts", "token": self._token, "scopes": ["reservations"]}]
         env = {
             "STORE__URL": f"sqlite:///{self._stage.folder / 'sfsync.db'}",
-            "WEB__PORT": str(port),
             "WEB__TOKENS": json.dumps(tokens),
             "LOG__FORMAT": "json",
             "SALESFORCE__LOGIN_URL": org.ready["rest_url"],
@@ -65,6 +60,23 @@ class Daemon:
             raise DemoError("the daemon was not started")
         return self._child
 
+    async def open(self, wished_port: int) -> None:
+        """Start it for the first time, at this port where that is free; returns when it listens."""
+        for port in (wished_port, 0, 0):
+            port = port_to_use(port)
+            self.address = f"http://127.0.0.1:{port}"
+            self._http.base_url = httpx.URL(self.address)
+            self._env["SFSYNC_WEB__PORT"] = str(port)
+            try:
+                await self.start()
+            except DemoError:
+                if self.child.ended is None or is_free(port):
+                    raise
+                self.child.wanted = False  # somebody else took the port after we had looked
+            else:
+                return
+        raise DemoError("every port was taken by others before sfsync could listen")
+
     async def start(self) -> None:
         """Start it; returns when it listens."""
         config = config_folder() / "demo.toml"
@@ -72,7 +84,8 @@ class Daemon:
         self._child = self._stage.start("sfsync", command, **self._env)
 
         async def listening() -> bool | None:
-            return (await self._http.get("/healthz")).is_success or None
+            # Only our own daemon knows our token: another one may listen at the port that ours wanted.
+            return (await self._http.get("/v1/status")).is_success or None
 
         await self._stage.until("sfsync to listen", listening, START_SECONDS)
 

@@ -189,6 +189,10 @@ class Shop:
                 return self.changes
             self._seen = page["next"]
 
+    async def send_webhooks_to(self, url: str) -> None:
+        """What the app's own settings at the storefront say."""
+        _good(await self._control.post("/webhook-target", json={"url": url}))
+
     async def hold_back_next_order(self, seconds: float) -> None:
         """The webhook of its next order arrives that much later."""
         fault = {"kind": "late", "match": "orders/create", "times": 1, "seconds": seconds * self._time_scale}

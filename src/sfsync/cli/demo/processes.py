@@ -163,11 +163,21 @@ def environment(ours: Mapping[str, str]) -> dict[str, str]:
 def port_to_use(wished: int) -> int:
     """This port of the loopback where it is free, else any free one."""
     for port in (wished, 0):
-        with socket.socket() as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                tried.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(tried.getsockname()[1])
+        if (found := _bound(port)) is not None:
+            return found
     raise DemoError("no port of 127.0.0.1 is free")
+
+
+def is_free(port: int) -> bool:
+    """True when nobody listens at this port of the loopback."""
+    return _bound(port) is not None
+
+
+def _bound(port: int) -> int | None:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return None
+        return int(tried.getsockname()[1])

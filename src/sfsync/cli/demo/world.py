@@ -16,7 +16,7 @@ from sfsync.resources import config_folder
 from .catalogue import LOCATIONS, Catalogue, from_last_batch, make_catalogue, org_seed, shop_seed
 from .daemon import Daemon
 from .outside import Change, Org, Shop
-from .processes import Child, DemoError, Stage, port_to_use
+from .processes import Child, DemoError, Stage
 from .sums import Key, Level, Row, Rules, SoldLine, covers, expected
 from .telling import Teller, ms
 
@@ -119,18 +119,18 @@ class World:
 async def open_world(teller: Teller, stage: Stage, seed: int) -> World:
     """Start org, storefronts and daemon; returns when every storefront shows the right numbers."""
     began = time.monotonic()
-    catalogue, port = make_catalogue(seed), port_to_use(STATUS_PORT)
+    catalogue = make_catalogue(seed)
     rules = Rules.of_settings(tomllib.loads((config_folder() / "demo.toml").read_text(encoding="utf-8")))
     teller.chapter("The house opens")
     with teller.busy("starting the org and two storefronts"):
-        org, shops = await _start_outside(stage, catalogue, port, seed)
+        org, shops = await _start_outside(stage, catalogue, seed)
         await org.log_in()
     levels = len(org_seed(catalogue)["levels"])
     teller.say(
         f"  org     {org.ready['rest_url']}   {len(catalogue.articles)} SKUs at {len(LOCATIONS)} locations, "
         f"{levels:,} stock levels"
     )
-    world = World(teller, stage, seed, catalogue, rules, org, shops, Daemon(stage, port, org, shops))
+    world = World(teller, stage, seed, catalogue, rules, org, shops, Daemon(stage, org, shops))
     await _start_sfsync(world)
     teller.say(f"  [dim]Open for business after {ms((time.monotonic() - began) * 1000)}.[/]")
     return world
@@ -141,7 +141,9 @@ async def _start_sfsync(world: World) -> None:
     before = {name: await shop.shows() for name, shop in world.shops.items()}
     with teller.busy("starting sfsync: it reads the org, compares both storefronts, pushes its first plan"):
         started = time.monotonic()
-        await world.daemon.start()
+        await world.daemon.open(STATUS_PORT)
+        for name, shop in world.shops.items():
+            await shop.send_webhooks_to(f"{world.daemon.address}/webhooks/{name}")
         listening = time.monotonic()
         picture = await _right(world)
         corrected = time.monotonic()
@@ -162,9 +164,7 @@ async def _start_sfsync(world: World) -> None:
     )
 
 
-async def _start_outside(
-    stage: Stage, catalogue: Catalogue, port: int, seed: int
-) -> tuple[Org, dict[str, Shop]]:
+async def _start_outside(stage: Stage, catalogue: Catalogue, seed: int) -> tuple[Org, dict[str, Shop]]:
     org_file = _written(stage, "org", org_seed(catalogue))
     # The org's sign of life comes every second instead of every four and a half minutes: it tells sfsync that
     # the stream is joined, so that what may have passed before can be read again at once.
@@ -178,7 +178,6 @@ async def _start_outside(
             "--name": f"maison-{name}",
             "--plan": plan,
             "--seed": _written(stage, name, shop_seed(catalogue, offered[name])),
-            "--webhook-url": f"http://127.0.0.1:{port}/webhooks/{name}",
             "--time-scale": f"{TIME_SCALE:g}",
         }
         words = [word for option in options.items() for word in option]
