@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+IN_DOUBT = "its number is being read again"  # the problem of a channel level whose sale and reading coincided
+
 
 class Cause(StrEnum):
     """Why a channel's number is not the org's."""

@@ -52,7 +52,6 @@ class Pulse:
     events: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     flying: int = 0  # bundles in requests that are under way
     calls: tuple[int, int] | None = None
-    recheck: set[tuple[str, str]] = field(default_factory=set)  # (channel, SKU) whose number is in doubt
     paused: dict[str, float] = field(default_factory=dict)  # allocation subject -> not asked again before
     channel_error: dict[str, str] = field(default_factory=dict)
     due_since: dict[tuple[str, str, str], float] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from sfsync.domain.orders import Holding, LineFacts, OrderLine, OrderSnapshot, next_step
+from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.stock import BadKeyError, LevelKey, allocation_subject, order_line_subject
 from sfsync.ports import ChannelLevel, Delivery, InboxItem, LineState, OutsideError, Refused, Tx
 
@@ -24,7 +25,7 @@ from .shelf import Picture, refresh, with_numbers
 
 BATCH = 200
 LINES = 1_000  # so many that lines waiting for a reservation hold up no others
-LONGEST_READING = timedelta(seconds=5)  # from the number at the channel to our hearing it
+CLOCK_SKEW = timedelta(seconds=1)  # between a storefront and us
 CLOCK_GRAIN = timedelta(seconds=1)  # storefronts tell times in whole seconds, rounded down
 
 
@@ -214,7 +215,7 @@ def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now
     """The channel's number fell by what it sold: a change after the baseline was read is counted, once.
 
     Storefronts tell times in whole seconds, and a reading takes its time. A sale while it was made may be in
-    the number or not: it is taken to be in (we then show too few, never too many), and is read again soon.
+    the number or not: nothing is pushed before the number has been read again.
     """
     change = state.line.taken_quantity - (before.line.taken_quantity if before else 0)
     if not change:
@@ -224,11 +225,12 @@ def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now
     for level in tx.channel_levels([state.line.sku], state.channel):
         if level.location != state.channel_location:
             continue
-        if told > level.baseline_at:
+        if told - CLOCK_SKEW > level.baseline_at:
             published = level.published - change
             changed.append(with_numbers(ctx.assortment, level, now, target=level.target, published=published))
-        elif told + CLOCK_GRAIN > level.baseline_at - LONGEST_READING:
-            ctx.pulse.recheck.add((level.channel, level.sku))
+        elif told + CLOCK_GRAIN + CLOCK_SKEW > level.baseline_from and level.problem in ("", IN_DOUBT):
+            tx.set_problem(level.channel, level.sku, level.location, IN_DOUBT, now)
+            ctx.bell.ring("learn")
     tx.put_numbers(changed)
 
 

@@ -28,16 +28,15 @@ SKUS_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A number read at a channel, and what we believed before the reading began.
+    """A number read at a channel, and between which moments it was true.
 
-    It is taken over only while that belief still stands: whatever we confirmed or recorded meanwhile is newer
-    than the reading.
+    It is taken over only where nothing of ours has changed since the reading began: whatever we confirmed,
+    recorded or doubted meanwhile is newer than the reading.
     """
 
     item: ChannelItem
+    asked_at: datetime  # when its page was asked for, or before
     read_at: datetime  # when its page had arrived
-    published: int | None  # None: not kept before
-    flying: bool  # a push of ours was on its way: the number may or may not have it in
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,31 +89,25 @@ class Reconcile:
                 await self._adopt(name, [seen async for seen in self._read(name, skus)])
             await ctx.store.write(partial(_asked, skus=skus))
 
-    async def recheck(self) -> None:
-        """Read again the channel levels where a sale and a reading were too close to tell which was first."""
+    async def recheck(self) -> bool:
+        """Read again the numbers in doubt: sales known by now are in them. True when some still are."""
         ctx = self._ctx
-        for name, sku in list(ctx.pulse.recheck):
-            await self._polls.poll(name)
-            ctx.pulse.recheck.discard((name, sku))  # what cannot be taken over now puts itself back
-            await self._adopt(name, [seen async for seen in self._read(name, [sku])])
+        left = False
+        for name in ctx.channels:
+            if skus := await ctx.store.read(partial(_in_doubt, channel=name)):
+                await self._adopt(name, [seen async for seen in self._read(name, skus)])
+                left = left or bool(await ctx.store.read(partial(_in_doubt, channel=name)))
+        return left
 
     async def _read(self, channel: str, skus: Collection[str] | None) -> AsyncIterator[Seen]:
-        """What a channel shows, each number with what we believed before."""
+        """What a channel shows, each number with the time of its reading."""
         ctx = self._ctx
-        held = {
-            (level.sku, level.location): level
-            for level in await ctx.store.read(lambda tx: tx.channel_levels(skus, channel))
-        }
+        asked_at = ctx.clock.now()
         async for page in ctx.channels[channel].items(skus):
             read_at = ctx.clock.now()
             for item in page:
-                level = held.get((item.sku, item.location))
-                yield Seen(
-                    item,
-                    read_at,
-                    level.published if level is not None else None,
-                    level is not None and level.push is not None,
-                )
+                yield Seen(item, asked_at, read_at)
+            asked_at = read_at
 
     async def compare(self, channels: Collection[str] | None, skus: Collection[str] | None) -> Plan:
         """Compare what channels show with what they should. Changes nothing; the plan waits to be applied."""
@@ -227,15 +220,14 @@ def take_over(tx: Tx, *, ctx: Context, channel: str, seen: Sequence[Seen]) -> se
     skus = {one.item.sku for one in seen}
     held = {(level.sku, level.location): level for level in tx.channel_levels(skus, channel)}
     known = {level.key.sku for level in tx.levels_of(skus)}
-    by_time: dict[datetime, list[ChannelItem]] = defaultdict(list)
+    by_time: dict[tuple[datetime, datetime], list[ChannelItem]] = defaultdict(list)
     problems: dict[tuple[str, str], str] = {}
     for one in seen:
         item, level = one.item, held.get((one.item.sku, one.item.location))
         if item.duplicate:
             _tell_duplicate(tx, ctx, channel, item)
             continue
-        if level is not None and (one.flying or level.push is not None or level.published != one.published):
-            ctx.pulse.recheck.add((channel, item.sku))
+        if level is not None and (level.push is not None or level.changed_at >= one.asked_at):
             continue
         cause = problem(item, 0 if item.sku in known else None)
         if cause is not None and cause in BLOCKING and cause is not Cause.NOT_IN_ORG:
@@ -245,9 +237,9 @@ def take_over(tx: Tx, *, ctx: Context, channel: str, seen: Sequence[Seen]) -> se
             or level.published != item.shows
             or level.problem != problems.get((item.sku, item.location), "")
         ):
-            by_time[one.read_at].append(item)
-    for read_at, items in by_time.items():
-        tx.put_items(channel, items, problems, read_at)
+            by_time[one.asked_at, one.read_at].append(item)
+    for (asked_at, read_at), items in by_time.items():
+        tx.put_items(channel, items, problems, asked_at, read_at)
     return refresh(tx, ctx.assortment, ctx.pulse, skus, ctx.clock.now())
 
 
@@ -260,6 +252,10 @@ def _tell_duplicate(tx: Tx, ctx: Context, channel: str, item: ChannelItem) -> No
         item.item_id,
         ctx.clock.now(),
     )
+
+
+def _in_doubt(tx: Tx, *, channel: str) -> Sequence[str]:
+    return tx.in_doubt(channel)
 
 
 def _asked(tx: Tx, *, skus: Collection[str]) -> None:

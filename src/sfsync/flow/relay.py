@@ -127,7 +127,7 @@ class Relay:
         tx.finish_push(record, "lost", "its outcome was unknown for longer than its key lives", now)
         for row in record.rows:
             tx.set_problem(
-                record.channel, row.sku, row.location, "outcome of a push unknown: run sfsync resync"
+                record.channel, row.sku, row.location, "outcome of a push unknown: run sfsync resync", now
             )
         title = f"a push of {len(record.rows)} numbers to {record.channel} never got an answer"
         tx.open_incident(
@@ -158,7 +158,7 @@ class Relay:
                 bad = {0: answer.reason or "the channel refuses it"}
             for index, reason in bad.items():
                 row = record.rows[index]
-                tx.set_problem(record.channel, row.sku, row.location, reason)
+                tx.set_problem(record.channel, row.sku, row.location, reason, now)
                 tx.dead_letter(
                     record.channel,
                     f"push:{row.sku}@{row.location}",

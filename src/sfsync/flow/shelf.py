@@ -163,7 +163,8 @@ def with_numbers(
         shown = max(0, published)
         if exposure.units != max(0, shown - (target or 0)):
             exposure = exposure.at(now.timestamp(), published=shown, target=target or 0)
-    return replace(level, target=target, published=published, exposure=exposure)
+    changed_at = level.changed_at if published == level.published else now
+    return replace(level, target=target, published=published, exposure=exposure, changed_at=changed_at)
 
 
 def set_aside(

@@ -23,7 +23,8 @@ from .writer import Writer
 
 FINISH_SECONDS = 10.0
 EVERY_SKU = 10_000_000
-RECHECK_SECONDS = 5.0  # longer than a storefront's clock is coarse
+SWEEP_SECONDS = 30.0
+AGAIN_SECONDS = 0.5
 CHECK_SECONDS = 24 * 3600.0
 CHECK_SOON_SECONDS = 60.0
 
@@ -164,12 +165,21 @@ class Supervisor:
 
     async def _learn(self) -> None:
         """Until cancelled: ask the channels for SKUs that have just got their first stock level."""
-        ctx = self._ctx
+        ctx, wait = self._ctx, AGAIN_SECONDS
         while True:
-            await ctx.bell.wait("learn", RECHECK_SECONDS)
+            await ctx.bell.wait("learn", wait)
+            wait = SWEEP_SECONDS
             if await ctx.store.read(self._all_compared):
                 await self._until_answered(self.reconcile.learn, "")
-                await self._until_answered(self.reconcile.recheck, "")
+                wait = AGAIN_SECONDS if await self._rechecked() else SWEEP_SECONDS
+
+    async def _rechecked(self) -> bool:
+        """Read numbers in doubt again; True when some still are, or their channel does not answer."""
+        try:
+            return await self.reconcile.recheck()
+        except OutsideError as error:
+            self._ctx.log.warning("numbers in doubt not read", reason=str(error))
+            return True
 
     async def _poll(self, name: str) -> None:
         ctx = self._ctx

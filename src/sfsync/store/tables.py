@@ -101,7 +101,7 @@ level = Table(
     Column("sku", Text, nullable=False, index=True),
     Column("location", Text, nullable=False),
     Column("unit", Text),
-    Column("record_id", Text, nullable=False),
+    Column("record_id", Text, nullable=False, index=True),
     Column("on_hand", Integer, nullable=False),
     Column("reserved", Integer, nullable=False),
     Column("version", Integer, nullable=False),
@@ -222,13 +222,16 @@ channel_level = Table(
     Column("location_id", Text, nullable=False),
     Column("published", Integer, nullable=False),
     Column("target", Integer),
+    Column("baseline_from", Instant, nullable=False),
     Column("baseline_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
     Column("problem", Text, nullable=False, server_default=""),
     Column("push", Integer),
     Column("exposure_unit_seconds", Double, nullable=False, server_default="0"),
     Column("exposure_units", Integer, nullable=False, server_default="0"),
     Column("exposure_since", Double, nullable=False, server_default="0"),
 )
+_partial("ix_channel_level_problem", "problem <> ''", channel_level.c.channel)
 _partial(
     "ix_channel_level_due", "push IS NULL AND problem = '' AND target <> published", channel_level.c.channel
 )

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
-from sfsync.domain.relay import Exposure
+from sfsync.domain.relay import IN_DOUBT, Exposure
 from sfsync.domain.reservations import Reservation, ReservationKind, ReservationLine, ReservationState
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.ports.keeping import (
@@ -126,6 +126,8 @@ class SqlTx:
 
     def note_skus(self, skus: Collection[str]) -> bool:
         """Remember SKUs that no channel was asked for yet; True when one of them is new."""
+        if not skus:
+            return False
         insert = self._insert(t.sku).on_conflict_do_nothing()
         before = self._c.execute(select(func.count()).select_from(t.sku)).scalar_one()
         self._c.execute(insert, [{"sku": sku, "asked": False} for sku in skus])
@@ -500,6 +502,7 @@ class SqlTx:
         channel: str,
         items: Collection[ChannelItem],
         problems: Mapping[tuple[str, str], str],
+        asked_at: datetime,
         at: datetime,
     ) -> None:
         """Take over what a channel lists and shows: a new baseline for these items."""
@@ -513,7 +516,9 @@ class SqlTx:
                     "item_id": item.item_id,
                     "location_id": item.location_id,
                     "published": item.shows,
+                    "baseline_from": asked_at,
                     "baseline_at": at,
+                    "changed_at": at,
                     "problem": problems.get((item.sku, item.location), ""),
                 }
                 for item in items
@@ -546,6 +551,7 @@ class SqlTx:
             .values(
                 target=bindparam("b_target"),
                 published=bindparam("b_published"),
+                changed_at=bindparam("b_changed_at"),
                 exposure_unit_seconds=bindparam("b_unit_seconds"),
                 exposure_units=bindparam("b_units"),
                 exposure_since=bindparam("b_since"),
@@ -560,6 +566,7 @@ class SqlTx:
                     "b_location": level.location,
                     "b_target": level.target,
                     "b_published": level.published,
+                    "b_changed_at": level.changed_at,
                     "b_unit_seconds": level.exposure.unit_seconds,
                     "b_units": level.exposure.units,
                     "b_since": level.exposure.since,
@@ -567,6 +574,14 @@ class SqlTx:
                 for level in levels
             ],
         )
+
+    def in_doubt(self, channel: str) -> list[str]:
+        """SKUs whose number at a channel must be read again."""
+        c = t.channel_level.c
+        rows = self._c.execute(
+            select(c.sku).where(c.channel == channel, c.problem != "", c.problem == IN_DOUBT)
+        )
+        return sorted(set(rows.scalars()))
 
     def due(self, channel: str, limit: int) -> list[ChannelLevel]:
         """Channel levels whose target is not what the channel shows, and that nothing holds back.
@@ -603,7 +618,7 @@ class SqlTx:
         if made is None:
             raise RuntimeError("the database gave no id for a new push")
         push_id = int(made[0])
-        self._fly(channel, rows, push_id)
+        self._fly(channel, rows, push_id, at)
         return push_id
 
     def open_pushes(self, channel: str) -> list[PushRecord]:
@@ -618,24 +633,24 @@ class SqlTx:
         self._c.execute(
             update(t.push).where(t.push.c.id == record.id).values(state=state, reason=reason, answered_at=at)
         )
-        self._fly(record.channel, record.rows, None)
+        self._fly(record.channel, record.rows, None, at)
 
-    def _fly(self, channel: str, rows: Sequence[PushRow], push_id: int | None) -> None:
+    def _fly(self, channel: str, rows: Sequence[PushRow], push_id: int | None, at: datetime) -> None:
         c = t.channel_level.c
         self._c.execute(
             update(t.channel_level)
             .where(c.channel == channel, c.sku == bindparam("b_sku"), c.location == bindparam("b_location"))
-            .values(push=push_id),
+            .values(push=push_id, changed_at=at),
             [{"b_sku": row.sku, "b_location": row.location} for row in rows],
         )
 
-    def set_problem(self, channel: str, sku: str, location: str, problem: str) -> None:
+    def set_problem(self, channel: str, sku: str, location: str, problem: str, at: datetime) -> None:
         """Hold a channel level back with a reason, or let it go with an empty one."""
         c = t.channel_level.c
         self._c.execute(
             update(t.channel_level)
             .where(c.channel == channel, c.sku == sku, c.location == location)
-            .values(problem=problem)
+            .values(problem=problem, changed_at=at)
         )
 
     # -- for people ----------------------------------------------------------------------------------
@@ -815,7 +830,9 @@ def _channel_level(row: Row[Any]) -> ChannelLevel:
         row.location_id,
         row.published,
         row.target,
+        row.baseline_from,
         row.baseline_at,
+        row.changed_at,
         row.problem,
         row.push,
         Exposure(row.exposure_unit_seconds, row.exposure_units, row.exposure_since),

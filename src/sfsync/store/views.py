@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import and_, case, func, or_, select
 
+from sfsync.domain.relay import IN_DOUBT
 from sfsync.ports.keeping import Incident
 from sfsync.store import tables as t
 from sfsync.store.tx import SqlTx
@@ -73,7 +74,7 @@ def channel_counts(tx: SqlTx, now: datetime) -> dict[str, ChannelCount]:
             func.count().label("levels"),
             func.sum(case((due, 1), else_=0)).label("due"),
             func.sum(case((c.push.is_not(None), 1), else_=0)).label("in_flight"),
-            func.sum(case((c.problem != "", 1), else_=0)).label("problems"),
+            func.sum(case((c.problem.not_in(("", IN_DOUBT)), 1), else_=0)).label("problems"),
             func.sum(c.exposure_units).label("exposed"),
             func.sum(grown).label("exposure"),
         ).group_by(c.channel)

@@ -55,7 +55,9 @@ def upgrade() -> None:
         sa.Column("location_id", sa.Text(), nullable=False),
         sa.Column("published", sa.Integer(), nullable=False),
         sa.Column("target", sa.Integer(), nullable=True),
+        sa.Column("baseline_from", sa.Double(), nullable=False),
         sa.Column("baseline_at", sa.Double(), nullable=False),
+        sa.Column("changed_at", sa.Double(), nullable=False),
         sa.Column("problem", sa.Text(), server_default="", nullable=False),
         sa.Column("push", sa.Integer(), nullable=True),
         sa.Column("exposure_unit_seconds", sa.Double(), server_default="0", nullable=False),
@@ -70,6 +72,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
         postgresql_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
+    )
+    op.create_index(
+        "ix_channel_level_problem",
+        "channel_level",
+        ["channel"],
+        unique=False,
+        sqlite_where=sa.text("problem <> ''"),
+        postgresql_where=sa.text("problem <> ''"),
     )
     op.create_index(op.f("ix_channel_level_sku"), "channel_level", ["sku"], unique=False)
     op.create_table(
@@ -175,6 +185,7 @@ def upgrade() -> None:
         sa.Column("stored_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("level_key", name=op.f("pk_level")),
     )
+    op.create_index(op.f("ix_level_record_id"), "level", ["record_id"], unique=False)
     op.create_index(op.f("ix_level_sku"), "level", ["sku"], unique=False)
     op.create_table(
         "movement",
@@ -362,6 +373,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_movement_bundle"), table_name="movement")
     op.drop_table("movement")
     op.drop_index(op.f("ix_level_sku"), table_name="level")
+    op.drop_index(op.f("ix_level_record_id"), table_name="level")
     op.drop_table("level")
     op.drop_index(
         "uq_incident_open",
@@ -389,6 +401,12 @@ def downgrade() -> None:
     op.drop_table("dead_letter")
     op.drop_table("cursor")
     op.drop_index(op.f("ix_channel_level_sku"), table_name="channel_level")
+    op.drop_index(
+        "ix_channel_level_problem",
+        table_name="channel_level",
+        sqlite_where=sa.text("problem <> ''"),
+        postgresql_where=sa.text("problem <> ''"),
+    )
     op.drop_index(
         "ix_channel_level_due",
         table_name="channel_level",
