@@ -33,7 +33,7 @@ ORDER_TOPICS = frozenset(
 RESERVATION_ATTRIBUTE = "sfsync_reservation"
 
 _Id = Annotated[int, Field(gt=0)]
-_Units = Annotated[int, Field(ge=0)]
+_Units = Annotated[int, Field(ge=0, le=1_000_000_000)]  # more is no order, and no database holds it
 
 
 class _Payload(BaseModel):
