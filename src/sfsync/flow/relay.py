@@ -45,9 +45,11 @@ class Relay:
 
     async def run(self) -> None:
         """Until drained. Pushes left open by the last run are resolved first."""
-        for left in await self._ctx.store.read(lambda tx: tx.open_pushes(self._channel.name)):
-            await self._deliver(left, maybe_sent=True)
         record: PushRecord | None = None
+        for left in await self._ctx.store.read(lambda tx: tx.open_pushes(self._channel.name)):
+            record = await self._deliver(left, maybe_sent=True)
+            while record is not None:  # what it left room for is written down already, and must leave too
+                record = await self._deliver(record, maybe_sent=False)
         while not self._draining:
             record = record or await self._ctx.store.write(self._plan)
             if record is None:
