@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 
 from .catalogue import FLAGSHIP, org_seed
 from .kills import Day
@@ -37,6 +39,7 @@ async def close_the_books(world: World, day: Day, first_sales: Collection[str]) 
     _shelves(world, picture)
     await _latency(world, day)
     await _calls(world)
+    await _keep(world, picture, day)
 
 
 async def _quiet(world: World) -> Picture:
@@ -191,6 +194,22 @@ async def _calls(world: World) -> None:
         calls, points = await shop.points()
         used.append(f"{name} {calls} calls, {points:,.0f} points")
     world.teller.say(f"  Used by sfsync: {'; '.join(used)}.")
+
+
+async def _keep(world: World, picture: Picture, day: Day) -> None:
+    """Write down what was seen from outside, for whoever looks into the folder afterwards."""
+    seen = {
+        "rows": [asdict(row) for row in picture.rows],
+        "levels": [asdict(level) for level in picture.levels],
+        "lines": [asdict(line) for line in picture.lines],
+        "changes": {
+            name: [asdict(each) for each in await shop.follow()] for name, shop in world.shops.items()
+        },
+        "till": [asdict(sale) for sale in day.till],
+        "outages": [asdict(outage) for outage in day.outages],
+        "wrong": picture.wrong,
+    }
+    (world.stage.folder / "seen.json").write_text(json.dumps(seen), encoding="utf-8")
 
 
 def _examples(wrong: Sequence[str]) -> str:

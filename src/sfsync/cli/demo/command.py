@@ -36,7 +36,7 @@ def demo(
     ] = False,
     seed: Annotated[int, typer.Option(help="Decides catalogue, shoppers and the moments of the kills.")] = 1,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep logs, seeds and the store, and say where.")
+        bool, typer.Option("--keep", help="Keep logs, store and all that was seen; say where.")
     ] = False,
 ) -> None:
     """Tell the whole story: a simulated org, two simulated storefronts, sfsync between them.
@@ -55,7 +55,7 @@ def demo(
         code = asyncio.run(_Show(teller, Stage(folder), seed).run(exit_after=exit_after))
     finally:
         if keep:
-            teller.say(f"Logs, seeds and the store are kept in {folder}")
+            teller.say(f"Logs, the store and all that was seen are kept in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
     raise typer.Exit(code)
