@@ -5,9 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, and_, bindparam, case, func, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sfsync.domain.ledger import Bundle
@@ -82,7 +96,7 @@ class SqlTx:
 
     def open_holes(self) -> list[Hole]:
         """Holes not yet read again."""
-        rows = self._c.execute(select(t.hole).where(t.hole.c.closed_at.is_(None)).order_by(t.hole.c.id))
+        rows = self._c.execute(OPEN_HOLES)
         return [Hole(r.id, r.source, r.since, r.reason, r.opened_at) for r in rows]
 
     def close_hole(self, hole_id: int, at: datetime) -> None:
@@ -93,7 +107,7 @@ class SqlTx:
 
     def levels(self, keys: Collection[LevelKey]) -> dict[LevelKey, tuple[StockLevel, datetime]]:
         """Levels held, each with the time it was stored."""
-        rows = self._in(t.level, t.level.c.level_key, [str(key) for key in keys])
+        rows = self._in(LEVELS_BY_KEY, [str(key) for key in keys])
         return {(level := _level(row)).key: (level, row.stored_at) for row in rows}
 
     def put_levels(self, levels: Collection[StockLevel], at: datetime) -> None:
@@ -118,11 +132,11 @@ class SqlTx:
 
     def levels_of(self, skus: Collection[str]) -> list[StockLevel]:
         """Every level of these SKUs."""
-        return [_level(row) for row in self._in(t.level, t.level.c.sku, skus)]
+        return [_level(row) for row in self._in(LEVELS_BY_SKU, skus)]
 
     def levels_by_record(self, record_ids: Collection[str]) -> list[StockLevel]:
         """Levels by the org's record ids."""
-        return [_level(row) for row in self._in(t.level, t.level.c.record_id, record_ids)]
+        return [_level(row) for row in self._in(LEVELS_BY_RECORD, record_ids)]
 
     def note_skus(self, skus: Collection[str]) -> bool:
         """Remember SKUs that no channel was asked for yet; True when one of them is new."""
@@ -150,15 +164,9 @@ class SqlTx:
 
     def facts(self, skus: Collection[str]) -> Facts:
         """All that ATS depends on, for these SKUs: four statements, however many SKUs."""
-        held = self._in(
-            t.holding,
-            t.holding.c.sku,
-            skus,
-            t.holding.c.reserved != 0,
-            t.holding.c.kind.in_(("reservation", "allocation")),
-        )
-        pending = self._in(t.movement, t.movement.c.sku, skus, t.movement.c.state == "waiting")
-        uncovered = self._in(t.order_line, t.order_line.c.sku, skus, t.order_line.c.uncovered > 0)
+        held = self._in(HELD_BY_SKU, skus)
+        pending = self._in(WAITING_BY_SKU, skus)
+        uncovered = self._in(UNCOVERED_BY_SKU, skus)
         short: dict[str, int] = defaultdict(int)
         for row in uncovered:
             short[row.sku] += row.uncovered
@@ -201,7 +209,7 @@ class SqlTx:
 
     def lines(self, subjects: Collection[str]) -> dict[str, LineState]:
         """Order lines by subject."""
-        rows = self._in(t.order_line, t.order_line.c.subject, subjects)
+        rows = self._in(LINES_BY_SUBJECT, subjects)
         return {row.subject: _line(row) for row in rows}
 
     def put_line(self, line: LineState) -> None:
@@ -249,7 +257,7 @@ class SqlTx:
 
     def uncovered_lines(self, skus: Collection[str]) -> list[LineState]:
         """Lines that no stock covers, oldest order first."""
-        rows = self._in(t.order_line, t.order_line.c.sku, skus, t.order_line.c.uncovered > 0)
+        rows = self._in(UNCOVERED_BY_SKU, skus)
         return sorted((_line(row) for row in rows), key=lambda line: (line.placed_at, line.subject))
 
     def poll_mark(self, channel: str) -> datetime | None:
@@ -289,7 +297,7 @@ class SqlTx:
 
     def busy(self, subjects: Collection[str]) -> frozenset[str]:
         """Those with a movement that waits for an answer."""
-        rows = self._in(t.movement, t.movement.c.subject, subjects, t.movement.c.state == "waiting")
+        rows = self._in(WAITING_BY_SUBJECT, subjects)
         return frozenset(row.subject for row in rows)
 
     def next_step(self, subject: str) -> int:
@@ -306,13 +314,11 @@ class SqlTx:
 
     def holdings(self, subjects: Collection[str]) -> list[SubjectHolding]:
         """What these subjects hold."""
-        return [_holding(row) for row in self._in(t.holding, t.holding.c.subject, subjects)]
+        return [_holding(row) for row in self._in(HELD_BY_SUBJECT, subjects)]
 
     def holdings_at(self, levels: Collection[LevelKey]) -> list[SubjectHolding]:
         """Who holds units reserved at these levels, newest first."""
-        rows = self._in(
-            t.holding, t.holding.c.level_key, [str(key) for key in levels], t.holding.c.reserved != 0
-        )
+        rows = self._in(HELD_AT_LEVEL, [str(key) for key in levels])
         return sorted((_holding(row) for row in rows), key=lambda held: held.since, reverse=True)
 
     def add_bundle(
@@ -448,8 +454,7 @@ class SqlTx:
         c = t.holding.c
         held = self._c.execute(select(c.subject).where(c.kind == "reservation", c.reserved > 0)).scalars()
         ids = {subject.split(":")[1] for subject in held}
-        ended = ("released", "expired", "refused")
-        rows = self._in(t.reservation, t.reservation.c.id, ids, t.reservation.c.state.in_(ended))
+        rows = self._in(ENDED_BY_ID, ids)
         found = [_reservation(row) for row in rows[:limit]]
         return [reservation for reservation in found if not self.busy(reservation.subjects())]
 
@@ -490,7 +495,7 @@ class SqlTx:
 
     def approved(self, channel: str) -> bool:
         """True once a person has approved the channel's first plan."""
-        at = self._c.execute(select(t.channel.c.approved_at).where(t.channel.c.name == channel)).scalar()
+        at = self._c.execute(APPROVED, {"b_channel": channel}).scalar()
         return at is not None
 
     def approve(self, channel: str, at: datetime) -> None:
@@ -529,36 +534,20 @@ class SqlTx:
         self, skus: Collection[str] | None = None, channel: str | None = None
     ) -> list[ChannelLevel]:
         """Channel levels, of these SKUs and this channel when given."""
-        conditions = [] if channel is None else [t.channel_level.c.channel == channel]
         if skus is not None:
-            rows = self._in(t.channel_level, t.channel_level.c.sku, skus, *conditions)
+            rows = self._in(CHANNEL_LEVELS_BY_SKU, skus)
         else:
-            rows = list(self._c.execute(select(t.channel_level).where(*conditions)))
+            rows = list(self._c.execute(select(t.channel_level)))
+        if channel is not None:
+            rows = [row for row in rows if row.channel == channel]
         return [_channel_level(row) for row in rows]
 
     def put_numbers(self, levels: Collection[ChannelLevel]) -> None:
         """Store target, published and exposure of channel levels that exist."""
         if not levels:
             return
-        c = t.channel_level.c
-        statement = (
-            update(t.channel_level)
-            .where(
-                c.channel == bindparam("b_channel"),
-                c.sku == bindparam("b_sku"),
-                c.location == bindparam("b_location"),
-            )
-            .values(
-                target=bindparam("b_target"),
-                published=bindparam("b_published"),
-                changed_at=bindparam("b_changed_at"),
-                exposure_unit_seconds=bindparam("b_unit_seconds"),
-                exposure_units=bindparam("b_units"),
-                exposure_since=bindparam("b_since"),
-            )
-        )
         self._c.execute(
-            statement,
+            PUT_NUMBERS,
             [
                 {
                     "b_channel": level.channel,
@@ -588,32 +577,21 @@ class SqlTx:
 
         Bad news first (promise 12): sold out, then lower, then higher; scarce before deep.
         """
-        c = t.channel_level.c
-        rows = self._c.execute(
-            select(t.channel_level)
-            .where(c.channel == channel, c.push.is_(None), c.problem == "", c.target != c.published)
-            .order_by(
-                case((c.target > c.published, 1), else_=0),
-                case((c.target > 0, 1), else_=0),
-                c.target,
-                c.sku,
-                c.location,
-            )
-            .limit(limit)
-        )
+        rows = self._c.execute(DUE, {"b_channel": channel, "b_limit": limit})
         return [_channel_level(row) for row in rows]
 
     def add_push(self, channel: str, key: str, body: bytes, rows: Sequence[PushRow], at: datetime) -> int:
         """Write down a push before its first byte leaves, and mark its channel levels as in flight."""
         made = self._c.execute(
-            t.push.insert().values(
-                channel=channel,
-                key=key,
-                body=body,
-                rows=[[row.sku, row.location, row.delta] for row in rows],
-                state="open",
-                planned_at=at,
-            )
+            ADD_PUSH,
+            {
+                "channel": channel,
+                "key": key,
+                "body": body,
+                "rows": [[row.sku, row.location, row.delta] for row in rows],
+                "state": "open",
+                "planned_at": at,
+            },
         ).inserted_primary_key
         if made is None:
             raise RuntimeError("the database gave no id for a new push")
@@ -630,18 +608,22 @@ class SqlTx:
 
     def finish_push(self, record: PushRecord, state: str, reason: str, at: datetime) -> None:
         """Its outcome is known: applied, dropped or lost. Its channel levels are free again."""
-        self._c.execute(
-            update(t.push).where(t.push.c.id == record.id).values(state=state, reason=reason, answered_at=at)
-        )
+        self._c.execute(FINISH_PUSH, {"b_id": record.id, "b_state": state, "b_reason": reason, "b_at": at})
         self._fly(record.channel, record.rows, None, at)
 
     def _fly(self, channel: str, rows: Sequence[PushRow], push_id: int | None, at: datetime) -> None:
-        c = t.channel_level.c
         self._c.execute(
-            update(t.channel_level)
-            .where(c.channel == channel, c.sku == bindparam("b_sku"), c.location == bindparam("b_location"))
-            .values(push=push_id, changed_at=at),
-            [{"b_sku": row.sku, "b_location": row.location} for row in rows],
+            FLY,
+            [
+                {
+                    "b_channel": channel,
+                    "b_sku": row.sku,
+                    "b_location": row.location,
+                    "b_push": push_id,
+                    "b_at": at,
+                }
+                for row in rows
+            ],
         )
 
     def set_problem(self, channel: str, sku: str, location: str, problem: str, at: datetime) -> None:
@@ -728,19 +710,91 @@ class SqlTx:
         """Insert rows; where the key is there already, replace the given columns."""
         if not rows:
             return
-        keys = keys or [column.name for column in table.primary_key]
-        insert = self._insert(table)
-        changed = {name: insert.excluded[name] for name in rows[0] if name not in keys}
-        self._c.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
+        names = keys or [column.name for column in table.primary_key]
+        statement = _upsert_statement(self._c.dialect.name, table, tuple(rows[0]), tuple(names))
+        self._c.execute(statement, list(rows))
 
-    def _in(self, table: Table, column: Any, values: Collection[str], *conditions: Any) -> list[Row[Any]]:
-        """Rows whose column is one of the values, asked in slices."""
+    def _in(self, statement: Select[Any], values: Collection[str]) -> list[Row[Any]]:
+        """Rows of a statement made by `_among`, asked in slices."""
         wanted = list(values)
         found: list[Row[Any]] = []
         for start in range(0, len(wanted), SLICE):
-            part = wanted[start : start + SLICE]
-            found.extend(self._c.execute(select(table).where(column.in_(part), *conditions)))
+            found.extend(self._c.execute(statement, {"among": wanted[start : start + SLICE]}))
         return found
+
+
+def _among(column: Column[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
+    """Rows whose column is one of `among`. Made once: building a statement costs more than running it."""
+    return select(column.table).where(column.in_(bindparam("among", expanding=True)), *conditions)
+
+
+LEVELS_BY_KEY = _among(t.level.c.level_key)
+LEVELS_BY_SKU = _among(t.level.c.sku)
+LEVELS_BY_RECORD = _among(t.level.c.record_id)
+HELD_BY_SKU = _among(
+    t.holding.c.sku, t.holding.c.reserved != 0, t.holding.c.kind.in_(("reservation", "allocation"))
+)
+HELD_BY_SUBJECT = _among(t.holding.c.subject)
+HELD_AT_LEVEL = _among(t.holding.c.level_key, t.holding.c.reserved != 0)
+WAITING_BY_SKU = _among(t.movement.c.sku, t.movement.c.state == "waiting")
+WAITING_BY_SUBJECT = _among(t.movement.c.subject, t.movement.c.state == "waiting")
+LINES_BY_SUBJECT = _among(t.order_line.c.subject)
+UNCOVERED_BY_SKU = _among(t.order_line.c.sku, t.order_line.c.uncovered > 0)
+ENDED_BY_ID = _among(t.reservation.c.id, t.reservation.c.state.in_(("released", "expired", "refused")))
+CHANNEL_LEVELS_BY_SKU = _among(t.channel_level.c.sku)
+OPEN_HOLES = select(t.hole).where(t.hole.c.closed_at.is_(None)).order_by(t.hole.c.id)
+APPROVED = select(t.channel.c.approved_at).where(t.channel.c.name == bindparam("b_channel"))
+ADD_PUSH = t.push.insert()
+FINISH_PUSH = (
+    update(t.push)
+    .where(t.push.c.id == bindparam("b_id"))
+    .values(state=bindparam("b_state"), reason=bindparam("b_reason"), answered_at=bindparam("b_at"))
+)
+_LEVEL = t.channel_level.c
+_THIS_LEVEL = (
+    _LEVEL.channel == bindparam("b_channel"),
+    _LEVEL.sku == bindparam("b_sku"),
+    _LEVEL.location == bindparam("b_location"),
+)
+FLY = (
+    update(t.channel_level).where(*_THIS_LEVEL).values(push=bindparam("b_push"), changed_at=bindparam("b_at"))
+)
+PUT_NUMBERS = (
+    update(t.channel_level)
+    .where(*_THIS_LEVEL)
+    .values(
+        target=bindparam("b_target"),
+        published=bindparam("b_published"),
+        changed_at=bindparam("b_changed_at"),
+        exposure_unit_seconds=bindparam("b_unit_seconds"),
+        exposure_units=bindparam("b_units"),
+        exposure_since=bindparam("b_since"),
+    )
+)
+DUE = (
+    select(t.channel_level)
+    .where(
+        _LEVEL.channel == bindparam("b_channel"),
+        _LEVEL.push.is_(None),
+        _LEVEL.problem == "",
+        _LEVEL.target != _LEVEL.published,
+    )
+    .order_by(
+        case((_LEVEL.target > _LEVEL.published, 1), else_=0),
+        case((_LEVEL.target > 0, 1), else_=0),
+        _LEVEL.target,
+        _LEVEL.sku,
+        _LEVEL.location,
+    )
+    .limit(bindparam("b_limit"))
+)
+
+
+@lru_cache
+def _upsert_statement(dialect: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...]) -> Any:
+    insert: Any = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
+    changed = {name: insert.excluded[name] for name in columns if name not in keys}
+    return insert.on_conflict_do_update(index_elements=list(keys), set_=changed)
 
 
 def _step(movement: Movement) -> int:
