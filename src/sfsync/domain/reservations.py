@@ -10,7 +10,7 @@ The life of one::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -108,11 +108,14 @@ class Reservation:
         return tuple(reservation_subject(self.id, number) for number in range(len(self.lines)))
 
 
-def asks(reservation: Reservation, now: datetime) -> tuple[Movement, ...]:
-    """The movements that ask the org for it; all or nothing."""
+def asks(reservation: Reservation, steps: Sequence[int], now: datetime) -> tuple[Movement, ...]:
+    """The movements that ask the org for it; all or nothing. `steps` are the next numbers of its subjects.
+
+    A reservation refused at one place is asked for at another; its void row may have the first number.
+    """
     return tuple(
         Movement(
-            step_key(subject, 0),
+            step_key(subject, step),
             subject,
             line.level,
             KINDS[reservation.kind],
@@ -122,7 +125,7 @@ def asks(reservation: Reservation, now: datetime) -> tuple[Movement, ...]:
             reservation.id,
             now,
         )
-        for subject, line in zip(reservation.subjects(), reservation.lines, strict=True)
+        for subject, step, line in zip(reservation.subjects(), steps, reservation.lines, strict=True)
     )
 
 

@@ -90,7 +90,7 @@ class Desk:
 
     def _ask(self, tx: Tx, reservation: Reservation) -> tuple[int, set[str]]:
         ctx, now = self._ctx, self._ctx.clock.now()
-        movements = asks(reservation, now)
+        movements = asks(reservation, [tx.next_step(subject) for subject in reservation.subjects()], now)
         bundle = tx.add_bundle(movements, {m.subject: reservation.channel for m in movements}, now)
         skus = {line.level.sku for line in reservation.lines}
         return bundle, {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)

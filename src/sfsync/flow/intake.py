@@ -32,7 +32,6 @@ class Intake:
 
     async def run(self) -> None:
         """Until cancelled. Nothing is lost then: the cursor stands where the last effect stands."""
-        await self._until_read_whole()
         while True:
             try:
                 await self._follow()
@@ -49,10 +48,9 @@ class Intake:
                 await self._ctx.clock.sleep(wait)
 
     async def _until_read_whole(self) -> None:
-        """A posting names its level: wait until the levels are known. Wake-ups need no such wait."""
-        ctx = self._ctx
-        while self._topic in ctx.org.posting_topics and await ctx.store.read(unread):
-            await ctx.bell.wait("known", 5.0)
+        """A posting names its level: wait until the levels are known. The stream is joined meanwhile."""
+        while await self._ctx.store.read(unread):
+            await self._ctx.bell.wait("known", 5.0)
 
     async def _follow(self) -> None:
         """One subscription, from the stored cursor until it breaks."""
@@ -89,6 +87,8 @@ class Intake:
     async def _take(self, batches: Sequence[EventBatch]) -> None:
         """Read what the events name, then commit the effect with the bookmark."""
         ctx = self._ctx
+        if any(batch.postings for batch in batches):
+            await self._until_read_whole()
         levels = frozenset[str]().union(*(batch.levels for batch in batches))
         movements = frozenset[str]().union(*(batch.movements for batch in batches))
         asked_at, read = await self._read(levels, movements)

@@ -61,13 +61,14 @@ class Orders:
         """Record what came in."""
         ctx, now = self._ctx, self._ctx.clock.now()
         skus: set[str] = set()
+        bells: set[str] = set()
         for item, outcome in read:
             if isinstance(outcome, Refused):
                 self._set_aside(tx, item, str(outcome), outcome.advice)
             elif outcome is not None:
-                skus |= record(tx, ctx, outcome, now)
+                skus |= record(tx, ctx, outcome, now, bells)
             tx.finish_inbox(item.id, now)
-        return refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+        return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
     async def _take_alone(
         self, one: tuple[InboxItem, OrderSnapshot | Refused | None], error: Exception
@@ -142,17 +143,21 @@ class OrderPoll:
             def commit(tx: Tx, page: Sequence[OrderSnapshot] = page) -> set[str]:
                 now = ctx.clock.now()
                 skus: set[str] = set()
+                bells = {"orders"}
                 for snapshot in page:
-                    skus |= record(tx, ctx, snapshot, now)
-                return {"orders"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+                    skus |= record(tx, ctx, snapshot, now, bells)
+                return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
             ctx.bell.ring(*await ctx.store.write(commit))
         await ctx.store.write(lambda tx: tx.put_poll_mark(channel, started))
         return count
 
 
-def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime) -> set[str]:
-    """Store what a snapshot wants, unless a newer one is known. Returns the SKUs it touched."""
+def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: set[str]) -> set[str]:
+    """Store what a snapshot wants, unless a newer one is known. Returns the SKUs it touched.
+
+    Adds to `bells`: they must not ring before the commit, or whoever hears them finds nothing.
+    """
     since = tx.channel_since(snapshot.channel)
     if since is None or snapshot.placed_at < since - CLOCK_GRAIN:
         ctx.log.debug("order from before our time", channel=snapshot.channel, order=snapshot.name)
@@ -176,7 +181,8 @@ def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime) -> set[
                 )
             continue
         state = _state(ctx, snapshot, subject, line, before)
-        _taken(tx, ctx, state, before, now)
+        if _taken(tx, ctx, state, before, now):
+            bells.add("learn")
         tx.put_line(state)
         touched.add(line.sku)
     if touched:
@@ -211,15 +217,16 @@ def _state(
     )
 
 
-def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now: datetime) -> None:
+def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now: datetime) -> bool:
     """The channel's number fell by what it sold: a change after the baseline was read is counted, once.
 
     Storefronts tell times in whole seconds, and a reading takes its time. A sale while it was made may be in
-    the number or not: nothing is pushed before the number has been read again.
+    the number or not: nothing is pushed before the number has been read again. True when it is to be read.
     """
     change = state.line.taken_quantity - (before.line.taken_quantity if before else 0)
     if not change:
-        return
+        return False
+    in_doubt = False
     changed: list[ChannelLevel] = []
     told = state.version.replace(microsecond=0)
     for level in tx.channel_levels([state.line.sku], state.channel):
@@ -230,8 +237,9 @@ def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now
             changed.append(with_numbers(ctx.assortment, level, now, target=level.target, published=published))
         elif told + CLOCK_GRAIN + CLOCK_SKEW > level.baseline_from and level.problem in ("", IN_DOUBT):
             tx.set_problem(level.channel, level.sku, level.location, IN_DOUBT, now)
-            ctx.bell.ring("learn")
+            in_doubt = True
     tx.put_numbers(changed)
+    return in_doubt
 
 
 def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str] | None:

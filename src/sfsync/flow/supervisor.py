@@ -130,9 +130,13 @@ class Supervisor:
 
     async def _check_again(self) -> None:
         """Daily, because an admin may deactivate the rule; soon, while something is wrong."""
+        waited = 0.0
         while True:
-            await self._ctx.clock.sleep(CHECK_SOON_SECONDS if self._ctx.pulse.rule_error else CHECK_SECONDS)
-            await self._check()
+            await self._ctx.clock.sleep(CHECK_SOON_SECONDS)
+            waited += CHECK_SOON_SECONDS
+            if self._ctx.pulse.rule_error or waited >= CHECK_SECONDS:
+                await self._check()
+                waited = 0.0
 
     async def _first(self, name: str) -> None:
         """A channel without a baseline gets one; its differences wait for a person unless told otherwise."""

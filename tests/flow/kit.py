@@ -1,0 +1,577 @@
+"""A house to tell stories in: the real flow and store, an org and storefronts that behave, in memory.
+
+`LittleOrg` has the org's rule, unique keys, versions and a stream; `LittleShop` its own stock, orders, signed
+webhooks and idempotency keys. Both can be told what befalls the next calls, by name:
+
+    later          nothing changed, try later
+    refused        no retry will heal it
+    lost           the request never arrived; its sender knows nothing
+    reply lost     it was done; its sender knows nothing
+    late           its sender knows nothing; it arrives when `land()` is called
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+import tempfile
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import Double, type_coerce, update
+
+from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule
+from sfsync.domain.ledger import Answer, Bundle, Request, RowAnswer, RowResult
+from sfsync.domain.orders import OrderLine, OrderSnapshot
+from sfsync.domain.reservations import Outcome, ReservationKind, Wish, WishedLine
+from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
+from sfsync.flow.context import SNAPSHOT, Bell, Context, Pulse
+from sfsync.flow.door import Door
+from sfsync.flow.supervisor import Supervisor
+from sfsync.ports import (
+    EVERYTHING,
+    Ability,
+    ChannelItem,
+    CursorRefused,
+    Delivery,
+    EventBatch,
+    Finding,
+    Forged,
+    Posting,
+    PushAnswer,
+    Refused,
+    TryLater,
+    Unknown,
+    Write,
+)
+from sfsync.store import open_store
+from sfsync.store.tables import channel_level
+from sfsync.store.tx import SqlTx
+
+WAKE, TILL = "wake-ups", "till"
+PATIENCE_SECONDS = 20.0
+HASTE = 20.0  # waiting is this much shorter than asked; moments are the real ones
+
+
+class HastyClock:
+    """The machine's time, with short sleeps."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / HASTE)
+
+
+class Fates:
+    """What befalls the next calls, and what is under way for ever so long."""
+
+    def __init__(self) -> None:
+        self.next: deque[str] = deque()
+        self.under_way: list[Callable[[], object]] = []
+
+    def meet(self, effect: Callable[[], Any]) -> Any:
+        """Have a call's effect as fate will have it; raises what its sender would see."""
+        fate = self.next.popleft() if self.next else ""
+        if fate == "later":
+            raise TryLater("busy")
+        if fate == "refused":
+            raise Refused("the credential was revoked", advice="renew it")
+        if fate == "lost":
+            raise Unknown("timed out")
+        if fate == "late":
+            self.under_way.append(effect)
+            raise Unknown("timed out")
+        answer = effect()
+        if fate == "reply lost":
+            raise Unknown("connection reset")
+        return answer
+
+    def land(self) -> None:
+        """What was under way arrives."""
+        for effect in self.under_way:
+            effect()
+        self.under_way.clear()
+
+
+class LittleOrg(Fates):
+    """Levels and rows in memory; `requests` keeps the keys of every call that entered rows."""
+
+    topics: Sequence[str] = (WAKE, TILL)
+    posting_topics = frozenset({TILL})
+
+    def __init__(self, clock: HastyClock, stock: Mapping[str, int]) -> None:
+        super().__init__()
+        self.clock = clock
+        self.keys: dict[str, LevelKey] = {}  # record id -> level
+        self.rows: dict[str, Movement] = {}  # movement id -> row
+        self.entered_at: dict[str, datetime] = {}
+        self.forgotten: dict[str, int] = {}  # record id -> versions taken back by a deletion
+        self.requests: list[list[str]] = []
+        self.reads = 0
+        self.log: dict[str, list[EventBatch]] = {WAKE: [], TILL: []}
+        self.oldest = 0  # events before this one are gone
+        self.findings: list[Finding] = []
+        self.pages: asyncio.Semaphore | None = None  # how many pages a snapshot may still read
+        self.wrong: set[str] = set()  # kinds of movement that somebody's validation refuses
+        self._news = asyncio.Event()
+        for name, on_hand in stock.items():
+            self.add(name, on_hand)
+
+    # -- what people, tills and administrators do
+
+    def add(self, name: str, on_hand: int) -> None:
+        """A new stock level with its opening row."""
+        self.keys[f"L{len(self.keys)}"] = LevelKey.parse(name)
+        self.move(name, on_hand)
+
+    def move(self, name: str, on_hand: int = 0, reserved: int = 0, *, told: bool = True) -> str:
+        """Somebody enters a movement; its id. `told=False`: no event ever tells of it."""
+        subject = f"person:{len(self.rows)}"
+        row = Movement(
+            subject,
+            subject,
+            LevelKey.parse(name),
+            MovementKind.SALE if on_hand < 0 else MovementKind.RECEIPT,
+            on_hand,
+            reserved,
+            "",
+            "",
+            self.clock.now(),
+        )
+        assert self._enter(row) is RowResult.CREATED
+        number = f"M{len(self.rows) - 1}"
+        if told:
+            self.tell(WAKE, movements=frozenset({number}), events=1)
+        return number
+
+    def till(self, name: str, on_hand: int, source_id: str) -> None:
+        """A till publishes what it sold."""
+        kind = MovementKind.SALE if on_hand < 0 else MovementKind.RECEIPT
+        posting = Posting(source_id, kind, LevelKey.parse(name), on_hand, source_id, self.clock.now())
+        self.tell(TILL, postings=(posting,), events=1)
+
+    def tell(self, topic: str, **event: Any) -> None:
+        """Publish an event."""
+        cursor = (len(self.log[topic]) + 1).to_bytes(8, "big")
+        self.log[topic].append(EventBatch(topic, cursor, **event))
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def forget(self, number: str) -> None:
+        """An administrator deletes a row: totals and version go back."""
+        row = self.rows.pop(number)
+        self.rows[f"deleted {number}"] = replace(row, level=LevelKey("deleted", "deleted"))
+        self.tell(WAKE, levels=frozenset({self.id_of(row.level)}), events=1)
+
+    def id_of(self, key: LevelKey) -> str:
+        return next(number for number, known in self.keys.items() if known == key)
+
+    def level(self, name: str | LevelKey) -> StockLevel:
+        """A level as it stands."""
+        key = LevelKey.parse(name) if isinstance(name, str) else name
+        rows = [row for row in self.rows.values() if row.level == key]
+        return StockLevel(
+            key,
+            sum(row.on_hand_delta for row in rows),
+            sum(row.reserved_delta for row in rows),
+            len(rows),
+            self.id_of(key),
+        )
+
+    def numbers(self, name: str) -> tuple[int, int]:
+        """(on hand, reserved)."""
+        level = self.level(name)
+        return level.on_hand, level.reserved
+
+    def of(self, start: str) -> list[tuple[str, int, int]]:
+        """(key, on hand delta, reserved delta) of rows whose subject begins so."""
+        return [
+            (r.key, r.on_hand_delta, r.reserved_delta)
+            for r in self.rows.values()
+            if r.subject.startswith(start)
+        ]
+
+    # -- the port
+
+    async def org_id(self) -> str:
+        return "00D000000000001AAA"
+
+    async def check(self) -> Sequence[Finding]:
+        return self.findings
+
+    async def snapshot(self) -> AsyncIterator[Sequence[StockLevel]]:
+        for key in list(self.keys.values()):
+            if self.pages is not None:
+                await self.pages.acquire()
+            yield [self.level(key)]
+
+    async def read_levels(
+        self,
+        *,
+        levels: Collection[str] = (),
+        movements: Collection[str] = (),
+        keys: Collection[LevelKey] = (),
+    ) -> Sequence[StockLevel]:
+        self.reads += 1
+        wanted = {self.keys[number] for number in levels if number in self.keys}
+        wanted |= {self.rows[number].level for number in movements if number in self.rows}
+        wanted |= {key for key in keys if key in self.keys.values()}
+        return [self.level(key) for key in sorted(wanted) if key in self.keys.values()]
+
+    async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:
+        moved = {self.rows[number].level for number, entered in self.entered_at.items() if entered >= at}
+        return [self.level(key) for key in sorted(moved)]
+
+    async def enter(self, request: Request, record_ids: Mapping[LevelKey, str]) -> Answer:
+        await asyncio.sleep(0)
+        if request.sent:
+            self.requests.append([m.key for bundle in request.sent for m in bundle.movements])
+        answer: Answer = self.meet(lambda: self._answer(request))
+        return answer
+
+    def _answer(self, request: Request) -> Answer:
+        results: dict[str, RowAnswer] = {}
+        for bundle in request.sent:
+            results |= self._bundle(bundle)
+        rows = {row.key: row for row in self.rows.values() if row.key in results}
+        return Answer(results, {key: self.level(key) for key in request.levels}, rows)
+
+    def _bundle(self, bundle: Bundle) -> dict[str, RowAnswer]:
+        """All or none: the rule looks at what the rows make of each level together."""
+        before, moments = dict(self.rows), dict(self.entered_at)
+        said = {m.key: self._enter(m, ruled=False) for m in bundle.movements}
+        short = [key for key in bundle.levels if bundle.net_reserved(key) > 0 and self.level(key).oversold]
+        if short or set(said.values()) != {RowResult.CREATED}:
+            self.rows, self.entered_at = before, moments
+            for movement in bundle.movements:
+                if said[movement.key] is RowResult.CREATED:
+                    refused = movement.level in short
+                    said[movement.key] = RowResult.INSUFFICIENT if refused else RowResult.ROLLED_BACK
+        return {key: RowAnswer(result, result.value) for key, result in said.items()}
+
+    def _enter(self, row: Movement, *, ruled: bool = True) -> RowResult:
+        if row.kind.value in self.wrong:
+            return RowResult.WRONG
+        if any(known.key == row.key for known in self.rows.values()):
+            return RowResult.DUPLICATE
+        level = self.level(row.level)
+        if ruled and row.reserved_delta > 0 and level.available + row.on_hand_delta < row.reserved_delta:
+            return RowResult.INSUFFICIENT
+        number = f"M{len(self.rows)}"
+        self.rows[number] = row
+        self.entered_at[number] = self.clock.now()
+        return RowResult.CREATED
+
+    async def subject_rows(self, subjects: Collection[str]) -> Sequence[Movement]:
+        return [row for row in self.rows.values() if row.subject in subjects]
+
+    async def events(self, topic: str, cursor: bytes | None) -> AsyncIterator[EventBatch]:
+        log = self.log[topic]
+        if cursor is None:
+            at = len(log)
+        elif cursor == EVERYTHING:
+            at = self.oldest
+        else:
+            at = int.from_bytes(cursor, "big")
+            if not self.oldest <= at <= len(log):
+                raise CursorRefused("the replay id is no longer there")
+        yield EventBatch(topic, at.to_bytes(8, "big"))
+        while True:
+            news = self._news
+            while at < len(log):
+                at += 1
+                yield log[at - 1]
+            await news.wait()
+
+    async def calls_used(self) -> tuple[int, int] | None:
+        return len(self.requests), 15_000
+
+    async def close(self) -> None:
+        return None
+
+
+class LittleShop(Fates):
+    """A storefront with a shelf of its own; `sent` keeps the bytes of every push that was tried."""
+
+    def __init__(
+        self, clock: HastyClock, name: str, shelf: Mapping[str, int], *, batch_rows: int = 250
+    ) -> None:
+        super().__init__()
+        self.clock, self.name = clock, name
+        self.ability = Ability(batch_rows, relative=True, compare_and_set=True, key_life_seconds=3600.0)
+        self.shelf = dict(shelf)
+        self.bad: dict[str, str] = {}  # SKUs that it refuses to write, with its words
+        self.names_bad_rows = True
+        self.sent: list[bytes] = []
+        self.orders: dict[str, OrderSnapshot] = {}
+        self.told: dict[str, OrderSnapshot] = {}  # by webhook
+        self.reading: asyncio.Semaphore | None = None  # how many pages of items may still be read
+        self.read = asyncio.Event()  # a page has been read
+        self._answers: dict[str, PushAnswer] = {}
+        self._numbers = itertools.count(1001)
+
+    # -- what shoppers and the shop's people do
+
+    def buy(self, sku: str, units: int = 1, *, reservations: tuple[str, ...] = ()) -> str:
+        """A shopper pays: the shop lowers its own number, never below zero. The order's id."""
+        assert self.shelf[sku] >= units, f"{self.name} shows {self.shelf[sku]} of {sku}"
+        self.shelf[sku] -= units
+        number, now = str(next(self._numbers)), self.clock.now()
+        line = OrderLine("1", sku, units, taken_quantity=units)
+        self.orders[number] = OrderSnapshot(
+            self.name, number, f"#{number}", now, now, (line,), "online", reservations
+        )
+        return number
+
+    def change(self, number: str, **line: int) -> OrderSnapshot:
+        """The order's line changes; what it takes back goes on the shop's own shelf."""
+        order = self.orders[number]
+        changed = replace(order.lines[0], **line)  # type: ignore[arg-type]  # quantities by name
+        self.shelf[changed.sku] += order.lines[0].taken_quantity - changed.taken_quantity
+        self.orders[number] = replace(order, version=self.clock.now(), lines=(changed,))
+        return self.orders[number]
+
+    def webhook(self, number: str, event: str = "") -> tuple[dict[str, str], bytes]:
+        """A signed delivery of the order as it stands. The same `event` is the same delivery again."""
+        event = event or f"event {len(self.told)}"
+        self.told.setdefault(event, self.orders[number])
+        return {"x-signature": f"signed {event}"}, event.encode()
+
+    # -- the port
+
+    async def check(self) -> Sequence[Finding]:
+        return ()
+
+    async def items(self, skus: Collection[str] | None = None) -> AsyncIterator[Sequence[ChannelItem]]:
+        for sku in list(self.shelf):
+            if skus is None or sku in skus:
+                page = [ChannelItem(sku, "online", f"item {sku}", "place 1", self.shelf[sku])]
+                self.read.set()
+                if self.reading is not None:
+                    await self.reading.acquire()
+                yield page
+
+    def encode(self, key: str, writes: Sequence[Write]) -> bytes:
+        return json.dumps([key, [[write.sku, write.delta] for write in writes]]).encode()
+
+    async def push(self, body: bytes) -> PushAnswer:
+        await asyncio.sleep(0)
+        self.sent.append(body)
+        answer: PushAnswer = self.meet(lambda: self._push(body))
+        return answer
+
+    def _push(self, body: bytes) -> PushAnswer:
+        key, rows = json.loads(body)
+        if key not in self._answers:
+            bad = {index: self.bad[sku] for index, (sku, _) in enumerate(rows) if sku in self.bad}
+            if not bad:
+                for sku, delta in rows:
+                    self.shelf[sku] += delta
+            named = bad if self.names_bad_rows else {}
+            self._answers[key] = PushAnswer(not bad, named, reason="one of the rows is bad" if bad else "")
+        return self._answers[key]
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Delivery:
+        if headers.get("x-signature") != f"signed {body.decode()}":
+            raise Forged("the signature is another's")
+        return Delivery("orders/updated", body.decode(), body)
+
+    def read_order(self, delivery: Delivery) -> OrderSnapshot | None:
+        if delivery.dedup_key not in self.told:
+            raise Refused("the order cannot be read", advice="look at it")
+        return self.told[delivery.dedup_key]
+
+    async def orders_since(self, at: datetime) -> AsyncIterator[Sequence[OrderSnapshot]]:
+        for order in sorted(self.orders.values(), key=lambda order: order.version):
+            if order.version >= at:
+                yield [order]
+
+    async def close(self) -> None:
+        return None
+
+
+class House:
+    """The org, two storefronts, and a daemon that can be started, stopped and killed."""
+
+    def __init__(
+        self,
+        folder: Path,
+        stock: Mapping[str, int],
+        *,
+        shops: Sequence[str] = ("london", "dubai"),
+        rules: Sequence[PolicyRule] = (),
+        shelf: Mapping[str, int] | None = None,
+        batch_rows: int = 250,
+    ) -> None:
+        self.clock = HastyClock()
+        self.org = LittleOrg(self.clock, stock)
+        skus = dict.fromkeys(name.split("|")[0] for name in stock)
+        self.shops = {
+            name: LittleShop(self.clock, name, shelf or dict.fromkeys(skus, 0), batch_rows=batch_rows)
+            for name in shops
+        }
+        self.rules = rules
+        self.folder = folder
+        self.poll_seconds = 1e6
+        self.logged: list[Mapping[str, Any]] = []
+        self.approve = True
+        self._before: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Begin the daemon on what the store holds."""
+        self._before = asyncio.all_tasks()
+        self.store = open_store(f"sqlite:///{self.folder / 's.db'}", exclusive=True)
+        places = tuple(dict.fromkeys(key.location for key in self.org.keys.values()))
+        plans = {name: ChannelPlan(name, {"online": places}) for name in self.shops}
+        self.pulse = Pulse(self.clock.now())
+        numbers = itertools.count()
+        ctx = Context(
+            self.org,
+            self.shops,
+            self.store,
+            self.clock,
+            random.Random(7).random,
+            lambda: f"{id(self.pulse)}-{next(numbers)}",
+            Assortment(plans, self.rules),
+            Bell(),
+            self.pulse,
+            structlog.wrap_logger(None, [self._keep], wrapper_class=structlog.stdlib.BoundLogger),
+        )
+        await self.store.write(self._bind)
+        self.ctx, self.door = ctx, Door(ctx)
+        self.supervisor = Supervisor(ctx, approve=self.approve, poll_seconds=self.poll_seconds)
+        self.desk = self.supervisor.desk
+        self.supervisor.start()
+
+    def _bind(self, tx: SqlTx) -> None:
+        now = self.clock.now()
+        if tx.bound_org() is None:
+            tx.bind_org("00D000000000001AAA", now)
+            tx.open_hole(SNAPSHOT, now, "the org was never read whole", now)
+        for name in self.shops:
+            tx.note_channel(name, now)
+
+    def _keep(self, _logger: object, level: str, event: Mapping[str, Any]) -> str:
+        self.logged.append({**event, "level": level})
+        raise structlog.DropEvent
+
+    async def stop(self) -> None:
+        """An orderly end."""
+        await self.supervisor.stop()
+        await self.store.close()
+
+    async def kill(self) -> None:
+        """Everything that runs ends where it stands; only what was committed is left."""
+        running = asyncio.all_tasks() - self._before - {asyncio.current_task()}
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self.store.close()
+
+    def forget_everything(self) -> None:
+        """A store that was never started."""
+        for path in self.folder.iterdir():
+            path.unlink()
+
+    async def put_cursor(self, topic: str, cursor: bytes) -> None:
+        """Between two runs: the bookmark is another."""
+        store = open_store(f"sqlite:///{self.folder / 's.db'}", exclusive=True)
+        await store.write(lambda tx: tx.put_cursor(topic, cursor, self.clock.now()))
+        await store.close()
+
+    async def until(self, done: Callable[[], Any], *, of: Callable[[], Any] = lambda: "") -> None:
+        """Wait for a condition of the outside; a failure tells `of`."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PATIENCE_SECONDS
+        while not done():
+            assert loop.time() < end, f"waited {PATIENCE_SECONDS:g} s in vain: {of()} {self._troubles()}"
+            await asyncio.sleep(0.005)
+
+    async def until_kept(self, done: Callable[[SqlTx], Any]) -> None:
+        """Wait for a condition of the store."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PATIENCE_SECONDS
+        while not await self.store.read(done):
+            assert loop.time() < end, f"waited {PATIENCE_SECONDS:g} s in vain: {self._troubles()}"
+            await asyncio.sleep(0.005)
+
+    def _troubles(self) -> list[Mapping[str, Any]]:
+        return [line for line in self.logged if line["level"] not in ("debug", "info")][-5:]
+
+    async def let_a_minute_pass(self) -> None:
+        """The shops' numbers were read a while ago: no sale is too close to the reading to tell."""
+        c, minute = channel_level.c, timedelta(minutes=1).total_seconds()
+        moments = {
+            column: type_coerce(column, Double) - minute for column in (c.baseline_from, c.baseline_at)
+        }
+        await self.store.write(lambda tx: tx.connection.execute(update(channel_level).values(moments)))
+
+    async def idle(self) -> None:
+        """Wait until nothing waits: no inbox, no line or push due, no bundle, no hole, no channel unread."""
+
+        def still(tx: SqlTx) -> bool:
+            return not (
+                tx.inbox(1)
+                or tx.due_lines(1)
+                or tx.waiting_bundles(0)
+                or tx.open_holes()
+                or any(tx.due(name, 1) or tx.open_pushes(name) for name in self.shops)
+                or (self.approve and not all(tx.approved(name) for name in self.shops))
+            )
+
+        await self.until_kept(still)
+
+    async def shows(self, sku: str, *units: int) -> None:
+        """Wait until the shops, in order, show these numbers."""
+        found = [shop.shelf for shop in self.shops.values()]
+        await self.until(
+            lambda: [shelf[sku] for shelf in found] == list(units),
+            of=lambda: f"{sku}: {[shelf[sku] for shelf in found]} instead of {list(units)}",
+        )
+
+    async def deliver(self, shop: str, number: str, event: str = "") -> bool:
+        """The shop's webhook arrives."""
+        return await self.door.accept(shop, *self.shops[shop].webhook(number, event))
+
+    async def reserve(
+        self,
+        sku: str,
+        units: int = 1,
+        *,
+        shop: str = "london",
+        key: str | None = None,
+        digest: str = "",
+        life: timedelta = timedelta(minutes=15),
+    ) -> Outcome:
+        """A shopper's cart asks."""
+        wish = Wish(ReservationKind.CART, shop, "cart 7", (WishedLine(sku, units),), life)
+        return await self.desk.create(wish, idempotency_key=key, digest=digest)
+
+
+@asynccontextmanager
+async def house(stock: Mapping[str, int], **how: Any) -> AsyncIterator[House]:
+    """A house whose daemon has read org and shops, and has brought every shop up to date."""
+    with tempfile.TemporaryDirectory(prefix="sfsync-flow-") as folder:
+        made = House(Path(folder), stock, **how)
+        await made.start()
+        try:
+            await made.idle()
+            await made.let_a_minute_pass()
+            yield made
+        finally:
+            await made.kill()
+
+
+def total(rows: Iterable[tuple[str, int, int]]) -> tuple[int, int]:
+    """(on hand, reserved) of what `LittleOrg.of` tells."""
+    found = list(rows)
+    return sum(row[1] for row in found), sum(row[2] for row in found)

@@ -1,0 +1,181 @@
+"""Promise 2, once; promise 7, the bookmark moves last; and what a restart finds."""
+
+from __future__ import annotations
+
+import pytest
+from tests.flow.kit import house, total
+
+from sfsync.ports import Forged
+
+BAG = "BAG-1|ECOM"
+
+
+async def test_a_till_sale_and_a_web_sale_reach_everybody() -> None:
+    """Five bags: one sold at the counter, one in Dubai; both shops show three."""
+    async with house({BAG: 5}) as h:
+        await h.shows("BAG-1", 5, 5)
+        h.org.move(BAG, on_hand=-1)
+        await h.shows("BAG-1", 4, 4)
+        await h.deliver("dubai", h.shops["dubai"].buy("BAG-1"))
+        await h.shows("BAG-1", 3, 3)
+        assert h.org.numbers(BAG) == (4, 1)
+
+
+async def test_a_webhook_that_comes_twice_is_one_order() -> None:
+    """The same delivery is taken in once; another delivery of the same state changes nothing."""
+    async with house({BAG: 5}) as h:
+        number = h.shops["dubai"].buy("BAG-1")
+        assert await h.deliver("dubai", number, "one")
+        assert not await h.deliver("dubai", number, "one")
+        assert await h.deliver("dubai", number, "two")
+        await h.idle()
+        await h.shows("BAG-1", 4, 4)
+        assert h.org.of("order:") == [(f"order:dubai:{number}:1:0", 0, 1)]
+
+
+async def test_a_webhook_and_the_order_list_tell_of_one_order() -> None:
+    """Two sources, one effect, whichever comes first."""
+    async with house({BAG: 5}) as h:
+        number = h.shops["dubai"].buy("BAG-1")
+        await h.supervisor.polls.poll("dubai")
+        await h.deliver("dubai", number)
+        await h.supervisor.polls.poll("dubai")
+        await h.idle()
+        await h.shows("BAG-1", 4, 4)
+        assert total(h.org.of("order:")) == (0, 1)
+
+
+async def test_a_late_old_snapshot_does_not_reopen_a_cancelled_line() -> None:
+    """Cancelled, and then the webhook of its creation arrives."""
+    async with house({BAG: 5}) as h:
+        number = h.shops["dubai"].buy("BAG-1")
+        created = h.shops["dubai"].webhook(number)
+        h.shops["dubai"].change(number, open_quantity=0, taken_quantity=0)
+        await h.deliver("dubai", number)
+        await h.idle()
+        assert await h.door.accept("dubai", *created)
+        await h.idle()
+        assert total(h.org.of("order:")) == (0, 0)
+        await h.shows("BAG-1", 5, 5)
+
+
+async def test_an_order_edited_back_and_forth_is_right_at_the_end() -> None:
+    """One, two, one, two, fulfilled in part, the rest refunded."""
+    async with house({BAG: 5}) as h:
+        dubai = h.shops["dubai"]
+        number = dubai.buy("BAG-1")
+        for units in (2, 1, 2):
+            dubai.change(number, open_quantity=units, taken_quantity=units)
+            await h.deliver("dubai", number)
+            wanted = (0, units)
+            await h.until(lambda: total(h.org.of("order:")) == wanted)  # noqa: B023 — awaited in this very turn
+        dubai.change(number, open_quantity=1, fulfilled_quantity=1)
+        await h.deliver("dubai", number)
+        await h.until(lambda: total(h.org.of("order:")) == (-1, 1))
+        dubai.change(number, open_quantity=0, taken_quantity=1)
+        await h.deliver("dubai", number)
+        await h.until(lambda: total(h.org.of("order:")) == (-1, 0))
+        await h.shows("BAG-1", 4, 4)
+
+
+async def test_a_forged_webhook_is_nobodys() -> None:
+    """Nothing of it is stored."""
+    async with house({BAG: 5}) as h:
+        headers, body = h.shops["dubai"].webhook(h.shops["dubai"].buy("BAG-1"))
+        with pytest.raises(Forged):
+            await h.door.accept("dubai", {**headers, "x-signature": "other"}, body)
+        assert await h.store.read(lambda tx: tx.inbox(9)) == []
+
+
+@pytest.mark.parametrize("fate", ["lost", "reply lost", "later"])
+async def test_a_step_whose_outcome_is_unknown_is_asked_again_with_the_same_content(fate: str) -> None:
+    """The same key, and one row at the end."""
+    async with house({BAG: 5}) as h:
+        h.org.next.append(fate)
+        number = h.shops["dubai"].buy("BAG-1")
+        await h.deliver("dubai", number)
+        await h.shows("BAG-1", 4, 4)
+        await h.idle()
+        assert h.org.requests == [[f"order:dubai:{number}:1:0"]] * 2
+        assert len(h.org.of("order:")) == 1
+
+
+@pytest.mark.parametrize("fate", ["lost", "reply lost", "late"])
+async def test_a_kill_between_sending_and_hearing_costs_nothing(fate: str) -> None:
+    """What was written down before it left is sent again by the next start, and counts once."""
+    async with house({BAG: 5}) as h:
+        h.org.next.extend([fate, *["lost"] * 50])
+        number = h.shops["dubai"].buy("BAG-1")
+        await h.deliver("dubai", number)
+        await h.until(lambda: h.org.requests)
+        await h.kill()
+        h.org.next.clear()
+        h.org.land()
+        await h.start()
+        await h.idle()
+        await h.shows("BAG-1", 4, 4)
+        assert h.org.of("order:") == [(f"order:dubai:{number}:1:0", 0, 1)]
+
+
+async def test_what_happened_while_we_were_away_is_found_at_the_next_start() -> None:
+    """A till sale from the stream, a web sale from the order list."""
+    async with house({BAG: 5}) as h:
+        await h.kill()
+        h.org.move(BAG, on_hand=-1)
+        h.shops["dubai"].buy("BAG-1")
+        await h.start()
+        await h.shows("BAG-1", 3, 3)
+        await h.idle()
+        assert h.org.numbers(BAG) == (4, 1)
+
+
+async def test_a_kill_before_the_effect_replays_the_event_and_one_after_it_does_not_double_it() -> None:
+    """Postings of a till, with kills between: each counts once."""
+    async with house({BAG: 9}) as h:
+        for number in range(4):
+            h.org.till(BAG, -1, f"receipt-{number}")
+            if number % 2:
+                wanted = number + 1
+                await h.until(lambda: len(h.org.of("posting:")) == wanted)  # noqa: B023 — awaited in this very turn
+            await h.kill()
+            await h.start()
+        await h.shows("BAG-1", 5, 5)
+        await h.idle()
+        assert total(h.org.of("posting:")) == (-4, 0)
+
+
+async def test_a_till_that_publishes_twice_has_sold_once() -> None:
+    """Its own identity of the sale is the key."""
+    async with house({BAG: 9}) as h:
+        for _ in range(3):
+            h.org.till(BAG, -1, "receipt-1")
+        h.org.till(BAG, -1, "receipt-2")
+        await h.shows("BAG-1", 7, 7)
+        await h.idle()
+        assert len(h.org.of("posting:")) == 2
+
+
+async def test_a_conflict_takes_over_the_orgs_rows_and_numbers_anew() -> None:
+    """Our store is older than the org's rows (restored from a backup): the org's are the truth."""
+    async with house({BAG: 5}) as h:
+        number = h.shops["dubai"].buy("BAG-1", 2)
+        await h.deliver("dubai", number)
+        await h.idle()
+        subject = f"order:dubai:{number}:1"
+        await h.store.write(lambda tx: tx.replace_rows(subject, [], h.clock.now()))
+        h.shops["dubai"].change(number, open_quantity=3, taken_quantity=3)
+        await h.deliver("dubai", number)
+        await h.idle()
+        assert h.org.of("order:") == [(f"{subject}:0", 0, 2), (f"{subject}:1", 0, 1)]
+        await h.shows("BAG-1", 2, 2)
+
+
+async def test_a_part_that_is_stopped_in_order_leaves_nothing_undone_or_doubled() -> None:
+    """SIGTERM amid sales, several times."""
+    async with house({BAG: 9}) as h:
+        for _ in range(3):
+            await h.deliver("dubai", h.shops["dubai"].buy("BAG-1"))
+            await h.stop()
+            await h.start()
+        await h.shows("BAG-1", 6, 6)
+        assert total(h.org.of("order:")) == (0, 3)
