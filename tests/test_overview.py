@@ -1,0 +1,167 @@
+"""What people are told: the exact shape that page and API promise, and numbers that add up."""
+
+from __future__ import annotations
+
+import types
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from tests.flow.kit import House, house
+
+from sfsync.domain.assortment import PolicyRule
+from sfsync.domain.ats import Guarantee
+from sfsync.overview import Overview
+from sfsync.web.status_shape import Status, StockOfSku
+
+BAG, SCARF, GOLD = "BAG-1|ECOM", "SCARF|ECOM", "GOLD|ECOM"
+RULES = (
+    PolicyRule(("GOLD",), ("london",), Guarantee.ALLOCATED),
+    PolicyRule(("SCARF",), guarantee=Guarantee.GATED),
+)
+
+
+def mismatches(value: Any, shape: Any, where: str = "status") -> list[str]:
+    """Where a value is not of a TypedDict's shape: missing, unknown and wrongly typed entries."""
+    if is_typeddict(shape):
+        if not isinstance(value, dict):
+            return [f"{where} is {value!r}"]
+        hints = get_type_hints(shape)
+        wrong = [f"{where}.{name} is {told}" for name, told in _keys(value, hints)]
+        return wrong + [
+            line
+            for name in hints.keys() & value.keys()
+            for line in mismatches(value[name], hints[name], f"{where}.{name}")
+        ]
+    origin, parts = get_origin(shape), get_args(shape)
+    if origin is list:
+        entries = enumerate(value) if isinstance(value, list) else ()
+        found = [line for n, entry in entries for line in mismatches(entry, parts[0], f"{where}[{n}]")]
+        return found if isinstance(value, list) else [f"{where} is {value!r}"]
+    if origin is dict:
+        return [
+            line
+            for key, entry in value.items()
+            for line in mismatches(key, parts[0], where) + mismatches(entry, parts[1], f"{where}[{key}]")
+        ]
+    if origin is Literal:
+        return [] if value in parts else [f"{where} is {value!r}, none of {parts}"]
+    if origin in (Union, types.UnionType):
+        return [] if any(not mismatches(value, part, where) for part in parts) else [f"{where} is {value!r}"]
+    exact = type(value) is shape or (shape is float and type(value) is int)
+    return [] if exact else [f"{where} is {value!r}, not {shape.__name__}"]
+
+
+def _keys(value: dict[str, Any], hints: dict[str, Any]) -> list[tuple[str, str]]:
+    missing = [(name, "missing") for name in sorted(hints.keys() - value.keys())]
+    return missing + [(name, "unknown") for name in sorted(value.keys() - hints.keys())]
+
+
+def overview(h: House, *, running: bool = True) -> Overview:
+    kinds = dict.fromkeys(h.shops, "shopify")
+    return Overview(h.store, h.ctx.assortment, h.clock, kinds, h.pulse if running else None)
+
+
+async def test_a_quiet_house_is_green_and_says_so() -> None:
+    """Every channel shows what the org has."""
+    async with house({BAG: 5, SCARF: 2, GOLD: 1}, rules=RULES) as h:
+        status = await overview(h).status()
+        assert mismatches(status, Status) == []
+        assert (status["health"]["state"], status["health"]["reasons"]) == ("good", [])
+        assert status["health"]["sentence"] == "Every channel shows what the org has."
+        assert await overview(h).healthy() == (True, "Every channel shows what the org has.")
+        for channel in status["channels"]:
+            assert channel["approved"]
+            assert channel["levels"] == 3 == sum(channel["guarantees"].values())  # type: ignore[arg-type]  # counts, all of them
+            assert (channel["due"], channel["in_flight"], channel["problems"]) == (0, 0, 0)
+        assert [(s["sku"], s["available"]) for s in status["scarce"]] == [("GOLD", 0), ("SCARF", 2)]
+        sellers = {seller["channel"]: seller["may"] for seller in status["scarce"][0]["sellers"]}
+        assert sellers == {"london": "sells", "dubai": "closed"}
+
+
+async def test_a_house_in_trouble_has_the_same_shape_and_names_its_troubles() -> None:
+    """An oversold bag, a bad row, a hole, a queue: each is told, and the sums hold."""
+    async with house({BAG: 1, SCARF: 5, GOLD: 1}, rules=RULES) as h:
+        one, two = (h.shops[name].buy("BAG-1") for name in ("london", "dubai"))
+        await h.deliver("london", one)
+        await h.idle()
+        await h.deliver("dubai", two)
+        await h.until_kept(lambda tx: tx.incidents())
+        h.shops["dubai"].bad = {"SCARF": "the item is archived"}
+        h.org.move(SCARF, on_hand=-1)
+        await h.until_kept(lambda tx: tx.dead_letters())
+        await h.until(lambda: h.shops["london"].shelf["SCARF"] == 4)
+        await h.store.write(
+            lambda tx: tx.open_hole("elsewhere", h.clock.now(), "somebody slept", h.clock.now())
+        )
+        h.org.next.extend(["lost"] * 200)
+        await h.deliver("london", h.shops["london"].buy("SCARF"))
+        await h.until_kept(lambda tx: tx.waiting_bundles(0))
+        status = await overview(h).status()
+        assert mismatches(status, Status) == []
+        assert status["health"]["state"] == "bad"
+        text = " ".join(status["health"]["reasons"])
+        assert "sold at dubai that no stock covers" in text
+        assert "somebody slept" in text
+        assert "dead letters" in text
+        assert status["ledger"]["queue"] == 1
+        assert [hole["source"] for hole in status["stream"]["holes"]] == ["elsewhere"]
+        (incident,) = status["incidents"]
+        assert incident["units"] == 1
+        assert {(order["order"], order["covered"]) for order in incident["orders"]} == {
+            (f"#{two}", False),
+            (f"#{one}", True),
+        }
+        dubai = next(channel for channel in status["channels"] if channel["name"] == "dubai")
+        assert (dubai["state"], dubai["problems"], dubai["dead_letters"]) == ("warning", 1, 1)
+        assert (await overview(h).healthy())[0] is False
+
+
+async def test_the_movements_told_are_those_of_the_ledger() -> None:
+    """Newest first, with what is left of the level."""
+    async with house({BAG: 5}) as h:
+        for _ in range(2):
+            await h.deliver("dubai", h.shops["dubai"].buy("BAG-1"))
+            await h.idle()
+        recent = (await overview(h).status())["recent"]
+        assert [(m["sku"], m["location"], m["kind"], m["reserved_delta"], m["source"]) for m in recent] == [
+            ("BAG-1", "ECOM", "Order", 1, "dubai")
+        ] * 2
+        assert [m["available"] for m in recent] == [3, 3]
+
+
+async def test_one_sku_is_told_with_all_its_levels_and_channels() -> None:
+    """Available is on hand less reserved; each channel's number beside it."""
+    async with house({BAG: 5, "BAG-1|SHOP": 1, SCARF: 2}) as h:
+        await h.reserve("BAG-1")
+        await h.idle()
+        found = await overview(h).levels("bag", 10)
+        assert [line for sku in found for line in mismatches(sku, StockOfSku)] == []
+        (bag,) = found
+        assert sum(level["available"] for level in bag["levels"]) == 5
+        assert all(level["available"] == level["on_hand"] - level["reserved"] for level in bag["levels"])
+        assert {(shown["channel"], shown["published"], shown["target"]) for shown in bag["shown"]} == {
+            ("london", 5, 5),
+            ("dubai", 5, 5),
+        }
+        assert await overview(h).levels("100%", 10) == []
+
+
+async def test_without_a_daemon_the_store_is_told_and_that_nothing_runs() -> None:
+    """`sfsync status` beside a daemon that was killed."""
+    async with house({BAG: 5}) as h:
+        status = overview(h, running=False).status_now()
+        assert mismatches(status, Status) == []
+        assert status["health"]["state"] == "bad"
+        assert status["health"]["sentence"] == "The daemon is not running."
+        assert [channel["levels"] for channel in status["channels"]] == [1, 1]
+
+
+def test_the_shape_checker_finds_what_is_wrong() -> None:
+    """A missing entry, an unknown one and a wrong type."""
+    level: dict[str, Any] = {"location": "ECOM", "on_hand": "5", "reserved": 0, "available": 5, "extra": 1}
+    wrong = mismatches({"sku": "BAG-1", "levels": [level], "shown": []}, StockOfSku, "sku")
+    assert sorted(wrong) == [
+        "sku.levels[0].extra is unknown",
+        "sku.levels[0].on_hand is '5', not int",
+        "sku.levels[0].unit is missing",
+        "sku.levels[0].version is missing",
+    ]
