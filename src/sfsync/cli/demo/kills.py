@@ -78,16 +78,20 @@ async def _caught_up(world: World, sales: Sequence[TillSale]) -> None:
     lines = [line for shop in world.shops.values() for line in await shop.lines()]
     in_org = {line.subject for line in lines if line.sku not in scarce}
 
+    missing: list[str] = []
+
     async def look() -> bool | None:
-        for shop in world.shops.values():
-            if not on_sites <= {change.sku for change in await shop.follow() if not change.own}:
-                return None
+        missing.clear()
+        for name, shop in world.shops.items():
+            shown = {change.sku for change in await shop.follow() if not change.own}
+            missing.extend(f"the till sale of {sku} at {name}" for sku in sorted(on_sites - shown))
         now = [line for shop in world.shops.values() for line in await shop.lines()]
         # An order may change again while we look: each has arrived once it was seen to stand as it should.
         in_org.difference_update(
             cover.line.subject for cover in covers(now, await world.org.rows()) if cover.exact
         )
-        return None if in_org else True
+        missing.extend(f"{subject} in the org" for subject in sorted(in_org))
+        return None if missing else True
 
     what = "both sites and the org to catch up with what was sold while the daemon was away"
-    await world.stage.until(what, look, CAUGHT_UP_SECONDS, every=0.1)
+    await world.stage.until(what, look, CAUGHT_UP_SECONDS, every=0.1, missing=missing)

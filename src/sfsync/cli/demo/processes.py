@@ -27,6 +27,7 @@ LOOK_SECONDS = 0.05
 END_SECONDS = 8.0
 TAIL_LINES = 15
 LINE_CHARACTERS = 300
+MISSING_NAMED = 3
 LOOPBACK = "localhost,127.0.0.1,::1"
 
 
@@ -72,7 +73,10 @@ class Child:
 
     def tail(self) -> str:
         """The last lines of its log, with a heading."""
-        lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        try:
+            lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        except OSError as error:
+            return f"{self.name}'s log cannot be read: {error.strerror}"
         told = "\n".join(f"    {line[:LINE_CHARACTERS]}" for line in lines)
         return f"The end of {self.name}'s log:\n{told or '    (it wrote nothing)'}"
 
@@ -104,11 +108,12 @@ class Stage:
         *,
         every: float = LOOK_SECONDS,
         concerned: Child | None = None,
+        missing: Sequence[str] = (),
     ) -> T:
         """What `look` finds, as soon as it finds something.
 
-        Raises `DemoError` when time is up, with the end of the log of the child `concerned` (the one started
-        last), or as soon as any child that is wanted has ended.
+        Raises `DemoError` as soon as a child that is wanted has ended, or when time is up: then with what
+        `look` has noted as still `missing`, and the end of the log of the child `concerned` (the last one).
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -119,9 +124,8 @@ class Stage:
             if fallen := self.fallen():
                 raise DemoError(f"while we waited for {what}, {fallen}")
             if time.monotonic() > deadline:
-                raise DemoError(
-                    f"waited {seconds:g} s in vain for {what}. {(concerned or self._last).tail()}"
-                )
+                log = (concerned or self._last).tail()
+                raise DemoError(f"waited {seconds:g} s in vain for {what}{_named(missing)}. {log}")
             await asyncio.sleep(every)
 
     def fallen(self) -> str:
@@ -150,6 +154,12 @@ class Stage:
         if not child.wait(END_SECONDS):
             child.signal(signal.SIGKILL)
             child.wait(END_SECONDS)
+
+
+def _named(missing: Sequence[str]) -> str:
+    if not missing:
+        return ""
+    return f": {len(missing)} missing, such as {'; '.join(missing[:MISSING_NAMED])}"
 
 
 def environment(ours: Mapping[str, str]) -> dict[str, str]:

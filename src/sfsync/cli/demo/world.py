@@ -16,7 +16,7 @@ from sfsync.resources import config_folder
 from .catalogue import LOCATIONS, Catalogue, from_last_batch, make_catalogue, org_seed, shop_seed
 from .daemon import Daemon
 from .outside import Change, Org, Shop
-from .processes import Child, DemoError, Stage
+from .processes import Child, Stage
 from .sums import Key, Level, Row, Rules, SoldLine, covers, expected
 from .telling import Teller, ms
 
@@ -208,12 +208,7 @@ async def _right(world: World) -> Picture:
         return None if wrong else picture
 
     what = "both storefronts to show what the org has"
-    try:
-        return await world.stage.until(what, look, SHOWN_SECONDS, every=0.2)
-    except DemoError as error:
-        if wrong:
-            raise DemoError(f"{len(wrong)} numbers are wrong: {'; '.join(wrong[:3])} …; {error}") from error
-        raise
+    return await world.stage.until(what, look, SHOWN_SECONDS, every=0.2, missing=wrong)
 
 
 async def _covered(world: World) -> None:
