@@ -335,7 +335,7 @@ async def test_a_baseline_keeps_what_we_have_learnt_of_the_item(store: Database)
     """A new reading replaces number and problem, and leaves target and exposure."""
     other = replace(ITEM, sku="SCARF", shows=0)
     await store.write(
-        lambda tx: tx.put_items("london", [ITEM, other], {("SCARF", "online"): "not tracked"}, NOW)
+        lambda tx: tx.put_items("london", [ITEM, other], {("SCARF", "online"): "not tracked"}, NOW, NOW)
     )
     bag, scarf = sorted(await store.read(lambda tx: tx.channel_levels()), key=lambda level: level.sku)
     assert (bag.channel, bag.published, bag.target, bag.baseline_at, bag.problem, bag.push) == (
@@ -353,9 +353,9 @@ async def test_a_baseline_keeps_what_we_have_learnt_of_the_item(store: Database)
     assert await store.read(lambda tx: tx.channel_levels(["BAG-1"], "london")) == [changed]
     assert await store.read(lambda tx: tx.channel_levels(["BAG-1"], "dubai")) == []
     assert await store.read(lambda tx: tx.channel_levels([], "london")) == []
-    await store.write(lambda tx: tx.put_items("london", [replace(ITEM, shows=9)], {}, LATER))
+    await store.write(lambda tx: tx.put_items("london", [replace(ITEM, shows=9)], {}, LATER, LATER))
     assert await store.read(lambda tx: tx.channel_levels(["BAG-1"])) == [
-        replace(changed, published=9, baseline_at=LATER)
+        replace(changed, published=9, baseline_from=LATER, baseline_at=LATER, changed_at=LATER)
     ]
 
 
@@ -372,7 +372,7 @@ async def test_bad_news_goes_first(store: Database) -> None:
         "BROKEN": (3, 0),
     }
     items = [replace(ITEM, sku=sku, shows=published) for sku, (published, _) in numbers.items()]
-    await store.write(lambda tx: tx.put_items("london", items, {("BROKEN", "online"): "why"}, NOW))
+    await store.write(lambda tx: tx.put_items("london", items, {("BROKEN", "online"): "why"}, NOW, NOW))
 
     def aim(tx: SqlTx) -> None:
         tx.put_numbers([replace(lv, target=numbers[lv.sku][1]) for lv in tx.channel_levels()])
@@ -389,7 +389,7 @@ async def test_bad_news_goes_first(store: Database) -> None:
 
 async def test_a_push_is_kept_byte_for_byte_until_its_outcome_is_known(store: Database) -> None:
     """Its rows are in flight meanwhile, and free afterwards."""
-    await store.write(lambda tx: tx.put_items("london", [ITEM, replace(ITEM, sku="SCARF")], {}, NOW))
+    await store.write(lambda tx: tx.put_items("london", [ITEM, replace(ITEM, sku="SCARF")], {}, NOW, NOW))
     await store.write(lambda tx: tx.put_numbers([replace(level, target=1) for level in tx.channel_levels()]))
     rows = (PushRow("BAG-1", "online", -4),)
     number = await store.write(lambda tx: tx.add_push("london", "key-1", b"\x00{}\xff", rows, NOW))
@@ -406,9 +406,9 @@ async def test_a_push_is_kept_byte_for_byte_until_its_outcome_is_known(store: Da
     await store.write(lambda tx: tx.finish_push(record, "dropped", "", LATER))
     assert await store.read(lambda tx: tx.open_pushes("london")) == []
     assert len(await store.read(lambda tx: tx.due("london", 9))) == 2
-    await store.write(lambda tx: tx.set_problem("london", "BAG-1", "online", "why"))
+    await store.write(lambda tx: tx.set_problem("london", "BAG-1", "online", "why", NOW))
     assert [level.sku for level in await store.read(lambda tx: tx.due("london", 9))] == ["SCARF"]
-    await store.write(lambda tx: tx.set_problem("london", "BAG-1", "online", ""))
+    await store.write(lambda tx: tx.set_problem("london", "BAG-1", "online", "", NOW))
     assert len(await store.read(lambda tx: tx.due("london", 9))) == 2
 
 

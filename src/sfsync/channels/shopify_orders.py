@@ -201,8 +201,8 @@ def _line(line: _LineItem, fulfilled: int, refunded: Mapping[str, int], *, cance
         open_quantity=0 if cancelled else _open(line, ordered - edited_away, fulfilled, refunded),
         fulfilled_quantity=fulfilled,
         returned_quantity=refunded.get("return", 0),
-        # The store puts edited-away units back unless told otherwise; were we wrong, we would offer too few.
         taken_quantity=max(0, ordered - edited_away - restocked),
+        taken_in_doubt=edited_away > 0,
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from .stock import LevelKey, Movement, MovementKind, step_key
@@ -36,6 +36,8 @@ class OrderLine:
     taken_quantity: int = 0
     unit: str | None = None
     location: str | None = None  # the org's location code, when the channel names it
+    # Units left the order and nobody says whether the channel put them back: only its number tells.
+    taken_in_doubt: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,7 +224,8 @@ def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now
     the number or not: nothing is pushed before the number has been read again. True when it is to be read.
     """
     change = state.line.taken_quantity - (before.line.taken_quantity if before else 0)
-    if not change:
+    unsure = state.line.taken_in_doubt
+    if not change and not unsure:
         return False
     in_doubt = False
     changed: list[ChannelLevel] = []
@@ -232,10 +233,12 @@ def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now
     for level in tx.channel_levels([state.line.sku], state.channel):
         if level.location != state.channel_location:
             continue
-        if told - CLOCK_SKEW > level.baseline_at:
+        if told - CLOCK_SKEW > level.baseline_at and not unsure:
             published = level.published - change
             changed.append(with_numbers(ctx.assortment, level, now, target=level.target, published=published))
-        elif told + CLOCK_GRAIN + CLOCK_SKEW > level.baseline_from and level.problem in ("", IN_DOUBT):
+            continue
+        close = told + CLOCK_GRAIN + CLOCK_SKEW > level.baseline_from
+        if (close or unsure) and level.problem in ("", IN_DOUBT):
             tx.set_problem(level.channel, level.sku, level.location, IN_DOUBT, now)
             in_doubt = True
     tx.put_numbers(changed)

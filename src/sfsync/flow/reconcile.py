@@ -202,6 +202,7 @@ class Reconcile:
             return None
         for channel, seen in sorted(plan.seen.items()):
             await self._adopt(channel, seen)
+            await self._ctx.store.write(partial(_pushes_found, channel=channel, now=self._ctx.clock.now()))
             await self.approve(channel)
         return plan
 
@@ -229,6 +230,9 @@ def take_over(tx: Tx, *, ctx: Context, channel: str, seen: Sequence[Seen]) -> se
             continue
         if level is not None and (level.push is not None or level.changed_at >= one.asked_at):
             continue
+        if level is not None and level.problem:
+            tx.drop_dead_letter(channel, f"push:{item.sku}@{item.location}")
+        tx.drop_dead_letter(channel, f"sku:{item.sku}")
         cause = problem(item, 0 if item.sku in known else None)
         if cause is not None and cause in BLOCKING and cause is not Cause.NOT_IN_ORG:
             problems[item.sku, item.location] = cause.value
@@ -252,6 +256,13 @@ def _tell_duplicate(tx: Tx, ctx: Context, channel: str, item: ChannelItem) -> No
         item.item_id,
         ctx.clock.now(),
     )
+
+
+def _pushes_found(tx: Tx, *, channel: str, now: datetime) -> None:
+    """What pushes without an answer did is known now: the numbers have been read."""
+    for incident in tx.incidents():
+        if incident.kind == "push lost" and incident.key.startswith(f"{channel}:"):
+            tx.close_incident(incident.kind, incident.key, now)
 
 
 def _in_doubt(tx: Tx, *, channel: str) -> Sequence[str]:

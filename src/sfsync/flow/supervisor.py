@@ -138,6 +138,19 @@ class Supervisor:
                 await self._check()
                 waited = 0.0
 
+    async def _check_channel(self, name: str) -> None:
+        """Say what is wrong at a channel: credential, scopes, version, locations."""
+        ctx = self._ctx
+        fatal = []
+        for finding in await ctx.channels[name].check():
+            if finding.severity is Severity.FATAL:
+                fatal.append(f"{finding.what}. {finding.remedy}".strip())
+                ctx.log.error("channel check", channel=name, finding=finding.what, next=finding.remedy)
+            elif finding.severity is Severity.WARNING:
+                ctx.log.warning("channel check", channel=name, finding=finding.what, next=finding.remedy)
+        if fatal:
+            raise _NotReadError(" ".join(fatal))
+
     async def _first(self, name: str) -> None:
         """A channel without a baseline gets one; its differences wait for a person unless told otherwise."""
         ctx = self._ctx
@@ -146,6 +159,9 @@ class Supervisor:
             if not tx.channel_levels(channel=name) and all(hole.source != name for hole in tx.open_holes()):
                 now = ctx.clock.now()
                 tx.open_hole(name, now, "what it shows was never read whole", now)
+
+        async def check() -> None:
+            await self._check_channel(name)
 
         async def baseline() -> None:
             plan = await self.reconcile.first_start(name)
@@ -163,6 +179,7 @@ class Supervisor:
             )
 
         await ctx.store.write(note)
+        await self._until_answered(check, name)
         await self._until_answered(partial(self._whole, name, baseline), name)
         if self._approve:
             await self.reconcile.approve(name)

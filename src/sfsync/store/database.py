@@ -72,6 +72,11 @@ class Database:
         with self._reader.connect() as connection:
             return work(SqlTx(connection))
 
+    def write_now(self, work: Callable[[SqlTx], T]) -> T:
+        """`write`, in the calling thread, beside a daemon that may be writing too."""
+        with self._writer.begin() as connection:
+            return work(SqlTx(connection))
+
     def _write_asked(self, loop: asyncio.AbstractEventLoop) -> None:
         """In the writer's thread: all that was asked so far, in one commit. Later calls may find nothing."""
         group: list[tuple[Callable[[SqlTx], Any], asyncio.Future[Any]]] = []

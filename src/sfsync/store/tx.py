@@ -662,6 +662,10 @@ class SqlTx:
         gone = self._c.execute(table.delete().where(table.c.source == source, table.c.key == key))
         return gone.rowcount > 0
 
+    def drop_dead_letter_id(self, number: int) -> bool:
+        """A person has dealt with it; False when there is none of that id."""
+        return self._c.execute(t.dead_letter.delete().where(t.dead_letter.c.id == number)).rowcount > 0
+
     def dead_letters(self) -> list[DeadLetter]:
         """What a person must look at, oldest first."""
         rows = self._c.execute(select(t.dead_letter).order_by(t.dead_letter.c.id))
