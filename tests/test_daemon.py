@@ -1,0 +1,393 @@
+"""The daemon as a process, over real sockets: what a shopkeeper relies on, and the bad input it may meet."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.sandbox import SOURCES, OrgSandbox, Sandbox, start_org, start_shop
+
+from sfsync.store import open_store
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CONFIG = REPOSITORY / "config" / "demo.toml"
+PATIENCE_SECONDS = 40.0
+HTTP = httpx.Client(trust_env=False, timeout=20.0)
+SKUS = ("BAG-1", "BELT-1", "SCARF-1")
+LEVELS = [{"sku": sku, "location": "ECOM", "on_hand": 30} for sku in SKUS]
+VARIANTS = [
+    {"sku": sku, "title": sku, "price": "9.00", "available": {"Online": 0}} for sku in (*SKUS, "MYSTERY-1")
+]
+CHANNEL_SECRETS = {
+    f"SFSYNC_CHANNELS__{name}__{secret}": "x" * 20
+    for name in ("LONDON", "DUBAI")
+    for secret in ("ACCESS_TOKEN", "WEBHOOK_SECRET")
+}
+SEED_SHOP = {"locations": ["Online"], "variants": VARIANTS}
+
+
+def until(done: Callable[[], Any], what: str = "") -> Any:
+    """Wait for a condition of the outside; what it gave."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (found := done()):
+        assert time.monotonic() < end, f"waited {PATIENCE_SECONDS:g} s in vain for {what or done}"
+        time.sleep(0.05)
+    return found
+
+
+class Daemon:
+    """`sfsync` on one store and one port, run as often as a test likes."""
+
+    def __init__(self, folder: Path, org: OrgSandbox | None, shops: Mapping[str, Sandbox], port: int) -> None:
+        self.folder, self.port, self.shops = folder, port, shops
+        self.url = f"http://127.0.0.1:{port}"
+        self.env = {**os.environ, "PYTHONPATH": str(SOURCES), **_settings(folder, org, shops, port)}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command beside it."""
+        command = [sys.executable, "-m", "sfsync", *words, "--config", str(CONFIG)]
+        return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=90, check=False)
+
+    def start(self, *words: str) -> None:
+        """Run it; returns when it listens."""
+        command = [sys.executable, "-m", "sfsync", "run", "--config", str(CONFIG), *words]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, env=self.env, stderr=log, stdout=log)
+        until(self._listens, "the daemon to listen")
+
+    def _listens(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.log()}"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(20)
+
+    def terminate(self) -> int:
+        """SIGTERM; its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def log(self) -> str:
+        """Everything it has said."""
+        path = self.folder / "log"
+        return path.read_text() if path.exists() else ""
+
+    def status(self) -> Any:
+        """As the status page gets it."""
+        headers = {"authorization": f"Bearer {(self.folder / 's.db.token').read_text()}"}
+        return HTTP.get(f"{self.url}/v1/status", headers=headers).json()
+
+    def letters(self) -> list[dict[str, Any]]:
+        """The dead letters that the status page shows."""
+        found: list[dict[str, Any]] = self.status()["dead_letters"]
+        return found
+
+    def shown(self, sku: str) -> list[int]:
+        """What the storefronts' own pages say, in order."""
+        return [_page(shop, sku) for shop in self.shops.values()]
+
+    def shows(self, sku: str, units: int) -> None:
+        """Wait until every storefront shows it."""
+        until(lambda: set(self.shown(sku)) == {units}, f"{units} of {sku} at every shop")
+
+
+def _page(shop: Sandbox, sku: str) -> int:
+    answer = HTTP.get(f"{shop.ready['url']}/storefront/products/{sku}")
+    return int(answer.json()["available"])
+
+
+def buy(shop: Sandbox, sku: str, units: int = 1) -> httpx.Response:
+    """A shopper pays."""
+    body = {"sku": sku, "quantity": units}
+    return HTTP.post(f"{shop.ready['url']}/storefront/buy", json=body)
+
+
+def _settings(
+    folder: Path, org: OrgSandbox | None, shops: Mapping[str, Sandbox], port: int
+) -> dict[str, str]:
+    env = {"STORE__URL": f"sqlite:///{folder / 's.db'}", "WEB__PORT": str(port), "LOG__FORMAT": "json"}
+    if org is not None:
+        env |= {
+            "SALESFORCE__LOGIN_URL": org.ready["rest_url"],
+            "SALESFORCE__CLIENT_ID": org.ready["client_id"],
+            "SALESFORCE__CLIENT_SECRET": org.ready["client_secret"],
+            "SALESFORCE__PUBSUB_ENDPOINT": org.ready["grpc_tls"],
+            "SALESFORCE__CA_FILE": org.ready["ca_file"],
+        }
+    for name, shop in shops.items():
+        channel = f"CHANNELS__{name.upper()}"
+        env |= {
+            f"{channel}__URL": shop.ready["url"],
+            f"{channel}__SHOP_DOMAIN": shop.ready["shop_domain"],
+            f"{channel}__ACCESS_TOKEN": shop.ready["access_token"],
+            f"{channel}__WEBHOOK_SECRET": shop.ready["webhook_secret"],
+            f"{channel}__LOCATIONS__ONLINE__ID": shop.ready["locations"][0]["id"],
+        }
+    return {f"SFSYNC_{name}": text for name, text in env.items()}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def world(folder: Path, **org: Any) -> Iterator[tuple[OrgSandbox, Daemon]]:
+    """An org, two storefronts, and a daemon that is not yet running."""
+    port = _free_port()
+    with ExitStack() as stack:
+        running = stack.enter_context(start_org({"levels": LEVELS}, **org))
+        shops = {
+            name: stack.enter_context(
+                start_shop(
+                    SEED_SHOP,
+                    options=["--name", name, "--webhook-url", f"http://127.0.0.1:{port}/webhooks/{name}"],
+                )
+            )
+            for name in ("london", "dubai")
+        }
+        daemon = Daemon(folder, running, shops, port)
+        try:
+            yield running, daemon
+        finally:
+            if daemon.process is not None and daemon.process.poll() is None:
+                daemon.kill()
+
+
+def test_a_first_start_waits_for_a_person_and_then_carries_every_sale_everywhere(tmp_path: Path) -> None:
+    """Plan, approval, a till sale, a web sale, bad webhooks, an unknown SKU, and an orderly end."""
+    with world(tmp_path) as (org, daemon):
+        daemon.start()
+        until(lambda: [c["levels"] for c in daemon.status()["channels"]] == [4, 4], "the first comparison")
+        assert [channel["approved"] for channel in daemon.status()["channels"]] == [False, False]
+        plan = daemon.cli("resync", "--dry-run")
+        assert (plan.returncode, "first start" in plan.stdout) == (1, True)
+        assert daemon.shown("BAG-1") == [0, 0]
+        applied = daemon.cli("resync", "--yes")
+        assert "Applied" in applied.stdout, applied.stderr
+        for sku in SKUS:
+            daemon.shows(sku, 30)
+
+        org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+        daemon.shows("BAG-1", 29)
+        london, dubai = daemon.shops.values()
+        assert buy(dubai, "BAG-1", 2).status_code == 201
+        daemon.shows("BAG-1", 27)
+        level = org.level("BAG-1|ECOM")
+        assert (level["OnHand__c"], level["Reserved__c"]) == (29, 2)
+
+        _bad_webhooks(daemon, london)
+        _unknown_sku(org, daemon, dubai)
+        assert daemon.terminate() == 0
+        assert "stopped" in daemon.log()
+        letters = json.loads(daemon.cli("dead-letters", "--json").stdout)
+        assert [letter["source"] for letter in letters] == ["london", "dubai"]
+
+
+def _bad_webhooks(daemon: Daemon, shop: Sandbox) -> None:
+    """Forged: refused. Truncated and signed: taken in, set aside with its reason. The rest goes on."""
+    body = json.dumps({"id": 1, "line_items": []}).encode()
+    secret = str(shop.ready["webhook_secret"])
+    forged = _post(daemon, shop, body, "not the secret", "forged")
+    assert forged.status_code == 401
+    tampered = _post(daemon, shop, body, secret, "tampered", sent=body + b" ")
+    assert tampered.status_code == 401
+    assert _post(daemon, shop, body[:20], secret, "cut").status_code == 200
+    letter = until(
+        lambda: next((one for one in daemon.letters() if one["source"] == "london"), None), "a dead letter"
+    )
+    assert "cannot be read" in letter["reason"]
+    assert letter["advice"]
+
+
+def _post(
+    daemon: Daemon, shop: Sandbox, body: bytes, secret: str, event: str, *, sent: bytes | None = None
+) -> httpx.Response:
+    signature = base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()
+    headers = {
+        "content-type": "application/json",
+        "x-shopify-hmac-sha256": signature,
+        "x-shopify-topic": "orders/create",
+        "x-shopify-shop-domain": str(shop.ready["shop_domain"]),
+        "x-shopify-event-id": event,
+        "x-shopify-webhook-id": event,
+        "x-shopify-api-version": "2026-10",
+    }
+    return HTTP.post(f"{daemon.url}/webhooks/london", content=sent or body, headers=headers)
+
+
+def _unknown_sku(org: OrgSandbox, daemon: Daemon, shop: Sandbox) -> None:
+    """Sold where the org has no level: set aside by name; the next order goes on."""
+    shop.control("POST", "/stock", {"sku": "MYSTERY-1", "location": "Online", "set": 3})
+    assert buy(shop, "MYSTERY-1").status_code == 201
+    letter = until(
+        lambda: next((one for one in daemon.letters() if "MYSTERY-1" in one["reason"]), None), "a dead letter"
+    )
+    assert letter["source"] == "dubai"
+    assert "no stock level" in letter["reason"]
+    assert buy(shop, "SCARF-1").status_code == 201
+    daemon.shows("SCARF-1", 29)
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_killed_at_any_moment_amid_sales_nothing_is_lost_or_doubled(tmp_path: Path, seed: int) -> None:
+    """SIGKILL and restart while both shops and the till sell; then org = shops, each order line once."""
+    chance = random.Random(seed)
+    with world(tmp_path) as (org, daemon):
+        daemon.start("--approve")
+        for sku in SKUS:
+            daemon.shows(sku, 30)
+        sold: list[dict[str, Any]] = []
+        till = dict.fromkeys(SKUS, 0)
+        for _ in range(3):
+            for _ in range(chance.randrange(4, 8)):
+                sku = chance.choice(SKUS)
+                if chance.random() < 0.3:
+                    org.move(f"{sku}|ECOM", on_hand=-1, kind="Sale")
+                    till[sku] += 1
+                elif (answer := buy(chance.choice(list(daemon.shops.values())), sku)).status_code == 201:
+                    sold.append(answer.json())
+            # The moment is drawn, not waited for: anywhere between the sale and its arrival at the shops.
+            time.sleep(chance.random() * 0.4)
+            daemon.kill()
+            if chance.random() < 0.7:
+                sold.append(buy(daemon.shops["dubai"], "BAG-1").json())
+            daemon.start("--approve")
+        soql = (
+            "SELECT SubjectKey__c, ReservedDelta__c FROM StockMovement__c WHERE SubjectKey__c LIKE 'order:%'"
+        )
+        until(lambda: len(org.query(soql)) >= len(sold), "every order line in the org")
+        until(lambda: all(_agree(org, daemon, sku) for sku in SKUS), "org = shops")
+        rows = org.query(soql)
+        assert len({row["SubjectKey__c"] for row in rows}) == len(rows) == len(sold)
+        for sku in SKUS:
+            level = org.level(f"{sku}|ECOM")
+            assert level["OnHand__c"] == 30 - till[sku]
+        assert sum(org.level(f"{sku}|ECOM")["Reserved__c"] for sku in SKUS) == len(sold)
+        assert daemon.terminate() == 0
+
+
+def _agree(org: OrgSandbox, daemon: Daemon, sku: str) -> bool:
+    level = org.level(f"{sku}|ECOM")
+    return set(daemon.shown(sku)) == {level["OnHand__c"] - level["Reserved__c"]}
+
+
+def test_a_configuration_with_three_mistakes_names_all_three_and_starts_nothing(tmp_path: Path) -> None:
+    """File, key, remedy; exit code 2."""
+    daemon = Daemon(tmp_path, None, {}, _free_port())
+    text = CONFIG.read_text()
+    text = text.replace("port = 8181", "port = 'eighty'").replace(
+        'id = "gid://shopify/Location/1"', 'id = "one"', 1
+    )
+    text = text.replace('guarantee = "gated"', 'guarantee = "golden"')
+    config = tmp_path / "bad.toml"
+    config.write_text(text)
+    secrets = {"SFSYNC_SALESFORCE__CLIENT_SECRET": "x", **CHANNEL_SECRETS}
+    env = {name: value for name, value in daemon.env.items() if name != "SFSYNC_WEB__PORT"} | secrets
+    command = [sys.executable, "-m", "sfsync", "run", "--config", str(config)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "3 mistakes; nothing was started" in done.stderr
+    for key in ("web.port", "locations.online.id", "guarantee"):
+        assert key in done.stderr
+    assert done.stderr.count("bad.toml") >= 4
+    assert not (tmp_path / "s.db").exists()
+
+
+def test_what_is_wrong_with_the_org_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """Unreachable, then a wrong secret, then an inactive rule: each told with a remedy; webhooks are kept."""
+    with world(tmp_path) as (org, daemon):
+        right = dict(daemon.env)
+        daemon.env["SFSYNC_SALESFORCE__LOGIN_URL"] = f"https://localhost:{_free_port()}"
+        daemon.start("--approve")
+        sentence = until(lambda: _sentence(daemon, "does not answer"), "the unreachable org to be told")
+        assert "org" in sentence
+        shop = daemon.shops["london"]
+        secret = str(shop.ready["webhook_secret"])
+        assert _post(daemon, shop, b"{}", secret, "kept").status_code == 200  # also while the org is away
+        assert daemon.terminate() == 0
+
+        daemon.env |= right | {"SFSYNC_SALESFORCE__CLIENT_SECRET": "wrong"}
+        daemon.start("--approve")
+        until(
+            lambda: _sentence(daemon, "invalid_client|client secret|credential"),
+            "the wrong secret to be told",
+        )
+        assert daemon.terminate() == 0
+
+        _rule_off(org)
+        daemon.env |= right
+        daemon.start("--approve")
+        until(lambda: _sentence(daemon, "is not active"), "the inactive rule to be told")
+        daemon.shows("BAG-1", 30)  # numbers are told to the shops all the same
+        org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+        daemon.shows("BAG-1", 29)
+        assert daemon.terminate() == 0
+
+
+def _rule_off(org: OrgSandbox) -> None:
+    for rule in org.control("GET", "/rules"):
+        if rule["active"]:
+            org.control("POST", "/rules", {"name": rule["name"], "active": False, "object": rule["object"]})
+
+
+def _sentence(daemon: Daemon, words: str) -> str:
+    health = daemon.status()["health"]
+    text = " ".join([health["sentence"], *health["reasons"]])
+    return text if health["state"] == "bad" and re.search(words, text, re.IGNORECASE) else ""
+
+
+def test_a_missing_field_is_named(tmp_path: Path) -> None:
+    """The org's metadata is older than we are."""
+    source = tmp_path / "salesforce"
+    shutil.copytree(REPOSITORY / "salesforce", source)
+    (gone,) = source.rglob("SourceVersion__c.field-meta.xml")
+    gone.unlink()
+    for permissions in source.rglob("*.permissionset-meta.xml"):
+        text = permissions.read_text()
+        pattern = r"\s*<fieldPermissions>(?:(?!</fieldPermissions>).)*SourceVersion__c.*?</fieldPermissions>"
+        permissions.write_text(re.sub(pattern, "", text, flags=re.DOTALL))
+    with world(tmp_path, options=["--source", str(source)]) as (_, daemon):
+        daemon.start()
+        until(lambda: _sentence(daemon, "SourceVersion__c is missing"), "the missing field to be told")
+        assert daemon.terminate() == 0
+
+
+async def test_another_org_than_the_stores_is_refused(tmp_path: Path) -> None:
+    """A refreshed sandbox with production's store: nothing is started, and both are named."""
+    store = open_store(f"sqlite:///{tmp_path / 's.db'}", exclusive=True)
+    await store.write(lambda tx: tx.bind_org("00D000000000099AAA", datetime.now(UTC)))
+    await store.close()
+    with start_org({"levels": LEVELS}) as org:
+        daemon = Daemon(tmp_path, org, {}, _free_port())
+        daemon.env |= CHANNEL_SECRETS
+        done = daemon.cli("run")
+    assert done.returncode == 3, done.stderr
+    assert "00D000000000099AAA" in done.stderr
+    assert "store of its own" in done.stderr
