@@ -104,6 +104,7 @@ class Daemon:
             Pulse(self._clock.now()),
             log,
         )
+        ctx.pulse.topics = tuple(org.topics)
         supervisor = Supervisor(ctx, approve=self._approve)
         local_token = _local_token(settings)
         web = serve(

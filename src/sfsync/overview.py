@@ -62,9 +62,17 @@ class Overview:
         return await self._store.read(self._status)
 
     async def healthy(self) -> tuple[bool, str]:
-        """Whether all is green, and the sentence that says so or why not."""
-        health = (await self.status())["health"]
-        return health["state"] != "bad", health["sentence"]
+        """Whether the daemon can do its work: the org answers, its rule stands, the stream flows.
+
+        What went wrong in the shop is for people and is told elsewhere: it must not take the service away.
+        """
+        pulse = self._pulse
+        if pulse is None:
+            return False, "The daemon is not running."
+        for problem in (pulse.org_error, pulse.rule_error, *pulse.stream_error.values()):
+            if problem:
+                return False, problem
+        return True, "The org answers and the stream flows."
 
     async def levels(self, query: str, limit: int) -> Sequence[StockOfSku]:
         """The stock of SKUs that contain a text, and what each channel shows of them."""
@@ -121,7 +129,8 @@ class Overview:
             f"{channel['name']}: {channel['sentence']}" for channel in channels if channel["state"] != "good"
         ]
         if letters:
-            doubtful.append(f"{len(letters)} dead letters wait for a person: `sfsync dead-letters`.")
+            waits = "1 dead letter waits" if len(letters) == 1 else f"{len(letters)} dead letters wait"
+            doubtful.append(f"{waits} for a person: `sfsync dead-letters`.")
         state: State = "bad" if bad else "warning" if doubtful else "good"
         sentence = "Every channel shows what the org has." if state == "good" else (bad + doubtful)[0]
         return Health(
@@ -136,7 +145,7 @@ class Overview:
 
     def _stream(self, holes: Sequence[Hole], now: datetime) -> Stream:
         pulse = self._pulse
-        topics = sorted({*(pulse.last_sign if pulse else ()), *(pulse.stream_error if pulse else ())})
+        topics = pulse.topics if pulse else ()
         down = pulse is None or bool(pulse.stream_error)
         return Stream(
             state="bad" if down else "warning" if holes else "good",
@@ -145,6 +154,7 @@ class Overview:
                     "name": topic,
                     "connected": pulse is not None
                     and topic not in pulse.stream_error
+                    and topic in pulse.last_sign
                     and now - pulse.last_sign[topic] < SILENT_AFTER,
                     "last_sign_of_life_at": _moment_or_none(pulse.last_sign.get(topic)) if pulse else None,
                     "last_event_at": _moment_or_none(pulse.last_event.get(topic)) if pulse else None,
@@ -233,20 +243,26 @@ class Overview:
                 available=scarce.available,
                 locations=dict(scarce.locations),
                 sellers=[
-                    self._seller(level) for level in shown.get(scarce.sku, ()) if level.channel in self._kinds
+                    self._seller(level, scarce)
+                    for level in shown.get(scarce.sku, ())
+                    if level.channel in self._kinds
                 ],
             )
             for scarce in skus
         ]
 
-    def _seller(self, level: ChannelLevel) -> Seller:
+    def _seller(self, level: ChannelLevel, scarce: views.ScarceSku) -> Seller:
         policy = self._assortment.policy(level.channel, level.sku)
         may: Literal["sells", "asks first", "closed"] = "sells"
         why = policy.guarantee.value
         if policy.allocated_elsewhere:
             may, why = "closed", f"allocated to {self._assortment.allocated_to(level.sku)}"
         elif level.published <= 0:
-            may, why = "closed", "sold out"
+            sources = self._assortment.sources(level.channel, level.location)
+            elsewhere = scarce.available > 0 and not any(
+                scarce.locations.get(place, 0) > 0 for place in sources
+            )
+            may, why = "closed", "nothing where it sells from" if elsewhere else "sold out"
         elif policy.guarantee is Guarantee.GATED:
             may = "asks first"
         elif policy.guarantee is Guarantee.ALLOCATED:
@@ -350,6 +366,9 @@ def _incident(incident: Incident) -> IncidentRow:
     for holder in held_by if isinstance(held_by, list) else ():
         if "name" in holder:
             orders.append(_order(holder, _whole(holder.get("units")) or 0, covered=True))
+    promises = detail.get("promises_newest_first")
+    for promise in promises if isinstance(promises, list) else ():
+        orders.append(_promise(promise))
     exposure = detail.get("exposure_unit_seconds")
     return IncidentRow(
         kind=incident.kind,
@@ -381,6 +400,22 @@ def _order(told: Mapping[str, object], units: int, *, covered: bool) -> OrderOfI
         units=units,
         placed_at=str(told["placed_at"]) if told.get("placed_at") else None,
         covered=covered,
+    )
+
+
+def _promise(told: Mapping[str, object]) -> OrderOfIncident:
+    """A holder of units by its subject: ``order:<channel>:<id>:<line>``, ``reservation:<id>:<line>``, …"""
+    kind, _, rest = str(told.get("subject", "")).partition(":")
+    channel, name = ("", rest.rpartition(":")[0])
+    if kind == "order":
+        channel, _, name = name.partition(":")
+    since = str(told["since"]) if told.get("since") else None
+    return OrderOfIncident(
+        channel=channel or kind,
+        order=name,
+        units=_whole(told.get("units")) or 0,
+        placed_at=since,
+        covered=True,
     )
 
 

@@ -76,10 +76,15 @@ def _engine(found: Any) -> None:
     made = table("\nOrg", "what", "now")
     made.add_row("org", found["health"]["org"] or "not reached yet")
     for topic in stream["topics"]:
-        sign = topic["last_sign_of_life_at"] or "never"
-        made.add_row(
-            topic["name"], f"{'connected' if topic['connected'] else 'DOWN'}, last sign of life {sign}"
+        sign = topic["last_sign_of_life_at"]
+        state = (
+            "connected"
+            if topic["connected"]
+            else "DOWN"
+            if sign
+            else "joining; its first sign may take minutes"
         )
+        made.add_row(topic["name"], f"{state}, last sign of life {sign}" if sign else state)
     made.add_row("holes", str(len(stream["holes"])))
     made.add_row("waiting for the org", f"{ledger['queue']} ({ledger['inbox']} webhooks not yet decided)")
     made.add_row("API calls in 24 h", calls)

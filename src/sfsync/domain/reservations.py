@@ -108,6 +108,12 @@ class Reservation:
         return tuple(reservation_subject(self.id, number) for number in range(len(self.lines)))
 
 
+def order_names(reference: str) -> tuple[str, ...]:
+    """The ways in which a storefront may write one order: ``#1001``, ``1001``, or its id."""
+    bare = reference.strip().removeprefix("#")
+    return (bare, f"#{bare}") if bare else ()
+
+
 def asks(reservation: Reservation, steps: Sequence[int], now: datetime) -> tuple[Movement, ...]:
     """The movements that ask the org for it; all or nothing. `steps` are the next numbers of its subjects.
 

@@ -44,6 +44,7 @@ class Pulse:
     """What the running parts say of themselves, for the status page. Lost at a restart, and that is fine."""
 
     started_at: datetime
+    topics: tuple[str, ...] = ()  # that are followed
     org_error: str = ""
     rule_error: str = ""
     stream_error: dict[str, str] = field(default_factory=dict)

@@ -23,6 +23,7 @@ from sfsync.domain.reservations import (
     Wish,
     WishedLine,
     asks,
+    order_names,
 )
 from sfsync.domain.stock import BadKeyError, LevelKey, Movement, MovementKind, step_key
 from sfsync.ports import Tx
@@ -197,12 +198,25 @@ class Desk:
                     order_reference=order_reference,
                 )
                 tx.put_reservation(confirmed)
+                self._claim(tx, confirmed)
                 return Outcome(confirmed)
             if reservation.state in (ReservationState.GRANTED, ReservationState.EXPIRED):
                 return Outcome(reservation, "expired", detail="its time is over; ask for a new reservation")
             return Outcome(reservation, "unavailable", detail=f"it is {reservation.state.value}")
 
-        return await self._ctx.store.write(commit)
+        outcome = await self._ctx.store.write(commit)
+        self._ctx.bell.ring("orders")
+        return outcome
+
+    def _claim(self, tx: Tx, confirmed: Reservation) -> None:
+        """An order that was seen before its confirmation takes the reservation over now."""
+        names = order_names(confirmed.order_reference)
+        if confirmed.channel is None or not names:
+            return
+        for line in tx.lines_of_order(confirmed.channel, names):
+            if confirmed.id not in line.reservations:
+                reservations = (*line.reservations, confirmed.id)
+                tx.put_line(replace(line, reservations=reservations, due=True))
 
     async def release(self, reservation_id: str) -> Outcome:
         """The units go back. Releasing twice is fine."""

@@ -15,6 +15,7 @@ from functools import partial
 
 from sfsync.domain.orders import Holding, LineFacts, OrderLine, OrderSnapshot, next_step
 from sfsync.domain.relay import IN_DOUBT
+from sfsync.domain.reservations import order_names
 from sfsync.domain.stock import BadKeyError, LevelKey, allocation_subject, order_line_subject
 from sfsync.ports import ChannelLevel, Delivery, InboxItem, LineState, OutsideError, Refused, Tx
 
@@ -166,6 +167,9 @@ def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: 
         order_line_subject(snapshot.channel, snapshot.order_id, line.line_id): line for line in snapshot.lines
     }
     held = tx.lines(subjects)
+    if not snapshot.reservations:
+        references = {snapshot.order_id, *order_names(snapshot.name)}
+        snapshot = replace(snapshot, reservations=tuple(tx.confirmed_for(snapshot.channel, references)))
     touched: set[str] = set()
     for subject, line in subjects.items():
         before = held.get(subject)

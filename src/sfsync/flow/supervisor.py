@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from sfsync.domain.retry import backoff_seconds
-from sfsync.ports import OutsideError, Severity, Tx
+from sfsync.ports import OutsideError, Refused, Severity, Tx
 
 from .context import SNAPSHOT, Context
 from .desk import Desk
@@ -234,9 +234,9 @@ class Supervisor:
                     pulse.channel_error[channel] = str(error)
                 else:
                     pulse.org_error = str(error)
-                self._ctx.log.warning(
-                    "not answered", of=channel or "org", reason=str(error), next=f"again in {wait:.1f} s"
-                )
+                advice = error.advice if isinstance(error, Refused) else ""
+                then = f"{advice}; asked again in {wait:.1f} s".removeprefix("; ")
+                self._ctx.log.warning("not answered", of=channel or "org", reason=str(error), next=then)
                 await self._ctx.clock.sleep(wait)
             else:
                 if channel:

@@ -200,6 +200,8 @@ order_line = Table(
     Column("asked_in_vain", Boolean, nullable=False),
     Column("due", Boolean, nullable=False),
 )
+Index("ix_order_line_order", order_line.c.channel, order_line.c.order_id)
+Index("ix_order_line_name", order_line.c.channel, order_line.c.order_name)
 _partial("ix_order_line_due", "due", order_line.c.subject)
 _partial("ix_order_line_uncovered", "uncovered > 0", order_line.c.sku)
 
@@ -265,6 +267,7 @@ reservation = Table(
     Column("reason", Text, nullable=False, server_default=""),
     Column("order_reference", Text, nullable=False, server_default=""),
 )
+_partial("ix_reservation_order", "order_reference <> ''", reservation.c.order_reference)
 _partial("ix_reservation_expiring", "state = 'granted'", reservation.c.expires_at)
 
 remembered = Table(

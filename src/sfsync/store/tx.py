@@ -19,6 +19,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    or_,
     select,
     update,
 )
@@ -448,6 +449,28 @@ class SqlTx:
         """One reservation."""
         row = self._c.execute(select(t.reservation).where(t.reservation.c.id == reservation_id)).first()
         return _reservation(row) if row else None
+
+    def confirmed_for(self, channel: str, references: Collection[str]) -> list[str]:
+        """Reservations of a channel that were confirmed for an order of one of these names."""
+        c = t.reservation.c
+        rows = self._c.execute(
+            select(c.id).where(
+                c.order_reference != "",
+                c.order_reference.in_(list(references)),
+                or_(c.channel == channel, c.channel.is_(None)),
+            )
+        )
+        return sorted(rows.scalars())
+
+    def lines_of_order(self, channel: str, references: Collection[str]) -> list[LineState]:
+        """The lines of a channel's order, called by its id or its name."""
+        c, wanted = t.order_line.c, list(references)
+        rows = self._c.execute(
+            select(t.order_line).where(
+                c.channel == channel, or_(c.order_id.in_(wanted), c.order_name.in_(wanted))
+            )
+        )
+        return [_line(row) for row in rows]
 
     def ended_still_holding(self, limit: int) -> list[Reservation]:
         """Reservations that are over and yet hold units, with nothing of them waiting for an answer."""

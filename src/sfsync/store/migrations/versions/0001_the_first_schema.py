@@ -248,6 +248,8 @@ def upgrade() -> None:
         sqlite_where=sa.text("due"),
         postgresql_where=sa.text("due"),
     )
+    op.create_index("ix_order_line_name", "order_line", ["channel", "order_name"], unique=False)
+    op.create_index("ix_order_line_order", "order_line", ["channel", "order_id"], unique=False)
     op.create_index(
         "ix_order_line_uncovered",
         "order_line",
@@ -308,6 +310,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'granted'"),
         postgresql_where=sa.text("state = 'granted'"),
     )
+    op.create_index(
+        "ix_reservation_order",
+        "reservation",
+        ["order_reference"],
+        unique=False,
+        sqlite_where=sa.text("order_reference <> ''"),
+        postgresql_where=sa.text("order_reference <> ''"),
+    )
     op.create_table(
         "sku",
         sa.Column("sku", sa.Text(), nullable=False),
@@ -335,6 +345,12 @@ def downgrade() -> None:
     )
     op.drop_table("sku")
     op.drop_index(
+        "ix_reservation_order",
+        table_name="reservation",
+        sqlite_where=sa.text("order_reference <> ''"),
+        postgresql_where=sa.text("order_reference <> ''"),
+    )
+    op.drop_index(
         "ix_reservation_expiring",
         table_name="reservation",
         sqlite_where=sa.text("state = 'granted'"),
@@ -355,6 +371,8 @@ def downgrade() -> None:
         sqlite_where=sa.text("uncovered > 0"),
         postgresql_where=sa.text("uncovered > 0"),
     )
+    op.drop_index("ix_order_line_order", table_name="order_line")
+    op.drop_index("ix_order_line_name", table_name="order_line")
     op.drop_index(
         "ix_order_line_due",
         table_name="order_line",
