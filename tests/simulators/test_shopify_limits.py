@@ -29,15 +29,15 @@ async def test_client_credentials_buy_a_token_for_a_day(as_form: bool) -> None:
     """It opens the API, lapses after a day, and can be revoked."""
     async with opened(clock=ShopClock(frozen_at=NOW), token=None) as shop:
         asked = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": SECRET}
-        body = {"data": asked} if as_form else {"json": asked}
-        granted = (await shop.http.post("/admin/oauth/access_token", **body)).json()
+        form, document = (asked, None) if as_form else (None, asked)
+        granted = (await shop.http.post("/admin/oauth/access_token", data=form, json=document)).json()
         assert granted["expires_in"] == 86_399
         assert "write_inventory" in granted["scope"].split(",")
         shop.http.headers["X-Shopify-Access-Token"] = granted["access_token"]
         assert (await shop.post("{ shop { name } }")).status_code == 200
         await shop.control.post("/clock", json={"seconds": 86_400})
         assert (await shop.post("{ shop { name } }")).status_code == 401
-        again = (await shop.http.post("/admin/oauth/access_token", **body)).json()
+        again = (await shop.http.post("/admin/oauth/access_token", data=form, json=document)).json()
         shop.http.headers["X-Shopify-Access-Token"] = again["access_token"]
         assert (await shop.post("{ shop { name } }")).status_code == 200
         await shop.control.delete("/tokens")
