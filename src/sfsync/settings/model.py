@@ -31,7 +31,6 @@ from .texts import (
     StockTopic,
     StoreUrl,
     Text,
-    WebAddress,
 )
 
 
@@ -82,7 +81,6 @@ class WebSettings(Section):
     port: int = Field(default=8181, ge=0, le=65535)  # 0: any free one
     tokens: tuple[TokenSettings, ...] = ()
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
-    public_url: WebAddress | None = None  # how the outside reaches us
     open_status: bool = False  # the status page needs no token
 
 

@@ -94,7 +94,6 @@ def is_loopback(address: str) -> bool:
     return bool(LOOPBACK.match(urlsplit(address).hostname or ""))
 
 
-WebAddress = Annotated[str, AfterValidator(_web_address)]
 SiteAddress = Annotated[str, AfterValidator(_site_address)]
 HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 StoreUrl = Annotated[SecretStr, AfterValidator(_store_url)]
