@@ -104,6 +104,24 @@ async def test_refused_while_an_attempt_is_under_way_is_made_final_by_a_void_row
         assert h.org.of("reservation:") == [(f"reservation:{outcome.reservation.id}:0:0", 0, 0)]
 
 
+async def test_a_restart_does_not_forget_that_an_attempt_may_be_under_way() -> None:
+    """Sent, killed, the stock gone: refused only behind a void row, so the late attempt grants nothing."""
+    async with house({BAG: 1}) as h:
+        h.org.next.append("late")
+        asked = asyncio.create_task(h.reserve("BAG-1"))
+        await h.until(lambda: h.org.under_way)
+        h.org.move(BAG, on_hand=-1)
+        await h.until_kept(lambda tx: tx.levels_of(["BAG-1"])[0].on_hand == 0)
+        await h.kill()
+        await asyncio.gather(asked, return_exceptions=True)
+        await h.start()
+        await h.idle()
+        h.org.move(BAG, on_hand=1)
+        h.org.land()
+        assert total(h.org.of("reservation:")) == (0, 0)
+        assert h.org.numbers(BAG) == (1, 0)
+
+
 async def test_a_void_row_that_finds_the_reservation_granted_grants_it() -> None:
     """The late attempt lands between the refusal and the void row."""
     async with house({BAG: 1}) as h:
