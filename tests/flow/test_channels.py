@@ -259,6 +259,25 @@ async def test_a_gated_shop_keeps_showing_the_unit_that_its_own_shopper_holds() 
         assert await h.store.read(lambda tx: tx.incidents()) == []
 
 
+@pytest.mark.parametrize("order_first", [True, False])
+async def test_an_order_without_a_mark_finds_the_reservation_confirmed_for_it(order_first: bool) -> None:
+    """Confirmed before or after its order is seen: one unit, held once, and no incident."""
+    async with house({BAG: 1}, rules=(GATED,)) as h:
+        outcome = await h.reserve("BAG-1", shop="london")
+        assert outcome.reservation is not None
+        number = h.shops["london"].buy("BAG-1")
+        if order_first:
+            await h.deliver("london", number)
+            await h.idle()
+        await h.desk.confirm(outcome.reservation.id, f"#{number}")
+        if not order_first:
+            await h.deliver("london", number)
+        await h.idle()
+        await h.shows("BAG-1", 0, 0)
+        assert h.org.numbers(BAG) == (1, 1)
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
 async def test_asking_for_what_is_sold_out_shows_nothing_for_a_moment_either() -> None:
     """A shopper asks at a sold-out gated shop: not one push."""
     async with house({BAG: 0}, rules=(GATED,)) as h:
