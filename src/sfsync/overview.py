@@ -123,6 +123,11 @@ class Overview:
             if pulse.rule_error:
                 bad.append(pulse.rule_error)
             bad += [f"The stream {topic} is down: {error}" for topic, error in pulse.stream_error.items()]
+            bad += [
+                f"The stream {topic} is silent."
+                for topic in pulse.topics
+                if now - pulse.last_sign.get(topic, pulse.started_at) > SILENT_AFTER
+            ]
         bad += [f"{incident.title}." for incident in incidents if incident.closed_at is None]
         doubtful += [f"The stream {hole['source']} has a hole: {hole['reason']}." for hole in stream["holes"]]
         doubtful += [
