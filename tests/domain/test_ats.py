@@ -74,6 +74,7 @@ def test_policies_only_ever_take_away(policy: Policy, uncovered: int, expected: 
         (1, 0, 1, 0, 0, 0),  # somebody else is
         (0, 0, 1, 0, 1, 0),  # he asks for what is not there
         (1, 0, 2, 0, 2, 1),  # two of its shoppers ask for the last one
+        (1, 0, 2, 0, 1, 1),  # one of its shoppers and one of another channel's: either may get it
         (0, 1, 0, 1, 0, 1),  # a counter sale uncovered his promise; he still has it until told
     ],
 )

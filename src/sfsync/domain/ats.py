@@ -85,16 +85,13 @@ def available_to_sell(facts: AtsFacts) -> Ats:
     elif policy.allocated_elsewhere:
         return Ats(0, (("allocated to another channel", 0),))
     else:
-        own_asked = facts.own_asked if policy.guarantee is Guarantee.GATED else 0
         for level in facts.levels:
             parts.append((f"on hand at {level.key.location}", level.on_hand))
             _less(parts, f"reserved at {level.key.location}", level.reserved)
             _less(parts, f"being asked at {level.key.location}", level.asked)
             _less(parts, f"leaving {level.key.location}", level.leaving)
             # A level that owes takes nothing from its neighbours: its debt is told by an incident.
-            # (What a gated channel asks for itself is no debt: `_own` gives back what of it is there.)
-            debt = min(0, level.sellable + min(level.asked, own_asked))
-            _less(parts, f"not covered at {level.key.location}", debt)
+            _less(parts, f"not covered at {level.key.location}", min(0, level.sellable))
         _less(parts, "orders that no stock covers", facts.uncovered)
         _less(parts, "safety stock", policy.safety_stock)
         if policy.guarantee is Guarantee.GATED:
@@ -107,11 +104,18 @@ def available_to_sell(facts: AtsFacts) -> Ats:
 
 
 def _own(parts: list[tuple[str, int]], facts: AtsFacts) -> None:
-    """Give a gated channel back what its own shoppers hold; what they only ask for, if it is there."""
+    """Give a gated channel back what its own shoppers hold; what they only ask for, as far as it is there.
+
+    Others may be asking for the same units: until the org has answered, each may be the one who gets them.
+    """
     pool = sum(units for _, units in parts)
-    if facts.own_asked:
-        parts.append(("being asked by itself", facts.own_asked))
-    _less(parts, "not there to be given", min(0, pool + facts.own_asked))
+    there = sum(
+        min(level.asked, max(0, level.on_hand - level.reserved - level.leaving)) for level in facts.levels
+    )
+    own = min(facts.own_asked, there)
+    if own:
+        parts.append(("being asked by itself", own))
+    _less(parts, "not there to be given", min(0, pool + own))
     if facts.own_reserved:
         parts.append(("its own reservations", facts.own_reserved))
 
