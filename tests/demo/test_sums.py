@@ -19,6 +19,7 @@ from sfsync.cli.demo.sums import (
     arrivals,
     covers,
     expected,
+    explained,
     oversold,
     percentile,
     repeated,
@@ -98,6 +99,17 @@ def test_a_line_is_exact_when_the_org_holds_what_is_open_and_booked_out_what_was
 ) -> None:
     """No unit more, no unit less, in either."""
     assert covers([sold], rows)[0].exact is exact
+
+
+def test_a_lack_is_explained_only_when_the_org_has_none_left_for_the_channel() -> None:
+    """A unit at a location of its group, and the order was lost; one elsewhere is no help."""
+    lacking = Cover(line(), Held())
+    group = ("SHOP", "WEB")
+    none_left = [Level("BAG", "SHOP", 0, 1), Level("BAG", "WEB", 2, 2), Level("BAG", "ELSEWHERE", 9, 0)]
+    assert explained(lacking, none_left, group)
+    assert not explained(lacking, [*none_left[:1], Level("BAG", "WEB", 3, 2)], group)
+    assert not explained(Cover(line(), Held(1, 0)), none_left, group)
+    assert not explained(Cover(line(), Held(2, 0)), none_left, group)
 
 
 # -- what a storefront should show ------------------------------------------------------------------------

@@ -12,9 +12,9 @@ from .catalogue import FLAGSHIP, org_seed
 from .kills import Day
 from .sums import (
     Arrival,
-    Cover,
     arrivals,
     covers,
+    explained,
     percentile,
     repeated,
     undisturbed,
@@ -75,7 +75,11 @@ async def _orders(world: World, picture: Picture) -> None:
         for cover in lines
         for _ in range(cover.oversold)
     )
-    wrong = [cover.line for cover in lines if not cover.exact and not _sold_out(world, picture, cover)]
+    wrong = [
+        cover.line
+        for cover in lines
+        if not cover.exact and not explained(cover, picture.levels, world.rules.groups[cover.line.channel])
+    ]
     sent = sum(cover.line.sent > 0 for cover in lines)
     off = sum(cover.line.units == 0 for cover in lines)
     world.teller.check(
@@ -89,17 +93,6 @@ async def _orders(world: World, picture: Picture) -> None:
         told == short,
         ", ".join(f"{order} at {channel}" for channel, order, _ in told) or "none",
     )
-
-
-def _sold_out(world: World, picture: Picture, cover: Cover) -> bool:
-    """True when the line lacks units because the org has none left where its channel sells from."""
-    group = world.rules.groups[cover.line.channel]
-    left = [
-        level.on_hand - level.reserved
-        for level in picture.levels
-        if level.sku == cover.line.sku and level.location in group
-    ]
-    return cover.oversold > 0 and max(left) <= 0
 
 
 def _tills(world: World, day: Day, picture: Picture, first_sales: Collection[str]) -> None:

@@ -124,6 +124,16 @@ def covers(lines: Iterable[SoldLine], rows: Iterable[Row]) -> list[Cover]:
     return [Cover(line, by_subject.get(line.subject, Held())) for line in lines]
 
 
+def explained(cover: Cover, levels: Iterable[Level], group: Collection[str]) -> bool:
+    """True when a line lacks units and the org has none left at any location that its channel sells from."""
+    left = [
+        level.on_hand - level.reserved
+        for level in levels
+        if level.sku == cover.line.sku and level.location in group
+    ]
+    return cover.oversold > 0 and max(left, default=0) <= 0
+
+
 def oversold(lines: Iterable[SoldLine], rows: Iterable[Row], sku: str) -> int:
     """Units of a SKU that channels accepted and the org could not cover."""
     return sum(cover.oversold for cover in covers(lines, rows) if cover.line.sku == sku)

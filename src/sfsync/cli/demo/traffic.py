@@ -12,6 +12,7 @@ from .catalogue import FLAGSHIP
 from .outside import Shop
 from .world import World
 
+HOT_ARTICLES = 24  # deep ones: only after a long outage on a slow machine is an order more than they have
 SHOPPER_SECONDS = 0.45  # on average between two at one site
 SOLD_BY_ALL_SECONDS = 0.7  # on average between two till sales of articles that are sold online too
 TILL_SECONDS = 0.2  # on average between two till sales of articles that nobody else buys
@@ -36,7 +37,7 @@ class Traffic:
         self._world = world
         luck = world.luck("articles")
         silk = [a.sku for a in world.catalogue.family("silk")]
-        self._hot = luck.sample(silk, 12)
+        self._hot = luck.sample(silk, HOT_ARTICLES)
         others = set(self._hot) | set(taken) | set(world.catalogue.last.values())
         self._single = [
             a.sku for a in world.catalogue.articles if a.stock.get(FLAGSHIP, 0) > 0 and a.sku not in others
@@ -87,9 +88,9 @@ class Traffic:
 
     async def _till_of_hot(self) -> None:
         luck = self._world.luck("till of hot")
-        # Half of what lies there at most: the till hands over goods that are in its hands, and the online
+        # A third of what lies there at most: the till hands over goods that are in its hands, and the online
         # orders of the day must find the rest.
-        units = [s for s in self._hot for _ in range(self._world.catalogue.article(s).stock[FLAGSHIP] // 2)]
+        units = [s for s in self._hot for _ in range(self._world.catalogue.article(s).stock[FLAGSHIP] // 3)]
         luck.shuffle(units)
         while units and await self._goes_on(luck, SOLD_BY_ALL_SECONDS):
             await self._sell(units.pop(), alone=False)
