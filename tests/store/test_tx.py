@@ -387,6 +387,24 @@ async def test_bad_news_goes_first(store: Database) -> None:
     assert await store.read(lambda tx: tx.due("dubai", 2)) == []
 
 
+async def test_what_was_done_with_long_ago_is_forgotten_and_nothing_else(store: Database) -> None:
+    """A waiting webhook and an open push stay, however old."""
+    await store.write(lambda tx: tx.put_inbox("london", "orders/create", "done", b"{}", NOW))
+    await store.write(lambda tx: tx.put_inbox("london", "orders/create", "waiting", b"{}", NOW))
+    done = (await store.read(lambda tx: tx.inbox(10)))[0]
+    await store.write(lambda tx: tx.finish_inbox(done.id, NOW))
+    await store.write(lambda tx: tx.put_items("london", [ITEM], {}, NOW, NOW))
+    rows = (PushRow("BAG-1", "online", 1),)
+    await store.write(lambda tx: tx.add_push("london", "ended", b"{}", rows, NOW))
+    await store.write(lambda tx: tx.add_push("london", "open", b"{}", rows, NOW))
+    ended = (await store.read(lambda tx: tx.open_pushes("london")))[0]
+    await store.write(lambda tx: tx.finish_push(ended, "applied", "", NOW))
+    assert await store.write(lambda tx: tx.forget(NOW)) == 0
+    assert await store.write(lambda tx: tx.forget(LATER)) == 2
+    assert [item.key for item in await store.read(lambda tx: tx.inbox(10))] == ["waiting"]
+    assert [push.key for push in await store.read(lambda tx: tx.open_pushes("london"))] == ["open"]
+
+
 async def test_a_push_is_kept_byte_for_byte_until_its_outcome_is_known(store: Database) -> None:
     """Its rows are in flight meanwhile, and free afterwards."""
     await store.write(lambda tx: tx.put_items("london", [ITEM, replace(ITEM, sku="SCARF")], {}, NOW, NOW))

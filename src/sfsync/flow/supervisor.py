@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 
 from sfsync.domain.retry import backoff_seconds
@@ -25,6 +26,7 @@ FINISH_SECONDS = 10.0
 EVERY_SKU = 10_000_000
 SWEEP_SECONDS = 30.0
 AGAIN_SECONDS = 0.5
+KEPT_DAYS = 30
 CHECK_SECONDS = 24 * 3600.0
 CHECK_SOON_SECONDS = 60.0
 
@@ -54,6 +56,7 @@ class Supervisor:
             self._keep("holes", Holes(ctx).run),
             self._keep("expiry", self.desk.sweep),
             self._keep("check", self._check_again),
+            self._keep("tidy", self._tidy),
             self._keep("learn", self._learn),
         ]
         self._entrances = [self._keep(f"intake {topic}", Intake(ctx, topic).run) for topic in ctx.org.topics]
@@ -137,6 +140,15 @@ class Supervisor:
             if self._ctx.pulse.rule_error or waited >= CHECK_SECONDS:
                 await self._check()
                 waited = 0.0
+
+    async def _tidy(self) -> None:
+        """Daily: what was done with long ago is needed neither for `why` nor against duplicates any more."""
+        ctx = self._ctx
+        while True:
+            before = ctx.clock.now() - timedelta(days=KEPT_DAYS)
+            if gone := await ctx.store.write(partial(_forget, before=before)):
+                ctx.log.info("tidied", rows=gone, older_than_days=KEPT_DAYS)
+            await ctx.clock.sleep(CHECK_SECONDS)
 
     async def _check_channel(self, name: str) -> None:
         """Say what is wrong at a channel: credential, scopes, version, locations."""
@@ -244,6 +256,10 @@ class Supervisor:
                 else:
                     pulse.org_error = ""
                 return
+
+
+def _forget(tx: Tx, *, before: datetime) -> int:
+    return tx.forget(before)
 
 
 class _NotReadError(OutsideError):

@@ -204,6 +204,13 @@ class SqlTx:
         )
         return [InboxItem(r.id, r.source, r.topic, r.key, r.body, r.received_at) for r in rows]
 
+    def forget(self, before: datetime) -> int:
+        """Drop webhooks and pushes done with before a time; returns how many. The ledger stays whole."""
+        gone = 0
+        for table, done_at in ((t.inbox, t.inbox.c.done_at), (t.push, t.push.c.answered_at)):
+            gone += self._c.execute(table.delete().where(done_at < before)).rowcount
+        return gone
+
     def finish_inbox(self, item_id: int, at: datetime) -> None:
         """Decided; the body is kept for `why`."""
         self._c.execute(update(t.inbox).where(t.inbox.c.id == item_id).values(done_at=at))
