@@ -130,9 +130,10 @@ class Overview:
             ]
         bad += [f"{incident.title}." for incident in incidents if incident.closed_at is None]
         doubtful += [f"The stream {hole['source']} has a hole: {hole['reason']}." for hole in stream["holes"]]
-        doubtful += [
-            f"{channel['name']}: {channel['sentence']}" for channel in channels if channel["state"] != "good"
-        ]
+        for channel in channels:
+            said = f"{channel['name']}: {channel['sentence'].removeprefix(channel['name'] + ': ')}"
+            if channel["state"] != "good":
+                (bad if channel["state"] == "bad" else doubtful).append(said)
         if letters:
             waits = "1 dead letter waits" if len(letters) == 1 else f"{len(letters)} dead letters wait"
             doubtful.append(f"{waits} for a person: `sfsync dead-letters`.")
