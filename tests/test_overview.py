@@ -61,12 +61,12 @@ def overview(h: House, *, running: bool = True) -> Overview:
 
 
 async def test_a_quiet_house_is_green_and_says_so() -> None:
-    """Every channel shows what the org has."""
+    """Every channel has been told what the org has."""
     async with house({BAG: 5, SCARF: 2, GOLD: 1}, rules=RULES) as h:
         status = await overview(h).status()
         assert mismatches(status, Status) == []
         assert (status["health"]["state"], status["health"]["reasons"]) == ("good", [])
-        assert status["health"]["sentence"] == "Every channel shows what the org has."
+        assert status["health"]["sentence"] == "Every channel has been told what the org has."
         assert await overview(h).healthy() == (True, "The org answers and the stream flows.")
         for channel in status["channels"]:
             assert channel["approved"]

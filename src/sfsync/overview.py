@@ -138,7 +138,7 @@ class Overview:
             waits = "1 dead letter waits" if len(letters) == 1 else f"{len(letters)} dead letters wait"
             doubtful.append(f"{waits} for a person: `sfsync dead-letters`.")
         state: State = "bad" if bad else "warning" if doubtful else "good"
-        sentence = "Every channel shows what the org has." if state == "good" else (bad + doubtful)[0]
+        sentence = "Every channel has been told what the org has." if state == "good" else (bad + doubtful)[0]
         return Health(
             state=state,
             sentence=sentence,

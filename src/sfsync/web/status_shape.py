@@ -15,7 +15,7 @@ class Health(TypedDict):
     """One sentence for the person who opens the page."""
 
     state: State
-    sentence: str  # "Every channel shows what the org has."
+    sentence: str  # "Every channel has been told what the org has."
     reasons: list[str]  # why it is not good; empty when it is
     org: str  # the org's id, or empty before it is known
     version: str  # of sfsync
