@@ -44,9 +44,10 @@ async def test_news_appears_without_a_reload_and_a_calm_section_stays_as_it_is()
     async with browser_page() as page:
         await page.goto(server.address)
         await page.evaluate("document.getElementById('channels').dataset.same = 'yes'")
-        house.board.told["health"] |= {"sentence": "Every channel has been told what the org has.", "state": "good"}
+        sentence = "Every channel has been told what the org has."
+        house.board.told["health"] |= {"sentence": sentence, "state": "good"}
         house.board.told["incidents"] = []
-        await expect(page.locator("h1:visible")).to_have_text("Every channel has been told what the org has.")
+        await expect(page.locator("h1:visible")).to_have_text(sentence)
         await expect(page.locator("#incidents .none")).to_be_visible()
         assert await page.evaluate("document.getElementById('channels').dataset.same") == "yes"
     await server.stop()

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from sfsync.domain.orders import source
 from sfsync.domain.reservations import (
@@ -41,10 +42,17 @@ class Desk:
 
     def __init__(self, ctx: Context, writer: Writer) -> None:
         self._ctx, self._writer = ctx, writer
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """Take no new asks, and let nobody wait for an answer that will only come after the next start."""
+        self._closing.set()
 
     async def create(self, wish: Wish, *, idempotency_key: str | None, digest: str) -> Outcome:
         """Ask for a wish. The same key with the same digest gives the same reservation, asked once."""
         ctx = self._ctx
+        if self._closing.is_set():
+            return Outcome(None, "later", detail="sfsync is stopping; nothing was asked")
         if ctx.pulse.rule_error:
             return Outcome(None, "later", detail=f"no reservation is granted while {ctx.pulse.rule_error}")
         number = ctx.new_id()
@@ -59,7 +67,7 @@ class Desk:
             if bundle is not None:
                 answered = self._writer.answered(bundle)
                 ctx.bell.ring(*bells)
-                await _within(answered, ANSWER_SECONDS)
+                await self._within(answered, ANSWER_SECONDS)
             reservation = await ctx.store.read(lambda tx: tx.reservation(reservation_id))
             if reservation is None or reservation.state is not ReservationState.REFUSED or bundle is None:
                 break
@@ -69,6 +77,15 @@ class Desk:
                 break
             bundle, bells = elsewhere
         return await self._answer(reservation_id, wish)
+
+    async def _within(self, future: asyncio.Future[None], seconds: float) -> None:
+        """Wait for it, but no longer than that, nor beyond closing time."""
+        closing: asyncio.Future[bool] = asyncio.create_task(self._closing.wait())
+        either: set[asyncio.Future[Any]] = {future, closing}
+        try:
+            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closing.cancel()
 
     def _open(
         self, tx: Tx, number: str, wish: Wish, scope: str, key: str | None, digest: str
@@ -277,8 +294,3 @@ class Desk:
             tx.add_bundle([movement], {holding.subject: ended.channel}, now)
         skus = {line.level.sku for line in ended.lines}
         return {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
-
-
-async def _within(future: asyncio.Future[None], seconds: float) -> None:
-    """Wait for it, but no longer than that."""
-    await asyncio.wait({future}, timeout=seconds)

@@ -66,6 +66,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """End every part: entrances, then deciding, then what sends. Work in hand gets a deadline."""
+        self.desk.close()
         await _end(self._entrances)
         await _end(self._inner)
         for relay in self._relays:
