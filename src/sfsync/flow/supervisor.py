@@ -22,7 +22,7 @@ from .reconcile import Reconcile
 from .relay import Relay
 from .writer import Writer
 
-FINISH_SECONDS = 10.0
+FINISH_SECONDS = 6.0  # a container is given ten
 EVERY_SKU = 10_000_000
 SWEEP_SECONDS = 30.0
 AGAIN_SECONDS = 0.5
