@@ -12,6 +12,7 @@ from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 
 BAG = "BAG-1|ECOM"
+SCARF = "SCARF|ECOM"
 GATED = PolicyRule(("*",), guarantee=Guarantee.GATED)
 ALLOCATED = PolicyRule(("*",), ("london",), Guarantee.ALLOCATED)
 
@@ -84,6 +85,24 @@ async def test_a_push_left_open_by_a_kill_is_resolved_first(fate: str) -> None:
         await h.shows("BAG-1", 7)
         await h.idle()
         assert len(set(london.sent)) == 2
+
+
+async def test_what_became_due_beside_a_push_left_open_goes_out_after_the_next_start() -> None:
+    """Settling the old push plans the next one in the same commit: that one is sent, not forgotten."""
+    async with house({BAG: 9, SCARF: 9}, shops=("london",)) as h:
+        london = h.shops["london"]
+        london.next.extend(["reply lost"] * 50)
+        london.sent.clear()
+        h.org.move(BAG, on_hand=-1)
+        await h.until(lambda: london.sent)
+        h.org.move(SCARF, on_hand=-1)
+        await h.until_kept(lambda tx: [level for level in tx.channel_levels(["SCARF"]) if level.target == 8])
+        await h.kill()
+        london.next.clear()
+        await h.start()
+        await h.shows("BAG-1", 8)
+        await h.shows("SCARF", 8)
+        await h.idle()
 
 
 @pytest.mark.parametrize("named", [True, False])
