@@ -74,13 +74,17 @@ class Stage:
 
     def commits(self, since: int) -> list[tuple[str, int, float]]:
         """(SKU, units available afterwards, epoch ms) of each change in the org after commit `since`."""
-        found = []
-        for commit in self.org.control("GET", f"/log?since={since}")["commits"]:
-            for change in commit["changes"]:
-                if change["entity"] == "StockLevel__c" and change["after"]:
-                    sku = change["after"]["LevelKey__c"].split("|")[0]
-                    found.append((sku, int(change["after"]["Available__c"]), commit["at_ms"]))
-        return found
+        found: list[tuple[str, int, float]] = []
+        while True:
+            page = self.org.control("GET", f"/log?since={since}")["commits"]
+            if not page:
+                return found
+            since = page[-1]["number"]
+            for commit in page:
+                for change in commit["changes"]:
+                    if change["entity"] == "StockLevel__c" and change["after"]:
+                        sku = change["after"]["LevelKey__c"].split("|")[0]
+                        found.append((sku, int(change["after"]["Available__c"]), commit["at_ms"]))
 
     def last_commit(self) -> int:
         """The number of the newest commit."""
@@ -89,10 +93,14 @@ class Stage:
     def arrivals(self, shop: Sandbox) -> dict[str, list[tuple[float, int]]]:
         """SKU -> (epoch ms, number shown afterwards) of each change at a storefront."""
         shown: dict[str, list[tuple[float, int]]] = {}
-        for row in shop.control("GET", "/log?since=0")["changes"]:
-            if row["name"] == "available":
+        since = 0
+        while True:
+            page = shop.control("GET", f"/log?since={since}")
+            if page["next"] == since:
+                return shown
+            since = page["next"]
+            for row in page["changes"]:
                 shown.setdefault(row["sku"], []).append((row["at_ms"], row["after"]))
-        return shown
 
     def shown(self, shop: Sandbox) -> dict[str, int]:
         """SKU -> number shown now, as far as it was ever written."""
@@ -100,11 +108,11 @@ class Stage:
 
     def wrong(self) -> int:
         """How many numbers at storefronts are not the org's."""
-        soql = "SELECT Sku__c, OnHand__c, Reserved__c FROM StockLevel__c"
-        truth = {row["Sku__c"]: int(row["OnHand__c"] - row["Reserved__c"]) for row in self.org.query(soql)}
-        return sum(
-            self.shown(shop).get(sku, 1) != units for shop in self.shops for sku, units in truth.items()
-        )
+        rows = self.org.query("SELECT Sku__c, OnHand__c, Reserved__c FROM StockLevel__c")
+        listed = set(self.skus)  # not the level on which sfsync probes the org's rule
+        truth = {r["Sku__c"]: int(r["OnHand__c"] - r["Reserved__c"]) for r in rows if r["Sku__c"] in listed}
+        shown = [self.shown(shop) for shop in self.shops]
+        return sum(numbers.get(sku, 1) != units for numbers in shown for sku, units in truth.items())
 
     def settled(self, limit_seconds: float) -> float | None:
         """Seconds until every number is right; None when it is not within the limit."""
