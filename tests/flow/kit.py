@@ -57,7 +57,7 @@ from sfsync.store.tables import channel_level
 from sfsync.store.tx import SqlTx
 
 WAKE, TILL = "wake-ups", "till"
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 30.0
 HASTE = 20.0  # waiting is this much shorter than asked; moments are the real ones
 
 
