@@ -125,11 +125,11 @@ async def test_a_restart_does_not_forget_that_an_attempt_may_be_under_way() -> N
 async def test_a_void_row_that_finds_the_reservation_granted_grants_it() -> None:
     """The late attempt lands between the refusal and the void row."""
     async with house({BAG: 1}) as h:
-        h.org.next.append("late")
+        h.org.next.extend(["late", "", "lost"])  # the void row is on its way for a while
         asked = asyncio.create_task(h.reserve("BAG-1"))
         await h.until(lambda: h.org.under_way)
         h.org.move(BAG, on_hand=-1, told=False)  # the second attempt is refused ...
-        await h.until(lambda: len(h.org.requests) == 2)
+        await h.until(lambda: len(h.org.requests) >= 2)
         h.org.move(BAG, on_hand=1, told=False)  # ... a receipt, and the first attempt arrives
         h.org.land()
         outcome = await asked
