@@ -114,6 +114,7 @@ class Daemon:
                     desk=supervisor.desk,
                     overview=overview(settings, store, ctx.clock, ctx.pulse),
                     reconciler=ResyncService(ctx, supervisor.reconcile),
+                    now=ctx.clock.now,
                 ),
                 web_options(settings, local_token),
             ),
@@ -240,6 +241,7 @@ def web_options(settings: Settings, local_token: str) -> WebOptions:
     return WebOptions(
         tokens=tuple(tokens),
         channels=frozenset(settings.channels),
+        location_groups=frozenset(settings.location_groups),
         max_body_bytes=settings.web.max_body_bytes,
         open_status=settings.web.open_status,
     )

@@ -411,7 +411,9 @@ class House:
         rules: Sequence[PolicyRule] = (),
         shelf: Mapping[str, int] | None = None,
         batch_rows: int = 250,
+        groups: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
+        self.groups = groups or {}
         self.clock = HastyClock()
         self.org = LittleOrg(self.clock, stock)
         skus = dict.fromkeys(name.split("|")[0] for name in stock)
@@ -441,7 +443,7 @@ class House:
             self.clock,
             random.Random(7).random,
             lambda: f"{id(self.pulse)}-{next(numbers)}",
-            Assortment(plans, self.rules),
+            Assortment(plans, self.rules, self.groups),
             Bell(),
             self.pulse,
             structlog.wrap_logger(None, [self._keep], wrapper_class=structlog.stdlib.BoundLogger),

@@ -6,7 +6,8 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 from starlette.applications import Starlette
@@ -54,6 +55,7 @@ class Desk:
         self.stock = {sku: dict(places) for sku, places in stock.items()}
         self.granted: dict[str, Reservation] = {}
         self.keys: dict[str, tuple[str, str]] = {}
+        self.asked: list[dict[str, Any]] = []
         self.answers = True
         self.failure: Exception | None = None
 
@@ -79,7 +81,16 @@ class Desk:
         state = ReservationState.GRANTED if self.answers else ReservationState.PENDING
         number = f"r{len(self.granted) + 1}"
         reservation = Reservation(
-            number, state, wish.kind, wish.channel, wish.owner, tuple(lines), NOW, NOW + wish.life
+            number,
+            state,
+            wish.kind,
+            wish.channel,
+            wish.owner,
+            tuple(lines),
+            NOW,
+            wish.ends(NOW),
+            partial=wish.partial,
+            window=wish.window,
         )
         self.granted[number] = reservation
         if idempotency_key is not None:
@@ -89,21 +100,46 @@ class Desk:
     async def get(self, reservation_id: str) -> Reservation | None:
         return self.granted.get(reservation_id)
 
+    async def find(self, **wanted: Any) -> Sequence[Reservation]:
+        self.asked.append(wanted)
+        after = wanted.pop("after") or ""
+        return [each for each in self.granted.values() if each.id > after][: wanted["limit"]]
+
     async def confirm(self, reservation_id: str, order_reference: str) -> Outcome:
+        paid = {"expires_at": None, "order_reference": order_reference}
+        return self._go_on(reservation_id, ReservationState.CONFIRMED, **paid)
+
+    async def extend(self, reservation_id: str, life: timedelta) -> Outcome:
+        return self._go_on(reservation_id, ReservationState.GRANTED, expires_at=NOW + life)
+
+    async def move(self, reservation_id: str, location: str) -> Outcome:
+        if location == "NOWHERE":
+            return Outcome(self.granted.get(reservation_id), "unavailable", self.stock, "no")
+        lines = [
+            replace(line, level=LevelKey(line.level.sku, location, line.level.unit))
+            for line in self.granted[reservation_id].lines
+        ]
+        return self._go_on(reservation_id, ReservationState.GRANTED, lines=tuple(lines))
+
+    async def hand_over(self, reservation_id: str, reference: str) -> Outcome:
+        return self._go_on(reservation_id, ReservationState.SETTLED)
+
+    async def release(self, reservation_id: str, reason: str = "") -> Outcome:
+        return self._go_on(reservation_id, ReservationState.RELEASED, reason=reason)
+
+    def _go_on(self, reservation_id: str, state: ReservationState, **changes: Any) -> Outcome:
         reservation = self.granted.get(reservation_id)
         if reservation is None:
             return Outcome(None, "not-found")
         if reservation.state is ReservationState.PENDING:
             return Outcome(reservation, "later", detail="the org has not answered yet")
-        if reservation.state is not ReservationState.GRANTED:
-            return Outcome(reservation, "expired")
-        return self._put(replace(reservation, state=ReservationState.CONFIRMED, expires_at=None))
-
-    async def release(self, reservation_id: str) -> Outcome:
-        reservation = self.granted.get(reservation_id)
-        if reservation is None:
-            return Outcome(None, "not-found")
-        return self._put(replace(reservation, state=ReservationState.RELEASED))
+        if reservation.state is ReservationState.PAID_UNAVAILABLE:
+            return Outcome(reservation, "paid-unavailable", self.stock)
+        if reservation.state in (ReservationState.RELEASED, ReservationState.EXPIRED) and state is not (
+            ReservationState.RELEASED
+        ):
+            return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
+        return self._put(replace(reservation, state=state, **changes))
 
     def _put(self, reservation: Reservation) -> Outcome:
         self.granted[reservation.id] = reservation
@@ -160,10 +196,12 @@ class House:
                     Token("operations", OPERATIONS, frozenset({RESERVATIONS, ADMIN})),
                 ),
                 channels=frozenset({"london", "dubai"}),
+                location_groups=frozenset({"uk"}),
             ),
             **options,  # type: ignore[arg-type]  # reason: each test names true fields
         )
-        self.app: Starlette = build_web(Services(self.door, self.desk, self.board, self.plans), self.options)
+        self.services = Services(self.door, self.desk, self.board, self.plans, lambda: NOW)
+        self.app: Starlette = build_web(self.services, self.options)
 
     def client(self, token: str | None = None) -> httpx.AsyncClient:
         """A client that speaks to the app in-process, with or without a token."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from tests.web.kit import Board, House, stock_of_bag
 
 import sfsync.web
-from sfsync.web import Services, Status, build_web, words
+from sfsync.web import Status, build_web, words
 
 STYLE = (Path(sfsync.web.__file__).parent / "static" / "status.css").read_text(encoding="utf-8")
 
@@ -119,7 +120,7 @@ async def test_many_who_look_at_once_are_told_the_same_worked_out_once() -> None
             await go.wait()
             return await super().status()
 
-    services = Services(house.door, house.desk, SlowBoard(house.board.told), house.plans)
+    services = replace(house.services, overview=SlowBoard(house.board.told))
     app = build_web(services, house.options)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         asked = [asyncio.create_task(client.get("/status.json")) for _ in range(20)]

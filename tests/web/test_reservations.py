@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.web.kit import CHECKOUT, OPERATIONS, House, problem
 
+from sfsync.domain.reservations import ReservationState
 from sfsync.ports import TryLater
 
 WISH: dict[str, Any] = {
@@ -32,9 +34,11 @@ async def test_a_granted_reservation_is_answered_201_with_its_address() -> None:
         "kind": "cart",
         "channel": "london",
         "owner": "cart-17",
-        "lines": [{"sku": "BAG", "location": "ECOM", "unit": None, "quantity": 1}],
+        "lines": [{"sku": "BAG", "location": "ECOM", "unit": None, "quantity": 1, "wanted": 1}],
         "created_at": "2026-11-23T08:15:00.000Z",
         "expires_at": "2026-11-23T08:30:00.000Z",
+        "pick_up": None,
+        "order_reference": "",
         "reason": "",
     }
 
@@ -118,23 +122,97 @@ async def test_a_released_reservation_cannot_be_confirmed() -> None:
         address = (await client.post("/v1/reservations", json=WISH)).headers["location"]
         assert (await client.post(f"{address}/release")).json()["state"] == "released"
         assert (await client.post(f"{address}/release", json={})).status_code == 200
-        body = problem(
-            await client.post(f"{address}/confirm", json={"order_reference": "#1"}), 409, "expired"
-        )
+        body = problem(await client.post(f"{address}/confirm", json={"order_reference": "#1"}), 409, "ended")
     assert body["reservation"]["state"] == "released"  # type: ignore[index]  # reason: the body is JSON
 
 
-@pytest.mark.parametrize("what", ["", "/confirm", "/release"])
-async def test_an_unknown_reservation_is_404(what: str) -> None:
-    """Read, confirmed or released."""
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [
+        ("", None),
+        ("/confirm", {"order_reference": "#1"}),
+        ("/extend", {"expires_in_seconds": 60}),
+        ("/hand-over", {"reference": "receipt 7"}),
+        ("/release", {}),
+    ],
+)
+async def test_an_unknown_reservation_is_404(what: str, body: dict[str, object] | None) -> None:
+    """Read, confirmed, prolonged, handed over or released."""
+    address = f"/v1/reservations/none{what}"
     async with House().client(CHECKOUT) as client:
-        if what == "":
-            answer = await client.get("/v1/reservations/none")
-        else:
-            answer = await client.post(
-                f"/v1/reservations/none{what}", json={"order_reference": "#1"} if what == "/confirm" else {}
-            )
+        answer = await (client.get(address) if body is None else client.post(address, json=body))
     problem(answer, 404, "no-such-reservation")
+
+
+async def test_a_pick_up_expires_with_its_window() -> None:
+    """What is not collected by then goes back on sale."""
+    window = {"begins": "2026-11-24T09:00:00Z", "ends": "2026-11-24T18:00:00+00:00"}
+    async with House().client(CHECKOUT) as client:
+        answer = await client.post("/v1/reservations", json=WISH | {"kind": "pick-up", "pick_up": window})
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["expires_at"] == "2026-11-24T18:00:00.000Z"
+    assert answer.json()["pick_up"]["begins"] == "2026-11-24T09:00:00.000Z"
+
+
+async def test_a_reservation_is_prolonged_moved_and_handed_over() -> None:
+    """Each step is answered with the reservation as it then stands."""
+    async with House().client(CHECKOUT) as client:
+        address = (await client.post("/v1/reservations", json=WISH)).headers["location"]
+        longer = await client.post(f"{address}/extend", json={"expires_in_seconds": 3600})
+        assert longer.json()["expires_at"] == "2026-11-23T09:15:00.000Z"
+        moved = await client.post(f"{address}/move", json={"location": "KNIGHTSBRIDGE"})
+        assert moved.json()["lines"][0]["location"] == "KNIGHTSBRIDGE"
+        nowhere = await client.post(f"{address}/move", json={"location": "NOWHERE"})
+        assert "available" in problem(nowhere, 409, "unavailable")
+        over = await client.post(f"{address}/hand-over", json={"reference": "receipt 7"})
+        assert (over.status_code, over.json()["state"]) == (200, "settled")
+
+
+async def test_paid_and_not_available_is_409_with_its_ways_out() -> None:
+    """A program can offer them: another location, a substitute, a refund."""
+    house = House()
+    async with house.client(CHECKOUT) as client:
+        address = (await client.post("/v1/reservations", json=WISH)).headers["location"]
+        house.desk.granted["r1"] = replace(house.desk.granted["r1"], state=ReservationState.PAID_UNAVAILABLE)
+        answer = await client.post(f"{address}/confirm", json={"order_reference": "#1"})
+    body = problem(answer, 409, "paid-unavailable")
+    assert body["ways_out"] == ["move", "substitute", "refund"]
+    assert body["available"]["TIE"] == {"ECOM": 9}  # type: ignore[index]  # reason: JSON
+
+
+async def test_a_release_keeps_its_reason_and_who_gave_it() -> None:
+    """The name is the token's, not what somebody wrote."""
+    async with House().client(CHECKOUT) as client:
+        address = (await client.post("/v1/reservations", json=WISH)).headers["location"]
+        answer = await client.post(f"{address}/release", json={"reason": "refunded"})
+    assert answer.json()["reason"] == "refunded (checkout)"
+
+
+async def test_reservations_are_listed_in_pages() -> None:
+    """`next` leads on until there is no more."""
+    house = House()
+    wish = WISH | {"lines": [{"sku": "TIE", "quantity": 1}]}
+    async with house.client(CHECKOUT) as client:
+        for _ in range(3):
+            await client.post("/v1/reservations", json=wish)
+        first = (await client.get("/v1/reservations?limit=2&state=open&kind=cart&location=ECOM")).json()
+        rest = (await client.get(f"/v1/reservations?limit=2&after={first['next']}")).json()
+    assert [each["id"] for each in first["reservations"]] == ["r1", "r2"]
+    assert [each["id"] for each in rest["reservations"]] == ["r3"]
+    assert rest["next"] is None
+    asked = house.desk.asked[0]
+    assert sorted(asked["states"]) == ["confirmed", "granted", "pending"]
+    assert (asked["kind"], asked["location"], asked["owner"]) == ("cart", "ECOM", None)
+
+
+@pytest.mark.parametrize(
+    "query", ["kind=gift", "state=lost", "limit=0", "limit=201", "limit=x", "colour=red"]
+)
+async def test_a_list_that_is_asked_for_wrongly_is_422(query: str) -> None:
+    """It names what is wrong instead of listing something else."""
+    async with House().client(CHECKOUT) as client:
+        answer = await client.get(f"/v1/reservations?{query}")
+    assert query.split("=", maxsplit=1)[0] in str(problem(answer, 422, "bad-input")["detail"])
 
 
 async def test_a_sku_that_the_org_does_not_have_is_422() -> None:
@@ -154,6 +232,10 @@ async def test_an_unreachable_org_is_503_with_its_own_time_to_wait() -> None:
     assert answer.headers["retry-after"] == "18"
 
 
+def pick_up(**window: object) -> dict[str, object]:
+    return {"kind": "pick-up", "pick_up": window or "soon"}
+
+
 def line(**fields: object) -> dict[str, object]:
     return {"lines": [{"sku": "BAG", "quantity": 1} | fields]}
 
@@ -165,7 +247,7 @@ def line(**fields: object) -> dict[str, object]:
         ({"kind": None}, "kind", "missing"),
         ({"channel": "paris"}, "channel", "none of dubai, london"),
         ({"channel": ""}, "channel", "empty"),
-        ({"channel": None}, "lines[0].location", "give it, or a channel"),
+        ({"channel": None}, "lines[0].location", "give it, a location_group, or a channel"),
         ({"owner": ""}, "owner", "empty"),
         ({"owner": " x"}, "owner", "blanks"),
         ({"owner": "x" * 121}, "owner", "more than 120"),
@@ -195,6 +277,21 @@ def line(**fields: object) -> dict[str, object]:
         ({"expires_in_seconds": 2_592_001}, "expires_in_seconds", "between 1 and 2592000"),
         ({"expires_in_seconds": "60"}, "expires_in_seconds", "whole number"),
         ({"expires": 60}, "expires", "known are kind"),
+        ({"partial": "yes"}, "partial", "true or false"),
+        (line(location_group="mars"), "lines[0].location_group", "known are uk"),
+        (line(location_group="uk", location="ECOM"), "lines[0].location_group", "one of them"),
+        (
+            {"pick_up": {"begins": "2026-11-24T09:00Z", "ends": "2026-11-24T18:00Z"}},
+            "pick_up",
+            "pick-up only",
+        ),
+        (pick_up(), "pick_up", "not an object"),
+        (pick_up(begins="2026-11-24T09:00Z"), "pick_up.ends", "missing"),
+        (pick_up(begins="tomorrow", ends="2026-11-24T18:00Z"), "pick_up.begins", "a moment like"),
+        (pick_up(begins="2026-11-24T09:00", ends="2026-11-24T18:00Z"), "pick_up.begins", "a moment like"),
+        (pick_up(begins="2026-11-24T18:00Z", ends="2026-11-24T09:00Z"), "pick_up.ends", "after its begin"),
+        (pick_up(begins="2026-11-20T09:00Z", ends="2026-11-20T18:00Z"), "pick_up.ends", "after now"),
+        (pick_up(begins="2026-11-24T09:00Z", ends="2027-11-24T18:00Z"), "pick_up.ends", "30 days away"),
     ],
 )
 async def test_bad_input_is_422_and_names_the_field(

@@ -7,12 +7,13 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
 from tests.web.kit import House, signed
 
-from sfsync.web import CannotListenError, Services, WebServer, build_web, serve
+from sfsync.web import CannotListenError, WebServer, build_web, serve
 
 DEADLINE_SECONDS = 20.0
 
@@ -217,7 +218,7 @@ async def test_a_stop_finishes_the_request_in_hand_and_takes_no_new_one() -> Non
     """What was accepted before the stop is answered."""
     house = House()
     door = SlowDoor(house.door.accept)
-    app = build_web(Services(door, house.desk, house.board, house.plans), house.options)
+    app = build_web(replace(house.services, doorman=door), house.options)
     server = serve(app, "127.0.0.1", 0, grace_seconds=20)
     await server.start()
     request = asyncio.create_task(exchange(server, webhook(b"{}")))
@@ -245,7 +246,7 @@ async def test_a_stop_does_not_wait_for_ever() -> None:
     """A request that outlasts the grace is answered 503, so that its sender tries again."""
     house = House()
     door = SlowDoor(house.door.accept)
-    app = build_web(Services(door, house.desk, house.board, house.plans), house.options)
+    app = build_web(replace(house.services, doorman=door), house.options)
     server = serve(app, "127.0.0.1", 0, grace_seconds=1)
     await server.start()
     request = asyncio.create_task(exchange(server, webhook(b"{}")))

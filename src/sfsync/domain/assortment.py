@@ -50,6 +50,7 @@ class Assortment:
 
     channels: Mapping[str, ChannelPlan]
     rules: Sequence[PolicyRule] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of locations, best first
     _policies: dict[tuple[str, str], Policy] = field(default_factory=dict, repr=False, compare=False)
 
     def policy(self, channel: str, sku: str) -> Policy:

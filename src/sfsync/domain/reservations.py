@@ -2,22 +2,29 @@
 
 The life of one::
 
-    pending --granted by the org--> granted --customer paid--> confirmed --order seen--> settled
+    pending --granted by the org--> granted --customer paid--> confirmed --order seen, handed over--> settled
        |                               |                          |
-       +--> refused                    +--> expired               +--> released
-                                       +--> released
+       +--> refused                    +--> released              +--> released
+                                       +--> expired --paid all the same--> pending --> confirmed
+                                                                              +--> paid-unavailable
+
+A payment after the expiry is a new ask under the org's rule, never a silent oversell. When the org cannot
+give the units any more the reservation is *paid-unavailable*: the customer's money is here and the goods are
+not. It leaves that state when the units are taken elsewhere (a move), or when somebody releases it, having
+refunded the customer or sold a substitute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from .stock import LevelKey, Movement, MovementKind, reservation_subject, step_key
 
 LONGEST = timedelta(days=30)
+ORDER_PATIENCE = timedelta(hours=24)  # from a payment to the news of its order
 
 
 class ReservationKind(StrEnum):
@@ -53,6 +60,7 @@ class ReservationState(StrEnum):
     REFUSED = "refused"
     RELEASED = "released"
     EXPIRED = "expired"
+    PAID_UNAVAILABLE = "paid-unavailable"
 
 
 OPEN = frozenset({ReservationState.PENDING, ReservationState.GRANTED, ReservationState.CONFIRMED})
@@ -61,31 +69,51 @@ HOLDING = frozenset({ReservationState.GRANTED, ReservationState.CONFIRMED})
 
 @dataclass(frozen=True, slots=True)
 class WishedLine:
-    """Units of a SKU, anywhere in the channel's location group or at one location."""
+    """Units of a SKU: at one location, in a named location group, or wherever the channel sells from."""
 
     sku: str
     quantity: int
     location: str | None = None
     unit: str | None = None
+    location_group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PickUpWindow:
+    """When the customer comes to the boutique. What is not collected by its end goes back on sale."""
+
+    begins: datetime
+    ends: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a party asks for. All lines or none."""
+    """What a party asks for: all lines or none, unless it takes a part."""
 
     kind: ReservationKind
-    channel: str | None  # whose locations it may draw on; None: any, and then each line names its location
+    channel: str | None  # whose locations it may draw on; None: any, and then each line says where
     owner: str
     lines: tuple[WishedLine, ...]
     life: timedelta
+    partial: bool = False  # whatever there is of each line, rather than nothing
+    window: PickUpWindow | None = None
+
+    def ends(self, now: datetime) -> datetime:
+        """When it expires if it is granted now: with its window, or after its life."""
+        return now + self.life if self.window is None else self.window.ends
 
 
 @dataclass(frozen=True, slots=True)
 class ReservationLine:
-    """One line: units of a SKU at the level chosen for it."""
+    """One line: units of a SKU at the level chosen for it, of the units that were wanted there."""
 
     level: LevelKey
     quantity: int
+    wanted: int = -1  # as many as `quantity` when not given
+
+    def __post_init__(self) -> None:
+        if self.wanted < 0:
+            object.__setattr__(self, "wanted", self.quantity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +129,10 @@ class Reservation:
     created_at: datetime
     expires_at: datetime | None  # None once confirmed
     reason: str = ""  # why refused
-    order_reference: str = ""  # the order it was confirmed for
+    order_reference: str = ""  # the order it was paid for
+    partial: bool = False
+    window: PickUpWindow | None = None
+    paid_at: datetime | None = None  # when its order was told to us
 
     def subjects(self) -> tuple[str, ...]:
         """The ledger subjects of its lines, in order."""
@@ -115,7 +146,7 @@ def order_names(reference: str) -> tuple[str, ...]:
 
 
 def asks(reservation: Reservation, steps: Sequence[int], now: datetime) -> tuple[Movement, ...]:
-    """The movements that ask the org for it; all or nothing. `steps` are the next numbers of its subjects.
+    """The movements that ask the org for it. `steps` are the next numbers of its subjects.
 
     A reservation refused at one place is asked for at another; its void row may have the first number.
     """
@@ -132,7 +163,144 @@ def asks(reservation: Reservation, steps: Sequence[int], now: datetime) -> tuple
             now,
         )
         for subject, step, line in zip(reservation.subjects(), steps, reservation.lines, strict=True)
+        if line.quantity
     )
+
+
+def answered(
+    reservation: Reservation, held: Mapping[str, Mapping[LevelKey, int]], reason: str
+) -> Reservation:
+    """What a reservation is once the org has answered all that was asked for it.
+
+    `held` has the units that each of its subjects holds in the ledger, by level. One that is pending becomes
+    granted, confirmed when it is already paid for, or is refused; one that holds units follows them to where
+    they are now, and is settled when it holds none any more. Everything else stays as it is.
+    """
+    places = [
+        {level: units for level, units in held.get(subject, {}).items() if units > 0}
+        for subject in reservation.subjects()
+    ]
+    paid = reservation.paid_at is not None
+    if reservation.state is ReservationState.PENDING:
+        if not any(places):
+            state = ReservationState.PAID_UNAVAILABLE if paid else ReservationState.REFUSED
+            return replace(reservation, state=state, reason=reason)
+        return replace(
+            reservation,
+            state=ReservationState.CONFIRMED if paid else ReservationState.GRANTED,
+            lines=tuple(
+                replace(line, quantity=sum(place.values()))
+                for line, place in zip(reservation.lines, places, strict=True)
+            ),
+            expires_at=None if paid else reservation.expires_at,
+            reason="",
+        )
+    if reservation.state in HOLDING:
+        if not any(places):
+            return replace(reservation, state=ReservationState.SETTLED)
+        lines = zip(reservation.lines, places, strict=True)
+        return replace(reservation, lines=tuple(_where_held(line, place) for line, place in lines))
+    return reservation
+
+
+def _where_held(line: ReservationLine, place: Mapping[LevelKey, int]) -> ReservationLine:
+    """The line at the level where its units are. What an order has taken over of it stays its history."""
+    return replace(line, level=max(place, key=lambda level: (level == line.level, level))) if place else line
+
+
+def moves(
+    reservation: Reservation,
+    held: Mapping[str, Mapping[LevelKey, int]],
+    steps: Mapping[str, int],
+    location: str,
+    now: datetime,
+) -> tuple[Movement, ...]:
+    """The movements that carry all it holds to another location, to be entered together or not at all.
+
+    A level gives back and another is asked in one transaction: either the units are reserved there, or
+    nothing has changed and they are reserved here. Empty when everything is there already.
+    """
+    found: list[Movement] = []
+    for subject in reservation.subjects():
+        step = steps[subject]
+        for level, units in sorted(held.get(subject, {}).items()):
+            if units <= 0 or level.location == location:
+                continue
+            there = LevelKey(level.sku, location, level.unit)
+            for place, kind, change in (
+                (level, MovementKind.RELEASE, -units),
+                (there, KINDS[reservation.kind], units),
+            ):
+                found.append(_movement(reservation, subject, step, place, kind, 0, change, now))
+                step += 1
+    return tuple(found)
+
+
+def handed_over(
+    reservation: Reservation,
+    held: Mapping[str, Mapping[LevelKey, int]],
+    steps: Mapping[str, int],
+    reference: str,
+    now: datetime,
+) -> tuple[Movement, ...]:
+    """The movements by which the customer takes with him what was held for him: a sale of reserved units."""
+    return tuple(
+        replace(
+            _movement(reservation, subject, steps[subject], level, MovementKind.SALE, -units, -units, now),
+            reference=reference,
+        )
+        for subject in reservation.subjects()
+        for level, units in list(held.get(subject, {}).items())[:1]
+        if units > 0
+    )
+
+
+def _movement(
+    reservation: Reservation,
+    subject: str,
+    step: int,
+    level: LevelKey,
+    kind: MovementKind,
+    on_hand: int,
+    reserved: int,
+    now: datetime,
+) -> Movement:
+    return Movement(
+        step_key(subject, step),
+        subject,
+        level,
+        kind,
+        on_hand,
+        reserved,
+        reservation.owner,
+        reservation.id,
+        now,
+    )
+
+
+def part(
+    quantity: int, candidates: Iterable[LevelKey], sellable: Mapping[LevelKey, int]
+) -> list[tuple[LevelKey, int]]:
+    """Units to ask of each level when a part will do: the best level first, no more than seems there."""
+    asked: list[tuple[LevelKey, int]] = []
+    for level in candidates:
+        units = min(quantity, max(0, sellable.get(level, 0)))
+        if units:
+            asked.append((level, units))
+            quantity -= units
+    return asked
+
+
+def overdue(reservation: Reservation, now: datetime) -> bool:
+    """True for one that was paid for and holds its units still, although no order has taken them over.
+
+    An order of a channel is told of within minutes. What a boutique holds for a client is fetched in person,
+    which may take as long as the longest reservation.
+    """
+    if reservation.state is not ReservationState.CONFIRMED or reservation.paid_at is None:
+        return False
+    begins = reservation.paid_at if reservation.window is None else reservation.window.ends
+    return begins + (LONGEST if reservation.channel is None else ORDER_PATIENCE) <= now
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +308,6 @@ class Outcome:
     """What the desk answers: the reservation as it stands, or the problem that kept it from being so."""
 
     reservation: Reservation | None
-    problem: str = ""  # not-found, unavailable, expired, key-reused, unknown-sku, later
+    problem: str = ""  # not-found, unavailable, paid-unavailable, ended, key-reused, unknown-sku, later
     available: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # SKU -> location -> units
     detail: str = ""

@@ -16,13 +16,13 @@ from time import perf_counter
 
 from sfsync.domain import ledger
 from sfsync.domain.ledger import Answer, Bundle, Judgement, Request, Verdict
-from sfsync.domain.reservations import HOLDING, Reservation, ReservationState
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import OutsideError, Refused, TryLater, Tx, Unknown
 
 from .context import Context
 from .levels import apply_levels
+from .reserving import settle
 
 BROKEN_SECONDS = 5.0  # before something that broke for a reason nobody foresaw is tried again
 NO_LEVEL_SECONDS = 900.0  # between looking for a stock level that the org does not have
@@ -263,7 +263,7 @@ class Writer:
             tx.put_line(replace(line, due=verdict is not Verdict.WRONG, asked_in_vain=vain))
         for subject in subjects:
             if subject.startswith("reservation:"):
-                self._settle_reservation(tx, subject, verdict, reason)
+                settle(tx, self._ctx, subject.split(":")[1], reason)
         return {"orders"}
 
     def _pause_allocations(self, bundle: Bundle) -> None:
@@ -272,22 +272,6 @@ class Writer:
         for movement in bundle.movements:
             if movement.subject.startswith("allocation:"):
                 self._ctx.pulse.paused[movement.subject] = until
-
-    def _settle_reservation(self, tx: Tx, subject: str, verdict: Verdict, reason: str) -> None:
-        reservation = tx.reservation(subject.split(":")[1])
-        if reservation is None:
-            return
-        state = reservation.state
-        if state is ReservationState.PENDING:
-            if verdict is Verdict.DONE:
-                state = ReservationState.GRANTED
-            elif verdict in (Verdict.REFUSED, Verdict.WRONG):
-                state = ReservationState.REFUSED
-        elif state in HOLDING and verdict is Verdict.DONE and not _held(tx, reservation):
-            state = ReservationState.SETTLED
-        if state is not reservation.state:
-            why = reason if state is ReservationState.REFUSED else reservation.reason
-            tx.put_reservation(replace(reservation, state=state, reason=why))
 
     def _after(self, number: int, judgement: Judgement, *, sent: bool) -> None:
         """Keep in memory what the verdict means for a bundle that stays, and forget one that does not."""
@@ -362,10 +346,6 @@ class Writer:
             outcome=outcome,
             **({"next": then} if then else {}),
         )
-
-
-def _held(tx: Tx, reservation: Reservation) -> bool:
-    return any(held.reserved for held in tx.holdings(reservation.subjects()))
 
 
 def _count(verdicts: Mapping[int, Judgement]) -> dict[Verdict, int]:

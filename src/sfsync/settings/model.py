@@ -6,7 +6,7 @@ A secret field `x` has a sibling `x_file`, a path to a file that holds it. Paths
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -146,6 +146,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
+    location_groups: dict[Name, Annotated[tuple[OrgLocation, ...], Field(min_length=1)]] = {}
     channels: dict[Name, ShopifySettings] = {}
     policies: tuple[PolicySettings, ...] = ()
 
@@ -184,6 +185,7 @@ class Settings(BaseSettings):
         return Assortment(
             channels={name: _plan(name, channel) for name, channel in self.channels.items()},
             rules=tuple(_rule(policy) for policy in self.policies),
+            groups=self.location_groups,
         )
 
 

@@ -261,13 +261,28 @@ reservation = Table(
     Column("kind", Text, nullable=False),
     Column("channel", Text),
     Column("owner", Text, nullable=False),
-    Column("lines", Json, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),
     Column("reason", Text, nullable=False, server_default=""),
     Column("order_reference", Text, nullable=False, server_default=""),
+    Column("partial", Boolean, nullable=False),
+    Column("window_begins", Instant),
+    Column("window_ends", Instant),
+    Column("paid_at", Instant),
 )
+Index("ix_reservation_state", reservation.c.state, reservation.c.created_at)
 _partial("ix_reservation_order", "order_reference <> ''", reservation.c.order_reference)
+reservation_line = Table(
+    "reservation_line",
+    metadata,
+    Column("reservation", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("level_key", Text, nullable=False),
+    Column("location", Text, nullable=False, index=True),
+    Column("quantity", Integer, nullable=False),
+    Column("wanted", Integer, nullable=False),
+)
+
 _partial("ix_reservation_expiring", "state = 'granted'", reservation.c.expires_at)
 
 remembered = Table(

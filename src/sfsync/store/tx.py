@@ -28,7 +28,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.relay import IN_DOUBT, Exposure
-from sfsync.domain.reservations import Reservation, ReservationKind, ReservationLine, ReservationState
+from sfsync.domain.reservations import (
+    PickUpWindow,
+    Reservation,
+    ReservationKind,
+    ReservationLine,
+    ReservationState,
+)
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.ports.keeping import (
     ChannelLevel,
@@ -434,6 +440,7 @@ class SqlTx:
 
     def put_reservation(self, reservation: Reservation) -> None:
         """Store a reservation in its present state."""
+        window = reservation.window
         self._upsert(
             t.reservation,
             [
@@ -443,19 +450,82 @@ class SqlTx:
                     "kind": reservation.kind.value,
                     "channel": reservation.channel,
                     "owner": reservation.owner,
-                    "lines": [[str(line.level), line.quantity] for line in reservation.lines],
                     "created_at": reservation.created_at,
                     "expires_at": reservation.expires_at,
                     "reason": reservation.reason,
                     "order_reference": reservation.order_reference,
+                    "partial": reservation.partial,
+                    "window_begins": None if window is None else window.begins,
+                    "window_ends": None if window is None else window.ends,
+                    "paid_at": reservation.paid_at,
                 }
+            ],
+        )
+        c = t.reservation_line.c
+        self._c.execute(
+            t.reservation_line.delete().where(
+                c.reservation == reservation.id, c.number >= len(reservation.lines)
+            )
+        )
+        self._upsert(
+            t.reservation_line,
+            [
+                {
+                    "reservation": reservation.id,
+                    "number": number,
+                    "level_key": str(line.level),
+                    "location": line.level.location,
+                    "quantity": line.quantity,
+                    "wanted": line.wanted,
+                }
+                for number, line in enumerate(reservation.lines)
             ],
         )
 
     def reservation(self, reservation_id: str) -> Reservation | None:
         """One reservation."""
-        row = self._c.execute(select(t.reservation).where(t.reservation.c.id == reservation_id)).first()
-        return _reservation(row) if row else None
+        found = self._reservations(select(t.reservation).where(t.reservation.c.id == reservation_id))
+        return found[0] if found else None
+
+    def reservations(
+        self,
+        *,
+        states: Collection[str] = (),
+        kind: str | None = None,
+        channel: str | None = None,
+        owner: str | None = None,
+        location: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> list[Reservation]:
+        """Reservations that fit all that is asked for, oldest first; after the one of id `after`."""
+        c, line = t.reservation.c, t.reservation_line.c
+        query = select(t.reservation).order_by(c.created_at, c.id).limit(limit)
+        if states:
+            query = query.where(c.state.in_(list(states)))
+        for column, wanted in ((c.kind, kind), (c.channel, channel), (c.owner, owner)):
+            if wanted is not None:
+                query = query.where(column == wanted)
+        if location is not None:
+            there = select(line.reservation).where(line.location == location, line.quantity > 0)
+            query = query.where(c.id.in_(there))
+        if after is not None:
+            last = select(c.created_at).where(c.id == after).scalar_subquery()
+            query = query.where(or_(c.created_at > last, and_(c.created_at == last, c.id > after)))
+        return self._reservations(query)
+
+    def paid_before(self, at: datetime) -> list[Reservation]:
+        """Confirmed ones that were paid for before then."""
+        c = t.reservation.c
+        return self._reservations(select(t.reservation).where(c.state == "confirmed", c.paid_at < at))
+
+    def _reservations(self, query: Select[Any]) -> list[Reservation]:
+        rows = self._c.execute(query).all()
+        lines: dict[str, list[ReservationLine]] = defaultdict(list)
+        for row in self._in(LINES_OF_RESERVATION, [row.id for row in rows]):
+            level = LevelKey.parse(row.level_key)
+            lines[row.reservation].append(ReservationLine(level, row.quantity, row.wanted))
+        return [_reservation(row, lines[row.id]) for row in rows]
 
     def confirmed_for(self, channel: str, references: Collection[str]) -> list[str]:
         """Reservations of a channel that were confirmed for an order of one of these names."""
@@ -484,19 +554,18 @@ class SqlTx:
         c = t.holding.c
         held = self._c.execute(select(c.subject).where(c.kind == "reservation", c.reserved > 0)).scalars()
         ids = {subject.split(":")[1] for subject in held}
-        rows = self._in(ENDED_BY_ID, ids)
-        found = [_reservation(row) for row in rows[:limit]]
+        ended = [row.id for row in self._in(ENDED_BY_ID, ids)[:limit]]
+        found = self._reservations(select(t.reservation).where(t.reservation.c.id.in_(ended)))
         return [reservation for reservation in found if not self.busy(reservation.subjects())]
 
     def expired_reservations(self, now: datetime, limit: int) -> list[Reservation]:
         """Granted ones whose time is over, oldest first."""
-        rows = self._c.execute(
+        return self._reservations(
             select(t.reservation)
             .where(t.reservation.c.state == "granted", t.reservation.c.expires_at <= now)
             .order_by(t.reservation.c.expires_at)
             .limit(limit)
         )
-        return [_reservation(row) for row in rows]
 
     def remembered(self, scope: str, key: str) -> tuple[str, str] | None:
         """(digest of the request, reservation) that an idempotency key stands for."""
@@ -774,7 +843,10 @@ WAITING_BY_SKU = _among(t.movement.c.sku, t.movement.c.state == "waiting")
 WAITING_BY_SUBJECT = _among(t.movement.c.subject, t.movement.c.state == "waiting")
 LINES_BY_SUBJECT = _among(t.order_line.c.subject)
 UNCOVERED_BY_SKU = _among(t.order_line.c.sku, t.order_line.c.uncovered > 0)
-ENDED_BY_ID = _among(t.reservation.c.id, t.reservation.c.state.in_(("released", "expired", "refused")))
+LINES_OF_RESERVATION = _among(t.reservation_line.c.reservation).order_by(t.reservation_line.c.number)
+ENDED_BY_ID = _among(
+    t.reservation.c.id, t.reservation.c.state.in_(("released", "expired", "refused", "paid-unavailable"))
+)
 CHANNEL_LEVELS_BY_SKU = _among(t.channel_level.c.sku)
 OPEN_HOLES = select(t.hole).where(t.hole.c.closed_at.is_(None)).order_by(t.hole.c.id)
 APPROVED = select(t.channel.c.approved_at).where(t.channel.c.name == bindparam("b_channel"))
@@ -894,18 +966,24 @@ def _line(row: Row[Any]) -> LineState:
     )
 
 
-def _reservation(row: Row[Any]) -> Reservation:
+def _reservation(row: Row[Any], lines: Sequence[ReservationLine]) -> Reservation:
+    window = None
+    if row.window_begins is not None:
+        window = PickUpWindow(row.window_begins, row.window_ends)
     return Reservation(
         row.id,
         ReservationState(row.state),
         ReservationKind(row.kind),
         row.channel,
         row.owner,
-        tuple(ReservationLine(LevelKey.parse(level), quantity) for level, quantity in row.lines),
+        tuple(lines),
         row.created_at,
         row.expires_at,
         row.reason,
         row.order_reference,
+        row.partial,
+        window,
+        row.paid_at,
     )
 
 

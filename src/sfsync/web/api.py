@@ -17,7 +17,18 @@ from .problems import ProblemError, bad_fields, later, sentence
 from .requests import Doorkeeper, read_object
 from .services import Services
 from .telling import StatusTeller
-from .wishes import digest_of, read_idempotency_key, read_order_reference, read_resync, read_wish
+from .wishes import (
+    digest_of,
+    read_idempotency_key,
+    read_life,
+    read_list,
+    read_location,
+    read_order_reference,
+    read_reason,
+    read_receipt,
+    read_resync,
+    read_wish,
+)
 
 
 class Api:
@@ -33,8 +44,12 @@ class Api:
         """Their addresses."""
         return [
             Route("/v1/reservations", self.create, methods=["POST"]),
+            Route("/v1/reservations", self.find, methods=["GET"]),
             Route("/v1/reservations/{id}", self.read, methods=["GET"]),
             Route("/v1/reservations/{id}/confirm", self.confirm, methods=["POST"]),
+            Route("/v1/reservations/{id}/extend", self.extend, methods=["POST"]),
+            Route("/v1/reservations/{id}/move", self.move, methods=["POST"]),
+            Route("/v1/reservations/{id}/hand-over", self.hand_over, methods=["POST"]),
             Route("/v1/reservations/{id}/release", self.release, methods=["POST"]),
             Route("/v1/status", self.status, methods=["GET"]),
             Route("/v1/resync", self.plan, methods=["POST"]),
@@ -45,7 +60,8 @@ class Api:
         """Ask for a reservation: 201 granted, 202 pending, 409 not to be had."""
         party = self._doorkeeper.admit(request, RESERVATIONS)
         key = read_idempotency_key(request.headers.get("idempotency-key"), party.name)
-        wish = read_wish(await self._body(request), self._options.channels)
+        options, now = self._options, self._services.now()
+        wish = read_wish(await self._body(request), options.channels, options.location_groups, now)
         outcome = await self._services.desk.create(wish, idempotency_key=key, digest=digest_of(wish))
         reservation = _or_problem(outcome)
         place = {"Location": f"/v1/reservations/{reservation.id}"}
@@ -59,6 +75,15 @@ class Api:
             case _:  # asked for before by this key, and gone on since
                 return _json(describe(reservation), 200, place)
 
+    async def find(self, request: Request) -> Response:
+        """Reservations, oldest first; `next` is the `after` of the following page."""
+        self._doorkeeper.admit(request, RESERVATIONS)
+        asked = read_list(request.query_params)
+        found = list(await self._services.desk.find(**asked.wanted, limit=asked.limit + 1))
+        page = found[: asked.limit]
+        following = page[-1].id if len(found) > asked.limit else None
+        return _json({"reservations": [describe(each) for each in page], "next": following})
+
     async def read(self, request: Request) -> Response:
         """A reservation as it stands."""
         self._doorkeeper.admit(request, RESERVATIONS)
@@ -68,19 +93,35 @@ class Api:
         return _json(describe(reservation))
 
     async def confirm(self, request: Request) -> Response:
-        """The customer has paid."""
+        """The customer has paid: 200 confirmed, 202 asked of the org again, 409 paid and not available."""
         self._doorkeeper.admit(request, RESERVATIONS)
         reference = read_order_reference(await self._body(request))
-        return _json(
-            describe(_or_problem(await self._services.desk.confirm(request.path_params["id"], reference)))
-        )
+        return _as_it_stands(await self._services.desk.confirm(request.path_params["id"], reference))
+
+    async def extend(self, request: Request) -> Response:
+        """It expires that long from now."""
+        self._doorkeeper.admit(request, RESERVATIONS)
+        life = read_life(await self._body(request))
+        return _as_it_stands(await self._services.desk.extend(request.path_params["id"], life))
+
+    async def move(self, request: Request) -> Response:
+        """Hold it at another location."""
+        self._doorkeeper.admit(request, RESERVATIONS)
+        location = read_location(await self._body(request))
+        return _as_it_stands(await self._services.desk.move(request.path_params["id"], location))
+
+    async def hand_over(self, request: Request) -> Response:
+        """The customer has the goods."""
+        self._doorkeeper.admit(request, RESERVATIONS)
+        receipt = read_receipt(await self._body(request))
+        return _as_it_stands(await self._services.desk.hand_over(request.path_params["id"], receipt))
 
     async def release(self, request: Request) -> Response:
         """The units are no longer wanted."""
-        self._doorkeeper.admit(request, RESERVATIONS)
-        if await self._body(request, needed=False):
-            raise bad_fields({"body": "is not empty"})
-        return _json(describe(_or_problem(await self._services.desk.release(request.path_params["id"]))))
+        party = self._doorkeeper.admit(request, RESERVATIONS)
+        reason = read_reason(await self._body(request, needed=False))
+        told = f"{reason} ({party.name})" if reason else ""
+        return _as_it_stands(await self._services.desk.release(request.path_params["id"], told))
 
     async def status(self, request: Request) -> Response:
         """How things stand; with ``?sku=``, the stock of the SKUs that contain it too."""
@@ -119,6 +160,13 @@ def _or_problem(outcome: Outcome) -> Reservation:
     return outcome.reservation
 
 
+def _as_it_stands(outcome: Outcome) -> Response:
+    """The reservation: 202 while the org has not answered what was asked."""
+    reservation = _or_problem(outcome)
+    pending = reservation.state is ReservationState.PENDING
+    return _json(describe(reservation), 202 if pending else 200, {"Retry-After": "1"} if pending else None)
+
+
 def _problem(outcome: Outcome) -> ProblemError:
     """What the desk's word for the problem is in HTTP."""
     more: dict[str, object] = {}
@@ -130,8 +178,13 @@ def _problem(outcome: Outcome) -> ProblemError:
         case "unavailable":
             more["available"] = {sku: dict(places) for sku, places in outcome.available.items()}
             status, kind, usual = 409, "unavailable", "the org does not have these units"
-        case "expired":
-            status, kind, usual = 409, "expired", "the reservation has expired"
+        case "paid-unavailable":
+            more["available"] = {sku: dict(places) for sku, places in outcome.available.items()}
+            usual = "it was paid for after it had expired, and the org does not have the units any more"
+            more["ways_out"] = ["move", "substitute", "refund"]
+            status, kind = 409, "paid-unavailable"
+        case "ended":
+            status, kind, usual = 409, "ended", "the reservation is over"
         case "key-reused":
             status, kind, usual = 422, "key-reused", "this Idempotency-Key came with another body before"
         case "unknown-sku":
@@ -155,11 +208,16 @@ def describe(reservation: Reservation) -> dict[str, object]:
                 "location": line.level.location,
                 "unit": line.level.unit,
                 "quantity": line.quantity,
+                "wanted": line.wanted,
             }
             for line in reservation.lines
         ],
         "created_at": _moment(reservation.created_at),
         "expires_at": None if reservation.expires_at is None else _moment(reservation.expires_at),
+        "pick_up": None
+        if reservation.window is None
+        else {"begins": _moment(reservation.window.begins), "ends": _moment(reservation.window.ends)},
+        "order_reference": reservation.order_reference,
         "reason": reservation.reason,
     }
 

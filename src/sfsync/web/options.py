@@ -23,6 +23,7 @@ class WebOptions:
 
     tokens: tuple[Token, ...] = ()
     channels: frozenset[str] = frozenset()  # names that a reservation may give
+    location_groups: frozenset[str] = frozenset()  # likewise
     max_body_bytes: int = 4 * 1024 * 1024
     body_seconds: float = 10.0  # a request's body must have arrived by then
     open_status: bool = False  # the status needs no token

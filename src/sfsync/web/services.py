@@ -6,9 +6,10 @@ Every call may raise `ports.TryLater` or `ports.Unknown` (answered 503, the send
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 from sfsync.domain.reservations import Outcome, Reservation, Wish
 
@@ -37,11 +38,30 @@ class ReservationDesk(Protocol):
         """A reservation as it stands."""
         ...
 
-    async def confirm(self, reservation_id: str, order_reference: str) -> Outcome:
-        """The customer has paid: it no longer expires."""
+    async def find(self, **wanted: Any) -> Sequence[Reservation]:
+        """Reservations by ``states``, ``kind``, ``channel``, ``owner``, ``location``; oldest first.
+
+        At most ``limit``, after the one of id ``after``.
+        """
         ...
 
-    async def release(self, reservation_id: str) -> Outcome:
+    async def confirm(self, reservation_id: str, order_reference: str) -> Outcome:
+        """The customer has paid: it no longer expires. One that has expired is asked of the org again."""
+        ...
+
+    async def extend(self, reservation_id: str, life: timedelta) -> Outcome:
+        """It expires that long from now."""
+        ...
+
+    async def move(self, reservation_id: str, location: str) -> Outcome:
+        """Hold it at another location: there, or where it was."""
+        ...
+
+    async def hand_over(self, reservation_id: str, reference: str) -> Outcome:
+        """The customer has the goods; doing it twice is fine."""
+        ...
+
+    async def release(self, reservation_id: str, reason: str = "") -> Outcome:
         """Give the units back; doing it twice is fine."""
         ...
 
@@ -82,3 +102,4 @@ class Services:
     desk: ReservationDesk
     overview: Overview
     reconciler: Reconciler
+    now: Callable[[], datetime]

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from sfsync.domain.reservations import DEFAULT_LIFE, LONGEST, ReservationKind, Wish, WishedLine
+from sfsync.domain.reservations import (
+    DEFAULT_LIFE,
+    LONGEST,
+    OPEN,
+    PickUpWindow,
+    ReservationKind,
+    ReservationState,
+    Wish,
+    WishedLine,
+)
 from sfsync.domain.stock import BadKeyError, LevelKey
 
 from .json_text import to_json
@@ -18,8 +28,11 @@ MOST_UNITS = 1000
 LONGEST_REFERENCE = 120  # characters
 LONGEST_KEY = 200  # characters of Idempotency-Key
 
-_WISH_FIELDS = ("kind", "channel", "owner", "lines", "expires_in_seconds")
-_LINE_FIELDS = ("sku", "quantity", "location", "unit")
+MOST_LISTED = 200
+
+_WISH_FIELDS = ("kind", "channel", "owner", "lines", "expires_in_seconds", "partial", "pick_up")
+_LINE_FIELDS = ("sku", "quantity", "location", "location_group", "unit")
+_LIST_FIELDS = ("kind", "state", "channel", "owner", "location", "after", "limit")
 
 
 class _Fields:
@@ -64,8 +77,29 @@ class _Fields:
             return value
         return 1
 
+    def flag(self, table: Mapping[str, Any], name: str) -> bool:
+        value = table.get(name)
+        if value is not None and not isinstance(value, bool):
+            self.errors[name] = "is not true or false"
+        return value is True
 
-def read_wish(table: Mapping[str, Any], channels: Collection[str]) -> Wish:
+    def moment(self, table: Mapping[str, Any], name: str, at: str = "") -> datetime | None:
+        text = self.text(table, name, 40, at)
+        if not text:
+            return None
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            self.errors[f"{at}{name}"] = "is not a moment like 2026-11-23T08:15:00Z"
+            return None
+        return moment
+
+
+def read_wish(
+    table: Mapping[str, Any], channels: Collection[str], groups: Collection[str], now: datetime
+) -> Wish:
     """A wish; a 422 problem with all bad fields otherwise."""
     fields = _Fields()
     fields.unknown(table, _WISH_FIELDS)
@@ -74,13 +108,40 @@ def read_wish(table: Mapping[str, Any], channels: Collection[str]) -> Wish:
     if channel and channel not in channels:
         fields.errors["channel"] = f"is none of {', '.join(sorted(channels))}"
     owner = fields.text(table, "owner", LONGEST_REFERENCE)
-    lines = _lines(fields, table.get("lines"), channel)
+    lines = _lines(fields, table.get("lines"), channel, groups)
+    partial = fields.flag(table, "partial")
+    window = _window(fields, table, kind, now)
     life = DEFAULT_LIFE[kind]
     if table.get("expires_in_seconds") is not None:
         life = timedelta(seconds=fields.whole(table, "expires_in_seconds", int(LONGEST.total_seconds())))
     if fields.errors:
         raise bad_fields(fields.errors)
-    return Wish(kind, channel, owner, lines, life)
+    return Wish(kind, channel, owner, lines, life, partial, window)
+
+
+def _window(
+    fields: _Fields, table: Mapping[str, Any], kind: ReservationKind, now: datetime
+) -> PickUpWindow | None:
+    value = table.get("pick_up")
+    if value is None:
+        return None
+    if kind is not ReservationKind.PICK_UP:
+        fields.errors["pick_up"] = f"is for the kind {ReservationKind.PICK_UP.value} only"
+        return None
+    if not isinstance(value, dict):
+        fields.errors["pick_up"] = "is not an object"
+        return None
+    if table.get("expires_in_seconds") is not None:
+        fields.errors["pick_up"] = "says when it expires; leave out expires_in_seconds"
+    fields.unknown(value, ("begins", "ends"), "pick_up.")
+    begins, ends = fields.moment(value, "begins", "pick_up."), fields.moment(value, "ends", "pick_up.")
+    if begins is None or ends is None:
+        return None
+    if ends <= begins or ends <= now:
+        fields.errors["pick_up.ends"] = "is not after its begin and after now"
+    elif ends > now + LONGEST:
+        fields.errors["pick_up.ends"] = f"is more than {LONGEST.days} days away"
+    return PickUpWindow(begins, ends)
 
 
 def _kind(fields: _Fields, table: Mapping[str, Any]) -> ReservationKind:
@@ -92,22 +153,26 @@ def _kind(fields: _Fields, table: Mapping[str, Any]) -> ReservationKind:
         return ReservationKind.CART
 
 
-def _lines(fields: _Fields, lines: object, channel: str | None) -> tuple[WishedLine, ...]:
+def _lines(
+    fields: _Fields, lines: object, channel: str | None, groups: Collection[str]
+) -> tuple[WishedLine, ...]:
     if not isinstance(lines, list) or not lines:
         fields.errors["lines"] = "is not a list with at least one line"
         return ()
     if len(lines) > MOST_LINES:
         fields.errors["lines"] = f"has more than {MOST_LINES} lines"
         return ()
-    read = tuple(_line(fields, line, f"lines[{number}]", channel) for number, line in enumerate(lines))
-    places = [(line.sku, line.location, line.unit) for line in read]
+    read = tuple(
+        _line(fields, line, f"lines[{number}]", channel, groups) for number, line in enumerate(lines)
+    )
+    places = [(line.sku, line.location, line.location_group, line.unit) for line in read]
     for number, place in enumerate(places):
         if place[0] and place in places[:number]:
             fields.errors.setdefault(f"lines[{number}]", "names the same stock as a line before; add them up")
     return read
 
 
-def _line(fields: _Fields, line: object, at: str, channel: str | None) -> WishedLine:
+def _line(fields: _Fields, line: object, at: str, channel: str | None, groups: Collection[str]) -> WishedLine:
     if not isinstance(line, dict):
         fields.errors[at] = "is not an object"
         return WishedLine("", 1)
@@ -116,14 +181,20 @@ def _line(fields: _Fields, line: object, at: str, channel: str | None) -> Wished
     location = fields.optional_text(line, "location", 80, f"{at}.")
     unit = fields.optional_text(line, "unit", 80, f"{at}.")
     quantity = fields.whole(line, "quantity", MOST_UNITS, f"{at}.")
-    if location is None and channel is None:
-        fields.errors[f"{at}.location"] = "is missing; give it, or a channel"
+    group = fields.optional_text(line, "location_group", 80, f"{at}.")
+    if group and group not in groups:
+        known = ", ".join(sorted(groups)) or "none in these settings"
+        fields.errors[f"{at}.location_group"] = f"is not known; known are {known}"
+    if location is not None and group is not None:
+        fields.errors[f"{at}.location_group"] = "stands beside a location; give one of them"
+    if location is None and group is None and channel is None:
+        fields.errors[f"{at}.location"] = "is missing; give it, a location_group, or a channel"
     if unit and quantity > 1:
         fields.errors.setdefault(f"{at}.quantity", "is more than 1, but the line names one unit")
     for name, text in (("sku", sku), ("location", location), ("unit", unit)):
         if text and not _key_part(text):
             fields.errors.setdefault(f"{at}.{name}", "contains '|'")
-    return WishedLine(sku, quantity, location, unit)
+    return WishedLine(sku, quantity, location, unit, group)
 
 
 def _key_part(text: str) -> bool:
@@ -136,19 +207,93 @@ def _key_part(text: str) -> bool:
 
 def digest_of(wish: Wish) -> str:
     """The same for the same wish, however its JSON was written."""
-    lines = [[line.sku, line.quantity, line.location, line.unit] for line in wish.lines]
-    parts = [wish.kind, wish.channel, wish.owner, lines, int(wish.life.total_seconds())]
+    lines = [[line.sku, line.quantity, line.location, line.location_group, line.unit] for line in wish.lines]
+    window = None if wish.window is None else [wish.window.begins, wish.window.ends]
+    life = int(wish.life.total_seconds())
+    parts = [wish.kind, wish.channel, wish.owner, lines, life, wish.partial, window]
     return hashlib.sha256(to_json(parts)).hexdigest()
 
 
 def read_order_reference(table: Mapping[str, Any]) -> str:
     """The body of a confirmation."""
+    return _one_text(table, "order_reference")
+
+
+def read_location(table: Mapping[str, Any]) -> str:
+    """The body of a move: the org's location that is to hold it."""
     fields = _Fields()
-    fields.unknown(table, ("order_reference",))
-    reference = fields.text(table, "order_reference", LONGEST_REFERENCE)
+    fields.unknown(table, ("location",))
+    location = fields.text(table, "location", 80)
+    if location and not _key_part(location):
+        fields.errors["location"] = "contains '|'"
     if fields.errors:
         raise bad_fields(fields.errors)
-    return reference
+    return location
+
+
+def read_receipt(table: Mapping[str, Any]) -> str:
+    """The body of a handing over: the till's receipt, or the order's name."""
+    return _one_text(table, "reference")
+
+
+def read_reason(table: Mapping[str, Any]) -> str:
+    """The body of a release: why, or nothing."""
+    return _one_text(table, "reason") if table else ""
+
+
+def read_life(table: Mapping[str, Any]) -> timedelta:
+    """The body of an extension."""
+    fields = _Fields()
+    fields.unknown(table, ("expires_in_seconds",))
+    seconds = fields.whole(table, "expires_in_seconds", int(LONGEST.total_seconds()))
+    if fields.errors:
+        raise bad_fields(fields.errors)
+    return timedelta(seconds=seconds)
+
+
+def _one_text(table: Mapping[str, Any], name: str) -> str:
+    fields = _Fields()
+    fields.unknown(table, (name,))
+    text = fields.text(table, name, LONGEST_REFERENCE)
+    if fields.errors:
+        raise bad_fields(fields.errors)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class ListWish:
+    """Which reservations are to be listed; the names are those of the store's question."""
+
+    wanted: Mapping[str, Any]
+    limit: int
+
+
+def read_list(table: Mapping[str, str]) -> ListWish:
+    """The query of a list; a 422 problem with all that is wrong with it otherwise."""
+    fields = _Fields()
+    fields.unknown(table, _LIST_FIELDS)
+    wanted: dict[str, Any] = {
+        name: fields.optional_text(table, name, LONGEST_REFERENCE)
+        for name in ("channel", "owner", "location", "after")
+    }
+    kind = table.get("kind")
+    if kind is not None and kind not in list(ReservationKind):
+        fields.errors["kind"] = f"is none of {', '.join(ReservationKind)}"
+    states: list[str] = []
+    for state in filter(None, table.get("state", "").split(",")):
+        if state == "open":
+            states.extend(each.value for each in OPEN)
+        elif state in list(ReservationState):
+            states.append(state)
+        else:
+            fields.errors["state"] = f"is none of open, {', '.join(ReservationState)}"
+    text = table.get("limit", "100")
+    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+    if not 1 <= limit <= MOST_LISTED:
+        fields.errors["limit"] = f"is not between 1 and {MOST_LISTED}"
+    if fields.errors:
+        raise bad_fields(fields.errors)
+    return ListWish({**wanted, "kind": kind, "states": states}, limit)
 
 
 def read_resync(table: Mapping[str, Any], channels: Collection[str]) -> tuple[str | None, str | None]:

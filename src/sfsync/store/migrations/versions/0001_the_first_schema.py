@@ -295,13 +295,28 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("channel", sa.Text(), nullable=True),
         sa.Column("owner", sa.Text(), nullable=False),
-        sa.Column("lines", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("expires_at", sa.Double(), nullable=True),
         sa.Column("reason", sa.Text(), server_default="", nullable=False),
         sa.Column("order_reference", sa.Text(), server_default="", nullable=False),
+        sa.Column("partial", sa.Boolean(), nullable=False),
+        sa.Column("window_begins", sa.Double(), nullable=True),
+        sa.Column("window_ends", sa.Double(), nullable=True),
+        sa.Column("paid_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reservation")),
     )
+    op.create_index("ix_reservation_state", "reservation", ["state", "created_at"], unique=False)
+    op.create_table(
+        "reservation_line",
+        sa.Column("reservation", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("level_key", sa.Text(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("quantity", sa.Integer(), nullable=False),
+        sa.Column("wanted", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("reservation", "number", name=op.f("pk_reservation_line")),
+    )
+    op.create_index(op.f("ix_reservation_line_location"), "reservation_line", ["location"], unique=False)
     op.create_index(
         "ix_reservation_expiring",
         "reservation",

@@ -1,0 +1,78 @@
+"""Asking the org for a reservation and waiting for its answer, as long as a shopper's patience lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from sfsync.domain.reservations import Outcome, Reservation, asks
+from sfsync.ports import Tx
+
+from .context import Context
+from .shelf import Picture, refresh
+from .writer import Writer
+
+ANSWER_SECONDS = 8.0  # a shopper waits no longer; the storefront may ask again by id
+LOOK_SECONDS = 0.05  # between looks at whether what was asked before has its answer
+
+Asked = tuple[list[int], set[str]]  # bundles that wait for the org's answer, bells to ring
+
+
+class Asking:
+    """What everything that is done to a reservation shares."""
+
+    def __init__(self, ctx: Context, writer: Writer) -> None:
+        self._ctx, self._writer = ctx, writer
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """Take no new asks, and let nobody wait for an answer that will only come after the next start."""
+        self._closing.set()
+
+    def ask(self, tx: Tx, reservation: Reservation) -> Asked:
+        """Write down what is asked: all of it in one bundle, or each line by itself when a part will do."""
+        ctx, now = self._ctx, self._ctx.clock.now()
+        movements = asks(reservation, [tx.next_step(subject) for subject in reservation.subjects()], now)
+        owners = {movement.subject: reservation.channel for movement in movements}
+        together = [[m] for m in movements] if reservation.partial else [list(movements)]
+        bundles = [tx.add_bundle(bundle, owners, now) for bundle in together]
+        skus = {line.level.sku for line in reservation.lines}
+        return bundles, {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+
+    async def answers(self, bundles: Sequence[int], bells: set[str]) -> None:
+        """Wait for the org's answers, but not beyond a shopper's patience."""
+        if bundles:
+            answered = asyncio.gather(*(self._writer.answered(bundle) for bundle in bundles))
+            self._ctx.bell.ring(*bells)
+            await self._within(answered, ANSWER_SECONDS)
+
+    async def _within(self, future: asyncio.Future[Any], seconds: float) -> None:
+        """Wait for it, but no longer than that, nor beyond closing time."""
+        closing: asyncio.Future[bool] = asyncio.create_task(self._closing.wait())
+        either: set[asyncio.Future[Any]] = {future, closing}
+        try:
+            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closing.cancel()
+
+    async def when_answered(self, commit: Callable[[Tx], Outcome | Asked]) -> Outcome | Asked:
+        """Do it as soon as nothing of the reservation waits for the org; within a shopper's patience."""
+        end = asyncio.get_running_loop().time() + ANSWER_SECONDS
+        while True:
+            outcome = await self._ctx.store.write(commit)
+            late = asyncio.get_running_loop().time() >= end or self._closing.is_set()
+            if not isinstance(outcome, Outcome) or outcome.problem != "later" or late:
+                return outcome
+            await self._ctx.clock.sleep(LOOK_SECONDS)
+
+    def available(self, tx: Tx, skus: Collection[str]) -> Mapping[str, Mapping[str, int]]:
+        picture = Picture(tx.facts(skus))
+        return {
+            sku: {key.location: units for key, units in sorted(picture.sellable(sku).items()) if units > 0}
+            for sku in skus
+        }
+
+
+def not_yet(reservation: Reservation) -> Outcome:
+    return Outcome(reservation, "later", detail="the org has not answered yet")

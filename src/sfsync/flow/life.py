@@ -1,0 +1,276 @@
+"""What happens to a reservation after it was asked for: paid, prolonged, moved, handed over, given back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from sfsync.domain.reservations import (
+    HOLDING,
+    LONGEST,
+    OPEN,
+    Outcome,
+    Reservation,
+    ReservationLine,
+    ReservationState,
+    handed_over,
+    moves,
+    order_names,
+)
+from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
+from sfsync.ports import Tx
+
+from .asking import Asked, Asking, not_yet
+from .reserving import held_by, put, steps_of
+from .shelf import refresh
+
+
+class Life(Asking):
+    """Leads reservations through their lives."""
+
+    async def get(self, reservation_id: str) -> Reservation | None:
+        """A reservation as it stands."""
+        return await self._ctx.store.read(lambda tx: tx.reservation(reservation_id))
+
+    async def confirm(self, reservation_id: str, order_reference: str) -> Outcome:
+        """The customer has paid: it no longer expires. Its order, when it comes, takes it over.
+
+        One that has expired is asked of the org anew: either the units are had again, or the reservation
+        says that it was paid for and is not available.
+        """
+
+        def commit(tx: Tx) -> Outcome | Asked:
+            reservation = tx.reservation(reservation_id)
+            if reservation is None:
+                return Outcome(None, "not-found")
+            match reservation.state:
+                case ReservationState.GRANTED:
+                    # Also when its time is over: until the sweeper has let it go, the units are held.
+                    return Outcome(self._confirmed(tx, reservation, order_reference))
+                case ReservationState.CONFIRMED | ReservationState.SETTLED:
+                    return Outcome(reservation)
+                case ReservationState.PENDING if reservation.paid_at is None:
+                    return not_yet(reservation)
+                case ReservationState.PENDING | ReservationState.PAID_UNAVAILABLE:
+                    return Outcome(reservation)
+                case ReservationState.EXPIRED:
+                    if tx.busy(reservation.subjects()) or _holds(tx, reservation):
+                        return not_yet(reservation)  # what it gives back must have been seen first
+                    again = self._paid(reservation, order_reference, ReservationState.PENDING)
+                    tx.put_reservation(again)
+                    return self.ask(tx, again)
+                case _:
+                    return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
+
+        outcome = await self.when_answered(commit)
+        self._ctx.bell.ring("orders")
+        if isinstance(outcome, Outcome):
+            return await self._told(outcome)
+        await self.answers(*outcome)
+        await self._ctx.store.write(lambda tx: self._claim_if_confirmed(tx, reservation_id))
+        self._ctx.bell.ring("orders")
+        return await self._told(Outcome(await self.get(reservation_id)))
+
+    async def _told(self, outcome: Outcome) -> Outcome:
+        """The outcome, with where the units are when they are not to be had."""
+        reservation = outcome.reservation
+        if outcome.problem or reservation is None:
+            return outcome
+        if reservation.state is not ReservationState.PAID_UNAVAILABLE:
+            return outcome
+        skus = {line.level.sku for line in reservation.lines}
+        available = await self._ctx.store.read(lambda tx: self.available(tx, skus))
+        return Outcome(reservation, "paid-unavailable", available, reservation.reason)
+
+    def _paid(self, reservation: Reservation, order_reference: str, state: ReservationState) -> Reservation:
+        return replace(
+            reservation,
+            state=state,
+            expires_at=None,
+            order_reference=order_reference,
+            paid_at=self._ctx.clock.now(),
+        )
+
+    def _confirmed(self, tx: Tx, reservation: Reservation, order_reference: str) -> Reservation:
+        confirmed = self._paid(reservation, order_reference, ReservationState.CONFIRMED)
+        tx.put_reservation(confirmed)
+        self._claim(tx, confirmed)
+        return confirmed
+
+    def _claim_if_confirmed(self, tx: Tx, reservation_id: str) -> None:
+        reservation = tx.reservation(reservation_id)
+        if reservation is not None and reservation.state is ReservationState.CONFIRMED:
+            self._claim(tx, reservation)
+
+    def _claim(self, tx: Tx, confirmed: Reservation) -> None:
+        """An order that was seen before its confirmation takes the reservation over now."""
+        names = order_names(confirmed.order_reference)
+        if confirmed.channel is None or not names:
+            return
+        for line in tx.lines_of_order(confirmed.channel, names):
+            if confirmed.id not in line.reservations:
+                reservations = (*line.reservations, confirmed.id)
+                tx.put_line(replace(line, reservations=reservations, due=True))
+
+    async def extend(self, reservation_id: str, life: timedelta) -> Outcome:
+        """It expires that long from now, though never later than the longest reservation may last."""
+
+        def commit(tx: Tx) -> Outcome:
+            reservation = tx.reservation(reservation_id)
+            if reservation is None:
+                return Outcome(None, "not-found")
+            if reservation.state is ReservationState.PENDING:
+                return not_yet(reservation)
+            now = self._ctx.clock.now()
+            if reservation.state is not ReservationState.GRANTED:
+                return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
+            expires_at = min(now + life, reservation.created_at + LONGEST)
+            extended = replace(reservation, expires_at=expires_at)
+            tx.put_reservation(extended)
+            return Outcome(extended)
+
+        return await self._ctx.store.write(commit)
+
+    async def move(self, reservation_id: str, location: str) -> Outcome:
+        """Hold it at another location instead: there, or where it was; never nowhere, never twice.
+
+        One that was paid for and is not available is asked for there.
+        """
+        skus: set[str] = set()
+
+        def commit(tx: Tx) -> Outcome | Asked:
+            reservation = tx.reservation(reservation_id)
+            if reservation is None:
+                return Outcome(None, "not-found")
+            skus.update(line.level.sku for line in reservation.lines)
+            if tx.busy(reservation.subjects()):
+                return not_yet(reservation)
+            there = [LevelKey(line.level.sku, location, line.level.unit) for line in reservation.lines]
+            if missing := set(there) - tx.levels(there).keys():
+                detail = f"there is no stock level of {min(missing).sku!r} at {location}"
+                return Outcome(reservation, "unknown-sku", detail=detail)
+            if reservation.state is ReservationState.PAID_UNAVAILABLE:
+                lines = tuple(
+                    ReservationLine(level, line.wanted)
+                    for level, line in zip(there, reservation.lines, strict=True)
+                )
+                again = replace(reservation, state=ReservationState.PENDING, lines=lines)
+                tx.put_reservation(again)
+                return self.ask(tx, again)
+            if reservation.state not in HOLDING:
+                return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
+            return self._enter(tx, reservation, moves, location)
+
+        outcome = await self.when_answered(commit)
+        if isinstance(outcome, Outcome):
+            return outcome
+        await self.answers(*outcome)
+
+        def read(tx: Tx) -> Outcome:
+            reservation = tx.reservation(reservation_id)
+            if reservation is None or tx.busy(reservation.subjects()):
+                return Outcome(reservation)  # the org has not answered: as it stands
+            if reservation.state in HOLDING and all(
+                line.level.location == location for line in reservation.lines if line.quantity
+            ):
+                return Outcome(reservation)
+            problem = "paid-unavailable" if reservation.state is ReservationState.PAID_UNAVAILABLE else ""
+            detail = f"{location} cannot give these units; it is held where it was"
+            return Outcome(reservation, problem or "unavailable", self.available(tx, skus), detail)
+
+        await self._ctx.store.write(lambda tx: self._claim_if_confirmed(tx, reservation_id))
+        self._ctx.bell.ring("orders")
+        return await self._ctx.store.read(read)
+
+    def _enter(
+        self,
+        tx: Tx,
+        reservation: Reservation,
+        movements_of: Callable[..., tuple[Movement, ...]],
+        word: str,
+    ) -> Outcome | Asked:
+        """Have movements of what the reservation holds entered, all or none."""
+        ctx, now = self._ctx, self._ctx.clock.now()
+        movements = movements_of(reservation, held_by(tx, reservation), steps_of(tx, reservation), word, now)
+        if not movements:
+            return Outcome(reservation)
+        bundle = tx.add_bundle(movements, {m.subject: reservation.channel for m in movements}, now)
+        skus = {movement.level.sku for movement in movements}
+        return [bundle], {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+
+    async def hand_over(self, reservation_id: str, reference: str) -> Outcome:
+        """The customer has the goods: on hand and reserved fall together, and the reservation is settled."""
+
+        def commit(tx: Tx) -> Outcome | Asked:
+            reservation = tx.reservation(reservation_id)
+            if reservation is None:
+                return Outcome(None, "not-found")
+            if reservation.state is ReservationState.SETTLED:
+                return Outcome(reservation)
+            if reservation.state is ReservationState.PENDING or tx.busy(reservation.subjects()):
+                return not_yet(reservation)
+            if reservation.state not in HOLDING:
+                return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
+            return self._enter(tx, reservation, handed_over, reference)
+
+        outcome = await self.when_answered(commit)
+        if isinstance(outcome, Outcome):
+            return outcome
+        await self.answers(*outcome)
+        return Outcome(await self.get(reservation_id))
+
+    async def release(self, reservation_id: str, reason: str = "") -> Outcome:
+        """The units go back. Releasing twice is fine."""
+
+        def commit(tx: Tx) -> tuple[Outcome, set[str]]:
+            reservation = tx.reservation(reservation_id)
+            if reservation is not None and reservation.state is ReservationState.PAID_UNAVAILABLE:
+                ended = replace(reservation, state=ReservationState.RELEASED, reason=reason)
+                put(tx, self._ctx, reservation, ended)
+                return Outcome(ended), set()
+            return self.let_go(tx, reservation, ReservationState.RELEASED, reason)
+
+        outcome, bells = await self._ctx.store.write(commit)
+        self._ctx.bell.ring(*bells)
+        return outcome
+
+    def let_go(
+        self, tx: Tx, reservation: Reservation | None, state: ReservationState, reason: str = ""
+    ) -> tuple[Outcome, set[str]]:
+        """Give back what its subjects hold. Never before their rows have been seen (correctness B)."""
+        if reservation is None:
+            return Outcome(None, "not-found"), set()
+        if reservation.state not in OPEN:
+            return Outcome(reservation), set()
+        if reservation.state not in HOLDING or tx.busy(reservation.subjects()):
+            return not_yet(reservation), set()
+        ended = replace(reservation, state=state, reason=reason)
+        put(tx, self._ctx, reservation, ended)
+        return Outcome(ended), self.give_back(tx, ended)
+
+    def give_back(self, tx: Tx, ended: Reservation) -> set[str]:
+        """Release what an ended reservation still holds; asked again until the ledger holds nothing of it."""
+        ctx, now = self._ctx, self._ctx.clock.now()
+        for holding in tx.holdings(ended.subjects()):
+            if holding.reserved <= 0:
+                continue
+            step = step_key(holding.subject, tx.next_step(holding.subject))
+            movement = Movement(
+                step,
+                holding.subject,
+                holding.level,
+                MovementKind.RELEASE,
+                0,
+                -holding.reserved,
+                ended.owner,
+                ended.state.value,
+                now,
+            )
+            tx.add_bundle([movement], {holding.subject: ended.channel}, now)
+        skus = {line.level.sku for line in ended.lines}
+        return {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+
+
+def _holds(tx: Tx, reservation: Reservation) -> bool:
+    return any(units > 0 for places in held_by(tx, reservation).values() for units in places.values())

@@ -1,0 +1,114 @@
+"""What the org's answers make of a reservation, and what is told when money and goods do not meet."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from sfsync.domain.reservations import Reservation, ReservationState, answered, order_names, overdue
+from sfsync.domain.stock import LevelKey
+from sfsync.ports import Tx
+
+from .context import Context
+
+PAID_UNAVAILABLE = "paid and not available"
+NO_ORDER = "reservation without an order"
+COVERED = "its order got the units by itself"
+
+
+def held_by(tx: Tx, reservation: Reservation) -> dict[str, dict[LevelKey, int]]:
+    """The units that each of its subjects holds in the ledger, by level."""
+    held: dict[str, dict[LevelKey, int]] = defaultdict(dict)
+    for holding in tx.holdings(reservation.subjects()):
+        held[holding.subject][holding.level] = holding.reserved
+    return held
+
+
+def steps_of(tx: Tx, reservation: Reservation) -> dict[str, int]:
+    """The next step of each of its subjects."""
+    return {subject: tx.next_step(subject) for subject in reservation.subjects()}
+
+
+def settle(tx: Tx, ctx: Context, reservation_id: str, reason: str) -> None:
+    """Take over what the org has answered, once nothing that was asked for the reservation waits any more."""
+    reservation = tx.reservation(reservation_id)
+    if reservation is None or tx.busy(reservation.subjects()):
+        return
+    put(tx, ctx, reservation, answered(reservation, held_by(tx, reservation), reason))
+
+
+def put(tx: Tx, ctx: Context, before: Reservation, after: Reservation) -> None:
+    """Store a reservation's new state; begin and end the incidents that hang on it."""
+    if after == before:
+        return
+    tx.put_reservation(after)
+    now = ctx.clock.now()
+    if after.state is ReservationState.PAID_UNAVAILABLE:
+        _tell_paid_unavailable(tx, ctx, after, now)
+    elif after.paid_at is not None and after.state is not ReservationState.PENDING:
+        tx.close_incident(PAID_UNAVAILABLE, after.id, now)
+    if before.state is ReservationState.CONFIRMED and after.state is not ReservationState.CONFIRMED:
+        tx.close_incident(NO_ORDER, after.id, now)
+
+
+def _tell_paid_unavailable(tx: Tx, ctx: Context, reservation: Reservation, now: datetime) -> None:
+    title = f"order {reservation.order_reference} was paid for after its reservation had expired"
+    detail: Mapping[str, object] = {
+        **_described(reservation),
+        "ways_out": [
+            "take the units at another location: POST /v1/reservations/{id}/move",
+            "sell a substitute: a new reservation of kind order, then release this one",
+            "refund the customer, then release this one",
+        ],
+    }
+    if tx.open_incident(PAID_UNAVAILABLE, reservation.id, title, detail, now):
+        ctx.log.warning(
+            "paid and not available",
+            reservation=reservation.id,
+            order=reservation.order_reference,
+            next="another location, a substitute or a refund",
+        )
+
+
+def tell_overdue(tx: Tx, ctx: Context, now: datetime) -> None:
+    """Report reservations that hold units for an order that never came."""
+    for reservation in tx.paid_before(now):
+        if not overdue(reservation, now):
+            continue
+        order = reservation.order_reference
+        title = f"reservation {reservation.id} holds units for {order}, an order that no channel told of"
+        detail = _described(reservation) | {
+            "ways_out": [
+                "name the order in the shop's note",
+                "release it: POST /v1/reservations/{id}/release",
+            ]
+        }
+        if tx.open_incident(NO_ORDER, reservation.id, title, detail, now):
+            ctx.log.warning("reservation without an order", reservation=reservation.id, next="release it")
+
+
+def close_covered(tx: Tx, ctx: Context) -> None:
+    """End *paid and not available* where the order has got its units by itself meanwhile."""
+    for reservation in tx.reservations(states=[ReservationState.PAID_UNAVAILABLE.value]):
+        if reservation.channel is None:
+            continue
+        skus = {line.level.sku for line in reservation.lines}
+        lines = tx.lines_of_order(reservation.channel, order_names(reservation.order_reference))
+        theirs = [line for line in lines if line.line.sku in skus]
+        if theirs and all(not line.due and not line.uncovered for line in theirs):
+            ended = replace(reservation, state=ReservationState.RELEASED, reason=COVERED)
+            put(tx, ctx, reservation, ended)
+
+
+def _described(reservation: Reservation) -> dict[str, object]:
+    return {
+        "reservation": reservation.id,
+        "order": reservation.order_reference,
+        "owner": reservation.owner,
+        "channel": reservation.channel,
+        "lines": [
+            {"level": str(line.level), "units": line.quantity or line.wanted} for line in reservation.lines
+        ],
+    }

@@ -1,0 +1,143 @@
+"""What a reservation is after the org's answers, where it is moved, and when somebody must look at it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sfsync.domain.reservations import (
+    LONGEST,
+    ORDER_PATIENCE,
+    PickUpWindow,
+    Reservation,
+    ReservationKind,
+    ReservationLine,
+    ReservationState,
+    answered,
+    asks,
+    handed_over,
+    moves,
+    overdue,
+    part,
+)
+from sfsync.domain.stock import LevelKey, MovementKind
+
+NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
+ECOM, TOWN = LevelKey("BAG", "ECOM"), LevelKey("BAG", "TOWN")
+SCARF = LevelKey("SCARF", "ECOM")
+State = ReservationState
+WISHED = Reservation(
+    "r",
+    State.PENDING,
+    ReservationKind.CART,
+    "london",
+    "cart 7",
+    (ReservationLine(ECOM, 2), ReservationLine(SCARF, 1)),
+    NOW,
+    NOW + timedelta(minutes=15),
+)
+BAGS, SCARVES = WISHED.subjects()
+
+
+@pytest.mark.parametrize(
+    ("state", "paid", "bags", "scarves", "becomes"),
+    [
+        (State.PENDING, False, 2, 1, State.GRANTED),
+        (State.PENDING, False, 0, 1, State.GRANTED),  # a part, where a part would do
+        (State.PENDING, False, 0, 0, State.REFUSED),
+        (State.PENDING, True, 2, 1, State.CONFIRMED),
+        (State.PENDING, True, 0, 0, State.PAID_UNAVAILABLE),
+        (State.GRANTED, False, 2, 0, State.GRANTED),  # its order has taken over the scarf
+        (State.GRANTED, False, 0, 0, State.SETTLED),
+        (State.CONFIRMED, True, 0, 0, State.SETTLED),
+        (State.EXPIRED, False, 2, 1, State.EXPIRED),  # what it still holds is given back
+        (State.RELEASED, False, 0, 0, State.RELEASED),
+        (State.REFUSED, False, 0, 0, State.REFUSED),
+    ],
+)
+def test_a_reservation_is_what_the_ledger_holds_for_it(
+    state: State, paid: bool, bags: int, scarves: int, becomes: State
+) -> None:
+    """Nobody's word but the org's rows."""
+    reservation = replace(WISHED, state=state, paid_at=NOW if paid else None)
+    after = answered(reservation, {BAGS: {ECOM: bags}, SCARVES: {SCARF: scarves}}, "not available")
+    assert after.state is becomes
+    assert (after.reason == "not available") is (
+        after.state is not state and not bags + scarves and state is State.PENDING
+    )
+    if state is State.PENDING and after.state is not State.REFUSED and bags + scarves:
+        assert [line.quantity for line in after.lines] == [bags, scarves]
+        assert [line.wanted for line in after.lines] == [2, 1]
+    assert (after.expires_at is None) is (becomes is State.CONFIRMED and state is State.PENDING)
+
+
+def test_a_line_is_where_its_units_are() -> None:
+    """Moved to the boutique: the list of the boutique shows it."""
+    held = replace(WISHED, state=State.GRANTED)
+    after = answered(held, {BAGS: {ECOM: 0, TOWN: 2}, SCARVES: {SCARF: 1}}, "")
+    assert [line.level for line in after.lines] == [TOWN, SCARF]
+
+
+def test_a_move_gives_back_and_asks_with_following_steps_of_one_subject() -> None:
+    """Both rows in one transaction; what is there already stays untouched."""
+    held = {BAGS: {ECOM: 2}, SCARVES: {LevelKey("SCARF", "TOWN"): 1}}
+    rows = moves(WISHED, held, {BAGS: 1, SCARVES: 3}, "TOWN", NOW)
+    assert [(row.key, str(row.level), row.kind, row.reserved_delta) for row in rows] == [
+        ("reservation:r:0:1", "BAG|ECOM", MovementKind.RELEASE, -2),
+        ("reservation:r:0:2", "BAG|TOWN", MovementKind.CART, 2),
+    ]
+
+
+def test_goods_handed_over_leave_what_is_held_and_what_is_there_together() -> None:
+    """Available stays as it was: the unit was promised before."""
+    rows = handed_over(WISHED, {BAGS: {ECOM: 2}, SCARVES: {}}, {BAGS: 1, SCARVES: 1}, "receipt 7", NOW)
+    assert [(row.key, row.on_hand_delta, row.reserved_delta, row.reference) for row in rows] == [
+        ("reservation:r:0:1", -2, -2, "receipt 7")
+    ]
+
+
+def test_a_line_of_no_units_asks_for_nothing() -> None:
+    """It keeps its place among the lines, and its number."""
+    reservation = replace(WISHED, lines=(ReservationLine(ECOM, 0, 2), ReservationLine(SCARF, 1)))
+    assert [row.key for row in asks(reservation, [0, 0], NOW)] == ["reservation:r:1:0"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ecom", "town", "asked"),
+    [
+        (3, 5, 5, [(ECOM, 3)]),
+        (3, 2, 5, [(ECOM, 2), (TOWN, 1)]),
+        (3, -1, 1, [(TOWN, 1)]),
+        (3, 0, 0, []),
+    ],
+)
+def test_a_part_is_taken_from_the_best_place_first(
+    wanted: int, ecom: int, town: int, asked: list[tuple[LevelKey, int]]
+) -> None:
+    """Never more than seems to be there; a place that owes gives nothing."""
+    assert part(wanted, [ECOM, TOWN], {ECOM: ecom, TOWN: town}) == asked
+
+
+WINDOW = PickUpWindow(NOW, NOW + timedelta(days=2))
+
+
+@pytest.mark.parametrize(
+    ("channel", "window", "after", "somebody_must_look"),
+    [
+        ("london", None, ORDER_PATIENCE - timedelta(seconds=1), False),
+        ("london", None, ORDER_PATIENCE, True),
+        ("london", WINDOW, ORDER_PATIENCE, False),
+        ("london", WINDOW, ORDER_PATIENCE + timedelta(days=2), True),
+        (None, None, ORDER_PATIENCE, False),
+        (None, None, LONGEST, True),
+    ],
+)
+def test_units_held_for_an_order_that_never_came_are_overdue(
+    channel: str | None, window: PickUpWindow | None, after: timedelta, somebody_must_look: bool
+) -> None:
+    """A shop tells of its orders within minutes; a client of the boutique may take weeks."""
+    paid = replace(WISHED, state=State.CONFIRMED, paid_at=NOW, channel=channel, window=window)
+    assert overdue(paid, NOW + after) is somebody_must_look
+    assert not overdue(replace(paid, state=State.SETTLED), NOW + after)

@@ -1,0 +1,299 @@
+"""Reservations after they were asked for: paid late, moved, prolonged, handed over, without an order."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from tests.flow.kit import House, house, total
+
+from sfsync.domain.reservations import (
+    Outcome,
+    Reservation,
+    ReservationKind,
+    ReservationState,
+    Wish,
+    WishedLine,
+)
+from sfsync.flow.reserving import NO_ORDER, PAID_UNAVAILABLE
+
+BAG, BAG_IN_TOWN, BAG_IN_DUBAI = "BAG-1|ECOM", "BAG-1|TOWN", "BAG-1|DUBAI"
+SHORT = timedelta(milliseconds=1)
+State = ReservationState
+
+
+def reservation_of(outcome: Outcome) -> Reservation:
+    """The reservation that an outcome must have."""
+    assert outcome.reservation is not None, outcome
+    return outcome.reservation
+
+
+async def granted(h: House, units: int = 1, life: timedelta = timedelta(minutes=15)) -> str:
+    """A granted reservation's id."""
+    reservation = reservation_of(await h.reserve("BAG-1", units, life=life))
+    assert reservation.state is State.GRANTED
+    return reservation.id
+
+
+async def expired(h: House, units: int = 1) -> str:
+    """The id of a reservation whose units have gone back."""
+    number = await granted(h, units, SHORT)
+    await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.EXPIRED)
+    await h.idle()
+    return number
+
+
+async def kept(h: House, number: str) -> Reservation:
+    """A reservation as it stands."""
+    found = await h.desk.get(number)
+    assert found is not None
+    return found
+
+
+async def test_paid_after_it_expired_is_a_new_ask_that_the_org_grants() -> None:
+    """The card took its time; the bag is still there, so it is taken again and the customer never knows."""
+    async with house({BAG: 1}) as h:
+        number = await expired(h)
+        assert h.org.numbers(BAG) == (1, 0)
+        outcome = await h.desk.confirm(number, "#1001")
+        assert reservation_of(outcome).state is State.CONFIRMED
+        assert not outcome.problem
+        assert h.org.numbers(BAG) == (1, 1)
+        assert [row[2] for row in h.org.of(f"reservation:{number}")] == [1, -1, 1]
+
+
+async def test_paid_after_it_died_says_so_and_where_else_the_bag_is() -> None:
+    """Somebody else has the bag by then. Never a silent oversell: money here, goods not, three ways out."""
+    async with house({BAG: 1, BAG_IN_TOWN: 0}) as h:
+        number = await expired(h)
+        await granted(h)
+        h.org.move(BAG_IN_TOWN, on_hand=1)
+        await h.until_kept(
+            lambda tx: any(
+                level.on_hand and level.key.location == "TOWN" for level in tx.levels_of(["BAG-1"])
+            )
+        )
+        outcome = await h.desk.confirm(number, "#1001")
+        assert outcome.problem == "paid-unavailable"
+        assert reservation_of(outcome).state is State.PAID_UNAVAILABLE
+        assert outcome.available == {"BAG-1": {"TOWN": 1}}
+        assert h.org.numbers(BAG) == (1, 1)
+        told = await h.store.read(lambda tx: tx.incidents())
+        assert [(each.kind, each.key) for each in told] == [(PAID_UNAVAILABLE, number)]
+        again = await h.desk.confirm(number, "#1001")
+        assert again.problem == "paid-unavailable"  # asking twice changes nothing
+
+        moved = reservation_of(await h.desk.move(number, "TOWN"))
+        assert (moved.state, moved.lines[0].level.location) == (State.CONFIRMED, "TOWN")
+        assert h.org.numbers(BAG_IN_TOWN) == (1, 1)
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_a_refund_ends_what_was_paid_and_is_not_available() -> None:
+    """The reason and the name stay in its story."""
+    async with house({BAG: 1}) as h:
+        number = await expired(h)
+        await granted(h)
+        await h.desk.confirm(number, "#1001")
+        outcome = await h.desk.release(number, "refunded (checkout)")
+        assert (reservation_of(outcome).state, reservation_of(outcome).reason) == (
+            State.RELEASED,
+            "refunded (checkout)",
+        )
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+        assert h.org.numbers(BAG) == (1, 1)
+
+
+async def test_an_order_that_gets_its_bag_by_itself_ends_what_was_paid_and_is_not_available() -> None:
+    """The other customer went away, a bag came back, and the order's own line took it."""
+    async with house({BAG: 1}, shelf={"BAG-1": 1}, shops=["london"]) as h:
+        number = await expired(h)
+        other = await granted(h)
+        h.shops["london"].shelf["BAG-1"] = 1
+        order = h.shops["london"].buy("BAG-1")
+        await h.desk.confirm(number, f"#{order}")
+        await h.deliver("london", order)
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.PAID_UNAVAILABLE)
+        await h.idle()
+        await h.desk.release(other)
+        await h.idle()
+        assert total(h.org.of("order:london")) == (0, 1)
+        await h.store.write(lambda tx: h.desk.report(tx, now=h.clock.now()))
+        assert (await kept(h, number)).state is State.RELEASED
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_paid_on_the_last_second_keeps_the_unit_that_nobody_has_let_go_yet() -> None:
+    """Its time is over, but the sweeper has not come: the unit is held, so the customer has it."""
+    async with house({BAG: 1}) as h:
+        number = await granted(h)
+        late = (await kept(h, number)).created_at
+        await h.store.write(lambda tx: tx.put_reservation(_expiring(tx.reservation(number), late)))
+        outcome = await h.desk.confirm(number, "#1001")
+        state = reservation_of(outcome).state
+        assert state is State.CONFIRMED
+        await h.idle()
+        assert h.org.numbers(BAG) == (1, 1)
+
+
+def _expiring(reservation: Reservation | None, at: datetime) -> Reservation:
+    assert reservation is not None
+    return replace(reservation, expires_at=at)
+
+
+@pytest.mark.parametrize("fate", ["", "reply lost", "lost", "late"])
+async def test_an_expiry_racing_a_payment_takes_one_unit_or_says_so(fate: str) -> None:
+    """The release is under way when the payment comes; whatever becomes of it, word and ledger agree."""
+    async with house({BAG: 1}) as h:
+        number = await granted(h, life=SHORT)
+        h.org.next.append(fate)
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.EXPIRED)
+        asked = asyncio.create_task(h.desk.confirm(number, "#1001"))
+        await asyncio.sleep(0.1)
+        h.org.land()
+        await asked
+        await h.idle()
+        state = (await kept(h, number)).state
+        held = total(h.org.of(f"reservation:{number}"))[1]
+        if state is State.EXPIRED:  # told to come again
+            outcome = await h.desk.confirm(number, "#1001")
+            state, held = reservation_of(outcome).state, total(h.org.of(f"reservation:{number}"))[1]
+        assert (state, held) == (State.CONFIRMED, 1)
+        assert h.org.numbers(BAG) == (1, 1)
+
+
+async def test_a_move_holds_it_there_or_leaves_it_where_it_was() -> None:
+    """Never nowhere and never twice: both rows stand in one transaction."""
+    async with house({BAG: 1, BAG_IN_TOWN: 1, BAG_IN_DUBAI: 0}) as h:
+        number = await granted(h)
+        moved = await h.desk.move(number, "TOWN")
+        assert reservation_of(moved).lines[0].level.location == "TOWN"
+        assert (h.org.numbers(BAG), h.org.numbers(BAG_IN_TOWN)) == ((1, 0), (1, 1))
+        refused = await h.desk.move(number, "DUBAI")
+        assert (refused.problem, refused.available) == ("unavailable", {"BAG-1": {"ECOM": 1}})
+        assert (h.org.numbers(BAG_IN_TOWN), h.org.numbers(BAG_IN_DUBAI)) == ((1, 1), (0, 0))
+        assert (await kept(h, number)).lines[0].level.location == "TOWN"
+        same = await h.desk.move(number, "TOWN")
+        assert not same.problem
+        assert (await h.desk.move(number, "ATLANTIS")).problem == "unknown-sku"
+
+
+@pytest.mark.parametrize("fate", ["reply lost", "lost"])
+async def test_a_move_whose_outcome_is_unknown_is_asked_again_and_happens_once(fate: str) -> None:
+    """The line went dead after the request; the same rows again."""
+    async with house({BAG: 1, BAG_IN_TOWN: 1}) as h:
+        number = await granted(h)
+        h.org.next.append(fate)
+        await h.desk.move(number, "TOWN")
+        await h.idle()
+        assert (h.org.numbers(BAG), h.org.numbers(BAG_IN_TOWN)) == ((1, 0), (1, 1))
+        assert (await kept(h, number)).lines[0].level.location == "TOWN"
+
+
+async def test_a_moved_reservation_expires_from_where_it_is() -> None:
+    """Both levels are as they were in the end."""
+    async with house({BAG: 1, BAG_IN_TOWN: 1}) as h:
+        number = await granted(h)
+        await h.desk.move(number, "TOWN")
+        await h.desk.release(number)
+        await h.idle()
+        assert (h.org.numbers(BAG), h.org.numbers(BAG_IN_TOWN)) == ((1, 0), (1, 0))
+
+
+async def test_a_collected_pick_up_leaves_on_hand_and_reserved_together() -> None:
+    """The customer takes the bag home: one sale of one reserved unit, however often the till says so."""
+    async with house({BAG: 2}) as h:
+        number = await granted(h)
+        for _ in range(2):
+            outcome = await h.desk.hand_over(number, "receipt 77")
+            assert reservation_of(outcome).state is State.SETTLED
+        await h.idle()
+        assert h.org.numbers(BAG) == (1, 0)
+        assert h.org.of(f"reservation:{number}")[-1] == (f"reservation:{number}:0:1", -1, -1)
+        assert (await h.desk.release(number)).problem == ""
+        await h.idle()
+        assert h.org.numbers(BAG) == (1, 0)
+
+
+async def test_an_extension_lasts_from_now_and_never_beyond_the_longest() -> None:
+    """The client asks for another day; nobody holds a bag for ever."""
+    async with house({BAG: 1}) as h:
+        number = await granted(h)
+        before = await kept(h, number)
+        assert before.expires_at is not None
+        after = reservation_of(await h.desk.extend(number, timedelta(days=1)))
+        assert after.expires_at is not None
+        assert after.expires_at > before.expires_at + timedelta(hours=23)
+        longest = reservation_of(await h.desk.extend(number, timedelta(days=400)))
+        assert longest.expires_at == before.created_at + timedelta(days=30)
+        await h.desk.release(number)
+        assert (await h.desk.extend(number, timedelta(days=1))).problem == "ended"
+
+
+async def test_a_partial_wish_takes_what_there_is_from_several_places() -> None:
+    """Five wanted, three to be had in two shops: three, and it says of how many."""
+    async with house({BAG: 2, BAG_IN_TOWN: 1}) as h:
+        lines = (WishedLine("BAG-1", 5),)
+        wish = Wish(ReservationKind.CLIENT, "london", "client 4", lines, timedelta(days=1), partial=True)
+        reservation = reservation_of(await h.desk.create(wish, idempotency_key=None, digest=""))
+        assert reservation.state is State.GRANTED
+        assert [(str(line.level), line.quantity) for line in reservation.lines] == [
+            (BAG, 2),
+            (BAG_IN_TOWN, 1),
+        ]
+        assert sum(line.wanted for line in reservation.lines) == 5
+        assert (h.org.numbers(BAG), h.org.numbers(BAG_IN_TOWN)) == ((2, 2), (1, 1))
+
+
+async def test_a_partial_wish_is_granted_what_the_org_grants_of_it() -> None:
+    """A till sold one of the two levels' pieces unseen: the other is the client's all the same."""
+    async with house({BAG: 1, BAG_IN_TOWN: 1}) as h:
+        h.org.move(BAG, on_hand=-1, told=False)
+        lines = (WishedLine("BAG-1", 2),)
+        wish = Wish(ReservationKind.CLIENT, "london", "client 4", lines, timedelta(days=1), partial=True)
+        reservation = reservation_of(await h.desk.create(wish, idempotency_key=None, digest=""))
+        assert reservation.state is State.GRANTED
+        assert [line.quantity for line in reservation.lines] == [0, 1]
+        assert (h.org.numbers(BAG), h.org.numbers(BAG_IN_TOWN)) == ((0, 0), (1, 1))
+        await h.desk.release(reservation.id)
+        await h.idle()
+        assert h.org.numbers(BAG_IN_TOWN) == (1, 0)
+
+
+async def test_units_held_for_an_order_that_never_came_are_found_and_reported() -> None:
+    """Paid for, and a day later no channel has told of the order: somebody must look, or release it."""
+    async with house({BAG: 1}) as h:
+        number = await granted(h)
+        await h.desk.confirm(number, "#1001")
+        now = h.clock.now()
+        await h.store.write(lambda tx: h.desk.report(tx, now=now + timedelta(hours=23)))
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+        await h.store.write(lambda tx: h.desk.report(tx, now=now + timedelta(hours=25)))
+        assert [i.kind for i in await h.store.read(lambda tx: tx.incidents())] == [NO_ORDER]
+        await h.desk.release(number)
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_a_boutique_lists_what_it_holds() -> None:
+    """By place and state, in pages, oldest first; a moved one is listed where it is."""
+    async with house({BAG: 5, BAG_IN_TOWN: 5}) as h:
+        numbers = [await granted(h) for _ in range(3)]
+        await h.desk.move(numbers[1], "TOWN")
+        await h.desk.release(numbers[2])
+        found = await h.desk.find(states=["granted"], location="ECOM")
+        assert [each.id for each in found] == [numbers[0]]
+        assert [each.id for each in await h.desk.find(location="TOWN")] == [numbers[1]]
+        first = await h.desk.find(limit=2)
+        rest = await h.desk.find(after=first[-1].id, limit=2)
+        assert [each.id for each in (*first, *rest)] == numbers
+
+
+async def test_a_location_group_is_drawn_on_in_its_order() -> None:
+    """The boutiques, not the warehouse that the channel sells from first."""
+    async with house({BAG: 5, BAG_IN_TOWN: 0, BAG_IN_DUBAI: 1}, groups={"boutiques": ("TOWN", "DUBAI")}) as h:
+        lines = (WishedLine("BAG-1", 1, location_group="boutiques"),)
+        wish = Wish(ReservationKind.PICK_UP, None, "client 4", lines, timedelta(days=1))
+        reservation = reservation_of(await h.desk.create(wish, idempotency_key=None, digest=""))
+        assert (reservation.state, str(reservation.lines[0].level)) == (State.GRANTED, BAG_IN_DUBAI)
