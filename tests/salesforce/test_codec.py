@@ -14,8 +14,9 @@ import pytest
 
 from sfsync.domain.stock import LevelKey, MovementKind
 from sfsync.ports import Poison, Posting
-from sfsync.salesforce import codec
-from sfsync.salesforce.codec import Findings, RawEvent
+from sfsync.salesforce import avro, codec
+from sfsync.salesforce.avro import RawEvent
+from sfsync.salesforce.codec import Event, Findings
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 COMMIT = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
@@ -46,7 +47,7 @@ HEADER = {
         {"name": "changedFields", "type": {"type": "array", "items": "string"}},
     ],
 }
-CHANGE = codec.parse_schema(
+CHANGE = avro.parse_schema(
     json.dumps(
         {
             "type": "record",
@@ -61,7 +62,7 @@ CHANGE = codec.parse_schema(
         }
     )
 )
-TILL = codec.parse_schema(
+TILL = avro.parse_schema(
     json.dumps(
         {
             "type": "record",
@@ -92,7 +93,7 @@ SALE = {
 }
 
 
-def event(schema: codec.Schema, record: Mapping[str, Any]) -> RawEvent:
+def event(schema: avro.Schema, record: Mapping[str, Any]) -> RawEvent:
     payload = io.BytesIO()
     fastavro.schemaless_writer(payload, schema.parsed, record)
     return RawEvent("uuid-1", "schema-1", payload.getvalue())
@@ -111,9 +112,9 @@ def change(
     return event(CHANGE, {"ChangeEventHeader": header, **body})
 
 
-def findings(raw: RawEvent, schema: codec.Schema = CHANGE) -> Findings:
+def findings(raw: RawEvent, schema: avro.Schema = CHANGE) -> Findings:
     found = Findings()
-    codec.note(found, raw, schema, NOW)
+    codec.note(found, avro.event(raw, schema), NOW)
     return found
 
 
@@ -157,7 +158,7 @@ def test_a_change_that_names_no_record_is_a_hole(kind: str, record_id: str) -> N
 def test_the_earliest_hole_of_several_counts() -> None:
     """One re-read closes all of them."""
     found = Findings()
-    codec.note(found, change("GAP_OVERFLOW"), CHANGE, NOW)
+    codec.note(found, avro.event(change("GAP_OVERFLOW"), CHANGE), NOW)
     found.hole(COMMIT + timedelta(hours=1))
     assert found.hole_since == COMMIT - codec.OVERLAP
 
@@ -177,7 +178,7 @@ def test_the_earliest_hole_of_several_counts() -> None:
 )
 def test_bitmaps_name_top_level_fields(bitmaps: list[str], names: set[str] | None) -> None:
     """Lowest bit first; what cannot be told is not guessed."""
-    assert codec.changed_fields(CHANGE, bitmaps) == names
+    assert avro.changed_fields(CHANGE, bitmaps) == names
 
 
 @pytest.mark.parametrize(
@@ -197,6 +198,19 @@ def test_a_change_that_cannot_be_read_is_set_aside_and_leaves_a_hole(payload: by
     assert found.hole_since == NOW - codec.RETENTION
     assert [each.key for each in found.poison] == ["uuid-9"]
     assert not found.levels
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["CREATE", {}, {"entityName": "StockMovement__c", "changeType": "GAP_OVERFLOW", "recordIds": []}],
+)
+def test_a_change_whose_header_makes_no_sense_is_set_aside_and_leaves_a_hole(header: Any) -> None:
+    """Nobody knows which record it was about."""
+    found = Findings()
+    codec.note(found, Event("uuid-9", {"ChangeEventHeader": header}), NOW)
+    assert found.hole_since == NOW - codec.RETENTION
+    assert [each.key for each in found.poison] == ["uuid-9"]
+    assert "ChangeEventHeader" in found.poison[0].payload
 
 
 def test_a_till_event_that_cannot_be_read_leaves_no_hole() -> None:
@@ -242,6 +256,7 @@ def test_a_till_event_may_name_a_single_unit_and_no_time() -> None:
         ({"Kind__c": "Return"}, "a Return raises on hand"),
         ({"Kind__c": "Receipt"}, "a Receipt raises on hand"),
         ({"OccurredAt__c": 10**18}, "OccurredAt__c"),
+        ({"OccurredAt__c": "yesterday"}, "OccurredAt__c"),
         ({"OccurredAt__c": None, "CreatedDate": None}, "neither OccurredAt__c nor CreatedDate"),
     ],
 )
@@ -270,4 +285,4 @@ def test_every_kind_that_a_till_may_tell(kind: str, quantity: float) -> None:
 def test_a_schema_that_is_none_is_said_to_be_none(text: str) -> None:
     """One kind of error for whatever GetSchema may answer."""
     with pytest.raises(ValueError, match="not an Avro record schema"):
-        codec.parse_schema(text)
+        avro.parse_schema(text)

@@ -15,8 +15,12 @@ from tests.sandbox import OrgSandbox
 
 from sfsync.domain.stock import LevelKey, MovementKind
 from sfsync.ports import EVERYTHING, CursorRefused, EventBatch, OutsideError, Refused, TryLater
+from sfsync.salesforce.auth import TokenProvider
 from sfsync.salesforce.config import OrgConfig
 from sfsync.salesforce.org import SalesforceOrg
+from sfsync.salesforce.pubsub import PubSub
+from sfsync.salesforce.stream import AvroSource
+from sfsync.salesforce.transport import http_client
 
 PATIENCE_SECONDS = 20.0
 STOCK, TILL = "/data/SfsyncStock__chn", "/event/StockEvent__e"
@@ -396,13 +400,29 @@ async def test_an_endpoint_that_is_none_is_tried_later(
     assert type(error) is kind
 
 
-async def test_each_schema_is_asked_for_once(org: SalesforceOrg, sandbox: OrgSandbox, sku: str) -> None:
+class CountingWire(PubSub):
+    """The Pub/Sub API, and how often a schema was asked for."""
+
+    schemas_asked = 0
+
+    async def schema(self, schema_id: str) -> str:
+        self.schemas_asked += 1
+        return await super().schema(schema_id)
+
+
+async def test_each_schema_is_asked_for_once(settings: OrgConfig, sandbox: OrgSandbox, sku: str) -> None:
     """Schemas never change under their id; a second stream knows them already."""
     key, record = await off_loop(new_level, sandbox, sku)
-    for _ in range(2):
-        async with listening(org) as listener:
-            await listener.live()
-            await off_loop(sandbox.move, key, on_hand=-1)
-            await listener.heard()
-        assert listener.levels == {record}
-    assert len(org._schemas) == 1
+    async with http_client(
+        settings.login_url, timeout_seconds=20.0, ca_file=settings.ca_file, transport=None
+    ) as http:
+        wire = CountingWire(settings, TokenProvider(settings, http))
+        ours = SalesforceOrg(settings, WallClock(), source=AvroSource(wire))
+        for _ in range(2):
+            async with listening(ours) as listener:
+                await listener.live()
+                await off_loop(sandbox.move, key, on_hand=-1)
+                await listener.heard()
+            assert listener.levels == {record}
+        await ours.close()
+    assert wire.schemas_asked == 1

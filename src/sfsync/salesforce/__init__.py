@@ -12,7 +12,9 @@
 - ``snapshot``   levels and ledger rows in bulk
 - ``library``    the same pages by simple-salesforce in a worker thread
 - ``check``      objects, fields, permissions, and whether the rule really refuses
+- ``stream``     what every source of events promises, and the one that decodes Avro
 - ``pubsub``     the event stream over gRPC
-- ``codec``      Avro bytes to what woke us
+- ``avro``       Avro bytes to events
+- ``codec``      events to what woke us
 - ``org``        all of it together
 """

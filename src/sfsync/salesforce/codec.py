@@ -1,19 +1,17 @@
-"""Avro bytes to what woke us: change events to the records to read again, till events to postings.
+"""Events to what woke us: change events to the records to read again, till events to postings.
 
-Pure: a schema and bytes in, a value out. Nothing here raises for what an event contains; what cannot be
-understood becomes `Poison` with its reason, and where a change may have gone unseen, a hole to be read again.
+Pure, and the same for every transport: each hands over decoded records. Nothing here raises for what an event
+contains; what cannot be understood becomes `Poison` with its reason, and where a change may have gone unseen,
+a hole to be read again.
 """
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import fastavro
 import orjson
 
 from sfsync.domain.stock import BadKeyError, LevelKey, MovementKind
@@ -29,25 +27,30 @@ TELLING_FIELDS = frozenset({"StockLevel__c", "OnHandDelta__c", "ReservedDelta__c
 SOURCE_ID_LENGTH = 180
 LARGEST_QUANTITY = 10**15
 
-_HEADER = "ChangeEventHeader"
+HEADER = "ChangeEventHeader"
 _SIGNS = {MovementKind.SALE: -1, MovementKind.RETURN: 1, MovementKind.RECEIPT: 1, MovementKind.ADJUSTMENT: 0}
 
 
 @dataclass(frozen=True, slots=True)
-class Schema:
-    """A parsed Avro schema and the names of its top-level fields in order."""
+class Event:
+    """One event: its id, its record by field name, and which fields an update says that it changed.
 
-    parsed: Any
-    fields: tuple[str, ...]
+    `changed` is empty for what is no update, and None when the event does not tell.
+    """
+
+    id: str
+    record: Mapping[str, Any]
+    changed: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class RawEvent:
-    """One event as the wire had it."""
+class Garbled:
+    """One event that its transport could not read, kept whole; `change` when it may have told of a change."""
 
     id: str
-    schema_id: str
-    payload: bytes
+    reason: str
+    payload: str
+    change: bool
 
 
 @dataclass(slots=True)
@@ -65,77 +68,39 @@ class Findings:
         self.hole_since = since if self.hole_since is None else min(since, self.hole_since)
 
 
-def parse_schema(text: str) -> Schema:
-    """The schema that GetSchema told as JSON; `ValueError` when it is none."""
-    try:
-        parsed: Any = fastavro.parse_schema(orjson.loads(text))
-        return Schema(parsed, tuple(str(each["name"]) for each in parsed["fields"]))
-    except (KeyError, TypeError, ValueError, fastavro.schema.SchemaParseException) as error:
-        raise ValueError(f"not an Avro record schema: {error}") from error
-
-
-def read(schema: Schema, payload: bytes) -> Mapping[str, Any]:
-    """The event's record; `ValueError` when the bytes do not fit the schema."""
-    try:
-        record = fastavro.schemaless_reader(io.BytesIO(payload), schema.parsed, None)
-    except Exception as error:  # fastavro raises whatever the bytes lead it to
-        raise ValueError(f"{type(error).__name__}: {error}") from error
-    if not isinstance(record, dict):
-        raise ValueError("the event is no record")
-    return record
-
-
-def changed_fields(schema: Schema, bitmaps: Sequence[str]) -> frozenset[str] | None:
-    """The top-level fields that a bitmap list names; None when it cannot be told.
-
-    ``0x…`` is a bitmap over the top-level fields, lowest bit first; ``<position>-0x…`` one over the fields
-    inside the field at that position, which is then changed itself.
-    """
-    names: set[str] = set()
-    for text in bitmaps:
-        place, dash, digits = text.rpartition("-")
-        try:
-            bits = int(digits, 16)
-            if dash:
-                names.add(schema.fields[int(place)])
-                continue
-        except (ValueError, IndexError):
-            return None
-        if bits >> len(schema.fields):
-            return None
-        names.update(name for position, name in enumerate(schema.fields) if bits >> position & 1)
-    return frozenset(names)
-
-
-def note(found: Findings, event: RawEvent, schema: Schema, now: datetime) -> None:
+def note(found: Findings, event: Event | Garbled, now: datetime) -> None:
     """Add what the event says to the findings."""
-    try:
-        record = read(schema, event.payload)
-        header = record.get(_HEADER)
-        if header is not None:
-            _change(found, schema, record, header)
-            return
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        unreadable(found, event, str(error), now, schema)
+    if isinstance(event, Garbled):
+        _set_aside(found, event, now)
         return
-    posted = posting(event.id, record)
-    if isinstance(posted, Posting):
-        found.postings.append(posted)
-    else:
-        found.poison.append(posted)
+    header = event.record.get(HEADER)
+    if header is None:
+        posted = posting(event.id, event.record)
+        if isinstance(posted, Posting):
+            found.postings.append(posted)
+        else:
+            found.poison.append(posted)
+        return
+    try:
+        _change(found, event, header)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        _set_aside(found, Garbled(event.id, reason, as_text(event.record), change=True), now)
 
 
-def unreadable(
-    found: Findings, event: RawEvent, reason: str, now: datetime, schema: Schema | None = None
-) -> None:
-    """Set the event aside; if it may have been a change, whichever it was is unseen."""
-    payload = base64.b64encode(event.payload).decode()
-    found.poison.append(Poison(event.id, f"the event cannot be read: {reason}", payload))
-    if schema is None or _HEADER in schema.fields:
+def _set_aside(found: Findings, event: Garbled, now: datetime) -> None:
+    """A person gets the event; if it may have been a change, whichever it was is unseen."""
+    found.poison.append(Poison(event.id, f"the event cannot be read: {event.reason}", event.payload))
+    if event.change:
         found.hole(now - RETENTION)
 
 
-def _change(found: Findings, schema: Schema, record: Mapping[str, Any], header: Mapping[str, Any]) -> None:
+def as_text(record: Mapping[str, Any]) -> str:
+    """A record for a person to read, as JSON."""
+    return orjson.dumps(record, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _change(found: Findings, event: Event, header: Mapping[str, Any]) -> None:
     entity, change, ids = header["entityName"], header["changeType"], header["recordIds"]
     if entity not in (STOCK_MOVEMENT, STOCK_LEVEL):
         return
@@ -145,9 +110,9 @@ def _change(found: Findings, schema: Schema, record: Mapping[str, Any], header: 
     if entity == STOCK_LEVEL:
         found.levels.update(ids)
         return
-    if change == "UPDATE" and _tells_nothing(schema, header):
+    if change == "UPDATE" and _tells_nothing(event.changed):
         return
-    level = record.get("StockLevel__c")
+    level = event.record.get("StockLevel__c")
     if level:
         found.levels.add(level)
     if not level or len(ids) > 1:  # the one level that is named need not be that of every merged record
@@ -158,9 +123,8 @@ def _names_no_record(record_id: str) -> bool:
     return record_id.endswith("*") or record_id.strip("0") in ("", "AAA")
 
 
-def _tells_nothing(schema: Schema, header: Mapping[str, Any]) -> bool:
+def _tells_nothing(changed: frozenset[str] | None) -> bool:
     """True for an update that left every number alone; not for one that does not say what it changed."""
-    changed = changed_fields(schema, header.get("changedFields") or ())
     return changed is not None and len(changed) > 0 and changed.isdisjoint(TELLING_FIELDS)
 
 
@@ -177,8 +141,7 @@ def posting(event_id: str, record: Mapping[str, Any]) -> Posting | Poison:
         quantity = _quantity(kind, record.get("Quantity__c"))
         return Posting(source_id, kind, level, quantity, _words(record, "Reference__c"), _moment(record))
     except (BadKeyError, ValueError) as error:
-        payload = orjson.dumps(record, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-        return Poison(source_id or event_id, str(error), payload)
+        return Poison(source_id or event_id, str(error), as_text(record))
 
 
 def _words(record: Mapping[str, Any], name: str) -> str:
@@ -217,17 +180,14 @@ def _moment(record: Mapping[str, Any]) -> datetime:
         try:
             return _epoch(value)
         except (OverflowError, OSError, TypeError, ValueError):
-            raise ValueError(f"{name} is {value!r}, no time in epoch milliseconds") from None
+            raise ValueError(f"{name} is {value!r}, no time") from None
     raise ValueError("neither OccurredAt__c nor CreatedDate is a time")
 
 
 def _epoch(value: Any) -> datetime:
-    """Epoch milliseconds, or what fastavro made of them where the schema calls them a time."""
+    """Epoch milliseconds; or ISO text, as JSON events have it; or what fastavro made of a time."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     return datetime.fromtimestamp(value / 1000, UTC)
-
-
-def entity_topic(topic: str) -> str:
-    """The topic whose schema the events of this one have: our channel carries stock movements."""
-    return "/data/StockMovement__ChangeEvent" if topic.endswith("__chn") else topic

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
 import httpx
-import structlog
 
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
-from sfsync.ports import Clock, EventBatch, Finding, OutsideError
+from sfsync.ports import Clock, EventBatch, Finding
 from sfsync.salesforce import codec, ledger, library
 from sfsync.salesforce.auth import TokenProvider
 from sfsync.salesforce.check import Check
-from sfsync.salesforce.codec import Schema
 from sfsync.salesforce.config import OrgConfig
 from sfsync.salesforce.library import Library
-from sfsync.salesforce.pubsub import EventSource, PubSub, RawBatch
+from sfsync.salesforce.pubsub import PubSub
 from sfsync.salesforce.rest import Rest
 from sfsync.salesforce.snapshot import Pages, Reader, RestPages
+from sfsync.salesforce.stream import AvroSource, Batch, EventSource
 from sfsync.salesforce.transport import http_client
-
-log = structlog.get_logger(__name__)
 
 
 class SalesforceOrg:
     """Implements `ports.Org`.
 
-    `transport` carries HTTP, `source` the raw events; without them the real wire is used. Both are closed
+    `transport` carries HTTP, `source` the events; without them the real wire is used. Both are closed
     with the org. Build it inside the running event loop.
     """
 
@@ -60,9 +56,7 @@ class SalesforceOrg:
         self._by_library = transport is None and library.serves(config)
         bulk: Pages = self._library if self._by_library else RestPages(self._rest)
         self._reader = Reader(self._rest, bulk)
-        self._source = source or PubSub(config, self._tokens)
-        self._schemas: dict[str, Schema] = {}
-        self._learning = asyncio.Lock()
+        self._source = source or AvroSource(PubSub(config, self._tokens))
 
     async def org_id(self) -> str:
         """The org's 18-character id."""
@@ -71,7 +65,7 @@ class SalesforceOrg:
     async def check(self) -> Sequence[Finding]:
         """Objects, fields, permissions, topics, and whether the rule really refuses."""
         return await Check(
-            self._config, self._rest, self._describe, self._source.schema_of, self._clock.now
+            self._config, self._rest, self._describe, self._source.may_listen, self._clock.now
         ).run()
 
     async def _describe(self, name: str) -> Mapping[str, Any]:
@@ -115,52 +109,27 @@ class SalesforceOrg:
 
         Each batch comes as soon as the org sent it. When "now" began, only the first batch proves.
         """
-        warm_up = asyncio.create_task(self._warm_up(topic))
-        try:
-            async with aclosing(self._source.subscribe(topic, cursor)) as batches:
-                async for raw in batches:
-                    yield await self._batch(topic, raw)
-        finally:
-            warm_up.cancel()
+        async with aclosing(self._source.subscribe(topic, cursor)) as batches:
+            async for batch in batches:
+                yield self._told(topic, batch)
 
-    async def _batch(self, topic: str, raw: RawBatch) -> EventBatch:
-        if not raw.events:
-            return EventBatch(topic, raw.cursor)
+    def _told(self, topic: str, batch: Batch) -> EventBatch:
+        if not batch.events:
+            return EventBatch(topic, batch.cursor)
         now = self._clock.now()
         found = codec.Findings()
-        for event in raw.events:
-            try:
-                schema = self._schemas.get(event.schema_id) or await self._schema(event.schema_id)
-            except ValueError as error:
-                codec.unreadable(found, event, str(error), now)
-            else:
-                codec.note(found, event, schema, now)
+        for event in batch.events:
+            codec.note(found, event, now)
         return EventBatch(
             topic,
-            raw.cursor,
+            batch.cursor,
             frozenset(found.levels),
             frozenset(found.movements),
             tuple(found.postings),
             tuple(found.poison),
             found.hole_since,
-            len(raw.events),
+            len(batch.events),
         )
-
-    async def _schema(self, schema_id: str) -> Schema:
-        """A schema id stands for the same schema for ever; each is asked for once, also by many at once."""
-        async with self._learning:
-            if schema_id not in self._schemas:
-                self._schemas[schema_id] = codec.parse_schema(await self._source.schema(schema_id))
-            return self._schemas[schema_id]
-
-    async def _warm_up(self, topic: str) -> None:
-        """Fetch the schema that the topic's next event will have, so that this event need not wait for it."""
-        try:
-            schema_id = await self._source.schema_of(codec.entity_topic(topic))
-            if schema_id:
-                await self._schema(schema_id)
-        except (OutsideError, ValueError) as error:
-            log.debug("schema not fetched ahead", topic=topic, reason=str(error))
 
     async def calls_used(self) -> tuple[int, int] | None:
         """(used, allowed) API requests of the last 24 h as the org last told, None before it did."""

@@ -1,4 +1,4 @@
-"""The event stream over the Pub/Sub API (gRPC).
+"""The event stream over the Pub/Sub API (gRPC), still in Avro: `stream.AvroSource` decodes it.
 
 `PubSub` hands over raw events as they come: it waits for nothing, merges nothing, and never decides on its
 own to start elsewhere than at the cursor it was given. It ends with one of the named failures:
@@ -13,21 +13,22 @@ A worn token is renewed and the stream resumed after the last batch handed over,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 import grpc.aio
 
 from sfsync.ports import EVERYTHING, CursorRefused, OutsideError, Refused, TryLater
 from sfsync.salesforce.auth import TRUST_ADVICE, Token, TokenProvider
-from sfsync.salesforce.codec import RawEvent
+from sfsync.salesforce.avro import RawEvent
 from sfsync.salesforce.config import OrgConfig
 from sfsync.salesforce.proto import pubsub_api_pb2 as pb
 from sfsync.salesforce.proto.pubsub_api_pb2_grpc import PubSubStub
+from sfsync.salesforce.stream import RawBatch
 from sfsync.salesforce.transport import is_loopback
 
 if TYPE_CHECKING:
@@ -49,34 +50,6 @@ CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 5_000),
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class RawBatch:
-    """Some events and the cursor that stands after them; no events: a sign of life."""
-
-    events: Sequence[RawEvent]
-    cursor: bytes
-
-
-class EventSource(Protocol):
-    """Where raw events come from: the Pub/Sub API, or in-process under a virtual clock."""
-
-    def subscribe(self, topic: str, cursor: bytes | None) -> AsyncGenerator[RawBatch, None]:
-        """The events after `cursor`; from now on when None."""
-        ...
-
-    async def schema(self, schema_id: str) -> str:
-        """The Avro schema (JSON) that a schema id stands for."""
-        ...
-
-    async def schema_of(self, topic: str) -> str:
-        """The id of the topic's present schema, "" without one; refused when we may not subscribe."""
-        ...
-
-    async def close(self) -> None:
-        """Give back the connection."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +124,7 @@ def failure(error: grpc.aio.AioRpcError, what: str) -> Exception:
 
 
 class PubSub:
-    """The Pub/Sub API of one org."""
+    """The Pub/Sub API of one org. Implements `stream.AvroWire`."""
 
     def __init__(self, config: OrgConfig, tokens: TokenProvider) -> None:
         self._config = config

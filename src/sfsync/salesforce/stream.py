@@ -1,0 +1,133 @@
+"""Where events come from, whatever carries them: decoded events and the cursor that stands after them.
+
+A source waits for nothing, merges nothing, and never decides on its own to start elsewhere than at the
+cursor it was given. It ends with one of the named failures:
+
+- `CursorRefused`: the org will not resume at our cursor;
+- `Refused`: topic, permission, licence: a person must look;
+- `TryLater`: everything else, also a stream that is open and silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from sfsync.ports import OutsideError
+from sfsync.salesforce import avro
+from sfsync.salesforce.avro import RawEvent, Schema
+from sfsync.salesforce.codec import Event, Garbled
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some events and the cursor that stands after them; no events: a sign of life."""
+
+    events: Sequence[Event | Garbled]
+    cursor: bytes
+
+
+class EventSource(Protocol):
+    """The org's event stream."""
+
+    def subscribe(self, topic: str, cursor: bytes | None) -> AsyncGenerator[Batch, None]:
+        """The events after `cursor`; from now on when None, all that are kept when `ports.EVERYTHING`."""
+        ...
+
+    async def may_listen(self, topic: str) -> None:
+        """Refused when we may not subscribe, or there is no such topic."""
+        ...
+
+    async def close(self) -> None:
+        """Give back the connection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """Some events in Avro and the cursor that stands after them; no events: a sign of life."""
+
+    events: Sequence[RawEvent]
+    cursor: bytes
+
+
+class AvroWire(Protocol):
+    """Where Avro comes from: the Pub/Sub API, or in-process under a virtual clock."""
+
+    def subscribe(self, topic: str, cursor: bytes | None) -> AsyncGenerator[RawBatch, None]:
+        """As `EventSource.subscribe`."""
+        ...
+
+    async def schema(self, schema_id: str) -> str:
+        """The Avro schema (JSON) that a schema id stands for."""
+        ...
+
+    async def schema_of(self, topic: str) -> str:
+        """The id of the topic's present schema, "" without one; refused when we may not subscribe."""
+        ...
+
+    async def close(self) -> None:
+        """Give back the connection."""
+        ...
+
+
+class AvroSource:
+    """Decodes what a wire carries; learns each schema once. Implements `EventSource`."""
+
+    def __init__(self, wire: AvroWire) -> None:
+        self._wire = wire
+        self._schemas: dict[str, Schema] = {}
+        self._learning = asyncio.Lock()
+
+    async def subscribe(self, topic: str, cursor: bytes | None) -> AsyncGenerator[Batch, None]:
+        """The events after `cursor`; from now on when None, all that are kept when `EVERYTHING`."""
+        warm_up = asyncio.create_task(self._warm_up(topic))
+        try:
+            async with aclosing(self._wire.subscribe(topic, cursor)) as batches:
+                async for raw in batches:
+                    yield Batch([await self._event(each) for each in raw.events], raw.cursor)
+        finally:
+            warm_up.cancel()
+
+    async def _event(self, raw: RawEvent) -> Event | Garbled:
+        try:
+            schema = self._schemas.get(raw.schema_id) or await self._schema(raw.schema_id)
+        except ValueError as error:
+            return avro.garbled(raw, str(error))
+        return avro.event(raw, schema)
+
+    async def _schema(self, schema_id: str) -> Schema:
+        """A schema id stands for the same schema for ever; each is asked for once, also by many at once."""
+        async with self._learning:
+            if schema_id not in self._schemas:
+                self._schemas[schema_id] = avro.parse_schema(await self._wire.schema(schema_id))
+            return self._schemas[schema_id]
+
+    async def _warm_up(self, topic: str) -> None:
+        """Fetch the schema that the topic's next event will have, so that this event need not wait for it."""
+        try:
+            schema_id = await self._wire.schema_of(entity_topic(topic))
+            if schema_id:
+                await self._schema(schema_id)
+        except (OutsideError, ValueError) as error:
+            log.debug("schema not fetched ahead", topic=topic, reason=str(error))
+
+    async def may_listen(self, topic: str) -> None:
+        """Refused when we may not subscribe, or there is no such topic."""
+        await self._wire.schema_of(topic)
+
+    async def close(self) -> None:
+        """Give back the connection."""
+        await self._wire.close()
+
+
+def entity_topic(topic: str) -> str:
+    """The topic whose schema the events of this one have: our channel carries stock movements."""
+    return "/data/StockMovement__ChangeEvent" if topic.endswith("__chn") else topic
