@@ -28,9 +28,10 @@ from typing import Any
 import structlog
 from sqlalchemy import Double, type_coerce, update
 
-from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule
+from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule, SharedOrders
 from sfsync.domain.ledger import Answer, Bundle, Request, RowAnswer, RowResult
 from sfsync.domain.orders import OrderLine, OrderSnapshot
+from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrder, OrgOrderRules, OrgReturnLine
 from sfsync.domain.reservations import Outcome, ReservationKind, Wish, WishedLine
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Pulse
@@ -45,6 +46,7 @@ from sfsync.ports import (
     EventBatch,
     Finding,
     Forged,
+    OrgReading,
     Posting,
     PushAnswer,
     Refused,
@@ -56,7 +58,7 @@ from sfsync.store import open_store
 from sfsync.store.tables import channel_level
 from sfsync.store.tx import SqlTx
 
-WAKE, TILL = "wake-ups", "till"
+WAKE, TILL, SALES = "wake-ups", "till", "orders in the org"
 PATIENCE_SECONDS = 30.0
 HASTE = 20.0  # waiting is this much shorter than asked; moments are the real ones
 
@@ -107,6 +109,7 @@ class LittleOrg(Fates):
 
     topics: Sequence[str] = (WAKE, TILL)
     posting_topics = frozenset({TILL})
+    order_topics: frozenset[str] = frozenset()
 
     def __init__(self, clock: HastyClock, stock: Mapping[str, int]) -> None:
         super().__init__()
@@ -117,7 +120,9 @@ class LittleOrg(Fates):
         self.forgotten: dict[str, int] = {}  # record id -> versions taken back by a deletion
         self.requests: list[list[str]] = []
         self.reads = 0
-        self.log: dict[str, list[EventBatch]] = {WAKE: [], TILL: []}
+        self.log: dict[str, list[EventBatch]] = {WAKE: [], TILL: [], SALES: []}
+        self.orders: dict[str, tuple[OrgOrder, datetime]] = {}  # each with the time of its last change
+        self.returns: dict[str, tuple[OrgReturnLine, datetime]] = {}  # of no order
         self.oldest = 0  # events before this one are gone
         self.findings: list[Finding] = []
         self.pages: asyncio.Semaphore | None = None  # how many pages a snapshot may still read
@@ -158,6 +163,12 @@ class LittleOrg(Fates):
         kind = MovementKind.SALE if on_hand < 0 else MovementKind.RECEIPT
         posting = Posting(source_id, kind, LevelKey.parse(name), on_hand, source_id, self.clock.now())
         self.tell(TILL, postings=(posting,), events=1)
+
+    def sells(self, order: OrgOrder, *, told: bool = True) -> None:
+        """Somebody in the org makes an order, or changes it. `told=False`: no event ever tells of it."""
+        self.orders[order.order_id] = order, self.clock.now()
+        if told:
+            self.tell(SALES, orders=frozenset({order.order_id}), events=1)
 
     def tell(self, topic: str, **event: Any) -> None:
         """Publish an event."""
@@ -230,6 +241,22 @@ class LittleOrg(Fates):
     async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:
         moved = {self.rows[number].level for number, entered in self.entered_at.items() if entered >= at}
         return [self.level(key) for key in sorted(moved)]
+
+    async def read_orders(self, *, orders: Collection[str] = (), items: Collection[str] = ()) -> OrgReading:
+        self.reads += 1
+        found = [self.orders[number][0] for number in sorted(orders) if number in self.orders]
+        return OrgReading(found, gone=frozenset(orders) - self.orders.keys())
+
+    async def orders_changed_since(self, at: datetime) -> AsyncIterator[OrgReading]:
+        for order, changed in list(self.orders.values()):
+            if changed >= at:
+                yield OrgReading([order])
+        yield OrgReading(returns=[line for line, changed in self.returns.values() if changed >= at])
+
+    async def create_levels(self, keys: Collection[LevelKey]) -> None:
+        for key in keys:
+            if key not in self.keys.values():
+                self.keys[f"L{len(self.keys)}"] = key
 
     async def enter(self, request: Request, record_ids: Mapping[LevelKey, str]) -> Answer:
         await asyncio.sleep(0)
@@ -412,10 +439,16 @@ class House:
         shelf: Mapping[str, int] | None = None,
         batch_rows: int = 250,
         groups: Mapping[str, tuple[str, ...]] | None = None,
+        shared: Mapping[str, SharedOrders] | None = None,
+        org_rules: OrgOrderRules | None = None,
+        not_for_sale: Sequence[str] = ("IN-TRANSIT", "RETURNS"),
     ) -> None:
         self.groups = groups or {}
         self.clock = HastyClock()
         self.org = LittleOrg(self.clock, stock)
+        self.shared, self.org_rules, self.not_for_sale = shared or {}, org_rules, frozenset(not_for_sale)
+        if org_rules is not None:
+            self.org.topics, self.org.order_topics = (WAKE, TILL, SALES), frozenset({SALES})
         skus = dict.fromkeys(name.split("|")[0] for name in stock)
         self.shops = {
             name: LittleShop(self.clock, name, shelf or dict.fromkeys(skus, 0), batch_rows=batch_rows)
@@ -432,7 +465,8 @@ class House:
         """Begin the daemon on what the store holds."""
         self._before = asyncio.all_tasks()
         self.store = open_store(f"sqlite:///{self.folder / 's.db'}", exclusive=True)
-        places = tuple(dict.fromkeys(key.location for key in self.org.keys.values()))
+        found = dict.fromkeys(key.location for key in self.org.keys.values())
+        places = tuple(place for place in found if place not in self.not_for_sale)
         plans = {name: ChannelPlan(name, {"online": places}) for name in self.shops}
         self.pulse = Pulse(self.clock.now())
         numbers = itertools.count()
@@ -443,7 +477,9 @@ class House:
             self.clock,
             random.Random(7).random,
             lambda: f"{id(self.pulse)}-{next(numbers)}",
-            Assortment(plans, self.rules, self.groups),
+            Assortment(
+                plans, self.rules, self.groups, self.shared, self.org_rules, "IN-TRANSIT", self.not_for_sale
+            ),
             Bell(),
             self.pulse,
             structlog.wrap_logger(None, [self._keep], wrapper_class=structlog.stdlib.BoundLogger),
@@ -459,7 +495,7 @@ class House:
         if tx.bound_org() is None:
             tx.bind_org("00D000000000001AAA", now)
             tx.open_hole(SNAPSHOT, now, "the org was never read whole", now)
-        for name in self.shops:
+        for name in (*self.shops, *([ORG_CHANNEL] if self.org_rules else [])):
             tx.note_channel(name, now)
 
     def _keep(self, _logger: object, level: str, event: Mapping[str, Any]) -> str:

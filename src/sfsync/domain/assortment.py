@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from .ats import Guarantee, Policy
+from .org_orders import OrgOrderRules
+from .sources import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,19 @@ class ChannelPlan:
         return next(iter(self.locations))
 
 
+@dataclass(frozen=True, slots=True)
+class SharedOrders:
+    """A channel whose orders stand in the org too, or nowhere else.
+
+    `sells_from` is the sourcing list of a channel that is no storefront; `returns_to` the location, not for
+    sale, that its returned goods go to.
+    """
+
+    authority: Source
+    sells_from: tuple[str, ...] = ()
+    returns_to: str | None = None
+
+
 @dataclass(frozen=True)
 class Assortment:
     """Channels and policy rules together."""
@@ -51,6 +66,10 @@ class Assortment:
     channels: Mapping[str, ChannelPlan]
     rules: Sequence[PolicyRule] = ()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of locations, best first
+    shared: Mapping[str, SharedOrders] = field(default_factory=dict)  # by channel
+    org_orders: OrgOrderRules | None = None  # how orders that live in the org are read; None: none do
+    in_transit: str = ""  # where goods on their way between locations stand
+    not_for_sale: frozenset[str] = frozenset()  # in transit, returns, repairs: no channel sells from there
     _policies: dict[tuple[str, str], Policy] = field(default_factory=dict, repr=False, compare=False)
 
     def policy(self, channel: str, sku: str) -> Policy:
@@ -92,4 +111,15 @@ class Assortment:
     def sources(self, channel: str, location: str) -> tuple[str, ...]:
         """The org locations that a channel's location sells from, best first; none of a channel now gone."""
         plan = self.channels.get(channel)
-        return plan.locations.get(location, ()) if plan else ()
+        if plan is not None:
+            return plan.locations.get(location, ())
+        return self.shared[channel].sells_from if channel in self.shared else ()
+
+    def first_location(self, channel: str) -> str:
+        """Where a sale belongs when the channel does not say; "" at a channel that is no storefront."""
+        plan = self.channels.get(channel)
+        return plan.first_location if plan else ""
+
+    def returns_to(self, channel: str) -> str | None:
+        """The location that a channel's returned goods go to; None: to where they left from."""
+        return self.shared[channel].returns_to if channel in self.shared else None

@@ -8,6 +8,9 @@ Order lines (`open_quantity` is what still has to be delivered):
 
     reserved  = open_quantity
     on hand   = returned_quantity - fulfilled_quantity
+
+Goods that come back go to where they left from, or to the location that the house's rules name for returns
+(`LineFacts.returns_to`): there they wait, not for sale, until a person releases them by a transfer.
 """
 
 from __future__ import annotations
@@ -80,6 +83,7 @@ class LineFacts:
     reference: str
     version: str
     occurred_at: datetime
+    returns_to: LevelKey | None = None  # where returned goods go; None: to where they left from
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +111,10 @@ def next_step(facts: LineFacts) -> NextStep:
 
     ship = facts.line.fulfilled_quantity - facts.line.returned_quantity + sum(on_hand.values())
     if ship > 0:
-        return _ship(facts, ship, reserved)
+        return _ship(facts, ship, reserved, on_hand)
     if ship < 0:
-        return _alone(facts, _return_level(on_hand, facts.sources), MovementKind.RETURN, on_hand=-ship)
+        back = facts.returns_to or _return_level(on_hand, facts.sources)
+        return _alone(facts, back, MovementKind.RETURN, on_hand=-ship)
 
     change = facts.line.open_quantity - sum(reserved.values())
     if change > 0:
@@ -164,8 +169,15 @@ def _fullest(reserved: Mapping[LevelKey, int]) -> LevelKey | None:
     return min(held, key=lambda key: (-reserved[key], key)) if held else None
 
 
-def _ship(facts: LineFacts, units: int, reserved: Mapping[LevelKey, int]) -> NextStep:
-    """Goods left: from where they were reserved; what was never reserved, from the first source."""
+def _ship(
+    facts: LineFacts, units: int, reserved: Mapping[LevelKey, int], on_hand: Mapping[LevelKey, int]
+) -> NextStep:
+    """Goods left: from where they were reserved; what was never reserved, from the first source.
+
+    A return that is taken back leaves from where the goods had been put.
+    """
+    if facts.returns_to is not None and (put := on_hand.get(facts.returns_to, 0)) > 0:
+        return _alone(facts, facts.returns_to, MovementKind.RETURN, on_hand=-min(units, put))
     level = _fullest(reserved)
     if level is None:
         return _alone(facts, facts.sources[0], MovementKind.FULFILMENT, on_hand=-units)

@@ -10,13 +10,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import Movement, StockLevel, posting_subject
-from sfsync.ports import EVERYTHING, CursorRefused, EventBatch, OutsideError, Posting, Refused, TryLater, Tx
+from sfsync.ports import (
+    EVERYTHING,
+    CursorRefused,
+    EventBatch,
+    Hole,
+    OutsideError,
+    Posting,
+    Refused,
+    TryLater,
+    Tx,
+)
 
 from .context import SNAPSHOT, Context
 from .levels import apply_levels, levels_gone
+
+if TYPE_CHECKING:
+    from .org_orders import OrgOrders
 
 QUEUE_BATCHES = 200  # read ahead; a full queue makes the stream wait, never drop
 KEPT = timedelta(hours=72)  # how long the org keeps events
@@ -26,8 +40,8 @@ OVERLAP = timedelta(minutes=15)  # clocks differ, and the longest transaction ta
 class Intake:
     """Follows one topic of the org's stream."""
 
-    def __init__(self, ctx: Context, topic: str) -> None:
-        self._ctx, self._topic = ctx, topic
+    def __init__(self, ctx: Context, topic: str, org_orders: OrgOrders | None = None) -> None:
+        self._ctx, self._topic, self._org_orders = ctx, topic, org_orders
         self._failures = 0  # in a row
 
     async def run(self) -> None:
@@ -118,7 +132,12 @@ class Intake:
             tx.put_cursor(self._topic, batches[-1].cursor, now)
             return bells
 
-        ctx.bell.ring(*await ctx.store.write(commit))
+        orders = frozenset[str]().union(*(batch.orders for batch in batches))
+        items = frozenset[str]().union(*(batch.order_items for batch in batches))
+        if self._org_orders is not None and (orders or items):
+            await self._org_orders.named(orders, items, commit)
+        else:
+            ctx.bell.ring(*await ctx.store.write(commit))
         events = sum(batch.events for batch in batches)
         if events:
             ctx.pulse.events[self._topic] += events
@@ -217,8 +236,8 @@ def enter_posting(tx: Tx, ctx: Context, posting: Posting, now: datetime) -> set[
 class Holes:
     """Closes holes: reads again all that moved since each began."""
 
-    def __init__(self, ctx: Context) -> None:
-        self._ctx = ctx
+    def __init__(self, ctx: Context, org_orders: OrgOrders | None = None) -> None:
+        self._ctx, self._org_orders = ctx, org_orders
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -239,6 +258,9 @@ class Holes:
             sign = ctx.pulse.last_sign.get(hole.source)
             if sign is None or sign < hole.opened_at:
                 continue
+            if hole.source in ctx.org.order_topics:
+                await self._orders_again(hole)
+                continue
             asked_at = ctx.clock.now()
             read = await ctx.org.levels_moved_since(hole.since)
 
@@ -251,3 +273,11 @@ class Holes:
 
             ctx.bell.ring(*await ctx.store.write(commit))
             ctx.log.info("hole closed", source=hole.source, reason=hole.reason, levels=len(read))
+
+    async def _orders_again(self, hole: Hole) -> None:
+        """A hole in the stream of orders: every order changed since it began is read again."""
+        if self._org_orders is None:
+            return
+        count = await self._org_orders.changed_since(hole.since)
+        await self._ctx.store.write(lambda tx: tx.close_hole(hole.id, self._ctx.clock.now()))
+        self._ctx.log.info("hole closed", source=hole.source, reason=hole.reason, orders=count)

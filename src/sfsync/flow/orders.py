@@ -16,6 +16,7 @@ from functools import partial
 from sfsync.domain.orders import Holding, LineFacts, OrderLine, OrderSnapshot, next_step
 from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.reservations import order_names
+from sfsync.domain.sources import Source, Word, deciding, pair, wanted
 from sfsync.domain.stock import BadKeyError, LevelKey, allocation_subject, order_line_subject
 from sfsync.ports import ChannelLevel, Delivery, InboxItem, LineState, OutsideError, Refused, Tx
 
@@ -155,21 +156,19 @@ class OrderPoll:
 
 
 def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: set[str]) -> set[str]:
-    """Store what a snapshot wants, unless a newer one is known. Returns the SKUs it touched.
+    """Store what a channel's snapshot wants, unless a newer one is known. Returns the SKUs it touched.
 
     Adds to `bells`: they must not ring before the commit, or whoever hears them finds nothing.
     """
-    since = tx.channel_since(snapshot.channel)
-    if since is None or snapshot.placed_at < since - CLOCK_GRAIN:
-        ctx.log.debug("order from before our time", channel=snapshot.channel, order=snapshot.name)
+    if snapshot.channel in ctx.assortment.shared:
+        return record_shared(tx, ctx, snapshot, Source.CHANNEL, now, bells)
+    if before_our_time(tx, ctx, snapshot):
         return set()
     subjects = {
         order_line_subject(snapshot.channel, snapshot.order_id, line.line_id): line for line in snapshot.lines
     }
     held = tx.lines(subjects)
-    if not snapshot.reservations:
-        references = {snapshot.order_id, *order_names(snapshot.name)}
-        snapshot = replace(snapshot, reservations=tuple(tx.confirmed_for(snapshot.channel, references)))
+    snapshot = with_reservations(tx, snapshot)
     touched: set[str] = set()
     for subject, line in subjects.items():
         before = held.get(subject)
@@ -190,14 +189,94 @@ def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: 
         tx.put_line(state)
         touched.add(line.sku)
     if touched:
-        ctx.log.info(
-            "order recorded",
-            channel=snapshot.channel,
-            order=snapshot.name,
-            lines=len(snapshot.lines),
-            next="to the org",
-        )
+        _log_recorded(ctx, snapshot)
     return touched
+
+
+def record_shared(
+    tx: Tx,
+    ctx: Context,
+    snapshot: OrderSnapshot,
+    source: Source,
+    now: datetime,
+    bells: set[str],
+    *,
+    org_order: str | None = None,
+) -> set[str]:
+    """Store what one of two sources tells of an order; what both together want is worked out anew.
+
+    A snapshot from the org is whole: what it no longer names is no longer wanted. Returns the SKUs touched.
+    """
+    authority = ctx.assortment.shared[snapshot.channel].authority
+    references = {snapshot.order_id, *order_names(snapshot.name)}
+    held = {line.subject: line for line in tx.lines_of_order(snapshot.channel, references)}
+    if not held and before_our_time(tx, ctx, snapshot):
+        return set()
+    snapshot = with_reservations(tx, snapshot)
+    words = {subject: dict(line.words) for subject, line in held.items()}
+    named = pair(words, snapshot.lines, source)
+    for subject, line in zip(named, snapshot.lines, strict=True):
+        key = subject or order_line_subject(snapshot.channel, snapshot.order_id, line.line_id)
+        known = words.setdefault(key, {}).get(source)
+        if known is None or snapshot.version >= known.version:
+            words[key][source] = Word(snapshot.version, line)
+    if source is Source.ORG:
+        told = {line.line_id for line in snapshot.lines}
+        for subject, known_line in held.items():
+            heard = words[subject].get(source)
+            if heard and known_line.org_order == org_order and heard.line.line_id not in told:
+                words[subject][source] = Word(snapshot.version, replace(heard.line, open_quantity=0))
+    touched: set[str] = set()
+    for subject, line in wanted(words, authority).items():
+        before, both = held.get(subject), words[subject]
+        spoken = before is None or before.told != both
+        if before is not None and line == before.line and not spoken:
+            continue
+        state = replace(
+            _state(ctx, snapshot, subject, line, before),
+            version=deciding(both, authority).version,
+            told=both,
+            org_order=(org_order if spoken else None) or (before.org_order if before else None),
+        )
+        if before is not None and source is Source.ORG:  # the storefront's own words for its order stay
+            state = replace(state, order_id=before.order_id, order_name=before.order_name)
+        if before is not None and line == before.line:
+            tx.put_line(replace(state, due=before.due, uncovered=before.uncovered))
+            continue
+        if source is Source.CHANNEL and _taken(tx, ctx, state, before, now):
+            bells.add("learn")
+        tx.put_line(state)
+        touched.add(line.sku)
+    if touched:
+        _log_recorded(ctx, snapshot)
+    return touched
+
+
+def before_our_time(tx: Tx, ctx: Context, snapshot: OrderSnapshot) -> bool:
+    """True for an order placed before we knew of its channel: it was somebody else's to enter."""
+    since = tx.channel_since(snapshot.channel)
+    if since is not None and snapshot.placed_at >= since - CLOCK_GRAIN:
+        return False
+    ctx.log.debug("order from before our time", channel=snapshot.channel, order=snapshot.name)
+    return True
+
+
+def with_reservations(tx: Tx, snapshot: OrderSnapshot) -> OrderSnapshot:
+    """The snapshot with the reservations that were confirmed for it, where it names none itself."""
+    if snapshot.reservations:
+        return snapshot
+    references = {snapshot.order_id, *order_names(snapshot.name)}
+    return replace(snapshot, reservations=tuple(tx.confirmed_for(snapshot.channel, references)))
+
+
+def _log_recorded(ctx: Context, snapshot: OrderSnapshot) -> None:
+    ctx.log.info(
+        "order recorded",
+        channel=snapshot.channel,
+        order=snapshot.name,
+        lines=len(snapshot.lines),
+        next="to the org",
+    )
 
 
 def _state(
@@ -211,9 +290,9 @@ def _state(
         snapshot.name,
         line,
         snapshot.version,
-        snapshot.placed_at,
+        min(snapshot.placed_at, before.placed_at) if before else snapshot.placed_at,
         snapshot.channel_location
-        or (before.channel_location if before else ctx.assortment.channels[snapshot.channel].first_location),
+        or (before.channel_location if before else ctx.assortment.first_location(snapshot.channel)),
         snapshot.reservations or (before.reservations if before else ()),
         before.uncovered if before else 0,
         bool(before and before.asked_in_vain and not wants_more),
@@ -273,6 +352,7 @@ def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str] | N
             line.order_name,
             line.version.isoformat(),
             line.placed_at,
+            _returns_to(ctx, line),
         )
     )
     if step.bundle:
@@ -299,6 +379,15 @@ def _no_level(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
     return set()
 
 
+def _returns_to(ctx: Context, line: LineState) -> LevelKey | None:
+    """The level that the line's returned goods go to, where the house has a location for returns."""
+    location = ctx.assortment.returns_to(line.channel)
+    try:
+        return LevelKey(line.line.sku, location, line.line.unit) if location else None
+    except BadKeyError:
+        return None
+
+
 def _sources(tx: Tx, ctx: Context, line: LineState) -> list[LevelKey]:
     """The levels the line may draw on, best first, as far as the org has them."""
     wish = line.line
@@ -310,7 +399,10 @@ def _sources(tx: Tx, ctx: Context, line: LineState) -> list[LevelKey]:
     except BadKeyError:
         return []
     known = tx.levels(keys)
-    return [key for key in keys if key in known]
+    found = [key for key in keys if key in known]
+    if not found and not wish.open_quantity and (back := _returns_to(ctx, line)):
+        return [back]  # goods come in that nobody of ours sold
+    return found
 
 
 def _holdings(

@@ -16,8 +16,9 @@ from sfsync.ports import OutsideError, Refused, Severity, Tx
 
 from .context import SNAPSHOT, Context
 from .desk import Desk
-from .intake import Holes, Intake
+from .intake import Holes, Intake, unread
 from .orders import OrderPoll, Orders
+from .org_orders import OrgOrders
 from .reconcile import Reconcile
 from .relay import Relay
 from .writer import Writer
@@ -41,6 +42,8 @@ class Supervisor:
         self.polls = OrderPoll(ctx, every_seconds=poll_seconds)
         self.reconcile = Reconcile(ctx, self.polls)
         self._orders = Orders(ctx)
+        rules = ctx.assortment.org_orders
+        self.org_orders = OrgOrders(ctx, rules, every_seconds=poll_seconds) if rules is not None else None
         self._relays = [Relay(ctx, channel) for channel in ctx.channels.values()]
         self._entrances: list[asyncio.Task[None]] = []
         self._inner: list[asyncio.Task[None]] = []
@@ -53,16 +56,20 @@ class Supervisor:
         self._finishing += [self._keep(f"relay {r.name}", r.run) for r in self._relays]
         self._inner = [
             self._keep("orders", self._orders.run),
-            self._keep("holes", Holes(ctx).run),
+            self._keep("holes", Holes(ctx, self.org_orders).run),
             self._keep("expiry", self.desk.sweep),
             self._keep("check", self._check_again),
             self._keep("tidy", self._tidy),
             self._keep("learn", self._learn),
         ]
-        self._entrances = [self._keep(f"intake {topic}", Intake(ctx, topic).run) for topic in ctx.org.topics]
+        self._entrances = [
+            self._keep(f"intake {topic}", Intake(ctx, topic, self.org_orders).run) for topic in ctx.org.topics
+        ]
         self._entrances.append(self._keep("first start", self._begin))
         for name in ctx.channels:
             self._entrances.append(self._keep(f"polls {name}", partial(self._poll, name)))
+        if self.org_orders is not None:
+            self._entrances.append(self._keep("the org's orders", self._poll_org))
 
     async def stop(self) -> None:
         """End every part: entrances, then deciding, then what sends. Work in hand gets a deadline."""
@@ -220,6 +227,13 @@ class Supervisor:
         while not await ctx.store.read(lambda tx: self._compared(tx, name)):
             await ctx.clock.sleep(1.0)  # orders are read after the baseline that they are counted against
         await self.polls.run(name)
+
+    async def _poll_org(self) -> None:
+        if self.org_orders is None:
+            return
+        while await self._ctx.store.read(unread):
+            await self._ctx.clock.sleep(1.0)  # a line names its level: wait until the levels are known
+        await self.org_orders.run()
 
     def _all_compared(self, tx: Tx) -> bool:
         return all(self._compared(tx, name) for name in self._ctx.channels)

@@ -299,6 +299,9 @@ class Writer:
         """Levels we do not know: the org is asked for them by key. A posting waits for its level."""
         ctx, asked_at = self._ctx, self._ctx.clock.now()
         try:
+            # What comes back or is on its way may have no level yet; where goods are sold, a person makes it.
+            if waiting := {key for key in missing if key.location in ctx.assortment.not_for_sale}:
+                await ctx.org.create_levels(waiting)
             read = await ctx.org.read_levels(keys=missing)
         except OutsideError as error:
             ctx.pulse.org_error = str(error)

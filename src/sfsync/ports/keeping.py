@@ -7,7 +7,7 @@ committed as one. There is one writer; readers never wait for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -15,6 +15,7 @@ from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.relay import Exposure
 from sfsync.domain.reservations import Reservation
+from sfsync.domain.sources import Source, Word
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 
 from .outside import ChannelItem
@@ -47,7 +48,11 @@ class InboxItem:
 
 @dataclass(frozen=True, slots=True)
 class LineState:
-    """The newest wish of an order line, and how far we are with it."""
+    """The newest wish of an order line, and how far we are with it.
+
+    `told` is what each source has said of it, where two may speak (`domain.sources`); `line` is then what
+    both together want.
+    """
 
     subject: str
     channel: str
@@ -61,6 +66,13 @@ class LineState:
     uncovered: int = 0  # units accepted by the channel that the org could not cover
     asked_in_vain: bool = False
     due: bool = True  # to be decided
+    told: Mapping[Source, Word] = field(default_factory=dict)
+    org_order: str | None = None  # the org's id of the order, when the org has spoken of it
+
+    @property
+    def words(self) -> Mapping[Source, Word]:
+        """What each source has said; a line that only its channel ever told of is that channel's word."""
+        return self.told or {Source.CHANNEL: Word(self.version, self.line)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +210,7 @@ class Tx(Protocol):
     def finish_inbox(self, item_id: int, at: datetime) -> None: ...
     def lines(self, subjects: Collection[str]) -> Mapping[str, LineState]: ...
     def put_line(self, line: LineState) -> None: ...
+    def lines_of_org_order(self, org_order: str) -> Sequence[LineState]: ...
     def due_lines(self, limit: int) -> Sequence[LineState]: ...
     def uncovered_lines(self, skus: Collection[str]) -> Sequence[LineState]: ...
     def poll_mark(self, channel: str) -> datetime | None: ...

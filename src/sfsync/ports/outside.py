@@ -13,6 +13,7 @@ from typing import Protocol
 
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.orders import OrderSnapshot
+from sfsync.domain.org_orders import OrgOrder, OrgReturnLine
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 
 # -- the three failures ------------------------------------------------------------------------------
@@ -106,18 +107,30 @@ class Poison:
 class EventBatch:
     """Some events of one topic, in order, and the cursor that stands after them.
 
-    `levels` and `movements` are record ids that woke us: the levels they name are read again. A hole in the
-    stream (gap or overflow event) is told as `hole_since`: everything changed since then is read again.
+    `levels` and `movements` are record ids that woke us: the levels they name are read again; so are the
+    orders that `orders` and `order_items` name. A hole in the stream (gap or overflow event) is told as
+    `hole_since`: everything changed since then is read again.
     """
 
     topic: str
     cursor: bytes
     levels: frozenset[str] = frozenset()
     movements: frozenset[str] = frozenset()
+    orders: frozenset[str] = frozenset()
+    order_items: frozenset[str] = frozenset()
     postings: tuple[Posting, ...] = ()
     poison: tuple[Poison, ...] = ()
     hole_since: datetime | None = None
     events: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OrgReading:
+    """Orders as the org has them now, return lines of no order, and ids of orders that are gone."""
+
+    orders: Sequence[OrgOrder] = ()
+    returns: Sequence[OrgReturnLine] = ()
+    gone: frozenset[str] = frozenset()
 
 
 EVERYTHING = b""  # the cursor before the oldest event that the stream still keeps
@@ -128,6 +141,7 @@ class Org(Protocol):
 
     topics: Sequence[str]
     posting_topics: frozenset[str]  # of these, the ones whose events are postings, not wake-ups
+    order_topics: frozenset[str]  # of these, the ones whose events name orders
 
     async def org_id(self) -> str:
         """The org's 18-character id."""
@@ -153,6 +167,21 @@ class Org(Protocol):
 
     async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:
         """The levels that any movement entered since `at` belongs to."""
+        ...
+
+    async def read_orders(self, *, orders: Collection[str] = (), items: Collection[str] = ()) -> OrgReading:
+        """The orders with these ids and those that these order items belong to, deleted ones too.
+
+        A reduction order stands for the order that it reduces. What the org does not know is told as gone.
+        """
+        ...
+
+    def orders_changed_since(self, at: datetime) -> AsyncIterator[OrgReading]:
+        """Every order of which a part has changed since `at`, deletions too; and changed return lines."""
+        ...
+
+    async def create_levels(self, keys: Collection[LevelKey]) -> None:
+        """Make empty stock levels for keys that have none; no stock is entered."""
         ...
 
     async def enter(self, request: Request, record_ids: Mapping[LevelKey, str]) -> Answer:

@@ -19,6 +19,8 @@ from sfsync.ports import Poison, Posting
 
 STOCK_MOVEMENT = "StockMovement__c"
 STOCK_LEVEL = "StockLevel__c"
+ORDER = "Order"
+ORDER_ITEM = "OrderItem"
 RETENTION = timedelta(hours=72)  # how old an event can be that the stream still has
 OVERLAP = timedelta(
     minutes=15
@@ -59,6 +61,8 @@ class Findings:
 
     levels: set[str] = field(default_factory=set)
     movements: set[str] = field(default_factory=set)
+    orders: set[str] = field(default_factory=set)
+    order_items: set[str] = field(default_factory=set)
     postings: list[Posting] = field(default_factory=list)
     poison: list[Poison] = field(default_factory=list)
     hole_since: datetime | None = None
@@ -102,13 +106,22 @@ def as_text(record: Mapping[str, Any]) -> str:
 
 def _change(found: Findings, event: Event, header: Mapping[str, Any]) -> None:
     entity, change, ids = header["entityName"], header["changeType"], header["recordIds"]
-    if entity not in (STOCK_MOVEMENT, STOCK_LEVEL):
+    if entity not in (STOCK_MOVEMENT, STOCK_LEVEL, ORDER, ORDER_ITEM):
         return
     if change == "GAP_OVERFLOW" or any(_names_no_record(each) for each in ids):
         found.hole(_epoch(header["commitTimestamp"]) - OVERLAP)
         return
     if entity == STOCK_LEVEL:
         found.levels.update(ids)
+        return
+    if entity == ORDER:
+        found.orders.update(ids)
+        return
+    if entity == ORDER_ITEM:
+        if order := event.record.get("OrderId"):
+            found.orders.add(order)
+        if not order or len(ids) > 1:
+            found.order_items.update(ids)
         return
     if change == "UPDATE" and _tells_nothing(event.changed):
         return

@@ -5,9 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 STOCK_TOPIC = "/data/SfsyncStock__chn"
+ORDER_TOPIC = "/data/SfsyncOrders__chn"
 POS_TOPIC = "/event/StockEvent__e"
 API_VERSION = "67.0"
 PUBSUB_ENDPOINT = "api.pubsub.salesforce.com:7443"
+
+
+@dataclass(frozen=True, slots=True)
+class OrgOrdersConfig:
+    """Where the house keeps what of its orders. A field may be a path: ``Product2.StockKeepingUnit``."""
+
+    topic: str = ORDER_TOPIC
+    channel_field: str = ""  # of Order: names the storefront
+    order_field: str = ""  # of Order: the storefront's id or name of the order
+    sku_field: str = "Product2.StockKeepingUnit"  # of OrderItem, and of ReturnOrderLineItem
+    line_field: str = ""  # of OrderItem: the storefront's id of the line
+    location_field: str = ""  # of OrderItem: the code of the location it leaves from
+    fulfilled_field: str = ""  # of OrderItem: units delivered
+    unit_field: str = ""  # of OrderItem: which one-of-one piece
+    reduction_orders: bool = True
+    returns: bool = False  # follow ReturnOrder too
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +42,7 @@ class OrgConfig:
     silence_seconds: float = 285.0  # the stream promises a sign of life within 270 s
     stock_topic: str = STOCK_TOPIC
     pos_topic: str | None = POS_TOPIC  # None: no till publishes events
+    orders: OrgOrdersConfig | None = None  # None: no orders live in the org
 
     @property
     def data_path(self) -> str:
@@ -34,4 +52,5 @@ class OrgConfig:
     @property
     def topics(self) -> tuple[str, ...]:
         """The topics that are listened to."""
-        return (self.stock_topic,) if self.pos_topic is None else (self.stock_topic, self.pos_topic)
+        more = (self.pos_topic, self.orders.topic if self.orders else None)
+        return (self.stock_topic, *(topic for topic in more if topic is not None))

@@ -10,9 +10,10 @@ The same request always gives the same bytes, so that an unknown outcome can be 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from sfsync.domain.ledger import Answer, Bundle, Request, RowAnswer, RowResult
 from sfsync.domain.stock import LevelKey, Movement
@@ -234,3 +235,12 @@ async def enter(rest: Rest, request: Request, record_ids: Mapping[LevelKey, str]
     return decode(
         request, record_ids, await rest.request("POST", "composite", body, write=bool(request.sent))
     )
+
+
+async def create_levels(rest: Rest, keys: Iterable[LevelKey]) -> None:
+    """Make stock levels for keys that have none. By the unique key, so that twice is the same as once."""
+    for key in sorted(keys):
+        body = {"Sku__c": key.sku, "LocationCode__c": key.location} | (
+            {"Unit__c": key.unit} if key.unit is not None else {}
+        )
+        await rest.request("PATCH", f"sobjects/StockLevel__c/LevelKey__c/{quote(str(key), safe='')}", body)

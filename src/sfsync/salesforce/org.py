@@ -11,17 +11,20 @@ import httpx
 
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
-from sfsync.ports import Clock, EventBatch, Finding
+from sfsync.ports import Clock, EventBatch, Finding, OrgReading
 from sfsync.salesforce import codec, ledger, library
 from sfsync.salesforce.auth import TokenProvider
 from sfsync.salesforce.check import Check
-from sfsync.salesforce.config import OrgConfig
+from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig
 from sfsync.salesforce.library import Library
+from sfsync.salesforce.orders import OrderReader
 from sfsync.salesforce.pubsub import PubSub
 from sfsync.salesforce.rest import Rest
 from sfsync.salesforce.snapshot import Pages, Reader, RestPages
 from sfsync.salesforce.stream import AvroSource, Batch, EventSource
 from sfsync.salesforce.transport import http_client
+
+ORDER_EVENTS = "/data/OrderChangeEvent"
 
 
 class SalesforceOrg:
@@ -40,7 +43,8 @@ class SalesforceOrg:
         source: EventSource | None = None,
     ) -> None:
         self.topics: Sequence[str] = config.topics
-        self.posting_topics = frozenset(config.topics) - {config.stock_topic}
+        self.posting_topics = frozenset({config.pos_topic} if config.pos_topic is not None else ())
+        self.order_topics = frozenset({config.orders.topic} if config.orders else ())
         self._config = config
         self._clock = clock
         self._http = http_client(
@@ -56,7 +60,10 @@ class SalesforceOrg:
         self._by_library = transport is None and library.serves(config)
         bulk: Pages = self._library if self._by_library else RestPages(self._rest)
         self._reader = Reader(self._rest, bulk)
-        self._source = source or AvroSource(PubSub(config, self._tokens))
+        self._orders = OrderReader(RestPages(self._rest), config.orders or OrgOrdersConfig())
+        self._source = source or AvroSource(
+            PubSub(config, self._tokens), dict.fromkeys(self.order_topics, ORDER_EVENTS)
+        )
 
     async def org_id(self) -> str:
         """The org's 18-character id."""
@@ -96,6 +103,18 @@ class SalesforceOrg:
         """The levels that any movement entered since `at` belongs to."""
         return await self._reader.levels(await self._reader.moved_since(at))
 
+    async def read_orders(self, *, orders: Collection[str] = (), items: Collection[str] = ()) -> OrgReading:
+        """The orders with these ids and those that these order items belong to, deleted ones too."""
+        return await self._orders.read(orders, items)
+
+    def orders_changed_since(self, at: datetime) -> AsyncIterator[OrgReading]:
+        """Every order of which a part has changed since `at`, and changed return lines."""
+        return self._orders.changed_since(at)
+
+    async def create_levels(self, keys: Collection[LevelKey]) -> None:
+        """Make empty stock levels for keys that have none; no stock is entered."""
+        await ledger.create_levels(self._rest, keys)
+
     async def enter(self, request: Request, record_ids: Mapping[LevelKey, str]) -> Answer:
         """Enter a request's movements and read back levels and rows: one call."""
         return await ledger.enter(self._rest, request, record_ids, self._config.data_path)
@@ -125,6 +144,8 @@ class SalesforceOrg:
             batch.cursor,
             frozenset(found.levels),
             frozenset(found.movements),
+            frozenset(found.orders),
+            frozenset(found.order_items),
             tuple(found.postings),
             tuple(found.poison),
             found.hole_since,

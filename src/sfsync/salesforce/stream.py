@@ -11,7 +11,7 @@ cursor it was given. It ends with one of the named failures:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
@@ -81,8 +81,9 @@ class AvroWire(Protocol):
 class AvroSource:
     """Decodes what a wire carries; learns each schema once. Implements `EventSource`."""
 
-    def __init__(self, wire: AvroWire) -> None:
-        self._wire = wire
+    def __init__(self, wire: AvroWire, entities: Mapping[str, str] | None = None) -> None:
+        """`entities`: for topics that are channels, the topic whose schema their events have."""
+        self._wire, self._entities = wire, entities or {}
         self._schemas: dict[str, Schema] = {}
         self._learning = asyncio.Lock()
 
@@ -113,7 +114,7 @@ class AvroSource:
     async def _warm_up(self, topic: str) -> None:
         """Fetch the schema that the topic's next event will have, so that this event need not wait for it."""
         try:
-            schema_id = await self._wire.schema_of(entity_topic(topic))
+            schema_id = await self._wire.schema_of(self._entities.get(topic) or entity_topic(topic))
             if schema_id:
                 await self._schema(schema_id)
         except (OutsideError, ValueError) as error:

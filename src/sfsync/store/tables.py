@@ -199,10 +199,13 @@ order_line = Table(
     Column("uncovered", Integer, nullable=False),
     Column("asked_in_vain", Boolean, nullable=False),
     Column("due", Boolean, nullable=False),
+    Column("told", Json),  # each source's newest word, where two may speak of the order
+    Column("org_order", Text),
 )
 Index("ix_order_line_order", order_line.c.channel, order_line.c.order_id)
 Index("ix_order_line_name", order_line.c.channel, order_line.c.order_name)
 _partial("ix_order_line_due", "due", order_line.c.subject)
+_partial("ix_order_line_org_order", "org_order IS NOT NULL", order_line.c.org_order)
 _partial("ix_order_line_uncovered", "uncovered > 0", order_line.c.sku)
 
 channel = Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -35,6 +36,7 @@ from sfsync.domain.reservations import (
     ReservationLine,
     ReservationState,
 )
+from sfsync.domain.sources import Source, Word
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.ports.keeping import (
     ChannelLevel,
@@ -252,9 +254,16 @@ class SqlTx:
                     "uncovered": line.uncovered,
                     "asked_in_vain": line.asked_in_vain,
                     "due": line.due,
+                    "told": _told(line.told),
+                    "org_order": line.org_order,
                 }
             ],
         )
+
+    def lines_of_org_order(self, org_order: str) -> list[LineState]:
+        """The lines that the org has told of under its own id of an order."""
+        rows = self._c.execute(select(t.order_line).where(t.order_line.c.org_order == org_order))
+        return [_line(row) for row in rows]
 
     def due_lines(self, limit: int) -> list[LineState]:
         """Lines to decide whose subject has nothing waiting for an answer, oldest order first."""
@@ -963,7 +972,21 @@ def _line(row: Row[Any]) -> LineState:
         row.uncovered,
         row.asked_in_vain,
         row.due,
+        {Source(source): _word(word) for source, word in (row.told or {}).items()},
+        row.org_order,
     )
+
+
+def _told(words: Mapping[Source, Word]) -> dict[str, Any] | None:
+    """What the sources have said, as JSON; None where only the channel ever spoke."""
+    return {
+        source.value: {"version": word.version.isoformat(), "line": asdict(word.line)}
+        for source, word in words.items()
+    } or None
+
+
+def _word(told: Mapping[str, Any]) -> Word:
+    return Word(datetime.fromisoformat(told["version"]), OrderLine(**told["line"]))
 
 
 def _reservation(row: Row[Any], lines: Sequence[ReservationLine]) -> Reservation:

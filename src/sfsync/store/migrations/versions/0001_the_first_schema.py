@@ -238,6 +238,8 @@ def upgrade() -> None:
         sa.Column("uncovered", sa.Integer(), nullable=False),
         sa.Column("asked_in_vain", sa.Boolean(), nullable=False),
         sa.Column("due", sa.Boolean(), nullable=False),
+        sa.Column("told", sa.Text(), nullable=True),
+        sa.Column("org_order", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_order_line")),
     )
     op.create_index(
@@ -250,6 +252,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_order_line_name", "order_line", ["channel", "order_name"], unique=False)
     op.create_index("ix_order_line_order", "order_line", ["channel", "order_id"], unique=False)
+    op.create_index(
+        "ix_order_line_org_order",
+        "order_line",
+        ["org_order"],
+        unique=False,
+        sqlite_where=sa.text("org_order IS NOT NULL"),
+        postgresql_where=sa.text("org_order IS NOT NULL"),
+    )
     op.create_index(
         "ix_order_line_uncovered",
         "order_line",
@@ -388,6 +398,12 @@ def downgrade() -> None:
     )
     op.drop_index("ix_order_line_order", table_name="order_line")
     op.drop_index("ix_order_line_name", table_name="order_line")
+    op.drop_index(
+        "ix_order_line_org_order",
+        table_name="order_line",
+        sqlite_where=sa.text("org_order IS NOT NULL"),
+        postgresql_where=sa.text("org_order IS NOT NULL"),
+    )
     op.drop_index(
         "ix_order_line_due",
         table_name="order_line",

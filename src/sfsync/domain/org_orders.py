@@ -1,0 +1,150 @@
+"""An order that lives in the org, as `Order` and `OrderItem` records, read as a snapshot like any other.
+
+The rules:
+
+- only an activated order sells: a draft, a deactivated, cancelled or deleted order wants nothing, and what
+  it held is released;
+- units ordered = the order item's quantity less what activated *reduction orders* took off it;
+- units delivered are known where the house has a field for them, or by a status that means "all delivered";
+- goods come back by `ReturnOrder`: when its line says how many were received, or when its status says that
+  the goods are there. They wait at a location that is not for sale;
+- an order whose channel is one of ours is the storefront's order under the storefront's own reference; every
+  other one belongs to the channel `org`.
+
+A reading of the org is its present truth: it has no version of its own but the moment it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from .orders import OrderLine, OrderSnapshot
+
+ORG_CHANNEL = "org"  # the channel of orders that belong to none of ours
+ACTIVATED = "Activated"  # the status category of an order that counts
+
+
+@dataclass(frozen=True, slots=True)
+class OrgItem:
+    """One order item."""
+
+    item_id: str
+    sku: str
+    quantity: int
+    fulfilled: int = 0  # where the house keeps how many were delivered
+    line: str = ""  # the storefront's id of the line, where the house keeps it
+    location: str = ""  # the org's location code, where the house names one
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrgReduction:
+    """What one item of a reduction order takes off an order item. The sign of `units` does not count."""
+
+    item_id: str  # of the order that is reduced
+    units: int
+    status: str
+    status_code: str
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrgReturnLine:
+    """One line of a return order. `received`: units that it says have come; None when it says nothing."""
+
+    line_id: str
+    number: str  # what a person calls the return order
+    sku: str
+    announced: int
+    received: int | None
+    status: str  # of its return order
+    placed_at: datetime
+    item_id: str = ""  # the order item that it returns, when it names one
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrgOrder:
+    """One order with all that belongs to it, as one reading found it."""
+
+    order_id: str
+    number: str  # what a person calls it
+    status: str
+    status_code: str  # the status category
+    placed_at: datetime  # activated at, or created at before that
+    items: Sequence[OrgItem]
+    reductions: Sequence[OrgReduction] = ()
+    returns: Sequence[OrgReturnLine] = ()
+    channel: str = ""  # the value of the house's channel field
+    reference: str = ""  # the storefront's id or name of the order
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrgOrderRules:
+    """How the house's own orders are to be read. `channels` maps values of the channel field to ours."""
+
+    channels: Mapping[str, str] = field(default_factory=dict)
+    cancelled_statuses: frozenset[str] = frozenset()
+    fulfilled_statuses: frozenset[str] = frozenset()  # everything has been delivered
+    received_statuses: frozenset[str] = frozenset()  # of a return order: its goods are there
+
+    def counts(self, order: OrgOrder | OrgReduction) -> bool:
+        """True when the order, or what reduces one, is in force."""
+        return (
+            not order.deleted
+            and order.status_code == ACTIVATED
+            and order.status not in self.cancelled_statuses
+        )
+
+
+def snapshot(order: OrgOrder, rules: OrgOrderRules, read_at: datetime) -> OrderSnapshot:
+    """The order as every other part of the flow sees orders."""
+    reference = order.reference.strip().rpartition("/")[2]  # gid://shopify/Order/42 is 42
+    channel = rules.channels.get(order.channel) if reference else None
+    return OrderSnapshot(
+        channel=channel or ORG_CHANNEL,
+        order_id=reference if channel else order.order_id,
+        name=reference if channel else order.number,
+        version=read_at,
+        placed_at=order.placed_at,
+        lines=tuple(_line(item, order, rules) for item in order.items if item.sku),
+    )
+
+
+def _line(item: OrgItem, order: OrgOrder, rules: OrgOrderRules) -> OrderLine:
+    reduced = sum(
+        abs(each.units) for each in order.reductions if each.item_id == item.item_id and rules.counts(each)
+    )
+    returned = sum(come_back(each, rules) for each in order.returns if each.item_id == item.item_id)
+    ordered = max(0, item.quantity - reduced) if rules.counts(order) else 0
+    fulfilled = max(item.fulfilled, returned)  # goods that came back had left
+    if rules.counts(order) and order.status in rules.fulfilled_statuses:
+        # A reduction speaks of delivered goods as far as goods came back, and else of goods never sent.
+        fulfilled = max(fulfilled, min(item.quantity, ordered + returned))
+    return OrderLine(
+        line_id=item.line.strip().rpartition("/")[2] or item.item_id,
+        sku=item.sku,
+        open_quantity=max(0, ordered - fulfilled),
+        fulfilled_quantity=fulfilled,
+        returned_quantity=returned,
+        unit=item.unit or None,
+        location=item.location or None,
+    )
+
+
+def come_back(line: OrgReturnLine, rules: OrgOrderRules) -> int:
+    """Units of a return line that are there."""
+    if line.deleted:
+        return 0
+    if line.received is not None:
+        return line.received
+    return line.announced if line.status in rules.received_statuses else 0
+
+
+def loose_return(line: OrgReturnLine, rules: OrgOrderRules, read_at: datetime) -> OrderSnapshot:
+    """A return line that names no order item: goods that come in, and nothing else."""
+    back = OrderLine(line.line_id, line.sku, 0, 0, come_back(line, rules))
+    return OrderSnapshot(ORG_CHANNEL, line.line_id, line.number, read_at, line.placed_at, (back,))

@@ -1,0 +1,157 @@
+"""Orders that live in the org: a change wakes us, the order is read again, and it is an order like any other.
+
+Nothing of an event is believed but the ids it names. One reading is at work at a time, and its effect is
+stored before the next begins: so a reading is always newer than those before it, and its moment is its
+version. What the stream lost is found by the poll, which reads every order changed since the last one. Orders
+are only ever read: nobody here makes or changes one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sfsync.domain.orders import OrderSnapshot
+from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules, loose_return, snapshot
+from sfsync.domain.retry import backoff_seconds
+from sfsync.domain.sources import Source, Word, deciding, wanted
+from sfsync.ports import LineState, OrgReading, OutsideError, TryLater, Tx
+
+from .context import Context
+from .intake import OVERLAP
+from .orders import record_shared
+from .shelf import refresh
+
+TICK = timedelta(microseconds=1)
+
+
+class OrgOrders:
+    """Reads the org's orders, and records what they want."""
+
+    def __init__(self, ctx: Context, rules: OrgOrderRules, *, every_seconds: float) -> None:
+        self._ctx, self._rules, self._every = ctx, rules, every_seconds
+        self._turn = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Until cancelled: read what changed since the last poll, again and again."""
+        ctx = self._ctx
+        while True:
+            try:
+                await self.poll()
+            except OutsideError as error:
+                ctx.log.warning("the org's orders not read", reason=str(error), next="polled again")
+            await ctx.clock.sleep(self._every)
+
+    async def poll(self) -> int:
+        """Record every order changed since the last poll; returns how many were read."""
+        ctx = self._ctx
+        started = ctx.clock.now()
+        mark = await ctx.store.read(lambda tx: tx.poll_mark(ORG_CHANNEL) or tx.channel_since(ORG_CHANNEL))
+        count = await self.changed_since((mark or started) - OVERLAP)
+        await ctx.store.write(lambda tx: tx.put_poll_mark(ORG_CHANNEL, started))
+        return count
+
+    async def changed_since(self, at: datetime) -> int:
+        """Read again every order changed since then; returns how many."""
+        ctx, count = self._ctx, 0
+        async with self._turn:
+            pages = aiter(ctx.org.orders_changed_since(at))
+            while True:
+                read_at = ctx.clock.now()
+                page = await anext(pages, None)
+                if page is None:
+                    return count
+                count += len(page.orders) + len(page.returns)
+                await self._record(page, read_at, lambda _tx: set())
+
+    async def named(
+        self, orders: Collection[str], items: Collection[str], also: Callable[[Tx], set[str]]
+    ) -> None:
+        """Read the orders that events named, until the org answers; `also` joins the commit of the effect."""
+        ctx, attempt = self._ctx, 0
+        async with self._turn:
+            while True:
+                read_at = ctx.clock.now()
+                try:
+                    read = await ctx.org.read_orders(orders=orders, items=items)
+                except OutsideError as error:
+                    attempt += 1
+                    ctx.pulse.org_error = str(error)
+                    asked = error.after_seconds if isinstance(error, TryLater) else None
+                    await ctx.clock.sleep(backoff_seconds(attempt, ctx.luck(), asked_seconds=asked))
+                else:
+                    ctx.pulse.org_error = ""
+                    break
+            await self._record(read, read_at, also)
+
+    async def _record(self, read: OrgReading, read_at: datetime, also: Callable[[Tx], set[str]]) -> None:
+        ctx = self._ctx
+
+        def commit(tx: Tx) -> set[str]:
+            now = ctx.clock.now()
+            bells: set[str] = {"orders"}
+            skus: set[str] = set()
+            for order in read.orders:
+                shot = snapshot(order, self._rules, read_at)
+                skus |= _moved(tx, ctx, order.order_id, shot.channel, read_at)
+                skus |= _one(tx, ctx, shot, now, bells, order.order_id)
+            for line in read.returns:
+                skus |= _one(tx, ctx, loose_return(line, self._rules, read_at), now, bells, line.line_id)
+            for order_id in read.gone:
+                skus |= _gone(tx, ctx, tx.lines_of_org_order(order_id), read_at, forget=False)
+            return bells | also(tx) | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+
+        ctx.bell.ring(*await ctx.store.write(commit))
+
+
+def _one(
+    tx: Tx, ctx: Context, shot: OrderSnapshot, now: datetime, bells: set[str], org_order: str
+) -> set[str]:
+    lines = tx.lines_of_org_order(org_order)
+    version = _later(shot.version, lines)
+    return record_shared(tx, ctx, replace(shot, version=version), Source.ORG, now, bells, org_order=org_order)
+
+
+def _later(read_at: datetime, lines: Sequence[LineState]) -> datetime:
+    """This reading is newer than every one before it, also where our clock was put back."""
+    heard = [line.words[Source.ORG].version for line in lines if Source.ORG in line.words]
+    return max([read_at, *(version + TICK for version in heard)])
+
+
+def _moved(tx: Tx, ctx: Context, order_id: str, channel: str, read_at: datetime) -> set[str]:
+    """The order has been given to another channel: under the old one the org wants nothing of it any more."""
+    lines = [line for line in tx.lines_of_org_order(order_id) if line.channel != channel]
+    return _gone(tx, ctx, lines, read_at, forget=True)
+
+
+def _gone(tx: Tx, ctx: Context, lines: Sequence[LineState], read_at: datetime, *, forget: bool) -> set[str]:
+    """The org tells of these lines no more. `forget`: what it told of deliveries belongs elsewhere, too."""
+    touched: set[str] = set()
+    for line in lines:
+        heard = dict(line.words)
+        if Source.ORG not in heard:
+            continue
+        word = heard[Source.ORG].line
+        word = replace(word, open_quantity=0)
+        if forget:
+            word = replace(word, fulfilled_quantity=0, returned_quantity=0)
+        heard[Source.ORG] = Word(_later(read_at, [line]), word)
+        if forget and Source.CHANNEL in heard:
+            del heard[Source.ORG]
+        authority = ctx.assortment.shared[line.channel].authority
+        now_wanted = wanted({line.subject: heard}, authority)[line.subject]
+        due = line.due or now_wanted != line.line
+        tx.put_line(
+            replace(
+                line,
+                line=now_wanted,
+                told=heard,
+                version=deciding(heard, authority).version,
+                due=due,
+                org_order=None if forget else line.org_order,
+            )
+        )
+        touched.add(now_wanted.sku)
+    return touched

@@ -1,0 +1,105 @@
+"""What an order in the org means, as a table that a merchandiser can read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sfsync.domain.orders import OrderLine
+from sfsync.domain.org_orders import (
+    OrgItem,
+    OrgOrder,
+    OrgOrderRules,
+    OrgReduction,
+    OrgReturnLine,
+    loose_return,
+    snapshot,
+)
+
+NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
+RULES = OrgOrderRules(
+    {"Web London": "london"},
+    frozenset({"Cancelled"}),
+    frozenset({"Shipped"}),
+    frozenset({"Closed"}),
+)
+ITEM = OrgItem("802A", "BAG-1", 3)
+ORDER = OrgOrder("801A", "00000100", "Activated", "Activated", NOW, [ITEM])
+LESS = OrgReduction("802A", -1, "Activated", "Activated")
+BACK = OrgReturnLine("0raA", "RO-1", "BAG-1", 1, None, "Closed", NOW, "802A")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # only an activated order sells
+        ({}, (3, 0, 0)),
+        ({"status": "Draft", "status_code": "Draft"}, (0, 0, 0)),
+        ({"status_code": "Canceled"}, (0, 0, 0)),
+        ({"status": "Cancelled"}, (0, 0, 0)),
+        ({"deleted": True}, (0, 0, 0)),
+        # an activated reduction order takes units off, whatever the sign of its quantity
+        ({"reductions": [LESS]}, (2, 0, 0)),
+        ({"reductions": [replace(LESS, units=1)]}, (2, 0, 0)),
+        ({"reductions": [LESS, replace(LESS, units=-2)]}, (0, 0, 0)),
+        ({"reductions": [replace(LESS, status_code="Draft")]}, (3, 0, 0)),
+        ({"reductions": [replace(LESS, deleted=True)]}, (3, 0, 0)),
+        ({"reductions": [replace(LESS, item_id="802B")]}, (3, 0, 0)),
+        # delivered: by the house's own field, or by a status that means all
+        ({"items": [replace(ITEM, fulfilled=1)]}, (2, 1, 0)),
+        ({"items": [replace(ITEM, fulfilled=1)], "reductions": [LESS]}, (1, 1, 0)),
+        ({"status": "Shipped"}, (0, 3, 0)),
+        ({"status": "Shipped", "reductions": [LESS]}, (0, 2, 0)),
+        # goods that came back had left
+        ({"returns": [BACK]}, (2, 1, 1)),
+        ({"status": "Shipped", "returns": [BACK]}, (0, 3, 1)),
+        ({"status": "Shipped", "reductions": [LESS], "returns": [BACK]}, (0, 3, 1)),
+        ({"returns": [replace(BACK, status="Submitted")]}, (3, 0, 0)),
+        ({"returns": [replace(BACK, status="Submitted", received=2)]}, (1, 2, 2)),
+        ({"returns": [replace(BACK, received=0)]}, (3, 0, 0)),
+        ({"returns": [replace(BACK, deleted=True)]}, (3, 0, 0)),
+    ],
+)
+def test_what_an_order_in_the_org_wants(changes: dict[str, Any], expected: tuple[int, int, int]) -> None:
+    """(still to deliver, delivered, returned) of its one line of three bags."""
+    (line,) = snapshot(replace(ORDER, **changes), RULES, NOW).lines
+    assert (line.open_quantity, line.fulfilled_quantity, line.returned_quantity) == expected
+
+
+@pytest.mark.parametrize(
+    ("channel", "reference", "expected"),
+    [
+        ("", "", ("org", "801A", "00000100")),
+        ("Web London", "#1001", ("london", "#1001", "#1001")),
+        ("Web London", "gid://shopify/Order/42", ("london", "42", "42")),
+        ("Web London", "", ("org", "801A", "00000100")),  # nobody can say yet which of London's it is
+        ("Telephone", "T-7", ("org", "801A", "00000100")),
+    ],
+)
+def test_whose_order_it_is(channel: str, reference: str, expected: tuple[str, str, str]) -> None:
+    """A storefront's order under the storefront's own reference; every other one is the org's."""
+    found = snapshot(replace(ORDER, channel=channel, reference=reference), RULES, NOW)
+    assert (found.channel, found.order_id, found.name) == expected
+
+
+def test_a_line_names_its_storefront_line_its_place_and_its_piece_where_the_house_keeps_them() -> None:
+    """An item without a SKU is no goods."""
+    items = [
+        OrgItem("802A", "BAG-1", 1, line="gid://shopify/LineItem/7", location="DUBAI", unit="S-1"),
+        OrgItem("802B", "", 1),
+    ]
+    found = snapshot(replace(ORDER, items=items), RULES, NOW)
+    assert found.lines == (OrderLine("7", "BAG-1", 1, unit="S-1", location="DUBAI"),)
+
+
+def test_a_return_of_no_order_is_goods_that_come_in() -> None:
+    """Nothing was sold by us, and yet a bag lies on the counter."""
+    found = loose_return(replace(BACK, item_id="", received=2), RULES, NOW)
+    assert (found.channel, found.order_id, found.lines) == (
+        "org",
+        "0raA",
+        (OrderLine("0raA", "BAG-1", 0, 0, 2),),
+    )

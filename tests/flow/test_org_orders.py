@@ -1,0 +1,211 @@
+"""Orders that live in the org, alone and beside the storefront that sold them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.flow.kit import SALES, House, house, total
+
+from sfsync.domain.assortment import SharedOrders
+from sfsync.domain.org_orders import (
+    ACTIVATED,
+    ORG_CHANNEL,
+    OrgItem,
+    OrgOrder,
+    OrgOrderRules,
+    OrgReduction,
+    OrgReturnLine,
+)
+from sfsync.domain.sources import Source
+
+BAG, BACK = "BAG-1|ECOM", "BAG-1|RETURNS"
+RULES = OrgOrderRules(
+    {"Web London": "london"},
+    cancelled_statuses=frozenset({"Cancelled"}),
+    fulfilled_statuses=frozenset({"Shipped"}),
+    received_statuses=frozenset({"Closed"}),
+)
+
+
+def shared(authority: Source = Source.CHANNEL) -> dict[str, SharedOrders]:
+    return {
+        "london": SharedOrders(authority, returns_to="RETURNS"),
+        ORG_CHANNEL: SharedOrders(Source.ORG, ("ECOM",), "RETURNS"),
+    }
+
+
+def order(h: House, number: str = "801A", units: int = 1, **what: object) -> OrgOrder:
+    made = OrgOrder(
+        number, f"0000{number}", ACTIVATED, ACTIVATED, h.clock.now(), [OrgItem("802A", "BAG-1", units)]
+    )
+    return replace(made, **what)  # type: ignore[arg-type]  # fields by name
+
+
+def told(h: House, number: str = "801A") -> tuple[int, int]:
+    return total(h.org.of(f"order:org:{number}"))
+
+
+async def test_an_order_activated_in_the_org_reserves_and_each_change_of_it_is_one_step() -> None:
+    """Draft: nothing. Activated, edited up, reduced, shipped, come back: always just the difference."""
+    async with house({BAG: 9}, shared=shared(), org_rules=RULES) as h:
+        h.org.sells(order(h, status="Draft", status_code="Draft", units=2))
+        h.org.sells(order(h, units=2))
+        await h.until(lambda: told(h) == (0, 2), of=lambda: told(h))
+        await h.shows("BAG-1", 7, 7)
+        h.org.sells(order(h, units=3))
+        await h.until(lambda: told(h) == (0, 3))
+        less = OrgReduction("802A", -1, ACTIVATED, ACTIVATED)
+        h.org.sells(order(h, units=3, reductions=[replace(less, status_code="Draft")]))
+        h.org.sells(order(h, units=3, reductions=[less]))
+        await h.until(lambda: told(h) == (0, 2))
+        h.org.sells(order(h, units=3, reductions=[less], status="Shipped"))
+        await h.until(lambda: told(h) == (-2, 0))
+        back = OrgReturnLine("0raA", "RO-1", "BAG-1", 1, None, "Draft", h.clock.now(), "802A")
+        h.org.sells(order(h, units=3, reductions=[less], status="Shipped", returns=[back]))
+        closed = replace(back, status="Closed")
+        h.org.sells(
+            order(h, units=3, reductions=[less, less], status="Shipped", returns=[closed]),
+        )
+        await h.until(lambda: BACK in map(str, h.org.keys.values()) and h.org.numbers(BACK) == (1, 0))
+        await h.idle()
+        assert h.org.numbers(BAG) == (7, 0)
+        await h.shows("BAG-1", 7, 7)  # what came back waits for a person
+
+
+@pytest.mark.parametrize("end", ["draft again", "cancelled", "deleted", "gone"])
+async def test_an_order_that_ends_gives_its_units_back(end: str) -> None:
+    """Deactivated, cancelled, in the recycle bin, or erased without a trace."""
+    async with house({BAG: 5}, shared=shared(), org_rules=RULES) as h:
+        h.org.sells(order(h, units=2))
+        await h.shows("BAG-1", 3, 3)
+        if end == "gone":
+            del h.org.orders["801A"]
+            h.org.tell(SALES, orders=frozenset({"801A"}), events=1)
+        else:
+            endings: dict[str, dict[str, object]] = {
+                "draft again": {"status": "Draft", "status_code": "Draft"},
+                "cancelled": {"status": "Cancelled"},
+                "deleted": {"deleted": True},
+            }
+            h.org.sells(
+                replace(order(h, units=2), **endings[end])  # type: ignore[arg-type]  # fields by name
+            )
+        await h.shows("BAG-1", 5, 5)
+        assert told(h) == (0, 0)
+
+
+async def test_an_order_that_no_event_told_of_is_found_by_the_poll_once() -> None:
+    """The stream lost it; the poll reads what changed, and reading it again changes nothing."""
+    async with house({BAG: 5}, shared=shared(), org_rules=RULES) as h:
+        h.org.sells(order(h, units=2), told=False)
+        assert h.supervisor.org_orders is not None
+        for _ in range(3):
+            await h.supervisor.org_orders.poll()
+        await h.shows("BAG-1", 3, 3)
+        h.org.returns["0raB"] = (
+            OrgReturnLine("0raB", "RO-2", "BAG-1", 1, 1, "Draft", h.clock.now()),
+            h.clock.now(),
+        )
+        await h.supervisor.org_orders.poll()
+        await h.until(lambda: BACK in map(str, h.org.keys.values()) and h.org.numbers(BACK) == (1, 0))
+        await h.supervisor.org_orders.poll()
+        await h.idle()
+        assert h.org.of("order:org:801A") == [("order:org:801A:802A:0", 0, 2)]
+        assert h.org.numbers(BACK) == (1, 0)
+
+
+async def test_an_order_made_while_we_were_away_is_found_and_one_from_before_us_is_not_ours() -> None:
+    """The bookmark was refused meanwhile: what changed in the hole is read again."""
+    async with house({BAG: 9}, shared=shared(), org_rules=RULES) as h:
+        await h.kill()
+        h.org.sells(order(h, "801B", 2), told=False)
+        h.org.sells(order(h, "801C", 1, placed_at=h.clock.now() - timedelta(days=9)), told=False)
+        await h.put_cursor(SALES, b"\xff" * 8)
+        await h.start()
+        await h.shows("BAG-1", 7, 7)
+        await h.idle()
+        assert total(h.org.of("order:")) == (0, 2)
+
+
+@pytest.mark.parametrize("authority", list(Source))
+@pytest.mark.parametrize("first", list(Source))
+async def test_a_webhook_and_a_record_in_the_org_tell_of_one_sale(first: Source, authority: Source) -> None:
+    """London sells two; another connector copies the order into the org. Two are reserved, not four."""
+    async with house({BAG: 9}, shared=shared(authority), org_rules=RULES) as h:
+        london = h.shops["london"]
+        number = london.buy("BAG-1", 2)
+        copy = order(h, units=2, channel="Web London", reference=f"#{number}")
+        steps = {Source.CHANNEL: lambda: h.deliver("london", number), Source.ORG: None}
+        for source in (first, *(other for other in Source if other is not first)):
+            if steps[source] is None:
+                h.org.sells(copy)
+                await h.until_kept(lambda tx: tx.lines_of_org_order("801A"))
+            else:
+                await h.deliver("london", number)
+            await h.until(lambda: total(h.org.of("order:")) == (0, 2))
+        await h.idle()
+        assert total(h.org.of("order:")) == (0, 2)
+        await h.shows("BAG-1", 7, 7)
+
+        london.change(number, open_quantity=0, fulfilled_quantity=2)
+        await h.deliver("london", number)
+        await h.until(lambda: total(h.org.of("order:")) == (-2, 0))
+        closed = OrgReturnLine("0raA", "RO-1", "BAG-1", 2, 2, "Closed", h.clock.now(), "802A")
+        h.org.sells(replace(copy, returns=[closed]))
+        await h.until(lambda: BACK in map(str, h.org.keys.values()) and h.org.numbers(BACK) == (2, 0))
+        london.change(number, open_quantity=0, fulfilled_quantity=2, returned_quantity=2)
+        await h.deliver("london", number)
+        await h.idle()
+        assert (h.org.numbers(BAG), h.org.numbers(BACK)) == ((7, 0), (2, 0))
+
+
+async def test_the_reference_may_be_filled_in_after_the_order_was_activated() -> None:
+    """First nobody knows that it is London's; then it is, and its own units are given back."""
+    async with house({BAG: 9}, shared=shared(), org_rules=RULES) as h:
+        number = h.shops["london"].buy("BAG-1", 2)
+        await h.deliver("london", number)
+        h.org.sells(order(h, units=2))
+        await h.until(lambda: total(h.org.of("order:")) == (0, 4))  # two sales, as far as anybody can know
+        h.org.sells(order(h, units=2, channel="Web London", reference=number))
+        await h.until(lambda: total(h.org.of("order:")) == (0, 2))
+        await h.shows("BAG-1", 7, 7)
+
+
+@pytest.mark.parametrize("arrivals", list(itertools.permutations("cCoO"))[::3])
+async def test_edits_from_either_source_in_any_order_end_at_the_authoritys_numbers(arrivals: str) -> None:
+    """Small letter: as placed (1). Capital: as edited (3 in the storefront, 2 in the org)."""
+    async with house({BAG: 9}, shared=shared(), org_rules=RULES) as h:
+        london = h.shops["london"]
+        number = london.buy("BAG-1", 1)
+        webhooks = {"c": london.webhook(number)}
+        london.change(number, open_quantity=3, taken_quantity=3)
+        webhooks["C"] = london.webhook(number)
+        copies = {
+            mark: order(h, units=units, channel="Web London", reference=number)
+            for mark, units in (("o", 1), ("O", 2))
+        }
+        for mark in (*arrivals, *arrivals):
+            if mark in webhooks:
+                await h.door.accept("london", *webhooks[mark])
+            else:
+                h.org.sells(copies[mark])
+        await h.until(lambda: total(h.org.of("order:")) == (0, 3))
+        await h.idle()
+        assert total(h.org.of("order:")) == (0, 3)
+        await h.shows("BAG-1", 6, 6)
+
+
+async def test_the_same_copy_in_the_org_twice_adds_nothing() -> None:
+    """A connector that repeats itself wrote the order into the org under two ids: the storefront's counts."""
+    async with house({BAG: 9}, shared=shared(), org_rules=RULES) as h:
+        number = h.shops["london"].buy("BAG-1", 2)
+        for org_id, item in (("801A", "802A"), ("801B", "802B")):
+            copy = order(h, org_id, 2, channel="Web London", reference=number)
+            h.org.sells(replace(copy, items=[OrgItem(item, "BAG-1", 2)]))
+        await h.deliver("london", number)
+        await h.until(lambda: total(h.org.of("order:")) == (0, 2), of=lambda: h.org.of("order:"))
+        await h.idle()
+        assert total(h.org.of("order:")) == (0, 2)
