@@ -391,3 +391,51 @@ async def test_another_org_than_the_stores_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 3, done.stderr
     assert "00D000000000099AAA" in done.stderr
     assert "store of its own" in done.stderr
+
+
+def test_orders_in_the_org_count_like_the_storefronts_own_and_with_them_as_one(tmp_path: Path) -> None:
+    """A telephone order in the org; a copy of London's order there; its end; and a bag that comes back."""
+    with world(tmp_path) as (org, daemon):
+        daemon.env |= {
+            "SFSYNC_ORG_ORDERS__SELLS_FROM": "ECOM",
+            "SFSYNC_ORG_ORDERS__CHANNEL_FIELD": "Type",
+            "SFSYNC_ORG_ORDERS__RETURNS_TO": "RETURNS",
+        }
+        daemon.start("--approve")
+        daemon.shows("BAG-1", 30)
+        bag = org.create("Product2", Name="Bag", StockKeepingUnit="BAG-1")
+
+        def place(units: int, **fields: Any) -> str:
+            number = org.create("Order", EffectiveDate="2026-11-23", **fields)
+            org.create("OrderItem", OrderId=number, Product2Id=bag, Quantity=units)
+            change(number, Status="Activated")
+            return number
+
+        def change(record: str, **fields: Any) -> None:
+            body = {"records": [{"Id": record, **fields}]}
+            assert org.control("POST", "/records/update", body)[0]["success"]
+
+        telephone = place(2)
+        daemon.shows("BAG-1", 28)
+        london = daemon.shops["london"]
+        order = buy(london, "BAG-1").json()
+        daemon.shows("BAG-1", 27)
+        copy = place(1, Type="london", OrderReferenceNumber=order["name"])
+        change(telephone, Status="Cancelled")
+        daemon.shows("BAG-1", 29)
+        held = org.query(
+            "SELECT SubjectKey__c, ReservedDelta__c FROM StockMovement__c WHERE Kind__c = 'Order'"
+        )
+        assert sorted(row["ReservedDelta__c"] for row in held) == [1, 2]
+
+        back = org.create("ReturnOrder", Status="Closed", OrderId=copy)
+        org.create("ReturnOrderLineItem", ReturnOrderId=back, Product2Id=bag, QuantityReturned=1)
+        assert daemon.terminate() == 0
+        daemon.start()  # the poll at its start finds the return, which no event tells of
+        until(lambda: _on_hand(org, "BAG-1|RETURNS") == 1, "the returned bag")
+        daemon.shows("BAG-1", 29)
+
+
+def _on_hand(org: OrgSandbox, key: str) -> int | None:
+    found = org.query(f"SELECT OnHand__c FROM StockLevel__c WHERE LevelKey__c = '{key}'")  # noqa: S608 — a test's own key
+    return int(found[0]["OnHand__c"]) if found else None

@@ -518,6 +518,8 @@ def _models() -> dict[str, Any]:
         "web": settings.WebSettings,
         "web.tokens": settings.TokenSettings,
         "log": settings.LogSettings,
+        "locations": settings.LocationsSettings,
+        "org_orders": settings.OrgOrdersSettings,
         "channels": settings.ShopifySettings,
         "channels.locations": settings.LocationSettings,
         "policies": settings.PolicySettings,
@@ -529,3 +531,50 @@ def test_settings_made_directly_read_nothing_from_outside(monkeypatch: pytest.Mo
     monkeypatch.setenv("SALESFORCE", "{}")
     tree = tomllib.loads(GOOD)
     assert Settings(**tree).salesforce.client_id == "sfsync"
+
+
+ORDERS = """
+[org_orders]
+sells_from = ["ECOM"]
+channel_field = "Store__c"
+returns_to = "RETURNS"
+
+[org_orders.channels]
+"Web London" = "london"
+"""
+
+
+def test_orders_in_the_org_are_read_by_the_house_s_own_fields(write: Write) -> None:
+    """A channel is named by its own name or by another word; what comes back is not for sale."""
+    assortment = load(write(GOOD + ORDERS), {}).assortment()
+    assert assortment.org_orders is not None
+    assert assortment.org_orders.channels == {"london": "london", "Web London": "london"}
+    assert set(assortment.shared) == {"london", "org"}
+    assert assortment.sources("org", "") == ("ECOM",)
+    assert assortment.not_for_sale == {"IN-TRANSIT", "RETURNS"}
+    assert load(write(GOOD), {}).assortment().shared == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "what"),
+    [
+        (ORDERS.replace('= "london"', '= "lodnon"'), "org_orders.channels.Web London", "no channel"),
+        (ORDERS.replace('channel_field = "Store__c"', ""), "org_orders.channels", "no channel_field"),
+        (ORDERS.replace("Store__c", "Store; DROP"), "org_orders.channel_field", "not a field"),
+        (ORDERS.replace('"ECOM"', '"RETURNS"'), "org_orders.sells_from", "not for sale"),
+        (
+            '[locations]\nnot_for_sale = ["ECOM"]',
+            "channels.london.locations.online.sells_from",
+            "not for sale",
+        ),
+        ('[locations]\nin_transit = "ECOM"', "channels.london.locations.online.sells_from", "in transit"),
+        ('[location_groups]\nfar = ["IN-TRANSIT"]', "location_groups.far", "in transit"),
+    ],
+)
+def test_settings_that_would_sell_what_is_not_for_sale_or_lose_an_order_are_refused(
+    write: Write, text: str, key: str, what: str
+) -> None:
+    """Each names its key; goods in transit or returned are sold by nobody."""
+    (problem,) = problems_of(write(f"{GOOD}\n{text}\n"))
+    assert problem.key == key
+    assert what in problem.what

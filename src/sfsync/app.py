@@ -11,7 +11,7 @@ import asyncio
 import random
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +25,9 @@ from sfsync.flow.door import Door
 from sfsync.flow.supervisor import Supervisor
 from sfsync.overview import Overview, ResyncService
 from sfsync.ports import Channel, Clock, Org, OutsideError, Tx
-from sfsync.salesforce.config import OrgConfig
+from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig
 from sfsync.salesforce.org import SalesforceOrg
-from sfsync.settings import SalesforceSettings, Settings, ShopifySettings
+from sfsync.settings import OrgOrdersSettings, Settings, ShopifySettings
 from sfsync.store import Database, StoreError, open_store
 from sfsync.web import (
     ADMIN,
@@ -87,7 +87,7 @@ class Daemon:
         for warning in settings.warnings:
             log.warning("setting", problem=str(warning))
         store = self._open_store()
-        org = self._org or SalesforceOrg(org_config(settings.salesforce), self._clock)
+        org = self._org or SalesforceOrg(org_config(settings), self._clock)
         channels = self._channels or {
             name: open_channel(channel_config(name, channel), self._clock)
             for name, channel in settings.channels.items()
@@ -170,7 +170,8 @@ class Daemon:
         else:
             return False
         ctx.pulse.org_error = ""
-        await store.write(lambda tx: _note_channels(tx, ctx.channels, self._clock.now()))
+        names = {*ctx.channels, *ctx.assortment.shared}
+        await store.write(lambda tx: _note_channels(tx, names, self._clock.now()))
         bound = await store.read(lambda tx: tx.bound_org())
         if bound is None:
             await store.write(lambda tx: _bind_first(tx, org_id, self._clock.now()))
@@ -188,26 +189,43 @@ def _bind_first(tx: Tx, org_id: str, now: datetime) -> None:
     tx.open_hole(SNAPSHOT, now, "the org was never read whole", now)
 
 
-def _note_channels(tx: Tx, channels: Mapping[str, Channel], now: datetime) -> None:
+def _note_channels(tx: Tx, channels: Iterable[str], now: datetime) -> None:
     """What was sold at a channel before we knew of it was somebody else's to enter."""
-    for name in channels:
+    for name in sorted(channels):
         tx.note_channel(name, now)
 
 
-def org_config(settings: SalesforceSettings) -> OrgConfig:
+def org_config(settings: Settings) -> OrgConfig:
     """The org's settings in its package's words."""
+    org = settings.salesforce
     return OrgConfig(
-        login_url=settings.login_url,
-        client_id=settings.client_id,
-        client_secret=settings.client_secret.get_secret_value(),
-        api_version=settings.api_version,
-        pubsub_endpoint=settings.pubsub_endpoint,
-        pubsub_tls=settings.pubsub_tls,
-        ca_file=str(settings.ca_file) if settings.ca_file else None,
-        timeout_seconds=settings.timeout_seconds,
-        silence_seconds=settings.silence_seconds,
-        stock_topic=settings.stock_topic,
-        pos_topic=settings.pos_topic or None,
+        login_url=org.login_url,
+        client_id=org.client_id,
+        client_secret=org.client_secret.get_secret_value(),
+        api_version=org.api_version,
+        pubsub_endpoint=org.pubsub_endpoint,
+        pubsub_tls=org.pubsub_tls,
+        ca_file=str(org.ca_file) if org.ca_file else None,
+        timeout_seconds=org.timeout_seconds,
+        silence_seconds=org.silence_seconds,
+        stock_topic=org.stock_topic,
+        pos_topic=org.pos_topic or None,
+        orders=_orders_config(settings.org_orders) if settings.org_orders else None,
+    )
+
+
+def _orders_config(orders: OrgOrdersSettings) -> OrgOrdersConfig:
+    return OrgOrdersConfig(
+        topic=orders.topic,
+        channel_field=orders.channel_field,
+        order_field=orders.order_field,
+        sku_field=orders.sku_field,
+        line_field=orders.line_field,
+        location_field=orders.location_field,
+        fulfilled_field=orders.fulfilled_field,
+        unit_field=orders.unit_field,
+        reduction_orders=orders.reduction_orders,
+        returns=orders.returns_to is not None,
     )
 
 

@@ -19,6 +19,7 @@ from sfsync.domain.org_orders import (
     OrgReduction,
     OrgReturnLine,
 )
+from sfsync.domain.reservations import ReservationKind, Wish, WishedLine
 from sfsync.domain.sources import Source
 
 BAG, BACK = "BAG-1|ECOM", "BAG-1|RETURNS"
@@ -209,3 +210,19 @@ async def test_the_same_copy_in_the_org_twice_adds_nothing() -> None:
         await h.until(lambda: total(h.org.of("order:")) == (0, 2), of=lambda: h.org.of("order:"))
         await h.idle()
         assert total(h.org.of("order:")) == (0, 2)
+
+
+async def test_what_came_back_is_sold_by_nobody_before_a_person_released_it() -> None:
+    """Neither a reservation nor an order that names the place gets it."""
+    async with house({BAG: 1, BACK: 3}, shared=shared(), org_rules=RULES) as h:
+        await h.shows("BAG-1", 1, 1)
+        wish = Wish(
+            ReservationKind.CART, "london", "c", (WishedLine("BAG-1", 1, "RETURNS"),), timedelta(hours=1)
+        )
+        outcome = await h.desk.create(wish, idempotency_key=None, digest="")
+        assert outcome.problem == "unknown-sku"
+        h.org.sells(order(h, items=[OrgItem("802A", "BAG-1", 1, location="RETURNS")]))
+        await h.until_kept(
+            lambda tx: [letter for letter in tx.dead_letters() if "no stock level" in letter.reason]
+        )
+        assert h.org.numbers(BACK) == (3, 0)

@@ -18,7 +18,8 @@ from sfsync.resources import metadata_folder
 NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
 XSD = "{http://www.w3.org/2001/XMLSchema}"
 SOURCE = metadata_folder() / "force-app" / "main" / "default"
-FILES = sorted(SOURCE.rglob("*-meta.xml"))
+ORDERS = metadata_folder() / "orders" / "main" / "default"
+FILES = sorted(metadata_folder().rglob("*-meta.xml"))
 API_NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9]){0,39}__(?:c|e)")
 FUNCTIONS = {"AND", "NOT", "OR", "ISNEW", "ISCHANGED", "PRIORVALUE"}
 
@@ -170,3 +171,33 @@ def test_the_event_channel_has_one_member_that_leaves_out_our_own_movements() ->
     assert child(member, "filterExpression") == "BySfsync__c = false"
     for enriched in member.findall(f"{{{NAMESPACE}}}enrichedFields"):
         assert f"StockMovement__c.{child(enriched, 'name')}" in FIELDS
+
+
+def test_where_orders_live_in_the_org_two_more_entities_are_told_on_a_channel_of_their_own() -> None:
+    """Three of the five that an org has for nothing; an item's event names its order, whatever changed."""
+    members = [root_of(path) for path in sorted((ORDERS / "platformEventChannelMembers").iterdir())]
+    assert {child(member, "eventChannel") for member in members} == {"SfsyncOrders__chn"}
+    assert [child(member, "selectedEntity") for member in members] == [
+        "OrderChangeEvent",
+        "OrderItemChangeEvent",
+    ]
+    assert members[1].findtext(f"{{{NAMESPACE}}}enrichedFields/{{{NAMESPACE}}}name") == "OrderId"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "orders/main/default/permissionsets/Sfsync_Orders",
+        "returns/main/default/permissionsets/Sfsync_Returns",
+    ],
+)
+def test_orders_and_returns_are_only_ever_read(name: str) -> None:
+    """Permission sets of their own, which grant nothing but reading."""
+    granted = root_of(metadata_folder() / f"{name}.permissionset-meta.xml")
+    entries = granted.findall(f"{{{NAMESPACE}}}objectPermissions")
+    assert entries
+    for entry in entries:
+        for right in ("allowCreate", "allowEdit", "allowDelete", "modifyAllRecords"):
+            assert child(entry, right) == "false", child(entry, "object")
+    for entry in granted.findall(f"{{{NAMESPACE}}}fieldPermissions"):
+        assert child(entry, "editable") == "false", child(entry, "field")

@@ -128,7 +128,11 @@ class Desk(Life):
         else:
             locations = ()
         try:
-            return [LevelKey(line.sku, location, line.unit) for location in locations]
+            return [
+                LevelKey(line.sku, location, line.unit)
+                for location in locations
+                if location not in assortment.not_for_sale
+            ]
         except BadKeyError:
             return []
 

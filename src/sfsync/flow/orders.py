@@ -395,7 +395,11 @@ def _sources(tx: Tx, ctx: Context, line: LineState) -> list[LevelKey]:
         (wish.location,) if wish.location else ctx.assortment.sources(line.channel, line.channel_location)
     )
     try:
-        keys = [LevelKey(wish.sku, location, wish.unit) for location in locations]
+        keys = [
+            LevelKey(wish.sku, location, wish.unit)
+            for location in locations
+            if location not in ctx.assortment.not_for_sale
+        ]
     except BadKeyError:
         return []
     known = tx.levels(keys)

@@ -10,9 +10,11 @@
 - ``records``    the org's records as the domain's values
 - ``ledger``     a group commit as one composite call, and its answer
 - ``snapshot``   levels and ledger rows in bulk
+- ``orders``     orders that live in the org, read whole
 - ``library``    the same pages by simple-salesforce in a worker thread
 - ``check``      objects, fields, permissions, and whether the rule really refuses
 - ``stream``     what every source of events promises, and the one that decodes Avro
+- ``check_orders``  the same for the org's orders; ``describing`` has the words of both
 - ``pubsub``     the event stream over gRPC
 - ``avro``       Avro bytes to events
 - ``codec``      events to what woke us

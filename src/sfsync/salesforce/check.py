@@ -16,7 +16,9 @@ from sfsync.domain.ledger import RowAnswer, RowResult
 from sfsync.domain.stock import Movement, MovementKind
 from sfsync.ports import Finding, Refused, Severity, TryLater
 from sfsync.salesforce import records
+from sfsync.salesforce.check_orders import OrderCheck
 from sfsync.salesforce.config import OrgConfig
+from sfsync.salesforce.describing import Describe, fatal
 from sfsync.salesforce.ledger import record_of, row_answer
 from sfsync.salesforce.rest import OrgRefused, Rest
 
@@ -53,13 +55,7 @@ NEEDED: Mapping[str, Mapping[str, bool]] = {
 }
 SUMS = {"OnHand__c": "OnHandDelta__c", "Reserved__c": "ReservedDelta__c", "Version__c": "VersionDelta__c"}
 
-Describe = Callable[[str], Awaitable[Mapping[str, Any]]]
 Topic = Callable[[str], Awaitable[object]]
-
-
-def fatal(what: str, remedy: str) -> Finding:
-    """A finding that stops the daemon."""
-    return Finding(Severity.FATAL, what, remedy)
 
 
 def version_findings(config: OrgConfig, versions: object) -> list[Finding]:
@@ -131,6 +127,8 @@ class Check:
             found.append(Finding(Severity.GOOD, "objects, fields and permissions are as they should be"))
         if not any(finding.severity is Severity.FATAL for finding in found):
             found.append(await self._rule())
+        if self._config.orders is not None:
+            found.extend(await OrderCheck(self._config.orders, self._describe).run())
         for topic in self._config.topics:
             found.append(await self._may_listen(topic))
         return found

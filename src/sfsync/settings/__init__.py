@@ -22,7 +22,9 @@ from .lines import key_lines, syntax_error
 from .model import (
     ChannelSettings,
     LocationSettings,
+    LocationsSettings,
     LogSettings,
+    OrgOrdersSettings,
     PolicySettings,
     SalesforceSettings,
     Settings,
@@ -39,7 +41,9 @@ from .sources import SecretFileSource, TreeSource, anchor, drop_replaced, enviro
 __all__ = [
     "ChannelSettings",
     "LocationSettings",
+    "LocationsSettings",
     "LogSettings",
+    "OrgOrdersSettings",
     "PolicySettings",
     "Problem",
     "SalesforceSettings",

@@ -21,6 +21,8 @@ def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
         _locations(channel, ("channels", name), origins)
     for number, policy in enumerate(_list(tree.get("policies"))):
         _policy(policy, ("policies", number), tree, origins)
+    _org_orders(tree, origins)
+    _not_for_sale(tree, origins)
     _tokens(tree, origins)
     _open_page(tree, origins)
 
@@ -90,6 +92,55 @@ def _policy(policy: object, path: KeyPath, tree: dict[str, Any], origins: Origin
         origins.problem(
             path, "says nothing about its SKUs", "Give guarantee, safety_stock or cap, or remove it"
         )
+
+
+def _org_orders(tree: dict[str, Any], origins: Origins) -> None:
+    """Orders in the org name channels that there are, by fields that are given."""
+    orders = tree.get("org_orders")
+    if not isinstance(orders, dict):
+        return
+    known = [name for name, _ in _tables(tree.get("channels"))]
+    if "org" in known:
+        what = "is the name of orders that are no channel's, while org_orders is there"
+        origins.problem(("channels", "org"), what, "Give the channel another name")
+    named = orders.get("channels")
+    for value, channel in named.items() if isinstance(named, dict) else ():
+        if isinstance(channel, str) and channel not in known:
+            what = f"names {channel}, which is no channel of these settings"
+            origins.problem(("org_orders", "channels", value), what, meant(channel, known))
+    if named and not orders.get("channel_field"):
+        what = "is given, but no channel_field whose values they would be"
+        origins.problem(("org_orders", "channels"), what, "Give channel_field, or remove it")
+    if orders.get("channel_field") and orders.get("order_field") == "":
+        what = "is empty, so no order of a channel could be known again"
+        origins.problem(
+            ("org_orders", "order_field"), what, "Name the field with the storefront's id or name"
+        )
+
+
+def _not_for_sale(tree: dict[str, Any], origins: Origins) -> None:
+    """Goods in transit, returned or set apart are never sold from where they stand."""
+    places, orders = tree.get("locations"), tree.get("org_orders")
+    places = places if isinstance(places, dict) else {}
+    orders = orders if isinstance(orders, dict) else {}
+    closed = {str(places.get("in_transit", "IN-TRANSIT")), *map(str, _list(places.get("not_for_sale")))}
+    closed |= {str(orders["returns_to"])} if orders.get("returns_to") else set()
+    sold: list[tuple[KeyPath, object]] = [(("org_orders", "sells_from"), orders.get("sells_from"))]
+    for name, channel in _tables(tree.get("channels")):
+        for place, entry in _tables(channel.get("locations")):
+            sold.append((("channels", name, "locations", place, "sells_from"), entry.get("sells_from")))
+    groups = tree.get("location_groups")
+    for name, codes in groups.items() if isinstance(groups, dict) else ():
+        sold.append((("location_groups", name), codes))
+    for path, codes in sold:
+        for code in map(str, _list(codes)):
+            if code in closed:
+                what = (
+                    f"names {code}, where goods are in transit, returned or set apart: they are not for sale"
+                )
+                origins.problem(
+                    path, what, f"Remove {code} here, or from locations and org_orders.returns_to"
+                )
 
 
 def _open_page(tree: dict[str, Any], origins: Origins) -> None:

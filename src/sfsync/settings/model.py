@@ -5,18 +5,22 @@ A secret field `x` has a sibling `x_file`, a path to a file that holds it. Paths
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule
+from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule, SharedOrders
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules
+from sfsync.domain.sources import Source
 
 from .problems import Problem
 from .texts import (
     BearerToken,
+    FieldPath,
     HostAndPort,
     Name,
     OrgLocation,
@@ -137,6 +141,34 @@ class PolicySettings(Section):
     cap: int | None = Field(default=None, ge=0)
 
 
+class LocationsSettings(Section):
+    """The org's locations that no channel ever sells from."""
+
+    in_transit: OrgLocation = "IN-TRANSIT"  # goods on their way between two locations
+    not_for_sale: tuple[OrgLocation, ...] = ()  # returns, repairs, display
+
+
+class OrgOrdersSettings(Section):
+    """Orders that live in the org as Order and OrderItem. A field may be a path."""
+
+    topic: StockTopic = "/data/SfsyncOrders__chn"
+    sells_from: tuple[OrgLocation, ...] = Field(min_length=1)  # of orders that are no channel's, best first
+    channel_field: FieldPath = ""  # of Order: whose order it is; empty: every order is the org's own
+    channels: dict[Text, Name] = {}  # the field's values that are not a channel's name
+    order_field: FieldPath = "OrderReferenceNumber"  # of Order: the storefront's id or name of it
+    authority: Literal["channel", "org"] = "channel"  # whose quantities count where both tell of an order
+    sku_field: FieldPath = "Product2.StockKeepingUnit"
+    line_field: FieldPath = ""  # of OrderItem: the storefront's id of the line; empty: matched by SKU
+    location_field: FieldPath = ""  # of OrderItem: the code of the location it leaves from
+    unit_field: FieldPath = ""  # of OrderItem: which one-of-one piece
+    fulfilled_field: FieldPath = ""  # of OrderItem: units delivered
+    fulfilled_statuses: tuple[Text, ...] = ()  # statuses in which all has been delivered
+    cancelled_statuses: tuple[Text, ...] = ("Cancelled", "Canceled")
+    reduction_orders: bool = True
+    returns_to: OrgLocation | None = None  # follow return orders; their goods wait here, not for sale
+    received_statuses: tuple[Text, ...] = ("Closed",)  # of a return order: its goods are there
+
+
 class Settings(BaseSettings):
     """All of it. Made by `load`; made directly, it takes what it is given and reads nothing."""
 
@@ -146,6 +178,8 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
+    locations: LocationsSettings = LocationsSettings()
+    org_orders: OrgOrdersSettings | None = None
     location_groups: dict[Name, Annotated[tuple[OrgLocation, ...], Field(min_length=1)]] = {}
     channels: dict[Name, ShopifySettings] = {}
     policies: tuple[PolicySettings, ...] = ()
@@ -186,7 +220,17 @@ class Settings(BaseSettings):
             channels={name: _plan(name, channel) for name, channel in self.channels.items()},
             rules=tuple(_rule(policy) for policy in self.policies),
             groups=self.location_groups,
+            shared=_shared(self.org_orders, self.channels) if self.org_orders else {},
+            org_orders=_org_rules(self.org_orders, self.channels) if self.org_orders else None,
+            in_transit=self.locations.in_transit,
+            not_for_sale=frozenset(
+                {self.locations.in_transit, *self.locations.not_for_sale, *self._returns()}
+            ),
         )
+
+    def _returns(self) -> tuple[str, ...]:
+        place = self.org_orders.returns_to if self.org_orders else None
+        return (place,) if place else ()
 
 
 def _plan(name: str, channel: ChannelSettings) -> ChannelPlan:
@@ -197,6 +241,24 @@ def _plan(name: str, channel: ChannelSettings) -> ChannelPlan:
         safety_stock=channel.safety_stock,
         cap=channel.cap,
     )
+
+
+def _org_rules(orders: OrgOrdersSettings, channels: Iterable[str]) -> OrgOrderRules:
+    named = {name: name for name in channels} if orders.channel_field else {}
+    return OrgOrderRules(
+        {**named, **orders.channels} if orders.channel_field else {},
+        frozenset(orders.cancelled_statuses),
+        frozenset(orders.fulfilled_statuses),
+        frozenset(orders.received_statuses),
+    )
+
+
+def _shared(orders: OrgOrdersSettings, channels: Iterable[str]) -> dict[str, SharedOrders]:
+    """The channels whose orders the org may tell of, and the org itself."""
+    told = {*channels} if orders.channel_field else set()
+    both = SharedOrders(Source(orders.authority), returns_to=orders.returns_to)
+    own = SharedOrders(Source.ORG, orders.sells_from, orders.returns_to)
+    return {**dict.fromkeys(sorted(told), both), ORG_CHANNEL: own}
 
 
 def _rule(policy: PolicySettings) -> PolicyRule:

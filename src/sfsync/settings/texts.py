@@ -135,6 +135,14 @@ PosTopic = Annotated[
         r"(/event/\w+__e)?", "is not a platform event", 'Give it like "/event/StockEvent__e"; "" turns it off'
     ),
 ]
+FieldPath = Annotated[
+    str,
+    _matching(
+        r"([A-Za-z]\w*(\.[A-Za-z]\w*){0,4})?",
+        "is not a field",
+        'Give an API name, or a path to one like "Product2.StockKeepingUnit"',
+    ),
+]
 SkuPattern = Annotated[
     str,
     _matching(r"[^|\s]([^|]*[^|\s])?", "is not a SKU pattern", "Write SKUs, with * and ? for what may vary"),

@@ -27,6 +27,7 @@ class Knobs:
     reuse_session: bool = True
     daily_api_requests: int = 100_000
     bulk_job_seconds: float = 0.0
+    cancelled_status_category: str = "Activated"
 
 
 MEANINGS: dict[str, str] = {
@@ -46,6 +47,8 @@ MEANINGS: dict[str, str] = {
     "reuse_session": "client credentials and JWT give the session that is still valid (true), or a new one",
     "daily_api_requests": "allowance of API requests in 24 h",
     "bulk_job_seconds": "how long a bulk query job runs before it is complete",
+    "cancelled_status_category": "the category of an order's status Cancelled: `Activated` (there are but "
+    "two) or `Canceled`, which older releases list",
     "selected_entities": "further objects of the standard channel ChangeEvents, separated by commas",
     "merge_equal_changes": "the same change of several records in one transaction is one event with all ids",
     "parent_event_on_rollup": "a parent changed by its roll-ups alone sends a change event (true) or none",
@@ -72,6 +75,7 @@ MEANINGS: dict[str, str] = {
 _CHOICES: dict[str, tuple[str, ...]] = {
     "rollup_error_attribution": ("all", "last"),
     "parse_error_scope": ("request", "record"),
+    "cancelled_status_category": ("Activated", "Canceled"),
 }
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sfsync.simulators.org import order_rules
 from sfsync.simulators.org.checks import ENTITY_IS_DELETED, INVALID_CROSS_REFERENCE, Checks, Refusal
 from sfsync.simulators.org.errors import SaveError
 from sfsync.simulators.org.ids import auto_number, make_id
@@ -145,6 +146,9 @@ class Attempt:
     def _check_and_put(
         self, position: int, plan: ObjectPlan, row: StoredRow, before: StoredRow | None
     ) -> None:
+        refused = order_rules.before_save(plan.sobject, row, before, self._layer, self._knobs, self._now)
+        if refused is not None:
+            raise Refusal(refused)
         self._checks.compute(plan, row, before)
         self._checks.require(plan, row)
         self._checks.check_references(plan, row, before)
@@ -158,6 +162,9 @@ class Attempt:
     # -- delete and undelete -----------------------------------------------------------------
 
     def _delete(self, position: int, plan: ObjectPlan, row: StoredRow) -> None:
+        refused = order_rules.before_delete(plan.sobject, row, self._layer)
+        if refused is not None:
+            raise Refusal(refused)
         taken_along: list[tuple[str, str]] = []
         self._bin(plan, row, taken_along)
         self._layer.cascades.append((row["Id"], taken_along))

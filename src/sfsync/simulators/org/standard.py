@@ -45,6 +45,7 @@ def _lookup(
     children: str | None = None,
     required: bool = False,
     read_only: bool = False,
+    master: bool = False,
 ) -> Field:
     return Field(
         name,
@@ -54,8 +55,9 @@ def _lookup(
         reference_to=to,
         relationship_name=name.removesuffix("Id"),
         child_relationship_name=children,
-        required=required,
+        required=required or master,
         read_only=read_only,
+        master_detail=master,
     )
 
 
@@ -192,9 +194,19 @@ def _order() -> SObject:
             text_field("Name", "Order Name", 80),
             Field("EffectiveDate", "Order Start Date", _T.DATE, required=True),
             Field("EndDate", "Order End Date", _T.DATE),
-            _picklist("Status", "Status", "Draft", "Activated", default="Draft", required=True),
-            text_field("StatusCode", "Status Category", 40),
-            Field("ActivatedDate", "Activated Date", _T.DATETIME),
+            # Draft and Activated are the platform's; a house adds its own (categories: `order_rules`).
+            _picklist(
+                "Status",
+                "Status",
+                "Draft",
+                "Activated",
+                "Shipped",
+                "Cancelled",
+                default="Draft",
+                required=True,
+            ),
+            Field("StatusCode", "Status Category", _T.STRING, length=40, read_only=True),
+            Field("ActivatedDate", "Activated Date", _T.DATETIME, read_only=True),
             _lookup("ActivatedById", "Activated By ID", "User"),
             _checkbox("IsReductionOrder", "Reduction Order"),
             _lookup("OriginalOrderId", "Original Order ID", "Order", children="ReductionOrders"),
@@ -223,7 +235,8 @@ def _order_item() -> SObject:
                 read_only=True,
                 auto_number="{0000000000}",
             ),
-            _lookup("OrderId", "Order ID", "Order", children="OrderItems", required=True),
+            # The reference calls it a lookup, yet products go with their order: it is a detail of it.
+            _lookup("OrderId", "Order ID", "Order", children="OrderItems", master=True),
             _lookup("Product2Id", "Product ID", "Product2", children="OrderItems"),
             _lookup(
                 "OriginalOrderItemId", "Original Order Item ID", "OrderItem", children="ReductionOrderItems"
@@ -240,7 +253,84 @@ def _order_item() -> SObject:
     )
 
 
+def _return_order() -> SObject:
+    return _standard(
+        "ReturnOrder",
+        "Return Order",
+        "Return Orders",
+        "0rd",
+        [
+            Field(
+                "ReturnOrderNumber",
+                "Return Order Number",
+                _T.STRING,
+                length=30,
+                read_only=True,
+                auto_number="RO-{0000}",
+            ),
+            _picklist(
+                "Status",
+                "Status",
+                "Draft",
+                "Submitted",
+                "Approved",
+                "Closed",
+                "Canceled",
+                default="Draft",
+            ),
+            _lookup("OrderId", "Order ID", "Order", children="ReturnOrders"),
+            _lookup("DestinationLocationId", "Destination Location ID", "Location"),
+            Field("ExpectedArrivalDate", "Expected Arrival Date", _T.DATETIME),
+            Field("Description", "Description", _T.TEXTAREA, length=32_000),
+        ],
+    )
+
+
+def _return_order_line_item() -> SObject:
+    return _standard(
+        "ReturnOrderLineItem",
+        "Return Order Line Item",
+        "Return Order Line Items",
+        "0rl",
+        [
+            Field(
+                "ReturnOrderLineItemNumber",
+                "Return Order Line Item Number",
+                _T.STRING,
+                length=30,
+                read_only=True,
+                auto_number="ROLI-{0000}",
+            ),
+            _lookup(
+                "ReturnOrderId",
+                "Return Order ID",
+                "ReturnOrder",
+                children="ReturnOrderLineItems",
+                master=True,
+            ),
+            _lookup("OrderItemId", "Order Product ID", "OrderItem", children="ReturnOrderLineItems"),
+            _lookup("Product2Id", "Product ID", "Product2"),
+            _number("QuantityReturned", "Quantity Returned", required=True),
+            _number("QuantityExpected", "Quantity Expected"),
+            _number("QuantityReceived", "Quantity Received"),
+            _number("QuantityRejected", "Quantity Rejected"),
+            _picklist("ReasonForReturn", "Reason For Return", "Damaged", "Defective", "Wrong Item"),
+            _lookup("DestinationLocationId", "Destination Location ID", "Location"),
+        ],
+        owner=False,
+    )
+
+
 def standard_objects() -> dict[str, SObject]:
     """The standard objects by name."""
-    objects = (_organization(), _user(), _product(), _location(), _order(), _order_item())
+    objects = (
+        _organization(),
+        _user(),
+        _product(),
+        _location(),
+        _order(),
+        _order_item(),
+        _return_order(),
+        _return_order_line_item(),
+    )
     return {sobject.name: sobject for sobject in objects}

@@ -1,0 +1,95 @@
+"""What an org lacks for following its orders: objects, and the fields that the house keeps things in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sfsync.ports import Finding, Severity
+from sfsync.salesforce.config import OrgOrdersConfig
+from sfsync.salesforce.describing import Describe, fatal
+from sfsync.salesforce.rest import OrgRefused
+
+ORDERS_SET, RETURNS_SET = "Sfsync_Orders", "Sfsync_Returns"
+ENTITIES = (
+    "StockMovement__c, Order and OrderItem are three of the five entities that an org follows for nothing"
+)
+
+
+def needed(config: OrgOrdersConfig) -> dict[str, list[str]]:
+    """The fields that are read of each object; a field may be a path."""
+    order = ["Status", "StatusCode", "ActivatedDate", "OrderNumber", config.channel_field, config.order_field]
+    item = [
+        "OrderId",
+        "Quantity",
+        config.sku_field,
+        config.line_field,
+        config.location_field,
+        config.unit_field,
+        config.fulfilled_field,
+    ]
+    if config.reduction_orders:
+        order += ["IsReductionOrder", "OriginalOrderId"]
+        item += ["OriginalOrderItemId"]
+    wanted = {"Order": order, "OrderItem": item}
+    if config.returns:
+        line = ["ReturnOrderId", "OrderItemId", "QuantityReturned", "QuantityReceived", config.sku_field]
+        wanted |= {"ReturnOrder": ["Status", "ReturnOrderNumber"], "ReturnOrderLineItem": line}
+    return {name: [field for field in fields if field] for name, fields in wanted.items()}
+
+
+class OrderCheck:
+    """The examination of one org's orders."""
+
+    def __init__(self, config: OrgOrdersConfig, describe: Describe) -> None:
+        self._config, self._ask = config, describe
+        self._known: dict[str, Mapping[str, Any] | None] = {}
+
+    async def run(self) -> Sequence[Finding]:
+        """Every lack; a good finding, with what the entities cost, when there is none."""
+        found: list[Finding] = []
+        for name, paths in needed(self._config).items():
+            remedy = _remedy(name)
+            described = await self._described(name)
+            if described is None or not described.get("queryable"):
+                found.append(fatal(f"{name} is missing, or may not be read", remedy))
+                continue
+            if described.get("createable") and name in ("Order", "OrderItem"):
+                what = f"the user that sfsync signs in as may create {name} records; sfsync never does"
+                found.append(Finding(Severity.WARNING, what, "give that user no more than it needs"))
+            for path in paths:
+                if problem := await self._missing(name, path):
+                    found.append(fatal(problem, f"mend [org_orders] or the field's permission; {remedy}"))
+        if not any(finding.severity is Severity.FATAL for finding in found):
+            found.append(Finding(Severity.GOOD, f"the org's orders can be read; {ENTITIES}"))
+        return found
+
+    async def _missing(self, name: str, path: str) -> str:
+        """Why a field or path cannot be read; "" when it can."""
+        *hops, field = path.split(".")
+        for hop in hops:
+            fields = (await self._described(name) or {}).get("fields", ())
+            link = next((each for each in fields if each.get("relationshipName") == hop), None)
+            if link is None:
+                return f"{name} has no relationship {hop} (of {path})"
+            name = str(link["referenceTo"][0])
+        described = await self._described(name)
+        if described is None or field not in {each["name"] for each in described.get("fields", ())}:
+            return f"{name}.{field} is missing, or hidden from us"
+        return ""
+
+    async def _described(self, name: str) -> Mapping[str, Any] | None:
+        if name not in self._known:
+            try:
+                self._known[name] = await self._ask(name)
+            except OrgRefused as error:
+                if error.code not in ("NOT_FOUND", "INVALID_TYPE"):
+                    raise
+                self._known[name] = None
+        return self._known[name]
+
+
+def _remedy(name: str) -> str:
+    if name.startswith("Return"):
+        return f"enable return orders, deploy salesforce/returns, and assign the permission set {RETURNS_SET}"
+    return f"enable orders, deploy salesforce/orders, and assign the permission set {ORDERS_SET}"
