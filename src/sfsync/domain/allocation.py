@@ -1,0 +1,180 @@
+"""Channel allocations: units reserved in the org for one channel, which may sell them alone, even cut off.
+
+The books of one SKU at one channel (correctness D)::
+
+    held  =  spare + shown + sold
+
+- *held* is what the org has reserved for the channel;
+- *shown* is the most that the channel may be showing, confirmed or in flight;
+- *sold* are its own sales that have not been taken from the allocation yet, heard of or not;
+- *spare* is the rest: units that are certainly neither shown there nor sold there.
+
+Only spare units may be shown, moved to another channel or given back. They become spare in two ways alone:
+the org has set them aside and we have not shown them yet, or we have lowered the channel's number by
+compare-and-set and it has confirmed that very decrease. Never because the channel *shows* fewer than it
+holds: the difference may be a sale that nobody has told of. So a raise takes its units from the spare ones
+when it is planned, a lowering gives them when it is confirmed, and of an unknown outcome the raise counts and
+the lowering does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A channel's claim to a SKU that is split among channels. The list is in the order of priority."""
+
+    channel: str
+    weight: int = 1  # of the sum of all weights
+    most: int | None = None  # units; never more
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What one channel has of one SKU."""
+
+    channel: str
+    held: int = 0  # reserved in the org for it
+    coming: int = 0  # asked of the org for it and not yet answered
+    shown: int = 0  # the most that it may be showing
+    sold: int = 0  # its sales that are known and not yet taken from the allocation
+    spare: int = 0
+
+    @property
+    def has(self) -> int:
+        """Units that it shows or could show."""
+        return max(0, self.shown) + self.spare
+
+    @property
+    def gap(self) -> int:
+        """Units shown, sold or counted as spare that nothing is reserved for: it sells more than its own."""
+        return max(0, self.has + self.sold - self.held)
+
+    @property
+    def missing(self) -> int:
+        """Units held, neither spare nor shown nor known to be sold: a sale not yet heard of, or an edit."""
+        return max(0, self.held - self.has - self.sold)
+
+
+def split(total: int, shares: Sequence[Share], has: Mapping[str, int]) -> dict[str, int]:
+    """Units for each channel out of `total`, by weight.
+
+    Each gets its exact share rounded down; the units that are left go one each to whoever has more than that
+    already, then by the largest fraction, then by priority: so nothing is moved for the sake of rounding.
+    What a channel may not have (`most`) goes to the others.
+    """
+    goals = dict.fromkeys((share.channel for share in shares), 0)
+    left, open_shares = max(0, total), [share for share in shares if share.weight > 0]
+    while left and open_shares:
+        weights = sum(share.weight for share in open_shares)
+        exact = {share.channel: Fraction(left * share.weight, weights) for share in open_shares}
+        capped = [
+            share for share in open_shares if share.most is not None and exact[share.channel] >= share.most
+        ]
+        if capped:
+            for share in capped:
+                goals[share.channel] = min(share.most or 0, left)
+                left -= goals[share.channel]
+            open_shares = [share for share in open_shares if share not in capped]
+            continue
+        for share in open_shares:
+            goals[share.channel] = int(exact[share.channel])
+        left -= sum(goals[share.channel] for share in open_shares)
+        by_claim = sorted(
+            enumerate(open_shares),
+            key=lambda claim: (
+                -(has.get(claim[1].channel, 0) > goals[claim[1].channel]),
+                goals[claim[1].channel] - exact[claim[1].channel],
+                claim[0],
+            ),
+        )
+        for _, share in by_claim[:left]:
+            goals[share.channel] += 1
+        return goals
+    return goals
+
+
+def target(books: Books, goal: int) -> int:
+    """What the channel should show: lowered at once, raised only by what is spare and reserved for it.
+
+    A number that is not covered is lowered by what is missing, after the spare units have covered it.
+    """
+    spare = max(0, books.spare - books.gap)
+    shown = max(0, books.shown) - max(0, books.gap - books.spare)
+    return max(0, min(goal, shown + spare))
+
+
+def received(books: Books, units: int) -> int:
+    """Spare units after the org has reserved more for it: a number that nothing covered is covered first."""
+    return books.spare + max(0, units - books.gap)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Units that change hands: None stands for the pool that every reservation may draw on."""
+
+    giver: str | None
+    taker: str | None
+    units: int
+
+
+def moves(pool: int, books: Sequence[Books], goals: Mapping[str, int]) -> list[Move]:
+    """What is to be asked of the org now: numbers that nothing covers first, then whoever has too few.
+
+    Units come from the pool, then from channels that have spare ones beyond their goal; what nobody needs
+    goes back to the pool. `books` are in the order of priority; every unit is given once.
+    """
+    found: list[Move] = []
+    left = max(0, pool)
+    over = {each.channel: _over(each, goals.get(each.channel, 0)) for each in books}
+    for need in (_uncovered(books), _too_few(books, goals)):
+        for channel, units in need:
+            part = min(units, left)
+            if part:
+                found.append(Move(None, channel, part))
+                left -= part
+                units -= part
+            for giver in books:
+                part = min(units, over[giver.channel])
+                if part and giver.channel != channel:
+                    found.append(Move(giver.channel, channel, part))
+                    over[giver.channel] -= part
+                    units -= part
+    found += [Move(channel, None, units) for channel, units in over.items() if units]
+    return found
+
+
+def _over(books: Books, goal: int) -> int:
+    """Spare units that the channel has beyond its goal and that are really reserved for it."""
+    return max(0, min(books.spare - books.gap, books.has - goal))
+
+
+def _uncovered(books: Iterable[Books]) -> list[tuple[str, int]]:
+    return [(each.channel, each.gap - each.coming) for each in books if each.gap > each.coming]
+
+
+def _too_few(books: Iterable[Books], goals: Mapping[str, int]) -> list[tuple[str, int]]:
+    wants = [(each, goals.get(each.channel, 0) - each.has - max(0, each.coming - each.gap)) for each in books]
+    # Whoever has nothing at all first.
+    return [
+        (each.channel, units) for each, units in sorted(wants, key=lambda want: want[0].has > 0) if units > 0
+    ]
+
+
+class Mode(StrEnum):
+    """How a SKU is sold whose policy depends on how scarce it is."""
+
+    SHARED = "shared"  # every channel shows the common number
+    DIVIDED = "divided"  # each channel has its own units
+
+
+def mode(before: Mode, available: int, *, scarce_at: int, plentiful_at: int) -> Mode:
+    """Scarce at or below one number, plentiful again at or above another: between them it stays as it is."""
+    if available <= scarce_at:
+        return Mode.DIVIDED
+    return Mode.SHARED if available >= plentiful_at else before

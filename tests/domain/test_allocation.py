@@ -1,0 +1,332 @@
+"""Promise 5, allocations conserve: the books of a channel, the split, and a world that tries to cheat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from sfsync.domain.allocation import Books, Mode, Move, Share, mode, moves, received, split, target
+
+LONDON, DUBAI = "london", "dubai"
+EVEN = (Share(LONDON), Share(DUBAI))
+
+
+@pytest.mark.parametrize(
+    ("total", "shares", "has", "goals"),
+    [
+        (6, EVEN, {}, {LONDON: 3, DUBAI: 3}),
+        (7, EVEN, {}, {LONDON: 4, DUBAI: 3}),  # the odd one goes by priority
+        (7, EVEN, {LONDON: 3, DUBAI: 4}, {LONDON: 3, DUBAI: 4}),  # and stays where it is
+        (1, EVEN, {DUBAI: 1}, {LONDON: 0, DUBAI: 1}),
+        (10, (Share(LONDON, 7), Share(DUBAI, 3)), {}, {LONDON: 7, DUBAI: 3}),
+        (10, (Share(LONDON, 1, most=2), Share(DUBAI)), {}, {LONDON: 2, DUBAI: 8}),
+        (10, (Share(LONDON, 1, most=2), Share(DUBAI, 1, most=2)), {}, {LONDON: 2, DUBAI: 2}),
+        (3, (Share(LONDON), Share(DUBAI, 0)), {}, {LONDON: 3, DUBAI: 0}),  # one channel at a time
+        (0, EVEN, {}, {LONDON: 0, DUBAI: 0}),
+        (-2, EVEN, {}, {LONDON: 0, DUBAI: 0}),
+    ],
+)
+def test_units_are_split_by_weight_and_the_odd_one_stays_where_it_is(
+    total: int, shares: tuple[Share, ...], has: dict[str, int], goals: dict[str, int]
+) -> None:
+    """A merchandiser's table: how many of these pieces are London's?"""
+    assert split(total, shares, has) == goals
+
+
+@given(
+    st.integers(-5, 500),
+    st.lists(st.tuples(st.integers(0, 9), st.none() | st.integers(0, 50)), min_size=1, max_size=6),
+    st.lists(st.integers(0, 50), min_size=6, max_size=6),
+)
+def test_a_split_gives_every_unit_away_once_and_nobody_more_than_allowed(
+    total: int, claims: list[tuple[int, int | None]], has: list[int]
+) -> None:
+    """Whatever the weights and limits."""
+    shares = [Share(str(number), *claim) for number, claim in enumerate(claims)]
+    goals = split(total, shares, {str(number): units for number, units in enumerate(has)})
+    assert all(
+        goals[share.channel] <= (total if share.most is None else share.most)
+        for share in shares
+        if total >= 0
+    )
+    assert all(units >= 0 for units in goals.values())
+    room = sum(max(0, total) if share.most is None else share.most for share in shares if share.weight)
+    assert sum(goals.values()) == min(max(0, total), room)
+
+
+@pytest.mark.parametrize(
+    ("books", "goal", "shows"),
+    [
+        (Books(LONDON, held=5, spare=5), 5, 5),  # set aside, so it may be shown
+        (Books(LONDON, held=5, shown=2, spare=3), 3, 3),
+        (Books(LONDON, held=5, shown=5), 2, 2),  # lowered at once
+        (Books(LONDON, held=5, shown=4), 5, 4),  # the fifth may be a sale that nobody has told of
+        (Books(LONDON, held=5, shown=3, sold=2), 5, 3),
+        (Books(LONDON, held=2, shown=3), 5, 2),  # somebody wrote a higher number there
+        (Books(LONDON, held=4, shown=3, spare=2), 5, 4),  # the spare ones cover one of it
+        (Books(LONDON, held=0, shown=3), 3, 0),
+        (Books(LONDON, held=1, shown=-1, spare=1), 1, 1),
+    ],
+)
+def test_a_number_is_lowered_at_once_and_raised_by_spare_units_alone(
+    books: Books, goal: int, shows: int
+) -> None:
+    """What is reserved for it and certainly neither shown nor sold."""
+    assert target(books, goal) == shows
+
+
+L, D, P = LONDON, DUBAI, "paris"
+
+
+@pytest.mark.parametrize(
+    ("pool", "books", "goals", "expected"),
+    [
+        (6, [Books(L), Books(D)], (3, 3), [Move(None, L, 3), Move(None, D, 3)]),
+        # Asked for already: not twice.
+        (6, [Books(L, coming=3), Books(D)], (3, 3), [Move(None, D, 3)]),
+        # Dubai sold out, London has spare ones beyond its goal.
+        (0, [Books(L, held=4, shown=2, spare=2), Books(D)], (2, 2), [Move(L, D, 2)]),
+        # What London shows is not spare: it is lowered first.
+        (0, [Books(L, held=4, shown=4), Books(D)], (2, 2), []),
+        # A number that nothing covers comes before a wish for more.
+        (1, [Books(L), Books(D, shown=1)], (1, 1), [Move(None, D, 1)]),
+        # Nobody needs it: back to the pool.
+        (0, [Books(L, held=4, spare=4), Books(D)], (0, 0), [Move(L, None, 4)]),
+        (0, [Books(L, held=4, spare=4), Books(D)], (0, 1), [Move(L, D, 1), Move(L, None, 3)]),
+        # Spare in the books but not reserved: it cannot be given away; it covers the channel's own number.
+        (0, [Books(L, held=1, shown=1, spare=2), Books(D)], (1, 1), []),
+        (0, [Books(L, held=5, shown=2, spare=4), Books(D)], (3, 0), [Move(L, None, 3)]),
+        # Each spare unit is given once.
+        (
+            0,
+            [Books(L, held=2, spare=2), Books(D, shown=1), Books(P, shown=2)],
+            (0, 1, 2),
+            [Move(L, D, 1), Move(L, P, 1)],
+        ),
+        # Whoever has nothing comes first.
+        (1, [Books(L, held=1, shown=1), Books(D)], (2, 1), [Move(None, D, 1)]),
+    ],
+)
+def test_units_move_from_the_pool_or_from_spare_ones(
+    pool: int, books: list[Books], goals: tuple[int, ...], expected: list[Move]
+) -> None:
+    """Lower first, confirm, then move, then raise."""
+    assert moves(pool, books, dict(zip((L, D, P), goals, strict=False))) == expected
+
+
+def test_what_is_received_covers_an_uncovered_number_before_it_is_spare() -> None:
+    """Shown to shoppers already: it is not to be shown a second time."""
+    assert received(Books(LONDON, held=1, shown=3), 2) == 0
+    assert received(Books(LONDON, held=1, shown=3), 3) == 1
+    assert received(Books(LONDON, spare=1, held=1), 3) == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "available", "after"),
+    [
+        (Mode.SHARED, 4, Mode.SHARED),
+        (Mode.SHARED, 3, Mode.DIVIDED),
+        (Mode.DIVIDED, 4, Mode.DIVIDED),
+        (Mode.DIVIDED, 5, Mode.DIVIDED),
+        (Mode.DIVIDED, 6, Mode.SHARED),
+    ],
+)
+def test_a_sku_does_not_flicker_between_scarce_and_plentiful(
+    before: Mode, available: int, after: Mode
+) -> None:
+    """One return must not switch every channel, and one sale not switch it back."""
+    assert mode(before, available, scarce_at=3, plentiful_at=6) is after
+
+
+# -- a world that tries to cheat ---------------------------------------------------------------------
+
+
+@dataclass
+class Shop:
+    """A channel as it is, and as we know it."""
+
+    number: int = 0  # what it really shows
+    unheard: int = 0  # sales that we have not heard of
+    books: Books = field(default_factory=lambda: Books(""))
+    push: tuple[int, int | None] | None = None  # (delta, compare) written down
+    landed: str = ""  # applied, stale; empty while it is under way
+
+
+@dataclass
+class Ask:
+    """A move that the org has not answered."""
+
+    move: Move
+
+
+class World(RuleBasedStateMachine):
+    """Two shops, a pool that tills sell from, sales heard of late, pushes and moves answered late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_hand, self.lines = 6, 0
+        self.shops = {name: Shop(books=Books(name)) for name in (LONDON, DUBAI)}
+        self.asks: list[Ask] = []
+
+    @property
+    def pool(self) -> int:
+        return self.on_hand - self.lines - sum(shop.books.held for shop in self.shops.values())
+
+    def goals(self) -> dict[str, int]:
+        books = [shop.books for shop in self.shops.values()]
+        going = sum(ask.move.units for ask in self.asks if ask.move.giver)
+        total = max(0, self.pool) + sum(each.has for each in books) + going
+        return split(total, EVEN, {each.channel: each.has for each in books})
+
+    def change(self, name: str, **books: int) -> None:
+        shop = self.shops[name]
+        shop.books = replace(shop.books, **books)
+
+    # -- the outside
+
+    @rule(name=st.sampled_from([LONDON, DUBAI]))
+    def shopper_buys(self, name: str) -> None:
+        shop = self.shops[name]
+        if shop.number > 0:
+            shop.number -= 1
+            shop.unheard += 1
+
+    @rule()
+    def receipt(self) -> None:
+        self.on_hand += 1
+
+    @precondition(lambda self: self.pool > 0)
+    @rule()
+    def till_sells_from_the_pool(self) -> None:
+        self.on_hand -= 1
+
+    # -- what we hear
+
+    @rule(name=st.sampled_from([LONDON, DUBAI]))
+    def a_sale_is_heard_of(self, name: str) -> None:
+        shop = self.shops[name]
+        if shop.unheard:
+            shop.unheard -= 1
+            self.change(name, shown=shop.books.shown - 1, sold=shop.books.sold + 1)
+
+    @rule(name=st.sampled_from([LONDON, DUBAI]))
+    def a_sale_is_taken_from_the_allocation(self, name: str) -> None:
+        shop = self.shops[name]
+        if shop.books.sold:
+            assert shop.books.held > 0
+            self.change(name, sold=shop.books.sold - 1, held=shop.books.held - 1)
+            self.lines += 1
+
+    @precondition(lambda self: self.lines > 0)
+    @rule(name=st.sampled_from([LONDON, DUBAI]))
+    def an_order_is_cancelled_and_the_shop_restocks_it(self, name: str) -> None:
+        shop = self.shops[name]
+        self.lines -= 1
+        shop.number += 1
+        self.change(name, held=shop.books.held + 1, shown=shop.books.shown + 1)
+
+    # -- what we do
+
+    @rule(name=st.sampled_from([LONDON, DUBAI]))
+    def push_is_planned(self, name: str) -> None:
+        shop = self.shops[name]
+        delta = target(shop.books, self.goals()[name]) - shop.books.shown
+        if shop.push is not None or not delta:
+            return
+        shop.push, shop.landed = (delta, shop.books.shown if delta < 0 else None), ""
+        if delta > 0:
+            self.change(name, spare=shop.books.spare - delta)
+
+    @rule(name=st.sampled_from([LONDON, DUBAI]))
+    def push_lands(self, name: str) -> None:
+        shop = self.shops[name]
+        if shop.push is None or shop.landed:
+            return
+        delta, compare = shop.push
+        shop.landed = "applied" if compare in (None, shop.number) else "stale"
+        if shop.landed == "applied":
+            shop.number += delta
+
+    @rule(name=st.sampled_from([LONDON, DUBAI]))
+    def push_is_answered(self, name: str) -> None:
+        shop = self.shops[name]
+        if shop.push is None or not shop.landed:
+            return
+        delta, _ = shop.push
+        if shop.landed == "applied":
+            spare = shop.books.spare - min(0, delta)
+            self.change(name, shown=shop.books.shown + delta, spare=spare)
+        shop.push = None
+
+    @rule()
+    def moves_are_asked(self) -> None:
+        if self.asks:
+            return
+        books = [shop.books for shop in self.shops.values()]
+        for move in moves(self.pool, books, self.goals()):
+            self.asks.append(Ask(move))
+            if move.giver:
+                self.change(move.giver, spare=self.shops[move.giver].books.spare - move.units)
+            if move.taker:
+                self.change(move.taker, coming=self.shops[move.taker].books.coming + move.units)
+
+    @precondition(lambda self: self.asks)
+    @rule(data=st.data())
+    def a_move_is_answered(self, data: st.DataObject) -> None:
+        self._answer(data.draw(st.integers(0, len(self.asks) - 1)))
+
+    def _answer(self, number: int) -> None:
+        move = self.asks.pop(number).move
+        granted = move.giver is not None or self.pool >= move.units
+        if move.giver:
+            self.change(move.giver, held=self.shops[move.giver].books.held - move.units)
+        if move.taker:
+            taker = self.shops[move.taker].books
+            self.change(move.taker, coming=taker.coming - move.units)
+            if granted:
+                self.change(move.taker, held=taker.held + move.units, spare=received(taker, move.units))
+
+    # -- what must hold
+
+    @invariant()
+    def no_channel_can_sell_what_is_not_reserved_for_it(self) -> None:
+        going = dict.fromkeys(self.shops, 0)
+        for ask in self.asks:
+            if ask.move.giver:
+                going[ask.move.giver] += ask.move.units
+        for name, shop in self.shops.items():
+            worst = shop.number + shop.unheard + shop.books.sold
+            if shop.push is not None and not shop.landed and shop.push[0] > 0:
+                worst += shop.push[0]
+            assert worst + shop.books.spare + going[name] <= shop.books.held, (name, shop)
+            assert shop.books.spare >= 0
+
+    @invariant()
+    def nothing_is_reserved_that_is_not_there(self) -> None:
+        assert self.pool >= 0
+
+    def teardown(self) -> None:
+        """When everybody falls silent, each channel shows its share and every unit is with somebody."""
+        for _ in range(60):
+            for name in self.shops:
+                self.a_sale_is_heard_of(name)
+                self.a_sale_is_taken_from_the_allocation(name)
+                self.push_lands(name)
+                self.push_is_answered(name)
+                self.push_is_planned(name)
+            while self.asks:
+                self._answer(0)
+            self.moves_are_asked()
+        goals = self.goals()
+        for name, shop in self.shops.items():
+            assert shop.number == shop.books.shown == goals[name], (name, shop, goals)
+            assert shop.books.held == shop.number, (name, shop)
+        assert self.pool == 0
+
+
+TestWorld = World.TestCase
+TestWorld.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
