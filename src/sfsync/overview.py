@@ -5,12 +5,13 @@ Without a running daemon (`pulse` is None) the store alone is told, and health s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from statistics import quantiles
 from typing import Literal
 
 from sfsync import __version__
+from sfsync.domain.allocation import Mode
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.relay import Difference
@@ -55,7 +56,7 @@ class Overview:
     ) -> None:
         self._store, self._assortment, self._clock = store, assortment, clock
         self._kinds, self._pulse = kinds, pulse
-        self._counted: tuple[dict[str, int], dict[str, dict[Guarantee, int]]] = ({}, {})
+        self._counted: tuple[object, dict[str, dict[Guarantee, int]]] = (None, {})
 
     async def status(self) -> Status:
         """Everything the status page shows."""
@@ -190,10 +191,10 @@ class Overview:
     def _channels(self, tx: SqlTx, now: datetime) -> list[ChannelStatus]:
         counts = views.channel_counts(tx, now)
         sizes = {name: count.levels for name, count in counts.items()}
-        if (
-            self._counted[0] != sizes
-        ):  # a policy is fixed while we run: only what is listed changes the counts
-            self._counted = sizes, self._guarantees(tx)
+        # Policies are fixed while we run: only what is listed, or scarce, changes the counts.
+        basis = sizes, tuple(tx.divided_skus())
+        if self._counted[0] != basis:
+            self._counted = basis, self._guarantees(tx)
         guarantees = self._counted[1]
         return [
             self._channel(name, counts.get(name), guarantees.get(name, {}))
@@ -202,10 +203,11 @@ class Overview:
 
     def _guarantees(self, tx: SqlTx) -> dict[str, dict[Guarantee, int]]:
         found: dict[str, dict[Guarantee, int]] = {}
+        divided = frozenset(tx.divided_skus())
         for channel, sku in views.listed(tx):
             if channel in self._assortment.channels:
                 of = found.setdefault(channel, {})
-                guarantee = self._assortment.policy(channel, sku).guarantee
+                guarantee = self._assortment.policy(channel, sku, _mode(sku, divided)).guarantee
                 of[guarantee] = of.get(guarantee, 0) + 1
         return found
 
@@ -240,6 +242,7 @@ class Overview:
 
     def _scarce(self, tx: SqlTx) -> list[Scarce]:
         skus = views.scarce_skus(tx, most=SCARCE_UNITS, limit=12)
+        divided = tx.divided_skus()
         shown: dict[str, list[ChannelLevel]] = {}
         for level in tx.channel_levels([scarce.sku for scarce in skus]):
             shown.setdefault(level.sku, []).append(level)
@@ -249,7 +252,7 @@ class Overview:
                 available=scarce.available,
                 locations=dict(scarce.locations),
                 sellers=[
-                    self._seller(level, scarce)
+                    self._seller(level, scarce, divided)
                     for level in shown.get(scarce.sku, ())
                     if level.channel in self._kinds
                 ],
@@ -257,12 +260,13 @@ class Overview:
             for scarce in skus
         ]
 
-    def _seller(self, level: ChannelLevel, scarce: views.ScarceSku) -> Seller:
-        policy = self._assortment.policy(level.channel, level.sku)
+    def _seller(self, level: ChannelLevel, scarce: views.ScarceSku, divided: Collection[str]) -> Seller:
+        policy = self._assortment.policy(level.channel, level.sku, _mode(level.sku, divided))
         may: Literal["sells", "asks first", "closed"] = "sells"
         why = policy.guarantee.value
         if policy.allocated_elsewhere:
-            may, why = "closed", f"allocated to {self._assortment.allocated_to(level.sku)}"
+            division = self._assortment.division(level.sku)
+            may, why = "closed", f"allocated to {', '.join(division.channels if division else ())}"
         elif level.published <= 0:
             sources = self._assortment.sources(level.channel, level.location)
             elsewhere = scarce.available > 0 and not any(
@@ -289,13 +293,16 @@ class Overview:
                     "version": level.version,
                 }
             )
+        divided = tx.divided_skus()
         for shown in tx.channel_levels(skus):
             if shown.channel in self._assortment.channels:
                 made[shown.sku]["shown"].append(
                     {
                         "channel": shown.channel,
                         "location": shown.location,
-                        "guarantee": self._assortment.policy(shown.channel, shown.sku).guarantee.value,
+                        "guarantee": self._assortment.policy(
+                            shown.channel, shown.sku, _mode(shown.sku, divided)
+                        ).guarantee.value,
                         "published": shown.published,
                         "target": shown.target,
                         "problem": shown.problem,
@@ -323,6 +330,10 @@ class ResyncService:
         if plan is None:
             raise KeyError(plan_id)
         return _plan(plan)
+
+
+def _mode(sku: str, divided: Collection[str]) -> Mode:
+    return Mode.DIVIDED if sku in divided else Mode.SHARED
 
 
 def _plan(plan: Plan) -> dict[str, object]:

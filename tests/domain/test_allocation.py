@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sfsync.domain.allocation import Books, Mode, Move, Share, mode, moves, received, split, target
+from sfsync.domain.allocation import (
+    Books,
+    Mode,
+    Move,
+    Share,
+    lowered,
+    mode,
+    moves,
+    received,
+    split,
+    target,
+    total,
+)
 
 LONDON, DUBAI = "london", "dubai"
 EVEN = (Share(LONDON), Share(DUBAI))
@@ -69,6 +82,7 @@ def test_a_split_gives_every_unit_away_once_and_nobody_more_than_allowed(
         (Books(LONDON, held=2, shown=3), 5, 2),  # somebody wrote a higher number there
         (Books(LONDON, held=4, shown=3, spare=2), 5, 4),  # the spare ones cover one of it
         (Books(LONDON, held=0, shown=3), 3, 0),
+        (Books(LONDON, held=0, coming=2, shown=3), 3, 2),  # the org is being asked to cover two of them
         (Books(LONDON, held=1, shown=-1, spare=1), 1, 1),
     ],
 )
@@ -94,6 +108,8 @@ L, D, P = LONDON, DUBAI, "paris"
         (0, [Books(L, held=4, shown=4), Books(D)], (2, 2), []),
         # A number that nothing covers comes before a wish for more.
         (1, [Books(L), Books(D, shown=1)], (1, 1), [Move(None, D, 1)]),
+        # Both show the two that they shared: each asks for its own, and is lowered to it.
+        (2, [Books(L, shown=2), Books(D, shown=2)], (1, 1), [Move(None, L, 1), Move(None, D, 1)]),
         # Nobody needs it: back to the pool.
         (0, [Books(L, held=4, spare=4), Books(D)], (0, 0), [Move(L, None, 4)]),
         (0, [Books(L, held=4, spare=4), Books(D)], (0, 1), [Move(L, D, 1), Move(L, None, 3)]),
@@ -116,6 +132,19 @@ def test_units_move_from_the_pool_or_from_spare_ones(
 ) -> None:
     """Lower first, confirm, then move, then raise."""
     assert moves(pool, books, dict(zip((L, D, P), goals, strict=False))) == expected
+
+
+def test_lowering_a_number_that_nothing_covered_frees_nothing() -> None:
+    """Three shown and one reserved: two lowered give nobody a unit, the third one does."""
+    assert lowered(Books(LONDON, held=1, shown=3), 2) == 0
+    assert lowered(Books(LONDON, held=1, shown=3), 3) == 1
+
+
+def test_the_units_to_split_are_counted_once_however_many_channels_show_them() -> None:
+    """Five shared by two channels are five; what is reserved for one of them is its own."""
+    assert total(5, [Books(LONDON, shown=5), Books(DUBAI, shown=5)]) == 5
+    assert total(1, [Books(LONDON, held=3, shown=2, spare=1), Books(DUBAI, coming=1)]) == 5
+    assert total(-2, [Books(LONDON, held=3, shown=2, sold=1)]) == 2
 
 
 def test_what_is_received_covers_an_uncovered_number_before_it_is_spare() -> None:
@@ -178,11 +207,11 @@ class World(RuleBasedStateMachine):
 
     def goals(self) -> dict[str, int]:
         books = [shop.books for shop in self.shops.values()]
-        going = sum(ask.move.units for ask in self.asks if ask.move.giver)
-        total = max(0, self.pool) + sum(each.has for each in books) + going
-        return split(total, EVEN, {each.channel: each.has for each in books})
+        asked = sum(ask.move.units for ask in self.asks if not ask.move.giver)
+        units = total(self.pool - asked, books)
+        return split(units, EVEN, {each.channel: each.has for each in books})
 
-    def change(self, name: str, **books: int) -> None:
+    def change(self, name: str, **books: Any) -> None:
         shop = self.shops[name]
         shop.books = replace(shop.books, **books)
 
@@ -258,7 +287,7 @@ class World(RuleBasedStateMachine):
             return
         delta, _ = shop.push
         if shop.landed == "applied":
-            spare = shop.books.spare - min(0, delta)
+            spare = lowered(shop.books, -delta) if delta < 0 else shop.books.spare
             self.change(name, shown=shop.books.shown + delta, spare=spare)
         shop.push = None
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sfsync.domain.allocation import Mode, Share
 from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.relay import BLOCKING, Cause, Difference, Exposure, difference
@@ -66,6 +67,11 @@ def assortment(*rules: PolicyRule) -> Assortment:
     return Assortment({"london": LONDON, "dubai": DUBAI}, rules)
 
 
+def holders(told: Assortment, sku: str) -> tuple[str, ...]:
+    division = told.division(sku)
+    return () if division is None else division.channels
+
+
 def test_a_channel_has_its_own_defaults() -> None:
     """Where no rule speaks, the channel does."""
     plain = assortment()
@@ -92,10 +98,10 @@ def test_patterns_know_upper_from_lower_case() -> None:
 def test_a_sku_set_aside_for_one_channel_is_closed_at_the_others() -> None:
     """Allocated to London: Dubai shows none of it."""
     told = assortment(PolicyRule(("ALLOC-*",), ("london",), Guarantee.ALLOCATED))
-    assert told.allocated_to("ALLOC-1") == "london"
+    assert holders(told, "ALLOC-1") == ("london",)
     assert told.policy("london", "ALLOC-1").guarantee is Guarantee.ALLOCATED
     assert told.policy("dubai", "ALLOC-1").allocated_elsewhere
-    assert told.allocated_to("BAG-1") is None
+    assert holders(told, "BAG-1") == ()
 
 
 def test_an_exception_before_an_allocation_is_an_exception_from_it() -> None:
@@ -105,9 +111,9 @@ def test_an_exception_before_an_allocation_is_an_exception_from_it() -> None:
         PolicyRule(("BAG-*",), ("london",), Guarantee.ALLOCATED),
     )
     assert told.policy("london", "BAG-GOLD").guarantee is Guarantee.GATED
-    assert told.allocated_to("BAG-GOLD") is None
+    assert holders(told, "BAG-GOLD") == ()
     assert not told.policy("dubai", "BAG-GOLD").allocated_elsewhere
-    assert told.allocated_to("BAG-2") == "london"
+    assert holders(told, "BAG-2") == ("london",)
 
 
 @given(
@@ -125,12 +131,28 @@ def test_an_exception_before_an_allocation_is_an_exception_from_it() -> None:
 def test_whoever_a_sku_is_set_aside_for_sells_it_as_allocated(rules: list[PolicyRule], sku: str) -> None:
     """The holder's own policy agrees, and every other channel is closed."""
     told = assortment(*rules)
-    holder = told.allocated_to(sku)
-    if holder is None:
+    named = holders(told, sku)
+    if not named:
         assert all(told.policy(name, sku).guarantee is not Guarantee.ALLOCATED for name in told.channels)
-    else:
-        assert told.policy(holder, sku).guarantee is Guarantee.ALLOCATED
-        assert all(told.policy(name, sku).allocated_elsewhere == (name != holder) for name in told.channels)
+    for name in told.channels:
+        assert name not in named or told.policy(name, sku).guarantee is Guarantee.ALLOCATED
+        assert told.policy(name, sku).allocated_elsewhere == (bool(named) and name not in named)
+
+
+def test_a_rule_for_scarce_pieces_holds_only_while_they_are_scarce() -> None:
+    """Shared until three are left, then each channel has its own; shared again from six on."""
+    rule = PolicyRule(
+        ("BAG-*",), guarantee=Guarantee.ALLOCATED, shares={"london": 2}, scarce_at=3, plentiful_at=6
+    )
+    told = assortment(rule)
+    assert told.policy("london", "BAG-1", Mode.SHARED).guarantee is Guarantee.MIRRORED
+    assert told.policy("dubai", "BAG-1", Mode.SHARED).guarantee is Guarantee.GATED
+    assert told.policy("dubai", "BAG-1", Mode.DIVIDED).guarantee is Guarantee.ALLOCATED
+    division = told.division("BAG-1")
+    assert division is not None
+    assert division.shares == (Share("london", 2), Share("dubai", 1, most=9))
+    assert [division.mode(Mode.SHARED, units) for units in (4, 3)] == [Mode.SHARED, Mode.DIVIDED]
+    assert [division.mode(Mode.DIVIDED, units) for units in (5, 6)] == [Mode.DIVIDED, Mode.SHARED]
 
 
 def test_a_channel_or_location_that_is_no_longer_configured_sells_from_nowhere() -> None:

@@ -388,7 +388,8 @@ class LittleShop(Fates):
                 yield page
 
     def encode(self, key: str, writes: Sequence[Write]) -> bytes:
-        return json.dumps([key, [[write.sku, write.delta] for write in writes]]).encode()
+        rows = [[write.sku, write.delta, write.compare] for write in writes]
+        return json.dumps([key, rows]).encode()
 
     async def push(self, body: bytes) -> PushAnswer:
         await asyncio.sleep(0)
@@ -399,12 +400,18 @@ class LittleShop(Fates):
     def _push(self, body: bytes) -> PushAnswer:
         key, rows = json.loads(body)
         if key not in self._answers:
-            bad = {index: self.bad[sku] for index, (sku, _) in enumerate(rows) if sku in self.bad}
-            if not bad:
-                for sku, delta in rows:
+            bad = {index: self.bad[sku] for index, (sku, *_) in enumerate(rows) if sku in self.bad}
+            stale = frozenset(
+                index
+                for index, (sku, _, compare) in enumerate(rows)
+                if compare is not None and compare != self.shelf[sku]
+            )
+            if not bad and not stale:
+                for sku, delta, _ in rows:
                     self.shelf[sku] += delta
             named = bad if self.names_bad_rows else {}
-            self._answers[key] = PushAnswer(not bad, named, reason="one of the rows is bad" if bad else "")
+            reason = "one of the rows is bad" if bad else "one of the rows is stale" if stale else ""
+            self._answers[key] = PushAnswer(not reason, named, stale, reason)
         return self._answers[key]
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> Delivery:

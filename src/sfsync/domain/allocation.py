@@ -99,18 +99,28 @@ def split(total: int, shares: Sequence[Share], has: Mapping[str, int]) -> dict[s
     return goals
 
 
+def total(pool: int, books: Iterable[Books]) -> int:
+    """Units to split: what anybody may reserve, what is being asked for, what the channels have already."""
+    return max(0, pool) + sum(each.coming + max(0, min(each.has, each.held - each.sold)) for each in books)
+
+
 def target(books: Books, goal: int) -> int:
     """What the channel should show: lowered at once, raised only by what is spare and reserved for it.
 
-    A number that is not covered is lowered by what is missing, after the spare units have covered it.
+    A number that is not covered is lowered by what is missing, after the spare units have covered it; but not
+    while the org is being asked to cover it.
     """
-    spare = max(0, books.spare - books.gap)
-    shown = max(0, books.shown) - max(0, books.gap - books.spare)
-    return max(0, min(goal, shown + spare))
+    gap = max(0, books.gap - books.coming)
+    return max(0, min(goal, max(0, books.shown) + books.spare - gap))
 
 
 def received(books: Books, units: int) -> int:
     """Spare units after the org has reserved more for it: a number that nothing covered is covered first."""
+    return books.spare + max(0, units - books.gap)
+
+
+def lowered(books: Books, units: int) -> int:
+    """Spare units after its number was lowered: what nothing was reserved for frees nothing."""
     return books.spare + max(0, units - books.gap)
 
 
@@ -132,7 +142,7 @@ def moves(pool: int, books: Sequence[Books], goals: Mapping[str, int]) -> list[M
     found: list[Move] = []
     left = max(0, pool)
     over = {each.channel: _over(each, goals.get(each.channel, 0)) for each in books}
-    for need in (_uncovered(books), _too_few(books, goals)):
+    for need in (_uncovered(books, goals), _too_few(books, goals)):
         for channel, units in need:
             part = min(units, left)
             if part:
@@ -154,8 +164,10 @@ def _over(books: Books, goal: int) -> int:
     return max(0, min(books.spare - books.gap, books.has - goal))
 
 
-def _uncovered(books: Iterable[Books]) -> list[tuple[str, int]]:
-    return [(each.channel, each.gap - each.coming) for each in books if each.gap > each.coming]
+def _uncovered(books: Iterable[Books], goals: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Up to the goal: what is shown beyond it will be lowered anyway."""
+    needs = [(each.channel, min(each.gap, goals.get(each.channel, 0)) - each.coming) for each in books]
+    return [(channel, units) for channel, units in needs if units > 0]
 
 
 def _too_few(books: Iterable[Books], goals: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from .allocation import Mode, Share, mode
 from .ats import Guarantee, Policy
 from .org_orders import OrgOrderRules
 from .sources import Source
@@ -13,13 +14,20 @@ from .sources import Source
 
 @dataclass(frozen=True, slots=True)
 class PolicyRule:
-    """Overrides a channel's defaults for the SKUs that match. The first matching rule of a channel counts."""
+    """Overrides a channel's defaults for the SKUs that match. The first matching rule of a channel counts.
+
+    With `scarce_at` the guarantee *allocated* holds only while there are so few: at or below that many units
+    the SKU is divided among the channels, at or above `plentiful_at` it is shared again.
+    """
 
     skus: tuple[str, ...]  # shell patterns, case-sensitive
     channels: tuple[str, ...] = ()  # empty: every channel
     guarantee: Guarantee | None = None
     safety_stock: int | None = None
     cap: int | None = None
+    shares: Mapping[str, int] = field(default_factory=dict)  # channel -> weight; 1 where not given
+    scarce_at: int | None = None
+    plentiful_at: int | None = None
 
     def covers(self, channel: str, sku: str) -> bool:
         """True when the rule speaks of this SKU at this channel."""
@@ -59,6 +67,27 @@ class SharedOrders:
     returns_to: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Division:
+    """How a SKU is divided: the channels' claims, in the order of priority, and when."""
+
+    shares: tuple[Share, ...]
+    scarce_at: int | None = None  # always, when None
+    plentiful_at: int | None = None
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that have a claim."""
+        return tuple(share.channel for share in self.shares)
+
+    def mode(self, before: Mode, available: int) -> Mode:
+        """Whether it is divided now, with so many units to sell."""
+        if self.scarce_at is None:
+            return Mode.DIVIDED
+        plentiful = self.scarce_at + 1 if self.plentiful_at is None else self.plentiful_at
+        return mode(before, available, scarce_at=self.scarce_at, plentiful_at=plentiful)
+
+
 @dataclass(frozen=True)
 class Assortment:
     """Channels and policy rules together."""
@@ -70,43 +99,59 @@ class Assortment:
     org_orders: OrgOrderRules | None = None  # how orders that live in the org are read; None: none do
     in_transit: str = ""  # where goods on their way between locations stand
     not_for_sale: frozenset[str] = frozenset()  # in transit, returns, repairs: no channel sells from there
-    _policies: dict[tuple[str, str], Policy] = field(default_factory=dict, repr=False, compare=False)
+    _policies: dict[tuple[str, str, Mode], Policy] = field(default_factory=dict, repr=False, compare=False)
+    _divisions: dict[str, Division | None] = field(default_factory=dict, repr=False, compare=False)
 
-    def policy(self, channel: str, sku: str) -> Policy:
-        """What holds for a SKU at a channel."""
-        known = self._policies.get((channel, sku))
+    def policy(self, channel: str, sku: str, mode: Mode = Mode.DIVIDED) -> Policy:
+        """What holds for a SKU at a channel; `mode` matters where the policy depends on how scarce it is."""
+        known = self._policies.get((channel, sku, mode))
         if known is None:
-            known = self._policies[channel, sku] = self._policy(channel, sku)
+            known = self._policies[channel, sku, mode] = self._policy(channel, sku, mode)
         return known
 
-    def _policy(self, channel: str, sku: str) -> Policy:
+    def _policy(self, channel: str, sku: str, mode: Mode) -> Policy:
         plan, rule = self.channels[channel], self._rule(channel, sku)
+        division = self.division(sku)
+        if division is not None and division.scarce_at is None:
+            mode = Mode.DIVIDED
         guarantee = plan.guarantee
         safety_stock, cap = plan.safety_stock, plan.cap
         if rule is not None:
-            guarantee = rule.guarantee or guarantee
+            shared = rule.guarantee is Guarantee.ALLOCATED and mode is Mode.SHARED
+            guarantee = guarantee if shared else rule.guarantee or guarantee
             safety_stock = safety_stock if rule.safety_stock is None else rule.safety_stock
             cap = cap if rule.cap is None else rule.cap
-        holder = self.allocated_to(sku)
-        return Policy(
-            guarantee, safety_stock, cap, allocated_elsewhere=holder is not None and holder != channel
-        )
+        elsewhere = division is not None and mode is Mode.DIVIDED and channel not in division.channels
+        return Policy(guarantee, safety_stock, cap, allocated_elsewhere=elsewhere)
 
     def _rule(self, channel: str, sku: str) -> PolicyRule | None:
         return next((rule for rule in self.rules if rule.covers(channel, sku)), None)
 
-    def allocated_to(self, sku: str) -> str | None:
-        """The one channel that a SKU is set aside for, if any: the first one whose own policy says so."""
-        return next(
-            (
+    def division(self, sku: str) -> Division | None:
+        """Among which channels a SKU is divided, if it is: those of the first rule that says so."""
+        if sku not in self._divisions:
+            self._divisions[sku] = self._division(sku)
+        return self._divisions[sku]
+
+    def _division(self, sku: str) -> Division | None:
+        for rule in self.rules:
+            if rule.guarantee is not Guarantee.ALLOCATED or not rule.matches(sku):
+                continue
+            channels = [
                 channel
-                for rule in self.rules
-                if rule.guarantee is Guarantee.ALLOCATED
                 for channel in (rule.channels or self.channels)
                 if channel in self.channels and self._rule(channel, sku) is rule
-            ),
-            None,
-        )
+            ]
+            if channels:
+                shares = tuple(
+                    Share(channel, rule.shares.get(channel, 1), self._most(channel, rule))
+                    for channel in channels
+                )
+                return Division(shares, rule.scarce_at, rule.plentiful_at)
+        return None
+
+    def _most(self, channel: str, rule: PolicyRule) -> int | None:
+        return self.channels[channel].cap if rule.cap is None else rule.cap
 
     def sources(self, channel: str, location: str) -> tuple[str, ...]:
         """The org locations that a channel's location sells from, best first; none of a channel now gone."""

@@ -10,7 +10,8 @@ from sfsync.domain.reservations import Outcome, Reservation, asks
 from sfsync.ports import Tx
 
 from .context import Context
-from .shelf import Picture, refresh
+from .picture import Picture
+from .shelf import refresh
 from .writer import Writer
 
 ANSWER_SECONDS = 8.0  # a shopper waits no longer; the storefront may ask again by id

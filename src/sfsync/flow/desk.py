@@ -27,8 +27,8 @@ from sfsync.ports import Tx
 
 from .asking import Asked
 from .life import Life
+from .picture import Picture
 from .reserving import close_covered, tell_overdue
-from .shelf import Picture
 
 PLACES = 3  # other locations tried after a refusal
 REPORT_SECONDS = 60.0

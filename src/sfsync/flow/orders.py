@@ -23,7 +23,8 @@ from sfsync.ports import ChannelLevel, Delivery, InboxItem, LineState, OutsideEr
 from .context import Context
 from .intake import unread
 from .levels import OVERSOLD, told
-from .shelf import Picture, refresh, with_numbers
+from .picture import Picture
+from .shelf import refresh, with_numbers
 
 BATCH = 200
 LINES = 1_000  # so many that lines waiting for a reservation hold up no others
@@ -421,12 +422,14 @@ def _holdings(
         for held in tx.holdings(subjects)
         if held.reserved > 0
     ]
-    if ctx.assortment.allocated_to(line.line.sku) == line.channel:
+    division = ctx.assortment.division(line.line.sku)
+    if division is not None and line.channel in division.channels:
         picture = Picture(tx.facts([line.line.sku]))
         for level in sources:
-            units = picture.allocation(line.line.sku, line.channel, {level.location})
+            units = picture.allocated_levels(line.line.sku, line.channel, {level.location}).get(level, 0)
             subject = allocation_subject(line.channel, level)
-            found.append(Holding(subject, level, max(0, units), tx.next_step(subject), takes_back=True))
+            divided = division.scarce_at is None or line.line.sku in picture.divided
+            found.append(Holding(subject, level, max(0, units), tx.next_step(subject), takes_back=divided))
     return found, False
 
 

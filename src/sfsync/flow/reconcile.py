@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from sfsync.domain import ats
 from sfsync.domain.relay import BLOCKING, Cause, Difference, difference
 from sfsync.domain.stock import StockLevel
-from sfsync.ports import ChannelItem, OutsideError, Tx
+from sfsync.ports import ChannelItem, ChannelLevel, OutsideError, Tx
 
+from .allocations import Divider, adopted
 from .context import Context, grouped
 from .levels import apply_levels
 from .orders import OrderPoll
-from .shelf import Picture, ats_facts, refresh
+from .picture import Picture
+from .shelf import refresh, shows
 
 SKUS_AT_ONCE = 500
 
@@ -174,15 +175,20 @@ class Reconcile:
         self, tx: Tx, *, name: str, skus: Collection[str], by_sku: dict[str, list[ChannelItem]]
     ) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
         """(target, published) of channel levels by SKU and location; targets also of those not yet kept."""
+        ctx = self._ctx
         picture = Picture(tx.facts(skus))
-        targets = {
-            (sku, item.location): ats.available_to_sell(
-                ats_facts(picture, self._ctx.assortment, name, sku, item.location)
-            ).units
-            for sku in skus
-            for item in by_sku[sku]
-            if picture.levels(sku)
-        }
+        divider = Divider(tx, ctx.assortment, ctx.pulse, picture, ctx.clock.now(), only_look=True)
+        kept: dict[str, list[ChannelLevel]] = {sku: [] for sku in skus}
+        for level in tx.channel_levels(skus):
+            kept[level.sku].append(level)
+        targets: dict[tuple[str, str], int] = {}
+        for sku in skus:
+            mode = divider.mode(sku)
+            own = divider.targets(sku, mode, kept[sku])
+            if picture.levels(sku):
+                for item in by_sku[sku]:
+                    units = shows(picture, ctx.assortment, name, sku, item.location, mode=mode, own=own)
+                    targets[sku, item.location] = units
         if not tx.approved(name):
             return targets, {}
         published = {(level.sku, level.location): level.published for level in tx.channel_levels(skus, name)}
@@ -244,6 +250,7 @@ def take_over(tx: Tx, *, ctx: Context, channel: str, seen: Sequence[Seen]) -> se
             by_time[one.asked_at, one.read_at].append(item)
     for (asked_at, read_at), items in by_time.items():
         tx.put_items(channel, items, problems, asked_at, read_at)
+    adopted(tx, ctx.assortment, [one.item for one in seen if (one.item.sku, one.item.location) not in held])
     return refresh(tx, ctx.assortment, ctx.pulse, skus, ctx.clock.now())
 
 

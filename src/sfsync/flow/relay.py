@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from time import perf_counter
 
+from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.retry import backoff_seconds
 from sfsync.ports import (
     Channel,
@@ -26,8 +27,9 @@ from sfsync.ports import (
     Write,
 )
 
+from . import allocations
 from .context import Context, relay_bell
-from .shelf import with_numbers
+from .shelf import refresh, with_numbers
 
 
 class Relay:
@@ -71,11 +73,26 @@ class Relay:
         if not due:
             return None
         key = self._ctx.new_id()
+        divided = self._divided(tx, due)
         rows = tuple(
-            PushRow(level.sku, level.location, (level.target or 0) - level.published) for level in due
+            PushRow(
+                level.sku,
+                level.location,
+                (level.target or 0) - level.published,
+                allocated=level.sku in divided,
+            )
+            for level in due
         )
-        body = self._channel.encode(key, [_write(level) for level in due])
+        writes = [_write(level, row) for level, row in zip(due, rows, strict=True)]
+        body = self._channel.encode(key, writes)
         return PushRecord(tx.add_push(name, key, body, rows, now), name, key, body, rows, now)
+
+    def _divided(self, tx: Tx, due: Sequence[ChannelLevel]) -> set[str]:
+        """Which of these SKUs are the channel's own units at present, booked one by one."""
+        divisions = {level.sku: self._ctx.assortment.division(level.sku) for level in due}
+        own = {sku for sku, of in divisions.items() if of is not None and self.name in of.channels}
+        scarce = {sku for sku in own if (of := divisions[sku]) is not None and of.scarce_at is not None}
+        return own - scarce | (tx.facts(scarce).divided if scarce else frozenset())
 
     async def _deliver(self, record: PushRecord, *, maybe_sent: bool) -> PushRecord | None:
         """Send until the outcome is known, then commit what it means. Returns the next push, if any."""
@@ -127,6 +144,12 @@ class Relay:
         """Nobody can say whether it was applied: its rows wait for a comparison."""
         now = self._ctx.clock.now()
         tx.finish_push(record, "lost", "its outcome was unknown for longer than its key lives", now)
+        raised = {
+            (row.sku, row.location): row.delta for row in record.rows if row.allocated and row.delta > 0
+        }
+        for level in tx.channel_levels({sku for sku, _ in raised}, record.channel):
+            if units := raised.get((level.sku, level.location)):  # it counts as shown
+                tx.put_spare(level.channel, level.sku, level.location, max(0, level.spare - units))
         for row in record.rows:
             tx.set_problem(
                 record.channel, row.sku, row.location, "outcome of a push unknown: run sfsync resync", now
@@ -138,17 +161,26 @@ class Relay:
 
     async def _conclude(self, record: PushRecord, answer: PushAnswer) -> PushRecord | None:
         """Commit what the answer means, and in the same commit the next push."""
+        ctx = self._ctx
         if answer.applied:
             self._limit = self._channel.ability.batch_rows
         elif not answer.bad_rows and not answer.stale_rows and not answer.key_spent and len(record.rows) > 1:
             self._limit = max(1, len(record.rows) // 2)
 
+        bells: set[str] = set()
+
         def commit(tx: Tx) -> PushRecord | None:
             self._settle(tx, record, answer)
+            own = {row.sku for row in record.rows if row.allocated}
+            bells.update(refresh(tx, ctx.assortment, ctx.pulse, own, ctx.clock.now()))
             # What was not applied although no row is to blame deserves a pause before it is tried anew.
-            return self._plan(tx) if answer.applied or answer.bad_rows else None
+            return self._plan(tx) if answer.applied or answer.bad_rows or answer.stale_rows else None
 
-        return await self._ctx.store.write(commit)
+        if answer.stale_rows:
+            bells.add("learn")
+        following = await ctx.store.write(commit)
+        ctx.bell.ring(*bells)
+        return following
 
     def _settle(self, tx: Tx, record: PushRecord, answer: PushAnswer) -> None:
         now = self._ctx.clock.now()
@@ -169,23 +201,25 @@ class Relay:
                     f"change {row.delta:+d}",
                     now,
                 )
+            for index in answer.stale_rows:
+                # Its number is not what we believe: a sale is on its way, or somebody wrote it.
+                row = record.rows[index]
+                tx.set_problem(record.channel, row.sku, row.location, IN_DOUBT, now)
         tx.finish_push(record, "applied" if answer.applied else "dropped", answer.reason, now)
 
     def _applied(self, tx: Tx, record: PushRecord) -> None:
         """What the channel confirmed is what it now shows."""
-        now = self._ctx.clock.now()
-        deltas = {(row.sku, row.location): row.delta for row in record.rows}
-        changed = [
-            with_numbers(
-                self._ctx.assortment,
-                level,
-                now,
-                target=level.target,
-                published=level.published + deltas[level.sku, level.location],
-            )
-            for level in tx.channel_levels({row.sku for row in record.rows}, record.channel)
-            if (level.sku, level.location) in deltas
-        ]
+        ctx, now = self._ctx, self._ctx.clock.now()
+        rows = {(row.sku, row.location): row for row in record.rows}
+        changed: list[ChannelLevel] = []
+        for level in tx.channel_levels({row.sku for row in record.rows}, record.channel):
+            row = rows.get((level.sku, level.location))
+            if row is None:
+                continue
+            if row.allocated:
+                allocations.pushed(tx, ctx.assortment, ctx.pulse, level, row.delta, now)
+            published = level.published + row.delta
+            changed.append(with_numbers(ctx.assortment, level, now, target=level.target, published=published))
         tx.put_numbers(changed)
         self._lag(changed)
 
@@ -214,13 +248,11 @@ class Relay:
         )
 
 
-def _write(level: ChannelLevel) -> Write:
+def _write(level: ChannelLevel, row: PushRow) -> Write:
+    # Units are freed by our own confirmed lowering alone, so that one must meet the number we believe in.
+    compare = level.published if row.allocated and row.delta < 0 else None
     return Write(
-        level.sku,
-        level.location,
-        level.item_id,
-        level.location_id,
-        delta=(level.target or 0) - level.published,
+        level.sku, level.location, level.item_id, level.location_id, delta=row.delta, compare=compare
     )
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from sfsync.domain.retry import backoff_seconds
 from sfsync.ports import OutsideError, Refused, Severity, Tx
 
+from .allocations import explain
 from .context import SNAPSHOT, Context
 from .desk import Desk
 from .intake import Holes, Intake, unread
@@ -21,12 +22,14 @@ from .orders import OrderPoll, Orders
 from .org_orders import OrgOrders
 from .reconcile import Reconcile
 from .relay import Relay
+from .shelf import refresh
 from .writer import Writer
 
 FINISH_SECONDS = 6.0  # a container is given ten
 EVERY_SKU = 10_000_000
 SWEEP_SECONDS = 30.0
 AGAIN_SECONDS = 0.5
+EXPLAIN_SECONDS = 60.0
 KEPT_DAYS = 30
 CHECK_SECONDS = 24 * 3600.0
 CHECK_SOON_SECONDS = 60.0
@@ -61,6 +64,7 @@ class Supervisor:
             self._keep("check", self._check_again),
             self._keep("tidy", self._tidy),
             self._keep("learn", self._learn),
+            self._keep("explain", self._explain),
         ]
         self._entrances = [
             self._keep(f"intake {topic}", Intake(ctx, topic, self.org_orders).run) for topic in ctx.org.topics
@@ -213,6 +217,18 @@ class Supervisor:
             if await ctx.store.read(self._all_compared):
                 await self._until_answered(self.reconcile.learn, "")
                 wait = AGAIN_SECONDS if await self._rechecked() else SWEEP_SECONDS
+
+    async def _explain(self) -> None:
+        """Until cancelled: give up on sales that would have explained a number."""
+        ctx = self._ctx
+
+        def work(tx: Tx) -> set[str]:
+            skus = explain(tx, ctx)
+            return refresh(tx, ctx.assortment, ctx.pulse, skus, ctx.clock.now())
+
+        while True:
+            await ctx.clock.sleep(EXPLAIN_SECONDS)
+            ctx.bell.ring(*await ctx.store.write(work))
 
     async def _rechecked(self) -> bool:
         """Read numbers in doubt again; True when some still are, or their channel does not answer."""

@@ -20,6 +20,7 @@ from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import OutsideError, Refused, TryLater, Tx, Unknown
 
+from . import allocations
 from .context import Context
 from .levels import apply_levels
 from .reserving import settle
@@ -239,6 +240,7 @@ class Writer:
         state = {Verdict.DONE: "done", Verdict.CONFLICT: "conflict", Verdict.WRONG: "wrong"}.get(verdict)
         if state is None:
             state = "voided" if bundle.id in self._voiding or bundle.maybe_sent else "refused"
+        allocations.answered(tx, self._ctx, bundle, entered=verdict is Verdict.DONE)
         tx.finish_bundle(bundle.id, state, reason, now)
         for subject, rows in truth.items():
             if verdict is Verdict.CONFLICT and any(m.subject == subject for m in bundle.movements):

@@ -85,9 +85,7 @@ def _policy(policy: object, path: KeyPath, tree: dict[str, Any], origins: Origin
         if isinstance(channel, str) and channel not in known:
             what = f"names {channel}, which is no channel of these settings"
             origins.problem((*path, "channels", number), what, meant(channel, known))
-    if policy.get("guarantee") == "allocated" and len(named or known) != 1:
-        what = "must name exactly one channel, because the guarantee is allocated"
-        origins.problem((*path, "channels"), what, "Name the one that these SKUs are set aside for")
+    _division(policy, path, [str(channel) for channel in named or known], origins)
     if not any(key in policy for key in ("guarantee", "safety_stock", "cap")):
         origins.problem(
             path, "says nothing about its SKUs", "Give guarantee, safety_stock or cap, or remove it"
@@ -141,6 +139,28 @@ def _not_for_sale(tree: dict[str, Any], origins: Origins) -> None:
                 origins.problem(
                     path, what, f"Remove {code} here, or from locations and org_orders.returns_to"
                 )
+
+
+def _division(policy: dict[str, Any], path: KeyPath, channels: list[str], origins: Origins) -> None:
+    """How units are divided makes sense only where they are."""
+    shares, scarce_at, plentiful_at = (policy.get(key) for key in ("shares", "scarce_at", "plentiful_at"))
+    if policy.get("guarantee") != "allocated":
+        for key in ("shares", "scarce_at", "plentiful_at"):
+            if key in policy:
+                what = "is for the guarantee allocated only"
+                origins.problem((*path, key), what, 'Say guarantee = "allocated", or remove it')
+        return
+    for channel in shares if isinstance(shares, dict) else ():
+        if channel not in channels:
+            what = f"names {channel}, which is no channel of this policy"
+            origins.problem((*path, "shares", channel), what, meant(channel, channels))
+    if plentiful_at is not None and scarce_at is None:
+        origins.problem((*path, "plentiful_at"), "is given without scarce_at", "Give both, or neither")
+    elif isinstance(plentiful_at, int) and isinstance(scarce_at, int) and plentiful_at <= scarce_at:
+        what = f"is {plentiful_at}, not more than scarce_at"
+        origins.problem(
+            (*path, "plentiful_at"), what, "Leave some units between, so that it does not flicker"
+        )
 
 
 def _open_page(tree: dict[str, Any], origins: Origins) -> None:

@@ -139,6 +139,10 @@ class PolicySettings(Section):
     guarantee: Literal["allocated", "gated", "mirrored"] | None = None
     safety_stock: int | None = Field(default=None, ge=0)
     cap: int | None = Field(default=None, ge=0)
+    # How units are divided among channels where the guarantee is "allocated": 1 each where not given.
+    shares: dict[Name, Annotated[int, Field(ge=0, le=1000)]] = {}
+    scarce_at: int | None = Field(default=None, ge=0)  # allocated only at or below so many units
+    plentiful_at: int | None = Field(default=None, ge=1)  # and shared again at or above so many
 
 
 class LocationsSettings(Section):
@@ -268,4 +272,7 @@ def _rule(policy: PolicySettings) -> PolicyRule:
         guarantee=None if policy.guarantee is None else Guarantee(policy.guarantee),
         safety_stock=policy.safety_stock,
         cap=policy.cap,
+        shares=policy.shares,
+        scarce_at=policy.scarce_at,
+        plentiful_at=policy.plentiful_at,
     )

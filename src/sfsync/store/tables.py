@@ -232,6 +232,8 @@ channel_level = Table(
     Column("changed_at", Instant, nullable=False),
     Column("problem", Text, nullable=False, server_default=""),
     Column("push", Integer),
+    Column("spare", Integer, nullable=False, server_default="0"),
+    Column("flying", Integer, nullable=False, server_default="0"),
     Column("exposure_unit_seconds", Double, nullable=False, server_default="0"),
     Column("exposure_units", Integer, nullable=False, server_default="0"),
     Column("exposure_since", Double, nullable=False, server_default="0"),
@@ -239,6 +241,13 @@ channel_level = Table(
 _partial("ix_channel_level_problem", "problem <> ''", channel_level.c.channel)
 _partial(
     "ix_channel_level_due", "push IS NULL AND problem = '' AND target <> published", channel_level.c.channel
+)
+
+divided = Table(
+    "divided",
+    metadata,
+    Column("sku", Text, primary_key=True),  # scarce now, so that each channel has its own units
+    Column("since", Instant, nullable=False),
 )
 
 push = Table(

@@ -172,7 +172,7 @@ class SqlTx:
         return list(self._c.execute(select(t.level.c.sku).distinct().order_by(t.level.c.sku)).scalars())
 
     def facts(self, skus: Collection[str]) -> Facts:
-        """All that ATS depends on, for these SKUs: four statements, however many SKUs."""
+        """All that ATS depends on, for these SKUs: five statements, however many SKUs."""
         held = self._in(HELD_BY_SKU, skus)
         pending = self._in(WAITING_BY_SKU, skus)
         uncovered = self._in(UNCOVERED_BY_SKU, skus)
@@ -195,7 +195,25 @@ class SqlTx:
                 for row in pending
             ],
             short,
+            frozenset(row.sku for row in self._in(DIVIDED_BY_SKU, skus)),
         )
+
+    def allocated_skus(self) -> list[str]:
+        """SKUs of which a channel holds units of its own."""
+        c = t.holding.c
+        query = select(c.sku).where(c.kind == "allocation", c.reserved != 0).distinct().order_by(c.sku)
+        return list(self._c.execute(query).scalars())
+
+    def divided_skus(self) -> list[str]:
+        """SKUs that are divided now because they are scarce."""
+        return list(self._c.execute(select(t.divided.c.sku).order_by(t.divided.c.sku)).scalars())
+
+    def divide(self, sku: str, divided: bool, at: datetime) -> None:
+        """Remember that a scarce SKU is divided among its channels, or no longer."""
+        if divided:
+            self._upsert(t.divided, [{"sku": sku, "since": at}])
+        else:
+            self._c.execute(t.divided.delete().where(t.divided.c.sku == sku))
 
     # -- inbox, orders -------------------------------------------------------------------------------
 
@@ -672,6 +690,11 @@ class SqlTx:
             ],
         )
 
+    def put_spare(self, channel: str, sku: str, location: str, spare: int) -> None:
+        """Store how many of an allocation's units are neither shown nor sold."""
+        where = {"b_channel": channel, "b_sku": sku, "b_location": location}
+        self._c.execute(PUT_SPARE, {**where, "b_spare": spare})
+
     def in_doubt(self, channel: str) -> list[str]:
         """SKUs whose number at a channel must be read again."""
         c = t.channel_level.c
@@ -696,7 +719,7 @@ class SqlTx:
                 "channel": channel,
                 "key": key,
                 "body": body,
-                "rows": [[row.sku, row.location, row.delta] for row in rows],
+                "rows": [[row.sku, row.location, row.delta, row.allocated] for row in rows],
                 "state": "open",
                 "planned_at": at,
             },
@@ -729,6 +752,7 @@ class SqlTx:
                     "b_location": row.location,
                     "b_push": push_id,
                     "b_at": at,
+                    "b_flying": max(0, row.delta) if push_id is not None and row.allocated else 0,
                 }
                 for row in rows
             ],
@@ -850,6 +874,7 @@ HELD_BY_SUBJECT = _among(t.holding.c.subject)
 HELD_AT_LEVEL = _among(t.holding.c.level_key, t.holding.c.reserved != 0)
 WAITING_BY_SKU = _among(t.movement.c.sku, t.movement.c.state == "waiting")
 WAITING_BY_SUBJECT = _among(t.movement.c.subject, t.movement.c.state == "waiting")
+DIVIDED_BY_SKU = _among(t.divided.c.sku)
 LINES_BY_SUBJECT = _among(t.order_line.c.subject)
 UNCOVERED_BY_SKU = _among(t.order_line.c.sku, t.order_line.c.uncovered > 0)
 LINES_OF_RESERVATION = _among(t.reservation_line.c.reservation).order_by(t.reservation_line.c.number)
@@ -872,8 +897,11 @@ _THIS_LEVEL = (
     _LEVEL.location == bindparam("b_location"),
 )
 FLY = (
-    update(t.channel_level).where(*_THIS_LEVEL).values(push=bindparam("b_push"), changed_at=bindparam("b_at"))
+    update(t.channel_level)
+    .where(*_THIS_LEVEL)
+    .values(push=bindparam("b_push"), changed_at=bindparam("b_at"), flying=bindparam("b_flying"))
 )
+PUT_SPARE = update(t.channel_level).where(*_THIS_LEVEL).values(spare=bindparam("b_spare"))
 PUT_NUMBERS = (
     update(t.channel_level)
     .where(*_THIS_LEVEL)
@@ -1025,9 +1053,11 @@ def _channel_level(row: Row[Any]) -> ChannelLevel:
         row.problem,
         row.push,
         Exposure(row.exposure_unit_seconds, row.exposure_units, row.exposure_since),
+        row.spare,
+        row.flying,
     )
 
 
 def _push(row: Row[Any]) -> PushRecord:
-    rows = tuple(PushRow(sku, location, delta) for sku, location, delta in row.rows)
+    rows = tuple(PushRow(*part) for part in row.rows)
     return PushRecord(row.id, row.channel, row.key, row.body, rows, row.planned_at)

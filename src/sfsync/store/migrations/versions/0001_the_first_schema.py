@@ -60,6 +60,8 @@ def upgrade() -> None:
         sa.Column("changed_at", sa.Double(), nullable=False),
         sa.Column("problem", sa.Text(), server_default="", nullable=False),
         sa.Column("push", sa.Integer(), nullable=True),
+        sa.Column("spare", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("flying", sa.Integer(), server_default="0", nullable=False),
         sa.Column("exposure_unit_seconds", sa.Double(), server_default="0", nullable=False),
         sa.Column("exposure_units", sa.Integer(), server_default="0", nullable=False),
         sa.Column("exposure_since", sa.Double(), server_default="0", nullable=False),
@@ -123,6 +125,12 @@ def upgrade() -> None:
         postgresql_where=sa.text("reserved <> 0"),
     )
     op.create_index(op.f("ix_holding_sku"), "holding", ["sku"], unique=False)
+    op.create_table(
+        "divided",
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("sku", name=op.f("pk_divided")),
+    )
     op.create_table(
         "hole",
         sa.Column("id", sa.Integer(), nullable=False),

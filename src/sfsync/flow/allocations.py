@@ -1,0 +1,273 @@
+"""Units that are divided among channels: what each should show of its own, and what changes hands.
+
+Nothing here runs by itself: whenever something about a SKU has changed, its books are read again, targets and
+moves follow from them (`domain.allocation`), and what is due is asked of the org and of the channels. So the
+order *lower, confirm, move, raise* needs no one to remember it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sfsync.domain import allocation
+from sfsync.domain.allocation import Books, Mode, Move
+from sfsync.domain.assortment import Assortment, Division
+from sfsync.domain.ledger import Bundle
+from sfsync.domain.stock import LevelKey, Movement, MovementKind, allocation_subject, step_key
+from sfsync.ports import ChannelItem, ChannelLevel, Tx
+
+from .context import Context, Pulse
+from .picture import Picture
+
+UNEXPLAINED = "unexplained change"
+PATIENCE = timedelta(minutes=15)  # in which a sale that a number tells of must have been heard of
+SEARCH_LAG = timedelta(minutes=10)  # a storefront's order list may run so far behind its orders
+SUBJECT = "allocation:"
+
+
+class Divider:
+    """Works out one SKU's allocations in a transaction."""
+
+    def __init__(
+        self,
+        tx: Tx,
+        assortment: Assortment,
+        pulse: Pulse,
+        picture: Picture,
+        now: datetime,
+        *,
+        only_look: bool = False,
+    ) -> None:
+        self._tx, self._assortment, self._pulse = tx, assortment, pulse
+        self._picture, self._now, self._only_look = picture, now, only_look
+        self.asked = False  # something waits for the org now
+
+    def mode(self, sku: str) -> Mode:
+        """How the SKU is sold now; remembered where it depends on how scarce it is."""
+        division = self._assortment.division(sku)
+        if division is None:
+            return Mode.SHARED
+        if division.scarce_at is None:
+            return Mode.DIVIDED
+        before = Mode.DIVIDED if sku in self._picture.divided else Mode.SHARED
+        places = self._places(division)
+        held = sum(self._picture.allocation(sku, channel, places) for channel in division.channels)
+        after = division.mode(before, self._pool(sku, places) + held)
+        if after is not before and not self._only_look:
+            self._tx.divide(sku, after is Mode.DIVIDED, self._now)
+        return after
+
+    def targets(self, sku: str, mode: Mode, shown: Sequence[ChannelLevel]) -> Mapping[str, int]:
+        """What each channel should show of its own units; asks the org for what must change hands.
+
+        `shown` are the SKU's channel levels, of which a channel's first location has its units. While a SKU
+        that is shared again is still being given back, nobody's number rises.
+        """
+        division = self._assortment.division(sku)
+        if division is None:
+            return {}
+        levels = {
+            level.channel: level
+            for level in shown
+            if level.channel in division.channels
+            and level.location == self._assortment.channels[level.channel].first_location
+        }
+        places = self._places(division)
+        books = [self.books(sku, channel, levels.get(channel)) for channel in division.channels]
+        if mode is Mode.SHARED:
+            return self._give_back(sku, books, levels, places)
+        short = bool(self._picture.uncovered.get(sku, 0))  # accepted orders come before any allocation
+        safety = max(
+            (self._assortment.policy(each, sku).safety_stock for each in division.channels), default=0
+        )
+        pool = 0 if short else max(0, self._pool(sku, places) - safety)
+        has = {each.channel: each.has for each in books}
+        goals = allocation.split(allocation.total(pool, books), division.shares, has)
+        coming = {each.channel: each.coming for each in books}
+        if not self._only_look:
+            for move in allocation.moves(pool, books, goals):
+                units = self._ask(sku, move, levels)
+                if move.taker is not None:
+                    coming[move.taker] += units
+        return {
+            each.channel: allocation.target(replace(each, coming=coming[each.channel]), goals[each.channel])
+            for each in books
+        }
+
+    def books(self, sku: str, channel: str, level: ChannelLevel | None) -> Books:
+        """What a channel has of a SKU, its number at worst. One that does not list it yet shows nothing."""
+        places = self._sources(channel)
+        held, coming, sold = self._picture.allocation_books(sku, channel, places)
+        if level is None:
+            return Books(channel, held, coming, 0, sold, max(0, held - sold))
+        shown, spare = level.published + level.flying, level.spare - level.flying
+        return Books(channel, held, coming, shown, sold, spare)
+
+    def _sources(self, channel: str) -> tuple[str, ...]:
+        return self._assortment.sources(channel, self._assortment.channels[channel].first_location)
+
+    def _places(self, division: Division) -> list[str]:
+        found: dict[str, None] = {}
+        for channel in division.channels:
+            found |= dict.fromkeys(self._sources(channel))
+        return list(found)
+
+    def _pool(self, sku: str, places: Collection[str]) -> int:
+        """Units that anybody may reserve there; a level that owes takes nothing from the others."""
+        return sum(max(0, level.sellable) for level in self._picture.levels(sku, places))
+
+    def _ask(self, sku: str, move: Move, levels: Mapping[str, ChannelLevel]) -> int:
+        """Have units change hands, level by level, as far as nothing else waits there. Returns how many."""
+        left = move.units
+        for key, units in self._where(sku, move):
+            part = min(left, units)
+            subjects = [allocation_subject(c, key) for c in (move.giver, move.taker) if c is not None]
+            paused = any(self._pulse.paused.get(each, 0.0) > self._now.timestamp() for each in subjects)
+            if part <= 0 or paused or self._tx.busy(subjects):
+                continue
+            rows = []
+            if move.giver is not None:
+                rows.append(self._row(move.giver, key, MovementKind.RELEASE, -part))
+                if (giver := levels.get(move.giver)) is not None:
+                    spent = move.units - left + part
+                    self._tx.put_spare(giver.channel, sku, giver.location, giver.spare - spent)
+            if move.taker is not None:
+                rows.append(self._row(move.taker, key, MovementKind.ALLOCATION, part))
+            owners = {allocation_subject(c, key): c for c in (move.giver, move.taker) if c is not None}
+            self._tx.add_bundle(rows, owners, self._now)
+            self.asked = True
+            left -= part
+        return move.units - left
+
+    def _where(self, sku: str, move: Move) -> list[tuple[LevelKey, int]]:
+        """Levels that can give the units: the taker's best source first, a giver's worst."""
+        order = () if move.taker is None else self._sources(move.taker)
+        if move.giver is None:
+            able = {level.key: level.sellable for level in self._picture.levels(sku, order)}
+        else:
+            givers = self._sources(move.giver)[::-1]
+            order = tuple(place for place in givers if move.taker is None or place in order)
+            able = self._picture.allocated_levels(sku, move.giver, order)
+        return sorted(
+            ((key, units) for key, units in able.items() if units > 0),
+            key=lambda found: (order.index(found[0].location), found[0]),
+        )
+
+    def _row(self, channel: str, key: LevelKey, kind: MovementKind, change: int) -> Movement:
+        subject = allocation_subject(channel, key)
+        step = step_key(subject, self._tx.next_step(subject))
+        return Movement(step, subject, key, kind, 0, change, f"units of {channel}", "", self._now)
+
+    def _give_back(
+        self,
+        sku: str,
+        books: Sequence[Books],
+        levels: Mapping[str, ChannelLevel],
+        places: Collection[str],
+    ) -> Mapping[str, int]:
+        """Shared again: what is reserved for single channels goes back to everybody."""
+        left = 0
+        for each in books:
+            if each.held <= 0:
+                continue
+            left += each.held
+            able = self._picture.allocated_levels(sku, each.channel, self._sources(each.channel))
+            for key, units in able.items():
+                subject = allocation_subject(each.channel, key)
+                if units > 0 and not self._only_look and not self._tx.busy([subject]):
+                    row = self._row(each.channel, key, MovementKind.RELEASE, -units)
+                    self._tx.add_bundle([row], {subject: each.channel}, self._now)
+                    self.asked = True
+            level = levels.get(each.channel)
+            if level is not None and level.spare and not self._only_look:
+                self._tx.put_spare(level.channel, sku, level.location, 0)
+        if not left:
+            return {}
+        most = self._pool(sku, places) + left
+        return {each.channel: max(0, min(each.shown, most)) for each in books}
+
+
+def adopted(tx: Tx, assortment: Assortment, new: Collection[ChannelItem]) -> None:
+    """A channel's number is read for the first time: what it holds beyond that has never been shown there."""
+    skus = {item.sku for item in new if assortment.division(item.sku) is not None}
+    if not skus:
+        return
+    picture = Picture(tx.facts(skus))
+    known = {(item.sku, item.location) for item in new}
+    for level in tx.channel_levels(skus):
+        places = assortment.sources(level.channel, level.location)
+        held, _, sold = picture.allocation_books(level.sku, level.channel, places)
+        if (level.sku, level.location) in known and held:
+            spare = max(0, held - sold - max(0, level.published))
+            tx.put_spare(level.channel, level.sku, level.location, spare)
+
+
+def answered(tx: Tx, ctx: Context, bundle: Bundle, *, entered: bool) -> None:
+    """The org has answered a move of units; called before the answer is taken over into the holdings.
+
+    What an order takes from an allocation, or gives back to it, was never spare.
+    """
+    if any(not movement.subject.startswith(SUBJECT) for movement in bundle.movements):
+        return
+    for movement in bundle.movements:
+        channel = movement.subject.split(":")[1]
+        if channel not in ctx.assortment.channels:
+            continue
+        place = ctx.assortment.channels[channel].first_location
+        sku, units = movement.level.sku, movement.reserved_delta
+        found = [level for level in tx.channel_levels([sku], channel) if level.location == place]
+        if not found or entered != (units > 0):
+            continue
+        level = found[0]
+        if units < 0:
+            spare = level.spare - units
+        else:
+            divider = Divider(tx, ctx.assortment, ctx.pulse, Picture(tx.facts([sku])), ctx.clock.now())
+            spare = allocation.received(divider.books(sku, channel, level), units) + level.flying
+        tx.put_spare(channel, sku, place, spare)
+
+
+def pushed(
+    tx: Tx, assortment: Assortment, pulse: Pulse, level: ChannelLevel, delta: int, now: datetime
+) -> None:
+    """The channel has confirmed a change of its number; called before its new number is stored."""
+    divider = Divider(tx, assortment, pulse, Picture(tx.facts([level.sku])), now)
+    books = divider.books(level.sku, level.channel, level)
+    spare = level.spare - delta if delta > 0 else allocation.lowered(books, -delta)
+    tx.put_spare(level.channel, level.sku, level.location, max(0, spare))
+
+
+def explain(tx: Tx, ctx: Context) -> set[str]:
+    """Give up waiting for a sale that would explain a number: its units are spare again. Returns the SKUs.
+
+    A number fell without an order. It is taken for somebody's edit when the order list has been read whole,
+    well after the reading of the number and later than it lags behind, and says nothing of a sale.
+    """
+    now, found = ctx.clock.now(), set[str]()
+    for level in tx.channel_levels(tx.allocated_skus()):
+        division = ctx.assortment.division(level.sku)
+        if division is None or level.channel not in division.channels or level.push is not None:
+            continue
+        read = tx.poll_mark(level.channel)
+        if level.changed_at > now - PATIENCE or read is None or read < level.changed_at + SEARCH_LAG:
+            continue
+        divider = Divider(tx, ctx.assortment, ctx.pulse, Picture(tx.facts([level.sku])), now)
+        books = divider.books(level.sku, level.channel, level)
+        if not books.missing or books.coming:
+            continue
+        tx.put_spare(level.channel, level.sku, level.location, level.spare + books.missing)
+        title = (
+            f"{level.channel} shows {books.missing} of {level.sku} fewer than it has, and no order says so"
+        )
+        detail = {
+            "sku": level.sku,
+            "channel": level.channel,
+            "units": books.missing,
+            "shows": level.published,
+        }
+        tx.open_incident(UNEXPLAINED, f"{level.channel}:{level.sku}", title, detail, now)
+        ctx.log.warning("unexplained change", channel=level.channel, sku=level.sku, units=books.missing)
+        found.add(level.sku)
+    return found

@@ -1,0 +1,115 @@
+"""The facts of some SKUs, arranged for asking: levels, who holds what, and what is on its way."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+from sfsync.domain import ats
+from sfsync.domain.stock import LevelKey, StockLevel
+from sfsync.ports import Facts, PendingRow, SubjectHolding
+
+
+class Picture:
+    """The facts of some SKUs, arranged for asking."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.uncovered: Mapping[str, int] = facts.uncovered
+        self.divided = facts.divided
+        self._levels: dict[str, list[StockLevel]] = defaultdict(list)
+        for level in facts.levels:
+            self._levels[level.key.sku].append(level)
+        self._asked, self._leaving = _pending(facts.pending)
+        self._holdings: dict[str, list[SubjectHolding]] = defaultdict(list)
+        for holding in facts.holdings:
+            self._holdings[holding.level.sku].append(holding)
+        self._pending: dict[str, list[PendingRow]] = defaultdict(list)
+        for row in facts.pending:
+            self._pending[row.level.sku].append(row)
+
+    def levels(self, sku: str, locations: Collection[str] | None = None) -> list[ats.LevelFacts]:
+        """A SKU's levels at some locations (all units of each), with what is on its way to them."""
+        return [
+            ats.LevelFacts(
+                level.key, level.on_hand, level.reserved, self._asked[level.key], self._leaving[level.key]
+            )
+            for level in self._levels.get(sku, ())
+            if locations is None or level.key.location in locations
+        ]
+
+    def sellable(self, sku: str) -> dict[LevelKey, int]:
+        """Units that may be promised to somebody new, by level."""
+        return {facts.key: facts.sellable for facts in self.levels(sku)}
+
+    def own_reserved(self, sku: str, channel: str, locations: Collection[str]) -> tuple[int, int]:
+        """Units (held, being asked) by the channel's own reservations."""
+        held = sum(
+            holding.reserved
+            for holding in self._holdings.get(sku, ())
+            if holding.kind == "reservation"
+            and holding.channel == channel
+            and holding.level.location in locations
+        )
+        changes = [
+            row.reserved_delta
+            for row in self._pending.get(sku, ())
+            if row.kind == "reservation" and row.channel == channel and row.level.location in locations
+        ]
+        # What its orders are taking over, or it is giving back, is no longer its own.
+        return max(0, held + sum(min(0, change) for change in changes)), sum(
+            max(0, change) for change in changes
+        )
+
+    def allocation(self, sku: str, channel: str, locations: Collection[str]) -> int:
+        """Units of the channel's allocation, less its own sales that wait to be settled."""
+        return sum(self.allocated_levels(sku, channel, locations).values())
+
+    def allocated_levels(self, sku: str, channel: str, locations: Collection[str]) -> dict[LevelKey, int]:
+        """Units of the channel's allocation by level, less what is leaving it."""
+        found: dict[LevelKey, int] = defaultdict(int)
+        for holding in self._holdings.get(sku, ()):
+            if holding.kind == "allocation" and holding.channel == channel:
+                found[holding.level] += holding.reserved
+        for row in self._pending.get(sku, ()):
+            if row.kind == "allocation" and row.channel == channel:
+                found[row.level] += min(0, row.reserved_delta)
+        return {level: units for level, units in found.items() if level.location in locations}
+
+    def allocation_books(self, sku: str, channel: str, locations: Collection[str]) -> tuple[int, int, int]:
+        """Units (held, being asked, sold and being taken over by orders) of the channel's allocation."""
+        held = sum(
+            holding.reserved
+            for holding in self._holdings.get(sku, ())
+            if holding.kind == "allocation"
+            and holding.channel == channel
+            and holding.level.location in locations
+        )
+        rows = self._pending.get(sku, ())
+        orders = {row.bundle for row in rows if row.kind == "order"}
+        own = [
+            row
+            for row in rows
+            if row.kind == "allocation" and row.channel == channel and row.level.location in locations
+        ]
+        coming = sum(max(0, row.reserved_delta) for row in own)
+        sold = sum(max(0, -row.reserved_delta) for row in own if row.bundle in orders)
+        return held, coming, sold
+
+
+def _pending(rows: Sequence[PendingRow]) -> tuple[Mapping[LevelKey, int], Mapping[LevelKey, int]]:
+    """(units asked, units leaving) by level. One bundle's rows net out: a unit changing hands is not asked.
+
+    What would raise a number (a release, a receipt) does not count before the org has it.
+    """
+    net: dict[tuple[LevelKey, int], list[int]] = defaultdict(lambda: [0, 0])
+    for row in rows:
+        sums = net[row.level, row.bundle]
+        sums[0] += row.reserved_delta
+        sums[1] += row.on_hand_delta
+    asked: dict[LevelKey, int] = defaultdict(int)
+    leaving: dict[LevelKey, int] = defaultdict(int)
+    for (level, _), (reserved, on_hand) in net.items():
+        # A fulfilment lowers both: what is promised leaves, and available stays.
+        asked[level] += max(0, reserved)
+        leaving[level] += max(0, -on_hand + min(0, reserved)) if on_hand < 0 else 0
+    return asked, leaving

@@ -1,0 +1,199 @@
+"""Promise 5, allocations conserve: units divided among shops, moved, sold unseen, and shared again."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Double, type_coerce, update
+from tests.flow.kit import House, house, total
+
+from sfsync.domain.assortment import PolicyRule
+from sfsync.domain.ats import Guarantee
+from sfsync.flow import allocations
+from sfsync.store.tables import channel_level
+
+BAG = "BAG-1|ECOM"
+DIVIDED = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED)
+SCARCE = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED, scarce_at=3, plentiful_at=6)
+FIRST = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED, shares={"dubai": 0}, scarce_at=3)
+
+
+def held(h: House, shop: str) -> int:
+    """Units reserved in the org for one shop."""
+    return total(h.org.of(f"allocation:{shop}:"))[1]
+
+
+async def watch(h: House, sold: dict[str, int]) -> None:
+    """Until cancelled: no shop may ever be able to sell what the org does not hold for it."""
+    while True:
+        for name, shop in h.shops.items():
+            unsettled = sold[name] + total(h.org.of(f"order:{name}:"))[1] * -1
+            assert shop.shelf["BAG-1"] + unsettled <= held(h, name), (name, shop.shelf, held(h, name))
+        await asyncio.sleep(0)
+
+
+async def test_units_are_divided_and_each_shop_shows_its_own() -> None:
+    """Seven pieces, two shops: four and three, and all seven are reserved."""
+    async with house({BAG: 7}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 4, 3)
+        assert (held(h, "london"), held(h, "dubai")) == (4, 3)
+        assert h.org.numbers(BAG) == (7, 7)
+
+
+async def test_units_are_divided_by_the_shares_of_the_policy() -> None:
+    """London has three of four shares."""
+    rule = PolicyRule(("BAG-1",), ("london", "dubai"), Guarantee.ALLOCATED, shares={"london": 3})
+    async with house({BAG: 8}, rules=(rule,)) as h:
+        await h.shows("BAG-1", 6, 2)
+
+
+async def test_a_shop_that_has_sold_out_is_given_some_of_the_others() -> None:
+    """Lower first, confirm, move, raise: at no moment can the two sell more than there are."""
+    async with house({BAG: 6}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 3, 3)
+        sold = {"london": 0, "dubai": 0}
+        watching = asyncio.create_task(watch(h, sold))
+        for _ in range(3):
+            order = h.shops["london"].buy("BAG-1")
+            sold["london"] += 1
+            await h.deliver("london", order)
+        await h.shows("BAG-1", 1, 2)
+        await h.idle()
+        assert not watching.done(), watching.exception()
+        watching.cancel()
+        assert (held(h, "london"), held(h, "dubai")) == (1, 2)
+        assert total(h.org.of("order:london:")) == (0, 3)
+        assert h.org.numbers(BAG) == (6, 6)
+
+
+@pytest.mark.parametrize("fate", ["lost", "reply lost", "later", "late"])
+async def test_trouble_while_units_move_creates_and_loses_none(fate: str) -> None:
+    """Each party goes silent in turn; what is unknown counts on the safe side until it is known."""
+    async with house({BAG: 6}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 3, 3)
+        sold = {"london": 0, "dubai": 0}
+        watching = asyncio.create_task(watch(h, sold))
+        for party in (h.org, *h.shops.values()):
+            party.next.append(fate)
+            order = h.shops["london"].buy("BAG-1")
+            sold["london"] += 1
+            await h.deliver("london", order)
+            await asyncio.sleep(0.3)
+            party.land()
+            await h.idle()
+        await h.shows("BAG-1", 1, 2)
+        assert not watching.done(), watching.exception()
+        watching.cancel()
+        assert h.org.numbers(BAG) == (6, 6)
+
+
+async def test_a_sale_that_nobody_has_told_of_is_not_given_away() -> None:
+    """Dubai has sold one, unheard. London sells out: Dubai's number does not match, so it frees nothing."""
+    async with house({BAG: 4}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 2, 2)
+        unseen = h.shops["dubai"].buy("BAG-1")
+        for _ in range(2):
+            await h.deliver("london", h.shops["london"].buy("BAG-1"))
+        await h.idle()
+        # Two units are left: one that Dubai shows, one that it has sold. None is London's.
+        await h.shows("BAG-1", 0, 1)
+        assert (held(h, "london"), held(h, "dubai")) == (0, 2)
+        await h.deliver("dubai", unseen)
+        await h.idle()
+        assert h.org.numbers(BAG) == (4, 4)
+        assert (held(h, "dubai"), total(h.org.of("order:dubai:"))) == (1, (0, 1))
+
+
+async def test_a_number_that_somebody_lowered_is_given_up_only_after_the_order_list_was_read() -> None:
+    """Staff wrote a lower number: no sale ever explains it. The units come back, and somebody is told."""
+    async with house({BAG: 4}, rules=(DIVIDED,), shops=("london",)) as h:
+        await h.shows("BAG-1", 4)
+        h.shops["london"].shelf["BAG-1"] = 3
+        plan = await h.supervisor.reconcile.compare(None, None)
+        await h.supervisor.reconcile.apply(plan.id)
+        await h.idle()
+        assert h.shops["london"].shelf["BAG-1"] == 3
+        assert await h.store.write(lambda tx: allocations.explain(tx, h.ctx)) == set()
+        aged = type_coerce(channel_level.c.changed_at, Double) - timedelta(minutes=20).total_seconds()
+        await h.store.write(lambda tx: tx.connection.execute(update(channel_level).values(changed_at=aged)))
+        assert await h.store.write(lambda tx: allocations.explain(tx, h.ctx)) == {"BAG-1"}
+        told = await h.store.read(lambda tx: tx.incidents())
+        assert [incident.kind for incident in told] == [allocations.UNEXPLAINED]
+        h.org.move(BAG, on_hand=1)
+        await h.shows("BAG-1", 5)
+
+
+async def test_a_scarce_sku_is_divided_and_shared_again_when_it_is_plentiful() -> None:
+    """Five are shared; at three each shop has its own; at six everybody shows six."""
+    async with house({BAG: 5}, rules=(SCARCE,)) as h:
+        await h.shows("BAG-1", 5, 5)
+        assert h.org.numbers(BAG) == (5, 0)
+        h.org.move(BAG, on_hand=-2)
+        await h.shows("BAG-1", 2, 1)
+        await h.idle()
+        assert (held(h, "london"), held(h, "dubai")) == (2, 1)
+        h.org.move(BAG, on_hand=2)  # five again: not yet plentiful
+        await h.shows("BAG-1", 3, 2)
+        h.org.move(BAG, on_hand=1)
+        await h.shows("BAG-1", 6, 6)
+        await h.idle()
+        assert h.org.numbers(BAG) == (6, 0)
+
+
+async def test_a_switch_never_leaves_both_numbers_out() -> None:
+    """Three are left and both shops show three: after the switch three can be bought, not six."""
+    async with house({BAG: 4}, rules=(SCARCE,)) as h:
+        await h.shows("BAG-1", 4, 4)
+        h.org.move(BAG, on_hand=-1)
+        await h.idle()
+        await h.shows("BAG-1", 2, 1)
+        for name, units in (("london", 2), ("dubai", 1)):
+            for _ in range(units):
+                await h.deliver(name, h.shops[name].buy("BAG-1"))
+        await h.idle()
+        await h.shows("BAG-1", 0, 0)
+        assert h.org.numbers(BAG) == (3, 3)
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_one_channel_at_a_time_is_a_share_of_nothing_for_the_others() -> None:
+    """The last three are London's; Dubai shows none of them."""
+    async with house({BAG: 4}, rules=(FIRST,)) as h:
+        await h.shows("BAG-1", 4, 4)
+        h.org.move(BAG, on_hand=-1)
+        await h.shows("BAG-1", 3, 0)
+        await h.idle()
+        assert (held(h, "london"), held(h, "dubai")) == (3, 0)
+
+
+async def test_with_the_org_cut_off_allocated_shops_sell_on_and_nothing_is_oversold() -> None:
+    """An hour without the org: each shop sells what is its own, and all of it is settled afterwards."""
+    async with house({BAG: 6}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 3, 3)
+        h.org.next.extend(["later"] * 60)
+        for name in ("london", "dubai"):
+            for _ in range(3):
+                await h.deliver(name, h.shops[name].buy("BAG-1"))
+        await h.shows("BAG-1", 0, 0)
+        h.org.next.clear()
+        await h.idle()
+        assert h.org.numbers(BAG) == (6, 6)
+        assert total(h.org.of("order:")) == (0, 6)
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_a_kill_amid_a_move_leaves_the_books_right() -> None:
+    """Killed at any time: what was written down before the first byte left tells how it stands."""
+    async with house({BAG: 6}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 3, 3)
+        for number in range(3):
+            await h.deliver("london", h.shops["london"].buy("BAG-1"))
+            await asyncio.sleep(0.01 * number)
+            await h.kill()
+            await h.start()
+        await h.idle()
+        await h.shows("BAG-1", 1, 2)
+        assert (held(h, "london"), held(h, "dubai")) == (1, 2)
+        assert h.org.numbers(BAG) == (6, 6)
