@@ -435,6 +435,22 @@ def test_orders_in_the_org_count_like_the_storefronts_own_and_with_them_as_one(t
         until(lambda: _on_hand(org, "BAG-1|RETURNS") == 1, "the returned bag")
         daemon.shows("BAG-1", 29)
 
+        release = ("transfer", "move", "RO-1", "BAG-1", "1", "--from", "RETURNS", "--to", "ECOM")
+        for _ in range(2):  # told twice, moved once
+            told = daemon.cli(*release)
+            assert (told.returncode, told.stdout) == (0, "1 of BAG-1 moved: entered in the org.\n"), (
+                told.stderr
+            )
+        daemon.shows("BAG-1", 30)
+        sent = daemon.cli("transfer", "send", "T-1", "BAG-1", "2", "--from", "ECOM", "--json")
+        assert json.loads(sent.stdout)["state"] == "entered"
+        daemon.shows("BAG-1", 28)
+        listed = daemon.cli("transfer", "list")
+        assert (listed.returncode, "T-1" in listed.stdout) == (1, True)
+        assert daemon.cli("transfer", "send", "T-1", "BAG-1", "3", "--from", "ECOM").returncode == 3
+        assert daemon.cli("transfer", "lost", "T-1", "BAG-1", "2").returncode == 0
+        assert daemon.cli("transfer", "list").stdout == "Nothing is on its way.\n"
+
 
 def _on_hand(org: OrgSandbox, key: str) -> int | None:
     found = org.query(f"SELECT OnHand__c FROM StockLevel__c WHERE LevelKey__c = '{key}'")  # noqa: S608 — a test's own key

@@ -115,6 +115,7 @@ class Daemon:
                     overview=overview(settings, store, ctx.clock, ctx.pulse),
                     reconciler=ResyncService(ctx, supervisor.reconcile),
                     now=ctx.clock.now,
+                    transfers=supervisor.transfers,
                 ),
                 web_options(settings, local_token),
             ),

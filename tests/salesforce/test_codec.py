@@ -13,6 +13,7 @@ import fastavro
 import pytest
 
 from sfsync.domain.stock import LevelKey, MovementKind
+from sfsync.domain.transfers import Transfer
 from sfsync.ports import Poison, Posting
 from sfsync.salesforce import avro, codec
 from sfsync.salesforce.avro import RawEvent
@@ -279,6 +280,41 @@ def test_every_kind_that_a_till_may_tell(kind: str, quantity: float) -> None:
     posted = codec.posting("uuid-1", SALE | {"Kind__c": kind, "Quantity__c": quantity})
     assert isinstance(posted, Posting)
     assert (posted.kind.value, posted.on_hand_delta) == (kind, quantity)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"Kind__c": "TransferSent"}, ("sent", "KNIGHTSBRIDGE", None)),
+        ({"Kind__c": "TransferReceived"}, ("received", None, "KNIGHTSBRIDGE")),
+        ({"Kind__c": "Transfer", "ToLocationCode__c": "DUBAI"}, ("moved", "KNIGHTSBRIDGE", "DUBAI")),
+    ],
+)
+def test_goods_on_their_way_as_a_till_tells_of_them(
+    changes: dict[str, Any], expected: tuple[str, str | None, str | None]
+) -> None:
+    """The reference is the transfer's number, which both ends share."""
+    told = codec.posting("uuid-1", SALE | {"Quantity__c": 3.0} | changes)
+    assert isinstance(told, Transfer)
+    assert (told.stage, told.origin, told.target) == expected
+    assert (told.event_id, told.number, told.units) == ("till-7/4711", "R-4711", 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"Kind__c": "TransferSent", "Quantity__c": -3.0}, "a number above 0"),
+        ({"Kind__c": "Transfer"}, "ToLocationCode__c"),
+        ({"Kind__c": "Transfer", "ToLocationCode__c": "KNIGHTSBRIDGE"}, "to itself"),
+        ({"Kind__c": "TransferReceived", "LocationCode__c": "A|B"}, "separates"),
+        ({"Kind__c": "TransferSent", "Quantity__c": 0.5}, "no whole number"),
+    ],
+)
+def test_a_transfer_that_makes_no_sense_is_set_aside(changes: dict[str, Any], reason: str) -> None:
+    """With its reason, like every other event."""
+    told = codec.posting("uuid-1", SALE | {"Quantity__c": 3.0} | changes)
+    assert isinstance(told, Poison)
+    assert reason in told.reason
 
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", '"string"', '{"type": "record"}', '{"type": "map"}'])

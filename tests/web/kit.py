@@ -14,7 +14,8 @@ from starlette.applications import Starlette
 
 from sfsync.domain.reservations import Outcome, Reservation, ReservationLine, ReservationState, Wish
 from sfsync.domain.stock import LevelKey
-from sfsync.ports import Forged
+from sfsync.domain.transfers import Transfer, TransferOutcome
+from sfsync.ports import Forged, InTransit
 from sfsync.web import ADMIN, RESERVATIONS, Services, Status, StockOfSku, Token, WebOptions, build_web
 
 SECRET = b"hush"
@@ -183,12 +184,32 @@ class Plans:
         return {"id": plan_id, "applied": 0}
 
 
+class Carrier:
+    """A transfer desk that keeps what it was told, by id."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, Transfer] = {}
+        self.answers = True
+
+    async def enter(self, transfer: Transfer) -> TransferOutcome:
+        if transfer.origin == "PARIS":
+            return TransferOutcome(problem="unknown-level", detail="the org has no stock level at PARIS")
+        known = self.told.setdefault(transfer.event_id, transfer)
+        if known != transfer:
+            return TransferOutcome(problem="id-reused", detail="another transfer has this id")
+        return TransferOutcome("entered" if self.answers else "waiting")
+
+    async def open(self) -> Sequence[InTransit]:
+        level = LevelKey("BAG", "IN-TRANSIT")
+        return [InTransit(each.number, level, each.units, NOW) for each in self.told.values()]
+
+
 class House:
     """The app and everything behind it."""
 
     def __init__(self, **options: object) -> None:
         self.door, self.desk = Door(), Desk({"BAG": {"ECOM": 1, "KNIGHTSBRIDGE": 0}, "TIE": {"ECOM": 9}})
-        self.board, self.plans = Board(status()), Plans()
+        self.board, self.plans, self.carrier = Board(status()), Plans(), Carrier()
         self.options = replace(
             WebOptions(
                 tokens=(
@@ -200,7 +221,7 @@ class House:
             ),
             **options,  # type: ignore[arg-type]  # reason: each test names true fields
         )
-        self.services = Services(self.door, self.desk, self.board, self.plans, lambda: NOW)
+        self.services = Services(self.door, self.desk, self.board, self.plans, lambda: NOW, self.carrier)
         self.app: Starlette = build_web(self.services, self.options)
 
     def client(self, token: str | None = None) -> httpx.AsyncClient:

@@ -8,7 +8,8 @@ from starlette.routing import Route
 from tests.web.kit import CHECKOUT, House
 
 from sfsync.domain.reservations import LONGEST, ReservationKind, ReservationState
-from sfsync.web import Status, wishes
+from sfsync.domain.transfers import Stage
+from sfsync.web import Status, transfers, wishes
 
 
 async def description() -> dict[str, Any]:
@@ -66,6 +67,10 @@ async def test_its_limits_and_words_are_the_codes() -> None:
     assert wish["owner"]["maxLength"] == wishes.LONGEST_REFERENCE
     assert wish["expires_in_seconds"]["maximum"] == LONGEST.total_seconds()
     assert line["quantity"]["maximum"] == wishes.MOST_UNITS
+    transfer = schemas["Transfer"]["properties"]
+    assert set(transfer) == set(transfers.FIELDS)
+    assert transfer["stage"]["enum"] == list(Stage)
+    assert transfer["id"]["maxLength"] == transfers.LONGEST_ID
     assert set(schemas["Status"]["required"]) == set(get_type_hints(Status))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typer
 
 from sfsync import __version__
-from sfsync.cli import dead_letters, incidents, resync, run, sandbox, status
+from sfsync.cli import dead_letters, incidents, resync, run, sandbox, status, transfer
 from sfsync.cli.demo import demo
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("resync")(resync.resync)
 app.command("dead-letters")(dead_letters.dead_letters)
 app.command("incidents")(incidents.incidents)
 app.command("demo")(demo)
+app.add_typer(transfer.app, name="transfer")
 app.add_typer(sandbox.app, name="sandbox")
 
 

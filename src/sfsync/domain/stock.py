@@ -190,6 +190,11 @@ def posting_subject(source_id: str) -> str:
     return _fit(f"posting:{source_id}")
 
 
+def transfer_subject(event_id: str) -> str:
+    """``transfer:<event id>``: the identity of one event of a transfer; both its rows belong to it."""
+    return _fit(f"transfer:{event_id}")
+
+
 def step_key(subject: str, step: int) -> str:
     """The idempotency key of a subject's step number `step`, counted from 0."""
     return f"{subject}:{step}"

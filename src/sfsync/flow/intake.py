@@ -28,6 +28,7 @@ from sfsync.ports import (
 
 from .context import SNAPSHOT, Context
 from .levels import apply_levels, levels_gone
+from .transfers import enter_transfer
 
 if TYPE_CHECKING:
     from .org_orders import OrgOrders
@@ -101,7 +102,7 @@ class Intake:
     async def _take(self, batches: Sequence[EventBatch]) -> None:
         """Read what the events name, then commit the effect with the bookmark."""
         ctx = self._ctx
-        if any(batch.postings for batch in batches):
+        if any(batch.postings or batch.transfers for batch in batches):
             await self._until_read_whole()
         levels = frozenset[str]().union(*(batch.levels for batch in batches))
         movements = frozenset[str]().union(*(batch.movements for batch in batches))
@@ -117,6 +118,8 @@ class Intake:
             for batch in batches:
                 for posting in batch.postings:
                     bells |= enter_posting(tx, ctx, posting, now)
+                for transfer in batch.transfers:
+                    bells |= enter_transfer(tx, ctx, transfer, now)
                 for poison in batch.poison:
                     tx.dead_letter(
                         self._topic, poison.key, poison.reason, "mend it at its source", poison.payload, now

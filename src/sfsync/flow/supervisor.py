@@ -23,6 +23,7 @@ from .org_orders import OrgOrders
 from .reconcile import Reconcile
 from .relay import Relay
 from .shelf import refresh
+from .transfers import Transfers
 from .writer import Writer
 
 FINISH_SECONDS = 6.0  # a container is given ten
@@ -42,6 +43,7 @@ class Supervisor:
         self._ctx, self._approve = ctx, approve
         self.writer = Writer(ctx)
         self.desk = Desk(ctx, self.writer)
+        self.transfers = Transfers(ctx, self.writer)
         self.polls = OrderPoll(ctx, every_seconds=poll_seconds)
         self.reconcile = Reconcile(ctx, self.polls)
         self._orders = Orders(ctx)

@@ -89,6 +89,16 @@ class SubjectHolding:
 
 
 @dataclass(frozen=True, slots=True)
+class InTransit:
+    """Units of one transfer that were sent and have not arrived; negative when more arrived than was sent."""
+
+    number: str
+    level: LevelKey
+    units: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PendingRow:
     """A movement that waits for the org's answer."""
 
@@ -225,6 +235,8 @@ class Tx(Protocol):
 
     # -- ledger
     def rows(self, subject: str) -> Sequence[Movement]: ...
+    def planned(self, subject: str) -> Sequence[Movement]: ...
+    def in_transit(self, location: str) -> Sequence[InTransit]: ...
     def replace_rows(self, subject: str, rows: Sequence[Movement], at: datetime) -> None: ...
     def busy(self, subjects: Collection[str]) -> frozenset[str]: ...
     def next_step(self, subject: str) -> int: ...

@@ -15,6 +15,7 @@ from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.domain.org_orders import OrgOrder, OrgReturnLine
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
+from sfsync.domain.transfers import Transfer
 
 # -- the three failures ------------------------------------------------------------------------------
 
@@ -119,6 +120,7 @@ class EventBatch:
     orders: frozenset[str] = frozenset()
     order_items: frozenset[str] = frozenset()
     postings: tuple[Posting, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
     poison: tuple[Poison, ...] = ()
     hole_since: datetime | None = None
     events: int = 0

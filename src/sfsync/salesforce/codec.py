@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from sfsync.domain.stock import BadKeyError, LevelKey, MovementKind
+from sfsync.domain.transfers import Stage, Transfer
 from sfsync.ports import Poison, Posting
 
 STOCK_MOVEMENT = "StockMovement__c"
@@ -30,6 +31,8 @@ SOURCE_ID_LENGTH = 180
 LARGEST_QUANTITY = 10**15
 
 HEADER = "ChangeEventHeader"
+# Of a till's event; the goods of a transfer stand in transit between the two.
+_STAGES = {"TransferSent": Stage.SENT, "TransferReceived": Stage.RECEIVED, "Transfer": Stage.MOVED}
 _SIGNS = {MovementKind.SALE: -1, MovementKind.RETURN: 1, MovementKind.RECEIPT: 1, MovementKind.ADJUSTMENT: 0}
 
 
@@ -64,6 +67,7 @@ class Findings:
     orders: set[str] = field(default_factory=set)
     order_items: set[str] = field(default_factory=set)
     postings: list[Posting] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
     poison: list[Poison] = field(default_factory=list)
     hole_since: datetime | None = None
 
@@ -82,6 +86,8 @@ def note(found: Findings, event: Event | Garbled, now: datetime) -> None:
         posted = posting(event.id, event.record)
         if isinstance(posted, Posting):
             found.postings.append(posted)
+        elif isinstance(posted, Transfer):
+            found.transfers.append(posted)
         else:
             found.poison.append(posted)
         return
@@ -141,12 +147,14 @@ def _tells_nothing(changed: frozenset[str] | None) -> bool:
     return changed is not None and len(changed) > 0 and changed.isdisjoint(TELLING_FIELDS)
 
 
-def posting(event_id: str, record: Mapping[str, Any]) -> Posting | Poison:
-    """A till's event as a posting, or as poison with the reason why it is none."""
+def posting(event_id: str, record: Mapping[str, Any]) -> Posting | Transfer | Poison:
+    """A till's event as a posting or a transfer, or as poison with the reason why it is neither."""
     source_id = _words(record, "SourceId__c")
     try:
         if not 0 < len(source_id) <= SOURCE_ID_LENGTH:
             raise ValueError(f"SourceId__c needs 1 to {SOURCE_ID_LENGTH} characters")
+        if (stage := _STAGES.get(_words(record, "Kind__c"))) is not None:
+            return _transfer(source_id, stage, record)
         kind = _kind(_words(record, "Kind__c"))
         level = LevelKey(
             _words(record, "Sku__c"), _words(record, "LocationCode__c"), _words(record, "Unit__c") or None
@@ -155,6 +163,31 @@ def posting(event_id: str, record: Mapping[str, Any]) -> Posting | Poison:
         return Posting(source_id, kind, level, quantity, _words(record, "Reference__c"), _moment(record))
     except (BadKeyError, ValueError) as error:
         return Poison(source_id or event_id, str(error), as_text(record))
+
+
+def _transfer(source_id: str, stage: Stage, record: Mapping[str, Any]) -> Transfer:
+    """Goods on their way: `LocationCode__c` is the end where it was told, `ToLocationCode__c` the far one."""
+    here, there = _words(record, "LocationCode__c"), _words(record, "ToLocationCode__c")
+    if stage is Stage.MOVED and not there:
+        raise ValueError("a Transfer needs ToLocationCode__c, the location that the goods reach")
+    units = _whole(record.get("Quantity__c"))
+    if units < 0:
+        raise ValueError(f"Quantity__c is {units}; a transfer tells how many units go, a number above 0")
+    transfer = Transfer(
+        source_id,
+        _words(record, "Reference__c") or source_id,
+        stage,
+        _words(record, "Sku__c"),
+        units,
+        _moment(record),
+        origin=here if stage is not Stage.RECEIVED else None,
+        target={Stage.RECEIVED: here, Stage.MOVED: there}.get(stage),
+        unit=_words(record, "Unit__c") or None,
+    )
+    for location in (transfer.origin, transfer.target):
+        if location is not None:
+            LevelKey(transfer.sku, location, transfer.unit)
+    return transfer
 
 
 def _words(record: Mapping[str, Any], name: str) -> str:
@@ -166,15 +199,21 @@ def _kind(word: str) -> MovementKind:
     for kind in _SIGNS:
         if word == kind.value:
             return kind
-    raise ValueError(f"Kind__c is {word!r}; a till may tell {', '.join(kind.value for kind in _SIGNS)}")
+    known = ", ".join([*(kind.value for kind in _SIGNS), *_STAGES])
+    raise ValueError(f"Kind__c is {word!r}; a till may tell {known}")
 
 
-def _quantity(kind: MovementKind, value: object) -> int:
+def _whole(value: object) -> int:
     if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < LARGEST_QUANTITY:
         raise ValueError(f"Quantity__c is {value!r}, no number of units")
     quantity = int(value)
     if quantity != value or quantity == 0:
         raise ValueError(f"Quantity__c is {value!r}, no whole number of units other than 0")
+    return quantity
+
+
+def _quantity(kind: MovementKind, value: object) -> int:
+    quantity = _whole(value)
     sign = _SIGNS[kind]
     if sign and (quantity > 0) != (sign > 0):
         way = "raises" if sign > 0 else "lowers"

@@ -147,6 +147,7 @@ class SalesforceOrg:
             frozenset(found.orders),
             frozenset(found.order_items),
             tuple(found.postings),
+            tuple(found.transfers),
             tuple(found.poison),
             found.hole_since,
             len(batch.events),

@@ -45,6 +45,7 @@ from sfsync.ports.keeping import (
     Hole,
     InboxItem,
     Incident,
+    InTransit,
     LineState,
     PendingRow,
     PushRecord,
@@ -319,6 +320,29 @@ class SqlTx:
             .order_by(t.movement.c.step, t.movement.c.id)
         )
         return [_movement(row) for row in rows]
+
+    def planned(self, subject: str) -> list[Movement]:
+        """The subject's rows that stand in the ledger or wait to be entered, in order."""
+        rows = self._c.execute(
+            select(t.movement)
+            .where(t.movement.c.subject == subject, t.movement.c.state.in_(["done", "waiting"]))
+            .order_by(t.movement.c.step, t.movement.c.id)
+        )
+        return [_movement(row) for row in rows]
+
+    def in_transit(self, location: str) -> list[InTransit]:
+        """What is on its way, by the transfer's number and the level; oldest first."""
+        m, units = t.movement.c, func.sum(t.movement.c.on_hand_delta)
+        since = func.min(m.occurred_at)
+        rows = self._c.execute(
+            select(m.reference, m.level_key, units.label("units"), since.label("since"))
+            .join(t.level, t.level.c.level_key == m.level_key)
+            .where(t.level.c.location == location, m.state == "done")
+            .group_by(m.reference, m.level_key)
+            .having(units != 0)
+            .order_by(since, m.reference, m.level_key)
+        )
+        return [InTransit(r.reference, LevelKey.parse(r.level_key), int(r.units), r.since) for r in rows]
 
     def replace_rows(self, subject: str, rows: Sequence[Movement], at: datetime) -> None:
         """Take over what the org says of a subject: its rows are the truth, ours are a cache."""

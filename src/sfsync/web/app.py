@@ -24,6 +24,7 @@ from .problems import ProblemError, on_http_error, on_problem
 from .requests import Doorkeeper
 from .services import Services
 from .telling import StatusTeller
+from .transfers import TransferApi
 from .webhooks import Webhooks
 
 _OPENAPI = Path(__file__).with_name("openapi.json")
@@ -42,6 +43,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
         routes=[
             *Webhooks(services.doorman, options).routes(),
             *Api(services, options, doorkeeper, teller).routes(),
+            *TransferApi(services.transfers, options, doorkeeper, services.now).routes(),
             *Health(services.overview).routes(),
             Route("/openapi.json", openapi, methods=["GET"]),
             *Page(teller, options, doorkeeper).routes(),

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from sfsync.domain.reservations import Outcome, Reservation, Wish
+from sfsync.domain.transfers import Transfer, TransferOutcome
+from sfsync.ports import InTransit
 
 from .status_shape import Status, StockOfSku
 
@@ -94,6 +96,18 @@ class Reconciler(Protocol):
         ...
 
 
+class TransferDesk(Protocol):
+    """Enters goods that go from one location to another."""
+
+    async def enter(self, transfer: Transfer) -> TransferOutcome:
+        """Enter one event, once; the same one again is answered as the first time."""
+        ...
+
+    async def open(self) -> Sequence[InTransit]:
+        """What was sent and has not arrived, oldest first."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All of them together."""
@@ -103,3 +117,4 @@ class Services:
     overview: Overview
     reconciler: Reconciler
     now: Callable[[], datetime]
+    transfers: TransferDesk

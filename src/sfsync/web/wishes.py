@@ -35,7 +35,7 @@ _LINE_FIELDS = ("sku", "quantity", "location", "location_group", "unit")
 _LIST_FIELDS = ("kind", "state", "channel", "owner", "location", "after", "limit")
 
 
-class _Fields:
+class Fields:
     """Takes fields out of an object and gathers what is wrong with them."""
 
     def __init__(self) -> None:
@@ -65,14 +65,14 @@ class _Fields:
     def optional_text(self, table: Mapping[str, Any], name: str, longest: int, at: str = "") -> str | None:
         return None if table.get(name) is None else self.text(table, name, longest, at)
 
-    def whole(self, table: Mapping[str, Any], name: str, most: int, at: str = "") -> int:
+    def whole(self, table: Mapping[str, Any], name: str, most: int, at: str = "", least: int = 1) -> int:
         value = table.get(name)
         if value is None:
             self.errors[f"{at}{name}"] = "is missing"
         elif isinstance(value, bool) or not isinstance(value, int):
             self.errors[f"{at}{name}"] = "is not a whole number"
-        elif not 1 <= value <= most:
-            self.errors[f"{at}{name}"] = f"is not between 1 and {most}"
+        elif not least <= value <= most:
+            self.errors[f"{at}{name}"] = f"is not between {least} and {most}"
         else:
             return value
         return 1
@@ -101,7 +101,7 @@ def read_wish(
     table: Mapping[str, Any], channels: Collection[str], groups: Collection[str], now: datetime
 ) -> Wish:
     """A wish; a 422 problem with all bad fields otherwise."""
-    fields = _Fields()
+    fields = Fields()
     fields.unknown(table, _WISH_FIELDS)
     kind = _kind(fields, table)
     channel = fields.optional_text(table, "channel", 40)
@@ -120,7 +120,7 @@ def read_wish(
 
 
 def _window(
-    fields: _Fields, table: Mapping[str, Any], kind: ReservationKind, now: datetime
+    fields: Fields, table: Mapping[str, Any], kind: ReservationKind, now: datetime
 ) -> PickUpWindow | None:
     value = table.get("pick_up")
     if value is None:
@@ -144,7 +144,7 @@ def _window(
     return PickUpWindow(begins, ends)
 
 
-def _kind(fields: _Fields, table: Mapping[str, Any]) -> ReservationKind:
+def _kind(fields: Fields, table: Mapping[str, Any]) -> ReservationKind:
     text = fields.text(table, "kind", 20)
     try:
         return ReservationKind(text)
@@ -154,7 +154,7 @@ def _kind(fields: _Fields, table: Mapping[str, Any]) -> ReservationKind:
 
 
 def _lines(
-    fields: _Fields, lines: object, channel: str | None, groups: Collection[str]
+    fields: Fields, lines: object, channel: str | None, groups: Collection[str]
 ) -> tuple[WishedLine, ...]:
     if not isinstance(lines, list) or not lines:
         fields.errors["lines"] = "is not a list with at least one line"
@@ -172,7 +172,7 @@ def _lines(
     return read
 
 
-def _line(fields: _Fields, line: object, at: str, channel: str | None, groups: Collection[str]) -> WishedLine:
+def _line(fields: Fields, line: object, at: str, channel: str | None, groups: Collection[str]) -> WishedLine:
     if not isinstance(line, dict):
         fields.errors[at] = "is not an object"
         return WishedLine("", 1)
@@ -221,7 +221,7 @@ def read_order_reference(table: Mapping[str, Any]) -> str:
 
 def read_location(table: Mapping[str, Any]) -> str:
     """The body of a move: the org's location that is to hold it."""
-    fields = _Fields()
+    fields = Fields()
     fields.unknown(table, ("location",))
     location = fields.text(table, "location", 80)
     if location and not _key_part(location):
@@ -243,7 +243,7 @@ def read_reason(table: Mapping[str, Any]) -> str:
 
 def read_life(table: Mapping[str, Any]) -> timedelta:
     """The body of an extension."""
-    fields = _Fields()
+    fields = Fields()
     fields.unknown(table, ("expires_in_seconds",))
     seconds = fields.whole(table, "expires_in_seconds", int(LONGEST.total_seconds()))
     if fields.errors:
@@ -252,7 +252,7 @@ def read_life(table: Mapping[str, Any]) -> timedelta:
 
 
 def _one_text(table: Mapping[str, Any], name: str) -> str:
-    fields = _Fields()
+    fields = Fields()
     fields.unknown(table, (name,))
     text = fields.text(table, name, LONGEST_REFERENCE)
     if fields.errors:
@@ -270,7 +270,7 @@ class ListWish:
 
 def read_list(table: Mapping[str, str]) -> ListWish:
     """The query of a list; a 422 problem with all that is wrong with it otherwise."""
-    fields = _Fields()
+    fields = Fields()
     fields.unknown(table, _LIST_FIELDS)
     wanted: dict[str, Any] = {
         name: fields.optional_text(table, name, LONGEST_REFERENCE)
@@ -298,7 +298,7 @@ def read_list(table: Mapping[str, str]) -> ListWish:
 
 def read_resync(table: Mapping[str, Any], channels: Collection[str]) -> tuple[str | None, str | None]:
     """(channel, SKU) that a comparison is limited to."""
-    fields = _Fields()
+    fields = Fields()
     fields.unknown(table, ("channel", "sku"))
     channel = fields.optional_text(table, "channel", 40)
     if channel and channel not in channels:
