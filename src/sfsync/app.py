@@ -11,12 +11,14 @@ import asyncio
 import random
 import secrets
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import structlog
+from starlette.types import ASGIApp
 
 from sfsync.channels import ChannelConfig, open_channel
 from sfsync.domain.retry import backoff_seconds
@@ -36,7 +38,6 @@ from sfsync.web import (
     Services,
     Token,
     WebOptions,
-    WebServer,
     build_web,
     serve,
 )
@@ -60,8 +61,24 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+def _open_store(url: str) -> Database:
+    return open_store(url, exclusive=True)
+
+
+class Server(Protocol):
+    """What serves the web app: started, stopped, and where it is."""
+
+    @property
+    def address(self) -> str: ...
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
 class Daemon:
-    """A daemon made of its parts. `run` does all of it; tests may hand over other parts."""
+    """A daemon made of its parts. `run` does all of it; who holds time, chance and network hands over others.
+
+    `open_store` opens the store at a URL, `serve` makes a server for the web app at host and port.
+    """
 
     def __init__(
         self,
@@ -72,13 +89,20 @@ class Daemon:
         org: Org | None = None,
         channels: Mapping[str, Channel] | None = None,
         log: Logger | None = None,
+        luck: Callable[[], float] | None = None,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        poll_seconds: float = 300.0,
+        open_store: Callable[[str], Database] = _open_store,
+        serve: Callable[[ASGIApp, str, int], Server] = serve,
     ) -> None:
         self._settings = settings
         self._approve = approve
         self._clock = clock or SystemClock()
         self._log: Logger = log or structlog.get_logger("sfsync")
         self._org, self._channels = org, channels
-        self._store: Database | None = None
+        self._luck = luck or random.SystemRandom().random
+        self._new_id, self._poll_seconds = new_id, poll_seconds
+        self._opened, self._served = open_store, serve
         self.address = ""
 
     async def run(self, stop: asyncio.Event, *, ready: asyncio.Event | None = None) -> None:
@@ -97,17 +121,17 @@ class Daemon:
             channels,
             store,
             self._clock,
-            random.SystemRandom().random,
-            lambda: str(uuid.uuid4()),
+            self._luck,
+            self._new_id,
             settings.assortment(),
             Bell(),
             Pulse(self._clock.now()),
             log,
         )
         ctx.pulse.topics = tuple(org.topics)
-        supervisor = Supervisor(ctx, approve=self._approve)
+        supervisor = Supervisor(ctx, approve=self._approve, poll_seconds=self._poll_seconds)
         local_token = _local_token(settings)
-        web = serve(
+        web = self._served(
             build_web(
                 Services(
                     doorman=Door(ctx),
@@ -141,11 +165,11 @@ class Daemon:
 
     def _open_store(self) -> Database:
         try:
-            return open_store(self._settings.store_url(), exclusive=True)
+            return self._opened(self._settings.store_url())
         except StoreError as error:
             raise StartError(str(error)) from error
 
-    async def _serve(self, web: WebServer) -> None:
+    async def _serve(self, web: Server) -> None:
         try:
             await web.start()
         except CannotListenError as error:

@@ -61,17 +61,15 @@ def open_client(
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> httpx.AsyncClient:
     """A client for one host. It follows no redirects, keeps no cookies, and never proxies loopback."""
-    verify = httpx.create_ssl_context(trust_env=not is_loopback(url))
-    if ca_file is not None:
-        verify.load_verify_locations(cafile=str(ca_file))
     timeout = httpx.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds))
+    trust_env = not is_loopback(url)
+    if transport is None:
+        verify = httpx.create_ssl_context(trust_env=trust_env)
+        if ca_file is not None:
+            verify.load_verify_locations(cafile=str(ca_file))
+        transport = _Transport(client=lambda: _session(verify))
     return httpx.AsyncClient(
-        base_url=url,
-        verify=verify,
-        timeout=timeout,
-        trust_env=not is_loopback(url),
-        follow_redirects=False,
-        transport=transport or _Transport(client=lambda: _session(verify)),
+        base_url=url, timeout=timeout, trust_env=trust_env, follow_redirects=False, transport=transport
     )
 
 

@@ -51,7 +51,8 @@ class Orders:
         items = await ctx.store.read(lambda tx: tx.inbox(BATCH))
         read = [(item, self._read(item)) for item in items]
         try:
-            ctx.bell.ring(*await ctx.store.write(partial(self._take, read=read)))
+            if read:
+                ctx.bell.ring(*await ctx.store.write(partial(self._take, read=read)))
         except Exception as error:  # what one item breaks, no other item suffers from (promise 10)
             ctx.log.exception("a webhook broke its transaction", items=len(read), next="one at a time")
             for one in read:

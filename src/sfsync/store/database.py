@@ -13,8 +13,9 @@ import functools
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -36,6 +37,22 @@ class StoreError(Exception):
     """The store cannot be used; says why and what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """Who carries out transactions, and how surely they are on disk. Given by those who hold time themselves.
+
+    `synchronous` is SQLite's: anything less than FULL may lose the last commits in a power cut.
+    """
+
+    writer: Executor  # one after another
+    readers: Executor
+    synchronous: str = "FULL"
+
+
+def _threads() -> Hands:
+    return Hands(ThreadPoolExecutor(1, "store-write"), ThreadPoolExecutor(2, "store-read"))
+
+
 class Database:
     """A store. `write` and `read` run a function in a transaction of its own.
 
@@ -43,10 +60,9 @@ class Database:
     savepoint of its own, so that one failing takes nothing else with it and the disk is waited for once.
     """
 
-    def __init__(self, writer: Engine, reader: Engine, lock: _Lock | None) -> None:
+    def __init__(self, writer: Engine, reader: Engine, lock: _Lock | None, hands: Hands) -> None:
         self._writer, self._reader, self._lock = writer, reader, lock
-        self._write_thread = ThreadPoolExecutor(1, "store-write")
-        self._read_threads = ThreadPoolExecutor(2, "store-read")
+        self._write_thread, self._read_threads = hands.writer, hands.readers
         self._connection: Connection | None = None
         self._asked: deque[tuple[Callable[[SqlTx], Any], asyncio.Future[Any]]] = deque()
         self._closed = False
@@ -118,13 +134,15 @@ class Database:
         if self._closed:
             return
         self._closed = True
-        await asyncio.get_running_loop().run_in_executor(self._write_thread, self._close_writer)
-        self._write_thread.shutdown()
-        self._read_threads.shutdown()
-        self._writer.dispose()
-        self._reader.dispose()
-        if self._lock is not None:
-            self._lock.release()
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._write_thread, self._close_writer)
+        finally:  # also when nobody has the time to wait for it
+            self._write_thread.shutdown()
+            self._read_threads.shutdown()
+            self._writer.dispose()
+            self._reader.dispose()
+            if self._lock is not None:
+                self._lock.release()
 
     def _close_writer(self) -> None:
         if self._connection is not None:
@@ -142,11 +160,12 @@ def _tell(outcomes: Sequence[tuple[asyncio.Future[Any], Any, BaseException | Non
             future.set_exception(error)
 
 
-def open_store(url: str, *, exclusive: bool, migrate: bool = True) -> Database:
+def open_store(url: str, *, exclusive: bool, migrate: bool = True, hands: Hands | None = None) -> Database:
     """Open the store at an SQLAlchemy URL, brought to the present schema.
 
     `exclusive` takes the lock that keeps a second daemon away; a reader beside a daemon does without, and
-    with ``migrate=False`` it needs no right to change anything. Raises `StoreError`.
+    with ``migrate=False`` it needs no right to change anything. Transactions are carried out in threads of
+    its own unless other `hands` are given. Raises `StoreError`.
     """
     try:
         parsed = make_url(url)
@@ -156,13 +175,15 @@ def open_store(url: str, *, exclusive: bool, migrate: bool = True) -> Database:
     if dialect == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
             raise StoreError("store.url names no file. Use sqlite:///path/to/sfsync.db")
-        return _open_sqlite(Path(parsed.database), exclusive=exclusive, migrate=migrate)
+        return _open_sqlite(
+            Path(parsed.database), exclusive=exclusive, migrate=migrate, hands=hands or _threads()
+        )
     if dialect == "postgresql":
-        return _open_postgresql(url, exclusive=exclusive, migrate=migrate)
+        return _open_postgresql(url, exclusive=exclusive, migrate=migrate, hands=hands or _threads())
     raise StoreError(f"store.url names a {dialect} database; sfsync keeps its store in SQLite or PostgreSQL")
 
 
-def _open_sqlite(path: Path, *, exclusive: bool, migrate: bool) -> Database:
+def _open_sqlite(path: Path, *, exclusive: bool, migrate: bool, hands: Hands) -> Database:
     if not migrate and not path.exists():
         raise StoreError(f"there is no store at {path}. `sfsync run` makes it at its first start")
     try:
@@ -171,18 +192,18 @@ def _open_sqlite(path: Path, *, exclusive: bool, migrate: bool) -> Database:
         raise StoreError(f"the folder of the store cannot be made: {error}") from error
     lock = _FileLock(path.with_name(path.name + ".lock")) if exclusive else None
     try:
-        writer = _sqlite_engine(path, "BEGIN IMMEDIATE")
-        reader = _sqlite_engine(path, "BEGIN")
+        writer = _sqlite_engine(path, "BEGIN IMMEDIATE", hands.synchronous)
+        reader = _sqlite_engine(path, "BEGIN", hands.synchronous)
         if migrate:
             _migrate(writer)
     except (DBAPIError, CommandError) as error:
         if lock is not None:
             lock.release()
         raise StoreError(f"the store {path} cannot be opened: {_why(error)}") from error
-    return Database(writer, reader, lock)
+    return Database(writer, reader, lock, hands)
 
 
-def _sqlite_engine(path: Path, begin: str) -> Engine:
+def _sqlite_engine(path: Path, begin: str, synchronous: str) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": 30}, query_cache_size=1000
     )
@@ -192,7 +213,8 @@ def _sqlite_engine(path: Path, begin: str) -> Engine:
         connection.isolation_level = (
             None  # we say BEGIN ourselves, so that a writer is one from its first statement
         )
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
+        safe = f"synchronous={synchronous}"
+        for pragma in ("journal_mode=WAL", safe, "foreign_keys=ON", "cache_size=-16000"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -202,7 +224,7 @@ def _sqlite_engine(path: Path, begin: str) -> Engine:
     return engine
 
 
-def _open_postgresql(url: str, *, exclusive: bool, migrate: bool) -> Database:
+def _open_postgresql(url: str, *, exclusive: bool, migrate: bool, hands: Hands) -> Database:
     parsed = make_url(url)
     if "+" not in parsed.drivername:
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -219,7 +241,7 @@ def _open_postgresql(url: str, *, exclusive: bool, migrate: bool) -> Database:
             lock.release()
         raise StoreError(f"the store in PostgreSQL cannot be opened: {_why(error)}") from error
     # Several statements of one reader see one picture, as in SQLite.
-    return Database(engine, engine.execution_options(isolation_level="REPEATABLE READ"), lock)
+    return Database(engine, engine.execution_options(isolation_level="REPEATABLE READ"), lock, hands)
 
 
 def _why(error: DBAPIError | CommandError) -> str:

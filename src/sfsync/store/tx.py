@@ -86,7 +86,7 @@ class SqlTx:
 
     def cursor(self, topic: str) -> bytes | None:
         """Where the stream stands."""
-        return self._c.execute(select(t.cursor.c.cursor).where(t.cursor.c.topic == topic)).scalar()
+        return self._c.execute(CURSOR, {"b_topic": topic}).scalar()
 
     def cursor_at(self, topic: str) -> datetime | None:
         """When the stream stood there."""
@@ -220,15 +220,12 @@ class SqlTx:
 
     def put_inbox(self, source: str, topic: str, key: str, body: bytes, at: datetime) -> bool:
         """Take something in; False when it was taken in before."""
-        insert = self._insert(t.inbox).values(source=source, topic=topic, key=key, body=body, received_at=at)
-        # The id tells: PostgreSQL's driver does not count the rows of such a statement.
-        return self._c.execute(insert.on_conflict_do_nothing().returning(t.inbox.c.id)).first() is not None
+        row = {"source": source, "topic": topic, "key": key, "body": body, "received_at": at}
+        return self._c.execute(_inbox_statement(self._c.dialect.name), row).first() is not None
 
     def inbox(self, limit: int) -> list[InboxItem]:
         """What waits to be decided, oldest first."""
-        rows = self._c.execute(
-            select(t.inbox).where(t.inbox.c.done_at.is_(None)).order_by(t.inbox.c.id).limit(limit)
-        )
+        rows = self._c.execute(INBOX, {"b_limit": limit})
         return [InboxItem(r.id, r.source, r.topic, r.key, r.body, r.received_at) for r in rows]
 
     def forget(self, before: datetime) -> int:
@@ -240,7 +237,7 @@ class SqlTx:
 
     def finish_inbox(self, item_id: int, at: datetime) -> None:
         """Decided; the body is kept for `why`."""
-        self._c.execute(update(t.inbox).where(t.inbox.c.id == item_id).values(done_at=at))
+        self._c.execute(FINISH_INBOX, {"b_id": item_id, "b_at": at})
 
     def lines(self, subjects: Collection[str]) -> dict[str, LineState]:
         """Order lines by subject."""
@@ -286,16 +283,7 @@ class SqlTx:
 
     def due_lines(self, limit: int) -> list[LineState]:
         """Lines to decide whose subject has nothing waiting for an answer, oldest order first."""
-        waiting = select(t.movement.c.id).where(
-            t.movement.c.subject == t.order_line.c.subject, t.movement.c.state == "waiting"
-        )
-        rows = self._c.execute(
-            select(t.order_line)
-            .where(t.order_line.c.due, ~waiting.exists())
-            .order_by(t.order_line.c.placed_at, t.order_line.c.subject)
-            .limit(limit)
-        )
-        return [_line(row) for row in rows]
+        return [_line(row) for row in self._c.execute(DUE_LINES, {"b_limit": limit})]
 
     def uncovered_lines(self, skus: Collection[str]) -> list[LineState]:
         """Lines that no stock covers, oldest order first."""
@@ -314,12 +302,7 @@ class SqlTx:
 
     def rows(self, subject: str) -> list[Movement]:
         """The subject's rows that stand in the ledger, as far as we know, in order."""
-        rows = self._c.execute(
-            select(t.movement)
-            .where(t.movement.c.subject == subject, t.movement.c.state == "done")
-            .order_by(t.movement.c.step, t.movement.c.id)
-        )
-        return [_movement(row) for row in rows]
+        return [_movement(row) for row in self._c.execute(ROWS, {"b_subject": subject})]
 
     def planned(self, subject: str) -> list[Movement]:
         """The subject's rows that stand in the ledger or wait to be entered, in order."""
@@ -367,14 +350,8 @@ class SqlTx:
 
     def next_step(self, subject: str) -> int:
         """One more than the highest step entered or waiting."""
-        held = self._c.execute(
-            select(func.max(t.holding.c.next_step)).where(t.holding.c.subject == subject)
-        ).scalar()
-        waiting = self._c.execute(
-            select(func.max(t.movement.c.step)).where(
-                t.movement.c.subject == subject, t.movement.c.state == "waiting"
-            )
-        ).scalar()
+        held = self._c.execute(HELD_STEP, {"b_subject": subject}).scalar()
+        waiting = self._c.execute(WAITING_STEP, {"b_subject": subject}).scalar()
         return max(held or 0, 0 if waiting is None else waiting + 1)
 
     def holdings(self, subjects: Collection[str]) -> list[SubjectHolding]:
@@ -390,7 +367,7 @@ class SqlTx:
         self, movements: Sequence[Movement], owners: Mapping[str, str | None], at: datetime
     ) -> int:
         """Write down movements that are to happen together, before the first byte of them leaves."""
-        made = self._c.execute(t.bundle.insert().values(state="waiting", asked_at=at)).inserted_primary_key
+        made = self._c.execute(ADD_BUNDLE, {"state": "waiting", "asked_at": at}).inserted_primary_key
         if made is None:
             raise RuntimeError("the database gave no id for a new bundle")
         bundle_id = int(made[0])
@@ -399,11 +376,7 @@ class SqlTx:
 
     def waiting_bundles(self, after: int) -> list[Bundle]:
         """Bundles without an answer with an id above `after`, in order."""
-        rows = self._c.execute(
-            select(t.movement)
-            .where(t.movement.c.state == "waiting", t.movement.c.bundle > after)
-            .order_by(t.movement.c.bundle, t.movement.c.id)
-        )
+        rows = self._c.execute(WAITING_AFTER, {"b_after": after})
         bundles: dict[int, list[Movement]] = defaultdict(list)
         for row in rows:
             bundles[row.bundle].append(_movement(row))
@@ -412,19 +385,9 @@ class SqlTx:
     def finish_bundle(self, bundle_id: int, state: str, reason: str, at: datetime) -> None:
         """Its answer is known: done, refused, voided (refused, and its key is spent), wrong or conflict."""
         kept = "refused" if state == "voided" else state
-        rows = self._c.execute(
-            select(t.movement).where(t.movement.c.bundle == bundle_id, t.movement.c.state == "waiting")
-        ).all()
-        self._c.execute(
-            update(t.bundle)
-            .where(t.bundle.c.id == bundle_id)
-            .values(state=kept, reason=reason, answered_at=at)
-        )
-        self._c.execute(
-            update(t.movement)
-            .where(t.movement.c.bundle == bundle_id, t.movement.c.state == "waiting")
-            .values(state=kept)
-        )
+        rows = self._c.execute(WAITING_OF_BUNDLE, {"b_id": bundle_id}).all()
+        self._c.execute(FINISH_BUNDLE, {"b_id": bundle_id, "b_state": kept, "b_reason": reason, "b_at": at})
+        self._c.execute(FINISH_MOVEMENTS, {"b_id": bundle_id, "b_state": kept})
         if state == "done":
             self._hold([(_movement(row), row.channel, at) for row in rows])
         elif state == "voided":
@@ -436,7 +399,7 @@ class SqlTx:
         if not movements:
             return
         self._c.execute(
-            t.movement.insert(),
+            ADD_MOVEMENTS,
             [
                 {
                     "bundle": bundle_id,
@@ -460,32 +423,22 @@ class SqlTx:
 
     def _hold(self, entered: Iterable[tuple[Movement, str | None, datetime]]) -> None:
         """Add rows that stand in the ledger to what their subjects hold."""
-        for m, channel, at in entered:
-            insert = self._insert(t.holding).values(
-                subject=m.subject,
-                level_key=str(m.level),
-                kind=m.subject.partition(":")[0],
-                channel=channel,
-                sku=m.level.sku,
-                on_hand=m.on_hand_delta,
-                reserved=m.reserved_delta,
-                next_step=_step(m) + 1,
-                since=at,
-            )
-            new = insert.excluded
-            self._c.execute(
-                insert.on_conflict_do_update(
-                    index_elements=[t.holding.c.subject, t.holding.c.level_key],
-                    set_={
-                        "on_hand": t.holding.c.on_hand + new.on_hand,
-                        "reserved": t.holding.c.reserved + new.reserved,
-                        "next_step": case(
-                            (t.holding.c.next_step > new.next_step, t.holding.c.next_step),
-                            else_=new.next_step,
-                        ),
-                    },
-                )
-            )
+        rows = [
+            {
+                "subject": m.subject,
+                "level_key": str(m.level),
+                "kind": m.subject.partition(":")[0],
+                "channel": channel,
+                "sku": m.level.sku,
+                "on_hand": m.on_hand_delta,
+                "reserved": m.reserved_delta,
+                "next_step": _step(m) + 1,
+                "since": at,
+            }
+            for m, channel, at in entered
+        ]
+        if rows:
+            self._c.execute(_hold_statement(self._c.dialect.name), rows)
 
     # -- reservations --------------------------------------------------------------------------------
 
@@ -535,7 +488,7 @@ class SqlTx:
 
     def reservation(self, reservation_id: str) -> Reservation | None:
         """One reservation."""
-        found = self._reservations(select(t.reservation).where(t.reservation.c.id == reservation_id))
+        found = self._reservations(RESERVATION, b_id=reservation_id)
         return found[0] if found else None
 
     def reservations(
@@ -570,8 +523,10 @@ class SqlTx:
         c = t.reservation.c
         return self._reservations(select(t.reservation).where(c.state == "confirmed", c.paid_at < at))
 
-    def _reservations(self, query: Select[Any]) -> list[Reservation]:
-        rows = self._c.execute(query).all()
+    def _reservations(self, query: Select[Any], **values: Any) -> list[Reservation]:
+        rows = self._c.execute(query, values).all()
+        if not rows:
+            return []
         lines: dict[str, list[ReservationLine]] = defaultdict(list)
         for row in self._in(LINES_OF_RESERVATION, [row.id for row in rows]):
             level = LevelKey.parse(row.level_key)
@@ -580,14 +535,7 @@ class SqlTx:
 
     def confirmed_for(self, channel: str, references: Collection[str]) -> list[str]:
         """Reservations of a channel that were confirmed for an order of one of these names."""
-        c = t.reservation.c
-        rows = self._c.execute(
-            select(c.id).where(
-                c.order_reference != "",
-                c.order_reference.in_(list(references)),
-                or_(c.channel == channel, c.channel.is_(None)),
-            )
-        )
+        rows = self._c.execute(CONFIRMED_FOR, {"b_channel": channel, "among": sorted(references)})
         return sorted(rows.scalars())
 
     def lines_of_order(self, channel: str, references: Collection[str]) -> list[LineState]:
@@ -602,8 +550,7 @@ class SqlTx:
 
     def ended_still_holding(self, limit: int) -> list[Reservation]:
         """Reservations that are over and yet hold units, with nothing of them waiting for an answer."""
-        c = t.holding.c
-        held = self._c.execute(select(c.subject).where(c.kind == "reservation", c.reserved > 0)).scalars()
+        held = self._c.execute(HELD_BY_RESERVATIONS).scalars()
         ids = {subject.split(":")[1] for subject in held}
         ended = [row.id for row in self._in(ENDED_BY_ID, ids)[:limit]]
         found = self._reservations(select(t.reservation).where(t.reservation.c.id.in_(ended)))
@@ -611,12 +558,7 @@ class SqlTx:
 
     def expired_reservations(self, now: datetime, limit: int) -> list[Reservation]:
         """Granted ones whose time is over, oldest first."""
-        return self._reservations(
-            select(t.reservation)
-            .where(t.reservation.c.state == "granted", t.reservation.c.expires_at <= now)
-            .order_by(t.reservation.c.expires_at)
-            .limit(limit)
-        )
+        return self._reservations(EXPIRED, b_now=now, b_limit=limit)
 
     def remembered(self, scope: str, key: str) -> tuple[str, str] | None:
         """(digest of the request, reservation) that an idempotency key stands for."""
@@ -637,7 +579,7 @@ class SqlTx:
 
     def channel_since(self, channel: str) -> datetime | None:
         """When we first knew of a channel."""
-        return self._c.execute(select(t.channel.c.since).where(t.channel.c.name == channel)).scalar()
+        return self._c.execute(CHANNEL_SINCE, {"b_channel": channel}).scalar()
 
     def note_channel(self, channel: str, at: datetime) -> None:
         """Know a channel from now on; nothing changes when it is known."""
@@ -721,11 +663,7 @@ class SqlTx:
 
     def in_doubt(self, channel: str) -> list[str]:
         """SKUs whose number at a channel must be read again."""
-        c = t.channel_level.c
-        rows = self._c.execute(
-            select(c.sku).where(c.channel == channel, c.problem != "", c.problem == IN_DOUBT)
-        )
-        return sorted(set(rows.scalars()))
+        return sorted(set(self._c.execute(IN_DOUBT_AT, {"b_channel": channel}).scalars()))
 
     def due(self, channel: str, limit: int) -> list[ChannelLevel]:
         """Channel levels whose target is not what the channel shows, and that nothing holds back.
@@ -784,12 +722,8 @@ class SqlTx:
 
     def set_problem(self, channel: str, sku: str, location: str, problem: str, at: datetime) -> None:
         """Hold a channel level back with a reason, or let it go with an empty one."""
-        c = t.channel_level.c
-        self._c.execute(
-            update(t.channel_level)
-            .where(c.channel == channel, c.sku == sku, c.location == location)
-            .values(problem=problem, changed_at=at)
-        )
+        named = {"b_channel": channel, "b_sku": sku, "b_location": location}
+        self._c.execute(SET_PROBLEM, {**named, "b_problem": problem, "b_at": at})
 
     # -- for people ----------------------------------------------------------------------------------
 
@@ -814,9 +748,7 @@ class SqlTx:
 
     def drop_dead_letter(self, source: str, key: str) -> bool:
         """It has settled itself; False when there was none."""
-        table = t.dead_letter
-        gone = self._c.execute(table.delete().where(table.c.source == source, table.c.key == key))
-        return gone.rowcount > 0
+        return self._c.execute(DROP_LETTER, {"b_source": source, "b_key": key}).rowcount > 0
 
     def drop_dead_letter_id(self, number: int) -> bool:
         """A person has dealt with it; False when there is none of that id."""
@@ -846,9 +778,8 @@ class SqlTx:
 
     def close_incident(self, kind: str, key: str, at: datetime) -> bool:
         """It is over; False when it was not open."""
-        table = t.incident
-        statement = update(table).where(table.c.kind == kind, table.c.key == key, table.c.closed_at.is_(None))
-        return self._c.execute(statement.values(closed_at=at)).rowcount == 1
+        closed = self._c.execute(CLOSE_INCIDENT, {"b_kind": kind, "b_key": key, "b_at": at})
+        return closed.rowcount == 1
 
     def incidents(self, *, open_only: bool = True) -> list[Incident]:
         """Incidents, newest first."""
@@ -907,6 +838,77 @@ ENDED_BY_ID = _among(
 )
 CHANNEL_LEVELS_BY_SKU = _among(t.channel_level.c.sku)
 OPEN_HOLES = select(t.hole).where(t.hole.c.closed_at.is_(None)).order_by(t.hole.c.id)
+CURSOR = select(t.cursor.c.cursor).where(t.cursor.c.topic == bindparam("b_topic"))
+INBOX = select(t.inbox).where(t.inbox.c.done_at.is_(None)).order_by(t.inbox.c.id).limit(bindparam("b_limit"))
+FINISH_INBOX = update(t.inbox).where(t.inbox.c.id == bindparam("b_id")).values(done_at=bindparam("b_at"))
+DUE_LINES = (
+    select(t.order_line)
+    .where(
+        t.order_line.c.due,
+        ~select(t.movement.c.id)
+        .where(t.movement.c.subject == t.order_line.c.subject, t.movement.c.state == "waiting")
+        .exists(),
+    )
+    .order_by(t.order_line.c.placed_at, t.order_line.c.subject)
+    .limit(bindparam("b_limit"))
+)
+_ROW = t.movement.c
+ROWS = (
+    select(t.movement)
+    .where(_ROW.subject == bindparam("b_subject"), _ROW.state == "done")
+    .order_by(_ROW.step, _ROW.id)
+)
+HELD_STEP = select(func.max(t.holding.c.next_step)).where(t.holding.c.subject == bindparam("b_subject"))
+WAITING_STEP = select(func.max(_ROW.step)).where(
+    _ROW.subject == bindparam("b_subject"), _ROW.state == "waiting"
+)
+ADD_BUNDLE = t.bundle.insert()
+ADD_MOVEMENTS = t.movement.insert()
+WAITING_AFTER = (
+    select(t.movement)
+    .where(_ROW.state == "waiting", _ROW.bundle > bindparam("b_after"))
+    .order_by(_ROW.bundle, _ROW.id)
+)
+WAITING_OF_BUNDLE = select(t.movement).where(_ROW.bundle == bindparam("b_id"), _ROW.state == "waiting")
+FINISH_BUNDLE = (
+    update(t.bundle)
+    .where(t.bundle.c.id == bindparam("b_id"))
+    .values(state=bindparam("b_state"), reason=bindparam("b_reason"), answered_at=bindparam("b_at"))
+)
+FINISH_MOVEMENTS = (
+    update(t.movement)
+    .where(_ROW.bundle == bindparam("b_id"), _ROW.state == "waiting")
+    .values(state=bindparam("b_state"))
+)
+_RESERVATION = t.reservation.c
+RESERVATION = select(t.reservation).where(_RESERVATION.id == bindparam("b_id"))
+CONFIRMED_FOR = select(_RESERVATION.id).where(
+    _RESERVATION.order_reference != "",
+    _RESERVATION.order_reference.in_(bindparam("among", expanding=True)),
+    or_(_RESERVATION.channel == bindparam("b_channel"), _RESERVATION.channel.is_(None)),
+)
+HELD_BY_RESERVATIONS = select(t.holding.c.subject).where(
+    t.holding.c.kind == "reservation", t.holding.c.reserved > 0
+)
+EXPIRED = (
+    select(t.reservation)
+    .where(_RESERVATION.state == "granted", _RESERVATION.expires_at <= bindparam("b_now"))
+    .order_by(_RESERVATION.expires_at)
+    .limit(bindparam("b_limit"))
+)
+DROP_LETTER = t.dead_letter.delete().where(
+    t.dead_letter.c.source == bindparam("b_source"), t.dead_letter.c.key == bindparam("b_key")
+)
+CLOSE_INCIDENT = (
+    update(t.incident)
+    .where(
+        t.incident.c.kind == bindparam("b_kind"),
+        t.incident.c.key == bindparam("b_key"),
+        t.incident.c.closed_at.is_(None),
+    )
+    .values(closed_at=bindparam("b_at"))
+)
+CHANNEL_SINCE = select(t.channel.c.since).where(t.channel.c.name == bindparam("b_channel"))
 APPROVED = select(t.channel.c.approved_at).where(t.channel.c.name == bindparam("b_channel"))
 ADD_PUSH = t.push.insert()
 FINISH_PUSH = (
@@ -938,6 +940,14 @@ PUT_NUMBERS = (
         exposure_since=bindparam("b_since"),
     )
 )
+SET_PROBLEM = (
+    update(t.channel_level)
+    .where(*_THIS_LEVEL)
+    .values(problem=bindparam("b_problem"), changed_at=bindparam("b_at"))
+)
+IN_DOUBT_AT = select(_LEVEL.sku).where(
+    _LEVEL.channel == bindparam("b_channel"), _LEVEL.problem != "", _LEVEL.problem == IN_DOUBT
+)
 DUE = (
     select(t.channel_level)
     .where(
@@ -962,6 +972,27 @@ def _upsert_statement(dialect: str, table: Table, columns: tuple[str, ...], keys
     insert: Any = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
     changed = {name: insert.excluded[name] for name in columns if name not in keys}
     return insert.on_conflict_do_update(index_elements=list(keys), set_=changed)
+
+
+@lru_cache
+def _inbox_statement(dialect: str) -> Any:
+    insert: Any = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(t.inbox)
+    # The id tells: PostgreSQL's driver does not count the rows of such a statement.
+    return insert.on_conflict_do_nothing().returning(t.inbox.c.id)
+
+
+@lru_cache
+def _hold_statement(dialect: str) -> Any:
+    insert: Any = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(t.holding)
+    new, old = insert.excluded, t.holding.c
+    return insert.on_conflict_do_update(
+        index_elements=[old.subject, old.level_key],
+        set_={
+            "on_hand": old.on_hand + new.on_hand,
+            "reserved": old.reserved + new.reserved,
+            "next_step": case((old.next_step > new.next_step, old.next_step), else_=new.next_step),
+        },
+    )
 
 
 def _step(movement: Movement) -> int:
