@@ -34,6 +34,7 @@ from sfsync.store import Database, StoreError, open_store
 from sfsync.web import (
     ADMIN,
     RESERVATIONS,
+    STORES,
     CannotListenError,
     Services,
     Token,
@@ -280,7 +281,7 @@ def web_options(settings: Settings, local_token: str) -> WebOptions:
         for token in settings.web.tokens
     ]
     if local_token:
-        tokens.append(Token("local", local_token, frozenset({RESERVATIONS, ADMIN})))
+        tokens.append(Token("local", local_token, frozenset({RESERVATIONS, STORES, ADMIN})))
     return WebOptions(
         tokens=tuple(tokens),
         channels=frozenset(settings.channels),

@@ -28,7 +28,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Double, type_coerce, update
 
-from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule, SharedOrders
+from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule, SharedOrders
 from sfsync.domain.ledger import Answer, Bundle, Request, RowAnswer, RowResult
 from sfsync.domain.orders import OrderLine, OrderSnapshot
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrder, OrgOrderRules, OrgReturnLine
@@ -449,7 +449,9 @@ class House:
         shared: Mapping[str, SharedOrders] | None = None,
         org_rules: OrgOrderRules | None = None,
         not_for_sale: Sequence[str] = ("IN-TRANSIT", "RETURNS"),
+        floor: Floor | None = None,
     ) -> None:
+        self.floor = floor or Floor()
         self.groups = groups or {}
         self.clock = HastyClock()
         self.org = LittleOrg(self.clock, stock)
@@ -485,7 +487,14 @@ class House:
             random.Random(7).random,
             lambda: f"{id(self.pulse)}-{next(numbers)}",
             Assortment(
-                plans, self.rules, self.groups, self.shared, self.org_rules, "IN-TRANSIT", self.not_for_sale
+                plans,
+                self.rules,
+                self.groups,
+                self.shared,
+                self.org_rules,
+                "IN-TRANSIT",
+                self.not_for_sale,
+                self.floor,
             ),
             Bell(),
             self.pulse,

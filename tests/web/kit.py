@@ -16,11 +16,12 @@ from sfsync.domain.reservations import Outcome, Reservation, ReservationLine, Re
 from sfsync.domain.stock import LevelKey
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.ports import Forged, InTransit
-from sfsync.web import ADMIN, RESERVATIONS, Services, Status, StockOfSku, Token, WebOptions, build_web
+from sfsync.web import ADMIN, RESERVATIONS, STORES, Services, Status, StockOfSku, Token, WebOptions, build_web
 
 SECRET = b"hush"
 CHECKOUT = "checkout-token-0123456789"
 OPERATIONS = "operations-token-0123456789"
+SHOP = "knightsbridge-token-0123456789"
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 
 
@@ -58,6 +59,7 @@ class Desk:
         self.keys: dict[str, tuple[str, str]] = {}
         self.asked: list[dict[str, Any]] = []
         self.answers = True
+        self.floor = False
         self.failure: Exception | None = None
 
     async def create(self, wish: Wish, *, idempotency_key: str | None, digest: str) -> Outcome:
@@ -80,6 +82,8 @@ class Desk:
         for granted in lines:
             self.stock[granted.level.sku][granted.level.location] -= granted.quantity
         state = ReservationState.GRANTED if self.answers else ReservationState.PENDING
+        if state is ReservationState.GRANTED and self.floor and not wish.in_hand:
+            state = ReservationState.AWAITING_STORE
         number = f"r{len(self.granted) + 1}"
         reservation = Reservation(
             number,
@@ -128,12 +132,18 @@ class Desk:
     async def release(self, reservation_id: str, reason: str = "") -> Outcome:
         return self._go_on(reservation_id, ReservationState.RELEASED, reason=reason)
 
+    async def store_confirmation(self, reservation_id: str, *, found: bool, who: str) -> Outcome:
+        state = ReservationState.GRANTED if found else ReservationState.RELEASED
+        return self._go_on(reservation_id, state, reason="" if found else f"not found ({who})")
+
     def _go_on(self, reservation_id: str, state: ReservationState, **changes: Any) -> Outcome:
         reservation = self.granted.get(reservation_id)
         if reservation is None:
             return Outcome(None, "not-found")
         if reservation.state is ReservationState.PENDING:
             return Outcome(reservation, "later", detail="the org has not answered yet")
+        if reservation.state is ReservationState.AWAITING_STORE and state is ReservationState.CONFIRMED:
+            return Outcome(reservation, "awaiting-store")
         if reservation.state is ReservationState.PAID_UNAVAILABLE:
             return Outcome(reservation, "paid-unavailable", self.stock)
         if reservation.state in (ReservationState.RELEASED, ReservationState.EXPIRED) and state is not (
@@ -214,6 +224,7 @@ class House:
             WebOptions(
                 tokens=(
                     Token("checkout", CHECKOUT),
+                    Token("knightsbridge", SHOP, frozenset({RESERVATIONS, STORES})),
                     Token("operations", OPERATIONS, frozenset({RESERVATIONS, ADMIN})),
                 ),
                 channels=frozenset({"london", "dubai"}),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.web.kit import CHECKOUT, OPERATIONS, House, problem
+from tests.web.kit import CHECKOUT, OPERATIONS, SHOP, House, problem
 
 from sfsync.domain.reservations import ReservationState
 from sfsync.ports import TryLater
@@ -188,6 +188,26 @@ async def test_a_release_keeps_its_reason_and_who_gave_it() -> None:
     assert answer.json()["reason"] == "refunded (checkout)"
 
 
+async def test_a_shop_confirms_what_it_has_in_its_hand() -> None:
+    """Until then it cannot be paid for; and only a shop's token may say so."""
+    house = House()
+    house.desk.floor = True
+    async with house.client(CHECKOUT) as client:
+        answer = await client.post("/v1/reservations", json=WISH)
+        assert (answer.status_code, answer.json()["state"]) == (201, "awaiting-store")
+        address = answer.headers["location"]
+        early = await client.post(f"{address}/confirm", json={"order_reference": "#1"})
+        problem(early, 409, "awaiting-store")
+        problem(await client.post(f"{address}/store-confirmation", json={"found": True}), 403, "not-allowed")
+        problem(await client.post("/v1/reservations", json=WISH | {"in_hand": True}), 422, "bad-input")
+    async with house.client(SHOP) as client:
+        for body in ({}, {"found": "yes"}, {"found": True, "x": 1}):
+            problem(await client.post(f"{address}/store-confirmation", json=body), 422, "bad-input")
+        assert (await client.post(f"{address}/store-confirmation", json={"found": True})).json()[
+            "state"
+        ] == "granted"
+
+
 async def test_reservations_are_listed_in_pages() -> None:
     """`next` leads on until there is no more."""
     house = House()
@@ -201,7 +221,7 @@ async def test_reservations_are_listed_in_pages() -> None:
     assert [each["id"] for each in rest["reservations"]] == ["r3"]
     assert rest["next"] is None
     asked = house.desk.asked[0]
-    assert sorted(asked["states"]) == ["confirmed", "granted", "pending"]
+    assert sorted(asked["states"]) == ["awaiting-store", "confirmed", "granted", "pending"]
     assert (asked["kind"], asked["location"], asked["owner"]) == ("cart", "ECOM", None)
 
 

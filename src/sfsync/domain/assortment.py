@@ -55,6 +55,22 @@ class ChannelPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Floor:
+    """Shop floors whose tills tell of a sale only afterwards.
+
+    Their deep stock may be promised elsewhere. The last few pieces may be in a customer's hand already: they
+    are promised only when the shop has said that it has them.
+    """
+
+    locations: frozenset[str] = frozenset()
+    scarce_at: int = 2  # units at the level
+
+    def scarce(self, location: str, sellable: int) -> bool:
+        """True for units that nobody outside the shop may count on."""
+        return location in self.locations and sellable <= self.scarce_at
+
+
+@dataclass(frozen=True, slots=True)
 class SharedOrders:
     """A channel whose orders stand in the org too, or nowhere else.
 
@@ -99,6 +115,7 @@ class Assortment:
     org_orders: OrgOrderRules | None = None  # how orders that live in the org are read; None: none do
     in_transit: str = ""  # where goods on their way between locations stand
     not_for_sale: frozenset[str] = frozenset()  # in transit, returns, repairs: no channel sells from there
+    floor: Floor = Floor()
     _policies: dict[tuple[str, str, Mode], Policy] = field(default_factory=dict, repr=False, compare=False)
     _divisions: dict[str, Division | None] = field(default_factory=dict, repr=False, compare=False)
 

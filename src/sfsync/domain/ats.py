@@ -47,11 +47,17 @@ class LevelFacts:
     reserved: int
     asked: int = 0  # units of reservations sent or waiting to be sent
     leaving: int = 0  # units of postings that lower on hand, waiting likewise
+    floor: bool = False  # on a shop floor whose till does not ask, and so few that they may be gone by now
 
     @property
     def sellable(self) -> int:
-        """Units that may be promised to somebody new."""
+        """Units that may be reserved for somebody new."""
         return self.on_hand - self.reserved - self.asked - self.leaving
+
+    @property
+    def promised(self) -> int:
+        """Units that may be promised to somebody who is not in the shop; negative where the level owes."""
+        return min(0, self.sellable) if self.floor else self.sellable
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,7 @@ def available_to_sell(facts: AtsFacts) -> Ats:
             _less(parts, f"reserved at {level.key.location}", level.reserved)
             _less(parts, f"being asked at {level.key.location}", level.asked)
             _less(parts, f"leaving {level.key.location}", level.leaving)
+            _less(parts, f"on the floor of {level.key.location}", level.sellable - level.promised)
             # A level that owes takes nothing from its neighbours: its debt is told by an incident.
             _less(parts, f"not covered at {level.key.location}", min(0, level.sellable))
         _less(parts, "orders that no stock covers", facts.uncovered)
@@ -110,7 +117,9 @@ def _own(parts: list[tuple[str, int]], facts: AtsFacts) -> None:
     """
     pool = sum(units for _, units in parts)
     there = sum(
-        min(level.asked, max(0, level.on_hand - level.reserved - level.leaving)) for level in facts.levels
+        min(level.asked, max(0, level.on_hand - level.reserved - level.leaving))
+        for level in facts.levels
+        if not level.floor
     )
     own = min(facts.own_asked, there)
     if own:

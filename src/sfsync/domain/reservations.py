@@ -8,6 +8,9 @@ The life of one::
                                        +--> expired --paid all the same--> pending --> confirmed
                                                                               +--> paid-unavailable
 
+One that draws on the last pieces of a shop floor whose till does not ask is *awaiting-store* between pending
+and granted: the org holds the units, and it counts when the shop has said that it has them in its hand.
+
 A payment after the expiry is a new ask under the org's rule, never a silent oversell. When the org cannot
 give the units any more the reservation is *paid-unavailable*: the customer's money is here and the goods are
 not. It leaves that state when the units are taken elsewhere (a move), or when somebody releases it, having
@@ -61,10 +64,11 @@ class ReservationState(StrEnum):
     RELEASED = "released"
     EXPIRED = "expired"
     PAID_UNAVAILABLE = "paid-unavailable"
+    AWAITING_STORE = "awaiting-store"
 
 
-OPEN = frozenset({ReservationState.PENDING, ReservationState.GRANTED, ReservationState.CONFIRMED})
-HOLDING = frozenset({ReservationState.GRANTED, ReservationState.CONFIRMED})
+HOLDING = frozenset({ReservationState.GRANTED, ReservationState.CONFIRMED, ReservationState.AWAITING_STORE})
+OPEN = HOLDING | {ReservationState.PENDING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class Wish:
     life: timedelta
     partial: bool = False  # whatever there is of each line, rather than nothing
     window: PickUpWindow | None = None
+    in_hand: bool = False  # the shop itself asks, with the pieces in its hand
 
     def ends(self, now: datetime) -> datetime:
         """When it expires if it is granted now: with its window, or after its life."""
@@ -133,6 +138,7 @@ class Reservation:
     partial: bool = False
     window: PickUpWindow | None = None
     paid_at: datetime | None = None  # when its order was told to us
+    needs_store: bool = False  # the shop has not said yet that it has the piece
 
     def subjects(self) -> tuple[str, ...]:
         """The ledger subjects of its lines, in order."""
@@ -187,7 +193,7 @@ def answered(
             return replace(reservation, state=state, reason=reason)
         return replace(
             reservation,
-            state=ReservationState.CONFIRMED if paid else ReservationState.GRANTED,
+            state=_granted(reservation),
             lines=tuple(
                 replace(line, quantity=sum(place.values()))
                 for line, place in zip(reservation.lines, places, strict=True)
@@ -201,6 +207,22 @@ def answered(
         lines = zip(reservation.lines, places, strict=True)
         return replace(reservation, lines=tuple(_where_held(line, place) for line, place in lines))
     return reservation
+
+
+def _granted(reservation: Reservation) -> ReservationState:
+    if reservation.needs_store:
+        return ReservationState.AWAITING_STORE
+    return ReservationState.GRANTED if reservation.paid_at is None else ReservationState.CONFIRMED
+
+
+def store_said(reservation: Reservation, *, found: bool, reason: str) -> Reservation:
+    """What the shop's word makes of a reservation that waits for it."""
+    if found:
+        known = replace(reservation, needs_store=False)
+        return replace(known, state=_granted(known))
+    paid = reservation.paid_at is not None
+    state = ReservationState.PAID_UNAVAILABLE if paid else ReservationState.RELEASED
+    return replace(reservation, state=state, reason=reason, needs_store=False)
 
 
 def _where_held(line: ReservationLine, place: Mapping[LevelKey, int]) -> ReservationLine:

@@ -19,7 +19,7 @@ from sfsync.domain.stock import LevelKey, Movement, MovementKind, allocation_sub
 from sfsync.ports import ChannelItem, ChannelLevel, Tx
 
 from .context import Context, Pulse
-from .picture import Picture
+from .picture import Picture, on_floor
 
 UNEXPLAINED = "unexplained change"
 PATIENCE = timedelta(minutes=15)  # in which a sale that a number tells of must have been heard of
@@ -116,7 +116,8 @@ class Divider:
 
     def _pool(self, sku: str, places: Collection[str]) -> int:
         """Units that anybody may reserve there; a level that owes takes nothing from the others."""
-        return sum(max(0, level.sellable) for level in self._picture.levels(sku, places))
+        levels = on_floor(self._assortment, self._picture.levels(sku, places))
+        return sum(max(0, level.promised) for level in levels)
 
     def _ask(self, sku: str, move: Move, levels: Mapping[str, ChannelLevel]) -> int:
         """Have units change hands, level by level, as far as nothing else waits there. Returns how many."""
@@ -145,7 +146,8 @@ class Divider:
         """Levels that can give the units: the taker's best source first, a giver's worst."""
         order = () if move.taker is None else self._sources(move.taker)
         if move.giver is None:
-            able = {level.key: level.sellable for level in self._picture.levels(sku, order)}
+            levels = on_floor(self._assortment, self._picture.levels(sku, order))
+            able = {level.key: level.promised for level in levels}
         else:
             givers = self._sources(move.giver)[::-1]
             order = tuple(place for place in givers if move.taker is None or place in order)

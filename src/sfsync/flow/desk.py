@@ -27,7 +27,7 @@ from sfsync.ports import Tx
 
 from .asking import Asked
 from .life import Life
-from .picture import Picture
+from .picture import Picture, on_floor
 from .reserving import close_covered, tell_overdue
 
 PLACES = 3  # other locations tried after a refusal
@@ -72,9 +72,10 @@ class Desk(Life):
             if known[0] != digest:
                 return Outcome(None, "key-reused", detail="this Idempotency-Key was used for another request")
             return known[1], [], set()
-        lines = self._place(tx, wish)
-        if isinstance(lines, Outcome):
-            return lines
+        placed = self._place(tx, wish)
+        if isinstance(placed, Outcome):
+            return placed
+        lines, needs_store = placed
         reservation = Reservation(
             number,
             ReservationState.PENDING,
@@ -86,26 +87,38 @@ class Desk(Life):
             wish.ends(now),
             partial=wish.partial,
             window=wish.window,
+            needs_store=needs_store,
         )
         tx.put_reservation(reservation)
         if key is not None:
             tx.remember(scope, key, digest, number, now)
         return number, *self.ask(tx, reservation)
 
-    def _place(self, tx: Tx, wish: Wish) -> tuple[ReservationLine, ...] | Outcome:
-        """Levels for each line: the best that seem able; the org decides whether they are."""
+    def _place(self, tx: Tx, wish: Wish) -> tuple[tuple[ReservationLine, ...], bool] | Outcome:
+        """Levels for each line: the best that seem able; the org decides whether they are.
+
+        The last pieces of a shop floor come after everything else, and only if the shop then says that it has
+        them: that is the second value.
+        """
         lines: list[ReservationLine] = []
         picture = Picture(tx.facts({line.sku for line in wish.lines}))
         taken: dict[LevelKey, int] = {}
+        needs_store = False
         for line in wish.lines:
-            sellable = {key: units - taken.get(key, 0) for key, units in picture.sellable(line.sku).items()}
-            candidates = [key for key in self._candidates(wish, line) if key in sellable]
+            levels = on_floor(self._ctx.assortment, picture.levels(line.sku))
+            able = {level.key: level.sellable - taken.get(level.key, 0) for level in levels}
+            floor = {level.key for level in levels if level.floor and not wish.in_hand}
+            candidates = [key for key in self._candidates(wish, line) if key in able]
             if not candidates:
                 return Outcome(None, "unknown-sku", detail=self._nowhere(wish, line))
-            for level, units, wanted in _split(wish, line, candidates, sellable):
+            candidates.sort(key=floor.__contains__)
+            sure = {key: 0 if key in floor else units for key, units in able.items()}
+            enough = any(sure[key] >= line.quantity for key in candidates)
+            for level, units, wanted in _split(wish, line, candidates, sure if enough else able):
                 taken[level] = taken.get(level, 0) + units
+                needs_store |= level in floor
                 lines.append(ReservationLine(level, units, wanted))
-        return tuple(lines)
+        return tuple(lines), needs_store
 
     @staticmethod
     def _nowhere(wish: Wish, line: WishedLine) -> str:
@@ -138,13 +151,15 @@ class Desk(Life):
 
     def _elsewhere(self, tx: Tx, *, refused: Reservation, wish: Wish) -> Asked | None:
         """Ask again at other levels, when some seem able to give all of it."""
-        lines = self._place(tx, wish)
-        if isinstance(lines, Outcome) or lines == refused.lines:
+        placed = self._place(tx, wish)
+        if isinstance(placed, Outcome) or placed[0] == refused.lines:
             return None
+        lines, needs_store = placed
         picture = Picture(tx.facts({line.level.sku for line in lines}))
         if any(picture.sellable(line.level.sku).get(line.level, 0) < line.quantity for line in lines):
             return None
-        again = replace(refused, state=ReservationState.PENDING, lines=lines, reason="")
+        pending = ReservationState.PENDING
+        again = replace(refused, state=pending, lines=lines, reason="", needs_store=needs_store)
         tx.put_reservation(again)
         return self.ask(tx, again)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,12 +17,13 @@ from sfsync.domain.reservations import (
     handed_over,
     moves,
     order_names,
+    store_said,
 )
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
 from sfsync.ports import Tx
 
 from .asking import Asked, Asking, not_yet
-from .reserving import held_by, put, steps_of
+from .reserving import held_by, put, steps_of, tell_not_found
 from .shelf import refresh
 
 
@@ -50,6 +51,9 @@ class Life(Asking):
                     return Outcome(self._confirmed(tx, reservation, order_reference))
                 case ReservationState.CONFIRMED | ReservationState.SETTLED:
                     return Outcome(reservation)
+                case ReservationState.AWAITING_STORE:
+                    detail = "the shop has not said yet that it has the piece"
+                    return Outcome(reservation, "awaiting-store", detail=detail)
                 case ReservationState.PENDING if reservation.paid_at is None:
                     return not_yet(reservation)
                 case ReservationState.PENDING | ReservationState.PAID_UNAVAILABLE:
@@ -138,8 +142,10 @@ class Life(Asking):
         One that was paid for and is not available is asked for there.
         """
         skus: set[str] = set()
+        floor = False
 
         def commit(tx: Tx) -> Outcome | Asked:
+            nonlocal floor
             reservation = tx.reservation(reservation_id)
             if reservation is None:
                 return Outcome(None, "not-found")
@@ -147,6 +153,7 @@ class Life(Asking):
             if tx.busy(reservation.subjects()):
                 return not_yet(reservation)
             there = [LevelKey(line.level.sku, location, line.level.unit) for line in reservation.lines]
+            floor = self._on_floor(tx, there)
             if missing := set(there) - tx.levels(there).keys():
                 detail = f"there is no stock level of {min(missing).sku!r} at {location}"
                 return Outcome(reservation, "unknown-sku", detail=detail)
@@ -155,7 +162,12 @@ class Life(Asking):
                     ReservationLine(level, line.wanted)
                     for level, line in zip(there, reservation.lines, strict=True)
                 )
-                again = replace(reservation, state=ReservationState.PENDING, lines=lines)
+                again = replace(
+                    reservation,
+                    state=ReservationState.PENDING,
+                    lines=lines,
+                    needs_store=self._on_floor(tx, there),
+                )
                 tx.put_reservation(again)
                 return self.ask(tx, again)
             if reservation.state not in HOLDING:
@@ -179,9 +191,48 @@ class Life(Asking):
             detail = f"{location} cannot give these units; it is held where it was"
             return Outcome(reservation, problem or "unavailable", self.available(tx, skus), detail)
 
+        if floor:
+            await self._ctx.store.write(lambda tx: self._await_store(tx, reservation_id, location))
         await self._ctx.store.write(lambda tx: self._claim_if_confirmed(tx, reservation_id))
         self._ctx.bell.ring("orders")
         return await self._ctx.store.read(read)
+
+    def _on_floor(self, tx: Tx, levels: Sequence[LevelKey]) -> bool:
+        """True when one of them has its last pieces on a shop floor that sells without asking."""
+        floor, held = self._ctx.assortment.floor, tx.levels(levels)
+        return any(floor.scarce(key.location, level.available) for key, (level, _) in held.items())
+
+    def _await_store(self, tx: Tx, reservation_id: str, location: str) -> None:
+        reservation = tx.reservation(reservation_id)
+        if reservation is None or reservation.state not in HOLDING:
+            return
+        if any(line.level.location == location for line in reservation.lines if line.quantity):
+            state = ReservationState.AWAITING_STORE
+            tx.put_reservation(replace(reservation, state=state, needs_store=True))
+
+    async def store_confirmation(self, reservation_id: str, *, found: bool, who: str) -> Outcome:
+        """The shop says whether it has the piece: then it counts, or it goes back and somebody is told."""
+
+        def commit(tx: Tx) -> tuple[Outcome, set[str]]:
+            reservation = tx.reservation(reservation_id)
+            if reservation is None:
+                return Outcome(None, "not-found"), set()
+            if reservation.state is ReservationState.PENDING or tx.busy(reservation.subjects()):
+                return not_yet(reservation), set()
+            if reservation.state is not ReservationState.AWAITING_STORE:
+                return Outcome(reservation), set()
+            after = store_said(reservation, found=found, reason=f"not found in the shop ({who})")
+            put(tx, self._ctx, reservation, after)
+            if found:
+                if after.state is ReservationState.CONFIRMED:
+                    self._claim(tx, after)
+                return Outcome(after), {"orders"}
+            tell_not_found(tx, self._ctx, after, who)
+            return Outcome(after), self.give_back(tx, after)
+
+        outcome, bells = await self._ctx.store.write(commit)
+        self._ctx.bell.ring(*bells)
+        return outcome
 
     def _enter(
         self,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from sfsync.domain import ats
+from sfsync.domain.assortment import Assortment
 from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.ports import Facts, PendingRow, SubjectHolding
 
@@ -94,6 +96,12 @@ class Picture:
         coming = sum(max(0, row.reserved_delta) for row in own)
         sold = sum(max(0, -row.reserved_delta) for row in own if row.bundle in orders)
         return held, coming, sold
+
+
+def on_floor(assortment: Assortment, levels: Sequence[ats.LevelFacts]) -> list[ats.LevelFacts]:
+    """The levels, marked where their last pieces stand on a shop floor that sells without asking."""
+    floor = assortment.floor
+    return [replace(level, floor=floor.scarce(level.key.location, level.sellable)) for level in levels]
 
 
 def _pending(rows: Sequence[PendingRow]) -> tuple[Mapping[LevelKey, int], Mapping[LevelKey, int]]:

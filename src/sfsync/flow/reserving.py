@@ -15,6 +15,7 @@ from .context import Context
 
 PAID_UNAVAILABLE = "paid and not available"
 NO_ORDER = "reservation without an order"
+NOT_FOUND = "stock not found"
 COVERED = "its order got the units by itself"
 
 
@@ -70,6 +71,15 @@ def _tell_paid_unavailable(tx: Tx, ctx: Context, reservation: Reservation, now: 
             order=reservation.order_reference,
             next="another location, a substitute or a refund",
         )
+
+
+def tell_not_found(tx: Tx, ctx: Context, reservation: Reservation, who: str) -> None:
+    """The org has the piece and the shop has not: somebody must count."""
+    for line in reservation.lines:
+        title = f"{line.level.location} does not find {line.level.sku}, which the org says it has"
+        detail = _described(reservation) | {"said_by": who, "ways_out": ["count the stock level"]}
+        tx.open_incident(NOT_FOUND, str(line.level), title, detail, ctx.clock.now())
+    ctx.log.warning("not found in the shop", reservation=reservation.id, said_by=who, next="count it")
 
 
 def tell_overdue(tx: Tx, ctx: Context, now: datetime) -> None:

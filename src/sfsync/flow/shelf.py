@@ -17,7 +17,7 @@ from sfsync.ports import ChannelLevel, Tx
 
 from .allocations import Divider
 from .context import Pulse, relay_bell
-from .picture import Picture
+from .picture import Picture, on_floor
 
 
 def ats_facts(
@@ -37,7 +37,7 @@ def ats_facts(
     own_reserved, own_asked = picture.own_reserved(sku, channel, sources) if gated else (0, 0)
     return ats.AtsFacts(
         policy,
-        picture.levels(sku, sources),
+        on_floor(assortment, picture.levels(sku, sources)),
         own_reserved,
         own_asked,
         own or 0,

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule, SharedOrders
+from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule, SharedOrders
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules
 from sfsync.domain.sources import Source
@@ -36,6 +36,8 @@ from .texts import (
     StoreUrl,
     Text,
 )
+
+Scope = Literal["reservations", "stores", "admin"]
 
 
 class Section(BaseModel):
@@ -75,7 +77,7 @@ class TokenSettings(Section):
     name: Text  # stands in logs in the token's place
     token: BearerToken
     token_file: Path | None = None
-    scopes: tuple[Literal["reservations", "admin"], ...] = Field(default=("reservations",), min_length=1)
+    scopes: tuple[Scope, ...] = Field(default=("reservations",), min_length=1)
 
 
 class WebSettings(Section):
@@ -150,6 +152,10 @@ class LocationsSettings(Section):
 
     in_transit: OrgLocation = "IN-TRANSIT"  # goods on their way between two locations
     not_for_sale: tuple[OrgLocation, ...] = ()  # returns, repairs, display
+    # Shops whose tills tell of a sale afterwards. The last units of a level there (so many, or fewer) are
+    # promised to nobody outside before the shop has said that it has them.
+    tills_after_sale: tuple[OrgLocation, ...] = ()
+    floor_scarce_at: int = Field(default=2, ge=0)
 
 
 class OrgOrdersSettings(Section):
@@ -226,6 +232,7 @@ class Settings(BaseSettings):
             groups=self.location_groups,
             shared=_shared(self.org_orders, self.channels) if self.org_orders else {},
             org_orders=_org_rules(self.org_orders, self.channels) if self.org_orders else None,
+            floor=Floor(frozenset(self.locations.tills_after_sale), self.locations.floor_scarce_at),
             in_transit=self.locations.in_transit,
             not_for_sale=frozenset(
                 {self.locations.in_transit, *self.locations.not_for_sale, *self._returns()}

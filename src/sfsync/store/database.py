@@ -14,7 +14,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -295,4 +295,7 @@ class _AdvisoryLock:
         self._connection.detach()  # out of the pool, so that closing it ends its session and the lock
 
     def release(self) -> None:
+        # Said, not left to the end of the session: that comes a moment after the connection is closed.
+        with suppress(DBAPIError):
+            self._connection.execute(text("SELECT pg_advisory_unlock(:n)"), {"n": PG_LOCK})
         self._connection.close()

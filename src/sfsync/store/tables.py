@@ -281,6 +281,7 @@ reservation = Table(
     Column("window_begins", Instant),
     Column("window_ends", Instant),
     Column("paid_at", Instant),
+    Column("needs_store", Boolean, nullable=False),
 )
 Index("ix_reservation_state", reservation.c.state, reservation.c.created_at)
 _partial("ix_reservation_order", "order_reference <> ''", reservation.c.order_reference)
@@ -295,7 +296,7 @@ reservation_line = Table(
     Column("wanted", Integer, nullable=False),
 )
 
-_partial("ix_reservation_expiring", "state = 'granted'", reservation.c.expires_at)
+_partial("ix_reservation_expiring", "state IN ('granted', 'awaiting-store')", reservation.c.expires_at)
 
 remembered = Table(
     "remembered",

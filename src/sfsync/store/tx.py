@@ -462,6 +462,7 @@ class SqlTx:
                     "window_begins": None if window is None else window.begins,
                     "window_ends": None if window is None else window.ends,
                     "paid_at": reservation.paid_at,
+                    "needs_store": reservation.needs_store,
                 }
             ],
         )
@@ -1090,6 +1091,7 @@ def _reservation(row: Row[Any], lines: Sequence[ReservationLine]) -> Reservation
         row.partial,
         window,
         row.paid_at,
+        row.needs_store,
     )
 
 

@@ -7,7 +7,7 @@ knows the domain and the ports only, and decides nothing about stock.
 from __future__ import annotations
 
 from .app import build_web
-from .options import ADMIN, RESERVATIONS, Token, WebOptions
+from .options import ADMIN, RESERVATIONS, STORES, Token, WebOptions
 from .server import CannotListenError, WebServer, serve
 from .services import Doorman, Overview, Reconciler, ReservationDesk, Services
 from .status_shape import Status, StockOfSku
@@ -15,6 +15,7 @@ from .status_shape import Status, StockOfSku
 __all__ = [
     "ADMIN",
     "RESERVATIONS",
+    "STORES",
     "CannotListenError",
     "Doorman",
     "Overview",

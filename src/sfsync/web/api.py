@@ -12,13 +12,14 @@ from starlette.routing import Route
 from sfsync.domain.reservations import Outcome, Reservation, ReservationState
 
 from .json_text import to_json
-from .options import ADMIN, RESERVATIONS, WebOptions
+from .options import ADMIN, RESERVATIONS, STORES, WebOptions
 from .problems import ProblemError, bad_fields, later, sentence
 from .requests import Doorkeeper, read_object
 from .services import Services
 from .telling import StatusTeller
 from .wishes import (
     digest_of,
+    read_found,
     read_idempotency_key,
     read_life,
     read_list,
@@ -51,6 +52,7 @@ class Api:
             Route("/v1/reservations/{id}/move", self.move, methods=["POST"]),
             Route("/v1/reservations/{id}/hand-over", self.hand_over, methods=["POST"]),
             Route("/v1/reservations/{id}/release", self.release, methods=["POST"]),
+            Route("/v1/reservations/{id}/store-confirmation", self.store, methods=["POST"]),
             Route("/v1/status", self.status, methods=["GET"]),
             Route("/v1/resync", self.plan, methods=["POST"]),
             Route("/v1/resync/{id}/apply", self.apply, methods=["POST"]),
@@ -61,14 +63,20 @@ class Api:
         party = self._doorkeeper.admit(request, RESERVATIONS)
         key = read_idempotency_key(request.headers.get("idempotency-key"), party.name)
         options, now = self._options, self._services.now()
-        wish = read_wish(await self._body(request), options.channels, options.location_groups, now)
+        wish = read_wish(
+            await self._body(request),
+            options.channels,
+            options.location_groups,
+            now,
+            is_store=STORES in party.scopes,
+        )
         outcome = await self._services.desk.create(wish, idempotency_key=key, digest=digest_of(wish))
         reservation = _or_problem(outcome)
         place = {"Location": f"/v1/reservations/{reservation.id}"}
         match reservation.state:
             case ReservationState.PENDING:
                 return _json(describe(reservation), 202, place | {"Retry-After": "1"})
-            case ReservationState.GRANTED:
+            case ReservationState.GRANTED | ReservationState.AWAITING_STORE:
                 return _json(describe(reservation), 201, place)
             case ReservationState.REFUSED:
                 raise _problem(replace(outcome, problem="unavailable", detail=reservation.reason))
@@ -122,6 +130,13 @@ class Api:
         reason = read_reason(await self._body(request, needed=False))
         told = f"{reason} ({party.name})" if reason else ""
         return _as_it_stands(await self._services.desk.release(request.path_params["id"], told))
+
+    async def store(self, request: Request) -> Response:
+        """The shop says whether it has the piece."""
+        party = self._doorkeeper.admit(request, STORES)
+        found = read_found(await self._body(request))
+        desk, number = self._services.desk, request.path_params["id"]
+        return _as_it_stands(await desk.store_confirmation(number, found=found, who=party.name))
 
     async def status(self, request: Request) -> Response:
         """How things stand; with ``?sku=``, the stock of the SKUs that contain it too."""
@@ -183,6 +198,8 @@ def _problem(outcome: Outcome) -> ProblemError:
             usual = "it was paid for after it had expired, and the org does not have the units any more"
             more["ways_out"] = ["move", "substitute", "refund"]
             status, kind = 409, "paid-unavailable"
+        case "awaiting-store":
+            status, kind, usual = 409, "awaiting-store", "the shop has not confirmed it yet"
         case "ended":
             status, kind, usual = 409, "ended", "the reservation is over"
         case "key-reused":

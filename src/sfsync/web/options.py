@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 RESERVATIONS = "reservations"
+STORES = "stores"  # a shop's own people: what they say of pieces in their hand counts
 ADMIN = "admin"
 
 

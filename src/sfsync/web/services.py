@@ -67,6 +67,10 @@ class ReservationDesk(Protocol):
         """Give the units back; doing it twice is fine."""
         ...
 
+    async def store_confirmation(self, reservation_id: str, *, found: bool, who: str) -> Outcome:
+        """The shop says whether it has the piece in its hand; `who` says so."""
+        ...
+
 
 class Overview(Protocol):
     """Tells people how things stand."""

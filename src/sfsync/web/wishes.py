@@ -30,7 +30,7 @@ LONGEST_KEY = 200  # characters of Idempotency-Key
 
 MOST_LISTED = 200
 
-_WISH_FIELDS = ("kind", "channel", "owner", "lines", "expires_in_seconds", "partial", "pick_up")
+_WISH_FIELDS = ("kind", "channel", "owner", "lines", "expires_in_seconds", "partial", "pick_up", "in_hand")
 _LINE_FIELDS = ("sku", "quantity", "location", "location_group", "unit")
 _LIST_FIELDS = ("kind", "state", "channel", "owner", "location", "after", "limit")
 
@@ -98,7 +98,12 @@ class Fields:
 
 
 def read_wish(
-    table: Mapping[str, Any], channels: Collection[str], groups: Collection[str], now: datetime
+    table: Mapping[str, Any],
+    channels: Collection[str],
+    groups: Collection[str],
+    now: datetime,
+    *,
+    is_store: bool = False,
 ) -> Wish:
     """A wish; a 422 problem with all bad fields otherwise."""
     fields = Fields()
@@ -111,12 +116,15 @@ def read_wish(
     lines = _lines(fields, table.get("lines"), channel, groups)
     partial = fields.flag(table, "partial")
     window = _window(fields, table, kind, now)
+    in_hand = fields.flag(table, "in_hand")
+    if in_hand and not is_store:
+        fields.errors["in_hand"] = "is for tokens with the scope stores"
     life = DEFAULT_LIFE[kind]
     if table.get("expires_in_seconds") is not None:
         life = timedelta(seconds=fields.whole(table, "expires_in_seconds", int(LONGEST.total_seconds())))
     if fields.errors:
         raise bad_fields(fields.errors)
-    return Wish(kind, channel, owner, lines, life, partial, window)
+    return Wish(kind, channel, owner, lines, life, partial, window, in_hand)
 
 
 def _window(
@@ -210,7 +218,7 @@ def digest_of(wish: Wish) -> str:
     lines = [[line.sku, line.quantity, line.location, line.location_group, line.unit] for line in wish.lines]
     window = None if wish.window is None else [wish.window.begins, wish.window.ends]
     life = int(wish.life.total_seconds())
-    parts = [wish.kind, wish.channel, wish.owner, lines, life, wish.partial, window]
+    parts = [wish.kind, wish.channel, wish.owner, lines, life, wish.partial, window, wish.in_hand]
     return hashlib.sha256(to_json(parts)).hexdigest()
 
 
@@ -239,6 +247,18 @@ def read_receipt(table: Mapping[str, Any]) -> str:
 def read_reason(table: Mapping[str, Any]) -> str:
     """The body of a release: why, or nothing."""
     return _one_text(table, "reason") if table else ""
+
+
+def read_found(table: Mapping[str, Any]) -> bool:
+    """The body of a shop's confirmation."""
+    fields = _Fields()
+    fields.unknown(table, ("found",))
+    found = fields.flag(table, "found")
+    if table.get("found") is None:
+        fields.errors["found"] = "is missing"
+    if fields.errors:
+        raise bad_fields(fields.errors)
+    return found
 
 
 def read_life(table: Mapping[str, Any]) -> timedelta:

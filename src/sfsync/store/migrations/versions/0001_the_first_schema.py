@@ -321,6 +321,7 @@ def upgrade() -> None:
         sa.Column("window_begins", sa.Double(), nullable=True),
         sa.Column("window_ends", sa.Double(), nullable=True),
         sa.Column("paid_at", sa.Double(), nullable=True),
+        sa.Column("needs_store", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reservation")),
     )
     op.create_index("ix_reservation_state", "reservation", ["state", "created_at"], unique=False)
@@ -340,8 +341,8 @@ def upgrade() -> None:
         "reservation",
         ["expires_at"],
         unique=False,
-        sqlite_where=sa.text("state = 'granted'"),
-        postgresql_where=sa.text("state = 'granted'"),
+        sqlite_where=sa.text("state IN ('granted', 'awaiting-store')"),
+        postgresql_where=sa.text("state IN ('granted', 'awaiting-store')"),
     )
     op.create_index(
         "ix_reservation_order",

@@ -1,0 +1,97 @@
+"""The last pieces on a shop floor whose till does not ask: promised when the shop has them in its hand."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.flow.kit import House, house
+from tests.flow.test_reservation_life import kept, reservation_of
+
+from sfsync.domain.assortment import Floor
+from sfsync.domain.reservations import Outcome, ReservationKind, ReservationState, Wish, WishedLine
+from sfsync.flow.reserving import NOT_FOUND
+
+STORE, FLOOR = "BAG-1|ECOM", "BAG-1|TOWN"
+TOWN = Floor(frozenset({"TOWN"}), scarce_at=2)
+State = ReservationState
+
+
+async def ask(h: House, units: int = 1, *, in_hand: bool = False, location: str | None = None) -> Outcome:
+    """Somebody asks for a bag."""
+    lines = (WishedLine("BAG-1", units, location),)
+    wish = Wish(ReservationKind.PICK_UP, "london", "client 4", lines, timedelta(days=1), in_hand=in_hand)
+    return await h.desk.create(wish, idempotency_key=None, digest="")
+
+
+async def test_the_last_pieces_of_a_shop_floor_are_shown_nowhere_else() -> None:
+    """One may be in a customer's hand already; a deep shelf is shown, and shrinks out of sight at two."""
+    async with house({STORE: 1, FLOOR: 3}, floor=TOWN) as h:
+        await h.shows("BAG-1", 4, 4)
+        h.org.move(FLOOR, on_hand=-1)
+        await h.shows("BAG-1", 1, 1)
+        h.org.move(FLOOR, on_hand=1)
+        await h.shows("BAG-1", 4, 4)
+
+
+async def test_a_piece_from_the_warehouse_needs_no_word_of_the_shop() -> None:
+    """What is sure comes first, whatever the order of the locations."""
+    async with house({FLOOR: 1, STORE: 1}, floor=TOWN) as h:
+        reservation = reservation_of(await ask(h))
+        assert (reservation.state, str(reservation.lines[0].level)) == (State.GRANTED, STORE)
+
+
+async def test_the_last_piece_of_a_shop_counts_when_the_shop_has_it_in_its_hand() -> None:
+    """Held in the org at once, so that no second one is promised; paid for only after the shop's word."""
+    async with house({FLOOR: 1}, floor=TOWN) as h:
+        reservation = reservation_of(await ask(h))
+        assert reservation.state is State.AWAITING_STORE
+        assert h.org.numbers(FLOOR) == (1, 1)
+        assert (await ask(h)).problem == "unavailable"
+        assert (await h.desk.confirm(reservation.id, "#1")).problem == "awaiting-store"
+        said = await h.desk.store_confirmation(reservation.id, found=True, who="town")
+        assert reservation_of(said).state is State.GRANTED
+        again = await h.desk.store_confirmation(reservation.id, found=True, who="town")
+        assert reservation_of(again).state is State.GRANTED
+        assert reservation_of(await h.desk.confirm(reservation.id, "#1")).state is State.CONFIRMED
+
+
+async def test_what_the_shop_does_not_find_goes_back_and_is_to_be_counted() -> None:
+    """Sold at the till a minute ago: the customer is told before she pays, and somebody counts."""
+    async with house({FLOOR: 1}, floor=TOWN) as h:
+        reservation = reservation_of(await ask(h))
+        said = reservation_of(await h.desk.store_confirmation(reservation.id, found=False, who="town"))
+        assert (said.state, said.reason) == (State.RELEASED, "not found in the shop (town)")
+        await h.idle()
+        assert h.org.numbers(FLOOR) == (1, 0)
+        assert [each.kind for each in await h.store.read(lambda tx: tx.incidents())] == [NOT_FOUND]
+
+
+async def test_the_shop_itself_needs_nobodys_word() -> None:
+    """Its own people scan the piece: a till that asks is a gated channel."""
+    async with house({FLOOR: 1}, floor=TOWN) as h:
+        reservation = reservation_of(await ask(h, in_hand=True, location="TOWN"))
+        assert reservation.state is State.GRANTED
+        await h.desk.hand_over(reservation.id, "receipt 3")
+        await h.idle()
+        assert h.org.numbers(FLOOR) == (0, 0)
+
+
+async def test_a_reservation_that_nobody_in_the_shop_answers_expires() -> None:
+    """It does not hold the piece for ever."""
+    async with house({FLOOR: 1}, floor=TOWN) as h:
+        lines = (WishedLine("BAG-1", 1),)
+        wish = Wish(ReservationKind.CART, "london", "cart", lines, timedelta(milliseconds=1))
+        number = reservation_of(await h.desk.create(wish, idempotency_key=None, digest="")).id
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.EXPIRED)
+        await h.idle()
+        assert h.org.numbers(FLOOR) == (1, 0)
+
+
+async def test_a_reservation_that_is_moved_to_a_shop_floor_waits_for_the_shop() -> None:
+    """The piece is reserved there; whether it is there, only the shop can say."""
+    async with house({STORE: 1, FLOOR: 1}, floor=TOWN) as h:
+        number = reservation_of(await ask(h)).id
+        moved = reservation_of(await h.desk.move(number, "TOWN"))
+        assert moved.state is State.AWAITING_STORE
+        await h.desk.store_confirmation(number, found=True, who="town")
+        assert (await kept(h, number)).state is State.GRANTED
