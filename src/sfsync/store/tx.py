@@ -893,7 +893,9 @@ HELD_BY_RESERVATIONS = select(t.holding.c.subject).where(
 )
 EXPIRED = (
     select(t.reservation)
-    .where(_RESERVATION.state == "granted", _RESERVATION.expires_at <= bindparam("b_now"))
+    .where(
+        _RESERVATION.state.in_(("granted", "awaiting-store")), _RESERVATION.expires_at <= bindparam("b_now")
+    )
     .order_by(_RESERVATION.expires_at)
     .limit(bindparam("b_limit"))
 )

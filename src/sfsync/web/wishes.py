@@ -251,7 +251,7 @@ def read_reason(table: Mapping[str, Any]) -> str:
 
 def read_found(table: Mapping[str, Any]) -> bool:
     """The body of a shop's confirmation."""
-    fields = _Fields()
+    fields = Fields()
     fields.unknown(table, ("found",))
     found = fields.flag(table, "found")
     if table.get("found") is None:
