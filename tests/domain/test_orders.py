@@ -25,6 +25,7 @@ from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
 
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 WEB, SHOP = LevelKey("BAG-1", "ECOM"), LevelKey("BAG-1", "KNIGHTSBRIDGE")
+BACK = LevelKey("BAG-1", "RETURNS")
 LINE = "order:london:1001:1"
 CART, POOL = "reservation:r1:0", "allocation:london:BAG-1|ECOM"
 K = MovementKind
@@ -87,6 +88,30 @@ def test_the_next_step_of_a_line(
 ) -> None:
     """What the snapshot wants, less what the ledger holds."""
     assert told(step(line, *rows)) == ([] if expected is None else [expected])
+
+
+@pytest.mark.parametrize(
+    ("line", "rows", "expected"),
+    [
+        # delivered and back, in two steps, even when both are heard of at once
+        (wish(0, 1, 1), (), (f"{LINE}:0", "Fulfilment ECOM", -1, 0)),
+        (wish(0, 1, 1), (row(0, 0, -1),), (f"{LINE}:1", "Return RETURNS", 1, 0)),
+        (wish(0, 1, 1), (row(0, 0, -1), row(1, 0, 1, BACK)), None),
+        # the return is taken back; so is the parcel
+        (wish(0, 1), (row(0, 0, -1), row(1, 0, 1, BACK)), (f"{LINE}:2", "Return RETURNS", -1, 0)),
+        (wish(1), (row(0, 0, -1),), (f"{LINE}:1", "Return ECOM", 1, 0)),
+        # goods come in that nobody of ours sent
+        (wish(0, 0, 2), (), (f"{LINE}:0", "Return RETURNS", 2, 0)),
+    ],
+)
+def test_where_returns_have_a_place_of_their_own_they_never_meet_the_shelf(
+    line: OrderLine, rows: tuple[Movement, ...], expected: tuple[str, str, int, int] | None
+) -> None:
+    """What left and what came back are two things, at two places."""
+    facts = LineFacts(
+        LINE, line, rows, len(rows), (WEB, SHOP), {WEB: 5}, (), False, "#1001", "v1", NOW, returns_to=BACK
+    )
+    assert told(next_step(facts)) == ([] if expected is None else [expected])
 
 
 def test_what_was_reserved_in_two_places_is_shipped_from_both_step_by_step() -> None:

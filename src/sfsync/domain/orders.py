@@ -109,12 +109,17 @@ def next_step(facts: LineFacts) -> NextStep:
         reserved[row.level] += row.reserved_delta
         on_hand[row.level] += row.on_hand_delta
 
-    ship = facts.line.fulfilled_quantity - facts.line.returned_quantity + sum(on_hand.values())
+    put = on_hand.pop(facts.returns_to, 0) if facts.returns_to is not None else 0
+    ship = facts.line.fulfilled_quantity + sum(on_hand.values())
+    if facts.returns_to is None:
+        ship -= facts.line.returned_quantity  # they come back to where they left from
     if ship > 0:
-        return _ship(facts, ship, reserved, on_hand)
+        return _ship(facts, ship, reserved)
     if ship < 0:
-        back = facts.returns_to or _return_level(on_hand, facts.sources)
-        return _alone(facts, back, MovementKind.RETURN, on_hand=-ship)
+        return _alone(facts, _return_level(on_hand, facts.sources), MovementKind.RETURN, on_hand=-ship)
+    back = facts.line.returned_quantity - put
+    if facts.returns_to is not None and back:
+        return _alone(facts, facts.returns_to, MovementKind.RETURN, on_hand=back)
 
     change = facts.line.open_quantity - sum(reserved.values())
     if change > 0:
@@ -169,15 +174,8 @@ def _fullest(reserved: Mapping[LevelKey, int]) -> LevelKey | None:
     return min(held, key=lambda key: (-reserved[key], key)) if held else None
 
 
-def _ship(
-    facts: LineFacts, units: int, reserved: Mapping[LevelKey, int], on_hand: Mapping[LevelKey, int]
-) -> NextStep:
-    """Goods left: from where they were reserved; what was never reserved, from the first source.
-
-    A return that is taken back leaves from where the goods had been put.
-    """
-    if facts.returns_to is not None and (put := on_hand.get(facts.returns_to, 0)) > 0:
-        return _alone(facts, facts.returns_to, MovementKind.RETURN, on_hand=-min(units, put))
+def _ship(facts: LineFacts, units: int, reserved: Mapping[LevelKey, int]) -> NextStep:
+    """Goods left: from where they were reserved; what was never reserved, from the first source."""
     level = _fullest(reserved)
     if level is None:
         return _alone(facts, facts.sources[0], MovementKind.FULFILMENT, on_hand=-units)

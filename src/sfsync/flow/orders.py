@@ -406,7 +406,8 @@ def _sources(tx: Tx, ctx: Context, line: LineState) -> list[LevelKey]:
         return []
     known = tx.levels(keys)
     found = [key for key in keys if key in known]
-    if not found and not wish.open_quantity and (back := _returns_to(ctx, line)):
+    sold = wish.open_quantity or wish.fulfilled_quantity
+    if not found and not sold and (back := _returns_to(ctx, line)):
         return [back]  # goods come in that nobody of ours sold
     return found
 

@@ -140,7 +140,8 @@ def _gone(tx: Tx, ctx: Context, lines: Sequence[LineState], read_at: datetime, *
         heard[Source.ORG] = Word(_later(read_at, [line]), word)
         if forget and Source.CHANNEL in heard:
             del heard[Source.ORG]
-        authority = ctx.assortment.shared[line.channel].authority
+        shared = ctx.assortment.shared.get(line.channel)  # none when the settings share it no more
+        authority = shared.authority if shared else Source.CHANNEL
         now_wanted = wanted({line.subject: heard}, authority)[line.subject]
         due = line.due or now_wanted != line.line
         tx.put_line(

@@ -23,6 +23,7 @@ from sfsync.salesforce.snapshot import RestPages
 log = structlog.get_logger(__name__)
 
 PAGE = 200  # orders that are read together
+MOST_UNITS = 1_000_000_000  # more is no order, and no database holds it
 
 
 class OrderReader:
@@ -218,7 +219,7 @@ def words(row: Record, path: str) -> str:
 
 def units(value: object) -> int:
     """A quantity field as units; what is no whole number is cut: there is no half handbag."""
-    return int(value) if isinstance(value, int | float) else 0
+    return int(max(-MOST_UNITS, min(MOST_UNITS, value))) if isinstance(value, int | float) else 0
 
 
 def _placed(value: object) -> datetime:
