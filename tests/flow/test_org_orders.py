@@ -226,3 +226,31 @@ async def test_what_came_back_is_sold_by_nobody_before_a_person_released_it() ->
             lambda tx: [letter for letter in tx.dead_letters() if "no stock level" in letter.reason]
         )
         assert h.org.numbers(BACK) == (3, 0)
+
+
+async def test_a_kill_between_the_event_and_its_effect_costs_nothing_and_doubles_nothing() -> None:
+    """The bookmark moves with what the order wants; told again after each start, it counts once."""
+    async with house({BAG: 9}, shared=shared(), org_rules=RULES) as h:
+        for number in range(4):
+            name = f"801{number}"
+            h.org.sells(order(h, name, items=[OrgItem(f"802{number}", "BAG-1", 1)]))
+            h.org.tell(SALES, orders=frozenset({name}), events=1)
+            if number % 2:
+                wanted = number + 1
+                await h.until(lambda: total(h.org.of("order:")) == (0, wanted))  # noqa: B023 — awaited in this very turn
+            await h.kill()
+            await h.start()
+        await h.shows("BAG-1", 5, 5)
+        await h.idle()
+        assert total(h.org.of("order:")) == (0, 4)
+
+
+async def test_an_order_item_that_is_taken_off_in_the_org_is_given_back() -> None:
+    """The order was opened again, a line deleted, and activated: what it no longer names is not wanted."""
+    async with house({BAG: 9, "BELT|ECOM": 3}, shared=shared(), org_rules=RULES) as h:
+        both = [OrgItem("802A", "BAG-1", 1), OrgItem("802B", "BELT", 2)]
+        h.org.sells(order(h, items=both))
+        await h.shows("BELT", 1, 1)
+        h.org.sells(order(h, items=both[:1]))
+        await h.shows("BELT", 3, 3)
+        assert told(h) == (0, 1)
