@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import burst, latency
+from bench import burst, latency, simulator
 
 out = Console()
 
@@ -22,9 +22,11 @@ def main() -> None:
         "--quick", action="store_true", help="fewer and shorter rounds; the rival's burst is cut short"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("cases", nargs="*", choices=["latency", "burst", "killed", []], default=[])
+    parser.add_argument(
+        "cases", nargs="*", choices=["latency", "burst", "killed", "simulator", []], default=[]
+    )
     options = parser.parse_args()
-    cases = options.cases or ["latency", "burst", "killed"]
+    cases = options.cases or ["latency", "burst", "killed", "simulator"]
     limit = 60.0 if options.quick else 400.0
     found: dict[str, object] = {}
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -40,6 +42,9 @@ def main() -> None:
         if "killed" in cases:
             progress.add_task("burst with SIGKILL in its middle")
             found["killed"] = burst.run_killed(limit / 2)
+        if "simulator" in cases:
+            progress.add_task("simulator: the simulated org by itself")
+            found["simulator"] = simulator.run(*((1, 30) if options.quick else (5, 100)))
     if options.json:
         print(json.dumps(found, indent=2))
     else:

@@ -28,11 +28,12 @@ def _credentials(org: OrgClient) -> dict[str, str]:
 
 
 def test_client_credentials_may_come_in_the_form_or_in_the_header(org: OrgClient) -> None:
-    """The answer names the instance, the identity, the time of issue as text, and no expiry."""
+    """Or in the address. The answer names instance, identity, the time of issue as text, and no expiry."""
     form = {"grant_type": "client_credentials"}
+    by_address = org.http.post(TOKEN, params=form | _credentials(org))
     by_form = org.http.post(TOKEN, data=form | _credentials(org))
     by_header = org.http.post(TOKEN, data=form, auth=(org.ready["client_id"], org.ready["client_secret"]))
-    for answer in (by_form, by_header):
+    for answer in (by_form, by_header, by_address):
         body = answer.json()
         assert body["token_type"] == "Bearer"
         assert body["access_token"].startswith(org.ready["org_id"][:15] + "!")
@@ -72,8 +73,9 @@ def _assertion(org: OrgClient, key: Any = None, **claims: Any) -> dict[str, str]
 
 
 def test_a_signed_assertion_gives_a_token(org: OrgClient) -> None:
-    """The audience may be a login site or the org itself; an `exp` in milliseconds is taken too."""
-    for claims in ({}, {"aud": org.ready["rest_url"] + "/"}, {"exp": int(time.time() * 1000) + 300}):
+    """The audience may be a login site or the org itself; `exp` may be in milliseconds or written as text."""
+    soon = int(time.time()) + 180
+    for claims in ({}, {"aud": org.ready["rest_url"] + "/"}, {"exp": soon * 1000}, {"exp": str(soon)}):
         answer = org.http.post(TOKEN, data=_assertion(org, **claims))
         assert answer.status_code == 200, answer.text
         token = answer.json()["access_token"]
@@ -89,6 +91,10 @@ def test_an_assertion_that_does_not_hold_is_refused(org: OrgClient) -> None:
     forms = [
         _assertion(org, stranger),
         _assertion(org, exp=int(time.time()) - 10),
+        _assertion(org, exp=str(int(time.time()) - 10)),
+        _assertion(org, exp="soon"),
+        _assertion(org, exp="nan"),
+        _assertion(org, exp=None),
         _assertion(org, aud="https://example.com"),
         _assertion(org, sub="stranger@example.com"),
         {"grant_type": JWT_BEARER, "assertion": "nonsense"},
@@ -157,7 +163,7 @@ def test_a_session_that_is_used_lives_longer(lonely: OrgSandbox) -> None:
 
 
 def test_userinfo_and_identity_tell_who_it_is(org: OrgClient) -> None:
-    """With the names that Pub/Sub clients read; without a token both are refused."""
+    """With the names that Pub/Sub clients read; a token that is missing or bad is refused by its name."""
     about = org.http.get("/services/oauth2/userinfo").json()
     assert about["organization_id"] == org.ready["org_id"]
     assert about["preferred_username"] == org.ready["username"]
@@ -166,8 +172,11 @@ def test_userinfo_and_identity_tell_who_it_is(org: OrgClient) -> None:
     user = org.call("GET", f"/sobjects/User/{about['user_id']}").json()
     assert user["Username"] == org.ready["username"]
     del org.http.headers["Authorization"]
-    assert org.http.get(path).status_code == 403
-    assert org.http.get("/services/oauth2/userinfo").status_code == 403
+    for place in (path, "/services/oauth2/userinfo"):
+        missing = org.http.get(place)
+        assert (missing.status_code, missing.text) == (403, "Missing_OAuth_Token")
+        bad = org.http.get(place, headers={"Authorization": "Bearer nonsense"})
+        assert (bad.status_code, bad.text) == (403, "Bad_OAuth_Token")
 
 
 def test_the_discovery_document_names_the_endpoints(org: OrgClient) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -327,3 +329,15 @@ def test_plain_http_serves_the_same_org(org: OrgClient) -> None:
     url = f"{org.ready['http_url']}{BASE}/limits"
     headers = {"Authorization": org.http.headers["Authorization"]}
     assert httpx.get(url, headers=headers, trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize(("packing", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_client_may_compress_what_it_sends(org: OrgClient, packing: str, pack: Any) -> None:
+    """A body in the named packing is read like any other; one that is not in it is refused with 400."""
+    kind = {"Content-Type": "application/json", "Content-Encoding": packing}
+    place = f"{BASE}/sobjects/Product2"
+    assert org.http.post(place, content=pack(b'{"Name": "Bag"}'), headers=kind).status_code == 201
+    broken = org.http.post(place, content=b'{"Name": "Bag"}', headers=kind)
+    assert (broken.status_code, error_of(broken)["errorCode"]) == (400, "JSON_PARSER_ERROR")
+    other = org.http.post(place, content=b"x", headers={**kind, "Content-Encoding": "br"})
+    assert (other.status_code, error_of(other)["errorCode"]) == (415, "UNSUPPORTED_MEDIA_TYPE")

@@ -112,11 +112,12 @@ class OAuth:
             raise OAuthError("invalid_grant", "invalid assertion") from error
         if not _audience_fits(claims.get("aud"), base):
             raise OAuthError("invalid_grant", "audience is invalid")
-        expires = claims.get("exp")
-        if not isinstance(expires, (int, float)):
-            raise OAuthError("invalid_grant", "invalid assertion")
-        # One official client sends milliseconds: a far future, which orgs accept.
-        if expires < self._clock.now().timestamp():
+        # simple-salesforce sends the number as text, and sf in milliseconds, a far future: orgs take both.
+        try:
+            expires = float(claims.get("exp", ""))
+        except (TypeError, ValueError) as error:
+            raise OAuthError("invalid_grant", "invalid assertion") from error
+        if not expires >= self._clock.now().timestamp():
             raise OAuthError("invalid_grant", "expired authorization code")
         return claims
 
@@ -149,7 +150,7 @@ class OAuth:
     # -- about tokens ------------------------------------------------------------------------
 
     async def revoke(self, request: Request) -> Response:
-        token = request.query_params.get("token") or (await _form(request)).get("token", "")
+        token = (await _form(request)).get("token", "")
         if not self._sessions.revoke(token):
             raise OAuthError("unsupported_token_type", "this token type is not supported")
         return Response(status_code=200)
@@ -180,13 +181,13 @@ class OAuth:
     async def userinfo(self, request: Request) -> Response:
         session = self._session(request)
         if session is None:
-            return Response("Bad_OAuth_Token", status_code=403, media_type="text/html")
+            return Response(_no_session(request), status_code=403, media_type="text/html")
         return answer(self._about(session.user, _base(request)))
 
     async def identity(self, request: Request) -> Response:
         session = self._session(request)
         if session is None:
-            return Response("Missing_OAuth_Token", status_code=403, media_type="text/html")
+            return Response(_no_session(request), status_code=403, media_type="text/html")
         user = self._sessions.identity.user_by_id(normalize_id(request.path_params["user_id"]) or "")
         if user is None or normalize_id(request.path_params["org_id"]) != self._sessions.identity.org_id:
             return Response("Bad_Id", status_code=404, media_type="text/html")
@@ -227,11 +228,7 @@ class OAuth:
         }
 
     def _session(self, request: Request) -> Session | None:
-        header = request.headers.get("authorization", "")
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() not in {"bearer", "oauth"}:
-            token = request.query_params.get("oauth_token", request.query_params.get("access_token", ""))
-        return self._sessions.find(token.strip())
+        return self._sessions.find(_token(request))
 
     async def discovery(self, request: Request) -> Response:
         base = _base(request)
@@ -250,8 +247,22 @@ def answer(body: Any, status: int = 200) -> Response:
 
 
 async def _form(request: Request) -> dict[str, str]:
+    """The parameters of the body and, as many clients put them there, of the address."""
     body = await request.body()
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    return {**request.query_params, **form}
+
+
+def _token(request: Request) -> str:
+    """The access token that a request shows, in its header or its address."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() not in {"bearer", "oauth"}:
+        token = request.query_params.get("oauth_token", request.query_params.get("access_token", ""))
+    return token.strip()
+
+
+def _no_session(request: Request) -> str:
+    return "Bad_OAuth_Token" if _token(request) else "Missing_OAuth_Token"
 
 
 def _basic(header: str) -> tuple[str, str] | None:

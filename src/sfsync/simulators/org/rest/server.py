@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from sfsync.simulators.org.errors import ApiError
+from sfsync.simulators.org.errors import ApiError, parser_error
 from sfsync.simulators.org.rest.api import Api, checked_version, parse_query, split_path, versions
 from sfsync.simulators.org.rest.limits import Usage
 from sfsync.simulators.org.rest.request import ApiRequest, ApiResponse
@@ -48,6 +49,7 @@ class RestApp:
             version = checked_version(version_text)
             session = self._session(headers)
             self._usage.count()
+            body = _unpacked(headers, body)
         except ApiError as error:
             return ApiResponse(error.status, error.body())
         request = ApiRequest(
@@ -83,6 +85,22 @@ async def read_body(receive: Receive) -> bytes:
         chunks.append(message.get("body", b""))
         more = message.get("more_body", False)
     return b"".join(chunks)
+
+
+def _unpacked(headers: dict[str, str], body: bytes) -> bytes:
+    """The body of a client that compresses what it sends."""
+    packing = headers.get("content-encoding", "identity").strip().lower()
+    if packing == "identity":
+        return body
+    # 31: gzip's own frame; 47: gzip's or zlib's, whichever is there.
+    frames = {"gzip": 31, "x-gzip": 31, "deflate": 47}
+    if packing not in frames:
+        message = f"Content-Encoding specified in HTTP request is not supported: {packing}"
+        raise ApiError(415, "UNSUPPORTED_MEDIA_TYPE", message)
+    try:
+        return zlib.decompress(body, wbits=frames[packing])
+    except zlib.error as error:
+        raise parser_error(f"The body is not in {packing} format at [line:1, column:1]") from error
 
 
 def base_url(scope: Scope, headers: dict[str, str]) -> str:
