@@ -25,7 +25,7 @@ from sfsync.domain.retry import backoff_seconds
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
 from sfsync.flow.supervisor import Supervisor
-from sfsync.overview import Overview, ResyncService
+from sfsync.overview import FoldService, Overview, ResyncService
 from sfsync.ports import Channel, Clock, Org, OutsideError, Tx
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig
 from sfsync.salesforce.org import SalesforceOrg
@@ -130,7 +130,10 @@ class Daemon:
             log,
         )
         ctx.pulse.topics = tuple(org.topics)
-        supervisor = Supervisor(ctx, approve=self._approve, poll_seconds=self._poll_seconds)
+        nightly = settings.ledger.fold_older_than_days if settings.ledger.fold_nightly else None
+        supervisor = Supervisor(
+            ctx, approve=self._approve, poll_seconds=self._poll_seconds, fold_nightly_days=nightly
+        )
         local_token = _local_token(settings)
         web = self._served(
             build_web(
@@ -141,6 +144,7 @@ class Daemon:
                     reconciler=ResyncService(ctx, supervisor.reconcile),
                     now=ctx.clock.now,
                     transfers=supervisor.transfers,
+                    folder=FoldService(supervisor, settings.ledger.fold_older_than_days),
                 ),
                 web_options(settings, local_token),
             ),

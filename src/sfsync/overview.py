@@ -17,7 +17,9 @@ from sfsync.domain.ats import Guarantee
 from sfsync.domain.relay import Difference
 from sfsync.domain.stock import LevelKey
 from sfsync.flow.context import Context, Pulse
+from sfsync.flow.folding import FoldRun, FoldWish
 from sfsync.flow.reconcile import Plan, Reconcile
+from sfsync.flow.supervisor import Supervisor
 from sfsync.ports import ChannelLevel, Clock, DeadLetter, Hole, Incident
 from sfsync.store import Database, views
 from sfsync.store.tx import SqlTx
@@ -336,6 +338,46 @@ def _mode(sku: str, divided: Collection[str]) -> Mode:
     return Mode.DIVIDED if sku in divided else Mode.SHARED
 
 
+class FoldService:
+    """`Folding` as the web and the command line ask for it."""
+
+    def __init__(self, supervisor: Supervisor, older_than_days: int) -> None:
+        self._supervisor, self._days = supervisor, older_than_days
+
+    async def begin(
+        self, older_than_days: int | None, sku: str | None, location: str | None, *, dry_run: bool
+    ) -> Mapping[str, object] | None:
+        """Begin a run; None while another is under way."""
+        age = timedelta(days=older_than_days or self._days)
+        run = self._supervisor.fold(FoldWish(age, sku, location, dry_run))
+        return None if run is None else _fold_run(run)
+
+    async def run(self, run_id: str) -> Mapping[str, object]:
+        """How far a run has come. Raises `KeyError` when it is not the present or the last one."""
+        run = self._supervisor.folding.run
+        if run is None or run.id != run_id:
+            raise KeyError(run_id)
+        return _fold_run(run)
+
+
+def _fold_run(run: FoldRun) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "older_than_days": run.wish.older_than.days,
+        "sku": run.wish.sku,
+        "location": run.wish.location,
+        "dry_run": run.wish.dry_run,
+        "started_at": _moment(run.started_at),
+        "ended_at": _moment_or_none(run.ended_at),
+        "levels": run.levels,
+        "done": run.done,
+        "requests": run.requests,
+        "rows": run.rows,
+        "kept": dict(run.kept),
+        "problems": list(run.problems),
+    }
+
+
 def _plan(plan: Plan) -> dict[str, object]:
     return {
         "id": plan.id,
@@ -406,7 +448,9 @@ def _advice(incident: Incident) -> str:
     if incident.kind == "oversold":
         return "A posting uncovered a promise: release the newest one or wait for a receipt."
     if incident.kind == "rewritten ledger":
-        return "Movements were deleted or a backup restored; the org's present numbers were taken over."
+        return (
+            "Movements were deleted or a backup restored; the org's present numbers and rows were taken over."
+        )
     return "Run `sfsync resync` to compare and put right."
 
 

@@ -17,7 +17,7 @@ import itertools
 import json
 import random
 import tempfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -29,6 +29,7 @@ import structlog
 from sqlalchemy import Double, type_coerce, update
 
 from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule, SharedOrders
+from sfsync.domain.fold import Fold, FoldAnswer, FoldResult, LedgerRow
 from sfsync.domain.ledger import Answer, Bundle, Request, RowAnswer, RowResult
 from sfsync.domain.orders import OrderLine, OrderSnapshot
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrder, OrgOrderRules, OrgReturnLine
@@ -41,6 +42,7 @@ from sfsync.ports import (
     EVERYTHING,
     Ability,
     ChannelItem,
+    Children,
     CursorRefused,
     Delivery,
     EventBatch,
@@ -50,6 +52,8 @@ from sfsync.ports import (
     Posting,
     PushAnswer,
     Refused,
+    Severity,
+    Storage,
     TryLater,
     Unknown,
     Write,
@@ -117,6 +121,11 @@ class LittleOrg(Fates):
         self.keys: dict[str, LevelKey] = {}  # record id -> level
         self.rows: dict[str, Movement] = {}  # movement id -> row
         self.entered_at: dict[str, datetime] = {}
+        self.ours: set[str] = set()  # movement ids that sfsync entered
+        self.folded: dict[str, Fold] = {}  # movement id -> the fold that it stands for
+        self.folds: list[Fold] = []  # every one that was sent
+        self.foldable = True
+        self._movements = itertools.count()
         self.forgotten: dict[str, int] = {}  # record id -> versions taken back by a deletion
         self.requests: list[list[str]] = []
         self.reads = 0
@@ -153,7 +162,7 @@ class LittleOrg(Fates):
             self.clock.now(),
         )
         assert self._enter(row) is RowResult.CREATED
-        number = f"M{len(self.rows) - 1}"
+        number = next(reversed(self.rows))
         if told:
             self.tell(WAKE, movements=frozenset({number}), events=1)
         return number
@@ -180,7 +189,6 @@ class LittleOrg(Fates):
     def forget(self, number: str) -> None:
         """An administrator deletes a row: totals and version go back."""
         row = self.rows.pop(number)
-        self.rows[f"deleted {number}"] = replace(row, level=LevelKey("deleted", "deleted"))
         self.tell(WAKE, levels=frozenset({self.id_of(row.level)}), events=1)
 
     def id_of(self, key: LevelKey) -> str:
@@ -194,7 +202,7 @@ class LittleOrg(Fates):
             key,
             sum(row.on_hand_delta for row in rows),
             sum(row.reserved_delta for row in rows),
-            len(rows),
+            len(rows) + sum(f.version_delta - 1 for n, f in self.folded.items() if self.rows[n].level == key),
             self.id_of(key),
         )
 
@@ -293,10 +301,74 @@ class LittleOrg(Fates):
         level = self.level(row.level)
         if ruled and row.reserved_delta > 0 and level.available + row.on_hand_delta < row.reserved_delta:
             return RowResult.INSUFFICIENT
-        number = f"M{len(self.rows)}"
+        number = f"M{next(self._movements)}"
         self.rows[number] = row
         self.entered_at[number] = self.clock.now()
         return RowResult.CREATED
+
+    def number_of(self, key: str) -> str:
+        """The id of the movement with this key."""
+        return next(number for number, row in self.rows.items() if row.key == key)
+
+    def age(self, **by: float) -> None:
+        """Everything that stands in the ledger was entered so much longer ago."""
+        self.entered_at = {number: at - timedelta(**by) for number, at in self.entered_at.items()}
+
+    async def level_rows(self, record_id: str) -> Sequence[LedgerRow]:
+        await asyncio.sleep(0)
+        return [
+            self._row(number) for number, row in self.rows.items() if row.level == self.keys.get(record_id)
+        ]
+
+    async def rows_of(self, subjects: Collection[str]) -> Sequence[LedgerRow]:
+        return [self._row(number) for number, row in self.rows.items() if row.subject in subjects]
+
+    def _row(self, number: str) -> LedgerRow:
+        row, fold = self.rows[number], self.folded.get(number)
+        person = row.key.startswith("person:")  # the real one leaves key and subject blank
+        shown = replace(row, key="", subject="") if person else row
+        version = 1 if fold is None else fold.version_delta
+        said = None if fold is None else fold.folded
+        return LedgerRow(number, shown, version, self.entered_at[number], not person, said)
+
+    async def openings(self) -> AsyncIterator[Sequence[LedgerRow]]:
+        for number in list(self.folded):
+            yield [self._row(number)]
+
+    async def children(self, before: datetime | None = None) -> Sequence[Children]:
+        counts = Counter(
+            self.id_of(row.level)
+            for number, row in self.rows.items()
+            if before is None or self.entered_at[number] < before
+        )
+        return [Children(level, rows) for level, rows in counts.most_common()]
+
+    async def fold(self, fold: Fold, record_id: str) -> FoldAnswer:
+        await asyncio.sleep(0)
+        self.folds.append(fold)
+        answer: FoldAnswer = self.meet(lambda: self._fold(fold))
+        return answer
+
+    def _fold(self, fold: Fold) -> FoldAnswer:
+        gone = {number for call in fold.calls for number in call}
+        if any(row.key == fold.opening.key for row in self.rows.values()):
+            return FoldAnswer(FoldResult.DUPLICATE, "the key is taken")
+        if not gone <= self.rows.keys():
+            return FoldAnswer(FoldResult.GONE, "entity is deleted")
+        for number in gone:
+            del self.rows[number]
+            self.folded.pop(number, None)
+        assert self._enter(fold.opening) is RowResult.CREATED
+        self.folded[next(reversed(self.rows))] = fold
+        return FoldAnswer(FoldResult.DONE)
+
+    async def check_fold(self) -> Finding:
+        if self.foldable:
+            return Finding(Severity.GOOD, "movements can be folded")
+        return Finding(Severity.FATAL, "movements cannot be folded", "assign the permission set")
+
+    async def storage(self) -> Storage | None:
+        return Storage(1024, 1024 - len(self.rows))
 
     async def subject_rows(self, subjects: Collection[str]) -> Sequence[Movement]:
         return [row for row in self.rows.values() if row.subject in subjects]

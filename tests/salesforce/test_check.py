@@ -18,7 +18,7 @@ def described(name: str, **changes: Any) -> dict[str, Any]:
     for field in fields:
         if field["name"] in ("LevelKey__c", "IdempotencyKey__c"):
             field |= {"unique": True, "caseSensitive": True}
-    return {"queryable": True, "createable": True, "deletable": False, "fields": fields} | changes
+    return {"queryable": True, "createable": True, "deletable": True, "fields": fields} | changes
 
 
 def changed(entity: str, field: str, **changes: Any) -> dict[str, Any]:
@@ -60,10 +60,11 @@ def test_each_lack_is_named_with_its_remedy(told: dict[str, Any], what: str) -> 
     assert finding.remedy
 
 
-def test_a_user_who_may_delete_movements_is_warned_of() -> None:
-    """A ledger from which rows can be deleted is none; but it works meanwhile."""
-    (finding,) = object_findings(MOVEMENT, described(MOVEMENT, deletable=True))
+def test_a_user_who_may_not_delete_movements_cannot_fold_and_is_warned() -> None:
+    """Everything else works meanwhile."""
+    (finding,) = object_findings(MOVEMENT, described(MOVEMENT, deletable=False))
     assert finding.severity is Severity.WARNING
+    assert "cannot be folded" in finding.what
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ GUARDED = [
     ("GET", "/v1/status"),
     ("POST", "/v1/resync"),
     ("POST", "/v1/resync/p1/apply"),
+    ("POST", "/v1/ledger/fold"),
+    ("GET", "/v1/ledger/fold/f1"),
     ("GET", "/status.json"),
     ("GET", "/status.fragment"),
 ]

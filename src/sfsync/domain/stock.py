@@ -83,18 +83,28 @@ class Freshness(StrEnum):
     NEWER = "newer"
     SAME = "same"
     LATE = "late"  # an older picture that arrived late: drop it
+    BEFORE_EPOCH = "before epoch"  # asked for before the ledger was found rewritten: drop it and ask again
     REWRITTEN = "rewritten"  # the org itself went back: movements were deleted or a backup restored
 
 
-def compare(held: StockLevel | None, read: StockLevel, *, asked_after_held: bool) -> Freshness:
+def compare(
+    held: StockLevel | None, read: StockLevel, *, asked_after_held: bool, before_epoch: bool = False
+) -> Freshness:
     """Newer wins (promise 6). A lower version is late, unless it was asked for after the held one was stored.
 
-    The same version with other numbers cannot come out of an append-only ledger either.
+    The same version with other numbers cannot come out of an append-only ledger either. A rewritten ledger
+    begins a new epoch with a lower version: a reading asked for before we knew of it may show the ledger as
+    it was, with a higher version, and must not win (`before_epoch`). Nobody can tell what it shows, so the
+    level is to be asked for once more.
     """
-    if held is None or read.version > held.version:
+    if held is None:
         return Freshness.NEWER
     if read == held:
         return Freshness.SAME
+    if before_epoch:
+        return Freshness.BEFORE_EPOCH
+    if read.version > held.version:
+        return Freshness.NEWER
     return Freshness.REWRITTEN if asked_after_held else Freshness.LATE
 
 
@@ -195,6 +205,24 @@ def transfer_subject(event_id: str) -> str:
     return _fit(f"transfer:{event_id}")
 
 
+def fold_subject(level: LevelKey) -> str:
+    """``fold:<level key>``: the opening rows that stand for folded movements of a level."""
+    return _fit(f"fold:{level}")
+
+
 def step_key(subject: str, step: int) -> str:
     """The idempotency key of a subject's step number `step`, counted from 0."""
     return f"{subject}:{step}"
+
+
+def step_of(key: str, subject: str) -> int | None:
+    """The step number in an idempotency key, 0 for a plain posting, whose key has none.
+
+    None when the key is blank or was not made from this subject.
+    """
+    if not subject:
+        return None
+    if key == subject:
+        return 0
+    head, _, tail = key.rpartition(":")
+    return int(tail) if head == subject and tail.isascii() and tail.isdigit() else None

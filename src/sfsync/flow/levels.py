@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sfsync.domain.stock import Freshness, StockLevel, compare
+from sfsync.domain.stock import Freshness, LevelKey, StockLevel, compare
 from sfsync.ports import SubjectHolding, Tx
 
 from .context import Context
@@ -14,6 +14,7 @@ from .shelf import refresh
 
 OVERSOLD = "oversold"
 REWRITTEN = "rewritten ledger"
+READ_AGAIN = "read again"  # the bell
 
 
 def apply_levels(
@@ -22,23 +23,41 @@ def apply_levels(
     """Take over levels read from the org; `asked_at` is when the reading began. Returns the bells to ring.
 
     `also` names SKUs whose other facts have changed in this transaction. A level never goes back to an older
-    version (promise 6); one that did so in the org itself is obeyed and raised as an incident.
+    version (promise 6). One that did so in the org itself begins a new epoch: it is obeyed, raised as an
+    incident, and its rows are read again (`rewrites`). A reading from before that epoch is never believed.
     """
     now = ctx.clock.now()
     held = tx.levels([level.key for level in read])
+    epochs = tx.epochs() if read else {}
+    rewritten: list[LevelKey] = []
+    doubtful: list[LevelKey] = []
     newer: list[StockLevel] = []
     for level in read:
         before, stored_at = held.get(level.key, (None, None))
-        freshness = compare(before, level, asked_after_held=stored_at is not None and asked_at > stored_at)
+        freshness = compare(
+            before,
+            level,
+            asked_after_held=stored_at is not None and asked_at > stored_at,
+            before_epoch=level.key in epochs and asked_at <= epochs[level.key],
+        )
         if freshness is Freshness.REWRITTEN and before is not None:
             _rewritten(tx, ctx, before, level, now)
+            rewritten.append(level.key)
+        if freshness is Freshness.BEFORE_EPOCH:
+            doubtful.append(level.key)
         if freshness in (Freshness.NEWER, Freshness.REWRITTEN):
             newer.append(level)
             _oversold(tx, ctx, before, level, now)
     tx.put_levels(newer, now)
+    if rewritten:
+        tx.begin_epoch(rewritten, now)
+    if doubtful:
+        tx.read_again(doubtful)
     new = {level.key.sku for level in newer if level.key not in held}
     skus = {level.key.sku for level in newer}
     bells = {"orders"} if wake_uncovered(tx, skus) else set()
+    if rewritten or doubtful:
+        bells.add(READ_AGAIN)
     if new and tx.note_skus(new):
         bells.add("learn")
     return bells | refresh(tx, ctx.assortment, ctx.pulse, skus | set(also), now)
@@ -55,7 +74,8 @@ def levels_gone(tx: Tx, ctx: Context, record_ids: Collection[str]) -> set[str]:
         )
         ctx.log.warning("stock level deleted", level=str(level.key))
     tx.put_levels([replace(level, on_hand=0, reserved=0) for level in gone], now)
-    return refresh(tx, ctx.assortment, ctx.pulse, {level.key.sku for level in gone}, now)
+    tx.begin_epoch([level.key for level in gone], now)
+    return {READ_AGAIN} | refresh(tx, ctx.assortment, ctx.pulse, {level.key.sku for level in gone}, now)
 
 
 def wake_uncovered(tx: Tx, skus: Collection[str]) -> bool:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from sfsync.domain.fold import LedgerRow
 from sfsync.domain.relay import BLOCKING, Cause, Difference, difference
-from sfsync.domain.stock import StockLevel
+from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.ports import ChannelItem, ChannelLevel, OutsideError, Tx
 
 from .allocations import Divider, adopted
@@ -25,6 +26,8 @@ from .picture import Picture
 from .shelf import refresh, shows
 
 SKUS_AT_ONCE = 500
+UNREADABLE = "what this opening row stands for cannot be read: steps of its subjects might be entered twice"
+RESTORE = "restore its field Folded__c from a backup of the org, then start sfsync with a new store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,27 @@ class Reconcile:
                 return apply_levels(tx, ctx, page, at)
 
             ctx.bell.ring(*await ctx.store.write(commit))
+        await self._openings()
         ctx.log.info("snapshot taken", levels=count)
         return count
+
+    async def _openings(self) -> None:
+        """What was folded of each subject: a new store finds it nowhere else."""
+        ctx = self._ctx
+        by_level: dict[LevelKey, list[LedgerRow]] = defaultdict(list)
+        async for page in ctx.org.openings():
+            for row in page:
+                by_level[row.movement.level].append(row)
+
+        def commit(tx: Tx) -> None:
+            for level, rows in by_level.items():
+                for row in rows:
+                    if row.folded is None:
+                        tx.dead_letter("ledger", row.movement.key, UNREADABLE, RESTORE, "", ctx.clock.now())
+                tx.put_folded(level, rows, ctx.clock.now())
+
+        if by_level:
+            await ctx.store.write(commit)
 
     async def first_start(self, channel: str) -> Plan:
         """Take the baseline of a channel that was never compared: what it lists and shows."""

@@ -17,11 +17,13 @@ from sfsync.ports import OutsideError, Refused, Severity, Tx
 from .allocations import explain
 from .context import SNAPSHOT, Context
 from .desk import Desk
+from .folding import Folding, FoldRun, FoldWish
 from .intake import Holes, Intake, unread
 from .orders import OrderPoll, Orders
 from .org_orders import OrgOrders
 from .reconcile import Reconcile
 from .relay import Relay
+from .rewrites import Rewrites
 from .shelf import refresh
 from .transfers import Transfers
 from .writer import Writer
@@ -34,16 +36,26 @@ EXPLAIN_SECONDS = 60.0
 KEPT_DAYS = 30
 CHECK_SECONDS = 24 * 3600.0
 CHECK_SOON_SECONDS = 60.0
+NIGHT_HOUR = 2  # UTC
 
 
 class Supervisor:
     """The running daemon, less its web server."""
 
-    def __init__(self, ctx: Context, *, approve: bool = False, poll_seconds: float = 300.0) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        *,
+        approve: bool = False,
+        poll_seconds: float = 300.0,
+        fold_nightly_days: int | None = None,
+    ) -> None:
         self._ctx, self._approve = ctx, approve
         self.writer = Writer(ctx)
         self.desk = Desk(ctx, self.writer)
         self.transfers = Transfers(ctx, self.writer)
+        self.folding = Folding(ctx, self.writer)
+        self._fold_days = fold_nightly_days
         self.polls = OrderPoll(ctx, every_seconds=poll_seconds)
         self.reconcile = Reconcile(ctx, self.polls)
         self._orders = Orders(ctx)
@@ -57,7 +69,7 @@ class Supervisor:
     def start(self) -> None:
         """Begin every part. Returns at once; what needs the org waits for it."""
         ctx = self._ctx
-        self._finishing = [self._keep("writer", self.writer.run)]
+        self._finishing = [self._keep("writer", self._write)]
         self._finishing += [self._keep(f"relay {r.name}", r.run) for r in self._relays]
         self._inner = [
             self._keep("orders", self._orders.run),
@@ -67,6 +79,9 @@ class Supervisor:
             self._keep("tidy", self._tidy),
             self._keep("learn", self._learn),
             self._keep("explain", self._explain),
+            self._keep("rewrites", Rewrites(ctx, self.writer).run),
+            self._keep("open folds", self.folding.finish),
+            self._keep("nightly folding", self._fold_nightly),
         ]
         self._entrances = [
             self._keep(f"intake {topic}", Intake(ctx, topic, self.org_orders).run) for topic in ctx.org.topics
@@ -87,6 +102,29 @@ class Supervisor:
         drained = asyncio.create_task(self.writer.drain())
         await asyncio.wait([drained, *self._finishing], timeout=FINISH_SECONDS)
         await _end([drained, *self._finishing])
+
+    async def _write(self) -> None:
+        await self.folding.hold()
+        await self.writer.run()
+
+    async def _fold_nightly(self) -> None:
+        """Once in each night, UTC, where the settings say so."""
+        ctx = self._ctx
+        while self._fold_days is not None:
+            now = ctx.clock.now()
+            night = now.replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
+            night += timedelta(days=0 if night > now else 1)
+            await ctx.clock.sleep((night - now).total_seconds())
+            run = self.folding.begin(FoldWish(timedelta(days=self._fold_days)))
+            if run is not None:
+                await self.folding.carry_out(run)
+
+    def fold(self, wish: FoldWish) -> FoldRun | None:
+        """Begin a run of folding; None while another is under way."""
+        run = self.folding.begin(wish)
+        if run is not None:
+            self._inner.append(self._keep("folding", partial(self.folding.carry_out, run)))
+        return run
 
     def _keep(self, name: str, part: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return asyncio.create_task(self._run(name, part), name=name)

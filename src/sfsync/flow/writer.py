@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from time import perf_counter
@@ -40,6 +41,8 @@ class Writer:
         self._voiding: dict[int, Bundle] = {}  # bundles whose void rows are to be sent instead
         self._flying: set[int] = set()
         self._busy: set[LevelKey] = set()
+        self._claimed: set[LevelKey] = set()  # for something else than movements: see `alone`
+        self._freed = asyncio.Event()
         self._not_before: dict[int, float] = {}
         self._attempts: dict[int, int] = defaultdict(int)
         self._seen = 0
@@ -66,6 +69,37 @@ class Writer:
         self._ctx.bell.ring("writer")
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    @asynccontextmanager
+    async def alone(self, level: LevelKey) -> AsyncIterator[None]:
+        """The level's slot: while it is held, none of our movements is under way at the level."""
+        while level in self._claimed:
+            await self._slot_freed()
+        self._claimed.add(level)
+        try:
+            while level in self._busy:
+                await self._slot_freed()
+            yield
+        finally:
+            self._free(frozenset({level}))
+
+    def claim(self, level: LevelKey) -> None:
+        """Hold a level's slot from the start, for a fold that a former run left open."""
+        self._claimed.add(level)
+
+    def release(self, level: LevelKey) -> None:
+        """Give back a slot that `claim` took."""
+        self._free(frozenset({level}))
+
+    async def _slot_freed(self) -> None:
+        await self._freed.wait()
+
+    def _free(self, claimed: frozenset[LevelKey] = frozenset()) -> None:
+        """Wake whoever waits for a slot."""
+        self._claimed -= claimed
+        self._freed.set()
+        self._freed = asyncio.Event()
+        self._ctx.bell.ring("writer")
+
     def answered(self, bundle_id: int) -> asyncio.Future[None]:
         """A future that is done when the bundle has its answer."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -90,7 +124,7 @@ class Writer:
             held = await self._ctx.store.read(lambda tx: tx.levels(keys))
             levels = {key: level for key, (level, _) in held.items()}
             while ready and len(self._tasks) < REQUESTS:
-                request = ledger.next_request(ready, levels, self._busy)
+                request = ledger.next_request(ready, levels, self._busy | self._claimed)
                 if request is None:
                     break
                 self._start(request, levels)
@@ -127,7 +161,7 @@ class Writer:
             self._busy -= request.levels
             self._flying -= {bundle.id for bundle in (*request.sent, *request.checked)}
             self._ctx.pulse.flying = len(self._flying)
-            self._ctx.bell.ring("writer")
+            self._free()
 
     async def _until_known(self, request: Request, record_ids: Mapping[LevelKey, str]) -> None:
         """One request, the same again after an unknown outcome, and its conclusion."""

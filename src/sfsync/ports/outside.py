@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.domain.org_orders import OrgOrder, OrgReturnLine
@@ -135,6 +136,22 @@ class OrgReading:
     gone: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Children:
+    """How many movements a level has."""
+
+    level: str  # record id
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The org's data storage in megabytes."""
+
+    allowed_mb: int
+    left_mb: int
+
+
 EVERYTHING = b""  # the cursor before the oldest event that the stream still keeps
 
 
@@ -191,7 +208,35 @@ class Org(Protocol):
         ...
 
     async def subject_rows(self, subjects: Collection[str]) -> Sequence[Movement]:
-        """Every ledger row of these subjects, oldest first."""
+        """Every ledger row of these subjects, oldest first. What was folded of them is not among these."""
+        ...
+
+    async def level_rows(self, record_id: str) -> Sequence[LedgerRow]:
+        """Every row of a level, oldest first; none when the level is gone."""
+        ...
+
+    async def rows_of(self, subjects: Collection[str]) -> Sequence[LedgerRow]:
+        """Every row of these subjects, at all levels."""
+        ...
+
+    def openings(self) -> AsyncIterator[Sequence[LedgerRow]]:
+        """Every opening row that a fold has left, in pages."""
+        ...
+
+    async def children(self, before: datetime | None = None) -> Sequence[Children]:
+        """Rows of each level (older than `before`, when given), the fullest first; at most 2,000 levels."""
+        ...
+
+    async def fold(self, fold: Fold, record_id: str) -> FoldAnswer:
+        """Enter an opening row and delete what it stands for: all or nothing, one call."""
+        ...
+
+    async def check_fold(self) -> Finding:
+        """Whether a fold is one transaction here: tried on a level of its own."""
+        ...
+
+    async def storage(self) -> Storage | None:
+        """The org's data storage; None where it does not tell."""
         ...
 
     def events(self, topic: str, cursor: bytes | None) -> AsyncIterator[EventBatch]:

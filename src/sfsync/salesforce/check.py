@@ -15,7 +15,7 @@ from urllib.parse import quote
 from sfsync.domain.ledger import RowAnswer, RowResult
 from sfsync.domain.stock import Movement, MovementKind
 from sfsync.ports import Finding, Refused, Severity, TryLater
-from sfsync.salesforce import records
+from sfsync.salesforce import folding, records
 from sfsync.salesforce.check_orders import OrderCheck
 from sfsync.salesforce.config import OrgConfig
 from sfsync.salesforce.describing import Describe, fatal
@@ -51,6 +51,7 @@ NEEDED: Mapping[str, Mapping[str, bool]] = {
         "SourceVersion__c": True,
         "OccurredAt__c": True,
         "BySfsync__c": True,
+        "Folded__c": True,
     },
 }
 SUMS = {"OnHand__c": "OnHandDelta__c", "Reserved__c": "ReservedDelta__c", "Version__c": "VersionDelta__c"}
@@ -83,13 +84,9 @@ def object_findings(name: str, described: Mapping[str, Any]) -> list[Finding]:
         found.append(fatal(f"{name} may not be read", ASSIGN))
     if not described.get("createable"):
         found.append(fatal(f"{name} records may not be created", ASSIGN))
-    if name == "StockMovement__c" and described.get("deletable"):
-        what = f"the user that sfsync signs in as may delete {name} records; the ledger should be append-only"
-        found.append(
-            Finding(
-                Severity.WARNING, what, f"give that user no more than the permission set {PERMISSION_SET}"
-            )
-        )
+    if name == "StockMovement__c" and not described.get("deletable"):
+        what = f"{name} records may not be deleted: old movements cannot be folded, and the ledger only grows"
+        found.append(Finding(Severity.WARNING, what, ASSIGN))
     fields = {each["name"]: each for each in described.get("fields", ())}
     for field, filled in NEEDED[name].items():
         if field not in fields:
@@ -175,6 +172,15 @@ class Check:
         if answer.result is RowResult.LATER:
             raise TryLater(f"the rule could not be tried: {answer.message}")
         return fatal(f"the rule {RULE} could not be tried: {answer.message}", f"{DEPLOY}, then {ASSIGN}")
+
+    async def fold(self) -> Finding:
+        """Whether movements can be folded: tried on the probe's level."""
+        try:
+            level = await self._probe_level()
+            await self._release(level)
+            return await folding.prove(self._rest, level, self._config.data_path, self._now())
+        except OrgRefused as error:
+            return fatal(f"folding could not be tried: {error}", error.advice or ASSIGN)
 
     async def _probe_level(self) -> str:
         path = f"sobjects/StockLevel__c/LevelKey__c/{quote(str(records.PROBE), safe='')}"

@@ -27,7 +27,7 @@ REFERENCE_LENGTH = 255
 SOURCE_VERSION_LENGTH = 80
 
 _KEY_FIELD = "IdempotencyKey__c"
-_LATER_CODES = frozenset(
+LATER_CODES = frozenset(
     {
         "UNABLE_TO_LOCK_ROW",
         "REQUEST_LIMIT_EXCEEDED",
@@ -37,7 +37,7 @@ _LATER_CODES = frozenset(
         "UNKNOWN_EXCEPTION",
     }
 )
-_LATER_WORDS = ("UNABLE_TO_LOCK_ROW", "Too many batch retries")
+LATER_WORDS = ("UNABLE_TO_LOCK_ROW", "Too many batch retries")
 # When a record carries several errors, the one that decides.
 _WEIGHT = (
     RowResult.ROLLED_BACK,
@@ -222,7 +222,7 @@ def _result(error: OrgError) -> RowResult:
         return RowResult.DUPLICATE
     if error.code == "ALL_OR_NONE_OPERATION_ROLLED_BACK":
         return RowResult.ROLLED_BACK
-    if error.code in _LATER_CODES or any(words in error.message for words in _LATER_WORDS):
+    if error.code in LATER_CODES or any(words in error.message for words in LATER_WORDS):
         return RowResult.LATER
     return RowResult.WRONG
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import httpx
 
+from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
-from sfsync.ports import Clock, EventBatch, Finding, OrgReading
-from sfsync.salesforce import codec, ledger, library
+from sfsync.ports import Children, Clock, EventBatch, Finding, OrgReading, Storage
+from sfsync.salesforce import codec, folding, ledger, library
 from sfsync.salesforce.auth import TokenProvider
 from sfsync.salesforce.check import Check
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig
@@ -60,6 +61,7 @@ class SalesforceOrg:
         self._by_library = transport is None and library.serves(config)
         bulk: Pages = self._library if self._by_library else RestPages(self._rest)
         self._reader = Reader(self._rest, bulk)
+        self._ledger = folding.LedgerReader(self._rest)
         self._orders = OrderReader(RestPages(self._rest), config.orders or OrgOrdersConfig())
         self._source = source or AvroSource(
             PubSub(config, self._tokens), dict.fromkeys(self.order_topics, ORDER_EVENTS)
@@ -71,9 +73,10 @@ class SalesforceOrg:
 
     async def check(self) -> Sequence[Finding]:
         """Objects, fields, permissions, topics, and whether the rule really refuses."""
-        return await Check(
-            self._config, self._rest, self._describe, self._source.may_listen, self._clock.now
-        ).run()
+        return await self._check().run()
+
+    def _check(self) -> Check:
+        return Check(self._config, self._rest, self._describe, self._source.may_listen, self._clock.now)
 
     async def _describe(self, name: str) -> Mapping[str, Any]:
         if self._by_library:
@@ -122,6 +125,35 @@ class SalesforceOrg:
     async def subject_rows(self, subjects: Collection[str]) -> Sequence[Movement]:
         """Every ledger row of these subjects, oldest first."""
         return await self._reader.subject_rows(subjects)
+
+    async def level_rows(self, record_id: str) -> Sequence[LedgerRow]:
+        """Every row of a level, oldest first."""
+        return await self._ledger.level_rows(record_id)
+
+    async def rows_of(self, subjects: Collection[str]) -> Sequence[LedgerRow]:
+        """Every row of these subjects, at all levels."""
+        return await self._ledger.rows_of(subjects)
+
+    def openings(self) -> AsyncIterator[Sequence[LedgerRow]]:
+        """Every opening row that a fold has left, in pages."""
+        return self._ledger.openings()
+
+    async def children(self, before: datetime | None = None) -> Sequence[Children]:
+        """Rows of each level (older than `before`, when given), the fullest first."""
+        return await self._ledger.children(before)
+
+    async def fold(self, fold: Fold, record_id: str) -> FoldAnswer:
+        """Enter an opening row and delete what it stands for: all or nothing, one call."""
+        return await folding.enter(self._rest, fold, record_id, self._config.data_path)
+
+    async def check_fold(self) -> Finding:
+        """Whether a fold is one transaction here: tried on the probe's level."""
+        return await self._check().fold()
+
+    async def storage(self) -> Storage | None:
+        """The org's data storage; None where it does not tell."""
+        told = (await self._rest.get("limits")).get("DataStorageMB")
+        return None if told is None else Storage(int(told["Max"]), int(told["Remaining"]))
 
     async def events(self, topic: str, cursor: bytes | None) -> AsyncGenerator[EventBatch, None]:
         """The stream after `cursor`; from now on when None. An empty batch is a sign of life with a cursor.

@@ -90,6 +90,13 @@ class WebSettings(Section):
     open_status: bool = False  # the status page needs no token
 
 
+class LedgerSettings(Section):
+    """Keeping the org's ledger small: see `sfsync ledger fold`."""
+
+    fold_older_than_days: int = Field(default=90, ge=1)  # younger movements stay as they are
+    fold_nightly: bool = False  # at 02:00 UTC
+
+
 class LogSettings(Section):
     """How the daemon tells what it does."""
 
@@ -188,6 +195,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
+    ledger: LedgerSettings = LedgerSettings()
     locations: LocationsSettings = LocationsSettings()
     org_orders: OrgOrdersSettings | None = None
     location_groups: dict[Name, Annotated[tuple[OrgLocation, ...], Field(min_length=1)]] = {}

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -106,7 +107,13 @@ level = Table(
     Column("reserved", Integer, nullable=False),
     Column("version", Integer, nullable=False),
     Column("stored_at", Instant, nullable=False),
+    # How often its ledger was found rewritten, and when we knew of it: no reading asked for before counts.
+    Column("epoch", Integer, nullable=False, server_default="0"),
+    Column("epoch_at", Instant),
+    Column("read_again", Boolean, nullable=False, server_default=false()),
 )
+_partial("ix_level_epoch", "epoch_at IS NOT NULL", level.c.epoch_at)
+_partial("ix_level_read_again", "read_again", level.c.level_key)
 
 sku = Table(
     "sku",
@@ -132,13 +139,13 @@ movement = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("bundle", Integer, nullable=False, index=True),
-    Column("state", Text, nullable=False),  # waiting, done, refused, wrong, conflict
+    Column("state", Text, nullable=False),  # waiting, done, refused, wrong, conflict, folded
     Column("key", Text, nullable=False, index=True),
     Column("subject", Text, nullable=False, index=True),
     Column("step", Integer, nullable=False),
     Column("kind", Text, nullable=False),
     Column("channel", Text),  # whose customer the subject is, if anybody's
-    Column("level_key", Text, nullable=False),
+    Column("level_key", Text, nullable=False, index=True),
     Column("sku", Text, nullable=False),
     Column("on_hand_delta", Integer, nullable=False),
     Column("reserved_delta", Integer, nullable=False),
@@ -162,6 +169,31 @@ holding = Table(
     Column("since", Instant, nullable=False),
 )
 _partial("ix_holding_reserved", "reserved <> 0", holding.c.level_key)
+
+# A fold that is, or was, sent to the org: written down before its first byte leaves.
+fold = Table(
+    "fold",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("level_key", Text, nullable=False),
+    Column("record_id", Text, nullable=False),
+    Column("state", Text, nullable=False),  # open, done, dropped
+    Column("request", Json, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("planned_at", Instant, nullable=False),
+    Column("answered_at", Instant),
+)
+_partial("ix_fold_open", "state = 'open'", fold.c.id)
+
+# What the opening rows of folds say of a subject: its rows are gone, its steps and totals are not.
+folded = Table(
+    "folded",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("level_key", Text, primary_key=True, index=True),
+    Column("on_hand", Integer, nullable=False),
+    Column("next_step", Integer, nullable=False),
+)
 
 inbox = Table(
     "inbox",

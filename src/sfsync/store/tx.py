@@ -55,11 +55,10 @@ from sfsync.ports.keeping import (
 from sfsync.ports.outside import ChannelItem
 
 from . import tables as t
+from .folding import SLICE, FoldStatements
 
-SLICE = 5_000  # values in one IN list
 
-
-class SqlTx:
+class SqlTx(FoldStatements):
     """A `ports.Tx` on an open connection."""
 
     def __init__(self, connection: Connection) -> None:
@@ -301,17 +300,21 @@ class SqlTx:
     # -- ledger --------------------------------------------------------------------------------------
 
     def rows(self, subject: str) -> list[Movement]:
-        """The subject's rows that stand in the ledger, as far as we know, in order."""
-        return [_movement(row) for row in self._c.execute(ROWS, {"b_subject": subject})]
+        """The subject's rows that stand in the ledger, as far as we know, in order.
+
+        What was folded of it comes first, as one row for each level.
+        """
+        entered = self._c.execute(ROWS, {"b_subject": subject})
+        return [*self.folded_rows(subject), *(_movement(row) for row in entered)]
 
     def planned(self, subject: str) -> list[Movement]:
-        """The subject's rows that stand in the ledger or wait to be entered, in order."""
+        """The subject's rows that were entered, folded or not, or wait to be entered, in order."""
         rows = self._c.execute(
             select(t.movement)
-            .where(t.movement.c.subject == subject, t.movement.c.state.in_(["done", "waiting"]))
+            .where(t.movement.c.subject == subject, t.movement.c.state.in_(["done", "folded", "waiting"]))
             .order_by(t.movement.c.step, t.movement.c.id)
         )
-        return [_movement(row) for row in rows]
+        return [_movement(row) for row in rows] or self.folded_rows(subject)
 
     def in_transit(self, location: str) -> list[InTransit]:
         """What is on its way, by the transfer's number and the level; oldest first."""
@@ -320,7 +323,7 @@ class SqlTx:
         rows = self._c.execute(
             select(m.reference, m.level_key, units.label("units"), since.label("since"))
             .join(t.level, t.level.c.level_key == m.level_key)
-            .where(t.level.c.location == location, m.state == "done")
+            .where(t.level.c.location == location, m.state.in_(["done", "folded"]))
             .group_by(m.reference, m.level_key)
             .having(units != 0)
             .order_by(since, m.reference, m.level_key)
@@ -328,7 +331,10 @@ class SqlTx:
         return [InTransit(r.reference, LevelKey.parse(r.level_key), int(r.units), r.since) for r in rows]
 
     def replace_rows(self, subject: str, rows: Sequence[Movement], at: datetime) -> None:
-        """Take over what the org says of a subject: its rows are the truth, ours are a cache."""
+        """Take over what the org says of a subject: its rows are the truth, ours are a cache.
+
+        What was folded of it stays folded: the org says so in the opening rows, not in the subject's own.
+        """
         owner = self._c.execute(
             select(t.movement.c.channel, t.movement.c.subject)
             .where(t.movement.c.subject == subject)
@@ -341,6 +347,7 @@ class SqlTx:
         )
         self._c.execute(t.holding.delete().where(t.holding.c.subject == subject))
         self._add_rows(0, rows, {subject: channel}, "done")
+        self._hold_folded([subject], None, at, channel)
         self._hold([(row, channel, at) for row in rows])
 
     def busy(self, subjects: Collection[str]) -> frozenset[str]:
@@ -791,10 +798,6 @@ class SqlTx:
         return [Incident(r.id, r.kind, r.key, r.title, r.detail, r.opened_at, r.closed_at) for r in rows]
 
     # -- small tools ---------------------------------------------------------------------------------
-
-    def _insert(self, table: Table) -> Any:
-        """An INSERT that knows ON CONFLICT, in this database's dialect."""
-        return (sqlite.insert if self._c.dialect.name == "sqlite" else postgresql.insert)(table)
 
     def _upsert(
         self, table: Table, rows: Sequence[Mapping[str, Any]], keys: Sequence[str] | None = None

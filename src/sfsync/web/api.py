@@ -15,10 +15,11 @@ from .json_text import to_json
 from .options import ADMIN, RESERVATIONS, STORES, WebOptions
 from .problems import ProblemError, bad_fields, later, sentence
 from .requests import Doorkeeper, read_object
-from .services import Services
+from .services import Folder, Services
 from .telling import StatusTeller
 from .wishes import (
     digest_of,
+    read_fold,
     read_found,
     read_idempotency_key,
     read_life,
@@ -54,6 +55,8 @@ class Api:
             Route("/v1/reservations/{id}/release", self.release, methods=["POST"]),
             Route("/v1/reservations/{id}/store-confirmation", self.store, methods=["POST"]),
             Route("/v1/status", self.status, methods=["GET"]),
+            Route("/v1/ledger/fold", self.fold, methods=["POST"]),
+            Route("/v1/ledger/fold/{id}", self.folding, methods=["GET"]),
             Route("/v1/resync", self.plan, methods=["POST"]),
             Route("/v1/resync/{id}/apply", self.apply, methods=["POST"]),
         ]
@@ -142,6 +145,29 @@ class Api:
         """How things stand; with ``?sku=``, the stock of the SKUs that contain it too."""
         self._doorkeeper.admit(request, None)
         return _json(await self._teller.told(request))
+
+    async def fold(self, request: Request) -> Response:
+        """Begin to fold old movements: 202 with the run; 409 while another is under way."""
+        self._doorkeeper.admit(request, ADMIN)
+        days, sku, location, dry_run = read_fold(await self._body(request, needed=False))
+        folder = self._folder()
+        run = await folder.begin(days, sku, location, dry_run=dry_run)
+        if run is None:
+            raise ProblemError(409, "already-folding", "Another folding is under way; wait for its end.")
+        return _json(run, 202, {"Location": f"/v1/ledger/fold/{run['id']}"})
+
+    async def folding(self, request: Request) -> Response:
+        """How far a folding has come."""
+        self._doorkeeper.admit(request, ADMIN)
+        try:
+            return _json(await self._folder().run(request.path_params["id"]))
+        except KeyError:
+            raise ProblemError(404, "no-such-folding", "There is no such folding any more.") from None
+
+    def _folder(self) -> Folder:
+        if self._services.folder is None:
+            raise later("Nothing can be folded here.")
+        return self._services.folder
 
     async def plan(self, request: Request) -> Response:
         """Compare org and channels; change nothing."""

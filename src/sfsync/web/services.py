@@ -112,6 +112,20 @@ class TransferDesk(Protocol):
         ...
 
 
+class Folder(Protocol):
+    """Folds old movements of the org's ledger. What it returns is JSON-ready."""
+
+    async def begin(
+        self, older_than_days: int | None, sku: str | None, location: str | None, *, dry_run: bool
+    ) -> Mapping[str, object] | None:
+        """Begin a run, with an ``id`` to follow it by; None while another is under way."""
+        ...
+
+    async def run(self, run_id: str) -> Mapping[str, object]:
+        """How far a run has come; ``ended_at`` is None until its end. `KeyError`: no such run."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All of them together."""
@@ -122,3 +136,4 @@ class Services:
     reconciler: Reconciler
     now: Callable[[], datetime]
     transfers: TransferDesk
+    folder: Folder | None = None

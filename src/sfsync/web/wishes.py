@@ -329,6 +329,21 @@ def read_resync(table: Mapping[str, Any], channels: Collection[str]) -> tuple[st
     return channel, sku
 
 
+def read_fold(table: Mapping[str, Any]) -> tuple[int | None, str | None, str | None, bool]:
+    """(older than so many days, SKU, location, dry run) of a folding."""
+    fields = Fields()
+    fields.unknown(table, ("older_than_days", "sku", "location", "dry_run"))
+    days = None
+    if table.get("older_than_days") is not None:
+        days = fields.whole(table, "older_than_days", 36_500)
+    sku = fields.optional_text(table, "sku", 120)
+    location = fields.optional_text(table, "location", 80)
+    dry_run = fields.flag(table, "dry_run")
+    if fields.errors:
+        raise bad_fields(fields.errors)
+    return days, sku, location, dry_run
+
+
 def read_idempotency_key(key: str | None, party: str) -> str | None:
     """The key, made the party's own, so that two parties never meet in one key."""
     if key is None:

@@ -22,6 +22,7 @@ class Knobs:
     lock_error_status: int = 400
     lock_wait_seconds: float = 10.0
     parse_error_scope: str = "request"
+    atomic_composite_order: str = "given"
     session_seconds: float = 7200.0
     session_extends_with_use: bool = True
     reuse_session: bool = True
@@ -42,6 +43,8 @@ MEANINGS: dict[str, str] = {
     "lock_wait_seconds": "how long a save waits for a row lock before UNABLE_TO_LOCK_ROW",
     "parse_error_scope": "an unknown field or wrong JSON type in one record of a collection fails the whole "
     "`request` with 400, or only that `record`",
+    "atomic_composite_order": "a composite with allOrNone works off its parts as `given`, or "
+    "`creates_first`, or `deletes_first`",
     "session_seconds": "lifetime of an access token",
     "session_extends_with_use": "using a token in the second half of its life extends it",
     "reuse_session": "client credentials and JWT give the session that is still valid (true), or a new one",
@@ -75,6 +78,7 @@ MEANINGS: dict[str, str] = {
 _CHOICES: dict[str, tuple[str, ...]] = {
     "rollup_error_attribution": ("all", "last"),
     "parse_error_scope": ("request", "record"),
+    "atomic_composite_order": ("given", "creates_first", "deletes_first"),
     "cancelled_status_category": ("Activated", "Canceled"),
 }
 

@@ -86,7 +86,7 @@ class Composite:
         answers: dict[str, ApiResponse] = {}
         failed: str | None = None
         async with self._engine.transaction(request.caller()) as transaction:
-            for part in parts:
+            for part in self._in_order(parts):
                 answer = await self._one(request, part, answers, transaction)
                 answers[part.reference_id] = answer
                 await asyncio.sleep(0)  # others meet the locks that are held
@@ -100,6 +100,15 @@ class Composite:
             _shown(part, answers[failed] if part.reference_id == failed else _halted(HALTED_MESSAGE))
             for part in parts
         ], False
+
+    def _in_order(self, parts: list[SubRequest]) -> list[SubRequest]:
+        """The parts as they are worked off; a knob reorders them where no reference binds them."""
+        first = {"creates_first": "POST", "deletes_first": "DELETE"}.get(
+            self._engine.knobs.atomic_composite_order
+        )
+        if first is None:
+            return parts
+        return sorted(parts, key=lambda part: part.method != first)
 
     async def _one(
         self,

@@ -104,6 +104,35 @@ def upgrade() -> None:
         sa.UniqueConstraint("source", "key", name=op.f("uq_dead_letter_source_key")),
     )
     op.create_table(
+        "fold",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("level_key", sa.Text(), nullable=False),
+        sa.Column("record_id", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("request", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("planned_at", sa.Double(), nullable=False),
+        sa.Column("answered_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fold")),
+    )
+    op.create_index(
+        "ix_fold_open",
+        "fold",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("state = 'open'"),
+        postgresql_where=sa.text("state = 'open'"),
+    )
+    op.create_table(
+        "folded",
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("level_key", sa.Text(), nullable=False),
+        sa.Column("on_hand", sa.Integer(), nullable=False),
+        sa.Column("next_step", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "level_key", name=op.f("pk_folded")),
+    )
+    op.create_index(op.f("ix_folded_level_key"), "folded", ["level_key"], unique=False)
+    op.create_table(
         "holding",
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("level_key", sa.Text(), nullable=False),
@@ -191,7 +220,26 @@ def upgrade() -> None:
         sa.Column("reserved", sa.Integer(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("stored_at", sa.Double(), nullable=False),
+        sa.Column("epoch", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("epoch_at", sa.Double(), nullable=True),
+        sa.Column("read_again", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("level_key", name=op.f("pk_level")),
+    )
+    op.create_index(
+        "ix_level_epoch",
+        "level",
+        ["epoch_at"],
+        unique=False,
+        sqlite_where=sa.text("epoch_at IS NOT NULL"),
+        postgresql_where=sa.text("epoch_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_level_read_again",
+        "level",
+        ["level_key"],
+        unique=False,
+        sqlite_where=sa.text("read_again"),
+        postgresql_where=sa.text("read_again"),
     )
     op.create_index(op.f("ix_level_record_id"), "level", ["record_id"], unique=False)
     op.create_index(op.f("ix_level_sku"), "level", ["sku"], unique=False)
@@ -215,6 +263,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_movement")),
     )
     op.create_index(op.f("ix_movement_bundle"), "movement", ["bundle"], unique=False)
+    op.create_index(op.f("ix_movement_level_key"), "movement", ["level_key"], unique=False)
     op.create_index(op.f("ix_movement_key"), "movement", ["key"], unique=False)
     op.create_index(op.f("ix_movement_subject"), "movement", ["subject"], unique=False)
     op.create_index(
@@ -427,11 +476,24 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'waiting'"),
     )
     op.drop_index(op.f("ix_movement_subject"), table_name="movement")
+    op.drop_index(op.f("ix_movement_level_key"), table_name="movement")
     op.drop_index(op.f("ix_movement_key"), table_name="movement")
     op.drop_index(op.f("ix_movement_bundle"), table_name="movement")
     op.drop_table("movement")
     op.drop_index(op.f("ix_level_sku"), table_name="level")
     op.drop_index(op.f("ix_level_record_id"), table_name="level")
+    op.drop_index(
+        "ix_level_read_again",
+        table_name="level",
+        sqlite_where=sa.text("read_again"),
+        postgresql_where=sa.text("read_again"),
+    )
+    op.drop_index(
+        "ix_level_epoch",
+        table_name="level",
+        sqlite_where=sa.text("epoch_at IS NOT NULL"),
+        postgresql_where=sa.text("epoch_at IS NOT NULL"),
+    )
     op.drop_table("level")
     op.drop_index(
         "uq_incident_open",
@@ -456,6 +518,15 @@ def downgrade() -> None:
         postgresql_where=sa.text("reserved <> 0"),
     )
     op.drop_table("holding")
+    op.drop_index(op.f("ix_folded_level_key"), table_name="folded")
+    op.drop_table("folded")
+    op.drop_index(
+        "ix_fold_open",
+        table_name="fold",
+        sqlite_where=sa.text("state = 'open'"),
+        postgresql_where=sa.text("state = 'open'"),
+    )
+    op.drop_table("fold")
     op.drop_table("dead_letter")
     op.drop_table("cursor")
     op.drop_index(op.f("ix_channel_level_sku"), table_name="channel_level")

@@ -1,0 +1,133 @@
+"""A rewritten ledger: what the org holds now is taken over, and what hung on lost rows is decided again.
+
+Rows were deleted by somebody, or a backup was restored. `levels` has noticed the lower version, begun a new
+epoch and raised the incident; here the level's rows are read again:
+
+- the subjects that we believed to have rows there hold what the org's rows say, and no more;
+- order lines among them are due again: the org is asked once more for what it no longer holds;
+- a reservation that has lost its units is not believed any more: released, or *paid and not available*, and
+  named in the incident.
+
+A fold is no rewrite: it makes the version higher, and what it took out is remembered.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sfsync.domain.fold import LedgerRow
+from sfsync.domain.reservations import HOLDING, ReservationState
+from sfsync.domain.stock import Movement, StockLevel
+from sfsync.ports import OutsideError, Tx
+
+from .context import Context
+from .levels import READ_AGAIN, REWRITTEN, apply_levels
+from .reserving import held_by, put
+from .shelf import refresh
+from .writer import Writer
+
+SWEEP_SECONDS = 30.0
+NAMED = 50  # subjects that an incident names
+LOST = "its movement was deleted from the org's ledger"
+
+
+class Rewrites:
+    """Reads again the rows of levels whose ledger was rewritten."""
+
+    def __init__(self, ctx: Context, writer: Writer) -> None:
+        self._ctx, self._writer = ctx, writer
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._ctx.bell.wait(READ_AGAIN, SWEEP_SECONDS)
+            try:
+                await self.work()
+            except OutsideError as error:
+                self._ctx.log.warning("rewritten ledger not read", reason=str(error), next="again in 30 s")
+
+    async def work(self) -> int:
+        """Every level that is to be read again; returns how many there were."""
+        ctx = self._ctx
+        todo = await ctx.store.read(lambda tx: tx.to_read_again())
+        for level, epoch in todo:
+            async with self._writer.alone(level.key):
+                await self._read(level, epoch)
+        return len(todo)
+
+    async def _read(self, level: StockLevel, epoch: int) -> None:
+        ctx = self._ctx
+        rows = await ctx.org.level_rows(level.record_id)
+        asked_at = ctx.clock.now()
+        read = await ctx.org.read_levels(levels=[level.record_id])
+
+        def commit(tx: Tx) -> set[str]:
+            now = ctx.clock.now()
+            changed = take_over(tx, level, rows, now)
+            bells = decide_again(tx, ctx, level, changed, now)
+            tx.was_read_again(level.key, epoch)
+            return bells | apply_levels(tx, ctx, read, asked_at, [level.key.sku])
+
+        ctx.bell.ring(*await ctx.store.write(commit))
+        ctx.log.info("rewritten ledger read", level=str(level.key), rows=len(rows))
+
+
+def take_over(tx: Tx, level: StockLevel, rows: Sequence[LedgerRow], now: datetime) -> list[str]:
+    """Make the level's rows in the org what we believe of it; returns the subjects that hold other units."""
+    by_subject: dict[str, list[Movement]] = defaultdict(list)
+    for row in rows:
+        if row.folded is None:
+            by_subject[row.movement.subject].append(row.movement)
+    known = tx.subjects_at(level.key)
+    tx.put_folded(level.key, [row for row in rows if row.folded is not None], now)
+    return [
+        subject
+        for subject in sorted(known)
+        if tx.replace_rows_at(subject, level.key, by_subject.get(subject, ()), now)
+    ]
+
+
+def decide_again(tx: Tx, ctx: Context, level: StockLevel, changed: Sequence[str], now: datetime) -> set[str]:
+    """Have the lines decided anew and the reservations looked at that a rewriting has touched."""
+    if not changed:
+        return set()
+    for line in tx.lines(changed).values():
+        tx.put_line(replace(line, due=True, asked_in_vain=False))
+    lost: list[str] = []
+    for reservation_id in sorted({each.split(":")[1] for each in changed if each.startswith("reservation:")}):
+        reservation = tx.reservation(reservation_id)
+        if reservation is None or reservation.state not in HOLDING or tx.busy(reservation.subjects()):
+            continue
+        if any(units > 0 for place in held_by(tx, reservation).values() for units in place.values()):
+            continue
+        lost.append(reservation_id)
+        paid = reservation.state is ReservationState.CONFIRMED
+        state = ReservationState.PAID_UNAVAILABLE if paid else ReservationState.RELEASED
+        put(tx, ctx, reservation, replace(reservation, state=state, reason=LOST))
+    _tell(tx, ctx, level, changed, lost, now)
+    return {"orders", "writer"} | refresh(tx, ctx.assortment, ctx.pulse, {level.key.sku}, now)
+
+
+def _tell(
+    tx: Tx, ctx: Context, level: StockLevel, changed: Sequence[str], lost: Sequence[str], now: datetime
+) -> None:
+    for incident in tx.incidents():
+        if incident.kind == REWRITTEN and incident.key == str(level.key):
+            before = incident.detail.get("subjects")
+            named = [*(before if isinstance(before, list) else ()), *changed]
+            gone = incident.detail.get("reservations_lost")
+            detail = dict(incident.detail) | {
+                "subjects": list(dict.fromkeys(named))[:NAMED],
+                "reservations_lost": [*(gone if isinstance(gone, list) else ()), *lost][:NAMED],
+            }
+            tx.open_incident(REWRITTEN, incident.key, incident.title, detail, now)
+    ctx.log.warning(
+        "decided again after a rewriting",
+        level=str(level.key),
+        subjects=len(changed),
+        reservations_lost=len(lost),
+        next="see `sfsync incidents`",
+    )
