@@ -26,7 +26,7 @@ from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
 from sfsync.flow.supervisor import Supervisor
 from sfsync.overview import FoldService, Overview, ResyncService
-from sfsync.ports import Channel, Clock, Org, OutsideError, Tx
+from sfsync.ports import Channel, Clock, Org, OutsideError, Refused, Tx
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig
 from sfsync.salesforce.org import SalesforceOrg
 from sfsync.settings import OrgOrdersSettings, Settings, ShopifySettings
@@ -112,7 +112,7 @@ class Daemon:
         for warning in settings.warnings:
             log.warning("setting", problem=str(warning))
         store = self._open_store()
-        org = self._org or SalesforceOrg(org_config(settings), self._clock)
+        org = self._org or await self._open_org(store)
         channels = self._channels or {
             name: open_channel(channel_config(name, channel), self._clock)
             for name, channel in settings.channels.items()
@@ -174,6 +174,13 @@ class Daemon:
         except StoreError as error:
             raise StartError(str(error)) from error
 
+    async def _open_org(self, store: Database) -> Org:
+        try:
+            return SalesforceOrg(org_config(self._settings), self._clock)
+        except Refused as error:
+            await store.close()
+            raise StartError(f"{error}: {error.advice}") from error
+
     async def _serve(self, web: Server) -> None:
         try:
             await web.start()
@@ -233,6 +240,7 @@ def org_config(settings: Settings) -> OrgConfig:
         client_id=org.client_id,
         client_secret=org.client_secret.get_secret_value(),
         api_version=org.api_version,
+        transport=org.transport,
         pubsub_endpoint=org.pubsub_endpoint,
         pubsub_tls=org.pubsub_tls,
         ca_file=str(org.ca_file) if org.ca_file else None,

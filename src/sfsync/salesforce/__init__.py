@@ -17,6 +17,8 @@
 - ``check_orders``  the same for the org's orders; ``describing`` has the words of both
 - ``pubsub``     the event stream over gRPC
 - ``avro``       Avro bytes to events
+- ``cometd``     the event stream over CometD, where gRPC cannot pass; `cometd_guard` holds its library
+- ``bayeux``     CometD's messages to events, and what its answers mean
 - ``codec``      events to what woke us
 - ``org``        all of it together
 """

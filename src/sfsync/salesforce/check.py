@@ -145,7 +145,7 @@ class Check:
         except Refused as error:
             return fatal(str(error), error.advice or DEPLOY)
         except TryLater as error:
-            where = self._config.pubsub_endpoint
+            where = self._config.stream_address
             return Finding(Severity.WARNING, str(error), f"see that {where} can be reached from this machine")
         return Finding(Severity.GOOD, f"the topic {topic} may be listened to")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 STOCK_TOPIC = "/data/SfsyncStock__chn"
 ORDER_TOPIC = "/data/SfsyncOrders__chn"
@@ -35,6 +36,7 @@ class OrgConfig:
     client_id: str
     client_secret: str = field(repr=False)
     api_version: str = API_VERSION
+    transport: Literal["pubsub", "cometd"] = "pubsub"  # what carries the event stream
     pubsub_endpoint: str = PUBSUB_ENDPOINT
     pubsub_tls: bool = True
     ca_file: str | None = None  # PEM file of the roots to trust instead of the public ones
@@ -48,6 +50,11 @@ class OrgConfig:
     def data_path(self) -> str:
         """Where the org's REST resources of our API version are."""
         return f"/services/data/v{self.api_version}"
+
+    @property
+    def stream_address(self) -> str:
+        """Where the event stream comes from."""
+        return self.pubsub_endpoint if self.transport == "pubsub" else self.login_url
 
     @property
     def topics(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import httpx
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
-from sfsync.ports import Children, Clock, EventBatch, Finding, OrgReading, Storage
+from sfsync.ports import Children, Clock, EventBatch, Finding, OrgReading, Refused, Storage
 from sfsync.salesforce import codec, folding, ledger, library
 from sfsync.salesforce.auth import TokenProvider
 from sfsync.salesforce.check import Check
@@ -28,10 +28,23 @@ from sfsync.salesforce.transport import http_client
 ORDER_EVENTS = "/data/OrderChangeEvent"
 
 
+def event_source(config: OrgConfig, tokens: TokenProvider, order_topics: Collection[str]) -> EventSource:
+    """What carries the event stream; `Refused` when that part is not installed."""
+    if config.transport == "pubsub":
+        return AvroSource(PubSub(config, tokens), dict.fromkeys(order_topics, ORDER_EVENTS))
+    try:
+        from sfsync.salesforce.cometd import Cometd  # noqa: PLC0415 — an extra that most do without
+    except ModuleNotFoundError as error:
+        what = f'transport = "cometd" needs {error.name}, which is not installed'
+        raise Refused(what, advice="install sfsync with its extra: pip install 'sfsync[cometd]'") from error
+    return Cometd(config, tokens)
+
+
 class SalesforceOrg:
     """Implements `ports.Org`.
 
-    `transport` carries HTTP, `source` the events; without them the real wire is used. Both are closed
+    Raises `Refused` where a part that the settings call for is not installed. `transport` carries HTTP,
+    `source` the events; without them the real wire is used. Both are closed
     with the org. Build it inside the running event loop.
     """
 
@@ -63,9 +76,7 @@ class SalesforceOrg:
         self._reader = Reader(self._rest, bulk)
         self._ledger = folding.LedgerReader(self._rest)
         self._orders = OrderReader(RestPages(self._rest), config.orders or OrgOrdersConfig())
-        self._source = source or AvroSource(
-            PubSub(config, self._tokens), dict.fromkeys(self.order_topics, ORDER_EVENTS)
-        )
+        self._source = source or event_source(config, self._tokens, self.order_topics)
 
     async def org_id(self) -> str:
         """The org's 18-character id."""

@@ -28,7 +28,7 @@ from sfsync.salesforce.avro import RawEvent
 from sfsync.salesforce.config import OrgConfig
 from sfsync.salesforce.proto import pubsub_api_pb2 as pb
 from sfsync.salesforce.proto.pubsub_api_pb2_grpc import PubSubStub
-from sfsync.salesforce.stream import RawBatch
+from sfsync.salesforce.stream import ACCESS_ADVICE, COMETD_MARK, DEPLOY_ADVICE, RawBatch
 from sfsync.salesforce.transport import is_loopback
 
 if TYPE_CHECKING:
@@ -59,8 +59,6 @@ class _Meaning:
     after_seconds: float | None = None
 
 
-_ACCESS = "assign the permission set Sfsync_Integration to the user that sfsync signs in as"
-_DEPLOY = "deploy the metadata in salesforce/ and check the topic's name"
 _BY_CODE: dict[str, _Meaning] = {
     "service.auth.headers.invalid": _Meaning(
         Refused, "the org's address or id is not what the service expects: check login_url"
@@ -69,19 +67,19 @@ _BY_CODE: dict[str, _Meaning] = {
     "service.protection.triggered": _Meaning(TryLater, after_seconds=30.0),
     "service.tenant.license": _Meaning(Refused, "the org has no Pub/Sub API"),
     "concurrent.client.limit.exceeded": _Meaning(TryLater, after_seconds=60.0),
-    "topic.not.found": _Meaning(Refused, _DEPLOY),
+    "topic.not.found": _Meaning(Refused, DEPLOY_ADVICE),
     "topic.validation.empty": _Meaning(Refused, "set the topic's name"),
-    "topic.meta.permission": _Meaning(Refused, _ACCESS),
+    "topic.meta.permission": _Meaning(Refused, ACCESS_ADVICE),
     "schema.validation.failed": _Meaning(Refused, "the event's schema is not known to the org"),
-    "schema.meta.permission": _Meaning(Refused, _ACCESS),
+    "schema.meta.permission": _Meaning(Refused, ACCESS_ADVICE),
     "subscription.fetch.replayid.corrupted": _Meaning(CursorRefused, "a snapshot closes the hole"),
     "subscription.fetch.replayid.validation.failed": _Meaning(CursorRefused, "a snapshot closes the hole"),
     "subscription.limit.exceeded": _Meaning(TryLater, after_seconds=900.0),
-    "subscription.topic.cannot.subscribe": _Meaning(Refused, _ACCESS),
+    "subscription.topic.cannot.subscribe": _Meaning(Refused, ACCESS_ADVICE),
 }
 _BY_STATUS: dict[grpc.StatusCode, _Meaning] = {
-    grpc.StatusCode.PERMISSION_DENIED: _Meaning(Refused, _ACCESS),
-    grpc.StatusCode.NOT_FOUND: _Meaning(Refused, _DEPLOY),
+    grpc.StatusCode.PERMISSION_DENIED: _Meaning(Refused, ACCESS_ADVICE),
+    grpc.StatusCode.NOT_FOUND: _Meaning(Refused, DEPLOY_ADVICE),
     grpc.StatusCode.INVALID_ARGUMENT: _Meaning(Refused, "check the topic's name"),
     grpc.StatusCode.UNIMPLEMENTED: _Meaning(
         Refused, "pubsub_endpoint does not answer as the Pub/Sub API does"
@@ -133,6 +131,8 @@ class PubSub:
 
     async def subscribe(self, topic: str, cursor: bytes | None) -> AsyncGenerator[RawBatch, None]:
         """The events after `cursor`; from now on when None, all that are kept when `EVERYTHING`."""
+        if cursor is not None and cursor.startswith(COMETD_MARK):
+            raise CursorRefused(f"the bookmark of {topic} is not of this transport", advice="")
         token = await self._tokens.token()
         fresh = False  # this very token was just asked for because the last one was refused
         masked = 0
@@ -146,7 +146,7 @@ class PubSub:
                             yield batch
             except _WornToken as error:
                 if fresh:
-                    raise Refused(error.words, advice=_ACCESS) from None
+                    raise Refused(error.words, advice=ACCESS_ADVICE) from None
                 token, fresh = await self._tokens.renew(token), True
             except _Masked:
                 masked += 1
@@ -202,7 +202,7 @@ class PubSub:
 
         info = await self._unary(ask, f"the topic {topic}")
         if not info.can_subscribe:
-            raise Refused(f"the topic {topic} may not be subscribed to", advice=_ACCESS)
+            raise Refused(f"the topic {topic} may not be subscribed to", advice=ACCESS_ADVICE)
         return info.schema_id
 
     async def _unary(self, ask: Callable[[Token], Awaitable[Told]], what: str) -> Told:
@@ -215,7 +215,7 @@ class PubSub:
                 if not isinstance(meant, _WornToken):
                     raise meant from None
                 if last:
-                    raise Refused(meant.words, advice=_ACCESS) from None
+                    raise Refused(meant.words, advice=ACCESS_ADVICE) from None
             token = await self._tokens.renew(token)
         raise AssertionError("the second try returns or raises")
 

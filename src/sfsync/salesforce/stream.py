@@ -25,6 +25,10 @@ from sfsync.salesforce.codec import Event, Garbled
 
 log = structlog.get_logger(__name__)
 
+COMETD_MARK = b"cometd"  # how a cursor of that transport begins
+ACCESS_ADVICE = "assign the permission set Sfsync_Integration to the user that sfsync signs in as"
+DEPLOY_ADVICE = "deploy the metadata in salesforce/ and check the topic's name"
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:

@@ -54,6 +54,7 @@ class SalesforceSettings(Section):
     client_secret: Secret
     client_secret_file: Path | None = None
     api_version: OrgVersion = "67.0"
+    transport: Literal["pubsub", "cometd"] = "pubsub"  # of the event stream; cometd needs the extra
     pubsub_endpoint: HostAndPort = "api.pubsub.salesforce.com:7443"
     pubsub_tls: bool = True
     ca_file: Path | None = None  # PEM; None: the system's certificate authorities
