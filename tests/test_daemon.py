@@ -255,11 +255,14 @@ def _unknown_sku(org: OrgSandbox, daemon: Daemon, shop: Sandbox) -> None:
     daemon.shows("SCARF-1", 29)
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_killed_at_any_moment_amid_sales_nothing_is_lost_or_doubled(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "transport"), [(1, "pubsub"), (2, "cometd")])
+def test_killed_at_any_moment_amid_sales_nothing_is_lost_or_doubled(
+    tmp_path: Path, seed: int, transport: str
+) -> None:
     """SIGKILL and restart while both shops and the till sell; then org = shops, each order line once."""
     chance = random.Random(seed)
     with world(tmp_path) as (org, daemon):
+        daemon.env["SFSYNC_SALESFORCE__TRANSPORT"] = transport
         daemon.start("--approve")
         for sku in SKUS:
             daemon.shows(sku, 30)
@@ -291,6 +294,49 @@ def test_killed_at_any_moment_amid_sales_nothing_is_lost_or_doubled(tmp_path: Pa
             assert level["OnHand__c"] == 30 - till[sku]
         assert sum(org.level(f"{sku}|ECOM")["Reserved__c"] for sku in SKUS) == len(sold)
         assert daemon.terminate() == 0
+
+
+def test_over_cometd_a_refused_bookmark_and_a_dead_stream_lose_no_sale(tmp_path: Path) -> None:
+    """The org forgets the bookmark while we are killed; later the stream stays open and says nothing."""
+    knobs = ["cometd_timeout_seconds=0.5"]
+    with world(tmp_path, knobs=knobs) as (org, daemon):
+        daemon.env |= {
+            "SFSYNC_SALESFORCE__TRANSPORT": "cometd",
+            "SFSYNC_SALESFORCE__SILENCE_SECONDS": "3",
+        }
+        daemon.start("--approve")
+        daemon.shows("BAG-1", 30)
+        org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+        daemon.shows("BAG-1", 29)
+
+        daemon.kill()
+        org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+        org.bus("reset_stream")  # the event of this sale is gone too
+        daemon.start("--approve")
+        daemon.shows("BAG-1", 28)
+        until(lambda: "bookmark refused" in daemon.log(), "the refusal to be told")
+
+        until(lambda: org.bus("silence"), "a session to silence")
+        org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+        daemon.shows("BAG-1", 27)
+        assert "is silent" in daemon.log()
+        assert daemon.terminate() == 0
+        assert "Traceback" not in daemon.log()
+
+
+def test_a_transport_whose_part_is_not_installed_is_told_with_the_remedy(tmp_path: Path) -> None:
+    """Exit code 3, and what to install; nothing of the store is held afterwards."""
+    hidden = tmp_path / "hidden" / "aiosfstream_ng"
+    hidden.mkdir(parents=True)
+    name = "aiosfstream_ng"
+    (hidden / "__init__.py").write_text(f"raise ModuleNotFoundError('no {name}', name='{name}')\n")
+    daemon = Daemon(tmp_path, None, {}, _free_port())
+    daemon.env |= {"SFSYNC_SALESFORCE__CLIENT_SECRET": "x", "SFSYNC_SALESFORCE__TRANSPORT": "cometd"}
+    daemon.env |= CHANNEL_SECRETS
+    daemon.env["PYTHONPATH"] = f"{hidden.parent}{os.pathsep}{daemon.env['PYTHONPATH']}"
+    done = daemon.cli("run")
+    assert done.returncode == 3, done.stderr
+    assert "sfsync[cometd]" in done.stderr
 
 
 def _agree(org: OrgSandbox, daemon: Daemon, sku: str) -> bool:

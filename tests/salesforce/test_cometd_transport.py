@@ -1,0 +1,303 @@
+"""The event stream over CometD against the simulated org: real HTTP, each unsettled habit both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.salesforce.conftest import settings_of
+from tests.salesforce.kit import WallClock
+from tests.salesforce.test_stream import (
+    PATIENCE_SECONDS,
+    STOCK,
+    TILL,
+    listening,
+    new_level,
+    off_loop,
+    publish,
+    subscribers,
+)
+from tests.sandbox import OrgSandbox, start_org
+
+from sfsync.ports import EVERYTHING, CursorRefused, Refused, TryLater
+from sfsync.salesforce.config import OrgConfig
+from sfsync.salesforce.org import SalesforceOrg
+
+TIMERS = ["cometd_timeout_seconds=0.5", "cometd_max_interval_seconds=20"]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[OrgSandbox]:
+    """An org whose polls are short."""
+    with start_org({"levels": []}, knobs=TIMERS) as org:
+        yield org
+
+
+@pytest.fixture
+def settings(sandbox: OrgSandbox) -> OrgConfig:
+    return dataclasses.replace(settings_of(sandbox), transport="cometd")
+
+
+@pytest.fixture
+async def org(settings: OrgConfig, sandbox: OrgSandbox) -> AsyncIterator[SalesforceOrg]:
+    ours = SalesforceOrg(settings, WallClock())
+    yield ours
+    await ours.close()
+    sandbox.control("DELETE", "/faults")
+
+
+@asynccontextmanager
+async def knob(sandbox: OrgSandbox, name: str, value: Any, after: Any) -> AsyncIterator[None]:
+    await off_loop(sandbox.control, "POST", "/knobs", {name: value})
+    try:
+        yield
+    finally:
+        await off_loop(sandbox.control, "POST", "/knobs", {name: after})
+
+
+async def hears_a_sale(org: SalesforceOrg, sandbox: OrgSandbox, sku: str) -> None:
+    """From the till to the level that is to be read again."""
+    key, record = await off_loop(new_level, sandbox, sku)
+    async with listening(org) as listener:
+        await listener.live()
+        await off_loop(sandbox.move, key, on_hand=-1, kind="Sale")
+        await listener.heard()
+        assert (listener.levels, listener.movements) == ({record}, set())
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_it_signs_in_whether_or_not_the_org_takes_bearer(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str, accepted: bool
+) -> None:
+    """The library's own scheme may be refused by live orgs; ours is taken by all."""
+    async with knob(sandbox, "cometd_accepts_bearer", accepted, True):
+        await hears_a_sale(org, sandbox, sku)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_the_first_poll_may_be_answered_at_once_or_be_held(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str, at_once: bool
+) -> None:
+    """It is asked to come back at once, so that the subscription need not wait for it."""
+    async with (
+        knob(sandbox, "cometd_first_connect_at_once", at_once, True),
+        knob(sandbox, "cometd_timeout_seconds", 15, 0.5),
+    ):
+        await hears_a_sale(org, sandbox, sku)
+
+
+@pytest.mark.parametrize("bare", [True, False])
+@pytest.mark.parametrize("moved_before", [True, False])
+async def test_a_token_that_ends_is_renewed_unseen(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str, bare: bool, moved_before: bool
+) -> None:
+    """Told by a bare HTTP 401 or by a message, before the first event or after it."""
+    key, record = await off_loop(new_level, sandbox, sku)
+    async with knob(sandbox, "cometd_expired_token_is_http_401", bare, False), listening(org) as listener:
+        await listener.live()
+        if moved_before:
+            await off_loop(sandbox.move, key, on_hand=-1)
+            await listener.heard()
+        await off_loop(sandbox.control, "POST", "/sessions/end")
+        await off_loop(sandbox.move, key, on_hand=-1)
+        await listener.until(lambda _: listener.events == 1 + moved_before)
+        assert listener.levels == {record}
+
+
+@pytest.mark.parametrize("bare", [True, False])
+async def test_a_token_that_ended_before_the_handshake_is_renewed(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str, bare: bool
+) -> None:
+    """The token is older than the stream."""
+    await org.org_id()
+    async with knob(sandbox, "cometd_expired_token_is_http_401", bare, False):
+        await off_loop(sandbox.control, "POST", "/sessions/end")
+        await hears_a_sale(org, sandbox, sku)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 300])
+async def test_the_pause_that_the_org_advises_is_milliseconds(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str, milliseconds: int
+) -> None:
+    """Taken for seconds, the stream would be deaf for five minutes."""
+    async with knob(sandbox, "cometd_interval_milliseconds", milliseconds, 0):
+        await hears_a_sale(org, sandbox, sku)
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_session_that_the_org_forgot_is_followed_by_another_unseen(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str, named: bool
+) -> None:
+    """From our own place: what happened between the two is told, once."""
+    key, record = await off_loop(new_level, sandbox, sku)
+    async with knob(sandbox, "cometd_names_missing_cookie", named, False), listening(org) as listener:
+        await listener.live()
+        await off_loop(sandbox.move, key, on_hand=-1)
+        await listener.heard()
+        assert await off_loop(sandbox.bus, "drop_cometd_sessions") >= 1
+        await off_loop(sandbox.move, key, on_hand=-1)
+        await listener.until(lambda _: listener.events == 2)
+        assert listener.levels == {record}
+
+
+async def test_a_stale_place_after_the_org_forgot_the_session_is_told(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """The library would swallow the refusal and listen to nothing for ever."""
+    key, _ = await off_loop(new_level, sandbox, sku)
+    async with listening(org) as listener:
+        await listener.live()
+        await off_loop(sandbox.move, key, on_hand=-1)
+        await listener.heard()
+        await off_loop(sandbox.bus, "reset_stream")
+        assert isinstance(await listener.end(), CursorRefused)
+
+
+async def test_an_answer_lost_on_its_way_loses_no_event(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """A session tells nothing twice, so polling on would lose it; what goes on starts at our cursor."""
+    key, record = await off_loop(new_level, sandbox, sku)
+    async with listening(org) as listener:
+        await listener.live()
+        await off_loop(sandbox.move, key, on_hand=-1)
+        await listener.heard()
+        await off_loop(sandbox.arm, "cut_after", path="/cometd")
+        row = await off_loop(sandbox.move, key, on_hand=-1)
+        assert type(await listener.end()) is TryLater
+    heard, cursor = listener.events, listener.batches[-1].cursor
+    async with listening(org, cursor=cursor) as again:
+        if heard < 2:
+            await again.heard()
+        assert (heard + again.events, again.levels <= {record}) == (2, True), row
+
+
+@pytest.mark.parametrize("kind", ["drop", "error"])
+async def test_a_way_that_breaks_is_try_later(org: SalesforceOrg, sandbox: OrgSandbox, kind: str) -> None:
+    """At once, and not after the library's own second thoughts."""
+    async with listening(org) as listener:
+        await listener.live()
+        await off_loop(sandbox.arm, kind, path="/cometd", status=503)
+        assert type(await listener.end()) is TryLater
+
+
+async def test_an_open_session_that_says_nothing_is_given_up(
+    settings: OrgConfig, sandbox: OrgSandbox
+) -> None:
+    """Dead but open is the worst way to be dead."""
+    ours = SalesforceOrg(dataclasses.replace(settings, silence_seconds=2.0), WallClock())
+    try:
+        async with listening(ours) as listener:
+            await listener.live()
+            await off_loop(sandbox.bus, "silence")
+            error = await listener.end()
+    finally:
+        await off_loop(sandbox.bus, "speak")
+        await ours.close()
+    assert (type(error), "silent" in str(error)) == (TryLater, True)
+
+
+async def test_a_used_up_allowance_is_try_later(org: SalesforceOrg, sandbox: OrgSandbox) -> None:
+    """It is counted over 24 hours: not asked again at once."""
+    async with listening(org) as listener:
+        await listener.live()
+        try:
+            await off_loop(sandbox.bus, "use_up_allowance")
+            error = await listener.end()
+        finally:
+            await off_loop(sandbox.bus, "refill_allowance")
+    assert isinstance(error, TryLater)
+    assert error.after_seconds
+
+
+async def test_a_topic_that_we_may_not_hear_is_refused(org: SalesforceOrg, sandbox: OrgSandbox) -> None:
+    """Also when the permission is taken away in mid-stream; the check tells it too."""
+    async with listening(org) as listener:
+        await listener.live()
+        key, _ = await off_loop(new_level, sandbox, "FORBIDDEN")
+        await off_loop(sandbox.move, key, on_hand=-1)
+        await listener.heard()
+        try:
+            await off_loop(sandbox.bus, "forbid", topic=STOCK)
+            error = await listener.end()
+            findings = await org.check()
+        finally:
+            await off_loop(sandbox.bus, "allow", topic=STOCK)
+    assert isinstance(error, Refused)
+    assert any("Restricted" in each.what or "not allowed" in each.what for each in findings)
+
+
+@pytest.mark.parametrize("cursor", [b"x", b"\xff" * 8, b"cometd:", b"cometd:99", b"cometd@1"])
+async def test_a_cursor_of_another_stream_is_refused(org: SalesforceOrg, cursor: bytes) -> None:
+    """Also one of the other transport: its numbers are never taken for ours."""
+    async with listening(org, cursor=cursor) as listener:
+        assert isinstance(await listener.end(), CursorRefused)
+
+
+async def test_a_bookmark_of_ours_is_refused_by_the_other_transport(
+    org: SalesforceOrg, settings: OrgConfig
+) -> None:
+    """Who changes the transport pays with one re-read."""
+    async with listening(org) as listener:
+        await listener.live()
+    other = SalesforceOrg(dataclasses.replace(settings, transport="pubsub"), WallClock())
+    async with listening(other, cursor=listener.batches[-1].cursor) as listener:
+        assert isinstance(await listener.end(), CursorRefused)
+    await other.close()
+
+
+async def test_a_posting_made_between_two_quiet_sessions_is_entered(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """A quiet stream tells no position; the moment of joining stands for it. Garbage hides nothing."""
+    async with listening(org, TILL) as first:
+        await first.live()
+    sale = {"Sku__c": sku, "LocationCode__c": "DUBAI", "SourceId__c": f"{sku}/1", "Kind__c": "Sale"}
+    sale |= {"Quantity__c": -2, "OccurredAt__c": "2026-11-23T08:15:30.000Z"}
+    await publish(org, sale | {"Kind__c": "Gift"})
+    await publish(org, sale)
+    async with listening(org, TILL, first.batches[-1].cursor) as second:
+        await second.until(lambda _: second.events >= 2)
+    (posting,) = [each for batch in second.batches for each in batch.postings if each.level.sku == sku]
+    assert posting.occurred_at.isoformat() == "2026-11-23T08:15:30+00:00"
+    assert any("Gift" in each.reason for batch in second.batches for each in batch.poison)
+
+
+async def test_everything_that_is_kept_may_be_asked_for(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """A posting cannot be read anywhere else."""
+    key, record = await off_loop(new_level, sandbox, sku)
+    await off_loop(sandbox.move, key, on_hand=-1)
+    async with listening(org, cursor=EVERYTHING) as listener:
+        await listener.until(lambda _: record in listener.levels)
+
+
+async def test_gaps_and_overflows_are_told(org: SalesforceOrg, sandbox: OrgSandbox, sku: str) -> None:
+    """The record is looked up, or all that moved lately is read again."""
+    key, _ = await off_loop(new_level, sandbox, sku)
+    async with listening(org) as listener:
+        await listener.live()
+        await off_loop(sandbox.bus, "fates", next=["gap"])
+        row = await off_loop(sandbox.move, key, on_hand=-1)
+        await off_loop(sandbox.bus, "overflow", entity="StockMovement__c")
+        await listener.until(lambda _: listener.events >= 2)
+    assert listener.movements == {row}
+    assert [batch for batch in listener.batches if batch.hole_since]
+
+
+async def test_a_listener_that_leaves_takes_its_session_along(
+    org: SalesforceOrg, sandbox: OrgSandbox
+) -> None:
+    """Sessions that linger count against the org's limit of clients."""
+    await off_loop(sandbox.bus, "drop_cometd_sessions")  # those of tests that broke the way
+    async with listening(org) as listener:
+        await listener.live()
+        assert await subscribers(sandbox) == 1
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await subscribers(sandbox):  # noqa: ASYNC110 — another process's count
+            await asyncio.sleep(0.02)
