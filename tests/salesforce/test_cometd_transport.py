@@ -256,7 +256,12 @@ async def test_a_posting_made_between_two_quiet_sessions_is_entered(
     """A quiet stream tells no position; the moment of joining stands for it. Garbage hides nothing."""
     async with listening(org, TILL) as first:
         await first.live()
-    sale = {"Sku__c": sku, "LocationCode__c": "DUBAI", "SourceId__c": f"{sku}/1", "Kind__c": "Sale"}
+    sale: dict[str, Any] = {
+        "Sku__c": sku,
+        "LocationCode__c": "DUBAI",
+        "SourceId__c": f"{sku}/1",
+        "Kind__c": "Sale",
+    }
     sale |= {"Quantity__c": -2, "OccurredAt__c": "2026-11-23T08:15:30.000Z"}
     await publish(org, sale | {"Kind__c": "Gift"})
     await publish(org, sale)

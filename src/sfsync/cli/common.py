@@ -64,7 +64,7 @@ def table(title: str, *columns: str | tuple[str, str]) -> Table:
 
 def fail(message: str, code: int = 3) -> NoReturn:
     """Say what is missing and leave."""
-    err.print(f"[red]{message}[/]", highlight=False)
+    err.print(message, style="red", markup=False, highlight=False)
     raise typer.Exit(code)
 
 
