@@ -33,6 +33,7 @@ from sfsync.domain.fold import Fold, FoldAnswer, FoldResult, LedgerRow
 from sfsync.domain.ledger import Answer, Bundle, Request, RowAnswer, RowResult
 from sfsync.domain.orders import OrderLine, OrderSnapshot
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrder, OrgOrderRules, OrgReturnLine
+from sfsync.domain.promises import Promise, open_promises
 from sfsync.domain.reservations import Outcome, ReservationKind, Wish, WishedLine
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Pulse
@@ -135,6 +136,7 @@ class LittleOrg(Fates):
         self.oldest = 0  # events before this one are gone
         self.findings: list[Finding] = []
         self.pages: asyncio.Semaphore | None = None  # how many pages a snapshot may still read
+        self.fallback_rule = False  # reserved may never exceed on hand, whatever was changed
         self.wrong: set[str] = set()  # kinds of movement that somebody's validation refuses
         self._news = asyncio.Event()
         for name, on_hand in stock.items():
@@ -284,7 +286,11 @@ class LittleOrg(Fates):
         """All or none: the rule looks at what the rows make of each level together."""
         before, moments = dict(self.rows), dict(self.entered_at)
         said = {m.key: self._enter(m, ruled=False) for m in bundle.movements}
-        short = [key for key in bundle.levels if bundle.net_reserved(key) > 0 and self.level(key).oversold]
+        short = [
+            key
+            for key in bundle.levels
+            if (self.fallback_rule or bundle.net_reserved(key) > 0) and self.level(key).oversold
+        ]
         if short or set(said.values()) != {RowResult.CREATED}:
             self.rows, self.entered_at = before, moments
             for movement in bundle.movements:
@@ -369,6 +375,10 @@ class LittleOrg(Fates):
 
     async def storage(self) -> Storage | None:
         return Storage(1024, 1024 - len(self.rows))
+
+    async def promises(self, levels: Mapping[LevelKey, str]) -> Sequence[Promise]:
+        self.reads += 1
+        return [each for each in open_promises(self.rows.values()) if each.level in levels]
 
     async def subject_rows(self, subjects: Collection[str]) -> Sequence[Movement]:
         return [row for row in self.rows.values() if row.subject in subjects]

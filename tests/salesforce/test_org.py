@@ -13,8 +13,9 @@ from tests.salesforce.conftest import settings_of
 from tests.salesforce.kit import WallClock, bundle, movement, request
 from tests.sandbox import OrgSandbox, start_org
 
-from sfsync.domain.ledger import Request, RowResult
-from sfsync.domain.stock import LevelKey, StockLevel
+from sfsync.domain.ledger import Request, RowResult, Verdict, judge
+from sfsync.domain.promises import releases, shortfalls, uncovered
+from sfsync.domain.stock import LevelKey, MovementKind, StockLevel
 from sfsync.ports import Refused, Severity, TryLater, Unknown
 from sfsync.resources import metadata_folder
 from sfsync.salesforce.config import OrgConfig
@@ -463,3 +464,34 @@ async def test_the_calls_used_are_told_after_the_first_call(org: SalesforceOrg) 
     used = await org.calls_used()
     assert used is not None
     assert 0 < used[0] < used[1]
+
+
+async def test_the_fallback_rule_lets_a_posting_in_with_the_promises_that_give_way(tmp_path: Path) -> None:
+    """Alone it is refused; with the release of what the org names as promised, all or none, it is in."""
+    source = tmp_path / "salesforce"
+    shutil.copytree(metadata_folder(), source)
+    rules = source / "force-app/main/default/objects/StockLevel__c/validationRules"
+    for name, active in (("Reservation_needs_stock", "false"), ("Reserved_within_on_hand", "true")):
+        path = rules / f"{name}.validationRule-meta.xml"
+        text = path.read_text()
+        other = "true" if active == "false" else "false"
+        path.write_text(text.replace(f"<active>{other}</active>", f"<active>{active}</active>"))
+    with start_org({"levels": []}, options=["--source", str(source)]) as org:
+        ours = SalesforceOrg(settings_of(org), WallClock())
+        bag = level_in(org, "BAG", 2)
+        ask = movement("order:x:1:1:0", bag.key, reserved=1)
+        await ours.enter(request(bundle(1, ask)), ids(bag))
+        org.move(str(bag.key), reserved=1)  # a person's, without a subject
+        sale = movement("posting:r1", bag.key, on_hand=-2, subject="posting:r1")
+        alone = await ours.enter(request(bundle(2, sale)), ids(bag))
+        assert alone.results[sale.key].result is RowResult.INSUFFICIENT
+        assert judge(bundle(2, sale), alone).verdict is Verdict.UNCOVERS
+        promises = await ours.promises(ids(bag))
+        held = {each.subject: (each.kind, each.units, each.next_step) for each in promises}
+        assert held["order:x:1:1"] == (MovementKind.ORDER, 1, 1)
+        assert sum(units for _, units, _ in held.values()) == 2
+        along = releases(uncovered(promises, shortfalls([sale], alone.levels)[bag.key]), sale)
+        together = await ours.enter(request(groups=[bundle(3, sale, *along)]), ids(bag))
+        assert (together.levels[bag.key].on_hand, together.levels[bag.key].reserved) == (0, 0)
+        assert not await ours.promises(ids(bag))
+        await ours.close()

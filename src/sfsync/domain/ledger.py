@@ -9,13 +9,16 @@ becoming an order line; a reservation of several pieces). The rules (design sect
 - reservations fill only up to the available last read; one that does not fit is not sent: the level is
   read back, and the reservation refused only when that reading, taken after it was asked, cannot cover it;
 - the org's refusal is final only when no earlier attempt of that row is unknown; else the row is voided
-  first, and if the void turns out a duplicate, the row had been granted.
+  first, and if the void turns out a duplicate, the row had been granted;
+- a posting is never refused: what the fallback rule does not let in goes in again together with
+  *companions*, the releases of promises that give way to it (`domain.promises`). Whether it is in is told by
+  its own rows; companions are worth nothing without them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import quote
 
@@ -39,6 +42,17 @@ class Bundle:
     asked: int
     maybe_sent: bool = False  # an earlier attempt's outcome is unknown (time-out, or a restart)
     refusals: int = 0  # times the org refused it although the level last read would have covered it
+    companions: int = 0  # how many of its last movements only go along with the ones before them
+
+    @property
+    def own(self) -> tuple[Movement, ...]:
+        """What it is about, without what goes along."""
+        return self.movements[: len(self.movements) - self.companions]
+
+    @property
+    def along(self) -> tuple[Movement, ...]:
+        """What goes along with it."""
+        return self.movements[len(self.movements) - self.companions :]
 
     @property
     def levels(self) -> frozenset[LevelKey]:
@@ -92,6 +106,9 @@ def next_request(
     touched: set[LevelKey] = set()
     alone: set[LevelKey] = set()  # asked for by one that was refused in company: it must be heard by itself
     rows = characters = 0
+    first_asked = min(
+        (b.asked for b in ordered if b.asks and len(b.movements) > 1 and not b.levels & busy), default=None
+    )
     for bundle in ordered:
         if bundle.levels & busy:
             continue
@@ -99,7 +116,7 @@ def next_request(
         weight = sum(len(quote(m.key)) + ENCODING_CHARACTERS for m in bundle.movements)
         if (
             rows + size > limit
-            or characters + weight > KEY_CHARACTERS
+            or (rows and characters + weight > KEY_CHARACTERS)
             or len(touched | bundle.levels) > limit
         ):
             continue
@@ -115,7 +132,11 @@ def next_request(
         elif bundle.levels & asking.keys():
             continue
         if size > 1:
-            if len(groups) == REQUEST_GROUPS:
+            # Postings go first, but groups of them do not take every place from one that asked before.
+            places = REQUEST_GROUPS - (
+                not bundle.asks and first_asked is not None and first_asked < bundle.asked
+            )
+            if len(groups) >= places:
                 continue
             groups.append(bundle)
         else:
@@ -132,6 +153,13 @@ def next_request(
     if not touched:
         return None
     return Request(tuple(singles), tuple(groups), frozenset(touched), tuple(checked))
+
+
+def unfit(bundle: Bundle, *, limit: int = REQUEST_ROWS) -> str | None:
+    """Why a bundle fits into no request at all, in words; None when it does."""
+    if len(bundle.movements) <= limit:
+        return None
+    return f"{len(bundle.movements)} movements are to happen together; {limit} are the most"
 
 
 def _fits(bundle: Bundle, levels: Mapping[LevelKey, StockLevel], asking: Mapping[LevelKey, int]) -> bool:
@@ -179,6 +207,8 @@ class Verdict(StrEnum):
     CONFLICT = "conflict"  # its key stands in the ledger with other content: read the subject, number anew
     LATER = "later"  # nothing changed: try again after a while
     AGAIN = "again"  # nothing changed: plan it again at once, against the levels just read
+    UNCOVERS = "uncovers"  # a posting that the fallback rule refuses: promises must give way to it
+    PLAN_ANEW = "plan anew"  # nothing changed, and its companions are stale: send it without, or with others
     WRONG = "wrong"  # the org will never take it: a person must look
 
 
@@ -192,10 +222,15 @@ class Judgement:
 
 def judge(bundle: Bundle, answer: Answer) -> Judgement:
     """What a sent bundle's answer means."""
+    if bundle.companions:
+        return _judge_accompanied(bundle, answer)
     found = {m.key: answer.rows.get(m.key) for m in bundle.movements}
     if any(row is not None and row.same_content(m.void()) for m in bundle.movements if (row := found[m.key])):
         return Judgement(Verdict.REFUSED, "not available")  # we voided it before a restart
     if any(row is not None and not row.same_content(m) for m in bundle.movements if (row := found[m.key])):
+        if bundle.own[0].subject.startswith("posting:"):
+            # Such a subject has one row: its source has said two things under one identity.
+            return Judgement(Verdict.WRONG, "its source has told of something else under the same identity")
         return Judgement(Verdict.CONFLICT, "its idempotency key stands in the ledger with other content")
     if all(found.values()):
         return Judgement(Verdict.DONE)
@@ -210,6 +245,33 @@ def judge(bundle: Bundle, answer: Answer) -> Judgement:
     return Judgement(Verdict.LATER, "rolled back without a reason")
 
 
+def _judge_accompanied(bundle: Bundle, answer: Answer) -> Judgement:
+    """A bundle with companions is in when its own rows are: an earlier attempt may have gone without them."""
+    plain = judge(replace(bundle, movements=bundle.own, companions=0), answer)
+    if plain.verdict in (Verdict.DONE, Verdict.CONFLICT):
+        return plain
+    for movement in bundle.along:
+        if answer.rows.get(movement.key) is not None:
+            # Its step is taken by other news of that subject: this group can never come in any more.
+            return Judgement(Verdict.PLAN_ANEW, f"{movement.subject} has changed meanwhile")
+    words = {answer.results[m.key].result: answer.results[m.key].message for m in bundle.movements}
+    for result in (RowResult.WRONG, RowResult.LATER, RowResult.INSUFFICIENT):
+        if result in words:
+            return _failed(bundle, answer.levels, result, words[result])
+    return plain
+
+
+def entered(bundle: Bundle, answer: Answer) -> frozenset[str]:
+    """The keys of a done bundle's movements that are in: its own ones, and the companions that went along."""
+    along = {
+        movement.key
+        for movement in bundle.along
+        if ((row := answer.rows.get(movement.key)) is not None and row.same_content(movement))
+        or answer.results[movement.key].result is RowResult.CREATED
+    }
+    return frozenset({movement.key for movement in bundle.own} | along)
+
+
 def _failed(
     bundle: Bundle, levels: Mapping[LevelKey, StockLevel], result: RowResult, reason: str
 ) -> Judgement:
@@ -222,10 +284,7 @@ def _failed(
         return Judgement(Verdict.LATER, "its key is being entered by another request")
     if not bundle.asks:
         # Only the fallback rule refuses a posting: it would leave promises uncovered.
-        return Judgement(
-            Verdict.WRONG,
-            f"the org's rule refused a posting ({reason}): release the newest promise of this level",
-        )
+        return Judgement(Verdict.UNCOVERS, reason)
     if not _read(bundle, levels):
         return Judgement(Verdict.LATER, NOT_READ)
     short = shortage(bundle, levels)

@@ -225,6 +225,30 @@ def store_said(reservation: Reservation, *, found: bool, reason: str) -> Reserva
     return replace(reservation, state=state, reason=reason, needs_store=False)
 
 
+def gave_way(
+    reservation: Reservation, held: Mapping[str, Mapping[LevelKey, int]], reason: str
+) -> Reservation:
+    """What a reservation is after units of it gave way to goods that have left: less, or over.
+
+    One that was paid for is *paid-unavailable* then; any other is released, and says why.
+    """
+    if reservation.state not in HOLDING:
+        return reservation
+    left = [
+        sum(units for units in held.get(subject, {}).values() if units > 0)
+        for subject in reservation.subjects()
+    ]
+    lines = tuple(
+        replace(line, quantity=min(line.quantity, units))
+        for line, units in zip(reservation.lines, left, strict=True)
+    )
+    if any(left):
+        return replace(reservation, lines=lines, reason=reason)
+    paid = reservation.paid_at is not None
+    state = ReservationState.PAID_UNAVAILABLE if paid else ReservationState.RELEASED
+    return replace(reservation, state=state, lines=lines if paid else reservation.lines, reason=reason)
+
+
 def _where_held(line: ReservationLine, place: Mapping[LevelKey, int]) -> ReservationLine:
     """The line at the level where its units are. What an order has taken over of it stays its history."""
     return replace(line, level=max(place, key=lambda level: (level == line.level, level))) if place else line

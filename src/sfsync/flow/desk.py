@@ -26,6 +26,7 @@ from sfsync.domain.stock import BadKeyError, LevelKey
 from sfsync.ports import Tx
 
 from .asking import Asked
+from .giving import close_covered_again
 from .life import Life
 from .picture import Picture, on_floor
 from .reserving import close_covered, tell_overdue
@@ -210,6 +211,7 @@ class Desk(Life):
         """Raise and end incidents of money without goods, and of goods held for nobody."""
         tell_overdue(tx, self._ctx, now)
         close_covered(tx, self._ctx)
+        close_covered_again(tx, self._ctx)
 
 
 def _split(

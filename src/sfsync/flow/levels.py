@@ -6,7 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sfsync.domain.stock import Freshness, LevelKey, StockLevel, compare
+from sfsync.domain.promises import Promise, uncovered
+from sfsync.domain.reservations import KINDS
+from sfsync.domain.stock import Freshness, LevelKey, MovementKind, StockLevel, compare
 from sfsync.ports import SubjectHolding, Tx
 
 from .context import Context
@@ -95,6 +97,10 @@ def _oversold(tx: Tx, ctx: Context, before: StockLevel | None, level: StockLevel
             "units": level.oversold,
             "on_hand": level.on_hand,
             "reserved": level.reserved,
+            "uncovered": [
+                {"subject": each.subject, "kind": each.kind.value, "units": each.units}
+                for each in uncovered(promises_at(tx, level.key), level.oversold)
+            ],
             "promises_newest_first": told(tx.holdings_at([level.key])),
         }
         if tx.open_incident(OVERSOLD, str(level.key), title, detail, now):
@@ -103,6 +109,19 @@ def _oversold(tx: Tx, ctx: Context, before: StockLevel | None, level: StockLevel
             )
     elif before is not None and before.oversold:
         tx.close_incident(OVERSOLD, str(level.key), now)
+
+
+def promises_at(tx: Tx, key: LevelKey) -> list[Promise]:
+    """The promises at a level as far as we know them; as what, a reservation says itself."""
+    found: list[Promise] = []
+    for held in tx.holdings_at([key]):
+        kind = {"order": MovementKind.ORDER, "allocation": MovementKind.ALLOCATION}.get(held.kind)
+        if held.kind == "reservation":
+            reservation = tx.reservation(held.subject.removeprefix("reservation:").rpartition(":")[0])
+            kind = KINDS[reservation.kind] if reservation is not None else None
+        units, since = held.reserved, held.since
+        found.append(Promise(held.subject, key, kind or MovementKind.ADJUSTMENT, units, since))
+    return found
 
 
 def _rewritten(tx: Tx, ctx: Context, before: StockLevel, level: StockLevel, now: datetime) -> None:

@@ -17,6 +17,7 @@ PAID_UNAVAILABLE = "paid and not available"
 NO_ORDER = "reservation without an order"
 NOT_FOUND = "stock not found"
 COVERED = "its order got the units by itself"
+LATE = "after its reservation had expired"
 
 
 def held_by(tx: Tx, reservation: Reservation) -> dict[str, dict[LevelKey, int]]:
@@ -40,22 +41,27 @@ def settle(tx: Tx, ctx: Context, reservation_id: str, reason: str) -> None:
     put(tx, ctx, reservation, answered(reservation, held_by(tx, reservation), reason))
 
 
-def put(tx: Tx, ctx: Context, before: Reservation, after: Reservation) -> None:
-    """Store a reservation's new state; begin and end the incidents that hang on it."""
+def put(tx: Tx, ctx: Context, before: Reservation, after: Reservation, *, because: str = LATE) -> None:
+    """Store a reservation's new state; begin and end the incidents that hang on it.
+
+    `because` says in an incident's words what keeps a customer who has paid from the goods.
+    """
     if after == before:
         return
     tx.put_reservation(after)
     now = ctx.clock.now()
     if after.state is ReservationState.PAID_UNAVAILABLE:
-        _tell_paid_unavailable(tx, ctx, after, now)
+        _tell_paid_unavailable(tx, ctx, after, because, now)
     elif after.paid_at is not None and after.state is not ReservationState.PENDING:
         tx.close_incident(PAID_UNAVAILABLE, after.id, now)
     if before.state is ReservationState.CONFIRMED and after.state is not ReservationState.CONFIRMED:
         tx.close_incident(NO_ORDER, after.id, now)
 
 
-def _tell_paid_unavailable(tx: Tx, ctx: Context, reservation: Reservation, now: datetime) -> None:
-    title = f"order {reservation.order_reference} was paid for after its reservation had expired"
+def _tell_paid_unavailable(
+    tx: Tx, ctx: Context, reservation: Reservation, because: str, now: datetime
+) -> None:
+    title = f"order {reservation.order_reference} was paid for {because}"
     detail: Mapping[str, object] = {
         **_described(reservation),
         "ways_out": [

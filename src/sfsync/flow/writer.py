@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from time import perf_counter
 
 from sfsync.domain import ledger
@@ -21,7 +22,7 @@ from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import OutsideError, Refused, TryLater, Tx, Unknown
 
-from . import allocations
+from . import allocations, giving
 from .context import Context
 from .levels import apply_levels
 from .reserving import settle
@@ -30,6 +31,8 @@ BROKEN_SECONDS = 5.0  # before something that broke for a reason nobody foresaw 
 NO_LEVEL_SECONDS = 900.0  # between looking for a stock level that the org does not have
 ALLOCATION_PAUSE_SECONDS = 60.0
 REQUESTS = 4  # in flight at once, on different levels
+DONE, UNCOVERS = Verdict.DONE, Verdict.UNCOVERS
+STAYS = (Verdict.LATER, Verdict.AGAIN, Verdict.VOID_FIRST, Verdict.UNCOVERS, Verdict.PLAN_ANEW)
 
 
 class Writer:
@@ -110,6 +113,16 @@ class Writer:
         for bundle in await self._ctx.store.read(lambda tx: tx.waiting_bundles(self._seen)):
             self._waiting[bundle.id] = replace(bundle, maybe_sent=restart)
             self._seen = max(self._seen, bundle.id)
+            if (reason := ledger.unfit(bundle)) is not None:
+                judgement = Judgement(Verdict.WRONG, reason)
+                bells = await self._ctx.store.write(partial(self._settle_alone, bundle, judgement))
+                self._after(bundle.id, judgement, sent=False)
+                self._ctx.bell.ring(*bells)
+
+    def _settle_alone(self, bundle: Bundle, judgement: Judgement, tx: Tx) -> set[str]:
+        skus: set[str] = set()
+        bells = self._settle(tx, bundle, judgement, {}, skus)
+        return bells | apply_levels(tx, self._ctx, (), self._ctx.clock.now(), skus)
 
     async def _send_all(self) -> float:
         """Start every request that can go now; returns the seconds until a delayed one may."""
@@ -222,28 +235,49 @@ class Writer:
                 verdicts[bundle.id] = ledger.judge(original, answer)
         for bundle in request.checked:
             verdicts[bundle.id] = ledger.judge_checked(self._waiting[bundle.id], answer.levels)
+        giving_way = await giving.plan(
+            ctx, [self._waiting[n] for n in _of(verdicts, UNCOVERS)], answer.levels
+        )
         truth = await self._truth(verdicts)
 
         def commit(tx: Tx) -> set[str]:
             bells: set[str] = set()
             skus: set[str] = set()
+            for number in _of(verdicts, UNCOVERS):
+                verdicts[number] = giving.put(tx, self._waiting[number], giving_way.get(number))
+            for number in _of(verdicts, Verdict.PLAN_ANEW):
+                tx.set_companions(number, (), {})
             for number, judgement in verdicts.items():
-                bells |= self._settle(tx, self._waiting[number], judgement, truth, skus)
+                keys = ledger.entered(self._waiting[number], answer) if judgement.verdict is DONE else None
+                bells |= self._settle(tx, self._waiting[number], judgement, truth, skus, keys)
             return bells | apply_levels(tx, ctx, tuple(answer.levels.values()), asked_at, skus)
 
         ctx.bell.ring(*await ctx.store.write(commit))
+        for number in _of(verdicts, UNCOVERS):
+            self._waiting[number] = giving.accompanied(self._waiting[number], giving_way[number])
+        for number in _of(verdicts, Verdict.PLAN_ANEW):
+            self._waiting[number] = giving.accompanied(self._waiting[number], ())
         for number, judgement in verdicts.items():
             self._after(number, judgement, sent=any(bundle.id == number for bundle in request.sent))
         return ", ".join(f"{verdict.value} {count}" for verdict, count in _count(verdicts).items())
 
     async def _truth(self, verdicts: Mapping[int, Judgement]) -> dict[str, list[Movement]]:
-        """What the org holds for the subjects of bundles that met other content under their key."""
+        """What the org holds for the subjects of bundles that met other content under their key.
+
+        And for those that gave way to a posting: whatever was reserved for them, and by whomever.
+        """
         subjects = {
             movement.subject
-            for number, judgement in verdicts.items()
-            if judgement.verdict is Verdict.CONFLICT
-            for movement in self._waiting[number].movements
+            for number in _of(verdicts, Verdict.CONFLICT)
+            for movement in self._waiting[number].own
         }
+        # One that the org never refused, and whose every answer came, went in without company.
+        done = [
+            number
+            for number in _of(verdicts, DONE)
+            if (bundle := self._waiting[number]).companions or bundle.maybe_sent or bundle.refusals
+        ]
+        subjects |= await self._ctx.store.read(lambda tx: tx.companion_subjects(done)) if done else set()
         rows: dict[str, list[Movement]] = {subject: [] for subject in subjects}
         attempt = 0
         while subjects:
@@ -264,20 +298,24 @@ class Writer:
         judgement: Judgement,
         truth: Mapping[str, list[Movement]],
         skus: set[str],
+        entered: Collection[str] | None = None,
     ) -> set[str]:
         """Store what a verdict means; returns the bells to ring."""
         now = self._ctx.clock.now()
         verdict, reason = judgement.verdict, judgement.reason
-        if verdict in (Verdict.LATER, Verdict.AGAIN, Verdict.VOID_FIRST):
+        if verdict in STAYS:
             return set()
         skus |= {movement.level.sku for movement in bundle.movements}
         state = {Verdict.DONE: "done", Verdict.CONFLICT: "conflict", Verdict.WRONG: "wrong"}.get(verdict)
         if state is None:
             state = "voided" if bundle.id in self._voiding or bundle.maybe_sent else "refused"
-        allocations.answered(tx, self._ctx, bundle, entered=verdict is Verdict.DONE)
-        tx.finish_bundle(bundle.id, state, reason, now)
+        allocations.answered(tx, self._ctx, bundle, entered=verdict is DONE)
+        along = bool(bundle.companions or bundle.maybe_sent or bundle.refusals)
+        tx.finish_bundle(bundle.id, state, reason, now, entered=entered if along else None)
+        gone = tx.companion_subjects([bundle.id]) if along and verdict is DONE else frozenset()
         for subject, rows in truth.items():
-            if verdict is Verdict.CONFLICT and any(m.subject == subject for m in bundle.movements):
+            conflict = verdict is Verdict.CONFLICT and any(m.subject == subject for m in bundle.own)
+            if conflict or subject in gone:
                 tx.replace_rows(subject, rows, now)
         if verdict is Verdict.DONE:
             tx.drop_dead_letter("ledger", bundle.movements[0].key)
@@ -297,6 +335,8 @@ class Writer:
         for line in lines.values():
             vain = line.asked_in_vain or (verdict is Verdict.REFUSED and bundle.asks)
             tx.put_line(replace(line, due=verdict is not Verdict.WRONG, asked_in_vain=vain))
+        if verdict is DONE and bundle.companions:
+            skus |= giving.tell(tx, self._ctx, bundle, entered or ())
         for subject in subjects:
             if subject.startswith("reservation:"):
                 settle(tx, self._ctx, subject.split(":")[1], reason)
@@ -317,7 +357,7 @@ class Writer:
             wait = backoff_seconds(self._attempts[number], self._ctx.luck())
             self._not_before[number] = asyncio.get_running_loop().time() + wait
             return
-        if verdict is Verdict.AGAIN:
+        if verdict in (Verdict.AGAIN, Verdict.UNCOVERS, Verdict.PLAN_ANEW):
             if sent:
                 bundle = self._waiting[number]
                 self._waiting[number] = replace(bundle, refusals=bundle.refusals + 1)
@@ -385,6 +425,10 @@ class Writer:
             outcome=outcome,
             **({"next": then} if then else {}),
         )
+
+
+def _of(verdicts: Mapping[int, Judgement], verdict: Verdict) -> list[int]:
+    return [number for number, judgement in verdicts.items() if judgement.verdict is verdict]
 
 
 def _count(verdicts: Mapping[int, Judgement]) -> dict[Verdict, int]:

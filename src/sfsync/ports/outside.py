@@ -15,6 +15,7 @@ from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.domain.org_orders import OrgOrder, OrgReturnLine
+from sfsync.domain.promises import Promise
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.domain.transfers import Transfer
 
@@ -205,6 +206,10 @@ class Org(Protocol):
 
     async def enter(self, request: Request, record_ids: Mapping[LevelKey, str]) -> Answer:
         """Enter a request's movements and read back levels and rows: one call."""
+        ...
+
+    async def promises(self, levels: Mapping[LevelKey, str]) -> Sequence[Promise]:
+        """Who holds units reserved at these levels (each with its record id), whoever reserved them."""
         ...
 
     async def subject_rows(self, subjects: Collection[str]) -> Sequence[Movement]:

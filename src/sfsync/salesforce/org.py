@@ -11,6 +11,7 @@ import httpx
 
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
+from sfsync.domain.promises import Promise
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import Children, Clock, EventBatch, Finding, OrgReading, Refused, Storage
 from sfsync.salesforce import codec, folding, ledger, library
@@ -132,6 +133,10 @@ class SalesforceOrg:
     async def enter(self, request: Request, record_ids: Mapping[LevelKey, str]) -> Answer:
         """Enter a request's movements and read back levels and rows: one call."""
         return await ledger.enter(self._rest, request, record_ids, self._config.data_path)
+
+    async def promises(self, levels: Mapping[LevelKey, str]) -> Sequence[Promise]:
+        """Who holds units reserved at these levels (each with its record id), whoever reserved them."""
+        return await self._reader.promises(levels)
 
     async def subject_rows(self, subjects: Collection[str]) -> Sequence[Movement]:
         """Every ledger row of these subjects, oldest first."""

@@ -6,15 +6,18 @@ changed its level, and only its record still says which.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from sfsync.domain.promises import Promise, open_promises, unnamed
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.salesforce import records, soql
 from sfsync.salesforce.records import Record
 from sfsync.salesforce.rest import Rest
 
+GROUPS = 2_000  # the most that an aggregate query gives, and it has no next page
+NEWEST_ORDERS = 200  # orders give way last; a posting uncovers no more of them than it has units
 ALL_LEVELS = f"SELECT {records.LEVEL_FIELDS} FROM StockLevel__c"  # noqa: S608 — constants
 
 
@@ -88,6 +91,41 @@ class Reader:
         async for page in self._few.pages(query, deleted_too=True):
             found.update(record["StockLevel__c"] for record in page)
         return found
+
+    async def promises(self, levels: Mapping[LevelKey, str]) -> list[Promise]:
+        """Who holds units reserved at these levels: everything but orders, and the newest of those.
+
+        Two steps: which subjects hold any (an aggregate, which gives no more than 2,000 groups), then their
+        rows, which say as what. Units that a person reserved without a subject are one promise.
+        """
+        found: list[Promise] = []
+        for key, record_id in sorted(levels.items()):
+            held: dict[str, int] = {}
+            query = (
+                "SELECT SubjectKey__c subject, SUM(ReservedDelta__c) units FROM StockMovement__c "  # noqa: S608
+                f"WHERE StockLevel__c = {soql.text(record_id)} GROUP BY SubjectKey__c "
+                f"HAVING SUM(ReservedDelta__c) > 0 ORDER BY MAX(CreatedDate) DESC LIMIT {GROUPS}"
+            )
+            async for page in self._few.pages(query):
+                held.update((record["subject"] or "", records.whole(record["units"])) for record in page)
+            orders = [subject for subject in held if subject.startswith("order:")]
+            wanted = held.keys() - set(orders[NEWEST_ORDERS:]) - {""}
+            rows = [row for row in await self.subject_rows(wanted) if row.subject in wanted]
+            if "" in held:
+                rows += await self._unnamed(key, record_id)
+            found += [promise for promise in open_promises(rows) if promise.level == key]
+        return found
+
+    async def _unnamed(self, key: LevelKey, record_id: str) -> list[Movement]:
+        """The rows of a level that name no subject, and those by which we released such units."""
+        query = (
+            f"SELECT {records.MOVEMENT_FIELDS} FROM StockMovement__c "  # noqa: S608 — escaped
+            f"WHERE StockLevel__c = {soql.text(record_id)} AND ReservedDelta__c != 0 "
+            f"AND (SubjectKey__c = null OR SubjectKey__c = {soql.text(unnamed(key))}) "
+            "ORDER BY CreatedDate, Name"
+        )
+        rows = [records.movement(record) async for page in self._few.pages(query) for record in page]
+        return [row for row in rows if row is not None]
 
     async def subject_rows(self, subjects: Collection[str]) -> list[Movement]:
         """Every ledger row of these subjects, oldest first.

@@ -139,7 +139,7 @@ movement = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("bundle", Integer, nullable=False, index=True),
-    Column("state", Text, nullable=False),  # waiting, done, refused, wrong, conflict, folded
+    Column("state", Text, nullable=False),  # waiting, done, refused, wrong, conflict, dropped, folded
     Column("key", Text, nullable=False, index=True),
     Column("subject", Text, nullable=False, index=True),
     Column("step", Integer, nullable=False),
@@ -152,6 +152,7 @@ movement = Table(
     Column("reference", Text, nullable=False),
     Column("source_version", Text, nullable=False),
     Column("occurred_at", Instant, nullable=False),
+    Column("companion", Boolean, nullable=False),  # only goes along with its bundle
 )
 _partial("ix_movement_waiting", "state = 'waiting'", movement.c.sku)
 

@@ -385,13 +385,57 @@ class SqlTx(FoldStatements):
         """Bundles without an answer with an id above `after`, in order."""
         rows = self._c.execute(WAITING_AFTER, {"b_after": after})
         bundles: dict[int, list[Movement]] = defaultdict(list)
+        companions: dict[int, int] = defaultdict(int)
         for row in rows:
             bundles[row.bundle].append(_movement(row))
-        return [Bundle(number, tuple(movements), asked=number) for number, movements in bundles.items()]
+            companions[row.bundle] += row.companion
+        return [
+            Bundle(number, tuple(movements), asked=number, companions=companions[number])
+            for number, movements in bundles.items()
+        ]
 
-    def finish_bundle(self, bundle_id: int, state: str, reason: str, at: datetime) -> None:
-        """Its answer is known: done, refused, voided (refused, and its key is spent), wrong or conflict."""
+    def set_companions(
+        self, bundle_id: int, movements: Sequence[Movement], owners: Mapping[str, str | None]
+    ) -> None:
+        """Have these movements go along with a waiting bundle, in the place of those that did before."""
+        c = t.movement.c
+        self._c.execute(
+            update(t.movement)
+            .where(c.bundle == bundle_id, c.state == "waiting", c.companion)
+            .values(state="dropped")
+        )
+        self._add_rows(bundle_id, movements, owners, "waiting", companion=True)
+
+    def companion_subjects(self, bundles: Collection[int]) -> frozenset[str]:
+        """Whose movements ever went along with these bundles."""
+        c = t.movement.c
+        rows = self._c.execute(select(c.subject).where(c.bundle.in_(bundles), c.companion))
+        return frozenset(row.subject for row in rows)
+
+    def finish_bundle(
+        self,
+        bundle_id: int,
+        state: str,
+        reason: str,
+        at: datetime,
+        *,
+        entered: Collection[str] | None = None,
+    ) -> None:
+        """Its answer is known: done, refused, voided (refused, and its key is spent), wrong or conflict.
+
+        `entered` names the keys that are in the ledger where that may not be all of them.
+        """
         kept = "refused" if state == "voided" else state
+        if entered is not None:
+            self._c.execute(
+                update(t.movement)
+                .where(
+                    t.movement.c.bundle == bundle_id,
+                    t.movement.c.state == "waiting",
+                    t.movement.c.key.not_in(entered),
+                )
+                .values(state="dropped")
+            )
         rows = self._c.execute(WAITING_OF_BUNDLE, {"b_id": bundle_id}).all()
         self._c.execute(FINISH_BUNDLE, {"b_id": bundle_id, "b_state": kept, "b_reason": reason, "b_at": at})
         self._c.execute(FINISH_MOVEMENTS, {"b_id": bundle_id, "b_state": kept})
@@ -401,7 +445,13 @@ class SqlTx(FoldStatements):
             self._hold([(_movement(row).void(), row.channel, at) for row in rows])
 
     def _add_rows(
-        self, bundle_id: int, movements: Sequence[Movement], owners: Mapping[str, str | None], state: str
+        self,
+        bundle_id: int,
+        movements: Sequence[Movement],
+        owners: Mapping[str, str | None],
+        state: str,
+        *,
+        companion: bool = False,
     ) -> None:
         if not movements:
             return
@@ -423,6 +473,7 @@ class SqlTx(FoldStatements):
                     "reference": m.reference,
                     "source_version": m.source_version,
                     "occurred_at": m.occurred_at,
+                    "companion": companion,
                 }
                 for m in movements
             ],

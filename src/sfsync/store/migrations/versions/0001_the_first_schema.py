@@ -260,6 +260,7 @@ def upgrade() -> None:
         sa.Column("reference", sa.Text(), nullable=False),
         sa.Column("source_version", sa.Text(), nullable=False),
         sa.Column("occurred_at", sa.Double(), nullable=False),
+        sa.Column("companion", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_movement")),
     )
     op.create_index(op.f("ix_movement_bundle"), "movement", ["bundle"], unique=False)
