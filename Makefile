@@ -12,7 +12,7 @@ endif
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types contracts format bench lock protos clean run-env dev-env
+.PHONY: help demo test simulate check lint types contracts format bench lock protos clean run-env dev-env
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ lint: dev-env ## Check style and format: Python with ruff, scripts with shellche
 	@if [ -x .venv/bin/shellcheck ] || [ -n "$$SFSYNC_REQUIRE" ]; then .venv/bin/shellcheck $(scripts); \
 	else echo "No shellcheck is published for this machine: the scripts are not checked."; fi
 	@.venv/bin/hadolint Dockerfile
+
+simulate: dev-env ## Live days in a simulated world and check every promise: SEEDS=500; SEED=7 tells the story of one
+	@$(python) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 types: dev-env ## Check types with mypy, strictly
 	@$(python) -m mypy $(wildcard src tests scripts bench)

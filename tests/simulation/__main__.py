@@ -1,0 +1,81 @@
+"""`make simulate`: many seeds over all cores, or one seed with its story in plain lines.
+
+Exit codes: 0 all promises kept, 1 one was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from .plan import draw
+from .seed import Verdict, run_seed, timed
+
+
+def many(seeds: range, orders: int, jobs: int) -> int:
+    """Run them all; print what broke, and the sum."""
+    console, began = Console(), time.monotonic()
+    bad: list[Verdict] = []
+    sold = lives = 0
+    cpu = virtual = 0.0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with (
+        ProcessPoolExecutor(jobs, max_tasks_per_child=50) as pool,
+        Progress(*columns, console=console) as bar,
+    ):
+        task = bar.add_task("seeds", total=len(seeds))
+        for future in as_completed([pool.submit(timed, seed, orders) for seed in seeds]):
+            verdict, seconds = future.result()
+            sold, lives, cpu = sold + verdict.orders, lives + verdict.lives, cpu + seconds
+            virtual += verdict.virtual_seconds
+            bar.advance(task)
+            if verdict.violations:
+                bad.append(verdict)
+                bar.console.print(
+                    f"seed {verdict.seed}: {verdict.violations[0]}", highlight=False, markup=False
+                )
+    took = time.monotonic() - began
+    console.print(
+        f"{len(seeds)} seeds, {sold:,} orders, {lives - len(seeds)} crashes and restarts, "
+        f"{virtual / 3600:.1f} hours of virtual time: "
+        f"{len(bad)} broke a promise. {took:.0f} s, {cpu / len(seeds):.1f} CPU seconds a seed.",
+        highlight=False,
+    )
+    if bad:
+        console.print(f"Replay one: make simulate SEED={min(each.seed for each in bad)}", highlight=False)
+    return 1 if bad else 0
+
+
+def one(seed: int, orders: int) -> int:
+    """Run one and print its story."""
+    verdict = run_seed(draw(seed, orders=orders), told=True)
+    for line in verdict.story:
+        print(line)
+    print(f"\nseed {seed}: {verdict.orders} orders, {verdict.lives} lives, {verdict.virtual_seconds:.0f} s")
+    for words in verdict.violations:
+        print(f"BROKEN {words}")
+    return 1 if verdict.violations else 0
+
+
+def main() -> int:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
+    parser.add_argument("--seed", type=int, help="replay this one and print its story")
+    parser.add_argument("--seeds", type=int, default=500, help="how many (500)")
+    parser.add_argument("--first", type=int, default=1, help="the first of them (1)")
+    parser.add_argument("--orders", type=int, default=200, help="orders a seed (200)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one a core)")
+    given = parser.parse_args()
+    if given.seed is not None:
+        return one(given.seed, given.orders)
+    return many(range(given.first, given.first + given.seeds), given.orders, given.jobs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

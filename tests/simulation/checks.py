@@ -1,0 +1,445 @@
+"""The promises, checked from outside: the org's rows, the shops' numbers and orders, what the store says.
+
+Written from the design's words, not from the product's code. `Watch` looks after every commit of the org and
+of the store; `settled` says what still differs once everything may have come to rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sfsync.simulators.org.model import Commit
+from sfsync.simulators.shopify.model import LineItem, Order
+
+from .actors import Day
+from .plan import PLACES, SHOPS, UNKNOWN
+from .trouble import STOCK, TILLS
+from .world import World
+
+Place = tuple[str, str]  # SKU, place
+
+
+@dataclass(slots=True)
+class Sums:
+    """A level as its rows make it."""
+
+    on_hand: int = 0
+    reserved: int = 0
+    rows: int = 0
+
+
+@dataclass(slots=True)
+class Owed:
+    """A change that the stream has told of: once the bookmark is past it, the store knows it."""
+
+    replay: int
+    version: int
+
+
+class Watch:
+    """Follows every commit."""
+
+    def __init__(self, world: World, day: Day) -> None:
+        self.world, self.day = world, day
+        self.levels: dict[str, Sums] = defaultdict(Sums)  # by the level's key
+        self.rows: dict[str, dict[str, Any]] = {}  # by the row's key, where it has one
+        self.subjects: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+        self._keys = {
+            str(row["Id"]): str(row["LevelKey__c"])
+            for row in world.org.engine.store.tables["StockLevel__c"].rows.values()
+        }
+        for row in world.org.engine.store.tables["StockMovement__c"].rows.values():
+            self._note(row)
+        self._owed: dict[str, Owed] = {}  # by level key: the newest change that the stock stream told of
+        self._lost: dict[str, int] = {}  # by level key: the version at a reset; owed once no hole is open
+        self._seen: dict[str, int] = {}  # versions in the store
+        self._cursors: dict[str, bytes] = {}
+        self.listening = asyncio.Event()  # every topic has a bookmark: from now on postings are promised
+        self._tills: list[tuple[int, str]] = []  # (replay id, source id)
+        self._taken = 0
+        self._told: dict[str, int] = dict.fromkeys((STOCK, TILLS), 0)
+        inner = world.org.engine.on_commit
+        assert inner is not None
+
+        def on_commit(commit: Commit) -> None:
+            inner(commit)
+            self._org_commit(commit)
+
+        world.org.engine.on_commit = on_commit
+        world.on_commit.append(self.store_commit)
+        world.resets.append(self._reset)
+        self._store = sqlite3.connect(world.store_path, isolation_level=None)
+
+    def close(self) -> None:
+        self._store.close()
+
+    # -- the org
+
+    def _note(self, row: Any) -> str:
+        key = self._keys[str(row["StockLevel__c"])]
+        on_hand, reserved = int(row["OnHandDelta__c"] or 0), int(row["ReservedDelta__c"] or 0)
+        sums = self.levels[key]
+        sums.on_hand += on_hand
+        sums.reserved += reserved
+        sums.rows += 1
+        if row.get("SubjectKey__c"):
+            held = self.subjects[str(row["SubjectKey__c"])][key]
+            held[0] += on_hand
+            held[1] += reserved
+        return key
+
+    def _org_commit(self, commit: Commit) -> None:
+        made = [
+            change.after for change in commit.changes if change.entity == "StockMovement__c" and change.after
+        ]
+        raised: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for row in made:
+            key = self._note(row)
+            self._once(row)
+            subject = str(row.get("SubjectKey__c") or "person")
+            kind = subject.partition(":")[0]
+            raised[key][kind + (" up" if (row["ReservedDelta__c"] or 0) > 0 else " down")] += int(
+                row["ReservedDelta__c"] or 0
+            )
+        for key, by_kind in raised.items():
+            self._within_stock(key, by_kind)
+
+    def _once(self, row: Any) -> None:
+        """Promise 2: a key stands for one row."""
+        number = row.get("IdempotencyKey__c")
+        if number is None:
+            return
+        if number in self.rows:
+            self.world.violated(2, f"the key {number} stands twice in the ledger")
+        self.rows[number] = dict(row)
+
+    def _within_stock(self, key: str, by_kind: dict[str, int]) -> None:
+        """Promise 3: nothing is reserved beyond stock. A unit that changes hands is not reserved anew."""
+        level = self.levels[key]
+        if level.reserved <= level.on_hand:
+            return
+        freed = -by_kind["reservation down"] - by_kind["allocation down"]
+        new = by_kind["reservation up"] + by_kind["person up"]
+        new += max(0, by_kind["order up"] - freed)
+        new += max(0, by_kind["allocation up"] + by_kind["order down"])
+        if new > 0:
+            self.world.violated(
+                3, f"{new} newly reserved at {key}: {level.reserved} reserved of {level.on_hand} on hand"
+            )
+
+    # -- the stream
+
+    def _reset(self) -> None:
+        """Replay ids mean nothing any more: what was told is owed once the hole is closed."""
+        self._hear()
+        for key in self._owed:
+            self._lost[key] = self.levels[key].rows
+        self._owed.clear()
+        self._tills.clear()
+        self._taken = 0
+        self._told = dict.fromkeys(self._told, 0)
+
+    def _hear(self) -> None:
+        """What the topics hold that we have not seen."""
+        for name in (STOCK, TILLS):
+            topic = self.world.bus.topics()[name]
+            for entry in topic.after(self._told[name], 10_000):
+                self._told[name] = entry.replay
+                if name == TILLS:
+                    self._tills.append((entry.replay, str(entry.event.values.get("SourceId__c") or "")))
+                    continue
+                header = entry.event.header or {}
+                for key in self._levels_of(header.get("recordIds", ()), entry.event.values):
+                    self._owed[key] = Owed(entry.replay, self.levels[key].rows)
+
+    def _levels_of(self, record_ids: Iterable[str], values: Any) -> set[str]:
+        table = self.world.org.engine.store.tables["StockMovement__c"].rows
+        found = {str(table[number]["StockLevel__c"]) for number in record_ids if number in table}
+        return {self._keys[number] for number in found}
+
+    # -- the store
+
+    def store_commit(self) -> None:
+        """Promises 6, 7, 8, after each of the daemon's commits."""
+        self._hear()
+        ask = self._store.execute
+        cursors = dict(ask("SELECT topic, cursor FROM cursor").fetchall())
+        versions = dict(ask("SELECT level_key, version FROM level").fetchall())
+        for key, version in versions.items():
+            if version < self._seen.get(key, 0):
+                self.world.violated(6, f"{key} went back from version {self._seen[key]} to {version}")
+        self._seen = versions
+        moved = cursors != self._cursors
+        self._cursors = cursors
+        if cursors.keys() >= {STOCK, TILLS}:
+            self.listening.set()
+        if moved:
+            self._bookmark(cursors, versions)
+        if self._lost and not ask("SELECT 1 FROM hole WHERE closed_at IS NULL").fetchone():
+            self._no_hole_unseen(cursors, versions)
+
+    def _bookmark(self, cursors: dict[str, bytes], versions: dict[str, int]) -> None:
+        """Promise 7: what lies before the bookmark is in the store."""
+        at = self._at(cursors, STOCK)
+        for key, owed in list(self._owed.items()):
+            if owed.replay <= at:
+                del self._owed[key]
+                if versions.get(key, 0) < owed.version:
+                    hole = self._store.execute(
+                        "SELECT 1 FROM hole WHERE closed_at IS NULL AND source IN (?, 'snapshot')", (STOCK,)
+                    )
+                    if hole.fetchone():  # it says so, and will read again
+                        self._lost[key] = owed.version
+                        continue
+                    self.world.violated(
+                        7,
+                        f"the bookmark passed a change of {key} (version {owed.version}), "
+                        f"and the store has version {versions.get(key, 0)}",
+                    )
+        at = self._at(cursors, TILLS)
+        while self._taken < len(self._tills) and self._tills[self._taken][0] <= at:
+            source = self._tills[self._taken][1]
+            self._taken += 1
+            if (
+                source in self.day.postings
+                and not self._store.execute(
+                    "SELECT 1 FROM movement WHERE subject = ?", (f"posting:{source}",)
+                ).fetchone()
+            ):
+                self.world.violated(
+                    7, f"the bookmark passed the posting {source}, and the store has no trace of it"
+                )
+
+    def _at(self, cursors: dict[str, bytes], topic: str) -> int:
+        """The bookmark; 0 when it is of a stream that is no more."""
+        at = _replay(cursors.get(topic))
+        return at if self.world.bus.ids.stands(at) else 0
+
+    def _no_hole_unseen(self, cursors: dict[str, bytes], versions: dict[str, int]) -> None:
+        """Promise 8: once no hole is open, all that was told or lost before is known."""
+        if not self._at(cursors, STOCK):
+            return  # its bookmark is of another stream, which it has yet to hear
+        for key, version in self._lost.items():
+            if versions.get(key, 0) < version:
+                self.world.violated(
+                    8, f"no hole is open, and {key} is at version {versions.get(key, 0)} of {version}"
+                )
+        self._lost.clear()
+
+    def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """What the store says."""
+        return self._store.execute(sql, values).fetchall()
+
+
+def _replay(cursor: bytes | None) -> int:
+    return int.from_bytes(cursor[:8], "big") if cursor else 0
+
+
+# -- at the end ------------------------------------------------------------------------------------------
+
+
+def settled(watch: Watch, world: World, day: Day) -> list[tuple[int, str]]:
+    """(promise, what differs) once the world has come to rest; empty when all is well."""
+    return [
+        *_levels(watch, world),
+        *_postings(watch, day),
+        *_orders(watch, world),
+        *_reservations(watch, day),
+        *_channels(watch, world),
+        *_letters(watch, day, world),
+        *_work_left(watch),
+    ]
+
+
+def _levels(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
+    told = {
+        key: (on_hand, reserved, version)
+        for key, on_hand, reserved, version in watch.query(
+            "SELECT level_key, on_hand, reserved, version FROM level"
+        )
+    }
+    open_incidents = {
+        key
+        for (key,) in watch.query("SELECT key FROM incident WHERE kind = 'oversold' AND closed_at IS NULL")
+    }
+    for key, sums in sorted(watch.levels.items()):
+        if key.startswith("SFSYNC-PROBE"):
+            continue
+        if told.get(key) != (sums.on_hand, sums.reserved, sums.rows):
+            yield 9, f"{key}: the org has {sums}, the store {told.get(key)}"
+        if (sums.reserved > sums.on_hand) != (key in open_incidents):
+            yield 4, f"{key}: {sums}, and the incident is {'open' if key in open_incidents else 'not open'}"
+
+
+def _postings(watch: Watch, day: Day) -> Iterator[tuple[int, str]]:
+    for source, (sku, place, units) in day.postings.items():
+        held = watch.subjects.get(f"posting:{source}")
+        if held is None:
+            yield 4, f"the posting {source} is not in the ledger"
+        elif dict(held) != {f"{sku}|{place}": [units, 0]}:
+            yield 2, f"the posting {source} of {units} {sku} at {place} stands as {dict(held)}"
+    for source in day.poison:
+        if f"posting:{source}" in watch.subjects:
+            yield 10, f"the nonsense {source} was entered"
+
+
+def wanted(order: Order, line: LineItem) -> tuple[int, int]:
+    """(on hand, reserved) that a line's rows should sum up to: what its shop's own record says."""
+    open_units = 0 if order.cancelled_at is not None else line.unfulfilled_quantity
+    returned = sum(
+        row.quantity
+        for refund in order.refunds
+        for row in refund.lines
+        if row.line_item is line and row.restock_type == "return"
+    )
+    return returned - line.fulfilled_quantity, open_units
+
+
+def _lines(world: World) -> Iterator[tuple[str, str, Order, LineItem]]:
+    for name in SHOPS:
+        for order in world.shops[name].selling.orders.values():
+            for line in order.lines:
+                yield name, f"order:{name}:{order.number}:{line.number}", order, line
+
+
+def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
+    open_incidents = {
+        key
+        for (key,) in watch.query("SELECT key FROM incident WHERE kind = 'oversold' AND closed_at IS NULL")
+    }
+    for name, subject, order, line in _lines(world):
+        sku = line.variant.sku or ""
+        if sku == UNKNOWN:
+            continue
+        held = watch.subjects.get(subject, {})
+        on_hand = sum(units for units, _ in held.values())
+        reserved = sum(units for _, units in held.values())
+        want_on_hand, want_reserved = wanted(order, line)
+        what = f"{name} {order.name} ({subject}): {sku}"
+        if on_hand != want_on_hand:
+            yield 2, f"{what}: on hand by {on_hand}, and the shop's order says {want_on_hand}"
+        missing = want_reserved - reserved
+        if missing < 0:
+            yield 2, f"{what}: {reserved} reserved, and the shop's order says {want_reserved}"
+        if missing > 0:
+            left = max(
+                watch.levels[f"{sku}|{place}"].on_hand - watch.levels[f"{sku}|{place}"].reserved
+                for place in PLACES
+            )
+            if left > 0:
+                yield 2, f"{what}: {reserved} reserved of {want_reserved}, though {left} are available"
+            if subject not in open_incidents:
+                yield 4, f"{what}: {missing} are not covered, and no incident says so"
+
+
+def uncovered(watch: Watch, world: World) -> dict[str, int]:
+    """Units sold that no stock covers, by SKU."""
+    found: dict[str, int] = defaultdict(int)
+    for _, subject, order, line in _lines(world):
+        reserved = sum(units for _, units in watch.subjects.get(subject, {}).values())
+        found[line.variant.sku or ""] += max(0, wanted(order, line)[1] - reserved)
+    return found
+
+
+def _reservations(watch: Watch, day: Day) -> Iterator[tuple[int, str]]:
+    for asked in day.reservations:
+        held: dict[str, int] = defaultdict(int)
+        for number in range(len(asked.lines)):
+            for key, (_, units) in watch.subjects.get(f"reservation:{asked.id}:{number}", {}).items():
+                held[key.partition("|")[0]] += units
+        for sku, units in asked.lines:
+            if not 0 <= held[sku] <= units:
+                yield 2, f"the reservation {asked.id} holds {held[sku]} {sku}, and {units} were asked for"
+        state = watch.query("SELECT state FROM reservation WHERE id = ?", asked.id)
+        told = state[0][0] if state else "nowhere"
+        if told in ("released", "expired", "refused") and any(held.values()):
+            yield 2, f"the reservation {asked.id} is {told} and still holds {dict(held)}"
+        if told == "granted" and dict(held) != dict(asked.lines):
+            yield 1, f"the reservation {asked.id} is granted and holds {dict(held)}, not {asked.lines}"
+        if told in ("nowhere", "pending"):
+            yield 1, f"the reservation {asked.id} was asked for and is {told}"
+
+
+def should_show(watch: Watch, world: World, channel: str, sku: str, owed: dict[str, int]) -> int:
+    """What a channel should show of a SKU: the design's sum, read anew."""
+    if sku.startswith("ALLOC"):
+        if channel != "london":
+            return 0
+        units = sum(
+            reserved
+            for subject, held in watch.subjects.items()
+            if subject.startswith(f"allocation:{channel}:")
+            for key, (_, reserved) in held.items()
+            if key.partition("|")[0] == sku
+        )
+    else:
+        pool = 0
+        for place in PLACES:
+            level = watch.levels[f"{sku}|{place}"]
+            pool += max(0, level.on_hand - level.reserved)
+        units = pool - owed.get(sku, 0) - world.plan.safety[channel]
+        if sku.startswith("GATED"):
+            own = {
+                number for (number,) in watch.query("SELECT id FROM reservation WHERE channel = ?", channel)
+            }
+            units = units + sum(
+                reserved
+                for subject, held in watch.subjects.items()
+                if subject.startswith("reservation:") and subject.split(":")[1] in own
+                for key, (_, reserved) in held.items()
+                if key.partition("|")[0] == sku
+            )
+    cap = world.plan.caps[channel]
+    return max(0, units if cap is None else min(cap, units))
+
+
+def _channels(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
+    owed = uncovered(watch, world)
+    for channel in SHOPS:
+        for sku in world.plan.skus:
+            variant = world.shops[channel].stock.by_sku[sku][0]
+            shown = next(iter(variant.levels.values())).quantities["available"]
+            should = should_show(watch, world, channel, sku, owed)
+            if shown != should:
+                yield 9, f"{channel} shows {shown} of {sku}, and should show {should}"
+
+
+def _letters(watch: Watch, day: Day, world: World) -> Iterator[tuple[int, str]]:
+    """Promise 10: what nobody can understand is set aside, by name."""
+    keys = {key for (key,) in watch.query("SELECT key FROM dead_letter")}
+    for source in day.poison:
+        if source not in keys:
+            yield 10, f"the nonsense {source} was not set aside"
+    for name, subject, order, line in _lines(world):
+        if line.variant.sku == UNKNOWN and wanted(order, line)[1] > 0 and subject not in keys:
+            yield 10, f"{name} {order.name}: {UNKNOWN} is not in the org, and nobody is told"
+
+
+def _work_left(watch: Watch) -> Iterator[tuple[int, str]]:
+    for source, reason in watch.query("SELECT source, reason FROM hole WHERE closed_at IS NULL"):
+        yield 8, f"a hole is still open: {source}, {reason}"
+    for (count,) in watch.query("SELECT count(*) FROM bundle WHERE state = 'waiting'"):
+        if count:
+            yield 9, f"{count} bundles still wait for the org"
+    for (count,) in watch.query("SELECT count(*) FROM inbox WHERE done_at IS NULL"):
+        if count:
+            yield 9, f"{count} webhooks are not read"
+    for (count,) in watch.query("SELECT count(*) FROM push WHERE state = 'open'"):
+        if count:
+            yield 9, f"{count} pushes have no answer"
+
+
+def told_wrong(status: dict[str, Any]) -> Iterator[str]:
+    """What the status page says is wrong, that is not wrong in the world either."""
+    yield from (reason for reason in status["health"]["reasons"] if not _expected(reason))
+
+
+def _expected(reason: str) -> bool:
+    """Oversold goods and dead letters are the day's doing; everything else should be well by now."""
+    known = ("dead letter", "promised beyond stock", "that no stock covers", "no order says so")
+    return any(words in reason for words in known)

@@ -1,0 +1,118 @@
+"""One life of the daemon, and the gates through which all of it passes to the outside.
+
+A life ends at a drawn moment at one of its gates: then they are shut for good, whatever it tries afterwards.
+What was under way may have arrived or not; its answer never comes. A transaction is committed or it is not.
+Between two gates the daemon cannot be seen, so a crash at any of its awaits looks like one of these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextvars import Context, ContextVar
+from random import Random
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+LIFE: ContextVar[Life | None] = ContextVar("life", default=None)
+
+
+class Severed(asyncio.CancelledError):
+    """The daemon is dead; this only unwinds what is left of it."""
+
+
+class Life:
+    """One run of the daemon, from its start to its end or crash."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.tasks: dict[asyncio.Task[Any], None] = {}  # in the order made: sets of tasks have none
+        self.alive = True
+        self.ended = asyncio.Event()
+        self.crash_in: int | None = None  # gates from now
+        self.ended_at = ""
+        self.connections: list[Callable[[], object]] = []  # what the other sides do when it is gone
+
+    def passes(self, gate: str) -> bool:
+        """True when the daemon gets through this gate alive."""
+        if not self.alive:
+            return False
+        if self.crash_in is None:
+            return True
+        self.crash_in -= 1
+        if self.crash_in > 0:
+            return True
+        self.end(gate)
+        return False
+
+    def end(self, where: str) -> None:
+        """Shut the gates."""
+        if self.alive:
+            self.alive, self.ended_at = False, where
+            self.ended.set()
+            for hang_up in self.connections:
+                hang_up()
+
+    async def bury(self) -> None:
+        """Unwind what is left, without letting anything of it out."""
+        for _ in range(100):
+            left = [task for task in self.tasks if not task.done()]
+            if not left:
+                return
+            for task in left:
+                task.cancel()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        raise AssertionError(f"tasks of a dead daemon go on: {left}")
+
+
+def note_task(task: asyncio.Task[Any], context: Context | None) -> None:
+    """Know which life a task belongs to."""
+    life = LIFE.get() if context is None else context.get(LIFE)
+    if life is not None:
+        life.tasks[task] = None
+        task.add_done_callback(lambda done: life.tasks.pop(done, None))
+
+
+class Disk(Executor):
+    """Carries out a life's transactions one after another, each after a moment of virtual time."""
+
+    def __init__(self, life: Life, chance: Random, slowest_seconds: float) -> None:
+        self._life, self._chance, self._slowest = life, chance, slowest_seconds
+        self._free_at = 0.0
+        self.committed: Callable[[], None] = lambda: None  # told after each
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        future: Future[T] = Future()
+        if not self._life.alive:
+            if getattr(fn, "__name__", "") != "_close_writer":  # a process that ends closes its files
+                future.set_exception(Severed())
+                return future
+            future.set_result(fn(*args, **kwargs))
+            return future
+        loop = asyncio.get_running_loop()
+        self._free_at = max(self._free_at, loop.time()) + self._chance.random() * self._slowest
+        loop.call_at(self._free_at, self._work, future, fn, args, kwargs)
+        return future
+
+    def _work(self, future: Future[Any], fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        if not future.set_running_or_notify_cancel():
+            return  # a reader who has gone
+        if not self._life.passes("before a transaction"):
+            future.set_exception(Severed())
+            return
+        try:
+            result = fn(*args, **kwargs)
+        except BaseException as error:
+            future.set_exception(error)
+            return
+        self.committed()
+        if self._life.passes("after a transaction"):
+            future.set_result(result)
+        else:
+            future.set_exception(Severed())
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        pass

@@ -1,0 +1,99 @@
+"""What a seed draws before anything happens: the house, its habits, and how rough the day will be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+PLACES = ("ECOM", "KNIGHTSBRIDGE")
+SHOPS = ("london", "dubai")
+UNKNOWN = "MYSTERY-1"  # sold by the shops; the org has never heard of it
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One seed's world."""
+
+    seed: int
+    orders: int
+    skus: tuple[str, ...]
+    stock: dict[tuple[str, str], int]  # (SKU, place) -> on hand at opening
+    safety: dict[str, int]
+    caps: dict[str, int | None]
+    crashes: int
+    roughness: float  # 0 is a calm day
+    poll_seconds: float
+    push_rows: int
+    org_knobs: tuple[str, ...]
+    shop_knobs: dict[str, dict[str, Any]]
+    pace_seconds: float  # between two orders at one shop, on average
+    disk_seconds: float
+    network_seconds: float  # one way, at most
+    fallback: bool  # the org runs on the fallback rule
+
+
+def draw(seed: int, *, orders: int = 200, calm: bool = False) -> Plan:
+    """The plan of a seed; the same for ever."""
+    chance = Random(f"plan {seed}")
+    gated = [f"GATED-{n}" for n in range(1, chance.randint(2, 3))]
+    allocated = ["ALLOC-1"] if chance.random() < 0.7 else []
+    scarce = [f"SCARCE-{n}" for n in range(1, chance.randint(2, 4))]
+    deep = [f"DEEP-{n}" for n in range(1, chance.randint(3, 5))]
+    skus = (*gated, *allocated, *scarce, *deep)
+    stock = {
+        (sku, place): chance.randint(60, 120) if sku in deep else chance.randint(0, 4)
+        for sku in skus
+        for place in PLACES
+    }
+    fallback = chance.random() < 0.15
+    org_knobs = [
+        f"rollup_error_attribution={chance.choice(['all', 'last'])}",
+        f"roll_up_touches_last_modified={chance.choice(['true', 'false'])}",
+        f"lock_error_status={chance.choice([400, 503])}",
+        f"parse_error_scope={chance.choice(['request', 'record'])}",
+        f"merge_equal_changes={chance.choice(['true', 'false'])}",
+        f"first_answer_is_keepalive={chance.choice(['true', 'false'])}",
+        f"batch_size={chance.choice([1, 3, 100])}",
+        f"replay_id_bytes={chance.choice([8, 10])}",
+        f"event_delay_seconds={chance.choice([0.0, 0.2, 2.0])}",
+        f"event_delay_jitter_seconds={chance.choice([0.0, 1.0])}",
+        f"reuse_session={chance.choice(['true', 'false'])}",
+        f"session_seconds={chance.choice([150.0, 7200.0])}",
+    ]
+    org_knobs.append("keepalive_seconds=20")
+    if fallback:
+        org_knobs.append("priorvalue_sees_rollup=false")
+    shop_knobs: dict[str, dict[str, Any]] = {
+        shop: {
+            "stale_rows": chance.choice(["all", "first"]),
+            "failed_key": chance.choice(["previous_attempt_failed", "same_errors"]),
+            "edit_raises": chance.choice(["same_line", "new_line"]),
+            "cancel_emits_refund": chance.choice([True, False]),
+            "create_emits_updated": chance.choice([True, False]),
+            "recheck_stock_at_payment": chance.choice([True, True, False]),
+            "payment_seconds": chance.choice([0.0, 0.0, 1.0]),
+            "webhook_lag_seconds": chance.choice([0.0, 0.5, 3.0]),
+            "search_lag_seconds": chance.choice([0.0, 0.0, 10.0]),
+            "webhook_id_per_attempt": chance.choice([True, False]),
+        }
+        for shop in SHOPS
+    }
+    return Plan(
+        seed,
+        orders,
+        skus,
+        stock,
+        {shop: chance.choice([0, 0, 1]) for shop in SHOPS},
+        {shop: chance.choice([None, None, 50]) for shop in SHOPS},
+        0 if calm else chance.choice([0, 1, 2, 3]),
+        0.0 if calm else chance.choice([0.2, 1.0, 1.0, 2.0]),
+        chance.choice([60.0, 120.0]),
+        chance.choice([250, 250, 2]),
+        tuple(org_knobs),
+        shop_knobs,
+        chance.choice([0.15, 0.3]),
+        chance.choice([0.002, 0.01, 0.03]),
+        chance.choice([0.02, 0.1, 0.3]),
+        fallback,
+    )

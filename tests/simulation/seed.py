@@ -1,0 +1,134 @@
+"""One seed from morning to evening: the day, its end, the calm after it, the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .actors import ACTORS, Actor, Day
+from .checks import Watch, settled, told_wrong
+from .life import note_task
+from .loop import Stuck, VirtualLoop
+from .plan import Plan, draw
+from .story import Story
+from .trouble import Reaper, Trouble
+from .world import World
+
+LONGEST_DAY_SECONDS = 1800.0
+CALM_SECONDS = 3600.0  # within which everything must have come to rest
+LOOK_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What became of a seed."""
+
+    seed: int
+    orders: int
+    lives: int
+    virtual_seconds: float
+    violations: list[str]
+    story: list[str] = field(default_factory=list)
+
+
+def run_seed(plan: Plan | int, *, told: bool = False, actors: Sequence[type[Actor]] = ACTORS) -> Verdict:
+    """Run a seed to its verdict. The same plan gives the same verdict and the same story."""
+    if isinstance(plan, int):
+        plan = draw(plan)
+    random.seed(f"{plan.seed} global")  # of libraries that have no other
+    story = Story(told=told)
+    home = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
+    home = home / "sfsync-simulation"
+    home.mkdir(exist_ok=True)
+    loop = VirtualLoop(note_task)
+    asyncio.set_event_loop(loop)
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        try:
+            return loop.run_until_complete(_run(plan, Path(folder), story, actors))
+        except Stuck as error:
+            return Verdict(plan.seed, 0, 0, loop.time(), [f"promise 9: {error}"], story.lines)
+        finally:
+            _end(loop)
+
+
+def timed(seed: int, orders: int) -> tuple[Verdict, float]:
+    """A seed's verdict, and the CPU seconds it took."""
+    began = time.process_time()
+    verdict = run_seed(draw(seed, orders=orders))
+    return verdict, time.process_time() - began
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Actor]]) -> Verdict:
+    world = World(plan, folder, story)
+    day = Day()
+    watch = Watch(world, day)
+    world.start()
+    trouble = Trouble(world, day)
+    reaper = asyncio.create_task(Reaper(world, day).run())
+    await watch.listening.wait()
+    acting = [asyncio.create_task(actor(world, day).run()) for actor in (*actors,)]
+    acting.append(asyncio.create_task(trouble.run()))
+    begun = world.loop.time()
+    while day.orders < plan.orders and world.loop.time() < begun + LONGEST_DAY_SECONDS:
+        await asyncio.sleep(1.0)
+        if world.violations or story.broken:
+            break
+    day.over.set()
+    story.tell("world", f"the day is over: {day.orders} orders")
+    await _gather(acting, world)
+    await _gather([reaper], world)
+    trouble.end()
+    if not world.violations and not story.broken:
+        await _calm(world, day, watch)
+    for words in story.broken:
+        world.violated("-", f"the daemon met what it did not foresee: {words}")
+    lives = world.lives
+    if world.life is not None and world.life.alive:
+        await world.stop()
+    watch.close()
+    for shop in world.shops.values():
+        await shop.close()
+    return Verdict(plan.seed, day.orders, lives, world.loop.time(), world.violations, story.lines)
+
+
+async def _gather(tasks: Sequence[asyncio.Task[None]], world: World) -> None:
+    """Let actors finish what they are at; one that broke is the harness's own mistake."""
+    done, late = await asyncio.wait(tasks, timeout=300.0)
+    for task in late:
+        task.cancel()
+    for task in done:
+        task.result()
+    if late:
+        world.violated("-", f"somebody never got an answer: {[task.get_coro() for task in late]}")
+
+
+async def _calm(world: World, day: Day, watch: Watch) -> None:
+    """Wait until all is well, and stays so for a while; say what is not when that takes too long."""
+    end = world.loop.time() + CALM_SECONDS
+    wrong: list[tuple[int, str]] = [(9, "never looked")]
+    while world.loop.time() < end and not world.violations:
+        await asyncio.sleep(LOOK_SECONDS)
+        wrong = settled(watch, world, day)
+        if wrong:
+            continue
+        status = (await world.web.get("/v1/status")).json()
+        wrong = [(8, f"the status page says: {reason}") for reason in told_wrong(status)]
+        if not wrong:
+            return
+    for promise, what in wrong[:8]:
+        world.violated(promise, what)

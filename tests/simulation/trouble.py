@@ -1,0 +1,219 @@
+"""What goes wrong: every fault class of the simulators, a rough network, crashes and restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+from sfsync.simulators.org.fates import Fate
+from sfsync.simulators.org.faults import Fault as OrgFault
+
+from .actors import Actor, Day, stock_event
+from .net import Weather
+from .plan import SHOPS
+from .world import World
+
+STOCK, TILLS = "/data/SfsyncStock__chn", "/event/StockEvent__e"
+
+ORG_FAULTS = (
+    "drop",
+    "cut_after",
+    "error",
+    "error_after",
+    "delay",
+    "delay_after",
+    "hang",
+    "lock",
+    "expire_token",
+)
+SHOP_FAULTS = (
+    "error_before",
+    "error_after",
+    "cut_before",
+    "cut_after",
+    "delay_before",
+    "delay_inside",
+    "delay_after",
+    "half_answer",
+    "broken_json",
+    "internal_error",
+    "throttled",
+    "too_many_requests",
+    "unavailable",
+)
+WEBHOOK_FAULTS = ("lose", "duplicate", "late", "reorder", "forge", "truncate", "foreign_shop")
+
+
+class Trouble(Actor):
+    """Draws one fault after another."""
+
+    acts_an_order = 0.4
+
+    def pace(self) -> float:
+        return 0.7 / max(0.1, self.world.plan.roughness)
+
+    async def act(self) -> None:
+        if not self.world.plan.roughness:
+            return
+        kind = self.chance.choices(["org", "shop", "webhook", "bus", "network"], weights=[4, 4, 5, 4, 2])[0]
+        await getattr(self, f"_{kind}")()
+
+    async def _org(self) -> None:
+        kind = self.chance.choice(ORG_FAULTS)
+        if self.chance.random() < 0.02:
+            kind = "daily_limit"
+        path = self.chance.choice([None, None, "/composite", "/query"])
+        status = self.chance.choice([500, 502, 503])
+        fault = OrgFault(kind, times=self.chance.choice([1, 1, 2, 4]), path=path, status=status, seconds=2.0)
+        self.world.org.faults.arm(fault)
+        self.tell(f"org: {kind} at {path or 'anything'}, {fault.times} times")
+
+    async def _shop(self) -> None:
+        name, kind = self.chance.choice(SHOPS), self.chance.choice(SHOP_FAULTS)
+        match = self.chance.choice([None, "inventoryAdjustQuantities"])
+        order = {"kind": kind, "match": match, "times": self.chance.choice([1, 1, 2]), "seconds": 2.0}
+        self.world.shops[name].faults.order(order)
+        self.tell(f"{name}: {kind} at {match or 'anything'}")
+
+    async def _webhook(self) -> None:
+        name, kind = self.chance.choice(SHOPS), self.chance.choice(WEBHOOK_FAULTS)
+        seconds = self.chance.choice([0.3, 3.0, 20.0])
+        self.world.shops[name].faults.order(
+            {"kind": kind, "times": self.chance.choice([1, 3, 6]), "seconds": seconds}
+        )
+        self.tell(f"{name}: webhooks {kind}")
+
+    async def _bus(self) -> None:
+        what = self.chance.choice(
+            [
+                "gap",
+                "overflow",
+                "duplicate",
+                "cut",
+                "reset",
+                "silence",
+                "hold",
+                "allowance",
+                "forbid",
+                "refuse",
+                "fates",
+            ]
+        )
+        self.tell(f"bus: {what}")
+        await getattr(self, f"_bus_{what}")()
+
+    async def _bus_gap(self) -> None:
+        """A change is told only as a gap: the next ones, each with its own record ids."""
+        self.world.bus.fates.order([Fate.GAP] * self.chance.choice([1, 3]))
+
+    async def _bus_overflow(self) -> None:
+        self.world.bus.inject_overflow("StockMovement__c")
+
+    async def _bus_duplicate(self) -> None:
+        topic = self.chance.choice([STOCK, TILLS])
+        self.world.bus.duplicate_last(topic, self.chance.choice([1, 3]))
+
+    async def _bus_fates(self) -> None:
+        self.world.bus.fates.order([Fate.DUPLICATE] * 3)
+
+    async def _bus_cut(self) -> None:
+        self.world.pubsub.cut(self.chance.choice([None, STOCK, TILLS]))
+
+    async def _bus_reset(self) -> None:
+        """An instance refresh: events are gone and replay ids mean nothing. The tills send theirs again."""
+        if self.chance.random() < 0.5:
+            self.world.bus.reset_stream()
+            for told in self.world.resets:
+                told()
+            for source, (sku, place, units) in list(self.day.postings.items()):
+                await self.world.publish(stock_event(source, sku, place, units))
+
+    async def _bus_silence(self) -> None:
+        self.world.pubsub.go_silent()
+        await asyncio.sleep(self.chance.choice([5.0, 40.0, 120.0]))
+        self.world.pubsub.speak()
+
+    async def _bus_hold(self) -> None:
+        """Events come late, and in any order."""
+        self.world.bus.hold()
+        await asyncio.sleep(self.chance.choice([2.0, 10.0]))
+        self.world.bus.release()
+
+    async def _bus_allowance(self) -> None:
+        if self.chance.random() < 0.3:
+            self.world.bus.allowance.use_up()
+            await asyncio.sleep(5.0)
+            self.world.bus.allowance.refill()
+
+    async def _bus_forbid(self) -> None:
+        topic = self.chance.choice([STOCK, TILLS])
+        self.world.bus.forbid(topic)
+        await asyncio.sleep(self.chance.choice([2.0, 15.0]))
+        self.world.bus.allow(topic)
+
+    async def _bus_refuse(self) -> None:
+        self.world.pubsub.refuse_next(self.chance.choice(["Subscribe", "GetTopic", "GetSchema"]))
+
+    async def _network(self) -> None:
+        to = self.chance.choice(["org", *SHOPS, "webhooks", "sfsync"])
+        weather = Weather(
+            refused=self.chance.choice([0.0, 0.3]),
+            lost=self.chance.choice([0.0, 0.2]),
+            reply_lost=self.chance.choice([0.0, 0.3]),
+            late=self.chance.choice([0.0, 0.2]),
+            slowest_seconds=self.chance.choice([None, 0.5]),
+        )
+        self.world.net.weather[to] = weather
+        self.tell(f"network to {to}: {weather}")
+        await asyncio.sleep(self.chance.choice([2.0, 8.0]))
+        self.world.net.weather.pop(to, None)
+
+    def end(self) -> None:
+        """From now on everything works."""
+        world = self.world
+        world.org.faults.clear()
+        for shop in world.shops.values():
+            shop.faults.clear()
+        world.pubsub.speak()
+        world.bus.release()
+        world.bus.fates.ordered.clear()
+        world.bus.allowance.refill()
+        for topic in (STOCK, TILLS):
+            world.bus.allow(topic)
+        world.net.weather.clear()
+
+
+class Reaper:
+    """Lets the daemon die, or restarts it, as often as the plan says."""
+
+    def __init__(self, world: World, day: Day) -> None:
+        self.world, self.day = world, day
+        self.chance: Random = world.chance("reaper")
+
+    async def run(self) -> None:
+        """Until cancelled: whenever the daemon has ended, another life begins."""
+        for _ in range(self.world.plan.crashes):
+            life = self.world.life
+            assert life is not None
+            if self.chance.random() < 0.25:
+                await self._within(self.chance.random() * 15, life.ended, self.day.over)
+                if not life.alive or self.day.over.is_set():
+                    break
+                await self.world.stop()
+            else:
+                life.crash_in = int(self.chance.expovariate(1 / 800)) + 1
+                self.world.story.tell("reaper", f"the daemon will die in {life.crash_in} gates")
+                await self._within(None, life.ended, self.day.over)
+                if life.alive:
+                    life.crash_in = None
+                    break
+                await self.world.bury()
+            await asyncio.sleep(self.chance.choice([0.1, 1.0, 5.0]))
+            self.world.start()
+
+    @staticmethod
+    async def _within(seconds: float | None, *events: asyncio.Event) -> None:
+        waiting = [asyncio.ensure_future(event.wait()) for event in events]
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for each in waiting:
+            each.cancel()

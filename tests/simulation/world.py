@@ -1,0 +1,363 @@
+"""The world of one seed: an org, two shops, a network, and a daemon that lives more than once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Mapping
+from contextvars import Context, copy_context
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import httpx
+import structlog
+
+from sfsync.app import Daemon, channel_config, org_config
+from sfsync.channels.config import ShopifyConfig
+from sfsync.channels.shopify import ShopifyChannel
+from sfsync.resources import metadata_folder
+from sfsync.salesforce.org import SalesforceOrg
+from sfsync.salesforce.stream import AvroSource
+from sfsync.salesforce.transport import http_client
+from sfsync.settings import Settings
+from sfsync.simulators.org.bus import EventBus
+from sfsync.simulators.org.clock import MovableClock
+from sfsync.simulators.org.model import ChangeKind
+from sfsync.simulators.org.org import OrgConfig, build_org
+from sfsync.simulators.org.pubsub import PubSubService
+from sfsync.simulators.org.rest.bodies import fill
+from sfsync.simulators.org.save import Operation
+from sfsync.simulators.shopify.clock import ShopClock
+from sfsync.simulators.shopify.config import Knobs, SeedVariant, ShopConfig
+from sfsync.simulators.shopify.config import Plan as ShopPlan
+from sfsync.simulators.shopify.shop import Shop
+from sfsync.store import Database, Hands, open_store
+
+from .life import LIFE, Disk, Life
+from .loop import VirtualClock, VirtualLoop
+from .net import Net
+from .plan import PLACES, SHOPS, UNKNOWN, Plan
+from .story import Story
+from .wire import Wire
+
+TOKEN = "the-storefronts-own-token"
+TOPICS = (
+    "orders/create",
+    "orders/updated",
+    "orders/cancelled",
+    "orders/fulfilled",
+    "orders/partially_fulfilled",
+)
+ORG_URL = "http://org.localhost"
+
+
+class ShopTime(ShopClock):
+    """A shop's clock on virtual time."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self._virtual = clock
+
+    def now(self) -> float:
+        return self._virtual.now().timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class _Door:
+    """The daemon's web server: an app that others reach through the network while it is open."""
+
+    def __init__(self, app: Any, world: World, life: Life) -> None:
+        self._app, self._world, self.life = app, world, life
+        self.address = "http://sfsync.localhost"
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if not self.life.passes(f"a request to {scope['path']}"):
+            raise ConnectionResetError("the daemon is dead")
+        await self._app(scope, receive, send)
+        if not self.life.passes(f"an answer of {scope['path']}"):
+            raise ConnectionResetError("the daemon is dead")
+
+    async def start(self) -> None:
+        self._world.door = self
+
+    async def stop(self) -> None:
+        if self._world.door is self:
+            self._world.door = None
+
+
+class World:
+    """All of it. Build it inside the running loop."""
+
+    def __init__(self, plan: Plan, folder: Path, story: Story) -> None:
+        self.plan, self.folder, self.story = plan, folder, story
+        self.loop = asyncio.get_running_loop()
+        assert isinstance(self.loop, VirtualLoop)
+        self.clock = VirtualClock(self.loop)
+        self.outside: Context = copy_context()
+        self.net = Net(self.chance("network"), self.outside, plan.network_seconds)
+        self.door: _Door | None = None
+        self.life: Life | None = None
+        self.lives = 0
+        self.violations: list[str] = []
+        self.on_commit: list[Any] = []  # called after each of the daemon's transactions
+        self.resets: list[Any] = []  # called when the stream was reset
+        self._running: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+        self._store: Database | None = None
+        self._ids = self.chance("ids")
+        self.store_path = folder / "sfsync.db"
+        shutil.copyfile(_empty_store(folder.parent), self.store_path)
+        self.org = build_org(
+            OrgConfig(
+                metadata_folder(),
+                knobs=plan.org_knobs,
+                seed={
+                    "levels": [
+                        {"sku": sku, "location": place, "on_hand": units}
+                        for (sku, place), units in plan.stock.items()
+                    ]
+                },
+                random_seed=plan.seed,
+            ),
+            clock=MovableClock(self.clock.now),
+        )
+        if plan.fallback:
+            self.org.engine.set_rule("Reservation_needs_stock", active=False)
+            self.org.engine.set_rule("Reserved_within_on_hand", active=True)
+        self.pubsub = PubSubService(self.org.bus, self.org.sessions, self.org.pubsub_knobs)
+        self.shops: dict[str, Shop] = {name: self._shop(name) for name in SHOPS}
+        self.settings = self._settings()
+        structlog.configure(
+            processors=[_drop],
+            wrapper_class=structlog.make_filtering_bound_logger(50),
+            cache_logger_on_first_use=False,
+        )
+        self._log = story.logger("sfsync")
+        self.web = httpx.AsyncClient(
+            transport=self.net.transport("sfsync", lambda: self.door, None),
+            base_url="http://sfsync.localhost",
+            headers={"authorization": f"Bearer {TOKEN}"},
+            timeout=15.0,
+            trust_env=False,
+        )
+
+    def chance(self, name: str) -> Random:
+        """A source of chance of its own for each part, so that one drawing more moves no other."""
+        return Random(f"{self.plan.seed} {name}")
+
+    def violated(self, promise: int | str, what: str) -> None:
+        """A promise was broken; the first few are kept."""
+        if len(self.violations) < 20:
+            self.violations.append(f"promise {promise}: {what}")
+            self.story.tell("checker", f"PROMISE {promise} BROKEN: {what}")
+
+    # -- the parts
+
+    def _shop(self, name: str) -> Shop:
+        skus = (*self.plan.skus, UNKNOWN)
+        config = ShopConfig(
+            name=name,
+            plan=ShopPlan.ENTERPRISE,
+            variants=[
+                SeedVariant(sku, sku, available={"Online": 3 if sku == UNKNOWN else 0}) for sku in skus
+            ],
+            webhook_url=f"http://sfsync.localhost/webhooks/{name}",
+            webhook_topics=TOPICS,
+            knobs=Knobs(**self.plan.shop_knobs[name]),
+        )
+        return Shop(
+            config,
+            ShopTime(self.clock),
+            self.chance(f"shop {name}"),
+            self.net.transport("webhooks", lambda: self.door, None),
+        )
+
+    def _settings(self) -> Settings:
+        plan = self.plan
+        order = {"london": PLACES, "dubai": tuple(reversed(PLACES))}
+        app = next(iter(self.org.identity.apps.values()))
+        return Settings.model_validate(
+            {
+                "salesforce": {
+                    "login_url": ORG_URL,
+                    "client_id": app.client_id,
+                    "client_secret": app.client_secret,
+                    "pubsub_endpoint": "org.localhost:7443",
+                    "silence_seconds": 90.0,
+                },
+                "store": {"url": f"sqlite:///{self.store_path}"},
+                "web": {"tokens": [{"name": "shop", "token": TOKEN}], "open_status": True},
+                "channels": {
+                    name: {
+                        "kind": "shopify",
+                        "url": f"http://{name}.localhost",
+                        "shop_domain": shop.config.domain,
+                        "access_token": shop.config.access_token,
+                        "webhook_secret": shop.config.client_secret,
+                        "safety_stock": plan.safety[name],
+                        "cap": plan.caps[name],
+                        "locations": {
+                            "online": {
+                                "id": next(iter(shop.stock.locations.values())).id,
+                                "sells_from": order[name],
+                            }
+                        },
+                    }
+                    for name, shop in self.shops.items()
+                },
+                "policies": [
+                    {"skus": ["GATED-*"], "guarantee": "gated"},
+                    {"skus": ["ALLOC-*"], "channels": ["london"], "guarantee": "allocated"},
+                ],
+            }
+        )
+
+    # -- the daemon's lives
+
+    def new_id(self) -> str:
+        return str(UUID(int=self._ids.getrandbits(128), version=4))
+
+    def start(self) -> Life:
+        """A new life on the same store."""
+        self.lives += 1
+        life = Life(self.lives)
+        self.life = life
+        self._stop = asyncio.Event()
+        disk = Disk(life, self.chance(f"disk {life.number}"), self.plan.disk_seconds)
+        disk.committed = self._committed
+        luck = self.chance(f"luck {life.number}").random
+
+        def opened(url: str) -> Database:
+            readers = Disk(life, self.chance(f"readers {life.number}"), self.plan.disk_seconds)
+            self._store = open_store(url, exclusive=True, migrate=False, hands=Hands(disk, readers, "OFF"))
+            return self._store
+
+        org_carrier = partial(self.net.transport, "org", lambda: self.org.app, life)
+        configured = org_config(self.settings)
+        http = http_client(ORG_URL, timeout_seconds=30.0, ca_file=None, transport=org_carrier())
+        source = Wire(configured, http, life, self.pubsub, self.outside, self.chance(f"stream {life.number}"))
+        org = SalesforceOrg(configured, self.clock, transport=org_carrier(), source=AvroSource(source))
+        channels: dict[str, Any] = {}
+        for name, settings in self.settings.channels.items():
+            channel = ShopifyChannel(
+                ShopifyConfig.of(channel_config(name, settings)),
+                self.clock,
+                transport=self.net.transport(name, partial(getattr, self.shops[name], "app"), life),
+                luck=luck,
+            )
+            if self.plan.push_rows != channel.ability.batch_rows:
+                channel.ability = replace(channel.ability, batch_rows=self.plan.push_rows)
+            channels[name] = channel
+        daemon = Daemon(
+            self.settings,
+            approve=True,
+            clock=self.clock,
+            org=org,
+            channels=channels,
+            log=self._log,
+            luck=luck,
+            new_id=self.new_id,
+            poll_seconds=self.plan.poll_seconds,
+            open_store=opened,
+            serve=lambda app, _host, _port: _Door(app, self, life),
+        )
+        context = self.outside.copy()
+        context.run(LIFE.set, life)
+        self.story.tell("world", f"the daemon starts, life {life.number}")
+        self._running = self.loop.create_task(daemon.run(self._stop), context=context, name="daemon")
+        return life
+
+    async def bury(self) -> None:
+        """After a crash."""
+        life = self.life
+        assert life is not None
+        self.story.tell("world", f"the daemon dies at {life.ended_at}")
+        self.door = None
+        await life.bury()
+        await self._close_store()
+
+    async def stop(self) -> None:
+        """An orderly end."""
+        life, running = self.life, self._running
+        assert life is not None
+        assert running is not None
+        self.story.tell("world", "the daemon is asked to stop")
+        self._stop.set()
+        stopping = asyncio.ensure_future(asyncio.wait([running]))
+        dying = asyncio.ensure_future(life.ended.wait())
+        await asyncio.wait([stopping, dying], return_when=asyncio.FIRST_COMPLETED)
+        dying.cancel()
+        if life.alive:
+            if running.exception() is not None:
+                self.violated("-", f"the daemon ended with {running.exception()!r}")
+            life.end("its orderly end")
+            await life.bury()
+            await self._close_store()
+
+    async def _close_store(self) -> None:
+        if self._store is not None:
+            await self._store.close()
+            self._store = None
+
+    def _committed(self) -> None:
+        for told in self.on_commit:
+            told()
+
+    # -- people in the org
+
+    async def enter(self, sku: str, place: str, kind: str, *, on_hand: int = 0, reserved: int = 0) -> str:
+        """Somebody enters a movement by hand; "" when it was saved, or the org's words."""
+        engine = self.org.engine
+        level = self.level_id(sku, place)
+        body = {
+            "StockLevel__c": level,
+            "Kind__c": kind,
+            "OnHandDelta__c": on_hand,
+            "ReservedDelta__c": reserved,
+            "VersionDelta__c": 1,
+        }
+        async with engine.transaction(self.org.admin) as transaction:
+            plan = engine.plans["StockMovement__c"]
+            operation = Operation(plan.sobject, ChangeKind.CREATE)
+            fill(operation, body, plan, engine.plans, transaction.layer, inserting=True)
+            await engine.dml(transaction, [operation], all_or_none=True)
+        return operation.errors[0].message if operation.errors else ""
+
+    async def publish(self, values: Mapping[str, Any]) -> None:
+        """A till publishes a stock event."""
+        engine = self.org.engine
+        async with engine.transaction(self.org.admin) as transaction:
+            engine.publish(transaction, engine.plans["StockEvent__e"].sobject, values)
+
+    def level_id(self, sku: str, place: str) -> str:
+        key = f"{sku}|{place}"
+        return next(
+            str(row["Id"])
+            for row in self.org.engine.store.tables["StockLevel__c"].rows.values()
+            if row["LevelKey__c"] == key
+        )
+
+    @property
+    def bus(self) -> EventBus:
+        return self.org.bus
+
+
+def _drop(_logger: Any, _method: str, _event: Any) -> Any:
+    raise structlog.DropEvent
+
+
+@cache
+def _empty_store(folder: Path) -> Path:
+    """A store at the present schema; migrating a new one for each seed would take longer than the seed."""
+    path = folder / f"empty-{os.getpid()}.db"
+    store = open_store(f"sqlite:///{path}", exclusive=False)
+    store._writer.dispose()
+    store._reader.dispose()
+    return path
