@@ -406,6 +406,30 @@ def test_fates_by_chance_are_the_same_with_the_same_seed() -> None:
     assert run().count("GAP_CREATE") > 5
 
 
+def test_fates_of_a_seed_of_their_own_do_not_depend_on_what_happened_before() -> None:
+    """The same seed begins the same row of fates again; another seed gives another."""
+    bus = make_bus()
+    bus.fates.set("gap_rate", 0.3)
+
+    def row(seed: int) -> list[str]:
+        bus.fates.seed(seed)
+        before = len(headers(bus))
+        bus.on_commit(commit(*(created(n, Name=f"n{n}") for n in range(40))))
+        return [header["changeType"] for header in headers(bus)[before:]]
+
+    assert row(1) == row(1)
+    assert row(1) != row(2)
+
+
+def test_a_rate_beyond_one_or_an_unknown_fate_is_refused() -> None:
+    """Before anything is changed."""
+    bus = make_bus()
+    for name, value in (("gap_rate", 2), ("gap_rate", -0.1), ("colour_rate", 0.1), ("struck", 1)):
+        with pytest.raises(ValueError, match=r"between 0 and 1|fates have"):
+            bus.fates.set(name, value)
+    assert bus.fates.gap_rate == 0.0
+
+
 def test_held_commits_come_late_and_later_ones_overtake_them() -> None:
     """The stream's own order still grows: a late event is late in replay ids, too."""
     bus = make_bus()

@@ -58,7 +58,7 @@ def test_it_ends_with_its_parent_when_asked_to() -> None:
         (["--source", "/nowhere"], "sfdx-project.json"),
         (["--knob", "nothing=1"], "no knob 'nothing'"),
         (["--knob", "lonely"], "name=value"),
-        (["--latency", "dance=1"], "latency has read, write and commit"),
+        (["--latency", "dance=1"], "latency is none, office, live, or has read, write and commit"),
         (["--seed", "/nowhere.json"], "/nowhere.json"),
     ],
 )
@@ -125,8 +125,18 @@ def test_latency_is_read_in_milliseconds() -> None:
     assert parse_latency("") == Latency()
     assert parse_latency("5") == Latency(0.005, 0.005, 0.005)
     assert parse_latency("read=1,write=20.5") == Latency(0.001, 0.0205, 0.0)
-    with pytest.raises(ValueError, match="could not convert"):
-        parse_latency("read=fast")
+    for wrong in ("read=fast", "read=-1", "write=nan"):
+        with pytest.raises(ValueError, match="takes milliseconds"):
+            parse_latency(wrong)
+
+
+def test_a_latency_profile_is_chosen_by_name() -> None:
+    """From an org that answers at once to one that is far away; each slower than the one before."""
+    none, office, live = (parse_latency(name) for name in ("none", "office", "live"))
+    assert none == Latency()
+    assert none.write < office.write < live.write
+    with start_org(options=["--latency", "office"]) as org:
+        assert org.control("GET", "/")["commits"] == 0
 
 
 def test_our_own_source_is_found_without_being_named() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import pytest
 from tests.sandbox import OrgSandbox, start_org
 from tests.simulators.org_kit import BASE, LEVEL, MOVEMENT, OrgClient, codes, error_of, fresh, movement
 
-from sfsync.simulators.org.faults import ConnectionCut
-from sfsync.simulators.org.org import OrgConfig, build_org
+from sfsync.simulators.org.control import Control
+from sfsync.simulators.org.fates import Fate
+from sfsync.simulators.org.faults import KINDS, ConnectionCut
+from sfsync.simulators.org.org import Org, OrgConfig, build_org
 
 SOURCE = Path(__file__).resolve().parents[2] / "salesforce"
 
@@ -86,6 +90,64 @@ def test_locks_allowance_and_token_fail_on_order(org: OrgClient, sandbox: OrgSan
     assert org.call("GET", "/limits").status_code == 401
     org.sign_in()
     assert org.move(key, on_hand=1).status_code == 201
+
+
+def test_too_many_requests_at_once_are_told_apart_from_a_spent_day(
+    org: OrgClient, sandbox: OrgSandbox
+) -> None:
+    """The same code, other words; the next request goes through."""
+    sandbox.arm("throttle")
+    limited = org.call("GET", "/limits")
+    assert (limited.status_code, error_of(limited)["errorCode"]) == (403, "REQUEST_LIMIT_EXCEEDED")
+    assert error_of(limited)["message"].startswith("ConcurrentRequests")
+    assert org.call("GET", "/limits").status_code == 200
+
+
+def test_a_token_may_end_in_the_middle_of_a_batch_of_requests(org: OrgClient, sandbox: OrgSandbox) -> None:
+    """What was sent before is done and answered; the next request is refused until a new sign-in."""
+    key = org.new_level()
+    sandbox.arm("expire_token_after", path=MOVEMENT)
+    assert org.move(key, on_hand=1).status_code == 201
+    assert error_of(org.move(key, on_hand=1))["errorCode"] == "INVALID_SESSION_ID"
+    org.sign_in()
+    assert org.stock(key) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_fault_strikes_by_chance_and_again_alike_with_the_same_seed(kind: str) -> None:
+    """Some requests are struck and some are not, and which ones follows from the seed alone."""
+    org = build_org(OrgConfig(SOURCE))
+    control = httpx.ASGITransport(Control(org).app())
+    async with httpx.AsyncClient(transport=control, base_url="http://control") as people:
+
+        async def struck(seed: int) -> list[bool]:
+            await people.delete("/faults")
+            armed = {"kind": kind, "probability": 0.4, "seed": seed, "seconds": 0.001}
+            assert (await people.post("/faults", json=armed)).status_code == 200
+            return [await _strikes(org, kind) for _ in range(16)]
+
+        first = await struck(7)
+        assert first == await struck(7)
+        assert {True, False} == set(first)
+        assert first != await struck(8)
+
+
+async def _strikes(org: Org, kind: str) -> bool:
+    """Sends one request that writes, and looks whether the fault met it."""
+    before = org.faults.struck.get(kind, 0)
+    session = org.sessions.open(next(iter(org.identity.users.values())), next(iter(org.identity.apps)))
+    headers = {"Authorization": f"Bearer {session.token}"}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(org.app), base_url="https://org", headers=headers
+    ) as client:
+        with suppress(ConnectionCut, TimeoutError):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                body = {"LevelKey__c": fresh(), "Sku__c": "A", "LocationCode__c": "L"}
+                await client.post(f"{BASE}/sobjects/{LEVEL}", json=body)
+    return org.faults.struck.get(kind, 0) > before
+
+
+_PATIENCE_SECONDS = 0.3  # of a client whose request hangs
 
 
 def test_the_daily_allowance_runs_out_and_comes_back(lonely: OrgSandbox) -> None:
@@ -223,3 +285,7 @@ def test_the_documentation_lists_every_knob_and_every_fault(sandbox: OrgSandbox)
         assert knob["meaning"] in page
     for kind, meaning in sandbox.control("GET", "/faults")["kinds"].items():
         assert f"| `{kind}` | {meaning} |" in page
+    for fate in Fate:
+        assert f"| `{fate}` | `{fate}_rate` |" in page
+    for action in sandbox.control("GET", "/bus")["actions"]:
+        assert f"`{action}`" in page or f'"do": "{action}"' in page

@@ -184,3 +184,4 @@ def test_the_discovery_document_names_the_endpoints(org: OrgClient) -> None:
     told = org.http.get("/.well-known/openid-configuration").json()
     assert told["token_endpoint"] == org.ready["rest_url"] + TOKEN
     assert BASE not in told["token_endpoint"]
+    assert org.http.get(told["jwks_uri"]).json() == {"keys": []}  # no flow here gives an ID token

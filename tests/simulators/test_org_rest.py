@@ -341,3 +341,45 @@ def test_a_client_may_compress_what_it_sends(org: OrgClient, packing: str, pack:
     assert (broken.status_code, error_of(broken)["errorCode"]) == (400, "JSON_PARSER_ERROR")
     other = org.http.post(place, content=b"x", headers={**kind, "Content-Encoding": "br"})
     assert (other.status_code, error_of(other)["errorCode"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+def test_every_link_of_the_resource_list_leads_somewhere(org: OrgClient) -> None:
+    """No client is sent where nothing is: each is there, if only to say what it wants."""
+    links = org.call("GET", "").json()
+    identity = links.pop("identity")
+    assert org.http.get(identity).status_code == 200
+    statuses = {name: org.http.get(link).status_code for name, link in links.items()}
+    assert statuses == {
+        "sobjects": 200,
+        "query": 400,
+        "queryAll": 400,
+        "limits": 200,
+        "composite": 200,
+        "jobs": 200,
+    }
+
+
+def test_a_query_plan_is_refused_by_name(org: OrgClient) -> None:
+    """What is not simulated says so instead of answering something else."""
+    answer = org.call("GET", "/query", params={"explain": "SELECT Id FROM StockLevel__c"})
+    assert (answer.status_code, error_of(answer)["errorCode"]) == (400, "FEATURE_NOT_ENABLED")
+
+
+def test_labels_and_formats_are_those_of_an_english_user(org: OrgClient) -> None:
+    """toLabel and FORMAT answer under the field's name, or an alias beside the field itself."""
+    key = org.new_level()
+    assert org.move(key, on_hand=12_345, OccurredAt__c="2026-11-23T21:05:00Z").status_code == 201
+    [found] = org.find(
+        MOVEMENT,
+        f"StockLevel__r.LevelKey__c = '{key}' AND toLabel(Kind__c) = 'Adjustment'",
+        "toLabel(Kind__c), OnHandDelta__c, FORMAT(OnHandDelta__c) shown, FORMAT(OccurredAt__c)",
+    )
+    del found["attributes"]
+    assert found == {
+        "Kind__c": "Adjustment",
+        "OnHandDelta__c": 12345.0,
+        "shown": "12,345",
+        "OccurredAt__c": "11/23/2026, 9:05 PM",
+    }
+    answer = org.call("GET", "/query", params={"q": f"SELECT Kind__c, toLabel(Kind__c) FROM {MOVEMENT}"})  # noqa: S608 — own words
+    assert "duplicate field selected: Kind__c" in error_of(answer)["message"]

@@ -10,9 +10,11 @@ selected there, `/data/<Name>__chn` for custom channels with their filters and e
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import count
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -23,12 +25,13 @@ from sfsync.simulators.org.changes import (
     ChangeEvent,
     Rules,
     as_gap,
+    as_overflow,
     bare_event,
     change_events,
 )
 from sfsync.simulators.org.clock import Clock
 from sfsync.simulators.org.fates import Fate, Fates
-from sfsync.simulators.org.model import Commit, Published, Schema
+from sfsync.simulators.org.model import Commit, Field, FieldType, Published, Schema
 from sfsync.simulators.org.routes import Catalogue, CompileFilter, Route, event_topic
 from sfsync.simulators.org.stream import (
     REPLAY_REFUSED,
@@ -83,6 +86,8 @@ class EventBus:
         self.knobs = knobs or BusKnobs()
         self.org_id = org_id
         self.fates = Fates()
+        # What some fates do to the streams and the clock; whoever serves the bus puts it there.
+        self.around: dict[Fate | None, Callable[[], object]] = {}
         self.ids = ReplayIds(clock, rng)
         self.allowance = Allowance(clock, lambda: self.knobs.delivery_allowance)
         self._clock = clock
@@ -103,11 +108,12 @@ class EventBus:
             self._held.append(commit)
             return
         delay = self.knobs.event_delay_seconds
+        if self.knobs.event_delay_jitter_seconds > 0:
+            delay += self._rng.random() * self.knobs.event_delay_jitter_seconds
         if delay <= 0 and not self._on_the_way:
             self._tell(commit)
             return
         self._on_the_way.append(commit)
-        delay += self._rng.random() * self.knobs.event_delay_jitter_seconds
         # Whichever timer rings, the oldest commit goes first.
         asyncio.get_running_loop().call_later(delay, lambda: self._tell(self._on_the_way.popleft()))
 
@@ -118,6 +124,11 @@ class EventBus:
         values.update(CreatedDate=epoch_ms(self._clock.now()), CreatedById=user_id)
         topic = self._catalogue.topics[event_topic(published.entity)]
         return self._append([topic], Event(published.uuid, codec, values))
+
+    @property
+    def schema(self) -> Schema:
+        """What the events are made by."""
+        return self._schema
 
     def replace_schema(self, schema: Schema) -> None:
         """Takes over another schema: topics and their events stay, new events get the new schema ids."""
@@ -176,7 +187,7 @@ class EventBus:
             start = self.ids.last
         elif start == EARLIEST:
             start = 0
-        elif not self.ids.stands(start):
+        elif self.fates.refuses_replay(self._rng) or not self.ids.stands(start):
             raise StreamEnded(
                 REPLAY_REFUSED, "The Replay ID validation failed. Ensure that the Replay ID is valid."
             )
@@ -204,11 +215,27 @@ class EventBus:
         fate = self.fates.draw(self._rng)
         if fate is Fate.LOST:
             return
-        if (fate is Fate.GAP and not change.is_gap) or _too_large(change):
+        if fate in self.around:
+            self.around[fate]()
+        if fate is Fate.SCHEMA:
+            self._grow(change.entity)
+            routes = self._catalogue.routes[change.entity]
+        if fate is Fate.OVERFLOW:
+            change = as_overflow(change)
+        elif (fate is Fate.GAP and not change.is_gap) or _too_large(change):
             change = as_gap(change)
         uuid = self.new_uuid()
+        if fate is Fate.LATE:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.fates.late_seconds, self._send, change, routes, uuid)
+            return
         for _ in range(2 if fate is Fate.DUPLICATE else 1):
             self._send(change, routes, uuid)
+
+    def _grow(self, entity: str) -> None:
+        """Adds a field of the next free name to an object's events."""
+        fields = self._schema.objects[entity].fields
+        self.add_field(entity, next(n for n in map("Added{}__c".format, count(1)) if n not in fields))
 
     def _send(self, change: ChangeEvent, routes: Iterable[Route], uuid: str) -> None:
         """Gives the event to every channel that wants it, under one replay id."""
@@ -240,6 +267,21 @@ class EventBus:
         return str(UUID(int=self._rng.getrandbits(128), version=4))
 
     # --- for the control port
+
+    def add_field(self, entity: str, name: str) -> str:
+        """Gives an object's events a further text field, which no record fills; returns the new schema id.
+
+        Raises ValueError for an object that the org does not have or a name that is taken.
+        """
+        sobject = self._schema.objects.get(entity)
+        if sobject is None:
+            raise ValueError(f"the org has no object {entity!r}")
+        if not re.fullmatch(r"[A-Za-z]\w*__c", name) or name in sobject.fields:
+            raise ValueError(f"a further field has a free name that ends in __c, not {name!r}")
+        added = Field(name, name.removesuffix("__c"), FieldType.STRING, length=255)
+        grown = replace(sobject, fields={**sobject.fields, name: added})
+        self.replace_schema(replace(self._schema, objects={**self._schema.objects, entity: grown}))
+        return self._catalogue.current[entity].schema_id
 
     def inject_gap(self, entity: str, record_ids: list[str], kind: str = "UPDATE") -> None:
         """Tells that changes of these records could not be told (`kind` is CREATE, UPDATE …)."""
@@ -311,6 +353,7 @@ class EventBus:
                 "limit": self.allowance.limit,
                 "by_subscriber": self.allowance.by_subscriber,
             },
+            "fates_struck": dict(self.fates.struck),
             "held_commits": len(self._held),
             "commits_on_the_way": len(self._on_the_way),
             "last_replay_id": self.ids.last,

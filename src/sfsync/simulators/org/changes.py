@@ -77,6 +77,13 @@ def as_gap(event: ChangeEvent) -> ChangeEvent:
     return ChangeEvent(event.entity, header, {}, ())
 
 
+def as_overflow(event: ChangeEvent) -> ChangeEvent:
+    """Returns the overflow event of the event's object, in its transaction."""
+    gap = as_gap(event)
+    gap.header.update(changeType="GAP_OVERFLOW", recordIds=[OVERFLOW_ID])
+    return gap
+
+
 def bare_event(
     commit: Commit, entity: str, change_type: str, record_ids: list[str], sequence: int = 1
 ) -> ChangeEvent:

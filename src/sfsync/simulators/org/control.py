@@ -90,10 +90,10 @@ class Control:
     async def arm(self, request: Request) -> Any:
         body = await _body(request)
         if isinstance(body, dict) and set(body) == {"mix"}:
-            self._org.faults.arm_mix(int(body["mix"]))
+            self._org.arm_mix(int(body["mix"]))
             return {"armed": self._org.faults.shown()}
         entries = body if isinstance(body, list) else [body]
-        allowed = {each.name for each in fields(Fault)} - {"struck"}
+        allowed = {each.name for each in fields(Fault)} - {"struck"} | {"seed"}
         for entry in entries:
             unknown = set(entry) - allowed
             if unknown or "kind" not in entry:
@@ -102,11 +102,14 @@ class Control:
                 )
             if "probability" in entry:
                 entry = {"times": None, **entry}
-            self._org.faults.arm(Fault(**entry))
+            if "seed" in entry:
+                self._org.faults.seed(int(entry["seed"]))
+            self._org.faults.arm(Fault(**{name: entry[name] for name in entry if name != "seed"}))
         return {"armed": self._org.faults.shown()}
 
     async def disarm(self, request: Request) -> Any:
         self._org.faults.clear()
+        self._org.bus.fates.clear()
         return {"armed": []}
 
     async def lock(self, request: Request) -> Any:

@@ -36,11 +36,22 @@ class BusControl:
             "forbid": lambda told: org.bus.forbid(told["topic"]),
             "allow": lambda told: org.bus.allow(told["topic"]),
             "cut": lambda told: self._served().cut(told.get("topic")),
-            "silence": lambda told: self._served().go_silent() + org.cometd.go_silent(),
+            "silence": lambda told: self._go_silent(),
             "speak": self._speak,
             "drop_cometd_sessions": lambda told: org.cometd.drop_sessions(),
             "refuse": self._refuse,
+            "refuse_replay": self._refuse_replay,
+            "add_field": lambda told: org.bus.add_field(told["entity"], told["field"]),
         }
+
+    def serve(self, service: PubSubService) -> None:
+        """Takes the service whose streams can be cut and silenced, by order and by chance."""
+        self.service = service
+        self._org.bus.around[Fate.CUT] = service.cut
+        self._org.bus.around[Fate.SILENT] = self._go_silent
+
+    def _go_silent(self) -> int:
+        return self._served().go_silent() + self._org.cometd.go_silent()
 
     async def inside(self, request: Request) -> Any:
         return {**self._org.bus.inside(), "actions": sorted(self._actions)}
@@ -55,9 +66,13 @@ class BusControl:
     def _order_fates(self, told: dict[str, Any]) -> None:
         fates = self._org.bus.fates
         fates.order(None if each is None else Fate(each) for each in told.get("next", ()))
-        for name in ("gap_rate", "lost_rate", "duplicate_rate"):
-            if name in told:
-                setattr(fates, name, float(told[name]))
+        if "seed" in told:
+            fates.seed(int(told["seed"]))
+        for name in set(told) - {"do", "next", "seed"}:
+            fates.set(name, float(told[name]))
+
+    def _refuse_replay(self, told: dict[str, Any]) -> None:
+        self._org.bus.fates.refused_replays = int(told.get("count", 1))
 
     def _speak(self, told: dict[str, Any]) -> None:
         self._served().speak()

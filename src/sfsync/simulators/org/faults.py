@@ -24,8 +24,11 @@ KINDS: dict[str, str] = {
     "delay_after": "the answer waits `seconds` after the work was committed",
     "hang": "the request is never answered and never worked on, until the client gives up",
     "lock": "the next DML statement cannot get its row locks: UNABLE_TO_LOCK_ROW",
+    "throttle": "403 REQUEST_LIMIT_EXCEEDED for too many long requests at once: to be sent again later",
     "daily_limit": "403 REQUEST_LIMIT_EXCEEDED, as if the daily allowance were used up",
     "expire_token": "every access token ends just before the request: 401 INVALID_SESSION_ID",
+    "expire_token_after": "the request is worked on and answered, then every access token ends: "
+    "what was begun by several requests stands half done",
 }
 
 _CODES = {
@@ -44,7 +47,9 @@ MIX: dict[str, float] = {
     "error_after": 0.005,
     "delay": 0.02,
     "lock": 0.02,
+    "throttle": 0.005,
     "expire_token": 0.002,
+    "expire_token_after": 0.002,
 }
 _MIX_DELAY_SECONDS = 0.2
 
@@ -84,9 +89,13 @@ class Faults:
             raise ValueError("probability is between 0 and 1")
         self._armed.append(fault)
 
+    def seed(self, seed: int) -> None:
+        """Begins the chance anew: the same seed and requests give the same faults."""
+        self._random = Random(seed)  # noqa: S311 — chance that repeats itself is the purpose
+
     def arm_mix(self, seed: int) -> None:
         """Arms a bit of everything by chance; the same seed and requests give the same faults."""
-        self._random = Random(seed)  # noqa: S311 — chance that repeats itself is the purpose
+        self.seed(seed)
         for kind, probability in MIX.items():
             seconds = _MIX_DELAY_SECONDS if kind == "delay" else 0.0
             self.arm(Fault(kind, times=None, probability=probability, status=503, seconds=seconds))
@@ -154,8 +163,12 @@ class FaultyApp:
         elif fault.kind == "error":
             await _send_error(fault, fault.status or 500, send)
         elif fault.kind == "daily_limit":
-            body = [{"message": "TotalRequests Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED"}]
-            await _send(send, 403, body, [])
+            await _refuse(send, "TotalRequests Limit exceeded.")
+        elif fault.kind == "throttle":
+            await _refuse(send, "ConcurrentRequests (Concurrent API Requests) Limit exceeded.")
+        elif fault.kind == "expire_token_after":
+            await self._app(scope, receive, send)
+            self._end_sessions()
         else:
             if fault.kind == "expire_token":
                 self._end_sessions()
@@ -191,6 +204,10 @@ def cut_connection(scope: Scope) -> None:
 async def _hang(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def _refuse(send: Send, message: str) -> None:
+    await _send(send, 403, [{"message": message, "errorCode": "REQUEST_LIMIT_EXCEEDED"}], [])
 
 
 async def _send_error(fault: Fault, status: int, send: Send) -> None:

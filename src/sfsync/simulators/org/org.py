@@ -19,6 +19,7 @@ from sfsync.simulators.org.clock import Clock, MovableClock
 from sfsync.simulators.org.cometd import Cometd
 from sfsync.simulators.org.cometd_session import CometdKnobs
 from sfsync.simulators.org.engine import Caller, Engine, Latency
+from sfsync.simulators.org.fates import Fate
 from sfsync.simulators.org.faults import Faults, FaultyApp
 from sfsync.simulators.org.knobs import Knobs, Panel, set_all
 from sfsync.simulators.org.model import Row, Schema
@@ -86,7 +87,12 @@ class Org:
         """Sets a knob and lets the bus notice it if it decides what is selected."""
         self.knobs.set(name, value)
         if name in ("selected_entities", "formula_fields_in_events"):
-            self.bus.replace_schema(self.schema)
+            self.bus.replace_schema(self.bus.schema)
+
+    def arm_mix(self, seed: int) -> None:
+        """A bit of everything by chance, on requests and on events."""
+        self.faults.arm_mix(seed)
+        self.bus.fates.arm_mix(seed)
 
 
 class _Front:
@@ -144,6 +150,7 @@ def _with_apps(
     usage = Usage(clock, engine.knobs)
     faults = Faults(parts.chances["org"])
     engine.refuse_locks = faults.draw_lock
+    bus.around[Fate.CLOCK] = lambda: clock.advance(bus.fates.clock_seconds)
 
     def deliveries() -> tuple[int, int]:
         return bus.allowance.used(), bus.allowance.limit

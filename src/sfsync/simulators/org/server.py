@@ -82,7 +82,7 @@ async def serve(
         tls_port=ports.grpc_tls,
         knobs=org.pubsub_knobs,
     )
-    control.bus.service = pubsub.service
+    control.bus.serve(pubsub.service)
     sockets = {name: _listen(getattr(ports, name)) for name in ("http", "https", "control")}
     servers = {
         "http": _server(org.app),

@@ -75,7 +75,7 @@ class Api:
         self.queries = Queries(engine, clock)
         self.composites = Composite(engine, self.handle, self._reroute)
         collections = Collections(self.rows)
-        describe = Describe(engine, self.rows)
+        describe = Describe(engine, self.rows, clock.now())
         limits = Limits(usage, engine.knobs, deliveries)
         bulk = BulkQueries(self.queries, clock, engine.knobs)
         replication = Replication(engine, self.rows, clock)
@@ -160,18 +160,8 @@ class Api:
 
     async def _links(self, request: ApiRequest) -> ApiResponse:
         prefix = request.prefix
-        names = (
-            "sobjects",
-            "query",
-            "queryAll",
-            "limits",
-            "composite",
-            "jobs",
-            "recent",
-            "search",
-            "tooling",
-        )
-        links = {name: f"{prefix}/{name}" for name in names}
+        names = ("sobjects", "query", "queryAll", "limits", "composite", "jobs/query")
+        links = {name.partition("/")[0]: f"{prefix}/{name}" for name in names}
         links["identity"] = f"{request.base_url}/id/{self._org_id}/{request.session.user.id}"
         return ApiResponse(200, links)
 

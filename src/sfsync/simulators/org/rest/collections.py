@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sfsync.simulators.org.engine import Transaction
-from sfsync.simulators.org.errors import ROLLED_BACK, ApiError, SaveError, not_found, parser_error
+from sfsync.simulators.org.errors import ROLLED_BACK, ApiError, SaveError, parser_error
 from sfsync.simulators.org.ids import normalize_id
-from sfsync.simulators.org.model import ChangeKind
+from sfsync.simulators.org.model import ChangeKind, SObject
 from sfsync.simulators.org.plans import ObjectPlan
 from sfsync.simulators.org.rest.request import ApiRequest, ApiResponse
 from sfsync.simulators.org.rest.rows import Rows, published
@@ -20,6 +20,9 @@ from sfsync.simulators.org.save import Operation
 MAX_RECORDS = 200
 MAX_CHUNKS = 10
 MAX_READ = 2000
+
+# Where a record stands that could not be read: it is in no chunk with others and takes part in no statement.
+_NO_OBJECT = SObject("", "", "", "", {})
 
 Prepare = Callable[[dict[str, Any], Transaction], Operation]
 
@@ -140,7 +143,7 @@ class Collections:
             )
         plan = self._engine.plan(name)
         if plan is None:
-            raise not_found(f"sObject type '{name}' is not supported.")
+            raise ApiError(400, "INVALID_TYPE", f"sObject type '{name}' is not supported.")
         return plan
 
     async def _save(self, request: ApiRequest, prepare: Prepare, *, upsert: bool = False) -> ApiResponse:
@@ -160,9 +163,8 @@ class Collections:
         except ApiError as error:
             if self._engine.knobs.parse_error_scope == "request":
                 raise
-            plan = self._plan_of(record)
             refused = SaveError(error.code, error.message, error.fields or ())
-            return Operation(plan.sobject, ChangeKind.CREATE, errors=[refused])
+            return Operation(_NO_OBJECT, ChangeKind.CREATE, errors=[refused])
 
     async def _run(
         self,
@@ -221,6 +223,8 @@ def _are_texts(value: Any) -> bool:
 def _chunks(operations: Iterable[Operation]) -> Iterable[list[Operation]]:
     chunk: list[Operation] = []
     for operation in operations:
+        if operation.sobject is _NO_OBJECT:
+            continue
         if chunk and chunk[0].sobject is not operation.sobject:
             yield chunk
             chunk = []

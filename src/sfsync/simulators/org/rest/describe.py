@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sfsync.simulators.org.engine import Engine
 from sfsync.simulators.org.model import Field, FieldType
 from sfsync.simulators.org.plans import ObjectPlan
+from sfsync.simulators.org.rest.preconditions import last_modified, unchanged
 from sfsync.simulators.org.rest.request import ApiRequest, ApiResponse
 from sfsync.simulators.org.rest.rows import Rows
 from sfsync.simulators.org.rollups import NUMBER_TYPES
@@ -28,13 +30,17 @@ _BYTES_PER_CHARACTER = 3
 class Describe:
     """The `sobjects` and `sobjects/X/describe` resources."""
 
-    def __init__(self, engine: Engine, rows: Rows) -> None:
+    def __init__(self, engine: Engine, rows: Rows, since: datetime) -> None:
         self._engine = engine
         self._rows = rows
+        self._since = since  # an org's metadata are those of its start
 
     async def everything(self, request: ApiRequest) -> ApiResponse:
+        if (known := unchanged(request, self._since)) is not None:
+            return known
         objects = [_summary(plan, request.prefix) for plan in self._engine.plans.values()]
-        return ApiResponse(200, {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": objects})
+        body = {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": objects}
+        return ApiResponse(200, body, last_modified(self._since))
 
     async def basic(self, request: ApiRequest, name: str) -> ApiResponse:
         plan = self._rows.plan(name)
@@ -48,6 +54,8 @@ class Describe:
 
     async def describe(self, request: ApiRequest, name: str) -> ApiResponse:
         plan = self._rows.plan(name)
+        if (known := unchanged(request, self._since)) is not None:
+            return known
         body = _summary(plan, request.prefix)
         body["fields"] = [_field(column, plan) for column in plan.sobject.fields.values()]
         body["childRelationships"] = [
@@ -58,7 +66,7 @@ class Describe:
         body["actionOverrides"] = []
         body["namedLayoutInfos"] = []
         body["searchLayoutable"] = False
-        return ApiResponse(200, body)
+        return ApiResponse(200, body, last_modified(self._since))
 
 
 def _summary(plan: ObjectPlan, prefix: str) -> dict[str, Any]:

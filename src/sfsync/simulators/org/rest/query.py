@@ -39,6 +39,8 @@ class Queries:
         return await self._answer(request, deleted=True)
 
     async def _answer(self, request: ApiRequest, *, deleted: bool) -> ApiResponse:
+        if "explain" in request.query:
+            raise ApiError(400, "FEATURE_NOT_ENABLED", "Query plans (explain) are not simulated")
         text = request.query.get("q")
         if text is None:
             raise ApiError(400, "MALFORMED_QUERY", "SOQL statements cannot be empty or null")

@@ -13,6 +13,7 @@ from sfsync.simulators.org.model import ChangeKind, Field
 from sfsync.simulators.org.plans import ObjectPlan
 from sfsync.simulators.org.records import StoredRow
 from sfsync.simulators.org.rest.bodies import fill, is_external_id, no_such_column
+from sfsync.simulators.org.rest.preconditions import check_write, last_modified, unchanged
 from sfsync.simulators.org.rest.request import ApiRequest, ApiResponse
 from sfsync.simulators.org.save import Operation
 from sfsync.simulators.org.values import Refused
@@ -139,7 +140,8 @@ class Rows:
         if any(key.lower() == "id" for key in body):
             raise ApiError(400, "INVALID_FIELD", "The Id field should not be specified in the sobject data.")
         async with self.transaction(request) as transaction:
-            self._there(plan, found, transaction)
+            row = self._there(plan, found, transaction)
+            check_write(request, row["LastModifiedDate"])
             await self.save(self.change(plan, found, body, transaction), transaction)
         return ApiResponse(204)
 
@@ -159,7 +161,9 @@ class Rows:
         )
         await self.engine.read_pause()
         row = self._there(plan, found, Transaction(request.caller(), layer))
-        return ApiResponse(200, self.shown(request, plan, self.engine.visible(plan, row, layer)))
+        modified = row["LastModifiedDate"]
+        shown = self.shown(request, plan, self.engine.visible(plan, row, layer))
+        return unchanged(request, modified) or ApiResponse(200, shown, last_modified(modified))
 
     async def upsert(self, request: ApiRequest, name: str, field: str, key: str) -> ApiResponse:
         plan = self.plan(name)

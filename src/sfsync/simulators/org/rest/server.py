@@ -134,7 +134,7 @@ async def _respond(send: Send, response: ApiResponse, limit_info: str, *, head: 
         (b"cache-control", b"no-cache,must-revalidate,max-age=0,no-store,private"),
     ]
     headers += [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
-    if response.status == 204:  # an empty answer has neither type nor length
+    if response.status in (204, 304):  # an empty answer has neither type nor length
         headers = headers[2:]
         content = b""
     await send({"type": "http.response.start", "status": response.status, "headers": headers})

@@ -11,6 +11,7 @@ from sfsync.simulators.org.soql.aggregate import execute_aggregate, is_aggregate
 from sfsync.simulators.org.soql.computed import Fields
 from sfsync.simulators.org.soql.database import Database
 from sfsync.simulators.org.soql.errors import malformed, pointed
+from sfsync.simulators.org.soql.functions import SHOWN
 from sfsync.simulators.org.soql.names import Resolved, names_of
 from sfsync.simulators.org.soql.parser import parse
 from sfsync.simulators.org.soql.render import QueryResult, Render, attributes, json_value
@@ -81,11 +82,13 @@ def _puts(selection: Selection) -> list[Put]:
             puts.append(_put_children(selection, item.query))
             continue
         for resolved, position in _selected(selection, item):
-            if resolved.path in seen:
-                message = f"duplicate field selected: {'.'.join(resolved.path)}"
+            name, show = _shown(item, resolved)
+            path = (*resolved.path[:-1], name)
+            if path in seen:
+                message = f"duplicate field selected: {'.'.join(path)}"
                 raise pointed("INVALID_FIELD", selection.source, position, message)
-            seen.add(resolved.path)
-            puts.append(_put(selection, resolved))
+            seen.add(path)
+            puts.append(_put(selection, resolved, name, show))
     return puts
 
 
@@ -95,12 +98,24 @@ def _selected(selection: Selection, item: Item | FieldsOf) -> Iterator[tuple[Res
             yield Resolved((), selection.sobject, field), item.position
         return
     if isinstance(item.expression, Call):
-        message = f"{item.expression.function} needs GROUP BY, or is not simulated"
-        raise malformed(selection.source, item.expression.position, message)
+        call = item.expression
+        if call.function in SHOWN and call.argument is not None:
+            yield selection.resolve(call.argument), call.position
+            return
+        message = f"{call.function} needs GROUP BY, or is not simulated"
+        raise malformed(selection.source, call.position, message)
     if item.alias is not None:
         message = "Alias can only be used in a grouped query"
         raise malformed(selection.source, item.expression.position, message)
     yield selection.resolve(item.expression), item.expression.position
+
+
+def _shown(item: Item | FieldsOf, resolved: Resolved) -> tuple[str, Callable[[Any], Any] | None]:
+    """Under which name a field is answered, and how it is put into words, if it is."""
+    name = resolved.field.name
+    if isinstance(item, FieldsOf) or not isinstance(item.expression, Call):
+        return name, None
+    return item.alias or name, SHOWN[item.expression.function]
 
 
 def _fields_of(selection: Selection, item: FieldsOf) -> list[Field]:
@@ -115,19 +130,25 @@ def _fields_of(selection: Selection, item: FieldsOf) -> list[Field]:
     return every if item.which == "ALL" else [field for field in every if field.name.endswith("__c")]
 
 
-def _put(selection: Selection, resolved: Resolved) -> Put:
+def _put(
+    selection: Selection, resolved: Resolved, name: str, show: Callable[[Any], Any] | None = None
+) -> Put:
+    field = resolved.field
+
+    def told(value: Any) -> Any:
+        return json_value(field, value) if show is None or value is None else show(value)
+
     if resolved.links:
-        return _put_parent(selection, resolved)
-    field, name = resolved.field, resolved.field.name
-    read = selection.setting.fields.path_reader(selection.sobject, (name,))
+        return _put_parent(selection, resolved, name, told)
+    read = selection.setting.fields.path_reader(selection.sobject, (field.name,))
 
     def put(row: Row, record: dict[str, Any]) -> None:
-        record[name] = json_value(field, read(row))
+        record[name] = told(read(row))
 
     return put
 
 
-def _put_parent(selection: Selection, resolved: Resolved) -> Put:
+def _put_parent(selection: Selection, resolved: Resolved, name: str, told: Callable[[Any], Any]) -> Put:
     setting, field = selection.setting, resolved.field
     read = setting.fields.path_reader(resolved.owner, (field.name,))
     links = [(link.relationship_name or "", link.name, link.reference_to or "") for link in resolved.links]
@@ -145,7 +166,7 @@ def _put_parent(selection: Selection, resolved: Resolved) -> Put:
                 nested = {"attributes": attributes(entity, setting.url_prefix, parent["Id"])}
                 record[relationship] = nested
             record = nested
-        record[field.name] = json_value(field, read(row))
+        record[name] = told(read(row))
 
     return put
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 from sfsync.simulators.org.model import Field, FieldType
@@ -30,6 +31,27 @@ DATE_PARTS: dict[str, Callable[[Any], Any]] = {
     "WEEK_IN_YEAR": lambda value: (_day(value).timetuple().tm_yday + 6) // 7,
     "HOUR_IN_DAY": lambda value: value.astimezone(UTC).hour if isinstance(value, datetime) else None,
 }
+
+
+def _formatted(value: Any) -> Any:
+    """As an org of the locale en_US shows it."""
+    if isinstance(value, datetime):
+        moment = value.astimezone(UTC)
+        hour = moment.hour % 12 or 12
+        half = "AM" if moment.hour < _NOON else "PM"
+        return f"{moment.month}/{moment.day}/{moment.year}, {hour}:{moment.minute:02d} {half}"
+    if isinstance(value, date):
+        return f"{value.month}/{value.day}/{value.year}"
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        return value
+    shown = f"{value:,.3f}"
+    return shown.rstrip("0").rstrip(".")
+
+
+_NOON = 12
+
+# What shows a field in the user's language; a picklist's labels are its values in this org.
+SHOWN: dict[str, Callable[[Any], Any]] = {"TOLABEL": lambda value: value, "FORMAT": _formatted}
 
 
 def aggregate(function: str, values: Sequence[Any]) -> Any:

@@ -75,6 +75,8 @@ class Selection:
         return self.setting.names.column(self.sobject, column, self.source, self.query.alias)
 
     def operand(self, expression: Expression) -> Operand:
+        if isinstance(expression, Call) and expression.function == "TOLABEL" and expression.argument:
+            return self.operand(expression.argument)  # a label is the value
         if isinstance(expression, Call):
             return self._date_part(expression)
         resolved = self.resolve(expression)

@@ -1,0 +1,215 @@
+"""What goes wrong between a commit and its subscriber, by switch and by chance, seen over real gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+from tests.sandbox import OrgSandbox, start_org
+from tests.simulators.events_kit import Event
+from tests.simulators.org_kit import MOVEMENT
+from tests.simulators.wire_kit import CHANNEL, Wire, wired
+
+from sfsync.simulators.org.fates import Fate
+from sfsync.simulators.org.proto import pubsub_api_pb2 as pb
+
+_HOUR_MS = 3_600_000
+
+
+@pytest.fixture(scope="module")
+def stream_org() -> Iterator[OrgSandbox]:
+    """An org of its own: some of these faults are felt by everybody."""
+    levels = [{"sku": "BAG", "location": "L"}]
+    knobs = ["first_answer_is_keepalive=true", "session_seconds=1000000"]
+    with start_org({"levels": levels}, knobs=knobs) as running:
+        yield running
+
+
+async def _by_switch(wire: Wire, fate: Fate) -> None:
+    await wire.bus("fates", next=[fate])
+
+
+async def _by_chance(wire: Wire, fate: Fate) -> None:
+    await wire.bus("fates", **{f"{fate}_rate": 1.0, "seed": 5})
+
+
+async def _no_more(wire: Wire) -> None:
+    await wire.control("DELETE", "/faults")
+
+
+async def _struck_then_sound(wire: Wire, arm: Callable[[], Awaitable[None]]) -> tuple[list[str], list[Event]]:
+    """A movement that is struck and one that is not: their ids, and all that a subscriber got in the end."""
+    _, start = await wire.listen()
+    await arm()
+    struck = await wire.move("BAG|L")
+    await _no_more(wire)
+    sound = await wire.move("BAG|L")
+    stream, _ = await wire.listen(replay_preset=pb.ReplayPreset.CUSTOM, replay_id=start)
+    events: list[Event] = []
+    while not events or events[-1].header["recordIds"] != [sound]:
+        events += [await wire.pubsub.event(each) for each in (await stream.answer()).events]
+    return [struck, sound], events
+
+
+@pytest.fixture(params=[_by_switch, _by_chance], ids=["switch", "chance"])
+def armed_by(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.mark.parametrize(
+    ("fate", "kinds"),
+    [
+        (Fate.GAP, ["GAP_CREATE", "CREATE"]),
+        (Fate.OVERFLOW, ["GAP_OVERFLOW", "CREATE"]),
+        (Fate.LOST, ["CREATE"]),
+        (Fate.DUPLICATE, ["CREATE", "CREATE", "CREATE"]),
+    ],
+)
+async def test_an_event_can_be_replaced_lost_or_doubled(
+    stream_org: OrgSandbox, armed_by: Any, fate: Fate, kinds: list[str]
+) -> None:
+    """The struck event's place is taken by what the fate says; the next event is sound."""
+    async with wired(stream_org) as wire:
+        _, events = await _struck_then_sound(wire, lambda: armed_by(wire, fate))
+        assert [event.header["changeType"] for event in events] == kinds
+        if fate is Fate.DUPLICATE:
+            assert events[0].uuid == events[1].uuid
+            assert len({event.replay_id for event in events}) == 3
+
+
+async def test_a_late_event_comes_behind_those_of_later_commits(
+    stream_org: OrgSandbox, armed_by: Any
+) -> None:
+    """It is late in the stream, not lost: its place is behind, and its replay id is the higher one."""
+    async with wired(stream_org) as wire:
+        stream, _ = await wire.listen()
+        await wire.bus("fates", late_seconds=2)
+        await armed_by(wire, Fate.LATE)
+        late = await wire.move("BAG|L")
+        await _no_more(wire)
+        sound = await wire.move("BAG|L")
+        found = await stream.events(2)
+        assert [event.header["recordIds"] for event in found] == [[sound], [late]]
+        assert found[0].replay_id < found[1].replay_id
+
+
+async def test_a_stream_can_break_just_before_an_event(stream_org: OrgSandbox, armed_by: Any) -> None:
+    """The subscriber comes again with its position and has missed nothing."""
+    async with wired(stream_org) as wire:
+        stream, start = await wire.listen()
+        await armed_by(wire, Fate.CUT)
+        moved = await wire.move("BAG|L")
+        await _no_more(wire)
+        status, code = await stream.error()
+        assert (status, code) == (
+            grpc.StatusCode.UNAVAILABLE,
+            "",
+        )  # as a network breaks: without a word of the org
+        again, _ = await wire.listen(replay_preset=pb.ReplayPreset.CUSTOM, replay_id=start)
+        assert [event.header["recordIds"] for event in await again.events(1)] == [[moved]]
+
+
+async def test_a_stream_can_fall_silent_while_it_stays_open(stream_org: OrgSandbox, armed_by: Any) -> None:
+    """A new stream has what the dead one keeps back; it is sent when the silence ends."""
+    async with wired(stream_org) as wire:
+        stream, start = await wire.listen()
+        await armed_by(wire, Fate.SILENT)
+        moved = await wire.move("BAG|L")
+        await _no_more(wire)
+        again, _ = await wire.listen(replay_preset=pb.ReplayPreset.CUSTOM, replay_id=start)
+        assert [event.header["recordIds"] for event in await again.events(1)] == [[moved]]
+        assert not stream.call.done()
+        await wire.bus("speak")
+        assert [event.header["recordIds"] for event in await stream.events(1)] == [[moved]]
+
+
+async def test_a_field_can_appear_in_mid_stream(stream_org: OrgSandbox, armed_by: Any) -> None:
+    """The next event has another schema, with one field more, and the subscriber reads it by its own id."""
+    async with wired(stream_org) as wire:
+        stream, _ = await wire.listen()
+        await wire.move("BAG|L")
+        await armed_by(wire, Fate.SCHEMA)
+        await wire.move("BAG|L")
+        await _no_more(wire)
+        before, after = await stream.events(2)
+        assert before.schema_id != after.schema_id
+        added = set(after.record) - set(before.record)
+        assert len(added) == 1
+        assert added.pop().startswith("Added")
+
+
+async def test_a_field_can_be_added_by_its_name(stream_org: OrgSandbox) -> None:
+    """The topic names the new schema at once; the same name again is refused."""
+    async with wired(stream_org) as wire:
+        schema_id = await wire.bus("add_field", entity="StockEvent__e", field="Colour__c")
+        assert (await wire.pubsub.topic("/event/StockEvent__e")).schema_id == schema_id
+        assert "Colour__c" in str(await wire.pubsub.schema(schema_id))
+        for wrong in (
+            {"entity": "StockEvent__e", "field": "Colour__c"},
+            {"entity": "Nope__c", "field": "A__c"},
+        ):
+            with pytest.raises(AssertionError, match="400"):
+                await wire.bus("add_field", **wrong)
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+async def test_the_orgs_clock_can_jump_while_events_flow(
+    stream_org: OrgSandbox, armed_by: Any, seconds: int
+) -> None:
+    """Forwards or backwards; the stream goes on in its order."""
+    async with wired(stream_org) as wire:
+        stream, _ = await wire.listen()
+        await wire.bus("fates", clock_seconds=seconds)
+        before = (await wire.control("GET", "/clock"))["now_ms"]
+        await armed_by(wire, Fate.CLOCK)
+        moved = [await wire.move("BAG|L")]
+        await _no_more(wire)
+        after = (await wire.control("GET", "/clock"))["now_ms"]
+        moved.append(await wire.move("BAG|L"))
+        assert (after - before > _HOUR_MS) if seconds > 0 else (after < before)
+        found = await stream.events(2)
+        assert [event.header["recordIds"] for event in found] == [[each] for each in moved]
+        assert found[0].replay_id < found[1].replay_id
+
+
+@pytest.mark.parametrize("how", [("refuse_replay", {}), ("fates", {"replay_refused_rate": 1.0, "seed": 5})])
+async def test_a_good_replay_id_can_be_refused(
+    stream_org: OrgSandbox, how: tuple[str, dict[str, Any]]
+) -> None:
+    """As after an instance refresh; a start without an id is taken, and the id is good again later."""
+    async with wired(stream_org) as wire:
+        _, start = await wire.listen()
+        action, arguments = how
+        await wire.bus(action, **arguments)
+        custom: dict[str, Any] = {"replay_preset": pb.ReplayPreset.CUSTOM, "replay_id": start}
+        refused = await wire.pubsub.subscribe(CHANNEL, 1, **custom)
+        _, code = await refused.error()
+        assert code.endswith("subscription.fetch.replayid.corrupted")
+        await wire.listen(replay_preset=pb.ReplayPreset.EARLIEST)
+        await _no_more(wire)
+        await wire.listen(**custom)
+
+
+async def test_a_mix_strikes_requests_and_events(stream_org: OrgSandbox) -> None:
+    """One seed for both; what struck is shown, and disarming ends it all."""
+    async with wired(stream_org) as wire:
+        await wire.control("POST", "/faults", {"mix": 3})
+        for _ in range(60):
+            await wire.control("POST", "/records/create", {"records": [_movement(wire) for _ in range(5)]})
+        assert (await wire.control("GET", "/bus"))["fates_struck"]
+        await _no_more(wire)
+        assert (await wire.control("GET", "/faults"))["armed"] == []
+        before = (await wire.control("GET", "/bus"))["fates_struck"]
+        await wire.move("BAG|L")
+        assert (await wire.control("GET", "/bus"))["fates_struck"] == before
+
+
+def _movement(wire: Wire) -> dict[str, Any]:
+    return {
+        "attributes": {"type": MOVEMENT},
+        "StockLevel__r": {"LevelKey__c": "BAG|L"},
+        "Kind__c": "Adjustment",
+        "OnHandDelta__c": 1,
+    }
