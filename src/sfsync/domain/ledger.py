@@ -129,8 +129,6 @@ def next_request(
                 checked.append(bundle)
                 touched |= bundle.levels
                 continue
-        elif bundle.levels & asking.keys():
-            continue
         if size > 1:
             # Postings go first, but groups of them do not take every place from one that asked before.
             places = REQUEST_GROUPS - (
