@@ -532,8 +532,10 @@ class House:
         org_rules: OrgOrderRules | None = None,
         not_for_sale: Sequence[str] = ("IN-TRANSIT", "RETURNS"),
         floor: Floor | None = None,
+        rim: Callable[[Any], Any] = lambda part: part,
     ) -> None:
         self.floor = floor or Floor()
+        self.rim = rim  # stands between the daemon and org, shops and store
         self.groups = groups or {}
         self.clock = HastyClock()
         self.org = LittleOrg(self.clock, stock)
@@ -555,15 +557,15 @@ class House:
     async def start(self) -> None:
         """Begin the daemon on what the store holds."""
         self._before = asyncio.all_tasks()
-        self.store = open_store(f"sqlite:///{self.folder / 's.db'}", exclusive=True)
+        self.store = self.rim(open_store(f"sqlite:///{self.folder / 's.db'}", exclusive=True))
         found = dict.fromkeys(key.location for key in self.org.keys.values())
         places = tuple(place for place in found if place not in self.not_for_sale)
         plans = {name: ChannelPlan(name, {"online": places}) for name in self.shops}
         self.pulse = Pulse(self.clock.now())
         numbers = itertools.count()
         ctx = Context(
-            self.org,
-            self.shops,
+            self.rim(self.org),
+            {name: self.rim(shop) for name, shop in self.shops.items()},
             self.store,
             self.clock,
             random.Random(7).random,
