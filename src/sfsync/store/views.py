@@ -170,15 +170,16 @@ def recent_movements(tx: SqlTx, limit: int) -> list[RecentMovement]:
 
 
 def told_incidents(tx: SqlTx, closed_after: datetime) -> list[Incident]:
-    """Open incidents and those closed lately, newest first."""
+    """Open incidents and those closed lately, newest first; closed ones never crowd out an open one."""
     c = t.incident.c
     rows = tx.connection.execute(
         select(t.incident)
         .where(or_(c.closed_at.is_(None), c.closed_at > closed_after))
-        .order_by(c.id.desc())
+        .order_by(c.closed_at.is_not(None), c.id.desc())
         .limit(100)
     )
-    return [Incident(r.id, r.kind, r.key, r.title, r.detail, r.opened_at, r.closed_at) for r in rows]
+    found = [Incident(r.id, r.kind, r.key, r.title, r.detail, r.opened_at, r.closed_at) for r in rows]
+    return sorted(found, key=lambda incident: incident.id, reverse=True)
 
 
 def listed(tx: SqlTx) -> Sequence[tuple[str, str]]:
