@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -158,11 +158,13 @@ def _free_port() -> int:
 
 
 @contextmanager
-def world(folder: Path, **org: Any) -> Iterator[tuple[OrgSandbox, Daemon]]:
+def world(
+    folder: Path, *, levels: Sequence[Mapping[str, object]] = LEVELS, **org: Any
+) -> Iterator[tuple[OrgSandbox, Daemon]]:
     """An org, two storefronts, and a daemon that is not yet running."""
     port = _free_port()
     with ExitStack() as stack:
-        running = stack.enter_context(start_org({"levels": LEVELS}, **org))
+        running = stack.enter_context(start_org({"levels": levels}, **org))
         shops = {
             name: stack.enter_context(
                 start_shop(
