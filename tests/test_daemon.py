@@ -503,3 +503,57 @@ def test_orders_in_the_org_count_like_the_storefronts_own_and_with_them_as_one(t
 def _on_hand(org: OrgSandbox, key: str) -> int | None:
     found = org.query(f"SELECT OnHand__c FROM StockLevel__c WHERE LevelKey__c = '{key}'")  # noqa: S608 — a test's own key
     return int(found[0]["OnHand__c"]) if found else None
+
+
+def test_the_question_whether_anything_was_missed_is_answered_after_a_bad_night(tmp_path: Path) -> None:
+    """Gaps, an overflow, a kill, silence, permission and allowance gone: each is told and made up for."""
+    topic = "/data/SfsyncStock__chn"
+    with world(tmp_path, knobs=["keepalive_seconds=0.5"]) as (org, daemon):
+        daemon.env |= {
+            "SFSYNC_SALESFORCE__SILENCE_SECONDS": "4",
+            "SFSYNC_SALESFORCE__POLL_AFTER_SECONDS": "5",
+        }
+        daemon.start("--approve")
+        daemon.shows("BAG-1", 30)
+        left = 30
+        for action, how in (
+            ("fates", {"next": ["gap"]}),
+            ("overflow", {"entity": "StockMovement__c"}),
+            ("add_field", {"entity": "StockMovement__c", "field": "Colour__c"}),
+            ("duplicate_last", {"topic": topic, "count": 2}),
+            ("silence", {}),
+            ("forbid", {"topic": topic}),
+            ("use_up_allowance", {}),
+        ):
+            org.bus(action, **how)
+            left -= 1
+            org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+            daemon.shows("BAG-1", left)
+            if action == "overflow":
+                daemon.kill()
+                org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+                left -= 1
+                daemon.start()
+                daemon.shows("BAG-1", left)
+            if action == "forbid":
+                org.bus("allow", topic=topic)
+
+        def answered() -> Any:
+            told = daemon.cli("coverage", "--since", "1h", "--json")
+            found = json.loads(told.stdout)
+            return None if found[0]["missed"] else found
+
+        why = " ".join(
+            each["why"] for each in until(answered, "an answer without anything missed")[0]["breaks"]
+        )
+        for word in (
+            "sfsync was not running",
+            "changes it does not carry",
+            "silent",
+            "permission",
+            "delivery limit",
+        ):
+            assert word in why, why
+        people = daemon.cli("coverage", "--since", "1h")
+        assert "SfsyncStock__chn: nothing was missed: the stream broke" in people.stdout
+        assert daemon.cli("coverage", "--since", "yesterday").returncode == 2

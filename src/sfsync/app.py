@@ -132,7 +132,11 @@ class Daemon:
         ctx.pulse.topics = tuple(org.topics)
         nightly = settings.ledger.fold_older_than_days if settings.ledger.fold_nightly else None
         supervisor = Supervisor(
-            ctx, approve=self._approve, poll_seconds=self._poll_seconds, fold_nightly_days=nightly
+            ctx,
+            approve=self._approve,
+            poll_seconds=self._poll_seconds,
+            watch_seconds=settings.salesforce.poll_after_seconds,
+            fold_nightly_days=nightly,
         )
         local_token = _local_token(settings)
         web = self._served(

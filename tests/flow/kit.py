@@ -122,6 +122,7 @@ class LittleOrg(Fates):
         self.keys: dict[str, LevelKey] = {}  # record id -> level
         self.rows: dict[str, Movement] = {}  # movement id -> row
         self.entered_at: dict[str, datetime] = {}
+        self.deleted_at: dict[LevelKey, datetime] = {}
         self.ours: set[str] = set()  # movement ids that sfsync entered
         self.folded: dict[str, Fold] = {}  # movement id -> the fold that it stands for
         self.folds: list[Fold] = []  # every one that was sent
@@ -188,10 +189,12 @@ class LittleOrg(Fates):
         self._news.set()
         self._news = asyncio.Event()
 
-    def forget(self, number: str) -> None:
-        """An administrator deletes a row: totals and version go back."""
+    def forget(self, number: str, *, told: bool = True) -> None:
+        """An administrator deletes a row: totals and version go back. `told=False`: no event tells of it."""
         row = self.rows.pop(number)
-        self.tell(WAKE, levels=frozenset({self.id_of(row.level)}), events=1)
+        self.deleted_at[row.level] = self.clock.now()
+        if told:
+            self.tell(WAKE, levels=frozenset({self.id_of(row.level)}), events=1)
 
     def id_of(self, key: LevelKey) -> str:
         return next(number for number, known in self.keys.items() if known == key)
@@ -249,7 +252,9 @@ class LittleOrg(Fates):
         return [self.level(key) for key in sorted(wanted) if key in self.keys.values()]
 
     async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:
-        moved = {self.rows[number].level for number, entered in self.entered_at.items() if entered >= at}
+        entered = self.entered_at.items()
+        moved = {self.rows[number].level for number, when in entered if when >= at and number in self.rows}
+        moved |= {level for level, when in self.deleted_at.items() if when >= at}
         return [self.level(key) for key in sorted(moved)]
 
     async def read_orders(self, *, orders: Collection[str] = (), items: Collection[str] = ()) -> OrgReading:
@@ -549,7 +554,7 @@ class House:
         }
         self.rules = rules
         self.folder = folder
-        self.poll_seconds = 1e6
+        self.poll_seconds = self.watch_seconds = 1e6
         self.logged: list[Mapping[str, Any]] = []
         self.approve = True
         self._before: set[asyncio.Task[Any]] = set()
@@ -586,7 +591,9 @@ class House:
         )
         await self.store.write(self._bind)
         self.ctx, self.door = ctx, Door(ctx)
-        self.supervisor = Supervisor(ctx, approve=self.approve, poll_seconds=self.poll_seconds)
+        self.supervisor = Supervisor(
+            ctx, approve=self.approve, poll_seconds=self.poll_seconds, watch_seconds=self.watch_seconds
+        )
         self.desk = self.supervisor.desk
         self.supervisor.start()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typer
 
 from sfsync import __version__
-from sfsync.cli import dead_letters, incidents, ledger, resync, run, sandbox, status, transfer
+from sfsync.cli import coverage, dead_letters, incidents, ledger, resync, run, sandbox, status, transfer
 from sfsync.cli.demo import demo
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("resync")(resync.resync)
+app.command("coverage")(coverage.coverage)
 app.command("dead-letters")(dead_letters.dead_letters)
 app.command("incidents")(incidents.incidents)
 app.command("demo")(demo)

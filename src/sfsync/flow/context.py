@@ -48,6 +48,10 @@ class Pulse:
     org_error: str = ""
     rule_error: str = ""
     stream_error: dict[str, str] = field(default_factory=dict)
+    broke: dict[str, str] = field(default_factory=dict)  # topic -> what ended the stream first
+    polled: dict[str, int] = field(
+        default_factory=lambda: defaultdict(int)
+    )  # levels that no event told of in time
     last_sign: dict[str, datetime] = field(default_factory=dict)  # topic -> last event or keep-alive
     last_event: dict[str, datetime] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=lambda: defaultdict(int))

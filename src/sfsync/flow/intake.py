@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from sfsync.domain.coverage import How, Interval
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import Movement, StockLevel, posting_subject
 from sfsync.ports import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 QUEUE_BATCHES = 200  # read ahead; a full queue makes the stream wait, never drop
 KEPT = timedelta(hours=72)  # how long the org keeps events
+SAFETY = timedelta(minutes=5)  # between looks for ourselves while the stream is there
 OVERLAP = timedelta(minutes=15)  # clocks differ, and the longest transaction takes ten minutes
 
 
@@ -44,6 +46,7 @@ class Intake:
     def __init__(self, ctx: Context, topic: str, org_orders: OrgOrders | None = None) -> None:
         self._ctx, self._topic, self._org_orders = ctx, topic, org_orders
         self._failures = 0  # in a row
+        self._joined = self._observed = False
 
     async def run(self) -> None:
         """Until cancelled. Nothing is lost then: the cursor stands where the last effect stands."""
@@ -73,6 +76,8 @@ class Intake:
         cursor = await ctx.store.read(lambda tx: tx.cursor(self._topic))
         if cursor is None:
             await ctx.store.write(self._open_first_hole)
+        self._joined = cursor is not None  # the stream goes on from where we were
+        self._observed = False  # by this subscription
         queue: asyncio.Queue[EventBatch] = asyncio.Queue(QUEUE_BATCHES)
 
         async def read() -> None:
@@ -132,6 +137,7 @@ class Intake:
                     bells.add("holes")
             if any(hole.source == self._topic for hole in tx.open_holes()):
                 bells.add("holes")
+            self._note_watched(tx, now)
             tx.put_cursor(self._topic, batches[-1].cursor, now)
             return bells
 
@@ -141,11 +147,23 @@ class Intake:
             await self._org_orders.named(orders, items, commit)
         else:
             ctx.bell.ring(*await ctx.store.write(commit))
+        self._observed = True
         events = sum(batch.events for batch in batches)
         if events:
             ctx.pulse.events[self._topic] += events
             ctx.pulse.last_event[self._topic] = ctx.clock.now()
             ctx.log.debug("events taken", topic=self._topic, events=events, levels=len(read))
+
+    def _note_watched(self, tx: Tx, now: datetime) -> None:
+        """Up to now the stream was observed; what came first was replayed, since we were away or it was."""
+        before = tx.last_watched(self._topic)
+        if not self._observed:
+            if self._joined and before is not None and before < now:
+                away = self._ctx.pulse.broke.pop(self._topic, "") or "sfsync was not running"
+                tx.watch(Interval(self._topic, before, now, How.REPLAYED, away))
+            tx.watch(Interval(self._topic, now, now, How.LIVE))
+            return
+        tx.watched(self._topic, now)
 
     async def _read(
         self, levels: frozenset[str], movements: frozenset[str]
@@ -194,6 +212,7 @@ class Intake:
 
     def _say(self, error: str) -> None:
         self._ctx.pulse.stream_error[self._topic] = error
+        self._ctx.pulse.broke.setdefault(self._topic, error)
 
 
 async def _next(queue: asyncio.Queue[EventBatch], reader: asyncio.Task[None]) -> EventBatch:
@@ -236,6 +255,62 @@ def enter_posting(tx: Tx, ctx: Context, posting: Posting, now: datetime) -> set[
     return {"writer"} | apply_levels(tx, ctx, (), now, [posting.level.sku])
 
 
+class Poll:
+    """Looks for itself while the stream is away, and now and then although it is there.
+
+    A bus may be late, silent or used up without saying so. So what moved is asked for by its time stamp, with
+    an overlap, deleted movements included: every minute while the stream is down, every five minutes
+    otherwise. No change waits longer than that, and one call is what it costs.
+    """
+
+    def __init__(self, ctx: Context, topic: str, *, after_seconds: float) -> None:
+        self._ctx, self._topic, self._after = ctx, topic, after_seconds
+        self._asked_at: datetime | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._ctx.clock.sleep(self._after)
+            if await self._ctx.store.read(unread):
+                continue
+            sign = self._ctx.pulse.last_sign.get(self._topic)
+            away = self._topic in self._ctx.pulse.stream_error or sign is None
+            last = self._asked_at
+            if not away and last is not None and (self._ctx.clock.now() - last) < SAFETY:
+                continue
+            try:
+                await self.look(away=away)
+            except OutsideError as error:
+                self._ctx.log.warning("not polled", topic=self._topic, reason=str(error))
+
+    async def look(self, *, away: bool) -> int:
+        """Read again what moved since the last look; how many levels were newer than we knew."""
+        ctx = self._ctx
+        asked_at = ctx.clock.now()
+        before = await ctx.store.read(lambda tx: tx.last_watched(self._topic))
+        known = [at for at in (self._asked_at, before) if at is not None]
+        since = (max if away else min)(known, default=asked_at)
+        read = await ctx.org.levels_moved_since(since - OVERLAP)
+
+        def commit(tx: Tx) -> tuple[set[str], int]:
+            held = tx.levels([level.key for level in read])
+            newer = sum(held[level.key][0].version < level.version for level in read if level.key in held)
+            bells = apply_levels(tx, ctx, read, asked_at)
+            if away:
+                why = ctx.pulse.stream_error.get(self._topic, "the stream has not begun")
+                found = f"{newer} of {len(read)} stock levels were newer"
+                tx.watch(Interval(self._topic, since, asked_at, How.POLLED, why, found))
+            return bells, newer
+
+        bells, newer = await ctx.store.write(commit)
+        ctx.bell.ring(*bells)
+        self._asked_at = asked_at
+        if newer:
+            ctx.pulse.polled[self._topic] += newer
+            ctx.log.info("found by polling", topic=self._topic, levels=newer, stream_away=away)
+        return newer
+
+
 class Holes:
     """Closes holes: reads again all that moved since each began."""
 
@@ -271,7 +346,7 @@ class Holes:
                 tx: Tx, hole_id: int = hole.id, read: Sequence[StockLevel] = read, at: datetime = asked_at
             ) -> set[str]:
                 bells = apply_levels(tx, ctx, read, at)
-                tx.close_hole(hole_id, ctx.clock.now())
+                tx.close_hole(hole_id, ctx.clock.now(), f"{len(read)} stock levels had moved")
                 return bells
 
             ctx.bell.ring(*await ctx.store.write(commit))
@@ -282,5 +357,6 @@ class Holes:
         if self._org_orders is None:
             return
         count = await self._org_orders.changed_since(hole.since)
-        await self._ctx.store.write(lambda tx: tx.close_hole(hole.id, self._ctx.clock.now()))
+        found = f"{count} orders had changed"
+        await self._ctx.store.write(lambda tx: tx.close_hole(hole.id, self._ctx.clock.now(), found))
         self._ctx.log.info("hole closed", source=hole.source, reason=hole.reason, orders=count)

@@ -18,7 +18,7 @@ from .allocations import explain
 from .context import SNAPSHOT, Context
 from .desk import Desk
 from .folding import Folding, FoldRun, FoldWish
-from .intake import Holes, Intake, unread
+from .intake import Holes, Intake, Poll, unread
 from .orders import OrderPoll, Orders
 from .org_orders import OrgOrders
 from .reconcile import Reconcile
@@ -48,6 +48,7 @@ class Supervisor:
         *,
         approve: bool = False,
         poll_seconds: float = 300.0,
+        watch_seconds: float = 60.0,
         fold_nightly_days: int | None = None,
     ) -> None:
         self._ctx, self._approve = ctx, approve
@@ -56,6 +57,7 @@ class Supervisor:
         self.transfers = Transfers(ctx, self.writer)
         self.folding = Folding(ctx, self.writer)
         self._fold_days = fold_nightly_days
+        self._watch_seconds = watch_seconds
         self.polls = OrderPoll(ctx, every_seconds=poll_seconds)
         self.reconcile = Reconcile(ctx, self.polls)
         self._orders = Orders(ctx)
@@ -86,6 +88,9 @@ class Supervisor:
         self._entrances = [
             self._keep(f"intake {topic}", Intake(ctx, topic, self.org_orders).run) for topic in ctx.org.topics
         ]
+        for topic in set(ctx.org.topics) - ctx.org.posting_topics - set(ctx.org.order_topics):
+            poll = Poll(ctx, topic, after_seconds=self._watch_seconds)
+            self._entrances.append(self._keep(f"poll {topic}", poll.run))
         self._entrances.append(self._keep("first start", self._begin))
         for name in ctx.channels:
             self._entrances.append(self._keep(f"polls {name}", partial(self._poll, name)))

@@ -61,6 +61,8 @@ class SalesforceSettings(Section):
     timeout_seconds: float = Field(default=30.0, gt=0, le=600)
     # A stream that said nothing for so long is dead: the org sends a sign of life at least every 270 s.
     silence_seconds: float = Field(default=330.0, gt=0, le=3600)
+    # While the stream is away, what moved is asked for by its time stamp so often.
+    poll_after_seconds: float = Field(default=60.0, ge=5, le=3600)
     stock_topic: StockTopic = "/data/SfsyncStock__chn"
     pos_topic: PosTopic = "/event/StockEvent__e"  # empty: off
 

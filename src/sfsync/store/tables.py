@@ -93,7 +93,21 @@ hole = Table(
     Column("reason", Text, nullable=False),
     Column("opened_at", Instant, nullable=False),
     Column("closed_at", Instant),
+    Column("found", Text, nullable=False, server_default=""),  # by the reading that closed it
 )
+
+watch = Table(
+    "watch",  # intervals of a source that were observed, replayed or polled
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("source", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+    Column("how", Text, nullable=False),
+    Column("why", Text, nullable=False, server_default=""),
+    Column("found", Text, nullable=False, server_default=""),
+)
+Index("ix_watch_source", watch.c.source, watch.c.until)
 
 level = Table(
     "level",

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from sfsync.domain.coverage import How, Interval
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.relay import IN_DOUBT, Exposure
@@ -108,9 +109,52 @@ class SqlTx(FoldStatements):
         rows = self._c.execute(OPEN_HOLES)
         return [Hole(r.id, r.source, r.since, r.reason, r.opened_at) for r in rows]
 
-    def close_hole(self, hole_id: int, at: datetime) -> None:
+    def close_hole(self, hole_id: int, at: datetime, found: str = "") -> None:
         """It was read again."""
-        self._c.execute(update(t.hole).where(t.hole.c.id == hole_id).values(closed_at=at))
+        self._c.execute(update(t.hole).where(t.hole.c.id == hole_id).values(closed_at=at, found=found))
+
+    def watched(self, source: str, at: datetime) -> None:
+        """The stream has shown a sign of life: it was observed since the last one, if that was live too."""
+        last = self._c.execute(LAST_WATCH, {"b_source": source}).first()
+        if last is not None and last.how == How.LIVE.value:
+            self._c.execute(EXTEND_WATCH, {"b_id": last.id, "b_until": at})
+        else:
+            self.watch(Interval(source, at, at, How.LIVE))
+
+    def watch(self, interval: Interval) -> None:
+        """Keep how an interval came to be known."""
+        self._c.execute(
+            t.watch.insert().values(
+                source=interval.source,
+                since=interval.since,
+                until=interval.until,
+                how=interval.how.value,
+                why=interval.why,
+                found=interval.found,
+            )
+        )
+
+    def last_watched(self, source: str) -> datetime | None:
+        """Up to when the source was last observed, replayed or polled."""
+        last = self._c.execute(LAST_WATCH, {"b_source": source}).first()
+        return None if last is None else last.until
+
+    def first_watched(self, source: str) -> datetime | None:
+        """Since when the source has been watched at all."""
+        return self._c.execute(select(func.min(t.watch.c.since)).where(t.watch.c.source == source)).scalar()
+
+    def coverage(self, since: datetime, now: datetime) -> list[Interval]:
+        """Every interval of every source that ends after `since`; an open hole lasts until now."""
+        watch, hole = t.watch.c, t.hole.c
+        rows = self._c.execute(select(t.watch).where(watch.until >= since).order_by(watch.id))
+        found = [Interval(r.source, r.since, r.until, How(r.how), r.why, r.found) for r in rows]
+        holes = self._c.execute(
+            select(t.hole).where(or_(hole.closed_at.is_(None), hole.closed_at >= since)).order_by(t.hole.c.id)
+        )
+        for r in holes:
+            how = How.OPEN if r.closed_at is None else How.REREAD
+            found.append(Interval(r.source, r.since, r.closed_at or now, how, r.reason, r.found))
+        return found
 
     # -- levels --------------------------------------------------------------------------------------
 
@@ -230,7 +274,12 @@ class SqlTx(FoldStatements):
     def forget(self, before: datetime) -> int:
         """Drop webhooks and pushes done with before a time; returns how many. The ledger stays whole."""
         gone = 0
-        for table, done_at in ((t.inbox, t.inbox.c.done_at), (t.push, t.push.c.answered_at)):
+        for table, done_at in (
+            (t.inbox, t.inbox.c.done_at),
+            (t.push, t.push.c.answered_at),
+            (t.watch, t.watch.c.until),
+            (t.hole, t.hole.c.closed_at),
+        ):
             gone += self._c.execute(table.delete().where(done_at < before)).rowcount
         return gone
 
@@ -892,6 +941,13 @@ ENDED_BY_ID = _among(
     t.reservation.c.id, t.reservation.c.state.in_(("released", "expired", "refused", "paid-unavailable"))
 )
 CHANNEL_LEVELS_BY_SKU = _among(t.channel_level.c.sku)
+LAST_WATCH = (
+    select(t.watch)
+    .where(t.watch.c.source == bindparam("b_source"))
+    .order_by(t.watch.c.until.desc(), t.watch.c.id.desc())
+    .limit(1)
+)
+EXTEND_WATCH = update(t.watch).where(t.watch.c.id == bindparam("b_id")).values(until=bindparam("b_until"))
 OPEN_HOLES = select(t.hole).where(t.hole.c.closed_at.is_(None)).order_by(t.hole.c.id)
 CURSOR = select(t.cursor.c.cursor).where(t.cursor.c.topic == bindparam("b_topic"))
 INBOX = select(t.inbox).where(t.inbox.c.done_at.is_(None)).order_by(t.inbox.c.id).limit(bindparam("b_limit"))

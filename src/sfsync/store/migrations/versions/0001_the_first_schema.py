@@ -168,6 +168,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("opened_at", sa.Double(), nullable=False),
         sa.Column("closed_at", sa.Double(), nullable=True),
+        sa.Column("found", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hole")),
     )
     op.create_table(
@@ -416,6 +417,18 @@ def upgrade() -> None:
         sqlite_where=sa.text("NOT asked"),
         postgresql_where=sa.text("NOT asked"),
     )
+    op.create_table(
+        "watch",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+        sa.Column("how", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), server_default="", nullable=False),
+        sa.Column("found", sa.Text(), server_default="", nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_watch")),
+    )
+    op.create_index("ix_watch_source", "watch", ["source", "until"], unique=False)
 
 
 def downgrade() -> None:

@@ -1,0 +1,136 @@
+"""`sfsync coverage`: did we miss anything last night?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from sfsync.cli.common import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    fail,
+    out,
+    print_json,
+    settings_or_exit,
+    table,
+)
+from sfsync.domain.coverage import Answer, Interval, answer
+from sfsync.store import StoreError, open_store
+from sfsync.store.tx import SqlTx
+
+SPANS = {"m": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+
+def coverage(
+    config: ConfigOption = DEFAULT_CONFIG,
+    since: Annotated[
+        str,
+        typer.Option(help="How far to look back: 90m, 12h, 2d, or a moment such as 2026-11-23T18:00."),
+    ] = "12h",
+    as_json: JsonOption = False,
+) -> None:
+    """Tell whether any change in the org may have been missed, and how each break was made up for.
+
+    Works with the daemon running or not. Thirty days are kept.
+
+    Exit codes: 0 nothing was missed; 1 some time is not known yet; 2 wrong settings or --since; 3 no store.
+    """
+    settings = settings_or_exit(config)
+    now = datetime.now(UTC)
+    start = _moment(since, now)
+    try:
+        store = open_store(settings.store_url(), exclusive=False, migrate=False)
+    except StoreError as error:
+        fail(str(error))
+    first = store.read_now(lambda tx: tx.first_start())
+    intervals = store.read_now(lambda tx: tx.coverage(start, now))
+    if first is None:
+        fail("this store has never been bound to an org: `sfsync run` does that at its first start")
+    # A quiet stream shows a sign of life only now and then: what is newer than that is not yet a break.
+    patience = settings.salesforce.silence_seconds + settings.salesforce.poll_after_seconds
+    until = now - timedelta(seconds=patience)
+    topics = [settings.salesforce.stock_topic, settings.salesforce.pos_topic]
+    if settings.org_orders is not None:
+        topics.append(settings.org_orders.topic)
+    answers = []
+    for topic in filter(None, topics):
+        begun = store.read_now(partial(SqlTx.first_watched, source=topic))
+        if begun is not None:  # what lies before is no break: nobody watched it yet
+            begin = max(start, begun)
+            answers.append(answer(topic, (begin, max(begin, until)), intervals))
+    if as_json:
+        print_json([_as_json(each, max(start, first), until) for each in answers])
+    else:
+        _print(answers, max(start, first))
+    raise typer.Exit(1 if any(each.missed for each in answers) else 0)
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    if found := re.fullmatch(r"(\d{1,4})([mhd])", text.strip()):
+        return now - timedelta(seconds=int(found[1]) * SPANS[found[2]])
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        fail(f"--since is {text!r}; give 90m, 12h, 2d, or a moment such as 2026-11-23T18:00", 2)
+    return moment.astimezone(UTC)
+
+
+def _print(answers: Sequence[Answer], start: datetime) -> None:
+    out.print(f"Since {_said(start)} UTC", highlight=False)
+    for each in answers:
+        colour = "red" if each.missed else "green"
+        out.print(f"  {each.source}: [{colour}]{each.sentence}[/]", highlight=False)
+    rows = [(each.source, interval) for each in answers for interval in each.breaks]
+    gaps = [(each.source, gap) for each in answers for gap in each.unknown]
+    if rows or gaps:
+        made = table("Breaks", "stream", "from", "to", "how it was made up for", "why it broke", "found")
+        for source, interval in rows:
+            made.add_row(_short(source), *_row(interval))
+        for source, (since, until) in gaps:
+            made.add_row(_short(source), _said(since), _said(until), "[red]not known[/]", "", "")
+        out.print(made)
+
+
+def _row(interval: Interval) -> tuple[str, str, str, str, str]:
+    return (
+        _said(interval.since),
+        _said(interval.until),
+        interval.how.value,
+        interval.why,
+        interval.found,
+    )
+
+
+def _short(topic: str) -> str:
+    return topic.rpartition("/")[2]
+
+
+def _said(at: datetime) -> str:
+    return f"{at:%d %b %H:%M:%S}"
+
+
+def _as_json(told: Answer, since: datetime, until: datetime) -> dict[str, object]:
+    return {
+        "source": told.source,
+        "since": since.isoformat(),
+        "until": until.isoformat(),
+        "missed": told.missed,
+        "sentence": told.sentence,
+        "unknown": [[begin.isoformat(), end.isoformat()] for begin, end in told.unknown],
+        "breaks": [
+            {
+                "since": each.since.isoformat(),
+                "until": each.until.isoformat(),
+                "how": each.how.value,
+                "why": each.why,
+                "found": each.found,
+            }
+            for each in told.breaks
+        ],
+    }

@@ -1,0 +1,96 @@
+"""Did we miss anything last night? The arithmetic behind the answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfsync.domain.coverage import How, Interval, answer, lasting, less, merged, unknown
+
+EVENING = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
+
+
+def at(hour: float) -> datetime:
+    """Hours after the evening began."""
+    return EVENING + timedelta(hours=hour)
+
+
+def interval(since: float, until: float, how: How) -> Interval:
+    return Interval("stock", at(since), at(until), how)
+
+
+@pytest.mark.parametrize(
+    ("intervals", "left"),
+    [
+        ([interval(0, 12, How.LIVE)], []),
+        ([], [(0, 12)]),
+        ([interval(0, 3, How.LIVE), interval(3, 12, How.LIVE)], []),
+        # Away from three to five: what the stream replays afterwards is observed late.
+        ([interval(0, 3, How.LIVE), interval(5, 12, How.LIVE)], [(3, 5)]),
+        ([interval(0, 3, How.LIVE), interval(3, 5, How.REPLAYED), interval(5, 12, How.LIVE)], []),
+        # A poll of four to five covers only that.
+        ([interval(0, 3, How.LIVE), interval(4, 5, How.POLLED), interval(5, 12, How.LIVE)], [(3, 4)]),
+        # An open hole is not known although the stream was alive; read again, it is.
+        ([interval(0, 12, How.LIVE), interval(2, 12, How.OPEN)], [(2, 12)]),
+        ([interval(0, 12, How.LIVE), interval(2, 4, How.REREAD)], []),
+        ([interval(0, 3, How.LIVE), interval(2.5, 6, How.REREAD), interval(5, 12, How.LIVE)], []),
+        # A poll after a hole began makes up for the part that it read.
+        ([interval(0, 12, How.LIVE), interval(2, 12, How.OPEN), interval(2, 9, How.POLLED)], [(9, 12)]),
+    ],
+)
+def test_what_nobody_observed_or_read_again_is_not_known(
+    intervals: list[Interval], left: list[tuple[float, float]]
+) -> None:
+    """From six in the evening to six in the morning."""
+    assert unknown((at(0), at(12)), intervals) == [(at(since), at(until)) for since, until in left]
+
+
+def test_the_answer_is_a_sentence() -> None:
+    """One for a quiet night, one for a night with breaks, one for what is not known."""
+    window = (at(0), at(12))
+    quiet = answer("stock", window, [interval(0, 12, How.LIVE), Interval("till", at(0), at(1), How.OPEN)])
+    assert (quiet.missed, quiet.sentence) == (
+        False,
+        "nothing was missed: the stream was observed all the time",
+    )
+    broken = [interval(0, 3, How.LIVE), interval(3, 5, How.REPLAYED), interval(5, 12, How.LIVE)]
+    once = answer("stock", window, broken)
+    assert (once.missed, once.sentence) == (
+        False,
+        "nothing was missed: the stream broke once, and all of it was made up for",
+    )
+    assert [each.how for each in once.breaks] == [How.REPLAYED]
+    lost = answer("stock", window, broken[:2])
+    assert (lost.missed, lost.sentence) == (True, "7 hours are not known yet")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(1, "1 seconds"), (119, "119 seconds"), (7200, "2 hours"), (200_000, "2 days")]
+)
+def test_a_duration_is_told_in_its_largest_sensible_unit(seconds: float, words: str) -> None:
+    """For the sentence."""
+    assert lasting(seconds) == words
+
+
+spans = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=8)
+
+
+@given(spans, spans)
+def test_the_arithmetic_is_that_of_single_minutes(
+    first: list[tuple[int, int]], second: list[tuple[int, int]]
+) -> None:
+    """Counted minute by minute, the long way round."""
+
+    def minutes(of: list[tuple[int, int]]) -> set[int]:
+        return {minute for since, until in of for minute in range(since, until)}
+
+    def moments(of: list[tuple[int, int]]) -> list[tuple[datetime, datetime]]:
+        return [(at(since / 60), at(until / 60)) for since, until in of]
+
+    left = less(moments(first), moments(second))
+    assert left == merged(left)
+    counted = {minute for minute in range(40) for since, until in left if since <= at(minute / 60) < until}
+    assert counted == minutes(first) - minutes(second)

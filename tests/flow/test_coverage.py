@@ -1,0 +1,103 @@
+"""Promise 8, no hole unseen: what was observed, replayed, polled and read again is written down and told."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from tests.flow.kit import WAKE, House, house
+
+from sfsync.domain.coverage import Answer, How, answer
+from sfsync.flow.intake import Poll
+
+BAG = "BAG-1|ECOM"
+
+
+async def told(h: House) -> Answer:
+    """The answer for the stream of stock, since the house opened."""
+    now = h.clock.now()
+    start = await h.store.read(lambda tx: tx.first_start())
+    assert start is not None
+    intervals = await h.store.read(lambda tx: tx.coverage(start, now))
+    last = await h.store.read(lambda tx: tx.last_watched(WAKE))
+    assert last is not None
+    return answer(WAKE, (start, last), intervals)
+
+
+async def test_a_first_start_leaves_nothing_unknown() -> None:
+    """Joined first, read whole then: the hole of the beginning is closed by that reading."""
+    async with house({BAG: 1}) as h:
+        h.org.move(BAG, on_hand=1)
+        await h.shows("BAG-1", 2, 2)
+        found = await told(h)
+        assert not found.missed, found
+        assert found.breaks[0].how is How.REREAD
+        assert found.breaks[0].found.endswith("stock levels had moved")
+
+
+async def test_what_happened_while_we_were_away_was_replayed() -> None:
+    """Down for a while, a till sale meanwhile: replayed, and told so."""
+    async with house({BAG: 3}) as h:
+        await h.stop()
+        h.org.move(BAG, on_hand=-1)
+        await asyncio.sleep(0.05)
+        await h.start()
+        await h.shows("BAG-1", 2, 2)
+        found = await told(h)
+        assert not found.missed, found
+        replayed = [each for each in found.breaks if each.how is How.REPLAYED]
+        assert [each.why for each in replayed] == ["sfsync was not running"]
+
+
+async def test_a_bookmark_that_is_refused_is_a_hole_until_it_was_read_again() -> None:
+    """The stream has forgotten what came between: a reading of everything moved since makes up for it."""
+    async with house({BAG: 3}) as h:
+        await h.stop()
+        h.org.move(BAG, on_hand=-1, told=False)
+        await h.put_cursor(WAKE, (10**9).to_bytes(8, "big"))
+        await h.start()
+        await h.shows("BAG-1", 2, 2)
+        await h.idle()
+        found = await told(h)
+        assert not found.missed, found
+        assert any("refused our bookmark" in each.why and each.how is How.REREAD for each in found.breaks)
+
+
+async def test_a_change_that_no_event_tells_of_is_found_by_looking() -> None:
+    """The bus lost it without a word. Nobody waits for it longer than until the next look."""
+    async with house({BAG: 3}) as h:
+        h.org.move(BAG, on_hand=-1, told=False)
+        poll = Poll(h.ctx, WAKE, after_seconds=60.0)
+        assert await poll.look(away=False) == 1
+        await h.shows("BAG-1", 2, 2)
+        assert h.pulse.polled[WAKE] == 1
+        assert await poll.look(away=False) == 0
+
+
+async def test_a_stream_that_is_away_is_replaced_by_looking_every_minute() -> None:
+    """No allowance, no permission, silent: sales still reach every shop, and the time counts as polled."""
+    async with house({BAG: 3}) as h:
+        h.pulse.stream_error[WAKE] = "the delivery allowance is used up"
+        h.org.move(BAG, on_hand=-1, told=False)
+        poll = Poll(h.ctx, WAKE, after_seconds=2.0)
+        looking = asyncio.create_task(poll.run())
+        await h.shows("BAG-1", 2, 2)
+        await h.until_kept(lambda tx: tx.coverage(h.clock.now() - timedelta(hours=1), h.clock.now())[-1:])
+        intervals = await h.store.read(
+            lambda tx: tx.coverage(h.clock.now() - timedelta(hours=1), h.clock.now())
+        )
+        looking.cancel()
+        polled = [each for each in intervals if each.how is How.POLLED]
+        assert polled[0].why == "the delivery allowance is used up"
+        assert polled[0].found.endswith("stock levels were newer")
+
+
+async def test_a_deleted_movement_is_noticed_by_looking() -> None:
+    """An administrator deletes a row and no event comes: the ledger was rewritten, and somebody is told."""
+    async with house({BAG: 3}) as h:
+        number = h.org.move(BAG, on_hand=2)
+        await h.shows("BAG-1", 5, 5)
+        h.org.forget(number, told=False)
+        await Poll(h.ctx, WAKE, after_seconds=60.0).look(away=False)
+        await h.shows("BAG-1", 3, 3)
+        assert [each.kind for each in await h.store.read(lambda tx: tx.incidents())] == ["rewritten ledger"]
