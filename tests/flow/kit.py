@@ -710,6 +710,8 @@ async def house(stock: Mapping[str, int], **how: Any) -> AsyncIterator[House]:
         await made.start()
         try:
             await made.idle()
+            # The order lists have been read once: from now on a sale is unheard of until somebody tells of it
+            await made.until_kept(lambda tx: all(tx.poll_mark(name) for name in made.shops))
             await made.let_a_minute_pass()
             yield made
         finally:

@@ -10,6 +10,7 @@ from tests.flow.kit import House, house, total
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.relay import IN_DOUBT
 
 BAG = "BAG-1|ECOM"
 SCARF = "SCARF|ECOM"
@@ -378,3 +379,22 @@ async def test_lost_units_do_not_stay_lost_when_stock_flickers_amid_sales() -> N
         level = h.org.level(BAG)
         assert level.reserved == len(orders)
         await h.shows("BAG-1", level.available, level.available)
+
+
+async def test_two_edits_around_a_reading_that_are_heard_of_as_one_are_counted_once() -> None:
+    """One more, the number read again, one more: only the newest order is heard of, and tells of both."""
+    async with house({BAG: 9}, shops=("london",)) as h:
+        shop = h.shops["london"]
+        number = shop.buy("BAG-1")
+        await h.deliver("london", number)
+        await h.shows("BAG-1", 8)
+        shop.change(number, open_quantity=2, taken_quantity=2)  # nobody hears of it
+        await asyncio.sleep(2.2)
+        await h.store.write(lambda tx: tx.set_problem("london", "BAG-1", "online", IN_DOUBT, h.clock.now()))
+        await h.supervisor.reconcile.recheck()
+        await asyncio.sleep(2.2)
+        shop.change(number, open_quantity=3, taken_quantity=3)
+        await h.deliver("london", number)
+        await h.idle()
+        await h.shows("BAG-1", 6)
+        assert h.org.numbers(BAG) == (9, 3)

@@ -307,6 +307,8 @@ def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now
 
     Storefronts tell times in whole seconds, and a reading takes its time. A sale while it was made may be in
     the number or not: nothing is pushed before the number has been read again. True when it is to be read.
+    The change happened between the snapshot that we knew and this one, in one step or in several: where the
+    reading lies between them, a part of it may be in the number.
     """
     change = state.line.taken_quantity - (before.line.taken_quantity if before else 0)
     unsure = state.line.taken_in_doubt
@@ -315,10 +317,11 @@ def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now
     in_doubt = False
     changed: list[ChannelLevel] = []
     told = state.version.replace(microsecond=0)
+    known = (before.version if before else state.placed_at).replace(microsecond=0)
     for level in tx.channel_levels([state.line.sku], state.channel):
         if level.location != state.channel_location:
             continue
-        if told - CLOCK_SKEW > level.baseline_at and not unsure:
+        if known - CLOCK_SKEW > level.baseline_at and not unsure:
             published = level.published - change
             changed.append(with_numbers(ctx.assortment, level, now, target=level.target, published=published))
             continue
