@@ -12,7 +12,7 @@ endif
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate check lint types contracts format bench lock protos clean run-env dev-env
+.PHONY: help demo test simulate check lint types contracts format bench soak lock protos clean run-env dev-env
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,10 @@ format: dev-env ## Put the code into shape: sort imports, format, mend what can 
 
 bench: dev-env ## Measure sfsync beside a glue script: latency, a burst, memory, losses when killed
 	@$(python) -m bench $(ARGS)
+
+MINUTES := 10
+soak: dev-env ## Kill sfsync over and over in a busy house, then compare all: make soak MINUTES=10 ARGS="--seed 7"
+	@$(python) -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 lock: dev-env ## Write the lock files from pyproject.toml; ARGS=--upgrade takes the newest versions
 	@sh scripts/lock $(ARGS)

@@ -106,14 +106,16 @@ class Daemon:
     async def reserve(self, channel: str, sku: str) -> tuple[int, Any]:
         """A checkout at a storefront asks for one unit; the HTTP status and the body."""
         wish = {"kind": "cart", "channel": channel, "owner": f"cart at {channel}"}
-        lines = [{"sku": sku, "quantity": 1}]
-        answer = await self._http.post("/v1/reservations", json={**wish, "lines": lines})
-        return answer.status_code, answer.json()
+        return await self.ask("/v1/reservations", {**wish, "lines": [{"sku": sku, "quantity": 1}]})
 
     async def confirm(self, reservation: str, order: str) -> int:
         """The customer has paid; the HTTP status."""
-        path = f"/v1/reservations/{reservation}/confirm"
-        return (await self._http.post(path, json={"order_reference": order})).status_code
+        return (await self.ask(f"/v1/reservations/{reservation}/confirm", {"order_reference": order}))[0]
+
+    async def ask(self, path: str, body: object, **headers: str) -> tuple[int, Any]:
+        """POST to its API; the HTTP status and the body."""
+        answer = await self._http.post(path, json=body, headers=headers)
+        return answer.status_code, answer.json()
 
     async def close(self) -> None:
         """Let go of its connections; the stage ends the process."""

@@ -62,9 +62,20 @@ class Org:
             "Reference__c": receipt,
             "Source__c": "till",
         }
-        self._asked += 1
-        answer = await self._rest.post(f"{API}/sobjects/StockMovement__c", json=body)
-        return str(_good(answer).json()["id"])
+        answer = await self._ask("POST", f"{API}/sobjects/StockMovement__c", json=body)
+        return str(answer.json()["id"])
+
+    async def announce_at_till(self, sku: str, location: str, receipt: str) -> None:
+        """A till only tells of the sale of one unit, by a platform event: sfsync enters it."""
+        body = {
+            "SourceId__c": receipt,
+            "Kind__c": "Sale",
+            "Sku__c": sku,
+            "LocationCode__c": location,
+            "Quantity__c": -1,
+            "Reference__c": receipt,
+        }
+        await self._ask("POST", f"{API}/sobjects/StockEvent__e", json=body)
 
     async def levels(self) -> list[Level]:
         """Every stock level."""
@@ -97,14 +108,22 @@ class Org:
         ]
 
     async def _query(self, soql: str) -> list[dict[str, Any]]:
-        self._asked += 1
-        answer = _good(await self._rest.get(f"{API}/query", params={"q": soql})).json()
+        answer = (await self._ask("GET", f"{API}/query", params={"q": soql})).json()
         found: list[dict[str, Any]] = answer["records"]
         while not answer["done"]:
-            self._asked += 1
-            answer = _good(await self._rest.get(answer["nextRecordsUrl"])).json()
+            answer = (await self._ask("GET", answer["nextRecordsUrl"])).json()
             found += answer["records"]
         return found
+
+    async def _ask(self, method: str, path: str, **how: Any) -> httpx.Response:
+        """Its REST API's good answer; when the session has ended, with a new one."""
+        for again in (True, False):
+            self._asked += 1
+            answer = await self._rest.request(method, path, **how)
+            if answer.status_code != httpx.codes.UNAUTHORIZED or not again:
+                break
+            await self.log_in()
+        return _good(answer)
 
     async def commits(self) -> dict[str, float]:
         """When each movement made since the last asking was committed: ms since 1970 by record id."""
@@ -151,9 +170,9 @@ class Shop:
         """What it offers of one SKU."""
         return int(_good(await self._front.get(f"/storefront/products/{sku}")).json()["available"])
 
-    async def buy(self, sku: str, *, reservation: str | None = None) -> dict[str, Any] | None:
-        """Somebody buys one; the order, or None when it is sold out and nothing was charged."""
-        body: dict[str, Any] = {"sku": sku, "quantity": 1}
+    async def buy(self, sku: str, units: int = 1, *, reservation: str | None = None) -> dict[str, Any] | None:
+        """Somebody buys; the order, or None when it is sold out and nothing was charged."""
+        body: dict[str, Any] = {"sku": sku, "quantity": units}
         if reservation is not None:
             body["note_attributes"] = {"sfsync_reservation": reservation}
         answer = await self._front.post("/storefront/buy", json=body)
@@ -162,9 +181,13 @@ class Shop:
         order: dict[str, Any] = _good(answer).json()
         return order
 
-    async def staff(self, order_id: int, verb: str) -> None:
-        """Staff `cancel` an order, its units going back on the shelf, or `fulfil` it."""
-        _good(await self._front.post(f"/storefront/orders/{order_id}/{verb}", json={}))
+    async def staff(self, order_id: int, verb: str, body: Mapping[str, Any] | None = None) -> bool:
+        """Staff `cancel` an order, its units going back on the shelf, `fulfil`, `edit` or `refund` it.
+
+        False when the storefront says that it is not possible as the order stands.
+        """
+        answer = await self._front.post(f"/storefront/orders/{order_id}/{verb}", json=body or {})
+        return answer.status_code != 422 and _good(answer).is_success
 
     async def lines(self) -> list[SoldLine]:
         """Every line of every order it has accepted."""
