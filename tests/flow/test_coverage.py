@@ -72,6 +72,21 @@ async def test_a_change_that_no_event_tells_of_is_found_by_looking() -> None:
         await h.shows("BAG-1", 2, 2)
         assert h.pulse.polled[WAKE] == 1
         assert await poll.look(away=False) == 0
+        breaks = (await told(h)).breaks
+        assert [each.why for each in breaks if each.how is How.POLLED] == [
+            "the stream told of changes late, or not at all"
+        ]
+
+
+async def test_a_change_that_an_event_is_just_telling_of_is_not_called_late() -> None:
+    """The look comes a moment before the event: nothing is wrong with the stream."""
+    async with house({BAG: 3}) as h:
+        number = h.org.move(BAG, on_hand=-1, told=False)
+        looking = asyncio.create_task(Poll(h.ctx, WAKE, after_seconds=60.0).look(away=False))
+        await asyncio.sleep(0.05)
+        h.org.tell(WAKE, movements=frozenset({number}), events=1)
+        assert await looking == 0
+        assert all(each.how is not How.POLLED for each in (await told(h)).breaks)
 
 
 async def test_a_stream_that_is_away_is_replaced_by_looking_every_minute() -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 QUEUE_BATCHES = 200  # read ahead; a full queue makes the stream wait, never drop
 KEPT = timedelta(hours=72)  # how long the org keeps events
+LATE_SECONDS = 15.0  # after which a change that no event has told of counts as late
 SAFETY = timedelta(minutes=5)  # between looks for ourselves while the stream is there
 OVERLAP = timedelta(minutes=15)  # clocks differ, and the longest transaction takes ten minutes
 
@@ -291,13 +292,16 @@ class Poll:
         known = [at for at in (self._asked_at, before) if at is not None]
         since = (max if away else min)(known, default=asked_at)
         read = await ctx.org.levels_moved_since(since - OVERLAP)
+        if not away:
+            await ctx.clock.sleep(LATE_SECONDS)  # what is only just on its way is not late
 
         def commit(tx: Tx) -> tuple[set[str], int]:
             held = tx.levels([level.key for level in read])
             newer = sum(held[level.key][0].version < level.version for level in read if level.key in held)
             bells = apply_levels(tx, ctx, read, asked_at)
-            if away:
-                why = ctx.pulse.stream_error.get(self._topic, "the stream has not begun")
+            if away or newer:
+                broke = ctx.pulse.stream_error.get(self._topic, "the stream has not begun")
+                why = broke if away else "the stream told of changes late, or not at all"
                 found = f"{newer} of {len(read)} stock levels were newer"
                 tx.watch(Interval(self._topic, since, asked_at, How.POLLED, why, found))
             return bells, newer
