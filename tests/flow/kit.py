@@ -209,6 +209,10 @@ class LittleOrg(Fates):
             sum(row.reserved_delta for row in rows),
             len(rows) + sum(f.version_delta - 1 for n, f in self.folded.items() if self.rows[n].level == key),
             self.id_of(key),
+            max(
+                (row.occurred_at.replace(microsecond=0) for row in rows if row.kind is MovementKind.COUNT),
+                default=None,
+            ),
         )
 
     def numbers(self, name: str) -> tuple[int, int]:

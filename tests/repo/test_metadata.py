@@ -101,12 +101,14 @@ def test_a_field_is_one_that_an_org_accepts(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [name for name, field in FIELDS.items() if child(field, "type") == "Summary"]
 )
-def test_a_roll_up_sums_a_number_of_its_own_detail(name: str) -> None:
-    """A roll-up names a number of the detail, and the master-detail field that leads to its own object."""
+def test_a_roll_up_is_taken_of_a_fitting_field_of_its_own_detail(name: str) -> None:
+    """A sum is of a number, a latest moment of a time; the master-detail field leads to its own object."""
     field = FIELDS[name]
     summed = FIELDS[child(field, "summarizedField") or ""]
     key = FIELDS[child(field, "summaryForeignKey") or ""]
-    assert child(summed, "type") == "Number"
+    assert (
+        child(summed, "type") == {"sum": "Number", "max": "DateTime"}[child(field, "summaryOperation") or ""]
+    )
     assert child(summed, "formula") is None
     assert child(key, "type") == "MasterDetail"
     assert child(key, "referenceTo") == name.partition(".")[0]

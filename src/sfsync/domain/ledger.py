@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import quote
 
-from .stock import LevelKey, Movement, StockLevel
+from .stock import LevelKey, Movement, MovementKind, StockLevel
 
 REQUEST_ROWS = 200  # records in one collections call
 REQUEST_GROUPS = (
@@ -62,6 +62,11 @@ class Bundle:
     def net_reserved(self, level: LevelKey) -> int:
         """What it adds to the level's reserved, in all."""
         return sum(m.reserved_delta for m in self.movements if m.level == level)
+
+    @property
+    def counts(self) -> bool:
+        """True when it enters a stock count: that goes by itself, so that its order among rows is known."""
+        return any(movement.kind is MovementKind.COUNT for movement in self.own)
 
     @property
     def asks(self) -> bool:

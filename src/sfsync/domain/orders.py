@@ -82,7 +82,7 @@ class LineFacts:
     asked_in_vain: bool  # the org has refused this need: ask again only for what a level shows
     reference: str
     version: str
-    occurred_at: datetime
+    occurred_at: datetime  # when the order changed to what it wants now
     returns_to: LevelKey | None = None  # where returned goods go; None: to where they left from
 
 

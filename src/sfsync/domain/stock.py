@@ -58,13 +58,14 @@ class LevelKey:
 
 @dataclass(frozen=True, slots=True)
 class StockLevel:
-    """One level as the org told it: all four numbers from one read, never merged from several."""
+    """One level as the org told it: all of it from one read, never merged from several."""
 
     key: LevelKey
     on_hand: int
     reserved: int
     version: int
     record_id: str  # the org's id of the record
+    counted_at: datetime | None = None  # when it was last counted, in whole seconds
 
     @property
     def available(self) -> int:
@@ -203,6 +204,16 @@ def posting_subject(source_id: str) -> str:
 def transfer_subject(event_id: str) -> str:
     """``transfer:<event id>``: the identity of one event of a transfer; both its rows belong to it."""
     return _fit(f"transfer:{event_id}")
+
+
+def count_subject(count_id: str, level: LevelKey) -> str:
+    """``count:<count id>:<level key>``: one count of one level."""
+    return _fit(f"count:{count_id}:{level}")
+
+
+def late_subject(key: str) -> str:
+    """``late:<idempotency key>``: what takes back a movement that a count had already seen."""
+    return _fit(f"late:{key}")
 
 
 def fold_subject(level: LevelKey) -> str:

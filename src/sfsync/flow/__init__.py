@@ -4,6 +4,8 @@
     orders   a storefront's order becomes the next step of each of its lines
     org_orders  orders that live in the org, read again whenever a part of them changes
     transfers   goods on their way between locations: two movements together, in transit meanwhile
+    lateness    what a stock count had already seen is entered with its compensation
+    counts      a stock count: what was counted less what the ledger knew of that moment
     desk     a storefront asks before its customer pays: a reservation, granted or refused by the org
     writer   waiting movements go to the org in group commits; answers settle what waited
     levels   newer numbers replace older ones; what they uncover becomes an incident

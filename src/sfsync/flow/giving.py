@@ -35,7 +35,8 @@ async def plan(
     for bundle in refused:
         if not bundle.levels <= levels.keys():
             continue
-        short = shortfalls(bundle.own, levels)
+        stays = staying(bundle)
+        short = shortfalls((*bundle.own, *stays), levels)
         try:
             promises = await ctx.org.promises({key: levels[key].record_id for key in short}) if short else ()
         except OutsideError as error:
@@ -47,8 +48,13 @@ async def plan(
         # Rows that were folded away are not among those that the org counts; their steps stay taken.
         folded = await ctx.store.read(partial(_folded_steps, subjects={each.subject for each in gone}))
         numbered = [replace(p, next_step=max(p.next_step, folded.get(p.subject, 0))) for p in gone]
-        found[bundle.id] = releases(numbered, bundle.own[0])
+        found[bundle.id] = stays + releases(numbered, bundle.own[0])
     return found
+
+
+def staying(bundle: Bundle) -> tuple[Movement, ...]:
+    """What goes along whatever gives way: the compensations of late postings."""
+    return tuple(movement for movement in bundle.along if not movement.reserved_delta)
 
 
 def _folded_steps(tx: Tx, *, subjects: Collection[str]) -> Mapping[str, int]:
@@ -59,7 +65,7 @@ def put(tx: Tx, bundle: Bundle, along: tuple[Movement, ...] | None) -> Judgement
     """Write down what is to go along with a refused posting, before it is sent so."""
     if along is None:
         return Judgement(Verdict.LATER, "the promises of its level were not read")
-    if not along and bundle.refusals:
+    if bundle.refusals and not any(movement.reserved_delta for movement in along):
         return Judgement(Verdict.LATER, "refused although nothing seems promised beyond stock")
     subjects = {movement.subject for movement in along}
     if tx.busy(subjects - {movement.subject for movement in bundle.along}):

@@ -28,6 +28,7 @@ from sfsync.ports import (
 )
 
 from .context import SNAPSHOT, Context
+from .lateness import add
 from .levels import apply_levels, levels_gone
 from .transfers import enter_transfer
 
@@ -252,7 +253,7 @@ def enter_posting(tx: Tx, ctx: Context, posting: Posting, now: datetime) -> set[
         "",
         posting.occurred_at,
     )
-    tx.add_bundle([movement], {}, now)
+    add(tx, [movement], {}, now)
     return {"writer"} | apply_levels(tx, ctx, (), now, [posting.level.sku])
 
 

@@ -22,6 +22,7 @@ from sfsync.ports import ChannelLevel, Delivery, InboxItem, LineState, OutsideEr
 
 from .context import Context
 from .intake import unread
+from .lateness import add
 from .levels import OVERSOLD, told
 from .picture import Picture
 from .shelf import refresh, with_numbers
@@ -356,13 +357,13 @@ def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str] | N
             line.asked_in_vain,
             line.order_name,
             line.version.isoformat(),
-            line.placed_at,
+            line.version,  # not when it was placed: what left today was there at yesterday's count
             _returns_to(ctx, line),
         )
     )
     if step.bundle:
         owners = {movement.subject: line.channel for movement in step.bundle}
-        tx.add_bundle(step.bundle, owners, now)
+        add(tx, step.bundle, owners, now)
         tx.put_line(replace(line, uncovered=0))
         return {"writer"}
     tx.put_line(replace(line, uncovered=step.uncovered, due=False))

@@ -16,6 +16,7 @@ from sfsync.ports import OutsideError, Refused, Severity, Tx
 
 from .allocations import explain
 from .context import SNAPSHOT, Context
+from .counts import Counts
 from .desk import Desk
 from .folding import Folding, FoldRun, FoldWish
 from .intake import Holes, Intake, Poll, unread
@@ -55,6 +56,7 @@ class Supervisor:
         self.writer = Writer(ctx)
         self.desk = Desk(ctx, self.writer)
         self.transfers = Transfers(ctx, self.writer)
+        self.counts = Counts(ctx, self.writer)
         self.folding = Folding(ctx, self.writer)
         self._fold_days = fold_nightly_days
         self._watch_seconds = watch_seconds

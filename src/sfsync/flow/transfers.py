@@ -15,6 +15,7 @@ from sfsync.domain.transfers import Transfer, TransferOutcome, movements
 from sfsync.ports import InTransit, Tx
 
 from .context import Context
+from .lateness import add
 from .levels import apply_levels
 from .writer import Writer
 
@@ -78,7 +79,7 @@ def enter_transfer(tx: Tx, ctx: Context, transfer: Transfer, now: datetime) -> s
 
 def _plan(tx: Tx, ctx: Context, rows: Sequence[Movement]) -> tuple[int, set[str]]:
     now = ctx.clock.now()
-    bundle = tx.add_bundle(rows, {}, now)
+    bundle = add(tx, rows, {}, now)
     return bundle, {"writer"} | apply_levels(tx, ctx, (), now, {row.level.sku for row in rows})
 
 

@@ -22,7 +22,7 @@ from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import OutsideError, Refused, TryLater, Tx, Unknown
 
-from . import allocations, giving
+from . import allocations, giving, lateness
 from .context import Context
 from .levels import apply_levels
 from .reserving import settle
@@ -46,6 +46,8 @@ class Writer:
         self._busy: set[LevelKey] = set()
         self._claimed: set[LevelKey] = set()  # for something else than movements: see `alone`
         self._freed = asyncio.Event()
+        # Counts that may pass the slot held for them, each with the version that the level is to have then.
+        self._admitted: dict[int, int] = {}
         self._not_before: dict[int, float] = {}
         self._attempts: dict[int, int] = defaultdict(int)
         self._seen = 0
@@ -84,6 +86,17 @@ class Writer:
             yield
         finally:
             self._free(frozenset({level}))
+
+    def admit(self, bundle_id: int, version: int) -> None:
+        """Let a count through although its level's slot is held.
+
+        `version` is the level's when the count is in and nobody else entered anything meanwhile.
+        """
+        self._admitted[bundle_id] = version
+
+    def dismiss(self, bundle_id: int) -> None:
+        """The slot is held no longer: others may have come first."""
+        self._admitted.pop(bundle_id, None)
 
     def claim(self, level: LevelKey) -> None:
         """Hold a level's slot from the start, for a fold that a former run left open."""
@@ -136,6 +149,9 @@ class Writer:
             keys = frozenset[LevelKey]().union(*(bundle.levels for bundle in ready))
             held = await self._ctx.store.read(lambda tx: tx.levels(keys))
             levels = {key: level for key, (level, _) in held.items()}
+            for count in [bundle for bundle in ready if bundle.counts]:
+                ready.remove(count)
+                self._send_count(count, levels)
             while ready and len(self._tasks) < REQUESTS:
                 request = ledger.next_request(ready, levels, self._busy | self._claimed)
                 if request is None:
@@ -146,6 +162,14 @@ class Writer:
             at - now for number, at in self._not_before.items() if number in self._waiting and at > now
         ]
         return min([5.0, *delayed])
+
+    def _send_count(self, count: Bundle, levels: Mapping[LevelKey, StockLevel]) -> None:
+        """A count goes by itself, when its levels are free or held for it."""
+        taken = self._busy if count.id in self._admitted else self._busy | self._claimed
+        if count.levels & taken or len(self._tasks) >= REQUESTS:
+            return
+        one = len(count.movements) == 1
+        self._start(Request((count,) if one else (), () if one else (count,), count.levels), levels)
 
     def _sendable(self, bundle: Bundle) -> Bundle:
         """The bundle, or its void rows when it is being voided."""
@@ -209,7 +233,7 @@ class Writer:
             else:
                 ctx.pulse.org_error = ""
                 ctx.pulse.calls = await ctx.org.calls_used() or ctx.pulse.calls
-                outcomes = await self._conclude(request, answer, asked_at)
+                outcomes = await self._conclude(request, answer, asked_at, record_ids)
                 self._log(request, attempt, began, outcomes, "")
                 return
 
@@ -223,7 +247,9 @@ class Writer:
         for bundle in (*request.sent, *request.checked):
             self._not_before[bundle.id] = at
 
-    async def _conclude(self, request: Request, answer: Answer, asked_at: datetime) -> str:
+    async def _conclude(
+        self, request: Request, answer: Answer, asked_at: datetime, record_ids: Mapping[LevelKey, str]
+    ) -> str:
         """Judge every bundle and commit what the answer means."""
         ctx = self._ctx
         verdicts: dict[int, Judgement] = {}
@@ -239,6 +265,8 @@ class Writer:
             ctx, [self._waiting[n] for n in _of(verdicts, UNCOVERS)], answer.levels
         )
         truth = await self._truth(verdicts)
+        done = [self._waiting[number] for number in _of(verdicts, DONE) if number not in self._voiding]
+        seen = await lateness.look_back(ctx, done, answer, record_ids, self._admitted)
 
         def commit(tx: Tx) -> set[str]:
             bells: set[str] = set()
@@ -246,17 +274,19 @@ class Writer:
             for number in _of(verdicts, UNCOVERS):
                 verdicts[number] = giving.put(tx, self._waiting[number], giving_way.get(number))
             for number in _of(verdicts, Verdict.PLAN_ANEW):
-                tx.set_companions(number, (), {})
+                tx.set_companions(number, giving.staying(self._waiting[number]), {})
             for number, judgement in verdicts.items():
                 keys = ledger.entered(self._waiting[number], answer) if judgement.verdict is DONE else None
                 bells |= self._settle(tx, self._waiting[number], judgement, truth, skus, keys)
+            bells |= lateness.add_further(tx, ctx, seen)
             return bells | apply_levels(tx, ctx, tuple(answer.levels.values()), asked_at, skus)
 
         ctx.bell.ring(*await ctx.store.write(commit))
         for number in _of(verdicts, UNCOVERS):
             self._waiting[number] = giving.accompanied(self._waiting[number], giving_way[number])
         for number in _of(verdicts, Verdict.PLAN_ANEW):
-            self._waiting[number] = giving.accompanied(self._waiting[number], ())
+            bundle = self._waiting[number]
+            self._waiting[number] = giving.accompanied(bundle, giving.staying(bundle))
         for number, judgement in verdicts.items():
             self._after(number, judgement, sent=any(bundle.id == number for bundle in request.sent))
         return ", ".join(f"{verdict.value} {count}" for verdict, count in _count(verdicts).items())
@@ -277,7 +307,8 @@ class Writer:
             for number in _of(verdicts, DONE)
             if (bundle := self._waiting[number]).companions or bundle.maybe_sent or bundle.refusals
         ]
-        subjects |= await self._ctx.store.read(lambda tx: tx.companion_subjects(done)) if done else set()
+        gone = await self._ctx.store.read(lambda tx: tx.companion_subjects(done)) if done else frozenset()
+        subjects |= {subject for subject in gone if not subject.startswith("late:")}  # one row: it is known
         rows: dict[str, list[Movement]] = {subject: [] for subject in subjects}
         attempt = 0
         while subjects:
@@ -365,7 +396,7 @@ class Writer:
         if verdict is Verdict.VOID_FIRST:
             self._voiding[number] = self._waiting[number]
             return
-        for store in (self._waiting, self._voiding, self._not_before, self._attempts):
+        for store in (self._waiting, self._voiding, self._not_before, self._attempts, self._admitted):
             store.pop(number, None)
         for future in self._outcomes.pop(number, ()):
             if not future.done():

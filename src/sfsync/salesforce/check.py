@@ -37,6 +37,7 @@ NEEDED: Mapping[str, Mapping[str, bool]] = {
         "OnHand__c": False,
         "Reserved__c": False,
         "Version__c": False,
+        "CountedAt__c": False,
     },
     "StockMovement__c": {
         "StockLevel__c": True,

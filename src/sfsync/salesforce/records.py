@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 Record = Mapping[str, Any]
 
 PROBE = LevelKey("SFSYNC-PROBE", "PROBE")  # the level that the rule is tried on; nobody else ever sees it
-LEVEL_FIELDS = "Id, LevelKey__c, OnHand__c, Reserved__c, Version__c"
+LEVEL_FIELDS = "Id, LevelKey__c, OnHand__c, Reserved__c, Version__c, CountedAt__c"
 MOVEMENT_FIELDS = (
     "IdempotencyKey__c, SubjectKey__c, StockLevel__r.LevelKey__c, Kind__c, OnHandDelta__c, ReservedDelta__c, "
     "Reference__c, SourceVersion__c, OccurredAt__c, CreatedDate"
@@ -57,12 +57,14 @@ def level(record: Record) -> StockLevel | None:
         return None
     if key == PROBE:
         return None
+    counted = when(record.get("CountedAt__c"))
     return StockLevel(
         key,
         whole(record["OnHand__c"]),
         whole(record["Reserved__c"]),
         whole(record["Version__c"]),
         record["Id"],
+        None if counted is None else counted.replace(microsecond=0),
     )
 
 

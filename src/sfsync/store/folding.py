@@ -54,7 +54,12 @@ class FoldStatements:
         return [
             (
                 StockLevel(
-                    LevelKey.parse(row.level_key), row.on_hand, row.reserved, row.version, row.record_id
+                    LevelKey.parse(row.level_key),
+                    row.on_hand,
+                    row.reserved,
+                    row.version,
+                    row.record_id,
+                    row.counted_at,
                 ),
                 row.epoch,
             )

@@ -120,6 +120,7 @@ level = Table(
     Column("on_hand", Integer, nullable=False),
     Column("reserved", Integer, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("counted_at", Instant),
     Column("stored_at", Instant, nullable=False),
     # How often its ledger was found rewritten, and when we knew of it: no reading asked for before counts.
     Column("epoch", Integer, nullable=False, server_default="0"),

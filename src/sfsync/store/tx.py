@@ -177,6 +177,7 @@ class SqlTx(FoldStatements):
                     "on_hand": level.on_hand,
                     "reserved": level.reserved,
                     "version": level.version,
+                    "counted_at": level.counted_at,
                     "stored_at": at,
                 }
                 for level in levels
@@ -1116,7 +1117,7 @@ def _step(movement: Movement) -> int:
 
 def _level(row: Row[Any]) -> StockLevel:
     key = LevelKey(row.sku, row.location, row.unit)
-    return StockLevel(key, row.on_hand, row.reserved, row.version, row.record_id)
+    return StockLevel(key, row.on_hand, row.reserved, row.version, row.record_id, row.counted_at)
 
 
 def _movement(row: Row[Any]) -> Movement:

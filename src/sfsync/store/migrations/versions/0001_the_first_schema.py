@@ -220,6 +220,7 @@ def upgrade() -> None:
         sa.Column("on_hand", sa.Integer(), nullable=False),
         sa.Column("reserved", sa.Integer(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("counted_at", sa.Double(), nullable=True),
         sa.Column("stored_at", sa.Double(), nullable=False),
         sa.Column("epoch", sa.Integer(), server_default="0", nullable=False),
         sa.Column("epoch_at", sa.Double(), nullable=True),

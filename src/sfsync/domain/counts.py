@@ -1,0 +1,159 @@
+"""Stock counts: what was counted, what the ledger said of that moment, and postings that come in later.
+
+The variance of a count is what was counted less the ledger's sum of everything that had *happened* up to the
+count. A posting entered later that happened before the count is in the counted number already: the goods had
+left, or were there. It is entered all the same, for it has happened, together with its *compensation*, an
+equal movement the other way at the moment of the count. So this holds whenever nothing is under way:
+
+    the sum of all rows that occurred up to the last count = what was counted
+
+Anything weaker fails. Against the level at the time of entering, what was sold since is counted as missing;
+without compensation, the 17:00 sale that is told after the 18:00 count is subtracted twice.
+
+The org keeps moments in whole seconds, and so does the comparison. What happened in the very second of a
+count counts as seen by it. Between two counts, and for compensations (which stand at the moment of a count),
+only the strictly earlier is late: the last count is never itself compensated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from .fold import LedgerRow
+from .stock import LevelKey, Movement, MovementKind, count_subject, late_subject, step_key
+
+_LATE = late_subject("")
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One level counted: `units` were there at `at`. `count_id` is the count's own; it is entered once."""
+
+    count_id: str
+    level: LevelKey
+    units: int
+    at: datetime
+    reference: str = ""  # who or which sheet, for people
+
+    @property
+    def subject(self) -> str:
+        """The subject of its movements."""
+        return count_subject(self.count_id, self.level)
+
+    @property
+    def told(self) -> str:
+        """What its source said, as its movements carry it (their source version)."""
+        return f"counted {self.units}"
+
+
+@dataclass(frozen=True, slots=True)
+class CountOutcome:
+    """What became of a count.
+
+    `state` is "entered" or "waiting" (written down, and entered when the org answers). `problem` is "" or
+    "wrong", "id-reused", "unknown-level", "too-old" (movements up to a later moment have been folded),
+    "refused" (the org will not take it), "try-later" (the org does not answer): nothing is entered then.
+    `variance` is counted - ledger at that instant; None where the ledger was not read for it.
+    """
+
+    state: str = ""
+    variance: int | None = None
+    problem: str = ""
+    detail: str = ""
+
+
+def second(at: datetime) -> datetime:
+    """A moment as the org keeps it."""
+    return at.replace(microsecond=0)
+
+
+def on_hand_at(rows: Iterable[LedgerRow], at: datetime) -> int:
+    """The ledger's sum of everything that had happened at a level up to a moment, whenever entered."""
+    return sum(row.movement.on_hand_delta for row in rows if second(row.movement.occurred_at) <= second(at))
+
+
+def folded_after(rows: Iterable[LedgerRow], at: datetime) -> datetime | None:
+    """The last moment that folded rows reach, when it is after `at`: nobody knows any more what was when."""
+    found = [second(row.movement.occurred_at) for row in rows if row.folded is not None]
+    return max((each for each in found if each > second(at)), default=None)
+
+
+def movement(count: Count, step: int, variance: int) -> Movement:
+    """The row that enters a count, or (a later step) what was missing in it. Zero is entered too."""
+    return Movement(
+        step_key(count.subject, step),
+        count.subject,
+        count.level,
+        MovementKind.COUNT,
+        variance,
+        0,
+        count.reference or count.count_id,
+        count.told,
+        second(count.at),
+    )
+
+
+def missing(row: Movement, rows: Sequence[LedgerRow], step: int) -> Movement | None:
+    """The next step of a count of which `row` stands: what its variance did not see; None if nothing."""
+    counted = int(row.source_version.rpartition(" ")[2])
+    units = counted - on_hand_at(rows, row.occurred_at)
+    if not units:
+        return None
+    return Movement(
+        step_key(row.subject, step),
+        row.subject,
+        row.level,
+        MovementKind.COUNT,
+        units,
+        0,
+        row.reference,
+        row.source_version,
+        row.occurred_at,
+    )
+
+
+def is_late(row: Movement, counted_at: datetime | None) -> bool:
+    """True when the level was counted after the movement happened: the count has seen it."""
+    if counted_at is None or not row.on_hand_delta:
+        return False
+    happened, counted = second(row.occurred_at), second(counted_at)
+    if row.kind is MovementKind.COUNT or row.subject.startswith(_LATE):
+        return happened < counted
+    return happened <= counted
+
+
+def compensation(row: Movement, counted_at: datetime) -> Movement:
+    """The movement that takes back a late one, at the moment of the count that it names."""
+    subject = late_subject(row.key)
+    at = second(counted_at)
+    return Movement(
+        step_key(subject, 0),
+        subject,
+        row.level,
+        MovementKind.ADJUSTMENT,
+        -row.on_hand_delta,
+        0,
+        f"in the count of {at:%Y-%m-%d %H:%M:%S} UTC: {row.key}",
+        "",
+        at,
+    )
+
+
+def counted_before(row: Movement, rows: Sequence[LedgerRow]) -> datetime | None:
+    """The moment of the last count, when a late movement was entered after it; else None.
+
+    `rows` are the level's, in the order entered. A count entered after the movement has seen it in the
+    ledger, and its variance allowed for it.
+    """
+    place = next((n for n, each in enumerate(rows) if each.movement.key == row.key), None)
+    counts = [
+        (second(each.movement.occurred_at), n)
+        for n, each in enumerate(rows)
+        if each.movement.kind is MovementKind.COUNT and n != place
+    ]
+    if place is None or not counts:
+        return None
+    at, entered = max(counts)
+    return at if entered < place and is_late(row, at) else None

@@ -1,0 +1,63 @@
+"""Counts against the simulated org: the moment of the last count comes with every reading of a level."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tests.salesforce.kit import bundle, movement, request
+
+from sfsync.domain.counts import Count, compensation, counted_before, on_hand_at
+from sfsync.domain.counts import movement as counted
+from sfsync.domain.ledger import Verdict, judge
+from sfsync.domain.stock import LevelKey, MovementKind
+from sfsync.salesforce.org import SalesforceOrg
+
+NOON, FIVE, SIX = (datetime(2026, 11, 22, hour, 0, 0, tzinfo=UTC) for hour in (12, 17, 18))
+
+
+async def test_a_late_sale_and_its_compensation_go_in_together(org: SalesforceOrg, sku: str) -> None:
+    """Ten in the books, nine counted at six; the sale of five o'clock is entered in the morning."""
+    level = LevelKey(sku, "ECOM")
+    await org.create_levels([level])
+    (made,) = await org.read_levels(keys=[level])
+    assert made.counted_at is None
+    ids = {level: made.record_id}
+    receipt = movement(
+        f"posting:in {sku}",
+        level,
+        on_hand=10,
+        subject=f"posting:in {sku}",
+        kind=MovementKind.RECEIPT,
+        occurred_at=NOON,
+    )
+    await org.enter(request(bundle(1, receipt)), ids)
+    rows = await org.level_rows(made.record_id)
+    count = counted(Count("c-1", level, 9, SIX), 0, 9 - on_hand_at(rows, SIX))
+    answer = await org.enter(request(bundle(2, count)), ids)
+    assert (answer.levels[level].on_hand, answer.levels[level].counted_at) == (9, SIX)
+
+    sale = movement(f"posting:out {sku}", level, on_hand=-1, subject=f"posting:out {sku}", occurred_at=FIVE)
+    pair = bundle(3, sale, compensation(sale, SIX))
+    answer = await org.enter(request(groups=[pair]), ids)
+    assert judge(pair, answer).verdict is Verdict.DONE
+    assert (answer.levels[level].on_hand, answer.levels[level].counted_at) == (9, SIX)
+
+    rows = await org.level_rows(made.record_id)
+    assert [row.movement.on_hand_delta for row in rows] == [10, -1, -1, 1]
+    assert (on_hand_at(rows, SIX), on_hand_at(rows, FIVE)) == (9, 9)
+    assert counted_before(sale, rows) == SIX
+    assert counted_before(receipt, rows) is None  # the count came after it
+    pages = [each async for page in org.snapshot() for each in page if each.key == level]
+    assert [each.counted_at for each in pages] == [SIX]
+    assert [each.counted_at for each in await org.read_levels(levels=[made.record_id])] == [SIX]
+
+
+async def test_an_older_count_does_not_move_the_moment_back(org: SalesforceOrg, sku: str) -> None:
+    """The newest count is the last one, whatever was entered last."""
+    level = LevelKey(sku, "ECOM")
+    await org.create_levels([level])
+    (made,) = await org.read_levels(keys=[level])
+    for number, at in enumerate((SIX, NOON)):
+        row = counted(Count(f"c-{number}", level, 0, at), 0, 0)
+        answer = await org.enter(request(bundle(number, row)), {level: made.record_id})
+        assert answer.levels[level].counted_at == SIX
