@@ -48,6 +48,7 @@ class Watch:
         self.world, self.day = world, day
         self.levels: dict[str, Sums] = defaultdict(Sums)  # by the level's key
         self.rows: dict[str, dict[str, Any]] = {}  # by the row's key, where it has one
+        self._version_of: dict[str, int] = {}  # of a movement's record: the level's version with it
         self.subjects: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
         self._keys = {
             str(row["Id"]): str(row["LevelKey__c"])
@@ -87,6 +88,7 @@ class Watch:
         sums.on_hand += on_hand
         sums.reserved += reserved
         sums.rows += 1
+        self._version_of[str(row["Id"])] = sums.rows
         if row.get("SubjectKey__c"):
             held = self.subjects[str(row["SubjectKey__c"])][key]
             held[0] += on_hand
@@ -154,13 +156,15 @@ class Watch:
                     self._tills.append((entry.replay, str(entry.event.values.get("SourceId__c") or "")))
                     continue
                 header = entry.event.header or {}
-                for key in self._levels_of(header.get("recordIds", ()), entry.event.values):
-                    self._owed[key] = Owed(entry.replay, self.levels[key].rows)
+                for key, version in self._levels_of(header.get("recordIds", ())):
+                    self._owed[key] = Owed(entry.replay, version)
 
-    def _levels_of(self, record_ids: Iterable[str], values: Any) -> set[str]:
+    def _levels_of(self, record_ids: Iterable[str]) -> Iterator[tuple[str, int]]:
+        """The level of each movement, and the version that the movement made of it."""
         table = self.world.org.engine.store.tables["StockMovement__c"].rows
-        found = {str(table[number]["StockLevel__c"]) for number in record_ids if number in table}
-        return {self._keys[number] for number in found}
+        for number in record_ids:
+            if number in table:
+                yield self._keys[str(table[number]["StockLevel__c"])], self._version_of[number]
 
     # -- the store
 
@@ -387,7 +391,8 @@ def should_show(watch: Watch, world: World, channel: str, sku: str, owed: dict[s
             own = {
                 number for (number,) in watch.query("SELECT id FROM reservation WHERE channel = ?", channel)
             }
-            units = units + sum(
+            # Its own shopper is about to pay for what it holds, whatever others are owed.
+            units = max(0, units) + sum(
                 reserved
                 for subject, held in watch.subjects.items()
                 if subject.startswith("reservation:") and subject.split(":")[1] in own
@@ -441,5 +446,5 @@ def told_wrong(status: dict[str, Any]) -> Iterator[str]:
 
 def _expected(reason: str) -> bool:
     """Oversold goods and dead letters are the day's doing; everything else should be well by now."""
-    known = ("dead letter", "promised beyond stock", "that no stock covers", "no order says so")
+    known = ("dead letter", "beyond stock", "no stock covers", "no order says so", "gave way to")
     return any(words in reason for words in known)
