@@ -12,7 +12,7 @@ endif
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate check lint types contracts format bench soak lock protos clean run-env dev-env
+.PHONY: help demo test simulate planted check lint types contracts format bench soak lock protos clean run-env dev-env
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ lint: dev-env ## Check style and format: Python with ruff, scripts with shellche
 
 simulate: dev-env ## Live days in a simulated world and check every promise: SEEDS=500; SEED=7 tells the story of one
 	@$(python) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+
+planted: dev-env ## Plant a bug for each promise in a copy, and count the seeds until the simulation notices
+	@$(python) -m tests.simulation.planted $(ARGS)
 
 types: dev-env ## Check types with mypy, strictly
 	@$(python) -m mypy $(wildcard src tests scripts bench)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar
@@ -44,6 +45,7 @@ class Day:
     poison: list[str] = field(default_factory=list)  # source ids of events that nobody can understand
     people: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))  # entered by hand
     reservations: list[Asked] = field(default_factory=list)
+    granted: list[Callable[[Asked], None]] = field(default_factory=list)  # told of each at once
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -340,6 +342,9 @@ async def reserve(
         return None
     asked = Asked(number, channel, list(wanted.items()), state, life_seconds=life_seconds)
     actor.day.reservations.append(asked)
+    if state == "granted":
+        for told in actor.day.granted:
+            told(asked)
     return asked
 
 

@@ -7,6 +7,7 @@ of the store; `settled` says what still differs once everything may have come to
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from typing import Any
 from sfsync.simulators.org.model import Commit
 from sfsync.simulators.shopify.model import LineItem, Order
 
-from .actors import Day
+from .actors import Asked, Day
 from .plan import PLACES, SHOPS, UNKNOWN
 from .trouble import STOCK, TILLS
 from .world import World
@@ -74,6 +75,9 @@ class Watch:
         world.org.engine.on_commit = on_commit
         world.on_commit.append(self.store_commit)
         world.resets.append(self._reset)
+        day.granted.append(self._granted)
+        self._raised_by: int = 0  # the newest push seen
+        self._lower: dict[tuple[str, str], tuple[int, int]] = {}  # due to go down: target, published
         self._store = sqlite3.connect(world.store_path, isolation_level=None)
 
     def close(self) -> None:
@@ -134,6 +138,14 @@ class Watch:
                 3, f"{new} newly reserved at {key}: {level.reserved} reserved of {level.on_hand} on hand"
             )
 
+    def _granted(self, asked: Asked) -> None:
+        """Promise 1: who was told *granted* has rows in the org at that moment."""
+        for number in range(len(asked.lines)):
+            if f"reservation:{asked.id}:{number}" not in self.subjects:
+                self.world.violated(
+                    1, f"{asked.id} was told granted, and the org has no row of its line {number}"
+                )
+
     # -- the stream
 
     def _reset(self) -> None:
@@ -184,6 +196,7 @@ class Watch:
             self.listening.set()
         if moved:
             self._bookmark(cursors, versions)
+        self._bad_news_first()
         if self._lost and not ask("SELECT 1 FROM hole WHERE closed_at IS NULL").fetchone():
             self._no_hole_unseen(cursors, versions)
 
@@ -218,6 +231,28 @@ class Watch:
                 self.world.violated(
                     7, f"the bookmark passed the posting {source}, and the store has no trace of it"
                 )
+
+    def _bad_news_first(self) -> None:
+        """Promise 12: a push that raises a number leaves none behind that was due to go down before it."""
+        if self.world.plan.push_rows > 10:
+            return  # every push has room for all
+        pushes = self.query("SELECT id, channel, rows FROM push WHERE id > ?", self._raised_by)
+        lower = {
+            (channel, sku): (target, published)
+            for channel, sku, target, published in self.query(
+                "SELECT channel, sku, target, published FROM channel_level "
+                "WHERE push IS NULL AND problem = '' AND target < published"
+            )
+        }
+        for number, channel, rows in pushes:
+            self._raised_by = max(self._raised_by, number)
+            raised = [row[0] for row in json.loads(rows) if row[2] > 0]
+            left = [
+                key[1] for key, told in lower.items() if key[0] == channel and self._lower.get(key) == told
+            ]
+            if raised and left:
+                self.world.violated(12, f"a push to {channel} raises {raised} and leaves {left} too high")
+        self._lower = lower
 
     def _at(self, cursors: dict[str, bytes], topic: str) -> int:
         """The bookmark; 0 when it is of a stream that is no more."""

@@ -107,6 +107,11 @@ class Trouble(Actor):
         self.world.bus.fates.order([Fate.GAP] * self.chance.choice([1, 3]))
 
     async def _bus_overflow(self) -> None:
+        """Some changes are told by nothing but an overflow event."""
+        fates = self.world.bus.fates
+        fates.order([Fate.LOST] * 3)
+        await asyncio.sleep(1.0)
+        fates.ordered.clear()
         self.world.bus.inject_overflow("StockMovement__c")
 
     async def _bus_duplicate(self) -> None:
@@ -121,12 +126,11 @@ class Trouble(Actor):
 
     async def _bus_reset(self) -> None:
         """An instance refresh: events are gone and replay ids mean nothing. The tills send theirs again."""
-        if self.chance.random() < 0.5:
-            self.world.bus.reset_stream()
-            for told in self.world.resets:
-                told()
-            for source, (sku, place, units) in list(self.day.postings.items()):
-                await self.world.publish(stock_event(source, sku, place, units))
+        self.world.bus.reset_stream()
+        for told in self.world.resets:
+            told()
+        for source, (sku, place, units) in list(self.day.postings.items()):
+            await self.world.publish(stock_event(source, sku, place, units))
 
     async def _bus_silence(self) -> None:
         self.world.pubsub.go_silent()

@@ -1,0 +1,187 @@
+"""Bugs on purpose: each breaks one promise, and the simulation must notice (`make planted`).
+
+Each is put into a temporary copy of the sources; seeds run on that copy until one breaks. A bug whose place
+is not found any more is an error: mend it, do not drop it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A replacement in one file; `search` must stand there exactly once."""
+
+    promise: int
+    what: str
+    file: str
+    search: str
+    replace: str
+
+
+BUGS: tuple[Bug, ...] = (
+    Bug(
+        1,
+        "a reservation counts as granted before the org was asked",
+        "flow/desk.py",
+        "            ReservationState.PENDING,\n",
+        "            ReservationState.GRANTED,\n",
+    ),
+    Bug(
+        2,
+        "what may have been sent before a restart is sent again under a new key",
+        "flow/writer.py",
+        "self._waiting[bundle.id] = replace(bundle, maybe_sent=restart)",
+        "self._waiting[bundle.id] = replace(bundle, movements=tuple("
+        "replace(m, key=m.key + ':again' * restart) for m in bundle.movements))",
+    ),
+    Bug(
+        3,
+        "a reservation is sent in one request with a release of its level, whatever is available",
+        "domain/ledger.py",
+        "            if bundle.levels & posting:\n                continue\n"
+        "            if not _fits(bundle, levels, asking) and not (bundle.maybe_sent or bundle.refusals):\n",
+        "            if posting is None:\n",
+    ),
+    Bug(
+        4,
+        "of several postings in one batch of events only the first is entered",
+        "flow/intake.py",
+        "for posting in batch.postings:",
+        "for posting in batch.postings[:1]:",
+    ),
+    Bug(
+        6,
+        "an older version of a level replaces a newer one",
+        "domain/stock.py",
+        "return Freshness.REWRITTEN if asked_after_held else Freshness.LATE",
+        "return Freshness.REWRITTEN",
+    ),
+    Bug(
+        7,
+        "the bookmark moves before the effect",
+        "flow/intake.py",
+        "        asked_at, read = await self._read(levels, movements)\n",
+        "        at, cursor = ctx.clock.now(), batches[-1].cursor\n"
+        "        await ctx.store.write(lambda tx: tx.put_cursor(self._topic, cursor, at))\n"
+        "        asked_at, read = await self._read(levels, movements)\n",
+    ),
+    Bug(
+        8,
+        "a hole is closed without taking over what was read again",
+        "flow/intake.py",
+        "bells = apply_levels(tx, ctx, read, at)",
+        "bells: set[str] = set()",
+    ),
+    Bug(
+        9,
+        "a push whose outcome is unknown counts as applied",
+        "flow/relay.py",
+        "            except Unknown as error:\n                maybe_sent = True\n",
+        "            except Unknown as error:\n"
+        "                return await self._conclude(record, PushAnswer(applied=True))\n"
+        "                maybe_sent = True\n",
+    ),
+    Bug(
+        10,
+        "an event that cannot be understood is dropped without a word",
+        "flow/intake.py",
+        "for poison in batch.poison:",
+        "for poison in batch.poison[:0]:",
+    ),
+    Bug(
+        11,
+        "a number is pushed instead of a change",
+        "flow/relay.py",
+        "level.sku, level.location, level.item_id, level.location_id, delta=row.delta, compare=compare",
+        "level.sku, level.location, level.item_id, level.location_id, quantity=max(0, level.target or 0)",
+    ),
+    Bug(
+        12,
+        "what goes up is pushed before what goes down",
+        "store/tx.py",
+        "case((_LEVEL.target > _LEVEL.published, 1), else_=0),",
+        "case((_LEVEL.target > _LEVEL.published, 0), else_=1),",
+    ),
+)
+
+RUN = """
+import json, sys
+from tests.simulation.plan import draw
+from tests.simulation.seed import run_seed
+for seed in range(int(sys.argv[1]), int(sys.argv[2]) + 1):
+    verdict = run_seed(draw(seed, orders=int(sys.argv[3])))
+    if verdict.violations:
+        print(json.dumps([seed, verdict.violations[0]]))
+        break
+"""
+
+
+def plant(bug: Bug, folder: Path) -> None:
+    """A copy of the sources with the bug in it."""
+    shutil.copytree(REPOSITORY / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("salesforce", "config"):
+        (folder / name).symlink_to(REPOSITORY / name)
+    path = folder / "src" / "sfsync" / bug.file
+    text = path.read_text(encoding="utf-8")
+    found = text.count(bug.search)
+    if found != 1:
+        raise LookupError(f"{bug.what}: its place in {bug.file} is found {found} times; mend the planted bug")
+    path.write_text(text.replace(bug.search, bug.replace), encoding="utf-8")
+
+
+def hunt(bug: Bug, most: int, orders: int) -> tuple[int, str] | None:
+    """(seeds until caught, what the checker said), or None when no seed caught it."""
+    with tempfile.TemporaryDirectory(prefix="sfsync-planted-") as folder:
+        plant(bug, Path(folder))
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, "1", str(most), str(orders)],
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": f"{folder}/src{os.pathsep}{REPOSITORY}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{bug.what}: {done.stderr[-2000:]}")
+        return tuple(json.loads(done.stdout.splitlines()[-1])) if done.stdout.strip() else None
+
+
+def main() -> int:
+    """Plant every bug and print the table. Exit code 1 when one was not caught."""
+    parser = argparse.ArgumentParser(prog="make planted", description=__doc__)
+    parser.add_argument("--promise", type=int, help="only the bugs of this promise")
+    parser.add_argument("--seeds", type=int, default=500, help="at most (500)")
+    parser.add_argument("--orders", type=int, default=60, help="orders a seed (60)")
+    given = parser.parse_args()
+    console = Console()
+    table = Table("promise", "planted bug", "caught by seed", "what the checker said")
+    missed = 0
+    for bug in BUGS:
+        if given.promise in (None, bug.promise):
+            with console.status(bug.what):
+                caught = hunt(bug, given.seeds, given.orders)
+            missed += caught is None
+            seed, said = (str(caught[0]), caught[1]) if caught else ("not caught", "")
+            table.add_row(str(bug.promise), bug.what, seed, said[:160])
+            console.print(f"promise {bug.promise}: {bug.what}: {seed}", highlight=False, markup=False)
+    console.print(table)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
