@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from tests.flow.kit import House, house, total
@@ -50,6 +52,24 @@ async def test_a_sale_we_have_not_heard_of_survives_our_push() -> None:
         await h.deliver("dubai", number)
         await h.shows("BAG-1", 6, 6)
         await h.idle()
+
+
+async def test_a_sale_heard_of_only_with_its_refund_is_counted_as_the_number_read_meanwhile_says() -> None:
+    """Its webhook was lost, the number was read with the sale in it; the refund's webhook tells of both."""
+    async with house({BAG: 5}) as h:
+        await h.shows("BAG-1", 5, 5)
+        london = h.shops["london"]
+        unheard = london.buy("BAG-1")
+        lagging = london.orders.pop(unheard)  # the shop's order list does not show it yet
+        plan = await h.supervisor.reconcile.compare(["london"], None)
+        await h.supervisor.reconcile.apply(plan.id)
+        await h.shows("BAG-1", 5, 5)  # the number read, with the sale in it, is what we go by now
+        london.orders[unheard] = lagging
+        refunded = london.change(unheard, open_quantity=0, taken_quantity=0)
+        london.orders[unheard] = replace(refunded, version=h.clock.now() + timedelta(seconds=5))
+        assert london.shelf["BAG-1"] == 6
+        await h.deliver("london", unheard)
+        await h.shows("BAG-1", 5, 5)
 
 
 @pytest.mark.parametrize("fate", ["lost", "reply lost", "late"])

@@ -313,8 +313,8 @@ def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now
     """
     change = state.line.taken_quantity - (before.line.taken_quantity if before else 0)
     unsure = state.line.taken_in_doubt
-    if not change and not unsure:
-        return False
+    if before is not None and not change and not unsure:
+        return False  # of an order first heard of, even nothing in sum may be a sale and its refund
     in_doubt = False
     changed: list[ChannelLevel] = []
     told = state.version.replace(microsecond=0)
