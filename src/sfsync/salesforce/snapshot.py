@@ -102,7 +102,7 @@ class Reader:
         for key, record_id in sorted(levels.items()):
             held: dict[str, int] = {}
             query = (
-                "SELECT SubjectKey__c subject, SUM(ReservedDelta__c) units FROM StockMovement__c "  # noqa: S608
+                "SELECT SubjectKey__c subject, SUM(ReservedDelta__c) units FROM StockMovement__c "  # noqa: S608 — quoted
                 f"WHERE StockLevel__c = {soql.text(record_id)} GROUP BY SubjectKey__c "
                 f"HAVING SUM(ReservedDelta__c) > 0 ORDER BY MAX(CreatedDate) DESC LIMIT {GROUPS}"
             )
