@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 from .actors import ACTORS, Actor, Day
 from .checks import Watch, settled, told_wrong
 from .life import note_task
@@ -54,6 +56,7 @@ def run_seed(plan: Plan | int, *, told: bool = False, actors: Sequence[type[Acto
             return Verdict(plan.seed, 0, 0, loop.time(), [f"promise 9: {error}"], story.lines)
         finally:
             _end(loop)
+            structlog.reset_defaults()  # the story took over every log of this process
 
 
 def timed(seed: int, orders: int) -> tuple[Verdict, float]:

@@ -39,7 +39,13 @@ def test_jsforce_reads_writes_pages_and_streams() -> None:
         assert (got["saved"], got["onHand"]) == (450, 450)
         assert got["paged"] == [450, 450, "JS|L"]
         assert got["newest"] == "JS|M"
-        assert set(got["fields"]) == {"Available__c", "OnHand__c", "Reserved__c", "Version__c"}
+        assert set(got["fields"]) == {
+            "Available__c",
+            "CountedAt__c",
+            "OnHand__c",
+            "Reserved__c",
+            "Version__c",
+        }
         assert (got["composite"], got["bulk"], got["usage"]) == (200, 450, 100_000)
         assert [source for source, _ in got["live"]] == ["js-1", "js-2"]
         assert got["replayed"] == [got["live"][1]]
