@@ -10,7 +10,7 @@ from sfsync.domain.allocation import Mode, Share
 from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.relay import BLOCKING, Cause, Difference, Exposure, difference
-from sfsync.domain.retry import FIRST_SECONDS, LONGEST_SECONDS, backoff_seconds
+from sfsync.domain.retry import FIRST_SECONDS, LONGEST_FOR_SALES_SECONDS, LONGEST_SECONDS, backoff_seconds
 
 
 @pytest.mark.parametrize(
@@ -162,11 +162,16 @@ def test_a_channel_or_location_that_is_no_longer_configured_sells_from_nowhere()
     assert assortment().sources("paris", "online") == ()
 
 
-@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True), st.none() | st.floats(0, 500))
-def test_waiting_grows_to_a_minute_and_never_undercuts_what_was_asked(
-    attempt: int, luck: float, asked: float | None
+@pytest.mark.parametrize("longest", [LONGEST_SECONDS, LONGEST_FOR_SALES_SECONDS])
+@given(
+    attempt=st.integers(1, 10_000),
+    luck=st.floats(0, 1, exclude_max=True),
+    asked=st.none() | st.floats(0, 500),
+)
+def test_waiting_grows_to_its_limit_and_never_undercuts_what_was_asked(
+    longest: float, attempt: int, luck: float, asked: float | None
 ) -> None:
     """From a quarter of a second, doubled each time, at least half of it certain."""
-    ceiling = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(attempt - 1, 30))
-    waited = backoff_seconds(attempt, luck, asked_seconds=asked)
+    ceiling = min(longest, FIRST_SECONDS * 2.0 ** min(attempt - 1, 30))
+    waited = backoff_seconds(attempt, luck, asked_seconds=asked, longest_seconds=longest)
     assert max(asked or 0.0, ceiling / 2) <= waited <= max(asked or 0.0, ceiling)

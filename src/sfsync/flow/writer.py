@@ -18,7 +18,7 @@ from time import perf_counter
 
 from sfsync.domain import ledger
 from sfsync.domain.ledger import Answer, Bundle, Judgement, Request, Verdict
-from sfsync.domain.retry import backoff_seconds
+from sfsync.domain.retry import LONGEST_FOR_SALES_SECONDS, backoff_seconds
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import OutsideError, Refused, TryLater, Tx, Unknown
 
@@ -214,13 +214,16 @@ class Writer:
                 answer = await ctx.org.enter(request, record_ids)
             except Unknown as error:
                 self._maybe_sent(request)
-                wait = backoff_seconds(attempt, ctx.luck())
+                wait = backoff_seconds(attempt, ctx.luck(), longest_seconds=LONGEST_FOR_SALES_SECONDS)
                 self._log(request, attempt, began, f"unknown: {error}", f"the same again in {wait:.1f} s")
                 await ctx.clock.sleep(wait)
             except OutsideError as error:
                 asked = error.after_seconds if isinstance(error, TryLater) else None
                 wait = backoff_seconds(
-                    attempt, ctx.luck(), asked_seconds=asked or (30.0 if isinstance(error, Refused) else None)
+                    attempt,
+                    ctx.luck(),
+                    asked_seconds=asked or (30.0 if isinstance(error, Refused) else None),
+                    longest_seconds=LONGEST_FOR_SALES_SECONDS,
                 )
                 self._log(request, attempt, began, f"not now: {error}", f"again in {wait:.1f} s")
                 ctx.pulse.org_error = str(error)
@@ -319,7 +322,8 @@ class Writer:
             except OutsideError as error:
                 attempt += 1
                 self._ctx.log.warning("subject not read", reason=str(error))
-                await self._ctx.clock.sleep(backoff_seconds(attempt, self._ctx.luck()))
+                wait = backoff_seconds(attempt, self._ctx.luck(), longest_seconds=LONGEST_FOR_SALES_SECONDS)
+                await self._ctx.clock.sleep(wait)
         return rows
 
     def _settle(
@@ -385,7 +389,9 @@ class Writer:
         verdict = judgement.verdict
         if verdict is Verdict.LATER:
             self._attempts[number] += 1
-            wait = backoff_seconds(self._attempts[number], self._ctx.luck())
+            wait = backoff_seconds(
+                self._attempts[number], self._ctx.luck(), longest_seconds=LONGEST_FOR_SALES_SECONDS
+            )
             self._not_before[number] = asyncio.get_running_loop().time() + wait
             return
         if verdict in (Verdict.AGAIN, Verdict.UNCOVERS, Verdict.PLAN_ANEW):
