@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
+from typing import Literal
 
 import pytest
 from tests.salesforce.kit import WallClock
@@ -18,14 +20,20 @@ _numbers = count(1)
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[OrgSandbox]:
     """The org's process."""
-    with start_org({"levels": []}, knobs=["keepalive_seconds=0.3"]) as org:
+    with start_org({"levels": []}, knobs=["keepalive_seconds=0.3", "cometd_timeout_seconds=0.5"]) as org:
         yield org
 
 
 @pytest.fixture
-def settings(sandbox: OrgSandbox) -> OrgConfig:
+def transport() -> Literal["pubsub", "cometd"]:
+    """What carries the events. A module for which it matters takes both."""
+    return "pubsub"
+
+
+@pytest.fixture
+def settings(sandbox: OrgSandbox, transport: Literal["pubsub", "cometd"]) -> OrgConfig:
     """How to reach it, over TLS throughout."""
-    return settings_of(sandbox)
+    return dataclasses.replace(settings_of(sandbox), transport=transport)
 
 
 def settings_of(sandbox: OrgSandbox) -> OrgConfig:

@@ -1,30 +1,22 @@
-"""The event stream over CometD against the simulated org: real HTTP, each unsettled habit both ways."""
+"""What is CometD's own: real HTTP against the simulated org, each unsettled habit both ways."""
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.salesforce.conftest import settings_of
-from tests.salesforce.kit import WallClock
-from tests.salesforce.test_stream import (
-    PATIENCE_SECONDS,
-    STOCK,
+from tests.salesforce.listening import (
     TILL,
     listening,
     new_level,
     off_loop,
     publish,
-    subscribers,
 )
 from tests.sandbox import OrgSandbox, start_org
 
-from sfsync.ports import EVERYTHING, CursorRefused, Refused, TryLater
-from sfsync.salesforce.config import OrgConfig
+from sfsync.ports import CursorRefused, TryLater
 from sfsync.salesforce.org import SalesforceOrg
 
 TIMERS = ["cometd_timeout_seconds=0.5", "cometd_max_interval_seconds=20"]
@@ -38,16 +30,8 @@ def sandbox() -> Iterator[OrgSandbox]:
 
 
 @pytest.fixture
-def settings(sandbox: OrgSandbox) -> OrgConfig:
-    return dataclasses.replace(settings_of(sandbox), transport="cometd")
-
-
-@pytest.fixture
-async def org(settings: OrgConfig, sandbox: OrgSandbox) -> AsyncIterator[SalesforceOrg]:
-    ours = SalesforceOrg(settings, WallClock())
-    yield ours
-    await ours.close()
-    sandbox.control("DELETE", "/faults")
+def transport() -> Any:
+    return "cometd"
 
 
 @asynccontextmanager
@@ -185,71 +169,6 @@ async def test_a_way_that_breaks_is_try_later(org: SalesforceOrg, sandbox: OrgSa
         assert type(await listener.end()) is TryLater
 
 
-async def test_an_open_session_that_says_nothing_is_given_up(
-    settings: OrgConfig, sandbox: OrgSandbox
-) -> None:
-    """Dead but open is the worst way to be dead."""
-    ours = SalesforceOrg(dataclasses.replace(settings, silence_seconds=2.0), WallClock())
-    try:
-        async with listening(ours) as listener:
-            await listener.live()
-            await off_loop(sandbox.bus, "silence")
-            error = await listener.end()
-    finally:
-        await off_loop(sandbox.bus, "speak")
-        await ours.close()
-    assert (type(error), "silent" in str(error)) == (TryLater, True)
-
-
-async def test_a_used_up_allowance_is_try_later(org: SalesforceOrg, sandbox: OrgSandbox) -> None:
-    """It is counted over 24 hours: not asked again at once."""
-    async with listening(org) as listener:
-        await listener.live()
-        try:
-            await off_loop(sandbox.bus, "use_up_allowance")
-            error = await listener.end()
-        finally:
-            await off_loop(sandbox.bus, "refill_allowance")
-    assert isinstance(error, TryLater)
-    assert error.after_seconds
-
-
-async def test_a_topic_that_we_may_not_hear_is_refused(org: SalesforceOrg, sandbox: OrgSandbox) -> None:
-    """Also when the permission is taken away in mid-stream; the check tells it too."""
-    async with listening(org) as listener:
-        await listener.live()
-        key, _ = await off_loop(new_level, sandbox, "FORBIDDEN")
-        await off_loop(sandbox.move, key, on_hand=-1)
-        await listener.heard()
-        try:
-            await off_loop(sandbox.bus, "forbid", topic=STOCK)
-            error = await listener.end()
-            findings = await org.check()
-        finally:
-            await off_loop(sandbox.bus, "allow", topic=STOCK)
-    assert isinstance(error, Refused)
-    assert any("Restricted" in each.what or "not allowed" in each.what for each in findings)
-
-
-@pytest.mark.parametrize("cursor", [b"x", b"\xff" * 8, b"cometd:", b"cometd:99", b"cometd@1"])
-async def test_a_cursor_of_another_stream_is_refused(org: SalesforceOrg, cursor: bytes) -> None:
-    """Also one of the other transport: its numbers are never taken for ours."""
-    async with listening(org, cursor=cursor) as listener:
-        assert isinstance(await listener.end(), CursorRefused)
-
-
-async def test_a_bookmark_of_ours_is_refused_by_the_other_transport(
-    org: SalesforceOrg, settings: OrgConfig
-) -> None:
-    """Who changes the transport pays with one re-read."""
-    async with listening(org) as listener:
-        await listener.live()
-    other = SalesforceOrg(dataclasses.replace(settings, transport="pubsub"), WallClock())
-    async with listening(other, cursor=listener.batches[-1].cursor) as listener:
-        assert isinstance(await listener.end(), CursorRefused)
-    await other.close()
-
-
 async def test_a_posting_made_between_two_quiet_sessions_is_entered(
     org: SalesforceOrg, sandbox: OrgSandbox, sku: str
 ) -> None:
@@ -270,39 +189,3 @@ async def test_a_posting_made_between_two_quiet_sessions_is_entered(
     (posting,) = [each for batch in second.batches for each in batch.postings if each.level.sku == sku]
     assert posting.occurred_at.isoformat() == "2026-11-23T08:15:30+00:00"
     assert any("Gift" in each.reason for batch in second.batches for each in batch.poison)
-
-
-async def test_everything_that_is_kept_may_be_asked_for(
-    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
-) -> None:
-    """A posting cannot be read anywhere else."""
-    key, record = await off_loop(new_level, sandbox, sku)
-    await off_loop(sandbox.move, key, on_hand=-1)
-    async with listening(org, cursor=EVERYTHING) as listener:
-        await listener.until(lambda _: record in listener.levels)
-
-
-async def test_gaps_and_overflows_are_told(org: SalesforceOrg, sandbox: OrgSandbox, sku: str) -> None:
-    """The record is looked up, or all that moved lately is read again."""
-    key, _ = await off_loop(new_level, sandbox, sku)
-    async with listening(org) as listener:
-        await listener.live()
-        await off_loop(sandbox.bus, "fates", next=["gap"])
-        row = await off_loop(sandbox.move, key, on_hand=-1)
-        await off_loop(sandbox.bus, "overflow", entity="StockMovement__c")
-        await listener.until(lambda _: listener.events >= 2)
-    assert listener.movements == {row}
-    assert [batch for batch in listener.batches if batch.hole_since]
-
-
-async def test_a_listener_that_leaves_takes_its_session_along(
-    org: SalesforceOrg, sandbox: OrgSandbox
-) -> None:
-    """Sessions that linger count against the org's limit of clients."""
-    await off_loop(sandbox.bus, "drop_cometd_sessions")  # those of tests that broke the way
-    async with listening(org) as listener:
-        await listener.live()
-        assert await subscribers(sandbox) == 1
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while await subscribers(sandbox):  # noqa: ASYNC110 — another process's count
-            await asyncio.sleep(0.02)

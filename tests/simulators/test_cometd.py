@@ -422,3 +422,17 @@ async def test_several_messages_of_one_post_are_answered_in_their_order() -> Non
             ("/meta/subscribe", EVENT_TOPIC),
             ("/meta/connect", None),
         ]
+
+
+async def test_a_waiting_connect_can_be_cut_and_the_session_lives_on() -> None:
+    """As a network breaks: no answer, and what happened meanwhile comes with the next connect."""
+    async with served_cometd() as rig, BayeuxClient(rig.url) as client:
+        await client.ready(DIRECT)
+        waiting = asyncio.create_task(client.connect())
+        await until(lambda: rig.cometd.sessions[client.client_id].turn == 2)
+        assert rig.cometd.cut(EVENT_TOPIC) == 0
+        assert rig.cometd.cut(DIRECT) == 1
+        with pytest.raises(httpx.HTTPError):
+            await waiting
+        rig.bus.on_commit(commit(created(1, Name="a")))
+        assert len(await client.events(1)) == 1

@@ -30,6 +30,7 @@ from sfsync.simulators.org.bayeux import (
 )
 from sfsync.simulators.org.bus import LATEST, EventBus
 from sfsync.simulators.org.cometd_session import CometdKnobs, CometdSession
+from sfsync.simulators.org.faults import cut_connection
 from sfsync.simulators.org.stream import ALLOWANCE_USED_UP, StreamEnded
 
 COOKIE = "BAYEUX_BROWSER"
@@ -97,6 +98,14 @@ class Cometd:
         """Ends the silence."""
         for session in self.sessions.values():
             session.speaking.set()
+
+    def cut(self, channel: str | None = None) -> int:
+        """Breaks the connects that wait, or the next ones: of a channel's clients, or of all; how many."""
+        struck = [each for each in self.sessions.values() if channel is None or channel in each.subscriptions]
+        for session in struck:
+            session.to_cut = True
+            session.news.set()
+        return len(struck)
 
     # --- one POST
 
@@ -263,6 +272,10 @@ class Cometd:
         gone = asyncio.create_task(_gone(visit.request))
         try:
             while turn == session.turn and not session.ended and not gone.done():
+                if session.to_cut:
+                    session.to_cut = False
+                    cut_connection(visit.request.scope)
+                    break
                 if not session.speaking.is_set():
                     await _first_of(gone, session.speaking)
                     continue

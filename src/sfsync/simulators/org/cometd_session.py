@@ -41,6 +41,7 @@ class CometdSession:
         self.speaking.set()
         self.connected = False  # whether a connect was answered since the handshake
         self.ended = False
+        self.to_cut = False  # the connection of the connect that waits, or of the next one
         self.turn = 0  # of the newest connect; an older one that still waits gives up
         self.sweeper: asyncio.TimerHandle | None = None
         self._version = version

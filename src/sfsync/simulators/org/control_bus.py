@@ -35,7 +35,7 @@ class BusControl:
             "refill_allowance": lambda told: org.bus.allowance.refill(),
             "forbid": lambda told: org.bus.forbid(told["topic"]),
             "allow": lambda told: org.bus.allow(told["topic"]),
-            "cut": lambda told: self._served().cut(told.get("topic")),
+            "cut": lambda told: self._cut(told.get("topic")),
             "silence": lambda told: self._go_silent(),
             "speak": self._speak,
             "drop_cometd_sessions": lambda told: org.cometd.drop_sessions(),
@@ -47,8 +47,11 @@ class BusControl:
     def serve(self, service: PubSubService) -> None:
         """Takes the service whose streams can be cut and silenced, by order and by chance."""
         self.service = service
-        self._org.bus.around[Fate.CUT] = service.cut
+        self._org.bus.around[Fate.CUT] = self._cut
         self._org.bus.around[Fate.SILENT] = self._go_silent
+
+    def _cut(self, topic: str | None = None) -> int:
+        return self._served().cut(topic) + self._org.cometd.cut(topic)
 
     def _go_silent(self) -> int:
         return self._served().go_silent() + self._org.cometd.go_silent()
