@@ -298,34 +298,6 @@ def test_killed_at_any_moment_amid_sales_nothing_is_lost_or_doubled(
         assert daemon.terminate() == 0
 
 
-def test_over_cometd_a_refused_bookmark_and_a_dead_stream_lose_no_sale(tmp_path: Path) -> None:
-    """The org forgets the bookmark while we are killed; later the stream stays open and says nothing."""
-    knobs = ["cometd_timeout_seconds=0.5"]
-    with world(tmp_path, knobs=knobs) as (org, daemon):
-        daemon.env |= {
-            "SFSYNC_SALESFORCE__TRANSPORT": "cometd",
-            "SFSYNC_SALESFORCE__SILENCE_SECONDS": "3",
-        }
-        daemon.start("--approve")
-        daemon.shows("BAG-1", 30)
-        org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
-        daemon.shows("BAG-1", 29)
-
-        daemon.kill()
-        org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
-        org.bus("reset_stream")  # the event of this sale is gone too
-        daemon.start("--approve")
-        daemon.shows("BAG-1", 28)
-        until(lambda: "bookmark refused" in daemon.log(), "the refusal to be told")
-
-        until(lambda: org.bus("silence"), "a session to silence")
-        org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
-        daemon.shows("BAG-1", 27)
-        assert "is silent" in daemon.log()
-        assert daemon.terminate() == 0
-        assert "Traceback" not in daemon.log()
-
-
 def test_a_transport_whose_part_is_not_installed_is_told_with_the_remedy(tmp_path: Path) -> None:
     """Exit code 3, and what to install; nothing of the store is held afterwards."""
     hidden = tmp_path / "hidden" / "aiosfstream_ng"
@@ -503,57 +475,3 @@ def test_orders_in_the_org_count_like_the_storefronts_own_and_with_them_as_one(t
 def _on_hand(org: OrgSandbox, key: str) -> int | None:
     found = org.query(f"SELECT OnHand__c FROM StockLevel__c WHERE LevelKey__c = '{key}'")  # noqa: S608 — a test's own key
     return int(found[0]["OnHand__c"]) if found else None
-
-
-def test_the_question_whether_anything_was_missed_is_answered_after_a_bad_night(tmp_path: Path) -> None:
-    """Gaps, an overflow, a kill, silence, permission and allowance gone: each is told and made up for."""
-    topic = "/data/SfsyncStock__chn"
-    with world(tmp_path, knobs=["keepalive_seconds=0.5"]) as (org, daemon):
-        daemon.env |= {
-            "SFSYNC_SALESFORCE__SILENCE_SECONDS": "4",
-            "SFSYNC_SALESFORCE__POLL_AFTER_SECONDS": "5",
-        }
-        daemon.start("--approve")
-        daemon.shows("BAG-1", 30)
-        left = 30
-        for action, how in (
-            ("fates", {"next": ["gap"]}),
-            ("overflow", {"entity": "StockMovement__c"}),
-            ("add_field", {"entity": "StockMovement__c", "field": "Colour__c"}),
-            ("duplicate_last", {"topic": topic, "count": 2}),
-            ("silence", {}),
-            ("forbid", {"topic": topic}),
-            ("use_up_allowance", {}),
-        ):
-            org.bus(action, **how)
-            left -= 1
-            org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
-            daemon.shows("BAG-1", left)
-            if action == "overflow":
-                daemon.kill()
-                org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
-                left -= 1
-                daemon.start()
-                daemon.shows("BAG-1", left)
-            if action == "forbid":
-                org.bus("allow", topic=topic)
-
-        def answered() -> Any:
-            told = daemon.cli("coverage", "--since", "1h", "--json")
-            found = json.loads(told.stdout)
-            return None if found[0]["missed"] else found
-
-        why = " ".join(
-            each["why"] for each in until(answered, "an answer without anything missed")[0]["breaks"]
-        )
-        for word in (
-            "sfsync was not running",
-            "changes it does not carry",
-            "silent",
-            "permission",
-            "delivery limit",
-        ):
-            assert word in why, why
-        people = daemon.cli("coverage", "--since", "1h")
-        assert "SfsyncStock__chn: nothing was missed: the stream broke" in people.stdout
-        assert daemon.cli("coverage", "--since", "yesterday").returncode == 2

@@ -1,0 +1,217 @@
+"""The daemon as a process while its event stream goes wrong, over each transport: promises 2, 7 and 8."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.sandbox import OrgSandbox
+from tests.simulators.org_kit import OrgClient
+from tests.test_daemon import Daemon, until, world
+
+STOCK, TILL = "/data/SfsyncStock__chn", "/event/StockEvent__e"
+KNOBS = ["keepalive_seconds=0.5", "cometd_timeout_seconds=0.5"]
+
+
+@pytest.fixture(params=["pubsub", "cometd"])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[OrgSandbox, Daemon]]:
+    """A world whose streams show life every half second, and a daemon that soon takes silence for death."""
+    with world(tmp_path, knobs=KNOBS) as (org, daemon):
+        daemon.env |= {
+            "SFSYNC_SALESFORCE__TRANSPORT": request.param,
+            "SFSYNC_SALESFORCE__SILENCE_SECONDS": "4",
+            "SFSYNC_SALESFORCE__POLL_AFTER_SECONDS": "5",
+        }
+        yield org, daemon
+        assert "Traceback" not in daemon.log()
+
+
+@contextmanager
+def till_of(org: OrgSandbox) -> Iterator[Till]:
+    """A till that tells of its sales by events."""
+    client = OrgClient(org.ready)
+    yield Till(client)
+    client.http.close()
+
+
+class Till:
+    """Publishes what it has sold; each receipt has one number, however often it is told."""
+
+    def __init__(self, client: OrgClient) -> None:
+        self.client = client
+        self.sold = 0
+
+    def sell(self) -> None:
+        self.sold += 1
+        self.tell(self.sold)
+
+    def tell(self, receipt: int, **changes: Any) -> None:
+        event = {"Sku__c": "BAG-1", "LocationCode__c": "ECOM", "SourceId__c": f"till-1/{receipt}"}
+        event |= {
+            "Kind__c": "Sale",
+            "OccurredAt__c": "2026-11-23T08:15:30.000Z",
+            "Reference__c": f"R{receipt}",
+        }
+        answer = self.client.call("POST", "/sobjects/StockEvent__e", {**event, "Quantity__c": -1, **changes})
+        assert answer.status_code == 201, answer.text
+
+
+def postings(org: OrgSandbox) -> list[str]:
+    """The till's receipts as the ledger has them, each as often as it was entered."""
+    rows = org.query("SELECT SubjectKey__c FROM StockMovement__c WHERE SubjectKey__c LIKE 'posting:%'")
+    return sorted(str(row["SubjectKey__c"]) for row in rows)
+
+
+def receipts(till: Till) -> list[str]:
+    return sorted(f"posting:till-1/{number + 1}" for number in range(till.sold))
+
+
+def test_a_refused_bookmark_and_a_dead_stream_lose_no_sale(house: tuple[OrgSandbox, Daemon]) -> None:
+    """The org forgets the bookmark while we are killed; later the stream stays open and says nothing."""
+    org, daemon = house
+    daemon.start("--approve")
+    daemon.shows("BAG-1", 30)
+    org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+    daemon.shows("BAG-1", 29)
+
+    daemon.kill()
+    org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+    org.bus("reset_stream")  # the event of this sale is gone too
+    daemon.start("--approve")
+    daemon.shows("BAG-1", 28)
+    until(lambda: "bookmark refused" in daemon.log(), "the refusal to be told")
+
+    until(lambda: org.bus("silence"), "a stream to silence")
+    org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+    daemon.shows("BAG-1", 27)
+    until(lambda: "is silent" in daemon.log(), "the silence to be noticed")
+    assert daemon.terminate() == 0
+
+
+def test_a_tills_receipts_are_entered_once_each_whatever_happens_to_their_events(
+    house: tuple[OrgSandbox, Daemon],
+) -> None:
+    """Cut, doubled, malformed, the token ended, killed, the bookmark refused: each receipt, none twice.
+
+    A posting stands in no record that could be read again: the stream alone tells of it.
+    """
+    org, daemon = house
+    daemon.start("--approve")
+    daemon.shows("BAG-1", 30)
+    with till_of(org) as till:
+
+        def entered() -> None:
+            until(lambda: postings(org) == receipts(till), f"{till.sold} receipts, each once")
+
+        for _ in range(3):
+            till.sell()
+        entered()
+        org.bus("cut")
+        till.sell()
+        org.bus("duplicate_last", topic=TILL, count=4)  # the broken stream goes on with these
+        till.tell(1)  # the till itself says it again
+        entered()
+        till.tell(900, Kind__c="Gift")  # no such kind: set aside, and the next one is entered
+        till.sell()
+        entered()
+        org.control("POST", "/sessions/end")
+        till.client.sign_in()
+        till.sell()
+        entered()
+        daemon.kill()
+        till.sell()
+        org.bus("duplicate_last", topic=TILL, count=3)
+        daemon.start()
+        entered()
+        daemon.kill()
+        till.sell()
+        org.bus("refuse_replay", count=2)  # both topics: all that is kept is taken again
+        daemon.start()
+        entered()
+        until(lambda: "bookmark refused" in daemon.log(), "the refusal to be told")
+        daemon.shows("BAG-1", 30 - till.sold)
+        assert org.level("BAG-1|ECOM")["OnHand__c"] == 30 - till.sold
+        assert postings(org) == receipts(till)
+    until(lambda: [letter for letter in daemon.letters() if "Gift" in letter["reason"]], "the dead letter")
+    assert daemon.terminate() == 0
+
+
+def test_a_stream_that_breaks_at_any_moment_loses_and_doubles_nothing(
+    house: tuple[OrgSandbox, Daemon],
+) -> None:
+    """Cut, forgotten, doubled and late events, another schema, a kill, while the till and people sell."""
+    org, daemon = house
+    chance = random.Random(1)
+    daemon.start("--approve")
+    daemon.shows("BAG-1", 30)
+    moved = 0
+    org.bus("fates", cut_rate=0.2, duplicate_rate=0.2, late_rate=0.1, schema_rate=0.05, seed=1)
+    with till_of(org) as till:
+        for turn in range(14):
+            if chance.random() < 0.5:
+                org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+                moved += 1
+            else:
+                till.sell()
+                org.bus("duplicate_last", topic=TILL, count=chance.randrange(3))
+            if turn in (3, 8):
+                org.bus("cut")
+            if turn == 5:
+                daemon.kill()
+                daemon.start()
+            if turn == 9:
+                org.bus("drop_cometd_sessions")
+        until(lambda: postings(org) == receipts(till), f"{till.sold} receipts, each once")
+        org.control("DELETE", "/faults")
+        daemon.shows("BAG-1", 30 - moved - till.sold)
+        assert org.level("BAG-1|ECOM")["OnHand__c"] == 30 - moved - till.sold
+    assert daemon.terminate() == 0
+
+
+def test_the_question_whether_anything_was_missed_is_answered_after_a_bad_night(
+    house: tuple[OrgSandbox, Daemon],
+) -> None:
+    """Gaps, an overflow, a kill, silence, permission and allowance gone: each is told and made up for."""
+    org, daemon = house
+    daemon.start("--approve")
+    daemon.shows("BAG-1", 30)
+    left = 30
+    for action, how in (
+        ("fates", {"next": ["gap"]}),
+        ("overflow", {"entity": "StockMovement__c"}),
+        ("add_field", {"entity": "StockMovement__c", "field": "Colour__c"}),
+        ("duplicate_last", {"topic": STOCK, "count": 2}),
+        ("silence", {}),
+        ("forbid", {"topic": STOCK}),
+        ("use_up_allowance", {}),
+    ):
+        org.bus(action, **how)
+        left -= 1
+        org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+        daemon.shows("BAG-1", left)
+        if action == "overflow":
+            daemon.kill()
+            org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+            left -= 1
+            daemon.start()
+            daemon.shows("BAG-1", left)
+        if action == "forbid":
+            org.bus("allow", topic=STOCK)
+
+    def answered() -> Any:
+        told = daemon.cli("coverage", "--since", "1h", "--json")
+        found = json.loads(told.stdout)
+        return None if found[0]["missed"] else found
+
+    why = " ".join(each["why"] for each in until(answered, "an answer without anything missed")[0]["breaks"])
+    for word in ("sfsync was not running", "changes it does not carry", "silent", "permission"):
+        assert word in why, why
+    assert "delivery limit" in why or "daily limit" in why, why  # each transport has words of its own
+    people = daemon.cli("coverage", "--since", "1h")
+    assert "SfsyncStock__chn: nothing was missed: the stream broke" in people.stdout
+    assert daemon.cli("coverage", "--since", "yesterday").returncode == 2
