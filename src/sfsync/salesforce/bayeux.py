@@ -6,6 +6,7 @@ neither transport ever reads the other's numbers as its own: whether they count 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,8 @@ BUSY_SECONDS = 60.0
 JOIN_MARGIN = timedelta(minutes=1)
 
 _AFTER, _SINCE = COMETD_MARK + b":", COMETD_MARK + b"@"
+_END_OF_TIME = round(datetime.max.replace(tzinfo=UTC).timestamp()) * 1000 - 1000  # ms
+_QUOTED = re.compile(r"\{[^}]*\}")  # an error's own words do not stand in braces; what it speaks of does
 
 
 class WornToken(Exception):
@@ -35,6 +38,11 @@ class WornToken(Exception):
 
 class SessionGone(Exception):
     """The org has forgotten the session: all is to be begun anew, from our cursor."""
+
+
+def endpoint(instance_url: str, api_version: str) -> str:
+    """Where Bayeux is spoken: by our version, and at least by the first that tells an event's UUID."""
+    return f"{instance_url}/cometd/{max(float(api_version), OLDEST_VERSION):.1f}"
 
 
 # -- where a stream stands -----------------------------------------------------------------------------
@@ -65,6 +73,8 @@ def place(topic: str, cursor: bytes | None) -> Place:
         raise CursorRefused(f"the bookmark of {topic} is not of this transport", advice="")
     if int(number) == 0:
         return Place(ALL)
+    if int(number) > _END_OF_TIME:
+        raise CursorRefused(f"the bookmark of {topic} is no moment", advice="")
     if not topic.startswith("/event/"):
         raise CursorRefused(f"{topic} had told no event yet, so there is no place to go on from", advice="")
     return Place(ALL, datetime.fromtimestamp(int(number) / 1000, UTC) - JOIN_MARGIN)
@@ -123,7 +133,8 @@ def refusal(message: Message, what: str) -> Exception:
     words = str(message.get("error") or "no reason given")
     reason = _table(_table(message.get("ext")).get("sfdc")).get("failureReason")
     told = f"{what}: {words}" + (f" ({reason})" if reason else "")
-    code, channel, low = (str(reason) if reason else words)[:3], message.get("channel"), words.lower()
+    code, channel = (str(reason) if reason else words)[:3], message.get("channel")
+    low = _QUOTED.sub("", words.lower())
     if code == "401":
         return WornToken(told)
     if "unknown client" in low or ("handshake" in low and channel != HANDSHAKE):

@@ -52,7 +52,7 @@ class _Session(Client):
             connection_timeout=0,  # its watchdog dies of any network failure
             json_loads=orjson.loads,
         )
-        self._version = f"{max(float(config.api_version), bayeux.OLDEST_VERSION):.1f}"
+        self._version = config.api_version
         traces = aiohttp.TraceConfig()
         traces.on_request_exception.append(guard.failed)
         trust = ssl.create_default_context(cafile=config.ca_file) if config.ca_file else True
@@ -66,7 +66,7 @@ class _Session(Client):
 
     def get_cometd_url(self, instance_url: str) -> str:  # type: ignore[override]  # is called on self
         """The endpoint; the library's own version tells no event's UUID."""
-        return f"{instance_url}/cometd/{self._version}"
+        return bayeux.endpoint(instance_url, self._version)
 
     async def _get_http_session(self) -> aiohttp.ClientSession:
         return self._http
