@@ -212,6 +212,11 @@ def test_the_question_whether_anything_was_missed_is_answered_after_a_bad_night(
     for word in ("sfsync was not running", "changes it does not carry", "silent", "permission"):
         assert word in why, why
     assert "delivery limit" in why or "daily limit" in why, why  # each transport has words of its own
+    topics = json.loads(daemon.cli("status", "--json").stdout)["stream"]["topics"]
+    assert [topic["lag_seconds"] is not None for topic in topics if topic["name"] == STOCK] == [True]
     people = daemon.cli("coverage", "--since", "1h")
     assert "SfsyncStock__chn: nothing was missed: the stream broke" in people.stdout
-    assert daemon.cli("coverage", "--since", "yesterday").returncode == 2
+    assert "nothing was missed" in daemon.cli("coverage", "--since", "last night").stdout
+    unheard = daemon.cli("coverage", "--since", "long ago")
+    assert unheard.returncode == 2
+    assert "'long ago' names no moment; give 90m, 12h, 2d, today, yesterday, 'last night'" in unheard.stderr

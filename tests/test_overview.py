@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import types
+from datetime import timedelta
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from tests.flow.kit import House, house
+from tests.flow.kit import TILL, WAKE, House, house
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
@@ -75,6 +76,24 @@ async def test_a_quiet_house_is_green_and_says_so() -> None:
         assert [(s["sku"], s["available"]) for s in status["scarce"]] == [("GOLD", 0), ("SCARF", 2)]
         sellers = {seller["channel"]: seller["may"] for seller in status["scarce"][0]["sellers"]}
         assert sellers == {"london": "sells", "dubai": "closed"}
+
+
+async def test_how_far_a_stream_is_behind_is_told() -> None:
+    """From the commit in the org to the moment when every target is stored; not known before an event."""
+    async with house({BAG: 5}) as h:
+        h.org.move(BAG, on_hand=1, told=False)
+        h.org.tell(
+            WAKE,
+            levels=frozenset({h.org.level(BAG).record_id}),
+            committed_at=h.clock.now() - timedelta(hours=3),
+            events=1,
+        )
+        await h.until(lambda: WAKE in h.pulse.lag_seconds)
+        h.pulse.topics = (WAKE, TILL)
+        wake, till = (topic["lag_seconds"] for topic in (await overview(h).status())["stream"]["topics"])
+        assert wake is not None
+        assert 10_800 <= wake < 10_900
+        assert till is None
 
 
 async def test_a_house_in_trouble_has_the_same_shape_and_names_its_troubles() -> None:

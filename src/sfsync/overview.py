@@ -167,7 +167,7 @@ class Overview:
                     and now - pulse.last_sign[topic] < SILENT_AFTER,
                     "last_sign_of_life_at": _moment_or_none(pulse.last_sign.get(topic)) if pulse else None,
                     "last_event_at": _moment_or_none(pulse.last_event.get(topic)) if pulse else None,
-                    "lag_seconds": None,
+                    "lag_seconds": _tenths(pulse.lag_seconds.get(topic)) if pulse else None,
                     "events": pulse.events.get(topic, 0) if pulse else 0,
                 }
                 for topic in topics
@@ -516,6 +516,10 @@ def _percentile_ms(ordered_seconds: Sequence[float], percent: int) -> float | No
     if len(ordered_seconds) == 1:
         return round(ordered_seconds[0] * 1000, 1)
     return round(quantiles(ordered_seconds, n=100, method="inclusive")[percent - 1] * 1000, 1)
+
+
+def _tenths(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
 
 
 def _moment(at: datetime) -> str:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfsync.domain.coverage import How, Interval, answer, lasting, less, merged, unknown
+from sfsync.domain.coverage import How, Interval, answer, asked_since, lasting, less, merged, unknown
 
+MORNING = datetime.fromisoformat("2026-11-24T07:30")  # by the clock on the wall
 EVENING = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
 
 
@@ -73,6 +74,35 @@ def test_the_answer_is_a_sentence() -> None:
 def test_a_duration_is_told_in_its_largest_sensible_unit(seconds: float, words: str) -> None:
     """For the sentence."""
     assert lasting(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "moment"),
+    [
+        ("90m", "2026-11-24T06:00"),
+        ("12h", "2026-11-23T19:30"),
+        ("2 d", "2026-11-22T07:30"),
+        ("last night", "2026-11-23T18:00"),
+        (" Last  Night ", "2026-11-23T18:00"),
+        ("yesterday", "2026-11-23T00:00"),
+        ("today", "2026-11-24T00:00"),
+        ("2026-11-23T22:15", "2026-11-23T22:15"),
+        ("2026-11-23", "2026-11-23T00:00"),
+        ("2026-11-23T22:15+04:00", "2026-11-23T22:15+04:00"),
+    ],
+)
+def test_a_person_says_since_when_as_people_do(words: str, moment: str) -> None:
+    """Asked at half past seven in the morning, by the clock on the wall."""
+    assert asked_since(words, MORNING) == datetime.fromisoformat(moment)
+
+
+@pytest.mark.parametrize("words", ["", "long ago", "12", "12 hours", "-3h", "99999h", "2026-13-01", "12:00"])
+def test_what_names_no_moment_is_told_with_what_is_accepted(words: str) -> None:
+    """So that the second try succeeds."""
+    with pytest.raises(
+        ValueError, match="names no moment; give 90m, 12h, 2d, today, yesterday, 'last night'"
+    ):
+        asked_since(words, MORNING)
 
 
 spans = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=8)

@@ -185,7 +185,7 @@ class LittleOrg(Fates):
     def tell(self, topic: str, **event: Any) -> None:
         """Publish an event."""
         cursor = (len(self.log[topic]) + 1).to_bytes(8, "big")
-        self.log[topic].append(EventBatch(topic, cursor, **event))
+        self.log[topic].append(EventBatch(topic, cursor, **{"committed_at": self.clock.now()} | event))
         self._news.set()
         self._news = asyncio.Event()
 

@@ -17,7 +17,7 @@ from sfsync.domain.transfers import Transfer
 from sfsync.ports import Poison, Posting
 from sfsync.salesforce import avro, codec
 from sfsync.salesforce.avro import RawEvent
-from sfsync.salesforce.codec import Event, Findings
+from sfsync.salesforce.codec import Event, Findings, Garbled
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 COMMIT = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
@@ -117,6 +117,15 @@ def findings(raw: RawEvent, schema: avro.Schema = CHANGE) -> Findings:
     found = Findings()
     codec.note(found, avro.event(raw, schema), NOW)
     return found
+
+
+def test_an_event_tells_when_the_org_committed_it() -> None:
+    """How far we are behind is the time since then; what cannot be read does not tell."""
+    assert codec.committed_at(avro.event(change("CREATE"), CHANGE)) == COMMIT
+    assert codec.committed_at(avro.event(event(TILL, SALE), TILL)) == NOW
+    assert codec.committed_at(Garbled("uuid-1", "bad", "00", change=True)) is None
+    assert codec.committed_at(Event("uuid-1", {"ChangeEventHeader": {"commitTimestamp": "soon"}})) is None
+    assert codec.committed_at(Event("uuid-1", {"ChangeEventHeader": 7})) is None
 
 
 @pytest.mark.parametrize("kind", KINDS)

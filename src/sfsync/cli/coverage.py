@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,18 +19,16 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
-from sfsync.domain.coverage import Answer, Interval, answer
+from sfsync.domain.coverage import ACCEPTED, Answer, Interval, answer, asked_since
 from sfsync.store import StoreError, open_store
 from sfsync.store.tx import SqlTx
-
-SPANS = {"m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
 def coverage(
     config: ConfigOption = DEFAULT_CONFIG,
     since: Annotated[
         str,
-        typer.Option(help="How far to look back: 90m, 12h, 2d, or a moment such as 2026-11-23T18:00."),
+        typer.Option(help=f"How far to look back: {ACCEPTED}."),
     ] = "12h",
     as_json: JsonOption = False,
 ) -> None:
@@ -72,13 +69,14 @@ def coverage(
 
 
 def _moment(text: str, now: datetime) -> datetime:
-    if found := re.fullmatch(r"(\d{1,4})([mhd])", text.strip()):
-        return now - timedelta(seconds=int(found[1]) * SPANS[found[2]])
     try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        fail(f"--since is {text!r}; give 90m, 12h, 2d, or a moment such as 2026-11-23T18:00", 2)
-    return moment.astimezone(UTC)
+        # What names no offset is told by the clock on the wall, summer time and all.
+        moment = asked_since(text, now.astimezone().replace(tzinfo=None)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        fail(f"--since: {error}", 2)
+    if moment > now:
+        fail(f"--since: {text!r} lies ahead: {_said(moment)} UTC", 2)
+    return moment
 
 
 def _print(answers: Sequence[Answer], start: datetime) -> None:

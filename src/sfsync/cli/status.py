@@ -84,7 +84,11 @@ def _engine(found: Any) -> None:
             if sign
             else "joining; its first sign may take minutes"
         )
-        made.add_row(topic["name"], f"{state}, last sign of life {sign}" if sign else state)
+        if sign:
+            state += f", last sign of life {sign}"
+        if topic["lag_seconds"] is not None:
+            state += f", {topic['lag_seconds']:.1f} s behind the org's commit"
+        made.add_row(topic["name"], state)
     made.add_row("holes", str(len(stream["holes"])))
     made.add_row("waiting for the org", f"{ledger['queue']} ({ledger['inbox']} webhooks not yet decided)")
     made.add_row("API calls in 24 h", calls)

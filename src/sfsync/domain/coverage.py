@@ -7,9 +7,10 @@ the stream is away. What none of these covers nobody knows, and no status is gre
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 
 
@@ -107,3 +108,25 @@ def lasting(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} seconds"
+
+
+ACCEPTED = "90m, 12h, 2d, today, yesterday, 'last night', or a moment such as 2026-11-23T18:00"
+EVENING = time(18, 0)  # when a night begins
+_SPANS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_DAYS = {"today": (0, time.min), "yesterday": (1, time.min), "last night": (1, EVENING)}
+
+
+def asked_since(text: str, now: datetime) -> datetime:
+    """The moment that a person names. `now` and the answer are by the clock on the wall (naive), unless the
+    text names an offset of its own. Raises `ValueError` that tells what is accepted.
+    """
+    words = " ".join(text.lower().split())
+    if found := re.fullmatch(r"(\d{1,4}) ?([mhd])", words):
+        return now - int(found[1]) * _SPANS[found[2]]
+    if words in _DAYS:
+        days, hour = _DAYS[words]
+        return datetime.combine(now.date() - timedelta(days=days), hour)
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f"{text!r} names no moment; give {ACCEPTED}") from None

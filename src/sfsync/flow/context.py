@@ -54,6 +54,9 @@ class Pulse:
     )  # levels that no event told of in time
     last_sign: dict[str, datetime] = field(default_factory=dict)  # topic -> last event or keep-alive
     last_event: dict[str, datetime] = field(default_factory=dict)
+    lag_seconds: dict[str, float] = field(
+        default_factory=dict
+    )  # topic -> from the newest commit to its effect
     events: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     flying: int = 0  # bundles in requests that are under way
     calls: tuple[int, int] | None = None

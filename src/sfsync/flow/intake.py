@@ -153,7 +153,10 @@ class Intake:
         events = sum(batch.events for batch in batches)
         if events:
             ctx.pulse.events[self._topic] += events
-            ctx.pulse.last_event[self._topic] = ctx.clock.now()
+            ctx.pulse.last_event[self._topic] = now = ctx.clock.now()
+            if committed := [batch.committed_at for batch in batches if batch.committed_at is not None]:
+                # The two clocks differ a little: what seems to come before its commit came at once.
+                ctx.pulse.lag_seconds[self._topic] = max(0.0, (now - max(committed)).total_seconds())
             ctx.log.debug("events taken", topic=self._topic, events=events, levels=len(read))
 
     def _note_watched(self, tx: Tx, now: datetime) -> None:

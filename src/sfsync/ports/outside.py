@@ -112,7 +112,8 @@ class EventBatch:
 
     `levels` and `movements` are record ids that woke us: the levels they name are read again; so are the
     orders that `orders` and `order_items` name. A hole in the stream (gap or overflow event) is told as
-    `hole_since`: everything changed since then is read again.
+    `hole_since`: everything changed since then is read again. `committed_at` is when the org committed the
+    newest of the events, by the org's clock.
     """
 
     topic: str
@@ -126,6 +127,7 @@ class EventBatch:
     poison: tuple[Poison, ...] = ()
     hole_since: datetime | None = None
     events: int = 0
+    committed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

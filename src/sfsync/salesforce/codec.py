@@ -98,6 +98,17 @@ def note(found: Findings, event: Event | Garbled, now: datetime) -> None:
         _set_aside(found, Garbled(event.id, reason, as_text(event.record), change=True), now)
 
 
+def committed_at(event: Event | Garbled) -> datetime | None:
+    """When the org committed what the event tells of (a platform event: published it), if it says so."""
+    if isinstance(event, Garbled):
+        return None
+    try:
+        header = event.record.get(HEADER)
+        return _epoch(event.record["CreatedDate"] if header is None else header["commitTimestamp"])
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
+        return None
+
+
 def _set_aside(found: Findings, event: Garbled, now: datetime) -> None:
     """A person gets the event; if it may have been a change, whichever it was is unseen."""
     found.poison.append(Poison(event.id, f"the event cannot be read: {event.reason}", event.payload))

@@ -199,6 +199,7 @@ class SalesforceOrg:
             tuple(found.poison),
             found.hole_since,
             len(batch.events),
+            max(filter(None, map(codec.committed_at, batch.events)), default=None),
         )
 
     async def calls_used(self) -> tuple[int, int] | None:

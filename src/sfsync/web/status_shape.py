@@ -30,7 +30,7 @@ class Topic(TypedDict):
     connected: bool
     last_sign_of_life_at: str | None  # the last answer of any kind, empty ones too
     last_event_at: str | None
-    lag_seconds: float | None  # from commit in the org to our knowing, newest event
+    lag_seconds: float | None  # from the newest event's commit in the org to its effect in our store
     events: int  # since the start
 
 
