@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, RootTransaction, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from .tx import SqlTx
@@ -85,12 +85,14 @@ class Database:
 
     def read_now(self, work: Callable[[SqlTx], T]) -> T:
         """`read`, in the calling thread."""
-        with self._reader.connect() as connection:
-            return work(SqlTx(connection))
+        with self._reader.connect() as connection, _begun(connection, "BEGIN") as transaction:
+            found = work(SqlTx(connection))
+            transaction.rollback()
+            return found
 
     def write_now(self, work: Callable[[SqlTx], T]) -> T:
         """`write`, in the calling thread, beside a daemon that may be writing too."""
-        with self._writer.begin() as connection:
+        with self._writer.connect() as connection, _begun(connection, "BEGIN IMMEDIATE"):
             return work(SqlTx(connection))
 
     def _write_asked(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -113,7 +115,7 @@ class Database:
     def _begin(self) -> Iterator[Connection]:
         if self._connection is None or self._connection.invalidated:
             self._connection = self._writer.connect()
-        with self._connection.begin():
+        with _begun(self._connection, "BEGIN IMMEDIATE"):
             yield self._connection
 
     @staticmethod
@@ -147,6 +149,15 @@ class Database:
     def _close_writer(self) -> None:
         if self._connection is not None:
             self._connection.close()
+
+
+@contextmanager
+def _begun(connection: Connection, begin: str) -> Iterator[RootTransaction]:
+    """A transaction; SQLite is told how it begins (a listener on the engine would cost every statement)."""
+    with connection.begin() as transaction:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(begin)
+        yield transaction
 
 
 def _tell(outcomes: Sequence[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
@@ -192,8 +203,8 @@ def _open_sqlite(path: Path, *, exclusive: bool, migrate: bool, hands: Hands) ->
         raise StoreError(f"the folder of the store cannot be made: {error}") from error
     lock = _FileLock(path.with_name(path.name + ".lock")) if exclusive else None
     try:
-        writer = _sqlite_engine(path, "BEGIN IMMEDIATE", hands.synchronous)
-        reader = _sqlite_engine(path, "BEGIN", hands.synchronous)
+        writer = _sqlite_engine(path, hands.synchronous)
+        reader = _sqlite_engine(path, hands.synchronous)
         if migrate:
             _migrate(writer)
     except (DBAPIError, CommandError) as error:
@@ -203,7 +214,7 @@ def _open_sqlite(path: Path, *, exclusive: bool, migrate: bool, hands: Hands) ->
     return Database(writer, reader, lock, hands)
 
 
-def _sqlite_engine(path: Path, begin: str, synchronous: str) -> Engine:
+def _sqlite_engine(path: Path, synchronous: str) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": 30}, query_cache_size=1000
     )
@@ -216,10 +227,6 @@ def _sqlite_engine(path: Path, begin: str, synchronous: str) -> Engine:
         safe = f"synchronous={synchronous}"
         for pragma in ("journal_mode=WAL", safe, "foreign_keys=ON", "cache_size=-16000"):
             connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
 
     return engine
 
@@ -253,7 +260,7 @@ def _why(error: DBAPIError | CommandError) -> str:
 def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
+    with engine.connect() as connection, _begun(connection, "BEGIN IMMEDIATE"):
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

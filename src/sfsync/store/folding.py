@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sfsync.domain.fold import Fold, Folded, LedgerRow
@@ -14,8 +14,11 @@ from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel, fo
 from sfsync.ports.keeping import FoldIntent
 
 from . import tables as t
+from .prepared import Prepared
 
 SLICE = 5_000  # values in one IN list
+EPOCHS = Prepared(select(t.level.c.level_key, t.level.c.epoch_at).where(t.level.c.epoch_at.is_not(None)))
+FOLDED = Prepared(select(t.folded).where(t.folded.c.subject == bindparam("b_subject")))
 
 
 class FoldStatements:
@@ -27,10 +30,7 @@ class FoldStatements:
 
     def epochs(self) -> dict[LevelKey, datetime]:
         """When we learnt that a level's ledger had been rewritten, for the levels where it ever was."""
-        rows = self._c.execute(
-            select(t.level.c.level_key, t.level.c.epoch_at).where(t.level.c.epoch_at.is_not(None))
-        )
-        return {LevelKey.parse(row.level_key): row.epoch_at for row in rows}
+        return {LevelKey.parse(row.level_key): row.epoch_at for row in EPOCHS.run(self._c, {})}
 
     def begin_epoch(self, levels: Collection[LevelKey], at: datetime) -> None:
         """Their ledgers were rewritten: readings asked for before are worthless; rows are read again."""
@@ -164,8 +164,7 @@ class FoldStatements:
 
     def folded_rows(self, subject: str) -> list[Movement]:
         """What was folded of a subject, one row for each level, as if it still stood in the ledger."""
-        rows = self._c.execute(select(t.folded).where(t.folded.c.subject == subject))
-        return [_as_row(row) for row in rows]
+        return [_as_row(row) for row in FOLDED.run(self._c, {"b_subject": subject})]
 
     def _remember(self, said: Mapping[str, Folded], level: LevelKey) -> None:
         if not said:

@@ -9,6 +9,7 @@ import orjson
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Dialect,
     Double,
     Index,
@@ -19,9 +20,14 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    bindparam,
     false,
+    select,
     text,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 
 class Instant(TypeDecorator[datetime]):
@@ -52,6 +58,27 @@ class Json(TypeDecorator[Any]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """From JSON text."""
         return None if value is None else orjson.loads(value)
+
+
+class each_of(FunctionElement[str]):
+    """The texts of a JSON array, as rows with the column `value`."""
+
+    inherit_cache = True
+
+
+@compiles(each_of)
+def _each_in_sqlite(element: each_of, compiler: SQLCompiler, **how: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **how)})"
+
+
+@compiles(each_of, "postgresql")
+def _each_in_postgresql(element: each_of, compiler: SQLCompiler, **how: Any) -> str:
+    return f"json_array_elements_text(CAST({compiler.process(element.clauses, **how)} AS json))"
+
+
+def among(column: Column[str], name: str = "among") -> ColumnElement[bool]:
+    """True where the column is one of the texts given as parameter `name`: one statement, however many."""
+    return column.in_(select(each_of(bindparam(name, type_=Json)).table_valued("value").c.value))
 
 
 metadata = MetaData(

@@ -57,6 +57,7 @@ from sfsync.ports.outside import ChannelItem
 
 from . import tables as t
 from .folding import SLICE, FoldStatements
+from .prepared import Prepared
 
 
 class SqlTx(FoldStatements):
@@ -86,7 +87,8 @@ class SqlTx(FoldStatements):
 
     def cursor(self, topic: str) -> bytes | None:
         """Where the stream stands."""
-        return self._c.execute(CURSOR, {"b_topic": topic}).scalar()
+        found: bytes | None = CURSOR.run(self._c, {"b_topic": topic}).scalar()
+        return found
 
     def cursor_at(self, topic: str) -> datetime | None:
         """When the stream stood there."""
@@ -106,7 +108,7 @@ class SqlTx(FoldStatements):
 
     def open_holes(self) -> list[Hole]:
         """Holes not yet read again."""
-        rows = self._c.execute(OPEN_HOLES)
+        rows = OPEN_HOLES.run(self._c, {})
         return [Hole(r.id, r.source, r.since, r.reason, r.opened_at) for r in rows]
 
     def close_hole(self, hole_id: int, at: datetime, found: str = "") -> None:
@@ -115,9 +117,9 @@ class SqlTx(FoldStatements):
 
     def watched(self, source: str, at: datetime) -> None:
         """The stream has shown a sign of life: it was observed since the last one, if that was live too."""
-        last = self._c.execute(LAST_WATCH, {"b_source": source}).first()
+        last = LAST_WATCH.run(self._c, {"b_source": source}).first()
         if last is not None and last.how == How.LIVE.value:
-            self._c.execute(EXTEND_WATCH, {"b_id": last.id, "b_until": at})
+            EXTEND_WATCH.run(self._c, {"b_id": last.id, "b_until": at})
         else:
             self.watch(Interval(source, at, at, How.LIVE))
 
@@ -136,7 +138,7 @@ class SqlTx(FoldStatements):
 
     def last_watched(self, source: str) -> datetime | None:
         """Up to when the source was last observed, replayed or polled."""
-        last = self._c.execute(LAST_WATCH, {"b_source": source}).first()
+        last = LAST_WATCH.run(self._c, {"b_source": source}).first()
         return None if last is None else last.until
 
     def first_watched(self, source: str) -> datetime | None:
@@ -269,7 +271,7 @@ class SqlTx(FoldStatements):
 
     def inbox(self, limit: int) -> list[InboxItem]:
         """What waits to be decided, oldest first."""
-        rows = self._c.execute(INBOX, {"b_limit": limit})
+        rows = INBOX.run(self._c, {"b_limit": limit})
         return [InboxItem(r.id, r.source, r.topic, r.key, r.body, r.received_at) for r in rows]
 
     def forget(self, before: datetime) -> int:
@@ -286,7 +288,7 @@ class SqlTx(FoldStatements):
 
     def finish_inbox(self, item_id: int, at: datetime) -> None:
         """Decided; the body is kept for `why`."""
-        self._c.execute(FINISH_INBOX, {"b_id": item_id, "b_at": at})
+        FINISH_INBOX.run(self._c, {"b_id": item_id, "b_at": at})
 
     def lines(self, subjects: Collection[str]) -> dict[str, LineState]:
         """Order lines by subject."""
@@ -332,7 +334,7 @@ class SqlTx(FoldStatements):
 
     def due_lines(self, limit: int) -> list[LineState]:
         """Lines to decide whose subject has nothing waiting for an answer, oldest order first."""
-        return [_line(row) for row in self._c.execute(DUE_LINES, {"b_limit": limit})]
+        return [_line(row) for row in DUE_LINES.run(self._c, {"b_limit": limit})]
 
     def uncovered_lines(self, skus: Collection[str]) -> list[LineState]:
         """Lines that no stock covers, oldest order first."""
@@ -354,7 +356,7 @@ class SqlTx(FoldStatements):
 
         What was folded of it comes first, as one row for each level.
         """
-        entered = self._c.execute(ROWS, {"b_subject": subject})
+        entered = ROWS.run(self._c, {"b_subject": subject})
         return [*self.folded_rows(subject), *(_movement(row) for row in entered)]
 
     def planned(self, subject: str) -> list[Movement]:
@@ -407,8 +409,8 @@ class SqlTx(FoldStatements):
 
     def next_step(self, subject: str) -> int:
         """One more than the highest step entered or waiting."""
-        held = self._c.execute(HELD_STEP, {"b_subject": subject}).scalar()
-        waiting = self._c.execute(WAITING_STEP, {"b_subject": subject}).scalar()
+        held = HELD_STEP.run(self._c, {"b_subject": subject}).scalar()
+        waiting = WAITING_STEP.run(self._c, {"b_subject": subject}).scalar()
         return max(held or 0, 0 if waiting is None else waiting + 1)
 
     def holdings(self, subjects: Collection[str]) -> list[SubjectHolding]:
@@ -433,7 +435,7 @@ class SqlTx(FoldStatements):
 
     def waiting_bundles(self, after: int) -> list[Bundle]:
         """Bundles without an answer with an id above `after`, in order."""
-        rows = self._c.execute(WAITING_AFTER, {"b_after": after})
+        rows = WAITING_AFTER.run(self._c, {"b_after": after})
         bundles: dict[int, list[Movement]] = defaultdict(list)
         companions: dict[int, int] = defaultdict(int)
         for row in rows:
@@ -486,9 +488,9 @@ class SqlTx(FoldStatements):
                 )
                 .values(state="dropped")
             )
-        rows = self._c.execute(WAITING_OF_BUNDLE, {"b_id": bundle_id}).all()
-        self._c.execute(FINISH_BUNDLE, {"b_id": bundle_id, "b_state": kept, "b_reason": reason, "b_at": at})
-        self._c.execute(FINISH_MOVEMENTS, {"b_id": bundle_id, "b_state": kept})
+        rows = WAITING_OF_BUNDLE.run(self._c, {"b_id": bundle_id})
+        FINISH_BUNDLE.run(self._c, {"b_id": bundle_id, "b_state": kept, "b_reason": reason, "b_at": at})
+        FINISH_MOVEMENTS.run(self._c, {"b_id": bundle_id, "b_state": kept})
         if state == "done":
             self._hold([(_movement(row), row.channel, at) for row in rows])
         elif state == "voided":
@@ -546,7 +548,7 @@ class SqlTx(FoldStatements):
             for m, channel, at in entered
         ]
         if rows:
-            self._c.execute(_hold_statement(self._c.dialect.name), rows)
+            _hold_statement(self._c.dialect.name, tuple(rows[0])).run(self._c, rows)
 
     # -- reservations --------------------------------------------------------------------------------
 
@@ -597,7 +599,7 @@ class SqlTx(FoldStatements):
 
     def reservation(self, reservation_id: str) -> Reservation | None:
         """One reservation."""
-        found = self._reservations(RESERVATION, b_id=reservation_id)
+        found = self._reservations(RESERVATION.run(self._c, {"b_id": reservation_id}))
         return found[0] if found else None
 
     def reservations(
@@ -625,15 +627,15 @@ class SqlTx(FoldStatements):
         if after is not None:
             last = select(c.created_at).where(c.id == after).scalar_subquery()
             query = query.where(or_(c.created_at > last, and_(c.created_at == last, c.id > after)))
-        return self._reservations(query)
+        return self._reservations(self._c.execute(query).all())
 
     def paid_before(self, at: datetime) -> list[Reservation]:
         """Confirmed ones that were paid for before then."""
         c = t.reservation.c
-        return self._reservations(select(t.reservation).where(c.state == "confirmed", c.paid_at < at))
+        query = select(t.reservation).where(c.state == "confirmed", c.paid_at < at)
+        return self._reservations(self._c.execute(query).all())
 
-    def _reservations(self, query: Select[Any], **values: Any) -> list[Reservation]:
-        rows = self._c.execute(query, values).all()
+    def _reservations(self, rows: Sequence[Any]) -> list[Reservation]:
         if not rows:
             return []
         lines: dict[str, list[ReservationLine]] = defaultdict(list)
@@ -644,7 +646,7 @@ class SqlTx(FoldStatements):
 
     def confirmed_for(self, channel: str, references: Collection[str]) -> list[str]:
         """Reservations of a channel that were confirmed for an order of one of these names."""
-        rows = self._c.execute(CONFIRMED_FOR, {"b_channel": channel, "among": sorted(references)})
+        rows = CONFIRMED_FOR.run(self._c, {"b_channel": channel, "among": sorted(references)})
         return sorted(rows.scalars())
 
     def lines_of_order(self, channel: str, references: Collection[str]) -> list[LineState]:
@@ -659,15 +661,14 @@ class SqlTx(FoldStatements):
 
     def ended_still_holding(self, limit: int) -> list[Reservation]:
         """Reservations that are over and yet hold units, with nothing of them waiting for an answer."""
-        held = self._c.execute(HELD_BY_RESERVATIONS).scalars()
+        held = HELD_BY_RESERVATIONS.run(self._c, {}).scalars()
         ids = {subject.split(":")[1] for subject in held}
-        ended = [row.id for row in self._in(ENDED_BY_ID, ids)[:limit]]
-        found = self._reservations(select(t.reservation).where(t.reservation.c.id.in_(ended)))
+        found = self._reservations(self._in(ENDED_BY_ID, ids)[:limit])
         return [reservation for reservation in found if not self.busy(reservation.subjects())]
 
     def expired_reservations(self, now: datetime, limit: int) -> list[Reservation]:
         """Granted ones whose time is over, oldest first."""
-        return self._reservations(EXPIRED, b_now=now, b_limit=limit)
+        return self._reservations(EXPIRED.run(self._c, {"b_now": now, "b_limit": limit}))
 
     def remembered(self, scope: str, key: str) -> tuple[str, str] | None:
         """(digest of the request, reservation) that an idempotency key stands for."""
@@ -688,7 +689,8 @@ class SqlTx(FoldStatements):
 
     def channel_since(self, channel: str) -> datetime | None:
         """When we first knew of a channel."""
-        return self._c.execute(CHANNEL_SINCE, {"b_channel": channel}).scalar()
+        since: datetime | None = CHANNEL_SINCE.run(self._c, {"b_channel": channel}).scalar()
+        return since
 
     def note_channel(self, channel: str, at: datetime) -> None:
         """Know a channel from now on; nothing changes when it is known."""
@@ -696,7 +698,7 @@ class SqlTx(FoldStatements):
 
     def approved(self, channel: str) -> bool:
         """True once a person has approved the channel's first plan."""
-        at = self._c.execute(APPROVED, {"b_channel": channel}).scalar()
+        at = APPROVED.run(self._c, {"b_channel": channel}).scalar()
         return at is not None
 
     def approve(self, channel: str, at: datetime) -> None:
@@ -747,8 +749,8 @@ class SqlTx(FoldStatements):
         """Store target, published and exposure of channel levels that exist."""
         if not levels:
             return
-        self._c.execute(
-            PUT_NUMBERS,
+        PUT_NUMBERS.run(
+            self._c,
             [
                 {
                     "b_channel": level.channel,
@@ -768,18 +770,18 @@ class SqlTx(FoldStatements):
     def put_spare(self, channel: str, sku: str, location: str, spare: int) -> None:
         """Store how many of an allocation's units are neither shown nor sold."""
         where = {"b_channel": channel, "b_sku": sku, "b_location": location}
-        self._c.execute(PUT_SPARE, {**where, "b_spare": spare})
+        PUT_SPARE.run(self._c, {**where, "b_spare": spare})
 
     def in_doubt(self, channel: str) -> list[str]:
         """SKUs whose number at a channel must be read again."""
-        return sorted(set(self._c.execute(IN_DOUBT_AT, {"b_channel": channel}).scalars()))
+        return sorted(set(IN_DOUBT_AT.run(self._c, {"b_channel": channel}).scalars()))
 
     def due(self, channel: str, limit: int) -> list[ChannelLevel]:
         """Channel levels whose target is not what the channel shows, and that nothing holds back.
 
         Bad news first (promise 12): sold out, then lower, then higher; scarce before deep.
         """
-        rows = self._c.execute(DUE, {"b_channel": channel, "b_limit": limit})
+        rows = DUE.run(self._c, {"b_channel": channel, "b_limit": limit})
         return [_channel_level(row) for row in rows]
 
     def add_push(self, channel: str, key: str, body: bytes, rows: Sequence[PushRow], at: datetime) -> int:
@@ -810,12 +812,12 @@ class SqlTx(FoldStatements):
 
     def finish_push(self, record: PushRecord, state: str, reason: str, at: datetime) -> None:
         """Its outcome is known: applied, dropped or lost. Its channel levels are free again."""
-        self._c.execute(FINISH_PUSH, {"b_id": record.id, "b_state": state, "b_reason": reason, "b_at": at})
+        FINISH_PUSH.run(self._c, {"b_id": record.id, "b_state": state, "b_reason": reason, "b_at": at})
         self._fly(record.channel, record.rows, None, at)
 
     def _fly(self, channel: str, rows: Sequence[PushRow], push_id: int | None, at: datetime) -> None:
-        self._c.execute(
-            FLY,
+        FLY.run(
+            self._c,
             [
                 {
                     "b_channel": channel,
@@ -832,7 +834,7 @@ class SqlTx(FoldStatements):
     def set_problem(self, channel: str, sku: str, location: str, problem: str, at: datetime) -> None:
         """Hold a channel level back with a reason, or let it go with an empty one."""
         named = {"b_channel": channel, "b_sku": sku, "b_location": location}
-        self._c.execute(SET_PROBLEM, {**named, "b_problem": problem, "b_at": at})
+        SET_PROBLEM.run(self._c, {**named, "b_problem": problem, "b_at": at})
 
     # -- for people ----------------------------------------------------------------------------------
 
@@ -857,7 +859,7 @@ class SqlTx(FoldStatements):
 
     def drop_dead_letter(self, source: str, key: str) -> bool:
         """It has settled itself; False when there was none."""
-        return self._c.execute(DROP_LETTER, {"b_source": source, "b_key": key}).rowcount > 0
+        return DROP_LETTER.run(self._c, {"b_source": source, "b_key": key}).changed > 0
 
     def drop_dead_letter_id(self, number: int) -> bool:
         """A person has dealt with it; False when there is none of that id."""
@@ -887,8 +889,8 @@ class SqlTx(FoldStatements):
 
     def close_incident(self, kind: str, key: str, at: datetime) -> bool:
         """It is over; False when it was not open."""
-        closed = self._c.execute(CLOSE_INCIDENT, {"b_kind": kind, "b_key": key, "b_at": at})
-        return closed.rowcount == 1
+        closed = CLOSE_INCIDENT.run(self._c, {"b_kind": kind, "b_key": key, "b_at": at})
+        return closed.changed == 1
 
     def incidents(self, *, open_only: bool = True) -> list[Incident]:
         """Incidents, newest first."""
@@ -908,52 +910,63 @@ class SqlTx(FoldStatements):
             return
         names = keys or [column.name for column in table.primary_key]
         statement = _upsert_statement(self._c.dialect.name, table, tuple(rows[0]), tuple(names))
-        self._c.execute(statement, list(rows))
+        statement.run(self._c, rows)
 
-    def _in(self, statement: Select[Any], values: Collection[str]) -> list[Row[Any]]:
-        """Rows of a statement made by `_among`, asked in slices."""
-        wanted = list(values)
-        found: list[Row[Any]] = []
-        for start in range(0, len(wanted), SLICE):
-            found.extend(self._c.execute(statement, {"among": wanted[start : start + SLICE]}))
-        return found
+    def _in(self, statement: Prepared, values: Collection[str]) -> list[Any]:
+        """Rows of a statement made by `_among`."""
+        return statement.run(self._c, {"among": list(values)}) if values else []
+
+
+def _one_of(column: Column[Any], *values: str) -> ColumnElement[bool]:
+    return or_(*(column == value for value in values))
 
 
 def _among(column: Column[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
     """Rows whose column is one of `among`. Made once: building a statement costs more than running it."""
-    return select(column.table).where(column.in_(bindparam("among", expanding=True)), *conditions)
+    return select(column.table).where(t.among(column), *conditions)
 
 
-LEVELS_BY_KEY = _among(t.level.c.level_key)
-LEVELS_BY_SKU = _among(t.level.c.sku)
-LEVELS_BY_RECORD = _among(t.level.c.record_id)
-HELD_BY_SKU = _among(
-    t.holding.c.sku, t.holding.c.reserved != 0, t.holding.c.kind.in_(("reservation", "allocation"))
+LEVELS_BY_KEY = Prepared(_among(t.level.c.level_key))
+LEVELS_BY_SKU = Prepared(_among(t.level.c.sku))
+LEVELS_BY_RECORD = Prepared(_among(t.level.c.record_id))
+HELD_BY_SKU = Prepared(
+    _among(t.holding.c.sku, t.holding.c.reserved != 0, _one_of(t.holding.c.kind, "reservation", "allocation"))
 )
-HELD_BY_SUBJECT = _among(t.holding.c.subject)
-HELD_AT_LEVEL = _among(t.holding.c.level_key, t.holding.c.reserved != 0)
-WAITING_BY_SKU = _among(t.movement.c.sku, t.movement.c.state == "waiting")
-WAITING_BY_SUBJECT = _among(t.movement.c.subject, t.movement.c.state == "waiting")
-DIVIDED_BY_SKU = _among(t.divided.c.sku)
-LINES_BY_SUBJECT = _among(t.order_line.c.subject)
-UNCOVERED_BY_SKU = _among(t.order_line.c.sku, t.order_line.c.uncovered > 0)
-LINES_OF_RESERVATION = _among(t.reservation_line.c.reservation).order_by(t.reservation_line.c.number)
-ENDED_BY_ID = _among(
-    t.reservation.c.id, t.reservation.c.state.in_(("released", "expired", "refused", "paid-unavailable"))
+HELD_BY_SUBJECT = Prepared(_among(t.holding.c.subject))
+HELD_AT_LEVEL = Prepared(_among(t.holding.c.level_key, t.holding.c.reserved != 0))
+WAITING_BY_SKU = Prepared(_among(t.movement.c.sku, t.movement.c.state == "waiting"))
+WAITING_BY_SUBJECT = Prepared(_among(t.movement.c.subject, t.movement.c.state == "waiting"))
+DIVIDED_BY_SKU = Prepared(_among(t.divided.c.sku))
+LINES_BY_SUBJECT = Prepared(_among(t.order_line.c.subject))
+UNCOVERED_BY_SKU = Prepared(_among(t.order_line.c.sku, t.order_line.c.uncovered > 0))
+LINES_OF_RESERVATION = Prepared(
+    _among(t.reservation_line.c.reservation).order_by(t.reservation_line.c.number)
 )
-CHANNEL_LEVELS_BY_SKU = _among(t.channel_level.c.sku)
-LAST_WATCH = (
+ENDED_BY_ID = Prepared(
+    _among(
+        t.reservation.c.id,
+        _one_of(t.reservation.c.state, "released", "expired", "refused", "paid-unavailable"),
+    )
+)
+CHANNEL_LEVELS_BY_SKU = Prepared(_among(t.channel_level.c.sku))
+LAST_WATCH = Prepared(
     select(t.watch)
     .where(t.watch.c.source == bindparam("b_source"))
     .order_by(t.watch.c.until.desc(), t.watch.c.id.desc())
     .limit(1)
 )
-EXTEND_WATCH = update(t.watch).where(t.watch.c.id == bindparam("b_id")).values(until=bindparam("b_until"))
-OPEN_HOLES = select(t.hole).where(t.hole.c.closed_at.is_(None)).order_by(t.hole.c.id)
-CURSOR = select(t.cursor.c.cursor).where(t.cursor.c.topic == bindparam("b_topic"))
-INBOX = select(t.inbox).where(t.inbox.c.done_at.is_(None)).order_by(t.inbox.c.id).limit(bindparam("b_limit"))
-FINISH_INBOX = update(t.inbox).where(t.inbox.c.id == bindparam("b_id")).values(done_at=bindparam("b_at"))
-DUE_LINES = (
+EXTEND_WATCH = Prepared(
+    update(t.watch).where(t.watch.c.id == bindparam("b_id")).values(until=bindparam("b_until"))
+)
+OPEN_HOLES = Prepared(select(t.hole).where(t.hole.c.closed_at.is_(None)).order_by(t.hole.c.id))
+CURSOR = Prepared(select(t.cursor.c.cursor).where(t.cursor.c.topic == bindparam("b_topic")))
+INBOX = Prepared(
+    select(t.inbox).where(t.inbox.c.done_at.is_(None)).order_by(t.inbox.c.id).limit(bindparam("b_limit"))
+)
+FINISH_INBOX = Prepared(
+    update(t.inbox).where(t.inbox.c.id == bindparam("b_id")).values(done_at=bindparam("b_at"))
+)
+DUE_LINES = Prepared(
     select(t.order_line)
     .where(
         t.order_line.c.due,
@@ -965,55 +978,64 @@ DUE_LINES = (
     .limit(bindparam("b_limit"))
 )
 _ROW = t.movement.c
-ROWS = (
+ROWS = Prepared(
     select(t.movement)
     .where(_ROW.subject == bindparam("b_subject"), _ROW.state == "done")
     .order_by(_ROW.step, _ROW.id)
 )
-HELD_STEP = select(func.max(t.holding.c.next_step)).where(t.holding.c.subject == bindparam("b_subject"))
-WAITING_STEP = select(func.max(_ROW.step)).where(
-    _ROW.subject == bindparam("b_subject"), _ROW.state == "waiting"
+HELD_STEP = Prepared(
+    select(func.max(t.holding.c.next_step)).where(t.holding.c.subject == bindparam("b_subject"))
+)
+WAITING_STEP = Prepared(
+    select(func.max(_ROW.step)).where(_ROW.subject == bindparam("b_subject"), _ROW.state == "waiting")
 )
 ADD_BUNDLE = t.bundle.insert()
 ADD_MOVEMENTS = t.movement.insert()
-WAITING_AFTER = (
+WAITING_AFTER = Prepared(
     select(t.movement)
     .where(_ROW.state == "waiting", _ROW.bundle > bindparam("b_after"))
     .order_by(_ROW.bundle, _ROW.id)
 )
-WAITING_OF_BUNDLE = select(t.movement).where(_ROW.bundle == bindparam("b_id"), _ROW.state == "waiting")
-FINISH_BUNDLE = (
+WAITING_OF_BUNDLE = Prepared(
+    select(t.movement).where(_ROW.bundle == bindparam("b_id"), _ROW.state == "waiting")
+)
+FINISH_BUNDLE = Prepared(
     update(t.bundle)
     .where(t.bundle.c.id == bindparam("b_id"))
     .values(state=bindparam("b_state"), reason=bindparam("b_reason"), answered_at=bindparam("b_at"))
 )
-FINISH_MOVEMENTS = (
+FINISH_MOVEMENTS = Prepared(
     update(t.movement)
     .where(_ROW.bundle == bindparam("b_id"), _ROW.state == "waiting")
     .values(state=bindparam("b_state"))
 )
 _RESERVATION = t.reservation.c
-RESERVATION = select(t.reservation).where(_RESERVATION.id == bindparam("b_id"))
-CONFIRMED_FOR = select(_RESERVATION.id).where(
-    _RESERVATION.order_reference != "",
-    _RESERVATION.order_reference.in_(bindparam("among", expanding=True)),
-    or_(_RESERVATION.channel == bindparam("b_channel"), _RESERVATION.channel.is_(None)),
+RESERVATION = Prepared(select(t.reservation).where(_RESERVATION.id == bindparam("b_id")))
+CONFIRMED_FOR = Prepared(
+    select(_RESERVATION.id).where(
+        _RESERVATION.order_reference != "",
+        t.among(_RESERVATION.order_reference),
+        or_(_RESERVATION.channel == bindparam("b_channel"), _RESERVATION.channel.is_(None)),
+    )
 )
-HELD_BY_RESERVATIONS = select(t.holding.c.subject).where(
-    t.holding.c.kind == "reservation", t.holding.c.reserved > 0
+HELD_BY_RESERVATIONS = Prepared(
+    select(t.holding.c.subject).where(t.holding.c.kind == "reservation", t.holding.c.reserved > 0)
 )
-EXPIRED = (
+EXPIRED = Prepared(
     select(t.reservation)
     .where(
-        _RESERVATION.state.in_(("granted", "awaiting-store")), _RESERVATION.expires_at <= bindparam("b_now")
+        _one_of(_RESERVATION.state, "granted", "awaiting-store"),
+        _RESERVATION.expires_at <= bindparam("b_now"),
     )
     .order_by(_RESERVATION.expires_at)
     .limit(bindparam("b_limit"))
 )
-DROP_LETTER = t.dead_letter.delete().where(
-    t.dead_letter.c.source == bindparam("b_source"), t.dead_letter.c.key == bindparam("b_key")
+DROP_LETTER = Prepared(
+    t.dead_letter.delete().where(
+        t.dead_letter.c.source == bindparam("b_source"), t.dead_letter.c.key == bindparam("b_key")
+    )
 )
-CLOSE_INCIDENT = (
+CLOSE_INCIDENT = Prepared(
     update(t.incident)
     .where(
         t.incident.c.kind == bindparam("b_kind"),
@@ -1022,10 +1044,10 @@ CLOSE_INCIDENT = (
     )
     .values(closed_at=bindparam("b_at"))
 )
-CHANNEL_SINCE = select(t.channel.c.since).where(t.channel.c.name == bindparam("b_channel"))
-APPROVED = select(t.channel.c.approved_at).where(t.channel.c.name == bindparam("b_channel"))
+CHANNEL_SINCE = Prepared(select(t.channel.c.since).where(t.channel.c.name == bindparam("b_channel")))
+APPROVED = Prepared(select(t.channel.c.approved_at).where(t.channel.c.name == bindparam("b_channel")))
 ADD_PUSH = t.push.insert()
-FINISH_PUSH = (
+FINISH_PUSH = Prepared(
     update(t.push)
     .where(t.push.c.id == bindparam("b_id"))
     .values(state=bindparam("b_state"), reason=bindparam("b_reason"), answered_at=bindparam("b_at"))
@@ -1036,13 +1058,13 @@ _THIS_LEVEL = (
     _LEVEL.sku == bindparam("b_sku"),
     _LEVEL.location == bindparam("b_location"),
 )
-FLY = (
+FLY = Prepared(
     update(t.channel_level)
     .where(*_THIS_LEVEL)
     .values(push=bindparam("b_push"), changed_at=bindparam("b_at"), flying=bindparam("b_flying"))
 )
-PUT_SPARE = update(t.channel_level).where(*_THIS_LEVEL).values(spare=bindparam("b_spare"))
-PUT_NUMBERS = (
+PUT_SPARE = Prepared(update(t.channel_level).where(*_THIS_LEVEL).values(spare=bindparam("b_spare")))
+PUT_NUMBERS = Prepared(
     update(t.channel_level)
     .where(*_THIS_LEVEL)
     .values(
@@ -1054,15 +1076,17 @@ PUT_NUMBERS = (
         exposure_since=bindparam("b_since"),
     )
 )
-SET_PROBLEM = (
+SET_PROBLEM = Prepared(
     update(t.channel_level)
     .where(*_THIS_LEVEL)
     .values(problem=bindparam("b_problem"), changed_at=bindparam("b_at"))
 )
-IN_DOUBT_AT = select(_LEVEL.sku).where(
-    _LEVEL.channel == bindparam("b_channel"), _LEVEL.problem != "", _LEVEL.problem == IN_DOUBT
+IN_DOUBT_AT = Prepared(
+    select(_LEVEL.sku).where(
+        _LEVEL.channel == bindparam("b_channel"), _LEVEL.problem != "", _LEVEL.problem == IN_DOUBT
+    )
 )
-DUE = (
+DUE = Prepared(
     select(t.channel_level)
     .where(
         _LEVEL.channel == bindparam("b_channel"),
@@ -1082,10 +1106,12 @@ DUE = (
 
 
 @lru_cache
-def _upsert_statement(dialect: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...]) -> Any:
+def _upsert_statement(
+    dialect: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...]
+) -> Prepared:
     insert: Any = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
     changed = {name: insert.excluded[name] for name in columns if name not in keys}
-    return insert.on_conflict_do_update(index_elements=list(keys), set_=changed)
+    return Prepared(insert.on_conflict_do_update(index_elements=list(keys), set_=changed), columns)
 
 
 @lru_cache
@@ -1096,10 +1122,10 @@ def _inbox_statement(dialect: str) -> Any:
 
 
 @lru_cache
-def _hold_statement(dialect: str) -> Any:
+def _hold_statement(dialect: str, columns: tuple[str, ...]) -> Prepared:
     insert: Any = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(t.holding)
     new, old = insert.excluded, t.holding.c
-    return insert.on_conflict_do_update(
+    statement = insert.on_conflict_do_update(
         index_elements=[old.subject, old.level_key],
         set_={
             "on_hand": old.on_hand + new.on_hand,
@@ -1107,6 +1133,7 @@ def _hold_statement(dialect: str) -> Any:
             "next_step": case((old.next_step > new.next_step, old.next_step), else_=new.next_step),
         },
     )
+    return Prepared(statement, columns)
 
 
 def _step(movement: Movement) -> int:

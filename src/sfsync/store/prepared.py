@@ -1,0 +1,135 @@
+"""Statements that are run thousands of times a minute: compiled once, then handed to the driver as they are.
+
+SQLAlchemy looks a statement up, copies its parameters, builds a cursor result and its rows: three times what
+SQLite takes for the statement itself. Here it writes the SQL, once for each dialect, and names the
+conversions of its types; the rest is the driver's. Errors are SQLAlchemy's own.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Delete, Dialect, Insert, Select, Update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
+
+Convert = Callable[[Any], Any] | None
+Statement = Select[Any] | Insert | Update | Delete
+
+
+class Rows(list[Any]):
+    """Rows with their columns as attributes. `changed` is how many rows a statement changed."""
+
+    changed = 0
+
+    def first(self) -> Any:
+        """The first row, or None."""
+        return self[0] if self else None
+
+    def scalar(self) -> Any:
+        """The first column of the first row, or None."""
+        return self[0][0] if self else None
+
+    def scalars(self) -> list[Any]:
+        """The first column of each row."""
+        return [row[0] for row in self]
+
+
+class Prepared:
+    """A statement whose parameters are all bound by name; an insert names the columns that it is given."""
+
+    def __init__(self, statement: Statement, columns: Sequence[str] | None = None) -> None:
+        self.statement, self.columns = statement, columns
+        self._plans: dict[str, _Plan] = {}
+
+    def run(
+        self, connection: Connection, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    ) -> Rows:
+        """Execute it in the connection's transaction, once or for each of several parameter sets."""
+        dialect = connection.dialect
+        plan = self._plans.get(dialect.name)
+        if plan is None:
+            plan = self._plans[dialect.name] = _Plan(self.statement, self.columns, dialect)
+        cursor = connection.connection.cursor()
+        try:
+            if isinstance(parameters, Mapping):
+                cursor.execute(plan.sql, plan.bound(parameters))
+            else:
+                cursor.executemany(plan.sql, [plan.bound(one) for one in parameters])
+            rows = Rows(plan.rows(cursor)) if plan.reads else Rows()
+            rows.changed = cursor.rowcount
+        except dialect.loaded_dbapi.Error as error:
+            if dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor):
+                connection.invalidate(error)
+            raise DBAPIError.instance(
+                plan.sql, None, error, dialect.loaded_dbapi.Error, hide_parameters=True
+            ) from error
+        else:
+            return rows
+        finally:
+            cursor.close()
+
+
+class _Plan:
+    """A statement in one dialect."""
+
+    def __init__(self, statement: Statement, given: Sequence[str] | None, dialect: Dialect) -> None:
+        compiled: Any = statement.compile(dialect=dialect, column_keys=given)
+        self.sql = str(compiled)
+        asked = {name: None for bind, name in compiled.bind_names.items() if bind.required}
+        values: dict[str, Any] = compiled.construct_params(asked)
+        self._fixed = {name: value for name, value in values.items() if name not in asked}
+        converts: dict[str, Convert] = {
+            name: bind.type.dialect_impl(dialect).bind_processor(dialect)
+            for bind, name in compiled.bind_names.items()
+        }
+        order: Sequence[str] | None = getattr(compiled, "positiontup", None)
+        self._binds = [(name, converts.get(name)) for name in order or values]
+        self._positional = order is not None
+        self.reads = isinstance(statement, Select)
+        columns = list(statement.selected_columns) if isinstance(statement, Select) else []
+        self._columns = columns
+        self._make = _row_class([column.key or "" for column in columns])._make
+        self._dialect = dialect
+        self._converts: list[tuple[int, Callable[[Any], Any]]] | None = None
+
+    def bound(self, given: Mapping[str, Any]) -> Any:
+        """The parameters as the driver wants them."""
+        values = {**self._fixed, **given} if self._fixed else given
+        if self._positional:
+            return [
+                values[name] if convert is None else convert(values[name]) for name, convert in self._binds
+            ]
+        return {
+            name: values[name] if convert is None else convert(values[name]) for name, convert in self._binds
+        }
+
+    def rows(self, cursor: Any) -> list[Any]:
+        """The driver's rows with their types."""
+        converts = self._converts
+        if converts is None:  # what is to be done may depend on what the database says of its columns
+            converts = self._converts = [
+                (number, convert)
+                for number, (column, told) in enumerate(zip(self._columns, cursor.description, strict=True))
+                if (convert := _from_driver(column.type, self._dialect, told[1])) is not None
+            ]
+        make, raw = self._make, cursor.fetchall()
+        if not converts:
+            return [make(row) for row in raw]
+        found = []
+        for row in raw:
+            values = list(row)
+            for number, convert in converts:
+                values[number] = convert(values[number])
+            found.append(make(values))
+        return found
+
+
+def _from_driver(kind: TypeEngine[Any], dialect: Dialect, told: Any) -> Convert:
+    return kind.dialect_impl(dialect).result_processor(dialect, told)
+
+
+def _row_class(names: Sequence[str]) -> Any:
+    return namedtuple("Row", names, rename=True)
