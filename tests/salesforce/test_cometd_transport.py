@@ -112,6 +112,21 @@ async def test_the_pause_that_the_org_advises_is_milliseconds(
         await hears_a_sale(org, sandbox, sku)
 
 
+@pytest.mark.parametrize(("told", "levels"), [("updates", 0), ("never", 1)])
+async def test_an_update_that_does_not_say_what_it_changed_is_read_again(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str, told: str, levels: int
+) -> None:
+    """A note was edited. Where the event says so, nobody need read the level; where it does not, we do."""
+    key, record = await off_loop(new_level, sandbox, sku)
+    row = await off_loop(sandbox.move, key, on_hand=-1)
+    note = {"records": [{"Id": row, "Reference__c": "seen by a person"}]}
+    async with knob(sandbox, "cometd_changed_fields", told, "updates"), listening(org) as listener:
+        await listener.live()
+        await off_loop(sandbox.control, "POST", "/records/update", note)
+        await listener.heard()
+        assert listener.levels == ({record} if levels else set())
+
+
 @pytest.mark.parametrize("named", [True, False])
 async def test_a_session_that_the_org_forgot_is_followed_by_another_unseen(
     org: SalesforceOrg, sandbox: OrgSandbox, sku: str, named: bool

@@ -148,6 +148,38 @@ async def test_a_gap_event_names_the_movement_to_look_up(
     assert (level.record_id, level.on_hand) == (record, 9)
 
 
+async def test_a_converted_field_is_a_hole_in_time(org: SalesforceOrg, sandbox: OrgSandbox) -> None:
+    """An admin changed a field's type: one update of all records, of which none is named."""
+    async with listening(org) as listener:
+        await listener.live()
+        await off_loop(sandbox.bus, "convert_field", entity="StockMovement__c")
+        await listener.heard()
+    (hole,) = [batch.hole_since for batch in listener.batches if batch.hole_since]
+    assert hole < datetime.now(UTC)
+    assert not listener.levels | listener.movements
+
+
+async def test_a_text_sent_as_a_difference_is_no_poison(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """A long note is edited: the event has a piece of it, and says that no number changed."""
+    key, _ = await off_loop(new_level, sandbox, sku)
+    lines = [f"line {number} {'-' * 30}" for number in range(50)]
+    row = await off_loop(sandbox.move, key, on_hand=-1)
+
+    def edit(text: list[str]) -> None:
+        change = {"Id": row, "Folded__c": "\n".join(text)}
+        assert sandbox.control("POST", "/records/update", {"records": [change]})[0]["success"]
+
+    await off_loop(edit, lines)
+    async with listening(org) as listener:
+        await listener.live()
+        await off_loop(edit, [*lines[:9], "another", *lines[10:]])
+        await listener.heard()
+    assert (listener.events, listener.levels | listener.movements) == (1, set())
+    assert not [each for batch in listener.batches for each in batch.poison]
+
+
 async def test_an_overflow_is_a_hole_in_time(org: SalesforceOrg, sandbox: OrgSandbox) -> None:
     """Nobody tells which records; everything that moved lately is read again."""
     async with listening(org) as listener:

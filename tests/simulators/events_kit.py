@@ -199,7 +199,7 @@ class RawStream:
     """One Subscribe call by hand."""
 
     def __init__(self, client: RawClient, call: Any) -> None:
-        self._client = client
+        self.client = client
         self.call = call
 
     async def ask(self, number: int, **more: Any) -> None:
@@ -218,7 +218,7 @@ class RawStream:
         found: list[Event] = []
         while len(found) < number:
             response = await self.answer()
-            found.extend([await self._client.event(consumer) for consumer in response.events])
+            found.extend([await self.client.event(consumer) for consumer in response.events])
         assert len(found) == number
         return found
 

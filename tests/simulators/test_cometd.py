@@ -14,12 +14,16 @@ from tests.simulators.events_kit import (
     TOKEN,
     commit,
     created,
+    field_of,
+    org,
     record_id,
     sale,
     subscribers,
     until,
     updated,
 )
+
+from sfsync.simulators.org.model import FieldType
 
 
 async def test_a_change_arrives_as_json_with_plain_field_names() -> None:
@@ -58,6 +62,44 @@ async def test_a_change_arrives_as_json_with_plain_field_names() -> None:
         codec = rig.bus.current_codec(DIRECT)
         assert codec is not None
         assert event["data"]["schema"] == codec.schema_id
+
+
+@pytest.mark.parametrize(
+    ("version", "told", "headers"),
+    [
+        ("67.0", "updates", [[], ["On_Hand__c", "LastModifiedDate"]]),
+        ("46.0", "updates", [None, None]),
+        ("67.0", "never", [None, None]),
+    ],
+)
+async def test_changed_fields_are_named_by_version_and_knob(
+    version: str, told: str, headers: list[list[str] | None]
+) -> None:
+    """Empty for what is no update; before one version, or by the other document, there is no such field."""
+    async with (
+        served_cometd(cometd_changed_fields=told) as rig,
+        BayeuxClient(rig.url, version=version) as client,
+    ):
+        await client.ready(DIRECT)
+        rig.bus.on_commit(commit(created(1, Name="a")))
+        rig.bus.on_commit(commit(updated(1, {"On_Hand__c": 3}, {"On_Hand__c": 2})))
+        found = [event["data"]["payload"]["ChangeEventHeader"] for event in await client.events(2)]
+        assert [header.get("changedFields") for header in found] == headers
+
+
+async def test_a_large_texts_difference_stands_in_a_member_of_its_own() -> None:
+    """The JSON form of a diff, where Pub/Sub has the diff as the value."""
+    lines = [f"line {number} {'-' * 30}" for number in range(50)]
+    more = field_of("Long__c", FieldType.TEXTAREA)
+    async with served_cometd(org(more_fields=(more,))) as rig, BayeuxClient(rig.url) as client:
+        await client.ready(DIRECT)
+        before, after = "\n".join(lines), "\n".join([*lines, "one more"])
+        rig.bus.on_commit(commit(updated(1, {"Long__c": before}, {"Long__c": after})))
+        (event,) = await client.events(1)
+        payload = event["data"]["payload"]
+        assert set(payload["Long__c"]) == {"diff"}
+        assert payload["Long__c"]["diff"].endswith("@@ -50,0 +51,1 @@\n+one more")
+        assert "diffFields" not in payload["ChangeEventHeader"]
 
 
 async def test_a_handshake_tells_what_the_server_can() -> None:

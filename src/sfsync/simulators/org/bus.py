@@ -14,6 +14,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import count
 from random import Random
 from typing import Any
@@ -48,7 +49,6 @@ from sfsync.simulators.org.stream import (
 
 LATEST = -1  # the two special starts, numbered as CometD numbers them
 EARLIEST = -2
-LARGEST_EVENT_CHARACTERS = 1_000_000
 _PRUNE_EVERY = 1_000
 
 
@@ -61,7 +61,10 @@ class BusKnobs:
     merge_equal_changes: bool = True
     parent_event_on_rollup: bool = True
     overflow_changes: int = 100_000  # per transaction
+    largest_event_characters: int = 1_000_000
+    most_selected_entities: int = 5  # over all channels
     delivery_allowance: int = 50_000  # per 24 hours, over all subscribers
+    hourly_published_events: int = 250_000  # platform events, by whatever API
     event_delay_seconds: float = 0.0  # from commit to stream
     event_delay_jitter_seconds: float = 0.0  # at most this much more; order is kept
 
@@ -90,6 +93,7 @@ class EventBus:
         self.around: dict[Fate | None, Callable[[], object]] = {}
         self.ids = ReplayIds(clock, rng)
         self.allowance = Allowance(clock, lambda: self.knobs.delivery_allowance)
+        self.publishing = Allowance(clock, lambda: self.knobs.hourly_published_events, timedelta(hours=1))
         self._clock = clock
         self._rng = rng
         self._catalogue = Catalogue(compile_filter)
@@ -117,6 +121,13 @@ class EventBus:
         # Whichever timer rings, the oldest commit goes first.
         asyncio.get_running_loop().call_later(delay, lambda: self._tell(self._on_the_way.popleft()))
 
+    def may_publish(self) -> bool:
+        """Takes one event from the hour's allowance of platform events; False when there is none left."""
+        if not self.publishing.left():
+            return False
+        self.publishing.count("", 1)
+        return True
+
     def publish(self, published: Published, user_id: str) -> int:
         """Puts a platform event on its topic and returns its replay id."""
         codec = self._catalogue.current[published.entity]
@@ -138,6 +149,7 @@ class EventBus:
             schema,
             also_selected=[name for name in selected if name],
             formulas=self.knobs.formula_fields_in_events,
+            most_selected=self.knobs.most_selected_entities,
         )
 
     # --- what subscribers ask
@@ -222,7 +234,7 @@ class EventBus:
             routes = self._catalogue.routes[change.entity]
         if fate is Fate.OVERFLOW:
             change = as_overflow(change)
-        elif (fate is Fate.GAP and not change.is_gap) or _too_large(change):
+        elif (fate is Fate.GAP and not change.is_gap) or self._too_large(change):
             change = as_gap(change)
         uuid = self.new_uuid()
         if fate is Fate.LATE:
@@ -231,6 +243,11 @@ class EventBus:
             return
         for _ in range(2 if fate is Fate.DUPLICATE else 1):
             self._send(change, routes, uuid)
+
+    def _too_large(self, change: ChangeEvent) -> bool:
+        """Whether an event would be above its size limit, for which the text of long fields decides."""
+        texts = (value for value in change.state.values() if isinstance(value, str))
+        return sum(map(len, texts)) > self.knobs.largest_event_characters
 
     def _grow(self, entity: str) -> None:
         """Adds a field of the next free name to an object's events."""
@@ -290,6 +307,10 @@ class EventBus:
     def inject_overflow(self, entity: str) -> None:
         """Tells that a transaction changed more records of an object than events can tell."""
         self._inject(entity, "GAP_OVERFLOW", [OVERFLOW_ID])
+
+    def inject_conversion(self, entity: str) -> None:
+        """Tells that a field's type was changed and its data lost: one update of all records, by wildcard."""
+        self._inject(entity, "UPDATE", [f"{self._schema.objects[entity].key_prefix}*"])
 
     def _inject(self, entity: str, change_type: str, record_ids: list[str]) -> None:
         now = self._clock.now()
@@ -365,22 +386,16 @@ def _forbidden(name: str) -> StreamEnded:
 
 
 def _passes(route: Route, change: ChangeEvent) -> bool:
-    """Gap and overflow events carry nothing to filter by and pass every filter."""
-    if route.condition is None or change.is_gap:
+    """Gap and overflow events and those of all records carry nothing to filter by and pass every filter."""
+    if route.condition is None or change.tells_nothing:
         return True
     return route.condition({**change.state, HEADER: change.header})
-
-
-def _too_large(change: ChangeEvent) -> bool:
-    """Whether an event would be above its size limit, for which the text of long fields decides."""
-    texts = (value for value in change.state.values() if isinstance(value, str))
-    return sum(map(len, texts)) > LARGEST_EVENT_CHARACTERS
 
 
 def _body(change: ChangeEvent, codec: Codec, added: tuple[str, ...]) -> dict[str, Any]:
     """Returns the event's own fields and the filled ones that the channel adds, in Avro's types."""
     state = change.state
-    values = {name: state.get(name) for name in change.fields}
+    values = {name: change.diffs.get(name, state.get(name)) for name in change.fields}
     for name in added:
         value = state.get(name)
         if value is not None and value != "":
@@ -395,5 +410,8 @@ def _known_names(header: dict[str, Any], codec: Codec) -> dict[str, Any]:
         return header
     return {
         **header,
-        **{key: [n for n in header[key] if n in positions] for key in ("changedFields", "nulledFields")},
+        **{
+            key: [n for n in header[key] if n in positions]
+            for key in ("changedFields", "nulledFields", "diffFields")
+        },
     }

@@ -8,11 +8,12 @@ object. Header names and values are those of Change Data Capture, with plain fie
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sfsync.simulators.org.avro import NOT_IN_EVENTS, epoch_ms
-from sfsync.simulators.org.model import Change, ChangeKind, Commit, Row, SObject
+from sfsync.simulators.org.diffs import text_diff
+from sfsync.simulators.org.model import Change, ChangeKind, Commit, FieldType, Row, SObject
 
 OVERFLOW_ID = "000000000000000AAA"
 _MERGED = frozenset({ChangeKind.UPDATE, ChangeKind.DELETE})
@@ -26,11 +27,17 @@ class ChangeEvent:
     header: dict[str, Any]
     state: Row  # the record after the change; before it, when deleted
     fields: tuple[str, ...]  # what the body carries without enrichment
+    diffs: Mapping[str, str] = field(default_factory=dict)  # of large texts, sent instead of the value
 
     @property
     def is_gap(self) -> bool:
         """Whether the event has a header only and says that something was not told."""
         return str(self.header["changeType"]).startswith("GAP_")
+
+    @property
+    def tells_nothing(self) -> bool:
+        """Whether no record is told: it stands for what could not be told, or for every record there is."""
+        return self.is_gap or self.header["recordIds"][0].endswith("*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ def as_gap(event: ChangeEvent) -> ChangeEvent:
         "sequenceNumber": 1,
         "changedFields": [],
         "nulledFields": [],
+        "diffFields": [],
     }
     return ChangeEvent(event.entity, header, {}, ())
 
@@ -164,7 +172,22 @@ def _event(
     header = _header(commit, change.entity, change.kind.value, ids, sequence)
     header["changedFields"] = [name for name in changed if name in in_order]
     header["nulledFields"] = [name for name in header["changedFields"] if not _filled(state.get(name))]
-    return ChangeEvent(change.entity, header, state, fields)
+    # One diff cannot stand for the changes of several records.
+    diffs = _diffs(change, changed, sobject) if len(ids) == 1 else {}
+    header["diffFields"] = list(diffs)
+    return ChangeEvent(change.entity, header, state, fields, diffs)
+
+
+def _diffs(change: Change, changed: tuple[str, ...], sobject: SObject) -> dict[str, str]:
+    before, after = change.before or {}, change.after or {}
+    found: dict[str, str] = {}
+    for name in changed:
+        column = sobject.fields.get(name)
+        if column is not None and column.type is FieldType.TEXTAREA:
+            diff = text_diff(str(before.get(name) or ""), str(after.get(name) or ""))
+            if diff is not None:
+                found[name] = diff
+    return found
 
 
 def _filled(value: Any) -> bool:

@@ -185,7 +185,7 @@ class Cometd:
             return refusal(message, f"400::Invalid connection type {wanted}", {"reconnect": "none"})
         visit.new_cookie = visit.cookie or self._bus.new_uuid().replace("-", "")
         client_id = self._bus.new_uuid().replace("-", "")[:28]
-        session = CometdSession(client_id, visit.user_id, visit.new_cookie, visit.version)
+        session = CometdSession(client_id, visit.user_id, visit.new_cookie, visit.version, self.knobs)
         self.sessions[client_id] = session
         self._watch(session)
         versions = {"version": "1.0", "minimumVersion": "1.0", "supportedConnectionTypes": _TYPES}

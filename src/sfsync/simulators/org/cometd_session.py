@@ -24,6 +24,7 @@ class CometdKnobs:
     cometd_interval_milliseconds: int = 0  # what the advice tells clients to wait between connects
     cometd_accepts_bearer: bool = True  # one report says that orgs refuse `Bearer` and want `OAuth`
     cometd_first_connect_at_once: bool = True  # the first connect is answered without events
+    cometd_changed_fields: str = "updates"  # or `never`: the documents say both
     cometd_names_missing_cookie: bool = False  # 400 that names the cookie, or 403::Unknown client
     cometd_expired_token_is_http_401: bool = False  # a bare HTTP 401, or a message with advice
 
@@ -31,7 +32,7 @@ class CometdKnobs:
 class CometdSession:
     """What a client id stands for, until it disconnects, stays away too long, or is dropped."""
 
-    def __init__(self, client_id: str, user_id: str, cookie: str, version: float) -> None:
+    def __init__(self, client_id: str, user_id: str, cookie: str, version: float, knobs: CometdKnobs) -> None:
         self.client_id = client_id
         self.user_id = user_id
         self.cookie = cookie
@@ -45,6 +46,7 @@ class CometdSession:
         self.turn = 0  # of the newest connect; an older one that still waits gives up
         self.sweeper: asyncio.TimerHandle | None = None
         self._version = version
+        self._knobs = knobs
 
     def subscribe(self, bus: EventBus, channel: str, start: int) -> None:
         """Starts, or moves, a subscription; raises StreamEnded when the org refuses."""
@@ -104,8 +106,8 @@ class CometdSession:
         return {"channel": channel, "data": data}
 
     def _header(self, header: dict[str, Any]) -> dict[str, Any]:
-        """JSON shows nulled fields as nulls in the body and names changed ones since one version."""
+        """JSON shows nulled fields and diffs in the body; changed ones are named by version and knob."""
         hidden = {"nulledFields", "diffFields"}
-        if self._version < _CHANGED_FIELDS_SINCE or header["changeType"] != "UPDATE":
+        if self._version < _CHANGED_FIELDS_SINCE or self._knobs.cometd_changed_fields == "never":
             hidden.add("changedFields")
         return {name: value for name, value in header.items() if name not in hidden}

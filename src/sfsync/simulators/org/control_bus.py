@@ -26,6 +26,7 @@ class BusControl:
                 told["entity"], list(told["ids"]), told.get("kind", "UPDATE")
             ),
             "overflow": lambda told: org.bus.inject_overflow(told["entity"]),
+            "convert_field": lambda told: org.bus.inject_conversion(told["entity"]),
             "fates": self._order_fates,
             "duplicate_last": lambda told: org.bus.duplicate_last(told["topic"], int(told.get("count", 1))),
             "hold": lambda told: org.bus.hold(told.get("commits")),

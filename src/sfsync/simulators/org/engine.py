@@ -31,6 +31,7 @@ from sfsync.simulators.org.records import Layer, Store, StoredRow
 from sfsync.simulators.org.save import Attempt, Operation
 
 ATTEMPTS = 3
+PUBLISH_LIMIT = SaveError("LIMIT_EXCEEDED", "You have exceeded the event publishing limit for your org.")
 _LOG_LENGTH = 200_000
 
 
@@ -82,6 +83,7 @@ class Engine:
         self.locks = RowLocks()
         self.log: deque[Commit] = deque(maxlen=_LOG_LENGTH)
         self.on_commit = on_commit
+        self.may_publish: Callable[[], bool] = lambda: True  # the bus's hourly allowance
         self.refuse_locks: Callable[[], bool] = lambda: False  # a fault switch
         self.committed: Counter[str] = Counter()
         self._clock = clock
@@ -261,13 +263,13 @@ class Engine:
         table.next_number += 1
         return make_id(sobject.key_prefix, table.next_number - 1)
 
-    def missing_event_fields(self, sobject: SObject, values: Mapping[str, Any]) -> SaveError | None:
-        """The error of a platform event that lacks required fields."""
+    def event_problem(self, sobject: SObject, values: Mapping[str, Any]) -> SaveError | None:
+        """The error of a platform event that lacks required fields, or is one too many in this hour."""
         plan = self.plans[sobject.name]
         filled = {**plan.template, **values}
         missing = [column.name for column in plan.required if filled.get(column.name) is None]
         if not missing:
-            return None
+            return None if self.may_publish() else PUBLISH_LIMIT
         message = f"Required fields are missing: [{', '.join(missing)}]"
         return SaveError("REQUIRED_FIELD_MISSING", message, tuple(missing))
 

@@ -57,7 +57,10 @@ MEANINGS: dict[str, str] = {
     "parent_event_on_rollup": "a parent changed by its roll-ups alone sends a change event (true) or none",
     "formula_fields_in_events": "change events carry formula fields",
     "overflow_changes": "changes in one transaction from which on an overflow event stands for the rest",
+    "largest_event_characters": "text in a change event from which on a gap event stands in for it",
+    "most_selected_entities": "how many objects may be selected for change events, over all channels",
     "delivery_allowance": "events that may be delivered in 24 h, over all subscribers",
+    "hourly_published_events": "platform events that may be published in an hour",
     "event_delay_seconds": "time from commit to the event's place in the stream",
     "event_delay_jitter_seconds": "at most this much more delay, drawn for each commit; the order is kept",
     "keepalive_seconds": "silence after which a Pub/Sub stream gets an empty batch",
@@ -71,6 +74,7 @@ MEANINGS: dict[str, str] = {
     "cometd_interval_milliseconds": "pause between connects that the advice asks of CometD clients",
     "cometd_accepts_bearer": "CometD takes `Bearer` beside `OAuth` and the raw session id, or refuses it",
     "cometd_first_connect_at_once": "the first CometD connect is answered at once, without events",
+    "cometd_changed_fields": "CometD headers name changed fields (`updates`) or `never`: documents differ",
     "cometd_names_missing_cookie": "a lost BAYEUX_BROWSER cookie is named by a 400, or a 403 comes",
     "cometd_expired_token_is_http_401": "a dead token gives CometD clients a bare HTTP 401, or a 401 message",
 }
@@ -80,6 +84,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "parse_error_scope": ("request", "record"),
     "atomic_composite_order": ("given", "creates_first", "deletes_first"),
     "cancelled_status_category": ("Activated", "Canceled"),
+    "cometd_changed_fields": ("updates", "never"),
 }
 
 
@@ -96,10 +101,18 @@ class Panel:
 
     def set(self, name: str, value: object) -> None:
         """Sets one knob from text or JSON; raises `UnknownKnob`."""
+        group = self._group(name)
+        setattr(group, name, _convert(name, type(self._defaults[name]), value))
+
+    def _group(self, name: str) -> Any:
         group = self._groups.get(name)
         if group is None:
             raise UnknownKnob(f"no knob {name!r}; there are {', '.join(sorted(self._groups))}")
-        setattr(group, name, _convert(name, type(self._defaults[name]), value))
+        return group
+
+    def value(self, name: str) -> object:
+        """What a knob stands at; raises `UnknownKnob`."""
+        return getattr(self._group(name), name)
 
     def table(self) -> list[dict[str, object]]:
         """Name, present value, value at start and meaning of each knob."""

@@ -84,10 +84,16 @@ class Org:
         return Caller(next(iter(self.identity.users.values())).id, ADMIN_ORIGIN)
 
     def set_knob(self, name: str, value: object) -> None:
-        """Sets a knob and lets the bus notice it if it decides what is selected."""
+        """Sets a knob; the bus hears of it if it decides what is selected. ValueError: nothing changed."""
+        before = self.knobs.value(name)
         self.knobs.set(name, value)
-        if name in ("selected_entities", "formula_fields_in_events"):
+        if name not in ("selected_entities", "formula_fields_in_events", "most_selected_entities"):
+            return
+        try:
             self.bus.replace_schema(self.bus.schema)
+        except ValueError:
+            self.knobs.set(name, before)
+            raise
 
     def arm_mix(self, seed: int) -> None:
         """A bit of everything by chance, on requests and on events."""
@@ -150,12 +156,16 @@ def _with_apps(
     usage = Usage(clock, engine.knobs)
     faults = Faults(parts.chances["org"])
     engine.refuse_locks = faults.draw_lock
+    engine.may_publish = bus.may_publish
     bus.around[Fate.CLOCK] = lambda: clock.advance(bus.fates.clock_seconds)
 
-    def deliveries() -> tuple[int, int]:
-        return bus.allowance.used(), bus.allowance.limit
+    def events() -> dict[str, tuple[int, int]]:
+        return {
+            "DailyDeliveredPlatformEvents": (bus.allowance.used(), bus.allowance.limit),
+            "HourlyPublishedPlatformEvents": (bus.publishing.used(), bus.publishing.limit),
+        }
 
-    api = Api(engine, clock, usage, deliveries, sessions.identity.org_id)
+    api = Api(engine, clock, usage, events, sessions.identity.org_id)
     rest = RestApp(api, sessions, usage)
     front = _Front(rest, Starlette(routes=[*OAuth(sessions, clock).routes(), *cometd.routes()]))
     app = FaultyApp(front, faults, sessions.end_all)

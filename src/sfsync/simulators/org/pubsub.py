@@ -134,6 +134,8 @@ class PubSubService:
         """Returns the event's result: its replay id, or why it alone was refused."""
         try:
             fields = self._read_payload(topic, event)
+            if not self._bus.may_publish():
+                raise ValueError("The hourly limit of published events is exceeded.")
         except ValueError as refused:
             error = pb.Error(code=pb.ErrorCode.PUBLISH, msg=str(refused))
             return pb.PublishResult(error=error, correlation_key=event.id)

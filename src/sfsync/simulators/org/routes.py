@@ -54,8 +54,22 @@ class Catalogue:
         self._entities: dict[str, tuple[str, ...]] = {}  # by topic
         self._compile_filter = compile_filter
 
-    def rebuild(self, schema: Schema, *, also_selected: Sequence[str] = (), formulas: bool = True) -> None:
-        """Takes over a schema; raises ValueError when a channel selects an entity that is not in it."""
+    def rebuild(
+        self,
+        schema: Schema,
+        *,
+        also_selected: Sequence[str] = (),
+        formulas: bool = True,
+        most_selected: int = 5,
+    ) -> None:
+        """Takes over a schema; ValueError when a channel selects an unknown entity, or all too many."""
+        channels = _channels(schema, also_selected)
+        selected = sorted({member.entity for members in channels.values() for member in members})
+        if len(selected) > most_selected:
+            raise ValueError(
+                f"{len(selected)} entities are selected for change events: {', '.join(selected)}; without an "
+                f"add-on an org has {most_selected}"
+            )
         self.current, self.routes, self._entities = {}, {}, {}
         for name, sobject in schema.objects.items():
             if sobject.is_event:
@@ -65,7 +79,7 @@ class Catalogue:
                 self._open(change_topic(name), (name,))
                 codec = change_codec(sobject, formulas=formulas)
             self.current[name] = self.codecs[codec.schema_id] = codec
-        for name, members in _channels(schema, also_selected).items():
+        for name, members in channels.items():
             self._open_channel(name, members, schema)
         self.carried = {
             entity: frozenset(name for route in routes for name in route.added)

@@ -68,13 +68,15 @@ class Event:
         """
         if self.header is None:
             return self.codec.to_json({name: self.values.get(name) for name in self.codec.converts})
-        return {HEADER: self.header, **self.codec.to_json(self.values)}
+        body = self.codec.to_json(self.values)
+        body.update({name: {"diff": body[name]} for name in self.header["diffFields"]})
+        return {HEADER: self.header, **body}
 
     def _record(self) -> dict[str, Any]:
         if self.header is None:
             return self.values
         header = dict(self.header)
-        for names in ("changedFields", "nulledFields"):
+        for names in ("changedFields", "nulledFields", "diffFields"):
             header[names] = self.codec.bitmap(header[names])
         return {HEADER: header, **self.values}
 
@@ -152,9 +154,10 @@ class ReplayIds:
 
 
 class Allowance:
-    """Counts deliveries over a moving 24 hours, in all and per subscriber."""
+    """Counts events over a moving window, for deliveries 24 hours: in all, and per subscriber."""
 
-    def __init__(self, clock: Clock, limit: Callable[[], int]) -> None:
+    def __init__(self, clock: Clock, limit: Callable[[], int], window: timedelta = ALLOWANCE_WINDOW) -> None:
+        self._window = window
         self.by_subscriber: dict[str, int] = {}  # since the start, for the control port
         self._clock = clock
         self._limit = limit
@@ -163,22 +166,22 @@ class Allowance:
 
     @property
     def limit(self) -> int:
-        """How many deliveries 24 hours allow."""
+        """How many events the window allows."""
         return self._limit()
 
     def used(self) -> int:
-        """Returns the deliveries of the last 24 hours."""
-        oldest = self._clock.now() - ALLOWANCE_WINDOW
+        """Returns the events of the last window."""
+        oldest = self._clock.now() - self._window
         while self._buckets and self._buckets[0][0] <= oldest:
             self._used -= self._buckets.popleft()[1]
         return self._used
 
     def left(self) -> int:
-        """Returns how many more events may be delivered now."""
+        """Returns how many more events there may be now."""
         return max(0, self.limit - self.used())
 
     def count(self, subscriber: str, deliveries: int) -> None:
-        """Counts deliveries to one subscriber."""
+        """Counts events of one subscriber, or of nobody in particular."""
         now = self._clock.now()
         if self._buckets and timedelta(0) <= now - self._buckets[-1][0] < _BUCKET:
             started, before = self._buckets[-1]

@@ -66,7 +66,7 @@ class Api:
         engine: Engine,
         clock: Clock,
         usage: Usage,
-        deliveries: Callable[[], tuple[int, int]],
+        events: Callable[[], Mapping[str, tuple[int, int]]],
         org_id: str,
     ) -> None:
         self.engine = engine
@@ -76,7 +76,7 @@ class Api:
         self.composites = Composite(engine, self.handle, self._reroute)
         collections = Collections(self.rows)
         describe = Describe(engine, self.rows, clock.now())
-        limits = Limits(usage, engine.knobs, deliveries)
+        limits = Limits(usage, engine.knobs, events)
         bulk = BulkQueries(self.queries, clock, engine.knobs)
         replication = Replication(engine, self.rows, clock)
         self._routes: dict[tuple[str, int], list[tuple[tuple[str, ...], dict[str, Handler]]]] = {}

@@ -209,9 +209,9 @@ class Collections:
                 await self._engine.dml(transaction, part, all_or_none=atomic)
             return
         for operation in chunk:
-            missing = self._engine.missing_event_fields(operation.sobject, operation.values)
-            if missing is not None:
-                operation.errors.append(missing)
+            problem = self._engine.event_problem(operation.sobject, operation.values)
+            if problem is not None:
+                operation.errors.append(problem)
             if operation.saved:
                 results[id(operation)] = published(self._engine, transaction, operation)
 

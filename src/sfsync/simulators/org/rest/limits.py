@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,6 @@ from sfsync.simulators.org.rest.request import ApiRequest, ApiResponse
 
 _WINDOW = timedelta(hours=24)
 _BUCKET = timedelta(minutes=10)
-_HOURLY_PUBLISHED = 250_000
 
 
 class Usage:
@@ -58,17 +57,17 @@ def limit_exceeded() -> ApiError:
 class Limits:
     """The `limits` resource."""
 
-    def __init__(self, usage: Usage, knobs: Knobs, deliveries: Callable[[], tuple[int, int]]) -> None:
+    def __init__(
+        self, usage: Usage, knobs: Knobs, events: Callable[[], Mapping[str, tuple[int, int]]]
+    ) -> None:
         self._usage = usage
         self._knobs = knobs
-        self._deliveries = deliveries
+        self._events = events  # used and allowed, by the limit's name
 
     async def limits(self, request: ApiRequest) -> ApiResponse:
-        delivered, allowed = self._deliveries()
         body = {
             "DailyApiRequests": _left(self._knobs.daily_api_requests, self._usage.used),
-            "DailyDeliveredPlatformEvents": _left(allowed, delivered),
-            "HourlyPublishedPlatformEvents": _left(_HOURLY_PUBLISHED, 0),
+            **{name: _left(allowed, used) for name, (used, allowed) in self._events().items()},
             "DailyBulkV2QueryJobs": _left(10_000, 0),
             "DailyBulkV2QueryFileStorageMB": _left(976_562, 0),
             "DailyBulkApiBatches": _left(15_000, 0),

@@ -126,9 +126,9 @@ class Rows:
     async def _publish(self, request: ApiRequest, plan: ObjectPlan, body: Mapping[str, Any]) -> ApiResponse:
         async with self.transaction(request) as transaction:
             operation = self.insertion(plan, body, transaction)
-            missing = self.engine.missing_event_fields(plan.sobject, operation.values)
-            if missing is not None:
-                operation.errors.append(missing)
+            problem = self.engine.event_problem(plan.sobject, operation.values)
+            if problem is not None:
+                operation.errors.append(problem)
             if operation.errors:
                 raise self.failure(operation)
             result = published(self.engine, transaction, operation)
