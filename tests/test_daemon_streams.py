@@ -206,6 +206,7 @@ def test_the_question_whether_anything_was_missed_is_answered_after_a_bad_night(
     def answered() -> Any:
         told = daemon.cli("coverage", "--since", "1h", "--json")
         found = json.loads(told.stdout)
+        print(found[0]["unknown"], found[0]["breaks"])  # is shown when the wait is in vain
         return None if found[0]["missed"] else found
 
     why = " ".join(each["why"] for each in until(answered, "an answer without anything missed")[0]["breaks"])

@@ -129,7 +129,7 @@ class Daemon:
             Pulse(self._clock.now()),
             log,
         )
-        ctx.pulse.topics = tuple(org.topics)
+        ctx.pulse.topics, ctx.pulse.posting_topics = tuple(org.topics), org.posting_topics
         nightly = settings.ledger.fold_older_than_days if settings.ledger.fold_nightly else None
         supervisor = Supervisor(
             ctx,

@@ -14,9 +14,10 @@ from sfsync import __version__
 from sfsync.domain.allocation import Mode
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.coverage import Closes, lasting, remedy
 from sfsync.domain.relay import Difference
 from sfsync.domain.stock import LevelKey
-from sfsync.flow.context import Context, Pulse
+from sfsync.flow.context import SNAPSHOT, Context, Pulse
 from sfsync.flow.folding import FoldRun, FoldWish
 from sfsync.flow.reconcile import Plan, Reconcile
 from sfsync.flow.supervisor import Supervisor
@@ -38,6 +39,7 @@ from sfsync.web.status_shape import (
     Status,
     StockOfSku,
     Stream,
+    StreamHole,
 )
 
 SCARCE_UNITS = 2
@@ -132,7 +134,11 @@ class Overview:
                 if now - pulse.last_sign.get(topic, pulse.started_at) > SILENT_AFTER
             ]
         bad += [f"{incident.title}." for incident in incidents if incident.closed_at is None]
-        doubtful += [f"The stream {hole['source']} has a hole: {hole['reason']}." for hole in stream["holes"]]
+        doubtful += [
+            f"The stream {hole['source']} has a hole of {lasting(hole['age_seconds'])}: {hole['reason']}. "
+            f"What closes it: {hole['closes']}."
+            for hole in stream["holes"]
+        ]
         for channel in channels:
             said = f"{channel['name']}: {channel['sentence'].removeprefix(channel['name'] + ': ')}"
             if channel["state"] != "good":
@@ -172,7 +178,31 @@ class Overview:
                 }
                 for topic in topics
             ],
-            holes=[{"source": h.source, "since": _moment(h.since), "reason": h.reason} for h in holes],
+            holes=[self._hole(hole, holes, now) for hole in holes],
+        )
+
+    def _hole(self, hole: Hole, holes: Sequence[Hole], now: datetime) -> StreamHole:
+        pulse, source = self._pulse, hole.source
+        posts = pulse is not None and source in pulse.posting_topics
+        away = pulse is None or source in pulse.stream_error or source not in pulse.joined
+        if hole.closes is Closes.READING and any(
+            each.closes is Closes.REPLAY and each.source == source for each in holes
+        ):
+            away = pulse is None  # that other hole waits for the stream; this one need not
+        since = hole.replayed_to or hole.since
+        next_try = None
+        if away and pulse is not None and source in pulse.stream_error:
+            next_try = pulse.retry_at.get(source)
+        elif pulse is not None and not away and not posts:
+            next_try = pulse.reading_at
+        whole = source == SNAPSHOT
+        return StreamHole(
+            source=source,
+            since=_moment(since),
+            age_seconds=round((now - since).total_seconds(), 1),
+            reason=hole.reason,
+            closes="a reading of the whole org" if whole else remedy(hole.closes, posts=posts, away=away),
+            next_try_at=_moment_or_none(None if whole else next_try),
         )
 
     def _ledger(self, queue: views.QueueCount, now: datetime) -> Ledger:

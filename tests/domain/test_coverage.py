@@ -8,8 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfsync.domain.coverage import How, Interval, answer, asked_since, lasting, less, merged, unknown
+from sfsync.domain.coverage import (
+    Closes,
+    How,
+    Interval,
+    Progress,
+    answer,
+    asked_since,
+    lasting,
+    less,
+    merged,
+    remedy,
+    then,
+    unknown,
+)
 
+BEFORE, BEGAN = timedelta(minutes=-5), timedelta(0)
 MORNING = datetime.fromisoformat("2026-11-24T07:30")  # by the clock on the wall
 EVENING = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
 
@@ -103,6 +117,101 @@ def test_what_names_no_moment_is_told_with_what_is_accepted(words: str) -> None:
         ValueError, match="names no moment; give 90m, 12h, 2d, today, yesterday, 'last night'"
     ):
         asked_since(words, MORNING)
+
+
+Batch = tuple[int, bool, int, timedelta | None]  # minute, joined, events, commit after the stream was joined
+SIGN, KEEP_ALIVE = (0, True, 0, None), (2, False, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("from_now", "batches", "caught_up", "reached"),
+    [
+        # That it is there proves nothing: the first sign may come before what is to be sent.
+        (False, [SIGN], False, None),
+        (False, [SIGN, KEEP_ALIVE], True, None),
+        # Five minutes behind, then two: known up to there, and no further.
+        (False, [SIGN, (0, False, 3, timedelta(minutes=-5))], False, timedelta(minutes=-5)),
+        (False, [(0, False, 3, timedelta(minutes=-5))], False, timedelta(minutes=-5)),
+        (
+            False,
+            [SIGN, (0, False, 3, BEFORE), (1, False, 2, timedelta(minutes=-2))],
+            False,
+            timedelta(minutes=-2),
+        ),
+        # An older commit that comes late takes nothing back.
+        (False, [SIGN, (0, False, 3, BEFORE), (1, False, 1, timedelta(minutes=-9))], False, BEFORE),
+        # Nothing more to send; or a commit of after the joining: what came before is through.
+        (False, [SIGN, (0, False, 3, BEFORE), KEEP_ALIVE], True, BEFORE),
+        (False, [SIGN, (1, False, 1, timedelta(minutes=1))], True, timedelta(minutes=1)),
+        (False, [(0, False, 1, BEGAN)], True, BEGAN),
+        # An event that cannot be read tells no time.
+        (False, [SIGN, (1, False, 1, None)], False, None),
+        # Joined from now on, nothing is to be carried again.
+        (True, [SIGN], True, None),
+        (True, [(0, False, 1, BEFORE)], True, BEFORE),
+        # The session was lost and joined again, unseen: what came meanwhile is pending.
+        (True, [SIGN, KEEP_ALIVE, (9, True, 0, None)], False, None),
+        (
+            True,
+            [SIGN, KEEP_ALIVE, (9, True, 0, None), (9, False, 1, timedelta(minutes=8))],
+            False,
+            timedelta(minutes=8),
+        ),
+        (False, [SIGN, KEEP_ALIVE, (9, True, 0, None), (11, False, 0, None)], True, None),
+        # Once through it stays so, however late an event was.
+        (False, [SIGN, KEEP_ALIVE, (3, False, 1, BEFORE)], True, BEFORE),
+    ],
+)
+def test_a_replay_is_through_only_when_nothing_can_be_pending(
+    from_now: bool, batches: list[Batch], caught_up: bool, reached: timedelta | None
+) -> None:
+    """Joined at six in the evening; minutes since then."""
+    progress = Progress(from_now)
+    for minute, joined, events, commit in batches:
+        progress = progress.after(
+            joined=joined,
+            events=events,
+            committed_at=None if commit is None else EVENING + commit,
+            now=at(minute / 60),
+        )
+    assert progress.caught_up is caught_up
+    assert progress.reached == (None if reached is None else EVENING + reached)
+    assert progress.events == sum(batch[2] for batch in batches)
+
+
+def test_a_hole_tells_all_that_went_wrong_each_once() -> None:
+    """Cut in the evening, permission gone when it came back: the second is what a person has to mend."""
+    both = then("the stream was cut", "permission lost")
+    assert both == "the stream was cut; then: permission lost"
+    assert then(both, "permission lost") == both == then(both, "")
+    assert then("", "silent") == "silent"
+    assert then("a" * 390, "silent for a long time") == "a" * 390
+
+
+@pytest.mark.parametrize(
+    ("closes", "posts", "away", "words"),
+    [
+        (Closes.READING, False, False, "a reading of all that moved since"),
+        (
+            Closes.READING,
+            False,
+            True,
+            "the stream's next sign of life, then a reading of all that moved since",
+        ),
+        (Closes.REPLAY, False, False, "the stream's replay or a reading of all that moved since"),
+        (
+            Closes.REPLAY,
+            False,
+            True,
+            "the stream's return, then its replay or a reading of all that moved since",
+        ),
+        (Closes.REPLAY, True, False, "the end of the stream's replay"),
+        (Closes.REPLAY, True, True, "the stream's return, then the end of its replay"),
+    ],
+)
+def test_what_closes_a_hole_is_told(closes: Closes, posts: bool, away: bool, words: str) -> None:
+    """A till's receipts stand in no record that could be read again."""
+    assert remedy(closes, posts=posts, away=away) == words
 
 
 spans = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=8)

@@ -137,6 +137,9 @@ class LittleOrg(Fates):
         self.oldest = 0  # events before this one are gone
         self.findings: list[Finding] = []
         self.pages: asyncio.Semaphore | None = None  # how many pages a snapshot may still read
+        self.broken: dict[str, list[Exception]] = {}  # topic -> how its next subscriptions end
+        self.hung_up: set[str] = set()
+        self.keeps_alive = True  # a stream that has nothing more to replay says so
         self.fallback_rule = False  # reserved may never exceed on hand, whatever was changed
         self.wrong: set[str] = set()  # kinds of movement that somebody's validation refuses
         self._news = asyncio.Event()
@@ -186,6 +189,12 @@ class LittleOrg(Fates):
         """Publish an event."""
         cursor = (len(self.log[topic]) + 1).to_bytes(8, "big")
         self.log[topic].append(EventBatch(topic, cursor, **{"committed_at": self.clock.now()} | event))
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def hang_up(self, topic: str) -> None:
+        """The stream that is followed ends."""
+        self.hung_up.add(topic)
         self._news.set()
         self._news = asyncio.Event()
 
@@ -394,6 +403,8 @@ class LittleOrg(Fates):
 
     async def events(self, topic: str, cursor: bytes | None) -> AsyncIterator[EventBatch]:
         log = self.log[topic]
+        if self.broken.get(topic):
+            raise self.broken[topic].pop(0)
         if cursor is None:
             at = len(log)
         elif cursor == EVERYTHING:
@@ -402,12 +413,19 @@ class LittleOrg(Fates):
             at = int.from_bytes(cursor, "big")
             if not self.oldest <= at <= len(log):
                 raise CursorRefused("the replay id is no longer there")
-        yield EventBatch(topic, at.to_bytes(8, "big"))
+        yield EventBatch(topic, at.to_bytes(8, "big"), joined=True)
+        behind = cursor is not None
         while True:
             news = self._news
+            if topic in self.hung_up:
+                self.hung_up.discard(topic)
+                raise TryLater("the org hung up")
             while at < len(log):
                 at += 1
                 yield log[at - 1]
+            if behind and self.keeps_alive:
+                behind = False
+                yield EventBatch(topic, at.to_bytes(8, "big"))
             await news.wait()
 
     async def calls_used(self) -> tuple[int, int] | None:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from tests.flow.kit import WAKE, House, house
+from tests.flow.kit import TILL, WAKE, House, house
 
-from sfsync.domain.coverage import Answer, How, answer
-from sfsync.flow.intake import Poll
+from sfsync.domain.coverage import Answer, Closes, How, answer
+from sfsync.flow.intake import REPLAY_PATIENCE, Poll
+from sfsync.ports import Refused
 
 BAG = "BAG-1|ECOM"
 
 
-async def told(h: House) -> Answer:
-    """The answer for the stream of stock, since the house opened."""
+async def told(h: House, until: datetime | None = None) -> Answer:
+    """The answer for the stream of stock, since the house opened; until its last sign, if not told."""
     now = h.clock.now()
     start = await h.store.read(lambda tx: tx.first_start())
+    intervals = await h.store.read(lambda tx: tx.coverage(start or now, now))
+    until = until or await h.store.read(lambda tx: tx.last_watched(WAKE))
     assert start is not None
-    intervals = await h.store.read(lambda tx: tx.coverage(start, now))
-    last = await h.store.read(lambda tx: tx.last_watched(WAKE))
-    assert last is not None
-    return answer(WAKE, (start, last), intervals)
+    assert until is not None
+    return answer(WAKE, (start, until), intervals)
 
 
 async def test_a_first_start_leaves_nothing_unknown() -> None:
@@ -32,7 +33,7 @@ async def test_a_first_start_leaves_nothing_unknown() -> None:
         found = await told(h)
         assert not found.missed, found
         assert found.breaks[0].how is How.REREAD
-        assert found.breaks[0].found.endswith("stock levels had moved")
+        assert found.breaks[0].found.endswith("had moved")
 
 
 async def test_what_happened_while_we_were_away_was_replayed() -> None:
@@ -47,6 +48,73 @@ async def test_what_happened_while_we_were_away_was_replayed() -> None:
         assert not found.missed, found
         replayed = [each for each in found.breaks if each.how is How.REPLAYED]
         assert [each.why for each in replayed] == ["sfsync was not running"]
+
+
+async def test_that_a_stream_is_back_proves_nothing_until_its_replay_is_through() -> None:
+    """Down for a while. The first sign comes before what happened meanwhile: the hole waits for all of it."""
+    async with house({BAG: 3}) as h:
+        await h.stop()
+        h.org.keeps_alive = False
+        longer_ago = h.clock.now() - timedelta(seconds=5)
+        for units, when in ((-1, longer_ago), (-1, h.clock.now())):
+            number = h.org.move(BAG, on_hand=units, told=False)
+            h.org.tell(WAKE, movements=frozenset({number}), committed_at=when, events=1)
+        await h.start()
+        await h.shows("BAG-1", 1, 1)
+        (wake, till) = sorted(
+            await h.store.read(lambda tx: tx.open_holes()), key=lambda hole: hole.source, reverse=True
+        )
+        assert (wake.source, wake.reason, wake.closes) == (WAKE, "sfsync was not running", Closes.REPLAY)
+        assert wake.replayed_to is not None
+        assert wake.replayed_to < h.pulse.started_at  # no further than what it has delivered
+        assert (till.source, till.replayed_to) == (TILL, None)
+        assert (await told(h, h.clock.now())).missed
+        h.org.move(BAG, on_hand=1)  # this one is of after the return: what came before is through
+        await h.shows("BAG-1", 2, 2)
+        await h.until_kept(lambda tx: [hole.source for hole in tx.open_holes()] == [TILL])
+        assert not (await told(h)).missed
+        h.org.till(BAG, -1, "receipt-1")
+        await h.idle()
+
+
+async def test_a_replay_that_takes_long_is_helped_by_a_reading_but_not_at_a_till() -> None:
+    """Half a minute after its return a stream says nothing yet: what moved is read. A till has no records."""
+    async with house({BAG: 3}) as h:
+        await h.stop()
+        h.org.keeps_alive = False
+        h.org.move(BAG, on_hand=-1, told=False)
+        await h.start()
+        await h.until(lambda: h.pulse.joined.keys() >= {WAKE, TILL})
+        for topic in (WAKE, TILL):
+            h.pulse.joined[topic] -= REPLAY_PATIENCE
+        h.ctx.bell.ring("holes")
+        await h.shows("BAG-1", 2, 2)
+        await h.until_kept(lambda tx: [hole.source for hole in tx.open_holes()] == [TILL])
+        rereads = [each for each in (await told(h)).breaks if each.why == "sfsync was not running"]
+        assert [(each.how, each.found) for each in rereads] == [(How.REREAD, "1 stock level had moved")]
+        h.org.till(BAG, -1, "receipt-1")
+        await h.shows("BAG-1", 1, 1)
+        await h.idle()
+
+
+async def test_a_break_is_a_hole_at_once_and_tells_all_its_reasons() -> None:
+    """Cut; then the permission is gone. What closes it, and when that is next tried, stands on the status."""
+    async with house({BAG: 3}) as h:
+        h.org.broken[TILL] = [Refused("permission lost", advice="give it back")]
+        h.org.hang_up(TILL)
+        await h.until_kept(lambda tx: [hole for hole in tx.open_holes() if "permission lost" in hole.reason])
+        (hole,) = await h.store.read(lambda tx: tx.open_holes())
+        assert (hole.source, hole.reason) == (TILL, "the org hung up; then: permission lost")
+        assert hole.closes is Closes.REPLAY
+        h.org.till(BAG, -1, "receipt-1")
+        await h.shows("BAG-1", 2, 2)
+        await h.idle()
+        breaks = [
+            each
+            for each in await h.store.read(lambda tx: tx.coverage(h.pulse.started_at, h.clock.now()))
+            if each.source == TILL and each.how is not How.LIVE
+        ]
+        assert [(each.how, each.why) for each in breaks] == [(How.REPLAYED, hole.reason)]
 
 
 async def test_a_bookmark_that_is_refused_is_a_hole_until_it_was_read_again() -> None:
@@ -104,7 +172,7 @@ async def test_a_stream_that_is_away_is_replaced_by_looking_every_minute() -> No
         looking.cancel()
         polled = [each for each in intervals if each.how is How.POLLED]
         assert polled[0].why == "the delivery allowance is used up"
-        assert polled[0].found.endswith("stock levels were newer")
+        assert polled[0].found == "1 stock level was newer"
 
 
 async def test_a_deleted_movement_is_noticed_by_looking() -> None:

@@ -134,10 +134,17 @@ def test_a_movement_wakes_the_level_it_names(kind: str) -> None:
     assert findings(change(kind, StockLevel__c=LEVEL)) == Findings(levels={LEVEL})
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *(f"GAP_{kind}" for kind in KINDS)])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_movement_without_its_level_is_looked_up_by_its_own_id(kind: str) -> None:
-    """Gap events carry nothing but ids, and enrichment may have been forgotten."""
+    """Enrichment may have been forgotten."""
     assert findings(change(kind, MOVED, MOVED_TOO)) == Findings(movements={MOVED, MOVED_TOO})
+
+
+@pytest.mark.parametrize("kind", [f"GAP_{kind}" for kind in KINDS])
+def test_a_gap_event_is_looked_up_by_its_ids_and_leaves_a_hole(kind: str) -> None:
+    """It carries nothing but ids, a deleted row cannot be looked up, and it may stand for more."""
+    looked_up = Findings(movements={MOVED, MOVED_TOO}, hole_since=COMMIT - codec.OVERLAP)
+    assert findings(change(kind, MOVED, MOVED_TOO)) == looked_up
 
 
 def test_a_merged_event_is_looked_up_record_by_record() -> None:

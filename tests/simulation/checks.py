@@ -208,7 +208,9 @@ class Watch:
                 del self._owed[key]
                 if versions.get(key, 0) < owed.version:
                     hole = self._store.execute(
-                        "SELECT 1 FROM hole WHERE closed_at IS NULL AND source IN (?, 'snapshot')", (STOCK,)
+                        "SELECT 1 FROM hole WHERE closed_at IS NULL AND closes = 'reading' "
+                        "AND source IN (?, 'snapshot')",
+                        (STOCK,),
                     )
                     if hole.fetchone():  # it says so, and will read again
                         self._lost[key] = owed.version

@@ -293,7 +293,10 @@ def status() -> Status:
                 {
                     "source": "/data/SfsyncStock__chn",
                     "since": "2026-11-23T08:09:00Z",
+                    "age_seconds": 366.0,
                     "reason": "the org refused our place in the stream",
+                    "closes": "a reading of all that moved since",
+                    "next_try_at": "2026-11-23T08:15:20Z",
                 }
             ],
         },

@@ -19,6 +19,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.domain.coverage import lasting
 from sfsync.settings import Settings
 from sfsync.store import StoreError, open_store
 
@@ -93,6 +94,18 @@ def _engine(found: Any) -> None:
     made.add_row("waiting for the org", f"{ledger['queue']} ({ledger['inbox']} webhooks not yet decided)")
     made.add_row("API calls in 24 h", calls)
     out.print(made)
+    if stream["holes"]:
+        made = table("\nHoles", "stream", "since", "for", "why", "what closes it", "next tried")
+        for hole in stream["holes"]:
+            made.add_row(
+                hole["source"],
+                hole["since"],
+                lasting(hole["age_seconds"]),
+                hole["reason"],
+                hole["closes"],
+                hole["next_try_at"] or "-",
+            )
+        out.print(made)
 
 
 def _channels(channels: Any) -> None:

@@ -1,15 +1,15 @@
 """Did we miss anything? Which parts of a time were observed, read again afterwards, or not yet known.
 
-A stream is *observed* between one sign of life and the next. What it replays after a break was observed late;
-what it cannot replay is a hole, which a reading of everything moved since closes; a poll does the same while
-the stream is away. What none of these covers nobody knows, and no status is green before that (promise 8).
+A stream is *observed* between one sign of life and the next. A break is a hole: until the stream has replayed
+what came meanwhile, or, where it cannot, until everything moved since was read again; a poll makes up for it
+while the stream is away. What none of these covers nobody knows; no status is green before that (promise 8).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from enum import StrEnum
 
@@ -22,6 +22,72 @@ class How(StrEnum):
     POLLED = "polled"
     REREAD = "read again"
     OPEN = "not known"
+
+
+class Closes(StrEnum):
+    """What closes a hole."""
+
+    REPLAY = "replay"  # the bookmark is good: the stream carries again what came meanwhile
+    READING = "reading"  # the stream does not carry it: the records tell
+
+
+OVERLAP = timedelta(minutes=15)  # clocks differ, and the longest transaction takes ten minutes
+LONGEST_REASON = 400  # characters
+
+
+def then(reason: str, why: str) -> str:
+    """A hole's reason when something else went wrong before it was closed; nothing is told twice."""
+    if not why or why in reason:
+        return reason
+    if not reason or len(reason) + len(why) > LONGEST_REASON:
+        return reason or why
+    return f"{reason}; then: {why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a subscription has come with what it was to carry again.
+
+    A stream hands events over in the order of their commits. So up to the newest commit it has delivered all
+    is known; and all is known up to now once nothing can be pending any more: it delivered a commit of after
+    it began, or, having said that it is there, told that it has nothing to send. That it is there proves
+    nothing by itself: a service may greet before it looks what is to be sent. A subscription that begins with
+    "from now on" has nothing to carry again.
+    """
+
+    from_now: bool = False
+    begun_at: datetime | None = None  # its first sign of life
+    caught_up: bool = False
+    reached: datetime | None = None  # the newest commit that it delivered, while it is behind
+    events: int = 0
+
+    def after(self, *, joined: bool, events: int, committed_at: datetime | None, now: datetime) -> Progress:
+        """With one more batch, taken at `now`; `joined`: it says no more than that the stream is there."""
+        begun_at, caught_up = self.begun_at, self.caught_up
+        if begun_at is None:
+            begun_at, caught_up = now, self.from_now
+        elif joined:  # the session was lost and joined again, unseen: what came meanwhile is pending
+            begun_at, caught_up = now, False
+        if not events:
+            return replace(self, begun_at=begun_at, caught_up=caught_up or not joined)
+        return replace(
+            self,
+            begun_at=begun_at,
+            caught_up=caught_up or (committed_at is not None and committed_at >= begun_at),
+            reached=max((at for at in (self.reached, committed_at) if at is not None), default=None),
+            events=self.events + events,
+        )
+
+
+def remedy(closes: Closes, *, posts: bool, away: bool) -> str:
+    """What closes a hole, for a person. `posts`: of a stream of postings, which no record tells again."""
+    if posts:
+        return "the stream's return, then the end of its replay" if away else "the end of the stream's replay"
+    if closes is Closes.READING:
+        reading = "a reading of all that moved since"
+        return f"the stream's next sign of life, then {reading}" if away else reading
+    made_up = "its replay or a reading of all that moved since"
+    return f"the stream's return, then {made_up}" if away else made_up.replace("its", "the stream's")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +166,11 @@ def answer(source: str, window: Span, intervals: Sequence[Interval]) -> Answer:
     else:
         sentence = "nothing was missed: the stream was observed all the time"
     return Answer(source, bool(left), sentence, tuple(left), breaks)
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """A number of things, in words."""
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def lasting(seconds: float) -> str:

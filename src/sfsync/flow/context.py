@@ -48,7 +48,10 @@ class Pulse:
     org_error: str = ""
     rule_error: str = ""
     stream_error: dict[str, str] = field(default_factory=dict)
-    broke: dict[str, str] = field(default_factory=dict)  # topic -> what ended the stream first
+    retry_at: dict[str, datetime] = field(default_factory=dict)  # topic -> when the stream is next tried
+    joined: dict[str, datetime] = field(default_factory=dict)  # topic -> first sign of its subscription
+    reading_at: datetime | None = None  # when holes are next read again
+    posting_topics: frozenset[str] = frozenset()
     polled: dict[str, int] = field(
         default_factory=lambda: defaultdict(int)
     )  # levels that no event told of in time

@@ -8,11 +8,13 @@ commit, and closed only by a re-read of everything moved since (promise 8).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from sfsync.domain.coverage import How, Interval
+from sfsync.domain.coverage import OVERLAP, Closes, How, Interval, counted
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import Movement, StockLevel, posting_subject
 from sfsync.ports import (
@@ -31,6 +33,7 @@ from .context import SNAPSHOT, Context
 from .lateness import add
 from .levels import apply_levels, levels_gone
 from .transfers import enter_transfer
+from .watching import Watch
 
 if TYPE_CHECKING:
     from .org_orders import OrgOrders
@@ -39,7 +42,8 @@ QUEUE_BATCHES = 200  # read ahead; a full queue makes the stream wait, never dro
 KEPT = timedelta(hours=72)  # how long the org keeps events
 LATE_SECONDS = 15.0  # after which a change that no event has told of counts as late
 SAFETY = timedelta(minutes=5)  # between looks for ourselves while the stream is there
-OVERLAP = timedelta(minutes=15)  # clocks differ, and the longest transaction takes ten minutes
+SWEEP_SECONDS = 30.0  # between looks at the holes, when nobody rings
+REPLAY_PATIENCE = timedelta(seconds=30)  # after which a replay that is not through is helped by a reading
 
 
 class Intake:
@@ -48,7 +52,7 @@ class Intake:
     def __init__(self, ctx: Context, topic: str, org_orders: OrgOrders | None = None) -> None:
         self._ctx, self._topic, self._org_orders = ctx, topic, org_orders
         self._failures = 0  # in a row
-        self._joined = self._observed = False
+        self._watch = Watch(ctx, topic)
 
     async def run(self) -> None:
         """Until cancelled. Nothing is lost then: the cursor stands where the last effect stands."""
@@ -59,12 +63,14 @@ class Intake:
                 await self._lost(str(error))
             except OutsideError as error:
                 self._failures += 1
-                self._say(str(error))
+                self._ctx.pulse.stream_error[self._topic] = why = str(error)
                 asked = error.after_seconds if isinstance(error, TryLater) else None
                 wait = backoff_seconds(self._failures, self._ctx.luck(), asked_seconds=asked)
                 self._ctx.log.warning(
-                    "stream down", topic=self._topic, reason=str(error), next=f"again in {wait:.1f} s"
+                    "stream down", topic=self._topic, reason=why, next=f"again in {wait:.1f} s"
                 )
+                self._ctx.pulse.retry_at[self._topic] = self._ctx.clock.now() + timedelta(seconds=wait)
+                await self._ctx.store.write(partial(self._watch.broke, why=why))
                 await self._ctx.clock.sleep(wait)
 
     async def _until_read_whole(self) -> None:
@@ -76,10 +82,7 @@ class Intake:
         """One subscription, from the stored cursor until it breaks."""
         ctx = self._ctx
         cursor = await ctx.store.read(lambda tx: tx.cursor(self._topic))
-        if cursor is None:
-            await ctx.store.write(self._open_first_hole)
-        self._joined = cursor is not None  # the stream goes on from where we were
-        self._observed = False  # by this subscription
+        await ctx.store.write(lambda tx: self._watch.begin(tx, cursor))
         queue: asyncio.Queue[EventBatch] = asyncio.Queue(QUEUE_BATCHES)
 
         async def read() -> None:
@@ -98,14 +101,6 @@ class Intake:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
 
-    def _open_first_hole(self, tx: Tx) -> None:
-        """Before the first sign of the stream, wake-ups may pass unseen. Postings begin with us."""
-        now = self._ctx.clock.now()
-        if self._topic in self._ctx.org.posting_topics:
-            return
-        if not any(hole.source == self._topic for hole in tx.open_holes()):
-            tx.open_hole(self._topic, now - OVERLAP, "the stream was joined without a bookmark", now)
-
     async def _take(self, batches: Sequence[EventBatch]) -> None:
         """Read what the events name, then commit the effect with the bookmark."""
         ctx = self._ctx
@@ -114,6 +109,7 @@ class Intake:
         levels = frozenset[str]().union(*(batch.levels for batch in batches))
         movements = frozenset[str]().union(*(batch.movements for batch in batches))
         asked_at, read = await self._read(levels, movements)
+        progress = self._watch.after(batches, ctx.clock.now())
 
         def commit(tx: Tx) -> set[str]:
             bells: set[str] = set()
@@ -137,9 +133,9 @@ class Intake:
                     reason = "the stream tells of changes it does not carry"
                     tx.open_hole(self._topic, batch.hole_since, reason, alive)
                     bells.add("holes")
-            if any(hole.source == self._topic for hole in tx.open_holes()):
+            self._watch.seen(tx, progress, now)
+            if any(h.source == self._topic and h.closes is Closes.READING for h in tx.open_holes()):
                 bells.add("holes")
-            self._note_watched(tx, now)
             tx.put_cursor(self._topic, batches[-1].cursor, now)
             return bells
 
@@ -149,7 +145,7 @@ class Intake:
             await self._org_orders.named(orders, items, commit)
         else:
             ctx.bell.ring(*await ctx.store.write(commit))
-        self._observed = True
+        self._watch.done(progress)
         events = sum(batch.events for batch in batches)
         if events:
             ctx.pulse.events[self._topic] += events
@@ -158,17 +154,6 @@ class Intake:
                 # The two clocks differ a little: what seems to come before its commit came at once.
                 ctx.pulse.lag_seconds[self._topic] = max(0.0, (now - max(committed)).total_seconds())
             ctx.log.debug("events taken", topic=self._topic, events=events, levels=len(read))
-
-    def _note_watched(self, tx: Tx, now: datetime) -> None:
-        """Up to now the stream was observed; what came first was replayed, since we were away or it was."""
-        before = tx.last_watched(self._topic)
-        if not self._observed:
-            if self._joined and before is not None and before < now:
-                away = self._ctx.pulse.broke.pop(self._topic, "") or "sfsync was not running"
-                tx.watch(Interval(self._topic, before, now, How.REPLAYED, away))
-            tx.watch(Interval(self._topic, now, now, How.LIVE))
-            return
-        tx.watched(self._topic, now)
 
     async def _read(
         self, levels: frozenset[str], movements: frozenset[str]
@@ -196,8 +181,7 @@ class Intake:
 
         def commit(tx: Tx) -> None:
             now = ctx.clock.now()
-            since = tx.cursor_at(self._topic) or now
-            tx.open_hole(self._topic, since - OVERLAP, f"the stream refused our bookmark: {reason}", now)
+            since = self._watch.refused(tx, reason)
             if self._topic not in ctx.org.posting_topics:
                 tx.drop_cursor(self._topic)
                 return
@@ -214,10 +198,7 @@ class Intake:
         self._failures = 0
         self._ctx.pulse.last_sign[self._topic] = self._ctx.clock.now()
         self._ctx.pulse.stream_error.pop(self._topic, None)
-
-    def _say(self, error: str) -> None:
-        self._ctx.pulse.stream_error[self._topic] = error
-        self._ctx.pulse.broke.setdefault(self._topic, error)
+        self._ctx.pulse.retry_at.pop(self._topic, None)
 
 
 async def _next(queue: asyncio.Queue[EventBatch], reader: asyncio.Task[None]) -> EventBatch:
@@ -271,6 +252,8 @@ class Poll:
     def __init__(self, ctx: Context, topic: str, *, after_seconds: float) -> None:
         self._ctx, self._topic, self._after = ctx, topic, after_seconds
         self._asked_at: datetime | None = None
+        self._why = ""  # the stream is away, as the interval tells that is being polled
+        self._found = 0  # levels, in that interval
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -281,6 +264,8 @@ class Poll:
             sign = self._ctx.pulse.last_sign.get(self._topic)
             away = self._topic in self._ctx.pulse.stream_error or sign is None
             last = self._asked_at
+            if not away:
+                self._why = ""
             if not away and last is not None and (self._ctx.clock.now() - last) < SAFETY:
                 continue
             try:
@@ -294,8 +279,12 @@ class Poll:
         asked_at = ctx.clock.now()
         before = await ctx.store.read(lambda tx: tx.last_watched(self._topic))
         known = [at for at in (self._asked_at, before) if at is not None]
-        since = (max if away else min)(known, default=asked_at)
+        going_on = self._asked_at if away and self._why else None
+        since = going_on or min(known, default=asked_at)
         read = await ctx.org.levels_moved_since(since - OVERLAP)
+        broke = ctx.pulse.stream_error.get(self._topic, "the stream has not begun")
+        why = broke if away else "the stream told of changes late, or not at all"
+        so_far = self._found if going_on and why == self._why else 0
         if not away:
             await ctx.clock.sleep(LATE_SECONDS)  # what is only just on its way is not late
 
@@ -304,15 +293,15 @@ class Poll:
             newer = sum(held[level.key][0].version < level.version for level in read if level.key in held)
             bells = apply_levels(tx, ctx, read, asked_at)
             if away or newer:
-                broke = ctx.pulse.stream_error.get(self._topic, "the stream has not begun")
-                why = broke if away else "the stream told of changes late, or not at all"
-                found = f"{newer} of {len(read)} stock levels were newer"
-                tx.watch(Interval(self._topic, since, asked_at, How.POLLED, why, found))
+                found = counted(newer + so_far, "stock level was newer", "stock levels were newer")
+                polled = Interval(self._topic, since, asked_at, How.POLLED, why, found)
+                (tx.watch_on if going_on and why == self._why else tx.watch)(polled)
             return bells, newer
 
         bells, newer = await ctx.store.write(commit)
         ctx.bell.ring(*bells)
         self._asked_at = asked_at
+        self._found, self._why = newer + so_far, why if away else ""
         if newer:
             ctx.pulse.polled[self._topic] += newer
             ctx.log.info("found by polling", topic=self._topic, levels=newer, stream_away=away)
@@ -320,7 +309,11 @@ class Poll:
 
 
 class Holes:
-    """Closes holes: reads again all that moved since each began."""
+    """Closes holes: reads again all that moved since each began.
+
+    A hole that the stream's replay closes is left to it, unless it takes long. What no record tells again, a
+    stream of postings, is never closed here.
+    """
 
     def __init__(self, ctx: Context, org_orders: OrgOrders | None = None) -> None:
         self._ctx, self._org_orders = ctx, org_orders
@@ -329,42 +322,57 @@ class Holes:
         """Until cancelled."""
         ctx = self._ctx
         while True:
-            await ctx.bell.wait("holes", 30.0)
+            ctx.pulse.reading_at = ctx.clock.now() + timedelta(seconds=SWEEP_SECONDS)
+            await ctx.bell.wait("holes", SWEEP_SECONDS)
             try:
                 await self.close_all()
             except Refused as error:
                 ctx.log.error("hole not closed", reason=str(error), next=error.advice)
             except OutsideError as error:
-                ctx.log.warning("hole not closed", reason=str(error), next="again in 30 s")
+                ctx.log.warning("hole not closed", reason=str(error), next=f"again in {SWEEP_SECONDS:g} s")
 
     async def close_all(self) -> None:
-        """Every open hole whose stream has shown a sign of life since it was opened."""
+        """Every open hole whose stream has shown a sign of life since it was opened: one reading a stream."""
+        found = await self._ctx.store.read(lambda tx: tx.open_holes())
+        replays = {hole.source for hole in found if hole.closes is Closes.REPLAY}
+        for source, holes in groupby(sorted(found, key=lambda hole: hole.source), lambda hole: hole.source):
+            if due := [hole for hole in holes if self._due(hole, replays)]:
+                await self._read_again(source, due)
+
+    def _due(self, hole: Hole, replays: Collection[str]) -> bool:
+        pulse = self._ctx.pulse
+        if hole.source in self._ctx.org.posting_topics or hole.source not in self._ctx.org.topics:
+            return False
+        if hole.closes is Closes.REPLAY:
+            joined = pulse.joined.get(hole.source)
+            away = joined is None or hole.source in pulse.stream_error
+            return not away and joined is not None and self._ctx.clock.now() - joined >= REPLAY_PATIENCE
+        # What comes after the reading is the stream's again; or another hole's, that waits for its return.
+        sign = pulse.last_sign.get(hole.source)
+        return hole.source in replays or (sign is not None and sign >= hole.opened_at)
+
+    async def _read_again(self, source: str, holes: Sequence[Hole]) -> None:
         ctx = self._ctx
-        for hole in await ctx.store.read(lambda tx: tx.open_holes()):
-            sign = ctx.pulse.last_sign.get(hole.source)
-            if sign is None or sign < hole.opened_at:
-                continue
-            if hole.source in ctx.org.order_topics:
-                await self._orders_again(hole)
-                continue
-            asked_at = ctx.clock.now()
-            read = await ctx.org.levels_moved_since(hole.since)
+        since = min(
+            hole.since - (OVERLAP if hole.closes is Closes.REPLAY else timedelta(0)) for hole in holes
+        )
+        at = ctx.clock.now()
+        read: Sequence[StockLevel] = ()
+        if source in ctx.org.order_topics:
+            if self._org_orders is None:
+                return
+            orders = await self._org_orders.changed_since(since)
+            found = counted(orders, "order had changed", "orders had changed")
+        else:
+            read = await ctx.org.levels_moved_since(since)
+            found = counted(len(read), "stock level had moved", "stock levels had moved")
 
-            def commit(
-                tx: Tx, hole_id: int = hole.id, read: Sequence[StockLevel] = read, at: datetime = asked_at
-            ) -> set[str]:
-                bells = apply_levels(tx, ctx, read, at)
-                tx.close_hole(hole_id, ctx.clock.now(), f"{len(read)} stock levels had moved")
-                return bells
+        def commit(tx: Tx) -> set[str]:
+            bells = apply_levels(tx, ctx, read, at)
+            for hole in holes:
+                tx.close_hole(hole.id, ctx.clock.now(), found)
+            return bells
 
-            ctx.bell.ring(*await ctx.store.write(commit))
-            ctx.log.info("hole closed", source=hole.source, reason=hole.reason, levels=len(read))
-
-    async def _orders_again(self, hole: Hole) -> None:
-        """A hole in the stream of orders: every order changed since it began is read again."""
-        if self._org_orders is None:
-            return
-        count = await self._org_orders.changed_since(hole.since)
-        found = f"{count} orders had changed"
-        await self._ctx.store.write(lambda tx: tx.close_hole(hole.id, self._ctx.clock.now(), found))
-        self._ctx.log.info("hole closed", source=hole.source, reason=hole.reason, orders=count)
+        ctx.bell.ring(*await ctx.store.write(commit))
+        for hole in holes:
+            ctx.log.info("hole closed", source=source, reason=hole.reason, found=found)

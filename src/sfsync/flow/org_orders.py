@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from sfsync.domain.coverage import OVERLAP
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules, loose_return, snapshot
 from sfsync.domain.retry import backoff_seconds
@@ -20,7 +21,6 @@ from sfsync.domain.sources import Source, Word, deciding, wanted
 from sfsync.ports import LineState, OrgReading, OutsideError, TryLater, Tx
 
 from .context import Context
-from .intake import OVERLAP
 from .orders import record_shared
 from .shelf import refresh
 

@@ -113,7 +113,8 @@ class EventBatch:
     `levels` and `movements` are record ids that woke us: the levels they name are read again; so are the
     orders that `orders` and `order_items` name. A hole in the stream (gap or overflow event) is told as
     `hole_since`: everything changed since then is read again. `committed_at` is when the org committed the
-    newest of the events, by the org's clock.
+    newest of the events, by the org's clock. `joined`: no events, and no more said than that the stream is
+    there: what came before may still be pending.
     """
 
     topic: str
@@ -128,6 +129,7 @@ class EventBatch:
     hole_since: datetime | None = None
     events: int = 0
     committed_at: datetime | None = None
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)

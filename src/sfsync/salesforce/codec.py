@@ -125,8 +125,10 @@ def _change(found: Findings, event: Event, header: Mapping[str, Any]) -> None:
     entity, change, ids = header["entityName"], header["changeType"], header["recordIds"]
     if entity not in (STOCK_MOVEMENT, STOCK_LEVEL, ORDER, ORDER_ITEM):
         return
-    if change == "GAP_OVERFLOW" or any(_names_no_record(each) for each in ids):
+    gap = change.startswith("GAP_")  # the org tells that it could not tell: what it names may not be all
+    if gap or any(_names_no_record(each) for each in ids):
         found.hole(_epoch(header["commitTimestamp"]) - OVERLAP)
+    if change == "GAP_OVERFLOW" or any(_names_no_record(each) for each in ids):
         return
     if entity == STOCK_LEVEL:
         found.levels.update(ids)

@@ -123,7 +123,7 @@ class Cometd:
             if cursor is None:
                 cursor = bayeux.cursor_since(guard.joined_at)
             cursor = cursor or bayeux.cursor_since(None)
-            yield Batch((), cursor)
+            yield Batch((), cursor, joined=True)
             while True:
                 try:
                     async with asyncio.timeout(guard.patience_seconds):

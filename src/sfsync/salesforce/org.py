@@ -182,7 +182,7 @@ class SalesforceOrg:
 
     def _told(self, topic: str, batch: Batch) -> EventBatch:
         if not batch.events:
-            return EventBatch(topic, batch.cursor)
+            return EventBatch(topic, batch.cursor, joined=batch.joined)
         now = self._clock.now()
         found = codec.Findings()
         for event in batch.events:

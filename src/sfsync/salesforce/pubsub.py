@@ -161,6 +161,7 @@ class PubSub:
         call = self._stub().Subscribe(None, metadata=_metadata(token))
         try:
             await call.write(_first_request(topic, cursor))
+            first = True
             while True:
                 async with asyncio.timeout(self._config.silence_seconds):
                     response = await call.read()
@@ -169,7 +170,9 @@ class PubSub:
                 if response.pending_num_requested < TOP_UP_BELOW:
                     missing = WINDOW - response.pending_num_requested
                     await call.write(pb.FetchRequest(topic_name=topic, num_requested=missing))
-                yield _batch(response)
+                # Nowhere is it promised that a stream looks what is to be sent before it first says nothing.
+                yield _batch(response, joined=first and not response.events)
+                first = False
         except TimeoutError:
             raise TryLater(f"{what} is silent: nothing for {self._config.silence_seconds:g} s") from None
         except grpc.aio.AioRpcError as error:
@@ -252,9 +255,9 @@ def _first_request(topic: str, cursor: bytes | None) -> pb.FetchRequest:
     return pb.FetchRequest(topic_name=topic, replay_preset=pb.CUSTOM, replay_id=cursor, num_requested=WINDOW)
 
 
-def _batch(response: pb.FetchResponse) -> RawBatch:
+def _batch(response: pb.FetchResponse, *, joined: bool) -> RawBatch:
     if not response.events:
-        return RawBatch((), response.latest_replay_id)
+        return RawBatch((), response.latest_replay_id, joined)
     events = [RawEvent(each.event.id, each.event.schema_id, each.event.payload) for each in response.events]
     return RawBatch(events, response.events[-1].replay_id)
 

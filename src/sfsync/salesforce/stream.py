@@ -32,10 +32,14 @@ DEPLOY_ADVICE = "deploy the metadata in salesforce/ and check the topic's name"
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some events and the cursor that stands after them; no events: a sign of life."""
+    """Some events and the cursor that stands after them; no events: a sign of life.
+
+    `joined`: the first of a session, which may come before anything that is pending.
+    """
 
     events: Sequence[Event | Garbled]
     cursor: bytes
+    joined: bool = False
 
 
 class EventSource(Protocol):
@@ -56,10 +60,11 @@ class EventSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RawBatch:
-    """Some events in Avro and the cursor that stands after them; no events: a sign of life."""
+    """As `Batch`, still in Avro."""
 
     events: Sequence[RawEvent]
     cursor: bytes
+    joined: bool = False
 
 
 class AvroWire(Protocol):
@@ -97,7 +102,7 @@ class AvroSource:
         try:
             async with aclosing(self._wire.subscribe(topic, cursor)) as batches:
                 async for raw in batches:
-                    yield Batch([await self._event(each) for each in raw.events], raw.cursor)
+                    yield Batch([await self._event(each) for each in raw.events], raw.cursor, raw.joined)
         finally:
             warm_up.cancel()
 

@@ -120,7 +120,10 @@ hole = Table(
     Column("reason", Text, nullable=False),
     Column("opened_at", Instant, nullable=False),
     Column("closed_at", Instant),
-    Column("found", Text, nullable=False, server_default=""),  # by the reading that closed it
+    Column("closes", Text, nullable=False, server_default="reading"),  # what will close it: reading or replay
+    Column("replayed_to", Instant),  # how far a replay has come that is not through
+    Column("how", Text, nullable=False, server_default=""),  # it was closed
+    Column("found", Text, nullable=False, server_default=""),  # by what closed it
 )
 
 watch = Table(

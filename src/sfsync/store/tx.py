@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sfsync.domain.coverage import How, Interval
+from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.relay import IN_DOUBT, Exposure
@@ -102,26 +102,43 @@ class SqlTx(FoldStatements):
         """Move the bookmark: last, in the transaction of the effect."""
         self._upsert(t.cursor, [{"topic": topic, "cursor": cursor, "at": at}])
 
-    def open_hole(self, source: str, since: datetime, reason: str, at: datetime) -> None:
+    def open_hole(
+        self, source: str, since: datetime, reason: str, at: datetime, closes: Closes = Closes.READING
+    ) -> None:
         """Note an interval that nobody has observed."""
-        self._c.execute(t.hole.insert().values(source=source, since=since, reason=reason, opened_at=at))
+        row = {"source": source, "since": since, "reason": reason, "opened_at": at, "closes": closes.value}
+        self._c.execute(t.hole.insert().values(**row))
 
     def open_holes(self) -> list[Hole]:
-        """Holes not yet read again."""
-        rows = OPEN_HOLES.run(self._c, {})
-        return [Hole(r.id, r.source, r.since, r.reason, r.opened_at) for r in rows]
+        """Holes that nothing has made up for yet."""
+        return [_hole(row) for row in OPEN_HOLES.run(self._c, {})]
 
-    def close_hole(self, hole_id: int, at: datetime, found: str = "") -> None:
-        """It was read again."""
-        self._c.execute(update(t.hole).where(t.hole.c.id == hole_id).values(closed_at=at, found=found))
+    def put_hole(self, hole: Hole) -> None:
+        """Tell an open hole anew."""
+        self._c.execute(
+            update(t.hole)
+            .where(t.hole.c.id == hole.id)
+            .values(
+                since=hole.since,
+                reason=hole.reason,
+                opened_at=hole.opened_at,
+                closes=hole.closes.value,
+                replayed_to=hole.replayed_to,
+            )
+        )
+
+    def close_hole(self, hole_id: int, at: datetime, found: str = "", how: How = How.REREAD) -> None:
+        """It was made up for."""
+        closed = {"closed_at": at, "found": found, "how": how.value}
+        self._c.execute(update(t.hole).where(t.hole.c.id == hole_id).values(**closed))
+
+    def watch_from(self, source: str, since: datetime, at: datetime) -> None:
+        """A subscription has begun to be observed."""
+        self.watch(Interval(source, since, at, How.LIVE))
 
     def watched(self, source: str, at: datetime) -> None:
-        """The stream has shown a sign of life: it was observed since the last one, if that was live too."""
-        last = LAST_WATCH.run(self._c, {"b_source": source}).first()
-        if last is not None and last.how == How.LIVE.value:
-            EXTEND_WATCH.run(self._c, {"b_id": last.id, "b_until": at})
-        else:
-            self.watch(Interval(source, at, at, How.LIVE))
+        """The stream has shown a sign of life: it was observed since the last one."""
+        EXTEND_WATCH.run(self._c, {"b_source": source, "b_how": How.LIVE.value, "b_until": at})
 
     def watch(self, interval: Interval) -> None:
         """Keep how an interval came to be known."""
@@ -136,17 +153,27 @@ class SqlTx(FoldStatements):
             )
         )
 
+    def watch_on(self, interval: Interval) -> None:
+        """The newest interval of that kind lasts until the end of this one, and this is what it found."""
+        self._c.execute(
+            LENGTHEN_WATCH.values(found=interval.found),
+            {"b_source": interval.source, "b_how": interval.how.value, "b_until": interval.until},
+        )
+
     def last_watched(self, source: str) -> datetime | None:
-        """Up to when the source was last observed, replayed or polled."""
-        last = LAST_WATCH.run(self._c, {"b_source": source}).first()
-        return None if last is None else last.until
+        """Up to when the source was last observed, with nothing pending."""
+        until: datetime | None = LAST_WATCHED.run(self._c, {"b_source": source}).scalar()
+        return until
 
     def first_watched(self, source: str) -> datetime | None:
         """Since when the source has been watched at all."""
         return self._c.execute(select(func.min(t.watch.c.since)).where(t.watch.c.source == source)).scalar()
 
     def coverage(self, since: datetime, now: datetime) -> list[Interval]:
-        """Every interval of every source that ends after `since`; an open hole lasts until now."""
+        """Every interval of every source that ends after `since`; an open hole lasts until now.
+
+        Of an open hole, what its replay has reached counts as replayed.
+        """
         watch, hole = t.watch.c, t.hole.c
         rows = self._c.execute(select(t.watch).where(watch.until >= since).order_by(watch.id))
         found = [Interval(r.source, r.since, r.until, How(r.how), r.why, r.found) for r in rows]
@@ -154,8 +181,12 @@ class SqlTx(FoldStatements):
             select(t.hole).where(or_(hole.closed_at.is_(None), hole.closed_at >= since)).order_by(t.hole.c.id)
         )
         for r in holes:
-            how = How.OPEN if r.closed_at is None else How.REREAD
-            found.append(Interval(r.source, r.since, r.closed_at or now, how, r.reason, r.found))
+            if r.closed_at is not None:
+                found.append(Interval(r.source, r.since, r.closed_at, How(r.how), r.reason, r.found))
+                continue
+            if r.replayed_to is not None:
+                found.append(Interval(r.source, r.since, r.replayed_to, How.REPLAYED, r.reason))
+            found.append(Interval(r.source, r.replayed_to or r.since, now, How.OPEN, r.reason))
         return found
 
     # -- levels --------------------------------------------------------------------------------------
@@ -949,15 +980,21 @@ ENDED_BY_ID = Prepared(
     )
 )
 CHANNEL_LEVELS_BY_SKU = Prepared(_among(t.channel_level.c.sku))
-LAST_WATCH = Prepared(
-    select(t.watch)
-    .where(t.watch.c.source == bindparam("b_source"))
-    .order_by(t.watch.c.until.desc(), t.watch.c.id.desc())
+LAST_WATCHED = Prepared(
+    select(t.watch.c.until)
+    .where(t.watch.c.source == bindparam("b_source"), t.watch.c.how == How.LIVE.value)
+    .order_by(t.watch.c.until.desc())
     .limit(1)
 )
-EXTEND_WATCH = Prepared(
-    update(t.watch).where(t.watch.c.id == bindparam("b_id")).values(until=bindparam("b_until"))
+NEWEST_WATCH = (
+    select(t.watch.c.id)
+    .where(t.watch.c.source == bindparam("b_source"), t.watch.c.how == bindparam("b_how"))
+    .order_by(t.watch.c.until.desc(), t.watch.c.id.desc())
+    .limit(1)
+    .scalar_subquery()
 )
+LENGTHEN_WATCH = update(t.watch).where(t.watch.c.id == NEWEST_WATCH).values(until=bindparam("b_until"))
+EXTEND_WATCH = Prepared(LENGTHEN_WATCH)
 OPEN_HOLES = Prepared(select(t.hole).where(t.hole.c.closed_at.is_(None)).order_by(t.hole.c.id))
 CURSOR = Prepared(select(t.cursor.c.cursor).where(t.cursor.c.topic == bindparam("b_topic")))
 INBOX = Prepared(
@@ -1171,6 +1208,11 @@ def _holding(row: Row[Any]) -> SubjectHolding:
         row.reserved,
         row.since,
     )
+
+
+def _hole(row: Row[Any]) -> Hole:
+    closes = Closes(row.closes)
+    return Hole(row.id, row.source, row.since, row.reason, row.opened_at, closes, row.replayed_to)
 
 
 def _line(row: Row[Any]) -> LineState:

@@ -39,7 +39,10 @@ class StreamHole(TypedDict):
 
     source: str
     since: str
+    age_seconds: float
     reason: str
+    closes: str  # what will close it
+    next_try_at: str | None  # when that is next tried; None while it is under way, or waits for the stream
 
 
 class Stream(TypedDict):

@@ -168,6 +168,9 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("opened_at", sa.Double(), nullable=False),
         sa.Column("closed_at", sa.Double(), nullable=True),
+        sa.Column("closes", sa.Text(), server_default="reading", nullable=False),
+        sa.Column("replayed_to", sa.Double(), nullable=True),
+        sa.Column("how", sa.Text(), server_default="", nullable=False),
         sa.Column("found", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hole")),
     )

@@ -1,0 +1,111 @@
+"""What a stream has shown of itself, written down: observed, replayed, or a hole until it was made up for.
+
+A hole is opened the moment a stream breaks, from its last sign of life on. What the bookmark is good for the
+stream carries again, so such a hole is closed when the replay is through (`domain.coverage.Progress`); or by
+a reading of all that moved, where the org's records tell it. A bookmark that the org refuses leaves only the
+reading; and for postings, which stand nowhere else, only the replay of all that the stream keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sfsync.domain.coverage import OVERLAP, Closes, How, Progress, counted, then
+from sfsync.ports import EventBatch, Hole, Tx
+
+from .context import Context
+
+
+class Watch:
+    """The coverage of one topic. What it decides it writes within the transaction that it is given."""
+
+    def __init__(self, ctx: Context, topic: str) -> None:
+        self._ctx, self._topic = ctx, topic
+        self._posts = topic in ctx.org.posting_topics
+        self._progress = Progress()
+        self._observed = False  # by this subscription, and written down
+        self._begun = False
+
+    def begin(self, tx: Tx, cursor: bytes | None) -> None:
+        """A subscription begins. Nobody knows what came since the last sign of life."""
+        self._progress = Progress(from_now=cursor is None)
+        self._observed = False
+        self._ctx.pulse.joined.pop(self._topic, None)
+        now = self._ctx.clock.now()
+        if cursor is not None:
+            why = "it was taken up again" if self._begun else "sfsync was not running"
+            self._broken(tx, "" if self._replays(tx) else why, now)
+        elif not self._posts and not any(hole.source == self._topic for hole in tx.open_holes()):
+            # Before the first sign of the stream, wake-ups may pass unseen. Postings begin with us.
+            tx.open_hole(self._topic, now - OVERLAP, "the stream was joined without a bookmark", now)
+        self._begun = True
+
+    def broke(self, tx: Tx, why: str) -> None:
+        """The stream ended, whatever the reason: a hole from its last sign of life on, at once."""
+        self._broken(tx, why, self._ctx.clock.now())
+
+    def refused(self, tx: Tx, why: str) -> datetime:
+        """The org will not go on from our bookmark; since when that leaves everything unknown."""
+        now = self._ctx.clock.now()
+        since = tx.cursor_at(self._topic) or now
+        why = f"the stream refused our bookmark: {why}"
+        closes = Closes.REPLAY if self._posts else Closes.READING
+        replays = self._replays(tx)
+        if not replays:
+            tx.open_hole(self._topic, since - OVERLAP, why, now, closes)
+        for hole in replays:
+            since = min(since, hole.since)
+            tx.put_hole(
+                replace(
+                    hole, since=since - OVERLAP, reason=then(hole.reason, why), opened_at=now, closes=closes
+                )
+            )
+        return since
+
+    def after(self, batches: Sequence[EventBatch], now: datetime) -> Progress:
+        """How far the subscription has come with these; to be handed to `seen`."""
+        progress = self._progress
+        for batch in batches:
+            progress = progress.after(
+                joined=batch.joined, events=batch.events, committed_at=batch.committed_at, now=now
+            )
+        return progress
+
+    def seen(self, tx: Tx, progress: Progress, now: datetime) -> None:
+        """Up to now nothing is pending, or up to the newest commit that was delivered."""
+        replays = self._replays(tx)
+        if not progress.caught_up:
+            for hole in replays:
+                if progress.reached is not None and progress.reached > (hole.replayed_to or hole.since):
+                    tx.put_hole(replace(hole, replayed_to=min(progress.reached, now)))
+            return
+        for hole in replays:
+            tx.close_hole(hole.id, now, counted(progress.events, "event came", "events came"), How.REPLAYED)
+        if self._observed:
+            tx.watched(self._topic, now)
+        else:
+            # A hole that a reading closed meanwhile was closed after the first sign of this subscription.
+            tx.watch_from(self._topic, now if replays else progress.begun_at or now, now)
+
+    def done(self, progress: Progress) -> None:
+        """What `seen` wrote is committed."""
+        self._progress = progress
+        self._observed = self._observed or progress.caught_up
+        if progress.begun_at is not None:
+            self._ctx.pulse.joined.setdefault(self._topic, progress.begun_at)
+
+    def _broken(self, tx: Tx, why: str, now: datetime) -> None:
+        replays = self._replays(tx)
+        before = tx.last_watched(self._topic)
+        for hole in replays:
+            tx.put_hole(replace(hole, reason=then(hole.reason, why)))
+        if not replays and before is not None:  # else it has never been joined
+            tx.open_hole(self._topic, before, why, now, Closes.REPLAY)
+
+    def _replays(self, tx: Tx) -> list[Hole]:
+        """The holes of this topic that wait for the end of the replay."""
+        return [
+            hole for hole in tx.open_holes() if hole.source == self._topic and hole.closes is Closes.REPLAY
+        ]
