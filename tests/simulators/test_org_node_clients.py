@@ -46,10 +46,11 @@ def test_jsforce_reads_writes_pages_and_streams() -> None:
             "Reserved__c",
             "Version__c",
         }
-        assert (got["composite"], got["bulk"], got["usage"]) == (200, 450, 100_000)
+        assert got["composite"] == [[201, None], [201, None], [200, 7]]
+        assert (got["bulk"], got["usage"]) == (451, 100_000)
         assert [source for source, _ in got["live"]] == ["js-1", "js-2"]
         assert got["replayed"] == [got["live"][1]]
-        assert (got["everything"], got["left"]) == (450, 0)
+        assert (got["everything"], got["left"]) == (451, 0)
 
 
 @needs("node-clients")
@@ -59,6 +60,7 @@ def test_the_pubsub_client_publishes_subscribes_and_replays() -> None:
         level_id = org.level("A|L")["Id"]
         org.move("A|L", on_hand=4)
         got = _run("pubsub.mjs", org)
+        assert got["published"] == ["before", "node-1"]
         assert got["live"] == ["node-1", "node-1"]
         assert got["replayed"]
         assert got["change"] == ["StockMovement__c", "CREATE", 4, level_id]

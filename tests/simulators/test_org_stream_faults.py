@@ -213,3 +213,49 @@ def _movement(wire: Wire) -> dict[str, Any]:
         "Kind__c": "Adjustment",
         "OnHandDelta__c": 1,
     }
+
+
+async def test_gaps_and_overflows_can_come_out_of_nothing(stream_org: OrgSandbox) -> None:
+    """A gap names the records and what befell them; an overflow only its object."""
+    async with wired(stream_org) as wire:
+        moved = await wire.move("BAG|L")
+        stream, _ = await wire.listen()
+        await wire.bus("gap", entity=MOVEMENT, ids=[moved], kind="DELETE")
+        await wire.bus("overflow", entity=MOVEMENT)
+        gap, overflow = await stream.events(2)
+        assert (gap.header["changeType"], gap.header["recordIds"]) == ("GAP_DELETE", [moved])
+        assert (overflow.header["changeType"], overflow.header["entityName"]) == ("GAP_OVERFLOW", MOVEMENT)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+async def test_commits_can_be_held_back_and_let_go(stream_org: OrgSandbox, shuffled: bool) -> None:
+    """Nothing is told meanwhile; afterwards all of it, in its order or in none."""
+    async with wired(stream_org) as wire:
+        stream, _ = await wire.listen()
+        await wire.bus("hold")
+        moved = [await wire.move("BAG|L") for _ in range(8)]
+        await wire.bus("release", shuffled=shuffled)
+        found = [event.header["recordIds"][0] for event in await stream.events(8)]
+        assert sorted(found) == sorted(moved)
+        assert (found == moved) is not shuffled
+
+
+async def test_an_allowance_that_is_used_up_ends_streams_until_it_is_refilled(stream_org: OrgSandbox) -> None:
+    """With its documented code; what came meanwhile is there afterwards."""
+    async with wired(stream_org) as wire:
+        stream, start = await wire.listen()
+        await wire.bus("use_up_allowance")
+        moved = await wire.move("BAG|L")
+        assert (await stream.error())[1].endswith("subscription.limit.exceeded")
+        await wire.bus("refill_allowance")
+        again, _ = await wire.listen(replay_preset=pb.ReplayPreset.CUSTOM, replay_id=start)
+        assert [event.header["recordIds"] for event in await again.events(1)] == [[moved]]
+
+
+async def test_a_call_can_be_refused_with_any_documented_code(stream_org: OrgSandbox) -> None:
+    """The next one only."""
+    async with wired(stream_org) as wire:
+        await wire.bus("refuse", rpc="GetTopic", code="sfdc.platform.eventbus.grpc.service.auth.error")
+        with pytest.raises(grpc.aio.AioRpcError):
+            await wire.pubsub.topic(CHANNEL)
+        assert (await wire.pubsub.topic(CHANNEL)).topic_name == CHANNEL

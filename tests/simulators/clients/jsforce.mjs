@@ -34,10 +34,18 @@ got.paged = [paged.totalSize, paged.records.length, paged.records[449].StockLeve
 const newest = await levels.find({ Sku__c: 'JS' }, 'LevelKey__c').sort({ LevelKey__c: -1 }).limit(1).execute();
 got.newest = newest[0].LevelKey__c;
 got.fields = (await org.describe('StockLevel__c')).fields.filter((field) => field.calculated).map((field) => field.name);
+const sobjects = '/services/data/v67.0/sobjects';
 got.composite = (await org.requestPost('/services/data/v67.0/composite', {
   allOrNone: true,
-  compositeRequest: [{ method: 'GET', url: '/services/data/v67.0/limits', referenceId: 'limits' }],
-})).compositeResponse[0].httpStatusCode;
+  compositeRequest: [
+    { method: 'POST', url: `${sobjects}/StockLevel__c`, referenceId: 'made', body: level('N') },
+    {
+      method: 'POST', url: `${sobjects}/StockMovement__c`, referenceId: 'moved',
+      body: { StockLevel__c: '@{made.id}', Kind__c: 'Receipt', OnHandDelta__c: 7, IdempotencyKey__c: 'js-composite' },
+    },
+    { method: 'GET', url: `${sobjects}/StockLevel__c/@{made.id}?fields=OnHand__c`, referenceId: 'read' },
+  ],
+})).compositeResponse.map((part) => [part.httpStatusCode, part.body.OnHand__c ?? null]);
 
 const bulk = await org.bulk2.query('SELECT Id, OnHandDelta__c FROM StockMovement__c', { pollInterval: 50 });
 got.bulk = (await bulk.toArray()).length;
@@ -64,6 +72,7 @@ const replaying = org.streaming.createClient([new StreamingExtension.Replay(chan
 got.replayed = await take(replaying, 1);
 
 await levels.destroy(created.id);
+await levels.destroy((await levels.find({ LevelKey__c: 'JS|N' }, 'Id'))[0].Id);
 got.everything = (await org.query('SELECT Id FROM StockMovement__c', { scanAll: true })).totalSize;
 got.left = (await org.query('SELECT Id FROM StockMovement__c')).totalSize;
 console.log(JSON.stringify(got));

@@ -49,7 +49,7 @@ const sale = (id) => ({
 
 const client = await connect();
 const got = {};
-await client.publish(topic, sale('node-0'), 'before');  // establishes the topic's schema before anybody listens
+const published = await client.publish(topic, sale('node-0'), 'before');  // establishes the topic's schema before anybody listens
 const live = take(2, (callback) => client.subscribe(topic, callback, 10));
 const listening = take(1, (callback) => client.subscribeFromEarliestEvent(changes, callback, 10));
 // Subscriptions start at the newest event: publish until both are there, then the first two count.
@@ -59,11 +59,15 @@ clearInterval(timer);
 got.live = events.map((event) => event.payload.SourceId__c);
 const other = await connect();
 const replayed = await take(1, (callback) => other.subscribeFromReplayId(topic, callback, 1, events[0].replayId));
+const third = await connect();
+const after = await take(1, (callback) => third.subscribeFromReplayId(topic, callback, 1, published.replayId));
+got.published = [published.correlationKey, after[0].payload.SourceId__c];  // its position is a place to begin from
 got.replayed = replayed[0].replayId === events[1].replayId;
 const [change] = await listening;
 const header = change.payload.ChangeEventHeader;
 got.change = [header.entityName, header.changeType, change.payload.OnHandDelta__c, change.payload.StockLevel__c];
 client.close();
 other.close();
+third.close();
 console.log(JSON.stringify(got));
 process.exit(0);
