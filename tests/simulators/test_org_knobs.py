@@ -230,6 +230,23 @@ async def _formula_field(wire: Wire) -> object:
     return "Available__c" in event.record
 
 
+async def _kind_of_event(wire: Wire) -> object:
+    async def renamed(one: str, _other: str) -> None:
+        await asyncio.to_thread(_rename, wire, one)
+
+    return [event.header["changeType"] for event in await _level_events(wire, renamed)]
+
+
+async def _one_object_more(wire: Wire) -> object:
+    try:
+        await wire.control("POST", "/knobs", {"selected_entities": f"{LEVEL},Product2"})
+    except AssertionError as refusal:
+        if ": 400 " not in str(refusal):
+            raise
+        return False
+    return True
+
+
 async def _too_many_changes(wire: Wire) -> object:
     key = await _level(wire)
     stream, _ = await wire.listen()
@@ -347,6 +364,16 @@ async def _first_connect(wire: Wire) -> object:
         return len(await client.connect()) > 1
 
 
+async def _named_over_cometd(wire: Wire) -> object:
+    level = (await asyncio.to_thread(wire.rest.level, await _level(wire)))["Id"]
+    async with _bayeux(wire) as client:
+        await client.ready(LEVELS)
+        await asyncio.to_thread(_rename, wire, level)
+        (event,) = await client.events(1)
+        named = event["data"]["payload"]["ChangeEventHeader"].get("changedFields")
+        return "Unit__c" in named if named else False
+
+
 async def _without_cookie(wire: Wire) -> object:
     async with _bayeux(wire) as client:
         await client.handshake()
@@ -411,6 +438,11 @@ KNOBS: dict[str, Knob] = {
         {100_000: ["CREATE"], 3: ["CREATE", "GAP_OVERFLOW"]},
         {"merge_equal_changes": False},
     ),
+    "largest_event_characters": Knob(_kind_of_event, {1_000_000: ["UPDATE"], 10: ["GAP_UPDATE"]}),
+    "most_selected_entities": Knob(_one_object_more, {4: False, 5: True}),
+    "hourly_published_events": Knob(
+        partial(_allowed, what="HourlyPublishedPlatformEvents"), {1_000: 1_000, 50_000: 50_000}
+    ),
     "event_delay_seconds": Knob(_on_the_way, {0.0: False, 1.5: True}),
     "event_delay_jitter_seconds": Knob(_on_the_way, {0.0: False, 3.0: True}),
     "keepalive_seconds": Knob(_silence_is_filled, {60.0: False, 0.05: True}),
@@ -424,6 +456,7 @@ KNOBS: dict[str, Knob] = {
     "cometd_max_interval_seconds": Knob(_known_after_an_absence, {40.0: True, 0.05: False}),
     "cometd_accepts_bearer": Knob(_welcomes_bearer, {True: True, False: False}),
     "cometd_first_connect_at_once": Knob(_first_connect, {True: False, False: True}),
+    "cometd_changed_fields": Knob(_named_over_cometd, {"updates": True, "never": False}),
     "cometd_names_missing_cookie": Knob(_without_cookie, {True: "400", False: "403"}),
     "cometd_expired_token_is_http_401": Knob(_with_dead_token, {True: 401, False: 200}),
 }
