@@ -7,6 +7,7 @@ LONGEST_SECONDS = 60.0
 # Somebody stands at a till or looks at a cart: a failure that has passed must not cost them a minute more.
 # One request every few seconds is nothing to an org that is down.
 LONGEST_FOR_SALES_SECONDS = 6.0
+ASKED_JITTER = 0.25  # of the wait that the other party asked for
 
 
 def backoff_seconds(
@@ -20,7 +21,8 @@ def backoff_seconds(
 
     Doubles from a quarter of a second to `longest_seconds`, with full jitter on its upper half (`luck` in
     [0, 1)), so that many waiting parties do not come back together. What the other party asked for is never
-    undercut.
+    undercut, and up to a quarter is added to it by `luck`: it has asked everybody for the same.
     """
     ceiling = min(longest_seconds, FIRST_SECONDS * 2.0 ** min(attempt - 1, 20))
-    return max(asked_seconds or 0.0, ceiling / 2 + luck * ceiling / 2)
+    asked = (asked_seconds or 0.0) * (1 + luck * ASKED_JITTER)
+    return max(asked, ceiling / 2 + luck * ceiling / 2)
