@@ -47,6 +47,8 @@ def test_jsforce_reads_writes_pages_and_streams() -> None:
             "Version__c",
         }
         assert got["composite"] == [[201, None], [201, None], [200, 7]]
+        assert got["locked"] == "UNABLE_TO_LOCK_ROW"
+        assert got["order"] == ["Activated", "DELETE_FAILED"]
         assert (got["bulk"], got["usage"]) == (451, 100_000)
         assert [source for source, _ in got["live"]] == ["js-1", "js-2"]
         assert got["replayed"] == [got["live"][1]]

@@ -47,6 +47,19 @@ got.composite = (await org.requestPost('/services/data/v67.0/composite', {
   ],
 })).compositeResponse.map((part) => [part.httpStatusCode, part.body.OnHand__c ?? null]);
 
+// Somebody else's slow transaction holds the level; then an order is activated, and may not be emptied any more.
+const control = (path, body) => fetch(`${ready.control_url}${path}`, { method: 'POST', body: JSON.stringify(body) });
+await control('/knobs', { lock_wait_seconds: 0.05 });
+await control('/locks', { id: created.id, seconds: 2 });
+got.locked = await levels.update({ Id: created.id, Unit__c: '2' }).catch((error) => error.errorCode);
+await control('/knobs', { lock_wait_seconds: 10 });
+const product = await org.sobject('Product2').create({ Name: 'Bag', ProductCode: 'JS' });
+const order = await org.sobject('Order').create({ Status: 'Draft', EffectiveDate: '2026-11-23' });
+const item = await org.sobject('OrderItem').create({ OrderId: order.id, Product2Id: product.id, Quantity: 2 });
+await org.sobject('Order').update({ Id: order.id, Status: 'Activated' });
+const activated = await org.sobject('Order').retrieve(order.id);
+got.order = [activated.StatusCode, await org.sobject('OrderItem').destroy(item.id).catch((error) => error.errorCode)];
+
 const bulk = await org.bulk2.query('SELECT Id, OnHandDelta__c FROM StockMovement__c', { pollInterval: 50 });
 got.bulk = (await bulk.toArray()).length;
 got.usage = org.limitInfo.apiUsage.limit;
