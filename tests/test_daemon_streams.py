@@ -196,6 +196,7 @@ def test_the_question_whether_anything_was_missed_is_answered_after_a_bad_night(
         daemon.shows("BAG-1", left)
         if action == "overflow":
             daemon.kill()
+            org.bus("refuse_replay", count=1)
             org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
             left -= 1
             daemon.start()
@@ -210,7 +211,13 @@ def test_the_question_whether_anything_was_missed_is_answered_after_a_bad_night(
         return None if found[0]["missed"] else found
 
     why = " ".join(each["why"] for each in until(answered, "an answer without anything missed")[0]["breaks"])
-    for word in ("sfsync was not running", "changes it does not carry", "silent", "permission"):
+    for word in (
+        "sfsync was not running",
+        "changes it does not carry",
+        "silent",
+        "permission",
+        "refused our",
+    ):
         assert word in why, why
     assert "delivery limit" in why or "daily limit" in why, why  # each transport has words of its own
     topics = json.loads(daemon.cli("status", "--json").stdout)["stream"]["topics"]
@@ -221,3 +228,48 @@ def test_the_question_whether_anything_was_missed_is_answered_after_a_bad_night(
     unheard = daemon.cli("coverage", "--since", "long ago")
     assert unheard.returncode == 2
     assert "'long ago' names no moment; give 90m, 12h, 2d, today, yesterday, 'last night'" in unheard.stderr
+
+
+def holes(daemon: Daemon) -> dict[str, Any]:
+    """What the status tells of holes, by stream."""
+    return {
+        hole["source"]: hole for hole in json.loads(daemon.cli("status", "--json").stdout)["stream"]["holes"]
+    }
+
+
+def test_a_break_stands_on_the_status_until_it_was_made_up_for(house: tuple[OrgSandbox, Daemon]) -> None:
+    """The permission is taken away for a while: since when nothing is known, and what will mend it."""
+    org, daemon = house
+    daemon.start("--approve")
+    daemon.shows("BAG-1", 30)
+    until(lambda: not holes(daemon), "the hole of the first start to be closed")
+    with till_of(org) as till:
+        for topic in (STOCK, TILL):
+            org.bus("forbid", topic=topic)
+        found = until(lambda: told if len(told := holes(daemon)) == 2 else None, "both holes")
+        for topic, closes in (
+            (STOCK, "the stream's return, then its replay or a reading of all that moved since"),
+            (TILL, "the stream's return, then the end of its replay"),
+        ):
+            said = found[topic]["reason"]
+            assert "permission to subscribe" in said or "403::" in said  # each transport in its own words
+            assert "then:" not in said  # the same refusal again is no news
+            assert found[topic]["closes"] == closes
+            assert found[topic]["age_seconds"] >= 0
+            assert found[topic]["next_try_at"] > found[topic]["since"]
+        people = daemon.cli("status")
+        assert people.returncode == 1
+        assert "has a hole of" in people.stdout
+        assert "next tried (UTC)" in people.stdout
+        till.sell()  # told while nobody may listen, and in no record
+        org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+        daemon.shows("BAG-1", 29)  # by looking; the till's cannot be seen
+        for topic in (STOCK, TILL):
+            org.bus("allow", topic=topic)
+        daemon.shows("BAG-1", 28)
+        assert postings(org) == receipts(till)
+    until(lambda: not holes(daemon), "both to be closed")
+    told = {each["source"]: each for each in json.loads(daemon.cli("coverage", "--json").stdout)}
+    assert {each["how"] for each in told[TILL]["breaks"]} == {"replayed by the stream"}
+    assert "polled" in {each["how"] for each in told[STOCK]["breaks"]}
+    assert daemon.terminate() == 0

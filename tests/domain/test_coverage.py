@@ -78,6 +78,8 @@ def test_the_answer_is_a_sentence() -> None:
         "nothing was missed: the stream broke once, and all of it was made up for",
     )
     assert [each.how for each in once.breaks] == [How.REPLAYED]
+    polled = answer("stock", window, [*broken, interval(3, 4, How.POLLED), interval(8, 9, How.REREAD)])
+    assert polled.sentence == "nothing was missed: the stream broke 2 times, and all of it was made up for"
     lost = answer("stock", window, broken[:2])
     assert (lost.missed, lost.sentence) == (True, "7 hours are not known yet")
 
@@ -184,7 +186,9 @@ def test_a_hole_tells_all_that_went_wrong_each_once() -> None:
     both = then("the stream was cut", "permission lost")
     assert both == "the stream was cut; then: permission lost"
     assert then(both, "permission lost") == both == then(both, "")
-    assert then("", "silent") == "silent"
+    assert then("", "silent  \n for 9 s") == "silent for 9 s"
+    refused = "no permission (request 5186ee32)"
+    assert then(refused, "no permission (request 8f7d9b78)") == refused
     assert then("a" * 390, "silent for a long time") == "a" * 390
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import Any
 
 import httpx
@@ -95,15 +96,14 @@ def _engine(found: Any) -> None:
     made.add_row("API calls in 24 h", calls)
     out.print(made)
     if stream["holes"]:
-        made = table("\nHoles", "stream", "since", "for", "why", "what closes it", "next tried")
+        made = table("\nHoles", "stream", "for", "why", "what closes it", "next tried (UTC)")
         for hole in stream["holes"]:
             made.add_row(
-                hole["source"],
-                hole["since"],
+                hole["source"].rpartition("/")[2],
                 lasting(hole["age_seconds"]),
-                hole["reason"],
+                shorten(hole["reason"], 80, placeholder=" …"),  # the whole of it stands above
                 hole["closes"],
-                hole["next_try_at"] or "-",
+                (hole["next_try_at"] or "-").partition("T")[2].partition(".")[0] or "-",
             )
         out.print(made)
 

@@ -33,11 +33,16 @@ class Closes(StrEnum):
 
 OVERLAP = timedelta(minutes=15)  # clocks differ, and the longest transaction takes ten minutes
 LONGEST_REASON = 400  # characters
+_NUMBERS = re.compile(r"\S*\d\S*")
 
 
 def then(reason: str, why: str) -> str:
-    """A hole's reason when something else went wrong before it was closed; nothing is told twice."""
-    if not why or why in reason:
+    """A hole's reason when something else went wrong before it was closed.
+
+    Nothing is told twice: what differs only in numbers (of a request, a time, an attempt) is the same.
+    """
+    why = " ".join(why.split())
+    if not why or _NUMBERS.sub("", why) in _NUMBERS.sub("", reason):
         return reason
     if not reason or len(reason) + len(why) > LONGEST_REASON:
         return reason or why
@@ -161,8 +166,9 @@ def answer(source: str, window: Span, intervals: Sequence[Interval]) -> Answer:
         seconds = sum((until - since).total_seconds() for since, until in left)
         sentence = f"{lasting(seconds)} are not known yet"
     elif breaks:
-        times = "once" if len(breaks) == 1 else f"{len(breaks)} times"
-        sentence = f"nothing was missed: the stream broke {times}, and all of it was made up for"
+        times = len(merged((each.since, each.until) for each in breaks))  # what goes together broke once
+        times_said = "once" if times == 1 else f"{times} times"
+        sentence = f"nothing was missed: the stream broke {times_said}, and all of it was made up for"
     else:
         sentence = "nothing was missed: the stream was observed all the time"
     return Answer(source, bool(left), sentence, tuple(left), breaks)
