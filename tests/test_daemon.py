@@ -56,20 +56,27 @@ def until(done: Callable[[], Any], what: str = "") -> Any:
 class Daemon:
     """`sfsync` on one store and one port, run as often as a test likes."""
 
-    def __init__(self, folder: Path, org: OrgSandbox | None, shops: Mapping[str, Sandbox], port: int) -> None:
-        self.folder, self.port, self.shops = folder, port, shops
+    def __init__(
+        self,
+        folder: Path,
+        org: OrgSandbox | None,
+        shops: Mapping[str, Sandbox],
+        port: int,
+        config: Path = CONFIG,
+    ) -> None:
+        self.folder, self.port, self.shops, self.config = folder, port, shops, config
         self.url = f"http://127.0.0.1:{port}"
         self.env = {**os.environ, "PYTHONPATH": str(SOURCES), **_settings(folder, org, shops, port)}
         self.process: subprocess.Popen[bytes] | None = None
 
     def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command beside it."""
-        command = [sys.executable, "-m", "sfsync", *words, "--config", str(CONFIG)]
+        command = [sys.executable, "-m", "sfsync", *words, "--config", str(self.config)]
         return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=90, check=False)
 
     def start(self, *words: str) -> None:
         """Run it; returns when it listens."""
-        command = [sys.executable, "-m", "sfsync", "run", "--config", str(CONFIG), *words]
+        command = [sys.executable, "-m", "sfsync", "run", "--config", str(self.config), *words]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, env=self.env, stderr=log, stdout=log)
         until(self._listens, "the daemon to listen")
@@ -151,7 +158,7 @@ def _settings(
     return {f"SFSYNC_{name}": text for name, text in env.items()}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -162,7 +169,7 @@ def world(
     folder: Path, *, levels: Sequence[Mapping[str, object]] = LEVELS, **org: Any
 ) -> Iterator[tuple[OrgSandbox, Daemon]]:
     """An org, two storefronts, and a daemon that is not yet running."""
-    port = _free_port()
+    port = free_port()
     with ExitStack() as stack:
         running = stack.enter_context(start_org({"levels": levels}, **org))
         shops = {
@@ -304,7 +311,7 @@ def test_a_transport_whose_part_is_not_installed_is_told_with_the_remedy(tmp_pat
     hidden.mkdir(parents=True)
     name = "aiosfstream_ng"
     (hidden / "__init__.py").write_text(f"raise ModuleNotFoundError('no {name}', name='{name}')\n")
-    daemon = Daemon(tmp_path, None, {}, _free_port())
+    daemon = Daemon(tmp_path, None, {}, free_port())
     daemon.env |= {"SFSYNC_SALESFORCE__CLIENT_SECRET": "x", "SFSYNC_SALESFORCE__TRANSPORT": "cometd"}
     daemon.env |= CHANNEL_SECRETS
     daemon.env["PYTHONPATH"] = f"{hidden.parent}{os.pathsep}{daemon.env['PYTHONPATH']}"
@@ -320,7 +327,7 @@ def _agree(org: OrgSandbox, daemon: Daemon, sku: str) -> bool:
 
 def test_a_configuration_with_three_mistakes_names_all_three_and_starts_nothing(tmp_path: Path) -> None:
     """File, key, remedy; exit code 2."""
-    daemon = Daemon(tmp_path, None, {}, _free_port())
+    daemon = Daemon(tmp_path, None, {}, free_port())
     text = CONFIG.read_text()
     text = text.replace("port = 8181", "port = 'eighty'").replace(
         'id = "gid://shopify/Location/1"', 'id = "one"', 1
@@ -344,7 +351,7 @@ def test_what_is_wrong_with_the_org_is_told_and_the_rest_goes_on(tmp_path: Path)
     """Unreachable, then a wrong secret, then an inactive rule: each told with a remedy; webhooks are kept."""
     with world(tmp_path) as (org, daemon):
         right = dict(daemon.env)
-        daemon.env["SFSYNC_SALESFORCE__LOGIN_URL"] = f"https://localhost:{_free_port()}"
+        daemon.env["SFSYNC_SALESFORCE__LOGIN_URL"] = f"https://localhost:{free_port()}"
         daemon.start("--approve")
         sentence = until(lambda: _sentence(daemon, "does not answer"), "the unreachable org to be told")
         assert "org" in sentence
@@ -405,7 +412,7 @@ async def test_another_org_than_the_stores_is_refused(tmp_path: Path) -> None:
     await store.write(lambda tx: tx.bind_org("00D000000000099AAA", datetime.now(UTC)))
     await store.close()
     with start_org({"levels": LEVELS}) as org:
-        daemon = Daemon(tmp_path, org, {}, _free_port())
+        daemon = Daemon(tmp_path, org, {}, free_port())
         daemon.env |= CHANNEL_SECRETS
         done = daemon.cli("run")
     assert done.returncode == 3, done.stderr

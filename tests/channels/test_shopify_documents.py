@@ -48,9 +48,20 @@ def calls() -> Iterator[tuple[str, dict[str, Any]]]:
         yield body["query"], body["variables"]
     yield documents.CHECK_APP, {}
     yield documents.CHECK_LOCATIONS, {}
-    yield documents.ORDERS_SINCE, {"query": "updated_at:>='2026-11-23T09:00:00Z'", "after": None}
+    for text in (documents.ORDERS_SINCE, documents.ROUTED_ORDERS_SINCE):
+        yield text, {"query": "updated_at:>='2026-11-23T09:00:00Z'", "after": None}
     order = "gid://shopify/Order/1"
     yield documents.ORDER_LINE_ITEMS, {"id": order, "after": "cursor"}
+    yield documents.ORDER, {"id": order}
+    yield documents.ROUTED_ORDER, {"id": order}
+    yield documents.ORDER_OF_ROUTE, {"id": "gid://shopify/FulfillmentOrder/1"}
+    for parts, lines in documents.ROUTED_PART_SIZES:
+        for text in (
+            documents.ROUTED_ORDER_FULFILLMENTS,
+            documents.ROUTED_ORDER_REFUNDS,
+            documents.ORDER_ROUTING,
+        ):
+            yield text, {"id": order, "parts": parts, "lines": lines}
     for parts, lines in documents.PART_SIZES:
         yield documents.ORDER_FULFILLMENTS, {"id": order, "parts": parts, "lines": lines}
         yield documents.ORDER_REFUNDS, {"id": order, "parts": parts, "lines": lines}
@@ -114,6 +125,19 @@ def test_a_page_of_orders_and_each_size_of_parts_is_affordable() -> None:
     order = 1 + (2 + documents.ORDER_LINES) + 2 * documents.ORDER_PARTS * part + 2
     assert 2 + documents.ORDERS_ROWS * order < 1000
     assert all(1 + parts * (3 + 2 * lines) < 1000 and lines >= 1 for parts, lines in documents.PART_SIZES)
+
+
+def test_a_page_of_routed_orders_and_each_size_of_their_parts_is_affordable() -> None:
+    """A location costs one more for each parcel and each unit that came back; a route three and its lines."""
+    lines = documents.ORDER_PART_LINES
+    parcel, refund, route = 4 + 2 * lines, 3 + 3 * lines, 5 + 2 * lines
+    order = 1 + (2 + documents.ORDER_LINES) + documents.ORDER_PARTS * (parcel + refund) + 2
+    order += 2 + documents.ORDER_ROUTES * route
+    assert 2 + documents.ROUTED_ORDERS_ROWS * order < 1000
+    for parts, lines in documents.ROUTED_PART_SIZES:
+        assert lines >= 1
+        dearest = max(4 + 2 * lines, 3 + 3 * lines, 5 + 2 * lines)
+        assert 1 + 2 + parts * dearest < 1000
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfsync.domain.orders import OrderLine
+from sfsync.domain.places import LinePlace
 from sfsync.domain.sources import Source, Word, Words, deciding, pair, wanted
 
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
@@ -70,6 +71,18 @@ def test_only_the_storefront_knows_its_own_shelf_and_a_place_named_by_anybody_co
     found = wanted({"A": {SHOP: word(shop), ORG: word(org)}}, ORG)["A"]
     assert (found.taken_quantity, found.location) == (2, "DUBAI")
     assert wanted({"A": {SHOP: word(shop), ORG: word(org)}}, SHOP)["A"].location == "DUBAI"
+
+
+@pytest.mark.parametrize(("authority", "expected"), [(SHOP, {"bond": 2, "mall": 1}), (ORG, {"bond": 2})])
+def test_only_the_storefront_knows_which_of_its_locations_sends_a_unit(
+    authority: Source, expected: dict[str, int]
+) -> None:
+    """The org has reduced the order to two: where they stand is still the storefront's word."""
+    places = (LinePlace("bond", 2, 0, 0, 2), LinePlace("mall", 1, 0, 0, 1))
+    shop = OrderLine("1", "BAG-1", 3, taken_quantity=3, places=places, routed=True)
+    (found,) = wanted({"a": {SHOP: word(shop), ORG: word(line(2))}}, authority).values()
+    assert {place.location: place.open_quantity for place in found.places if place.open_quantity} == expected
+    assert sum(place.taken_quantity for place in found.places) == found.taken_quantity == 3
 
 
 def test_what_the_other_source_has_beyond_the_authoritys_lines_of_an_sku_is_superseded() -> None:

@@ -533,6 +533,12 @@ class LittleShop(Fates):
             raise Refused("the order cannot be read", advice="look at it")
         return self.told[delivery.dedup_key]
 
+    def order_called(self, delivery: Delivery) -> str | None:
+        return None
+
+    async def order(self, reference: str) -> OrderSnapshot | None:
+        return self.orders.get(reference)
+
     async def orders_since(self, at: datetime) -> AsyncIterator[Sequence[OrderSnapshot]]:
         for order in sorted(self.orders.values(), key=lambda order: order.version):
             if order.version >= at:
@@ -560,7 +566,10 @@ class House:
         not_for_sale: Sequence[str] = ("IN-TRANSIT", "RETURNS"),
         floor: Floor | None = None,
         rim: Callable[[Any], Any] = lambda part: part,
+        make_shop: type[LittleShop] = LittleShop,
+        plan: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
+        self.plan = plan  # the org locations of each of a shop's; None: all of them, of the only one
         self.floor = floor or Floor()
         self.rim = rim  # stands between the daemon and org, shops and store
         self.groups = groups or {}
@@ -571,7 +580,7 @@ class House:
             self.org.topics, self.org.order_topics = (WAKE, TILL, SALES), frozenset({SALES})
         skus = dict.fromkeys(name.split("|")[0] for name in stock)
         self.shops = {
-            name: LittleShop(self.clock, name, shelf or dict.fromkeys(skus, 0), batch_rows=batch_rows)
+            name: make_shop(self.clock, name, shelf or dict.fromkeys(skus, 0), batch_rows=batch_rows)
             for name in shops
         }
         self.rules = rules
@@ -587,7 +596,7 @@ class House:
         self.store = self.rim(open_store(f"sqlite:///{self.folder / 's.db'}", exclusive=True))
         found = dict.fromkeys(key.location for key in self.org.keys.values())
         places = tuple(place for place in found if place not in self.not_for_sale)
-        plans = {name: ChannelPlan(name, {"online": places}) for name in self.shops}
+        plans = {name: ChannelPlan(name, self.plan or {"online": places}) for name in self.shops}
         self.pulse = Pulse(self.clock.now())
         numbers = itertools.count()
         ctx = Context(

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.simulators.shop_kit import Client, opened, seed
+from tests.simulators.shop_kit import Client, opened, receiving, seed
 
 from sfsync.simulators.shopify import Knobs, ShopClock
 
@@ -272,6 +272,63 @@ async def test_a_move_charges_another_place() -> None:
         assert await shop.states("BAG-1", at="Store") == {"available": 0, "committed": 1, "on_hand": 1}
         assert await assigned_places(shop) == [("CLOSED", "Online"), ("OPEN", "Store")]
         assert (await shop.staff(order, "move", location="Store")).status_code == 422
+
+
+async def test_the_routing_may_be_done_after_the_sale() -> None:
+    """The units are taken at once; who sends them is told later, and may be changed only then."""
+    clock = ShopClock(frozen_at=1_800_000_000)
+    async with opened(
+        seed("BAG-1", {"Online": 2, "Store": 1}), clock=clock, knobs=Knobs(routing_seconds=30)
+    ) as shop:
+        order = await shop.bought("BAG-1")
+        assert await shop.states("BAG-1") == {"available": 1, "committed": 1, "on_hand": 2}
+        assert await assigned_places(shop) == []
+        assert (await shop.staff(order, "move", location="Store")).status_code == 422
+        clock.move(30)
+        assert await assigned_places(shop) == [("OPEN", "Online")]
+        assert (await shop.staff(order, "move", location="Store")).is_success
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_the_routing_is_told_where_the_knob_allows_it(told: bool) -> None:
+    """A sale and a move: each has a webhook of its own, or none."""
+    async with (
+        receiving() as receiver,
+        opened(
+            seed("BAG-1", {"Online": 2, "Store": 1}),
+            webhook_url=receiver.url,
+            knobs=Knobs(routing_webhooks=told),
+        ) as shop,
+    ):
+        order = await shop.bought("BAG-1")
+        await shop.staff(order, "move", location="Store")
+        await shop.staff(order, "fulfil")
+        await receiver.wait("orders/fulfilled")
+        routing = {"fulfillment_orders/order_routing_complete", "fulfillment_orders/moved"}
+        if told:
+            await receiver.wait(*routing, count=2)
+        named = {each["topic"] for each in await shop.deliveries()}
+        assert named & routing == (routing if told else set())
+
+
+@pytest.mark.parametrize("touches", [True, False])
+async def test_a_move_changes_the_orders_time_where_the_knob_says_so(touches: bool) -> None:
+    """Else nothing in the order list tells that anything has happened."""
+    clock = ShopClock(frozen_at=1_800_000_000)
+    async with opened(
+        seed("BAG-1", {"Online": 2, "Store": 1}), clock=clock, knobs=Knobs(move_touches_order=touches)
+    ) as shop:
+        order = await shop.bought("BAG-1")
+        before = await changed_at(shop)
+        clock.move(60)
+        await shop.staff(order, "move", location="Store")
+        assert (await changed_at(shop) != before) is touches
+
+
+async def changed_at(shop: Client) -> str:
+    """When the only order was changed last."""
+    data = await shop.ask("{ orders(first: 1) { nodes { updatedAt } } }")
+    return str(data["orders"]["nodes"][0]["updatedAt"])
 
 
 async def assigned_places(shop: Client) -> list[tuple[str, str]]:

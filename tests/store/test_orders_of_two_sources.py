@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sfsync.domain.orders import OrderLine
+from sfsync.domain.places import LinePlace
 from sfsync.domain.sources import Source, Word
 from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.domain.transfers import Stage, Transfer, movements
@@ -18,7 +19,20 @@ LATER = NOW + timedelta(seconds=90)
 
 async def test_each_sources_word_is_kept_as_it_was_said(store: Database) -> None:
     """To the microsecond, and found by the org's own id of the order."""
-    shop = Word(NOW, OrderLine("1", "BAG-1", 2, 1, 0, 3, taken_in_doubt=True))
+    shop = Word(
+        NOW,
+        OrderLine(
+            "1",
+            "BAG-1",
+            2,
+            1,
+            0,
+            3,
+            taken_in_doubt=True,
+            places=(LinePlace("bond street", 2, 0, 0, 2), LinePlace("the mall", 0, 1, 0, 1)),
+            routed=True,
+        ),
+    )
     org = Word(LATER, OrderLine("802A", "BAG-1", 2, unit="S/1", location="ECOM"))
     line = LineState("order:london:7:1", "london", "7", "#1001", shop.line, NOW, NOW, "online")
     await store.write(lambda tx: tx.put_line(line))

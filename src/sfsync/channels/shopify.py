@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -24,7 +25,7 @@ from sfsync.channels import shopify_orders, shopify_webhooks
 from sfsync.channels.config import ShopifyConfig
 from sfsync.channels.shopify_check import check
 from sfsync.channels.shopify_client import Reply, ShopifyClient
-from sfsync.channels.shopify_order_list import changed_orders
+from sfsync.channels.shopify_order_list import changed_orders, one_order
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.ports import (
     Ability,
@@ -68,6 +69,9 @@ class ShopifyChannel:
         luck: Callable[[], float] = random.random,
     ) -> None:
         self.name = config.name
+        # With one location there is nothing to ask, and nothing to be allowed to ask.
+        self._routes = len(config.locations) > 1
+        self.ability = replace(type(self).ability, routes=self._routes)
         self._config = config
         self._client = ShopifyClient(config, clock, transport=transport, luck=luck)
         self._location_names = {gid: name for name, gid in config.locations.items()}
@@ -231,7 +235,27 @@ class ShopifyChannel:
         """
         if delivery.topic not in shopify_orders.ORDER_TOPICS:
             return None
-        return shopify_orders.read_payload(self.name, delivery.body, self._location_names)
+        return shopify_orders.read_payload(
+            self.name, delivery.body, self._location_names, routes=self._routes
+        )
+
+    def order_called(self, delivery: Delivery) -> str | None:
+        """The fulfilment order of a webhook that tells of routing: its order is to be read again.
+
+        Such a payload names ids only, and is no news to a store with one location.
+        """
+        if not self._routes or delivery.topic not in shopify_orders.CALL_TOPICS:
+            return None
+        return shopify_orders.read_call(self.name, delivery.topic, delivery.body)
+
+    async def order(self, reference: str) -> OrderSnapshot | None:
+        """One order as it stands: by its id, or by the gid of one of its fulfilment orders.
+
+        One that cannot be read is logged and told as None.
+        """
+        gid = f"gid://shopify/Order/{reference}" if reference.isdigit() else reference
+        node = await one_order(self._client, gid, routed=self._routes)
+        return None if node is None else self._read(node)
 
     async def orders_since(self, at: datetime) -> AsyncIterator[Sequence[OrderSnapshot]]:
         """Orders changed at or after `at`, oldest change first.
@@ -239,20 +263,18 @@ class ShopifyChannel:
         The store's search lags behind its orders: ask from some minutes before the last time asked. An
         order that cannot be read is logged and left out, so that it does not hide the others.
         """
-        async for nodes in changed_orders(self._client, at):
-            page = []
-            for node in nodes:
-                try:
-                    page.append(shopify_orders.read_node(self.name, node, self._location_names))
-                except Refused as failure:
-                    log.error(
-                        "an order cannot be read",
-                        channel=self.name,
-                        order=node.get("name"),
-                        reason=str(failure),
-                    )
+        async for nodes in changed_orders(self._client, at, routed=self._routes):
+            page = [order for node in nodes if (order := self._read(node)) is not None]
             if page:
                 yield page
+
+    def _read(self, node: Mapping[str, Any]) -> OrderSnapshot | None:
+        try:
+            return shopify_orders.read_node(self.name, node, self._location_names, routes=self._routes)
+        except Refused as failure:
+            order = node.get("name")
+            log.error("an order cannot be read", channel=self.name, order=order, reason=str(failure))
+            return None
 
 
 def _check_rows(key: str, writes: Sequence[Write]) -> None:

@@ -11,6 +11,7 @@ from sfsync.channels.shopify_client import ShopifyClient
 from sfsync.ports import Finding, Refused, Severity
 
 SCOPES = ("read_inventory", "write_inventory", "read_locations", "read_products", "read_orders")
+ROUTING_SCOPE = "read_merchant_managed_fulfillment_orders"  # rows outside of it are left out without a word
 
 
 async def check(config: ShopifyConfig, client: ShopifyClient) -> list[Finding]:
@@ -44,7 +45,8 @@ def _shop(config: ShopifyConfig, shop: Mapping[str, Any]) -> Iterator[Finding]:
 def _scopes(config: ShopifyConfig, installation: Mapping[str, Any]) -> Iterator[Finding]:
     held = {scope["handle"] for scope in installation["accessScopes"]}
     held |= {f"read_{scope.removeprefix('write_')}" for scope in held if scope.startswith("write_")}
-    missing = [scope for scope in SCOPES if scope not in held]
+    needed = (*SCOPES, ROUTING_SCOPE) if len(config.locations) > 1 else SCOPES
+    missing = [scope for scope in needed if scope not in held]
     if missing:
         what = f"{config.name}: the app lacks the access scopes {', '.join(missing)}"
         yield Finding(Severity.FATAL, what, "add them to the app's configuration and install it anew")

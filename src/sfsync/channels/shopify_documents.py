@@ -52,6 +52,10 @@ ORDER_LINES = 10
 ORDER_PARTS = 5  # fulfilments, and refunds
 ORDER_PART_LINES = 5
 
+# Of a store with several locations, where the units of an order stand is asked too: fewer orders a page.
+ROUTED_ORDERS_ROWS = 4
+ORDER_ROUTES = 3  # fulfilment orders, each of one location
+
 _ORDER_HEAD = """
       id name createdAt processedAt updatedAt cancelledAt
       customAttributes { key value }
@@ -61,22 +65,85 @@ _LINES = """pageInfo { hasNextPage endCursor }
         nodes { id sku quantity currentQuantity unfulfilledQuantity isGiftCard }"""
 _FULFILLMENT_LINES = "pageInfo { hasNextPage } nodes { quantity lineItem { id } }"
 _REFUND_LINES = "pageInfo { hasNextPage } nodes { quantity restockType lineItem { id } }"
+_ROUTED_REFUND_LINES = (
+    "pageInfo { hasNextPage } nodes { quantity restockType lineItem { id } location { id } }"
+)
+_LOCATION = "location { id }"
 
-ORDERS_SINCE = f"""
-query OrdersSince($query: String!, $after: String) {{
-  orders(first: {ORDERS_ROWS}, after: $after, query: $query, sortKey: UPDATED_AT) {{
-    pageInfo {{ hasNextPage endCursor }}
-    nodes {{{_ORDER_HEAD}
+
+def _fulfillments(parts: str, lines: str, *, routed: bool) -> str:
+    return f"""fulfillments(first: {parts}) {{
+        status {_LOCATION if routed else ""}
+        fulfillmentLineItems(first: {lines}) {{ {_FULFILLMENT_LINES} }}
+      }}"""
+
+
+def _refunds(parts: str, lines: str, *, routed: bool) -> str:
+    rows = _ROUTED_REFUND_LINES if routed else _REFUND_LINES
+    return f"refunds(first: {parts}) {{ refundLineItems(first: {lines}) {{ {rows} }} }}"
+
+
+def _routes(parts: str, lines: str) -> str:
+    return f"""fulfillmentOrders(first: {parts}) {{
+        pageInfo {{ hasNextPage }}
+        nodes {{
+          status
+          assignedLocation {{ {_LOCATION} }}
+          lineItems(first: {lines}) {{
+            pageInfo {{ hasNextPage }}
+            nodes {{ remainingQuantity lineItem {{ id }} }}
+          }}
+        }}
+      }}"""
+
+
+def _order(*, routed: bool) -> str:
+    """An order with some lines and parts; what it costs is in `test_shopify_documents`."""
+    parts, lines = str(ORDER_PARTS), str(ORDER_PART_LINES)
+    return f"""{_ORDER_HEAD}
       lineItems(first: {ORDER_LINES}) {{ {_LINES} }}
-      fulfillments(first: {ORDER_PARTS}) {{
-        status
-        fulfillmentLineItems(first: {ORDER_PART_LINES}) {{ {_FULFILLMENT_LINES} }}
-      }}
-      refunds(first: {ORDER_PARTS}) {{ refundLineItems(first: {ORDER_PART_LINES}) {{ {_REFUND_LINES} }} }}
+      {_fulfillments(parts, lines, routed=routed)}
+      {_refunds(parts, lines, routed=routed)}
+      {_routes(str(ORDER_ROUTES), lines) if routed else ""}"""
+
+
+def _orders_since(*, routed: bool) -> str:
+    rows = ROUTED_ORDERS_ROWS if routed else ORDERS_ROWS
+    return f"""
+query {"Routed" if routed else ""}OrdersSince($query: String!, $after: String) {{
+  orders(first: {rows}, after: $after, query: $query, sortKey: UPDATED_AT) {{
+    pageInfo {{ hasNextPage endCursor }}
+    nodes {{{_order(routed=routed)}
     }}
   }}
 }}
 """
+
+
+def _one_order(*, routed: bool) -> str:
+    return f"""
+query {"Routed" if routed else ""}Order($id: ID!) {{
+  order(id: $id) {{{_order(routed=routed)}
+  }}
+}}
+"""
+
+
+def _order_part(operation: str, part: str) -> str:
+    return f"""
+query {operation}($id: ID!, $parts: Int!, $lines: Int!) {{
+  order(id: $id) {{
+    updatedAt
+    {part}
+  }}
+}}
+"""
+
+
+ORDERS_SINCE = _orders_since(routed=False)
+ROUTED_ORDERS_SINCE = _orders_since(routed=True)
+ORDER = _one_order(routed=False)
+ROUTED_ORDER = _one_order(routed=True)
 
 ORDER_LINE_ITEMS = f"""
 query OrderLineItems($id: ID!, $after: String) {{
@@ -86,31 +153,25 @@ query OrderLineItems($id: ID!, $after: String) {{
   }}
 }}
 """
+ORDER_FULFILLMENTS = _order_part("OrderFulfillments", _fulfillments("$parts", "$lines", routed=False))
+ORDER_REFUNDS = _order_part("OrderRefunds", _refunds("$parts", "$lines", routed=False))
+ROUTED_ORDER_FULFILLMENTS = _order_part(
+    "RoutedOrderFulfillments", _fulfillments("$parts", "$lines", routed=True)
+)
+ROUTED_ORDER_REFUNDS = _order_part("RoutedOrderRefunds", _refunds("$parts", "$lines", routed=True))
+ORDER_ROUTING = _order_part("OrderRouting", _routes("$parts", "$lines"))
 
-ORDER_FULFILLMENTS = f"""
-query OrderFulfillments($id: ID!, $parts: Int!, $lines: Int!) {{
-  order(id: $id) {{
-    updatedAt
-    fulfillments(first: $parts) {{
-      status
-      fulfillmentLineItems(first: $lines) {{ {_FULFILLMENT_LINES} }}
-    }}
-  }}
-}}
-"""
-
-ORDER_REFUNDS = f"""
-query OrderRefunds($id: ID!, $parts: Int!, $lines: Int!) {{
-  order(id: $id) {{
-    updatedAt
-    refunds(first: $parts) {{ refundLineItems(first: $lines) {{ {_REFUND_LINES} }} }}
-  }}
-}}
+ORDER_OF_ROUTE = """
+query OrderOfRoute($id: ID!) {
+  fulfillmentOrder(id: $id) { orderId }
+}
 """
 
 # (parts, lines of each), tried in turn until all of an order's fulfilments or refunds fit. A part costs
 # itself, its connection, and two objects a line.
 PART_SIZES = tuple((parts, (QUERY_POINTS // parts - 3) // 2) for parts in (6, 12, 24, 48, 96, 2))
+# With locations: five objects a part, and three a line, at most.
+ROUTED_PART_SIZES = tuple((parts, (QUERY_POINTS // parts - 5) // 3) for parts in (6, 12, 24, 48, 96, 2))
 
 
 def variants_document(locations: int) -> str:

@@ -3,12 +3,16 @@
 Both say the same in different words; the list's words are turned into the payload's, which are then read in
 one place. Lists that a subscription has cut out of the payload are missed, not taken for empty: an order
 without its refunds would sell returned goods again.
+
+Where a store has several locations, the list also tells which of them is to send what (`routes`); a payload
+tells it only of what was sent or came back.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -16,10 +20,12 @@ import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from sfsync.domain.orders import OrderLine, OrderSnapshot
+from sfsync.domain.places import LinePlace
 from sfsync.ports import Refused
 
 log = structlog.get_logger(__name__)
 
+CALL_TOPICS = frozenset({"fulfillment_orders/order_routing_complete", "fulfillment_orders/moved"})
 ORDER_TOPICS = frozenset(
     {
         "orders/create",
@@ -30,6 +36,7 @@ ORDER_TOPICS = frozenset(
         "orders/partially_fulfilled",
     }
 )
+_ROUTES_OVER = frozenset({"cancelled", "closed"})  # nothing of them is still to be sent
 RESERVATION_ATTRIBUTE = "sfsync_reservation"
 
 _Id = Annotated[int, Field(gt=0)]
@@ -63,16 +70,26 @@ class _FulfilledLine(_Payload):
 class _Fulfillment(_Payload):
     status: str | None
     line_items: list[_FulfilledLine]
+    location_id: int | None = None
 
 
 class _RefundLine(_Payload):
     line_item_id: _Id
     quantity: _Units
     restock_type: str
+    location_id: int | None = None
 
 
 class _Refund(_Payload):
     refund_line_items: list[_RefundLine]
+
+
+class _Route(_Payload):
+    """What one location is still to send."""
+
+    status: str
+    location_id: int | None
+    line_items: list[_FulfilledLine]
 
 
 class _Order(_Payload):
@@ -87,10 +104,24 @@ class _Order(_Payload):
     line_items: list[_LineItem]
     fulfillments: list[_Fulfillment]
     refunds: list[_Refund]
+    routes: list[_Route] = []
 
 
-def read_payload(channel: str, body: bytes, locations: Mapping[str, str]) -> OrderSnapshot:
+class _Named(_Payload):
+    id: Annotated[str, Field(pattern=r"^gid://shopify/FulfillmentOrder/\d+")]
+
+
+class _Call(_Payload):
+    fulfillment_order: _Named | None = None
+    moved_fulfillment_order: _Named | None = None
+
+
+def read_payload(
+    channel: str, body: bytes, locations: Mapping[str, str], *, routes: bool = False
+) -> OrderSnapshot:
     """The order that a webhook's body holds; `locations` maps location gids to our names.
+
+    With `routes`, each line says at which locations its units stand, as far as the body tells.
 
     Raises `Refused`, naming the field, when the body is not a whole order or no line of it can be told.
     """
@@ -98,7 +129,7 @@ def read_payload(channel: str, body: bytes, locations: Mapping[str, str]) -> Ord
         order = _Order.model_validate_json(body)
     except ValidationError as error:
         raise _malformed(channel, error) from error
-    lines = _lines(channel, order)
+    lines = _lines(channel, order, locations if routes else None)
     if not lines and any(_is_unnamed_product(line) for line in order.line_items):
         raise Refused(
             f"{channel}: no line of order {order.name} has a SKU (line_items.sku)",
@@ -107,13 +138,30 @@ def read_payload(channel: str, body: bytes, locations: Mapping[str, str]) -> Ord
     return _snapshot(channel, order, lines, locations)
 
 
-def read_node(channel: str, node: Mapping[str, Any], locations: Mapping[str, str]) -> OrderSnapshot:
+def read_node(
+    channel: str, node: Mapping[str, Any], locations: Mapping[str, str], *, routes: bool = False
+) -> OrderSnapshot:
     """The order that an entry of the order list holds, with all its parts. Raises `Refused` likewise."""
     try:
         order = _Order.model_validate(_as_payload(node))
     except ValidationError as error:
         raise _malformed(channel, error) from error
-    return _snapshot(channel, order, _lines(channel, order), locations)
+    return _snapshot(channel, order, _lines(channel, order, locations if routes else None), locations)
+
+
+def read_call(channel: str, topic: str, body: bytes) -> str:
+    """The gid of the fulfilment order that a routing webhook names. `Refused` when it names none."""
+    try:
+        told = _Call.model_validate_json(body)
+    except ValidationError as error:
+        raise _malformed(channel, error) from error
+    named = told.moved_fulfillment_order or told.fulfillment_order
+    if named is None:
+        raise Refused(
+            f"{channel}: {topic} names no fulfilment order",
+            advice="the webhook subscription must send whole payloads, without a choice of fields",
+        )
+    return named.id
 
 
 def number(gid: str) -> int:
@@ -168,7 +216,8 @@ def _is_unnamed_product(line: _LineItem) -> bool:
     return not (line.sku or "").strip() and line.variant_id is not None and not line.gift_card
 
 
-def _lines(channel: str, order: _Order) -> tuple[OrderLine, ...]:
+def _lines(channel: str, order: _Order, locations: Mapping[str, str] | None) -> tuple[OrderLine, ...]:
+    """The lines; with their places when `locations` are given."""
     fulfilled: defaultdict[int, int] = defaultdict(int)
     for fulfillment in order.fulfillments:
         if fulfillment.status == "success":
@@ -178,15 +227,46 @@ def _lines(channel: str, order: _Order) -> tuple[OrderLine, ...]:
     for refund in order.refunds:
         for row in refund.refund_line_items:
             refunded[row.line_item_id][row.restock_type] += row.quantity
-
+    places = {} if locations is None else _places(order, locations)
     lines = []
     for line in order.line_items:
         if (line.sku or "").strip() and not line.gift_card:
             cancelled = order.cancelled_at is not None
-            lines.append(_line(line, fulfilled[line.id], refunded[line.id], cancelled=cancelled))
+            read = _line(line, fulfilled[line.id], refunded[line.id], cancelled=cancelled)
+            if locations is not None:
+                told = tuple(places.get(line.id, {}).values())
+                routed = sum(place.open_quantity for place in told) == read.open_quantity
+                read = replace(read, places=told, routed=routed)
+            lines.append(read)
         elif _is_unnamed_product(line):
             log.warning("a sold line has no SKU", channel=channel, order=order.name, line_id=line.id)
     return tuple(lines)
+
+
+def _places(order: _Order, locations: Mapping[str, str]) -> dict[int, dict[str, LinePlace]]:
+    """By line item: the units that the order says the location of. One that nobody mapped keeps its gid."""
+    found: defaultdict[int, dict[str, LinePlace]] = defaultdict(dict)
+
+    def add(line_id: int, location_id: int | None, **units: int) -> None:
+        if location_id is None:
+            return
+        gid = f"gid://shopify/Location/{location_id}"
+        name = locations.get(gid, gid)
+        known = found[line_id].get(name, LinePlace(name))
+        found[line_id][name] = replace(known, **{what: getattr(known, what) + n for what, n in units.items()})
+
+    for route in order.routes:
+        for row in route.line_items if route.status not in _ROUTES_OVER else ():
+            if row.quantity:
+                add(row.id, route.location_id, open_quantity=row.quantity)
+    for fulfillment in order.fulfillments:
+        for row in fulfillment.line_items if fulfillment.status == "success" else ():
+            add(row.id, fulfillment.location_id, fulfilled_quantity=row.quantity)
+    for refund in order.refunds:
+        for back in refund.refund_line_items:
+            if back.restock_type == "return":
+                add(back.line_item_id, back.location_id, returned_quantity=back.quantity)
+    return found
 
 
 def _line(line: _LineItem, fulfilled: int, refunded: Mapping[str, int], *, cancelled: bool) -> OrderLine:
@@ -222,7 +302,6 @@ def _open(line: _LineItem, ordered: int, fulfilled: int, refunded: Mapping[str, 
 
 
 def _as_payload(node: Mapping[str, Any]) -> dict[str, Any]:
-    shop = node.get("retailLocation")
     return {
         "id": number(node["id"]),
         "name": node["name"],
@@ -230,7 +309,7 @@ def _as_payload(node: Mapping[str, Any]) -> dict[str, Any]:
         "updated_at": node["updatedAt"],
         "processed_at": node["processedAt"],
         "cancelled_at": node["cancelledAt"],
-        "location_id": number(shop["id"]) if shop else None,
+        "location_id": _number_of(node.get("retailLocation")),
         "note_attributes": [{"name": row["key"], "value": row["value"]} for row in node["customAttributes"]],
         "line_items": [
             {
@@ -246,6 +325,7 @@ def _as_payload(node: Mapping[str, Any]) -> dict[str, Any]:
         "fulfillments": [
             {
                 "status": part["status"].lower(),
+                "location_id": _number_of(part.get("location")),
                 "line_items": [
                     {"id": number(row["lineItem"]["id"]), "quantity": row["quantity"] or 0}
                     for row in part["fulfillmentLineItems"]["nodes"]
@@ -260,10 +340,26 @@ def _as_payload(node: Mapping[str, Any]) -> dict[str, Any]:
                         "line_item_id": number(row["lineItem"]["id"]),
                         "quantity": row["quantity"],
                         "restock_type": row["restockType"].lower(),
+                        "location_id": _number_of(row.get("location")),
                     }
                     for row in part["refundLineItems"]["nodes"]
                 ]
             }
             for part in node["refunds"]
         ],
+        "routes": [
+            {
+                "status": route["status"].lower(),
+                "location_id": _number_of(route["assignedLocation"]["location"]),
+                "line_items": [
+                    {"id": number(row["lineItem"]["id"]), "quantity": row["remainingQuantity"]}
+                    for row in route["lineItems"]["nodes"]
+                ],
+            }
+            for route in node.get("fulfillmentOrders", {"nodes": ()})["nodes"]
+        ],
     }
+
+
+def _number_of(thing: Mapping[str, Any] | None) -> int | None:
+    return number(thing["id"]) if thing else None

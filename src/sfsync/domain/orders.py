@@ -11,6 +11,10 @@ Order lines (`open_quantity` is what still has to be delivered):
 
 Goods that come back go to where they left from, or to the location that the house's rules name for returns
 (`LineFacts.returns_to`): there they wait, not for sale, until a person releases them by a transfer.
+
+Where the channel says which of its locations sends which units (`places`), each of them has the levels that
+its units draw on. Units reserved elsewhere are moved there, both rows or neither, as soon as the org has them
+there; until then they stay where they are, for a promise covered at the wrong place is better than none.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from .places import LinePlace, matched
 from .stock import LevelKey, Movement, MovementKind, step_key
 
 
@@ -41,6 +46,8 @@ class OrderLine:
     location: str | None = None  # the org's location code, when the channel names it
     # Units left the order and nobody says whether the channel put them back: only its number tells.
     taken_in_doubt: bool = field(default=False, compare=False)
+    places: tuple[LinePlace, ...] = ()  # where the units stand at the channel, as far as it says
+    routed: bool = field(default=False, compare=False)  # it says so of every open unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,7 @@ class OrderSnapshot:
     lines: tuple[OrderLine, ...]
     channel_location: str | None = None  # which of the channel's locations lowered its number, when known
     reservations: tuple[str, ...] = ()  # ids of reservations that this order was sold on
+    read_at: datetime | None = None  # when we began to read it at the channel; None when it was sent to us
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,16 @@ class Holding:
     reserved: int
     next_step: int
     takes_back: bool = False  # an allocation: what the line gives up goes back to it, not to the pool
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceFacts:
+    """What stands at one of the channel's locations, and the levels it draws on: best first, not empty."""
+
+    sources: Sequence[LevelKey]
+    open_quantity: int = 0
+    fulfilled_quantity: int = 0
+    returned_quantity: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +102,7 @@ class LineFacts:
     version: str
     occurred_at: datetime  # when the order changed to what it wants now
     returns_to: LevelKey | None = None  # where returned goods go; None: to where they left from
+    places: Sequence[PlaceFacts] = ()  # where the channel says which location sends what
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +110,12 @@ class NextStep:
     """One bundle to enter, after whose answer the line is looked at again; or nothing.
 
     `uncovered` units are wanted by the customer and not to be had: the order was accepted elsewhere and the
-    org cannot cover it.
+    org cannot cover it. `misplaced` units are covered, but not where the channel will send them from.
     """
 
     bundle: tuple[Movement, ...] = ()
     uncovered: int = 0
+    misplaced: int = 0
 
 
 def next_step(facts: LineFacts) -> NextStep:
@@ -114,19 +134,19 @@ def next_step(facts: LineFacts) -> NextStep:
     if facts.returns_to is None:
         ship -= facts.line.returned_quantity  # they come back to where they left from
     if ship > 0:
-        return _ship(facts, ship, reserved)
+        return _ship(facts, ship, reserved, on_hand)
     if ship < 0:
-        return _alone(facts, _return_level(on_hand, facts.sources), MovementKind.RETURN, on_hand=-ship)
+        return _take_back(facts, -ship, on_hand)
     back = facts.line.returned_quantity - put
     if facts.returns_to is not None and back:
         return _alone(facts, facts.returns_to, MovementKind.RETURN, on_hand=back)
 
     change = facts.line.open_quantity - sum(reserved.values())
     if change > 0:
-        return _raise(facts, change)
+        return _raise_where_needed(facts, change, reserved)
     if change < 0:
-        return _give_up(facts, -change, reserved)
-    return NextStep()
+        return _give_up(facts, -change, _not_needed(facts, reserved))
+    return _put_in_place(facts, reserved)
 
 
 def _movement(
@@ -174,13 +194,63 @@ def _fullest(reserved: Mapping[LevelKey, int]) -> LevelKey | None:
     return min(held, key=lambda key: (-reserved[key], key)) if held else None
 
 
-def _ship(facts: LineFacts, units: int, reserved: Mapping[LevelKey, int]) -> NextStep:
-    """Goods left: from where they were reserved; what was never reserved, from the first source."""
-    level = _fullest(reserved)
-    if level is None:
-        return _alone(facts, facts.sources[0], MovementKind.FULFILMENT, on_hand=-units)
-    part = min(units, reserved[level])
-    return _alone(facts, level, MovementKind.FULFILMENT, on_hand=-part, reserved=-part)
+def _ship(
+    facts: LineFacts, units: int, reserved: Mapping[LevelKey, int], on_hand: Mapping[LevelKey, int]
+) -> NextStep:
+    """Goods left: from where they were reserved; what was never reserved, from the first source.
+
+    Where the channel says which location sent them they left from there, and what was reserved for them
+    elsewhere is given back in the same bundle.
+    """
+    owed = _owed(facts, on_hand)
+    if not owed or max(owed) <= 0:
+        level = _fullest(reserved)
+        if level is None:
+            return _alone(facts, facts.sources[0], MovementKind.FULFILMENT, on_hand=-units)
+        part = min(units, reserved[level])
+        return _alone(facts, level, MovementKind.FULFILMENT, on_hand=-part, reserved=-part)
+    place = facts.places[owed.index(max(owed))]
+    units = min(units, max(owed))
+    spare = _not_needed(facts, reserved)
+    level = _fullest(_among(spare, place.sources)) or _fullest(_among(reserved, place.sources))
+    if level is not None:
+        part = min(units, reserved[level])
+        return _alone(facts, level, MovementKind.FULFILMENT, on_hand=-part, reserved=-part)
+    elsewhere = _fullest(spare)
+    if elsewhere is None:
+        return _alone(facts, place.sources[0], MovementKind.FULFILMENT, on_hand=-units)
+    part = min(units, spare[elsewhere])
+    rows = _released(facts, elsewhere, part)
+    left = _movement(
+        facts, facts.subject, facts.next_step + 1, place.sources[0], MovementKind.FULFILMENT, -part, 0
+    )
+    return NextStep((*rows, left))
+
+
+def _take_back(facts: LineFacts, units: int, on_hand: Mapping[LevelKey, int]) -> NextStep:
+    """Goods came back: to where they left from, or to the location that the channel names."""
+    owed = _owed(facts, on_hand)
+    if not owed or min(owed) >= 0:
+        return _alone(facts, _return_level(on_hand, facts.sources), MovementKind.RETURN, on_hand=units)
+    place = facts.places[owed.index(min(owed))]
+    level = _return_level(_among(on_hand, place.sources), place.sources)
+    return _alone(facts, level, MovementKind.RETURN, on_hand=min(units, -min(owed)))
+
+
+def _owed(facts: LineFacts, on_hand: Mapping[LevelKey, int]) -> list[int]:
+    """For each place, units that left from there and are not entered yet; negative when they came back."""
+    wants = [
+        place.fulfilled_quantity - (place.returned_quantity if facts.returns_to is None else 0)
+        for place in facts.places
+    ]
+    sources = [place.sources for place in facts.places]
+    left = {level: -units for level, units in on_hand.items()}
+    gone = matched(left, [(each, max(0, want)) for each, want in zip(sources, wants, strict=True)])
+    back = matched(on_hand, [(each, max(0, -want)) for each, want in zip(sources, wants, strict=True)])
+    return [
+        want - sum(out.values()) + sum(home.values())
+        for want, out, home in zip(wants, gone, back, strict=True)
+    ]
 
 
 def _return_level(on_hand: Mapping[LevelKey, int], sources: Sequence[LevelKey]) -> LevelKey:
@@ -189,20 +259,101 @@ def _return_level(on_hand: Mapping[LevelKey, int], sources: Sequence[LevelKey]) 
     return min(shipped, key=lambda key: (on_hand[key], key)) if shipped else sources[0]
 
 
-def _raise(facts: LineFacts, units: int) -> NextStep:
+def _needs(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> list[tuple[PlaceFacts, int]]:
+    """The places whose open units are not all reserved where they are to be sent from, and how many."""
+    given = _given(facts, reserved)
+    short = [
+        (place, place.open_quantity - sum(part.values()))
+        for place, part in zip(facts.places, given, strict=True)
+    ]
+    return [(place, units) for place, units in short if units > 0]
+
+
+def _not_needed(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> dict[LevelKey, int]:
+    """Units reserved where no place needs them: all of them, where the channel names no places."""
+    spare = dict(reserved)
+    for part in _given(facts, reserved):
+        for level, units in part.items():
+            spare[level] -= units
+    return spare
+
+
+def _given(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> list[dict[LevelKey, int]]:
+    return matched(reserved, [(place.sources, place.open_quantity) for place in facts.places])
+
+
+def _among(units: Mapping[LevelKey, int], levels: Sequence[LevelKey]) -> dict[LevelKey, int]:
+    return {level: part for level, part in units.items() if level in levels}
+
+
+def _raise_where_needed(facts: LineFacts, units: int, reserved: Mapping[LevelKey, int]) -> NextStep:
+    """Ask for what is open, at each place in turn that has too few."""
+    left = units
+    for place, short in _needs(facts, reserved):
+        part = min(left, short)
+        if part and (step := _raise(facts, part, place.sources)).bundle:
+            return step
+        left -= part
+    rest = _raise(facts, left, facts.sources) if left else NextStep()
+    return rest if rest.bundle else NextStep(uncovered=units)
+
+
+def _raise(facts: LineFacts, units: int, sources: Sequence[LevelKey]) -> NextStep:
     """Claim what the line was sold on first, then ask."""
-    for holding in facts.holdings:
+    near = sorted(facts.holdings, key=lambda holding: holding.level not in sources)
+    for holding in near:
         part = min(units, holding.reserved)
         if part > 0:
             return _moved(facts, holding, part)
-    asked = source(units, facts.sources, facts.sellable)
+    asked = source(units, sources, facts.sellable)
     if asked is None:
         if facts.asked_in_vain:
             return NextStep(uncovered=units)
         # Nothing seems to be there, but only the org may say no.
-        asked = (facts.sources[0], units)
+        asked = (sources[0], units)
     level, part = asked
     return _alone(facts, level, MovementKind.ORDER, reserved=part)
+
+
+def _put_in_place(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> NextStep:
+    """Move what is reserved at another level than the channel will send it from, if the org has it there."""
+    needs = _needs(facts, reserved)
+    spare = _not_needed(facts, reserved) if needs else {}
+    away = _fullest(spare)
+    if away is None:
+        return NextStep()
+    for place, short in needs:
+        most = min(short, spare[away])
+        for own in facts.holdings:
+            if own.takes_back and own.level in place.sources and own.reserved > 0:
+                return _put(facts, away, own.level, min(most, own.reserved), own)
+        found = source(most, place.sources, facts.sellable)
+        if found is not None:
+            return _put(facts, away, *found, None)
+    return NextStep(misplaced=sum(short for _, short in needs))
+
+
+def _put(
+    facts: LineFacts, away: LevelKey, level: LevelKey, units: int, allocation: Holding | None
+) -> NextStep:
+    """`units` go from one level to another: released here and reserved there, all of it or nothing."""
+    rows = _released(facts, away, units)
+    if allocation is not None:
+        given, step = MovementKind.RELEASE, allocation.next_step
+        rows.append(_movement(facts, allocation.subject, step, level, given, 0, -units))
+    step = facts.next_step + 1
+    rows.append(_movement(facts, facts.subject, step, level, MovementKind.ORDER, 0, units))
+    return NextStep(tuple(rows))
+
+
+def _released(facts: LineFacts, level: LevelKey, units: int) -> list[Movement]:
+    """The line gives units up at a level; its channel's allocation there takes them back."""
+    rows = [_movement(facts, facts.subject, facts.next_step, level, MovementKind.RELEASE, 0, -units)]
+    for own in facts.holdings:
+        if own.takes_back and own.level == level:
+            taken = MovementKind.ALLOCATION
+            rows.append(_movement(facts, own.subject, own.next_step, level, taken, 0, units))
+    return rows
 
 
 def _give_up(facts: LineFacts, units: int, reserved: Mapping[LevelKey, int]) -> NextStep:

@@ -13,7 +13,8 @@ the ledger should hold is worked out from the two newest words, never from which
 - *what has happened*: goods that left or came back count as soon as one of the two tells of them (the
   greater number), where each source has exactly one line of the SKU. Else the authority's numbers count;
 - the storefront's own shelf (`taken_quantity`) is known by the storefront alone;
-- a location named by the authority counts before one named by the other.
+- a location named by the authority counts before one named by the other;
+- which of the storefront's locations sends a unit is known by the storefront alone.
 
 The result does not depend on the order in which the two spoke, nor on how often.
 """
@@ -27,6 +28,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from .orders import OrderLine
+from .places import LinePlace, settled
 
 
 class Source(StrEnum):
@@ -125,6 +127,13 @@ def _wanted(words: Words, authority: Source, *, ruled: bool, single: bool) -> Or
             returned_quantity=returned,
         )
     own = words.get(Source.CHANNEL)
+    if own is not None and own.line.places:
+        total = LinePlace(
+            "", line.open_quantity, line.fulfilled_quantity, line.returned_quantity, own.line.taken_quantity
+        )
+        first = own.line.places[0].location
+        places = settled(own.line.places, total, own.line.places, first, routed=own.line.routed)
+        line = replace(line, places=places, routed=own.line.routed)
     return replace(
         line,
         taken_quantity=own.line.taken_quantity if own else 0,

@@ -93,6 +93,11 @@ def relay_bell(channel: str) -> str:
     return f"relay:{channel}"
 
 
+def reading_bell(channel: str) -> str:
+    """The name of a channel's reading of single orders at the bell."""
+    return f"orders of {channel}"
+
+
 def grouped(values: Iterable[str], size: int) -> Iterable[list[str]]:
     """Values in lists of at most `size`."""
     part: list[str] = []

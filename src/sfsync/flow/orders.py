@@ -8,29 +8,28 @@ so that the same unit is not taken off twice.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from sfsync.domain.orders import Holding, LineFacts, OrderLine, OrderSnapshot, next_step
-from sfsync.domain.relay import IN_DOUBT
+from sfsync.domain.orders import OrderLine, OrderSnapshot
+from sfsync.domain.places import LinePlace, settled
 from sfsync.domain.reservations import order_names
 from sfsync.domain.sources import Source, Word, deciding, pair, wanted
-from sfsync.domain.stock import BadKeyError, LevelKey, allocation_subject, order_line_subject
-from sfsync.ports import ChannelLevel, Delivery, InboxItem, LineState, OutsideError, Refused, Tx
+from sfsync.domain.stock import order_line_subject
+from sfsync.ports import Delivery, InboxItem, LineState, OutsideError, Refused, Tx
 
-from .context import Context
+from .context import Context, reading_bell
+from .deciding import decide
 from .intake import unread
-from .lateness import add
-from .levels import OVERSOLD, told
-from .picture import Picture
-from .shelf import refresh, with_numbers
+from .shelf import refresh
+from .taken import CLOCK_GRAIN, taken
 
 BATCH = 200
+Read = OrderSnapshot | str | Refused | None  # an order, a call to read one, bad, or none of ours
 LINES = 1_000  # so many that lines waiting for a reservation hold up no others
-CLOCK_SKEW = timedelta(seconds=1)  # between a storefront and us
-CLOCK_GRAIN = timedelta(seconds=1)  # storefronts tell times in whole seconds, rounded down
 
 
 class Orders:
@@ -62,7 +61,7 @@ class Orders:
         ctx.bell.ring(*bells)
         return len(items) == BATCH or moved >= BATCH
 
-    def _take(self, tx: Tx, *, read: Sequence[tuple[InboxItem, OrderSnapshot | Refused | None]]) -> set[str]:
+    def _take(self, tx: Tx, *, read: Sequence[tuple[InboxItem, Read]]) -> set[str]:
         """Record what came in."""
         ctx, now = self._ctx, self._ctx.clock.now()
         skus: set[str] = set()
@@ -70,14 +69,15 @@ class Orders:
         for item, outcome in read:
             if isinstance(outcome, Refused):
                 self._set_aside(tx, item, str(outcome), outcome.advice)
+            elif isinstance(outcome, str):
+                call(tx, item.source, outcome, now, bells)
             elif outcome is not None:
                 skus |= record(tx, ctx, outcome, now, bells)
+                call_for_places(tx, ctx, outcome, now, bells)
             tx.finish_inbox(item.id, now)
         return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
-    async def _take_alone(
-        self, one: tuple[InboxItem, OrderSnapshot | Refused | None], error: Exception
-    ) -> None:
+    async def _take_alone(self, one: tuple[InboxItem, Read], error: Exception) -> None:
         ctx = self._ctx
         try:
             ctx.bell.ring(*await ctx.store.write(partial(self._take, read=[one])))
@@ -111,12 +111,13 @@ class Orders:
                 skus.add(line.line.sku)
         return moved, bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
-    def _read(self, item: InboxItem) -> OrderSnapshot | Refused | None:
+    def _read(self, item: InboxItem) -> Read:
         channel = self._ctx.channels.get(item.source)
         if channel is None:
             return Refused(f"the configuration has no channel {item.source!r} any more")
         try:
-            return channel.read_order(Delivery(item.topic, item.key, item.body))
+            delivery = Delivery(item.topic, item.key, item.body)
+            return channel.read_order(delivery) or channel.order_called(delivery)
         except Refused as error:
             return error
 
@@ -126,6 +127,8 @@ class OrderPoll:
 
     def __init__(self, ctx: Context, *, every_seconds: float) -> None:
         self._ctx, self._every = ctx, every_seconds
+        # From asking to storing: of two readings of one order, the one stored last must be the newer one.
+        self.reading = {name: asyncio.Lock() for name in ctx.channels}
 
     async def run(self, channel: str) -> None:
         """Until cancelled."""
@@ -142,18 +145,25 @@ class OrderPoll:
         started = ctx.clock.now()
         mark = await ctx.store.read(lambda tx: tx.poll_mark(channel) or tx.channel_since(channel))
         count = 0
-        async for page in ctx.channels[channel].orders_since((mark or started) - timedelta(minutes=5)):
-            count += len(page)
+        pages = ctx.channels[channel].orders_since((mark or started) - timedelta(minutes=5))
+        while True:
+            async with self.reading[channel]:
+                asked_at = ctx.clock.now()
+                page = await anext(pages, None)
+                if page is None:
+                    break
+                count += len(page)
 
-            def commit(tx: Tx, page: Sequence[OrderSnapshot] = page) -> set[str]:
-                now = ctx.clock.now()
-                skus: set[str] = set()
-                bells = {"orders"}
-                for snapshot in page:
-                    skus |= record(tx, ctx, snapshot, now, bells)
-                return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+                def commit(tx: Tx, page: Sequence[OrderSnapshot] = page, at: datetime = asked_at) -> set[str]:
+                    now = ctx.clock.now()
+                    skus: set[str] = set()
+                    bells = {"orders"}
+                    for snapshot in page:
+                        skus |= record(tx, ctx, replace(snapshot, read_at=at), now, bells)
+                        call_for_places(tx, ctx, snapshot, now, bells)
+                    return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
-            ctx.bell.ring(*await ctx.store.write(commit))
+                ctx.bell.ring(*await ctx.store.write(commit))
         await ctx.store.write(lambda tx: tx.put_poll_mark(channel, started))
         return count
 
@@ -173,21 +183,27 @@ def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: 
     held = tx.lines(subjects)
     snapshot = with_reservations(tx, snapshot)
     touched: set[str] = set()
-    for subject, line in subjects.items():
+    for subject, said in subjects.items():
         before = held.get(subject)
+        if before is not None and snapshot.version < before.version:
+            continue
+        line = _placed(ctx, snapshot, said, before.line if before else None)
         # The newest counts even when it changed nothing: a late old one must not reopen a cancelled line.
-        if before is not None and (snapshot.version < before.version or (line == before.line)):
-            if snapshot.version > before.version:
-                tx.put_line(
-                    replace(
-                        before,
-                        version=snapshot.version,
-                        reservations=snapshot.reservations or before.reservations,
-                    )
-                )
+        if before is not None and line == before.line:
+            same = replace(
+                before,
+                line=line,
+                version=snapshot.version,
+                reservations=snapshot.reservations or before.reservations,
+                routed_at=_routed_at(snapshot, line, before),
+            )
+            if taken(tx, ctx, same, before, now):
+                bells.add("learn")
+            if snapshot.version > before.version or line.places:
+                tx.put_line(same)
             continue
         state = _state(ctx, snapshot, subject, line, before)
-        if _taken(tx, ctx, state, before, now):
+        if taken(tx, ctx, state, before, now):
             bells.add("learn")
         tx.put_line(state)
         touched.add(line.sku)
@@ -218,10 +234,12 @@ def record_shared(
     snapshot = with_reservations(tx, snapshot)
     words = {subject: dict(line.words) for subject, line in held.items()}
     named = pair(words, snapshot.lines, source)
-    for subject, line in zip(named, snapshot.lines, strict=True):
-        key = subject or order_line_subject(snapshot.channel, snapshot.order_id, line.line_id)
+    for subject, said in zip(named, snapshot.lines, strict=True):
+        key = subject or order_line_subject(snapshot.channel, snapshot.order_id, said.line_id)
         known = words.setdefault(key, {}).get(source)
         if known is None or snapshot.version >= known.version:
+            own = source is Source.CHANNEL
+            line = _placed(ctx, snapshot, said, known.line if known else None) if own else said
             words[key][source] = Word(snapshot.version, line)
     if source is Source.ORG:
         told = {line.line_id for line in snapshot.lines}
@@ -232,7 +250,7 @@ def record_shared(
     touched: set[str] = set()
     for subject, line in wanted(words, authority).items():
         before, both = held.get(subject), words[subject]
-        spoken = before is None or before.told != both
+        spoken = before is None or before.told != both or line.routed != before.line.routed
         if before is not None and line == before.line and not spoken:
             continue
         state = replace(
@@ -244,9 +262,11 @@ def record_shared(
         if before is not None and source is Source.ORG:  # the storefront's own words for its order stay
             state = replace(state, order_id=before.order_id, order_name=before.order_name)
         if before is not None and line == before.line:
+            if source is Source.CHANNEL and taken(tx, ctx, state, before, now):
+                bells.add("learn")
             tx.put_line(replace(state, due=before.due, uncovered=before.uncovered))
             continue
-        if source is Source.CHANNEL and _taken(tx, ctx, state, before, now):
+        if source is Source.CHANNEL and taken(tx, ctx, state, before, now):
             bells.add("learn")
         tx.put_line(state)
         touched.add(line.sku)
@@ -282,10 +302,49 @@ def _log_recorded(ctx: Context, snapshot: OrderSnapshot) -> None:
     )
 
 
+def call(tx: Tx, channel: str, reference: str, now: datetime, bells: set[str]) -> None:
+    """Have an order read at its channel; adds the bell to ring."""
+    tx.call_order(channel, reference, now)
+    bells.add(reading_bell(channel))
+
+
+def call_for_places(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: set[str]) -> None:
+    """Have the order read whose channel has not said yet where its open units stand."""
+    if without_places(ctx, snapshot) and not before_our_time(tx, ctx, snapshot):
+        call(tx, snapshot.channel, snapshot.order_id, now, bells)
+
+
+def without_places(ctx: Context, snapshot: OrderSnapshot) -> bool:
+    """True when the channel assigns locations, and the snapshot does not tell them for all open units."""
+    channel = ctx.channels.get(snapshot.channel)
+    routes = channel is not None and channel.ability.routes
+    return routes and any(line.open_quantity and not line.routed for line in snapshot.lines)
+
+
+def _placed(ctx: Context, snapshot: OrderSnapshot, line: OrderLine, before: OrderLine | None) -> OrderLine:
+    """The line with all its units at the channel's locations, where the channel has several."""
+    channel = ctx.channels.get(snapshot.channel)
+    if channel is None or not channel.ability.routes:
+        return line
+    total = LinePlace(
+        "", line.open_quantity, line.fulfilled_quantity, line.returned_quantity, line.taken_quantity
+    )
+    first = snapshot.channel_location or ctx.assortment.first_location(snapshot.channel)
+    known = before.places if before else ()
+    return replace(line, places=settled(line.places, total, known, first, routed=line.routed))
+
+
+def _routed_at(snapshot: OrderSnapshot, line: OrderLine, before: LineState | None) -> datetime | None:
+    if line.routed and snapshot.read_at is not None:
+        return snapshot.read_at
+    return before.routed_at if before else None
+
+
 def _state(
     ctx: Context, snapshot: OrderSnapshot, subject: str, line: OrderLine, before: LineState | None
 ) -> LineState:
-    wants_more = before is None or line.open_quantity > before.line.open_quantity
+    moved = before is not None and line.places != before.line.places
+    wants_more = before is None or line.open_quantity > before.line.open_quantity or moved
     return LineState(
         subject,
         snapshot.channel,
@@ -300,194 +359,6 @@ def _state(
         before.uncovered if before else 0,
         bool(before and before.asked_in_vain and not wants_more),
         due=True,
+        routed_at=_routed_at(snapshot, line, before),
+        misplaced=before.misplaced if before else 0,
     )
-
-
-def _taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now: datetime) -> bool:
-    """The channel's number fell by what it sold: a change after the baseline was read is counted, once.
-
-    Storefronts tell times in whole seconds, and a reading takes its time. A sale while it was made may be in
-    the number or not: nothing is pushed before the number has been read again. True when it is to be read.
-    The change happened between the snapshot that we knew and this one, in one step or in several: where the
-    reading lies between them, a part of it may be in the number.
-    """
-    change = state.line.taken_quantity - (before.line.taken_quantity if before else 0)
-    unsure = state.line.taken_in_doubt
-    if before is not None and not change and not unsure:
-        return False  # of an order first heard of, even nothing in sum may be a sale and its refund
-    in_doubt = False
-    changed: list[ChannelLevel] = []
-    told = state.version.replace(microsecond=0)
-    known = (before.version if before else state.placed_at).replace(microsecond=0)
-    for level in tx.channel_levels([state.line.sku], state.channel):
-        if level.location != state.channel_location:
-            continue
-        if known - CLOCK_SKEW > level.baseline_at and not unsure:
-            published = level.published - change
-            changed.append(with_numbers(ctx.assortment, level, now, target=level.target, published=published))
-            continue
-        close = told + CLOCK_GRAIN + CLOCK_SKEW > level.baseline_from
-        if (close or unsure) and level.problem in ("", IN_DOUBT):
-            tx.set_problem(level.channel, level.sku, level.location, IN_DOUBT, now)
-            in_doubt = True
-    tx.put_numbers(changed)
-    return in_doubt
-
-
-def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str] | None:
-    """Take the line's next step, or settle it, or say that no stock covers it. None: it must wait."""
-    sources = _sources(tx, ctx, line)
-    if not sources:
-        return _no_level(tx, ctx, line, now)
-    if tx.drop_dead_letter(line.channel, line.subject):
-        ctx.log.info("stock level found", channel=line.channel, order=line.order_name, sku=line.line.sku)
-    holdings, wait = _holdings(tx, ctx, line, sources)
-    if wait:
-        return None  # the reservation it was sold on is still being asked for
-    picture = Picture(tx.facts([line.line.sku]))
-    step = next_step(
-        LineFacts(
-            line.subject,
-            line.line,
-            tx.rows(line.subject),
-            tx.next_step(line.subject),
-            sources,
-            picture.sellable(line.line.sku),
-            holdings,
-            line.asked_in_vain,
-            line.order_name,
-            line.version.isoformat(),
-            line.version,  # not when it was placed: what left today was there at yesterday's count
-            _returns_to(ctx, line),
-        )
-    )
-    if step.bundle:
-        owners = {movement.subject: line.channel for movement in step.bundle}
-        add(tx, step.bundle, owners, now)
-        tx.put_line(replace(line, uncovered=0))
-        return {"writer"}
-    tx.put_line(replace(line, uncovered=step.uncovered, due=False))
-    _tell(tx, ctx, line, step.uncovered, sources, now)
-    return set()
-
-
-def _no_level(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
-    ctx.log.warning("no stock level", channel=line.channel, order=line.order_name, sku=line.line.sku)
-    reason = f"order {line.order_name}: no stock level of {line.line.sku!r} where {line.channel} sells from"
-    advice = "create the stock level, or mend the channel's sells_from; it is then decided by itself"
-    tx.dead_letter(line.channel, line.subject, reason, advice, repr(line.line), now)
-    uncovered = line.line.open_quantity
-    tx.put_line(replace(line, uncovered=uncovered, due=False))
-    _tell(tx, ctx, line, uncovered, (), now)
-    ctx.log.warning(
-        "no stock level", channel=line.channel, order=line.order_name, sku=line.line.sku, next=advice
-    )
-    return set()
-
-
-def _returns_to(ctx: Context, line: LineState) -> LevelKey | None:
-    """The level that the line's returned goods go to, where the house has a location for returns."""
-    location = ctx.assortment.returns_to(line.channel)
-    try:
-        return LevelKey(line.line.sku, location, line.line.unit) if location else None
-    except BadKeyError:
-        return None
-
-
-def _sources(tx: Tx, ctx: Context, line: LineState) -> list[LevelKey]:
-    """The levels the line may draw on, best first, as far as the org has them."""
-    wish = line.line
-    locations = (
-        (wish.location,) if wish.location else ctx.assortment.sources(line.channel, line.channel_location)
-    )
-    try:
-        keys = [
-            LevelKey(wish.sku, location, wish.unit)
-            for location in locations
-            if location not in ctx.assortment.not_for_sale
-        ]
-    except BadKeyError:
-        return []
-    known = tx.levels(keys)
-    found = [key for key in keys if key in known]
-    sold = wish.open_quantity or wish.fulfilled_quantity
-    if not found and not sold and (back := _returns_to(ctx, line)):
-        return [back]  # goods come in that nobody of ours sold
-    return found
-
-
-def _holdings(
-    tx: Tx, ctx: Context, line: LineState, sources: Collection[LevelKey]
-) -> tuple[list[Holding], bool]:
-    """What the line may claim: reservations it was sold on, then its channel's allocation. True = wait."""
-    subjects = _reserved_subjects(tx, line)
-    if tx.busy(subjects):
-        return [], True
-    found = [
-        Holding(held.subject, held.level, held.reserved, tx.next_step(held.subject))
-        for held in tx.holdings(subjects)
-        if held.reserved > 0
-    ]
-    division = ctx.assortment.division(line.line.sku)
-    if division is not None and line.channel in division.channels:
-        picture = Picture(tx.facts([line.line.sku]))
-        for level in sources:
-            units = picture.allocated_levels(line.line.sku, line.channel, {level.location}).get(level, 0)
-            subject = allocation_subject(line.channel, level)
-            divided = division.scarce_at is None or line.line.sku in picture.divided
-            found.append(Holding(subject, level, max(0, units), tx.next_step(subject), takes_back=divided))
-    return found, False
-
-
-def _reserved_subjects(tx: Tx, line: LineState) -> list[str]:
-    subjects: list[str] = []
-    for reservation_id in line.reservations:
-        reservation = tx.reservation(reservation_id)
-        if reservation is not None and reservation.channel in (None, line.channel):
-            subjects.extend(
-                subject
-                for subject, part in zip(reservation.subjects(), reservation.lines, strict=True)
-                if part.level.sku == line.line.sku and part.level.unit == line.line.unit
-            )
-    return subjects
-
-
-def _tell(
-    tx: Tx, ctx: Context, line: LineState, uncovered: int, sources: Collection[LevelKey], now: datetime
-) -> None:
-    """Raise, or end, the incident of an order that was accepted and cannot be covered."""
-    if not uncovered:
-        if tx.close_incident(OVERSOLD, line.subject, now):
-            ctx.log.info(
-                "order covered after all", channel=line.channel, order=line.order_name, sku=line.line.sku
-            )
-        return
-    title = f"{uncovered} of {line.line.sku} sold at {line.channel} that no stock covers"
-    if tx.open_incident(OVERSOLD, line.subject, title, _detail(tx, line, uncovered, sources, now), now):
-        ctx.log.warning(
-            "oversold", channel=line.channel, order=line.order_name, sku=line.line.sku, units=uncovered
-        )
-
-
-def _detail(
-    tx: Tx, line: LineState, uncovered: int, sources: Collection[LevelKey], now: datetime
-) -> Mapping[str, object]:
-    """Who wants the units, who holds them, and how long they were on show after they had been sold."""
-    holders = tx.holdings_at(sources)
-    orders = tx.lines([held.subject for held in holders])
-    first_sold = min((order.placed_at for order in orders.values()), default=line.placed_at)
-    return {
-        "sku": line.line.sku,
-        "units": uncovered,
-        "order": _order(line),
-        "held_by": [
-            part | (_order(orders[held.subject]) if held.subject in orders else {})
-            for held, part in zip(holders, told(holders), strict=True)
-        ],
-        # Until we knew of it: the channel's own number had fallen by then, so this bounds the exposure.
-        "exposure_unit_seconds": round(uncovered * max(0.0, (now - first_sold).total_seconds()), 3),
-    }
-
-
-def _order(line: LineState) -> dict[str, object]:
-    return {"channel": line.channel, "name": line.order_name, "placed_at": line.placed_at.isoformat()}

@@ -20,6 +20,7 @@ from .counts import Counts
 from .desk import Desk
 from .folding import Folding, FoldRun, FoldWish
 from .intake import Holes, Intake, Poll, unread
+from .order_calls import OrderCalls
 from .orders import OrderPoll, Orders
 from .org_orders import OrgOrders
 from .reconcile import Reconcile
@@ -96,6 +97,8 @@ class Supervisor:
         self._entrances.append(self._keep("first start", self._begin))
         for name in ctx.channels:
             self._entrances.append(self._keep(f"polls {name}", partial(self._poll, name)))
+            if ctx.channels[name].ability.routes:
+                self._entrances.append(self._keep(f"order calls {name}", partial(self._call, name)))
         if self.org_orders is not None:
             self._entrances.append(self._keep("the org's orders", self._poll_org))
 
@@ -290,6 +293,11 @@ class Supervisor:
         while not await ctx.store.read(lambda tx: self._compared(tx, name)):
             await ctx.clock.sleep(1.0)  # orders are read after the baseline that they are counted against
         await self.polls.run(name)
+
+    async def _call(self, name: str) -> None:
+        while not await self._ctx.store.read(lambda tx: self._compared(tx, name)):
+            await self._ctx.clock.sleep(1.0)
+        await OrderCalls(self._ctx, self.polls).run(name)
 
     async def _poll_org(self) -> None:
         if self.org_orders is None:

@@ -51,6 +51,15 @@ class InboxItem:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderCall:
+    """An order that is to be read at its channel, because something about it is not known yet."""
+
+    reference: str  # as `Channel.order` takes it
+    asked_at: datetime
+    tries: int  # that have not told it
+
+
+@dataclass(frozen=True, slots=True)
 class LineState:
     """The newest wish of an order line, and how far we are with it.
 
@@ -72,6 +81,8 @@ class LineState:
     due: bool = True  # to be decided
     told: Mapping[Source, Word] = field(default_factory=dict)
     org_order: str | None = None  # the org's id of the order, when the org has spoken of it
+    routed_at: datetime | None = None  # since when it stands where `line.places` says, at least
+    misplaced: int = 0  # units that are reserved elsewhere than the channel will send them from
 
     @property
     def words(self) -> Mapping[Source, Word]:
@@ -270,6 +281,9 @@ class Tx(Protocol):
     def lines_of_org_order(self, org_order: str) -> Sequence[LineState]: ...
     def due_lines(self, limit: int) -> Sequence[LineState]: ...
     def uncovered_lines(self, skus: Collection[str]) -> Sequence[LineState]: ...
+    def call_order(self, channel: str, reference: str, at: datetime) -> None: ...
+    def called_orders(self, channel: str, now: datetime, limit: int) -> Sequence[OrderCall]: ...
+    def order_answered(self, channel: str, call: OrderCall, again_at: datetime | None) -> None: ...
     def poll_mark(self, channel: str) -> datetime | None: ...
     def put_poll_mark(self, channel: str, at: datetime) -> None: ...
 

@@ -275,6 +275,7 @@ class Ability:
     relative: bool  # takes a change instead of a number
     compare_and_set: bool  # takes the number we believe in, and refuses when it is another
     key_life_seconds: float  # how long it remembers an idempotency key
+    routes: bool = False  # it has several locations, and assigns what it sells to one of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +360,17 @@ class Channel(Protocol):
 
     def read_order(self, delivery: Delivery) -> OrderSnapshot | None:
         """The order a delivery tells of; None when the topic is none of ours. `Refused` when malformed."""
+        ...
+
+    def order_called(self, delivery: Delivery) -> str | None:
+        """What to ask `order` for when a delivery only says that something about an order has changed.
+
+        None when the topic is no such call. `Refused` when malformed.
+        """
+        ...
+
+    async def order(self, reference: str) -> OrderSnapshot | None:
+        """One order as it stands now: by its id, or by what `order_called` gave. None when there is none."""
         ...
 
     def orders_since(self, at: datetime) -> AsyncIterator[Sequence[OrderSnapshot]]:

@@ -279,12 +279,26 @@ order_line = Table(
     Column("due", Boolean, nullable=False),
     Column("told", Json),  # each source's newest word, where two may speak of the order
     Column("org_order", Text),
+    Column("places", Json),  # where its units stand at the channel
+    Column("routed", Boolean, nullable=False),
+    Column("routed_at", Instant),
+    Column("misplaced", Integer, nullable=False),
 )
 Index("ix_order_line_order", order_line.c.channel, order_line.c.order_id)
 Index("ix_order_line_name", order_line.c.channel, order_line.c.order_name)
 _partial("ix_order_line_due", "due", order_line.c.subject)
 _partial("ix_order_line_org_order", "org_order IS NOT NULL", order_line.c.org_order)
-_partial("ix_order_line_uncovered", "uncovered > 0", order_line.c.sku)
+_partial("ix_order_line_uncovered", "uncovered > 0 OR misplaced > 0", order_line.c.sku)
+
+order_call = Table(  # orders to be read at their channel
+    "order_call",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("reference", Text, primary_key=True),
+    Column("asked_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("tries", Integer, nullable=False),
+)
 
 channel = Table(
     "channel",

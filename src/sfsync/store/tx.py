@@ -29,6 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
+from sfsync.domain.places import LinePlace
 from sfsync.domain.relay import IN_DOUBT, Exposure
 from sfsync.domain.reservations import (
     PickUpWindow,
@@ -48,6 +49,7 @@ from sfsync.ports.keeping import (
     Incident,
     InTransit,
     LineState,
+    OrderCall,
     PendingRow,
     PushRecord,
     PushRow,
@@ -354,6 +356,10 @@ class SqlTx(FoldStatements):
                     "due": line.due,
                     "told": _told(line.told),
                     "org_order": line.org_order,
+                    "places": [asdict(place) for place in wish.places] or None,
+                    "routed": wish.routed,
+                    "routed_at": line.routed_at,
+                    "misplaced": line.misplaced,
                 }
             ],
         )
@@ -368,9 +374,31 @@ class SqlTx(FoldStatements):
         return [_line(row) for row in DUE_LINES.run(self._c, {"b_limit": limit})]
 
     def uncovered_lines(self, skus: Collection[str]) -> list[LineState]:
-        """Lines that no stock covers, oldest order first."""
+        """Lines that no stock covers, or none where they are sent from; oldest order first."""
         rows = self._in(UNCOVERED_BY_SKU, skus)
         return sorted((_line(row) for row in rows), key=lambda line: (line.placed_at, line.subject))
+
+    def call_order(self, channel: str, reference: str, at: datetime) -> None:
+        """The order is to be read, from now on; what was asked before is asked anew."""
+        row = {"channel": channel, "reference": reference, "asked_at": at, "due_at": at, "tries": 0}
+        self._upsert(t.order_call, [row])
+
+    def called_orders(self, channel: str, now: datetime, limit: int) -> list[OrderCall]:
+        """Orders of a channel that are to be read now, the longest due first."""
+        c = t.order_call.c
+        rows = select(c.reference, c.asked_at, c.tries).where(c.channel == channel, c.due_at <= now)
+        found = self._c.execute(rows.order_by(c.due_at, c.reference).limit(limit))
+        return [OrderCall(row.reference, row.asked_at, row.tries) for row in found]
+
+    def order_answered(self, channel: str, call: OrderCall, again_at: datetime | None) -> None:
+        """It was read: for good, or to be read again then. One that was asked anew meanwhile stays due."""
+        c = t.order_call.c
+        same = (c.channel == channel, c.reference == call.reference, c.asked_at == call.asked_at)
+        if again_at is None:
+            self._c.execute(t.order_call.delete().where(*same))
+        else:
+            later = {"due_at": again_at, "tries": call.tries + 1}
+            self._c.execute(t.order_call.update().where(*same).values(later))
 
     def poll_mark(self, channel: str) -> datetime | None:
         """Up to when the channel's order list was read."""
@@ -969,7 +997,9 @@ WAITING_BY_SKU = Prepared(_among(t.movement.c.sku, t.movement.c.state == "waitin
 WAITING_BY_SUBJECT = Prepared(_among(t.movement.c.subject, t.movement.c.state == "waiting"))
 DIVIDED_BY_SKU = Prepared(_among(t.divided.c.sku))
 LINES_BY_SUBJECT = Prepared(_among(t.order_line.c.subject))
-UNCOVERED_BY_SKU = Prepared(_among(t.order_line.c.sku, t.order_line.c.uncovered > 0))
+UNCOVERED_BY_SKU = Prepared(
+    _among(t.order_line.c.sku, (t.order_line.c.uncovered > 0) | (t.order_line.c.misplaced > 0))
+)
 LINES_OF_RESERVATION = Prepared(
     _among(t.reservation_line.c.reservation).order_by(t.reservation_line.c.number)
 )
@@ -1230,6 +1260,8 @@ def _line(row: Row[Any]) -> LineState:
             row.taken_quantity,
             row.unit,
             row.location,
+            places=_places(row.places),
+            routed=row.routed,
         ),
         row.version,
         row.placed_at,
@@ -1240,7 +1272,13 @@ def _line(row: Row[Any]) -> LineState:
         row.due,
         {Source(source): _word(word) for source, word in (row.told or {}).items()},
         row.org_order,
+        row.routed_at,
+        row.misplaced,
     )
+
+
+def _places(told: Sequence[Mapping[str, Any]] | None) -> tuple[LinePlace, ...]:
+    return tuple(LinePlace(**place) for place in told or ())
 
 
 def _told(words: Mapping[Source, Word]) -> dict[str, Any] | None:
@@ -1252,7 +1290,8 @@ def _told(words: Mapping[Source, Word]) -> dict[str, Any] | None:
 
 
 def _word(told: Mapping[str, Any]) -> Word:
-    return Word(datetime.fromisoformat(told["version"]), OrderLine(**told["line"]))
+    line = {**told["line"], "places": _places(told["line"]["places"])}
+    return Word(datetime.fromisoformat(told["version"]), OrderLine(**line))
 
 
 def _reservation(row: Row[Any], lines: Sequence[ReservationLine]) -> Reservation:

@@ -80,12 +80,14 @@ class Announcer:
         self.order_updated(fulfillment.order)
 
     def routed(self, fulfillment_order: FulfillmentOrder) -> None:
-        body = payloads.routing_payload(fulfillment_order)
-        self._emit("fulfillment_orders/order_routing_complete", lambda: body)
+        if self._knobs.routing_webhooks:
+            body, lag = payloads.routing_payload(fulfillment_order), self._knobs.routing_seconds
+            self._emit("fulfillment_orders/order_routing_complete", lambda: body, lag)
 
     def moved(self, old: FulfillmentOrder, new: FulfillmentOrder) -> None:
-        body = payloads.moved_payload(old, new)
-        self._emit("fulfillment_orders/moved", lambda: body)
+        if self._knobs.routing_webhooks:
+            body = payloads.moved_payload(old, new)
+            self._emit("fulfillment_orders/moved", lambda: body)
 
     def connected(self, level: Level) -> None:
         self._emit("inventory_levels/connect", lambda: payloads.level_payload(level))

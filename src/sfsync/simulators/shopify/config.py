@@ -84,6 +84,9 @@ class Knobs:
     connection_cost: str = "linear"  # or "logarithmic": what a page of n rows costs
     cancel_emits_refund: bool = True  # a cancel with restock also sends refunds/create
     create_emits_updated: bool = False  # a new order also sends orders/updated
+    routing_seconds: float = 0.0  # from a sale to its fulfilment orders; 0: before orders/create is sent
+    routing_webhooks: bool = True  # order_routing_complete and moved are sent at all
+    move_touches_order: bool = True  # a move to another location changes the order's updated_at
     edit_raises: str = "same_line"  # or "new_line": where units added by an edit go
     recheck_stock_at_payment: bool = True  # else two checkouts can race for the last piece
     payment_seconds: float = 0.0  # between the look at the stock and the sale

@@ -66,7 +66,7 @@ def _orders(_root: Any, info: Info, **args: Any) -> Any:
 def _fulfillment_order(_root: Any, info: Info, **args: Any) -> Any:
     call = info.context
     wanted = number_of(args["id"], "FulfillmentOrder")
-    held = (each for order in call.shop.selling.orders.values() for each in order.fulfillment_orders)
+    held = (each for order in call.shop.selling.orders.values() for each in call.shop.selling.routed(order))
     return next((each for each in held if each.number == wanted), None)
 
 

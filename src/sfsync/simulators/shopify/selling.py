@@ -212,17 +212,16 @@ class Selling:
         """Let another location send what is still to be sent."""
         with self._announcer.action() as announce:
             old = [
-                each
-                for each in order.fulfillment_orders
-                if each.location is not target and each.status == "OPEN"
+                each for each in self.routed(order) if each.location is not target and each.status == "OPEN"
             ]
             if not old:
                 raise NotPossible("nothing to move")
             for fulfillment_order in old:
                 for line, allocation in fulfillment_order.rows:
                     self._allocating.move(order, line, allocation, target)
-            self._touch(order)
-            self._route(order)
+            if self._knobs.move_touches_order:
+                self._touch(order)
+            self._route(order, at_once=True)
             new = next(each for each in order.fulfillment_orders if each.location is target)
             for fulfillment_order in old:
                 announce.moved(fulfillment_order, new)
@@ -293,11 +292,18 @@ class Selling:
         self._allocating.allocate(order, line, shares, "edit")
         return line
 
-    def _route(self, order: Order) -> list[FulfillmentOrder]:
-        """Make the fulfilment orders that are missing: one for each location with units to send."""
+    def routed(self, order: Order) -> list[FulfillmentOrder]:
+        """The order's fulfilment orders that the outside can see by now."""
+        return [each for each in order.fulfillment_orders if each.created_at <= self._clock.now()]
+
+    def _route(self, order: Order, *, at_once: bool = False) -> list[FulfillmentOrder]:
+        """Make the fulfilment orders that are missing: one for each location with units to send.
+
+        The units were taken at the sale; who is to send them is told when the routing is done.
+        """
         known = {each.location.number for each in order.fulfillment_orders}
         places = {row.location.number: row.location for line in order.lines for row in line.allocations}
-        now = self._clock.now()
+        now = self._clock.now() + (0.0 if at_once else self._knobs.routing_seconds)
         made = [
             FulfillmentOrder(
                 number=self._numbers.runtime("FulfillmentOrder"),

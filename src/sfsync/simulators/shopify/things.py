@@ -99,7 +99,7 @@ def _changes(group: AdjustmentGroup, _info: Info, **args: Any) -> Any:
 def _fulfillment_orders(order: Order, info: Info, **args: Any) -> Any:
     call = info.context
     allowed = "read_merchant_managed_fulfillment_orders" in call.shop.config.scopes
-    return listed(order.fulfillment_orders if allowed else [], info, args, {})
+    return listed(call.shop.selling.routed(order) if allowed else [], info, args, {})
 
 
 def _display_status(order: Order, _info: Info) -> str:

@@ -281,6 +281,15 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'waiting'"),
     )
     op.create_table(
+        "order_call",
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("asked_at", sa.Double(), nullable=False),
+        sa.Column("due_at", sa.Double(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("channel", "reference", name=op.f("pk_order_call")),
+    )
+    op.create_table(
         "order_line",
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
@@ -303,6 +312,10 @@ def upgrade() -> None:
         sa.Column("due", sa.Boolean(), nullable=False),
         sa.Column("told", sa.Text(), nullable=True),
         sa.Column("org_order", sa.Text(), nullable=True),
+        sa.Column("places", sa.Text(), nullable=True),
+        sa.Column("routed", sa.Boolean(), nullable=False),
+        sa.Column("routed_at", sa.Double(), nullable=True),
+        sa.Column("misplaced", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_order_line")),
     )
     op.create_index(
@@ -328,8 +341,8 @@ def upgrade() -> None:
         "order_line",
         ["sku"],
         unique=False,
-        sqlite_where=sa.text("uncovered > 0"),
-        postgresql_where=sa.text("uncovered > 0"),
+        sqlite_where=sa.text("uncovered > 0 OR misplaced > 0"),
+        postgresql_where=sa.text("uncovered > 0 OR misplaced > 0"),
     )
     op.create_table(
         "push",
@@ -469,8 +482,8 @@ def downgrade() -> None:
     op.drop_index(
         "ix_order_line_uncovered",
         table_name="order_line",
-        sqlite_where=sa.text("uncovered > 0"),
-        postgresql_where=sa.text("uncovered > 0"),
+        sqlite_where=sa.text("uncovered > 0 OR misplaced > 0"),
+        postgresql_where=sa.text("uncovered > 0 OR misplaced > 0"),
     )
     op.drop_index("ix_order_line_order", table_name="order_line")
     op.drop_index("ix_order_line_name", table_name="order_line")

@@ -1,0 +1,239 @@
+"""The next step of one order line: what it may draw on, what it was sold on, and what a person is told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sfsync.domain.orders import Holding, LineFacts, PlaceFacts, next_step
+from sfsync.domain.stock import BadKeyError, LevelKey, allocation_subject
+from sfsync.ports import LineState, Tx
+
+from .context import Context
+from .lateness import add
+from .levels import OVERSOLD, told
+from .picture import Picture
+
+MISPLACED = "misplaced"  # the incident
+
+
+def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str] | None:
+    """Take the line's next step, or settle it, or say that no stock covers it. None: it must wait."""
+    sources = _sources(tx, ctx, line)
+    if not sources:
+        return _no_level(tx, ctx, line, now)
+    if tx.drop_dead_letter(line.channel, line.subject):
+        ctx.log.info("stock level found", channel=line.channel, order=line.order_name, sku=line.line.sku)
+    places = _places(tx, ctx, line, sources)
+    holdings, wait = _holdings(tx, ctx, line, sources)
+    if wait:
+        return None  # the reservation it was sold on is still being asked for
+    picture = Picture(tx.facts([line.line.sku]))
+    step = next_step(
+        LineFacts(
+            line.subject,
+            line.line,
+            tx.rows(line.subject),
+            tx.next_step(line.subject),
+            sources,
+            picture.sellable(line.line.sku),
+            holdings,
+            line.asked_in_vain,
+            line.order_name,
+            line.version.isoformat(),
+            line.version,  # not when it was placed: what left today was there at yesterday's count
+            _returns_to(ctx, line),
+            places,
+        )
+    )
+    if step.bundle:
+        owners = {movement.subject: line.channel for movement in step.bundle}
+        add(tx, step.bundle, owners, now)
+        tx.put_line(replace(line, uncovered=0, misplaced=0))
+        return {"writer"}
+    tx.put_line(replace(line, uncovered=step.uncovered, misplaced=step.misplaced, due=False))
+    _tell(tx, ctx, line, step.uncovered, sources, now)
+    _tell_misplaced(tx, ctx, line, step.misplaced, places, now)
+    return set()
+
+
+def _no_level(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
+    ctx.log.warning("no stock level", channel=line.channel, order=line.order_name, sku=line.line.sku)
+    reason = f"order {line.order_name}: no stock level of {line.line.sku!r} where {line.channel} sells from"
+    advice = "create the stock level, or mend the channel's sells_from; it is then decided by itself"
+    tx.dead_letter(line.channel, line.subject, reason, advice, repr(line.line), now)
+    uncovered = line.line.open_quantity
+    tx.put_line(replace(line, uncovered=uncovered, due=False))
+    _tell(tx, ctx, line, uncovered, (), now)
+    ctx.log.warning(
+        "no stock level", channel=line.channel, order=line.order_name, sku=line.line.sku, next=advice
+    )
+    return set()
+
+
+def _returns_to(ctx: Context, line: LineState) -> LevelKey | None:
+    """The level that the line's returned goods go to, where the house has a location for returns."""
+    location = ctx.assortment.returns_to(line.channel)
+    try:
+        return LevelKey(line.line.sku, location, line.line.unit) if location else None
+    except BadKeyError:
+        return None
+
+
+def _sources(tx: Tx, ctx: Context, line: LineState) -> list[LevelKey]:
+    """The levels the line may draw on, best first, as far as the org has them.
+
+    Named by the event, else those of the channel's locations that send it, else of the one that sold it.
+    """
+    wish = line.line
+    if wish.location:
+        locations = [wish.location]
+    else:
+        sending = sorted(wish.places, key=lambda place: not place.open_quantity)
+        sold_at = [place.location for place in sending] or [line.channel_location]
+        locations = [location for place in sold_at for location in _org_locations(ctx, line, place)]
+    found = _levels(tx, ctx, line, locations)
+    sold = wish.open_quantity or wish.fulfilled_quantity
+    if not found and not sold and (back := _returns_to(ctx, line)):
+        return [back]  # goods come in that nobody of ours sold
+    return found
+
+
+def _places(tx: Tx, ctx: Context, line: LineState, sources: Sequence[LevelKey]) -> list[PlaceFacts]:
+    """What stands at each of the channel's locations, and the levels it draws on there.
+
+    None where the event names the org's location. A location whose levels are not in the org draws on the
+    levels of the others meanwhile.
+    """
+    if line.line.location:
+        return []
+    return [
+        PlaceFacts(
+            _levels(tx, ctx, line, _org_locations(ctx, line, place.location)) or sources,
+            place.open_quantity,
+            place.fulfilled_quantity,
+            place.returned_quantity,
+        )
+        for place in line.line.places
+    ]
+
+
+def _org_locations(ctx: Context, line: LineState, place: str) -> Sequence[str]:
+    """The org locations that one of the channel's sells from; of one that nobody mapped, the first one's."""
+    first = ctx.assortment.first_location(line.channel)
+    return ctx.assortment.sources(line.channel, place) or ctx.assortment.sources(line.channel, first)
+
+
+def _levels(tx: Tx, ctx: Context, line: LineState, locations: Sequence[str]) -> list[LevelKey]:
+    try:
+        keys = [
+            LevelKey(line.line.sku, location, line.line.unit)
+            for location in dict.fromkeys(locations)
+            if location not in ctx.assortment.not_for_sale
+        ]
+    except BadKeyError:
+        return []
+    known = tx.levels(keys)
+    return [key for key in keys if key in known]
+
+
+def _holdings(
+    tx: Tx, ctx: Context, line: LineState, sources: Collection[LevelKey]
+) -> tuple[list[Holding], bool]:
+    """What the line may claim: reservations it was sold on, then its channel's allocation. True = wait."""
+    subjects = _reserved_subjects(tx, line)
+    if tx.busy(subjects):
+        return [], True
+    found = [
+        Holding(held.subject, held.level, held.reserved, tx.next_step(held.subject))
+        for held in tx.holdings(subjects)
+        if held.reserved > 0
+    ]
+    division = ctx.assortment.division(line.line.sku)
+    if division is not None and line.channel in division.channels:
+        picture = Picture(tx.facts([line.line.sku]))
+        for level in sources:
+            units = picture.allocated_levels(line.line.sku, line.channel, {level.location}).get(level, 0)
+            subject = allocation_subject(line.channel, level)
+            divided = division.scarce_at is None or line.line.sku in picture.divided
+            found.append(Holding(subject, level, max(0, units), tx.next_step(subject), takes_back=divided))
+    return found, False
+
+
+def _reserved_subjects(tx: Tx, line: LineState) -> list[str]:
+    subjects: list[str] = []
+    for reservation_id in line.reservations:
+        reservation = tx.reservation(reservation_id)
+        if reservation is not None and reservation.channel in (None, line.channel):
+            subjects.extend(
+                subject
+                for subject, part in zip(reservation.subjects(), reservation.lines, strict=True)
+                if part.level.sku == line.line.sku and part.level.unit == line.line.unit
+            )
+    return subjects
+
+
+def _tell(
+    tx: Tx, ctx: Context, line: LineState, uncovered: int, sources: Collection[LevelKey], now: datetime
+) -> None:
+    """Raise, or end, the incident of an order that was accepted and cannot be covered."""
+    if not uncovered:
+        if tx.close_incident(OVERSOLD, line.subject, now):
+            ctx.log.info(
+                "order covered after all", channel=line.channel, order=line.order_name, sku=line.line.sku
+            )
+        return
+    title = f"{uncovered} of {line.line.sku} sold at {line.channel} that no stock covers"
+    if tx.open_incident(OVERSOLD, line.subject, title, _detail(tx, line, uncovered, sources, now), now):
+        ctx.log.warning(
+            "oversold", channel=line.channel, order=line.order_name, sku=line.line.sku, units=uncovered
+        )
+
+
+def _tell_misplaced(
+    tx: Tx, ctx: Context, line: LineState, units: int, places: Sequence[PlaceFacts], now: datetime
+) -> None:
+    """Raise, or end, the incident of units that are reserved elsewhere than they will be sent from."""
+    if not units:
+        tx.close_incident(MISPLACED, line.subject, now)
+        return
+    sending = sorted({level.location for place in places if place.open_quantity for level in place.sources})
+    title = (
+        f"{units} of {line.line.sku} sold at {line.channel} are to be sent from {' or '.join(sending)}, "
+        "where none is left"
+    )
+    detail = {"sku": line.line.sku, "units": units, "order": _order(line), "sent_from": sending}
+    if tx.open_incident(MISPLACED, line.subject, title, detail, now):
+        ctx.log.warning(
+            "reserved elsewhere than it is sent from",
+            channel=line.channel,
+            order=line.order_name,
+            sku=line.line.sku,
+            units=units,
+            next="move the fulfilment at the channel, or transfer stock",
+        )
+
+
+def _detail(
+    tx: Tx, line: LineState, uncovered: int, sources: Collection[LevelKey], now: datetime
+) -> Mapping[str, object]:
+    """Who wants the units, who holds them, and how long they were on show after they had been sold."""
+    holders = tx.holdings_at(sources)
+    orders = tx.lines([held.subject for held in holders])
+    first_sold = min((order.placed_at for order in orders.values()), default=line.placed_at)
+    return {
+        "sku": line.line.sku,
+        "units": uncovered,
+        "order": _order(line),
+        "held_by": [
+            part | (_order(orders[held.subject]) if held.subject in orders else {})
+            for held, part in zip(holders, told(holders), strict=True)
+        ],
+        # Until we knew of it: the channel's own number had fallen by then, so this bounds the exposure.
+        "exposure_unit_seconds": round(uncovered * max(0.0, (now - first_sold).total_seconds()), 3),
+    }
+
+
+def _order(line: LineState) -> dict[str, object]:
+    return {"channel": line.channel, "name": line.order_name, "placed_at": line.placed_at.isoformat()}

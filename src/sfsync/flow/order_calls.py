@@ -1,0 +1,87 @@
+"""Orders that are read one by one, because their channel has not said yet where they are sent from.
+
+A webhook is only the call; what counts is the order as it stands when it is read. Where the channel has not
+assigned a location yet it is asked again, ever less often: the webhook that tells of the assignment may be
+lost, or never be sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from sfsync.domain.orders import OrderSnapshot
+from sfsync.domain.retry import backoff_seconds
+from sfsync.ports import OrderCall, OutsideError, Tx
+
+from .context import Context, reading_bell
+from .orders import OrderPoll, record, without_places
+from .shelf import refresh
+
+BATCH = 20
+SWEEP_SECONDS = 5.0
+FIRST_WAIT_SECONDS = 2.0
+LONGEST_WAIT_SECONDS = 3600.0
+TRIES = 12  # over four to five hours; then the next change of the order, or a call, begins anew
+
+
+class OrderCalls:
+    """Answers the calls of every channel that assigns locations."""
+
+    def __init__(self, ctx: Context, polls: OrderPoll) -> None:
+        self._ctx, self._polls = ctx, polls
+
+    async def run(self, channel: str) -> None:
+        """Until cancelled."""
+        attempt = 0
+        while True:
+            try:
+                while await self.work(channel):
+                    pass
+                attempt = 0
+            except OutsideError as error:
+                attempt += 1
+                wait = backoff_seconds(attempt, self._ctx.luck())
+                self._ctx.log.warning(
+                    "order not read", channel=channel, reason=str(error), next=f"again in {wait:.1f} s"
+                )
+                await self._ctx.clock.sleep(wait)
+            await self._ctx.bell.wait(reading_bell(channel), SWEEP_SECONDS)
+
+    async def work(self, channel: str) -> bool:
+        """Read the orders that are due; True when there may be more."""
+        ctx = self._ctx
+        due = await ctx.store.read(lambda tx: tx.called_orders(channel, ctx.clock.now(), BATCH))
+        for call in due:
+            async with self._polls.reading[channel]:
+                asked_at = ctx.clock.now()
+                order = await ctx.channels[channel].order(call.reference)
+                take = partial(self._take, channel=channel, call=call, order=order, asked_at=asked_at)
+                ctx.bell.ring(*await ctx.store.write(take))
+        return len(due) == BATCH
+
+    def _take(
+        self, tx: Tx, *, channel: str, call: OrderCall, order: OrderSnapshot | None, asked_at: datetime
+    ) -> set[str]:
+        ctx, now = self._ctx, self._ctx.clock.now()
+        bells = {"orders"}
+        if order is None or without_places(ctx, order):
+            tx.order_answered(channel, call, self._again_at(channel, call, now))
+        else:
+            tx.order_answered(channel, call, None)
+        if order is None:
+            return bells
+        skus = record(tx, ctx, replace(order, read_at=asked_at), now, bells)
+        return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+
+    def _again_at(self, channel: str, call: OrderCall, now: datetime) -> datetime | None:
+        if call.tries + 1 >= TRIES:
+            self._ctx.log.warning(
+                "no location told",
+                channel=channel,
+                order=call.reference,
+                next="look whether the order is assigned to a location, and at the app's access scopes",
+            )
+            return None
+        return now + timedelta(seconds=min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 3**call.tries))

@@ -1,0 +1,87 @@
+"""A channel's own numbers fall by what it sells: counted once, in the commit that records the order.
+
+So the same unit is not taken off twice (correctness E). Where a number was read so close to a sale that
+nobody can tell whether it has seen it, it is read again before anything is pushed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from sfsync.domain.places import kept
+from sfsync.domain.relay import IN_DOUBT
+from sfsync.ports import ChannelLevel, LineState, Tx
+
+from .context import Context
+from .shelf import with_numbers
+
+CLOCK_SKEW = timedelta(seconds=1)  # between a storefront and us
+CLOCK_GRAIN = timedelta(seconds=1)  # storefronts tell times in whole seconds, rounded down
+
+
+def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now: datetime) -> bool:
+    """The channel's numbers fell by what it sold: a change after the baseline was read is counted, once.
+
+    Storefronts tell times in whole seconds, and a reading takes its time. A sale while it was made may be in
+    the number or not: nothing is pushed before the number has been read again. True when it is to be read.
+    The change happened between the snapshot that we knew and this one, in one step or in several: where the
+    reading lies between them, a part of it may be in the number.
+
+    Units whose location was only supposed, or that went from one location to another, changed the numbers at
+    some time between the last answer about locations (or the sale) and now. Where a number was read since
+    then, nobody can tell what it has seen, and it is read again.
+    """
+    if before is not None and state.line == before.line and not state.line.places:
+        return False
+    was, is_now = _taken_at(before) if before else {}, _taken_at(state)
+    changes = {place: is_now.get(place, 0) - was.get(place, 0) for place in {**was, **is_now}}
+    moved = before is not None and _may_have_moved(state, before, changes)
+    unsure = state.line.taken_in_doubt
+    told = state.version.replace(microsecond=0)
+    known = (before.version if before else state.placed_at).replace(microsecond=0)
+    if before is not None and state.line == before.line:
+        unsure = False  # it is as doubtful as it was, and the number was read again then
+    if before is not None and moved:
+        known, told = (before.routed_at or state.placed_at).replace(microsecond=0), now
+    levels = tx.channel_levels([state.line.sku], state.channel)
+    if _kept_somewhere(state, before) and (len(changes) > 1 or state.routed_at is None):
+        unsure, changes = True, {level.location: 0 for level in levels} | changes
+    if before is not None and not any(changes.values()) and not unsure and not moved:
+        return False  # of an order first heard of, even nothing in sum may be a sale and its refund
+    in_doubt = False
+    changed: list[ChannelLevel] = []
+    for level in levels:
+        if level.location not in changes:
+            continue
+        if known - CLOCK_SKEW > level.baseline_at and not unsure:
+            published = level.published - changes[level.location]
+            changed.append(with_numbers(ctx.assortment, level, now, target=level.target, published=published))
+            continue
+        close = told + CLOCK_GRAIN + CLOCK_SKEW > level.baseline_from
+        if (close or unsure) and level.problem in ("", IN_DOUBT):
+            tx.set_problem(level.channel, level.sku, level.location, IN_DOUBT, now)
+            in_doubt = True
+    tx.put_numbers(changed)
+    return in_doubt
+
+
+def _taken_at(line: LineState) -> dict[str, int]:
+    """Units that the channel has taken off its numbers for a line, by its location."""
+    if not line.line.places:
+        return {line.channel_location: line.line.taken_quantity}
+    return {place.location: place.taken_quantity for place in line.line.places}
+
+
+def _may_have_moved(state: LineState, before: LineState, changes: Mapping[str, int]) -> bool:
+    """True when units went from one location to another, or stood only supposedly where they stand now."""
+    if not state.line.places and not before.line.places:
+        return False
+    shifted = sum(abs(change) for change in changes.values()) > abs(sum(changes.values()))
+    return shifted or (state.line.routed and not before.line.routed)
+
+
+def _kept_somewhere(state: LineState, before: LineState | None) -> bool:
+    """True when units were called off and not put back: at which location they were, nobody says."""
+    known = kept(before.line.places) if before else 0
+    return bool(state.line.places) and kept(state.line.places) != known
