@@ -273,3 +273,38 @@ def test_a_break_stands_on_the_status_until_it_was_made_up_for(house: tuple[OrgS
     assert {each["how"] for each in told[TILL]["breaks"]} == {"replayed by the stream"}
     assert "polled" in {each["how"] for each in told[STOCK]["breaks"]}
     assert daemon.terminate() == 0
+
+
+def test_the_last_pieces_are_closed_while_the_org_tells_nothing(house: tuple[OrgSandbox, Daemon]) -> None:
+    """Stream and records away: the last bag leaves both shops, thirty scarves stay; back, and it is sold out.
+
+    Its last one went over the counter meanwhile. A belt that is as scarce was not sold, and is offered again.
+    """
+    org, daemon = house
+    policy = {"skus": ["BAG-1", "BELT-1", "SCARF-1"], "scarce_at": 2, "fresh_seconds": 10}
+    daemon.env["SFSYNC_POLICIES"] = json.dumps([policy])
+    for sku, left in (("BAG-1", 1), ("BELT-1", 2)):
+        org.move(f"{sku}|ECOM", on_hand=left - 30, kind="Sale")
+    daemon.start("--approve")
+    daemon.shows("BAG-1", 1)
+    daemon.shows("BELT-1", 2)
+    org.bus("forbid", topic=STOCK)
+    org.bus("cut")
+    org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+    org.arm("error", times=None, status=503, path="/services/data")
+    daemon.shows("BAG-1", 0)
+    daemon.shows("BELT-1", 0)
+    daemon.shows("SCARF-1", 30)
+    reasons = until(
+        lambda: [why for why in daemon.status()["health"]["reasons"] if "was not heard" in why], "its reason"
+    )
+    assert reasons == [
+        "The org was not heard for more than 10 seconds: what is scarce by policy is closed "
+        "until it is heard again."
+    ]
+    org.control("DELETE", "/faults")
+    org.bus("allow", topic=STOCK)
+    daemon.shows("BELT-1", 2)
+    until(lambda: daemon.status()["health"]["state"] == "good", "green")
+    assert daemon.shown("BAG-1") == [0, 0]
+    assert daemon.terminate() == 0

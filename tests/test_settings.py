@@ -295,6 +295,14 @@ POLICY = '[[policies]]\nskus = ["LE-*"]\n'
         (POLICY + "cap = 1.5", "policies[0].cap", "whole number"),
         (POLICY + "cap = -1", "policies[0].cap", "at least 0"),
         (POLICY + 'guarantee = "alocated"', "policies[0].guarantee", "did you mean allocated?"),
+        (POLICY + "scarce_at = 2\ncap = 1", "policies[0].scarce_at", "for the guarantee allocated"),
+        (POLICY + "fresh_seconds = 0", "policies[0].fresh_seconds", "more than 0"),
+        (POLICY + "fresh_seconds = 90", "policies[0].fresh_seconds", "Give 120 or more"),
+        (
+            POLICY + 'guarantee = "allocated"\nfresh_seconds = 300',
+            "policies[0].fresh_seconds",
+            "Remove it, or give scarce_at",
+        ),
         ("[[policies]]\nskus = []\ncap = 1", "policies[0].skus", "is empty"),
         ('[[policies]]\nskus = ["a|b"]\ncap = 1', "policies[0].skus[0]", "SKU pattern"),
         ('[store]\nurl = "sqlite://"', "store.url", "names no file"),
@@ -414,6 +422,18 @@ def test_the_assortment_speaks_the_domains_words(write: Write) -> None:
     gated, other = assortment.policy("london", "GATED-1"), assortment.policy("london", "BAG-1")
     assert (gated.guarantee, gated.safety_stock, gated.cap) == (Guarantee.GATED, 2, 4)
     assert (other.guarantee, other.safety_stock, other.cap) == (Guarantee.MIRRORED, 0, 4)
+
+
+def test_a_policy_says_how_old_the_numbers_of_scarce_pieces_may_be(write: Write) -> None:
+    """Without another guarantee, from the file or the environment; other SKUs have no limit."""
+    text = GOOD + '\n[[policies]]\nskus = ["BAG-*"]\nscarce_at = 3\nfresh_seconds = 20\n'
+    env = {"SFSYNC_SALESFORCE__POLL_AFTER_SECONDS": "10"}
+    assortment = load(write(text), env).assortment()
+    bag = assortment.policy("london", "BAG-1")
+    assert (bag.guarantee, bag.scarce_at, bag.fresh_seconds) == (Guarantee.MIRRORED, 3, 20.0)
+    assert assortment.policy("london", "SCARF").fresh_seconds is None
+    assert assortment.limits_seconds == {20.0}
+    assert (assortment.limited("BAG-1", {20.0}), assortment.limited("SCARF", {20.0})) == (True, False)
 
 
 def test_the_lines_of_keys_are_right_around_long_values(write: Write) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 from sfsync import __version__
 from sfsync.domain.allocation import Mode
 from sfsync.domain.assortment import Assortment
-from sfsync.domain.ats import Guarantee
+from sfsync.domain.ats import Guarantee, Policy
 from sfsync.domain.coverage import Closes, lasting, remedy
 from sfsync.domain.relay import Difference
 from sfsync.domain.stock import LevelKey
@@ -127,6 +127,11 @@ class Overview:
                 bad.append(f"The org does not answer: {pulse.org_error}")
             if pulse.rule_error:
                 bad.append(pulse.rule_error)
+            if pulse.stale:
+                bad.append(
+                    f"The org was not heard for more than {lasting(max(pulse.stale))}: "
+                    "what is scarce by policy is closed until it is heard again."
+                )
             bad += [f"The stream {topic} is down: {error}" for topic, error in pulse.stream_error.items()]
             bad += [
                 f"The stream {topic} is silent."
@@ -299,6 +304,8 @@ class Overview:
         if policy.allocated_elsewhere:
             division = self._assortment.division(level.sku)
             may, why = "closed", f"allocated to {', '.join(division.channels if division else ())}"
+        elif level.published <= 0 < scarce.available and self._too_old(policy):
+            may, why = "closed", "the org was not heard for too long"
         elif level.published <= 0:
             sources = self._assortment.sources(level.channel, level.location)
             elsewhere = scarce.available > 0 and not any(
@@ -310,6 +317,9 @@ class Overview:
         elif policy.guarantee is Guarantee.ALLOCATED:
             why = "its allocation"
         return Seller(channel=level.channel, shows=level.published, may=may, why=why)
+
+    def _too_old(self, policy: Policy) -> bool:
+        return self._pulse is not None and policy.fresh_seconds in self._pulse.stale
 
     def _levels(self, tx: SqlTx, query: str, limit: int) -> list[StockOfSku]:
         skus = views.matching_skus(tx, query, limit)

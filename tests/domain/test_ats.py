@@ -132,3 +132,47 @@ def test_a_gated_channel_never_shows_more_than_the_pool_and_its_own(facts: AtsFa
     if facts.own_asked <= sum(level.asked for level in facts.levels):
         assert available_to_sell(gated).units <= there + facts.own_reserved
     assert available_to_sell(gated).units >= facts.own_reserved
+
+
+@pytest.mark.parametrize(
+    ("guarantee", "scarce_at", "age_seconds", "on_hand", "expected"),
+    [
+        ("mirrored", 3, 300.0, 3, 3),  # as old as it may be
+        ("mirrored", 3, 301.0, 3, 0),
+        ("mirrored", 3, 301.0, 4, 4),  # deep stock stays open
+        ("mirrored", None, 301.0, 40, 0),  # every number is scarce where no limit is given
+        ("gated", 3, 301.0, 1, 0),
+        ("gated", 3, 301.0, 4, 4),
+        ("mirrored", 3, float("inf"), 3, 0),  # never heard
+        ("mirrored", 3, 301.0, -2, 0),
+    ],
+)
+def test_what_is_scarce_is_closed_while_our_knowledge_is_too_old(
+    guarantee: str, scarce_at: int | None, age_seconds: float, on_hand: int, expected: int
+) -> None:
+    """Nobody told us for more than five minutes: the last three may be gone, of four one is left."""
+    policy = Policy(Guarantee(guarantee), fresh_seconds=300.0, scarce_at=scarce_at)
+    facts = AtsFacts(policy, [LevelFacts(WEB, on_hand, 0)], age_seconds=age_seconds)
+    assert available_to_sell(facts).units == expected
+
+
+def test_old_knowledge_takes_nothing_from_who_holds_it_already() -> None:
+    """An allocation is the channel's own, and so is a granted reservation; one only asked for is not."""
+    old = Policy(Guarantee.ALLOCATED, fresh_seconds=300.0)
+    assert available_to_sell(AtsFacts(old, [LevelFacts(WEB, 2, 2)], allocation=2, age_seconds=1e6)).units == 2
+    old = Policy(Guarantee.GATED, fresh_seconds=300.0)
+    shelf = [LevelFacts(WEB, 3, 1, 1)]
+    assert available_to_sell(AtsFacts(old, shelf, own_reserved=1, own_asked=1, age_seconds=1e6)).units == 1
+
+
+def test_scarcity_is_told_by_what_is_there_not_by_what_a_cap_lets_through() -> None:
+    """A hundred in the warehouse of which one is shown at a time are not scarce."""
+    policy = Policy(Guarantee.MIRRORED, cap=1, fresh_seconds=300.0, scarce_at=3)
+    assert available_to_sell(AtsFacts(policy, [LevelFacts(WEB, 100, 0)], age_seconds=1e6)).units == 1
+
+
+def test_the_sum_says_why_it_is_closed() -> None:
+    """A person who asks sees the reason among the parts."""
+    policy = Policy(Guarantee.MIRRORED, safety_stock=1, fresh_seconds=300.0)
+    told = available_to_sell(AtsFacts(policy, [LevelFacts(WEB, 3, 0)], age_seconds=400.0))
+    assert told.parts[-1] == ("too long ago that the org was heard", -2)

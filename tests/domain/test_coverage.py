@@ -15,6 +15,7 @@ from sfsync.domain.coverage import (
     Progress,
     answer,
     asked_since,
+    known_until,
     lasting,
     less,
     merged,
@@ -237,3 +238,34 @@ def test_the_arithmetic_is_that_of_single_minutes(
     assert left == merged(left)
     counted = {minute for minute in range(40) for since, until in left if since <= at(minute / 60) < until}
     assert counted == minutes(first) - minutes(second)
+
+
+@pytest.mark.parametrize(
+    ("away", "told", "unread", "replayed", "expected"),
+    [
+        (False, 3, [], [], 10),  # there, and nothing is open
+        (True, 3, [], [], 3),
+        (True, None, [], [], None),  # never heard
+        (False, 3, [5, 7], [], 5),  # it named what is not read yet
+        (False, 3, [], [2], 3),  # its replay is no further than a poll has been
+        (False, 3, [], [6], 6),
+        (False, None, [], [6], 6),
+        (False, 9, [4], [6], 4),
+    ],
+)
+def test_how_far_our_knowledge_reaches(
+    away: bool, told: int | None, unread: list[int], replayed: list[int], expected: int | None
+) -> None:
+    """At minute ten: up to now while the stream is there and nothing is open, else up to what is certain."""
+
+    def at(minute: int) -> datetime:
+        return datetime(2026, 11, 1, 12, minute, tzinfo=UTC)
+
+    found = known_until(
+        at(10),
+        away=away,
+        told=None if told is None else at(told),
+        unread=map(at, unread),
+        replayed=map(at, replayed),
+    )
+    assert found == (None if expected is None else at(expected))

@@ -142,6 +142,7 @@ class LittleOrg(Fates):
         self.keeps_alive = True  # a stream that has nothing more to replay says so
         self.fallback_rule = False  # reserved may never exceed on hand, whatever was changed
         self.wrong: set[str] = set()  # kinds of movement that somebody's validation refuses
+        self.cut_off = False  # its records cannot be read
         self._news = asyncio.Event()
         for name, on_hand in stock.items():
             self.add(name, on_hand)
@@ -259,12 +260,18 @@ class LittleOrg(Fates):
         keys: Collection[LevelKey] = (),
     ) -> Sequence[StockLevel]:
         self.reads += 1
+        self._reach()
         wanted = {self.keys[number] for number in levels if number in self.keys}
         wanted |= {self.rows[number].level for number in movements if number in self.rows}
         wanted |= {key for key in keys if key in self.keys.values()}
         return [self.level(key) for key in sorted(wanted) if key in self.keys.values()]
 
+    def _reach(self) -> None:
+        if self.cut_off:
+            raise TryLater("the org is away")
+
     async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:
+        self._reach()
         entered = self.entered_at.items()
         moved = {self.rows[number].level for number, when in entered if when >= at and number in self.rows}
         moved |= {level for level, when in self.deleted_at.items() if when >= at}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -17,7 +17,8 @@ class PolicyRule:
     """Overrides a channel's defaults for the SKUs that match. The first matching rule of a channel counts.
 
     With `scarce_at` the guarantee *allocated* holds only while there are so few: at or below that many units
-    the SKU is divided among the channels, at or above `plentiful_at` it is shared again.
+    the SKU is divided among the channels, at or above `plentiful_at` it is shared again. With `fresh_seconds`
+    a shared number of at most `scarce_at` units (any, when None) is closed while what we know is older.
     """
 
     skus: tuple[str, ...]  # shell patterns, case-sensitive
@@ -28,6 +29,7 @@ class PolicyRule:
     shares: Mapping[str, int] = field(default_factory=dict)  # channel -> weight; 1 where not given
     scarce_at: int | None = None
     plentiful_at: int | None = None
+    fresh_seconds: float | None = None
 
     def covers(self, channel: str, sku: str) -> bool:
         """True when the rule speaks of this SKU at this channel."""
@@ -133,13 +135,24 @@ class Assortment:
             mode = Mode.DIVIDED
         guarantee = plan.guarantee
         safety_stock, cap = plan.safety_stock, plan.cap
+        fresh_seconds, scarce_at = None, None
         if rule is not None:
             shared = rule.guarantee is Guarantee.ALLOCATED and mode is Mode.SHARED
             guarantee = guarantee if shared else rule.guarantee or guarantee
             safety_stock = safety_stock if rule.safety_stock is None else rule.safety_stock
             cap = cap if rule.cap is None else rule.cap
+            fresh_seconds, scarce_at = rule.fresh_seconds, rule.scarce_at
         elsewhere = division is not None and mode is Mode.DIVIDED and channel not in division.channels
-        return Policy(guarantee, safety_stock, cap, allocated_elsewhere=elsewhere)
+        return Policy(guarantee, safety_stock, cap, elsewhere, fresh_seconds, scarce_at)
+
+    @property
+    def limits_seconds(self) -> frozenset[float]:
+        """How old what we know may be, in every rule that says so."""
+        return frozenset(rule.fresh_seconds for rule in self.rules if rule.fresh_seconds is not None)
+
+    def limited(self, sku: str, limits_seconds: Collection[float]) -> bool:
+        """True when one of these limits holds for the SKU at some channel."""
+        return any(self.policy(channel, sku).fresh_seconds in limits_seconds for channel in self.channels)
 
     def _rule(self, channel: str, sku: str) -> PolicyRule | None:
         return next((rule for rule in self.rules if rule.covers(channel, sku)), None)

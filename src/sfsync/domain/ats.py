@@ -8,6 +8,9 @@ Per level, *sellable* is available less what is being asked of it and not yet an
 - **allocated**: its allocation, less its own sales not yet settled. A SKU allocated to one channel is shown
   by no other;
 - **unknown**: nothing.
+
+While what we know of the org is too old (`Policy.fresh_seconds`), a shared number that is scarce is closed
+and deep stock stays open: the few may be gone, the many are not. What is allocated is the channel's own.
 """
 
 from __future__ import annotations
@@ -36,6 +39,16 @@ class Policy:
     safety_stock: int = 0  # units of the group never offered
     cap: int | None = None  # never show more than this
     allocated_elsewhere: bool = False
+    fresh_seconds: float | None = None  # how old what we know may be before scarce units are closed
+    scarce_at: int | None = None  # scarce are so many units, or fewer; any number, when None
+
+    def too_old(self, age_seconds: float) -> bool:
+        """True when what was known so long ago is no ground to sell scarce units on."""
+        return self.fresh_seconds is not None and age_seconds > self.fresh_seconds
+
+    def scarce(self, units: int) -> bool:
+        """True for so few units that old knowledge of them is worth nothing."""
+        return self.scarce_at is None or units <= self.scarce_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,7 @@ class AtsFacts:
     own_asked: int = 0  # of what is being asked there, the channel's own part
     allocation: int = 0  # held in the org for this channel, less its own sales being settled
     uncovered: int = 0  # units of accepted orders for this SKU that the org could not cover
+    age_seconds: float = 0.0  # how long ago all that the org holds was last known
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +115,9 @@ def available_to_sell(facts: AtsFacts) -> Ats:
             _less(parts, f"not covered at {level.key.location}", min(0, level.sellable))
         _less(parts, "orders that no stock covers", facts.uncovered)
         _less(parts, "safety stock", policy.safety_stock)
+        shut = _shut(parts, facts)
         if policy.guarantee is Guarantee.GATED:
-            _own(parts, facts)
+            _own(parts, facts, shut=shut)
     units = sum(units for _, units in parts)
     if policy.cap is not None and units > policy.cap:
         _less(parts, f"above its cap of {policy.cap}", units - policy.cap)
@@ -110,10 +125,20 @@ def available_to_sell(facts: AtsFacts) -> Ats:
     return Ats(max(0, units), tuple(parts))
 
 
-def _own(parts: list[tuple[str, int]], facts: AtsFacts) -> None:
+def _shut(parts: list[tuple[str, int]], facts: AtsFacts) -> bool:
+    """Take scarce units back when what we know of them is too old; True when it is."""
+    pool = sum(units for _, units in parts)
+    if not facts.policy.too_old(facts.age_seconds) or not facts.policy.scarce(pool):
+        return False
+    _less(parts, "too long ago that the org was heard", max(0, pool))
+    return True
+
+
+def _own(parts: list[tuple[str, int]], facts: AtsFacts, *, shut: bool) -> None:
     """Give a gated channel back what its own shoppers hold; what they only ask for, as far as it is there.
 
     Others may be asking for the same units: until the org has answered, each may be the one who gets them.
+    Nothing is there while the channel is shut; what the org has granted stays granted.
     """
     pool = sum(units for _, units in parts)
     there = sum(
@@ -121,7 +146,7 @@ def _own(parts: list[tuple[str, int]], facts: AtsFacts) -> None:
         for level in facts.levels
         if not level.floor
     )
-    own = min(facts.own_asked, there)
+    own = 0 if shut else min(facts.own_asked, there)
     if own:
         parts.append(("being asked by itself", own))
     _less(parts, "not there to be given", min(0, pool + own))

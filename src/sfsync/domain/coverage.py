@@ -187,6 +187,25 @@ def lasting(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
+def known_until(
+    now: datetime,
+    *,
+    away: bool,
+    told: datetime | None,
+    unread: Iterable[datetime] = (),
+    replayed: Iterable[datetime] = (),
+) -> datetime | None:
+    """Up to when all that a stream tells of is known; None: nothing was ever known.
+
+    `told`: up to when it was observed with nothing pending, or polled. While it is away that is all. While it
+    is there, all is known but what is named and not `unread` yet, and what is still being `replayed`: since
+    when, and how far.
+    """
+    if away:
+        return told
+    return min([now, *unread, *(max(at, told or at) for at in replayed)])
+
+
 ACCEPTED = "90m, 12h, 2d, today, yesterday, 'last night', or a moment such as 2026-11-23T18:00"
 EVENING = time(18, 0)  # when a night begins
 _SPANS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}

@@ -134,6 +134,7 @@ class Intake:
                     tx.open_hole(self._topic, batch.hole_since, reason, alive)
                     bells.add("holes")
             self._watch.seen(tx, progress, now)
+            ctx.pulse.reading_since.pop(self._topic, None)
             if any(h.source == self._topic and h.closes is Closes.READING for h in tx.open_holes()):
                 bells.add("holes")
             tx.put_cursor(self._topic, batches[-1].cursor, now)
@@ -160,10 +161,12 @@ class Intake:
     ) -> tuple[datetime, Sequence[StockLevel]]:
         """The named levels, asked until the org answers: the stream waits meanwhile."""
         attempt = 0
+        pulse = self._ctx.pulse
         while True:
             asked_at = self._ctx.clock.now()
             if not levels and not movements:
                 return asked_at, ()
+            pulse.reading_since.setdefault(self._topic, asked_at)
             try:
                 read = await self._ctx.org.read_levels(levels=levels, movements=movements)
             except OutsideError as error:

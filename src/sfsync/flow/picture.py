@@ -15,7 +15,8 @@ from sfsync.ports import Facts, PendingRow, SubjectHolding
 class Picture:
     """The facts of some SKUs, arranged for asking."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, *, age_seconds: float = 0.0) -> None:
+        self.age_seconds = age_seconds  # how long ago all of it was last known; counts for what is shown
         self.uncovered: Mapping[str, int] = facts.uncovered
         self.divided = facts.divided
         self._levels: dict[str, list[StockLevel]] = defaultdict(list)

@@ -18,6 +18,7 @@ from sfsync.domain.relay import BLOCKING, Cause, Difference, difference
 from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.ports import ChannelItem, ChannelLevel, OutsideError, Tx
 
+from .age import age_seconds
 from .allocations import Divider, adopted
 from .context import Context, grouped
 from .levels import apply_levels
@@ -198,8 +199,9 @@ class Reconcile:
     ) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
         """(target, published) of channel levels by SKU and location; targets also of those not yet kept."""
         ctx = self._ctx
-        picture = Picture(tx.facts(skus))
-        divider = Divider(tx, ctx.assortment, ctx.pulse, picture, ctx.clock.now(), only_look=True)
+        now = ctx.clock.now()
+        picture = Picture(tx.facts(skus), age_seconds=age_seconds(tx, ctx.assortment, ctx.pulse, now))
+        divider = Divider(tx, ctx.assortment, ctx.pulse, picture, now, only_look=True)
         kept: dict[str, list[ChannelLevel]] = {sku: [] for sku in skus}
         for level in tx.channel_levels(skus):
             kept[level.sku].append(level)

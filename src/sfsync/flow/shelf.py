@@ -15,6 +15,7 @@ from sfsync.domain.allocation import Mode
 from sfsync.domain.assortment import Assortment
 from sfsync.ports import ChannelLevel, Tx
 
+from .age import age_seconds
 from .allocations import Divider
 from .context import Pulse, relay_bell
 from .picture import Picture, on_floor
@@ -42,6 +43,7 @@ def ats_facts(
         own_asked,
         own or 0,
         picture.uncovered.get(sku, 0),
+        picture.age_seconds,
     )
 
 
@@ -82,7 +84,7 @@ def refresh(tx: Tx, assortment: Assortment, pulse: Pulse, skus: Collection[str],
     """Recompute the targets of these SKUs at every channel. Returns the bells to ring."""
     if not skus:
         return set()
-    picture = Picture(tx.facts(skus))
+    picture = Picture(tx.facts(skus), age_seconds=age_seconds(tx, assortment, pulse, now))
     divider = Divider(tx, assortment, pulse, picture, now)
     by_sku: dict[str, list[ChannelLevel]] = {sku: [] for sku in sorted(skus)}
     for level in tx.channel_levels(skus):

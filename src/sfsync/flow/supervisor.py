@@ -19,6 +19,7 @@ from .context import SNAPSHOT, Context
 from .counts import Counts
 from .desk import Desk
 from .folding import Folding, FoldRun, FoldWish
+from .freshness import Freshness
 from .intake import Holes, Intake, Poll, unread
 from .order_calls import OrderCalls
 from .orders import OrderPoll, Orders
@@ -54,6 +55,8 @@ class Supervisor:
         fold_nightly_days: int | None = None,
     ) -> None:
         self._ctx, self._approve = ctx, approve
+        others = ctx.org.posting_topics | ctx.org.order_topics
+        ctx.pulse.stock_topics = tuple(topic for topic in ctx.org.topics if topic not in others)
         self.writer = Writer(ctx)
         self.desk = Desk(ctx, self.writer)
         self.transfers = Transfers(ctx, self.writer)
@@ -84,6 +87,7 @@ class Supervisor:
             self._keep("tidy", self._tidy),
             self._keep("learn", self._learn),
             self._keep("explain", self._explain),
+            self._keep("freshness", Freshness(ctx).run),
             self._keep("rewrites", Rewrites(ctx, self.writer).run),
             self._keep("open folds", self.folding.finish),
             self._keep("nightly folding", self._fold_nightly),
@@ -91,7 +95,7 @@ class Supervisor:
         self._entrances = [
             self._keep(f"intake {topic}", Intake(ctx, topic, self.org_orders).run) for topic in ctx.org.topics
         ]
-        for topic in set(ctx.org.topics) - ctx.org.posting_topics - set(ctx.org.order_topics):
+        for topic in ctx.pulse.stock_topics:
             poll = Poll(ctx, topic, after_seconds=self._watch_seconds)
             self._entrances.append(self._keep(f"poll {topic}", poll.run))
         self._entrances.append(self._keep("first start", self._begin))

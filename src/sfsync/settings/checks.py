@@ -11,6 +11,8 @@ from .problems import KeyPath, meant
 from .shape import Shape, sections
 from .texts import is_loopback
 
+SAYS = ("guarantee", "safety_stock", "cap", "fresh_seconds")  # what a policy may say of its SKUs
+
 
 def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
     """Note what no single key shows."""
@@ -86,10 +88,26 @@ def _policy(policy: object, path: KeyPath, tree: dict[str, Any], origins: Origin
             what = f"names {channel}, which is no channel of these settings"
             origins.problem((*path, "channels", number), what, meant(channel, known))
     _division(policy, path, [str(channel) for channel in named or known], origins)
-    if not any(key in policy for key in ("guarantee", "safety_stock", "cap")):
+    _fresh(policy, path, tree, origins)
+    if not any(key in policy for key in SAYS):
         origins.problem(
-            path, "says nothing about its SKUs", "Give guarantee, safety_stock or cap, or remove it"
+            path, "says nothing about its SKUs", f"Give {', '.join(SAYS[:-1])} or {SAYS[-1]}, or remove it"
         )
+
+
+def _fresh(policy: dict[str, Any], path: KeyPath, tree: dict[str, Any], origins: Origins) -> None:
+    """A limit that two polls keep while the stream is away, on units that are not a channel's own anyway."""
+    limit, here = _number(policy.get("fresh_seconds")), (*path, "fresh_seconds")
+    if limit is None:
+        return
+    org = tree.get("salesforce")
+    poll = _number(org.get("poll_after_seconds", 60.0)) if isinstance(org, dict) else None
+    if poll is not None and limit < 2 * poll:
+        what = f"is {limit:g}, less than two polls of the org ({poll:g} s each): scarce items would flicker"
+        origins.problem(here, what, f"Give {2 * poll:g} or more, or lower salesforce.poll_after_seconds")
+    if policy.get("guarantee") == "allocated" and "scarce_at" not in policy:
+        what = "has no effect: what is allocated is reserved in the org, and may be sold without it"
+        origins.problem(here, what, "Remove it, or give scarce_at")
 
 
 def _org_orders(tree: dict[str, Any], origins: Origins) -> None:
@@ -146,7 +164,7 @@ def _division(policy: dict[str, Any], path: KeyPath, channels: list[str], origin
     shares, scarce_at, plentiful_at = (policy.get(key) for key in ("shares", "scarce_at", "plentiful_at"))
     if policy.get("guarantee") != "allocated":
         for key in ("shares", "scarce_at", "plentiful_at"):
-            if key in policy:
+            if key in policy and not (key == "scarce_at" and "fresh_seconds" in policy):
                 what = "is for the guarantee allocated only"
                 origins.problem((*path, key), what, 'Say guarantee = "allocated", or remove it')
         return
@@ -194,6 +212,14 @@ def _tokens(tree: dict[str, Any], origins: Origins) -> None:
 def _tables(table: object) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(table, dict):
         yield from ((str(name), entry) for name, entry in table.items() if isinstance(entry, dict))
+
+
+def _number(value: object) -> float | None:
+    """A number, also one that the environment gives as text; None for anything else."""
+    try:
+        return float(value) if isinstance(value, int | float | str) else None
+    except ValueError:
+        return None
 
 
 def _list(value: object) -> list[Any]:

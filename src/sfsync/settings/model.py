@@ -155,6 +155,9 @@ class PolicySettings(Section):
     shares: dict[Name, Annotated[int, Field(ge=0, le=1000)]] = {}
     scarce_at: int | None = Field(default=None, ge=0)  # allocated only at or below so many units
     plentiful_at: int | None = Field(default=None, ge=1)  # and shared again at or above so many
+    # Shared units, where there are at most `scarce_at` (any number by default), are closed while our
+    # knowledge of the org is older.
+    fresh_seconds: float | None = Field(default=None, gt=0)
 
 
 class LocationsSettings(Section):
@@ -293,4 +296,5 @@ def _rule(policy: PolicySettings) -> PolicyRule:
         shares=policy.shares,
         scarce_at=policy.scarce_at,
         plentiful_at=policy.plentiful_at,
+        fresh_seconds=policy.fresh_seconds,
     )

@@ -167,6 +167,11 @@ class SqlTx(FoldStatements):
         until: datetime | None = LAST_WATCHED.run(self._c, {"b_source": source}).scalar()
         return until
 
+    def last_told(self, source: str) -> datetime | None:
+        """Up to when the source was last observed, with nothing pending, or polled."""
+        until: datetime | None = LAST_TOLD.run(self._c, {"b_source": source}).scalar()
+        return until
+
     def first_watched(self, source: str) -> datetime | None:
         """Since when the source has been watched at all."""
         return self._c.execute(select(func.min(t.watch.c.since)).where(t.watch.c.source == source)).scalar()
@@ -1013,6 +1018,15 @@ CHANNEL_LEVELS_BY_SKU = Prepared(_among(t.channel_level.c.sku))
 LAST_WATCHED = Prepared(
     select(t.watch.c.until)
     .where(t.watch.c.source == bindparam("b_source"), t.watch.c.how == How.LIVE.value)
+    .order_by(t.watch.c.until.desc())
+    .limit(1)
+)
+LAST_TOLD = Prepared(
+    select(t.watch.c.until)
+    .where(
+        t.watch.c.source == bindparam("b_source"),
+        or_(t.watch.c.how == How.LIVE.value, t.watch.c.how == How.POLLED.value),
+    )
     .order_by(t.watch.c.until.desc())
     .limit(1)
 )
