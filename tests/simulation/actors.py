@@ -34,6 +34,7 @@ class Asked:
     state: str  # granted, pending, confirmed, released, refused, unknown
     order: str = ""
     life_seconds: float = 0.0
+    place: str = ""  # of a client's: where the pieces lie
 
 
 @dataclass(slots=True)
@@ -308,11 +309,55 @@ class Client(Actor):
         await reserve(self, wanted, None, self.chance.choice([20, 60, 3600]))
 
 
+class Rush(Actor):
+    """Many want one piece in the same moment: it is sold over the counter while a client still holds it.
+
+    The client gives it back as others ask for it. What was given back must not be seen as free by them: it is
+    gone. Release and question wait for the org together, which is when they could end up in one request.
+    """
+
+    pace_seconds = 1.0
+    acts_an_order = 0.15
+
+    async def act(self) -> None:
+        held = [
+            one
+            for one in self.day.reservations
+            if one.state == "granted" and one.place and len(one.lines) == 1
+        ]
+        held = [one for one in held if not one.lines[0][0].startswith("DEEP")]
+        if not held:
+            scarce = self.chance.choice([sku for sku in self.world.plan.skus if not sku.startswith("DEEP")])
+            place = self.chance.choice(PLACES)
+            await self._by_hand("Receipt", scarce, place, 1)
+            await reserve(self, {scarce: 1}, None, 3600, place)
+            return
+        client = self.chance.choice(held)
+        (sku, _), place = client.lines[0], client.place
+        for _ in range(3):  # until somebody's piece is gone; the fallback rule lets no such sale in
+            if self._available(sku, place) < 0 or not await self._by_hand("Sale", sku, place, -1):
+                break
+        others = [reserve(self, {sku: 1}, None, 60, place) for _ in range(3)]
+        await asyncio.gather(*others[:1], release(self, client), *others[1:])
+        await self._by_hand("Receipt", sku, place, self.chance.choice([1, 2]))
+
+    async def _by_hand(self, kind: str, sku: str, place: str, units: int) -> bool:
+        refused = await self.world.enter(sku, place, kind, on_hand=units)
+        self.tell(f"{kind} {units:+d} {sku} at {place}: {refused or 'entered'}")
+        if not refused:
+            self.day.people[sku, place] += units
+        return not refused
+
+    def _available(self, sku: str, place: str) -> int:
+        level = self.world.level(sku, place)
+        return int(level["OnHand__c"] - level["Reserved__c"])
+
+
 async def reserve(
-    actor: Actor, wanted: dict[str, int], channel: str | None, life_seconds: int
+    actor: Actor, wanted: dict[str, int], channel: str | None, life_seconds: int, place: str = ""
 ) -> Asked | None:
-    """Ask for a reservation, the same again when its answer is lost."""
-    place = actor.chance.choice(PLACES)
+    """Ask for a reservation, the same again when its answer is lost. A client's is at one place."""
+    place = place or actor.chance.choice(PLACES)
     lines = [
         {"sku": sku, "quantity": units, **({} if channel else {"location": place})}
         for sku, units in wanted.items()
@@ -341,6 +386,7 @@ async def reserve(
     if not number:
         return None
     asked = Asked(number, channel, list(wanted.items()), state, life_seconds=life_seconds)
+    asked.place = "" if channel else place
     actor.day.reservations.append(asked)
     if state == "granted":
         for told in actor.day.granted:
@@ -356,4 +402,4 @@ async def release(actor: Actor, asked: Asked) -> None:
         asked.state = str(answer.json()["state"])
 
 
-ACTORS: list[type[Actor]] = [London, Dubai, Staff, Till, People, Client]
+ACTORS: list[type[Actor]] = [London, Dubai, Staff, Till, People, Client, Rush]

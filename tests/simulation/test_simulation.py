@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.simulation.actors import ACTORS, Rush
 from tests.simulation.plan import draw
 from tests.simulation.planted import BUGS, plant
 from tests.simulation.seed import run_seed
@@ -24,7 +25,8 @@ def test_every_promise_is_kept_on_a_day_of_crashes_and_faults(seed: int) -> None
     assert verdict.orders >= ORDERS
 
 
-# Seeds that broke a promise once, with what they found.
+# Seeds that broke a promise once, with what they found. Each lives its day with those who were in it then.
+EARLY_ACTORS = tuple(actor for actor in ACTORS if actor is not Rush)
 REGRESSIONS = {
     (22, 60): "a sale heard of only with its refund, the number having been read between the two",
     (102, 100): "an oversold gated article that its own shopper holds",
@@ -37,7 +39,7 @@ REGRESSIONS = {
 @pytest.mark.parametrize(("seed", "orders"), REGRESSIONS, ids=[f"seed {seed}" for seed, _ in REGRESSIONS])
 def test_a_day_that_once_broke_a_promise_keeps_it(seed: int, orders: int) -> None:
     """Each of these found something; the list says what."""
-    assert run_seed(draw(seed, orders=orders)).violations == []
+    assert run_seed(draw(seed, orders=orders), actors=EARLY_ACTORS).violations == []
 
 
 def test_every_planted_bug_still_finds_its_place(tmp_path: Path) -> None:

@@ -336,13 +336,14 @@ class World:
         async with engine.transaction(self.org.admin) as transaction:
             engine.publish(transaction, engine.plans["StockEvent__e"].sobject, values)
 
-    def level_id(self, sku: str, place: str) -> str:
+    def level(self, sku: str, place: str) -> Mapping[str, Any]:
+        """The org's own record of a stock level."""
         key = f"{sku}|{place}"
-        return next(
-            str(row["Id"])
-            for row in self.org.engine.store.tables["StockLevel__c"].rows.values()
-            if row["LevelKey__c"] == key
-        )
+        levels = self.org.engine.store.tables["StockLevel__c"].rows.values()
+        return next(row for row in levels if row["LevelKey__c"] == key)
+
+    def level_id(self, sku: str, place: str) -> str:
+        return str(self.level(sku, place)["Id"])
 
     @property
     def bus(self) -> EventBus:
