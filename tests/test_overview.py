@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -186,3 +187,26 @@ def test_the_shape_checker_finds_what_is_wrong() -> None:
         "sku.levels[0].unit is missing",
         "sku.levels[0].version is missing",
     ]
+
+
+async def test_the_last_pieces_at_a_shop_that_takes_plain_numbers_only_are_a_red_finding() -> None:
+    """London's interface could write over a sale not yet heard of; deep stock and a gated SKU are none."""
+    rules = (*RULES, PolicyRule(("BELT",), scarce_at=4, guarantee=Guarantee.MIRRORED))
+    stock = {BAG: 2, "BELT|ECOM": 4, "HAT|ECOM": 3, SCARF: 1, GOLD: 1}
+    async with house(stock, rules=rules) as h:
+        assert (await overview(h).status())["health"]["state"] == "good"
+        await h.stop()
+        london = h.shops["london"]
+        london.ability = replace(london.ability, relative=False, compare_and_set=False)
+        await h.start()
+        await h.idle()
+        health = (await overview(h).status())["health"]
+        assert health["state"] == "bad"
+        (reason,) = health["reasons"]
+        assert reason.startswith("london shows the last of BAG-1, BELT without asking first")
+        h.org.move(BAG, on_hand=1)
+        h.org.move("BELT|ECOM", on_hand=-4)
+        await h.shows("BAG-1", 3, 3)
+        await h.shows("BELT", 0, 0)
+        await h.idle()
+        assert (await overview(h).status())["health"]["reasons"] == []

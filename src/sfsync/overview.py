@@ -43,6 +43,7 @@ from sfsync.web.status_shape import (
 )
 
 SCARCE_UNITS = 2
+NAMED = 3  # SKUs in one sentence
 SILENT_AFTER = timedelta(seconds=330)
 LATE_AFTER = timedelta(seconds=60)
 
@@ -138,6 +139,7 @@ class Overview:
                 for topic in pulse.topics
                 if now - pulse.last_sign.get(topic, pulse.started_at) > SILENT_AFTER
             ]
+        bad += self._weak(tx)
         bad += [f"{incident.title}." for incident in incidents if incident.closed_at is None]
         doubtful += [
             f"The stream {hole['source']} has a hole of {lasting(hole['age_seconds'])}: {hole['reason']}. "
@@ -317,6 +319,27 @@ class Overview:
         elif policy.guarantee is Guarantee.ALLOCATED:
             why = "its allocation"
         return Seller(channel=level.channel, shows=level.published, may=may, why=why)
+
+    def _weak(self, tx: SqlTx) -> list[str]:
+        """Scarce SKUs shown, unasked, where each of our writes may go over a sale not yet heard of."""
+        found: list[str] = []
+        divided = frozenset(tx.divided_skus())
+        weak = self._pulse.weak_channels if self._pulse else ()
+        for channel in sorted(self._assortment.channels.keys() & weak):
+            skus = []
+            for sku, units in views.few_shown(tx, channel, self._assortment.scarce_at_most(SCARCE_UNITS)):
+                policy = self._assortment.policy(channel, sku, _mode(sku, divided))
+                limit = SCARCE_UNITS if policy.scarce_at is None else policy.scarce_at
+                if policy.guarantee is Guarantee.MIRRORED and units <= limit:
+                    skus.append(sku)
+            if skus:
+                more = f" and {len(skus) - NAMED} more" if len(skus) > NAMED else ""
+                found.append(
+                    f"{channel} shows the last of {', '.join(skus[:NAMED])}{more} without asking first, "
+                    "and takes plain numbers only: a sale may be overwritten. "
+                    "Gate them, or allocate them to others."
+                )
+        return found
 
     def _too_old(self, policy: Policy) -> bool:
         return self._pulse is not None and policy.fresh_seconds in self._pulse.stale

@@ -150,6 +150,10 @@ class Assortment:
         """How old what we know may be, in every rule that says so."""
         return frozenset(rule.fresh_seconds for rule in self.rules if rule.fresh_seconds is not None)
 
+    def scarce_at_most(self, units: int) -> int:
+        """The most units that are scarce by any rule, and at least these."""
+        return max([units, *(rule.scarce_at for rule in self.rules if rule.scarce_at is not None)])
+
     def limited(self, sku: str, limits_seconds: Collection[float]) -> bool:
         """True when one of these limits holds for the SKU at some channel."""
         return any(self.policy(channel, sku).fresh_seconds in limits_seconds for channel in self.channels)

@@ -47,6 +47,7 @@ class Pulse:
     topics: tuple[str, ...] = ()  # that are followed
     stock_topics: tuple[str, ...] = ()  # of these, the ones that tell what moved in the org's ledger
     reading_since: dict[str, datetime] = field(default_factory=dict)  # topic -> named, and not yet read
+    weak_channels: frozenset[str] = frozenset()  # that take plain numbers only
     stale: frozenset[float] = frozenset()  # limits (s) that what we know of the org is older than
     org_error: str = ""
     rule_error: str = ""

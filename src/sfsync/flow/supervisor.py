@@ -56,6 +56,7 @@ class Supervisor:
     ) -> None:
         self._ctx, self._approve = ctx, approve
         others = ctx.org.posting_topics | ctx.org.order_topics
+        ctx.pulse.weak_channels = frozenset(name for name, each in ctx.channels.items() if each.ability.weak)
         ctx.pulse.stock_topics = tuple(topic for topic in ctx.org.topics if topic not in others)
         self.writer = Writer(ctx)
         self.desk = Desk(ctx, self.writer)

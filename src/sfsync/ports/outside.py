@@ -277,6 +277,11 @@ class Ability:
     key_life_seconds: float  # how long it remembers an idempotency key
     routes: bool = False  # it has several locations, and assigns what it sells to one of them
 
+    @property
+    def weak(self) -> bool:
+        """True when every write may go over a sale that we have not heard of."""
+        return not (self.relative or self.compare_and_set)
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelItem:

@@ -142,6 +142,21 @@ def scarce_skus(tx: SqlTx, *, most: int, limit: int) -> list[ScarceSku]:
     return [ScarceSku(row.sku, row.available, places[row.sku]) for row in found]
 
 
+def few_shown(tx: SqlTx, channel: str, most: int) -> list[tuple[str, int]]:
+    """(SKU, units that may still be promised) of what a channel shows, where there are one to `most`."""
+    c, shown = t.level.c, t.channel_level.c
+    total = func.sum(c.on_hand - c.reserved)
+    showing = select(shown.sku).where(shown.channel == channel, shown.published > 0)
+    rows = tx.connection.execute(
+        select(c.sku, total)
+        .where(c.sku.in_(showing))
+        .group_by(c.sku)
+        .having(total.between(1, most))
+        .order_by(total, c.sku)
+    )
+    return [(sku, units) for sku, units in rows]
+
+
 def recent_movements(tx: SqlTx, limit: int) -> list[RecentMovement]:
     """The movements entered last, newest first."""
     rows = tx.connection.execute(
