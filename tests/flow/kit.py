@@ -40,7 +40,7 @@ from sfsync.flow.context import SNAPSHOT, Bell, Context, Pulse
 from sfsync.flow.door import Door
 from sfsync.flow.supervisor import Supervisor
 from sfsync.ports import (
-    EVERYTHING,
+    SINCE,
     Ability,
     ChannelItem,
     Children,
@@ -135,6 +135,7 @@ class LittleOrg(Fates):
         self.orders: dict[str, tuple[OrgOrder, datetime]] = {}  # each with the time of its last change
         self.returns: dict[str, tuple[OrgReturnLine, datetime]] = {}  # of no order
         self.oldest = 0  # events before this one are gone
+        self.begun: dict[str, int] = {}  # by topic of postings: what was told when it was first joined
         self.findings: list[Finding] = []
         self.pages: asyncio.Semaphore | None = None  # how many pages a snapshot may still read
         self.broken: dict[str, list[Exception]] = {}  # topic -> how its next subscriptions end
@@ -414,8 +415,8 @@ class LittleOrg(Fates):
             raise self.broken[topic].pop(0)
         if cursor is None:
             at = len(log)
-        elif cursor == EVERYTHING:
-            at = self.oldest
+        elif cursor.startswith(SINCE):  # the moment when the stream was first joined
+            at = max(self.oldest, self.begun.setdefault(topic, len(log)))
         else:
             at = int.from_bytes(cursor, "big")
             if not self.oldest <= at <= len(log):

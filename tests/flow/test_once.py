@@ -180,4 +180,5 @@ async def test_a_part_that_is_stopped_in_order_leaves_nothing_undone_or_doubled(
             await h.stop()
             await h.start()
         await h.shows("BAG-1", 6, 6)
+        await h.idle()
         assert total(h.org.of("order:")) == (0, 3)

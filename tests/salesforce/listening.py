@@ -83,6 +83,16 @@ async def off_loop(call: Callable[..., Any], *words: Any, **named: Any) -> Any:
     return await asyncio.to_thread(call, *words, **named)
 
 
+@asynccontextmanager
+async def knob(sandbox: OrgSandbox, name: str, value: Any, after: Any) -> AsyncIterator[None]:
+    """A habit of the org for a while."""
+    await off_loop(sandbox.control, "POST", "/knobs", {name: value})
+    try:
+        yield
+    finally:
+        await off_loop(sandbox.control, "POST", "/knobs", {name: after})
+
+
 def new_level(sandbox: OrgSandbox, sku: str) -> tuple[str, str]:
     """(key, record id) of a level with ten units."""
     key = f"{sku}|DUBAI"

@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -18,7 +17,7 @@ from tests.sandbox import OrgSandbox
 
 from sfsync.ports import OutsideError, Refused, TryLater
 from sfsync.salesforce.auth import TokenProvider
-from sfsync.salesforce.bayeux import NEW, Message, Place, SessionGone
+from sfsync.salesforce.bayeux import NEW, Message, SessionGone
 from sfsync.salesforce.cometd import Cometd
 from sfsync.salesforce.cometd_guard import (
     ANSWERS_AHEAD,
@@ -33,7 +32,6 @@ from sfsync.salesforce.transport import http_client
 
 TOPIC = "/data/SfsyncStock__chn"
 SILENCE_SECONDS = 285.0
-DATE = {"Date": "Mon, 23 Nov 2026 08:15:30 GMT"}
 PATIENCE_SECONDS = 20.0
 
 
@@ -47,7 +45,7 @@ async def access_to(org: RoteOrg) -> AsyncIterator[Access]:
 
 
 @asynccontextmanager
-async def guarded(place: Place = Place(NEW)) -> AsyncIterator[Guard]:  # noqa: B008 — a frozen value
+async def guarded(place: int = NEW) -> AsyncIterator[Guard]:
     async with access_to(RoteOrg()) as access:
         yield Guard("the stream", place, access, SILENCE_SECONDS)
 
@@ -89,7 +87,7 @@ async def test_a_handshake_asks_for_replay_and_the_first_poll_asks_not_to_be_hel
 @pytest.mark.parametrize("place", [-1, -2, 17])
 async def test_a_subscription_begins_where_our_cursor_stands(place: int) -> None:
     """The library's own memory is never asked: the store has the bookmark."""
-    async with guarded(Place(place)) as guard:
+    async with guarded(place) as guard:
         subscription: list[Message] = [{"channel": "/meta/subscribe", "subscription": TOPIC}]
         await guard.outgoing(subscription, {})
         assert subscription[0]["ext"] == {"replay": {TOPIC: place}}
@@ -223,28 +221,6 @@ async def test_a_poll_is_waited_for_as_long_as_the_org_says_and_a_grace(
         assert "timeout" not in advice  # the library would give up by a clock of its own
 
 
-@pytest.mark.parametrize(
-    ("headers", "joined"),
-    [
-        (DATE, datetime(2026, 11, 23, 8, 15, 30, tzinfo=UTC)),
-        ({"Date": "Mon, 23 Nov 2026 08:15:30 -0000"}, datetime(2026, 11, 23, 8, 15, 30, tzinfo=UTC)),
-        ({}, None),
-        (None, None),
-        ({"Date": "soon"}, None),
-        ({"Date": ""}, None),
-    ],
-)
-async def test_the_moment_of_joining_is_the_orgs_own_or_unknown(
-    headers: Any, joined: datetime | None
-) -> None:
-    """Never our clock, which may go wrong: an unknown moment means all that is kept."""
-    async with guarded() as guard:
-        await guard.incoming(
-            [{"channel": "/meta/subscribe", "successful": True, "subscription": TOPIC}], headers
-        )
-        assert guard.joined_at == joined
-
-
 # -- tokens
 
 
@@ -290,7 +266,7 @@ async def test_a_token_that_is_not_to_be_had_ends_the_session_with_its_reason() 
     denied = {"error": "invalid_grant", "error_description": "no client credentials user enabled"}
     org = RoteOrg(token=lambda _: httpx.Response(400, json=denied))
     async with access_to(org) as access:
-        guard = Guard("the stream", Place(NEW), access, SILENCE_SECONDS)
+        guard = Guard("the stream", NEW, access, SILENCE_SECONDS)
         access.tell = guard.end
         with pytest.raises(Refused):
             await access.outgoing([], {})
@@ -312,7 +288,6 @@ class RoteStream:
     status: dict[str, tuple[int, str, dict[str, str]]] = field(default_factory=dict)
     events: list[Message] = field(default_factory=list)
     subscribed: Message = field(default_factory=lambda: {"successful": True})
-    dated: bool = True
     instance_url: str = ""
     tokens: int = 0
     paths: list[str] = field(default_factory=list)
@@ -344,10 +319,7 @@ class RoteStream:
             told, self.events = self.events, []
             if not told:
                 await asyncio.sleep(0.05)
-        response = web.json_response([*told, answer])
-        if not self.dated:
-            response.headers["Date"] = ""
-        return response
+        return web.json_response([*told, answer])
 
 
 @asynccontextmanager
@@ -390,12 +362,11 @@ async def test_events_come_from_the_endpoint_of_the_lowest_version_that_tells_uu
         assert (len(joined.events), len(told.events), told.cursor) == (0, 1, b"cometd:7")
 
 
-@pytest.mark.parametrize("dated", [True, False])
-async def test_a_stream_joined_at_an_unknown_moment_takes_all_that_is_kept_next_time(dated: bool) -> None:
-    """A proxy that strips the Date loses no posting: rather too much is asked for than too little."""
-    async with serving(RoteStream(dated=dated)) as org:
-        (joined,) = await listen(org)
-        assert (joined.cursor == b"cometd@0") is not dated
+async def test_a_stream_joined_from_now_on_has_no_place_until_its_first_event() -> None:
+    """And one that was asked for everything begins with the oldest again."""
+    async with serving(RoteStream()) as org:
+        (joined,), (everything,) = await listen(org), await listen(org, cursor=b"")
+        assert (joined.cursor, everything.cursor) == (b"cometd@now", b"cometd@oldest")
 
 
 async def test_an_event_without_a_place_moves_no_bookmark() -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.salesforce.listening import (
-    TILL,
+    knob,
     listening,
     new_level,
     off_loop,
-    publish,
 )
 from tests.sandbox import OrgSandbox, start_org
 
@@ -32,15 +30,6 @@ def sandbox() -> Iterator[OrgSandbox]:
 @pytest.fixture
 def transport() -> Any:
     return "cometd"
-
-
-@asynccontextmanager
-async def knob(sandbox: OrgSandbox, name: str, value: Any, after: Any) -> AsyncIterator[None]:
-    await off_loop(sandbox.control, "POST", "/knobs", {name: value})
-    try:
-        yield
-    finally:
-        await off_loop(sandbox.control, "POST", "/knobs", {name: after})
 
 
 async def hears_a_sale(org: SalesforceOrg, sandbox: OrgSandbox, sku: str) -> None:
@@ -182,25 +171,3 @@ async def test_a_way_that_breaks_is_try_later(org: SalesforceOrg, sandbox: OrgSa
         await listener.live()
         await off_loop(sandbox.arm, kind, path="/cometd", status=503)
         assert type(await listener.end()) is TryLater
-
-
-async def test_a_posting_made_between_two_quiet_sessions_is_entered(
-    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
-) -> None:
-    """A quiet stream tells no position; the moment of joining stands for it. Garbage hides nothing."""
-    async with listening(org, TILL) as first:
-        await first.live()
-    sale: dict[str, Any] = {
-        "Sku__c": sku,
-        "LocationCode__c": "DUBAI",
-        "SourceId__c": f"{sku}/1",
-        "Kind__c": "Sale",
-    }
-    sale |= {"Quantity__c": -2, "OccurredAt__c": "2026-11-23T08:15:30.000Z"}
-    await publish(org, sale | {"Kind__c": "Gift"})
-    await publish(org, sale)
-    async with listening(org, TILL, first.batches[-1].cursor) as second:
-        await second.until(lambda _: second.events >= 2)
-    (posting,) = [each for batch in second.batches for each in batch.postings if each.level.sku == sku]
-    assert posting.occurred_at.isoformat() == "2026-11-23T08:15:30+00:00"
-    assert any("Gift" in each.reason for batch in second.batches for each in batch.poison)

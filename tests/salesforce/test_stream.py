@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,8 @@ from tests.salesforce.listening import (
     PATIENCE_SECONDS,
     STOCK,
     TILL,
+    Listener,
+    knob,
     listening,
     new_level,
     off_loop,
@@ -25,7 +28,7 @@ from tests.salesforce.listening import (
 from tests.sandbox import OrgSandbox
 
 from sfsync.domain.stock import LevelKey, MovementKind
-from sfsync.ports import EVERYTHING, CursorRefused, Refused, TryLater
+from sfsync.ports import EVERYTHING, CursorRefused, Posting, Refused, TryLater, since
 from sfsync.salesforce.config import OrgConfig
 from sfsync.salesforce.org import SalesforceOrg
 
@@ -291,6 +294,138 @@ async def test_a_till_event_that_comes_twice_is_the_same_posting(
     assert one == two
 
 
+async def test_deleted_movements_name_their_levels_also_when_told_as_one(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """A person deletes rows of the ledger, then takes them out of the bin again: read anew each time."""
+    levels = [await off_loop(new_level, sandbox, f"{sku}{letter}") for letter in "AB"]
+    rows = [await off_loop(sandbox.move, key, on_hand=-1) for key, _ in levels for _ in range(2)]
+    records = {record for _, record in levels}
+    for verb, left in (("delete", {10}), ("undelete", {8})):
+        async with listening(org) as listener:
+            await listener.live()
+            await off_loop(sandbox.records, verb, *rows)
+            await listener.until(
+                lambda batches: records <= {each for batch in batches for each in batch.levels}
+            )
+        read = await org.read_levels(levels=listener.levels, movements=listener.movements)
+        assert ({level.on_hand for level in read}, len(read)) == (left, 2)
+
+
+async def test_a_reader_slower_than_the_org_is_patient_hears_each_event_once(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """Events are not read ahead without end: the org waits, or forgets us, and we go on where we stood."""
+    key, record = await off_loop(new_level, sandbox, sku)
+    seen: set[str] = set()
+    count = 0
+    async with (
+        knob(sandbox, "cometd_max_interval_seconds", 0.5, 40),
+        aclosing(org.events(STOCK, None)) as batches,
+        asyncio.timeout(PATIENCE_SECONDS),
+    ):
+        last = (await anext(batches)).cursor
+        for _ in range(12):
+            await off_loop(sandbox.move, key, on_hand=1)
+            await asyncio.sleep(0.05)  # polls of their own, more than are read ahead
+        await asyncio.sleep(1.5)  # the reader is busy
+        while count < 12:
+            batch = await anext(batches)
+            seen |= batch.levels
+            count, last = count + batch.events, batch.cursor
+    assert (count, seen) == (12, {record})
+    async with listening(org, cursor=last) as after:
+        await off_loop(sandbox.move, key, on_hand=1)
+        await after.heard()
+    assert after.events == 1
+
+
+@pytest.mark.parametrize(
+    ("habit", "value", "default"),
+    [
+        ("merge_equal_changes", False, True),
+        ("parent_event_on_rollup", False, True),
+        ("formula_fields_in_events", False, True),
+        ("roll_up_touches_last_modified", False, True),
+        ("null_matches_not_equal", False, True),
+        ("first_answer_is_keepalive", True, False),
+        ("batch_size", 1, 100),
+        ("replay_id_bytes", 10, 8),
+        ("recheck_token", False, True),
+        ("event_delay_seconds", 0.2, 0.0),
+        ("selected_entities", "StockLevel__c", ""),
+    ],
+)
+async def test_whatever_an_orgs_habits_each_change_is_heard_and_the_stream_goes_on(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str, habit: str, value: Any, default: Any
+) -> None:
+    """What the documents leave open may be either way: entered, deleted, away for a while, entered again."""
+    key, record = await off_loop(new_level, sandbox, f"{sku}A")
+    other, second = await off_loop(new_level, sandbox, f"{sku}B")
+    async with knob(sandbox, habit, value, default):
+        async with listening(org) as listener:
+            await listener.live()
+            rows = [await off_loop(sandbox.move, key, on_hand=-1) for _ in range(3)]
+            await listener.until(lambda _: listener.events >= 3)
+            await off_loop(sandbox.records, "delete", *rows[:2])
+            await listener.until(lambda _: rows[1] in listener.movements or listener.events >= 5)
+        assert listener.levels == {record}
+        await off_loop(sandbox.move, other, on_hand=-1)
+        async with listening(org, cursor=listener.batches[-1].cursor) as again:
+            await again.heard()
+        assert (again.levels, again.events) == ({second}, 1)
+    read = await org.read_levels(levels=[record, second])
+    assert {level.key.sku: level.on_hand for level in read} == {f"{sku}A": 9, f"{sku}B": 9}
+
+
+@pytest.mark.parametrize("joined", [True, False])
+async def test_postings_are_told_from_their_beginning_though_the_stream_never_told_a_place(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str, joined: bool
+) -> None:
+    """Joined or only about to be, then gone: what a till told meanwhile is told. Garbage hides nothing."""
+    sale: dict[str, Any] = {"Sku__c": sku, "LocationCode__c": "DUBAI", "SourceId__c": f"{sku}/1"}
+    sale |= {"Kind__c": "Sale", "Quantity__c": -2, "OccurredAt__c": "2026-11-23T08:15:30.000Z"}
+    cursor = since(datetime.now(UTC))
+    if joined:
+        async with listening(org, TILL, cursor) as first:
+            await first.live()
+        cursor = first.batches[-1].cursor
+    await publish(org, sale | {"Kind__c": "Gift"})
+    await publish(org, sale)
+    async with listening(org, TILL, cursor) as second:
+        await second.until(lambda _: postings(second, sku))
+    (posting,) = postings(second, sku)
+    assert posting.occurred_at == datetime(2026, 11, 23, 8, 15, 30, tzinfo=UTC)
+    assert any("Gift" in each.reason for batch in second.batches for each in batch.poison)
+
+
+async def test_what_a_till_told_before_the_beginning_is_not_ours(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """It stands in the first count already. Interrupted among the old ones, we still leave the rest out."""
+    sale: dict[str, Any] = {"Sku__c": sku, "LocationCode__c": "DUBAI", "Kind__c": "Sale", "Quantity__c": -1}
+    for number in range(3):
+        await publish(org, sale | {"SourceId__c": f"{sku}/old{number}"})
+    beginning = since(datetime.now(UTC) + timedelta(minutes=30))
+    async with knob(sandbox, "batch_size", 1, 100):
+        async with listening(org, TILL, beginning) as first:
+            await first.until(lambda batches: len(batches) > 1)
+        half_an_hour = timedelta(minutes=31).total_seconds()
+        await off_loop(sandbox.control, "POST", "/clock", {"seconds": half_an_hour})
+        try:
+            await publish(org, sale | {"SourceId__c": f"{sku}/new"})
+            async with listening(org, TILL, first.batches[0].cursor) as second:
+                await second.until(lambda _: postings(second, sku))
+        finally:
+            await off_loop(sandbox.control, "POST", "/clock", {"seconds": -half_an_hour})
+    assert [each.source_id for each in postings(second, sku)] == [f"{sku}/new"]
+    assert not postings(first, sku)
+
+
+def postings(listener: Listener, sku: str) -> list[Posting]:
+    return [each for batch in listener.batches for each in batch.postings if each.level.sku == sku]
+
+
 async def test_an_event_that_comes_late_is_still_told(
     org: SalesforceOrg, sandbox: OrgSandbox, sku: str
 ) -> None:
@@ -321,7 +456,9 @@ async def test_a_field_that_appears_in_mid_stream_hides_no_event(
     assert not [each for batch in listener.batches for each in batch.poison]
 
 
-@pytest.mark.parametrize("cursor", [b"x", b"\xff" * 8, b"cometd:", b"cometd:99", b"cometd@1"])
+@pytest.mark.parametrize(
+    "cursor", [b"x", b"\xff" * 8, b"cometd:", b"cometd:99", b"cometd@now", b"since@x:", b"since@1"]
+)
 async def test_a_cursor_of_another_stream_is_refused(org: SalesforceOrg, cursor: bytes) -> None:
     """Never silently from now on, nor from the beginning; nor is the other transport's taken for ours."""
     async with listening(org, cursor=cursor) as listener:

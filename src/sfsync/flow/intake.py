@@ -18,7 +18,6 @@ from sfsync.domain.coverage import OVERLAP, Closes, How, Interval, counted
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import Movement, StockLevel, posting_subject
 from sfsync.ports import (
-    EVERYTHING,
     CursorRefused,
     EventBatch,
     Hole,
@@ -27,6 +26,7 @@ from sfsync.ports import (
     Refused,
     TryLater,
     Tx,
+    since,
 )
 
 from .context import SNAPSHOT, Context
@@ -81,8 +81,7 @@ class Intake:
     async def _follow(self) -> None:
         """One subscription, from the stored cursor until it breaks."""
         ctx = self._ctx
-        cursor = await ctx.store.read(lambda tx: tx.cursor(self._topic))
-        await ctx.store.write(lambda tx: self._watch.begin(tx, cursor))
+        cursor = await ctx.store.write(self._begin)
         queue: asyncio.Queue[EventBatch] = asyncio.Queue(QUEUE_BATCHES)
 
         async def read() -> None:
@@ -100,6 +99,20 @@ class Intake:
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+
+    def _begin(self, tx: Tx) -> bytes | None:
+        """Where to begin. Postings begin with us, and can be read nowhere else.
+
+        So their bookmark stands before the stream is joined: should it break, or we, before it has told a
+        place, all that was posted meanwhile is still told.
+        """
+        now = self._ctx.clock.now()
+        cursor = tx.cursor(self._topic)
+        if cursor is None and self._topic in self._ctx.org.posting_topics:
+            cursor = since(now)
+            tx.put_cursor(self._topic, cursor, now)
+        self._watch.begin(tx, cursor)
+        return cursor
 
     async def _take(self, batches: Sequence[EventBatch]) -> None:
         """Read what the events name, then commit the effect with the bookmark."""
@@ -184,15 +197,15 @@ class Intake:
 
         def commit(tx: Tx) -> None:
             now = ctx.clock.now()
-            since = self._watch.refused(tx, reason)
+            good = self._watch.refused(tx, reason)
             if self._topic not in ctx.org.posting_topics:
                 tx.drop_cursor(self._topic)
                 return
             # A posting cannot be read anywhere else: take all that the stream keeps; each is entered once.
-            tx.put_cursor(self._topic, EVERYTHING, now)
-            if now - since > KEPT:
+            tx.put_cursor(self._topic, since(tx.first_start() or now), now)
+            if now - good > KEPT:
                 title = f"{self._topic}: events older than {KEPT.days * 24} hours may be lost"
-                tx.open_incident("postings lost", self._topic, title, {"since": since.isoformat()}, now)
+                tx.open_incident("postings lost", self._topic, title, {"since": good.isoformat()}, now)
 
         await ctx.store.write(commit)
         ctx.log.warning("bookmark refused", topic=self._topic, reason=reason, next="join anew and re-read")

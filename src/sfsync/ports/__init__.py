@@ -23,6 +23,7 @@ from .keeping import (
 )
 from .outside import (
     EVERYTHING,
+    SINCE,
     Ability,
     Channel,
     ChannelItem,
@@ -45,10 +46,12 @@ from .outside import (
     TryLater,
     Unknown,
     Write,
+    since,
 )
 
 __all__ = [
     "EVERYTHING",
+    "SINCE",
     "Ability",
     "Channel",
     "ChannelItem",
@@ -87,4 +90,5 @@ __all__ = [
     "Tx",
     "Unknown",
     "Write",
+    "since",
 ]

@@ -158,6 +158,15 @@ class Storage:
 
 
 EVERYTHING = b""  # the cursor before the oldest event that the stream still keeps
+SINCE = b"since@"
+
+
+def since(moment: datetime, place: bytes = EVERYTHING) -> bytes:
+    """The cursor after `place` of a stream that begins with what was created at a moment: older is not ours.
+
+    So a stream of postings can be gone on with before it has told any place of its own.
+    """
+    return SINCE + str(round(moment.timestamp() * 1000)).encode() + b":" + place
 
 
 class Org(Protocol):
@@ -251,7 +260,7 @@ class Org(Protocol):
     def events(self, topic: str, cursor: bytes | None) -> AsyncIterator[EventBatch]:
         """The stream after `cursor`; from now on when None, all it still keeps when `EVERYTHING`.
 
-        An empty batch is a sign of life.
+        An empty batch is a sign of life. `since` makes the cursor of a stream that tells postings.
         """
         ...
 

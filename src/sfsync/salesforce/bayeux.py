@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from sfsync.ports import EVERYTHING, CursorRefused, Refused, TryLater
@@ -24,11 +22,9 @@ NEW, ALL = -1, -2  # the replay extension's words for "from now on" and "everyth
 OLDEST_VERSION = 52.0  # the first that tells an event's UUID
 DAILY_LIMIT_SECONDS = 900.0  # allowances are counted over 24 h; asking more often changes nothing
 BUSY_SECONDS = 60.0
-# An event created just before we joined may enter the stream just after: rather once too often than never.
-JOIN_MARGIN = timedelta(minutes=1)
-
-_AFTER, _SINCE = COMETD_MARK + b":", COMETD_MARK + b"@"
-_END_OF_TIME = round(datetime.max.replace(tzinfo=UTC).timestamp()) * 1000 - 1000  # ms
+_AFTER = COMETD_MARK + b":"
+# Cursors of a stream that has told no event yet, by where it was joined.
+FROM_OLDEST, FROM_NOW = COMETD_MARK + b"@oldest", COMETD_MARK + b"@now"
 _QUOTED = re.compile(r"\{[^}]*\}")  # an error's own words do not stand in braces; what it speaks of does
 
 
@@ -48,46 +44,26 @@ def endpoint(instance_url: str, api_version: str) -> str:
 # -- where a stream stands -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where to begin: what the replay extension is told, and the moment before which nothing is ours."""
+def place(topic: str, cursor: bytes | None) -> int:
+    """What the replay extension is told for a cursor; `CursorRefused` when that is nothing.
 
-    replay: int
-    since: datetime | None = None
-
-
-def place(topic: str, cursor: bytes | None) -> Place:
-    """What a cursor stands for; `CursorRefused` when nothing, or nothing that can be asked for.
-
-    A quiet stream tells no position, so until its first event the cursor is the moment of joining. Platform
-    events since then are found among all that are kept; changes are read from the records, which costs no
-    deliveries.
+    A quiet stream tells no position. Who joined it from now on and has heard nothing yet cannot go on: what
+    changed meanwhile is read from the records, which costs no deliveries.
     """
     if cursor is None:
-        return Place(NEW)
-    if cursor == EVERYTHING:
-        return Place(ALL)
-    if cursor.startswith(_AFTER) and (number := cursor.removeprefix(_AFTER)).isdigit():
-        return Place(int(number))
-    if not cursor.startswith(_SINCE) or not (number := cursor.removeprefix(_SINCE)).isdigit():
-        raise CursorRefused(f"the bookmark of {topic} is not of this transport", advice="")
-    if int(number) == 0:
-        return Place(ALL)
-    if int(number) > _END_OF_TIME:
-        raise CursorRefused(f"the bookmark of {topic} is no moment", advice="")
-    if not topic.startswith("/event/"):
+        return NEW
+    if cursor in (EVERYTHING, FROM_OLDEST):
+        return ALL
+    if cursor == FROM_NOW:
         raise CursorRefused(f"{topic} had told no event yet, so there is no place to go on from", advice="")
-    return Place(ALL, datetime.fromtimestamp(int(number) / 1000, UTC) - JOIN_MARGIN)
+    if cursor.startswith(_AFTER) and (number := cursor.removeprefix(_AFTER)).isdigit():
+        return int(number)
+    raise CursorRefused(f"the bookmark of {topic} is not of this transport", advice="")
 
 
 def cursor_after(replay_id: int) -> bytes:
     """The cursor after an event."""
     return _AFTER + str(replay_id).encode()
-
-
-def cursor_since(joined: datetime | None) -> bytes:
-    """The cursor of a stream joined at a moment and silent since; None: joined before its oldest event."""
-    return _SINCE + str(0 if joined is None else round(joined.timestamp() * 1000)).encode()
 
 
 # -- events --------------------------------------------------------------------------------------------
@@ -109,16 +85,6 @@ def event(message: Message) -> Event | Garbled:
         return Garbled(name, "it has no payload", as_text(message), channel.startswith("/data/"))
     names = _table(record.get(HEADER)).get("changedFields")
     return Event(name, record, frozenset(map(str, names)) if isinstance(names, list) else None)
-
-
-def is_older(message: Message, moment: datetime) -> bool:
-    """True when a platform event was certainly created before a moment."""
-    created = _table(_table(message.get("data")).get("payload")).get("CreatedDate")
-    try:
-        at = datetime.fromisoformat(str(created))
-    except ValueError:
-        return False
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)) < moment
 
 
 def _table(value: object) -> Mapping[str, Any]:

@@ -109,6 +109,16 @@ def committed_at(event: Event | Garbled) -> datetime | None:
         return None
 
 
+def is_older(event: Event | Garbled, moment: datetime) -> bool:
+    """True when a platform event was certainly created before a moment."""
+    if isinstance(event, Garbled):
+        return False
+    try:
+        return _epoch(event.record["CreatedDate"]) < moment
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return False
+
+
 def _set_aside(found: Findings, event: Garbled, now: datetime) -> None:
     """A person gets the event; if it may have been a change, whichever it was is unseen."""
     found.poison.append(Poison(event.id, f"the event cannot be read: {event.reason}", event.payload))

@@ -120,9 +120,7 @@ class Cometd:
         session = _Session(access, guard, self._config)
         try:
             await self._join(session, topic, guard, what)
-            if cursor is None:
-                cursor = bayeux.cursor_since(guard.joined_at)
-            cursor = cursor or bayeux.cursor_since(None)
+            cursor = bayeux.FROM_NOW if cursor is None else cursor or bayeux.FROM_OLDEST
             yield Batch((), cursor, joined=True)
             while True:
                 try:
@@ -133,9 +131,7 @@ class Cometd:
                 numbers = [number for each in told if (number := bayeux.replay_id(each)) is not None]
                 if numbers:
                     cursor = bayeux.cursor_after(numbers[-1])
-                since = place.since
-                ours = [each for each in told if since is None or not bayeux.is_older(each, since)]
-                yield Batch([bayeux.event(each) for each in ours], cursor)
+                yield Batch([bayeux.event(each) for each in told], cursor)
         finally:
             await session.leave()
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,7 +24,7 @@ from aiosfstream_ng.replay import ReplayMarker, ReplayMarkerStorage
 from sfsync.ports import OutsideError, Refused, TryLater
 from sfsync.salesforce import bayeux
 from sfsync.salesforce.auth import TRUST_ADVICE, Token, TokenProvider
-from sfsync.salesforce.bayeux import Message, Place, SessionGone, WornToken
+from sfsync.salesforce.bayeux import Message, SessionGone, WornToken
 from sfsync.salesforce.stream import ACCESS_ADVICE
 from sfsync.salesforce.transport import is_distrusted
 
@@ -90,7 +88,7 @@ class Access(AuthenticatorBase):
 class Guard(ReplayMarkerStorage):
     """Between library and org: sees each message, keeps the events, ends what has gone wrong."""
 
-    def __init__(self, what: str, place: Place, access: Access, silence_seconds: float) -> None:
+    def __init__(self, what: str, place: int, access: Access, silence_seconds: float) -> None:
         super().__init__()
         self._what, self._place, self._access = what, place, access
         self._silence_seconds = silence_seconds
@@ -98,7 +96,6 @@ class Guard(ReplayMarkerStorage):
         self._room = asyncio.Semaphore(ANSWERS_AHEAD)
         self._polls = 0
         self._polling = False  # a poll was sent and not yet answered
-        self.joined_at: datetime | None = None  # when the org took the subscription, by its own clock
         self.reason: Exception | None = None
         self.patience_seconds = silence_seconds
 
@@ -122,7 +119,7 @@ class Guard(ReplayMarkerStorage):
 
     async def get_replay_id(self, subscription: str) -> int:
         """Where the subscription begins."""
-        return self._place.replay
+        return self._place
 
     async def get_replay_marker(self, subscription: str) -> ReplayMarker | None:
         """None: nothing is kept here."""
@@ -164,10 +161,10 @@ class Guard(ReplayMarkerStorage):
             await self._room.acquire()
             self._answers.put_nowait(events)
         for message in payload:
-            self._note(message, headers)
+            self._note(message)
         self._go_on()
 
-    def _note(self, message: Message, headers: Any) -> None:
+    def _note(self, message: Message) -> None:
         channel = message.get("channel")
         if isinstance(message.get("advice"), dict):
             self._heed(message["advice"])
@@ -177,8 +174,6 @@ class Guard(ReplayMarkerStorage):
             return
         if message.get("successful"):
             self._access.accepted()
-            if channel == bayeux.SUBSCRIBE:
-                self.joined_at = _date(headers)
             return
         reason = bayeux.refusal(message, self._what)
         if isinstance(reason, WornToken):
@@ -235,15 +230,6 @@ class Guard(ReplayMarkerStorage):
             return
         told = f"{self._what}: {error or type(error).__name__}"
         self.end(Refused(told, advice=TRUST_ADVICE) if is_distrusted(error) else TryLater(told))
-
-
-def _date(headers: Any) -> datetime | None:
-    """The other side's time, to the second; None where it does not tell."""
-    try:
-        at = parsedate_to_datetime(headers["Date"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _nobody(_: Exception) -> None:

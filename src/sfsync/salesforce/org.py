@@ -23,7 +23,7 @@ from sfsync.salesforce.orders import OrderReader
 from sfsync.salesforce.pubsub import PubSub
 from sfsync.salesforce.rest import Rest
 from sfsync.salesforce.snapshot import Pages, Reader, RestPages
-from sfsync.salesforce.stream import AvroSource, Batch, EventSource
+from sfsync.salesforce.stream import AvroSource, Batch, EventSource, opened
 from sfsync.salesforce.transport import http_client
 
 ORDER_EVENTS = "/data/OrderChangeEvent"
@@ -176,9 +176,10 @@ class SalesforceOrg:
 
         Each batch comes as soon as the org sent it. When "now" began, only the first batch proves.
         """
-        async with aclosing(self._source.subscribe(topic, cursor)) as batches:
+        beginning, place = opened(topic, cursor)
+        async with aclosing(self._source.subscribe(topic, place)) as batches:
             async for batch in batches:
-                yield self._told(topic, batch)
+                yield self._told(topic, batch if beginning is None else beginning.kept(batch))
 
     def _told(self, topic: str, batch: Batch) -> EventBatch:
         if not batch.events:

@@ -14,19 +14,22 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
 
-from sfsync.ports import OutsideError
+from sfsync.ports import SINCE, CursorRefused, OutsideError, since
 from sfsync.salesforce import avro
 from sfsync.salesforce.avro import RawEvent, Schema
-from sfsync.salesforce.codec import Event, Garbled
+from sfsync.salesforce.codec import Event, Garbled, is_older
 
 log = structlog.get_logger(__name__)
 
 COMETD_MARK = b"cometd"  # how a cursor of that transport begins
 ACCESS_ADVICE = "assign the permission set Sfsync_Integration to the user that sfsync signs in as"
+# Our clock and the org's may differ; what is told since then and was never entered is rather entered.
+BEGINNING_MARGIN = timedelta(minutes=5)
 DEPLOY_ADVICE = "deploy the metadata in salesforce/ and check the topic's name"
 
 
@@ -40,6 +43,41 @@ class Batch:
     events: Sequence[Event | Garbled]
     cursor: bytes
     joined: bool = False
+
+
+class Beginning:
+    """Leaves out what was created before a stream of postings began with us.
+
+    The stream's own cursors say nothing of that moment, so each carries it along until an event of ours has
+    come: a reader that ends in the middle of the old ones goes on leaving them out.
+    """
+
+    def __init__(self, moment: datetime) -> None:
+        self._moment = moment
+        self._begun = False
+
+    def kept(self, batch: Batch) -> Batch:
+        """The batch without what is older than ours, and the cursor after it."""
+        oldest = self._moment - BEGINNING_MARGIN
+        events = [each for each in batch.events if not is_older(each, oldest)]
+        self._begun = self._begun or bool(events)
+        cursor = batch.cursor if self._begun else since(self._moment, batch.cursor)
+        # Old events only: the stream is there, and more may be pending.
+        return Batch(events, cursor, joined=batch.joined or (bool(batch.events) and not events))
+
+
+def opened(topic: str, cursor: bytes | None) -> tuple[Beginning | None, bytes | None]:
+    """A cursor's beginning, if it has one, and the cursor that the transport knows."""
+    if cursor is None or not cursor.startswith(SINCE):
+        return None, cursor
+    number, colon, place = cursor.removeprefix(SINCE).partition(b":")
+    try:
+        moment = datetime.fromtimestamp(int(number) / 1000, UTC)
+        if not colon:
+            raise ValueError
+    except (ValueError, OverflowError, OSError):
+        raise CursorRefused(f"the bookmark of {topic} is no moment", advice="") from None
+    return Beginning(moment), place
 
 
 class EventSource(Protocol):
