@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from sfsync.channels import ChannelConfig, open_channel
 from sfsync.domain.retry import backoff_seconds
+from sfsync.flow.calls import recall
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
 from sfsync.flow.supervisor import Supervisor
@@ -129,6 +130,7 @@ class Daemon:
             Pulse(self._clock.now()),
             log,
         )
+        ctx.pulse.calls = org.calls
         ctx.pulse.topics, ctx.pulse.posting_topics = tuple(org.topics), org.posting_topics
         nightly = settings.ledger.fold_older_than_days if settings.ledger.fold_nightly else None
         supervisor = Supervisor(
@@ -160,6 +162,7 @@ class Daemon:
             if ready is not None:
                 ready.set()
             if await self._bind(ctx, store, stop):
+                await recall(ctx)
                 supervisor.start()
                 await stop.wait()
                 log.info("stopping", next="work in hand is finished or left for the next start")
@@ -248,6 +251,7 @@ def org_config(settings: Settings) -> OrgConfig:
         pubsub_endpoint=org.pubsub_endpoint,
         pubsub_tls=org.pubsub_tls,
         ca_file=str(org.ca_file) if org.ca_file else None,
+        calls_reserved_percent=org.calls_reserved_percent,
         timeout_seconds=org.timeout_seconds,
         silence_seconds=org.silence_seconds,
         stock_topic=org.stock_topic,

@@ -14,6 +14,7 @@ from sfsync import __version__
 from sfsync.domain.allocation import Mode
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Guarantee, Policy
+from sfsync.domain.budget import Standing, Work
 from sfsync.domain.coverage import Closes, lasting, remedy
 from sfsync.domain.relay import Difference
 from sfsync.domain.stock import LevelKey
@@ -139,6 +140,9 @@ class Overview:
                 for topic in pulse.topics
                 if now - pulse.last_sign.get(topic, pulse.started_at) > SILENT_AFTER
             ]
+            calls_bad, calls_doubtful = _short_of_calls(pulse.calls())
+            bad += calls_bad
+            doubtful += calls_doubtful
         bad += self._weak(tx)
         bad += [f"{incident.title}." for incident in incidents if incident.closed_at is None]
         doubtful += [
@@ -215,7 +219,7 @@ class Overview:
     def _ledger(self, queue: views.QueueCount, now: datetime) -> Ledger:
         pulse = self._pulse
         oldest = (now - queue.oldest_bundle_at) if queue.oldest_bundle_at else None
-        used, allowed = pulse.calls if pulse and pulse.calls else (None, None)
+        calls = pulse.calls() if pulse else None
         late = oldest is not None and oldest > LATE_AFTER
         return Ledger(
             state="bad" if pulse is None or pulse.org_error else "warning" if late else "good",
@@ -223,8 +227,15 @@ class Overview:
             in_flight=pulse.flying if pulse else 0,
             oldest_seconds=round(oldest.total_seconds(), 3) if oldest is not None else None,
             inbox=queue.inbox,
-            calls_used=used,
-            calls_allowed=allowed,
+            calls_used=calls.used if calls else None,
+            calls_allowed=calls.allowed if calls else None,
+            calls_by_us=calls.ours_used if calls else None,
+            calls_ours=calls.ours if calls else None,
+            calls_reserved=calls.reserved if calls else None,
+            calls_waiting=[
+                {"work": work.value, "until": _moment(until)}
+                for work, until in (calls.paused.items() if calls else ())
+            ],
         )
 
     def _channels(self, tx: SqlTx, now: datetime) -> list[ChannelStatus]:
@@ -395,6 +406,20 @@ class ResyncService:
         if plan is None:
             raise KeyError(plan_id)
         return _plan(plan)
+
+
+def _short_of_calls(calls: Standing | None) -> tuple[list[str], list[str]]:
+    """What is bad and what is doubtful about the org's API calls."""
+    if calls is None or not calls.paused:
+        return [], []
+    until = max(calls.paused.values())
+    then = f"expected to go on about {until:%Y-%m-%d %H:%M} UTC"
+    if Work.SALE in calls.paused:
+        then = f"they are tried every minute, and {then}"
+        return [f"The org's API calls of the last 24 hours are used up, so sales wait: {then}."], []
+    waits = "bulk work waits" if len(calls.paused) == 1 else "looking again and bulk work wait"
+    said = f"{calls.ours_used:,} of the {calls.ours:,} API calls that are ours are used, so {waits}: {then}."
+    return [], [said]
 
 
 def _mode(sku: str, divided: Collection[str]) -> Mode:

@@ -29,6 +29,7 @@ import structlog
 from sqlalchemy import Double, type_coerce, update
 
 from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule, SharedOrders
+from sfsync.domain.budget import HourOfCalls, Standing, Work
 from sfsync.domain.fold import Fold, FoldAnswer, FoldResult, LedgerRow
 from sfsync.domain.ledger import Answer, Bundle, Request, RowAnswer, RowResult
 from sfsync.domain.orders import OrderLine, OrderSnapshot
@@ -131,6 +132,7 @@ class LittleOrg(Fates):
         self.forgotten: dict[str, int] = {}  # record id -> versions taken back by a deletion
         self.requests: list[list[str]] = []
         self.reads = 0
+        self.hours: list[HourOfCalls] = []  # of API calls, as a former run kept them
         self.log: dict[str, list[EventBatch]] = {WAKE: [], TILL: [], SALES: []}
         self.orders: dict[str, tuple[OrgOrder, datetime]] = {}  # each with the time of its last change
         self.returns: dict[str, tuple[OrgReturnLine, datetime]] = {}  # of no order
@@ -247,7 +249,7 @@ class LittleOrg(Fates):
     async def check(self) -> Sequence[Finding]:
         return self.findings
 
-    async def snapshot(self) -> AsyncIterator[Sequence[StockLevel]]:
+    async def snapshot(self, work: Work = Work.REFRESH) -> AsyncIterator[Sequence[StockLevel]]:
         for key in list(self.keys.values()):
             if self.pages is not None:
                 await self.pages.acquire()
@@ -259,6 +261,7 @@ class LittleOrg(Fates):
         levels: Collection[str] = (),
         movements: Collection[str] = (),
         keys: Collection[LevelKey] = (),
+        work: Work = Work.SALE,
     ) -> Sequence[StockLevel]:
         self.reads += 1
         self._reach()
@@ -346,7 +349,7 @@ class LittleOrg(Fates):
         """Everything that stands in the ledger was entered so much longer ago."""
         self.entered_at = {number: at - timedelta(**by) for number, at in self.entered_at.items()}
 
-    async def level_rows(self, record_id: str) -> Sequence[LedgerRow]:
+    async def level_rows(self, record_id: str, work: Work = Work.SALE) -> Sequence[LedgerRow]:
         await asyncio.sleep(0)
         return [
             self._row(number) for number, row in self.rows.items() if row.level == self.keys.get(record_id)
@@ -436,8 +439,14 @@ class LittleOrg(Fates):
                 yield EventBatch(topic, at.to_bytes(8, "big"))
             await news.wait()
 
-    async def calls_used(self) -> tuple[int, int] | None:
-        return len(self.requests), 15_000
+    def calls(self) -> Standing | None:
+        return None
+
+    def hours_of_calls(self) -> tuple[Sequence[HourOfCalls], int | None]:
+        return self.hours, 15_000
+
+    def recall_calls(self, hours: Sequence[HourOfCalls], allowed: int | None) -> None:
+        self.hours = list(hours)
 
     async def close(self) -> None:
         return None

@@ -21,7 +21,7 @@ from sfsync.store.tx import SqlTx
 
 T = TypeVar("T")
 BAG = "BAG-1|ECOM"
-UNSEEN = {"check", "close", "org_id", "calls_used", "encode"}  # have no effect that a crash could tear apart
+UNSEEN = {"check", "close", "org_id", "encode"}  # have no effect that a crash could tear apart
 FEWEST_STEPS = 30  # of any story here: fewer means that the wrappers see nothing any more
 
 

@@ -14,6 +14,7 @@ from sfsync.domain.ledger import Bundle, Request
 from sfsync.domain.stock import LevelKey, Movement, MovementKind
 from sfsync.salesforce.auth import TokenProvider
 from sfsync.salesforce.config import OrgConfig
+from sfsync.salesforce.gate import Gate
 from sfsync.salesforce.rest import Rest
 from sfsync.salesforce.transport import http_client
 
@@ -111,7 +112,14 @@ async def rest_to(org: RoteOrg, **changes: Any) -> AsyncIterator[Rest]:
         settings.login_url, timeout_seconds=settings.timeout_seconds, ca_file=None, transport=transport
     )
     async with http:
-        yield Rest(settings, http, TokenProvider(settings, http), sleep=WallClock().sleep)
+        yield rest_over(http, settings)
+
+
+def rest_over(http: httpx.AsyncClient, settings: OrgConfig) -> Rest:
+    """Our REST client, with a gate of its own."""
+    clock = WallClock()
+    gate = Gate(settings.calls_reserved_percent, clock.now)
+    return Rest(settings, http, TokenProvider(settings, http), gate, sleep=clock.sleep)
 
 
 def refusal(status: int, code: str, message: str = "", **headers: str) -> httpx.Response:

@@ -16,7 +16,7 @@ from tests.sandbox import OrgSandbox, start_org
 from sfsync.domain.ledger import Request, RowResult, Verdict, judge
 from sfsync.domain.promises import releases, shortfalls, uncovered
 from sfsync.domain.stock import LevelKey, MovementKind, StockLevel
-from sfsync.ports import Refused, Severity, TryLater, Unknown
+from sfsync.ports import CallsSpent, Refused, Severity, TryLater, Unknown
 from sfsync.resources import metadata_folder
 from sfsync.salesforce.config import OrgConfig
 from sfsync.salesforce.org import SalesforceOrg
@@ -182,10 +182,10 @@ async def test_the_daily_allowance_used_up_is_try_later(
     bag = level_in(sandbox, sku, 3)
     await org.org_id()
     sandbox.arm("daily_limit", path="/composite")
-    with pytest.raises(TryLater) as caught:
+    with pytest.raises(CallsSpent, match="used up") as caught:
         await org.enter(request(bundle(1, movement(f"{sku}:0", bag.key, reserved=1))), ids(bag))
-    assert caught.value.after_seconds is not None
-    assert caught.value.after_seconds >= 300
+    assert caught.value.until > datetime.now(UTC)
+    assert sandbox.level(str(bag.key))["Reserved__c"] == 0
 
 
 async def test_two_hundred_long_rows_fit_into_one_call(
@@ -274,9 +274,9 @@ async def test_a_daily_allowance_used_up_stops_a_snapshot_for_a_while(
     """The library knows no difference between this refusal and others."""
     await reader.org_id()
     sandbox.arm("daily_limit", path="/query")
-    with pytest.raises(TryLater) as caught:
+    with pytest.raises(CallsSpent, match="used up") as caught:
         await everything(reader)
-    assert caught.value.after_seconds is not None
+    assert caught.value.until > datetime.now(UTC)
 
 
 async def test_an_org_that_does_not_answer_is_given_up(settings: OrgConfig, sandbox: OrgSandbox) -> None:
@@ -459,11 +459,11 @@ async def test_an_org_that_cannot_be_reached_is_tried_later(settings: OrgConfig)
 
 async def test_the_calls_used_are_told_after_the_first_call(org: SalesforceOrg) -> None:
     """The org counts for us."""
-    assert await org.calls_used() is None
+    assert org.calls() is None
     await org.read_levels(levels=["a00000000000999AAA"])
-    used = await org.calls_used()
-    assert used is not None
-    assert 0 < used[0] < used[1]
+    found = org.calls()
+    assert found is not None
+    assert 0 < found.ours_used <= found.used < found.allowed
 
 
 async def test_the_fallback_rule_lets_a_posting_in_with_the_promises_that_give_way(tmp_path: Path) -> None:

@@ -6,14 +6,15 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 
 import httpx
 import orjson
 import pytest
-from tests.salesforce.kit import TOKEN_ANSWER, RoteOrg, WallClock, config, refusal, rest_to
+from tests.salesforce.kit import TOKEN_ANSWER, RoteOrg, config, refusal, rest_over, rest_to
 
-from sfsync.ports import OutsideError, Refused, TryLater, Unknown
-from sfsync.salesforce.auth import TokenProvider
+from sfsync.domain.budget import Work
+from sfsync.ports import CallsSpent, OutsideError, Refused, TryLater, Unknown
 from sfsync.salesforce.rest import OrgRefused, Rest
 from sfsync.salesforce.transport import http_client, is_loopback, is_proxied
 
@@ -39,6 +40,11 @@ async def outcome(rest: Rest, method: str) -> OutsideError:
         ),
         (400, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access", TryLater, TryLater),
         (500, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access", TryLater, TryLater),
+        (400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "Trigger: UNABLE_TO_LOCK_ROW", TryLater, TryLater),
+        (409, "UNKNOWN_EXCEPTION", "Too many batch retries in the presence of", TryLater, TryLater),
+        (400, "UNKNOWN_EXCEPTION", "Too many batch retries in the presence of", TryLater, TryLater),
+        (503, "UNKNOWN_EXCEPTION", "Too many batch retries in the presence of", TryLater, TryLater),
+        (400, "LIMIT_EXCEEDED", "", TryLater, TryLater),
         (503, "SERVER_UNAVAILABLE", "", TryLater, Unknown),
         (500, "UNKNOWN_EXCEPTION", "An unexpected error occurred.", TryLater, Unknown),
         (400, "QUERY_TIMEOUT", "Your query request was running for too long.", TryLater, TryLater),
@@ -125,16 +131,46 @@ async def test_a_token_refused_twice_is_for_a_person() -> None:
     assert "API access" in error.advice
 
 
-@pytest.mark.parametrize(
-    ("words", "least", "most"), [("Concurrent API Requests", 0.5, 10), ("TotalRequests", 300, 3600)]
-)
-async def test_a_used_up_allowance_says_how_long_to_wait(words: str, least: float, most: float) -> None:
-    """Concurrency is over soon; the allowance of a day is not."""
-    async with rest_to(RoteOrg(refusal(403, "REQUEST_LIMIT_EXCEEDED", f"{words} Limit exceeded."))) as rest:
+async def test_too_many_calls_at_once_is_over_soon_and_holds_nobody_back() -> None:
+    """It is another limit than that of the day."""
+    told = refusal(403, "REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests Limit exceeded.")
+    async with rest_to(RoteOrg(told, httpx.Response(200, json=[]))) as rest:
         error = await outcome(rest, READ)
-    assert isinstance(error, TryLater)
-    assert error.after_seconds is not None
-    assert least <= error.after_seconds <= most
+        assert isinstance(error, TryLater)
+        assert not isinstance(error, CallsSpent)
+        assert error.after_seconds == 2.0
+        assert await rest.doing(Work.BULK).get("limits") == []
+
+
+async def test_a_day_used_up_is_asked_about_once_and_then_nothing_is_sent() -> None:
+    """Each further call would be refused too; the error tells when to expect room again."""
+    org = RoteOrg(
+        httpx.Response(200, json=[], headers={"Sforce-Limit-Info": "api-usage=4900/5000"}),
+        refusal(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
+    )
+    async with rest_to(org) as rest:
+        await rest.get("limits")
+        for work in (Work.SALE, Work.SALE, Work.REFRESH, Work.BULK):
+            error = await outcome(rest.doing(work), WRITE)
+            assert isinstance(error, CallsSpent)
+            assert error.until > datetime.now(UTC)
+            assert error.after_seconds is not None
+            assert error.after_seconds <= 60
+            assert f"{error.until:%H:%M} UTC" in str(error)
+    assert len(org.seen) == 2
+
+
+async def test_a_reserve_that_is_reached_holds_back_all_but_sales() -> None:
+    """What others may still need is left to them; a sale goes on."""
+    usage = {"Sforce-Limit-Info": "api-usage=5/10"}
+    org = RoteOrg(*[httpx.Response(200, json=[], headers=usage)] * 10)
+    async with rest_to(org, calls_reserved_percent=50) as rest:
+        for _ in range(5):
+            await rest.get("limits")
+        assert isinstance(await outcome(rest.doing(Work.REFRESH), READ), CallsSpent)
+        assert isinstance(await outcome(rest.doing(Work.BULK), WRITE), CallsSpent)
+        assert await rest.get("limits") == []
+    assert len(org.seen) == 6
 
 
 async def test_the_wait_that_the_org_asks_for_is_told_on() -> None:
@@ -148,17 +184,15 @@ async def test_the_wait_that_the_org_asks_for_is_told_on() -> None:
     assert error.after_seconds == 7.0
 
 
-async def test_every_call_names_us_and_tells_the_calls_used() -> None:
-    """`client=sfsync` marks our own writes in change events; the org counts our calls for us."""
+async def test_every_call_names_us() -> None:
+    """`client=sfsync` marks our own writes in change events."""
     org = RoteOrg(
         httpx.Response(
             204, headers={"Sforce-Limit-Info": "api-usage=18/5000; per-app-api-usage=17/250(appName=x)"}
         )
     )
     async with rest_to(org) as rest:
-        assert rest.calls_used is None
         assert await rest.request("PATCH", "sobjects/X/1", {}) is None
-        assert rest.calls_used == (18, 5000)
     assert org.seen[0].headers["Sforce-Call-Options"] == "client=sfsync"
     assert org.seen[0].url == "https://house.my.salesforce.com/services/data/v67.0/sobjects/X/1"
 
@@ -216,7 +250,7 @@ async def client_of(url: str, **changes: float) -> AsyncIterator[Rest]:
     settings = config(login_url=url, **changes)
     http = http_client(url, timeout_seconds=settings.timeout_seconds, ca_file=None, transport=None)
     async with http:
-        yield Rest(settings, http, TokenProvider(settings, http), sleep=WallClock().sleep)
+        yield rest_over(http, settings)
 
 
 async def test_a_connection_cut_after_the_request_leaves_a_write_unknown() -> None:

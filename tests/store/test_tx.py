@@ -8,6 +8,7 @@ from operator import methodcaller
 
 import pytest
 
+from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.relay import Exposure
 from sfsync.domain.reservations import (
@@ -51,6 +52,16 @@ async def test_a_bookmark_is_kept_whole_and_can_be_dropped(store: Database) -> N
     await store.write(lambda tx: tx.drop_cursor("a"))
     assert await store.read(lambda tx: (tx.cursor("a"), tx.cursor_at("a"))) == (None, None)
     assert await store.read(lambda tx: tx.cursor("b")) == b""
+
+
+async def test_the_calls_of_each_hour_are_kept_until_they_tell_nothing_any_more(store: Database) -> None:
+    """An hour is replaced by what is known of it later; what the org allows is the newest word."""
+    first, second, third = (HourOfCalls(NOW + timedelta(hours=n), 10 * n, None) for n in range(3))
+    assert await store.read(lambda tx: tx.calls()) == ([], None)
+    await store.write(lambda tx: tx.put_calls([first, second], 1_000, forget_before=first.hour))
+    more = replace(second, ours=15, used=400)
+    await store.write(lambda tx: tx.put_calls([more, third], 2_000, forget_before=second.hour))
+    assert await store.read(lambda tx: tx.calls()) == ([more, third], 2_000)
 
 
 async def test_holes_are_open_until_closed(store: Database) -> None:

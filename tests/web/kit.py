@@ -307,6 +307,10 @@ def status() -> Status:
             "oldest_seconds": 1.4,
             "inbox": 3,
             "calls_used": 18_342,
+            "calls_by_us": 6_120,
+            "calls_ours": 80_000,
+            "calls_reserved": 20_000,
+            "calls_waiting": [],
             "calls_allowed": 100_000,
         },
         "channels": [

@@ -14,6 +14,7 @@ from tests.web.kit import Board, House, stock_of_bag
 
 import sfsync.web
 from sfsync.web import Status, build_web, words
+from sfsync.web.status_shape import WaitingCalls
 
 STYLE = (Path(sfsync.web.__file__).parent / "static" / "status.css").read_text(encoding="utf-8")
 
@@ -86,6 +87,16 @@ async def test_an_empty_house_has_a_quiet_page() -> None:
         "not told yet",
     ):
         assert words_ in said
+
+
+async def test_work_that_waits_for_api_calls_is_named_with_its_hour() -> None:
+    """An admin sees what is used, what is ours, and when it is expected to go on."""
+    house = House(open_status=True)
+    waiting = [WaitingCalls(work="bulk", until="2026-11-24T09:00:00.000Z")]
+    house.board.told["ledger"] |= {"calls_by_us": 64_001, "calls_waiting": waiting}
+    said = (await page_of(house)).said
+    assert "64 001 by sfsync, of its 80 000" in said
+    assert "bulk must wait till about" in said
 
 
 async def test_a_sentence_is_told_once_and_its_commands_are_marked() -> None:

@@ -70,11 +70,6 @@ def show(found: Any) -> None:
 
 def _engine(found: Any) -> None:
     ledger, stream = found["ledger"], found["stream"]
-    calls = (
-        f"{ledger['calls_used']:,} of {ledger['calls_allowed']:,}"
-        if ledger["calls_used"] is not None
-        else "not known"
-    )
     made = table("\nOrg", "what", "now")
     made.add_row("org", found["health"]["org"] or "not reached yet")
     for topic in stream["topics"]:
@@ -93,7 +88,9 @@ def _engine(found: Any) -> None:
         made.add_row(topic["name"], state)
     made.add_row("holes", str(len(stream["holes"])))
     made.add_row("waiting for the org", f"{ledger['queue']} ({ledger['inbox']} webhooks not yet decided)")
-    made.add_row("API calls in 24 h", calls)
+    made.add_row("API calls in 24 h", _calls(ledger))
+    for waiting in ledger["calls_waiting"]:
+        made.add_row(f"  {waiting['work']}", f"waiting; expected to go on about {waiting['until']}")
     out.print(made)
     if stream["holes"]:
         made = table("\nHoles", "stream", "for", "why", "what closes it", "next tried (UTC)")
@@ -106,6 +103,15 @@ def _engine(found: Any) -> None:
                 (hole["next_try_at"] or "-").partition("T")[2].partition(".")[0] or "-",
             )
         out.print(made)
+
+
+def _calls(ledger: Any) -> str:
+    if ledger["calls_used"] is None:
+        return "not known"
+    return (
+        f"{ledger['calls_used']:,} of {ledger['calls_allowed']:,}; by sfsync {ledger['calls_by_us']:,} "
+        f"of its {ledger['calls_ours']:,}; {ledger['calls_reserved']:,} reserved for others"
+    )
 
 
 def _channels(channels: Any) -> None:

@@ -11,7 +11,8 @@ from datetime import datetime
 import structlog
 
 from sfsync.domain.assortment import Assortment
-from sfsync.ports import Channel, Clock, Org, Store
+from sfsync.domain.budget import Standing
+from sfsync.ports import CallsSpent, Channel, Clock, Org, OutsideError, Store
 
 SNAPSHOT = "snapshot"  # the source of the hole that only a whole reading of the org closes
 Logger = structlog.stdlib.BoundLogger
@@ -66,7 +67,7 @@ class Pulse:
     )  # topic -> from the newest commit to its effect
     events: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     flying: int = 0  # bundles in requests that are under way
-    calls: tuple[int, int] | None = None
+    calls: Callable[[], Standing | None] = lambda: None  # how the org's API calls stand
     paused: dict[str, float] = field(default_factory=dict)  # allocation subject -> not asked again before
     channel_error: dict[str, str] = field(default_factory=dict)
     due_since: dict[tuple[str, str, str], float] = field(default_factory=dict)
@@ -74,6 +75,11 @@ class Pulse:
         default_factory=lambda: defaultdict(lambda: deque(maxlen=2000))
     )
     pushes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def org_failed(self, error: OutsideError) -> None:
+        """The org did not do what it was asked. Calls held back are no failure of it: their budget tells."""
+        if not isinstance(error, CallsSpent):
+            self.org_error = str(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,12 @@ class Context:
     bell: Bell
     pulse: Pulse
     log: Logger
+
+    def warn(self, event: str, error: OutsideError, **more: object) -> None:
+        """Log a failure. Calls held back are told once, where they are counted, and not for each attempt."""
+        (self.log.debug if isinstance(error, CallsSpent) else self.log.warning)(
+            event, reason=str(error), **more
+        )
 
 
 def relay_bell(channel: str) -> str:

@@ -17,18 +17,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from sfsync.domain.budget import Work
 from sfsync.domain.fold import FoldResult, LedgerRow, Plan, plan
 from sfsync.domain.ledger import Bundle, Request, RowResult
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import StockLevel
-from sfsync.ports import FoldIntent, OutsideError, Severity, Tx, Unknown
+from sfsync.ports import CallsSpent, FoldIntent, OutsideError, Severity, Tx, Unknown
 
 from .context import Context
 from .levels import READ_AGAIN, REWRITTEN, apply_levels
 from .writer import Writer
 
 ATTEMPTS = 3  # at a fold that changed nothing, before it is left for the next run
-CALLS_SHARE = 0.8  # of the org's daily API requests; above it folding makes room for selling
 PROBLEMS = 20  # told of one run
 
 
@@ -123,20 +123,14 @@ class Folding:
                 self._problem(run, f"{finding.what}; {finding.remedy}")
                 return
         for level in sorted(levels, key=lambda each: (-children[each.record_id], each.key)):
-            if self._short_of_calls():
-                self._problem(
-                    run, "the org's daily API requests run short; the rest is left for the next run"
-                )
-                return
             try:
                 await self._level(run, level, before)
+            except CallsSpent as error:
+                self._problem(run, f"{error}; the rest is left for the next run")
+                return
             except OutsideError as error:
                 self._problem(run, f"{level.key}: {error}")
             run.done += 1
-
-    def _short_of_calls(self) -> bool:
-        calls = self._ctx.pulse.calls
-        return calls is not None and calls[0] >= CALLS_SHARE * calls[1]
 
     def _problem(self, run: FoldRun, words: str) -> None:
         if len(run.problems) < PROBLEMS:
@@ -169,7 +163,7 @@ class Folding:
     async def _plan(self, level: StockLevel, before: datetime, *, write: bool) -> _Planned:
         """Read what the org holds, decide, and write the decision down."""
         ctx = self._ctx
-        rows = await ctx.org.level_rows(level.record_id)
+        rows = await ctx.org.level_rows(level.record_id, Work.BULK)
         subjects = {row.movement.subject for row in rows if row.folded is None and row.movement.subject}
         all_rows = await ctx.org.rows_of(subjects) if subjects else ()
         elsewhere = [row for row in all_rows if row.movement.level != level.key]
@@ -230,7 +224,7 @@ class Folding:
         asked_at = ctx.clock.now()
         read: Sequence[StockLevel] = ()
         try:
-            read = await ctx.org.read_levels(levels=[intent.record_id])
+            read = await ctx.org.read_levels(levels=[intent.record_id], work=Work.REFRESH)
         except OutsideError as error:  # its numbers are what they were; only the version is higher
             ctx.log.debug("level not read after a fold", level=str(intent.level), reason=str(error))
 

@@ -184,7 +184,7 @@ class Intake:
                 read = await self._ctx.org.read_levels(levels=levels, movements=movements)
             except OutsideError as error:
                 attempt += 1
-                self._ctx.pulse.org_error = str(error)
+                self._ctx.pulse.org_failed(error)
                 asked = error.after_seconds if isinstance(error, TryLater) else None
                 await self._ctx.clock.sleep(backoff_seconds(attempt, self._ctx.luck(), asked_seconds=asked))
             else:
@@ -287,7 +287,7 @@ class Poll:
             try:
                 await self.look(away=away)
             except OutsideError as error:
-                self._ctx.log.warning("not polled", topic=self._topic, reason=str(error))
+                self._ctx.warn("not polled", error, topic=self._topic)
 
     async def look(self, *, away: bool) -> int:
         """Read again what moved since the last look; how many levels were newer than we knew."""
@@ -345,7 +345,7 @@ class Holes:
             except Refused as error:
                 ctx.log.error("hole not closed", reason=str(error), next=error.advice)
             except OutsideError as error:
-                ctx.log.warning("hole not closed", reason=str(error), next=f"again in {SWEEP_SECONDS:g} s")
+                ctx.warn("hole not closed", error, next=f"again in {SWEEP_SECONDS:g} s")
 
     async def close_all(self) -> None:
         """Every open hole whose stream has shown a sign of life since it was opened: one reading a stream."""

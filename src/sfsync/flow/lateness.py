@@ -91,7 +91,7 @@ async def _rows(
                 found[level] = await ctx.org.level_rows(record_ids[level])
             except OutsideError as error:
                 attempt += 1
-                ctx.log.warning("level's movements not read", level=str(level), reason=str(error))
+                ctx.warn("level's movements not read", error, level=str(level))
                 await ctx.clock.sleep(backoff_seconds(attempt, ctx.luck()))
     return found
 

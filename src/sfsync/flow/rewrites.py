@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from sfsync.domain.budget import Work
 from sfsync.domain.fold import LedgerRow
 from sfsync.domain.reservations import HOLDING, ReservationState
 from sfsync.domain.stock import Movement, StockLevel
@@ -47,7 +48,7 @@ class Rewrites:
             try:
                 await self.work()
             except OutsideError as error:
-                self._ctx.log.warning("rewritten ledger not read", reason=str(error), next="again in 30 s")
+                self._ctx.warn("rewritten ledger not read", error, next="again in 30 s")
 
     async def work(self) -> int:
         """Every level that is to be read again; returns how many there were."""
@@ -60,9 +61,9 @@ class Rewrites:
 
     async def _read(self, level: StockLevel, epoch: int) -> None:
         ctx = self._ctx
-        rows = await ctx.org.level_rows(level.record_id)
+        rows = await ctx.org.level_rows(level.record_id, Work.REFRESH)
         asked_at = ctx.clock.now()
-        read = await ctx.org.read_levels(levels=[level.record_id])
+        read = await ctx.org.read_levels(levels=[level.record_id], work=Work.REFRESH)
 
         def commit(tx: Tx) -> set[str]:
             now = ctx.clock.now()

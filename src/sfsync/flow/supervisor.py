@@ -15,6 +15,7 @@ from sfsync.domain.retry import backoff_seconds
 from sfsync.ports import OutsideError, Refused, Severity, Tx
 
 from .allocations import explain
+from .calls import CallKeeper
 from .context import SNAPSHOT, Context
 from .counts import Counts
 from .desk import Desk
@@ -63,6 +64,7 @@ class Supervisor:
         self.transfers = Transfers(ctx, self.writer)
         self.counts = Counts(ctx, self.writer)
         self.folding = Folding(ctx, self.writer)
+        self.calls = CallKeeper(ctx)
         self._fold_days = fold_nightly_days
         self._watch_seconds = watch_seconds
         self.polls = OrderPoll(ctx, every_seconds=poll_seconds)
@@ -86,6 +88,7 @@ class Supervisor:
             self._keep("expiry", self.desk.sweep),
             self._keep("check", self._check_again),
             self._keep("tidy", self._tidy),
+            self._keep("calls", self.calls.run),
             self._keep("learn", self._learn),
             self._keep("explain", self._explain),
             self._keep("freshness", Freshness(ctx).run),
@@ -117,6 +120,7 @@ class Supervisor:
         drained = asyncio.create_task(self.writer.drain())
         await asyncio.wait([drained, *self._finishing], timeout=FINISH_SECONDS)
         await _end([drained, *self._finishing])
+        await self.calls.keep()
 
     async def _write(self) -> None:
         await self.folding.hold()
@@ -336,10 +340,10 @@ class Supervisor:
                 if channel:
                     pulse.channel_error[channel] = str(error)
                 else:
-                    pulse.org_error = str(error)
+                    pulse.org_failed(error)
                 advice = error.advice if isinstance(error, Refused) else ""
                 then = f"{advice}; asked again in {wait:.1f} s".removeprefix("; ")
-                self._ctx.log.warning("not answered", of=channel or "org", reason=str(error), next=then)
+                self._ctx.warn("not answered", error, of=channel or "org", next=then)
                 await self._ctx.clock.sleep(wait)
             else:
                 if channel:

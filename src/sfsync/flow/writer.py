@@ -20,7 +20,7 @@ from sfsync.domain import ledger
 from sfsync.domain.ledger import Answer, Bundle, Judgement, Request, Verdict
 from sfsync.domain.retry import LONGEST_FOR_SALES_SECONDS, backoff_seconds
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
-from sfsync.ports import OutsideError, Refused, TryLater, Tx, Unknown
+from sfsync.ports import CallsSpent, OutsideError, Refused, TryLater, Tx, Unknown
 
 from . import allocations, giving, lateness
 from .context import Context
@@ -225,8 +225,9 @@ class Writer:
                     asked_seconds=asked or (30.0 if isinstance(error, Refused) else None),
                     longest_seconds=LONGEST_FOR_SALES_SECONDS,
                 )
-                self._log(request, attempt, began, f"not now: {error}", f"again in {wait:.1f} s")
-                ctx.pulse.org_error = str(error)
+                if not isinstance(error, CallsSpent):
+                    self._log(request, attempt, began, f"not now: {error}", f"again in {wait:.1f} s")
+                ctx.pulse.org_failed(error)
                 if attempt == 1 and not any(bundle.maybe_sent for bundle in request.sent):
                     self._delay(
                         request, wait
@@ -235,7 +236,6 @@ class Writer:
                 await ctx.clock.sleep(wait)
             else:
                 ctx.pulse.org_error = ""
-                ctx.pulse.calls = await ctx.org.calls_used() or ctx.pulse.calls
                 outcomes = await self._conclude(request, answer, asked_at, record_ids)
                 self._log(request, attempt, began, outcomes, "")
                 return
@@ -321,7 +321,7 @@ class Writer:
                 break
             except OutsideError as error:
                 attempt += 1
-                self._ctx.log.warning("subject not read", reason=str(error))
+                self._ctx.warn("subject not read", error)
                 wait = backoff_seconds(attempt, self._ctx.luck(), longest_seconds=LONGEST_FOR_SALES_SECONDS)
                 await self._ctx.clock.sleep(wait)
         return rows
@@ -417,7 +417,7 @@ class Writer:
                 await ctx.org.create_levels(waiting)
             read = await ctx.org.read_levels(keys=missing)
         except OutsideError as error:
-            ctx.pulse.org_error = str(error)
+            ctx.pulse.org_failed(error)
             self._delay(request, backoff_seconds(3, ctx.luck()))
             return
         still = missing - {level.key for level in read}

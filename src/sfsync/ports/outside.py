@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from sfsync.domain.budget import HourOfCalls, Standing, Work
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.orders import OrderSnapshot
@@ -32,6 +33,17 @@ class TryLater(OutsideError):
     def __init__(self, message: str, *, after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.after_seconds = after_seconds
+
+
+class CallsSpent(TryLater):
+    """The API call budget has no room for it: nothing was sent, or the org took no call.
+
+    `until`: when there is expected to be room again.
+    """
+
+    def __init__(self, message: str, until: datetime, *, after_seconds: float) -> None:
+        super().__init__(message, after_seconds=after_seconds)
+        self.until = until
 
 
 class Unknown(OutsideError):
@@ -170,7 +182,10 @@ def since(moment: datetime, place: bytes = EVERYTHING) -> bytes:
 
 
 class Org(Protocol):
-    """The Salesforce org: ledger, levels and stream. Every call may raise the three failures."""
+    """The Salesforce org: ledger, levels and stream. Every call may raise the three failures.
+
+    `work` says what a call is for where that differs; the API call budget holds back bulk work first.
+    """
 
     topics: Sequence[str]
     posting_topics: frozenset[str]  # of these, the ones whose events are postings, not wake-ups
@@ -184,7 +199,7 @@ class Org(Protocol):
         """Objects, fields, permissions, and whether the rule really refuses."""
         ...
 
-    def snapshot(self) -> AsyncIterator[Sequence[StockLevel]]:
+    def snapshot(self, work: Work = Work.REFRESH) -> AsyncIterator[Sequence[StockLevel]]:
         """Every stock level, in pages."""
         ...
 
@@ -194,6 +209,7 @@ class Org(Protocol):
         levels: Collection[str] = (),
         movements: Collection[str] = (),
         keys: Collection[LevelKey] = (),
+        work: Work = Work.SALE,
     ) -> Sequence[StockLevel]:
         """The levels with these record ids, of these movements, of these keys. Missing ones are left out."""
         ...
@@ -229,7 +245,7 @@ class Org(Protocol):
         """Every ledger row of these subjects, oldest first. What was folded of them is not among these."""
         ...
 
-    async def level_rows(self, record_id: str) -> Sequence[LedgerRow]:
+    async def level_rows(self, record_id: str, work: Work = Work.SALE) -> Sequence[LedgerRow]:
         """Every row of a level, oldest first; none when the level is gone."""
         ...
 
@@ -264,8 +280,16 @@ class Org(Protocol):
         """
         ...
 
-    async def calls_used(self) -> tuple[int, int] | None:
-        """(used, allowed) API requests of the last 24 h as the org last told, None before it did."""
+    def calls(self) -> Standing | None:
+        """How the API calls of the last 24 hours stand, without asking; None before the org has told."""
+        ...
+
+    def hours_of_calls(self) -> tuple[Sequence[HourOfCalls], int | None]:
+        """The calls of each hour that counts, and how many the org allows: kept over a restart."""
+        ...
+
+    def recall_calls(self, hours: Sequence[HourOfCalls], allowed: int | None) -> None:
+        """What was kept of a former run."""
         ...
 
     async def close(self) -> None:

@@ -40,6 +40,7 @@ class OrgConfig:
     pubsub_endpoint: str = PUBSUB_ENDPOINT
     pubsub_tls: bool = True
     ca_file: str | None = None  # PEM file of the roots to trust instead of the public ones
+    calls_reserved_percent: int = 20  # of the API calls that the org allows in 24 hours: for others
     timeout_seconds: float = 30.0  # of one REST call; a save may wait 10 s for a row lock in the org
     silence_seconds: float = 285.0  # the stream promises a sign of life within 270 s
     stock_topic: str = STOCK_TOPIC

@@ -19,8 +19,8 @@ from sfsync.domain.fold import Fold, FoldAnswer, FoldResult, LedgerRow, from_tex
 from sfsync.domain.stock import Movement, MovementKind
 from sfsync.ports import Children, Finding, Severity, TryLater, Unknown
 from sfsync.salesforce import records, soql
-from sfsync.salesforce.ledger import LATER_CODES, LATER_WORDS, record_of
-from sfsync.salesforce.rest import OrgError, Rest, errors_of
+from sfsync.salesforce.ledger import LATER_CODES, record_of
+from sfsync.salesforce.rest import LATER_WORDS, OrgError, Rest, errors_of
 from sfsync.salesforce.snapshot import RestPages
 
 log = structlog.get_logger(__name__)

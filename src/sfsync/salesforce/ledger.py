@@ -19,7 +19,7 @@ from sfsync.domain.ledger import Answer, Bundle, Request, RowAnswer, RowResult
 from sfsync.domain.stock import LevelKey, Movement
 from sfsync.ports import Unknown
 from sfsync.salesforce import records, soql
-from sfsync.salesforce.rest import OrgError, Rest, errors_of
+from sfsync.salesforce.rest import LATER_WORDS, OrgError, Rest, deciding, errors_of
 
 MARKER = "SFSYNC_INSUFFICIENT"  # the first word of our validation rule's message
 HEAVY_SUBREQUESTS = 5  # queries and collections that one composite call may hold
@@ -33,11 +33,11 @@ LATER_CODES = frozenset(
         "REQUEST_LIMIT_EXCEEDED",
         "SERVER_UNAVAILABLE",
         "API_CURRENTLY_DISABLED",
+        "LIMIT_EXCEEDED",
         "PROCESSING_HALTED",
         "UNKNOWN_EXCEPTION",
     }
 )
-LATER_WORDS = ("UNABLE_TO_LOCK_ROW", "Too many batch retries")
 # When a record carries several errors, the one that decides.
 _WEIGHT = (
     RowResult.ROLLED_BACK,
@@ -198,7 +198,8 @@ def _results(
     errors = errors_of(body)
     if status < 400 or status >= 500 or not errors:
         raise Unknown(f"the composite's part {reference} answered {status} without a result for each row")
-    answer = RowAnswer(_result(errors[0]), str(errors[0]))
+    error = deciding(errors, status)
+    answer = RowAnswer(_result(error), str(error))
     return dict.fromkeys((row.key for row in rows), answer)
 
 

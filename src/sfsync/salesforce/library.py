@@ -12,11 +12,13 @@ import importlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from sfsync.domain.budget import Work
 from sfsync.ports import Refused
 from sfsync.salesforce.auth import TRUST_ADVICE, Token, TokenProvider
 from sfsync.salesforce.config import OrgConfig
+from sfsync.salesforce.gate import Gate
 from sfsync.salesforce.records import Record
-from sfsync.salesforce.rest import Hiccup, OrgError, OrgRefused, errors_of, failure, reads
+from sfsync.salesforce.rest import Hiccup, OrgRefused, deciding, errors_of, failure, is_used_up, reads
 from sfsync.salesforce.transport import CONNECT_SECONDS, is_loopback
 
 Call = Callable[[Any], Any]
@@ -27,30 +29,48 @@ def serves(config: OrgConfig) -> bool:
     return config.login_url.lower().startswith("https://")
 
 
+class LibraryPages:
+    """Implements `snapshot.Pages` for one kind of work."""
+
+    def __init__(self, library: Library, work: Work) -> None:
+        self._library = library
+        self._work = work
+
+    def pages(self, query: str) -> AsyncGenerator[Sequence[Record], None]:
+        """Every record that the query finds, up to 2,000 at a time."""
+        return self._library.pages(query, self._work)
+
+
 class Library:
-    """One org through simple-salesforce. Implements `snapshot.Pages`."""
+    """One org through simple-salesforce."""
 
     def __init__(
-        self, config: OrgConfig, tokens: TokenProvider, *, sleep: Callable[[float], Awaitable[None]]
+        self,
+        config: OrgConfig,
+        tokens: TokenProvider,
+        gate: Gate,
+        *,
+        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._config = config
         self._tokens = tokens
+        self._gate = gate
         self._sleep = sleep
         self._client: tuple[Token, Any] | None = None
 
-    async def pages(self, query: str) -> AsyncGenerator[Sequence[Record], None]:
+    async def pages(self, query: str, work: Work) -> AsyncGenerator[Sequence[Record], None]:
         """Every record that the query finds, up to 2,000 at a time."""
-        answer = await self._ask(lambda client: client.query(query), "query")
+        answer = await self._ask(lambda client: client.query(query), "query", work)
         yield answer["records"]
         while not answer["done"]:
             more = answer["nextRecordsUrl"]
-            answer = await self._ask(_following(more), "query")
+            answer = await self._ask(_following(more), "query", work)
             yield answer["records"]
 
-    async def describe(self, name: str) -> Mapping[str, Any]:
+    async def describe(self, name: str, work: Work) -> Mapping[str, Any]:
         """What the org tells of an object: its fields and what we may do with it."""
         described: Mapping[str, Any] = await self._ask(
-            lambda client: getattr(client, name).describe(), f"describe {name}"
+            lambda client: getattr(client, name).describe(), f"describe {name}", work
         )
         return described
 
@@ -60,18 +80,24 @@ class Library:
             self._client[1].session.close()
             self._client = None
 
-    async def _ask(self, call: Call, what: str) -> Any:
+    async def _ask(self, call: Call, what: str, work: Work) -> Any:
         async for attempt in reads(self._sleep):
             with attempt:
-                return await self._once(call, what)
+                return await self._once(call, what, work)
         raise AssertionError("there is at least one attempt")
 
-    async def _once(self, call: Call, what: str) -> Any:
+    async def _once(self, call: Call, what: str, work: Work) -> Any:
         token = await self._tokens.token()
         for last in (False, True):
+            self._gate.enter(work)
             try:
-                return await asyncio.to_thread(self._work, token, call)
+                answer, used = await asyncio.to_thread(self._work, token, call)
+                self._gate.answered(used)
+                return answer
             except Exception as error:
+                if used_up := _used_up(error):
+                    raise self._gate.refused(work, used_up) from None
+                self._gate.answered(None)
                 meant = _meaning(error, what)
                 if meant is not None:
                     raise meant from None
@@ -82,11 +108,14 @@ class Library:
             token = await self._tokens.renew(token)
         raise AssertionError("the second try returns or raises")
 
-    def _work(self, token: Token, call: Call) -> Any:
-        """In a worker thread: one call with the client of this token."""
+    def _work(self, token: Token, call: Call) -> tuple[Any, tuple[int, int] | None]:
+        """In a worker thread: one call with the client of this token, and (used, allowed) where told."""
         if self._client is None or self._client[0] is not token:
             self._client = token, _client(self._config, token)
-        return call(self._client[1])
+        client = self._client[1]
+        answer = call(client)
+        usage = client.api_usage.get("api-usage")
+        return answer, None if usage is None else (usage.used, usage.total)
 
 
 def _following(url: str) -> Call:
@@ -115,6 +144,13 @@ def _client(config: OrgConfig, token: Token) -> Any:
     )
 
 
+def _used_up(error: Exception) -> str:
+    """The org's words when the calls of the day are used up, else ""."""
+    exceptions = importlib.import_module("simple_salesforce.exceptions")
+    found = errors_of(error.content) if isinstance(error, exceptions.SalesforceError) else []
+    return next((str(each) for each in found if is_used_up(each)), "")
+
+
 def _meaning(error: Exception, what: str) -> Exception | None:
     """What a failure of the library means; None when a new token may heal it."""
     exceptions = importlib.import_module("simple_salesforce.exceptions")
@@ -122,11 +158,9 @@ def _meaning(error: Exception, what: str) -> Exception | None:
     if isinstance(error, exceptions.SalesforceExpiredSession):
         return None
     if isinstance(error, exceptions.SalesforceError):
-        found = errors_of(error.content)
-        first = (
-            found[0] if found else OrgError("", f"HTTP {error.status}, no error that we know in the answer")
-        )
-        return failure(first, int(error.status), what, write=False, after_seconds=None)
+        status = int(error.status)
+        first = deciding(errors_of(error.content), status)
+        return failure(first, status, what, write=False, after_seconds=None)
     if isinstance(error, requests.exceptions.SSLError):
         return Refused(f"{what}: {error}", advice=TRUST_ADVICE)
     if isinstance(error, requests.exceptions.RequestException | OSError | ValueError):

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from sfsync.domain.budget import HourOfCalls, Standing, Work
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.promises import Promise
@@ -18,7 +19,8 @@ from sfsync.salesforce import codec, folding, ledger, library
 from sfsync.salesforce.auth import TokenProvider
 from sfsync.salesforce.check import Check
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig
-from sfsync.salesforce.library import Library
+from sfsync.salesforce.gate import Gate
+from sfsync.salesforce.library import Library, LibraryPages
 from sfsync.salesforce.orders import OrderReader
 from sfsync.salesforce.pubsub import PubSub
 from sfsync.salesforce.rest import Rest
@@ -69,15 +71,22 @@ class SalesforceOrg:
             transport=transport,
         )
         self._tokens = TokenProvider(config, self._http)
-        self._rest = Rest(config, self._http, self._tokens, sleep=clock.sleep)
-        self._library = Library(config, self._tokens, sleep=clock.sleep)
+        self._gate = Gate(config.calls_reserved_percent, clock.now)
+        self._rest = Rest(config, self._http, self._tokens, self._gate, sleep=clock.sleep)
+        self._library = Library(config, self._tokens, self._gate, sleep=clock.sleep)
         # The library opens connections of its own: not where HTTP is carried by somebody else.
         self._by_library = transport is None and library.serves(config)
-        bulk: Pages = self._library if self._by_library else RestPages(self._rest)
-        self._reader = Reader(self._rest, bulk)
-        self._ledger = folding.LedgerReader(self._rest)
-        self._orders = OrderReader(RestPages(self._rest), config.orders or OrgOrdersConfig())
+        rests = {work: self._rest.doing(work) for work in Work}
+        self._readers = {work: Reader(rest, self._many(rest, work)) for work, rest in rests.items()}
+        self._ledgers = {work: folding.LedgerReader(rest) for work, rest in rests.items()}
+        self._orders = {
+            work: OrderReader(RestPages(rest), config.orders or OrgOrdersConfig())
+            for work, rest in rests.items()
+        }
         self._source = source or event_source(config, self._tokens, self.order_topics)
+
+    def _many(self, rest: Rest, work: Work) -> Pages:
+        return LibraryPages(self._library, work) if self._by_library else RestPages(rest)
 
     async def org_id(self) -> str:
         """The org's 18-character id."""
@@ -85,20 +94,21 @@ class SalesforceOrg:
 
     async def check(self) -> Sequence[Finding]:
         """Objects, fields, permissions, topics, and whether the rule really refuses."""
-        return await self._check().run()
+        return await self._check(Work.REFRESH).run()
 
-    def _check(self) -> Check:
-        return Check(self._config, self._rest, self._describe, self._source.may_listen, self._clock.now)
+    def _check(self, work: Work) -> Check:
+        rest = self._rest.doing(work)
+        return Check(self._config, rest, self._describe, self._source.may_listen, self._clock.now)
 
     async def _describe(self, name: str) -> Mapping[str, Any]:
         if self._by_library:
-            return await self._library.describe(name)
-        described: Mapping[str, Any] = await self._rest.get(f"sobjects/{name}/describe")
+            return await self._library.describe(name, Work.REFRESH)
+        described: Mapping[str, Any] = await self._rest.doing(Work.REFRESH).get(f"sobjects/{name}/describe")
         return described
 
-    def snapshot(self) -> AsyncIterator[Sequence[StockLevel]]:
+    def snapshot(self, work: Work = Work.REFRESH) -> AsyncIterator[Sequence[StockLevel]]:
         """Every stock level, in pages."""
-        return self._reader.snapshot()
+        return self._readers[work].snapshot()
 
     async def read_levels(
         self,
@@ -106,25 +116,27 @@ class SalesforceOrg:
         levels: Collection[str] = (),
         movements: Collection[str] = (),
         keys: Collection[LevelKey] = (),
+        work: Work = Work.SALE,
     ) -> Sequence[StockLevel]:
         """The levels with these record ids, of these movements, and of these keys, if they exist."""
-        wanted = set(levels)
+        reader, wanted = self._readers[work], set(levels)
         if movements:
-            wanted |= await self._reader.levels_of_movements(movements)
-        by_id = await self._reader.levels(wanted) if wanted else []
-        return [*by_id, *(await self._reader.levels_of_keys(keys) if keys else ())]
+            wanted |= await reader.levels_of_movements(movements)
+        by_id = await reader.levels(wanted) if wanted else []
+        return [*by_id, *(await reader.levels_of_keys(keys) if keys else ())]
 
     async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:
         """The levels that any movement entered since `at` belongs to."""
-        return await self._reader.levels(await self._reader.moved_since(at))
+        reader = self._readers[Work.REFRESH]
+        return await reader.levels(await reader.moved_since(at))
 
     async def read_orders(self, *, orders: Collection[str] = (), items: Collection[str] = ()) -> OrgReading:
         """The orders with these ids and those that these order items belong to, deleted ones too."""
-        return await self._orders.read(orders, items)
+        return await self._orders[Work.SALE].read(orders, items)
 
     def orders_changed_since(self, at: datetime) -> AsyncIterator[OrgReading]:
         """Every order of which a part has changed since `at`, and changed return lines."""
-        return self._orders.changed_since(at)
+        return self._orders[Work.REFRESH].changed_since(at)
 
     async def create_levels(self, keys: Collection[LevelKey]) -> None:
         """Make empty stock levels for keys that have none; no stock is entered."""
@@ -136,39 +148,42 @@ class SalesforceOrg:
 
     async def promises(self, levels: Mapping[LevelKey, str]) -> Sequence[Promise]:
         """Who holds units reserved at these levels (each with its record id), whoever reserved them."""
-        return await self._reader.promises(levels)
+        return await self._readers[Work.SALE].promises(levels)
 
     async def subject_rows(self, subjects: Collection[str]) -> Sequence[Movement]:
         """Every ledger row of these subjects, oldest first."""
-        return await self._reader.subject_rows(subjects)
+        return await self._readers[Work.SALE].subject_rows(subjects)
 
-    async def level_rows(self, record_id: str) -> Sequence[LedgerRow]:
+    async def level_rows(self, record_id: str, work: Work = Work.SALE) -> Sequence[LedgerRow]:
         """Every row of a level, oldest first."""
-        return await self._ledger.level_rows(record_id)
+        return await self._ledgers[work].level_rows(record_id)
 
     async def rows_of(self, subjects: Collection[str]) -> Sequence[LedgerRow]:
         """Every row of these subjects, at all levels."""
-        return await self._ledger.rows_of(subjects)
+        return await self._ledgers[Work.BULK].rows_of(subjects)
 
     def openings(self) -> AsyncIterator[Sequence[LedgerRow]]:
         """Every opening row that a fold has left, in pages."""
-        return self._ledger.openings()
+        return self._ledgers[Work.REFRESH].openings()
 
     async def children(self, before: datetime | None = None) -> Sequence[Children]:
         """Rows of each level (older than `before`, when given), the fullest first."""
-        return await self._ledger.children(before)
+        return await self._ledgers[Work.BULK].children(before)
 
     async def fold(self, fold: Fold, record_id: str) -> FoldAnswer:
-        """Enter an opening row and delete what it stands for: all or nothing, one call."""
+        """Enter an opening row and delete what it stands for: all or nothing, one call.
+
+        Sales of its level wait for its outcome, so it goes as they do; what leads to it is bulk work.
+        """
         return await folding.enter(self._rest, fold, record_id, self._config.data_path)
 
     async def check_fold(self) -> Finding:
         """Whether a fold is one transaction here: tried on the probe's level."""
-        return await self._check().fold()
+        return await self._check(Work.BULK).fold()
 
     async def storage(self) -> Storage | None:
         """The org's data storage; None where it does not tell."""
-        told = (await self._rest.get("limits")).get("DataStorageMB")
+        told = (await self._rest.doing(Work.REFRESH).get("limits")).get("DataStorageMB")
         return None if told is None else Storage(int(told["Max"]), int(told["Remaining"]))
 
     async def events(self, topic: str, cursor: bytes | None) -> AsyncGenerator[EventBatch, None]:
@@ -203,9 +218,17 @@ class SalesforceOrg:
             max(filter(None, map(codec.committed_at, batch.events)), default=None),
         )
 
-    async def calls_used(self) -> tuple[int, int] | None:
-        """(used, allowed) API requests of the last 24 h as the org last told, None before it did."""
-        return self._rest.calls_used
+    def calls(self) -> Standing | None:
+        """How the API calls of the last 24 hours stand, without asking; None before the org has told."""
+        return self._gate.standing()
+
+    def hours_of_calls(self) -> tuple[Sequence[HourOfCalls], int | None]:
+        """The calls of each hour that counts, and how many the org allows."""
+        return self._gate.hours()
+
+    def recall_calls(self, hours: Sequence[HourOfCalls], allowed: int | None) -> None:
+        """What was kept of a former run."""
+        self._gate.recall(hours, allowed)
 
     async def close(self) -> None:
         """Give back connections."""

@@ -11,8 +11,8 @@ business.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,21 +20,21 @@ import httpx
 import orjson
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from sfsync.domain.budget import Work
 from sfsync.ports import Refused, TryLater, Unknown
 from sfsync.salesforce.auth import TRUST_ADVICE, Token, TokenProvider
 from sfsync.salesforce.config import OrgConfig
+from sfsync.salesforce.gate import Gate, usage_in
 from sfsync.salesforce.transport import LOST, is_distrusted, nothing_was_sent
 
 READ_ATTEMPTS = 3
-DAILY_LIMIT_SECONDS = (
-    900.0  # the allowance is counted over the last 24 hours, so some comes back all the time
-)
 CONCURRENCY_SECONDS = 2.0
 ACCESS_ADVICE = "assign the permission set Sfsync_Integration to the user that sfsync signs in as"
 
-_USAGE = re.compile(r"api-usage=(\d+)/(\d+)")
 _SESSION_CODES = frozenset({"INVALID_SESSION_ID", "INVALID_AUTH_HEADER"})
 _LATER_CODES = frozenset({"UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT", "API_CURRENTLY_DISABLED", "LIMIT_EXCEEDED"})
+# Wrapped by a trigger or a flow into other codes, and answered with many a status: nothing was saved.
+LATER_WORDS = ("UNABLE_TO_LOCK_ROW", "Too many batch retries")
 _ADVICE = {
     "API_DISABLED_FOR_ORG": "the org's edition or the user's profile has no API access",
     "INSUFFICIENT_ACCESS": ACCESS_ADVICE,
@@ -90,15 +90,30 @@ def errors_of(body: object) -> list[OrgError]:
     ]
 
 
+def is_used_up(error: OrgError) -> bool:
+    """Whether the calls of the day are used up; too many at the same time is another limit."""
+    return error.code == "REQUEST_LIMIT_EXCEEDED" and "concurrent" not in error.message.lower()
+
+
+def is_later(error: OrgError) -> bool:
+    """Whether the org says that nothing was saved, and that the same may go well later."""
+    return error.code in _LATER_CODES or any(words in error.message for words in LATER_WORDS)
+
+
+def deciding(found: Sequence[OrgError], status: int) -> OrgError:
+    """Of several errors, the one that says what to do."""
+    unknown = OrgError("", f"HTTP {status}, no error that we know in the answer")
+    return next(filter(is_later, found), found[0] if found else unknown)
+
+
 def failure(
     error: OrgError, status: int, what: str, *, write: bool, after_seconds: float | None
 ) -> Exception:
-    """What an error answer means."""
+    """What an error answer means, but for calls used up: those are the gate's."""
     told = f"{what}: {error if error.code or error.message else f'HTTP {status}'}"
     if error.code == "REQUEST_LIMIT_EXCEEDED":
-        wait = CONCURRENCY_SECONDS if "concurrent" in error.message.lower() else DAILY_LIMIT_SECONDS
-        return TryLater(told, after_seconds=after_seconds or wait)
-    if error.code in _LATER_CODES or status == 429:
+        return TryLater(told, after_seconds=after_seconds or CONCURRENCY_SECONDS)
+    if is_later(error) or status == 429:
         return TryLater(told, after_seconds=after_seconds)
     if status >= 500 or status in (408, 420) or error.code == "SERVER_UNAVAILABLE":
         if write:
@@ -119,21 +134,30 @@ def reads(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
 
 
 class Rest:
-    """REST calls with the present token."""
+    """REST calls with the present token, each through the gate as the kind of work it is for."""
 
     def __init__(
         self,
         config: OrgConfig,
         http: httpx.AsyncClient,
         tokens: TokenProvider,
+        gate: Gate,
         *,
         sleep: Callable[[float], Awaitable[None]],
+        work: Work = Work.SALE,
     ) -> None:
         self._config = config
         self._http = http
         self._tokens = tokens
+        self._gate = gate
         self._sleep = sleep
-        self.calls_used: tuple[int, int] | None = None  # (used, allowed) as the org last told
+        self._work = work
+
+    def doing(self, work: Work) -> Rest:
+        """The same, for another kind of work."""
+        other = copy(self)
+        other._work = work
+        return other
 
     async def get(self, path: str) -> Any:
         """Read a resource: a path beneath ``/services/data/vXX.X``, or a whole one that starts with '/'."""
@@ -179,11 +203,14 @@ class Rest:
         }
         if content is not None:
             headers["Content-Type"] = "application/json"
+        self._gate.enter(self._work)
         try:
             response = await self._http.request(
                 method, token.instance_url + full, content=content, headers=headers
             )
         except LOST as error:
+            if not nothing_was_sent(error):
+                self._gate.answered(None)
             raise self._lost(error, what, write=write) from error
         return self._read(response, what, write=write)
 
@@ -198,9 +225,6 @@ class Rest:
         return Unknown(told) if write else Hiccup(told)
 
     def _read(self, response: httpx.Response, what: str, *, write: bool) -> Any:
-        used = _USAGE.search(response.headers.get("Sforce-Limit-Info", ""))
-        if used:
-            self.calls_used = (int(used[1]), int(used[2]))
         body: Any = None
         readable = True
         if response.content:
@@ -209,14 +233,16 @@ class Rest:
             except orjson.JSONDecodeError:
                 readable = False
         status = response.status_code
+        error = deciding([] if 200 <= status < 300 else errors_of(body), status)
+        if is_used_up(error):
+            raise self._gate.refused(self._work, str(error))
+        self._gate.answered(usage_in(response.headers.get("Sforce-Limit-Info", "")))
         if 200 <= status < 300:
             if readable:
                 return body
             told = f"{what}: the answer is no JSON"
             raise Unknown(told) if write else Hiccup(told)
-        found = errors_of(body)
-        error = found[0] if found else OrgError("", f"HTTP {status}, no error that we know in the answer")
-        if status == 401 and (error.code in _SESSION_CODES or not found):
+        if status == 401 and (error.code in _SESSION_CODES or not errors_of(body)):
             raise _WornSession(str(error))
         raise failure(error, status, what, write=write, after_seconds=_retry_after(response))
 

@@ -58,6 +58,8 @@ class SalesforceSettings(Section):
     pubsub_endpoint: HostAndPort = "api.pubsub.salesforce.com:7443"
     pubsub_tls: bool = True
     ca_file: Path | None = None  # PEM; None: the system's certificate authorities
+    # Of the API calls that the org allows everybody in 24 hours: not for sfsync, but for its sales.
+    calls_reserved_percent: int = Field(default=20, ge=0, le=90)
     timeout_seconds: float = Field(default=30.0, gt=0, le=600)
     # A stream that said nothing for so long is dead: the org sends a sign of life at least every 270 s.
     silence_seconds: float = Field(default=330.0, gt=0, le=3600)

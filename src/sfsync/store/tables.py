@@ -390,6 +390,16 @@ reservation_line = Table(
 
 _partial("ix_reservation_expiring", "state IN ('granted', 'awaiting-store')", reservation.c.expires_at)
 
+# The org's API calls in each hour: ours, everybody's of the 24 hours before its end, and how many it allows.
+calls = Table(
+    "calls",
+    metadata,
+    Column("hour", Instant, primary_key=True),
+    Column("ours", Integer, nullable=False),
+    Column("used", Integer),
+    Column("allowed", Integer),
+)
+
 remembered = Table(
     "remembered",
     metadata,

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
@@ -86,6 +87,22 @@ class SqlTx(FoldStatements):
     def first_start(self) -> datetime | None:
         """When the store was bound."""
         return self._c.execute(select(t.binding.c.first_start)).scalar()
+
+    def calls(self) -> tuple[list[HourOfCalls], int | None]:
+        """The org's API calls of each hour, oldest first, and how many it allowed in the last of them."""
+        rows = self._c.execute(select(t.calls).order_by(t.calls.c.hour)).all()
+        hours = [HourOfCalls(row.hour, row.ours, row.used) for row in rows]
+        return hours, rows[-1].allowed if rows else None
+
+    def put_calls(
+        self, hours: Collection[HourOfCalls], allowed: int | None, *, forget_before: datetime
+    ) -> None:
+        """Store what is known of these hours now, and drop what lies before a time."""
+        told = [
+            {"hour": each.hour, "ours": each.ours, "used": each.used, "allowed": allowed} for each in hours
+        ]
+        self._upsert(t.calls, told)
+        self._c.execute(t.calls.delete().where(t.calls.c.hour < forget_before))
 
     def cursor(self, topic: str) -> bytes | None:
         """Where the stream stands."""

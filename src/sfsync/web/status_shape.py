@@ -53,6 +53,13 @@ class Stream(TypedDict):
     holes: list[StreamHole]
 
 
+class WaitingCalls(TypedDict):
+    """Work held back for want of API calls."""
+
+    work: str  # "sales", "refresh", "bulk"
+    until: str  # when it is expected to go on
+
+
 class Ledger(TypedDict):
     """What waits to be entered in the org, and what that costs."""
 
@@ -63,6 +70,10 @@ class Ledger(TypedDict):
     inbox: int  # webhooks and orders not yet decided
     calls_used: int | None  # API requests of the org in the last 24 h, everybody's
     calls_allowed: int | None
+    calls_by_us: int | None  # of those used
+    calls_ours: int | None  # that sfsync may use besides its sales: allowed less what is set aside for others
+    calls_reserved: int | None  # set aside for others
+    calls_waiting: list[WaitingCalls]
 
 
 class GuaranteeCounts(TypedDict):

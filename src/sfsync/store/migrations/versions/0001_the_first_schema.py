@@ -39,6 +39,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'waiting'"),
     )
     op.create_table(
+        "calls",
+        sa.Column("hour", sa.Double(), nullable=False),
+        sa.Column("ours", sa.Integer(), nullable=False),
+        sa.Column("used", sa.Integer(), nullable=True),
+        sa.Column("allowed", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("hour", name=op.f("pk_calls")),
+    )
+    op.create_table(
         "channel",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("since", sa.Double(), nullable=True),
@@ -582,4 +590,5 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'waiting'"),
     )
     op.drop_table("bundle")
+    op.drop_table("calls")
     op.drop_table("binding")
