@@ -126,6 +126,26 @@ async def test_a_number_that_somebody_lowered_is_given_up_only_after_the_order_l
         await h.shows("BAG-1", 5)
 
 
+async def test_an_order_cancelled_without_restock_explains_the_lower_number_itself() -> None:
+    """The bag is London's again and its number stayed: it comes back to the number, and nobody is alarmed."""
+    async with house({BAG: 4}, rules=(DIVIDED,), shops=("london",)) as h:
+        await h.shows("BAG-1", 4)
+        shop = h.shops["london"]
+        order = shop.buy("BAG-1")
+        await h.deliver("london", order)
+        await h.idle()
+        shop.change(order, open_quantity=0)  # its own number stays at three
+        await h.deliver("london", order)
+        await h.idle()
+        assert (held(h, "london"), shop.shelf["BAG-1"]) == (4, 3)
+        aged = type_coerce(channel_level.c.changed_at, Double) - timedelta(minutes=20).total_seconds()
+        await h.store.write(lambda tx: tx.connection.execute(update(channel_level).values(changed_at=aged)))
+        assert await h.store.write(lambda tx: allocations.explain(tx, h.ctx)) == {"BAG-1"}
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+        h.org.move(BAG, on_hand=1)
+        await h.shows("BAG-1", 5)
+
+
 async def test_a_scarce_sku_is_divided_and_shared_again_when_it_is_plentiful() -> None:
     """Five are shared; at three each shop has its own; at six everybody shows six."""
     async with house({BAG: 5}, rules=(SCARCE,)) as h:

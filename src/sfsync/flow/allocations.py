@@ -22,6 +22,7 @@ from .context import Context, Pulse
 from .picture import Picture, on_floor
 
 UNEXPLAINED = "unexplained change"
+WITHHELD = timedelta(days=1)  # how long an order that gave up units without restock explains a lower number
 PATIENCE = timedelta(minutes=15)  # in which a sale that a number tells of must have been heard of
 SEARCH_LAG = timedelta(minutes=10)  # a storefront's order list may run so far behind its orders
 SUBJECT = "allocation:"
@@ -245,7 +246,8 @@ def explain(tx: Tx, ctx: Context) -> set[str]:
     """Give up waiting for a sale that would explain a number: its units are spare again. Returns the SKUs.
 
     A number fell without an order. It is taken for somebody's edit when the order list has been read whole,
-    well after the reading of the number and later than it lags behind, and says nothing of a sale.
+    well after the reading of the number and later than it lags behind, and says nothing of a sale. Where
+    orders gave units up and the channel put none of them back on its number, nobody has to be told.
     """
     now, found = ctx.clock.now(), set[str]()
     for level in tx.channel_levels(tx.allocated_skus()):
@@ -260,16 +262,18 @@ def explain(tx: Tx, ctx: Context) -> set[str]:
         if not books.missing or books.coming:
             continue
         tx.put_spare(level.channel, level.sku, level.location, level.spare + books.missing)
-        title = (
-            f"{level.channel} shows {books.missing} of {level.sku} fewer than it has, and no order says so"
-        )
+        found.add(level.sku)
+        units = books.missing - tx.withheld(level.channel, level.sku, now - WITHHELD)
+        if units <= 0:
+            ctx.log.info("units without restock", channel=level.channel, sku=level.sku, units=books.missing)
+            continue
+        title = f"{level.channel} shows {units} of {level.sku} fewer than it has, and no order says so"
         detail = {
             "sku": level.sku,
             "channel": level.channel,
-            "units": books.missing,
+            "units": units,
             "shows": level.published,
         }
         tx.open_incident(UNEXPLAINED, f"{level.channel}:{level.sku}", title, detail, now)
-        ctx.log.warning("unexplained change", channel=level.channel, sku=level.sku, units=books.missing)
-        found.add(level.sku)
+        ctx.log.warning("unexplained change", channel=level.channel, sku=level.sku, units=units)
     return found

@@ -422,6 +422,15 @@ class SqlTx(FoldStatements):
             later = {"due_at": again_at, "tries": call.tries + 1}
             self._c.execute(t.order_call.update().where(*same).values(later))
 
+    def withheld(self, channel: str, sku: str, since: datetime) -> int:
+        """Units that orders (changed since then) gave up without the channel putting them back on sale."""
+        c = t.order_line.c
+        units = c.taken_quantity - c.open_quantity - c.fulfilled_quantity + c.returned_quantity
+        found = self._c.execute(
+            select(func.sum(units)).where(c.channel == channel, c.sku == sku, c.version >= since, units > 0)
+        )
+        return int(found.scalar() or 0)
+
     def poll_mark(self, channel: str) -> datetime | None:
         """Up to when the channel's order list was read."""
         return self._c.execute(select(t.channel.c.poll_mark).where(t.channel.c.name == channel)).scalar()
