@@ -65,6 +65,7 @@ class Watch:
         self._tills: list[tuple[int, str]] = []  # (replay id, source id)
         self._taken = 0
         self._told: dict[str, int] = dict.fromkeys((STOCK, TILLS), 0)
+        self._behind: dict[int, tuple[str, int]] = {}  # hole -> its stream, and what that held at its opening
         inner = world.org.engine.on_commit
         assert inner is not None
 
@@ -157,6 +158,7 @@ class Watch:
         self._tills.clear()
         self._taken = 0
         self._told = dict.fromkeys(self._told, 0)
+        self._behind = {hole: (source, 0) for hole, (source, _) in self._behind.items()}
 
     def _hear(self) -> None:
         """What the topics hold that we have not seen."""
@@ -197,6 +199,7 @@ class Watch:
         if moved:
             self._bookmark(cursors, versions)
         self._bad_news_first()
+        self._replayed_to_the_end(cursors)
         if self._lost and not ask("SELECT 1 FROM hole WHERE closed_at IS NULL").fetchone():
             self._no_hole_unseen(cursors, versions)
 
@@ -255,6 +258,20 @@ class Watch:
             if raised and left:
                 self.world.violated(12, f"a push to {channel} raises {raised} and leaves {left} too high")
         self._lower = lower
+
+    def _replayed_to_the_end(self, cursors: dict[str, bytes]) -> None:
+        """Promise 8: a hole that counts as replayed has had all that the stream held when it was opened."""
+        for number, source in self.query(
+            "SELECT id, source FROM hole WHERE closes = 'replay' AND closed_at IS NULL"
+        ):
+            self._behind.setdefault(number, (source, self._told[source]))
+        for number, how in self.query("SELECT id, how FROM hole WHERE closed_at IS NOT NULL"):
+            source, held = self._behind.pop(number, ("", 0))
+            at = self._at(cursors, source)
+            if how == "replayed by the stream" and at < held:
+                self.world.violated(
+                    8, f"a hole of {source} counts as replayed at event {at}, and the stream held {held}"
+                )
 
     def _at(self, cursors: dict[str, bytes], topic: str) -> int:
         """The bookmark; 0 when it is of a stream that is no more."""

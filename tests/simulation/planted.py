@@ -88,6 +88,13 @@ BUGS: tuple[Bug, ...] = (
         "bells: set[str] = set()",
     ),
     Bug(
+        8,
+        "that a stream is there counts as the end of its replay",
+        "salesforce/pubsub.py",
+        "joined=first and not response.events",
+        "joined=False",
+    ),
+    Bug(
         9,
         "a push whose outcome is unknown counts as applied",
         "flow/relay.py",

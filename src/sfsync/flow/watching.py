@@ -35,8 +35,7 @@ class Watch:
         self._ctx.pulse.joined.pop(self._topic, None)
         now = self._ctx.clock.now()
         if cursor is not None:
-            why = "it was taken up again" if self._begun else "sfsync was not running"
-            self._broken(tx, "" if self._replays(tx) else why, now)
+            self._broken(tx, "it was taken up again" if self._begun else "sfsync was not running", now)
         elif not self._posts and not any(hole.source == self._topic for hole in tx.open_holes()):
             # Before the first sign of the stream, wake-ups may pass unseen. Postings begin with us.
             tx.open_hole(self._topic, now - OVERLAP, "the stream was joined without a bookmark", now)
@@ -100,7 +99,8 @@ class Watch:
         replays = self._replays(tx)
         before = tx.last_watched(self._topic)
         for hole in replays:
-            tx.put_hole(replace(hole, reason=then(hole.reason, why)))
+            if (reason := then(hole.reason, why)) != hole.reason:
+                tx.put_hole(replace(hole, reason=reason))
         if not replays and before is not None:  # else it has never been joined
             tx.open_hole(self._topic, before, why, now, Closes.REPLAY)
 
