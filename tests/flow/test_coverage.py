@@ -117,6 +117,21 @@ async def test_a_break_is_a_hole_at_once_and_tells_all_its_reasons() -> None:
         assert [(each.how, each.why) for each in breaks] == [(How.REPLAYED, hole.reason)]
 
 
+async def test_a_restart_while_the_stream_is_away_is_told_with_what_keeps_it_away() -> None:
+    """The permission is lost, somebody restarts sfsync in hope: one hole, and both stand in it."""
+    async with house({BAG: 3}) as h:
+        h.org.broken[TILL] = [Refused("permission lost", advice="give it back") for _ in range(1000)]
+        h.org.hang_up(TILL)
+        await h.until_kept(lambda tx: [hole for hole in tx.open_holes() if "permission" in hole.reason])
+        await h.stop()
+        await h.start()
+        await h.until_kept(lambda tx: [hole for hole in tx.open_holes() if "running" in hole.reason])
+        (hole,) = [each for each in await h.store.read(lambda tx: tx.open_holes()) if each.source == TILL]
+        assert hole.reason == "the org hung up; then: permission lost; then: sfsync was not running"
+        h.org.broken.clear()
+        await h.idle()
+
+
 async def test_a_bookmark_that_is_refused_is_a_hole_until_it_was_read_again() -> None:
     """The stream has forgotten what came between: a reading of everything moved since makes up for it."""
     async with house({BAG: 3}) as h:

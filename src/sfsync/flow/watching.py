@@ -35,7 +35,10 @@ class Watch:
         self._ctx.pulse.joined.pop(self._topic, None)
         now = self._ctx.clock.now()
         if cursor is not None:
-            self._broken(tx, "it was taken up again" if self._begun else "sfsync was not running", now)
+            if not self._begun:
+                self._broken(tx, "sfsync was not running", now)
+            elif not self._replays(tx):  # else it ended, and that was told
+                self._broken(tx, "it was taken up again", now)
         elif not self._posts and not any(hole.source == self._topic for hole in tx.open_holes()):
             # Before the first sign of the stream, wake-ups may pass unseen. Postings begin with us.
             tx.open_hole(self._topic, now - OVERLAP, "the stream was joined without a bookmark", now)
