@@ -294,7 +294,7 @@ class House(RuleBasedStateMachine):
         return found
 
     @rule(fate=fates, severe=st.booleans(), data=st.data())
-    def send(self, fate: str, severe: bool, data: st.DataObject) -> None:
+    def send(self, fate: str, severe: bool, data: st.DataObject | None) -> None:
         """The next request leaves."""
         request = self._next()
         if request is not None:
@@ -314,6 +314,42 @@ class House(RuleBasedStateMachine):
         copy = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
         if lands:
             self.org.enter(copy, severe=False)
+
+    @precondition(lambda self: any(self._twin_under_way(flight) for flight in self.flights))
+    @rule()
+    def meets_its_twin(self) -> None:
+        """A request sent again comes upon its first copy, which is being entered at this moment."""
+        flight = next(flight for flight in self.flights if self._twin_under_way(flight))
+        self._fly(flight, "twin", severe=False, data=None)
+
+    def _twin_under_way(self, request: Request) -> set[str]:
+        """Keys of a request that an earlier copy carries, which has not arrived."""
+        copies = {m.key for copy in self.under_way for rows in copy for m in rows} - self.org.rows.keys()
+        return copies & {m.key for bundle in request.sent for m in bundle.movements}
+
+    @precondition(lambda self: not self.flights and self._sellable()[WEB] > 0 and len(self.reservations) < 4)
+    @rule(lands=st.booleans())
+    def sold_while_a_question_is_under_way(self, *, lands: bool) -> None:
+        """A cart's question is held up, the piece is sold, and asked again it is refused: so it is voided.
+
+        The void comes upon the question: still being entered, or granted because the piece came back.
+        """
+        self.reserve(1, 0, None)
+        self.send("late", False, None)
+        left = self.org.level(WEB).available
+        if left <= 0 or not self.flights:
+            return
+        self.person(WEB, -left)
+        self._fly(self.flights[0], "answered", severe=False, data=None)
+        if not self.voiding:
+            return
+        if lands:
+            self.person(WEB, left)
+            self.org.enter(self.under_way.pop(), severe=False)
+        request = self._next()
+        if request is not None:
+            self.flights.append(request)
+            self._fly(request, "answered" if lands else "twin", severe=False, data=None)
 
     @rule(level=st.sampled_from(LEVELS))
     def read(self, level: LevelKey) -> None:
@@ -367,9 +403,8 @@ class House(RuleBasedStateMachine):
             for b in request.sent:
                 self.waiting[b.id] = replace(self.waiting[b.id], maybe_sent=True)
             return
-        hidden: set[str] = set()
-        if fate == "twin":  # the copy under way holds its keys, uncommitted
-            hidden = {m.key for copy in self.under_way for rows in copy for m in rows} - self.org.rows.keys()
+        # A twin: the copy under way holds its keys, uncommitted.
+        hidden = self._twin_under_way(request) if fate == "twin" else set[str]()
         held_up = {b.id for b in request.sent if any(m.key in hidden for m in b.movements)}
         if fate == "partly" and data is not None and request.sent:
             held_up = {data.draw(st.sampled_from(request.sent)).id}
@@ -422,6 +457,9 @@ class House(RuleBasedStateMachine):
             self.voiding.add(bundle.id)
             return
         assert verdict is not Verdict.WRONG, judgement.reason
+        if verdict is Verdict.REFUSED and (bundle.id in self.voiding or bundle.maybe_sent):
+            keys = {row.key for row in bundle.movements}
+            assert keys <= self.org.rows.keys(), "told refused while an earlier attempt may still land"
         if verdict is Verdict.DONE:
             for row in bundle.movements:
                 self.cache[row.subject].append(row)
