@@ -88,6 +88,8 @@ class Folding:
         """Do a run. What fails is told in it; the rest goes on."""
         try:
             await self._carry_out(run)
+        except CallsSpent as error:
+            self._problem(run, f"{error}; the rest is left for the next run")
         except OutsideError as error:
             self._problem(run, str(error))
         except Exception as error:
@@ -125,9 +127,8 @@ class Folding:
         for level in sorted(levels, key=lambda each: (-children[each.record_id], each.key)):
             try:
                 await self._level(run, level, before)
-            except CallsSpent as error:
-                self._problem(run, f"{error}; the rest is left for the next run")
-                return
+            except CallsSpent:
+                raise
             except OutsideError as error:
                 self._problem(run, f"{level.key}: {error}")
             run.done += 1

@@ -49,6 +49,7 @@ class Writer:
         # Counts that may pass the slot held for them, each with the version that the level is to have then.
         self._admitted: dict[int, int] = {}
         self._not_before: dict[int, float] = {}
+        self._short: set[int] = set()  # bundles that wait for API calls: until any request gets through
         self._attempts: dict[int, int] = defaultdict(int)
         self._seen = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -225,7 +226,9 @@ class Writer:
                     asked_seconds=asked or (30.0 if isinstance(error, Refused) else None),
                     longest_seconds=LONGEST_FOR_SALES_SECONDS,
                 )
-                if not isinstance(error, CallsSpent):
+                if isinstance(error, CallsSpent):
+                    self._short |= {bundle.id for bundle in (*request.sent, *request.checked)}
+                else:
                     self._log(request, attempt, began, f"not now: {error}", f"again in {wait:.1f} s")
                 ctx.pulse.org_failed(error)
                 if attempt == 1 and not any(bundle.maybe_sent for bundle in request.sent):
@@ -236,6 +239,9 @@ class Writer:
                 await ctx.clock.sleep(wait)
             else:
                 ctx.pulse.org_error = ""
+                for number in self._short:
+                    self._not_before.pop(number, None)
+                self._short.clear()
                 outcomes = await self._conclude(request, answer, asked_at, record_ids)
                 self._log(request, attempt, began, outcomes, "")
                 return

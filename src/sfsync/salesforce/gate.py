@@ -53,9 +53,11 @@ class Gate:
             self._usage = budget.told(self._usage, now, *used)
         self._tell(now)
 
-    def refused(self, work: Work, said: str) -> CallsSpent:
+    def refused(self, work: Work, said: str, used: tuple[int, int] | None = None) -> CallsSpent:
         """The org took no call, because all of the day's are used, and `said` so: the error to raise."""
         now = self._now()
+        if used is not None:
+            self._usage = budget.told(self._usage, now, *used)
         self._usage = budget.refused(self._usage, now)
         self._tell(now)
         return self._spent(work, budget.may_go(self._usage, work, now) or now, now, f" ({said})")

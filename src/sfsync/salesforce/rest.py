@@ -234,9 +234,10 @@ class Rest:
                 readable = False
         status = response.status_code
         error = deciding([] if 200 <= status < 300 else errors_of(body), status)
+        used = usage_in(response.headers.get("Sforce-Limit-Info", ""))
         if is_used_up(error):
-            raise self._gate.refused(self._work, str(error))
-        self._gate.answered(usage_in(response.headers.get("Sforce-Limit-Info", "")))
+            raise self._gate.refused(self._work, str(error), used)
+        self._gate.answered(used)
         if 200 <= status < 300:
             if readable:
                 return body
