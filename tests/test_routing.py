@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from tests.sandbox import OrgSandbox, Sandbox, start_org, start_shop
 from tests.test_daemon import HTTP, Daemon, free_port, until
 
-LEVELS = [{"sku": "BAG-1", "location": place, "on_hand": 5} for place in ("BOND", "MALL")]
+PLACES = {"London": "BOND", "Mall": "MALL"}  # the store's locations, and the org's
 SEED = {
     "locations": ["London", "Mall"],
     "variants": [{"sku": "BAG-1", "title": "a bag", "available": {"London": 0, "Mall": 0}}],
@@ -40,11 +42,14 @@ sells_from = ["MALL"]
 
 
 @contextmanager
-def two_places(folder: Path, knobs: Sequence[str]) -> Iterator[tuple[OrgSandbox, Sandbox, Daemon]]:
+def two_places(
+    folder: Path, knobs: Sequence[str], units: int = 5
+) -> Iterator[tuple[OrgSandbox, Sandbox, Daemon]]:
     """An org, a store with two locations, and a daemon that has brought both up to date."""
+    levels = [{"sku": "BAG-1", "location": place, "on_hand": units} for place in PLACES.values()]
     port = free_port()
     with ExitStack() as stack:
-        org = stack.enter_context(start_org({"levels": LEVELS}))
+        org = stack.enter_context(start_org({"levels": levels}))
         hook = ["--webhook-url", f"http://127.0.0.1:{port}/webhooks/london"]
         shop = stack.enter_context(start_shop(SEED, knobs=knobs, options=["--name", "london", *hook]))
         config = folder / "sfsync.toml"
@@ -52,7 +57,7 @@ def two_places(folder: Path, knobs: Sequence[str]) -> Iterator[tuple[OrgSandbox,
         daemon = Daemon(folder, org, {"london": shop}, port, config)
         try:
             daemon.start("--approve")
-            until(lambda: seen(shop) == (5, 5), "both locations to show what they have")
+            until(lambda: seen(shop) == (units, units), "both locations to show what they have")
             yield org, shop, daemon
         finally:
             if daemon.process is not None and daemon.process.poll() is None:
@@ -114,3 +119,73 @@ def test_a_sale_is_taken_from_the_location_that_the_store_assigns(
         )
         plan = daemon.cli("resync", "--dry-run", "--json")
         assert plan.returncode == 0, plan.stdout + plan.stderr
+
+
+@pytest.mark.parametrize(
+    ("seed", "knobs"),
+    [
+        (1, ()),
+        (2, ("routing_seconds=1", "move_touches_order=false", "edit_raises=new_line")),
+    ],
+)
+def test_whatever_happens_in_whatever_order_both_ledgers_agree_at_both_locations(
+    tmp_path: Path, seed: int, knobs: Sequence[str]
+) -> None:
+    """Sold, moved, split, edited, sent, returned, called off; told twice, late and in the wrong order.
+
+    What the store has committed at a location is what the org has reserved there, and what every order has
+    taken off its shelf, in sum, is what the org has less.
+    """
+    rng, done = random.Random(seed), Counter[str]()
+    with two_places(tmp_path, knobs, units=60) as (org, shop, _daemon):
+        since = shop.control("GET", "/log")["next"]
+        for fault in (
+            {"kind": "duplicate", "probability": 0.5},
+            {"kind": "reorder", "probability": 0.3},
+            {"kind": "late", "seconds": 2.0, "probability": 0.2},
+        ):
+            shop.control("POST", "/faults", {**fault, "times": 0})
+        sold: list[int] = []
+        for _ in range(50):
+            if not sold or (len(sold) < 8 and rng.random() < 0.3):
+                row = {"sku": "BAG-1", "quantity": rng.randint(1, 3), "location": rng.choice(list(PLACES))}
+                answer = HTTP.post(f"{shop.ready['url']}/storefront/buy", json=row).raise_for_status()
+                sold.append(answer.json()["id"])
+                continue
+            verb, body = _turn(rng)
+            answer = HTTP.post(f"{shop.ready['url']}/storefront/orders/{rng.choice(sold)}/{verb}", json=body)
+            assert answer.status_code in (200, 422), answer.text
+            done[verb] += answer.is_success
+        shop.control("DELETE", "/faults")
+        row = {"sku": "BAG-1", "location": "Mall"}  # one more: a webhook may be waiting for the next to pass
+        HTTP.post(f"{shop.ready['url']}/storefront/buy", json=row).raise_for_status()
+        assert min(done[verb] for verb in ("move", "edit", "fulfil", "refund", "cancel")) > 0, done
+        until(lambda: books(org) == _truth(shop, since, 60), f"{_truth(shop, since, 60)}: {done}")
+        available = tuple(on_hand - reserved for on_hand, reserved in books(org))
+        until(lambda: seen(shop) == available, f"the store to show {available}")
+        assert (books(org), seen(shop)) == (_truth(shop, since, 60), available)
+
+
+def _turn(rng: random.Random) -> tuple[str, dict[str, object]]:
+    """Something that staff does to an order. What leaves it goes back on the shelf."""
+    (verb,) = rng.choices(["fulfil", "unfulfil", "refund", "edit", "move", "cancel"], [3, 1, 4, 4, 6, 1])
+    rows, place = [{"sku": "BAG-1", "quantity": 1}], rng.choice(list(PLACES))
+    bodies: dict[str, dict[str, object]] = {
+        "fulfil": {"line_items": rows},
+        "refund": {"line_items": rows, "restock": True, "location": place},
+        "edit": {"line_items": [{"sku": "BAG-1", "delta": rng.choice([-1, 1, 2])}], "restock": True},
+        "move": {"location": place},
+        "cancel": {"restock": True},
+    }
+    return verb, bodies.get(verb, {})
+
+
+def _truth(shop: Sandbox, since: int, units: int) -> tuple[tuple[int, int], ...]:
+    """(on hand, reserved) of each location, as the store's own log and levels have it."""
+    moved: Counter[str] = Counter()
+    while (page := shop.control("GET", f"/log?since={since}"))["next"] != since:
+        since = page["next"]
+        for row in page["changes"]:
+            moved[row["location"]] += row["delta"] if row["order"] else 0
+    committed = {level["location"]: level["committed"] for level in shop.control("GET", "/levels")["levels"]}
+    return tuple((units + moved[place] + committed[place], committed[place]) for place in PLACES)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfsync.domain.orders import Holding, LineFacts, NextStep, OrderLine, PlaceFacts, next_step
-from sfsync.domain.places import LinePlace, kept, matched, settled
+from sfsync.domain.places import Because, Draw, LinePlace, drawn, kept, matched, settled
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, allocation_subject
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -22,6 +22,37 @@ LINE = "order:london:1:1"
 def place(name: str, opened: int = 0, sent: int = 0, back: int = 0, taken: int | None = None) -> LinePlace:
     """A place whose number fell by what it is to send and has sent, unless told otherwise."""
     return LinePlace(name, opened, sent, back, opened + sent - back if taken is None else taken)
+
+
+@pytest.mark.parametrize(
+    ("named", "place", "several", "routed", "expected"),
+    [
+        ("DUBAI", "mall", True, True, Draw(("DUBAI",), Because.NAMED)),
+        ("DUBAI", "mall", False, False, Draw(("DUBAI",), Because.NAMED)),
+        ("DUBAI", "gid 9", True, True, Draw(("DUBAI",), Because.NAMED)),
+        (None, "mall", True, True, Draw(("MALL", "ROOM"), Because.ASSIGNED)),
+        (None, "bond", True, True, Draw(("BOND",), Because.ASSIGNED)),
+        (None, "bond", True, False, Draw(("BOND",), Because.SUPPOSED)),
+        (None, "mall", True, False, Draw(("MALL", "ROOM"), Because.SUPPOSED)),
+        (None, "mall", False, False, Draw(("MALL", "ROOM"), Because.LISTED)),
+        (None, "gid 9", True, True, Draw(("BOND",), Because.UNKNOWN)),
+        (None, "gid 9", True, False, Draw(("BOND",), Because.UNKNOWN)),
+        (None, "closed", True, True, Draw(("BOND",), Because.LISTED)),
+        (None, "gone", False, False, Draw(("BOND",), Because.LISTED)),
+        ("", "mall", True, True, Draw(("MALL", "ROOM"), Because.ASSIGNED)),
+    ],
+)
+def test_the_order_is_believed_before_the_shops_routing_and_that_before_the_list(
+    named: str | None, place: str, several: bool, routed: bool, expected: Draw
+) -> None:
+    """A location that nobody named draws on the first one's list: sold it is, and somewhere it must stand."""
+    plan = {"bond": ("BOND",), "mall": ("MALL", "ROOM"), "closed": ()}
+    assert drawn(named, place, plan, several=several, routed=routed) == expected
+
+
+def test_of_a_channel_that_is_gone_nothing_is_drawn() -> None:
+    """Its orders wait for a person, as dead letters."""
+    assert drawn(None, "bond", {}, several=False, routed=False).locations == ()
 
 
 @pytest.mark.parametrize(

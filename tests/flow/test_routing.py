@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from tests.flow.kit import House, house, total
-from tests.flow.routing_kit import BOND, MALL, known_for_long, london, routing
+from tests.flow.routing_kit import BOND, MALL, PLAN, known_for_long, london, routing
 
 from sfsync.domain.assortment import SharedOrders
 from sfsync.domain.org_orders import ACTIVATED, ORG_CHANNEL, OrgItem, OrgOrder, OrgOrderRules
@@ -292,3 +292,43 @@ async def test_a_location_that_sells_from_several_takes_the_first_that_has_it() 
         await h.until(lambda: h.org.numbers("BAG-1|ROOM") == (2, 1), of=lambda: h.org.of("order:"))
         await h.idle()
         assert (h.org.numbers("BAG-1|BOND"), london(h).seen()) == ((5, 0), (5, 1))
+
+
+async def test_a_location_that_nobody_named_is_told_by_name_and_its_units_are_reserved_all_the_same() -> None:
+    """The shop lets a warehouse send it that no table names; then somebody adds one and starts anew."""
+    ware = "gid://shop/Location/9"
+    async with house({**STOCK, "BAG-1|WARE": 5}, **routing()) as h:
+        london(h).shelves[ware] = {"BAG-1": 7}
+        number = london(h).sell(MALL)
+        london(h).move(number, ware, version=True)
+        await h.deliver("london", number)
+        await h.until(lambda: h.org.numbers("BAG-1|BOND") == (5, 1), of=lambda: h.org.of("order:"))
+        await h.until_kept(lambda tx: tx.incidents())
+        (told,) = await h.store.read(lambda tx: tx.incidents())
+        assert (told.kind, ware in told.title, "BOND" in told.title) == ("unknown location", True, True)
+        assert (told.detail["order"]["name"], "table" in told.detail["remedy"]) == (f"#{number}", True)
+        await h.idle()
+        assert london(h).seen() == (4, 5)
+        await h.kill()
+        h.plan = {**PLAN, ware: ("WARE",)}
+        await h.start()
+        await h.until(lambda: h.org.numbers("BAG-1|WARE") == (5, 1), of=lambda: h.org.of("order:"))
+        await standing(h, seen=(5, 5), bond=(5, 0), mall=(5, 0))
+        assert not await h.store.read(lambda tx: tx.incidents())
+
+
+async def test_the_log_says_why_a_line_took_its_location() -> None:
+    """First supposed, then told by the shop."""
+    async with house(STOCK, **routing()) as h:
+        london(h).knows = False
+        number = london(h).sell(MALL)
+        await h.deliver("london", number)
+        await h.until(lambda: h.org.numbers("BAG-1|BOND") == (5, 1))
+        london(h).knows = True
+        await h.door.accept("london", *london(h).call(number, "routed"))
+        await standing(h, seen=(5, 4), bond=(5, 0), mall=(5, 1))
+        told = [(line["because"], line["rows"]) for line in h.logged if line["event"] == "line to the org"]
+        assert told == [
+            ("the channel has not assigned it yet", ["Order BOND reserved +1"]),
+            ("the channel assigned it", ["Release BOND reserved -1", "Order MALL reserved +1"]),
+        ]

@@ -194,6 +194,13 @@ class Assortment:
             return plan.locations.get(location, ())
         return self.shared[channel].sells_from if channel in self.shared else ()
 
+    def sells_from(self, channel: str) -> Mapping[str, tuple[str, ...]]:
+        """What each of a channel's locations sells from; of one that is no storefront, its list under ""."""
+        plan = self.channels.get(channel)
+        if plan is not None:
+            return plan.locations
+        return {"": self.shared[channel].sells_from} if channel in self.shared else {}
+
     def first_location(self, channel: str) -> str:
         """Where a sale belongs when the channel does not say; "" at a channel that is no storefront."""
         plan = self.channels.get(channel)

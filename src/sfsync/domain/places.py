@@ -4,6 +4,9 @@ A channel with several locations assigns each unit that it sells to one of them,
 assigned location's own number has fallen by the sale, and it is from there that the goods will leave. Some
 time passes between a sale and the answer; until then the units are taken to stand where the line stood, or at
 the channel's first location, and the answer corrects it.
+
+`drawn` says which of the org's locations the units then draw on: the one that the order names, else those of
+the location that the channel assigned, else the channel's own list.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import pairwise
 from typing import TypeVar
 
@@ -30,6 +34,44 @@ class LinePlace:
     fulfilled_quantity: int = 0
     returned_quantity: int = 0
     taken_quantity: int = 0
+
+
+class Because(StrEnum):
+    """Why units draw on the org's locations that they draw on."""
+
+    NAMED = "the order names the location"
+    ASSIGNED = "the channel assigned it"
+    SUPPOSED = "the channel has not assigned it yet"
+    UNKNOWN = "the channel assigned a location that the settings do not name"
+    LISTED = "it is the channel's list"
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """The org's locations that units draw on, best first, and why."""
+
+    locations: tuple[str, ...]
+    because: Because
+
+
+def drawn(
+    named: str | None, place: str, plan: Mapping[str, Sequence[str]], *, several: bool, routed: bool
+) -> Draw:
+    """What units draw on that stand at one of the channel's locations.
+
+    `named` is the org's location that the order itself names, `plan` the org's locations that each of the
+    channel's sells from. Units at a location outside the plan draw on what its first one sells from: they are
+    sold, and somewhere they must be reserved. `several`: the channel assigns locations; `routed`: it has.
+    """
+    if named:
+        return Draw((named,), Because.NAMED)
+    found = tuple(plan.get(place, ()))
+    if not found:
+        because = Because.UNKNOWN if several and place not in plan else Because.LISTED
+        return Draw(tuple(next(iter(plan.values()), ())), because)
+    if not several:
+        return Draw(found, Because.LISTED)
+    return Draw(found, Because.ASSIGNED if routed else Because.SUPPOSED)
 
 
 def settled(

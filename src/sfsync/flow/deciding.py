@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sfsync.domain.orders import Holding, LineFacts, PlaceFacts, next_step
-from sfsync.domain.stock import BadKeyError, LevelKey, allocation_subject
+from sfsync.domain.orders import Holding, LineFacts, NextStep, PlaceFacts, next_step
+from sfsync.domain.places import Because, Draw, drawn
+from sfsync.domain.stock import BadKeyError, LevelKey, Movement, allocation_subject
 from sfsync.ports import LineState, Tx
 
 from .context import Context
@@ -15,7 +16,7 @@ from .lateness import add
 from .levels import OVERSOLD, told
 from .picture import Picture
 
-MISPLACED = "misplaced"  # the incident
+MISPLACED, UNKNOWN_LOCATION = "misplaced", "unknown location"  # the incidents
 
 
 def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str] | None:
@@ -47,9 +48,11 @@ def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str] | N
             places,
         )
     )
+    _tell_unknown(tx, ctx, line, now)
     if step.bundle:
         owners = {movement.subject: line.channel for movement in step.bundle}
         add(tx, step.bundle, owners, now)
+        _log_entered(ctx, line, step)
         tx.put_line(replace(line, uncovered=0, misplaced=0))
         return {"writer"}
     tx.put_line(replace(line, uncovered=step.uncovered, misplaced=step.misplaced, due=False))
@@ -82,22 +85,25 @@ def _returns_to(ctx: Context, line: LineState) -> LevelKey | None:
 
 
 def _sources(tx: Tx, ctx: Context, line: LineState) -> list[LevelKey]:
-    """The levels the line may draw on, best first, as far as the org has them.
-
-    Named by the event, else those of the channel's locations that send it, else of the one that sold it.
-    """
+    """The levels the line may draw on, best first, as far as the org has them."""
     wish = line.line
-    if wish.location:
-        locations = [wish.location]
-    else:
-        sending = sorted(wish.places, key=lambda place: not place.open_quantity)
-        sold_at = [place.location for place in sending] or [line.channel_location]
-        locations = [location for place in sold_at for location in _org_locations(ctx, line, place)]
-    found = _levels(tx, ctx, line, locations)
+    draws = [_drawn(ctx, line, place) for place in _sold_at(line)]
+    found = _levels(tx, ctx, line, [location for draw in draws for location in draw.locations])
     sold = wish.open_quantity or wish.fulfilled_quantity
     if not found and not sold and (back := _returns_to(ctx, line)):
         return [back]  # goods come in that nobody of ours sold
     return found
+
+
+def _sold_at(line: LineState) -> list[str]:
+    """The channel's locations of the line, those with units to send first."""
+    sending = sorted(line.line.places, key=lambda place: not place.open_quantity)
+    return [place.location for place in sending] or [line.channel_location]
+
+
+def _drawn(ctx: Context, line: LineState, place: str) -> Draw:
+    plan, wish = ctx.assortment.sells_from(line.channel), line.line
+    return drawn(wish.location, place, plan, several=bool(wish.places), routed=wish.routed)
 
 
 def _places(tx: Tx, ctx: Context, line: LineState, sources: Sequence[LevelKey]) -> list[PlaceFacts]:
@@ -110,7 +116,7 @@ def _places(tx: Tx, ctx: Context, line: LineState, sources: Sequence[LevelKey]) 
         return []
     return [
         PlaceFacts(
-            _levels(tx, ctx, line, _org_locations(ctx, line, place.location)) or sources,
+            _levels(tx, ctx, line, _drawn(ctx, line, place.location).locations) or sources,
             place.open_quantity,
             place.fulfilled_quantity,
             place.returned_quantity,
@@ -119,10 +125,44 @@ def _places(tx: Tx, ctx: Context, line: LineState, sources: Sequence[LevelKey]) 
     ]
 
 
-def _org_locations(ctx: Context, line: LineState, place: str) -> Sequence[str]:
-    """The org locations that one of the channel's sells from; of one that nobody mapped, the first one's."""
-    first = ctx.assortment.first_location(line.channel)
-    return ctx.assortment.sources(line.channel, place) or ctx.assortment.sources(line.channel, first)
+def _tell_unknown(tx: Tx, ctx: Context, line: LineState, now: datetime) -> None:
+    """Raise an incident for each location that sends units and that the settings do not name."""
+    for place in line.line.places:
+        draw = _drawn(ctx, line, place.location)
+        if not place.open_quantity or draw.because is not Because.UNKNOWN:
+            continue
+        title = (
+            f"{line.channel} sends units from {place.location}, which no table of "
+            f"[channels.{line.channel}.locations] names; they are reserved at {' or '.join(draw.locations)}"
+        )
+        remedy = "add a table with this id, or move the fulfilment at the channel; then start anew"
+        detail = {"location": place.location, "order": _order(line), "remedy": remedy}
+        if tx.open_incident(UNKNOWN_LOCATION, f"{line.channel}:{place.location}", title, detail, now):
+            ctx.log.warning(
+                "a location that the settings do not name",
+                channel=line.channel,
+                order=line.order_name,
+                location=place.location,
+                next=remedy,
+            )
+
+
+def _log_entered(ctx: Context, line: LineState, step: NextStep) -> None:
+    """What is entered where, and why there."""
+    reasons = {_drawn(ctx, line, place).because for place in _sold_at(line)}
+    ctx.log.info(
+        "line to the org",
+        channel=line.channel,
+        order=line.order_name,
+        sku=line.line.sku,
+        rows=[f"{row.kind} {row.level.location} {_units(row)}" for row in step.bundle],
+        because="; ".join(sorted(reasons)),
+    )
+
+
+def _units(row: Movement) -> str:
+    changes = {"on hand": row.on_hand_delta, "reserved": row.reserved_delta}
+    return ", ".join(f"{what} {change:+d}" for what, change in changes.items() if change)
 
 
 def _levels(tx: Tx, ctx: Context, line: LineState, locations: Sequence[str]) -> list[LevelKey]:

@@ -16,6 +16,7 @@ from sfsync.domain.retry import backoff_seconds
 from sfsync.ports import OrderCall, OutsideError, Tx
 
 from .context import Context, reading_bell
+from .deciding import UNKNOWN_LOCATION
 from .orders import OrderPoll, record, without_places
 from .shelf import refresh
 
@@ -34,6 +35,7 @@ class OrderCalls:
 
     async def run(self, channel: str) -> None:
         """Until cancelled."""
+        await self._ctx.store.write(partial(self._recall, channel=channel))
         attempt = 0
         while True:
             try:
@@ -60,6 +62,21 @@ class OrderCalls:
                 take = partial(self._take, channel=channel, call=call, order=order, asked_at=asked_at)
                 ctx.bell.ring(*await ctx.store.write(take))
         return len(due) == BATCH
+
+    def _recall(self, tx: Tx, *, channel: str) -> None:
+        """Read again what stood at a location that the settings did not name: they may be new ones."""
+        ctx, now = self._ctx, self._ctx.clock.now()
+        plan = ctx.assortment.sells_from(channel)
+        unknown = set()
+        for incident in tx.incidents():
+            if incident.kind == UNKNOWN_LOCATION and incident.key.startswith(f"{channel}:"):
+                unknown.add(incident.detail["location"])
+                tx.close_incident(incident.kind, incident.key, now)
+        for line in tx.open_lines(channel):
+            places = {place.location for place in line.line.places if place.open_quantity}
+            if places & unknown or places - plan.keys():
+                tx.put_line(replace(line, due=True))  # it is told again if it is still so
+                tx.call_order(channel, line.order_id, now)
 
     def _take(
         self, tx: Tx, *, channel: str, call: OrderCall, order: OrderSnapshot | None, asked_at: datetime

@@ -400,6 +400,12 @@ class SqlTx(FoldStatements):
         rows = self._in(UNCOVERED_BY_SKU, skus)
         return sorted((_line(row) for row in rows), key=lambda line: (line.placed_at, line.subject))
 
+    def open_lines(self, channel: str) -> list[LineState]:
+        """A channel's lines with units still to be delivered: read once, at a start."""
+        c = t.order_line.c
+        rows = self._c.execute(select(t.order_line).where(c.channel == channel, c.open_quantity > 0))
+        return [_line(row) for row in rows]
+
     def call_order(self, channel: str, reference: str, at: datetime) -> None:
         """The order is to be read, from now on; what was asked before is asked anew."""
         row = {"channel": channel, "reference": reference, "asked_at": at, "due_at": at, "tries": 0}
