@@ -115,10 +115,10 @@ async def rest_to(org: RoteOrg, **changes: Any) -> AsyncIterator[Rest]:
         yield rest_over(http, settings)
 
 
-def rest_over(http: httpx.AsyncClient, settings: OrgConfig) -> Rest:
-    """Our REST client, with a gate of its own."""
+def rest_over(http: httpx.AsyncClient, settings: OrgConfig, gate: Gate | None = None) -> Rest:
+    """Our REST client, with a gate of its own where none is given."""
     clock = WallClock()
-    gate = Gate(settings.calls_reserved_percent, clock.now)
+    gate = gate or Gate(settings.calls_reserved_percent, clock.now)
     return Rest(settings, http, TokenProvider(settings, http), gate, sleep=clock.sleep)
 
 

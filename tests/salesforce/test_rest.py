@@ -15,6 +15,7 @@ from tests.salesforce.kit import TOKEN_ANSWER, RoteOrg, config, refusal, rest_ov
 
 from sfsync.domain.budget import Work
 from sfsync.ports import CallsSpent, OutsideError, Refused, TryLater, Unknown
+from sfsync.salesforce.gate import Gate
 from sfsync.salesforce.rest import OrgRefused, Rest
 from sfsync.salesforce.transport import http_client, is_loopback, is_proxied
 
@@ -158,6 +159,28 @@ async def test_a_day_used_up_is_asked_about_once_and_then_nothing_is_sent() -> N
             assert error.after_seconds <= 60
             assert f"{error.until:%H:%M} UTC" in str(error)
     assert len(org.seen) == 2
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_day_used_up_may_come_with_its_numbers_or_without(told: bool) -> None:
+    """Where the refusal tells a smaller allowance than before, that is the one that counts."""
+    usage = {"Sforce-Limit-Info": "api-usage=3000/3000"} if told else {}
+    org = RoteOrg(
+        httpx.Response(200, json=[], headers={"Sforce-Limit-Info": "api-usage=2900/5000"}),
+        refusal(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", **usage),
+    )
+    settings = config()
+    transport = httpx.MockTransport(org.handle)
+    http = http_client(settings.login_url, timeout_seconds=5.0, ca_file=None, transport=transport)
+    gate = Gate(20, lambda: datetime.now(UTC))
+    async with http:
+        rest = rest_over(http, settings, gate)
+        await rest.get("limits")
+        assert isinstance(await outcome(rest, WRITE), CallsSpent)
+    standing = gate.standing()
+    assert standing is not None
+    assert standing.refused
+    assert (standing.used, standing.allowed) == ((3000, 3000) if told else (5000, 5000))
 
 
 async def test_a_reserve_that_is_reached_holds_back_all_but_sales() -> None:
