@@ -436,7 +436,7 @@ class FoldService:
         self, older_than_days: int | None, sku: str | None, location: str | None, *, dry_run: bool
     ) -> Mapping[str, object] | None:
         """Begin a run; None while another is under way."""
-        age = timedelta(days=older_than_days or self._days)
+        age = timedelta(days=self._days if older_than_days is None else older_than_days)
         run = self._supervisor.fold(FoldWish(age, sku, location, dry_run))
         return None if run is None else _fold_run(run)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.flow.kit import House, house, total
+from tests.flow.kit import TILL, House, house, total
 
 from sfsync.domain.fold import Fold
+from sfsync.domain.transfers import Stage, Transfer
 from sfsync.flow.folding import FoldRun, FoldWish
 from sfsync.flow.levels import REWRITTEN, apply_levels
 from sfsync.ports import Incident
@@ -103,6 +104,32 @@ async def test_a_lost_store_finds_in_the_org_what_was_folded() -> None:
         assert [
             (m.on_hand_delta, m.reserved_delta) for m in await h.store.read(lambda tx: tx.rows(line))
         ] == [(-1, 0)]
+
+
+async def test_a_transfer_told_again_after_a_fold_and_a_lost_store_moves_nothing() -> None:
+    """Both its rows are folded, one at each place, and the daemon starts with an empty store."""
+    shop, way, far = BAG, "BAG-1|IN-TRANSIT", "BAG-1|DUBAI"
+    async with house({shop: 5, way: 0, far: 0}) as h:
+        sent = Transfer("s", "T-1", Stage.SENT, "BAG-1", 3, h.clock.now(), origin="ECOM")
+        came = Transfer("r", "T-1", Stage.RECEIVED, "BAG-1", 3, h.clock.now(), target="DUBAI")
+        for event in (sent, came):
+            h.org.tell(TILL, transfers=(event,), events=1)
+        await h.until(lambda: [h.org.numbers(each)[0] for each in (shop, way, far)] == [2, 0, 3])
+        await h.idle()
+        h.org.age(days=200)
+        assert (await fold(h)).problems == []
+        assert h.org.of("transfer:") == []
+        await h.kill()
+        h.forget_everything()
+        await h.start()
+        await h.idle()
+        for event in (sent, came):
+            h.org.tell(TILL, transfers=(event,), events=1)
+        h.org.till(BAG, -1, "receipt 9")  # told after them: when it is entered, they have been handled
+        await h.until(lambda: h.org.of("posting:"))
+        await h.idle()
+        assert [h.org.numbers(each)[0] for each in (shop, way, far)] == [1, 0, 3]
+        assert h.org.of("transfer:") == []
 
 
 async def test_a_posting_that_comes_again_after_a_fold_is_entered_once() -> None:

@@ -32,7 +32,7 @@ app = typer.Typer(no_args_is_help=True, help="Keep the org's ledger small.")
 def fold(
     config: ConfigOption = DEFAULT_CONFIG,
     older_than: Annotated[
-        int | None, typer.Option(help="Days; as in the settings when not given.", min=1)
+        int | None, typer.Option(help="Days, 0 for all; as in the settings when not given.", min=0)
     ] = None,
     sku: Annotated[str | None, typer.Option(help="Only this SKU.")] = None,
     location: Annotated[str | None, typer.Option(help="Only this location.")] = None,

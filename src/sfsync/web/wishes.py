@@ -335,7 +335,7 @@ def read_fold(table: Mapping[str, Any]) -> tuple[int | None, str | None, str | N
     fields.unknown(table, ("older_than_days", "sku", "location", "dry_run"))
     days = None
     if table.get("older_than_days") is not None:
-        days = fields.whole(table, "older_than_days", 36_500)
+        days = fields.whole(table, "older_than_days", 36_500, least=0)
     sku = fields.optional_text(table, "sku", 120)
     location = fields.optional_text(table, "location", 80)
     dry_run = fields.flag(table, "dry_run")
