@@ -482,3 +482,28 @@ def test_orders_in_the_org_count_like_the_storefronts_own_and_with_them_as_one(t
 def _on_hand(org: OrgSandbox, key: str) -> int | None:
     found = org.query(f"SELECT OnHand__c FROM StockLevel__c WHERE LevelKey__c = '{key}'")  # noqa: S608 — a test's own key
     return int(found[0]["OnHand__c"]) if found else None
+
+
+def test_a_policy_holds_for_the_products_that_the_org_says_it_holds_for(tmp_path: Path) -> None:
+    """Of handbags three are kept back, by the family that the org gives them; a misspelt field is told."""
+    with world(tmp_path) as (org, daemon):
+        for sku, family in (("BAG-1", "Handbags"), ("BELT-1", "Belts")):
+            org.create("Product2", Name=sku, StockKeepingUnit=sku, Family=family)
+        daemon.env |= {
+            "SFSYNC_PRODUCTS__FIELDS": "Family",
+            "SFSYNC_POLICIES": json.dumps(
+                [{"skus": ["*"], "fields": {"Family": "Handbags"}, "safety_stock": 3}]
+            ),
+        }
+        daemon.start("--approve")
+        daemon.shows("BAG-1", 27)
+        daemon.shows("BELT-1", 30)
+        daemon.shows("SCARF-1", 30)
+        assert daemon.terminate() == 0
+        daemon.env["SFSYNC_PRODUCTS__FIELDS"] = "Family,Lin__c"
+        daemon.start("--approve")
+        until(lambda: "Lin__c" in str(daemon.status()["health"]["reasons"]), "the misspelt field")
+        assert "mend [products] in the settings" in daemon.log()
+        org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+        daemon.shows("BAG-1", 26)  # by what was read before
+        assert daemon.terminate() == 0

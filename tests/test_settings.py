@@ -296,6 +296,19 @@ POLICY = '[[policies]]\nskus = ["LE-*"]\n'
         (POLICY + "cap = -1", "policies[0].cap", "at least 0"),
         (POLICY + 'guarantee = "alocated"', "policies[0].guarantee", "did you mean allocated?"),
         (POLICY + "scarce_at = 2\ncap = 1", "policies[0].scarce_at", "for the guarantee allocated"),
+        (
+            POLICY + 'cap = 1\nfields = { Family = "Bags" }',
+            "policies[0].fields.Family",
+            'products.fields = ["Family"]',
+        ),
+        (
+            '[products]\nfields = ["Family"]\n' + POLICY + 'cap = 1\nfields = { Famly = "Bags" }',
+            "policies[0].fields.Famly",
+            "Did you mean Family?",
+        ),
+        (POLICY + "cap = 1\nprice_from = 5000", "policies[0].price_from", "Give products.price_field"),
+        (POLICY + 'cap = 1\ntags = ["iconic"]', "policies[0].tags", "Give products.tags_field"),
+        ('[products]\nfields = ["Family; DROP"]', "products.fields[0]", "is not a field"),
         (POLICY + "fresh_seconds = 0", "policies[0].fresh_seconds", "more than 0"),
         (POLICY + "fresh_seconds = 90", "policies[0].fresh_seconds", "Give 120 or more"),
         (
@@ -542,6 +555,7 @@ def _models() -> dict[str, Any]:
         "log": settings.LogSettings,
         "locations": settings.LocationsSettings,
         "org_orders": settings.OrgOrdersSettings,
+        "products": settings.ProductsSettings,
         "channels": settings.ShopifySettings,
         "channels.locations": settings.LocationSettings,
         "policies": settings.PolicySettings,

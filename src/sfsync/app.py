@@ -21,6 +21,7 @@ import structlog
 from starlette.types import ASGIApp
 
 from sfsync.channels import ChannelConfig, open_channel
+from sfsync.domain.assortment import Assortment
 from sfsync.domain.retry import backoff_seconds
 from sfsync.flow.calls import recall
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
@@ -28,7 +29,7 @@ from sfsync.flow.door import Door
 from sfsync.flow.supervisor import Supervisor
 from sfsync.overview import FoldService, Overview, ResyncService
 from sfsync.ports import Channel, Clock, Org, OutsideError, Refused, Tx
-from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig
+from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
 from sfsync.salesforce.org import SalesforceOrg
 from sfsync.settings import OrgOrdersSettings, Settings, ShopifySettings
 from sfsync.store import Database, StoreError, open_store
@@ -146,7 +147,7 @@ class Daemon:
                 Services(
                     doorman=Door(ctx),
                     desk=supervisor.desk,
-                    overview=overview(settings, store, ctx.clock, ctx.pulse),
+                    overview=overview(settings, store, ctx.clock, ctx.pulse, ctx.assortment),
                     reconciler=ResyncService(ctx, supervisor.reconcile),
                     now=ctx.clock.now,
                     transfers=supervisor.transfers,
@@ -163,6 +164,7 @@ class Daemon:
                 ready.set()
             if await self._bind(ctx, store, stop):
                 await recall(ctx)
+                ctx.assortment.learn(await store.read(lambda tx: tx.products()))
                 supervisor.start()
                 await stop.wait()
                 log.info("stopping", next="work in hand is finished or left for the next start")
@@ -257,6 +259,7 @@ def org_config(settings: Settings) -> OrgConfig:
         stock_topic=org.stock_topic,
         pos_topic=org.pos_topic or None,
         orders=_orders_config(settings.org_orders) if settings.org_orders else None,
+        products=ProductsConfig(**settings.products.model_dump()) if settings.products else None,
     )
 
 
@@ -311,10 +314,19 @@ def web_options(settings: Settings, local_token: str) -> WebOptions:
     )
 
 
-def overview(settings: Settings, store: Database, clock: Clock, pulse: Pulse | None) -> Overview:
-    """What tells people how things stand; without a pulse, from the store alone."""
+def overview(
+    settings: Settings,
+    store: Database,
+    clock: Clock,
+    pulse: Pulse | None,
+    assortment: Assortment | None = None,
+) -> Overview:
+    """What tells people how things stand; without a pulse and an assortment, from the store alone."""
+    if assortment is None:
+        assortment = settings.assortment()
+        assortment.learn(store.read_now(lambda tx: tx.products()))
     kinds = {name: channel.kind for name, channel in settings.channels.items()}
-    return Overview(store, settings.assortment(), clock, kinds, pulse)
+    return Overview(store, assortment, clock, kinds, pulse)
 
 
 def local_token_path(settings: Settings) -> Path | None:

@@ -242,7 +242,7 @@ class Overview:
         counts = views.channel_counts(tx, now)
         sizes = {name: count.levels for name, count in counts.items()}
         # Policies are fixed while we run: only what is listed, or scarce, changes the counts.
-        basis = sizes, tuple(tx.divided_skus())
+        basis = sizes, tuple(tx.divided_skus()), self._assortment.catalogue.changes
         if self._counted[0] != basis:
             self._counted = basis, self._guarantees(tx)
         guarantees = self._counted[1]

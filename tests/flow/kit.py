@@ -34,6 +34,7 @@ from sfsync.domain.fold import Fold, FoldAnswer, FoldResult, LedgerRow
 from sfsync.domain.ledger import Answer, Bundle, Request, RowAnswer, RowResult
 from sfsync.domain.orders import OrderLine, OrderSnapshot
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrder, OrgOrderRules, OrgReturnLine
+from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise, open_promises
 from sfsync.domain.reservations import Outcome, ReservationKind, Wish, WishedLine
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
@@ -116,6 +117,7 @@ class LittleOrg(Fates):
     topics: Sequence[str] = (WAKE, TILL)
     posting_topics = frozenset({TILL})
     order_topics: frozenset[str] = frozenset()
+    has_products = False
 
     def __init__(self, clock: HastyClock, stock: Mapping[str, int]) -> None:
         super().__init__()
@@ -145,6 +147,9 @@ class LittleOrg(Fates):
         self.keeps_alive = True  # a stream that has nothing more to replay says so
         self.fallback_rule = False  # reserved may never exceed on hand, whatever was changed
         self.wrong: set[str] = set()  # kinds of movement that somebody's validation refuses
+        self.catalogue: dict[str, Product] = {}
+        self.changed: dict[str, Product] = {}
+        self.asked_for_products: list[datetime | None] = []
         self.cut_off = False  # its records cannot be read
         self._news = asyncio.Event()
         for name, on_hand in stock.items():
@@ -291,6 +296,11 @@ class LittleOrg(Fates):
             if changed >= at:
                 yield OrgReading([order])
         yield OrgReading(returns=[line for line, changed in self.returns.values() if changed >= at])
+
+    async def products(self, since: datetime | None) -> AsyncIterator[Sequence[Product]]:
+        self._reach()
+        self.asked_for_products.append(since)
+        yield list(self.catalogue.values()) if since is None else list(self.changed.values())
 
     async def create_levels(self, keys: Collection[LevelKey]) -> None:
         for key in keys:
@@ -643,6 +653,7 @@ class House:
             ctx, approve=self.approve, poll_seconds=self.poll_seconds, watch_seconds=self.watch_seconds
         )
         self.desk = self.supervisor.desk
+        ctx.assortment.learn(await self.store.read(lambda tx: tx.products()))
         self.supervisor.start()
 
     def _bind(self, tx: SqlTx) -> None:

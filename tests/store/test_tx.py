@@ -10,6 +10,7 @@ import pytest
 
 from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.orders import OrderLine
+from sfsync.domain.products import Product
 from sfsync.domain.relay import Exposure
 from sfsync.domain.reservations import (
     Reservation,
@@ -480,3 +481,14 @@ async def test_an_incident_is_opened_once_and_may_happen_again(store: Database) 
     assert await store.read(lambda tx: tx.incidents()) == []
     assert await store.write(lambda tx: tx.open_incident("oversold", "k", "again", {}, LATER))
     assert [i.title for i in await store.read(lambda tx: tx.incidents(open_only=False))] == ["again", "two"]
+
+
+async def test_products_are_kept_by_their_record(store: Database) -> None:
+    """Put again, another SKU, gone; a blank price stays blank."""
+    bag = Product("01t1", "BAG-1", {"Family": "Handbags"}, frozenset({"iconic", "gold"}), 9_500.5)
+    belt = Product("01t2", "BELT-1")
+    await store.write(lambda tx: tx.put_products([bag, belt]))
+    assert await store.read(lambda tx: tx.products()) == [bag, belt]
+    renamed = replace(bag, sku="BAG-9")
+    await store.write(lambda tx: tx.put_products([renamed, replace(belt, gone=True)]))
+    assert await store.read(lambda tx: tx.products()) == [renamed]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from .allocation import Mode, Share, mode
 from .ats import Guarantee, Policy
 from .org_orders import OrgOrderRules
+from .products import Catalogue, Product, Wanted
 from .sources import Source
 
 
@@ -30,14 +31,15 @@ class PolicyRule:
     scarce_at: int | None = None
     plentiful_at: int | None = None
     fresh_seconds: float | None = None
+    product: Wanted = field(default_factory=Wanted)
 
-    def covers(self, channel: str, sku: str) -> bool:
+    def covers(self, channel: str, sku: str, product: Product | None = None) -> bool:
         """True when the rule speaks of this SKU at this channel."""
-        return (not self.channels or channel in self.channels) and self.matches(sku)
+        return (not self.channels or channel in self.channels) and self.matches(sku, product)
 
-    def matches(self, sku: str) -> bool:
-        """True when one of the patterns fits."""
-        return any(fnmatchcase(sku, pattern) for pattern in self.skus)
+    def matches(self, sku: str, product: Product | None = None) -> bool:
+        """True when one of the patterns fits, and the SKU's product is as the rule wants it."""
+        return self.product.fits(product) and any(fnmatchcase(sku, pattern) for pattern in self.skus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class Assortment:
     in_transit: str = ""  # where goods on their way between locations stand
     not_for_sale: frozenset[str] = frozenset()  # in transit, returns, repairs: no channel sells from there
     floor: Floor = Floor()
+    catalogue: Catalogue = field(default_factory=Catalogue, repr=False, compare=False)
     _policies: dict[tuple[str, str, Mode], Policy] = field(default_factory=dict, repr=False, compare=False)
     _divisions: dict[str, Division | None] = field(default_factory=dict, repr=False, compare=False)
 
@@ -145,6 +148,16 @@ class Assortment:
         elsewhere = division is not None and mode is Mode.DIVIDED and channel not in division.channels
         return Policy(guarantee, safety_stock, cap, elsewhere, fresh_seconds, scarce_at)
 
+    def learn(self, products: Iterable[Product]) -> Collection[str]:
+        """Take over what the org says of products. Returns the SKUs whose policies may be others now."""
+        changed = self.catalogue.learn(products)
+        if changed:
+            for known in [key for key in self._policies if key[1] in changed]:
+                del self._policies[known]
+            for sku in changed:
+                self._divisions.pop(sku, None)
+        return changed
+
     @property
     def limits_seconds(self) -> frozenset[float]:
         """How old what we know may be, in every rule that says so."""
@@ -159,7 +172,7 @@ class Assortment:
         return any(self.policy(channel, sku).fresh_seconds in limits_seconds for channel in self.channels)
 
     def _rule(self, channel: str, sku: str) -> PolicyRule | None:
-        return next((rule for rule in self.rules if rule.covers(channel, sku)), None)
+        return next((rule for rule in self.rules if rule.covers(channel, sku, self.catalogue.of(sku))), None)
 
     def division(self, sku: str) -> Division | None:
         """Among which channels a SKU is divided, if it is: those of the first rule that says so."""
@@ -169,7 +182,7 @@ class Assortment:
 
     def _division(self, sku: str) -> Division | None:
         for rule in self.rules:
-            if rule.guarantee is not Guarantee.ALLOCATED or not rule.matches(sku):
+            if rule.guarantee is not Guarantee.ALLOCATED or not rule.matches(sku, self.catalogue.of(sku)):
                 continue
             channels = [
                 channel

@@ -7,13 +7,13 @@ order *lower, confirm, move, raise* needs no one to remember it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sfsync.domain import allocation
 from sfsync.domain.allocation import Books, Mode, Move
-from sfsync.domain.assortment import Assortment, Division
+from sfsync.domain.assortment import Assortment
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, allocation_subject, step_key
 from sfsync.ports import ChannelItem, ChannelLevel, Tx
@@ -53,7 +53,7 @@ class Divider:
         if division.scarce_at is None:
             return Mode.DIVIDED
         before = Mode.DIVIDED if sku in self._picture.divided else Mode.SHARED
-        places = self._places(division)
+        places = self._places(division.channels)
         held = sum(self._picture.allocation(sku, channel, places) for channel in division.channels)
         after = division.mode(before, self._pool(sku, places) + held)
         if after is not before and not self._only_look:
@@ -67,17 +67,21 @@ class Divider:
         that is shared again is still being given back, nobody's number rises.
         """
         division = self._assortment.division(sku)
-        if division is None:
+        if division is None:  # no policy divides it any more: what is still reserved goes back
+            channels = tuple(sorted(self._picture.holders(sku) & self._assortment.channels.keys()))
+        else:
+            channels = division.channels
+        if not channels:
             return {}
         levels = {
             level.channel: level
             for level in shown
-            if level.channel in division.channels
+            if level.channel in channels
             and level.location == self._assortment.channels[level.channel].first_location
         }
-        places = self._places(division)
-        books = [self.books(sku, channel, levels.get(channel)) for channel in division.channels]
-        if mode is Mode.SHARED:
+        places = self._places(channels)
+        books = [self.books(sku, channel, levels.get(channel)) for channel in channels]
+        if division is None or mode is Mode.SHARED:
             return self._give_back(sku, books, levels, places)
         short = bool(self._picture.uncovered.get(sku, 0))  # accepted orders come before any allocation
         safety = max(
@@ -109,9 +113,9 @@ class Divider:
     def _sources(self, channel: str) -> tuple[str, ...]:
         return self._assortment.sources(channel, self._assortment.channels[channel].first_location)
 
-    def _places(self, division: Division) -> list[str]:
+    def _places(self, channels: Iterable[str]) -> list[str]:
         found: dict[str, None] = {}
-        for channel in division.channels:
+        for channel in channels:
             found |= dict.fromkeys(self._sources(channel))
         return list(found)
 

@@ -63,6 +63,14 @@ class Picture:
             max(0, change) for change in changes
         )
 
+    def holders(self, sku: str) -> frozenset[str]:
+        """The channels that hold an allocation of a SKU."""
+        return frozenset(
+            holding.channel
+            for holding in self._holdings.get(sku, ())
+            if holding.kind == "allocation" and holding.channel is not None and holding.reserved > 0
+        )
+
     def allocation(self, sku: str, channel: str, locations: Collection[str]) -> int:
         """Units of the channel's allocation, less its own sales that wait to be settled."""
         return sum(self.allocated_levels(sku, channel, locations).values())

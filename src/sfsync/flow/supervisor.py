@@ -25,6 +25,7 @@ from .intake import Holes, Intake, Poll, unread
 from .order_calls import OrderCalls
 from .orders import OrderPoll, Orders
 from .org_orders import OrgOrders
+from .products import Products
 from .reconcile import Reconcile
 from .relay import Relay
 from .rewrites import Rewrites
@@ -62,6 +63,7 @@ class Supervisor:
         self.writer = Writer(ctx)
         self.desk = Desk(ctx, self.writer)
         self.transfers = Transfers(ctx, self.writer)
+        self.products = Products(ctx)
         self.counts = Counts(ctx, self.writer)
         self.folding = Folding(ctx, self.writer)
         self.calls = CallKeeper(ctx)
@@ -92,6 +94,7 @@ class Supervisor:
             self._keep("learn", self._learn),
             self._keep("explain", self._explain),
             self._keep("freshness", Freshness(ctx).run),
+            self._keep("products", self.products.run),
             self._keep("rewrites", Rewrites(ctx, self.writer).run),
             self._keep("open folds", self.folding.finish),
             self._keep("nightly folding", self._fold_nightly),
@@ -167,6 +170,7 @@ class Supervisor:
         """
         ctx = self._ctx
         await self._check()
+        await self._until_answered(self.products.read, "")
         await self._until_answered(partial(self._whole, SNAPSHOT, self.reconcile.snapshot), "")
         ctx.bell.ring("orders", "known")
         unasked = await ctx.store.read(self._unasked_if_all_new)

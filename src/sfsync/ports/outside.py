@@ -16,6 +16,7 @@ from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.domain.org_orders import OrgOrder, OrgReturnLine
+from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.domain.transfers import Transfer
@@ -190,6 +191,7 @@ class Org(Protocol):
     topics: Sequence[str]
     posting_topics: frozenset[str]  # of these, the ones whose events are postings, not wake-ups
     order_topics: frozenset[str]  # of these, the ones whose events name orders
+    has_products: bool  # policies ask what its products are
 
     async def org_id(self) -> str:
         """The org's 18-character id."""
@@ -227,6 +229,10 @@ class Org(Protocol):
 
     def orders_changed_since(self, at: datetime) -> AsyncIterator[OrgReading]:
         """Every order of which a part has changed since `at`, deletions too; and changed return lines."""
+        ...
+
+    def products(self, since: datetime | None) -> AsyncIterator[Sequence[Product]]:
+        """Products that have changed since, deleted ones too; all of them when None."""
         ...
 
     async def create_levels(self, keys: Collection[LevelKey]) -> None:

@@ -29,6 +29,22 @@ class OrgOrdersConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ProductsConfig:
+    """What is read of Product2. A field may be a path."""
+
+    sku_field: str = "StockKeepingUnit"
+    fields: tuple[str, ...] = ()
+    tags_field: str = ""
+    price_field: str = ""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every field, once."""
+        named = (self.sku_field, *self.fields, self.tags_field, self.price_field)
+        return tuple(dict.fromkeys(path for path in named if path))
+
+
+@dataclass(frozen=True, slots=True)
 class OrgConfig:
     """One org. `login_url` is its My Domain address: login.salesforce.com refuses client credentials."""
 
@@ -46,6 +62,7 @@ class OrgConfig:
     stock_topic: str = STOCK_TOPIC
     pos_topic: str | None = POS_TOPIC  # None: no till publishes events
     orders: OrgOrdersConfig | None = None  # None: no orders live in the org
+    products: ProductsConfig | None = None  # None: no policy asks for them
 
     @property
     def data_path(self) -> str:

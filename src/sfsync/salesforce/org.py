@@ -12,16 +12,18 @@ import httpx
 from sfsync.domain.budget import HourOfCalls, Standing, Work
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
+from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import Children, Clock, EventBatch, Finding, OrgReading, Refused, Storage
 from sfsync.salesforce import codec, folding, ledger, library
 from sfsync.salesforce.auth import TokenProvider
 from sfsync.salesforce.check import Check
-from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig
+from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
 from sfsync.salesforce.gate import Gate
 from sfsync.salesforce.library import Library, LibraryPages
 from sfsync.salesforce.orders import OrderReader
+from sfsync.salesforce.products import ProductReader
 from sfsync.salesforce.pubsub import PubSub
 from sfsync.salesforce.rest import Rest
 from sfsync.salesforce.snapshot import Pages, Reader, RestPages
@@ -83,6 +85,8 @@ class SalesforceOrg:
             work: OrderReader(RestPages(rest), config.orders or OrgOrdersConfig())
             for work, rest in rests.items()
         }
+        self._products = ProductReader(RestPages(rests[Work.REFRESH]), config.products or ProductsConfig())
+        self.has_products = config.products is not None
         self._source = source or event_source(config, self._tokens, self.order_topics)
 
     def _many(self, rest: Rest, work: Work) -> Pages:
@@ -137,6 +141,10 @@ class SalesforceOrg:
     def orders_changed_since(self, at: datetime) -> AsyncIterator[OrgReading]:
         """Every order of which a part has changed since `at`, and changed return lines."""
         return self._orders[Work.REFRESH].changed_since(at)
+
+    def products(self, since: datetime | None) -> AsyncIterator[Sequence[Product]]:
+        """Products that have changed since, deleted ones too; all of them when None."""
+        return self._products.since(since)
 
     async def create_levels(self, keys: Collection[LevelKey]) -> None:
         """Make empty stock levels for keys that have none; no stock is entered."""

@@ -89,10 +89,28 @@ def _policy(policy: object, path: KeyPath, tree: dict[str, Any], origins: Origin
             origins.problem((*path, "channels", number), what, meant(channel, known))
     _division(policy, path, [str(channel) for channel in named or known], origins)
     _fresh(policy, path, tree, origins)
+    _product(policy, path, tree, origins)
     if not any(key in policy for key in SAYS):
         origins.problem(
             path, "says nothing about its SKUs", f"Give {', '.join(SAYS[:-1])} or {SAYS[-1]}, or remove it"
         )
+
+
+def _product(policy: dict[str, Any], path: KeyPath, tree: dict[str, Any], origins: Origins) -> None:
+    """What is asked of products is among what is read of them."""
+    products = tree.get("products")
+    products = products if isinstance(products, dict) else {}
+    read = [str(name) for name in _list(products.get("fields"))]
+    wanted = policy.get("fields")
+    for name in wanted if isinstance(wanted, dict) else ():
+        if name not in read:
+            what = "is no field that is read of products"
+            remedy = meant(name, read) if read else f'Give products.fields = ["{name}"]'
+            origins.problem((*path, "fields", name), what, remedy)
+    for key, needs in (("tags", "tags_field"), ("price_from", "price_field")):
+        if key in policy and not products.get(needs):
+            what = "cannot be known: no field of products is named for it"
+            origins.problem((*path, key), what, f"Give products.{needs}, or remove it")
 
 
 def _fresh(policy: dict[str, Any], path: KeyPath, tree: dict[str, Any], origins: Origins) -> None:

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule, SharedOrders
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules
+from sfsync.domain.products import Wanted
 from sfsync.domain.sources import Source
 
 from .problems import Problem
@@ -149,6 +150,9 @@ class PolicySettings(Section):
     """What holds for some SKUs instead of the channel's own defaults. The first that matches counts."""
 
     skus: tuple[SkuPattern, ...] = Field(min_length=1)
+    fields: dict[Text, Text] = {}  # and its product has these values, as text
+    tags: tuple[Text, ...] = ()  # and one of these tags
+    price_from: float | None = Field(default=None, ge=0)  # and costs so much, or more
     channels: tuple[Name, ...] = ()  # empty: every channel
     guarantee: Literal["allocated", "gated", "mirrored"] | None = None
     safety_stock: int | None = Field(default=None, ge=0)
@@ -171,6 +175,15 @@ class LocationsSettings(Section):
     # promised to nobody outside before the shop has said that it has them.
     tills_after_sale: tuple[OrgLocation, ...] = ()
     floor_scarce_at: int = Field(default=2, ge=0)
+
+
+class ProductsSettings(Section):
+    """What policies may ask of the org's Product2, beside the SKU. A field may be a path. Read hourly."""
+
+    sku_field: FieldPath = "StockKeepingUnit"
+    fields: tuple[FieldPath, ...] = ()  # that `fields` of a policy may name
+    tags_field: FieldPath = ""  # values with ; between, as of a multi-select picklist
+    price_field: FieldPath = ""  # a number or currency
 
 
 class OrgOrdersSettings(Section):
@@ -206,6 +219,7 @@ class Settings(BaseSettings):
     ledger: LedgerSettings = LedgerSettings()
     locations: LocationsSettings = LocationsSettings()
     org_orders: OrgOrdersSettings | None = None
+    products: ProductsSettings | None = None
     location_groups: dict[Name, Annotated[tuple[OrgLocation, ...], Field(min_length=1)]] = {}
     channels: dict[Name, ShopifySettings] = {}
     policies: tuple[PolicySettings, ...] = ()
@@ -299,4 +313,5 @@ def _rule(policy: PolicySettings) -> PolicyRule:
         scarce_at=policy.scarce_at,
         plentiful_at=policy.plentiful_at,
         fresh_seconds=policy.fresh_seconds,
+        product=Wanted(policy.fields, policy.tags, policy.price_from),
     )

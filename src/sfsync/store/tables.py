@@ -160,6 +160,16 @@ level = Table(
 _partial("ix_level_epoch", "epoch_at IS NOT NULL", level.c.epoch_at)
 _partial("ix_level_read_again", "read_again", level.c.level_key)
 
+product = Table(
+    "product",
+    metadata,
+    Column("record_id", Text, primary_key=True),
+    Column("sku", Text, nullable=False),
+    Column("fields", Json, nullable=False),
+    Column("tags", Json, nullable=False),
+    Column("price", Double),
+)
+
 sku = Table(
     "sku",
     metadata,

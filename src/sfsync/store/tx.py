@@ -31,6 +31,7 @@ from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.places import LinePlace
+from sfsync.domain.products import Product
 from sfsync.domain.relay import IN_DOUBT, Exposure
 from sfsync.domain.reservations import (
     PickUpWindow,
@@ -248,6 +249,30 @@ class SqlTx(FoldStatements):
     def levels_by_record(self, record_ids: Collection[str]) -> list[StockLevel]:
         """Levels by the org's record ids."""
         return [_level(row) for row in self._in(LEVELS_BY_RECORD, record_ids)]
+
+    def products(self) -> list[Product]:
+        """What is kept of the org's products."""
+        rows = self._c.execute(select(t.product).order_by(t.product.c.record_id))
+        return [Product(r.record_id, r.sku, r.fields, frozenset(r.tags), r.price) for r in rows]
+
+    def put_products(self, products: Collection[Product]) -> None:
+        """Keep these products, and forget those that are gone."""
+        ids = [product.record_id for product in products]
+        for part in range(0, len(ids), SLICE):
+            self._c.execute(t.product.delete().where(t.product.c.record_id.in_(ids[part : part + SLICE])))
+        rows = [
+            {
+                "record_id": product.record_id,
+                "sku": product.sku,
+                "fields": dict(product.fields),
+                "tags": sorted(product.tags),
+                "price": product.price,
+            }
+            for product in products
+            if not product.gone
+        ]
+        if rows:
+            self._c.execute(t.product.insert(), rows)
 
     def note_skus(self, skus: Collection[str]) -> bool:
         """Remember SKUs that no channel was asked for yet; True when one of them is new."""

@@ -353,6 +353,15 @@ def upgrade() -> None:
         postgresql_where=sa.text("uncovered > 0 OR misplaced > 0"),
     )
     op.create_table(
+        "product",
+        sa.Column("record_id", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("fields", sa.Text(), nullable=False),
+        sa.Column("tags", sa.Text(), nullable=False),
+        sa.Column("price", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("record_id", name=op.f("pk_product")),
+    )
+    op.create_table(
         "push",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
@@ -487,6 +496,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'open'"),
     )
     op.drop_table("push")
+    op.drop_table("product")
     op.drop_index(
         "ix_order_line_uncovered",
         table_name="order_line",

@@ -1,0 +1,76 @@
+"""What the org's products say of a SKU, as far as policies ask: fields, tags, a price."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One product of the org. `gone`: deleted, or without a SKU by now."""
+
+    record_id: str
+    sku: str
+    fields: Mapping[str, str] = field(default_factory=dict)  # as text; a blank one is left out
+    tags: frozenset[str] = frozenset()
+    price: float | None = None  # in the org's currency
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a product must be for a policy to hold; every part that is given must fit."""
+
+    fields: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()  # one of them
+    price_from: float | None = None
+
+    @property
+    def anything(self) -> bool:
+        """True when nothing is asked of the product."""
+        return not self.fields and not self.tags and self.price_from is None
+
+    def fits(self, product: Product | None) -> bool:
+        """True when the product is so; nothing is said of a SKU that the org has no product for."""
+        if self.anything:
+            return True
+        if product is None:
+            return False
+        return (
+            all(product.fields.get(name) == value for name, value in self.fields.items())
+            and (not self.tags or not product.tags.isdisjoint(self.tags))
+            and (self.price_from is None or (product.price is not None and product.price >= self.price_from))
+        )
+
+
+class Catalogue:
+    """The products that we know, by SKU. Of two with one SKU the one with the lower record id counts."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Product] = {}
+        self._ids: dict[str, set[str]] = {}
+        self.changes = 0  # grows with every change
+
+    def of(self, sku: str) -> Product | None:
+        """The product of a SKU."""
+        ids = self._ids.get(sku)
+        return self._by_id[min(ids)] if ids else None
+
+    def learn(self, products: Iterable[Product]) -> Collection[str]:
+        """Take products over. Returns the SKUs of which something has changed."""
+        changed: set[str] = set()
+        for product in products:
+            before = self._by_id.get(product.record_id)
+            if before == product or (before is None and product.gone):
+                continue
+            if before is not None:
+                changed.add(before.sku)
+                self._ids[before.sku].discard(before.record_id)
+                del self._by_id[before.record_id]
+            if not product.gone:
+                changed.add(product.sku)
+                self._ids.setdefault(product.sku, set()).add(product.record_id)
+                self._by_id[product.record_id] = product
+        self.changes += bool(changed)
+        return changed

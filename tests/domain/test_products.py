@@ -1,0 +1,73 @@
+"""What the org says of its products, and which policies hold for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule
+from sfsync.domain.ats import Guarantee
+from sfsync.domain.products import Catalogue, Product, Wanted
+
+BAG = Product("01t1", "BAG-1", {"Family": "Handbags"}, frozenset({"iconic", "gold"}), 9_500.0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fits"),
+    [
+        (Wanted(), True),
+        (Wanted({"Family": "Handbags"}), True),
+        (Wanted({"Family": "handbags"}), False),
+        (Wanted({"Family": "Handbags", "Line__c": "Heritage"}), False),  # each must fit; a blank one does not
+        (Wanted(tags=("gold",)), True),
+        (Wanted(tags=("silver", "gold")), True),  # one of them
+        (Wanted(tags=("silver",)), False),
+        (Wanted(price_from=9_500.0), True),
+        (Wanted(price_from=9_500.01), False),
+        (Wanted({"Family": "Handbags"}, ("silver",), 1.0), False),
+    ],
+)
+def test_a_policy_holds_for_products_that_are_as_it_says(wanted: Wanted, fits: bool) -> None:
+    """Values as they are written; all that is given must fit."""
+    assert wanted.fits(BAG) is fits
+
+
+def test_nothing_is_said_of_a_sku_without_a_product_and_a_product_without_a_price() -> None:
+    """Only a policy that asks nothing of the product holds then."""
+    assert Wanted().fits(None)
+    assert not Wanted({"Family": "Handbags"}).fits(None)
+    assert not Wanted(price_from=0.0).fits(Product("01t2", "BAG-2"))
+
+
+def test_the_catalogue_tells_which_skus_have_changed() -> None:
+    """New, the same again, another SKU, a second product of that SKU, and gone."""
+    known = Catalogue()
+    assert known.learn([BAG]) == {"BAG-1"}
+    assert known.learn([BAG]) == set()
+    renamed = Product("01t1", "BAG-9", BAG.fields)
+    assert known.learn([renamed]) == {"BAG-1", "BAG-9"}
+    assert (known.of("BAG-1"), known.of("BAG-9")) == (None, renamed)
+    first = Product("01t0", "BAG-9", {"Family": "Belts"})
+    known.learn([first])
+    assert known.of("BAG-9") == first
+    assert known.learn([Product("01t0", "", gone=True)]) == {"BAG-9"}
+    assert known.of("BAG-9") == renamed
+    assert known.learn([Product("01t7", "X", gone=True)]) == set()
+    assert known.changes == 4
+
+
+def test_a_policy_changes_when_the_product_does() -> None:
+    """A bag becomes a handbag of the org: from now on it is asked for, and no longer divided."""
+    told = Assortment(
+        {"london": ChannelPlan("london", {"online": ("ECOM",)})},
+        (
+            PolicyRule(("*",), guarantee=Guarantee.GATED, product=Wanted({"Family": "Handbags"})),
+            PolicyRule(("*",), guarantee=Guarantee.ALLOCATED, product=Wanted(tags=("drop",))),
+        ),
+    )
+    assert told.policy("london", "BAG-1").guarantee is Guarantee.MIRRORED
+    told.learn([Product("01t1", "BAG-1", tags=frozenset({"drop"}))])
+    assert told.policy("london", "BAG-1").guarantee is Guarantee.ALLOCATED
+    assert told.division("BAG-1") is not None
+    assert told.learn([BAG]) == {"BAG-1"}
+    assert told.policy("london", "BAG-1").guarantee is Guarantee.GATED
+    assert told.division("BAG-1") is None
