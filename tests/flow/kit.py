@@ -613,6 +613,7 @@ class House:
         self.rules = rules
         self.folder = folder
         self.poll_seconds = self.watch_seconds = 1e6
+        self.fold_nightly_days: int | None = None
         self.logged: list[Mapping[str, Any]] = []
         self.approve = True
         self._before: set[asyncio.Task[Any]] = set()
@@ -650,7 +651,11 @@ class House:
         await self.store.write(self._bind)
         self.ctx, self.door = ctx, Door(ctx)
         self.supervisor = Supervisor(
-            ctx, approve=self.approve, poll_seconds=self.poll_seconds, watch_seconds=self.watch_seconds
+            ctx,
+            approve=self.approve,
+            poll_seconds=self.poll_seconds,
+            watch_seconds=self.watch_seconds,
+            fold_nightly_days=self.fold_nightly_days,
         )
         self.desk = self.supervisor.desk
         ctx.assortment.learn(await self.store.read(lambda tx: tx.products()))

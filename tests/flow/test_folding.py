@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.flow.kit import TILL, House, house, total
+from tests.flow.kit import TILL, HastyClock, House, house, total
 
 from sfsync.domain.fold import Fold
 from sfsync.domain.transfers import Stage, Transfer
@@ -146,6 +147,37 @@ async def test_a_posting_that_comes_again_after_a_fold_is_entered_once() -> None
         await h.idle()
         assert [key for key, _, _ in h.org.of("posting:")] == ["posting:receipt 8"]
         assert h.org.numbers(BAG) == (3, 0)
+
+
+@dataclass
+class Evening(HastyClock):
+    """The machine's time, moved so that at first it is a minute before two in the morning."""
+
+    ahead: timedelta = field(init=False)
+
+    def __post_init__(self) -> None:
+        real = datetime.now(UTC)
+        self.ahead = (real + timedelta(days=1)).replace(hour=1, minute=59, second=0, microsecond=0) - real
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
+@pytest.mark.parametrize(("days", "left"), [(90, 1), (None, 3), (300, 3)])
+async def test_where_the_settings_say_so_old_movements_fold_by_night(days: int | None, left: int) -> None:
+    """Nobody asks. At two o'clock what is older than the set age folds; without the setting nothing does."""
+    async with house({BAG: 5}) as h:
+        await sold(h)
+        await h.kill()
+        h.clock, h.fold_nightly_days = Evening(), days
+        await h.start()
+        await h.idle()
+        if days is not None:
+            await h.until(lambda: (run := h.supervisor.folding.run) is not None and run.ended_at is not None)
+        else:
+            await h.clock.sleep(120)  # past two
+            assert h.supervisor.folding.run is None
+        assert (len(h.org.rows), h.org.numbers(BAG)) == (left, (4, 0))
 
 
 async def test_an_open_order_and_a_young_movement_stay() -> None:
