@@ -20,8 +20,8 @@ from sfsync.simulators.shopify.model import Order
 from sfsync.simulators.shopify.selling import Purchase, RefundRow
 from sfsync.simulators.shopify.shop import Shop
 
-from .plan import PLACES, SHOPS, UNKNOWN
-from .world import World
+from .plan import IN_TRANSIT, PLACES, SHOPS, UNKNOWN
+from .world import WAREHOUSE_TOKEN, World
 
 
 @dataclass(slots=True)
@@ -45,6 +45,8 @@ class Day:
     postings: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # source id -> SKU, place, units
     poison: list[str] = field(default_factory=list)  # source ids of events that nobody can understand
     people: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))  # entered by hand
+    transfers: dict[str, dict[str, int]] = field(default_factory=dict)  # event id -> units by level
+    answered: list[str] = field(default_factory=list)  # transfers that the daemon said it has
     reservations: list[Asked] = field(default_factory=list)
     granted: list[Callable[[Asked], None]] = field(default_factory=list)  # told of each at once
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -353,6 +355,47 @@ class Rush(Actor):
         return int(level["OnHand__c"] - level["Reserved__c"])
 
 
+class Carrier(Actor):
+    """Brings goods from one place to the other; now and then another number arrives than was sent."""
+
+    acts_an_order = 0.05
+
+    async def act(self) -> None:
+        sku = self.chance.choice([sku for sku in self.world.plan.skus if sku.startswith("DEEP")])
+        origin, target = self.chance.sample(PLACES, 2)
+        units, number = self.chance.randint(1, 3), f"transfer-{len(self.day.transfers) + 1}"
+        way = f"{sku}|{IN_TRANSIT}"
+        told = {"number": number, "sku": sku}
+        leaves = {f"{sku}|{origin}": -units, way: units}
+        await self._tell_of({**told, "stage": "sent", "quantity": units, "from": origin}, leaves)
+        await asyncio.sleep(self.chance.choice([0.0, 2.0]))
+        came = units + self.chance.choice([0, 0, 0, -1, 1])
+        if self.world.plan.fallback:
+            came = min(came, units)  # the fallback rule lets nothing below zero, not even on the way
+        if came > 0:
+            arrives = {way: -came, f"{sku}|{target}": came}
+            await self._tell_of({**told, "stage": "received", "quantity": came, "to": target}, arrives)
+
+    async def _tell_of(self, event: dict[str, Any], units: dict[str, int]) -> None:
+        """Until it is answered, and sometimes once more: one event, the same bytes."""
+        name = f"{event['number']}-{event['stage']}"
+        body = {**event, "id": name, "occurred_at": self.world.clock.now().isoformat()}
+        self.day.transfers[name] = units
+        for _ in range(self.chance.choice([1, 1, 2])):
+            for _ in range(5):
+                answer = await self.ask(
+                    "POST", "/v1/transfers", body, authorization=f"Bearer {WAREHOUSE_TOKEN}"
+                )
+                self.tell(f"{name}: {units}: {answer.status_code if answer is not None else 'unknown'}")
+                if answer is not None and answer.status_code in (201, 202):
+                    self.day.answered.append(name)
+                    break
+                if answer is not None and answer.status_code < 500 and answer.status_code != 429:
+                    self.world.violated(4, f"the transfer {name} was refused: {answer.text}")
+                    return
+                await asyncio.sleep(3.0)
+
+
 async def reserve(
     actor: Actor, wanted: dict[str, int], channel: str | None, life_seconds: int, place: str = ""
 ) -> Asked | None:
@@ -402,4 +445,4 @@ async def release(actor: Actor, asked: Asked) -> None:
         asked.state = str(answer.json()["state"])
 
 
-ACTORS: list[type[Actor]] = [London, Dubai, Staff, Till, People, Client, Rush]
+ACTORS: list[type[Actor]] = [London, Dubai, Staff, Till, People, Client, Rush, Carrier]

@@ -86,8 +86,16 @@ class Watch:
 
     # -- the org
 
+    def _key(self, record: str) -> str:
+        """A level's key; goods on their way get their level when they first leave."""
+        if record not in self._keys:
+            self._keys[record] = str(
+                self.world.org.engine.store.tables["StockLevel__c"].rows[record]["LevelKey__c"]
+            )
+        return self._keys[record]
+
     def _note(self, row: Any) -> str:
-        key = self._keys[str(row["StockLevel__c"])]
+        key = self._key(str(row["StockLevel__c"]))
         on_hand, reserved = int(row["OnHandDelta__c"] or 0), int(row["ReservedDelta__c"] or 0)
         sums = self.levels[key]
         sums.on_hand += on_hand
@@ -178,7 +186,7 @@ class Watch:
         table = self.world.org.engine.store.tables["StockMovement__c"].rows
         for number in record_ids:
             if number in table:
-                yield self._keys[str(table[number]["StockLevel__c"])], self._version_of[number]
+                yield self._key(str(table[number]["StockLevel__c"])), self._version_of[number]
 
     # -- the store
 
@@ -306,6 +314,7 @@ def settled(watch: Watch, world: World, day: Day) -> list[tuple[int, str]]:
     return [
         *_levels(watch, world),
         *_postings(watch, day),
+        *_transfers(watch, day),
         *_orders(watch, world),
         *_reservations(watch, day),
         *_channels(watch, world),
@@ -344,6 +353,16 @@ def _postings(watch: Watch, day: Day) -> Iterator[tuple[int, str]]:
     for source in day.poison:
         if f"posting:{source}" in watch.subjects:
             yield 10, f"the nonsense {source} was entered"
+
+
+def _transfers(watch: Watch, day: Day) -> Iterator[tuple[int, str]]:
+    for name, units in day.transfers.items():
+        held = watch.subjects.get(f"transfer:{name}")
+        if held is None:
+            if name in day.answered:
+                yield 4, f"the transfer {name} is not in the ledger"
+        elif dict(held) != {key: [each, 0] for key, each in units.items()}:
+            yield 2, f"the transfer {name} of {units} stands as {dict(held)}"
 
 
 def wanted(order: Order, line: LineItem) -> tuple[int, int]:

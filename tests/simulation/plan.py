@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 PLACES = ("ECOM", "KNIGHTSBRIDGE")
+IN_TRANSIT = "IN-TRANSIT"
 SHOPS = ("london", "dubai")
 UNKNOWN = "MYSTERY-1"  # sold by the shops; the org has never heard of it
 

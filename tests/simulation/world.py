@@ -46,6 +46,7 @@ from .story import Story
 from .wire import Wire
 
 TOKEN = "the-storefronts-own-token"
+WAREHOUSE_TOKEN = "the-warehouse-people-own-token"
 TOPICS = (
     "orders/create",
     "orders/updated",
@@ -193,7 +194,13 @@ class World:
                     "silence_seconds": 90.0,
                 },
                 "store": {"url": f"sqlite:///{self.store_path}"},
-                "web": {"tokens": [{"name": "shop", "token": TOKEN}], "open_status": True},
+                "web": {
+                    "tokens": [
+                        {"name": "shop", "token": TOKEN},
+                        {"name": "warehouse", "token": WAREHOUSE_TOKEN, "scopes": ["admin"]},
+                    ],
+                    "open_status": True,
+                },
                 "channels": {
                     name: {
                         "kind": "shopify",
