@@ -575,6 +575,18 @@ class LittleShop(Fates):
         return None
 
 
+class ForgetfulShop(LittleShop):
+    """It knows no idempotency key any more, and says honestly for how long it remembers them: not at all."""
+
+    forgets = False
+
+    async def push(self, body: bytes) -> PushAnswer:
+        if self.forgets:
+            self.ability = replace(self.ability, key_life_seconds=0.0)
+            self._answers.clear()
+        return await super().push(body)
+
+
 class House:
     """The org, two storefronts, and a daemon that can be started, stopped and killed."""
 

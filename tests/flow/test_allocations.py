@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import Double, type_coerce, update
-from tests.flow.kit import House, house, total
+from tests.flow.kit import ForgetfulShop, House, house, total
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
@@ -177,6 +177,54 @@ async def test_a_switch_never_leaves_both_numbers_out() -> None:
         await h.shows("BAG-1", 0, 0)
         assert h.org.numbers(BAG) == (3, 3)
         assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_an_order_from_before_the_switch_draws_on_the_units_set_aside() -> None:
+    """London sold one while the number was shared, and tells of it after: no second unit is taken for it."""
+    async with house({BAG: 4}, rules=(SCARCE,)) as h:
+        await h.shows("BAG-1", 4, 4)
+        early = h.shops["london"].buy("BAG-1")
+        h.org.move(BAG, on_hand=-1)
+        await h.until(lambda: (held(h, "london"), held(h, "dubai")) == (2, 1))
+        await h.deliver("london", early)
+        await h.until(lambda: total(h.org.of("order:london:")) == (0, 1))
+        await h.idle()
+        assert held(h, "london") + held(h, "dubai") == 2
+        assert h.org.numbers(BAG) == (3, 3)
+        assert sum(shop.shelf["BAG-1"] for shop in h.shops.values()) == 2
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_a_raise_that_never_got_an_answer_counts_as_shown() -> None:
+    """The shop may show the new bag or not: it is nobody else's until the number has been read."""
+    async with house({BAG: 2}, rules=(DIVIDED,), make_shop=ForgetfulShop) as h:
+        await h.shows("BAG-1", 1, 1)
+        london = h.shops["london"]
+        assert isinstance(london, ForgetfulShop)
+        london.forgets = True
+        london.next.append("reply lost")
+        h.org.move(BAG, on_hand=1)
+        await h.until_kept(lambda tx: [each for each in tx.incidents() if each.kind == "push lost"])
+        await h.deliver("dubai", h.shops["dubai"].buy("BAG-1"))
+        await h.until(lambda: total(h.org.of("order:dubai:")) == (0, 1))
+        await h.idle()
+        assert (london.shelf["BAG-1"], held(h, "london")) == (2, 2)  # not given to Dubai, which sold out
+        assert h.shops["dubai"].shelf["BAG-1"] == 0
+
+
+async def test_a_counter_sale_of_units_set_aside_says_that_the_allocation_is_uncovered() -> None:
+    """A till sells one though nothing is free: before any order, Dubai's unsold unit is what is missing."""
+    async with house({BAG: 2}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 1, 1)
+        await h.deliver("london", h.shops["london"].buy("BAG-1"))
+        await h.until(lambda: total(h.org.of("order:london:")) == (0, 1))
+        await h.idle()
+        h.org.till(BAG, -1, "receipt-1")
+        await h.until_kept(lambda tx: tx.incidents())
+        (incident,) = await h.store.read(lambda tx: tx.incidents())
+        assert incident.kind == "oversold"
+        uncovered = incident.detail["uncovered"]
+        assert uncovered == [{"subject": f"allocation:dubai:{BAG}", "kind": "Allocation", "units": 1}]
 
 
 async def test_one_channel_at_a_time_is_a_share_of_nothing_for_the_others() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.flow.kit import House, house, total
+from tests.flow.kit import ForgetfulShop, House, house, total
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
@@ -108,6 +108,25 @@ async def test_a_push_left_open_by_a_kill_is_resolved_first(fate: str) -> None:
         assert len(set(london.sent)) == 2
 
 
+async def test_a_push_is_not_sent_again_when_the_shop_may_have_forgotten_its_key() -> None:
+    """It was done, nobody heard of it, and its key is forgotten: sent again, one bag would go off twice."""
+    async with house({BAG: 5}, shops=("london",), make_shop=ForgetfulShop) as h:
+        london = h.shops["london"]
+        assert isinstance(london, ForgetfulShop)
+        london.forgets = True
+        london.sent.clear()
+        london.next.append("reply lost")
+        h.org.move(BAG, on_hand=-1)
+        await h.until_kept(lambda tx: [each for each in tx.incidents() if each.kind == "push lost"])
+        assert (london.shelf["BAG-1"], len(london.sent)) == (4, 1)
+        plan = await h.supervisor.reconcile.compare(["london"], None)  # the number itself tells what was done
+        await h.supervisor.reconcile.apply(plan.id)
+        await h.until_kept(lambda tx: not tx.incidents())
+        h.org.move(BAG, on_hand=-1)
+        await h.shows("BAG-1", 3)
+        await h.idle()
+
+
 async def test_what_became_due_beside_a_push_left_open_goes_out_after_the_next_start() -> None:
     """Settling the old push plans the next one in the same commit: that one is sent, not forgotten."""
     async with house({BAG: 9, SCARF: 9}, shops=("london",)) as h:
@@ -196,6 +215,18 @@ async def test_a_change_while_a_plan_is_looked_at_is_not_undone_by_applying_it()
         await h.idle()
         assert [shop.shelf["BAG-1"] for shop in h.shops.values()] == [3, 3]
         assert (await h.supervisor.reconcile.compare(None, None)).rows == ()
+
+
+async def test_a_comparison_hears_of_the_orders_before_it_reads_the_number() -> None:
+    """A sale without a webhook is no drift: it explains the lower number, and nobody puts the bag back."""
+    async with house({BAG: 5}) as h:
+        number = h.shops["dubai"].buy("BAG-1")
+        plan = await h.supervisor.reconcile.compare(["dubai"], None)
+        assert [row.cause.value for row in plan.rows if row.cause.value == "changed at the channel"] == []
+        await h.supervisor.reconcile.apply(plan.id)
+        await h.idle()
+        await h.shows("BAG-1", 4, 4)
+        assert total(h.org.of(f"order:dubai:{number}:")) == (0, 1)
 
 
 async def test_an_unknown_sku_is_a_dead_letter_and_is_entered_when_its_level_is_there() -> None:

@@ -125,6 +125,24 @@ async def test_an_order_that_gets_its_bag_by_itself_ends_what_was_paid_and_is_no
         assert await h.store.read(lambda tx: tx.incidents()) == []
 
 
+async def test_what_may_still_be_on_its_way_is_not_let_go_before_it_is_known() -> None:
+    """The shopper leaves while nobody knows whether the bag was reserved: no unit stays held for nobody."""
+    async with house({BAG: 1}) as h:
+        h.org.next.extend(["late", *["lost"] * 200])
+        asked = asyncio.create_task(h.reserve("BAG-1"))
+        await h.until(lambda: h.org.under_way)
+        number = h.org.requests[0][0].split(":")[1]
+        too_early = await h.desk.release(number)
+        assert (too_early.problem, reservation_of(too_early).state) == ("later", State.PENDING)
+        assert {key for keys in h.org.requests for key in keys} == {f"reservation:{number}:0:0"}
+        h.org.land()
+        h.org.next.clear()
+        assert reservation_of(await asked).state is State.GRANTED
+        assert not (await h.desk.release(number)).problem
+        await h.until(lambda: h.org.numbers(BAG) == (1, 0))
+        assert [row[2] for row in h.org.of("reservation:")] == [1, -1]
+
+
 async def test_paid_on_the_last_second_keeps_the_unit_that_nobody_has_let_go_yet() -> None:
     """Its time is over, but the sweeper has not come: the unit is held, so the customer has it."""
     async with house({BAG: 1}) as h:

@@ -247,6 +247,15 @@ def test_a_movement_cannot_be_changed(org: OrgClient, change: dict[str, Any]) ->
     assert org.call("PATCH", f"/sobjects/{MOVEMENT}/{record_id}", same).status_code == 204
 
 
+@pytest.mark.parametrize("version", [0, -1])
+def test_a_movement_that_would_not_raise_its_levels_version_is_refused(org: OrgClient, version: int) -> None:
+    """Else a number could change and look older than it is."""
+    key = org.new_level(on_hand=1)
+    answer = org.move(key, on_hand=3, VersionDelta__c=version)
+    assert error_of(answer)["errorCode"] == REFUSED
+    assert (org.stock(key), org.level(key)["Version__c"]) == ((1.0, 0.0), 1.0)
+
+
 def test_deleting_and_restoring_a_movement_moves_the_level(org: OrgClient, sandbox: OrgSandbox) -> None:
     """An administrator rewrites the ledger: numbers and version go back, and forward again."""
     key = org.new_level(on_hand=4)
