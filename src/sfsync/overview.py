@@ -16,6 +16,7 @@ from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Guarantee, Policy
 from sfsync.domain.budget import Standing, Work
 from sfsync.domain.coverage import Closes, lasting, remedy
+from sfsync.domain.forecast import Space
 from sfsync.domain.relay import Difference
 from sfsync.domain.stock import LevelKey
 from sfsync.flow.context import SNAPSHOT, Context, Pulse
@@ -36,6 +37,7 @@ from sfsync.web.status_shape import (
     OrderOfIncident,
     Scarce,
     Seller,
+    SpaceLeft,
     State,
     Status,
     StockOfSku,
@@ -143,6 +145,7 @@ class Overview:
             calls_bad, calls_doubtful = _short_of_calls(pulse.calls())
             bad += calls_bad
             doubtful += calls_doubtful
+            doubtful += pulse.space.findings() if pulse.space else []
         bad += self._weak(tx)
         bad += [f"{incident.title}." for incident in incidents if incident.closed_at is None]
         doubtful += [
@@ -236,6 +239,7 @@ class Overview:
                 {"work": work.value, "until": _moment(until)}
                 for work, until in (calls.paused.items() if calls else ())
             ],
+            space=_space(pulse.space) if pulse and pulse.space else None,
         )
 
     def _channels(self, tx: SqlTx, now: datetime) -> list[ChannelStatus]:
@@ -406,6 +410,20 @@ class ResyncService:
         if plan is None:
             raise KeyError(plan_id)
         return _plan(plan)
+
+
+def _space(space: Space) -> SpaceLeft:
+    return SpaceLeft(
+        allowed_mb=space.allowed_mb,
+        left_mb=space.left_mb,
+        rows=space.rows,
+        rows_a_day=space.rows_a_day,
+        full_in_days=space.full_in_days,
+        fullest=space.fullest,
+        fullest_rows=space.fullest_rows,
+        crowded=space.crowded,
+        crowded_in_days=space.crowded_in_days,
+    )
 
 
 def _short_of_calls(calls: Standing | None) -> tuple[list[str], list[str]]:

@@ -370,8 +370,6 @@ class Carrier(Actor):
         await self._tell_of({**told, "stage": "sent", "quantity": units, "from": origin}, leaves)
         await asyncio.sleep(self.chance.choice([0.0, 2.0]))
         came = units + self.chance.choice([0, 0, 0, -1, 1])
-        if self.world.plan.fallback:
-            came = min(came, units)  # the fallback rule lets nothing below zero, not even on the way
         if came > 0:
             arrives = {way: -came, f"{sku}|{target}": came}
             await self._tell_of({**told, "stage": "received", "quantity": came, "to": target}, arrives)

@@ -106,6 +106,19 @@ def test_the_fallback_rule_refuses_such_a_posting_unless_the_promise_goes_with_i
         assert org.stock(key) == (1.0, 1.0)
 
 
+def test_the_fallback_rule_lets_a_posting_below_zero_where_nothing_is_promised(
+    org: OrgClient, sandbox: OrgSandbox
+) -> None:
+    """A till sells what is not on record: that has happened. Nothing may be promised there meanwhile."""
+    with only_rule(sandbox, FALLBACK):
+        key = org.new_level(on_hand=0)
+        assert org.move(key, on_hand=-1, kind="Sale").status_code == 201
+        assert org.move(key, reserved=1, kind="Cart").status_code == 400
+        assert org.move(key, on_hand=2, kind="Receipt").status_code == 201
+        assert org.move(key, reserved=1, kind="Cart").status_code == 201
+        assert org.stock(key) == (1.0, 1.0)
+
+
 async def _together(org: OrgClient, requests: list[tuple[str, Any]]) -> list[httpx.Response]:
     """The requests on as many connections at once."""
     headers = dict(org.http.headers)

@@ -311,6 +311,17 @@ def status() -> Status:
             "calls_ours": 80_000,
             "calls_reserved": 20_000,
             "calls_waiting": [],
+            "space": {
+                "allowed_mb": 5_120,
+                "left_mb": 3_880,
+                "rows": 182_440,
+                "rows_a_day": 1_260,
+                "full_in_days": 1_576,
+                "fullest": "BAG-1|ECOM",
+                "fullest_rows": 2_310,
+                "crowded": "BAG-1|ECOM",
+                "crowded_in_days": 240,
+            },
             "calls_allowed": 100_000,
         },
         "channels": [

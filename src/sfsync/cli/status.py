@@ -91,6 +91,8 @@ def _engine(found: Any) -> None:
     made.add_row("API calls in 24 h", _calls(ledger))
     for waiting in ledger["calls_waiting"]:
         made.add_row(f"  {waiting['work']}", f"waiting; expected to go on about {waiting['until']}")
+    if ledger["space"]:
+        made.add_row("movements in the org", _room(ledger["space"]))
     out.print(made)
     if stream["holes"]:
         made = table("\nHoles", "stream", "for", "why", "what closes it", "next tried (UTC)")
@@ -103,6 +105,17 @@ def _engine(found: Any) -> None:
                 (hole["next_try_at"] or "-").partition("T")[2].partition(".")[0] or "-",
             )
         out.print(made)
+
+
+def _room(space: Any) -> str:
+    said = f"{space['rows']:,}, {space['rows_a_day']:,} in the last day"
+    if space["left_mb"] is not None:
+        said += f"; {space['left_mb']:,} of {space['allowed_mb']:,} MB of data storage left"
+    if space["full_in_days"] is not None:
+        said += f", for {space['full_in_days']:,} days at that pace"
+    if space["fullest"]:
+        said += f"; most at {space['fullest']}: {space['fullest_rows']:,}"
+    return said
 
 
 def _calls(ledger: Any) -> str:

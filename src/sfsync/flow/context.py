@@ -12,6 +12,7 @@ import structlog
 
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.budget import Standing
+from sfsync.domain.forecast import Space
 from sfsync.ports import CallsSpent, Channel, Clock, Org, OutsideError, Store
 
 SNAPSHOT = "snapshot"  # the source of the hole that only a whole reading of the org closes
@@ -74,6 +75,7 @@ class Pulse:
     lags_seconds: dict[str, deque[float]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=2000))
     )
+    space: Space | None = None  # once it was looked at
     pushes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def org_failed(self, error: OutsideError) -> None:

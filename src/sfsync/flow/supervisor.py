@@ -30,6 +30,7 @@ from .reconcile import Reconcile
 from .relay import Relay
 from .rewrites import Rewrites
 from .shelf import refresh
+from .space import SpaceWatch
 from .transfers import Transfers
 from .writer import Writer
 
@@ -91,6 +92,7 @@ class Supervisor:
             self._keep("check", self._check_again),
             self._keep("tidy", self._tidy),
             self._keep("calls", self.calls.run),
+            self._keep("space", SpaceWatch(ctx).run),
             self._keep("learn", self._learn),
             self._keep("explain", self._explain),
             self._keep("freshness", Freshness(ctx).run),

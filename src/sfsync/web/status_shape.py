@@ -60,6 +60,20 @@ class WaitingCalls(TypedDict):
     until: str  # when it is expected to go on
 
 
+class SpaceLeft(TypedDict):
+    """How long the org's room for movements lasts at the pace of the last day; looked at once an hour."""
+
+    allowed_mb: int | None  # data storage
+    left_mb: int | None
+    rows: int  # movements in the org
+    rows_a_day: int
+    full_in_days: int | None  # None: not at this pace
+    fullest: str  # the level with the most movements
+    fullest_rows: int
+    crowded: str  # the level that is the first to reach 10,000 movements
+    crowded_in_days: int | None
+
+
 class Ledger(TypedDict):
     """What waits to be entered in the org, and what that costs."""
 
@@ -74,6 +88,7 @@ class Ledger(TypedDict):
     calls_ours: int | None  # that sfsync may use besides its sales: allowed less what is set aside for others
     calls_reserved: int | None  # set aside for others
     calls_waiting: list[WaitingCalls]
+    space: SpaceLeft | None  # None: not looked at yet
 
 
 class GuaranteeCounts(TypedDict):

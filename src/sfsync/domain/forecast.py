@@ -1,0 +1,76 @@
+"""How long the org's data storage, and room at its fullest levels, will last at the pace of the last day.
+
+The org counts about 2 KB for each record. A parent with more than about 10,000 children is slow to save and
+to lock (the platform's own advice on data skew), so a level should not come near that. What helps against
+both is a fold: old rows become one (correctness F).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+ROW_MB = 2 / 1024
+MOST_ROWS = 10_000  # of one level
+SOON_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Storage in megabytes (None where the org does not tell), rows, and days until they are used up."""
+
+    allowed_mb: int | None
+    left_mb: int | None
+    rows: int
+    rows_a_day: int  # entered in the last 24 h, at all levels
+    full_in_days: int | None  # None: not at this pace
+    fullest: str  # the level with the most rows, "" where there are none
+    fullest_rows: int
+    crowded: str  # the level that reaches `MOST_ROWS` first at its own pace, "" where none does
+    crowded_in_days: int | None
+
+    def findings(self) -> list[str]:
+        """What a person should know before it hurts; each with its remedy."""
+        found = []
+        if self.full_in_days is not None and self.full_in_days <= SOON_DAYS:
+            found.append(
+                f"The org's data storage is full in about {_days(self.full_in_days)} at the last day's pace "
+                f"({self.left_mb} of {self.allowed_mb} MB left). Old movements: `sfsync ledger fold`."
+            )
+        if self.crowded_in_days is not None and self.crowded_in_days <= SOON_DAYS:
+            found.append(
+                f"{self.crowded} has {MOST_ROWS:,} movements in about {_days(self.crowded_in_days)}, and is "
+                "slow to save from then on: `sfsync ledger fold`."
+            )
+        return found
+
+
+def forecast(storage: tuple[int, int] | None, rows: Mapping[str, int], older: Mapping[str, int]) -> Space:
+    """From (allowed, left) megabytes, each level's rows now, and those of them older than a day."""
+    pace = {level: max(0, count - older.get(level, 0)) for level, count in rows.items()}
+    a_day = sum(pace.values())
+    fullest = max(rows, key=lambda level: (rows[level], level), default="")
+    waits = {
+        level: max(0, MOST_ROWS - count) // pace[level] if pace[level] else 0
+        for level, count in rows.items()
+        if pace[level] or count >= MOST_ROWS
+    }
+    crowded = min(waits, key=lambda level: (waits[level], level), default="")
+    full = None
+    if storage is not None and (a_day or storage[1] <= 0):
+        full = int(storage[1] / (a_day * ROW_MB)) if storage[1] > 0 else 0
+    return Space(
+        storage[0] if storage else None,
+        storage[1] if storage else None,
+        sum(rows.values()),
+        a_day,
+        full,
+        fullest,
+        rows.get(fullest, 0),
+        crowded,
+        waits.get(crowded),
+    )
+
+
+def _days(days: int) -> str:
+    return "1 day" if days == 1 else f"{days} days"
