@@ -59,6 +59,24 @@ async def test_a_late_old_snapshot_does_not_reopen_a_cancelled_line() -> None:
         await h.shows("BAG-1", 5, 5)
 
 
+async def test_the_newest_word_counts_even_when_it_changed_nothing() -> None:
+    """One, two, one: the two comes late, after a one that made no difference, and is old all the same."""
+    async with house({BAG: 5}) as h:
+        dubai = h.shops["dubai"]
+        number = dubai.buy("BAG-1")
+        await h.deliver("dubai", number)
+        await h.until(lambda: total(h.org.of("order:")) == (0, 1))
+        dubai.change(number, open_quantity=2, taken_quantity=2)
+        two = dubai.webhook(number)
+        dubai.change(number, open_quantity=1, taken_quantity=1)
+        await h.deliver("dubai", number)
+        await h.idle()
+        assert await h.door.accept("dubai", *two)
+        await h.idle()
+        await h.shows("BAG-1", 4, 4)
+        assert h.org.of("order:") == [(f"order:dubai:{number}:1:0", 0, 1)]
+
+
 async def test_an_order_edited_back_and_forth_is_right_at_the_end() -> None:
     """One, two, one, two, fulfilled in part, the rest refunded."""
     async with house({BAG: 5}) as h:
