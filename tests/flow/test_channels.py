@@ -377,6 +377,7 @@ async def test_an_allocated_shop_sells_its_allocation_and_nobody_else_sees_it() 
         await h.deliver("london", number)
         await h.until(lambda: total(h.org.of("allocation:")) == (0, 2))
         await h.shows("BAG-1", 2, 0)
+        assert ["allocation:london:BAG-1|ECOM:2", f"order:london:{number}:1:1"] in h.org.requests
 
 
 async def test_a_receipt_is_set_aside_before_it_is_shown() -> None:
