@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.sandbox import OrgSandbox
 from tests.simulators.org_kit import BASE, LEVEL, MOVEMENT, OrgClient, codes, error_of, fresh, movement
 
 HALTED = "The transaction was rolled back since another operation in the same transaction failed."
@@ -210,12 +211,28 @@ def test_a_collection_has_at_most_200_records_and_ten_chunks(org: OrgClient) -> 
     assert org.stock(key) == (0.0, 0.0)
 
 
-def test_an_unknown_field_in_one_record_ends_the_collection(org: OrgClient) -> None:
-    """400 for all of them, as the default of the knob `parse_error_scope` has it."""
+@pytest.mark.parametrize("scope", ["request", "record"])
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [({"Nope__c": 1}, "INVALID_FIELD"), ({"attributes": {"type": "Nope__c"}}, "INVALID_TYPE")],
+)
+def test_an_unknown_name_in_one_record_ends_the_collection_or_that_record(
+    org: OrgClient, sandbox: OrgSandbox, scope: str, wrong: dict[str, Any], code: str
+) -> None:
+    """400 for all of them, or an error in the one place: the knob `parse_error_scope` has both."""
     key = org.new_level()
-    records = [movement(key, on_hand=1), movement(key, Nope__c=1)]
-    answer = org.call("POST", "/composite/sobjects", {"records": records})
-    assert (answer.status_code, error_of(answer)["errorCode"]) == (400, "INVALID_FIELD")
+    records = [movement(key, on_hand=1), movement(key) | wrong]
+    sandbox.control("POST", "/knobs", {"parse_error_scope": scope})
+    try:
+        answer = org.call("POST", "/composite/sobjects", {"records": records})
+    finally:
+        sandbox.control("POST", "/knobs", {"parse_error_scope": "request"})
+    if scope == "request":
+        assert (answer.status_code, error_of(answer)["errorCode"]) == (400, code)
+        assert org.stock(key) == (0.0, 0.0)
+    else:
+        assert codes(answer.raise_for_status().json()) == [None, code]
+        assert org.stock(key) == (1.0, 0.0)
 
 
 def test_collections_update_read_upsert_and_delete(org: OrgClient) -> None:

@@ -87,14 +87,12 @@ def channel_counts(tx: SqlTx, now: datetime) -> dict[str, ChannelCount]:
             select(t.push.c.channel, func.max(t.push.c.answered_at))
             .where(t.push.c.state == "applied")
             .group_by(t.push.c.channel)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     letters: dict[str, int] = dict(
-        tx.connection.execute(select(t.dead_letter.c.source, func.count()).group_by(t.dead_letter.c.source))
-        .tuples()
-        .all()
+        tx.connection.execute(
+            select(t.dead_letter.c.source, func.count()).group_by(t.dead_letter.c.source)
+        ).all()
     )
     return {
         r.channel: ChannelCount(
