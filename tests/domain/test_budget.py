@@ -13,6 +13,7 @@ from sfsync.domain.budget import (
     Work,
     may_go,
     may_probe,
+    next_probe,
     recalled,
     refused,
     sent,
@@ -119,6 +120,7 @@ def test_a_sale_asks_once_a_minute_and_what_gets_through_ends_the_pause() -> Non
     assert may_probe(usage, Work.SALE, at(10) + timedelta(seconds=60))
     assert not may_probe(usage, Work.BULK, at(10) + timedelta(minutes=14))
     assert may_probe(usage, Work.BULK, at(10) + timedelta(minutes=15))
+    assert next_probe(usage, Work.SALE) == at(10) + timedelta(seconds=60)
     after = told(usage, at(11), 700, ALLOWED)
     assert may_go(after, Work.SALE, at(11)) is None
     assert may_go(after, Work.REFRESH, at(11)) is None

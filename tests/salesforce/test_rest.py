@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import orjson
@@ -181,6 +181,21 @@ async def test_a_day_used_up_may_come_with_its_numbers_or_without(told: bool) ->
     assert standing is not None
     assert standing.refused
     assert (standing.used, standing.allowed) == ((3000, 3000) if told else (5000, 5000))
+
+
+async def test_a_sale_that_comes_between_two_questions_waits_for_the_next_and_no_longer() -> None:
+    """The org is asked once a minute, whoever asks: who comes half a minute later waits half a minute."""
+    now = datetime(2026, 11, 27, 12, tzinfo=UTC)
+    gate = Gate(20, lambda: now)
+    gate.enter(Work.SALE)
+    gate.answered((2900, 5000))
+    assert gate.refused(Work.SALE, "TotalRequests Limit exceeded.").after_seconds == 60
+    now += timedelta(seconds=35)
+    with pytest.raises(CallsSpent) as spent:
+        gate.enter(Work.SALE)
+    assert spent.value.after_seconds == 25
+    now += timedelta(seconds=25)
+    gate.enter(Work.SALE)
 
 
 async def test_a_reserve_that_is_reached_holds_back_all_but_sales() -> None:

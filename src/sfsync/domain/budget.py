@@ -113,9 +113,15 @@ def may_go(usage: Usage, work: Work, now: datetime) -> datetime | None:
 
 def may_probe(usage: Usage, work: Work, now: datetime) -> bool:
     """Whether work that waits may make one call all the same, to hear how it stands."""
+    at = next_probe(usage, work)
+    return at is None or now >= at
+
+
+def next_probe(usage: Usage, work: Work) -> datetime | None:
+    """From when on work that waits may make one call all the same; None: at once."""
     every = SALE_PROBE if work is Work.SALE else OTHER_PROBE
     last = max((at for at in (usage.told_at, usage.probed_at) if at is not None), default=None)
-    return last is None or now - last >= every
+    return None if last is None else last + every
 
 
 def standing(usage: Usage, now: datetime) -> Standing | None:

@@ -76,7 +76,8 @@ class Gate:
         self._tell(self._now())
 
     def _spent(self, work: Work, until: datetime, now: datetime, said: str = "") -> CallsSpent:
-        wait = min(max(until - now, timedelta(seconds=1)), LOOK_AGAIN)
+        ask = min(until, budget.next_probe(self._usage, work) or now)  # whoever asks sooner asks in vain
+        wait = min(max(ask - now, timedelta(seconds=1)), LOOK_AGAIN)
         words = _words(self.standing(), work, until) + said
         return CallsSpent(words, until, after_seconds=wait.total_seconds())
 

@@ -27,6 +27,7 @@ class Knobs:
     session_extends_with_use: bool = True
     reuse_session: bool = True
     daily_api_requests: int = 100_000
+    refusal_tells_usage: bool = True
     bulk_job_seconds: float = 0.0
     cancelled_status_category: str = "Activated"
 
@@ -49,6 +50,8 @@ MEANINGS: dict[str, str] = {
     "session_extends_with_use": "using a token in the second half of its life extends it",
     "reuse_session": "client credentials and JWT give the session that is still valid (true), or a new one",
     "daily_api_requests": "allowance of API requests in 24 h",
+    "refusal_tells_usage": "a call refused because the day's are used up carries Sforce-Limit-Info as any "
+    "other (true), or does not (false)",
     "bulk_job_seconds": "how long a bulk query job runs before it is complete",
     "cancelled_status_category": "the category of an order's status Cancelled: `Activated` (there are but "
     "two) or `Canceled`, which older releases list",

@@ -40,7 +40,10 @@ class Usage:
         self._buckets[-1][1] += 1
         self._used += 1
 
-    def header(self) -> str:
+    def header(self, *, refused: bool = False) -> str:
+        """Sforce-Limit-Info of an answer; "" where a refused one tells nothing."""
+        if refused and not self._knobs.refusal_tells_usage:
+            return ""
         return f"api-usage={self._used}/{self._knobs.daily_api_requests}"
 
     def _forget(self) -> datetime:

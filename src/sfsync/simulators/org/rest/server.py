@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from sfsync.simulators.org.errors import ApiError, parser_error
 from sfsync.simulators.org.rest.api import Api, checked_version, parse_query, split_path, versions
-from sfsync.simulators.org.rest.limits import Usage
+from sfsync.simulators.org.rest.limits import Usage, limit_exceeded
 from sfsync.simulators.org.rest.request import ApiRequest, ApiResponse
 from sfsync.simulators.org.sessions import Session, Sessions
 from sfsync.simulators.org.values import to_json
@@ -35,7 +35,8 @@ class RestApp:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         body = await read_body(receive)
         response = await self._answer(scope, headers, body)
-        await _respond(send, response, self._usage.header(), head=scope["method"] == "HEAD")
+        usage = self._usage.header(refused=_is_spent(response))
+        await _respond(send, response, usage, head=scope["method"] == "HEAD")
 
     async def _answer(self, scope: Scope, headers: dict[str, str], body: bytes) -> ApiResponse:
         raw_path = scope.get("raw_path") or scope["path"].encode()
@@ -72,6 +73,11 @@ class RestApp:
         if session is None:
             raise ApiError(401, "INVALID_SESSION_ID", "Session expired or invalid")
         return session
+
+
+def _is_spent(response: ApiResponse) -> bool:
+    """Whether this answer says that the day's calls are used up."""
+    return response.status == 403 and response.body == limit_exceeded().body()
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -130,9 +136,10 @@ async def _respond(send: Send, response: ApiResponse, limit_info: str, *, head: 
     headers = [
         (b"content-type", content_type.encode()),
         (b"content-length", str(len(content)).encode()),
-        (b"sforce-limit-info", limit_info.encode()),
         (b"cache-control", b"no-cache,must-revalidate,max-age=0,no-store,private"),
     ]
+    if limit_info:
+        headers.append((b"sforce-limit-info", limit_info.encode()))
     headers += [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
     if response.status in (204, 304):  # an empty answer has neither type nor length
         headers = headers[2:]
