@@ -124,10 +124,7 @@ def test_a_sale_is_taken_from_the_location_that_the_store_assigns(
 @pytest.mark.parametrize(
     ("seed", "knobs"),
     [
-        # An open defect: at some speeds of the machine the org's books stay at odds with the store's.
-        pytest.param(
-            1, (), marks=pytest.mark.xfail(strict=False, reason="routing under load: not explained yet")
-        ),
+        (1, ()),
         (2, ("routing_seconds=1", "move_touches_order=false", "edit_raises=new_line")),
     ],
 )

@@ -279,6 +279,57 @@ def test_goods_come_back_to_the_location_that_took_them() -> None:
     assert step(places, [*rows, row(2, BOND, 1, 0)], {}) == NextStep()
 
 
+@pytest.mark.parametrize(
+    ("rows", "first"),
+    [
+        ([], ("Fulfilment", "MALL", -1, 0)),
+        ([row(0, MALL, 0, 1)], ("Fulfilment", "MALL", -1, -1)),
+        ([row(0, BOND, 0, 1), row(1, BOND, 0, -1)], ("Fulfilment", "MALL", -1, 0)),
+    ],
+    ids=["never reserved", "still reserved", "given up already"],
+)
+def test_goods_sent_and_brought_back_elsewhere_change_both_locations_though_heard_of_together(
+    rows: list[Movement], first: tuple[str, str, int, int]
+) -> None:
+    """Sent from the Mall and handed in at Bond Street before we heard of either: one less, one more."""
+    places = [PlaceFacts([MALL], 0, 1), PlaceFacts([BOND], 0, 0, 1)]
+    found = step(places, rows, {})
+    assert told(found) == [first]
+    assert told(step(places, [*rows, *found.bundle], {})) == [("Return", "BOND", 1, 0)]
+
+
+def test_goods_sent_and_brought_back_change_nothing_where_both_locations_share_a_level() -> None:
+    """The Mall and Bond Street both sell from the store room: the goods are where they were."""
+    places = [PlaceFacts([ROOM, MALL], 0, 1), PlaceFacts([ROOM], 0, 0, 1)]
+    assert step(places, [], {}) == NextStep()
+
+
+@given(
+    story=st.lists(
+        st.tuples(st.sampled_from([BOND, MALL, ROOM]), st.sampled_from(["sent", "back"]), st.booleans()),
+        max_size=12,
+    )
+)
+def test_every_level_has_less_by_what_left_it_and_more_by_what_came_back_to_it(
+    story: list[tuple[LevelKey, str, bool]],
+) -> None:
+    """Whichever of the goods' comings and goings were heard of together, and whichever one by one."""
+    sent, back, rows = Counter[LevelKey](), Counter[LevelKey](), list[Movement]()
+    for level, what, heard in [*story, (BOND, "sent", True)]:
+        if what == "back" and back.total() == sent.total():
+            continue  # nothing is out
+        (sent if what == "sent" else back)[level] += 1
+        places = [PlaceFacts([each], 0, sent[each], back[each]) for each in (BOND, MALL, ROOM)]
+        for _ in range(40 if heard else 0):
+            found = step(places, rows, {})
+            if not found.bundle:
+                break
+            rows += found.bundle
+        assert not heard or found == NextStep()
+    for level in (BOND, MALL, ROOM):
+        assert sum(each.on_hand_delta for each in rows if each.level == level) == back[level] - sent[level]
+
+
 def test_units_called_off_are_given_up_where_nobody_needs_them() -> None:
     """Of two at Bond Street and one at the Mall, the Mall's is called off."""
     found = step([PlaceFacts([BOND], 2)], [row(0, BOND, 0, 2), row(1, MALL, 0, 1)], {})

@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import permutations
 
 from .places import LinePlace, matched
 from .stock import LevelKey, Movement, MovementKind, step_key
@@ -137,6 +138,9 @@ def next_step(facts: LineFacts) -> NextStep:
         return _ship(facts, ship, reserved, on_hand)
     if ship < 0:
         return _take_back(facts, -ship, on_hand)
+    owed = _owed(facts, on_hand)
+    if owed and min(owed) < 0 < max(owed):  # heard of together: sent from here, and brought back there
+        return _ship(facts, min(max(owed), -min(owed)), reserved, on_hand)
     back = facts.line.returned_quantity - put
     if facts.returns_to is not None and back:
         return _alone(facts, facts.returns_to, MovementKind.RETURN, on_hand=back)
@@ -238,19 +242,34 @@ def _take_back(facts: LineFacts, units: int, on_hand: Mapping[LevelKey, int]) ->
 
 
 def _owed(facts: LineFacts, on_hand: Mapping[LevelKey, int]) -> list[int]:
-    """For each place, units that left from there and are not entered yet; negative when they came back."""
+    """For each place, units that left from there and are not entered yet; negative when they came back.
+
+    What left from one place and came back to another is owed by neither where both may draw on one level.
+    What left from a level that no place draws on any more has left: the settings may have changed since.
+    """
     wants = [
         place.fulfilled_quantity - (place.returned_quantity if facts.returns_to is None else 0)
         for place in facts.places
     ]
     sources = [place.sources for place in facts.places]
-    left = {level: -units for level, units in on_hand.items()}
-    gone = matched(left, [(each, max(0, want)) for each, want in zip(sources, wants, strict=True)])
-    back = matched(on_hand, [(each, max(0, -want)) for each, want in zip(sources, wants, strict=True)])
-    return [
-        want - sum(out.values()) + sum(home.values())
-        for want, out, home in zip(wants, gone, back, strict=True)
-    ]
+    owed = list(wants)
+    for sign in (1, -1):  # what left, then what came back
+        entered = {level: -sign * units for level, units in on_hand.items() if -sign * units > 0}
+        for here, part in enumerate(
+            matched(entered, [(each, max(0, sign * want)) for each, want in zip(sources, wants, strict=True)])
+        ):
+            owed[here] -= sign * sum(part.values())
+            for level, units in part.items():
+                entered[level] -= units
+        for level, units in entered.items():  # more than the place wants: the rest has been undone there
+            for at in [n for n, each in enumerate(sources) if level in each][:1]:
+                owed[at] -= sign * units
+    for one, other in permutations(range(len(owed)), 2):
+        if owed[one] > 0 > owed[other] and set(sources[one]) & set(sources[other]):
+            both = min(owed[one], -owed[other])
+            owed[one] -= both
+            owed[other] += both
+    return owed
 
 
 def _return_level(on_hand: Mapping[LevelKey, int], sources: Sequence[LevelKey]) -> LevelKey:

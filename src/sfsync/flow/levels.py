@@ -57,7 +57,8 @@ def apply_levels(
         tx.read_again(doubtful)
     new = {level.key.sku for level in newer if level.key not in held}
     skus = {level.key.sku for level in newer}
-    bells = {"orders"} if wake_uncovered(tx, skus) else set()
+    # Units that somebody asked for in vain are free again, though no level has changed.
+    bells = {"orders"} if wake_uncovered(tx, skus | set(also)) else set()
     if rewritten or doubtful:
         bells.add(READ_AGAIN)
     if new and tx.note_skus(new):

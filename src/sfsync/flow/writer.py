@@ -435,9 +435,11 @@ class Writer:
         }
 
         def commit(tx: Tx) -> set[str]:
-            bells = apply_levels(tx, ctx, read, asked_at)
+            bells: set[str] = set()
+            skus: set[str] = set()
             for number, judgement in refused.items():
-                bells |= self._settle(tx, self._waiting[number], judgement, {}, set())
+                bells |= self._settle(tx, self._waiting[number], judgement, {}, skus)
+            bells |= apply_levels(tx, ctx, read, asked_at, skus)
             for bundle in wanting:
                 if bundle.id not in refused:
                     self._tell_waiting(tx, bundle, still)
