@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -171,3 +173,36 @@ async def test_a_way_that_breaks_is_try_later(org: SalesforceOrg, sandbox: OrgSa
         await listener.live()
         await off_loop(sandbox.arm, kind, path="/cometd", status=503)
         assert type(await listener.end()) is TryLater
+
+
+@pytest.mark.parametrize("answered", [0, 1, 2, 3], ids=["handshake", "first poll", "subscription", "poll"])
+@pytest.mark.parametrize("kind", ["hang", "drop"])
+async def test_a_stream_that_is_called_off_leaves_nothing_behind_and_nothing_to_complain_of(
+    org: SalesforceOrg, sandbox: OrgSandbox, kind: str, answered: int
+) -> None:
+    """The daemon stops while the org keeps an answer, or cuts the line: a traceback would alarm for nothing."""
+    complaints: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, told: complaints.append(told))
+    await org.org_id()  # signed in
+    before = asyncio.all_tasks()
+
+    async def struck() -> int:
+        told = await off_loop(sandbox.control, "GET", "/faults")
+        return int(told["struck"].get(kind, 0))
+
+    known = await struck()
+    if answered:
+        await off_loop(sandbox.arm, "delay", path="/cometd", times=answered, seconds=0.0)
+    await off_loop(sandbox.arm, kind, path="/cometd")
+    async with listening(org) as listener, asyncio.timeout(20):
+        while await struck() == known:
+            await asyncio.sleep(0.01)
+        if kind == "drop":
+            assert type(await listener.end()) is TryLater
+    left = asyncio.all_tasks() - before
+    gc.collect()  # what failed and was never asked tells so when it is thrown away
+    await asyncio.sleep(0)
+    loop.set_exception_handler(None)
+    assert complaints == []
+    assert left == set()

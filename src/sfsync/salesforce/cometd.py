@@ -71,18 +71,30 @@ class _Session(Client):
     async def _get_http_session(self) -> aiohttp.ClientSession:
         return self._http
 
+    async def _negotiate_transport(self) -> Any:
+        transport: Any = await super()._negotiate_transport()
+        heed = transport._connect_done
+
+        def polled(poll: asyncio.Future[Any]) -> None:
+            # The library's own look at a poll that was called off ends in a traceback.
+            if not poll.cancelled():
+                heed(poll)
+
+        transport._connect_done = polled
+        return transport
+
     async def leave(self) -> None:
         """Say goodbye, if that can be done quickly, and give back the connections."""
         try:
             await asyncio.sleep(0)  # a poll that just ended is followed by another one now, not after us
-            transport: Any = self._transport
-            if transport is not None and transport._connect_task is not None:
-                # The library's own look at a poll that it cancelled itself ends in a traceback.
-                transport._connect_task.remove_done_callback(transport._connect_done)
             with suppress(AiosfstreamException, aiohttp.ClientError, OutsideError, OSError, ValueError):
                 async with asyncio.timeout(GOODBYE_SECONDS):
                     await self.close()
         finally:
+            transport: Any = self._transport
+            poll = None if transport is None else transport._connect_task
+            if poll is not None and not poll.done():  # of a session that never opened, or that hangs
+                poll.cancel()
             await self._http.close()
 
 
