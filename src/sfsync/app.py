@@ -35,6 +35,7 @@ from sfsync.settings import OrgOrdersSettings, Settings, ShopifySettings
 from sfsync.store import Database, StoreError, open_store
 from sfsync.web import (
     ADMIN,
+    COUNTS,
     RESERVATIONS,
     STORES,
     CannotListenError,
@@ -151,6 +152,7 @@ class Daemon:
                     reconciler=ResyncService(ctx, supervisor.reconcile),
                     now=ctx.clock.now,
                     transfers=supervisor.transfers,
+                    counts=supervisor.counts,
                     folder=FoldService(supervisor, settings.ledger.fold_older_than_days),
                 ),
                 web_options(settings, local_token),
@@ -304,7 +306,7 @@ def web_options(settings: Settings, local_token: str) -> WebOptions:
         for token in settings.web.tokens
     ]
     if local_token:
-        tokens.append(Token("local", local_token, frozenset({RESERVATIONS, STORES, ADMIN})))
+        tokens.append(Token("local", local_token, frozenset({RESERVATIONS, STORES, COUNTS, ADMIN})))
     return WebOptions(
         tokens=tuple(tokens),
         channels=frozenset(settings.channels),

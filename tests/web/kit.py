@@ -12,11 +12,23 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
+from sfsync.domain.counts import Count, CountOutcome
 from sfsync.domain.reservations import Outcome, Reservation, ReservationLine, ReservationState, Wish
 from sfsync.domain.stock import LevelKey
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.ports import Forged, InTransit
-from sfsync.web import ADMIN, RESERVATIONS, STORES, Services, Status, StockOfSku, Token, WebOptions, build_web
+from sfsync.web import (
+    ADMIN,
+    COUNTS,
+    RESERVATIONS,
+    STORES,
+    Services,
+    Status,
+    StockOfSku,
+    Token,
+    WebOptions,
+    build_web,
+)
 
 SECRET = b"hush"
 CHECKOUT = "checkout-token-0123456789"
@@ -214,17 +226,56 @@ class Carrier:
         return [InTransit(each.number, level, each.units, NOW) for each in self.told.values()]
 
 
+class Counter:
+    """A count desk over a dictionary of what the books say."""
+
+    def __init__(self, books: Mapping[str, int]) -> None:
+        self.books = dict(books)
+        self.entered: dict[str, Count] = {}
+        self.sheets: dict[str, str] = {}
+        self.answers, self.away = True, False
+
+    async def sheet(self, key: str, digest: str) -> bool:
+        return self.sheets.setdefault(key, digest) == digest
+
+    async def enter_all(
+        self, counts: Sequence[Count], *, partial: bool = False, dry_run: bool = False
+    ) -> Sequence[CountOutcome]:
+        seen = [self._problem(count) for count in counts]
+        if dry_run or (not partial and any(each.problem for each in seen)):
+            return seen
+        return [
+            each if each.problem else self._enter(count) for count, each in zip(counts, seen, strict=True)
+        ]
+
+    def _problem(self, count: Count) -> CountOutcome:
+        if str(count.level) not in self.books:
+            return CountOutcome(problem="unknown-level", detail=f"the org has no stock level {count.level}")
+        known = self.entered.get(count.subject)
+        if known is not None and known.units != count.units:
+            return CountOutcome(problem="id-reused", detail="the count was another")
+        return CountOutcome()
+
+    def _enter(self, count: Count) -> CountOutcome:
+        if self.away:
+            return CountOutcome(problem="try-later", detail="the org does not answer")
+        self.entered[count.subject] = count
+        variance = count.units - self.books[str(count.level)]
+        return CountOutcome("entered" if self.answers else "waiting", variance)
+
+
 class House:
     """The app and everything behind it."""
 
     def __init__(self, **options: object) -> None:
         self.door, self.desk = Door(), Desk({"BAG": {"ECOM": 1, "KNIGHTSBRIDGE": 0}, "TIE": {"ECOM": 9}})
         self.board, self.plans, self.carrier = Board(status()), Plans(), Carrier()
+        self.counter = Counter({"BAG|ECOM": 5, "TIE|ECOM": 9})
         self.options = replace(
             WebOptions(
                 tokens=(
                     Token("checkout", CHECKOUT),
-                    Token("knightsbridge", SHOP, frozenset({RESERVATIONS, STORES})),
+                    Token("knightsbridge", SHOP, frozenset({RESERVATIONS, STORES, COUNTS})),
                     Token("operations", OPERATIONS, frozenset({RESERVATIONS, ADMIN})),
                 ),
                 channels=frozenset({"london", "dubai"}),
@@ -232,7 +283,9 @@ class House:
             ),
             **options,  # type: ignore[arg-type]  # reason: each test names true fields
         )
-        self.services = Services(self.door, self.desk, self.board, self.plans, lambda: NOW, self.carrier)
+        self.services = Services(
+            self.door, self.desk, self.board, self.plans, lambda: NOW, self.carrier, self.counter
+        )
         self.app: Starlette = build_web(self.services, self.options)
 
     def client(self, token: str | None = None) -> httpx.AsyncClient:

@@ -9,7 +9,7 @@ from tests.web.kit import CHECKOUT, House
 
 from sfsync.domain.reservations import LONGEST, ReservationKind, ReservationState
 from sfsync.domain.transfers import Stage
-from sfsync.web import Status, transfers, wishes
+from sfsync.web import Status, counts, transfers, wishes
 
 
 async def description() -> dict[str, Any]:
@@ -71,6 +71,12 @@ async def test_its_limits_and_words_are_the_codes() -> None:
     assert set(transfer) == set(transfers.FIELDS)
     assert transfer["stage"]["enum"] == list(Stage)
     assert transfer["id"]["maxLength"] == transfers.LONGEST_ID
+    count = schemas["Count"]["properties"]
+    assert set(count) == set(counts.FIELDS)
+    assert count["quantity"]["maximum"] == counts.MOST_UNITS
+    assert schemas["Counts"]["properties"]["counts"]["maxItems"] == counts.MOST_COUNTS
+    error = schemas["CountsTold"]["properties"]["errors"]["items"]["properties"]
+    assert error["kind"]["enum"] == list(counts.REMEDIES)
     assert set(schemas["Status"]["required"]) == set(get_type_hints(Status))
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from .fold import LedgerRow
 from .stock import LevelKey, Movement, MovementKind, count_subject, late_subject, step_key
@@ -35,7 +35,15 @@ class Count:
     level: LevelKey
     units: int
     at: datetime
-    reference: str = ""  # who or which sheet, for people
+    reference: str = ""  # which sheet, for people
+    counted_by: str = ""
+    reason: str = ""  # why it was counted
+
+    @property
+    def words(self) -> str:
+        """What stands in the ledger for people: why, by whom, on which sheet; else the count's own id."""
+        by = f"counted by {self.counted_by}" if self.counted_by else ""
+        return "; ".join(filter(None, (self.reason, by, self.reference))) or self.count_id
 
     @property
     def subject(self) -> str:
@@ -64,6 +72,12 @@ class CountOutcome:
     detail: str = ""
 
 
+def identity(at: datetime, counted_by: str) -> str:
+    """The id of a count that was given none: one person counts a level once in a second."""
+    moment = f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    return f"{moment}/{counted_by}" if counted_by else moment
+
+
 def second(at: datetime) -> datetime:
     """A moment as the org keeps it."""
     return at.replace(microsecond=0)
@@ -89,7 +103,7 @@ def movement(count: Count, step: int, variance: int) -> Movement:
         MovementKind.COUNT,
         variance,
         0,
-        count.reference or count.count_id,
+        count.words,
         count.told,
         second(count.at),
     )

@@ -9,12 +9,13 @@ later are entered together with their compensation.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sfsync.domain.counts import Count, CountOutcome, folded_after, is_late, movement, on_hand_at
 from sfsync.domain.fold import LedgerRow
-from sfsync.domain.stock import Movement
+from sfsync.domain.stock import LevelKey, Movement
 from sfsync.ports import OutsideError, Tx
 
 from .context import Context
@@ -23,6 +24,7 @@ from .writer import Writer
 
 ANSWER_SECONDS = 8.0
 CLOCK_SKEW = timedelta(minutes=1)  # that a counter's clock may be ahead of ours
+SHEETS = "counts"  # the scope of their keys
 
 
 class Counts:
@@ -31,19 +33,50 @@ class Counts:
     def __init__(self, ctx: Context, writer: Writer) -> None:
         self._ctx, self._writer = ctx, writer
 
+    async def sheet(self, key: str, digest: str) -> bool:
+        """Remember what came under a request's key; False when something else came under it before."""
+
+        def work(tx: Tx) -> bool:
+            known = tx.remembered(SHEETS, key)
+            if known is None:
+                tx.remember(SHEETS, key, digest, "", self._ctx.clock.now())
+            return known is None or known[0] == digest
+
+        return await self._ctx.store.write(work)
+
+    async def enter_all(
+        self, counts: Sequence[Count], *, partial: bool = False, dry_run: bool = False
+    ) -> Sequence[CountOutcome]:
+        """Enter each once, or none where one has a problem (unless `partial`); an outcome for each.
+
+        An outcome with neither state nor problem: nothing is wrong with that one, and it was not entered.
+        What only the org can tell (it does not answer, it has folded what came later) is told of each.
+        """
+        now = self._ctx.clock.now()
+        seen = await self._ctx.store.read(lambda tx: [_check(tx, count, now) for count in counts])
+        outcomes = [each or CountOutcome() for each in seen]
+        if dry_run or (not partial and any(outcome.problem for outcome in outcomes)):
+            return outcomes
+        levels: dict[LevelKey, list[int]] = defaultdict(list)
+        for number in sorted(range(len(counts)), key=lambda number: counts[number].at):
+            if not outcomes[number].problem:
+                levels[counts[number].level].append(number)
+
+        async def one_level(numbers: Sequence[int]) -> None:
+            for number in numbers:
+                outcomes[number] = await self.enter(counts[number])
+
+        await asyncio.gather(*map(one_level, levels.values()))
+        return outcomes
+
     async def enter(self, count: Count) -> CountOutcome:
         """Enter it; the same count again is answered as the first time."""
         ctx = self._ctx
-        if count.units < 0:
-            return _problem("wrong", f"{count.units} cannot have been counted; give a whole number from 0")
-        if count.at > ctx.clock.now() + CLOCK_SKEW:
-            return _problem("wrong", f"the count is dated {count.at.isoformat()}, which is still to come")
         async with self._writer.alone(count.level):
-            if (known := await ctx.store.read(lambda tx: _known(tx, count))) is not None:
+            now = ctx.clock.now()
+            if (known := await ctx.store.read(lambda tx: _check(tx, count, now))) is not None:
                 return known
-            held = await ctx.store.read(lambda tx: tx.levels([count.level]).get(count.level))
-            if held is None:
-                return _problem("unknown-level", f"the org has no stock level {count.level}; create it first")
+            held = await ctx.store.read(lambda tx: tx.levels([count.level])[count.level])
             try:
                 rows = await ctx.org.level_rows(held[0].record_id)
             except OutsideError as error:
@@ -82,6 +115,19 @@ class Counts:
         return outcome or _problem("refused", "the org did not take it; see the dead letters")
 
 
+def _check(tx: Tx, count: Count, now: datetime) -> CountOutcome | None:
+    """What became of the count before, or what keeps it from being entered; None when nothing does."""
+    if count.units < 0:
+        return _problem("wrong", f"{count.units} cannot have been counted; give a whole number from 0")
+    if count.at > now + CLOCK_SKEW:
+        return _problem("wrong", f"the count is dated {count.at.isoformat()}, which is still to come")
+    if (known := _known(tx, count)) is not None:
+        return known
+    if count.level not in tx.levels([count.level]):
+        return _problem("unknown-level", f"the org has no stock level {count.level}; create it first")
+    return None
+
+
 def _known(tx: Tx, count: Count) -> CountOutcome | None:
     """What is known of the count already; None when nothing is."""
     rows: Sequence[Movement] = tx.planned(count.subject)
@@ -89,7 +135,10 @@ def _known(tx: Tx, count: Count) -> CountOutcome | None:
         return None
     told = {row.source_version for row in rows} - {""}  # what was folded says no more than its sum
     if told and told != {count.told}:
-        detail = f"the count {count.count_id!r} of {count.level} was another: {', '.join(sorted(told))}"
+        detail = (
+            f"the count {count.count_id!r} of {count.level} was another: {', '.join(sorted(told))}; "
+            "date a recount at its own moment"
+        )
         return _problem("id-reused", detail)
     state = "waiting" if tx.busy([count.subject]) else "entered"
     return CountOutcome(state, sum(row.on_hand_delta for row in rows))

@@ -38,7 +38,7 @@ from .texts import (
     Text,
 )
 
-Scope = Literal["reservations", "stores", "admin"]
+Scope = Literal["reservations", "stores", "counts", "admin"]
 
 
 class Section(BaseModel):

@@ -7,13 +7,14 @@ knows the domain and the ports only, and decides nothing about stock.
 from __future__ import annotations
 
 from .app import build_web
-from .options import ADMIN, RESERVATIONS, STORES, Token, WebOptions
+from .options import ADMIN, COUNTS, RESERVATIONS, STORES, Token, WebOptions
 from .server import CannotListenError, WebServer, serve
 from .services import Doorman, Overview, Reconciler, ReservationDesk, Services
 from .status_shape import Status, StockOfSku
 
 __all__ = [
     "ADMIN",
+    "COUNTS",
     "RESERVATIONS",
     "STORES",
     "CannotListenError",

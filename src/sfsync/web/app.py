@@ -15,6 +15,7 @@ from starlette.routing import Route
 from sfsync.ports import OutsideError
 
 from .api import Api
+from .counts import CountApi
 from .guard import Guard
 from .health import Health
 from .json_text import to_json
@@ -44,6 +45,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *Webhooks(services.doorman, options).routes(),
             *Api(services, options, doorkeeper, teller).routes(),
             *TransferApi(services.transfers, options, doorkeeper, services.now).routes(),
+            *CountApi(services.counts, options, doorkeeper).routes(),
             *Health(services.overview).routes(),
             Route("/openapi.json", openapi, methods=["GET"]),
             *Page(teller, options, doorkeeper).routes(),

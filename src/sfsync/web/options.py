@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 RESERVATIONS = "reservations"
 STORES = "stores"  # a shop's own people: what they say of pieces in their hand counts
+COUNTS = "counts"  # stock counts in, and the reports on them
 ADMIN = "admin"
 
 

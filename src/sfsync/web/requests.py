@@ -66,8 +66,11 @@ class Doorkeeper:
         # Digests have one length, so that comparing them tells nothing, not even a token's length.
         self._tokens = [(_digest(token.secret.encode()), token) for token in tokens]
 
-    def admit(self, request: Request, scope: str | None) -> Token:
-        """The party that asks; a problem when it is unknown, or lacks the scope (None: any will do)."""
+    def admit(self, request: Request, scope: str | None, *or_else: str) -> Token:
+        """The party that asks; a problem when it is unknown, or lacks the scope (None: any will do).
+
+        A token with one of `or_else` in the scope's place will do too.
+        """
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given.strip():
             raise self._unknown("Send Authorization: Bearer with a token of these settings.")
@@ -79,7 +82,7 @@ class Doorkeeper:
         if found is None:
             raise self._unknown("This token is not known here.", 'error="invalid_token"')
         request.state.party = found.name
-        if scope is not None and scope not in found.scopes:
+        if scope is not None and found.scopes.isdisjoint({scope, *or_else}):
             header = {
                 "WWW-Authenticate": f'Bearer realm="sfsync", error="insufficient_scope", scope="{scope}"'
             }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from sfsync.domain.counts import Count, CountOutcome
 from sfsync.domain.reservations import Outcome, Reservation, Wish
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.ports import InTransit
@@ -112,6 +113,23 @@ class TransferDesk(Protocol):
         ...
 
 
+class CountDesk(Protocol):
+    """Enters stock counts."""
+
+    async def enter_all(
+        self, counts: Sequence[Count], *, partial: bool = False, dry_run: bool = False
+    ) -> Sequence[CountOutcome]:
+        """Enter each once, or none where one has a problem (unless `partial`); an outcome for each.
+
+        An outcome with neither state nor problem: nothing is wrong with that one, and it was not entered.
+        """
+        ...
+
+    async def sheet(self, key: str, digest: str) -> bool:
+        """Remember what came under a request's key; False when something else came under it before."""
+        ...
+
+
 class Folder(Protocol):
     """Folds old movements of the org's ledger. What it returns is JSON-ready."""
 
@@ -136,4 +154,5 @@ class Services:
     reconciler: Reconciler
     now: Callable[[], datetime]
     transfers: TransferDesk
+    counts: CountDesk
     folder: Folder | None = None

@@ -1,0 +1,73 @@
+"""Many counts at once: all or none, each once, whatever comes in between."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.flow.kit import House, house
+from tests.flow.test_counts import BAG, FAR, ago, long_ago
+
+from sfsync.domain.counts import Count
+from sfsync.domain.stock import LevelKey
+
+
+def sheet(
+    h: House, *units: int, at_hours_ago: float = 14, places: tuple[str, ...] = (BAG, FAR)
+) -> list[Count]:
+    """One person's counts of some levels, all at one moment."""
+    moment = ago(h, at_hours_ago)
+    return [
+        Count(f"s/{moment.isoformat()}", LevelKey.parse(place), each, moment, "", "Amina", "stock take")
+        for place, each in zip(places, units, strict=True)
+    ]
+
+
+async def test_a_sheet_is_entered_once_and_says_why_in_the_ledger() -> None:
+    """Told twice, the books change once; a person finds there who counted, and why."""
+    async with house({BAG: 5, FAR: 2}) as h:
+        long_ago(h)
+        counts = sheet(h, 4, 2)
+        for _ in range(2):
+            outcomes = await h.supervisor.counts.enter_all(counts)
+            assert [(each.state, each.variance) for each in outcomes] == [("entered", -1), ("entered", 0)]
+        assert (h.org.numbers(BAG), h.org.numbers(FAR)) == ((4, 0), (2, 0))
+        rows = [row for row in h.org.rows.values() if row.subject.startswith("count:")]
+        assert [row.reference for row in rows] == ["stock take; counted by Amina"] * 2
+
+
+async def test_one_wrong_count_keeps_the_sheet_out_unless_the_right_ones_are_asked_for() -> None:
+    """A place that the org does not know, a moment to come, and a number told differently before."""
+    async with house({BAG: 5, FAR: 2}) as h:
+        long_ago(h)
+        counts = sheet(h, 4, 2, places=(BAG, "BAG-1|NOWHERE"))
+        outcomes = await h.supervisor.counts.enter_all(counts)
+        assert [each.problem for each in outcomes] == ["", "unknown-level"]
+        assert h.org.numbers(BAG) == (5, 0)
+        outcomes = await h.supervisor.counts.enter_all(counts, dry_run=True, partial=True)
+        assert ([each.state for each in outcomes], h.org.numbers(BAG)) == (["", ""], (5, 0))
+        outcomes = await h.supervisor.counts.enter_all(counts, partial=True)
+        assert [each.state for each in outcomes] == ["entered", ""]
+        again = [replace(counts[0], units=3), *sheet(h, 2, at_hours_ago=-1, places=(FAR,))]
+        outcomes = await h.supervisor.counts.enter_all(again)
+        assert [each.problem for each in outcomes] == ["id-reused", "wrong"]
+        assert "date a recount at its own moment" in outcomes[0].detail
+        assert (h.org.numbers(BAG), h.org.numbers(FAR)) == ((4, 0), (2, 0))
+
+
+async def test_two_counts_of_one_shelf_on_a_sheet_are_entered_in_the_order_made() -> None:
+    """The later one is what the books say, whichever line it stands on."""
+    async with house({BAG: 5}) as h:
+        long_ago(h)
+        late, early = sheet(h, 3, places=(BAG,)), sheet(h, 4, at_hours_ago=20, places=(BAG,))
+        outcomes = await h.supervisor.counts.enter_all([*late, *early])
+        assert [each.variance for each in outcomes] == [-1, -1]
+        assert h.org.numbers(BAG) == (3, 0)
+
+
+async def test_a_key_is_remembered_with_what_came_under_it() -> None:
+    """Over a restart too."""
+    async with house({BAG: 5}) as h:
+        desk = h.supervisor.counts
+        assert await desk.sheet("shop:1", "abc")
+        assert await desk.sheet("shop:1", "abc")
+        assert not await desk.sheet("shop:1", "xyz")
