@@ -12,6 +12,10 @@ Order lines (`open_quantity` is what still has to be delivered):
 Goods that come back go to where they left from, or to the location that the house's rules name for returns
 (`LineFacts.returns_to`): there they wait, not for sale, until a person releases them by a transfer.
 
+Of one-of-one pieces each has a level of its own. A line that names no piece takes whichever are there; what
+comes back is the very piece that left. A line that comes to name another piece is given that one, as soon as
+it is to be had.
+
 Where the channel says which of its locations sends which units (`places`), each of them has the levels that
 its units draw on. Units reserved elsewhere are moved there, both rows or neither, as soon as the org has them
 there; until then they stay where they are, for a promise covered at the wrong place is better than none.
@@ -130,7 +134,7 @@ def next_step(facts: LineFacts) -> NextStep:
         reserved[row.level] += row.reserved_delta
         on_hand[row.level] += row.on_hand_delta
 
-    put = on_hand.pop(facts.returns_to, 0) if facts.returns_to is not None else 0
+    put = _put_back(facts, on_hand)
     ship = facts.line.fulfilled_quantity + sum(on_hand.values())
     if facts.returns_to is None:
         ship -= facts.line.returned_quantity  # they come back to where they left from
@@ -141,9 +145,10 @@ def next_step(facts: LineFacts) -> NextStep:
     owed = _owed(facts, on_hand)
     if owed and min(owed) < 0 < max(owed):  # heard of together: sent from here, and brought back there
         return _ship(facts, min(max(owed), -min(owed)), reserved, on_hand)
-    back = facts.line.returned_quantity - put
+    back = facts.line.returned_quantity - sum(put.values())
     if facts.returns_to is not None and back:
-        return _alone(facts, facts.returns_to, MovementKind.RETURN, on_hand=back)
+        level, units = _to_returns(facts.returns_to, back, put, on_hand)
+        return _alone(facts, level, MovementKind.RETURN, on_hand=units)
 
     change = facts.line.open_quantity - sum(reserved.values())
     if change > 0:
@@ -210,7 +215,8 @@ def _ship(
     if not owed or max(owed) <= 0:
         level = _fullest(reserved)
         if level is None:
-            return _alone(facts, facts.sources[0], MovementKind.FULFILMENT, on_hand=-units)
+            level, units = _unasked(facts.sources, units, on_hand)
+            return _alone(facts, level, MovementKind.FULFILMENT, on_hand=-units)
         part = min(units, reserved[level])
         return _alone(facts, level, MovementKind.FULFILMENT, on_hand=-part, reserved=-part)
     place = facts.places[owed.index(max(owed))]
@@ -221,13 +227,12 @@ def _ship(
         part = min(units, reserved[level])
         return _alone(facts, level, MovementKind.FULFILMENT, on_hand=-part, reserved=-part)
     elsewhere = _fullest(spare)
+    level, units = _unasked(place.sources, units, on_hand)
     if elsewhere is None:
-        return _alone(facts, place.sources[0], MovementKind.FULFILMENT, on_hand=-units)
+        return _alone(facts, level, MovementKind.FULFILMENT, on_hand=-units)
     part = min(units, spare[elsewhere])
     rows = _released(facts, elsewhere, part)
-    left = _movement(
-        facts, facts.subject, facts.next_step + 1, place.sources[0], MovementKind.FULFILMENT, -part, 0
-    )
+    left = _movement(facts, facts.subject, facts.next_step + 1, level, MovementKind.FULFILMENT, -part, 0)
     return NextStep((*rows, left))
 
 
@@ -235,10 +240,43 @@ def _take_back(facts: LineFacts, units: int, on_hand: Mapping[LevelKey, int]) ->
     """Goods came back: to where they left from, or to the location that the channel names."""
     owed = _owed(facts, on_hand)
     if not owed or min(owed) >= 0:
-        return _alone(facts, _return_level(on_hand, facts.sources), MovementKind.RETURN, on_hand=units)
+        level, units = _return_level(on_hand, facts.sources, units)
+        return _alone(facts, level, MovementKind.RETURN, on_hand=units)
     place = facts.places[owed.index(min(owed))]
-    level = _return_level(_among(on_hand, place.sources), place.sources)
-    return _alone(facts, level, MovementKind.RETURN, on_hand=min(units, -min(owed)))
+    level, units = _return_level(_among(on_hand, place.sources), place.sources, min(units, -min(owed)))
+    return _alone(facts, level, MovementKind.RETURN, on_hand=units)
+
+
+def _put_back(facts: LineFacts, on_hand: dict[LevelKey, int]) -> dict[LevelKey, int]:
+    """Takes out what went to the house's location for returns, by level: each piece has one of its own."""
+    home = facts.returns_to
+    if home is None:
+        return {}
+    return {level: on_hand.pop(level) for level in list(on_hand) if level.location == home.location}
+
+
+def _to_returns(
+    home: LevelKey, units: int, put: Mapping[LevelKey, int], on_hand: Mapping[LevelKey, int]
+) -> tuple[LevelKey, int]:
+    """The level for returns, and how many go there now: the very pieces that left, one at a time."""
+    if units < 0:  # fewer came back than was said before
+        level = max(put, key=lambda key: (put[key], key.unit or ""))
+        return level, max(units, -put[level])
+    gone = [level for level, change in on_hand.items() if change < 0 and level.unit is not None]
+    for level in sorted(gone):
+        there = LevelKey(home.sku, home.location, level.unit)
+        if put.get(there, 0) <= 0:
+            return there, 1
+    return home, units
+
+
+def _unasked(
+    sources: Sequence[LevelKey], units: int, on_hand: Mapping[LevelKey, int]
+) -> tuple[LevelKey, int]:
+    """Where goods left from that were never reserved, and how many: of pieces, one that has not left yet."""
+    here = [level for level in sources if level.unit is None or on_hand.get(level, 0) >= 0]
+    level = (here or sources)[0]
+    return level, units if level.unit is None else 1
 
 
 def _owed(facts: LineFacts, on_hand: Mapping[LevelKey, int]) -> list[int]:
@@ -272,10 +310,17 @@ def _owed(facts: LineFacts, on_hand: Mapping[LevelKey, int]) -> list[int]:
     return owed
 
 
-def _return_level(on_hand: Mapping[LevelKey, int], sources: Sequence[LevelKey]) -> LevelKey:
-    """Goods come back to where they left from."""
-    shipped = [level for level, units in on_hand.items() if units < 0]
-    return min(shipped, key=lambda key: (on_hand[key], key)) if shipped else sources[0]
+def _return_level(
+    on_hand: Mapping[LevelKey, int], sources: Sequence[LevelKey], units: int
+) -> tuple[LevelKey, int]:
+    """Goods come back to where they left from; of pieces, each to its own level."""
+    shipped = [level for level, change in on_hand.items() if change < 0]
+    if not shipped:
+        absent = [level for level in sources if level.unit is None or on_hand.get(level, 0) <= 0]
+        level = (absent or sources)[0]
+        return level, units if level.unit is None else 1
+    level = min(shipped, key=lambda key: (on_hand[key], key))
+    return level, units if level.unit is None else min(units, -on_hand[level])
 
 
 def _needs(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> list[tuple[PlaceFacts, int]]:
@@ -329,7 +374,7 @@ def _raise(facts: LineFacts, units: int, sources: Sequence[LevelKey]) -> NextSte
         if facts.asked_in_vain:
             return NextStep(uncovered=units)
         # Nothing seems to be there, but only the org may say no.
-        asked = (sources[0], units)
+        asked = (sources[0], units if sources[0].unit is None else 1)
     level, part = asked
     return _alone(facts, level, MovementKind.ORDER, reserved=part)
 

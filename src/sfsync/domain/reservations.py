@@ -324,6 +324,41 @@ def _movement(
     )
 
 
+def chosen(
+    quantity: int, candidates: Sequence[LevelKey], sellable: Mapping[LevelKey, int]
+) -> list[tuple[LevelKey, int]]:
+    """Units to ask of which levels when only all of them will do: of one location, the first that can.
+
+    Where each piece has a level of its own, as many pieces are taken. Nobody can tell but the org that there
+    are too few: then the location that has most is asked for all of it.
+    """
+    places: dict[str, list[LevelKey]] = {}
+    for level in candidates:
+        places.setdefault(level.location, []).append(level)
+    offers = [_offer(quantity, levels, sellable) for levels in places.values()]
+    best = max(offers, key=lambda offer: sum(units for _, units in offer))  # the first of equals
+    missing = quantity - sum(units for _, units in best)
+    if not missing:
+        return best
+    if best:
+        return [*best[:-1], (best[-1][0], best[-1][1] + missing)]
+    return [(max(candidates, key=lambda level: sellable.get(level, 0)), quantity)]
+
+
+def _offer(
+    quantity: int, levels: Sequence[LevelKey], sellable: Mapping[LevelKey, int]
+) -> list[tuple[LevelKey, int]]:
+    """Units that one location can give: out of a single level, or as pieces."""
+    for level in levels:
+        if sellable.get(level, 0) >= quantity:
+            return [(level, quantity)]
+    pieces = [level for level in levels if level.unit is not None]
+    if pieces:
+        return part(quantity, pieces, sellable)
+    fullest = max(levels, key=lambda level: sellable.get(level, 0))
+    return part(quantity, [fullest], sellable)
+
+
 def part(
     quantity: int, candidates: Iterable[LevelKey], sellable: Mapping[LevelKey, int]
 ) -> list[tuple[LevelKey, int]]:

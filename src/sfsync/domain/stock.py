@@ -22,9 +22,12 @@ class BadKeyError(ValueError):
     """A SKU, location or unit that cannot be part of a level key; says which and why."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class LevelKey:
-    """The identity of a stock level: ``SKU|location`` or ``SKU|location|unit``."""
+    """The identity of a stock level: ``SKU|location`` or ``SKU|location|unit``.
+
+    Keys are ordered by their parts; of one SKU at one location, the one without a unit comes first.
+    """
 
     sku: str
     location: str
@@ -41,6 +44,9 @@ class LevelKey:
                 )
             if len(text) > longest:
                 raise BadKeyError(f"the {name} {text!r} has {len(text)} characters; {longest} is the most")
+
+    def __lt__(self, other: LevelKey) -> bool:
+        return (self.sku, self.location, self.unit or "") < (other.sku, other.location, other.unit or "")
 
     def __str__(self) -> str:
         return "|".join(

@@ -68,11 +68,14 @@ class Asking:
             await self._ctx.clock.sleep(LOOK_SECONDS)
 
     def available(self, tx: Tx, skus: Collection[str]) -> Mapping[str, Mapping[str, int]]:
-        picture = Picture(tx.facts(skus))
-        return {
-            sku: {key.location: units for key, units in sorted(picture.sellable(sku).items()) if units > 0}
-            for sku in skus
-        }
+        """Units that may be reserved, by SKU and location; pieces of one location are added up."""
+        picture, found = Picture(tx.facts(skus)), dict[str, dict[str, int]]()
+        for sku in skus:
+            places = found.setdefault(sku, {})
+            for key, units in sorted(picture.sellable(sku).items()):
+                if units > 0:
+                    places[key.location] = places.get(key.location, 0) + units
+        return found
 
 
 def not_yet(reservation: Reservation) -> Outcome:

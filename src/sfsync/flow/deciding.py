@@ -63,7 +63,10 @@ def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str] | N
 
 def _no_level(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
     ctx.log.warning("no stock level", channel=line.channel, order=line.order_name, sku=line.line.sku)
-    reason = f"order {line.order_name}: no stock level of {line.line.sku!r} where {line.channel} sells from"
+    piece = f", unit {line.line.unit!r}," if line.line.unit else ""
+    reason = (
+        f"order {line.order_name}: no stock level of {line.line.sku!r}{piece} where {line.channel} sells from"
+    )
     advice = "create the stock level, or mend the channel's sells_from; it is then decided by itself"
     tx.dead_letter(line.channel, line.subject, reason, advice, repr(line.line), now)
     uncovered = line.line.open_quantity
@@ -110,9 +113,12 @@ def _places(tx: Tx, ctx: Context, line: LineState, sources: Sequence[LevelKey]) 
     """What stands at each of the channel's locations, and the levels it draws on there.
 
     None where the event names the org's location. A location whose levels are not in the org draws on the
-    levels of the others meanwhile.
+    levels of the others meanwhile. A line that names its piece draws on that one alone, wherever it is.
     """
-    if line.line.location:
+    wish = line.line
+    if wish.unit and (wish.location or not wish.places):
+        return [PlaceFacts(sources, wish.open_quantity, wish.fulfilled_quantity, wish.returned_quantity)]
+    if wish.location:
         return []
     return [
         PlaceFacts(
@@ -166,16 +172,12 @@ def _units(row: Movement) -> str:
 
 
 def _levels(tx: Tx, ctx: Context, line: LineState, locations: Sequence[str]) -> list[LevelKey]:
-    try:
-        keys = [
-            LevelKey(line.line.sku, location, line.line.unit)
-            for location in dict.fromkeys(locations)
-            if location not in ctx.assortment.not_for_sale
-        ]
-    except BadKeyError:
-        return []
-    known = tx.levels(keys)
-    return [key for key in keys if key in known]
+    """The levels there, in the order of the locations: of every piece, unless the line names one."""
+    wish = line.line
+    there = [place for place in dict.fromkeys(locations) if place not in ctx.assortment.not_for_sale]
+    known = [level.key for level in tx.levels_of([wish.sku])]
+    fit = [key for key in known if key.location in there and wish.unit in (None, key.unit)]
+    return sorted(fit, key=lambda key: (there.index(key.location), key))
 
 
 def _holdings(
@@ -202,16 +204,21 @@ def _holdings(
 
 
 def _reserved_subjects(tx: Tx, line: LineState) -> list[str]:
-    subjects: list[str] = []
+    """The parts of its reservations that the line may take over: of the very piece where it names one.
+
+    Was that piece not reserved, it takes over another one first, and that is then exchanged for its own.
+    """
+    found: list[tuple[str, str | None]] = []
     for reservation_id in line.reservations:
         reservation = tx.reservation(reservation_id)
         if reservation is not None and reservation.channel in (None, line.channel):
-            subjects.extend(
-                subject
+            found.extend(
+                (subject, part.level.unit)
                 for subject, part in zip(reservation.subjects(), reservation.lines, strict=True)
-                if part.level.sku == line.line.sku and part.level.unit == line.line.unit
+                if part.level.sku == line.line.sku
             )
-    return subjects
+    own = [subject for subject, unit in found if unit == line.line.unit]
+    return own or [subject for subject, _ in found]
 
 
 def _tell(

@@ -6,13 +6,12 @@ If that takes too long the answer is *pending*; the reservation goes on and can 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sfsync.domain.orders import source
 from sfsync.domain.reservations import (
     Outcome,
     Reservation,
@@ -20,9 +19,10 @@ from sfsync.domain.reservations import (
     ReservationState,
     Wish,
     WishedLine,
+    chosen,
     part,
 )
-from sfsync.domain.stock import BadKeyError, LevelKey
+from sfsync.domain.stock import LevelKey
 from sfsync.ports import Tx
 
 from .asking import Asked
@@ -109,13 +109,15 @@ class Desk(Life):
             levels = on_floor(self._ctx.assortment, picture.levels(line.sku))
             able = {level.key: level.sellable - taken.get(level.key, 0) for level in levels}
             floor = {level.key for level in levels if level.floor and not wish.in_hand}
-            candidates = [key for key in self._candidates(wish, line) if key in able]
+            candidates = self._candidates(wish, line, able)
             if not candidates:
                 return Outcome(None, "unknown-sku", detail=self._nowhere(wish, line))
             candidates.sort(key=floor.__contains__)
             sure = {key: 0 if key in floor else units for key, units in able.items()}
-            enough = any(sure[key] >= line.quantity for key in candidates)
-            for level, units, wanted in _split(wish, line, candidates, sure if enough else able):
+            asked = _split(wish, line, candidates, sure)
+            if sum(min(units, sure[level]) for level, units, _ in asked) < line.quantity:
+                asked = _split(wish, line, candidates, able)
+            for level, units, wanted in asked:
                 taken[level] = taken.get(level, 0) + units
                 needs_store |= level in floor
                 lines.append(ReservationLine(level, units, wanted))
@@ -126,9 +128,11 @@ class Desk(Life):
         place = line.location or line.location_group
         if place is None:
             place = f"the locations {wish.channel} sells from" if wish.channel else "any location"
-        return f"there is no stock level of {line.sku!r} at {place}"
+        piece = f", unit {line.unit!r}," if line.unit else ""
+        return f"there is no stock level of {line.sku!r}{piece} at {place}"
 
-    def _candidates(self, wish: Wish, line: WishedLine) -> list[LevelKey]:
+    def _candidates(self, wish: Wish, line: WishedLine, known: Iterable[LevelKey]) -> list[LevelKey]:
+        """The levels that may give it, best location first: any piece there, unless the line names one."""
         assortment = self._ctx.assortment
         if line.location is not None:
             locations: Sequence[str] = (line.location,)
@@ -141,14 +145,11 @@ class Desk(Life):
             )
         else:
             locations = ()
-        try:
-            return [
-                LevelKey(line.sku, location, line.unit)
-                for location in locations
-                if location not in assortment.not_for_sale
-            ]
-        except BadKeyError:
-            return []
+        there = [place for place in dict.fromkeys(locations) if place not in assortment.not_for_sale]
+        return sorted(
+            (key for key in known if key.location in there and line.unit in (None, key.unit)),
+            key=lambda key: (there.index(key.location), key),
+        )
 
     def _elsewhere(self, tx: Tx, *, refused: Reservation, wish: Wish) -> Asked | None:
         """Ask again at other levels, when some seem able to give all of it."""
@@ -217,12 +218,8 @@ class Desk(Life):
 def _split(
     wish: Wish, line: WishedLine, candidates: Sequence[LevelKey], sellable: Mapping[LevelKey, int]
 ) -> list[tuple[LevelKey, int, int]]:
-    """(level, units to ask there, units wanted there): one level for all of it, or what each can give."""
+    """(level, units to ask there, units wanted there): one location for all, or what each can give."""
     if wish.partial and (asked := part(line.quantity, candidates, sellable)):
         missing = line.quantity - sum(units for _, units in asked)
         return [(key, units, units + (0 if number else missing)) for number, (key, units) in enumerate(asked)]
-    able = source(line.quantity, candidates, sellable)
-    if able is not None and able[1] == line.quantity:
-        return [(able[0], line.quantity, line.quantity)]
-    fullest = max(candidates, key=lambda key: sellable[key])
-    return [(fullest, line.quantity, line.quantity)]
+    return [(level, units, units) for level, units in chosen(line.quantity, candidates, sellable)]

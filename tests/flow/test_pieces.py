@@ -1,0 +1,83 @@
+"""One of one in the house: pieces that all channels offer, and that each is sold once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+from tests.flow.kit import house
+
+from sfsync.domain.assortment import SharedOrders
+from sfsync.domain.reservations import ReservationKind, ReservationState, Wish, WishedLine
+from sfsync.domain.sources import Source
+
+PIECES = {"BAG|VAULT|A-1": 1, "BAG|VAULT|B-2": 1, "BAG|TOWN|C-3": 1}
+State = ReservationState
+
+
+async def test_three_pieces_are_three_to_the_channels_and_each_is_sold_once() -> None:
+    """Five shoppers ask at once: three get a piece each, no piece twice, and nobody is told of a fourth."""
+    async with house(PIECES, shelf={"BAG": 0}) as h:
+        await h.shows("BAG", 3, 3)
+        outcomes = await asyncio.gather(*(h.reserve("BAG") for _ in range(5)))
+        granted = [o.reservation for o in outcomes if o.reservation and o.reservation.state is State.GRANTED]
+        held = sorted(str(line.level) for each in granted for line in each.lines)
+        assert held == sorted(PIECES)
+        assert all(h.org.numbers(piece) == (1, 1) for piece in PIECES)
+        await h.shows("BAG", 0, 0)
+
+
+async def test_a_client_who_wants_number_two_gets_number_two_or_nothing() -> None:
+    """Another piece of the same bag is no answer; and two pieces come out of one vault."""
+    async with house(PIECES) as h:
+
+        async def ask(units: int = 1, unit: str | None = None) -> State:
+            line = WishedLine("BAG", units, unit=unit)
+            wish = Wish(ReservationKind.CART, "london", "cart", (line,), timedelta(minutes=15))
+            reservation = (await h.desk.create(wish, idempotency_key=None, digest="")).reservation
+            assert reservation is not None
+            return reservation.state
+
+        assert await ask(unit="B-2") is State.GRANTED
+        assert h.org.numbers("BAG|VAULT|B-2") == (1, 1)
+        assert await ask(unit="B-2") is State.REFUSED
+        assert await ask(units=2) is State.REFUSED  # two are left, but nowhere two together
+        assert await ask(units=3) is State.REFUSED
+        outcome = await h.reserve("BAG", 2)
+        assert outcome.available == {"BAG": {"VAULT": 1, "TOWN": 1}}
+
+
+async def test_an_order_for_a_bag_gets_a_piece_and_its_return_is_that_piece() -> None:
+    """Sold on the site without a number, sent, and brought back: it waits in returns under its number."""
+    shared = {"london": SharedOrders(Source.CHANNEL, returns_to="RETURNS")}
+    async with house(PIECES, shared=shared) as h:
+        number = h.shops["london"].buy("BAG", 2)
+        await h.deliver("london", number)
+        await h.until(lambda: h.org.numbers("BAG|VAULT|A-1") == (1, 1) == h.org.numbers("BAG|VAULT|B-2"))
+        h.shops["london"].change(number, open_quantity=0, fulfilled_quantity=2)
+        await h.deliver("london", number)
+        await h.until(lambda: h.org.numbers("BAG|VAULT|A-1") == (0, 0) == h.org.numbers("BAG|VAULT|B-2"))
+        h.shops["london"].change(number, returned_quantity=2)
+        await h.deliver("london", number)
+        await h.idle()
+        assert h.org.numbers("BAG|RETURNS|A-1") == (1, 0) == h.org.numbers("BAG|RETURNS|B-2")
+        assert "BAG|RETURNS" not in map(str, h.org.keys.values())
+        await h.shows("BAG", 1, 1)
+
+
+async def test_the_shop_names_the_piece_later_and_the_reservation_gives_way_to_it() -> None:
+    """The cart held number one; the shop packs number two. Both are set right without a gap."""
+    async with house(PIECES) as h:
+        reservation = (await h.reserve("BAG")).reservation
+        assert reservation is not None
+        assert h.org.numbers("BAG|VAULT|A-1") == (1, 1)
+        shop = h.shops["london"]
+        number = shop.buy("BAG", reservations=(reservation.id,))
+        shop.orders[number] = replace(
+            shop.orders[number], lines=(replace(shop.orders[number].lines[0], unit="B-2"),)
+        )
+        await h.deliver("london", number)
+        await h.until(lambda: h.org.numbers("BAG|VAULT|B-2") == (1, 1))
+        await h.until(lambda: h.org.numbers("BAG|VAULT|A-1") == (1, 0))
+        await h.shows("BAG", 2, 2)
