@@ -57,6 +57,7 @@ SETTINGS: Mapping[str, tuple[object, ...]] = {
 OF_NO_CONSEQUENCE = {
     "cancelled_status_category": "orders in the org: salesforce/test_orders_wire.py has both",
     "daily_api_requests": "an allowance",
+    "refusal_tells_usage": "simulation/test_short_day.py has both",
     "delivery_allowance": "an allowance",
     "hourly_published_events": "an allowance; sfsync publishes none",
     "most_selected_entities": "of the installation",

@@ -157,6 +157,19 @@ async def _same_session(wire: Wire) -> object:
     return one == other
 
 
+async def _told_when_refused(wire: Wire) -> object:
+    return await asyncio.to_thread(_refused_for_want_of_calls, wire)
+
+
+def _refused_for_want_of_calls(wire: Wire) -> bool:
+    used = wire.sandbox.control("GET", "/calls")["used"]
+    wire.sandbox.control("POST", "/knobs", {"daily_api_requests": used})
+    answer = wire.rest.call("GET", "/limits")
+    wire.sandbox.control("POST", "/knobs", {"daily_api_requests": 100_000})
+    assert answer.json()[0]["errorCode"] == "REQUEST_LIMIT_EXCEEDED"
+    return "Sforce-Limit-Info" in answer.headers
+
+
 async def _allowed(wire: Wire, what: str) -> object:
     limits = (await asyncio.to_thread(wire.rest.call, "GET", "/limits")).json()
     return limits[what]["Max"]
@@ -425,6 +438,7 @@ KNOBS: dict[str, Knob] = {
     "daily_api_requests": Knob(
         partial(_allowed, what="DailyApiRequests"), {70_000: 70_000, 100_000: 100_000}
     ),
+    "refusal_tells_usage": Knob(_told_when_refused, {True: True, False: False}),
     "delivery_allowance": Knob(
         partial(_allowed, what="DailyDeliveredPlatformEvents"), {10_000: 10_000, 50_000: 50_000}
     ),

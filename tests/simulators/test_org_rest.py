@@ -290,22 +290,6 @@ def test_each_answer_tells_the_allowance_used(org: OrgClient) -> None:
     assert daily["Max"] - daily["Remaining"] == used[1]
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_a_call_refused_for_want_of_calls_tells_the_allowance_or_not(
-    org: OrgClient, sandbox: OrgSandbox, told: bool
-) -> None:
-    """Nowhere is it written which: a knob."""
-    used = sandbox.control("GET", "/calls")["used"]
-    knobs = {"daily_api_requests": used, "refusal_tells_usage": told}
-    sandbox.control("POST", "/knobs", knobs)
-    try:
-        refused = org.call("GET", "/limits")
-    finally:
-        sandbox.control("POST", "/knobs", {"daily_api_requests": 100_000, "refusal_tells_usage": True})
-    assert (refused.status_code, refused.json()[0]["errorCode"]) == (403, "REQUEST_LIMIT_EXCEEDED")
-    assert refused.headers.get("Sforce-Limit-Info") == (f"api-usage={used}/{used}" if told else None)
-
-
 def test_a_platform_event_is_queued_with_its_uuid(org: OrgClient, sandbox: OrgSandbox) -> None:
     """201 with success and an OPERATION_ENQUEUED whose message is the event's UUID."""
     body = {"Sku__c": "A", "LocationCode__c": "L", "Kind__c": "Sale", "Quantity__c": -1, "SourceId__c": "t1"}
