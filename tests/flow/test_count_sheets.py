@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from tests.flow.kit import House, house
-from tests.flow.test_counts import BAG, FAR, ago, long_ago
+from tests.flow.test_counts import BAG, FAR, ago, long_ago, sold
 
 from sfsync.domain.counts import Count
+from sfsync.domain.ira import observe
 from sfsync.domain.stock import LevelKey
+from sfsync.store import views
 
 
 def sheet(
@@ -31,6 +34,13 @@ async def test_a_sheet_is_entered_once_and_says_why_in_the_ledger() -> None:
             outcomes = await h.supervisor.counts.enter_all(counts)
             assert [(each.state, each.variance) for each in outcomes] == [("entered", -1), ("entered", 0)]
         assert (h.org.numbers(BAG), h.org.numbers(FAR)) == ((4, 0), (2, 0))
+        await h.idle()
+        noon, now = counts[0].at - timedelta(days=1), h.clock.now()
+        kept = await h.store.read(lambda tx: views.counted(tx, noon, now))
+        assert [(str(each.level), each.units, each.expected, each.counted_by) for each in kept] == [
+            (FAR, 2, 2, "Amina"),
+            (BAG, 4, 5, "Amina"),
+        ]
         rows = [row for row in h.org.rows.values() if row.subject.startswith("count:")]
         assert [row.reference for row in rows] == ["stock take; counted by Amina"] * 2
 
@@ -71,3 +81,23 @@ async def test_a_key_is_remembered_with_what_came_under_it() -> None:
         assert await desk.sheet("shop:1", "abc")
         assert await desk.sheet("shop:1", "abc")
         assert not await desk.sheet("shop:1", "xyz")
+
+
+async def test_the_history_tells_a_late_sale_from_a_missing_bag() -> None:
+    """Both shelves are one short; at one the sale is told the next morning, at the other nothing is."""
+    async with house({BAG: 5, FAR: 2}) as h:
+        long_ago(h)
+        await h.supervisor.counts.enter_all(sheet(h, 4, 1))
+        sold(h, ago(h, 15))
+        await h.until(lambda: h.org.of("late:"))
+        await h.idle()
+        since, now = ago(h, 24), h.clock.now()
+        counts, late = await h.store.read(
+            lambda tx: (views.counted(tx, since, now), views.late_postings(tx, since))
+        )
+        found = {
+            str(each.count.level): (each.count.variance, each.physical) for each in observe(counts, late)
+        }
+        assert found == {BAG: (-1, 0), FAR: (-1, -1)}
+        old = await h.store.read(lambda tx: views.counted(tx, ago(h, 48), since))
+        assert old == []

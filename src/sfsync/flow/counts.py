@@ -95,10 +95,15 @@ class Counts:
 
         def commit(tx: Tx) -> tuple[int, int] | None:
             now = ctx.clock.now()
+            product = ctx.assortment.catalogue.of(count.level.sku)
+            price = None if product is None else product.price
             if own:  # the store had lost it: the org's rows are the truth
                 tx.replace_rows(count.subject, own, now)
-                if own[0].source_version != count.told or not variance:
+                if own[0].source_version != count.told:
                     return None
+            tx.add_count(count, price, now)
+            if own and not variance:
+                return None
             row = movement(count, tx.next_step(count.subject), variance)
             held, _ = tx.levels([count.level])[count.level]
             return add(tx, [row], {}, now), 2 if is_late(row, held.counted_at) else 1

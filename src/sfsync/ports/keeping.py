@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from sfsync.domain.budget import HourOfCalls
+from sfsync.domain.counts import Count
 from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.fold import Fold, LedgerRow
 from sfsync.domain.ledger import Bundle
@@ -324,6 +325,9 @@ class Tx(Protocol):
         *,
         entered: Collection[str] | None = None,
     ) -> None: ...
+
+    # -- counts
+    def add_count(self, count: Count, price: float | None, at: datetime) -> None: ...
 
     # -- reservations
     def put_reservation(self, reservation: Reservation) -> None: ...

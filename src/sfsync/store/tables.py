@@ -226,6 +226,22 @@ holding = Table(
 )
 _partial("ix_holding_reserved", "reserved <> 0", holding.c.level_key)
 
+# What was counted; its variance is what its subject holds.
+stock_count = Table(
+    "stock_count",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("count_id", Text, nullable=False),
+    Column("level_key", Text, nullable=False),
+    Column("units", Integer, nullable=False),
+    Column("counted_at", Instant, nullable=False),
+    Column("entered_at", Instant, nullable=False),
+    Column("counted_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("price", Double),  # of one unit, when it was counted
+)
+Index("ix_stock_count_counted_at", stock_count.c.counted_at)
+
 # A fold that is, or was, sent to the org: written down before its first byte leaves.
 fold = Table(
     "fold",

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sfsync.domain.budget import HourOfCalls
+from sfsync.domain.counts import Count
 from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
@@ -670,6 +671,25 @@ class SqlTx(FoldStatements):
         ]
         if rows:
             _hold_statement(self._c.dialect.name, tuple(rows[0])).run(self._c, rows)
+
+    # -- counts --------------------------------------------------------------------------------------
+
+    def add_count(self, count: Count, price: float | None, at: datetime) -> None:
+        """Keep what was counted, with a unit's price of that time; the same count again changes nothing."""
+        self._c.execute(
+            self._insert(t.stock_count).on_conflict_do_nothing(),
+            {
+                "subject": count.subject,
+                "count_id": count.count_id,
+                "level_key": str(count.level),
+                "units": count.units,
+                "counted_at": count.at,
+                "entered_at": at,
+                "counted_by": count.counted_by,
+                "reason": count.reason,
+                "price": price,
+            },
+        )
 
     # -- reservations --------------------------------------------------------------------------------
 

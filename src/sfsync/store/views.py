@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import and_, case, func, literal, or_, select
 
+from sfsync.domain.ira import Counted, Late
 from sfsync.domain.relay import IN_DOUBT
+from sfsync.domain.stock import LevelKey, MovementKind
 from sfsync.ports.keeping import Incident
 from sfsync.store import tables as t
 from sfsync.store.tx import SqlTx
@@ -180,6 +182,47 @@ def recent_movements(tx: SqlTx, limit: int) -> list[RecentMovement]:
         )
         for r in rows
     ]
+
+
+def counted(tx: SqlTx, since: datetime, until: datetime) -> list[Counted]:
+    """Counts made in a time that stand in the ledger, oldest first; each with its whole variance."""
+    c, held = t.stock_count.c, t.holding.c
+    rows = tx.connection.execute(
+        select(t.stock_count, held.on_hand)
+        .join(t.holding, and_(held.subject == c.subject, held.level_key == c.level_key))
+        .where(c.counted_at >= since, c.counted_at < until)
+        .order_by(c.counted_at, c.subject)
+    )
+    return [
+        Counted(
+            LevelKey.parse(r.level_key),
+            r.units,
+            r.on_hand,
+            r.counted_at,
+            r.entered_at,
+            r.counted_by,
+            r.reason,
+            r.price,
+        )
+        for r in rows
+    ]
+
+
+def late_postings(tx: SqlTx, since: datetime) -> list[Late]:
+    """Postings that were entered with a compensation because a count at or after `since` had seen them.
+
+    A count that was told after a newer one is none of them: nothing happened then, somebody looked.
+    """
+    told, back = t.movement.alias("told"), t.movement.alias("back")
+    standing = ("done", "folded")
+    rows = tx.connection.execute(
+        select(told.c.level_key, told.c.on_hand_delta, told.c.occurred_at, t.bundle.c.answered_at)
+        .join(back, back.c.subject == literal("late:") + told.c.key)
+        .join(t.bundle, t.bundle.c.id == told.c.bundle)
+        .where(back.c.occurred_at >= since, back.c.state.in_(standing), told.c.state.in_(standing))
+        .where(told.c.kind != MovementKind.COUNT.value)
+    )
+    return [Late(LevelKey.parse(r.level_key), r.on_hand_delta, r.occurred_at, r.answered_at) for r in rows]
 
 
 def told_incidents(tx: SqlTx, closed_after: datetime) -> list[Incident]:

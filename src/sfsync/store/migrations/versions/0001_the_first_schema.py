@@ -443,6 +443,20 @@ def upgrade() -> None:
         sa.Column("asked", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("sku", name=op.f("pk_sku")),
     )
+    op.create_table(
+        "stock_count",
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("count_id", sa.Text(), nullable=False),
+        sa.Column("level_key", sa.Text(), nullable=False),
+        sa.Column("units", sa.Integer(), nullable=False),
+        sa.Column("counted_at", sa.Double(), nullable=False),
+        sa.Column("entered_at", sa.Double(), nullable=False),
+        sa.Column("counted_by", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("price", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_stock_count")),
+    )
+    op.create_index("ix_stock_count_counted_at", "stock_count", ["counted_at"], unique=False)
     op.create_index(
         "ix_sku_unasked",
         "sku",
@@ -475,6 +489,8 @@ def downgrade() -> None:
         postgresql_where=sa.text("NOT asked"),
     )
     op.drop_table("sku")
+    op.drop_index("ix_stock_count_counted_at", table_name="stock_count")
+    op.drop_table("stock_count")
     op.drop_index(
         "ix_reservation_order",
         table_name="reservation",
