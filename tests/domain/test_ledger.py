@@ -120,6 +120,40 @@ def test_units_changing_hands_are_no_ask() -> None:
     assert numbers(plan(handed, ask(3), BAG=0).sent) == [1]
 
 
+def handed(number: int, level: LevelKey = BAG, **state: int | bool) -> Bundle:
+    """A reservation that becomes an order line."""
+    pair = group(number, move(number, level, reserved=-1), move(number, level, reserved=1))
+    return replace(pair, **state)  # type: ignore[arg-type]  # flags by name
+
+
+def test_many_units_that_change_hands_share_one_collection() -> None:
+    """Five hundred orders out of one allocation would else need a call for every two of them."""
+    request = plan(*(handed(n) for n in range(60)), group(99, move(99, SCARF, on_hand=-1), move(98, BELT)))
+    assert (len(request.handed), numbers(request.groups)) == (60, [99])
+    assert len(request.sent) == 61
+
+
+def test_one_that_was_kept_out_in_company_goes_by_itself() -> None:
+    """Nobody knows whose units were missing, so it is asked of each alone."""
+    request = plan(handed(1), handed(2, refusals=1), handed(3, SCARF, refusals=1), handed(4))
+    assert (numbers(request.handed), numbers(request.groups)) == ([1, 4], [3])
+
+
+@pytest.mark.parametrize(
+    ("rows", "hands_over"),
+    [
+        ((move(1, reserved=-1), move(2, reserved=1)), True),
+        ((move(1, reserved=-1), move(2, reserved=2)), False),  # asks for one more
+        ((move(1, reserved=-1), move(2, SCARF, reserved=1)), False),  # is asked of another level
+        ((move(1, on_hand=-1, reserved=-1), move(2, reserved=1)), False),  # goods leave
+        ((move(1), move(2)), False),  # void rows
+    ],
+)
+def test_what_changes_hands_and_what_does_not(rows: tuple[Movement, ...], hands_over: bool) -> None:
+    """Only what moves no number of any level."""
+    assert group(1, *rows).hands_over is hands_over
+
+
 def test_a_request_has_room_for_two_hundred_rows() -> None:
     """That is what one collections call takes."""
     assert len(plan(*(post(n) for n in range(300))).sent) == REQUEST_ROWS
@@ -172,7 +206,7 @@ def test_every_request_keeps_the_rules(
     assert not request.levels & busy
     assert request.levels == frozenset().union(*(b.levels for b in (*request.sent, *request.checked)))
     assert sum(len(b.movements) for b in request.sent) <= limit
-    assert len(request.groups) <= REQUEST_GROUPS
+    assert len(request.groups) + bool(request.handed) <= REQUEST_GROUPS
     assert len({b.id for b in (*request.sent, *request.checked)}) == len(request.sent) + len(request.checked)
     for level in request.levels:
         here = [b for b in request.sent if level in b.levels]
@@ -275,6 +309,19 @@ PAIR = group(1, move(1, reserved=1), move(1, SCARF, reserved=1))
 def test_a_group_stands_or_falls_together(results: tuple[RowResult, ...], verdict: Verdict) -> None:
     """What one of its rows met decides for all."""
     assert judge(PAIR, answered(PAIR, *results, available=0)).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("results", "verdict"),
+    [
+        ((R.ROLLED_BACK, R.ROLLED_BACK), Verdict.LATER),  # another's row kept it out
+        ((R.INSUFFICIENT, R.INSUFFICIENT), Verdict.AGAIN),  # the fallback rule looks at all of them together
+        ((R.WRONG, R.ROLLED_BACK), Verdict.WRONG),
+    ],
+)
+def test_in_company_only_ones_own_row_can_be_wrong(results: tuple[RowResult, ...], verdict: Verdict) -> None:
+    """What shares a collection is rolled back with the others, and blamed for nothing of theirs."""
+    assert judge(handed(1), answered(handed(1), *results), in_company=True).verdict is verdict
 
 
 SOLD = group(1, move(1, on_hand=-1), move(2, reserved=-1))

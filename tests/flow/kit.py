@@ -316,8 +316,11 @@ class LittleOrg(Fates):
 
     def _answer(self, request: Request) -> Answer:
         results: dict[str, RowAnswer] = {}
-        for bundle in request.sent:
+        for bundle in (*request.singles, *request.groups):
             results |= self._bundle(bundle)
+        if request.handed:
+            rows_together = tuple(m for bundle in request.handed for m in bundle.movements)
+            results |= self._bundle(replace(request.handed[0], movements=rows_together))
         rows = {row.key: row for row in self.rows.values() if row.key in results}
         return Answer(results, {key: self.level(key) for key in request.levels}, rows)
 

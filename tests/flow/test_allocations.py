@@ -268,3 +268,36 @@ async def test_a_kill_amid_a_move_leaves_the_books_right() -> None:
         await h.shows("BAG-1", 1, 2)
         assert (held(h, "london"), held(h, "dubai")) == (1, 2)
         assert h.org.numbers(BAG) == (6, 6)
+
+
+async def test_forty_orders_out_of_one_allocation_share_a_few_requests() -> None:
+    """Each is two rows that belong together; only their one collection has to be all or none."""
+    async with house({BAG: 50}, rules=(DIVIDED,), shops=("london",)) as h:
+        await h.shows("BAG-1", 50)
+        h.org.requests.clear()
+        orders = [h.shops["london"].buy("BAG-1") for _ in range(40)]
+        await asyncio.gather(*(h.deliver("london", order) for order in orders))
+        await h.idle()
+        assert total(h.org.of("order:london:")) == (0, 40)
+        assert held(h, "london") == 10
+        assert len(h.org.requests) <= 8
+
+
+@pytest.mark.parametrize("fate", ["lost", "reply lost", "later", "late"])
+async def test_what_shares_a_collection_is_entered_once_whatever_becomes_of_the_call(fate: str) -> None:
+    """The reply is lost, the daemon killed, the next collection is another one: each order is in once."""
+    async with house({BAG: 9}, rules=(DIVIDED,), shops=("london",)) as h:
+        await h.shows("BAG-1", 9)
+        h.org.next.extend([fate, fate])
+        sent = len(h.org.requests)
+        for _ in range(3):
+            await h.deliver("london", h.shops["london"].buy("BAG-1"))
+        await h.until(lambda: len(h.org.requests) > sent)
+        await h.kill()
+        await h.start()
+        for _ in range(3):
+            await h.deliver("london", h.shops["london"].buy("BAG-1"))
+        h.org.land()
+        await h.idle()
+        assert total(h.org.of("order:london:")) == (0, 6)
+        assert held(h, "london") == 3

@@ -113,6 +113,33 @@ async def test_a_group_is_entered_whole_or_not_at_all(
     assert list(answer.rows) == [alone.key]
 
 
+async def test_units_change_hands_together_in_one_collection(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """Forty orders out of one allocation are one call; one of them that is bad takes the others with it."""
+    bag = level_in(sandbox, sku, 40)
+    own = f"allocation:london:{bag.key}"
+    held = movement(f"{own}:0", bag.key, reserved=40)
+    await org.enter(request(bundle(0, held)), ids(bag))
+    pairs = [
+        bundle(
+            n,
+            movement(f"{own}:{n}", bag.key, reserved=-1),
+            movement(f"order:{sku}:{n}:0", bag.key, reserved=1),
+        )
+        for n in range(1, 41)
+    ]
+    levels = frozenset({bag.key})
+    spoiled = dataclasses.replace(pairs[7].movements[1], subject="x" * 300)
+    bad = dataclasses.replace(pairs[7], movements=(pairs[7].movements[0], spoiled))
+    answer = await org.enter(Request((), (), levels, handed=(*pairs[:7], bad, *pairs[8:])), ids(bag))
+    assert judge(pairs[0], answer, in_company=True).verdict is Verdict.LATER
+    assert judge(bad, answer, in_company=True).verdict is Verdict.WRONG
+    answer = await org.enter(Request((), (), levels, handed=tuple(pairs)), ids(bag))
+    assert {judge(each, answer, in_company=True).verdict for each in pairs} == {Verdict.DONE}
+    assert answer.levels[bag.key].reserved == 40
+
+
 async def test_levels_alone_may_be_read_back(org: SalesforceOrg, sandbox: OrgSandbox, sku: str) -> None:
     """A reservation that does not fit is judged by a fresh reading without being sent."""
     bag = level_in(sandbox, sku, 3)

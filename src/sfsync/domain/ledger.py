@@ -6,6 +6,9 @@ becoming an order line; a reservation of several pieces). The rules (design sect
 - one request in flight per level; what arrives meanwhile goes into the next;
 - a reservation never shares a request with a posting or release of its level: they would net out before
   the org's rule sees them. Postings and releases go first;
+- units that only change hands (a reservation becoming an order line, an allocation sold from) need nothing of
+  the level and ask nothing of its rule: many share one all-or-none collection. When one of them keeps the
+  others out they are tried again without it, or each by itself;
 - reservations fill only up to the available last read; one that does not fit is not sent: the level is
   read back, and the reservation refused only when that reading, taken after it was asked, cannot cover it;
 - the org's refusal is final only when no earlier attempt of that row is unknown; else the row is voided
@@ -69,6 +72,17 @@ class Bundle:
         return any(movement.kind is MovementKind.COUNT for movement in self.own)
 
     @property
+    def hands_over(self) -> bool:
+        """True when units only change hands at each of its levels: no number of the level moves."""
+        return (
+            len(self.movements) > 1
+            and not self.companions
+            and not any(movement.on_hand_delta for movement in self.movements)
+            and any(movement.reserved_delta for movement in self.movements)
+            and all(self.net_reserved(level) == 0 for level in self.levels)
+        )
+
+    @property
     def asks(self) -> bool:
         """True when it raises reserved somewhere, so that the org may refuse it."""
         return any(self.net_reserved(level) > 0 for level in self.levels)
@@ -76,17 +90,26 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One composite call: rows that stand alone, groups that are all or none, levels to read back."""
+    """One composite call: rows that stand alone, groups that are all or none, levels to read back.
+
+    All that is `handed` over is in one all-or-none collection.
+    """
 
     singles: tuple[Bundle, ...]
     groups: tuple[Bundle, ...]
     levels: frozenset[LevelKey]
     checked: tuple[Bundle, ...] = ()  # not sent: judged by the levels read back
+    handed: tuple[Bundle, ...] = ()
 
     @property
     def sent(self) -> tuple[Bundle, ...]:
         """Every bundle whose movements are in the request."""
-        return self.singles + self.groups
+        return self.singles + self.groups + self.handed
+
+    @property
+    def in_company(self) -> frozenset[int]:
+        """The bundles that another one in the same collection may have kept out."""
+        return frozenset(bundle.id for bundle in self.handed) if len(self.handed) > 1 else frozenset()
 
 
 def next_request(
@@ -107,6 +130,7 @@ def next_request(
     asking: dict[LevelKey, int] = {}  # level -> units that this request reserves
     singles: list[Bundle] = []
     groups: list[Bundle] = []
+    handed: list[Bundle] = []
     checked: list[Bundle] = []
     touched: set[LevelKey] = set()
     alone: set[LevelKey] = set()  # asked for by one that was refused in company: it must be heard by itself
@@ -134,13 +158,17 @@ def next_request(
                 checked.append(bundle)
                 touched |= bundle.levels
                 continue
-        if size > 1:
+        shared = bundle.hands_over and not bundle.refusals
+        if size > 1 and not (shared and handed):
             # Postings go first, but groups of them do not take every place from one that asked before.
             places = REQUEST_GROUPS - (
                 not bundle.asks and first_asked is not None and first_asked < bundle.asked
             )
-            if len(groups) >= places:
+            if len(groups) + bool(handed) >= places:
                 continue
+        if shared:
+            handed.append(bundle)
+        elif size > 1:
             groups.append(bundle)
         else:
             singles.append(bundle)
@@ -155,7 +183,7 @@ def next_request(
                 posting.add(level)
     if not touched:
         return None
-    return Request(tuple(singles), tuple(groups), frozenset(touched), tuple(checked))
+    return Request(tuple(singles), tuple(groups), frozenset(touched), tuple(checked), tuple(handed))
 
 
 def unfit(bundle: Bundle, *, limit: int = REQUEST_ROWS) -> str | None:
@@ -223,8 +251,8 @@ class Judgement:
     reason: str = ""
 
 
-def judge(bundle: Bundle, answer: Answer) -> Judgement:
-    """What a sent bundle's answer means."""
+def judge(bundle: Bundle, answer: Answer, *, in_company: bool = False) -> Judgement:
+    """What a sent bundle's answer means; `in_company` when others shared its all-or-none collection."""
     if bundle.companions:
         return _judge_accompanied(bundle, answer)
     found = {m.key: answer.rows.get(m.key) for m in bundle.movements}
@@ -244,8 +272,10 @@ def judge(bundle: Bundle, answer: Answer) -> Judgement:
     for result in (RowResult.WRONG, RowResult.LATER, RowResult.INSUFFICIENT, RowResult.DUPLICATE):
         if result in results:
             reason = next(a.message for a in answers if a.result is result)
+            if in_company and result is RowResult.INSUFFICIENT:
+                return Judgement(Verdict.AGAIN, reason)  # by itself: nobody knows whose units are missing
             return _failed(bundle, answer.levels, result, reason)
-    return Judgement(Verdict.LATER, "rolled back without a reason")
+    return Judgement(Verdict.LATER, "another row of its collection kept it out")
 
 
 def _judge_accompanied(bundle: Bundle, answer: Answer) -> Judgement:

@@ -267,7 +267,8 @@ class Writer:
             if bundle.id in self._voiding:
                 verdicts[bundle.id] = ledger.judge_void(bundle.movements, original, answer)
             else:
-                verdicts[bundle.id] = ledger.judge(original, answer)
+                company = bundle.id in request.in_company
+                verdicts[bundle.id] = ledger.judge(original, answer, in_company=company)
         for bundle in request.checked:
             verdicts[bundle.id] = ledger.judge_checked(self._waiting[bundle.id], answer.levels)
         giving_way = await giving.plan(

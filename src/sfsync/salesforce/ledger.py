@@ -1,7 +1,8 @@
 """A group commit as one composite call: encoding, decoding, nothing sent here but by `enter`.
 
 The call holds at most five sub-requests that Salesforce counts as heavy: one plain collection, up to two
-all-or-none collections, the read-back of the levels, the read-back of the keys (two when there is room).
+all-or-none collections (of which one may hold many bundles that only hand units over), the read-back of the
+levels, the read-back of the keys (two when there is room).
 They run one after another (``collateSubrequests: false``), so the read-backs see what was just entered; a
 row that failed takes nothing else with it (``allOrNone: false``).
 
@@ -78,17 +79,23 @@ class Collection:
 
 def collections_of(request: Request, record_ids: Mapping[LevelKey, str]) -> list[Collection]:
     """The request's collections, without the bundles that cannot be sent."""
-    singles = tuple(
-        movement
-        for bundle in request.singles
-        if unsendable(bundle, record_ids) is None
-        for movement in bundle.movements
-    )
+    singles = _rows(request.singles, record_ids)
     found = [Collection("singles", False, singles)] if singles else []
+    if handed := _rows(request.handed, record_ids):
+        found.append(Collection("handed", True, handed))
     for number, bundle in enumerate(request.groups):
         if unsendable(bundle, record_ids) is None:
             found.append(Collection(f"group{number}", True, bundle.movements))
     return found
+
+
+def _rows(bundles: Iterable[Bundle], record_ids: Mapping[LevelKey, str]) -> tuple[Movement, ...]:
+    return tuple(
+        movement
+        for bundle in bundles
+        if unsendable(bundle, record_ids) is None
+        for movement in bundle.movements
+    )
 
 
 def unsendable(bundle: Bundle, record_ids: Mapping[LevelKey, str]) -> str | None:
