@@ -209,7 +209,7 @@ def test_a_stream_that_breaks_at_any_moment_loses_and_doubles_nothing(
 def test_the_question_whether_anything_was_missed_is_answered_after_a_bad_night(
     house: tuple[OrgSandbox, Daemon],
 ) -> None:
-    """Gaps, an overflow, a kill, silence; schema, permission, allowance gone: each told and made up for."""
+    """Gaps, damage, an overflow, a kill, silence; schema, permission, allowance gone: each is made up for."""
     org, daemon = house
     over_grpc = daemon.env["SFSYNC_SALESFORCE__TRANSPORT"] == "pubsub"
     daemon.start("--approve")
@@ -217,6 +217,7 @@ def test_the_question_whether_anything_was_missed_is_answered_after_a_bad_night(
     left = 30
     for action, how in (
         ("fates", {"next": ["gap"]}),
+        ("fates", {"next": ["torn"]}),
         ("overflow", {"entity": "StockMovement__c"}),
         ("add_field", {"entity": "StockMovement__c", "field": "Colour__c"}),
         ("duplicate_last", {"topic": STOCK, "count": 2}),
@@ -255,6 +256,8 @@ def test_the_question_whether_anything_was_missed_is_answered_after_a_bad_night(
     assert "delivery limit" in why or "daily limit" in why, why  # each transport has words of its own
     topics = json.loads(daemon.cli("status", "--json").stdout)["stream"]["topics"]
     assert [topic["lag_seconds"] is not None for topic in topics if topic["name"] == STOCK] == [True]
+    damaged = [each["reason"] for each in daemon.letters() if "cannot be read" in each["reason"]]
+    assert len(damaged) == 1, damaged  # set aside whole, and what it told of was read
     people = daemon.cli("coverage", "--since", "1h")
     assert "SfsyncStock__chn: nothing was missed: the stream broke" in people.stdout
     assert "nothing was missed" in daemon.cli("coverage", "--since", "last night").stdout

@@ -10,6 +10,7 @@ import pytest
 from tests.flow.kit import SALES, House, house, total
 
 from sfsync.domain.assortment import SharedOrders
+from sfsync.domain.coverage import How, answer
 from sfsync.domain.org_orders import (
     ACTIVATED,
     ORG_CHANNEL,
@@ -21,6 +22,7 @@ from sfsync.domain.org_orders import (
 )
 from sfsync.domain.reservations import ReservationKind, Wish, WishedLine
 from sfsync.domain.sources import Source
+from sfsync.ports import Refused
 
 BAG, BACK = "BAG-1|ECOM", "BAG-1|RETURNS"
 RULES = OrgOrderRules(
@@ -47,6 +49,33 @@ def order(h: House, number: str = "801A", units: int = 1, **what: object) -> Org
 
 def told(h: House, number: str = "801A") -> tuple[int, int]:
     return total(h.org.of(f"order:org:{number}"))
+
+
+async def test_while_the_stream_of_orders_is_away_its_polls_are_what_is_known() -> None:
+    """The permission is lost for a while: the orders are read all the same, and the time counts as polled."""
+    async with house({BAG: 9}, shared=shared(), org_rules=RULES) as h:
+        orders = h.supervisor.org_orders
+        assert orders is not None
+        h.org.broken[SALES] = [Refused("permission lost", advice="give it back") for _ in range(1000)]
+        h.org.hang_up(SALES)
+        await h.until(lambda: h.pulse.stream_error.get(SALES) == "permission lost")
+        h.org.sells(order(h, units=2), told=False)
+        await orders.poll()
+        h.org.sells(order(h, "801B", items=[OrgItem("802B", "BAG-1", 1)]), told=False)
+        await orders.poll()
+        await h.shows("BAG-1", 6, 6)
+        now = h.clock.now()
+        polled = [
+            each
+            for each in await h.store.read(lambda tx: tx.coverage(h.pulse.started_at, now))
+            if each.source == SALES and each.how is How.POLLED
+        ]
+        assert [(each.why, each.found) for each in polled] == [("permission lost", "2 orders had changed")]
+        broke = await h.store.read(lambda tx: tx.last_watched(SALES))
+        assert broke is not None
+        assert answer(SALES, (broke, polled[0].until), polled).missed is False
+        h.org.broken.clear()
+        await h.idle()
 
 
 async def test_an_order_activated_in_the_org_reserves_and_each_change_of_it_is_one_step() -> None:

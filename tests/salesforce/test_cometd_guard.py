@@ -21,6 +21,7 @@ from sfsync.salesforce.bayeux import NEW, Message, SessionGone
 from sfsync.salesforce.cometd import Cometd
 from sfsync.salesforce.cometd_guard import (
     ANSWERS_AHEAD,
+    FIRST_HELD_MILLISECONDS,
     GRACE_SECONDS,
     LONGEST_PAUSE_SECONDS,
     Access,
@@ -71,8 +72,8 @@ async def polled(guard: Guard, *events: Message, **more: Any) -> None:
 # -- what is sent
 
 
-async def test_a_handshake_asks_for_replay_and_the_first_poll_asks_not_to_be_held() -> None:
-    """The subscription follows the first poll, so that poll must come back at once; no other need to."""
+async def test_a_handshake_asks_for_replay_and_the_first_polls_ask_not_to_be_held_long() -> None:
+    """The subscription follows the first poll, so it must come back at once; the next one soon."""
     async with guarded() as guard:
         handshake: list[Message] = [{"channel": "/meta/handshake"}]
         await guard.outgoing(handshake, {})
@@ -81,7 +82,14 @@ async def test_a_handshake_asks_for_replay_and_the_first_poll_asks_not_to_be_hel
         await guard.incoming(answered())
         await guard.outgoing(second, {})
         assert handshake[0]["ext"] == {"replay": True}
-        assert (first[0].get("advice"), second[0].get("advice")) == ({"timeout": 0}, None)
+        await guard.incoming(answered())
+        third = poll()
+        await guard.outgoing(third, {})
+        assert [each[0].get("advice") for each in (first, second, third)] == [
+            {"timeout": 0},
+            {"timeout": FIRST_HELD_MILLISECONDS},
+            None,
+        ]
 
 
 @pytest.mark.parametrize("place", [-1, -2, 17])
@@ -315,7 +323,7 @@ class RoteStream:
             }
         elif channel == "/meta/subscribe":
             answer |= {"subscription": message["subscription"], **self.subscribed}
-        elif channel == "/meta/connect" and "advice" not in message:
+        elif channel == "/meta/connect" and message.get("advice") != {"timeout": 0}:
             told, self.events = self.events, []
             if not told:
                 await asyncio.sleep(0.05)

@@ -79,6 +79,19 @@ async def test_an_event_can_be_replaced_lost_or_doubled(
             assert len({event.replay_id for event in events}) == 3
 
 
+async def test_an_event_can_come_damaged(stream_org: OrgSandbox, armed_by: Any) -> None:
+    """Nobody can read it, and the next one is sound."""
+    async with wired(stream_org) as wire:
+        stream, _ = await wire.listen()
+        await armed_by(wire, Fate.TORN)
+        await wire.move("BAG|L")
+        await _no_more(wire)
+        with pytest.raises((EOFError, IndexError, ValueError)):
+            await wire.pubsub.event((await stream.answer()).events[0])
+        sound = await wire.move("BAG|L")
+        assert [event.header["recordIds"] for event in await stream.events(1)] == [[sound]]
+
+
 async def test_a_late_event_comes_behind_those_of_later_commits(
     stream_org: OrgSandbox, armed_by: Any
 ) -> None:

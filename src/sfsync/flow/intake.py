@@ -378,7 +378,7 @@ class Holes:
             if self._org_orders is None:
                 return
             orders = await self._org_orders.changed_since(since)
-            found = counted(orders, "order had changed", "orders had changed")
+            found = counted(len(orders), "order had changed", "orders had changed")
         else:
             read = await ctx.org.levels_moved_since(since)
             found = counted(len(read), "stock level had moved", "stock levels had moved")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sfsync.domain.coverage import OVERLAP
+from sfsync.domain.coverage import OVERLAP, How, Interval, counted
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules, loose_return, snapshot
 from sfsync.domain.retry import backoff_seconds
@@ -33,6 +33,7 @@ class OrgOrders:
     def __init__(self, ctx: Context, rules: OrgOrderRules, *, every_seconds: float) -> None:
         self._ctx, self._rules, self._every = ctx, rules, every_seconds
         self._turn = asyncio.Lock()
+        self._made_up: dict[str, tuple[str, frozenset[str]]] = {}  # topic that is away -> why, what was found
 
     async def run(self) -> None:
         """Until cancelled: read what changed since the last poll, again and again."""
@@ -45,25 +46,49 @@ class OrgOrders:
             await ctx.clock.sleep(self._every)
 
     async def poll(self) -> int:
-        """Record every order changed since the last poll; returns how many were read."""
+        """Record every order changed since the last poll; returns how many were read.
+
+        While the stream that tells of orders is away, this is what is known of them, and is written down so.
+        """
         ctx = self._ctx
         started = ctx.clock.now()
         mark = await ctx.store.read(lambda tx: tx.poll_mark(ORG_CHANNEL) or tx.channel_since(ORG_CHANNEL))
-        count = await self.changed_since((mark or started) - OVERLAP)
-        await ctx.store.write(lambda tx: tx.put_poll_mark(ORG_CHANNEL, started))
-        return count
+        since = (mark or started) - OVERLAP
+        found = await self.changed_since(since)
+        pulse = ctx.pulse
+        away = {
+            topic: pulse.stream_error.get(topic, "the stream has not begun")
+            for topic in sorted(ctx.org.order_topics)
+            if topic in pulse.stream_error or topic not in pulse.last_sign
+        }
+        made_up = {}
+        for topic, why in away.items():
+            before, so_far = self._made_up.get(topic, ("", frozenset()))
+            made_up[topic] = why, found | (so_far if before == why else frozenset())
 
-    async def changed_since(self, at: datetime) -> int:
-        """Read again every order changed since then; returns how many."""
-        ctx, count = self._ctx, 0
+        def commit(tx: Tx) -> None:
+            tx.put_poll_mark(ORG_CHANNEL, started)
+            for topic, (why, orders) in made_up.items():
+                begun = max(since, tx.last_watched(topic) or since)
+                told = counted(len(orders), "order had changed", "orders had changed")
+                goes_on = self._made_up.get(topic, ("",))[0] == why
+                (tx.watch_on if goes_on else tx.watch)(Interval(topic, begun, started, How.POLLED, why, told))
+
+        await ctx.store.write(commit)
+        self._made_up = made_up
+        return len(found)
+
+    async def changed_since(self, at: datetime) -> frozenset[str]:
+        """Read again every order changed since then; returns which, and loose lines that came back."""
+        ctx, found = self._ctx, frozenset[str]()
         async with self._turn:
             pages = aiter(ctx.org.orders_changed_since(at))
             while True:
                 read_at = ctx.clock.now()
                 page = await anext(pages, None)
                 if page is None:
-                    return count
-                count += len(page.orders) + len(page.returns)
+                    return found
+                found |= {order.order_id for order in page.orders} | {line.line_id for line in page.returns}
                 await self._record(page, read_at, lambda _tx: set())
 
     async def named(

@@ -30,6 +30,9 @@ from sfsync.salesforce.transport import is_distrusted
 
 ANSWERS_AHEAD = 4  # read ahead; then the library waits, and with it the org
 GRACE_SECONDS = 30.0  # beyond the time for which the org says that it holds an idle poll
+# An empty answer to the first poll that is held tells that nothing more is to be replayed: it need not wait
+# until the org would give up holding it, which takes two minutes.
+FIRST_HELD_MILLISECONDS = 5_000
 LONGEST_PAUSE_SECONDS = 30.0  # the org forgets a session that stays away for 40 s
 WORDS_KEPT = 200
 
@@ -145,6 +148,8 @@ class Guard(ReplayMarkerStorage):
                 self._polls += 1
                 if self._polls == 1:
                     message["advice"] = {"timeout": 0}  # it is for the subscription that follows
+                elif self._polls == 2:
+                    message["advice"] = {"timeout": FIRST_HELD_MILLISECONDS}
         self._go_on()
         await super().outgoing(payload, headers)
 

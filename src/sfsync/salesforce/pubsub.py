@@ -38,6 +38,7 @@ Told = TypeVar("Told")
 
 WINDOW = 100  # events that may be asked for and not yet come: the most the service allows
 TOP_UP_BELOW = 50
+GREETING_SECONDS = 5.0  # an empty answer within this time only says that the stream is there
 CODE_PREFIX = "sfdc.platform.eventbus.grpc."
 CHANNEL_OPTIONS = (
     # A half-open connection is noticed by a ping that is not answered, long before the silence is.
@@ -161,7 +162,7 @@ class PubSub:
         call = self._stub().Subscribe(None, metadata=_metadata(token))
         try:
             await call.write(_first_request(topic, cursor))
-            first = True
+            asked_at, first = asyncio.get_running_loop().time(), True
             while True:
                 async with asyncio.timeout(self._config.silence_seconds):
                     response = await call.read()
@@ -171,7 +172,9 @@ class PubSub:
                     missing = WINDOW - response.pending_num_requested
                     await call.write(pb.FetchRequest(topic_name=topic, num_requested=missing))
                 # Nowhere is it promised that a stream looks what is to be sent before it first says nothing.
-                yield _batch(response, joined=first and not response.events)
+                # What comes after a silence says that there was nothing to send.
+                greets = first and asyncio.get_running_loop().time() - asked_at < GREETING_SECONDS
+                yield _batch(response, joined=greets and not response.events)
                 first = False
         except TimeoutError:
             raise TryLater(f"{what} is silent: nothing for {self._config.silence_seconds:g} s") from None

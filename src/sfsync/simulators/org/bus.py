@@ -237,6 +237,9 @@ class EventBus:
         elif (fate is Fate.GAP and not change.is_gap) or self._too_large(change):
             change = as_gap(change)
         uuid = self.new_uuid()
+        if fate is Fate.TORN:
+            self._send(change, routes, uuid, torn=True)
+            return
         if fate is Fate.LATE:
             loop = asyncio.get_running_loop()
             loop.call_later(self.fates.late_seconds, self._send, change, routes, uuid)
@@ -254,14 +257,14 @@ class EventBus:
         fields = self._schema.objects[entity].fields
         self.add_field(entity, next(n for n in map("Added{}__c".format, count(1)) if n not in fields))
 
-    def _send(self, change: ChangeEvent, routes: Iterable[Route], uuid: str) -> None:
+    def _send(self, change: ChangeEvent, routes: Iterable[Route], uuid: str, *, torn: bool = False) -> None:
         """Gives the event to every channel that wants it, under one replay id."""
         codec = self._catalogue.current[change.entity]
         header = _known_names(change.header, codec)
         replay = 0
         for route in routes:
             if _passes(route, change):
-                event = Event(uuid, codec, _body(change, codec, route.added), header)
+                event = Event(uuid, codec, _body(change, codec, route.added), header, torn)
                 replay = self._append(route.topics, event, replay)
 
     def _append(self, topics: Iterable[Topic], event: Event, replay: int = 0) -> int:

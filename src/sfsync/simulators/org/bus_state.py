@@ -54,6 +54,7 @@ def _told(event: Event) -> dict[str, Any]:
         "schema": event.codec.schema_id,
         "header": event.header,
         "values": event.values,
+        "torn": event.torn,
     }
 
 
@@ -61,4 +62,4 @@ def _event(bus: EventBus, told: dict[str, Any]) -> Event:
     codec = bus.codec(told["schema"])
     if codec is None:
         raise ValueError(f"the state names the schema {told['schema']} and does not hold it")
-    return Event(told["uuid"], codec, told["values"], told["header"])
+    return Event(told["uuid"], codec, told["values"], told["header"], told["torn"])

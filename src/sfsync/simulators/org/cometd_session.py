@@ -99,6 +99,8 @@ class CometdSession:
         event: dict[str, Any] = {"replayId": entry.replay}
         if self._version >= _EVENT_UUID_SINCE:
             event["EventUuid"] = entry.event.uuid
+        if entry.event.torn:
+            return {"channel": channel, "data": {"schema": entry.event.codec.schema_id, "event": event}}
         payload = entry.event.as_json()
         if HEADER in payload:
             payload[HEADER] = self._header(payload[HEADER])

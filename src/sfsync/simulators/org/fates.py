@@ -20,6 +20,7 @@ class Fate(StrEnum):
     LOST = "lost"  # nothing tells of it
     DUPLICATE = "duplicate"  # it comes twice: same uuid, another replay id
     OVERFLOW = "overflow"  # its object's overflow event stands in for it
+    TORN = "torn"  # it comes so damaged that nobody can read it
     LATE = "late"  # it comes after its time, behind events of later commits
     CUT = "cut"  # the streams break just before it
     SILENT = "silent"  # the streams stay open and say nothing from here on
@@ -49,6 +50,7 @@ class Fates:
     lost_rate: float = 0.0
     duplicate_rate: float = 0.0
     overflow_rate: float = 0.0
+    torn_rate: float = 0.0
     late_rate: float = 0.0
     cut_rate: float = 0.0
     silent_rate: float = 0.0

@@ -25,7 +25,7 @@ KINDS: dict[str, str] = {
     "hang": "the request is never answered and never worked on, until the client gives up",
     "lock": "the next DML statement cannot get its row locks: UNABLE_TO_LOCK_ROW",
     "throttle": "403 REQUEST_LIMIT_EXCEEDED for too many long requests at once: to be sent again later",
-    "daily_limit": "403 REQUEST_LIMIT_EXCEEDED, as if the daily allowance were used up; tells no usage",
+    "daily_limit": "403 REQUEST_LIMIT_EXCEEDED, as if the daily allowance were used up",
     "expire_token": "every access token ends just before the request: 401 INVALID_SESSION_ID",
     "expire_token_after": "the request is worked on and answered, then every access token ends: "
     "what was begun by several requests stands half done",
