@@ -30,8 +30,9 @@ async def test_a_sheet_is_entered_once_and_says_why_in_the_ledger() -> None:
     async with house({BAG: 5, FAR: 2}) as h:
         long_ago(h)
         counts = sheet(h, 4, 2)
-        for _ in range(2):
+        for again in (False, True):
             outcomes = await h.supervisor.counts.enter_all(counts)
+            assert [each.again for each in outcomes] == [again, again]
             assert [(each.state, each.variance) for each in outcomes] == [("entered", -1), ("entered", 0)]
         assert (h.org.numbers(BAG), h.org.numbers(FAR)) == ((4, 0), (2, 0))
         await h.idle()

@@ -259,9 +259,10 @@ class Counter:
     def _enter(self, count: Count) -> CountOutcome:
         if self.away:
             return CountOutcome(problem="try-later", detail="the org does not answer")
+        again = count.subject in self.entered
         self.entered[count.subject] = count
         variance = count.units - self.books[str(count.level)]
-        return CountOutcome("entered" if self.answers else "waiting", variance)
+        return CountOutcome("entered" if self.answers else "waiting", variance, again=again)
 
 
 class House:

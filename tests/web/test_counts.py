@@ -30,12 +30,13 @@ async def test_counts_are_told_with_what_the_books_held_and_enter_once() -> None
     """Five bags in the books, four on the shelf; the same sheet again changes nothing."""
     house = House()
     async with house.client(SHOP) as client:
-        for _ in range(2):
+        for again in (False, True):
             answer = await client.post("/v1/counts", json={"counts": [BAG, TIE]})
             assert answer.status_code == 201, answer.text
             bag, tie = answer.json()["counts"]
             assert (bag["state"], bag["expected"], bag["variance"]) == ("entered", 5, -1)
             assert (tie["state"], tie["expected"], tie["variance"]) == ("entered", 9, 0)
+            assert (bag["again"], tie["again"]) == (again, again)
             assert bag["id"] == "20261122T180000Z/Amina"
     assert list(house.counter.entered) == [
         "count:20261122T180000Z/Amina:BAG|ECOM",

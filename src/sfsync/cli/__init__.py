@@ -11,7 +11,18 @@ from __future__ import annotations
 import typer
 
 from sfsync import __version__
-from sfsync.cli import coverage, dead_letters, incidents, ledger, resync, run, sandbox, status, transfer
+from sfsync.cli import (
+    count,
+    coverage,
+    dead_letters,
+    incidents,
+    ledger,
+    resync,
+    run,
+    sandbox,
+    status,
+    transfer,
+)
 from sfsync.cli.demo import demo
 
 app = typer.Typer(
@@ -28,6 +39,7 @@ app.command("coverage")(coverage.coverage)
 app.command("dead-letters")(dead_letters.dead_letters)
 app.command("incidents")(incidents.incidents)
 app.command("demo")(demo)
+app.add_typer(count.app, name="count")
 app.add_typer(transfer.app, name="transfer")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(sandbox.app, name="sandbox")

@@ -87,6 +87,14 @@ class DaemonClient:
         """Post JSON, get JSON."""
         return self._read(self._http.post(path, json=body))
 
+    def attempt(self, path: str, body: object) -> tuple[int, Any]:
+        """Post JSON; status and JSON of the answer, a problem's too ({} where it has none)."""
+        answer = self._http.post(path, json=body)
+        try:
+            return answer.status_code, answer.json()
+        except ValueError:
+            return answer.status_code, {}
+
     def _read(self, answer: httpx.Response) -> Any:
         if answer.status_code >= 400:
             try:

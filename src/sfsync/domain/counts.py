@@ -63,13 +63,15 @@ class CountOutcome:
     `state` is "entered" or "waiting" (written down, and entered when the org answers). `problem` is "" or
     "wrong", "id-reused", "unknown-level", "too-old" (movements up to a later moment have been folded),
     "refused" (the org will not take it), "try-later" (the org does not answer): nothing is entered then.
-    `variance` is counted - ledger at that instant; None where the ledger was not read for it.
+    `variance` is counted - ledger at that instant; None where the ledger was not read for it. `again`: the
+    same count was told before, and this is what became of it then.
     """
 
     state: str = ""
     variance: int | None = None
     problem: str = ""
     detail: str = ""
+    again: bool = False
 
 
 def identity(at: datetime, counted_by: str) -> str:

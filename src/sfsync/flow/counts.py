@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sfsync.domain.counts import Count, CountOutcome, folded_after, is_late, movement, on_hand_at
@@ -117,7 +118,9 @@ class Counts:
             await asyncio.wait([answered], timeout=ANSWER_SECONDS)
             self._writer.dismiss(bundle)
         outcome = await ctx.store.read(lambda tx: _known(tx, count))
-        return outcome or _problem("refused", "the org did not take it; see the dead letters")
+        if outcome is not None:
+            return replace(outcome, again=bool(own))
+        return _problem("refused", "the org did not take it; see the dead letters")
 
 
 def _check(tx: Tx, count: Count, now: datetime) -> CountOutcome | None:
@@ -146,7 +149,7 @@ def _known(tx: Tx, count: Count) -> CountOutcome | None:
         )
         return _problem("id-reused", detail)
     state = "waiting" if tx.busy([count.subject]) else "entered"
-    return CountOutcome(state, sum(row.on_hand_delta for row in rows))
+    return CountOutcome(state, sum(row.on_hand_delta for row in rows), again=True)
 
 
 def _problem(problem: str, detail: str) -> CountOutcome:

@@ -156,6 +156,7 @@ def describe(count: Count, outcome: CountOutcome) -> dict[str, object]:
         "state": state,
         "expected": None if outcome.variance is None else count.units - outcome.variance,
         "variance": outcome.variance,
+        "again": outcome.again,
         "problem": outcome.problem,
     }
 

@@ -1,0 +1,58 @@
+"""Stock counts beside a running daemon, over real sockets: a sheet goes in once, and its accuracy is told."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.test_daemon import Daemon, world
+
+HEAD = "sku,location,quantity,counted_at,counted_by\n"
+
+
+def imported(daemon: Daemon, file: Path, code: int, *options: str) -> Any:
+    """What the import says of a file."""
+    done = daemon.cli("count", "import", str(file), "--reason", "stock take", "--json", *options)
+    assert done.returncode == code, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_sheet_is_counted_once_and_its_bad_rows_are_told(tmp_path: Path) -> None:
+    """A row of an unknown SKU and one below nought keep it out; without them it goes in, and only once."""
+    with world(tmp_path) as (org, daemon):
+        file = tmp_path / "sheet.csv"
+        file.write_text("sku,quantity\n")
+        done = daemon.cli("count", "import", str(file))
+        assert (done.returncode, "the column location is missing" in done.stderr) == (3, True)
+        done = daemon.cli("count", "import", str(_sheet(file, ["BAG-1,ECOM,28"])))
+        assert (done.returncode, "no daemon answers" in done.stderr) == (3, True)
+
+        daemon.start("--approve")
+        daemon.shows("BAG-1", 30)
+        rows = ["BAG-1,ECOM,28", "BELT-1,ECOM,30", "SCARF-1,ECOM,31", "GLOVE-1,ECOM,3", "BAG-1,SOHO,-1"]
+        _sheet(file, rows)
+        told = imported(daemon, file, 1)
+        assert [(bad["line"], bad["sku"]) for bad in told["bad"]] == [(5, "GLOVE-1"), (6, "BAG-1")]
+        assert "create the stock level" in told["bad"][0]["remedy"]
+        assert (told["entered"], org.level("BAG-1|ECOM")["OnHand__c"]) == (0, 30)
+
+        told = imported(daemon, file, 1, "--partial")
+        assert (told["entered"], told["again"], told["off"], len(told["bad"])) == (3, 0, 2, 2)
+        _sheet(file, rows[:3], told["counts"][0]["counted_at"])
+        told = imported(daemon, file, 0)
+        assert (told["entered"], told["again"], told["off"]) == (3, 3, 2)
+        levels = [org.level(f"{sku}|ECOM")["OnHand__c"] for sku in ("BAG-1", "BELT-1", "SCARF-1")]
+        assert levels == [28, 30, 31]
+        daemon.shows("BAG-1", 28)
+        (row,) = org.query(
+            "SELECT Reference__c FROM StockMovement__c WHERE Kind__c = 'Count' AND OnHandDelta__c = 1"
+        )
+        assert row["Reference__c"] == "stock take; counted by Amina"
+
+
+def _sheet(file: Path, rows: Any, at: str | None = None) -> Path:
+    moment = at or datetime.now(UTC).isoformat(timespec="seconds")
+    file.write_text(HEAD + "".join(f"{row},{moment},Amina\n" for row in rows))
+    return file
