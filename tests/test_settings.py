@@ -6,12 +6,14 @@ import json
 import os
 import tomllib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.editions import Edition
 from sfsync.resources import config_folder
 from sfsync.settings import Problem, Settings, SettingsError, load
 
@@ -614,3 +616,57 @@ def test_settings_that_would_sell_what_is_not_for_sale_or_lose_an_order_are_refu
     (problem,) = problems_of(write(f"{GOOD}\n{text}\n"))
     assert problem.key == key
     assert what in problem.what
+
+
+def test_a_limited_edition_is_read_with_its_split_and_its_opening_in_utc(write: Write) -> None:
+    """500 bags, of which London may sell 200, at ten in the morning of Paris."""
+    path = write(
+        GOOD
+        + """
+[editions.spring-bag]
+skus = ["BAG-RED", "BAG-BLUE"]
+size = 500
+split = { london = 200 }
+per_client = 1
+opens_at = 2026-12-01T10:00:00+01:00
+"""
+    )
+    edition = load(path, {}).assortment().edition("BAG-BLUE")
+    assert edition == Edition(
+        "spring-bag",
+        ("BAG-RED", "BAG-BLUE"),
+        500,
+        {"london": 200},
+        1,
+        datetime(2026, 12, 1, 9, 0, tzinfo=UTC),
+    )
+
+
+def test_mistakes_in_editions_are_told_together(write: Write) -> None:
+    """A pattern, no such channel, more given away than there is, a time without a zone, a SKU twice."""
+    path = write(
+        GOOD
+        + """
+[editions.drop]
+skus = ["BAG-*", "RED"]
+size = 5
+split = { london = 4, lodnon = 2 }
+opens_at = 2026-12-01T09:00:00
+
+[editions.other]
+skus = ["RED"]
+size = 5
+opens_at = "soon"
+"""
+    )
+    assert sorted(str(problem).partition(", line ")[2] for problem in problems_of(path)) == [
+        "22: editions.drop.skus[0] is not a SKU. Name each SKU by itself, without * and ?",
+        "24: editions.drop.split gives 6 to channels, more than its size of 5. "
+        "Lower the shares, or raise the size",
+        "24: editions.drop.split.lodnon is no channel of these settings. Did you mean london?",
+        "25: editions.drop.opens_at does not say in which time zone. "
+        "Give it like 2026-12-01T09:00:00Z, with Z or an offset",
+        "28: editions.other.skus[0] names RED, which is of the edition drop too. "
+        "Name each SKU in one edition",
+        "30: editions.other.opens_at is not a moment. Give it like 2026-12-01T09:00:00Z, with Z or an offset",
+    ]

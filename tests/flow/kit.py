@@ -30,6 +30,7 @@ from sqlalchemy import Double, type_coerce, update
 
 from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule, SharedOrders
 from sfsync.domain.budget import HourOfCalls, Standing, Work
+from sfsync.domain.editions import Edition
 from sfsync.domain.fold import Fold, FoldAnswer, FoldResult, LedgerRow
 from sfsync.domain.ledger import Answer, Bundle, Request, RowAnswer, RowResult
 from sfsync.domain.orders import OrderLine, OrderSnapshot
@@ -607,12 +608,14 @@ class House:
         org_rules: OrgOrderRules | None = None,
         not_for_sale: Sequence[str] = ("IN-TRANSIT", "RETURNS"),
         floor: Floor | None = None,
+        editions: Sequence[Edition] = (),
         rim: Callable[[Any], Any] = lambda part: part,
         make_shop: type[LittleShop] = LittleShop,
         plan: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.plan = plan  # the org locations of each of a shop's; None: all of them, of the only one
         self.floor = floor or Floor()
+        self.editions = editions
         self.rim = rim  # stands between the daemon and org, shops and store
         self.groups = groups or {}
         self.clock = HastyClock()
@@ -658,6 +661,7 @@ class House:
                 "IN-TRANSIT",
                 self.not_for_sale,
                 self.floor,
+                editions={edition.name: edition for edition in self.editions},
             ),
             Bell(),
             self.pulse,
@@ -775,9 +779,10 @@ class House:
         key: str | None = None,
         digest: str = "",
         life: timedelta = timedelta(minutes=15),
+        client: str = "",
     ) -> Outcome:
         """A shopper's cart asks."""
-        wish = Wish(ReservationKind.CART, shop, "cart 7", (WishedLine(sku, units),), life)
+        wish = Wish(ReservationKind.CART, shop, "cart 7", (WishedLine(sku, units),), life, client=client)
         return await self.desk.create(wish, idempotency_key=key, digest=digest)
 
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from .allocation import Mode, Share, mode
 from .ats import Guarantee, Policy
+from .editions import Edition
 from .org_orders import OrgOrderRules
 from .products import Catalogue, Product, Wanted
 from .sources import Source
@@ -120,6 +121,7 @@ class Assortment:
     in_transit: str = ""  # where goods on their way between locations stand
     not_for_sale: frozenset[str] = frozenset()  # in transit, returns, repairs: no channel sells from there
     floor: Floor = Floor()
+    editions: Mapping[str, Edition] = field(default_factory=dict)  # limited ones, by name
     catalogue: Catalogue = field(default_factory=Catalogue, repr=False, compare=False)
     _policies: dict[tuple[str, str, Mode], Policy] = field(default_factory=dict, repr=False, compare=False)
     _divisions: dict[str, Division | None] = field(default_factory=dict, repr=False, compare=False)
@@ -147,6 +149,10 @@ class Assortment:
             fresh_seconds, scarce_at = rule.fresh_seconds, rule.scarce_at
         elsewhere = division is not None and mode is Mode.DIVIDED and channel not in division.channels
         return Policy(guarantee, safety_stock, cap, elsewhere, fresh_seconds, scarce_at)
+
+    def edition(self, sku: str) -> Edition | None:
+        """The limited edition that a SKU belongs to."""
+        return next((each for each in self.editions.values() if sku in each.skus), None)
 
     def learn(self, products: Iterable[Product]) -> Collection[str]:
         """Take over what the org says of products. Returns the SKUs whose policies may be others now."""

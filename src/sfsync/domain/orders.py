@@ -68,6 +68,7 @@ class OrderSnapshot:
     channel_location: str | None = None  # which of the channel's locations lowered its number, when known
     reservations: tuple[str, ...] = ()  # ids of reservations that this order was sold on
     read_at: datetime | None = None  # when we began to read it at the channel; None when it was sent to us
+    client: str = ""  # whose order it is, when the channel says so in the words of the reservation API
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class LineFacts:
     occurred_at: datetime  # when the order changed to what it wants now
     returns_to: LevelKey | None = None  # where returned goods go; None: to where they left from
     places: Sequence[PlaceFacts] = ()  # where the channel says which location sends what
+    room: int | None = None  # units that its limited edition may still give it; None: of no edition
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +117,14 @@ class NextStep:
     """One bundle to enter, after whose answer the line is looked at again; or nothing.
 
     `uncovered` units are wanted by the customer and not to be had: the order was accepted elsewhere and the
-    org cannot cover it. `misplaced` units are covered, but not where the channel will send them from.
+    org cannot cover it; `beyond` of them its limited edition does not give. `misplaced` units are covered,
+    but not where the channel will send them from.
     """
 
     bundle: tuple[Movement, ...] = ()
     uncovered: int = 0
     misplaced: int = 0
+    beyond: int = 0
 
 
 def next_step(facts: LineFacts) -> NextStep:
@@ -152,7 +156,7 @@ def next_step(facts: LineFacts) -> NextStep:
 
     change = facts.line.open_quantity - sum(reserved.values())
     if change > 0:
-        return _raise_where_needed(facts, change, reserved)
+        return _raise_within(facts, change, reserved)
     if change < 0:
         return _give_up(facts, -change, _not_needed(facts, reserved))
     return _put_in_place(facts, reserved)
@@ -348,6 +352,13 @@ def _given(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> list[dict[Leve
 
 def _among(units: Mapping[LevelKey, int], levels: Sequence[LevelKey]) -> dict[LevelKey, int]:
     return {level: part for level, part in units.items() if level in levels}
+
+
+def _raise_within(facts: LineFacts, units: int, reserved: Mapping[LevelKey, int]) -> NextStep:
+    """Ask for what is open, as far as its edition gives it."""
+    may = units if facts.room is None else max(0, min(units, facts.room))
+    step = _raise_where_needed(facts, may, reserved) if may else NextStep()
+    return step if step.bundle else NextStep(uncovered=units, beyond=units - may)
 
 
 def _raise_where_needed(facts: LineFacts, units: int, reserved: Mapping[LevelKey, int]) -> NextStep:

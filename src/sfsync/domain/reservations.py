@@ -102,6 +102,7 @@ class Wish:
     partial: bool = False  # whatever there is of each line, rather than nothing
     window: PickUpWindow | None = None
     in_hand: bool = False  # the shop itself asks, with the pieces in its hand
+    client: str = ""  # who is to have it, as the asking party calls that person
 
     def ends(self, now: datetime) -> datetime:
         """When it expires if it is granted now: with its window, or after its life."""
@@ -139,6 +140,7 @@ class Reservation:
     window: PickUpWindow | None = None
     paid_at: datetime | None = None  # when its order was told to us
     needs_store: bool = False  # the shop has not said yet that it has the piece
+    client: str = ""  # who is to have it
 
     def subjects(self) -> tuple[str, ...]:
         """The ledger subjects of its lines, in order."""
@@ -389,6 +391,8 @@ class Outcome:
     """What the desk answers: the reservation as it stands, or the problem that kept it from being so."""
 
     reservation: Reservation | None
-    problem: str = ""  # not-found, unavailable, paid-unavailable, ended, key-reused, unknown-sku, later
+    # not-found, unavailable, paid-unavailable, ended, key-reused, unknown-sku, later, or a `Denial`'s kind
+    problem: str = ""
     available: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # SKU -> location -> units
     detail: str = ""
+    more: Mapping[str, object] = field(default_factory=dict)  # facts of an edition's denial

@@ -14,12 +14,14 @@ from datetime import datetime, timedelta
 from sfsync.domain import allocation
 from sfsync.domain.allocation import Books, Mode, Move
 from sfsync.domain.assortment import Assortment
+from sfsync.domain.editions import claims
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, allocation_subject, step_key
 from sfsync.ports import ChannelItem, ChannelLevel, Tx
 
 from .context import Context, Pulse
 from .picture import Picture, on_floor
+from .rooms import Rooms
 
 UNEXPLAINED = "unexplained change"
 WITHHELD = timedelta(days=1)  # how long an order that gave up units without restock explains a lower number
@@ -89,7 +91,10 @@ class Divider:
         )
         pool = 0 if short else max(0, self._pool(sku, places) - safety)
         has = {each.channel: each.has for each in books}
-        goals = allocation.split(allocation.total(pool, books), division.shares, has)
+        shares, total = division.shares, allocation.total(pool, books)
+        if (edition := self._assortment.edition(sku)) is not None:
+            shares = claims(edition, Rooms(self._tx, self._assortment).taken(edition), shares)
+        goals = allocation.split(total, shares, has)
         coming = {each.channel: each.coming for each in books}
         if not self._only_look:
             for move in allocation.moves(pool, books, goals):

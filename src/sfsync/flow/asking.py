@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from sfsync.domain.editions import Denial
 from sfsync.domain.reservations import Outcome, Reservation, asks
 from sfsync.ports import Tx
 
 from .context import Context
 from .picture import Picture
+from .rooms import denied
 from .shelf import refresh
 from .writer import Writer
 
@@ -40,6 +42,13 @@ class Asking:
         bundles = [tx.add_bundle(bundle, owners, now) for bundle in together]
         skus = {line.level.sku for line in reservation.lines}
         return bundles, {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+
+    def denied_again(self, tx: Tx, reservation: Reservation) -> Denial | None:
+        """Why what holds nothing any more may not be asked for again: others have had its edition since."""
+        wanted = [(line.level.sku, line.wanted) for line in reservation.lines]
+        channel, client = reservation.channel, reservation.client
+        paid = reservation.paid_at is not None
+        return denied(tx, self._ctx.assortment, channel, client, wanted, paid=paid)
 
     async def answers(self, bundles: Sequence[int], bells: set[str]) -> None:
         """Wait for the org's answers, but not beyond a shopper's patience."""

@@ -15,6 +15,7 @@ from .context import Context
 from .lateness import add
 from .levels import OVERSOLD, told
 from .picture import Picture
+from .rooms import Rooms
 
 MISPLACED, UNKNOWN_LOCATION = "misplaced", "unknown location"  # the incidents
 
@@ -30,6 +31,7 @@ def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str] | N
     holdings, wait = _holdings(tx, ctx, line, sources)
     if wait:
         return None  # the reservation it was sold on is still being asked for
+    line = replace(line, client=_client(tx, line))
     picture = Picture(tx.facts([line.line.sku]))
     step = next_step(
         LineFacts(
@@ -46,6 +48,7 @@ def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str] | N
             line.version,  # not when it was placed: what left today was there at yesterday's count
             _returns_to(ctx, line),
             places,
+            _room(tx, ctx, line),
         )
     )
     _tell_unknown(tx, ctx, line, now)
@@ -56,7 +59,7 @@ def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str] | N
         tx.put_line(replace(line, uncovered=0, misplaced=0))
         return {"writer"}
     tx.put_line(replace(line, uncovered=step.uncovered, misplaced=step.misplaced, due=False))
-    _tell(tx, ctx, line, step.uncovered, sources, now)
+    _tell(tx, ctx, line, step.uncovered, sources, now, beyond=step.beyond)
     _tell_misplaced(tx, ctx, line, step.misplaced, places, now)
     return set()
 
@@ -221,8 +224,35 @@ def _reserved_subjects(tx: Tx, line: LineState) -> list[str]:
     return own or [subject for subject, _ in found]
 
 
+def _client(tx: Tx, line: LineState) -> str:
+    """Whose order it is: what its reservation says, else its channel."""
+    reservations = (tx.reservation(each) for each in line.reservations)
+    return next((each.client for each in reservations if each is not None and each.client), line.client)
+
+
+def _room(tx: Tx, ctx: Context, line: LineState) -> int | None:
+    """Units that the line's limited edition may still give it; None where it is of none.
+
+    A closed edition gives too: the order was accepted, and the channel showed nothing that it may not sell.
+    What its own reservation holds is taken already, and is the line's to claim.
+    """
+    edition = ctx.assortment.edition(line.line.sku)
+    if edition is None:
+        return None
+    own = sum(max(0, held.reserved) for held in tx.holdings(_reserved_subjects(tx, line)))
+    party = edition.party(line.channel)
+    return own + edition.room(Rooms(tx, ctx.assortment).taken(edition, accepted=False), party)
+
+
 def _tell(
-    tx: Tx, ctx: Context, line: LineState, uncovered: int, sources: Collection[LevelKey], now: datetime
+    tx: Tx,
+    ctx: Context,
+    line: LineState,
+    uncovered: int,
+    sources: Collection[LevelKey],
+    now: datetime,
+    *,
+    beyond: int = 0,
 ) -> None:
     """Raise, or end, the incident of an order that was accepted and cannot be covered."""
     if not uncovered:
@@ -232,6 +262,11 @@ def _tell(
             )
         return
     title = f"{uncovered} of {line.line.sku} sold at {line.channel} that no stock covers"
+    if beyond and (edition := ctx.assortment.edition(line.line.sku)) is not None:
+        title = (
+            f"{uncovered} of {line.line.sku} sold at {line.channel} beyond the edition {edition.name}: "
+            f"{edition.told_share(line.channel)} to be sold"
+        )
     if tx.open_incident(OVERSOLD, line.subject, title, _detail(tx, line, uncovered, sources, now), now):
         ctx.log.warning(
             "oversold", channel=line.channel, order=line.order_name, sku=line.line.sku, units=uncovered

@@ -30,6 +30,7 @@ from .giving import close_covered_again
 from .life import Life
 from .picture import Picture, on_floor
 from .reserving import close_covered, tell_overdue
+from .rooms import denied
 
 PLACES = 3  # other locations tried after a refusal
 REPORT_SECONDS = 60.0
@@ -73,6 +74,9 @@ class Desk(Life):
             if known[0] != digest:
                 return Outcome(None, "key-reused", detail="this Idempotency-Key was used for another request")
             return known[1], [], set()
+        lines_wished = [(line.sku, line.quantity) for line in wish.lines]
+        if (no := denied(tx, self._ctx.assortment, wish.channel, wish.client, lines_wished)) is not None:
+            return Outcome(None, no.kind, detail=no.detail, more=no.more)
         placed = self._place(tx, wish)
         if isinstance(placed, Outcome):
             return placed
@@ -89,6 +93,7 @@ class Desk(Life):
             partial=wish.partial,
             window=wish.window,
             needs_store=needs_store,
+            client=wish.client,
         )
         tx.put_reservation(reservation)
         if key is not None:
@@ -159,6 +164,8 @@ class Desk(Life):
         lines, needs_store = placed
         picture = Picture(tx.facts({line.level.sku for line in lines}))
         if any(picture.sellable(line.level.sku).get(line.level, 0) < line.quantity for line in lines):
+            return None
+        if self.denied_again(tx, refused) is not None:
             return None
         pending = ReservationState.PENDING
         again = replace(refused, state=pending, lines=lines, reason="", needs_store=needs_store)

@@ -12,6 +12,7 @@ from sfsync.domain.stock import Freshness, LevelKey, MovementKind, StockLevel, c
 from sfsync.ports import SubjectHolding, Tx
 
 from .context import Context
+from .rooms import with_whole_editions
 from .shelf import refresh
 
 OVERSOLD = "oversold"
@@ -58,7 +59,8 @@ def apply_levels(
     new = {level.key.sku for level in newer if level.key not in held}
     skus = {level.key.sku for level in newer}
     # Units that somebody asked for in vain are free again, though no level has changed.
-    bells = {"orders"} if wake_uncovered(tx, skus | set(also)) else set()
+    freed = with_whole_editions(ctx.assortment, skus | set(also))
+    bells = {"orders"} if wake_uncovered(tx, freed) else set()
     if rewritten or doubtful:
         bells.add(READ_AGAIN)
     if new and tx.note_skus(new):

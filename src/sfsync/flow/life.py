@@ -62,6 +62,10 @@ class Life(Asking):
                     if tx.busy(reservation.subjects()) or _holds(tx, reservation):
                         return not_yet(reservation)  # what it gives back must have been seen first
                     again = self._paid(reservation, order_reference, ReservationState.PENDING)
+                    if (no := self.denied_again(tx, again)) is not None:
+                        lost = replace(again, state=ReservationState.PAID_UNAVAILABLE, reason=no.detail)
+                        put(tx, self._ctx, reservation, lost)
+                        return Outcome(lost)
                     tx.put_reservation(again)
                     return self.ask(tx, again)
                 case _:
@@ -168,6 +172,8 @@ class Life(Asking):
                     lines=lines,
                     needs_store=self._on_floor(tx, there),
                 )
+                if (no := self.denied_again(tx, again)) is not None:
+                    return Outcome(reservation, "paid-unavailable", detail=no.detail, more=no.more)
                 tx.put_reservation(again)
                 return self.ask(tx, again)
             if reservation.state not in HOLDING:

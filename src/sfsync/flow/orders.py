@@ -361,4 +361,5 @@ def _state(
         due=True,
         routed_at=_routed_at(snapshot, line, before),
         misplaced=before.misplaced if before else 0,
+        client=snapshot.client or (before.client if before else ""),
     )

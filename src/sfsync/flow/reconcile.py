@@ -24,6 +24,7 @@ from .context import Context, grouped
 from .levels import apply_levels
 from .orders import OrderPoll
 from .picture import Picture
+from .rooms import Rooms
 from .shelf import refresh, shows
 
 SKUS_AT_ONCE = 500
@@ -202,6 +203,7 @@ class Reconcile:
         now = ctx.clock.now()
         picture = Picture(tx.facts(skus), age_seconds=age_seconds(tx, ctx.assortment, ctx.pulse, now))
         divider = Divider(tx, ctx.assortment, ctx.pulse, picture, now, only_look=True)
+        rooms = Rooms(tx, ctx.assortment)
         kept: dict[str, list[ChannelLevel]] = {sku: [] for sku in skus}
         for level in tx.channel_levels(skus):
             kept[level.sku].append(level)
@@ -212,6 +214,10 @@ class Reconcile:
             if picture.levels(sku):
                 for item in by_sku[sku]:
                     units = shows(picture, ctx.assortment, name, sku, item.location, mode=mode, own=own)
+                    if ctx.assortment.edition(sku) is not None:
+                        at = name, item.location
+                        known = [each.target for each in kept[sku] if (each.channel, each.location) == at]
+                        units = rooms.most(name, sku, units, known)
                     targets[sku, item.location] = units
         if not tx.approved(name):
             return targets, {}

@@ -19,6 +19,7 @@ from .age import age_seconds
 from .allocations import Divider
 from .context import Pulse, relay_bell
 from .picture import Picture, on_floor
+from .rooms import Rooms, limit, with_whole_editions
 
 
 def ats_facts(
@@ -49,16 +50,19 @@ def ats_facts(
 
 def targets_of(
     divider: Divider, picture: Picture, assortment: Assortment, sku: str, shown: Sequence[ChannelLevel]
-) -> dict[tuple[str, str], int | None]:
-    """What a SKU's channel levels should show, by channel and location; None where the org has no level."""
+) -> dict[tuple[str, str, str], int | None]:
+    """What a SKU's channel levels should show, by SKU, channel, location; None where the org has no level.
+
+    Less what a limited edition does not allow, which depends on the edition's other SKUs too (`limit`).
+    """
     mode = divider.mode(sku)
     own = divider.targets(sku, mode, shown)
-    found: dict[tuple[str, str], int | None] = {}
+    found: dict[tuple[str, str, str], int | None] = {}
     for level in shown:
         if level.channel not in assortment.channels:
             continue
         units = shows(picture, assortment, level.channel, sku, level.location, mode=mode, own=own)
-        found[level.channel, level.location] = units if picture.levels(sku) else None
+        found[sku, level.channel, level.location] = units if picture.levels(sku) else None
     return found
 
 
@@ -84,19 +88,23 @@ def refresh(tx: Tx, assortment: Assortment, pulse: Pulse, skus: Collection[str],
     """Recompute the targets of these SKUs at every channel. Returns the bells to ring."""
     if not skus:
         return set()
+    skus = with_whole_editions(assortment, skus)
     picture = Picture(tx.facts(skus), age_seconds=age_seconds(tx, assortment, pulse, now))
-    divider = Divider(tx, assortment, pulse, picture, now)
+    divider, rooms = Divider(tx, assortment, pulse, picture, now), Rooms(tx, assortment)
     by_sku: dict[str, list[ChannelLevel]] = {sku: [] for sku in sorted(skus)}
+    targets: dict[tuple[str, str, str], int | None] = {}
     for level in tx.channel_levels(skus):
         by_sku[level.sku].append(level)
+    for sku, shown in by_sku.items():
+        targets |= targets_of(divider, picture, assortment, sku, shown)
+    limit(rooms, picture, assortment, [level for shown in by_sku.values() for level in shown], targets)
     changed: list[ChannelLevel] = []
     bells: set[str] = set()
-    for sku, shown in by_sku.items():
-        targets = targets_of(divider, picture, assortment, sku, shown)
+    for shown in by_sku.values():
         for held in shown:
             if held.channel not in assortment.channels:
                 continue
-            target = targets[held.channel, held.location]
+            target = targets[held.sku, held.channel, held.location]
             level = with_numbers(assortment, held, now, target=target)
             if level != held:
                 changed.append(level)

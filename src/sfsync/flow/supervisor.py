@@ -19,6 +19,7 @@ from .calls import CallKeeper
 from .context import SNAPSHOT, Context
 from .counts import Counts
 from .desk import Desk
+from .editions import Editions
 from .folding import Folding, FoldRun, FoldWish
 from .freshness import Freshness
 from .intake import Holes, Intake, Poll, unread
@@ -64,6 +65,7 @@ class Supervisor:
         self.writer = Writer(ctx)
         self.desk = Desk(ctx, self.writer)
         self.transfers = Transfers(ctx, self.writer)
+        self.editions = Editions(ctx)
         self.products = Products(ctx)
         self.counts = Counts(ctx, self.writer)
         self.folding = Folding(ctx, self.writer)
@@ -96,6 +98,7 @@ class Supervisor:
             self._keep("learn", self._learn),
             self._keep("explain", self._explain),
             self._keep("freshness", Freshness(ctx).run),
+            self._keep("editions", self.editions.run),
             self._keep("products", self.products.run),
             self._keep("rewrites", Rewrites(ctx, self.writer).run),
             self._keep("open folds", self.folding.finish),

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.counts import Count
 from sfsync.domain.coverage import Closes, How, Interval
+from sfsync.domain.editions import Switch
 from sfsync.domain.fold import Fold, LedgerRow
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
@@ -86,6 +87,7 @@ class LineState:
     org_order: str | None = None  # the org's id of the order, when the org has spoken of it
     routed_at: datetime | None = None  # since when it stands where `line.places` says, at least
     misplaced: int = 0  # units that are reserved elsewhere than the channel will send them from
+    client: str = ""  # whose order it is, where anybody has said so
 
     @property
     def words(self) -> Mapping[Source, Word]:
@@ -350,6 +352,12 @@ class Tx(Protocol):
     def expired_reservations(self, now: datetime, limit: int) -> Sequence[Reservation]: ...
     def remembered(self, scope: str, key: str) -> tuple[str, str] | None: ...
     def remember(self, scope: str, key: str, digest: str, reservation_id: str, at: datetime) -> None: ...
+
+    # -- limited editions
+    def switches(self) -> Mapping[str, Switch]: ...
+    def put_switch(self, edition: str, switch: Switch) -> None: ...
+    def taken(self, skus: Collection[str]) -> Sequence[tuple[str | None, int]]: ...
+    def subjects_of(self, client: str) -> Collection[str]: ...
 
     # -- channels
     def channel_since(self, channel: str) -> datetime | None: ...

@@ -23,6 +23,7 @@ def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
         _locations(channel, ("channels", name), origins)
     for number, policy in enumerate(_list(tree.get("policies"))):
         _policy(policy, ("policies", number), tree, origins)
+    _editions(tree, origins)
     _org_orders(tree, origins)
     _not_for_sale(tree, origins)
     _tokens(tree, origins)
@@ -126,6 +127,30 @@ def _fresh(policy: dict[str, Any], path: KeyPath, tree: dict[str, Any], origins:
     if policy.get("guarantee") == "allocated" and "scarce_at" not in policy:
         what = "has no effect: what is allocated is reserved in the org, and may be sold without it"
         origins.problem(here, what, "Remove it, or give scarce_at")
+
+
+def _editions(tree: dict[str, Any], origins: Origins) -> None:
+    """Each SKU in one edition; a split among channels that there are, of no more than there is."""
+    known = [name for name, _ in _tables(tree.get("channels"))]
+    known += ["org"] if isinstance(tree.get("org_orders"), dict) else []
+    owners: dict[object, str] = {}
+    for name, edition in _tables(tree.get("editions")):
+        here = ("editions", name)
+        for number, sku in enumerate(map(str, _list(edition.get("skus")))):
+            owner = owners.setdefault(sku, name)
+            if owner != name:
+                what = f"names {sku}, which is of the edition {owner} too"
+                origins.problem((*here, "skus", number), what, "Name each SKU in one edition")
+        split, size = edition.get("split"), _number(edition.get("size"))
+        split = split if isinstance(split, dict) else {}
+        for channel in split:
+            if channel not in known:
+                what = "is no channel of these settings"
+                origins.problem((*here, "split", channel), what, meant(channel, known))
+        shares = sum(_number(units) or 0 for units in split.values())
+        if size is not None and shares > size:
+            what = f"gives {shares:g} to channels, more than its size of {size:g}"
+            origins.problem((*here, "split"), what, "Lower the shares, or raise the size")
 
 
 def _org_orders(tree: dict[str, Any], origins: Origins) -> None:

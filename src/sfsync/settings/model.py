@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule, SharedOrders
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.editions import Edition
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules
 from sfsync.domain.products import Wanted
 from sfsync.domain.sources import Source
@@ -23,6 +24,7 @@ from .texts import (
     BearerToken,
     FieldPath,
     HostAndPort,
+    Moment,
     Name,
     OrgLocation,
     OrgVersion,
@@ -32,6 +34,7 @@ from .texts import (
     ShopifyLocation,
     ShopifyVersion,
     SiteAddress,
+    Sku,
     SkuPattern,
     StockTopic,
     StoreUrl,
@@ -166,6 +169,16 @@ class PolicySettings(Section):
     fresh_seconds: float | None = Field(default=None, gt=0)
 
 
+class EditionSettings(Section):
+    """A limited edition: how many, for whom, from when on. Closed until it is opened. Quantities in units."""
+
+    skus: tuple[Sku, ...] = Field(min_length=1)
+    size: int = Field(ge=1)  # no more are ever sold, of all its SKUs together
+    split: dict[Name, Annotated[int, Field(ge=0)]] = {}  # the most of each channel; others share the rest
+    per_client: int | None = Field(default=None, ge=1)  # reserved or ordered, at all channels together
+    opens_at: Moment | None = None  # by itself; None: `sfsync edition open`
+
+
 class LocationsSettings(Section):
     """The org's locations that no channel ever sells from."""
 
@@ -223,6 +236,7 @@ class Settings(BaseSettings):
     location_groups: dict[Name, Annotated[tuple[OrgLocation, ...], Field(min_length=1)]] = {}
     channels: dict[Name, ShopifySettings] = {}
     policies: tuple[PolicySettings, ...] = ()
+    editions: dict[Name, EditionSettings] = {}
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _warnings: tuple[Problem, ...] = PrivateAttr(default=())
@@ -267,6 +281,7 @@ class Settings(BaseSettings):
             not_for_sale=frozenset(
                 {self.locations.in_transit, *self.locations.not_for_sale, *self._returns()}
             ),
+            editions={name: Edition(name, **edition.model_dump()) for name, edition in self.editions.items()},
         )
 
     def _returns(self) -> tuple[str, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 from sfsync.domain.stock import BadKeyError, LevelKey
@@ -146,4 +147,29 @@ FieldPath = Annotated[
 SkuPattern = Annotated[
     str,
     _matching(r"[^|\s]([^|]*[^|\s])?", "is not a SKU pattern", "Write SKUs, with * and ? for what may vary"),
+]
+
+
+def _moment(value: object) -> datetime:
+    """A moment from the file's own kind of it, or from a text; in UTC."""
+    remedy = "Give it like 2026-12-01T09:00:00Z, with Z or an offset"
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        moment = None
+    if not isinstance(moment, datetime):
+        raise refuse("is not a moment", remedy)
+    if moment.tzinfo is None:
+        raise refuse("does not say in which time zone", remedy)
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+Sku = Annotated[
+    str,
+    _matching(
+        r"[^|\s*?]([^|*?]{0,118}[^|\s*?])?",
+        "is not a SKU",
+        "Name each SKU by itself, without * and ?",
+    ),
 ]

@@ -309,11 +309,13 @@ order_line = Table(
     Column("routed", Boolean, nullable=False),
     Column("routed_at", Instant),
     Column("misplaced", Integer, nullable=False),
+    Column("client", Text, nullable=False, server_default=""),
 )
 Index("ix_order_line_order", order_line.c.channel, order_line.c.order_id)
 Index("ix_order_line_name", order_line.c.channel, order_line.c.order_name)
 _partial("ix_order_line_due", "due", order_line.c.subject)
 _partial("ix_order_line_org_order", "org_order IS NOT NULL", order_line.c.org_order)
+_partial("ix_order_line_client", "client <> ''", order_line.c.client)
 _partial("ix_order_line_uncovered", "uncovered > 0 OR misplaced > 0", order_line.c.sku)
 
 order_call = Table(  # orders to be read at their channel
@@ -400,9 +402,11 @@ reservation = Table(
     Column("window_ends", Instant),
     Column("paid_at", Instant),
     Column("needs_store", Boolean, nullable=False),
+    Column("client", Text, nullable=False, server_default=""),
 )
 Index("ix_reservation_state", reservation.c.state, reservation.c.created_at)
 _partial("ix_reservation_order", "order_reference <> ''", reservation.c.order_reference)
+_partial("ix_reservation_client", "client <> ''", reservation.c.client)
 reservation_line = Table(
     "reservation_line",
     metadata,
@@ -415,6 +419,17 @@ reservation_line = Table(
 )
 
 _partial("ix_reservation_expiring", "state IN ('granted', 'awaiting-store')", reservation.c.expires_at)
+
+# How limited editions were last switched.
+edition = Table(
+    "edition",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("open", Boolean, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("planned", Instant),  # the opening time that this has settled
+)
 
 # The org's API calls in each hour: ours, everybody's of the 24 hours before its end, and how many it allows.
 calls = Table(

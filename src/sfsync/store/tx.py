@@ -29,6 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.counts import Count
 from sfsync.domain.coverage import Closes, How, Interval
+from sfsync.domain.editions import Switch
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.places import LinePlace
@@ -42,7 +43,7 @@ from sfsync.domain.reservations import (
     ReservationState,
 )
 from sfsync.domain.sources import Source, Word
-from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
+from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel, reservation_subject
 from sfsync.ports.keeping import (
     ChannelLevel,
     DeadLetter,
@@ -408,6 +409,7 @@ class SqlTx(FoldStatements):
                     "routed": wish.routed,
                     "routed_at": line.routed_at,
                     "misplaced": line.misplaced,
+                    "client": line.client,
                 }
             ],
         )
@@ -714,6 +716,7 @@ class SqlTx(FoldStatements):
                     "window_ends": None if window is None else window.ends,
                     "paid_at": reservation.paid_at,
                     "needs_store": reservation.needs_store,
+                    "client": reservation.client,
                 }
             ],
         )
@@ -825,6 +828,36 @@ class SqlTx(FoldStatements):
                 scope=scope, key=key, digest=digest, reservation_id=reservation_id, at=at
             )
         )
+
+    # -- limited editions ----------------------------------------------------------------------------
+
+    def switches(self) -> dict[str, Switch]:
+        """How each edition was last switched."""
+        rows = SWITCHES.run(self._c, {})
+        return {row.name: Switch(row.open, row.at, row.who, row.planned) for row in rows}
+
+    def put_switch(self, edition: str, switch: Switch) -> None:
+        """Switch an edition."""
+        row = {"open": switch.open, "at": switch.at, "who": switch.who, "planned": switch.planned}
+        self._upsert(t.edition, [{"name": edition, **row}])
+
+    def taken(self, skus: Collection[str]) -> list[tuple[str | None, int]]:
+        """(channel, units) that orders and reservations hold, or have had sent; tills under None.
+
+        As the ledger has it, less what is still waiting there. One channel may come several times.
+        """
+        found = [(row.channel, row.units) for row in self._in(TAKEN_BY_SKU, skus)]
+        sold = self._in(SOLD_AT_TILLS, skus)
+        return [*found, (None, max(0, sold[0].units or 0) if sold else 0)]
+
+    def subjects_of(self, client: str) -> set[str]:
+        """The ledger subjects of a client's orders and reservations."""
+        line, c, order = t.reservation_line.c, t.reservation.c, t.order_line.c
+        asked = select(line.reservation, line.number).where(
+            line.reservation.in_(select(c.id).where(c.client == client))
+        )
+        found = {reservation_subject(row.reservation, row.number) for row in self._c.execute(asked)}
+        return found | set(self._c.execute(select(order.subject).where(order.client == client)).scalars())
 
     # -- channels ------------------------------------------------------------------------------------
 
@@ -1073,6 +1106,22 @@ LEVELS_BY_RECORD = Prepared(_among(t.level.c.record_id))
 HELD_BY_SKU = Prepared(
     _among(t.holding.c.sku, t.holding.c.reserved != 0, _one_of(t.holding.c.kind, "reservation", "allocation"))
 )
+_HOLDS = func.sum(t.holding.c.reserved - t.holding.c.on_hand)  # reserved, or sent and not come back
+TAKEN_BY_SKU = Prepared(
+    select(t.holding.c.channel, _HOLDS.label("units"))
+    .where(t.among(t.holding.c.sku), _one_of(t.holding.c.kind, "order", "reservation"))
+    .group_by(t.holding.c.subject, t.holding.c.channel)
+    .having(_HOLDS > 0)
+)
+SOLD_AT_TILLS = Prepared(
+    select(func.sum(-t.movement.c.on_hand_delta).label("units")).where(
+        t.among(t.movement.c.sku),
+        t.movement.c.subject.startswith("posting:"),
+        _one_of(t.movement.c.kind, MovementKind.SALE.value, MovementKind.RETURN.value),
+        _one_of(t.movement.c.state, "waiting", "done", "folded"),
+    )
+)
+SWITCHES = Prepared(select(t.edition))
 HELD_BY_SUBJECT = Prepared(_among(t.holding.c.subject))
 HELD_AT_LEVEL = Prepared(_among(t.holding.c.level_key, t.holding.c.reserved != 0))
 WAITING_BY_SKU = Prepared(_among(t.movement.c.sku, t.movement.c.state == "waiting"))
@@ -1365,6 +1414,7 @@ def _line(row: Row[Any]) -> LineState:
         row.org_order,
         row.routed_at,
         row.misplaced,
+        row.client,
     )
 
 
@@ -1404,6 +1454,7 @@ def _reservation(row: Row[Any], lines: Sequence[ReservationLine]) -> Reservation
         window,
         row.paid_at,
         row.needs_store,
+        row.client,
     )
 
 

@@ -324,6 +324,7 @@ def upgrade() -> None:
         sa.Column("routed", sa.Boolean(), nullable=False),
         sa.Column("routed_at", sa.Double(), nullable=True),
         sa.Column("misplaced", sa.Integer(), nullable=False),
+        sa.Column("client", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_order_line")),
     )
     op.create_index(
@@ -351,6 +352,23 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("uncovered > 0 OR misplaced > 0"),
         postgresql_where=sa.text("uncovered > 0 OR misplaced > 0"),
+    )
+    op.create_index(
+        "ix_order_line_client",
+        "order_line",
+        ["client"],
+        unique=False,
+        sqlite_where=sa.text("client <> ''"),
+        postgresql_where=sa.text("client <> ''"),
+    )
+    op.create_table(
+        "edition",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("open", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("planned", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_edition")),
     )
     op.create_table(
         "product",
@@ -407,7 +425,16 @@ def upgrade() -> None:
         sa.Column("window_ends", sa.Double(), nullable=True),
         sa.Column("paid_at", sa.Double(), nullable=True),
         sa.Column("needs_store", sa.Boolean(), nullable=False),
+        sa.Column("client", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reservation")),
+    )
+    op.create_index(
+        "ix_reservation_client",
+        "reservation",
+        ["client"],
+        unique=False,
+        sqlite_where=sa.text("client <> ''"),
+        postgresql_where=sa.text("client <> ''"),
     )
     op.create_index("ix_reservation_state", "reservation", ["state", "created_at"], unique=False)
     op.create_table(
@@ -492,6 +519,12 @@ def downgrade() -> None:
     op.drop_index("ix_stock_count_counted_at", table_name="stock_count")
     op.drop_table("stock_count")
     op.drop_index(
+        "ix_reservation_client",
+        table_name="reservation",
+        sqlite_where=sa.text("client <> ''"),
+        postgresql_where=sa.text("client <> ''"),
+    )
+    op.drop_index(
         "ix_reservation_order",
         table_name="reservation",
         sqlite_where=sa.text("order_reference <> ''"),
@@ -518,6 +551,12 @@ def downgrade() -> None:
         table_name="order_line",
         sqlite_where=sa.text("uncovered > 0 OR misplaced > 0"),
         postgresql_where=sa.text("uncovered > 0 OR misplaced > 0"),
+    )
+    op.drop_index(
+        "ix_order_line_client",
+        table_name="order_line",
+        sqlite_where=sa.text("client <> ''"),
+        postgresql_where=sa.text("client <> ''"),
     )
     op.drop_index("ix_order_line_order", table_name="order_line")
     op.drop_index("ix_order_line_name", table_name="order_line")
@@ -616,5 +655,6 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'waiting'"),
     )
     op.drop_table("bundle")
+    op.drop_table("edition")
     op.drop_table("calls")
     op.drop_table("binding")
