@@ -12,7 +12,7 @@ from tests.salesforce.kit import WallClock
 from tests.sandbox import OrgSandbox
 
 from sfsync.domain.products import Product
-from sfsync.ports import Refused
+from sfsync.ports import Finding, Refused, Severity
 from sfsync.salesforce.config import ProductsConfig
 from sfsync.salesforce.org import SalesforceOrg
 
@@ -88,3 +88,29 @@ async def test_a_field_that_the_org_does_not_have_is_told_with_the_setting_to_me
         with pytest.raises(Refused, match="Famly") as refused:
             await read(org, None)
         assert "[products]" in refused.value.advice
+
+
+async def products_found(sandbox: OrgSandbox, config: ProductsConfig) -> list[Finding]:
+    """What `sfsync check` says of products."""
+    async for org in ours(sandbox, config):
+        return [each for each in await org.check() if "roduct" in each.what]
+    raise AssertionError("there is an org")
+
+
+async def test_the_check_tells_a_good_word_where_every_field_can_be_read(sandbox: OrgSandbox) -> None:
+    """Names without case, and by way of another object, as the reading takes them."""
+    (good,) = await products_found(sandbox, ASKED)
+    assert good.severity is Severity.GOOD
+
+
+async def test_the_check_names_each_field_that_cannot_be_read(sandbox: OrgSandbox) -> None:
+    """A slip of the pen, a way that leads nowhere, a price that is none: warned of before a policy fails."""
+    config = ProductsConfig(fields=("Famly", "Maker__r.Name"), price_field="Name")
+    found = await products_found(sandbox, config)
+    assert {each.severity for each in found} == {Severity.WARNING}
+    assert [each.what.partition(":")[0] for each in found] == [
+        "Product2.Famly is missing, or hidden from us",
+        "Product2 has no relationship Maker__r (of Maker__r.Name)",
+        "Product2.Name is no number",
+    ]
+    assert all("[products]" in each.remedy for each in found)

@@ -17,6 +17,7 @@ from sfsync.domain.stock import Movement, MovementKind
 from sfsync.ports import Finding, Refused, Severity, TryLater
 from sfsync.salesforce import folding, records
 from sfsync.salesforce.check_orders import OrderCheck
+from sfsync.salesforce.check_products import ProductCheck
 from sfsync.salesforce.config import OrgConfig
 from sfsync.salesforce.describing import Describe, fatal
 from sfsync.salesforce.ledger import record_of, row_answer
@@ -127,6 +128,8 @@ class Check:
             found.append(await self._rule())
         if self._config.orders is not None:
             found.extend(await OrderCheck(self._config.orders, self._describe).run())
+        if self._config.products is not None:
+            found.extend(await ProductCheck(self._config.products, self._describe).run())
         for topic in self._config.topics:
             found.append(await self._may_listen(topic))
         return found

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sfsync.ports import Finding, Severity
 from sfsync.salesforce.config import OrgOrdersConfig
-from sfsync.salesforce.describing import Describe, fatal
-from sfsync.salesforce.rest import OrgRefused
+from sfsync.salesforce.describing import Describe, Paths, fatal
 
 ORDERS_SET, RETURNS_SET = "Sfsync_Orders", "Sfsync_Returns"
 ENTITIES = (
@@ -42,15 +40,14 @@ class OrderCheck:
     """The examination of one org's orders."""
 
     def __init__(self, config: OrgOrdersConfig, describe: Describe) -> None:
-        self._config, self._ask = config, describe
-        self._known: dict[str, Mapping[str, Any] | None] = {}
+        self._config, self._paths = config, Paths(describe)
 
     async def run(self) -> Sequence[Finding]:
         """Every lack; a good finding, with what the entities cost, when there is none."""
         found: list[Finding] = []
         for name, paths in needed(self._config).items():
             remedy = _remedy(name)
-            described = await self._described(name)
+            described = await self._paths.described(name)
             if described is None or not described.get("queryable"):
                 found.append(fatal(f"{name} is missing, or may not be read", remedy))
                 continue
@@ -58,35 +55,12 @@ class OrderCheck:
                 what = f"the user that sfsync signs in as may create {name} records; sfsync never does"
                 found.append(Finding(Severity.WARNING, what, "give that user no more than it needs"))
             for path in paths:
-                if problem := await self._missing(name, path):
-                    found.append(fatal(problem, f"mend [org_orders] or the field's permission; {remedy}"))
+                field = await self._paths.field(name, path)
+                if isinstance(field, str):
+                    found.append(fatal(field, f"mend [org_orders] or the field's permission; {remedy}"))
         if not any(finding.severity is Severity.FATAL for finding in found):
             found.append(Finding(Severity.GOOD, f"the org's orders can be read; {ENTITIES}"))
         return found
-
-    async def _missing(self, name: str, path: str) -> str:
-        """Why a field or path cannot be read; "" when it can."""
-        *hops, field = path.split(".")
-        for hop in hops:
-            fields = (await self._described(name) or {}).get("fields", ())
-            link = next((each for each in fields if each.get("relationshipName") == hop), None)
-            if link is None:
-                return f"{name} has no relationship {hop} (of {path})"
-            name = str(link["referenceTo"][0])
-        described = await self._described(name)
-        if described is None or field not in {each["name"] for each in described.get("fields", ())}:
-            return f"{name}.{field} is missing, or hidden from us"
-        return ""
-
-    async def _described(self, name: str) -> Mapping[str, Any] | None:
-        if name not in self._known:
-            try:
-                self._known[name] = await self._ask(name)
-            except OrgRefused as error:
-                if error.code not in ("NOT_FOUND", "INVALID_TYPE"):
-                    raise
-                self._known[name] = None
-        return self._known[name]
 
 
 def _remedy(name: str) -> str:
