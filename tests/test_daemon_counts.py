@@ -46,6 +46,12 @@ def test_a_sheet_is_counted_once_and_its_bad_rows_are_told(tmp_path: Path) -> No
         levels = [org.level(f"{sku}|ECOM")["OnHand__c"] for sku in ("BAG-1", "BELT-1", "SCARF-1")]
         assert levels == [28, 30, 31]
         daemon.shows("BAG-1", 28)
+        report = json.loads(daemon.cli("report", "ira", "--json").stdout)
+        (line,) = report["rows"]
+        assert (line["location"], line["n"], line["missing"], line["found"]) == ("ECOM", 3, 2, 1)
+        assert [each["percent"] for each in line["accuracy"]] == [33.3, 66.7, 33.3]
+        table = daemon.cli("report", "ira", "--by", "sku", "--csv").stdout.splitlines()
+        assert (len(table), table[0].split(",")[:2]) == (4, ["sku", "n"])
         (row,) = org.query(
             "SELECT Reference__c FROM StockMovement__c WHERE Kind__c = 'Count' AND OnHandDelta__c = 1"
         )

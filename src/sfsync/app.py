@@ -29,6 +29,7 @@ from sfsync.flow.door import Door
 from sfsync.flow.supervisor import Supervisor
 from sfsync.overview import FoldService, Overview, ResyncService
 from sfsync.ports import Channel, Clock, Org, OutsideError, Refused, Tx
+from sfsync.reports import Reports
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
 from sfsync.salesforce.org import SalesforceOrg
 from sfsync.settings import OrgOrdersSettings, Settings, ShopifySettings
@@ -153,6 +154,7 @@ class Daemon:
                     now=ctx.clock.now,
                     transfers=supervisor.transfers,
                     counts=supervisor.counts,
+                    reports=reports(settings, store, ctx.clock),
                     folder=FoldService(supervisor, settings.ledger.fold_older_than_days),
                 ),
                 web_options(settings, local_token),
@@ -329,6 +331,12 @@ def overview(
         assortment.learn(store.read_now(lambda tx: tx.products()))
     kinds = {name: channel.kind for name, channel in settings.channels.items()}
     return Overview(store, assortment, clock, kinds, pulse)
+
+
+def reports(settings: Settings, store: Database, clock: Clock) -> Reports:
+    """What works out reports; a product's class is the first field that the settings keep."""
+    fields = settings.products.fields if settings.products else ()
+    return Reports(store, clock, fields[0] if fields else "")
 
 
 def local_token_path(settings: Settings) -> Path | None:

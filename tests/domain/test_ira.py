@@ -22,6 +22,7 @@ from sfsync.domain.ira import (
     observe,
     wilson,
 )
+from sfsync.domain.ira_wish import BadWishError, IraWish, read_wish
 from sfsync.domain.stock import LevelKey
 
 SIX = datetime(2026, 11, 22, 18, tzinfo=UTC)
@@ -205,3 +206,49 @@ def test_of_no_counts_nothing_is_said() -> None:
     nothing: Sequence[Observation] = ()
     found = Accuracy.of(nothing, EXACT)
     assert (found.n, found.percent, found.complete, found.by_value) == (0, None, None, None)
+
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def test_what_is_asked_of_a_report_is_read_from_words() -> None:
+    """Nothing asked is the last 90 days by location; moments are UTC unless they say otherwise."""
+    assert read_wish({}, NOON) == IraWish(NOON - 90 * DAY, NOON)
+    asked = {
+        "by": "class, band",
+        "since": "2026-11-01",
+        "until": "2026-11-22T12:00:00+02:00",
+        "tolerance": "2%,1,exact,1",
+        "bands": "50,200.5",
+        "class_field": "Family",
+        "sku": "BAG",
+    }
+    wish = read_wish(asked, NOON)
+    assert (wish.since, wish.until) == (datetime(2026, 11, 1, tzinfo=UTC), NOON - 2 * HOUR)
+    assert [str(each) for each in wish.tolerances] == ["±2 %", "±1", "exact"]
+    assert (wish.by, wish.bands, wish.class_field, wish.sku) == (
+        ("class", "band"),
+        (50, 200.5),
+        "Family",
+        "BAG",
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({"by": "mood"}, ["by"]),
+        ({"by": "sku,sku"}, ["by"]),
+        ({"since": "long ago", "until": "soon"}, ["since", "until"]),
+        ({"since": "1d", "until": "2d"}, ["since"]),
+        ({"tolerance": "nearly", "bands": "500,100"}, ["tolerance", "bands"]),
+        ({"bands": "0,100"}, ["bands"]),
+        ({"bands": "a lot"}, ["bands"]),
+        ({"colour": "red"}, ["colour"]),
+    ],
+)
+def test_all_that_cannot_be_asked_is_named_at_once(asked: dict[str, str], names: list[str]) -> None:
+    """With what would be right."""
+    with pytest.raises(BadWishError) as caught:
+        read_wish(asked, NOON)
+    assert list(caught.value.problems) == names

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from tests.flow.kit import House, house
 from tests.flow.test_counts import BAG, FAR, ago, long_ago, sold
 
 from sfsync.domain.counts import Count
-from sfsync.domain.ira import observe
+from sfsync.domain.ira_wish import read_wish
+from sfsync.domain.products import Product
 from sfsync.domain.stock import LevelKey
+from sfsync.reports import Reports
 from sfsync.store import views
 
 
@@ -84,21 +87,37 @@ async def test_a_key_is_remembered_with_what_came_under_it() -> None:
         assert not await desk.sheet("shop:1", "xyz")
 
 
-async def test_the_history_tells_a_late_sale_from_a_missing_bag() -> None:
+async def test_the_report_tells_a_late_sale_from_a_missing_bag() -> None:
     """Both shelves are one short; at one the sale is told the next morning, at the other nothing is."""
     async with house({BAG: 5, FAR: 2}) as h:
         long_ago(h)
+        bag = Product("p1", "BAG-1", {"Family": "Leather"}, price=900.0)
+        h.ctx.assortment.learn([bag])
+        await h.store.write(lambda tx: tx.put_products([bag]))
         await h.supervisor.counts.enter_all(sheet(h, 4, 1))
         sold(h, ago(h, 15))
         await h.until(lambda: h.org.of("late:"))
         await h.idle()
-        since, now = ago(h, 24), h.clock.now()
-        counts, late = await h.store.read(
-            lambda tx: (views.counted(tx, since, now), views.late_postings(tx, since))
+        reports = Reports(h.store, h.clock, "Family")
+        wish = read_wish({"by": "location,class,band", "tolerance": "exact,1"}, h.clock.now())
+        told: Any = await reports.ira(wish)
+        dubai, ecom = told["rows"]
+        assert (ecom["location"], ecom["class"], ecom["band"]) == ("ECOM", "Leather", "500-1000")
+        assert (ecom["late_only"], ecom["physical"], ecom["missing"], ecom["net_value"]) == (1, 0, 1, -900)
+        assert (dubai["late_only"], dubai["physical"], dubai["missing"]) == (0, 1, 1)
+        exact, one = told["total"]["accuracy"]
+        assert (exact["n"], exact["percent"], exact["complete"], one["percent"]) == (2, 0, 50, 100)
+        old: Any = await reports.ira(read_wish({"until": "24h"}, h.clock.now()))
+        assert (old["rows"], old["total"]["n"]) == ([], 0)
+
+
+async def test_a_recount_is_known_though_the_first_count_lies_before_the_report() -> None:
+    """Counted wrong yesterday at noon and right in the evening: the report of the evening has nothing."""
+    async with house({BAG: 5}) as h:
+        long_ago(h)
+        await h.supervisor.counts.enter_all(
+            [*sheet(h, 4, places=(BAG,)), *sheet(h, 4, at_hours_ago=8, places=(BAG,))]
         )
-        found = {
-            str(each.count.level): (each.count.variance, each.physical) for each in observe(counts, late)
-        }
-        assert found == {BAG: (-1, 0), FAR: (-1, -1)}
-        old = await h.store.read(lambda tx: views.counted(tx, ago(h, 48), since))
-        assert old == []
+        await h.idle()
+        told: Any = await Reports(h.store, h.clock).ira(read_wish({"since": "10h"}, h.clock.now()))
+        assert (told["total"]["n"], told["total"]["recounts"]) == (0, 1)

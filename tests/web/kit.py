@@ -13,6 +13,7 @@ import httpx
 from starlette.applications import Starlette
 
 from sfsync.domain.counts import Count, CountOutcome
+from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.reservations import Outcome, Reservation, ReservationLine, ReservationState, Wish
 from sfsync.domain.stock import LevelKey
 from sfsync.domain.transfers import Transfer, TransferOutcome
@@ -265,12 +266,24 @@ class Counter:
         return CountOutcome("entered" if self.answers else "waiting", variance, again=again)
 
 
+class Reporter:
+    """Keeps what was asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[IraWish] = []
+
+    async def ira(self, wish: IraWish) -> Mapping[str, object]:
+        self.asked.append(wish)
+        return {"rows": [], "by": list(wish.by)}
+
+
 class House:
     """The app and everything behind it."""
 
     def __init__(self, **options: object) -> None:
         self.door, self.desk = Door(), Desk({"BAG": {"ECOM": 1, "KNIGHTSBRIDGE": 0}, "TIE": {"ECOM": 9}})
         self.board, self.plans, self.carrier = Board(status()), Plans(), Carrier()
+        self.reporter = Reporter()
         self.counter = Counter({"BAG|ECOM": 5, "TIE|ECOM": 9})
         self.options = replace(
             WebOptions(
@@ -285,7 +298,14 @@ class House:
             **options,  # type: ignore[arg-type]  # reason: each test names true fields
         )
         self.services = Services(
-            self.door, self.desk, self.board, self.plans, lambda: NOW, self.carrier, self.counter
+            self.door,
+            self.desk,
+            self.board,
+            self.plans,
+            lambda: NOW,
+            self.carrier,
+            self.counter,
+            self.reporter,
         )
         self.app: Starlette = build_web(self.services, self.options)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.web.kit import CHECKOUT, OPERATIONS, SHOP, House, problem
+from tests.web.kit import CHECKOUT, NOW, OPERATIONS, SHOP, House, problem
 
 BAG = {
     "sku": "BAG",
@@ -128,3 +129,19 @@ async def test_a_sheet_has_its_limits_and_its_scope() -> None:
     async with House().client(SHOP) as client:
         for counts in ([], [BAG] * 201, {"sku": "BAG"}):
             problem(await client.post("/v1/counts", json={"counts": counts}), 422, "bad-input")
+
+
+async def test_accuracy_is_told_by_whatever_is_asked_for() -> None:
+    """And to those who count only; what cannot be asked is named."""
+    house = House()
+    query = {"by": "location,month", "since": "30d", "tolerance": "exact,2%", "location": "ECOM"}
+    async with house.client(SHOP) as client:
+        answer = await client.get("/v1/reports/ira", params=query)
+        assert (answer.status_code, answer.json()["by"]) == (200, ["location", "month"])
+        told = problem(await client.get("/v1/reports/ira", params={"by": "mood"}), 422, "bad-input")
+    (wish,) = house.reporter.asked
+    assert (NOW - wish.since, wish.until, wish.location) == (timedelta(days=30), NOW, "ECOM")
+    (error,) = errors(told)
+    assert error["field"] == "by"
+    async with house.client(CHECKOUT) as client:
+        problem(await client.get("/v1/reports/ira"), 403, "not-allowed")

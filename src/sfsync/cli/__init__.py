@@ -17,6 +17,7 @@ from sfsync.cli import (
     dead_letters,
     incidents,
     ledger,
+    report,
     resync,
     run,
     sandbox,
@@ -40,6 +41,7 @@ app.command("dead-letters")(dead_letters.dead_letters)
 app.command("incidents")(incidents.incidents)
 app.command("demo")(demo)
 app.add_typer(count.app, name="count")
+app.add_typer(report.app, name="report")
 app.add_typer(transfer.app, name="transfer")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(sandbox.app, name="sandbox")

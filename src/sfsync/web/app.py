@@ -45,7 +45,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *Webhooks(services.doorman, options).routes(),
             *Api(services, options, doorkeeper, teller).routes(),
             *TransferApi(services.transfers, options, doorkeeper, services.now).routes(),
-            *CountApi(services.counts, options, doorkeeper).routes(),
+            *CountApi(services, options, doorkeeper).routes(),
             *Health(services.overview).routes(),
             Route("/openapi.json", openapi, methods=["GET"]),
             *Page(teller, options, doorkeeper).routes(),

@@ -1,4 +1,4 @@
-"""Stock counts: what somebody counted, where and when. Each is entered once, and bad ones are all named."""
+"""Stock counts: what somebody counted, where and when, each entered once; and the reports on them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sfsync.domain.counts import Count, CountOutcome, identity, second
+from sfsync.domain.ira_wish import BadWishError, read_wish
 from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH, BadKeyError, LevelKey
 
 from .json_text import to_json
 from .options import ADMIN, COUNTS, WebOptions
 from .problems import RETRY_SECONDS, ProblemError, bad_fields, sentence
 from .requests import Doorkeeper, read_object
-from .services import CountDesk
+from .services import Services
 from .wishes import Fields, read_idempotency_key
 
 MOST_COUNTS = 200
@@ -47,14 +48,18 @@ class CountWish:
 
 
 class CountApi:
-    """The handlers of ``/v1/counts``."""
+    """The handlers of ``/v1/counts`` and ``/v1/reports``."""
 
-    def __init__(self, desk: CountDesk, options: WebOptions, doorkeeper: Doorkeeper) -> None:
-        self._desk, self._options, self._doorkeeper = desk, options, doorkeeper
+    def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper) -> None:
+        self._desk, self._reports, self._now = services.counts, services.reports, services.now
+        self._options, self._doorkeeper = options, doorkeeper
 
     def routes(self) -> list[Route]:
         """Their addresses."""
-        return [Route("/v1/counts", self.enter, methods=["POST"])]
+        return [
+            Route("/v1/counts", self.enter, methods=["POST"]),
+            Route("/v1/reports/ira", self.ira, methods=["GET"]),
+        ]
 
     async def enter(self, request: Request) -> Response:
         """Enter counts.
@@ -82,6 +87,15 @@ class CountApi:
             raise _nothing_entered(errors)
         status = 200 if errors or wish.dry_run else 202 if "waiting" in states else 201
         return _json({"counts": rows, "errors": errors}, status)
+
+    async def ira(self, request: Request) -> Response:
+        """Inventory Record Accuracy; 422 names what cannot be asked."""
+        self._doorkeeper.admit(request, COUNTS, ADMIN)
+        try:
+            wish = read_wish(request.query_params, self._now())
+        except BadWishError as error:
+            raise bad_fields(error.problems) from None
+        return _json(await self._reports.ira(wish))
 
 
 def read_counts(table: Mapping[str, Any]) -> CountWish:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from sfsync.domain.counts import Count, CountOutcome
+from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.reservations import Outcome, Reservation, Wish
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.ports import InTransit
@@ -130,6 +131,14 @@ class CountDesk(Protocol):
         ...
 
 
+class Reporter(Protocol):
+    """Works out reports. What it returns is JSON-ready."""
+
+    async def ira(self, wish: IraWish) -> Mapping[str, object]:
+        """Inventory Record Accuracy, by whatever is asked for."""
+        ...
+
+
 class Folder(Protocol):
     """Folds old movements of the org's ledger. What it returns is JSON-ready."""
 
@@ -155,4 +164,5 @@ class Services:
     now: Callable[[], datetime]
     transfers: TransferDesk
     counts: CountDesk
+    reports: Reporter
     folder: Folder | None = None

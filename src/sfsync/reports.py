@@ -1,0 +1,106 @@
+"""Reports on what the store has kept, JSON-ready: the accuracy of the books by the counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sfsync.domain.ira import RECOUNT, Accuracy, Line, Observation, Tolerance, group, line, observe
+from sfsync.domain.ira_wish import IraWish
+from sfsync.ports import Clock
+from sfsync.store import Database, views
+from sfsync.store.tx import SqlTx
+
+DEFINITION = (
+    "IRA = accurate counts / counted x 100. Accurate: counted less what the ledger held at that moment lies "
+    "within the tolerance. Interval: Wilson, 95 %. By value: each count weighs its price times the larger of "
+    "counted and expected. Complete: what was told after a count, and had happened before it, is allowed "
+    "for, so that physical error remains. Left out: recounts within "
+    f"{RECOUNT.total_seconds() / 3600:.0f} hours."
+)
+
+
+class Reports:
+    """Works reports out, from one picture of the store each."""
+
+    def __init__(self, store: Database, clock: Clock, class_field: str = "") -> None:
+        self._store, self._clock, self._class_field = store, clock, class_field
+
+    def now(self) -> datetime:
+        """The present, UTC."""
+        return self._clock.now()
+
+    async def ira(self, wish: IraWish) -> Mapping[str, object]:
+        """Inventory Record Accuracy."""
+        return await self._store.read(lambda tx: self._ira(tx, wish))
+
+    def ira_now(self, wish: IraWish) -> Mapping[str, object]:
+        """`ira`, in the calling thread."""
+        return self._store.read_now(lambda tx: self._ira(tx, wish))
+
+    def _ira(self, tx: SqlTx, wish: IraWish) -> dict[str, object]:
+        class_field = wish.class_field or self._class_field
+        seen = [each for each in observed(tx, wish.since, wish.until) if _wanted(each, wish)]
+        classes: dict[str, str] = {}
+        if "class" in wish.by and class_field:
+            classes = {product.sku: product.fields.get(class_field, "") for product in tx.products()}
+            classes = {sku: name for sku, name in classes.items() if name}
+        lines = group(seen, wish.by, wish.tolerances, classes, wish.bands)
+        return {
+            "definition": DEFINITION,
+            "since": _moment(wish.since),
+            "until": _moment(wish.until),
+            "by": list(wish.by),
+            "class_field": class_field,
+            "tolerances": [str(each) for each in wish.tolerances],
+            "rows": [_row(each) for each in lines],
+            "total": _row(line({}, seen, wish.tolerances)),
+        }
+
+
+def observed(tx: SqlTx, since: datetime, until: datetime) -> list[Observation]:
+    """The counts of a time. Those shortly before it are looked at too, to know which ones are recounts."""
+    before = since - RECOUNT
+    counts = views.counted(tx, before, until)
+    return [each for each in observe(counts, views.late_postings(tx, before)) if each.count.at >= since]
+
+
+def live(tx: SqlTx, now: datetime, tolerance: Tolerance, days: Sequence[int]) -> list[dict[str, Any]]:
+    """The IRA of each location over the last so many days: one row for each location that was counted."""
+    seen = observed(tx, now - timedelta(days=max(days)), now + timedelta(days=1))
+    rows: dict[str, dict[str, Any]] = {}
+    for span in days:
+        lately = [each for each in seen if each.count.at >= now - timedelta(days=span)]
+        for each in group(lately, ("location",), (tolerance,)):
+            row = rows.setdefault(each.labels["location"], {"location": each.labels["location"], "spans": []})
+            row["spans"].append({"days": span, **_accuracy(each.accuracy[0])})
+    return [rows[name] for name in sorted(rows)]
+
+
+def _wanted(each: Observation, wish: IraWish) -> bool:
+    level = each.count.level
+    return wish.location in (None, level.location) and wish.sku in (None, level.sku)
+
+
+def _row(told: Line) -> dict[str, object]:
+    numbers = asdict(told)
+    del numbers["labels"], numbers["accuracy"]
+    return {
+        **told.labels,
+        **{name: round(value, 2) for name, value in numbers.items()},
+        "accuracy": [_accuracy(each) for each in told.accuracy],
+    }
+
+
+def _accuracy(told: Accuracy) -> dict[str, object]:
+    found: dict[str, object] = {"tolerance": str(told.tolerance), "n": told.n, "accurate": told.accurate}
+    for name in ("percent", "low", "high", "complete", "by_value"):
+        value = getattr(told, name)
+        found[name] = None if value is None else round(value, 1)
+    return found
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
