@@ -102,9 +102,8 @@ async def test_a_lost_store_finds_in_the_org_what_was_folded() -> None:
         await h.idle()
         line = f"order:dubai:{number}:1"
         assert await h.store.read(lambda tx: tx.next_step(line)) == 2
-        assert [
-            (m.on_hand_delta, m.reserved_delta) for m in await h.store.read(lambda tx: tx.rows(line))
-        ] == [(-1, 0)]
+        rows = (await h.store.read(lambda tx: tx.rows_of([line])))[line]
+        assert [(m.on_hand_delta, m.reserved_delta) for m in rows] == [(-1, 0)]
 
 
 async def test_a_transfer_told_again_after_a_fold_and_a_lost_store_moves_nothing() -> None:

@@ -18,10 +18,11 @@ from .plan import draw
 from .seed import Verdict, run_seed, timed
 
 
-def many(seeds: range, orders: int, jobs: int) -> int:
-    """Run them all; print what broke, and the sum."""
+def many(seeds: range, orders: int, jobs: int, minutes: float) -> int:
+    """Run them all, or as many as begin within the minutes; print what broke, and the sum."""
     console, began = Console(), time.monotonic()
     bad: list[Verdict] = []
+    done = 0
     sold = lives = 0
     cpu = virtual = 0.0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -30,8 +31,15 @@ def many(seeds: range, orders: int, jobs: int) -> int:
         Progress(*columns, console=console) as bar,
     ):
         task = bar.add_task("seeds", total=len(seeds))
-        for future in as_completed([pool.submit(timed, seed, orders) for seed in seeds]):
+        waiting = [pool.submit(timed, seed, orders) for seed in seeds]
+        for future in as_completed(waiting):
+            if time.monotonic() - began > minutes * 60:
+                for each in waiting:
+                    each.cancel()
+            if future.cancelled():
+                continue
             verdict, seconds = future.result()
+            done += 1
             sold, lives, cpu = sold + verdict.orders, lives + verdict.lives, cpu + seconds
             virtual += verdict.virtual_seconds
             bar.advance(task)
@@ -42,11 +50,15 @@ def many(seeds: range, orders: int, jobs: int) -> int:
                 )
     took = time.monotonic() - began
     console.print(
-        f"{len(seeds)} seeds, {sold:,} orders, {lives - len(seeds)} crashes and restarts, "
+        f"{done} of {len(seeds)} seeds, {sold:,} orders, {lives - done} crashes and restarts, "
         f"{virtual / 3600:.1f} hours of virtual time: "
-        f"{len(bad)} broke a promise. {took:.0f} s, {cpu / len(seeds):.1f} CPU seconds a seed.",
+        f"{len(bad)} broke a promise. {took:.0f} s, {cpu / max(1, done):.1f} CPU seconds a seed.",
         highlight=False,
     )
+    if done < len(seeds):
+        console.print(
+            f"The other {len(seeds) - done} did not begin: {minutes:g} minutes were over.", highlight=False
+        )
     if bad:
         console.print(f"Replay one: make simulate SEED={min(each.seed for each in bad)}", highlight=False)
     return 1 if bad else 0
@@ -71,10 +83,11 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="the first of them (1)")
     parser.add_argument("--orders", type=int, default=200, help="orders a seed (200)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one a core)")
+    parser.add_argument("--minutes", type=float, default=1440, help="no seed begins later than this (1440)")
     given = parser.parse_args()
     if given.seed is not None:
         return one(given.seed, given.orders)
-    return many(range(given.first, given.first + given.seeds), given.orders, given.jobs)
+    return many(range(given.first, given.first + given.seeds), given.orders, given.jobs, given.minutes)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ class Actor:
     async def run(self) -> None:
         """Until the day is over."""
         for _ in range(int(self.acts_an_order * self.world.plan.orders)):
-            await asyncio.sleep(self.chance.expovariate(1 / self.pace()))
+            await asyncio.sleep(self.chance.expovariate(1 / (self.pace() * self.world.plan.haste)))
             if self.day.over.is_set():
                 return
             await self.act()
@@ -245,7 +245,7 @@ class Till(Actor):
         if self.chance.random() < 0.03:
             source = f"till-{number}"
             self.day.poison.append(source)
-            await self.world.publish(stock_event(source, "no|sku", place, -1))
+            await self.world.publish(stock_event(source, *NONSENSE))
             self.tell(f"{source}: nonsense")
             return
         if self.day.postings and self.chance.random() < 0.15:
@@ -260,6 +260,9 @@ class Till(Actor):
             self.day.postings[source] = (sku, place, units)
             self.tell(f"{source}: {units:+d} {sku} at {place}")
         await self.world.publish(stock_event(source, sku, place, units))
+
+
+NONSENSE = ("no|sku", PLACES[0], -1)
 
 
 def stock_event(source: str, sku: str, place: str, units: int) -> dict[str, Any]:

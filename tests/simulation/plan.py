@@ -32,10 +32,11 @@ class Plan:
     disk_seconds: float
     network_seconds: float  # one way, at most
     fallback: bool  # the org runs on the fallback rule
+    haste: float  # 1.0 is an ordinary day; 0.1 crowds the same into a tenth of its time, as a drop does
 
 
-def draw(seed: int, *, orders: int = 200, calm: bool = False) -> Plan:
-    """The plan of a seed; the same for ever."""
+def draw(seed: int, *, orders: int = 200, calm: bool = False, haste: float | None = None) -> Plan:
+    """The plan of a seed; the same for ever. Its haste is drawn too, where none is given."""
     chance = Random(f"plan {seed}")
     gated = [f"GATED-{n}" for n in range(1, chance.randint(2, 3))]
     allocated = ["ALLOC-1"] if chance.random() < 0.7 else []
@@ -97,4 +98,5 @@ def draw(seed: int, *, orders: int = 200, calm: bool = False) -> Plan:
         chance.choice([0.002, 0.01, 0.03]),
         chance.choice([0.02, 0.1, 0.3]),
         fallback,
+        haste or Random(f"plan {seed} haste").choice([0.1, 0.1, 0.1, 0.3, 1.0]),
     )

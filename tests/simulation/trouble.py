@@ -8,7 +8,7 @@ from random import Random
 from sfsync.simulators.org.fates import Fate
 from sfsync.simulators.org.faults import Fault as OrgFault
 
-from .actors import Actor, Day, stock_event
+from .actors import NONSENSE, Actor, Day, stock_event
 from .net import Weather
 from .plan import SHOPS
 from .world import World
@@ -45,9 +45,19 @@ WEBHOOK_FAULTS = ("lose", "duplicate", "late", "reorder", "forge", "truncate", "
 
 
 class Trouble(Actor):
-    """Draws one fault after another."""
+    """Draws one fault after another. On a hasty day there are several of them, and faults fall together."""
 
     acts_an_order = 0.4
+
+    def __init__(self, world: World, day: Day, number: int = 0) -> None:
+        super().__init__(world, day)
+        if number:
+            self.chance = world.chance(f"trouble {number}")
+
+    @classmethod
+    def several(cls, world: World, day: Day) -> list[Trouble]:
+        """As many as the day's haste asks for."""
+        return [cls(world, day, number) for number in range(1 if world.plan.haste == 1 else 3)]
 
     def pace(self) -> float:
         return 0.7 / max(0.1, self.world.plan.roughness)
@@ -131,6 +141,8 @@ class Trouble(Actor):
             told()
         for source, (sku, place, units) in list(self.day.postings.items()):
             await self.world.publish(stock_event(source, sku, place, units))
+        for source in list(self.day.poison):
+            await self.world.publish(stock_event(source, *NONSENSE))
 
     async def _bus_silence(self) -> None:
         self.world.pubsub.go_silent()

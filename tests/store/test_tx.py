@@ -202,7 +202,7 @@ async def test_a_bundle_is_written_down_before_it_is_sent_and_holds_when_it_is_d
         (number, other, "reservation", "london", WEB, -2),
     }
     await store.write(lambda tx: tx.finish_bundle(number, "done", "", LATER))
-    assert await store.read(lambda tx: tx.rows(subject)) == [rows[1]]
+    assert await store.read(lambda tx: tx.rows_of([subject])[subject]) == [rows[1]]
     assert await store.read(lambda tx: tx.busy([subject, other])) == frozenset()
     (held,) = await store.read(lambda tx: tx.holdings([subject]))
     assert (held.kind, held.channel, held.level, held.reserved, held.on_hand, held.since) == (
@@ -226,7 +226,7 @@ async def test_what_is_not_done_holds_nothing_and_only_a_void_row_spends_its_num
     number = await store.write(lambda tx: tx.add_bundle([move(LINE.subject, 0, reserved=1)], {}, NOW))
     await store.write(lambda tx: tx.finish_bundle(number, state, "why", LATER))
     assert await store.read(lambda tx: tx.next_step(LINE.subject)) == step
-    assert len(await store.read(lambda tx: tx.rows(LINE.subject))) == rows
+    assert len(await store.read(lambda tx: tx.rows_of([LINE.subject])[LINE.subject])) == rows
     assert sum(held.reserved for held in await store.read(lambda tx: tx.holdings([LINE.subject]))) == 0
     assert await store.read(lambda tx: tx.waiting_bundles(0)) == []
 
@@ -241,7 +241,7 @@ async def test_holdings_add_up_over_steps_and_places(store: Database) -> None:
     for row in steps:
         number = await store.write(methodcaller("add_bundle", [row], {}, NOW))
         await store.write(methodcaller("finish_bundle", number, "done", "", NOW))
-    assert await store.read(lambda tx: tx.rows(LINE.subject)) == steps
+    assert await store.read(lambda tx: tx.rows_of([LINE.subject])[LINE.subject]) == steps
     held = {
         h.level: (h.on_hand, h.reserved) for h in await store.read(lambda tx: tx.holdings([LINE.subject]))
     }
@@ -277,12 +277,15 @@ async def test_the_orgs_rows_replace_ours(store: Database) -> None:
         tx.replace_rows(subject, [move(subject, 0, reserved=2), move(subject, 1, reserved=3)], LATER)
 
     await store.write(enter)
-    assert [row.reserved_delta for row in await store.read(lambda tx: tx.rows(subject))] == [2, 3]
+    assert [row.reserved_delta for row in await store.read(lambda tx: tx.rows_of([subject])[subject])] == [
+        2,
+        3,
+    ]
     (held,) = await store.read(lambda tx: tx.holdings([subject]))
     assert (held.reserved, held.channel) == (5, "london")
     assert await store.read(lambda tx: tx.next_step(subject)) == 2
     await store.write(lambda tx: tx.replace_rows(subject, [], LATER))
-    assert await store.read(lambda tx: (tx.rows(subject), tx.next_step(subject))) == ([], 0)
+    assert await store.read(lambda tx: (tx.rows_of([subject])[subject], tx.next_step(subject))) == ([], 0)
 
 
 async def test_a_posting_has_one_row_whatever_its_source_calls_it(store: Database) -> None:

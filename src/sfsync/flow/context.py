@@ -13,7 +13,7 @@ import structlog
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.budget import Standing
 from sfsync.domain.forecast import Space
-from sfsync.ports import CallsSpent, Channel, Clock, Org, OutsideError, Store
+from sfsync.ports import CallsSpent, Channel, Clock, Org, OutsideError, Store, TryLater, Tx
 
 SNAPSHOT = "snapshot"  # the source of the hole that only a whole reading of the org closes
 Logger = structlog.stdlib.BoundLogger
@@ -126,3 +126,14 @@ def grouped(values: Iterable[str], size: int) -> Iterable[list[str]]:
             part = []
     if part:
         yield part
+
+
+def unread(tx: Tx) -> bool:
+    """True while the org has not been read whole: what seems missing may only not be here yet."""
+    return any(hole.source == SNAPSHOT for hole in tx.open_holes())
+
+
+def wait_until_read(tx: Tx) -> None:
+    """For whoever is about to say that the org has no such level: `TryLater` while it may only be unread."""
+    if unread(tx):
+        raise TryLater("the org's stock levels are still being read")

@@ -19,7 +19,7 @@ from sfsync.domain.fold import LedgerRow
 from sfsync.domain.stock import LevelKey, Movement
 from sfsync.ports import OutsideError, Tx
 
-from .context import Context
+from .context import Context, unread
 from .lateness import add
 from .writer import Writer
 
@@ -132,6 +132,8 @@ def _check(tx: Tx, count: Count, now: datetime) -> CountOutcome | None:
     if (known := _known(tx, count)) is not None:
         return known
     if count.level not in tx.levels([count.level]):
+        if unread(tx):
+            return _problem("try-later", "the org's stock levels are still being read")
         return _problem("unknown-level", f"the org has no stock level {count.level}; create it first")
     return None
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from sfsync.domain.orders import Holding, LineFacts, NextStep, PlaceFacts, next_step
 from sfsync.domain.places import Because, Draw, drawn
 from sfsync.domain.stock import BadKeyError, LevelKey, Movement, allocation_subject
-from sfsync.ports import LineState, Tx
+from sfsync.ports import LineState, PendingRow, Tx
 
 from .context import Context
 from .lateness import add
@@ -20,27 +20,70 @@ from .rooms import Rooms
 MISPLACED, UNKNOWN_LOCATION = "misplaced", "unknown location"  # the incidents
 
 
-def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str] | None:
+class Books:
+    """What the store knows of some due lines, read at once; kept true while they are decided one by one."""
+
+    def __init__(self, tx: Tx, lines: Sequence[LineState]) -> None:
+        subjects = [line.subject for line in lines]
+        self._tx = tx
+        self._picture = Picture(tx.facts({line.line.sku for line in lines}))
+        self._stale: dict[str, Picture | None] = {}  # SKUs of which more was written down than the bundle
+        self.rows = tx.rows_of(subjects)
+        self.next_steps = tx.next_steps(subjects)
+        self.letters = tx.with_dead_letter(subjects)
+
+    def picture(self, sku: str) -> Picture:
+        """The facts of a SKU, as they are now."""
+        if sku not in self._stale:
+            return self._picture
+        found = self._stale[sku]
+        if found is None:
+            found = self._stale[sku] = Picture(self._tx.facts([sku]))
+        return found
+
+    def enter(self, bundle: int, movements: Sequence[Movement], channel: str) -> None:
+        """These were written down, and wait for the org."""
+        if any(row.on_hand_delta for row in movements):  # it may have got a compensation to go along with it
+            self._stale |= {row.level.sku: None for row in movements}
+            return
+        for sku in {row.level.sku for row in movements}:
+            self.picture(sku).enter(
+                [
+                    PendingRow(
+                        bundle,
+                        row.subject,
+                        row.subject.partition(":")[0],
+                        channel,
+                        row.level,
+                        row.on_hand_delta,
+                        row.reserved_delta,
+                    )
+                    for row in movements
+                    if row.level.sku == sku
+                ]
+            )
+
+
+def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -> set[str] | None:
     """Take the line's next step, or settle it, or say that no stock covers it. None: it must wait."""
-    sources = _sources(tx, ctx, line)
+    sources = _sources(books, ctx, line)
     if not sources:
         return _no_level(tx, ctx, line, now)
-    if tx.drop_dead_letter(line.channel, line.subject):
+    if (line.channel, line.subject) in books.letters and tx.drop_dead_letter(line.channel, line.subject):
         ctx.log.info("stock level found", channel=line.channel, order=line.order_name, sku=line.line.sku)
-    places = _places(tx, ctx, line, sources)
-    holdings, wait = _holdings(tx, ctx, line, sources)
+    places = _places(books, ctx, line, sources)
+    holdings, wait = _holdings(tx, ctx, books, line, sources)
     if wait:
         return None  # the reservation it was sold on is still being asked for
     line = replace(line, client=_client(tx, line))
-    picture = Picture(tx.facts([line.line.sku]))
     step = next_step(
         LineFacts(
             line.subject,
             line.line,
-            tx.rows(line.subject),
-            tx.next_step(line.subject),
+            books.rows[line.subject],
+            books.next_steps[line.subject],
             sources,
-            picture.sellable(line.line.sku),
+            books.picture(line.line.sku).sellable(line.line.sku),
             holdings,
             line.asked_in_vain,
             line.order_name,
@@ -54,7 +97,7 @@ def decide(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str] | N
     _tell_unknown(tx, ctx, line, now)
     if step.bundle:
         owners = {movement.subject: line.channel for movement in step.bundle}
-        add(tx, step.bundle, owners, now)
+        books.enter(add(tx, step.bundle, owners, now), step.bundle, line.channel)
         _log_entered(ctx, line, step)
         tx.put_line(replace(line, uncovered=0, misplaced=0))
         return {"writer"}
@@ -90,11 +133,11 @@ def _returns_to(ctx: Context, line: LineState) -> LevelKey | None:
         return None
 
 
-def _sources(tx: Tx, ctx: Context, line: LineState) -> list[LevelKey]:
+def _sources(books: Books, ctx: Context, line: LineState) -> list[LevelKey]:
     """The levels the line may draw on, best first, as far as the org has them."""
     wish = line.line
     draws = [_drawn(ctx, line, place) for place in _sold_at(line)]
-    found = _levels(tx, ctx, line, [location for draw in draws for location in draw.locations])
+    found = _levels(books, ctx, line, [location for draw in draws for location in draw.locations])
     sold = wish.open_quantity or wish.fulfilled_quantity
     if not found and not sold and (back := _returns_to(ctx, line)):
         return [back]  # goods come in that nobody of ours sold
@@ -112,7 +155,7 @@ def _drawn(ctx: Context, line: LineState, place: str) -> Draw:
     return drawn(wish.location, place, plan, several=bool(wish.places), routed=wish.routed)
 
 
-def _places(tx: Tx, ctx: Context, line: LineState, sources: Sequence[LevelKey]) -> list[PlaceFacts]:
+def _places(books: Books, ctx: Context, line: LineState, sources: Sequence[LevelKey]) -> list[PlaceFacts]:
     """What stands at each of the channel's locations, and the levels it draws on there.
 
     None where the event names the org's location. A location whose levels are not in the org draws on the
@@ -125,7 +168,7 @@ def _places(tx: Tx, ctx: Context, line: LineState, sources: Sequence[LevelKey]) 
         return []
     return [
         PlaceFacts(
-            _levels(tx, ctx, line, _drawn(ctx, line, place.location).locations) or sources,
+            _levels(books, ctx, line, _drawn(ctx, line, place.location).locations) or sources,
             place.open_quantity,
             place.fulfilled_quantity,
             place.returned_quantity,
@@ -174,17 +217,17 @@ def _units(row: Movement) -> str:
     return ", ".join(f"{what} {change:+d}" for what, change in changes.items() if change)
 
 
-def _levels(tx: Tx, ctx: Context, line: LineState, locations: Sequence[str]) -> list[LevelKey]:
+def _levels(books: Books, ctx: Context, line: LineState, locations: Sequence[str]) -> list[LevelKey]:
     """The levels there, in the order of the locations: of every piece, unless the line names one."""
     wish = line.line
     there = [place for place in dict.fromkeys(locations) if place not in ctx.assortment.not_for_sale]
-    known = [level.key for level in tx.levels_of([wish.sku])]
+    known = [level.key for level in books.picture(wish.sku).levels(wish.sku)]
     fit = [key for key in known if key.location in there and wish.unit in (None, key.unit)]
     return sorted(fit, key=lambda key: (there.index(key.location), key))
 
 
 def _holdings(
-    tx: Tx, ctx: Context, line: LineState, sources: Collection[LevelKey]
+    tx: Tx, ctx: Context, books: Books, line: LineState, sources: Collection[LevelKey]
 ) -> tuple[list[Holding], bool]:
     """What the line may claim: reservations it was sold on, then its channel's allocation. True = wait."""
     subjects = _reserved_subjects(tx, line)
@@ -197,7 +240,7 @@ def _holdings(
     ]
     division = ctx.assortment.division(line.line.sku)
     if division is not None and line.channel in division.channels:
-        picture = Picture(tx.facts([line.line.sku]))
+        picture = books.picture(line.line.sku)
         for level in sources:
             units = picture.allocated_levels(line.line.sku, line.channel, {level.location}).get(level, 0)
             subject = allocation_subject(line.channel, level)

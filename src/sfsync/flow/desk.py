@@ -26,6 +26,7 @@ from sfsync.domain.stock import LevelKey
 from sfsync.ports import Tx
 
 from .asking import Asked
+from .context import wait_until_read
 from .giving import close_covered_again
 from .life import Life
 from .picture import Picture, on_floor
@@ -116,6 +117,7 @@ class Desk(Life):
             floor = {level.key for level in levels if level.floor and not wish.in_hand}
             candidates = self._candidates(wish, line, able)
             if not candidates:
+                wait_until_read(tx)
                 return Outcome(None, "unknown-sku", detail=self._nowhere(wish, line))
             candidates.sort(key=floor.__contains__)
             sure = {key: 0 if key in floor else units for key, units in able.items()}

@@ -29,7 +29,7 @@ from sfsync.ports import (
     since,
 )
 
-from .context import SNAPSHOT, Context
+from .context import Context, unread
 from .lateness import add
 from .levels import apply_levels, levels_gone
 from .transfers import enter_transfer
@@ -230,11 +230,6 @@ async def _next(queue: asyncio.Queue[EventBatch], reader: asyncio.Task[None]) ->
         getter.cancel()
     reader.result()
     raise TryLater("the stream ended")
-
-
-def unread(tx: Tx) -> bool:
-    """True while the org has not been read whole: what seems missing may only not be here yet."""
-    return any(hole.source == SNAPSHOT for hole in tx.open_holes())
 
 
 def enter_posting(tx: Tx, ctx: Context, posting: Posting, now: datetime) -> set[str]:

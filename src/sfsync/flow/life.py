@@ -23,6 +23,7 @@ from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
 from sfsync.ports import Tx
 
 from .asking import Asked, Asking, not_yet
+from .context import wait_until_read
 from .reserving import held_by, put, steps_of, tell_not_found
 from .shelf import refresh
 
@@ -159,6 +160,7 @@ class Life(Asking):
             there = [LevelKey(line.level.sku, location, line.level.unit) for line in reservation.lines]
             floor = self._on_floor(tx, there)
             if missing := set(there) - tx.levels(there).keys():
+                wait_until_read(tx)
                 detail = f"there is no stock level of {min(missing).sku!r} at {location}"
                 return Outcome(reservation, "unknown-sku", detail=detail)
             if reservation.state is ReservationState.PAID_UNAVAILABLE:

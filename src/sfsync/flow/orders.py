@@ -21,9 +21,8 @@ from sfsync.domain.sources import Source, Word, deciding, pair, wanted
 from sfsync.domain.stock import order_line_subject
 from sfsync.ports import Delivery, InboxItem, LineState, OutsideError, Refused, Tx
 
-from .context import Context, reading_bell
-from .deciding import decide
-from .intake import unread
+from .context import Context, reading_bell, unread
+from .deciding import Books, decide
 from .shelf import refresh
 from .taken import CLOCK_GRAIN, taken
 
@@ -100,11 +99,14 @@ class Orders:
         ctx, now = self._ctx, self._ctx.clock.now()
         if unread(tx):
             return 0, set()  # a level that seems missing may only not be here yet
+        if not (due := tx.due_lines(LINES)):
+            return 0, set()
+        books = Books(tx, due)
         bells: set[str] = set()
         skus: set[str] = set()
         moved = 0
-        for line in tx.due_lines(LINES):
-            rung = decide(tx, ctx, line, now)
+        for line in due:
+            rung = decide(tx, ctx, books, line, now)
             if rung is not None:
                 bells |= rung
                 moved += 1

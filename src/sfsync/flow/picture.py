@@ -30,6 +30,16 @@ class Picture:
         for row in facts.pending:
             self._pending[row.level.sku].append(row)
 
+    def enter(self, rows: Sequence[PendingRow]) -> None:
+        """A bundle was written down since the facts were read."""
+        asked, leaving = _pending(rows)
+        for level, units in asked.items():
+            self._asked[level] += units
+        for level, units in leaving.items():
+            self._leaving[level] += units
+        for row in rows:
+            self._pending[row.level.sku].append(row)
+
     def levels(self, sku: str, locations: Collection[str] | None = None) -> list[ats.LevelFacts]:
         """A SKU's levels at some locations (all units of each), with what is on its way to them."""
         return [
@@ -113,7 +123,7 @@ def on_floor(assortment: Assortment, levels: Sequence[ats.LevelFacts]) -> list[a
     return [replace(level, floor=floor.scarce(level.key.location, level.sellable)) for level in levels]
 
 
-def _pending(rows: Sequence[PendingRow]) -> tuple[Mapping[LevelKey, int], Mapping[LevelKey, int]]:
+def _pending(rows: Sequence[PendingRow]) -> tuple[dict[LevelKey, int], dict[LevelKey, int]]:
     """(units asked, units leaving) by level. One bundle's rows net out: a unit changing hands is not asked.
 
     What would raise a number (a release, a receipt) does not count before the org has it.

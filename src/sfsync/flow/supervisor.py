@@ -16,13 +16,13 @@ from sfsync.ports import OutsideError, Refused, Severity, Tx
 
 from .allocations import explain
 from .calls import CallKeeper
-from .context import SNAPSHOT, Context
+from .context import SNAPSHOT, Context, unread
 from .counts import Counts
 from .desk import Desk
 from .editions import Editions
 from .folding import Folding, FoldRun, FoldWish
 from .freshness import Freshness
-from .intake import Holes, Intake, Poll, unread
+from .intake import Holes, Intake, Poll
 from .order_calls import OrderCalls
 from .orders import OrderPoll, Orders
 from .org_orders import OrgOrders

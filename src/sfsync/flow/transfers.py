@@ -14,7 +14,7 @@ from sfsync.domain.stock import BadKeyError, LevelKey, Movement
 from sfsync.domain.transfers import Transfer, TransferOutcome, movements
 from sfsync.ports import InTransit, Tx
 
-from .context import Context
+from .context import Context, wait_until_read
 from .lateness import add
 from .levels import apply_levels
 from .writer import Writer
@@ -44,6 +44,7 @@ class Transfers:
                 detail = f"another transfer has the id {transfer.event_id!r}"
                 return TransferOutcome(problem="id-reused", detail=detail), None, set()
             if (missing := _unknown_level(tx, ctx, rows)) is not None:
+                wait_until_read(tx)
                 detail = f"the org has no stock level {missing}; create it first"
                 return TransferOutcome(problem="unknown-level", detail=detail), None, set()
             return None, *_plan(tx, ctx, rows)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sfsync.domain.fold import Fold, Folded, LedgerRow
@@ -18,7 +18,7 @@ from .prepared import Prepared
 
 SLICE = 5_000  # values in one IN list
 EPOCHS = Prepared(select(t.level.c.level_key, t.level.c.epoch_at).where(t.level.c.epoch_at.is_not(None)))
-FOLDED = Prepared(select(t.folded).where(t.folded.c.subject == bindparam("b_subject")))
+FOLDED = Prepared(select(t.folded).where(t.among(t.folded.c.subject)))
 
 
 class FoldStatements:
@@ -162,9 +162,12 @@ class FoldStatements:
             found.update({row.subject: row.step for row in rows})
         return found
 
-    def folded_rows(self, subject: str) -> list[Movement]:
-        """What was folded of a subject, one row for each level, as if it still stood in the ledger."""
-        return [_as_row(row) for row in FOLDED.run(self._c, {"b_subject": subject})]
+    def folded_rows(self, subjects: Collection[str]) -> dict[str, list[Movement]]:
+        """What was folded of each subject, one row for each level, as if it still stood in the ledger."""
+        found: dict[str, list[Movement]] = {subject: [] for subject in subjects}
+        for row in FOLDED.run(self._c, {"among": list(subjects)}):
+            found[row.subject].append(_as_row(row))
+        return found
 
     def _remember(self, said: Mapping[str, Folded], level: LevelKey) -> None:
         if not said:

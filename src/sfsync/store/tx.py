@@ -475,13 +475,15 @@ class SqlTx(FoldStatements):
 
     # -- ledger --------------------------------------------------------------------------------------
 
-    def rows(self, subject: str) -> list[Movement]:
-        """The subject's rows that stand in the ledger, as far as we know, in order.
+    def rows_of(self, subjects: Collection[str]) -> dict[str, list[Movement]]:
+        """Each subject's rows that stand in the ledger, as far as we know, in order.
 
         What was folded of it comes first, as one row for each level.
         """
-        entered = ROWS.run(self._c, {"b_subject": subject})
-        return [*self.folded_rows(subject), *(_movement(row) for row in entered)]
+        found = self.folded_rows(subjects)
+        for row in self._in(ROWS_BY_SUBJECT, subjects):
+            found[row.subject].append(_movement(row))
+        return found
 
     def planned(self, subject: str) -> list[Movement]:
         """The subject's rows that were entered, folded or not, or wait to be entered, in order."""
@@ -490,7 +492,7 @@ class SqlTx(FoldStatements):
             .where(t.movement.c.subject == subject, t.movement.c.state.in_(["done", "folded", "waiting"]))
             .order_by(t.movement.c.step, t.movement.c.id)
         )
-        return [_movement(row) for row in rows] or self.folded_rows(subject)
+        return [_movement(row) for row in rows] or self.folded_rows([subject])[subject]
 
     def in_transit(self, location: str) -> list[InTransit]:
         """What is on its way, by the transfer's number and the level; oldest first."""
@@ -533,9 +535,14 @@ class SqlTx(FoldStatements):
 
     def next_step(self, subject: str) -> int:
         """One more than the highest step entered or waiting."""
-        held = HELD_STEP.run(self._c, {"b_subject": subject}).scalar()
-        waiting = WAITING_STEP.run(self._c, {"b_subject": subject}).scalar()
-        return max(held or 0, 0 if waiting is None else waiting + 1)
+        return self.next_steps([subject])[subject]
+
+    def next_steps(self, subjects: Collection[str]) -> dict[str, int]:
+        """Each subject's `next_step`."""
+        found = dict.fromkeys(subjects, 0)
+        for row in (*self._in(HELD_STEPS, subjects), *self._in(WAITING_STEPS, subjects)):
+            found[row.subject] = max(found[row.subject], row.next_step)
+        return found
 
     def holdings(self, subjects: Collection[str]) -> list[SubjectHolding]:
         """What these subjects hold."""
@@ -1035,6 +1042,10 @@ class SqlTx(FoldStatements):
         """It has settled itself; False when there was none."""
         return DROP_LETTER.run(self._c, {"b_source": source, "b_key": key}).changed > 0
 
+    def with_dead_letter(self, keys: Collection[str]) -> frozenset[tuple[str, str]]:
+        """(source, key) of the dead letters that have one of these keys."""
+        return frozenset((row.source, row.key) for row in self._in(LETTERS_BY_KEY, keys))
+
     def drop_dead_letter_id(self, number: int) -> bool:
         """A person has dealt with it; False when there is none of that id."""
         return self._c.execute(t.dead_letter.delete().where(t.dead_letter.c.id == number)).rowcount > 0
@@ -1185,16 +1196,16 @@ DUE_LINES = Prepared(
     .limit(bindparam("b_limit"))
 )
 _ROW = t.movement.c
-ROWS = Prepared(
-    select(t.movement)
-    .where(_ROW.subject == bindparam("b_subject"), _ROW.state == "done")
-    .order_by(_ROW.step, _ROW.id)
+ROWS_BY_SUBJECT = Prepared(_among(_ROW.subject, _ROW.state == "done").order_by(_ROW.step, _ROW.id))
+HELD_STEPS = Prepared(
+    select(t.holding.c.subject, func.max(t.holding.c.next_step).label("next_step"))
+    .where(t.among(t.holding.c.subject))
+    .group_by(t.holding.c.subject)
 )
-HELD_STEP = Prepared(
-    select(func.max(t.holding.c.next_step)).where(t.holding.c.subject == bindparam("b_subject"))
-)
-WAITING_STEP = Prepared(
-    select(func.max(_ROW.step)).where(_ROW.subject == bindparam("b_subject"), _ROW.state == "waiting")
+WAITING_STEPS = Prepared(
+    select(_ROW.subject, (func.max(_ROW.step) + 1).label("next_step"))
+    .where(t.among(_ROW.subject), _ROW.state == "waiting")
+    .group_by(_ROW.subject)
 )
 ADD_BUNDLE = t.bundle.insert()
 ADD_MOVEMENTS = t.movement.insert()
@@ -1237,6 +1248,7 @@ EXPIRED = Prepared(
     .order_by(_RESERVATION.expires_at)
     .limit(bindparam("b_limit"))
 )
+LETTERS_BY_KEY = Prepared(_among(t.dead_letter.c.key))
 DROP_LETTER = Prepared(
     t.dead_letter.delete().where(
         t.dead_letter.c.source == bindparam("b_source"), t.dead_letter.c.key == bindparam("b_key")
