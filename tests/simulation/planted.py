@@ -91,7 +91,7 @@ BUGS: tuple[Bug, ...] = (
         8,
         "that a stream is there counts as the end of its replay",
         "salesforce/pubsub.py",
-        "joined=first and not response.events",
+        "joined=greets and not response.events",
         "joined=False",
     ),
     Bug(

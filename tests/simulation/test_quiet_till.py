@@ -11,7 +11,7 @@ from tests.simulation.plan import draw
 from tests.simulation.seed import run_seed
 from tests.simulation.trouble import TILLS
 
-KEEPALIVE_SECONDS = 40.0
+KEEPALIVE_SECONDS = 60.0
 AT_MOST_SECONDS = KEEPALIVE_SECONDS + 5.0
 
 

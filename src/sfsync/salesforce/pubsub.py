@@ -38,7 +38,9 @@ Told = TypeVar("Told")
 
 WINDOW = 100  # events that may be asked for and not yet come: the most the service allows
 TOP_UP_BELOW = 50
-GREETING_SECONDS = 5.0  # an empty answer within this time only says that the stream is there
+# An empty answer within this time only says that the stream is there. Longer than a connection can be stuck
+# without its pings noticing, so that a greeting that was held up on its way is never taken for a silence.
+GREETING_SECONDS = 45.0
 CODE_PREFIX = "sfdc.platform.eventbus.grpc."
 CHANNEL_OPTIONS = (
     # A half-open connection is noticed by a ping that is not answered, long before the silence is.
