@@ -24,6 +24,7 @@ from sfsync.flow.folding import FoldRun, FoldWish
 from sfsync.flow.reconcile import Plan, Reconcile
 from sfsync.flow.supervisor import Supervisor
 from sfsync.ports import ChannelLevel, Clock, DeadLetter, Hole, Incident
+from sfsync.reports import Live
 from sfsync.store import Database, views
 from sfsync.store.tx import SqlTx
 from sfsync.web.status_shape import (
@@ -64,6 +65,7 @@ class Overview:
     ) -> None:
         self._store, self._assortment, self._clock = store, assortment, clock
         self._kinds, self._pulse = kinds, pulse
+        self._live = Live()
         self._counted: tuple[object, dict[str, dict[Guarantee, int]]] = (None, {})
 
     async def status(self) -> Status:
@@ -109,6 +111,7 @@ class Overview:
             incidents=[_incident(incident) for incident in incidents],
             dead_letters=[_letter(letter) for letter in reversed(letters)],
             recent=[_movement(movement) for movement in views.recent_movements(tx, 20)],
+            accuracy=self._live.rows(tx, now),
         )
 
     def _health(

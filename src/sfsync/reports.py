@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from sfsync.domain.ira import RECOUNT, Accuracy, Line, Observation, Tolerance, group, line, observe
+from sfsync.domain.ira import EXACT, RECOUNT, Accuracy, Line, Observation, group, line, observe
 from sfsync.domain.ira_wish import IraWish
 from sfsync.ports import Clock
 from sfsync.store import Database, views
 from sfsync.store.tx import SqlTx
+from sfsync.web.status_shape import AccuracyOfDays, AccuracyOfPlace
 
 DEFINITION = (
     "IRA = accurate counts / counted x 100. Accurate: counted less what the ledger held at that moment lies "
@@ -20,6 +20,8 @@ DEFINITION = (
     "for, so that physical error remains. Left out: recounts within "
     f"{RECOUNT.total_seconds() / 3600:.0f} hours."
 )
+
+LIVE_DAYS = (30, 90)
 
 
 class Reports:
@@ -67,16 +69,41 @@ def observed(tx: SqlTx, since: datetime, until: datetime) -> list[Observation]:
     return [each for each in observe(counts, views.late_postings(tx, before)) if each.count.at >= since]
 
 
-def live(tx: SqlTx, now: datetime, tolerance: Tolerance, days: Sequence[int]) -> list[dict[str, Any]]:
-    """The IRA of each location over the last so many days: one row for each location that was counted."""
-    seen = observed(tx, now - timedelta(days=max(days)), now + timedelta(days=1))
-    rows: dict[str, dict[str, Any]] = {}
-    for span in days:
-        lately = [each for each in seen if each.count.at >= now - timedelta(days=span)]
-        for each in group(lately, ("location",), (tolerance,)):
-            row = rows.setdefault(each.labels["location"], {"location": each.labels["location"], "spans": []})
-            row["spans"].append({"days": span, **_accuracy(each.accuracy[0])})
-    return [rows[name] for name in sorted(rows)]
+def live(seen: Sequence[Observation], now: datetime) -> list[AccuracyOfPlace]:
+    """The exact IRA of each location over the last 30 and 90 days, of the observations of that time."""
+    places: dict[str, list[AccuracyOfDays]] = {}
+    for days in LIVE_DAYS:
+        lately = [each for each in seen if each.count.at >= now - timedelta(days=days) and not each.recount]
+        for name in {each.count.level.location for each in seen}:
+            told = Accuracy.of([each for each in lately if each.count.level.location == name], EXACT)
+            places.setdefault(name, []).append(
+                AccuracyOfDays(
+                    days=days,
+                    n=told.n,
+                    accurate=told.accurate,
+                    percent=_rounded(told.percent),
+                    low=round(told.low, 1),
+                    high=round(told.high, 1),
+                    complete=_rounded(told.complete),
+                )
+            )
+    return [AccuracyOfPlace(location=name, spans=places[name]) for name in sorted(places)]
+
+
+class Live:
+    """The live accuracy, worked out anew when something was counted, and each minute."""
+
+    def __init__(self) -> None:
+        self._of: tuple[object, datetime] | None = None
+        self._rows: list[AccuracyOfPlace] = []
+
+    def rows(self, tx: SqlTx, now: datetime) -> list[AccuracyOfPlace]:
+        """By location."""
+        of = views.counts_kept(tx), now.replace(second=0, microsecond=0)
+        if of != self._of:
+            seen = observed(tx, now - timedelta(days=max(LIVE_DAYS)), now + timedelta(days=1))
+            self._rows, self._of = live(seen, now), of
+        return self._rows
 
 
 def _wanted(each: Observation, wish: IraWish) -> bool:
@@ -97,9 +124,12 @@ def _row(told: Line) -> dict[str, object]:
 def _accuracy(told: Accuracy) -> dict[str, object]:
     found: dict[str, object] = {"tolerance": str(told.tolerance), "n": told.n, "accurate": told.accurate}
     for name in ("percent", "low", "high", "complete", "by_value"):
-        value = getattr(told, name)
-        found[name] = None if value is None else round(value, 1)
+        found[name] = _rounded(getattr(told, name))
     return found
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def _moment(at: datetime) -> str:

@@ -13,6 +13,7 @@ from sfsync.domain.counts import Count
 from sfsync.domain.ira_wish import read_wish
 from sfsync.domain.products import Product
 from sfsync.domain.stock import LevelKey
+from sfsync.overview import Overview
 from sfsync.reports import Reports
 from sfsync.store import views
 
@@ -107,6 +108,14 @@ async def test_the_report_tells_a_late_sale_from_a_missing_bag() -> None:
         assert (dubai["late_only"], dubai["physical"], dubai["missing"]) == (0, 1, 1)
         exact, one = told["total"]["accuracy"]
         assert (exact["n"], exact["percent"], exact["complete"], one["percent"]) == (2, 0, 50, 100)
+        overview = Overview(h.store, h.ctx.assortment, h.clock, {}, h.ctx.pulse)
+        places = (await overview.status())["accuracy"]
+        assert [
+            (each["location"], each["spans"][0]["n"], each["spans"][0]["complete"]) for each in places
+        ] == [
+            ("DUBAI", 1, 0),
+            ("ECOM", 1, 100),
+        ]
         old: Any = await reports.ira(read_wish({"until": "24h"}, h.clock.now()))
         assert (old["rows"], old["total"]["n"]) == ([], 0)
 

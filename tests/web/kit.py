@@ -538,6 +538,54 @@ def status() -> Status:
                 "available": None,
             },
         ],
+        "accuracy": [
+            {
+                "location": "KNIGHTSBRIDGE",
+                "spans": [
+                    {
+                        "days": 30,
+                        "n": 212,
+                        "accurate": 204,
+                        "percent": 96.2,
+                        "low": 92.7,
+                        "high": 98.1,
+                        "complete": 98.6,
+                    },
+                    {
+                        "days": 90,
+                        "n": 1640,
+                        "accurate": 1555,
+                        "percent": 94.8,
+                        "low": 93.6,
+                        "high": 95.8,
+                        "complete": 96.1,
+                    },
+                ],
+            },
+            {
+                "location": "DUBAI-MALL",
+                "spans": [
+                    {
+                        "days": 30,
+                        "n": 0,
+                        "accurate": 0,
+                        "percent": None,
+                        "low": 0.0,
+                        "high": 100.0,
+                        "complete": None,
+                    },
+                    {
+                        "days": 90,
+                        "n": 9,
+                        "accurate": 9,
+                        "percent": 100.0,
+                        "low": 70.1,
+                        "high": 100.0,
+                        "complete": 100.0,
+                    },
+                ],
+            },
+        ],
     }
 
 

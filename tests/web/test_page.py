@@ -65,6 +65,7 @@ async def test_the_page_tells_the_whole_status_without_a_script() -> None:
         "#2077 at dubai, 1 unit, 08:13:01 no stock covers it",
         "Give each item its own SKU at the channel, then run sfsync resync.",
         "08:14:51 Sale LOAFER-42-COGNAC KNIGHTSBRIDGE −1 3 till 4, receipt 88213 org",
+        "KNIGHTSBRIDGE 96.2 % 93–98 212 98.6 % 94.8 % 94–96 1 640 96.1 % DUBAI-MALL – 0 – 100.0 % 70–100 9",
         "Org 00D5g000004XyZAEA0 · sfsync 0.1.0 · running for 2 h",
     ):
         assert words_ in said
@@ -77,7 +78,7 @@ async def test_an_empty_house_has_a_quiet_page() -> None:
     told["health"] |= {"state": "good", "sentence": "Waiting for the org.", "reasons": [], "org": ""}
     told["stream"] = {"state": "good", "topics": [], "holes": []}
     told["ledger"] |= {"oldest_seconds": None, "calls_used": None, "calls_allowed": None}
-    for section in ("channels", "scarce", "incidents", "dead_letters", "recent"):
+    for section in ("channels", "scarce", "incidents", "dead_letters", "recent", "accuracy"):
         told[section] = []
     said = (await page_of(house)).said
     for words_ in (

@@ -66,6 +66,7 @@ def show(found: Any) -> None:
     _channels(found["channels"])
     _scarce(found["scarce"])
     _incidents(found["incidents"])
+    _accuracy(found["accuracy"])
 
 
 def _engine(found: Any) -> None:
@@ -199,3 +200,19 @@ def _number(value: float | None) -> str:
 
 def _milliseconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f} ms"
+
+
+def _accuracy(places: Any) -> None:
+    if not places:
+        return
+    made = table("\nAccuracy of the books, exact", "location")
+    for span in places[0]["spans"]:
+        for heading in (f"{span['days']} days", "95 %", "counts", "complete"):
+            made.add_column(heading, justify="right", no_wrap=True)
+    for place in places:
+        cells = []
+        for span in place["spans"]:
+            shares = ["–" if span[name] is None else f"{span[name]:.1f}" for name in ("percent", "complete")]
+            cells += [shares[0], f"{span['low']:.0f}–{span['high']:.0f}", str(span["n"]), shares[1]]
+        made.add_row(place["location"], *cells)
+    out.print(made)

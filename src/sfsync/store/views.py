@@ -208,6 +208,11 @@ def counted(tx: SqlTx, since: datetime, until: datetime) -> list[Counted]:
     ]
 
 
+def counts_kept(tx: SqlTx) -> int:
+    """How many counts were ever written down."""
+    return tx.connection.execute(select(func.count()).select_from(t.stock_count)).scalar_one()
+
+
 def late_postings(tx: SqlTx, since: datetime) -> list[Late]:
     """Postings that were entered with a compensation because a count at or after `since` had seen them.
 

@@ -189,6 +189,25 @@ class Movement(TypedDict):
     available: int | None  # of the level afterwards, where known
 
 
+class AccuracyOfDays(TypedDict):
+    """The accuracy of the books over the last so many days, exact; percentages are None of nothing."""
+
+    days: int
+    n: int  # counts, recounts left out
+    accurate: int
+    percent: float | None
+    low: float  # the 95 % interval
+    high: float
+    complete: float | None  # had nothing been told late
+
+
+class AccuracyOfPlace(TypedDict):
+    """The accuracy of the books of one location that was counted."""
+
+    location: str
+    spans: list[AccuracyOfDays]
+
+
 class Status(TypedDict):
     """All of it."""
 
@@ -200,6 +219,7 @@ class Status(TypedDict):
     incidents: list[IncidentRow]  # newest first
     dead_letters: list[DeadLetterRow]  # newest first
     recent: list[Movement]  # newest first
+    accuracy: list[AccuracyOfPlace]  # of what was counted in the last 90 days, by location
 
 
 class LevelOfSku(TypedDict):

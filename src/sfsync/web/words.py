@@ -57,6 +57,11 @@ def number(value: float | None) -> str:
     return text.replace(",", _THIN).replace("-", "−")
 
 
+def percent(value: float | None) -> str:
+    """A share, to a tenth of a percent."""
+    return "–" if value is None else f"{value:.1f}{_THIN}%"
+
+
 def signed(value: int) -> str:
     """A change, with its sign; nothing for none."""
     return "" if value == 0 else ("+" if value > 0 else "") + number(value)
@@ -90,5 +95,5 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 FILTERS: Mapping[str, Callable[..., str]] = {
     function.__name__: function
-    for function in (ago, since, lasting, millis, number, signed, clock, day, marked, plural)
+    for function in (ago, since, lasting, millis, number, percent, signed, clock, day, marked, plural)
 }
