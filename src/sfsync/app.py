@@ -155,6 +155,7 @@ class Daemon:
                     transfers=supervisor.transfers,
                     counts=supervisor.counts,
                     reports=reports(settings, store, ctx.clock),
+                    incidents=supervisor.resolver,
                     folder=FoldService(supervisor, settings.ledger.fold_older_than_days),
                 ),
                 web_options(settings, local_token),

@@ -23,19 +23,18 @@ from sfsync.flow.context import SNAPSHOT, Context, Pulse
 from sfsync.flow.folding import FoldRun, FoldWish
 from sfsync.flow.reconcile import Plan, Reconcile
 from sfsync.flow.supervisor import Supervisor
-from sfsync.ports import ChannelLevel, Clock, DeadLetter, Hole, Incident
+from sfsync.ports import ChannelLevel, Clock, DeadLetter, Hole
 from sfsync.reports import Live
 from sfsync.store import Database, views
 from sfsync.store.tx import SqlTx
+from sfsync.web.incident_rows import incident_row
 from sfsync.web.status_shape import (
     ChannelStatus,
     DeadLetterRow,
     GuaranteeCounts,
     Health,
-    IncidentRow,
     Ledger,
     Movement,
-    OrderOfIncident,
     Scarce,
     Seller,
     SpaceLeft,
@@ -97,7 +96,8 @@ class Overview:
         now = self._clock.now()
         holes = tx.open_holes()
         letters = tx.dead_letters()
-        incidents = views.told_incidents(tx, now - timedelta(days=1))
+        incidents = views.told_incidents(tx, now - timedelta(days=1), now)
+        cancelling = self._pulse.cancelling_channels if self._pulse else None
         queue = views.queue_count(tx)
         channels = self._channels(tx, now)
         stream = self._stream(holes, now)
@@ -108,7 +108,11 @@ class Overview:
             ledger=ledger,
             channels=channels,
             scarce=self._scarce(tx),
-            incidents=[_incident(incident) for incident in incidents],
+            incidents=[
+                incident_row(each, incidents.resolutions.get(each.id, ()), cancelling, now)
+                for each in incidents.told
+            ],
+            incidents_more=incidents.more,
             dead_letters=[_letter(letter) for letter in reversed(letters)],
             recent=[_movement(movement) for movement in views.recent_movements(tx, 20)],
             accuracy=self._live.rows(tx, now),
@@ -121,7 +125,7 @@ class Overview:
         stream: Stream,
         ledger: Ledger,
         channels: Sequence[ChannelStatus],
-        incidents: Sequence[Incident],
+        incidents: views.ToldIncidents,
         letters: Sequence[DeadLetter],
     ) -> Health:
         pulse = self._pulse
@@ -150,7 +154,12 @@ class Overview:
             doubtful += calls_doubtful
             doubtful += pulse.space.findings() if pulse.space else []
         bad += self._weak(tx)
-        bad += [f"{incident.title}." for incident in incidents if incident.closed_at is None]
+        still = [each for each in incidents.told if each.closed_at is None]
+        bad += [f"{each.title}." for each in still if not each.waits(now)]
+        soon = [each for each in still if each.waiting is None or each.waiting.until <= now]
+        if more := incidents.urgent - len(soon):
+            are = "incident is" if more == 1 else "incidents are"
+            bad.append(f"{more} more {are} open: `sfsync incidents`.")
         doubtful += [
             f"The stream {hole['source']} has a hole of {lasting(hole['age_seconds'])}: {hole['reason']}. "
             f"What closes it: {hole['closes']}."
@@ -522,71 +531,6 @@ def _channel_state(count: views.ChannelCount | None, error: str) -> tuple[State,
     if count.due:
         return "good", f"{count.due} changes are on their way."
     return "good", "Shows what it should."
-
-
-def _incident(incident: Incident) -> IncidentRow:
-    detail = incident.detail
-    orders: list[OrderOfIncident] = []
-    wanted = detail.get("order")
-    if isinstance(wanted, dict):
-        orders.append(_order(wanted, _whole(detail.get("units")) or 0, covered=False))
-    held_by = detail.get("held_by")
-    for holder in held_by if isinstance(held_by, list) else ():
-        if "name" in holder:
-            orders.append(_order(holder, _whole(holder.get("units")) or 0, covered=True))
-    promises = detail.get("promises_newest_first")
-    for promise in promises if isinstance(promises, list) else ():
-        orders.append(_promise(promise))
-    exposure = detail.get("exposure_unit_seconds")
-    return IncidentRow(
-        kind=incident.kind,
-        title=incident.title,
-        sku=str(detail["sku"]) if "sku" in detail else None,
-        units=_whole(detail.get("units")),
-        orders=orders,
-        exposure_unit_seconds=float(exposure) if isinstance(exposure, (int, float)) else None,
-        detail=_advice(incident),
-        opened_at=_moment(incident.opened_at),
-        closed_at=_moment_or_none(incident.closed_at),
-    )
-
-
-def _advice(incident: Incident) -> str:
-    if incident.kind == "oversold" and "order" in incident.detail:
-        return "Find the piece elsewhere, wait for a receipt, or cancel this order at its channel."
-    if incident.kind == "oversold":
-        return "A posting uncovered a promise: release the newest one or wait for a receipt."
-    if incident.kind == "rewritten ledger":
-        return (
-            "Movements were deleted or a backup restored; the org's present numbers and rows were taken over."
-        )
-    return "Run `sfsync resync` to compare and put right."
-
-
-def _order(told: Mapping[str, object], units: int, *, covered: bool) -> OrderOfIncident:
-    return OrderOfIncident(
-        channel=str(told.get("channel", "")),
-        order=str(told.get("name", "")),
-        units=units,
-        placed_at=str(told["placed_at"]) if told.get("placed_at") else None,
-        covered=covered,
-    )
-
-
-def _promise(told: Mapping[str, object]) -> OrderOfIncident:
-    """A holder of units by its subject: ``order:<channel>:<id>:<line>``, ``reservation:<id>:<line>``, …"""
-    kind, _, rest = str(told.get("subject", "")).partition(":")
-    channel, name = ("", rest.rpartition(":")[0])
-    if kind == "order":
-        channel, _, name = name.partition(":")
-    since = str(told["since"]) if told.get("since") else None
-    return OrderOfIncident(
-        channel=channel or kind,
-        order=name,
-        units=_whole(told.get("units")) or 0,
-        placed_at=since,
-        covered=True,
-    )
 
 
 def _letter(letter: DeadLetter) -> DeadLetterRow:

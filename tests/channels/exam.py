@@ -7,6 +7,7 @@ books, never of the adapter under examination. Differences are declared by `Abil
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -324,6 +325,24 @@ class ChannelExam:
         (found,) = await orders(party.channel, party.began_at)
         assert [(line.open_quantity, line.taken_quantity) for line in found.lines] == [(0, 0)]
         assert await heard(party, found)
+
+    async def test_a_cancellation_is_carried_out_and_puts_nothing_back_on_sale(
+        self, party: Counterpart
+    ) -> None:
+        """Now or a while later; the units stay off the number, for the org has none."""
+        if not party.channel.ability.cancels:
+            pytest.skip("it takes no cancellations")
+        before = await party.shows(party.plain[0])
+        number = await party.sell({party.plain[0]: 2})
+        await party.channel.cancel_order(number, refund=False, notify=False, note="no stock (Anna Kay)")
+        async with asyncio.timeout(30):
+            while (order := await party.channel.order(number)) is None or order.lines[0].open_quantity:
+                await asyncio.sleep(0.05)
+        (line,) = order.lines
+        assert line.taken_quantity == 2 or line.taken_in_doubt
+        assert await party.shows(party.plain[0]) == before - 2
+        with pytest.raises(Refused):
+            await party.channel.cancel_order(number, refund=False, notify=False, note="again")
 
     async def test_orders_that_did_not_change_are_not_told_again(self, party: Counterpart) -> None:
         """A poll asks from a time on."""

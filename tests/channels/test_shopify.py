@@ -22,7 +22,7 @@ from sfsync.channels import shopify_documents as documents
 from sfsync.channels.config import ShopifyConfig
 from sfsync.channels.shopify import ShopifyChannel
 from sfsync.channels.shopify_orders import ORDER_TOPICS
-from sfsync.ports import Channel, Severity, Unknown, Write
+from sfsync.ports import Channel, Refused, Severity, Unknown, Write
 
 PLAIN = ("BAG-1", "BAG-2", "SHOE-38", "SHOE-39", "SCARF", "belt")
 ODD = ('quoted "name"', "back\\slash", "with blank", "a:b(c)", "AND", "Größe ¾ 靴", "star*", "o'clock", "x/y")
@@ -59,6 +59,7 @@ OTHERWISE = (
     "connection_cost=logarithmic",
     "edit_raises=new_line",
     "cancel_emits_refund=false",
+    "cancel_seconds=0.2",
     "create_emits_updated=true",
     "webhook_id_per_attempt=true",
 )
@@ -261,6 +262,18 @@ class TestShopify(ChannelExam):
             line.sku: (line.open_quantity, line.fulfilled_quantity, line.returned_quantity)
             for line in polled.lines
         } == {"BAG-1": (0, 2, 1), "BAG-2": (0, 1, 0), "SCARF": (0, 2, 0), "belt": (0, 1, 0)}
+
+    async def test_a_cancellation_without_an_answer_is_unknown_and_done_once(self, party: Shop) -> None:
+        """The store did it, and the line broke: asked again it says that the order is cancelled already."""
+        order_id = await party.sell({"BAG-1": 2})
+        await party.fault(kind="cut_after", match="orderCancel")
+        with pytest.raises(Unknown):
+            await party.channel.cancel_order(order_id, refund=True, notify=False, note="no stock")
+        order = await party.channel.order(order_id)
+        assert order is not None
+        assert [(line.open_quantity, line.taken_quantity) for line in order.lines] == [(0, 2)]
+        with pytest.raises(Refused, match="cancelled already"):
+            await party.channel.cancel_order(order_id, refund=True, notify=False, note="no stock")
 
     async def test_an_order_of_the_counter_names_its_place(self, party: Shop) -> None:
         """Where the sale was made, when that is one of ours."""

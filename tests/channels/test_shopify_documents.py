@@ -51,6 +51,9 @@ def calls() -> Iterator[tuple[str, dict[str, Any]]]:
     for text in (documents.ORDERS_SINCE, documents.ROUTED_ORDERS_SINCE):
         yield text, {"query": "updated_at:>='2026-11-23T09:00:00Z'", "after": None}
     order = "gid://shopify/Order/1"
+    refund = {"originalPaymentMethodsRefund": True}
+    answers = {"notifyCustomer": False, "staffNote": "no stock (Anna Kay)"}
+    yield documents.CANCEL_ORDER, {"orderId": order, "refundMethod": refund, **answers}
     yield documents.ORDER_LINE_ITEMS, {"id": order, "after": "cursor"}
     yield documents.ORDER, {"id": order}
     yield documents.ROUTED_ORDER, {"id": order}

@@ -52,6 +52,7 @@ from sfsync.ports import (
     EventBatch,
     Finding,
     Forged,
+    Incident,
     OrgReading,
     Posting,
     PushAnswer,
@@ -474,7 +475,11 @@ class LittleShop(Fates):
     ) -> None:
         super().__init__()
         self.clock, self.name = clock, name
-        self.ability = Ability(batch_rows, relative=True, compare_and_set=True, key_life_seconds=3600.0)
+        self.ability = Ability(
+            batch_rows, relative=True, compare_and_set=True, key_life_seconds=3600.0, cancels=True
+        )
+        self.deaf = False  # it says yes to a cancellation and does nothing
+        self.cancelled: list[tuple[str, bool, bool, str]] = []  # every cancellation that was asked
         self.shelf = dict(shelf)
         self.bad: dict[str, str] = {}  # SKUs that it refuses to write, with its words
         self.names_bad_rows = True
@@ -574,6 +579,10 @@ class LittleShop(Fates):
         for order in sorted(self.orders.values(), key=lambda order: order.version):
             if order.version >= at:
                 yield [order]
+
+    async def cancel_order(self, order_id: str, *, refund: bool, notify: bool, note: str) -> None:
+        self.cancelled.append((order_id, refund, notify, note))
+        self.meet(lambda: None if self.deaf else self.change(order_id, open_quantity=0))
 
     async def close(self) -> None:
         return None
@@ -800,6 +809,13 @@ async def house(stock: Mapping[str, int], **how: Any) -> AsyncIterator[House]:
             yield made
         finally:
             await made.kill()
+
+
+def uncovered(incident: Incident) -> list[tuple[object, object, object]]:
+    """(subject, kind, uncovered units) of the promises that stock does not cover, as it names them."""
+    promises = incident.detail["promises"]
+    assert isinstance(promises, list)
+    return [(each["subject"], each["kind"], each["uncovered"]) for each in promises if each["uncovered"]]
 
 
 def total(rows: Iterable[tuple[str, int, int]]) -> tuple[int, int]:

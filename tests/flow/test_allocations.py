@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import Double, type_coerce, update
-from tests.flow.kit import ForgetfulShop, House, house, total
+from tests.flow.kit import ForgetfulShop, House, house, total, uncovered
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.incidents import UNEXPLAINED
 from sfsync.flow import allocations
 from sfsync.store.tables import channel_level
 
@@ -123,7 +124,7 @@ async def test_a_number_that_somebody_lowered_is_given_up_only_after_the_order_l
         await h.store.write(lambda tx: tx.connection.execute(update(channel_level).values(changed_at=aged)))
         assert await h.store.write(lambda tx: allocations.explain(tx, h.ctx)) == {"BAG-1"}
         told = await h.store.read(lambda tx: tx.incidents())
-        assert [incident.kind for incident in told] == [allocations.UNEXPLAINED]
+        assert [incident.kind for incident in told] == [UNEXPLAINED]
         h.org.move(BAG, on_hand=1)
         await h.shows("BAG-1", 5)
 
@@ -225,8 +226,7 @@ async def test_a_counter_sale_of_units_set_aside_says_that_the_allocation_is_unc
         await h.until_kept(lambda tx: tx.incidents())
         (incident,) = await h.store.read(lambda tx: tx.incidents())
         assert incident.kind == "oversold"
-        uncovered = incident.detail["uncovered"]
-        assert uncovered == [{"subject": f"allocation:dubai:{BAG}", "kind": "Allocation", "units": 1}]
+        assert uncovered(incident) == [(f"allocation:dubai:{BAG}", "Allocation", 1)]
 
 
 async def test_one_channel_at_a_time_is_a_share_of_nothing_for_the_others() -> None:

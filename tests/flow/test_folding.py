@@ -9,9 +9,10 @@ import pytest
 from tests.flow.kit import TILL, HastyClock, House, house, total
 
 from sfsync.domain.fold import Fold
+from sfsync.domain.incidents import REWRITTEN
 from sfsync.domain.transfers import Stage, Transfer
 from sfsync.flow.folding import FoldRun, FoldWish
-from sfsync.flow.levels import REWRITTEN, apply_levels
+from sfsync.flow.levels import apply_levels
 from sfsync.ports import Incident
 
 BAG = "BAG-1|ECOM"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.flow.kit import House, house, total
+from tests.flow.kit import House, house, total, uncovered
 
 from sfsync.domain.reservations import ReservationState
 
@@ -128,6 +128,4 @@ async def test_under_the_other_rule_the_promise_stays_and_the_incident_names_it(
         await h.until(lambda: h.org.numbers(BAG) == (0, 1))
         await h.until_kept(lambda tx: tx.incidents())
         (incident,) = await h.store.read(lambda tx: tx.incidents())
-        assert incident.detail["uncovered"] == [
-            {"subject": f"order:london:{order}:1", "kind": "Order", "units": 1}
-        ]
+        assert uncovered(incident) == [(f"order:london:{order}:1", "Order", 1)]

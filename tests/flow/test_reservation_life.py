@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 from tests.flow.kit import House, house, total
 
+from sfsync.domain.incidents import NO_ORDER, PAID_UNAVAILABLE
 from sfsync.domain.reservations import (
     Outcome,
     Reservation,
@@ -17,7 +18,6 @@ from sfsync.domain.reservations import (
     Wish,
     WishedLine,
 )
-from sfsync.flow.reserving import NO_ORDER, PAID_UNAVAILABLE
 
 BAG, BAG_IN_TOWN, BAG_IN_DUBAI = "BAG-1|ECOM", "BAG-1|TOWN", "BAG-1|DUBAI"
 SHORT = timedelta(milliseconds=1)

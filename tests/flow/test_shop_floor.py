@@ -8,8 +8,8 @@ from tests.flow.kit import House, house
 from tests.flow.test_reservation_life import kept, reservation_of
 
 from sfsync.domain.assortment import Floor
+from sfsync.domain.incidents import NOT_FOUND
 from sfsync.domain.reservations import Outcome, ReservationKind, ReservationState, Wish, WishedLine
-from sfsync.flow.reserving import NOT_FOUND
 
 STORE, FLOOR = "BAG-1|ECOM", "BAG-1|TOWN"
 TOWN = Floor(frozenset({"TOWN"}), scarce_at=2)

@@ -13,11 +13,13 @@ import httpx
 from starlette.applications import Starlette
 
 from sfsync.domain.counts import Count, CountOutcome
+from sfsync.domain.incidents import Resolved, Stage
+from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.reservations import Outcome, Reservation, ReservationLine, ReservationState, Wish
 from sfsync.domain.stock import LevelKey
 from sfsync.domain.transfers import Transfer, TransferOutcome
-from sfsync.ports import Forged, InTransit
+from sfsync.ports import Forged, Incident, InTransit, Resolution
 from sfsync.web import (
     ADMIN,
     COUNTS,
@@ -277,6 +279,29 @@ class Reporter:
         return {"rows": [], "by": list(wish.by)}
 
 
+class Resolutions:
+    """An incident desk that keeps what it was asked."""
+
+    cancelling = frozenset({"london"})
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, IncidentWish]] = []
+        self.answer = Resolved(Stage.DONE, resolution=1)
+
+    async def incident(self, incident_id: int) -> tuple[Incident, Sequence[Resolution]] | None:
+        if incident_id != 7:
+            return None
+        detail = {"sku": "BAG", "units": 1, "order": {"channel": "london", "name": "#1042"}}
+        incident = Incident(7, "oversold", "order:london:1042:1", "1 of BAG sold twice", detail, NOW, None)
+        words = {"location": "MAYFAIR", "units": 1, "order": "#1042"}
+        asked = Resolution(1, 7, "move", "Anna Kay", "there is one", words, Stage.ASKED, "", 12, NOW)
+        return incident, [asked]
+
+    async def resolve(self, incident_id: int, wish: IncidentWish) -> Resolved:
+        self.asked.append((incident_id, wish))
+        return self.answer
+
+
 class House:
     """The app and everything behind it."""
 
@@ -285,6 +310,7 @@ class House:
         self.board, self.plans, self.carrier = Board(status()), Plans(), Carrier()
         self.reporter = Reporter()
         self.counter = Counter({"BAG|ECOM": 5, "TIE|ECOM": 9})
+        self.resolutions = Resolutions()
         self.options = replace(
             WebOptions(
                 tokens=(
@@ -306,6 +332,7 @@ class House:
             self.carrier,
             self.counter,
             self.reporter,
+            self.resolutions,
         )
         self.app: Starlette = build_web(self.services, self.options)
 
@@ -467,32 +494,85 @@ def status() -> Status:
         ],
         "incidents": [
             {
+                "id": 7,
                 "kind": "oversold",
                 "title": "MIRROR-BAG-01 was sold twice",
                 "sku": "MIRROR-BAG-01",
                 "units": 1,
                 "orders": [
                     {
-                        "channel": "london",
-                        "order": "#1042",
-                        "units": 1,
-                        "placed_at": "2026-11-23T08:13:01Z",
-                        "covered": True,
-                    },
-                    {
+                        "promise": "order:dubai:2077:1",
                         "channel": "dubai",
                         "order": "#2077",
                         "units": 1,
                         "placed_at": "2026-11-23T08:13:01Z",
                         "covered": False,
                     },
+                    {
+                        "promise": "order:london:1042:1",
+                        "channel": "london",
+                        "order": "#1042",
+                        "units": 1,
+                        "placed_at": "2026-11-23T08:13:01Z",
+                        "covered": True,
+                    },
                 ],
                 "exposure_unit_seconds": 0.4,
                 "detail": "Both sites showed the last unit. Find another for #2077, or tell its customer.",
+                "ways": ["move", "wait", "cancel"],
+                "waits_until": None,
+                "resolutions": [
+                    {
+                        "id": 3,
+                        "way": "move",
+                        "by": "Anna Kay",
+                        "reason": "seen in the window",
+                        "what": "1 to be taken at MAYFAIR for order #2077",
+                        "stage": "refused",
+                        "answer": "1 wanted of MIRROR-BAG-01|MAYFAIR, 0 available",
+                        "at": "2026-11-23T08:14:10Z",
+                    }
+                ],
                 "opened_at": "2026-11-23T08:13:02Z",
                 "closed_at": None,
-            }
+            },
+            {
+                "id": 5,
+                "kind": "oversold",
+                "title": "1 of BELT-COGNAC-85 sold at london that no stock covers",
+                "sku": "BELT-COGNAC-85",
+                "units": 1,
+                "orders": [
+                    {
+                        "promise": "order:london:1031:1",
+                        "channel": "london",
+                        "order": "#1031",
+                        "units": 1,
+                        "placed_at": "2026-11-22T17:40:00Z",
+                        "covered": False,
+                    }
+                ],
+                "exposure_unit_seconds": 2.0,
+                "detail": "Find the piece elsewhere, wait for a receipt, or cancel this order.",
+                "ways": ["move", "wait", "cancel"],
+                "waits_until": "2026-12-05T23:59:59Z",
+                "resolutions": [
+                    {
+                        "id": 2,
+                        "way": "wait",
+                        "by": "Anna Kay",
+                        "reason": "twelve come with transfer T-88",
+                        "what": "May wait until 2026-12-05",
+                        "stage": "done",
+                        "answer": "",
+                        "at": "2026-11-22T18:02:00Z",
+                    }
+                ],
+                "opened_at": "2026-11-22T17:41:00Z",
+                "closed_at": None,
+            },
         ],
+        "incidents_more": 12,
         "dead_letters": [
             {
                 "id": 3,

@@ -7,9 +7,12 @@ from typing import Any, get_type_hints
 from starlette.routing import Route
 from tests.web.kit import CHECKOUT, House
 
+from sfsync.domain.incidents import LONGEST_REASON, Way
 from sfsync.domain.reservations import LONGEST, ReservationKind, ReservationState
 from sfsync.domain.transfers import Stage
 from sfsync.web import Status, counts, transfers, wishes
+from sfsync.web import incidents as web_incidents
+from sfsync.web.status_shape import IncidentRow
 
 
 async def description() -> dict[str, Any]:
@@ -77,6 +80,11 @@ async def test_its_limits_and_words_are_the_codes() -> None:
     assert schemas["Counts"]["properties"]["counts"]["maxItems"] == counts.MOST_COUNTS
     error = schemas["CountsTold"]["properties"]["errors"]["items"]["properties"]
     assert error["kind"]["enum"] == list(counts.REMEDIES)
+    decision = schemas["ResolutionWish"]["properties"]
+    assert set(decision) == set(web_incidents.FIELDS)
+    assert decision["way"]["enum"] == list(Way)
+    assert decision["reason"]["maxLength"] == LONGEST_REASON
+    assert set(schemas["Incident"]["required"]) == set(get_type_hints(IncidentRow))
     assert set(schemas["Status"]["required"]) == set(get_type_hints(Status))
 
 

@@ -15,6 +15,8 @@ GUARDED = [
     ("POST", "/v1/resync/p1/apply"),
     ("POST", "/v1/ledger/fold"),
     ("GET", "/v1/ledger/fold/f1"),
+    ("GET", "/v1/incidents/7"),
+    ("POST", "/v1/incidents/7/resolution"),
     ("GET", "/status.json"),
     ("GET", "/status.fragment"),
 ]

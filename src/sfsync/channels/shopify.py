@@ -58,6 +58,7 @@ class ShopifyChannel:
         relative=True,
         compare_and_set=True,
         key_life_seconds=_KEY_LIFE_SECONDS,
+        cancels=True,
     )
 
     def __init__(
@@ -267,6 +268,32 @@ class ShopifyChannel:
             page = [order for node in nodes if (order := self._read(node)) is not None]
             if page:
                 yield page
+
+    async def cancel_order(self, order_id: str, *, refund: bool, notify: bool, note: str) -> None:
+        """Have an order cancelled: the store does it in a job of its own, so that `order` tells when.
+
+        No key makes the call happen once, nor is one needed: a cancelled order is refused, and stays so.
+        """
+        variables = {
+            "orderId": f"gid://shopify/Order/{order_id}",
+            "refundMethod": {"originalPaymentMethodsRefund": refund},
+            "notifyCustomer": notify,
+            "staffNote": note,
+        }
+        body = {"query": documents.CANCEL_ORDER, "operationName": "CancelOrder", "variables": variables}
+        reply = await self._client.push("CancelOrder", orjson.dumps(body))
+        payload = (reply.data or {}).get("orderCancel")
+        if payload is None and reply.errors:
+            raise self._client.refusal("CancelOrder", reply, scope="write_orders")
+        if payload is None or payload.get("orderCancelUserErrors") is None:
+            raise Unknown(f"{self.name}: the answer to CancelOrder does not say what became of it")
+        if errors := payload["orderCancelUserErrors"]:
+            reason = "; ".join(_sentence(error) for error in errors)
+            if any(error.get("code") == "INTERNAL_ERROR" for error in errors):
+                raise TryLater(f"{self.name}: {reason}")
+            raise Refused(
+                f"{self.name} does not cancel the order: {reason}", advice="look at the order there"
+            )
 
     def _read(self, node: Mapping[str, Any]) -> OrderSnapshot | None:
         try:

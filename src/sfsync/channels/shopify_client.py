@@ -109,11 +109,15 @@ class ShopifyClient:
             raise TryLater(f"{self._config.name}: {operation} was answered with neither data nor errors")
         return reply.data
 
-    def refusal(self, operation: str, reply: Reply) -> Refused:
-        """The failure that an answer with errors means, when no other is meant."""
+    def refusal(self, operation: str, reply: Reply, *, scope: str = "") -> Refused:
+        """The failure that an answer with errors means, when no other is meant.
+
+        `scope`: what the app must be allowed for this call alone.
+        """
         advice = "the store understood the call and declined it: look at api_version and the app's access"
         if "ACCESS_DENIED" in reply.codes():
-            advice = "give the app the access scopes that `check` lists, and install it anew"
+            lacks = f"the access scope {scope}" if scope else "the access scopes that `check` lists"
+            advice = f"give the app {lacks}, and install it anew"
         return Refused(f"{self._config.name}: {operation} was refused: {reply.text()}", advice=advice)
 
     async def _call(self, operation: str, body: bytes, priced: str, *, push: bool) -> Reply:

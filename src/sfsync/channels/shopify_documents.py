@@ -31,6 +31,20 @@ mutation SetQuantities($key: String!, $input: InventorySetQuantitiesInput!) {
 }
 """
 
+CANCEL_ORDER = """
+mutation CancelOrder(
+  $orderId: ID!, $refundMethod: OrderCancelRefundMethodInput, $notifyCustomer: Boolean, $staffNote: String
+) {
+  orderCancel(
+    orderId: $orderId, reason: INVENTORY, restock: false, refundMethod: $refundMethod,
+    notifyCustomer: $notifyCustomer, staffNote: $staffNote
+  ) {
+    job { id }
+    orderCancelUserErrors { code field message }
+  }
+}
+"""
+
 CHECK_APP = """
 query CheckApp {
   shop { name myshopifyDomain }

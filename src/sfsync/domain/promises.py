@@ -62,6 +62,24 @@ def uncovered(promises: Iterable[Promise], units: int) -> list[Promise]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """A promise at a level that promises too much, and how many of its units stock does not cover."""
+
+    promise: Promise
+    uncovered: int
+
+
+def at_stake(promises: Iterable[Promise], units: int) -> list[Stake]:
+    """Every promise of a level that is oversold by `units`, in the order in which they lose their cover.
+
+    Those with uncovered units come first; what follows them is covered, and would be next.
+    """
+    ordered = first_to_give_way(promises)
+    short = {each.subject: each.units for each in uncovered(ordered, units)}
+    return [Stake(each, short.get(each.subject, 0)) for each in ordered if each.units > 0]
+
+
 def shortfalls(movements: Iterable[Movement], levels: Mapping[LevelKey, StockLevel]) -> dict[LevelKey, int]:
     """Units by which movements would leave more reserved than on hand, by level; only where they would."""
     available = {key: level.available for key, level in levels.items()}

@@ -15,6 +15,7 @@ from sfsync.domain import allocation
 from sfsync.domain.allocation import Books, Mode, Move
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.editions import claims
+from sfsync.domain.incidents import UNEXPLAINED
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, allocation_subject, step_key
 from sfsync.ports import ChannelItem, ChannelLevel, Tx
@@ -23,7 +24,6 @@ from .context import Context, Pulse
 from .picture import Picture, on_floor
 from .rooms import Rooms
 
-UNEXPLAINED = "unexplained change"
 WITHHELD = timedelta(days=1)  # how long an order that gave up units without restock explains a lower number
 PATIENCE = timedelta(minutes=15)  # in which a sale that a number tells of must have been heard of
 SEARCH_LAG = timedelta(minutes=10)  # a storefront's order list may run so far behind its orders

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sfsync.domain.editions import Denial
+from sfsync.domain.incidents import Wish, signed
 from sfsync.domain.reservations import Outcome, Reservation, asks
+from sfsync.domain.stock import Movement
 from sfsync.ports import Tx
 
 from .context import Context
@@ -33,10 +36,11 @@ class Asking:
         """Take no new asks, and let nobody wait for an answer that will only come after the next start."""
         self._closing.set()
 
-    def ask(self, tx: Tx, reservation: Reservation) -> Asked:
+    def ask(self, tx: Tx, reservation: Reservation, signature: Wish | None = None) -> Asked:
         """Write down what is asked: all of it in one bundle, or each line by itself when a part will do."""
         ctx, now = self._ctx, self._ctx.clock.now()
-        movements = asks(reservation, [tx.next_step(subject) for subject in reservation.subjects()], now)
+        steps = [tx.next_step(subject) for subject in reservation.subjects()]
+        movements = under(asks(reservation, steps, now), signature)
         owners = {movement.subject: reservation.channel for movement in movements}
         together = [[m] for m in movements] if reservation.partial else [list(movements)]
         bundles = [tx.add_bundle(bundle, owners, now) for bundle in together]
@@ -85,6 +89,13 @@ class Asking:
                 if units > 0:
                     places[key.location] = places.get(key.location, 0) + units
         return found
+
+
+def under(movements: Sequence[Movement], signature: Wish | None) -> tuple[Movement, ...]:
+    """The movements with the name and the reason of whoever decided them, where a person did."""
+    if signature is None:
+        return tuple(movements)
+    return tuple(replace(each, reference=signed(each.reference, signature)) for each in movements)
 
 
 def not_yet(reservation: Reservation) -> Outcome:

@@ -50,6 +50,7 @@ class Pulse:
     stock_topics: tuple[str, ...] = ()  # of these, the ones that tell what moved in the org's ledger
     reading_since: dict[str, datetime] = field(default_factory=dict)  # topic -> named, and not yet read
     weak_channels: frozenset[str] = frozenset()  # that take plain numbers only
+    cancelling_channels: frozenset[str] = frozenset()  # that take the cancellation of an order
     stale: frozenset[float] = frozenset()  # limits (s) that what we know of the org is older than
     org_error: str = ""
     rule_error: str = ""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from sfsync.domain.incidents import MISPLACED, OVERSOLD, UNKNOWN_LOCATION
 from sfsync.domain.orders import Holding, LineFacts, NextStep, PlaceFacts, next_step
 from sfsync.domain.places import Because, Draw, drawn
 from sfsync.domain.stock import BadKeyError, LevelKey, Movement, allocation_subject
@@ -13,11 +14,9 @@ from sfsync.ports import LineState, PendingRow, Tx
 
 from .context import Context
 from .lateness import add
-from .levels import OVERSOLD, told
+from .levels import order_told, told
 from .picture import Picture
 from .rooms import Rooms
-
-MISPLACED, UNKNOWN_LOCATION = "misplaced", "unknown location"  # the incidents
 
 
 class Books:
@@ -188,7 +187,7 @@ def _tell_unknown(tx: Tx, ctx: Context, line: LineState, now: datetime) -> None:
             f"[channels.{line.channel}.locations] names; they are reserved at {' or '.join(draw.locations)}"
         )
         remedy = "add a table with this id, or move the fulfilment at the channel; then start anew"
-        detail = {"location": place.location, "order": _order(line), "remedy": remedy}
+        detail = {"location": place.location, "order": order_told(line), "remedy": remedy}
         if tx.open_incident(UNKNOWN_LOCATION, f"{line.channel}:{place.location}", title, detail, now):
             ctx.log.warning(
                 "a location that the settings do not name",
@@ -328,7 +327,7 @@ def _tell_misplaced(
         f"{units} of {line.line.sku} sold at {line.channel} are to be sent from {' or '.join(sending)}, "
         "where none is left"
     )
-    detail = {"sku": line.line.sku, "units": units, "order": _order(line), "sent_from": sending}
+    detail = {"sku": line.line.sku, "units": units, "order": order_told(line), "sent_from": sending}
     if tx.open_incident(MISPLACED, line.subject, title, detail, now):
         ctx.log.warning(
             "reserved elsewhere than it is sent from",
@@ -350,15 +349,11 @@ def _detail(
     return {
         "sku": line.line.sku,
         "units": uncovered,
-        "order": _order(line),
+        "order": order_told(line),
         "held_by": [
-            part | (_order(orders[held.subject]) if held.subject in orders else {})
+            part | (order_told(orders[held.subject]) if held.subject in orders else {})
             for held, part in zip(holders, told(holders), strict=True)
         ],
         # Until we knew of it: the channel's own number had fallen by then, so this bounds the exposure.
         "exposure_unit_seconds": round(uncovered * max(0.0, (now - first_sold).total_seconds()), 3),
     }
-
-
-def _order(line: LineState) -> dict[str, object]:
-    return {"channel": line.channel, "name": line.order_name, "placed_at": line.placed_at.isoformat()}

@@ -19,13 +19,14 @@ from datetime import datetime, timedelta
 
 from sfsync.domain.budget import Work
 from sfsync.domain.fold import FoldResult, LedgerRow, Plan, plan
+from sfsync.domain.incidents import REWRITTEN
 from sfsync.domain.ledger import Bundle, Request, RowResult
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import StockLevel
 from sfsync.ports import CallsSpent, FoldIntent, OutsideError, Severity, Tx, Unknown
 
 from .context import Context
-from .levels import READ_AGAIN, REWRITTEN, apply_levels
+from .levels import READ_AGAIN, apply_levels
 from .writer import Writer
 
 ATTEMPTS = 3  # at a fold that changed nothing, before it is left for the next run

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from sfsync.domain.incidents import GAVE_WAY
 from sfsync.domain.ledger import Bundle, Judgement, Verdict
 from sfsync.domain.promises import Promise, releases, shortfalls, uncovered
 from sfsync.domain.reservations import gave_way
@@ -20,8 +21,6 @@ from sfsync.ports import OutsideError, Tx
 from .context import Context
 from .reserving import held_by
 from .reserving import put as put_reservation
-
-GAVE_WAY = "promise gave way"
 
 
 async def plan(

@@ -15,6 +15,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from sfsync.domain.coverage import OVERLAP, Closes, How, Interval, counted
+from sfsync.domain.incidents import POSTINGS_LOST
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import Movement, StockLevel, posting_subject
 from sfsync.ports import (
@@ -205,7 +206,7 @@ class Intake:
             tx.put_cursor(self._topic, since(tx.first_start() or now), now)
             if now - good > KEPT:
                 title = f"{self._topic}: events older than {KEPT.days * 24} hours may be lost"
-                tx.open_incident("postings lost", self._topic, title, {"since": good.isoformat()}, now)
+                tx.open_incident(POSTINGS_LOST, self._topic, title, {"since": good.isoformat()}, now)
 
         await ctx.store.write(commit)
         ctx.log.warning("bookmark refused", topic=self._topic, reason=reason, next="join anew and re-read")

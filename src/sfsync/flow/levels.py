@@ -6,17 +6,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sfsync.domain.promises import Promise, uncovered
+from sfsync.domain.incidents import OVERSOLD, REWRITTEN
+from sfsync.domain.promises import Promise, Stake, at_stake
 from sfsync.domain.reservations import KINDS
 from sfsync.domain.stock import Freshness, LevelKey, MovementKind, StockLevel, compare
-from sfsync.ports import SubjectHolding, Tx
+from sfsync.ports import LineState, SubjectHolding, Tx
 
 from .context import Context
 from .rooms import with_whole_editions
 from .shelf import refresh
 
-OVERSOLD = "oversold"
-REWRITTEN = "rewritten ledger"
 READ_AGAIN = "read again"  # the bell
 
 
@@ -100,11 +99,7 @@ def _oversold(tx: Tx, ctx: Context, before: StockLevel | None, level: StockLevel
             "units": level.oversold,
             "on_hand": level.on_hand,
             "reserved": level.reserved,
-            "uncovered": [
-                {"subject": each.subject, "kind": each.kind.value, "units": each.units}
-                for each in uncovered(promises_at(tx, level.key), level.oversold)
-            ],
-            "promises_newest_first": told(tx.holdings_at([level.key])),
+            "promises": _staked(tx, at_stake(promises_at(tx, level.key), level.oversold)),
         }
         if tx.open_incident(OVERSOLD, str(level.key), title, detail, now):
             ctx.log.warning(
@@ -125,6 +120,27 @@ def promises_at(tx: Tx, key: LevelKey) -> list[Promise]:
         units, since = held.reserved, held.since
         found.append(Promise(held.subject, key, kind or MovementKind.ADJUSTMENT, units, since))
     return found
+
+
+def _staked(tx: Tx, stakes: Sequence[Stake]) -> list[dict[str, object]]:
+    """The promises of a level as an incident names them: those that give way first come first."""
+    lines = tx.lines([each.promise.subject for each in stakes])
+    return [
+        {
+            "subject": each.promise.subject,
+            "kind": each.promise.kind.value,
+            "units": each.promise.units,
+            "uncovered": each.uncovered,
+            "since": each.promise.since.isoformat(),
+        }
+        | (order_told(lines[each.promise.subject]) if each.promise.subject in lines else {})
+        for each in stakes
+    ]
+
+
+def order_told(line: LineState) -> dict[str, object]:
+    """An order as an incident names it."""
+    return {"channel": line.channel, "name": line.order_name, "placed_at": line.placed_at.isoformat()}
 
 
 def _rewritten(tx: Tx, ctx: Context, before: StockLevel, level: StockLevel, now: datetime) -> None:

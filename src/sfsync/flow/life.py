@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.reservations import (
     HOLDING,
     LONGEST,
@@ -22,7 +23,7 @@ from sfsync.domain.reservations import (
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
 from sfsync.ports import Tx
 
-from .asking import Asked, Asking, not_yet
+from .asking import Asked, Asking, not_yet, under
 from .context import wait_until_read
 from .reserving import held_by, put, steps_of, tell_not_found
 from .shelf import refresh
@@ -141,10 +142,18 @@ class Life(Asking):
 
         return await self._ctx.store.write(commit)
 
-    async def move(self, reservation_id: str, location: str) -> Outcome:
+    async def move(
+        self,
+        reservation_id: str,
+        location: str,
+        *,
+        signed: IncidentWish | None = None,
+        along: Callable[[Tx, int], None] = lambda tx, bundle: None,
+    ) -> Outcome:
         """Hold it at another location instead: there, or where it was; never nowhere, never twice.
 
-        One that was paid for and is not available is asked for there.
+        One that was paid for and is not available is asked for there. `signed` names the person who decided
+        it in the movements; `along` is called in the transaction that writes them down, with their bundle.
         """
         skus: set[str] = set()
         floor = False
@@ -177,10 +186,15 @@ class Life(Asking):
                 if (no := self.denied_again(tx, again)) is not None:
                     return Outcome(reservation, "paid-unavailable", detail=no.detail, more=no.more)
                 tx.put_reservation(again)
-                return self.ask(tx, again)
-            if reservation.state not in HOLDING:
+                asked = self.ask(tx, again, signed)
+            elif reservation.state not in HOLDING:
                 return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
-            return self._enter(tx, reservation, moves, location)
+            elif isinstance(found := self._enter(tx, reservation, moves, location, signed), Outcome):
+                return found
+            else:
+                asked = found
+            along(tx, asked[0][0])
+            return asked
 
         outcome = await self.when_answered(commit)
         if isinstance(outcome, Outcome):
@@ -248,12 +262,14 @@ class Life(Asking):
         reservation: Reservation,
         movements_of: Callable[..., tuple[Movement, ...]],
         word: str,
+        signature: IncidentWish | None = None,
     ) -> Outcome | Asked:
         """Have movements of what the reservation holds entered, all or none."""
         ctx, now = self._ctx, self._ctx.clock.now()
         movements = movements_of(reservation, held_by(tx, reservation), steps_of(tx, reservation), word, now)
         if not movements:
             return Outcome(reservation)
+        movements = under(movements, signature)
         bundle = tx.add_bundle(movements, {m.subject: reservation.channel for m in movements}, now)
         skus = {movement.level.sku for movement in movements}
         return [bundle], {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)

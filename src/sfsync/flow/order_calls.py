@@ -11,12 +11,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from sfsync.domain.incidents import UNKNOWN_LOCATION
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.domain.retry import backoff_seconds
 from sfsync.ports import OrderCall, OutsideError, Tx
 
 from .context import Context, reading_bell
-from .deciding import UNKNOWN_LOCATION
 from .orders import OrderPoll, record, without_places
 from .shelf import refresh
 

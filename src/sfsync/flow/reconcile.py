@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import partial
 
 from sfsync.domain.fold import LedgerRow
+from sfsync.domain.incidents import PUSH_LOST
 from sfsync.domain.relay import BLOCKING, Cause, Difference, difference
 from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.ports import ChannelItem, ChannelLevel, OutsideError, Tx
@@ -298,7 +299,7 @@ def _tell_duplicate(tx: Tx, ctx: Context, channel: str, item: ChannelItem) -> No
 def _pushes_found(tx: Tx, *, channel: str, now: datetime) -> None:
     """What pushes without an answer did is known now: the numbers have been read."""
     for incident in tx.incidents():
-        if incident.kind == "push lost" and incident.key.startswith(f"{channel}:"):
+        if incident.kind == PUSH_LOST and incident.key.startswith(f"{channel}:"):
             tx.close_incident(incident.kind, incident.key, now)
 
 

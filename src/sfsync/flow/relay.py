@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from time import perf_counter
 
+from sfsync.domain.incidents import PUSH_LOST
 from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.retry import backoff_seconds
 from sfsync.ports import (
@@ -155,9 +156,7 @@ class Relay:
                 record.channel, row.sku, row.location, "outcome of a push unknown: run sfsync resync", now
             )
         title = f"a push of {len(record.rows)} numbers to {record.channel} never got an answer"
-        tx.open_incident(
-            "push lost", f"{record.channel}:{record.key}", title, {"rows": len(record.rows)}, now
-        )
+        tx.open_incident(PUSH_LOST, f"{record.channel}:{record.key}", title, {"rows": len(record.rows)}, now)
 
     async def _conclude(self, record: PushRecord, answer: PushAnswer) -> PushRecord | None:
         """Commit what the answer means, and in the same commit the next push."""

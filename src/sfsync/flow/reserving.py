@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from sfsync.domain.incidents import NO_ORDER, NOT_FOUND, PAID_UNAVAILABLE
 from sfsync.domain.reservations import Reservation, ReservationState, answered, order_names, overdue
 from sfsync.domain.stock import LevelKey
 from sfsync.ports import Tx
 
 from .context import Context
 
-PAID_UNAVAILABLE = "paid and not available"
-NO_ORDER = "reservation without an order"
-NOT_FOUND = "stock not found"
 COVERED = "its order got the units by itself"
 LATE = "after its reservation had expired"
 

@@ -20,12 +20,13 @@ from datetime import datetime
 
 from sfsync.domain.budget import Work
 from sfsync.domain.fold import LedgerRow
+from sfsync.domain.incidents import REWRITTEN
 from sfsync.domain.reservations import HOLDING, ReservationState
 from sfsync.domain.stock import Movement, StockLevel
 from sfsync.ports import OutsideError, Tx
 
 from .context import Context
-from .levels import READ_AGAIN, REWRITTEN, apply_levels
+from .levels import READ_AGAIN, apply_levels
 from .reserving import held_by, put
 from .shelf import refresh
 from .writer import Writer

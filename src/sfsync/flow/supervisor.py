@@ -16,6 +16,7 @@ from sfsync.ports import OutsideError, Refused, Severity, Tx
 
 from .allocations import explain
 from .calls import CallKeeper
+from .cancelling import Cancellations
 from .context import SNAPSHOT, Context, unread
 from .counts import Counts
 from .desk import Desk
@@ -29,6 +30,7 @@ from .org_orders import OrgOrders
 from .products import Products
 from .reconcile import Reconcile
 from .relay import Relay
+from .resolving import Resolver
 from .rewrites import Rewrites
 from .shelf import refresh
 from .space import SpaceWatch
@@ -61,6 +63,9 @@ class Supervisor:
         self._ctx, self._approve = ctx, approve
         others = ctx.org.posting_topics | ctx.org.order_topics
         ctx.pulse.weak_channels = frozenset(name for name, each in ctx.channels.items() if each.ability.weak)
+        ctx.pulse.cancelling_channels = frozenset(
+            name for name, each in ctx.channels.items() if each.ability.cancels
+        )
         ctx.pulse.stock_topics = tuple(topic for topic in ctx.org.topics if topic not in others)
         self.writer = Writer(ctx)
         self.desk = Desk(ctx, self.writer)
@@ -74,6 +79,8 @@ class Supervisor:
         self._watch_seconds = watch_seconds
         self.polls = OrderPoll(ctx, every_seconds=poll_seconds)
         self.reconcile = Reconcile(ctx, self.polls)
+        self._cancellations = Cancellations(ctx, self.polls)
+        self.resolver = Resolver(ctx, self.writer, self.desk, self._cancellations)
         self._orders = Orders(ctx)
         rules = ctx.assortment.org_orders
         self.org_orders = OrgOrders(ctx, rules, every_seconds=poll_seconds) if rules is not None else None
@@ -113,6 +120,10 @@ class Supervisor:
         self._entrances.append(self._keep("first start", self._begin))
         for name in ctx.channels:
             self._entrances.append(self._keep(f"polls {name}", partial(self._poll, name)))
+            if ctx.channels[name].ability.cancels:
+                self._entrances.append(
+                    self._keep(f"cancellations {name}", partial(self._cancellations.run, name))
+                )
             if ctx.channels[name].ability.routes:
                 self._entrances.append(self._keep(f"order calls {name}", partial(self._call, name)))
         if self.org_orders is not None:

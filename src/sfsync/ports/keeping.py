@@ -16,6 +16,7 @@ from sfsync.domain.counts import Count
 from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.editions import Switch
 from sfsync.domain.fold import Fold, LedgerRow
+from sfsync.domain.incidents import Stage, Waiting
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.products import Product
@@ -209,6 +210,37 @@ class Incident:
     detail: Mapping[str, object]
     opened_at: datetime
     closed_at: datetime | None
+    waiting: Waiting | None = None  # somebody has said that it may wait
+
+    @property
+    def units(self) -> int:
+        """How many units it is about, as far as it says."""
+        units = self.detail.get("units")
+        return units if isinstance(units, int) else 0
+
+    def waits(self, now: datetime) -> bool:
+        """True while nobody need look at it although it is open."""
+        return self.closed_at is None and self.waiting is not None and self.waiting.holds(self.units, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a person has decided about an incident, and how far that is.
+
+    With a bundle it is as far as those movements; without one, as `stage` says.
+    """
+
+    id: int
+    incident: int
+    way: str
+    by: str
+    reason: str
+    detail: Mapping[str, object]
+    stage: Stage
+    answer: str  # the org's or the channel's words
+    bundle: int | None
+    at: datetime
+    answered_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,7 +428,14 @@ class Tx(Protocol):
         self, kind: str, key: str, title: str, detail: Mapping[str, object], at: datetime
     ) -> bool: ...
     def close_incident(self, kind: str, key: str, at: datetime) -> bool: ...
+    def incident(self, incident_id: int) -> Incident | None: ...
     def incidents(self, *, open_only: bool = True) -> Sequence[Incident]: ...
+    def wait_with(self, incident_id: int, waiting: Waiting) -> None: ...
+    def add_resolution(self, resolution: Resolution) -> int: ...
+    def resolution(self, resolution_id: int) -> Resolution | None: ...
+    def resolutions(self, incidents: Collection[int]) -> Sequence[Resolution]: ...
+    def asked_resolutions(self, way: str) -> Sequence[Resolution]: ...
+    def finish_resolution(self, resolution_id: int, stage: Stage, answer: str, at: datetime) -> None: ...
 
 
 class Store(Protocol):

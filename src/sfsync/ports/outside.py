@@ -315,6 +315,7 @@ class Ability:
     compare_and_set: bool  # takes the number we believe in, and refuses when it is another
     key_life_seconds: float  # how long it remembers an idempotency key
     routes: bool = False  # it has several locations, and assigns what it sells to one of them
+    cancels: bool = False  # it takes the cancellation of an order
 
     @property
     def weak(self) -> bool:
@@ -419,6 +420,15 @@ class Channel(Protocol):
 
     def orders_since(self, at: datetime) -> AsyncIterator[Sequence[OrderSnapshot]]:
         """Orders changed since `at`, in pages, oldest change first."""
+        ...
+
+    async def cancel_order(self, order_id: str, *, refund: bool, notify: bool, note: str) -> None:
+        """Have the whole order called off, for want of stock and without putting its units back on sale.
+
+        It may be carried out later: `order` tells when it is. `refund` gives the money back the way it came,
+        `notify` has the channel write to the customer, `note` is for its staff. Harmless when it is called
+        off already. `Refused` where `ability.cancels` is False, and when the channel will not.
+        """
         ...
 
     async def close(self) -> None:

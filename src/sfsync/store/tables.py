@@ -474,6 +474,8 @@ incident = Table(
     Column("detail", Json, nullable=False),
     Column("opened_at", Instant, nullable=False),
     Column("closed_at", Instant),
+    Column("waits_until", Instant),  # a person has said that it may wait until then,
+    Column("waits_units", Integer, nullable=False, server_default="0"),  # when it was about so many units
 )
 Index(
     "uq_incident_open",
@@ -483,3 +485,21 @@ Index(
     sqlite_where=text("closed_at IS NULL"),
     postgresql_where=text("closed_at IS NULL"),
 )
+
+# What a person has decided about an incident. With a bundle, its answer is the bundle's.
+resolution = Table(
+    "resolution",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("incident", Integer, nullable=False, index=True),
+    Column("way", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Json, nullable=False),
+    Column("stage", Text, nullable=False),  # asked, done, refused
+    Column("answer", Text, nullable=False, server_default=""),
+    Column("bundle", Integer),
+    Column("at", Instant, nullable=False),
+    Column("answered_at", Instant),
+)
+_partial("ix_resolution_asked", "stage = 'asked'", resolution.c.way)

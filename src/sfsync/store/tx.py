@@ -50,7 +50,6 @@ from sfsync.ports.keeping import (
     Facts,
     Hole,
     InboxItem,
-    Incident,
     InTransit,
     LineState,
     OrderCall,
@@ -63,10 +62,11 @@ from sfsync.ports.outside import ChannelItem
 
 from . import tables as t
 from .folding import SLICE, FoldStatements
+from .incidents import IncidentStatements
 from .prepared import Prepared
 
 
-class SqlTx(FoldStatements):
+class SqlTx(FoldStatements, IncidentStatements):
     """A `ports.Tx` on an open connection."""
 
     def __init__(self, connection: Connection) -> None:
@@ -1055,36 +1055,6 @@ class SqlTx(FoldStatements):
         rows = self._c.execute(select(t.dead_letter).order_by(t.dead_letter.c.id))
         return [DeadLetter(r.id, r.source, r.key, r.reason, r.advice, r.payload, r.at) for r in rows]
 
-    def open_incident(
-        self, kind: str, key: str, title: str, detail: Mapping[str, object], at: datetime
-    ) -> bool:
-        """Raise an incident, or bring an open one up to date; True when it is new."""
-        table = t.incident
-        changed = self._c.execute(
-            update(table)
-            .where(table.c.kind == kind, table.c.key == key, table.c.closed_at.is_(None))
-            .values(title=title, detail=dict(detail))
-        )
-        if changed.rowcount:
-            return False
-        self._c.execute(
-            table.insert().values(kind=kind, key=key, title=title, detail=dict(detail), opened_at=at)
-        )
-        return True
-
-    def close_incident(self, kind: str, key: str, at: datetime) -> bool:
-        """It is over; False when it was not open."""
-        closed = CLOSE_INCIDENT.run(self._c, {"b_kind": kind, "b_key": key, "b_at": at})
-        return closed.changed == 1
-
-    def incidents(self, *, open_only: bool = True) -> list[Incident]:
-        """Incidents, newest first."""
-        statement = select(t.incident).order_by(t.incident.c.id.desc())
-        if open_only:
-            statement = statement.where(t.incident.c.closed_at.is_(None))
-        rows = self._c.execute(statement)
-        return [Incident(r.id, r.kind, r.key, r.title, r.detail, r.opened_at, r.closed_at) for r in rows]
-
     # -- small tools ---------------------------------------------------------------------------------
 
     def _upsert(
@@ -1253,15 +1223,6 @@ DROP_LETTER = Prepared(
     t.dead_letter.delete().where(
         t.dead_letter.c.source == bindparam("b_source"), t.dead_letter.c.key == bindparam("b_key")
     )
-)
-CLOSE_INCIDENT = Prepared(
-    update(t.incident)
-    .where(
-        t.incident.c.kind == bindparam("b_kind"),
-        t.incident.c.key == bindparam("b_key"),
-        t.incident.c.closed_at.is_(None),
-    )
-    .values(closed_at=bindparam("b_at"))
 )
 CHANNEL_SINCE = Prepared(select(t.channel.c.since).where(t.channel.c.name == bindparam("b_channel")))
 APPROVED = Prepared(select(t.channel.c.approved_at).where(t.channel.c.name == bindparam("b_channel")))

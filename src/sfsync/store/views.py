@@ -12,8 +12,9 @@ from sqlalchemy import and_, case, func, literal, or_, select
 from sfsync.domain.ira import Counted, Late
 from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.stock import LevelKey, MovementKind
-from sfsync.ports.keeping import Incident
+from sfsync.ports.keeping import Incident, Resolution
 from sfsync.store import tables as t
+from sfsync.store.incidents import incident_of
 from sfsync.store.tx import SqlTx
 
 
@@ -230,17 +231,38 @@ def late_postings(tx: SqlTx, since: datetime) -> list[Late]:
     return [Late(LevelKey.parse(r.level_key), r.on_hand_delta, r.occurred_at, r.answered_at) for r in rows]
 
 
-def told_incidents(tx: SqlTx, closed_after: datetime) -> list[Incident]:
-    """Open incidents and those closed lately, newest first; closed ones never crowd out an open one."""
+@dataclass(frozen=True, slots=True)
+class ToldIncidents:
+    """The incidents that the status tells, newest first, and how many there are beside them."""
+
+    told: Sequence[Incident]
+    resolutions: Mapping[int, Sequence[Resolution]]  # by incident
+    urgent: int  # all that are open and may not wait
+    more: int  # open or closed lately, and not among those told
+
+
+def told_incidents(tx: SqlTx, closed_after: datetime, now: datetime, *, most: int = 100) -> ToldIncidents:
+    """Open incidents and those closed lately.
+
+    What is over never crowds out what is open, nor what may wait what a person must look at.
+    """
     c = t.incident.c
+    wanted = or_(c.closed_at.is_(None), c.closed_at > closed_after)
+    waits = and_(c.waits_until.is_not(None), c.waits_until > now)
     rows = tx.connection.execute(
         select(t.incident)
-        .where(or_(c.closed_at.is_(None), c.closed_at > closed_after))
-        .order_by(c.closed_at.is_not(None), c.id.desc())
-        .limit(100)
+        .where(wanted)
+        .order_by(c.closed_at.is_not(None), case((waits, 1), else_=0), c.id.desc())
+        .limit(most)
     )
-    found = [Incident(r.id, r.kind, r.key, r.title, r.detail, r.opened_at, r.closed_at) for r in rows]
-    return sorted(found, key=lambda incident: incident.id, reverse=True)
+    found = sorted((incident_of(row) for row in rows), key=lambda each: each.id, reverse=True)
+    urgent, all_ = tx.connection.execute(
+        select(func.sum(case((and_(c.closed_at.is_(None), ~waits), 1), else_=0)), func.count()).where(wanted)
+    ).one()
+    decided: dict[int, list[Resolution]] = defaultdict(list)
+    for each in tx.resolutions([incident.id for incident in found]):
+        decided[each.incident].append(each)
+    return ToldIncidents(found, decided, urgent or 0, all_ - len(found))
 
 
 def listed(tx: SqlTx) -> Sequence[tuple[str, str]]:

@@ -18,6 +18,7 @@ from .api import Api
 from .counts import CountApi
 from .guard import Guard
 from .health import Health
+from .incidents import IncidentApi
 from .json_text import to_json
 from .options import WebOptions
 from .page import Page
@@ -46,6 +47,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *Api(services, options, doorkeeper, teller).routes(),
             *TransferApi(services.transfers, options, doorkeeper, services.now).routes(),
             *CountApi(services, options, doorkeeper).routes(),
+            *IncidentApi(services.incidents, options, doorkeeper, services.now).routes(),
             *Health(services.overview).routes(),
             Route("/openapi.json", openapi, methods=["GET"]),
             *Page(teller, options, doorkeeper).routes(),

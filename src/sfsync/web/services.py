@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from sfsync.domain import incidents
 from sfsync.domain.counts import Count, CountOutcome
+from sfsync.domain.incidents import Resolved
 from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.reservations import Outcome, Reservation, Wish
 from sfsync.domain.transfers import Transfer, TransferOutcome
-from sfsync.ports import InTransit
+from sfsync.ports import Incident, InTransit, Resolution
 
 from .status_shape import Status, StockOfSku
 
@@ -139,6 +141,23 @@ class Reporter(Protocol):
         ...
 
 
+class IncidentDesk(Protocol):
+    """Takes the ways out of incidents."""
+
+    @property
+    def cancelling(self) -> frozenset[str]:
+        """The channels that take the cancellation of an order."""
+        ...
+
+    async def incident(self, incident_id: int) -> tuple[Incident, Sequence[Resolution]] | None:
+        """An incident, open or closed, and what was decided about it, oldest first; None: there is none."""
+        ...
+
+    async def resolve(self, incident_id: int, wish: incidents.Wish) -> Resolved:
+        """Take a way out, once: the same one again is answered as the first time."""
+        ...
+
+
 class Folder(Protocol):
     """Folds old movements of the org's ledger. What it returns is JSON-ready."""
 
@@ -165,4 +184,5 @@ class Services:
     transfers: TransferDesk
     counts: CountDesk
     reports: Reporter
+    incidents: IncidentDesk
     folder: Folder | None = None

@@ -141,7 +141,9 @@ class Scarce(TypedDict):
 
 
 class OrderOfIncident(TypedDict):
-    """An order that an incident names."""
+    """An order, or another promise, that an incident names; those that lose their cover first come first."""
+
+    promise: str  # its subject in the ledger, by which a way out names it
 
     channel: str
     order: str  # as the channel calls it, "#1042"
@@ -150,9 +152,23 @@ class OrderOfIncident(TypedDict):
     covered: bool  # the org has stock for it
 
 
+class ResolutionRow(TypedDict):
+    """What a person has decided about an incident."""
+
+    id: int
+    way: str
+    by: str
+    reason: str
+    what: str  # in words
+    stage: Literal["asked", "done", "refused"]
+    answer: str  # the org's or the channel's words
+    at: str
+
+
 class IncidentRow(TypedDict):
     """Something that went wrong in the shop, open or closed lately."""
 
+    id: int
     kind: str  # "oversold", …
     title: str
     sku: str | None
@@ -160,6 +176,9 @@ class IncidentRow(TypedDict):
     orders: list[OrderOfIncident]
     exposure_unit_seconds: float | None
     detail: str  # what a person should know or do
+    ways: list[str]  # out of it: "move", "wait", "cancel", "accept"; none when it is closed
+    waits_until: str | None  # somebody has said that it may wait, and it has not become worse
+    resolutions: list[ResolutionRow]  # oldest first
     opened_at: str
     closed_at: str | None
 
@@ -217,6 +236,7 @@ class Status(TypedDict):
     channels: list[ChannelStatus]
     scarce: list[Scarce]  # scarcest first
     incidents: list[IncidentRow]  # newest first
+    incidents_more: int  # beside those
     dead_letters: list[DeadLetterRow]  # newest first
     recent: list[Movement]  # newest first
     accuracy: list[AccuracyOfPlace]  # of what was counted in the last 90 days, by location

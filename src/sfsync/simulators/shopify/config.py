@@ -83,6 +83,7 @@ class Knobs:
     search_lag_seconds: float = 0.0  # orders show up in searches this much later
     connection_cost: str = "linear"  # or "logarithmic": what a page of n rows costs
     cancel_emits_refund: bool = True  # a cancel with restock also sends refunds/create
+    cancel_seconds: float = 0.0  # an order cancelled by the API is cancelled so much later, by a job
     create_emits_updated: bool = False  # a new order also sends orders/updated
     routing_seconds: float = 0.0  # from a sale to its fulfilment orders; 0: before orders/create is sent
     routing_webhooks: bool = True  # order_routing_complete and moved are sent at all

@@ -98,12 +98,16 @@ class Selling:
                 announce.routed(fulfillment_order)
         return order
 
-    def cancel(self, order: Order, *, restock: bool, reason: str = "customer", refund: bool = False) -> None:
-        """Call an order off. Raises NotPossible when it was, or when something was already sent."""
+    def may_cancel(self, order: Order) -> None:
+        """Raises NotPossible when the order was called off, or when something was already sent."""
         if order.cancelled_at is not None:
             raise NotPossible("the order is cancelled already")
         if any(line.fulfilled_quantity for line in order.lines):
             raise NotPossible("the order has fulfillments that cannot be cancelled")
+
+    def cancel(self, order: Order, *, restock: bool, reason: str = "customer", refund: bool = False) -> None:
+        """Call an order off. Raises NotPossible when it was, or when something was already sent."""
+        self.may_cancel(order)
         now = self._clock.now()
         with self._announcer.action() as announce:
             rows = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import zlib
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import Self
 
@@ -64,6 +66,7 @@ class Shop:
         self.tokens = Tokens(config, self.clock, self.rng)
         self.engine = Engine(config.knobs)
         self.bulk = BulkReads(self)
+        self._jobs: set[asyncio.Task[None]] = set()
         self.admin = AdminHttp(self)
         self.storefront = StorefrontHttp(self)
         self.app = Starlette(routes=[*self.admin.routes, *self.storefront.routes])
@@ -77,8 +80,17 @@ class Shop:
     ) -> None:
         await self.close()
 
+    def begin(self, job: Coroutine[None, None, None]) -> None:
+        """Have something done later."""
+        task = asyncio.create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+
     async def close(self) -> None:
         """Stop what is on its way."""
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
         await self.bulk.close()
         await self.webhooks.close()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from graphql import GraphQLError, get_directive_values
@@ -16,6 +17,7 @@ from sfsync.simulators.shopify.allocating import NotPossible
 from sfsync.simulators.shopify.calls import Call
 from sfsync.simulators.shopify.idempotency import KeyUse, Refusal
 from sfsync.simulators.shopify.inventory import UserError
+from sfsync.simulators.shopify.model import Order
 from sfsync.simulators.shopify.reading import Info, Resolver, needs_scope, number_of
 
 Payload: TypeAlias = dict[str, Any]
@@ -105,15 +107,25 @@ def _cancel_order(_root: Any, info: Info, **args: Any) -> Payload:
     order = call.shop.selling.orders.get(number_of(args["order_id"], "Order"))
     if order is None:
         return _not_cancelled("NOT_FOUND", "Order does not exist", "orderId")
-    reason = args["reason"].lower()
+    seconds = call.shop.config.knobs.cancel_seconds
+    money = bool(args.get("refund") or (args.get("refund_method") or {}).get("originalPaymentMethodsRefund"))
+    how = {"restock": args["restock"], "reason": args["reason"].lower(), "refund": money}
     try:
-        if call.apply:
-            money = bool(args.get("refund") or args.get("refund_method"))
-            call.shop.selling.cancel(order, restock=args["restock"], reason=reason, refund=money)
+        call.shop.selling.may_cancel(order)
+        if call.apply and seconds:
+            call.shop.begin(_cancel_later(call, order, seconds, how))
+        elif call.apply:
+            call.shop.selling.cancel(order, **how)
     except NotPossible as error:
         return _not_cancelled("INVALID", str(error), "orderId")
-    job = {"id": f"gid://shopify/Job/{call.request_id}", "done": True}
+    job = {"id": f"gid://shopify/Job/{call.request_id}", "done": not seconds}
     return {"job": job, "order_cancel_user_errors": [], "user_errors": []}
+
+
+async def _cancel_later(call: Call, order: Order, seconds: float, how: Mapping[str, Any]) -> None:
+    await call.shop.clock.sleep(seconds)
+    with suppress(NotPossible):  # sent or cancelled meanwhile: the job ends without effect
+        call.shop.selling.cancel(order, **how)
 
 
 def _not_cancelled(code: str, message: str, field: str) -> Payload:

@@ -211,6 +211,8 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text(), nullable=False),
         sa.Column("opened_at", sa.Double(), nullable=False),
         sa.Column("closed_at", sa.Double(), nullable=True),
+        sa.Column("waits_until", sa.Double(), nullable=True),
+        sa.Column("waits_units", sa.Integer(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incident")),
     )
     op.create_index(
@@ -220,6 +222,30 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("closed_at IS NULL"),
         postgresql_where=sa.text("closed_at IS NULL"),
+    )
+    op.create_table(
+        "resolution",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("incident", sa.Integer(), nullable=False),
+        sa.Column("way", sa.Text(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("stage", sa.Text(), nullable=False),
+        sa.Column("answer", sa.Text(), server_default="", nullable=False),
+        sa.Column("bundle", sa.Integer(), nullable=True),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("answered_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_resolution")),
+    )
+    op.create_index(op.f("ix_resolution_incident"), "resolution", ["incident"], unique=False)
+    op.create_index(
+        "ix_resolution_asked",
+        "resolution",
+        ["way"],
+        unique=False,
+        sqlite_where=sa.text("stage = 'asked'"),
+        postgresql_where=sa.text("stage = 'asked'"),
     )
     op.create_table(
         "level",
@@ -599,6 +625,14 @@ def downgrade() -> None:
         postgresql_where=sa.text("epoch_at IS NOT NULL"),
     )
     op.drop_table("level")
+    op.drop_index(
+        "ix_resolution_asked",
+        table_name="resolution",
+        sqlite_where=sa.text("stage = 'asked'"),
+        postgresql_where=sa.text("stage = 'asked'"),
+    )
+    op.drop_index(op.f("ix_resolution_incident"), table_name="resolution")
+    op.drop_table("resolution")
     op.drop_index(
         "uq_incident_open",
         table_name="incident",

@@ -1,0 +1,289 @@
+"""The ways out of an incident, as a person takes them: another location, waiting, a cancellation, acceptance.
+
+What is decided is written down, with a name and a reason, in the transaction that also writes down the
+movements; so a crash loses neither, and nothing is entered without the other. The same decision again, a
+second click, finds the first one. A cancellation is written down before the channel hears of it, and carried
+out by `Cancellations`, which begins with what a former run has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from sfsync.domain.incidents import (
+    PAID_UNAVAILABLE,
+    Resolved,
+    Stage,
+    Waiting,
+    Way,
+    Wish,
+    signed,
+    taken_at,
+    ways,
+)
+from sfsync.domain.promises import Stake, at_stake
+from sfsync.domain.stock import BadKeyError, LevelKey
+from sfsync.ports import Incident, LineState, Resolution, Tx
+
+from .cancelling import Cancellations
+from .context import Context
+from .desk import Desk
+from .levels import promises_at
+from .picture import Picture
+from .shelf import refresh
+from .writer import Writer
+
+ANSWER_SECONDS = 8.0  # so long a person waits for the org or the channel; then the answer is looked up
+BUSY = "its units are being changed at the moment: try again in a few seconds"
+NOBODYS = "no order or reservation that sfsync knows stands behind these units"
+
+# What was written down and waits for an answer: the resolution, its bundle, and the bells to ring.
+Asked = tuple[int, int | None, set[str]]
+
+
+class Resolver:
+    """Takes the ways out that a person chooses."""
+
+    def __init__(self, ctx: Context, writer: Writer, desk: Desk, cancellations: Cancellations) -> None:
+        self._ctx, self._writer, self._desk, self._cancellations = ctx, writer, desk, cancellations
+
+    @property
+    def cancelling(self) -> frozenset[str]:
+        """The channels that take the cancellation of an order."""
+        return self._ctx.pulse.cancelling_channels
+
+    async def incident(self, incident_id: int) -> tuple[Incident, Sequence[Resolution]] | None:
+        """An incident, open or closed, and what was decided about it; None when there is none."""
+
+        def read(tx: Tx) -> tuple[Incident, Sequence[Resolution]] | None:
+            found = tx.incident(incident_id)
+            return None if found is None else (found, tx.resolutions([incident_id]))
+
+        return await self._ctx.store.read(read)
+
+    async def resolve(self, incident_id: int, wish: Wish) -> Resolved:
+        """Take a way out, once: the same one again is answered as the first time."""
+        outcome = await self._ctx.store.write(partial(self._take, number=incident_id, wish=wish))
+        if isinstance(outcome, str):
+            return await self._move_reservation(incident_id, outcome, wish)
+        if isinstance(outcome, Resolved):
+            return outcome
+        number, bundle, bells = outcome
+        self._log(incident_id, wish)
+        if bundle is not None:
+            answered = self._writer.answered(bundle)
+        elif wish.way is Way.CANCEL:
+            answered = self._cancellations.answered(number)
+        else:
+            self._ctx.bell.ring(*bells)
+            return await self._stands(number)
+        self._ctx.bell.ring(*bells)
+        await asyncio.wait([answered], timeout=ANSWER_SECONDS)
+        return await self._stands(number)
+
+    def _log(self, incident_id: int, wish: Wish) -> None:
+        self._ctx.log.info(
+            "incident resolved", incident=incident_id, way=wish.way.value, by=wish.by, **wish.detail
+        )
+
+    async def _stands(self, number: int) -> Resolved:
+        kept = await self._ctx.store.read(lambda tx: tx.resolution(number))
+        return Resolved(problem="no-such-incident") if kept is None else _told(kept)
+
+    def _take(self, tx: Tx, *, number: int, wish: Wish) -> Resolved | Asked | str:
+        """Write a decision down; or say why not. The id of a reservation where the desk must move it."""
+        incident = tx.incident(number)
+        if incident is None:
+            return Resolved(problem="no-such-incident", detail=f"there is no incident {number}")
+        before = [each for each in tx.resolutions([number]) if wish.same(each.way, each.detail)]
+        if waits := next((each for each in before if each.stage is Stage.ASKED), None):
+            return _told(waits)
+        done = next((each for each in reversed(before) if each.stage is Stage.DONE), None)
+        if incident.closed_at is not None:
+            over = f"incident {number} is over since {incident.closed_at:%Y-%m-%d %H:%M:%S} UTC"
+            return _told(done) if done else Resolved(problem="over", detail=over)
+        if wish.way not in ways(incident.kind):
+            named = ", ".join(ways(incident.kind))
+            detail = (
+                f"{wish.way} is no way out of an incident of the kind {incident.kind!r}; there is {named}"
+            )
+            return Resolved(problem="no-such-way", detail=detail)
+        match wish.way:
+            case Way.ACCEPT:
+                tx.close_incident(incident.kind, incident.key, self._ctx.clock.now())
+                return self._keep(tx, incident, wish, wish.detail, Stage.DONE), None, set()
+            case Way.WAIT:
+                return self._wait(tx, incident, wish, done)
+            case Way.MOVE:
+                return self._move(tx, incident, wish, done)
+            case Way.CANCEL:
+                return self._cancel(tx, incident, wish, done)
+
+    def _keep(
+        self,
+        tx: Tx,
+        incident: Incident,
+        wish: Wish,
+        detail: dict[str, object],
+        stage: Stage,
+        bundle: int | None = None,
+    ) -> int:
+        now = self._ctx.clock.now()
+        way, by = wish.way.value, wish.by
+        kept = Resolution(0, incident.id, way, by, wish.reason, detail, stage, "", bundle, now)
+        return tx.add_resolution(kept)
+
+    def _wait(self, tx: Tx, incident: Incident, wish: Wish, done: Resolution | None) -> Resolved | Asked:
+        if wish.until is None or wish.until <= self._ctx.clock.now():
+            return Resolved(problem="bad-input", detail="until when it may wait is not in the future")
+        waiting = Waiting(wish.until, incident.units)
+        if done is not None and incident.waiting == waiting:
+            return _told(done)
+        tx.wait_with(incident.id, waiting)
+        return self._keep(tx, incident, wish, wish.detail, Stage.DONE), None, set()
+
+    def _move(
+        self, tx: Tx, incident: Incident, wish: Wish, done: Resolution | None
+    ) -> Resolved | Asked | str:
+        if incident.kind == PAID_UNAVAILABLE:
+            return incident.key
+        if done is not None and not wish.promise and not incident.key.startswith("order:"):
+            return _told(done)  # the next promise of that level is asked for by its name
+        found = self._promise(tx, incident, wish)
+        if isinstance(found, Resolved):
+            return _told(done) if done and found.problem == "no-such-promise" else found
+        subject, origin, units = found
+        if subject.startswith("reservation:"):
+            return subject.removeprefix("reservation:").rpartition(":")[0]
+        line = tx.lines([subject]).get(subject)
+        if line is None:
+            return Resolved(problem="no-such-promise", detail=NOBODYS)
+        if tx.busy([subject]):
+            return Resolved(problem="busy", detail=BUSY)
+        if units <= 0:
+            nothing = f"nothing of order {line.order_name} is without stock any more"
+            return _told(done) if done else Resolved(problem="over", detail=nothing)
+        target = self._target(tx, line, wish.location, origin)
+        if isinstance(target, Resolved):
+            return target
+        able = Picture(tx.facts([line.line.sku])).sellable(line.line.sku).get(target, 0)
+        part = min(units, able) if able > 0 else units  # nothing seems to be there: only the org may say no
+        now = self._ctx.clock.now()
+        rows = taken_at(
+            subject,
+            tx.next_step(subject),
+            part,
+            origin=origin,
+            target=target,
+            reference=signed(line.order_name, wish),
+            version=line.version.isoformat(),
+            at=now,
+        )
+        bundle = tx.add_bundle(rows, {subject: line.channel}, now)
+        detail = wish.detail | {"promise": subject, "units": part, "order": line.order_name}
+        number = self._keep(tx, incident, wish, detail, Stage.ASKED, bundle)
+        skus = {line.line.sku}
+        return number, bundle, {"writer"} | refresh(tx, self._ctx.assortment, self._ctx.pulse, skus, now)
+
+    def _promise(self, tx: Tx, incident: Incident, wish: Wish) -> tuple[str, LevelKey | None, int] | Resolved:
+        """Whose units it is about: (subject, the level that holds them, units that lack stock)."""
+        if incident.key.startswith("order:"):
+            if wish.promise not in ("", incident.key):
+                return Resolved(problem="no-such-promise", detail=f"this incident is about {incident.key}")
+            line = tx.lines([incident.key]).get(incident.key)
+            held = sum(row.reserved_delta for row in tx.rows(incident.key))
+            return incident.key, None, line.line.open_quantity - held if line is not None else 0
+        stakes = _stakes(tx, LevelKey.parse(incident.key))
+        able = [each for each in stakes if each.promise.subject.startswith(("order:", "reservation:"))]
+        short = [each for each in able if each.uncovered]
+        chosen = next((each for each in able if each.promise.subject == wish.promise), None)
+        if not wish.promise:
+            chosen = next(iter(short), None)
+        if chosen is None:
+            subjects = ", ".join(each.promise.subject for each in able) or "none of an order or a reservation"
+            detail = f"no such promise stands there; there is {subjects}"
+            return Resolved(problem="no-such-promise", detail=detail)
+        most = sum(each.uncovered for each in stakes)
+        return chosen.promise.subject, chosen.promise.level, min(chosen.promise.units, most)
+
+    def _target(self, tx: Tx, line: LineState, location: str, origin: LevelKey | None) -> LevelKey | Resolved:
+        try:
+            target = LevelKey(line.line.sku, location, line.line.unit)
+        except BadKeyError as error:
+            return Resolved(problem="bad-input", detail=str(error))
+        if location in self._ctx.assortment.not_for_sale:
+            return Resolved(problem="unknown-level", detail=f"what stands at {location} is not for sale")
+        if target == origin:
+            detail = f"{location} is where the units are missing; name another location"
+            return Resolved(problem="unknown-level", detail=detail)
+        if not tx.levels([target]):
+            return Resolved(problem="unknown-level", detail=f"the org has no stock level {target}")
+        return target
+
+    async def _move_reservation(self, incident_id: int, reservation_id: str, wish: Wish) -> Resolved:
+        """The desk moves it, and writes the decision down with its movements."""
+        kept: list[int] = []
+
+        def along(tx: Tx, bundle: int) -> None:
+            incident = tx.incident(incident_id)
+            if incident is not None:
+                kept.append(self._keep(tx, incident, wish, wish.detail, Stage.ASKED, bundle))
+
+        self._log(incident_id, wish)
+        outcome = await self._desk.move(reservation_id, wish.location, signed=wish, along=along)
+        if kept:
+            return await self._stands(kept[0])
+        words = {"unknown-sku": "unknown-level", "later": "busy", "not-found": "no-such-promise"}
+        if outcome.problem:
+            return Resolved(problem=words.get(outcome.problem, "over"), detail=outcome.detail)
+        return Resolved(Stage.DONE, f"its units are held at {wish.location} already")
+
+    def _cancel(self, tx: Tx, incident: Incident, wish: Wish, done: Resolution | None) -> Resolved | Asked:
+        if done is not None and not wish.promise:
+            return _told(done)
+        found = self._promise(tx, incident, wish)
+        if isinstance(found, Resolved):
+            return _told(done) if done else found
+        line = tx.lines([found[0]]).get(found[0])
+        if line is None:
+            return Resolved(problem="no-such-promise", detail=f"{NOBODYS}; only an order can be cancelled")
+        if not line.line.open_quantity:
+            detail = f"nothing of order {line.order_name} is to be delivered any more"
+            return _told(done) if done else Resolved(problem="over", detail=detail)
+        channel = self._ctx.channels.get(line.channel)
+        if channel is None or not channel.ability.cancels:
+            detail = (
+                f"{line.channel} takes no cancellations from sfsync; cancel {line.order_name} there by hand"
+            )
+            return Resolved(problem="cannot-cancel", detail=detail)
+        others = [
+            each
+            for each in tx.lines_of_order(line.channel, [line.order_id])
+            if each.subject != line.subject and each.line.open_quantity + each.line.fulfilled_quantity
+        ]
+        if others and not wish.whole_order:
+            named = ", ".join(sorted({each.line.sku for each in others}))
+            detail = (
+                f"order {line.order_name} is also for {named}, and a channel cancels orders whole; "
+                "say that the whole order is meant, or take that line out of it at the channel"
+            )
+            return Resolved(problem="more-lines", detail=detail)
+        detail_kept = wish.detail | {
+            "promise": line.subject,
+            "order": line.order_name,
+            "order_id": line.order_id,
+            "channel": line.channel,
+        }
+        number = self._keep(tx, incident, wish, detail_kept, Stage.ASKED)
+        return number, None, {self._cancellations.bell(line.channel)}
+
+
+def _stakes(tx: Tx, key: LevelKey) -> list[Stake]:
+    held = tx.levels([key]).get(key)
+    return at_stake(promises_at(tx, key), held[0].oversold if held is not None else 0)
+
+
+def _told(kept: Resolution) -> Resolved:
+    return Resolved(kept.stage, kept.answer, resolution=kept.id, more=dict(kept.detail))

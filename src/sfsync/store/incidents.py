@@ -1,0 +1,158 @@
+"""The statements of incidents and their resolutions, a part of `SqlTx`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, bindparam, select, update
+
+from sfsync.domain.incidents import Stage, Waiting
+from sfsync.ports.keeping import Incident, Resolution
+
+from . import tables as t
+from .prepared import Prepared
+
+CLOSE_INCIDENT = Prepared(
+    update(t.incident)
+    .where(
+        t.incident.c.kind == bindparam("b_kind"),
+        t.incident.c.key == bindparam("b_key"),
+        t.incident.c.closed_at.is_(None),
+    )
+    .values(closed_at=bindparam("b_at"))
+)
+# What became of the movements tells what became of a resolution that has some.
+_STAGES = {"waiting": Stage.ASKED, "done": Stage.DONE}
+
+
+class IncidentStatements:
+    """Incidents, what a person has decided about them, and how far that is."""
+
+    _c: Connection
+
+    def open_incident(
+        self, kind: str, key: str, title: str, detail: Mapping[str, object], at: datetime
+    ) -> bool:
+        """Raise an incident, or bring an open one up to date; True when it is new."""
+        table = t.incident
+        changed = self._c.execute(
+            update(table)
+            .where(table.c.kind == kind, table.c.key == key, table.c.closed_at.is_(None))
+            .values(title=title, detail=dict(detail))
+        )
+        if changed.rowcount:
+            return False
+        self._c.execute(
+            table.insert().values(kind=kind, key=key, title=title, detail=dict(detail), opened_at=at)
+        )
+        return True
+
+    def close_incident(self, kind: str, key: str, at: datetime) -> bool:
+        """It is over; False when it was not open."""
+        closed = CLOSE_INCIDENT.run(self._c, {"b_kind": kind, "b_key": key, "b_at": at})
+        return closed.changed == 1
+
+    def incident(self, incident_id: int) -> Incident | None:
+        """One incident, open or closed."""
+        row = self._c.execute(select(t.incident).where(t.incident.c.id == incident_id)).first()
+        return None if row is None else incident_of(row)
+
+    def incidents(self, *, open_only: bool = True) -> list[Incident]:
+        """Incidents, newest first."""
+        statement = select(t.incident).order_by(t.incident.c.id.desc())
+        if open_only:
+            statement = statement.where(t.incident.c.closed_at.is_(None))
+        return [incident_of(row) for row in self._c.execute(statement)]
+
+    def wait_with(self, incident_id: int, waiting: Waiting) -> None:
+        """Somebody has said that it may wait."""
+        self._c.execute(
+            update(t.incident)
+            .where(t.incident.c.id == incident_id)
+            .values(waits_until=waiting.until, waits_units=waiting.units)
+        )
+
+    def add_resolution(self, resolution: Resolution) -> int:
+        """Keep what a person has decided; its id. The one given is not looked at."""
+        made = self._c.execute(
+            t.resolution.insert().values(
+                incident=resolution.incident,
+                way=resolution.way,
+                who=resolution.by,
+                reason=resolution.reason,
+                detail=dict(resolution.detail),
+                stage=resolution.stage.value,
+                answer=resolution.answer,
+                bundle=resolution.bundle,
+                at=resolution.at,
+            )
+        ).inserted_primary_key
+        if made is None:
+            raise RuntimeError("the database gave no id for a new resolution")
+        return int(made[0])
+
+    def resolutions(self, incidents: Collection[int]) -> list[Resolution]:
+        """What was decided about these incidents, oldest first."""
+        if not incidents:
+            return []
+        wanted = _RESOLUTIONS.where(t.resolution.c.incident.in_(list(incidents)))
+        return [_resolution(row) for row in self._c.execute(wanted)]
+
+    def resolution(self, resolution_id: int) -> Resolution | None:
+        """One of them."""
+        row = self._c.execute(_RESOLUTIONS.where(t.resolution.c.id == resolution_id)).first()
+        return None if row is None else _resolution(row)
+
+    def asked_resolutions(self, way: str) -> list[Resolution]:
+        """Those that wait for an answer from outside which no movement will give, oldest first."""
+        c = t.resolution.c
+        asked = _RESOLUTIONS.where(c.stage == Stage.ASKED.value, c.bundle.is_(None), c.way == way)
+        return [_resolution(row) for row in self._c.execute(asked)]
+
+    def finish_resolution(self, resolution_id: int, stage: Stage, answer: str, at: datetime) -> None:
+        """The answer is there."""
+        self._c.execute(
+            update(t.resolution)
+            .where(t.resolution.c.id == resolution_id)
+            .values(stage=stage.value, answer=answer, answered_at=at)
+        )
+
+
+def incident_of(row: Row[Any]) -> Incident:
+    """An incident as it is kept."""
+    waiting = None if row.waits_until is None else Waiting(row.waits_until, row.waits_units)
+    return Incident(row.id, row.kind, row.key, row.title, row.detail, row.opened_at, row.closed_at, waiting)
+
+
+_RESOLUTIONS: Select[Any] = (
+    select(
+        t.resolution,
+        t.bundle.c.state.label("entered"),
+        t.bundle.c.reason.label("said"),
+        t.bundle.c.answered_at.label("entered_at"),
+    )
+    .outerjoin(t.bundle, t.bundle.c.id == t.resolution.c.bundle)
+    .order_by(t.resolution.c.id)
+)
+
+
+def _resolution(row: Row[Any]) -> Resolution:
+    stage, answer, answered_at = Stage(row.stage), row.answer, row.answered_at
+    if row.entered is not None:
+        stage = _STAGES.get(row.entered, Stage.REFUSED)
+        answer, answered_at = row.said or row.answer, row.entered_at
+    return Resolution(
+        row.id,
+        row.incident,
+        row.way,
+        row.who,
+        row.reason,
+        row.detail,
+        stage,
+        answer,
+        row.bundle,
+        row.at,
+        answered_at,
+    )
