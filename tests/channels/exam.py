@@ -336,8 +336,10 @@ class ChannelExam:
         number = await party.sell({party.plain[0]: 2})
         await party.channel.cancel_order(number, refund=False, notify=False, note="no stock (Anna Kay)")
         async with asyncio.timeout(30):
-            while (order := await party.channel.order(number)) is None or order.lines[0].open_quantity:
+            order = await party.channel.order(number)
+            while order is None or order.lines[0].open_quantity:
                 await asyncio.sleep(0.05)
+                order = await party.channel.order(number)
         (line,) = order.lines
         assert line.taken_quantity == 2 or line.taken_in_doubt
         assert await party.shows(party.plain[0]) == before - 2

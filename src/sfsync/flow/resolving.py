@@ -193,7 +193,7 @@ class Resolver:
             if wish.promise not in ("", incident.key):
                 return Resolved(problem="no-such-promise", detail=f"this incident is about {incident.key}")
             line = tx.lines([incident.key]).get(incident.key)
-            held = sum(row.reserved_delta for row in tx.rows(incident.key))
+            held = sum(row.reserved_delta for row in tx.rows_of([incident.key]).get(incident.key, ()))
             return incident.key, None, line.line.open_quantity - held if line is not None else 0
         stakes = _stakes(tx, LevelKey.parse(incident.key))
         able = [each for each in stakes if each.promise.subject.startswith(("order:", "reservation:"))]
