@@ -1,7 +1,7 @@
 # Every target sets itself up from nothing and is quick the second time. ARGS go to the program: make demo ARGS=--exit
 
 python := .venv/bin/python
-scripts := scripts/bootstrap scripts/lock .ci/run
+scripts := scripts/bootstrap scripts/lock scripts/mutants .ci/run
 
 # A proxy is for the outside: what runs here talks to itself over loopback, and must not ask a proxy for that.
 comma := ,
@@ -12,7 +12,7 @@ endif
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate planted check lint types contracts format bench soak lock protos clean run-env dev-env
+.PHONY: help demo test simulate planted mutants check lint types contracts format bench soak lock protos clean run-env dev-env
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ simulate: dev-env ## Live days in a simulated world and check every promise: SEE
 
 planted: dev-env ## Plant a bug for each promise in a copy, and count the seeds until the simulation notices
 	@$(python) -m tests.simulation.planted $(ARGS)
+
+mutants: dev-env ## Change the deciding modules in one place at a time, and list what no test notices
+	@nice -n 10 sh scripts/mutants $(ARGS)
 
 types: dev-env ## Check types with mypy, strictly
 	@$(python) -m mypy $(wildcard src tests scripts bench)

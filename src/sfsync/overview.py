@@ -10,19 +10,20 @@ from datetime import datetime, timedelta
 from statistics import quantiles
 from typing import Literal
 
-from sfsync import __version__
+from sfsync import __version__, exposed
 from sfsync.domain.allocation import Mode
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Guarantee, Policy
 from sfsync.domain.budget import Standing, Work
 from sfsync.domain.coverage import Closes, lasting, remedy
+from sfsync.domain.exposure import SCARCE_UNITS
 from sfsync.domain.forecast import Space
 from sfsync.domain.relay import Difference
 from sfsync.domain.stock import LevelKey
 from sfsync.flow.context import SNAPSHOT, Context, Pulse
 from sfsync.flow.folding import FoldRun, FoldWish
 from sfsync.flow.reconcile import Plan, Reconcile
-from sfsync.flow.supervisor import Supervisor
+from sfsync.flow.supervisor import KEPT_DAYS, Supervisor
 from sfsync.ports import ChannelLevel, Clock, DeadLetter, Hole
 from sfsync.reports import Live
 from sfsync.store import Database, views
@@ -31,6 +32,8 @@ from sfsync.web.incident_rows import incident_row
 from sfsync.web.status_shape import (
     ChannelStatus,
     DeadLetterRow,
+    Exposure,
+    ExposureOfClass,
     GuaranteeCounts,
     Health,
     Ledger,
@@ -45,8 +48,9 @@ from sfsync.web.status_shape import (
     StreamHole,
 )
 
-SCARCE_UNITS = 2
 NAMED = 3  # SKUs in one sentence
+KEPT = timedelta(days=KEPT_DAYS)
+EXPOSURE_AGAIN = timedelta(seconds=10)
 SILENT_AFTER = timedelta(seconds=330)
 LATE_AFTER = timedelta(seconds=60)
 
@@ -65,6 +69,7 @@ class Overview:
         self._store, self._assortment, self._clock = store, assortment, clock
         self._kinds, self._pulse = kinds, pulse
         self._live = Live()
+        self._exposure: tuple[datetime | None, Mapping[str, list[ExposureOfClass]]] = (None, {})
         self._counted: tuple[object, dict[str, dict[Guarantee, int]]] = (None, {})
 
     async def status(self) -> Status:
@@ -87,6 +92,26 @@ class Overview:
     async def levels(self, query: str, limit: int) -> Sequence[StockOfSku]:
         """The stock of SKUs that contain a text, and what each channel shows of them."""
         return await self._store.read(lambda tx: self._levels(tx, query, limit))
+
+    async def exposure(self, since: datetime | None, channel: str | None) -> Exposure:
+        """What is kept of exposure, since a time when one is given."""
+        return await self._store.read(lambda tx: self._exposed(tx, since, channel))
+
+    def exposure_now(self, since: datetime | None, channel: str | None) -> Exposure:
+        """`exposure`, in the calling thread."""
+        return self._store.read_now(lambda tx: self._exposed(tx, since, channel))
+
+    def _exposed(self, tx: SqlTx, since: datetime | None, channel: str | None) -> Exposure:
+        now = self._clock.now()
+        return exposed.exposure(tx, self._assortment, since or now - KEPT, now, channel)
+
+    def _exposure_by_channel(self, tx: SqlTx, now: datetime) -> Mapping[str, list[ExposureOfClass]]:
+        """Worked out anew now and then: the history is long, and the page is looked at all the time."""
+        at, told = self._exposure
+        if at is None or now - at >= EXPOSURE_AGAIN:
+            told = exposed.classes(tx, now - KEPT, now)
+            self._exposure = now, told
+        return told
 
     def status_now(self) -> Status:
         """`status`, in the calling thread."""
@@ -262,8 +287,9 @@ class Overview:
         if self._counted[0] != basis:
             self._counted = basis, self._guarantees(tx)
         guarantees = self._counted[1]
+        exposure = self._exposure_by_channel(tx, now)
         return [
-            self._channel(name, counts.get(name), guarantees.get(name, {}))
+            self._channel(name, counts.get(name), guarantees.get(name, {}), exposure.get(name, []))
             for name in self._assortment.channels
         ]
 
@@ -278,7 +304,11 @@ class Overview:
         return found
 
     def _channel(
-        self, name: str, count: views.ChannelCount | None, guarantees: Mapping[Guarantee, int]
+        self,
+        name: str,
+        count: views.ChannelCount | None,
+        guarantees: Mapping[Guarantee, int],
+        exposure: list[ExposureOfClass],
     ) -> ChannelStatus:
         lags = sorted(self._pulse.lags_seconds.get(name, ())) if self._pulse else []
         error = self._pulse.channel_error.get(name, "") if self._pulse else ""
@@ -303,6 +333,7 @@ class Overview:
             lag_p99_ms=_percentile_ms(lags, 99),
             exposed_units=count.exposed_units if count else 0,
             exposure_unit_seconds=round(count.exposure_unit_seconds, 3) if count else 0.0,
+            exposure=exposure,
             last_push_at=_moment_or_none(count.last_push_at) if count else None,
         )
 

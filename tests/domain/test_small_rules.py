@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sfsync.domain.allocation import Mode, Share
 from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.relay import BLOCKING, Cause, Difference, Exposure, difference
+from sfsync.domain.relay import BLOCKING, Cause, Difference, difference
 from sfsync.domain.retry import FIRST_SECONDS, LONGEST_FOR_SALES_SECONDS, LONGEST_SECONDS, backoff_seconds
 
 
@@ -39,24 +39,6 @@ def test_only_what_can_be_put_right_is_applied(cause: Cause) -> None:
     assert Difference("london", "BAG-1", "online", 1, 2, cause).applicable is (cause not in BLOCKING)
     assert not Difference("london", "BAG-1", "online", None, 2, cause).applicable
     assert not Difference("london", "BAG-1", "online", 1, None, cause).applicable
-
-
-def test_exposure_counts_units_times_seconds() -> None:
-    """Two units too many for ten seconds, then one for five."""
-    exposure = Exposure().at(100.0, published=5, target=3).at(110.0, published=4, target=3)
-    assert exposure.at(115.0, published=3, target=3) == Exposure(25.0, 0, 115.0)
-
-
-@given(st.lists(st.tuples(st.floats(0, 100), st.integers(0, 9), st.integers(0, 9)), max_size=20))
-def test_exposure_never_falls(steps: list[tuple[float, int, int]]) -> None:
-    """Showing too few earns nothing back, and a clock set back costs nothing."""
-    exposure, now = Exposure(), 0.0
-    for seconds, published, target in steps:
-        now += seconds - 20
-        after = exposure.at(now, published=published, target=target)
-        assert after.unit_seconds >= exposure.unit_seconds
-        assert after.units == max(0, published - target)
-        exposure = after
 
 
 LONDON = ChannelPlan("london", {"online": ("KNIGHTSBRIDGE", "ECOM")}, safety_stock=1)

@@ -13,6 +13,7 @@ from tests.flow.kit import ForgetfulShop, House, house, total
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.relay import IN_DOUBT
+from sfsync.exposed import exposure
 
 BAG = "BAG-1|ECOM"
 SCARF = "SCARF|ECOM"
@@ -298,6 +299,34 @@ async def test_mirrored_shops_that_both_sell_the_last_one_are_told_of_with_both_
         await h.until(lambda: h.org.numbers(BAG) == (4, 2))
         await h.until_kept(lambda tx: not tx.incidents())
         await h.shows("BAG-1", 2, 2)
+
+
+async def test_how_long_a_shop_showed_the_last_one_that_was_gone_is_kept_and_told() -> None:
+    """Sold at the till while London does not answer: a spell until the zero is confirmed; gated, none."""
+    async with house({BAG: 2}, shops=("london",)) as h:
+        h.shops["london"].next.extend(["later"] * 3)
+        began = h.clock.now()
+        h.org.move(BAG, on_hand=-2)
+        await h.shows("BAG-1", 0)
+        await h.idle()
+        now = h.clock.now()
+        told = await h.store.read(lambda tx: exposure(tx, h.ctx.assortment, began, now))
+        (scarce,), (number,) = told["classes"], told["emptied"]
+        assert (scarce["channel"], scarce["skus"], scarce["units"], scarce["spells"]) == (
+            "london",
+            "scarce",
+            0,
+            1,
+        )
+        assert scarce["longest"] is not None
+        assert scarce["longest"]["units"] == 2
+        assert 0 < scarce["longest"]["seconds"] < (now - began).total_seconds()
+        assert (number["offered"], number["allocated_sooner_seconds"], number["allocated_left"]) == (
+            2,
+            None,
+            2,
+        )
+        assert number["gated_sooner_seconds"] == scarce["longest"]["seconds"]
 
 
 async def test_cancelling_the_uncovered_order_ends_the_incident_too() -> None:

@@ -9,9 +9,9 @@ from operator import methodcaller
 import pytest
 
 from sfsync.domain.budget import HourOfCalls
+from sfsync.domain.exposure import Exposure
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.products import Product
-from sfsync.domain.relay import Exposure
 from sfsync.domain.reservations import (
     Reservation,
     ReservationKind,
@@ -362,7 +362,12 @@ async def test_a_baseline_keeps_what_we_have_learnt_of_the_item(store: Database)
         None,
     )
     assert scarf.problem == "not tracked"
-    changed = replace(bag, target=3, published=4, exposure=Exposure(1.5, 1, 1763885700.25))
+    changed = replace(
+        bag,
+        target=3,
+        published=4,
+        exposure=Exposure(1.5, 1, 1763885700.25, 1763885698.0, 0.5, 2, True, 4, 1763885600.0, 0.0),
+    )
     await store.write(lambda tx: tx.put_numbers([changed]))
     await store.write(lambda tx: tx.put_numbers([]))
     assert await store.read(lambda tx: tx.channel_levels(["BAG-1"], "london")) == [changed]

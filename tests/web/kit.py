@@ -32,6 +32,7 @@ from sfsync.web import (
     WebOptions,
     build_web,
 )
+from sfsync.web.status_shape import Exposure, WorstSpell
 
 SECRET = b"hush"
 CHECKOUT = "checkout-token-0123456789"
@@ -172,6 +173,39 @@ class Desk:
         return Outcome(reservation)
 
 
+def exposure_at_dubai() -> Exposure:
+    """One scarf shown half a minute too long, one bag shown now that is gone."""
+    worst: WorstSpell = {
+        "sku": "SCARF-07",
+        "location": "online",
+        "began_at": "2026-11-22T17:03:00.000Z",
+        "seconds": 31.5,
+        "units": 1,
+        "unit_seconds": 31.5,
+    }
+    return {
+        "since": "2026-10-24T08:15:00.000Z",
+        "until": "2026-11-23T08:15:00.000Z",
+        "classes": [
+            {
+                "channel": "dubai",
+                "skus": "scarce",
+                "units": 1,
+                "levels": 1,
+                "oldest_seconds": 2.4,
+                "spells": 12,
+                "unit_seconds": 44.0,
+                "p99_seconds": 31.5,
+                "p99_unit_seconds": 31.5,
+                "longest": worst,
+                "largest": worst,
+            }
+        ],
+        "sooner": [],
+        "emptied": [],
+    }
+
+
 class Board:
     """An overview that says what it is told to say."""
 
@@ -179,6 +213,7 @@ class Board:
         self.told = status
         self.health = (True, "the stream was heard 2 s ago")
         self.stock: list[StockOfSku] = []
+        self.asked_exposure: tuple[datetime | None, str | None] = (None, None)
         self.failure: Exception | None = None
 
     async def status(self) -> Status:
@@ -188,6 +223,10 @@ class Board:
 
     async def levels(self, query: str, limit: int) -> Sequence[StockOfSku]:
         return [entry for entry in self.stock if query.lower() in entry["sku"].lower()][:limit]
+
+    async def exposure(self, since: datetime | None, channel: str | None) -> Exposure:
+        self.asked_exposure = (since, channel)
+        return exposure_at_dubai()
 
     async def healthy(self) -> tuple[bool, str]:
         return self.health
@@ -442,6 +481,7 @@ def status() -> Status:
                 "lag_p99_ms": 1840.0,
                 "exposed_units": 0,
                 "exposure_unit_seconds": 0.0,
+                "exposure": [],
                 "last_push_at": "2026-11-23T08:14:52Z",
             },
             {
@@ -460,6 +500,7 @@ def status() -> Status:
                 "lag_p99_ms": 2310.0,
                 "exposed_units": 1,
                 "exposure_unit_seconds": 31.5,
+                "exposure": exposure_at_dubai()["classes"],
                 "last_push_at": None,
             },
         ],

@@ -12,7 +12,14 @@ from sfsync.domain.reservations import LONGEST, ReservationKind, ReservationStat
 from sfsync.domain.transfers import Stage
 from sfsync.web import Status, counts, transfers, wishes
 from sfsync.web import incidents as web_incidents
-from sfsync.web.status_shape import IncidentRow
+from sfsync.web.status_shape import (
+    EmptiedNumber,
+    Exposure,
+    ExposureOfClass,
+    IncidentRow,
+    SoonerAtChannel,
+    WorstSpell,
+)
 
 
 async def description() -> dict[str, Any]:
@@ -86,6 +93,9 @@ async def test_its_limits_and_words_are_the_codes() -> None:
     assert decision["reason"]["maxLength"] == LONGEST_REASON
     assert set(schemas["Incident"]["required"]) == set(get_type_hints(IncidentRow))
     assert set(schemas["Status"]["required"]) == set(get_type_hints(Status))
+    for shape in (Exposure, ExposureOfClass, WorstSpell, SoonerAtChannel, EmptiedNumber):
+        assert schemas[shape.__name__]["required"] == list(get_type_hints(shape))
+        assert list(schemas[shape.__name__]["properties"]) == list(get_type_hints(shape))
 
 
 async def test_a_reservation_has_exactly_the_described_fields() -> None:

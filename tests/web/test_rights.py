@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
-from tests.web.kit import CHECKOUT, OPERATIONS, House, problem
+from tests.web.kit import CHECKOUT, NOW, OPERATIONS, House, exposure_at_dubai, problem
 
 GUARDED = [
     ("POST", "/v1/reservations"),
@@ -11,6 +13,7 @@ GUARDED = [
     ("POST", "/v1/reservations/r1/confirm"),
     ("POST", "/v1/reservations/r1/release"),
     ("GET", "/v1/status"),
+    ("GET", "/v1/exposure"),
     ("POST", "/v1/resync"),
     ("POST", "/v1/resync/p1/apply"),
     ("POST", "/v1/ledger/fold"),
@@ -57,6 +60,22 @@ async def test_an_admin_plans_and_applies() -> None:
         problem(await client.post("/v1/resync", json={"channel": "paris"}), 422, "bad-input")
         problem(await client.post("/v1/resync/p1/apply", json={"force": True}), 422, "bad-input")
     assert house.plans.asked == [(None, None), ("london", "BAG")]
+
+
+async def test_exposure_is_told_to_any_party_with_a_token_since_a_moment_and_of_a_channel() -> None:
+    """A wrong question names what is wrong with it."""
+    house = House()
+    async with house.client(CHECKOUT) as client:
+        answer = await client.get("/v1/exposure?since=2026-11-22T08:15:00Z&channel=london")
+        assert answer.json() == exposure_at_dubai()
+        assert house.board.asked_exposure == (NOW - timedelta(days=1), "london")
+        wrong = await client.get("/v1/exposure?since=yesterday&channel=paris&sku=BAG")
+        assert wrong.status_code == 422
+        assert {error["field"] for error in wrong.json()["errors"]} == {"since", "channel", "sku"}
+        for since in ("2026-11-22T08:15:00", "2026-12-22T08:15:00Z"):
+            assert (await client.get("/v1/exposure", params={"since": since})).status_code == 422
+    async with house.client() as client:
+        assert (await client.get("/v1/exposure")).status_code == 401
 
 
 async def test_without_tokens_in_the_settings_nobody_gets_in() -> None:

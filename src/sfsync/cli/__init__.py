@@ -15,6 +15,7 @@ from sfsync.cli import (
     count,
     coverage,
     dead_letters,
+    exposure,
     incidents,
     ledger,
     report,
@@ -37,6 +38,7 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("resync")(resync.resync)
 app.command("coverage")(coverage.coverage)
+app.command("exposure")(exposure.exposure)
 app.command("dead-letters")(dead_letters.dead_letters)
 app.command("demo")(demo)
 app.add_typer(count.app, name="count")

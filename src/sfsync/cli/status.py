@@ -149,6 +149,8 @@ def _channels(channels: Any) -> None:
         ("lag p99", "right"),
         ("exposed now", "right"),
         ("exposure", "right"),
+        ("scarce p99", "right"),
+        ("worst", "right"),
         "",
     )
     for channel in channels:
@@ -158,9 +160,18 @@ def _channels(channels: Any) -> None:
             _milliseconds(channel["lag_p99_ms"]),
             f"{channel['exposed_units']} units",
             f"{channel['exposure_unit_seconds']:.1f} unit s",
+            *_scarce_spells(channel["exposure"]),
             channel["sentence"],
         )
     out.print(made)
+
+
+def _scarce_spells(exposure: Any) -> tuple[str, str]:
+    """How long the last pieces were shown too long: 99 times of 100 no longer than, and at worst."""
+    found = [each for each in exposure if each["skus"] == "scarce" and each["longest"]]
+    if not found:
+        return "-", "-"
+    return f"{found[0]['p99_seconds']:.1f} s", f"{found[0]['longest']['seconds']:.1f} s"
 
 
 def _scarce(scarce: Any) -> None:

@@ -63,20 +63,3 @@ def difference(
     else:
         cause = Cause.OUR_PUSH_DUE
     return Difference(channel, sku, location, shows, target, cause)
-
-
-@dataclass(frozen=True, slots=True)
-class Exposure:
-    """How long a channel has shown more than there was to sell.
-
-    `unit_seconds` is the integral so far of max(0, published - target); `units` holds since `since`.
-    """
-
-    unit_seconds: float = 0.0
-    units: int = 0
-    since: float = 0.0  # epoch seconds
-
-    def at(self, now: float, *, published: int, target: int) -> Exposure:
-        """The exposure after a change of either number at `now`."""
-        grown = self.unit_seconds + self.units * max(0.0, now - self.since)
-        return Exposure(grown, max(0, published - target), now)

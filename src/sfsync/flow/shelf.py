@@ -13,6 +13,7 @@ from datetime import datetime
 from sfsync.domain import ats
 from sfsync.domain.allocation import Mode
 from sfsync.domain.assortment import Assortment
+from sfsync.domain.exposure import SCARCE_UNITS
 from sfsync.ports import ChannelLevel, Tx
 
 from .age import age_seconds
@@ -131,9 +132,15 @@ def with_numbers(
     published = level.published if published is None else published
     exposure = level.exposure
     # A SKU that is divided only while it is scarce was shared before, and may be shown too high until then.
-    if assortment.policy(level.channel, level.sku, Mode.SHARED).guarantee is ats.Guarantee.MIRRORED:
-        shown = max(0, published)
-        if exposure.units != max(0, shown - (target or 0)):
-            exposure = exposure.at(now.timestamp(), published=shown, target=target or 0)
+    policy = assortment.policy(level.channel, level.sku, Mode.SHARED)
+    if policy.guarantee is ats.Guarantee.MIRRORED:
+        exposure = exposure.at(
+            now.timestamp(),
+            published=max(0, published),
+            target=target or 0,
+            scarce_at=SCARCE_UNITS if policy.scarce_at is None else policy.scarce_at,
+        )
+    elif exposure.units or exposure.offered:
+        exposure = exposure.over(now.timestamp())
     changed_at = level.changed_at if published == level.published else now
     return replace(level, target=target, published=published, exposure=exposure, changed_at=changed_at)

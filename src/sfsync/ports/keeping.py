@@ -15,12 +15,12 @@ from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.counts import Count
 from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.editions import Switch
+from sfsync.domain.exposure import Exposure
 from sfsync.domain.fold import Fold, LedgerRow
 from sfsync.domain.incidents import Stage, Waiting
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.products import Product
-from sfsync.domain.relay import Exposure
 from sfsync.domain.reservations import Reservation
 from sfsync.domain.sources import Source, Word
 from sfsync.domain.stock import LevelKey, Movement, StockLevel

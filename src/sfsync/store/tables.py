@@ -311,6 +311,7 @@ order_line = Table(
     Column("misplaced", Integer, nullable=False),
     Column("client", Text, nullable=False, server_default=""),
 )
+Index("ix_order_line_sku", order_line.c.sku, order_line.c.placed_at)
 Index("ix_order_line_order", order_line.c.channel, order_line.c.order_id)
 Index("ix_order_line_name", order_line.c.channel, order_line.c.order_name)
 _partial("ix_order_line_due", "due", order_line.c.subject)
@@ -357,10 +358,50 @@ channel_level = Table(
     Column("exposure_unit_seconds", Double, nullable=False, server_default="0"),
     Column("exposure_units", Integer, nullable=False, server_default="0"),
     Column("exposure_since", Double, nullable=False, server_default="0"),
+    Column("exposure_began", Double, nullable=False, server_default="0"),
+    Column("exposure_before", Double, nullable=False, server_default="0"),
+    Column("exposure_most", Integer, nullable=False, server_default="0"),
+    Column("exposure_scarce", Boolean, nullable=False, server_default=false()),
+    Column("offered", Integer, nullable=False, server_default="0"),
+    Column("offered_at", Double, nullable=False, server_default="0"),
+    Column("empty_at", Double, nullable=False, server_default="0"),
 )
+_partial("ix_channel_level_exposed", "exposure_units > 0", channel_level.c.channel)
 _partial("ix_channel_level_problem", "problem <> ''", channel_level.c.channel)
 _partial(
     "ix_channel_level_due", "push IS NULL AND problem = '' AND target <> published", channel_level.c.channel
+)
+
+# What mirrored channels have shown beyond what there was to sell, spell by spell, and the numbers that came
+# to zero (`domain.exposure`). The newest are kept.
+spell = Table(
+    "spell",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("channel", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("scarce", Boolean, nullable=False),
+    Column("began", Double, nullable=False),
+    Column("ended", Double, nullable=False),
+    Column("units", Integer, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("unit_seconds", Double, nullable=False),
+)
+Index("ix_spell_seconds", spell.c.channel, spell.c.scarce, spell.c.seconds)
+Index("ix_spell_unit_seconds", spell.c.channel, spell.c.scarce, spell.c.unit_seconds)
+
+emptied = Table(
+    "emptied",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("channel", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("offered", Integer, nullable=False),
+    Column("offered_at", Double, nullable=False),
+    Column("empty_at", Double, nullable=False),
+    Column("shown_at", Double, nullable=False),
 )
 
 divided = Table(

@@ -30,11 +30,12 @@ from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.counts import Count
 from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.editions import Switch
+from sfsync.domain.exposure import KEPT_EMPTIED, KEPT_SPELLS, Exposure
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.places import LinePlace
 from sfsync.domain.products import Product
-from sfsync.domain.relay import IN_DOUBT, Exposure
+from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.reservations import (
     PickUpWindow,
     Reservation,
@@ -357,7 +358,10 @@ class SqlTx(FoldStatements, IncidentStatements):
         return [InboxItem(r.id, r.source, r.topic, r.key, r.body, r.received_at) for r in rows]
 
     def forget(self, before: datetime) -> int:
-        """Drop webhooks and pushes done with before a time; returns how many. The ledger stays whole."""
+        """Drop what was done with before a time, and history beyond its most; returns how many rows.
+
+        Webhooks, pushes, coverage, exposure. The ledger stays whole.
+        """
         gone = 0
         for table, done_at in (
             (t.inbox, t.inbox.c.done_at),
@@ -366,6 +370,13 @@ class SqlTx(FoldStatements, IncidentStatements):
             (t.hole, t.hole.c.closed_at),
         ):
             gone += self._c.execute(table.delete().where(done_at < before)).rowcount
+        for history, ended_at, most in (
+            (t.spell, t.spell.c.ended, KEPT_SPELLS),
+            (t.emptied, t.emptied.c.shown_at, KEPT_EMPTIED),
+        ):
+            newest = self._c.execute(select(func.max(history.c.id))).scalar() or 0
+            old = or_(ended_at < before.timestamp(), history.c.id <= newest - most)
+            gone += self._c.execute(history.delete().where(old)).rowcount
         return gone
 
     def finish_inbox(self, item_id: int, at: datetime) -> None:
@@ -927,7 +938,7 @@ class SqlTx(FoldStatements, IncidentStatements):
         return [_channel_level(row) for row in rows]
 
     def put_numbers(self, levels: Collection[ChannelLevel]) -> None:
-        """Store target, published and exposure of channel levels that exist."""
+        """Store target, published and exposure of channel levels that exist; what ended of it, as history."""
         if not levels:
             return
         PUT_NUMBERS.run(
@@ -943,10 +954,32 @@ class SqlTx(FoldStatements, IncidentStatements):
                     "b_unit_seconds": level.exposure.unit_seconds,
                     "b_units": level.exposure.units,
                     "b_since": level.exposure.since,
+                    "b_began": level.exposure.began,
+                    "b_before": level.exposure.before,
+                    "b_most": level.exposure.most,
+                    "b_scarce": level.exposure.scarce,
+                    "b_offered": level.exposure.offered,
+                    "b_offered_at": level.exposure.offered_at,
+                    "b_empty_at": level.exposure.empty_at,
                 }
                 for level in levels
             ],
         )
+        self._keep_history(levels)
+
+    def _keep_history(self, levels: Collection[ChannelLevel]) -> None:
+        """Add the spells that have ended, and the numbers that have come to zero."""
+        spells, emptied = [], []
+        for level in levels:
+            where = {"channel": level.channel, "sku": level.sku, "location": level.location}
+            if (spell := level.exposure.ended) is not None:
+                spells.append(where | asdict(spell) | {"seconds": spell.seconds})
+            if (gone := level.exposure.emptied) is not None:
+                emptied.append(where | asdict(gone))
+        if spells:
+            self._c.execute(ADD_SPELLS, spells)
+        if emptied:
+            self._c.execute(ADD_EMPTIED, emptied)
 
     def put_spare(self, channel: str, sku: str, location: str, spare: int) -> None:
         """Store how many of an allocation's units are neither shown nor sold."""
@@ -1244,6 +1277,8 @@ FLY = Prepared(
     .values(push=bindparam("b_push"), changed_at=bindparam("b_at"), flying=bindparam("b_flying"))
 )
 PUT_SPARE = Prepared(update(t.channel_level).where(*_THIS_LEVEL).values(spare=bindparam("b_spare")))
+ADD_SPELLS = t.spell.insert()
+ADD_EMPTIED = t.emptied.insert()
 PUT_NUMBERS = Prepared(
     update(t.channel_level)
     .where(*_THIS_LEVEL)
@@ -1254,6 +1289,13 @@ PUT_NUMBERS = Prepared(
         exposure_unit_seconds=bindparam("b_unit_seconds"),
         exposure_units=bindparam("b_units"),
         exposure_since=bindparam("b_since"),
+        exposure_began=bindparam("b_began"),
+        exposure_before=bindparam("b_before"),
+        exposure_most=bindparam("b_most"),
+        exposure_scarce=bindparam("b_scarce"),
+        offered=bindparam("b_offered"),
+        offered_at=bindparam("b_offered_at"),
+        empty_at=bindparam("b_empty_at"),
     )
 )
 SET_PROBLEM = Prepared(
@@ -1445,7 +1487,18 @@ def _channel_level(row: Row[Any]) -> ChannelLevel:
         row.changed_at,
         row.problem,
         row.push,
-        Exposure(row.exposure_unit_seconds, row.exposure_units, row.exposure_since),
+        Exposure(
+            row.exposure_unit_seconds,
+            row.exposure_units,
+            row.exposure_since,
+            row.exposure_began,
+            row.exposure_before,
+            row.exposure_most,
+            row.exposure_scarce,
+            row.offered,
+            row.offered_at,
+            row.empty_at,
+        ),
         row.spare,
         row.flying,
     )

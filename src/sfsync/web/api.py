@@ -19,6 +19,7 @@ from .services import Folder, Services
 from .telling import StatusTeller
 from .wishes import (
     digest_of,
+    read_exposure,
     read_fold,
     read_found,
     read_idempotency_key,
@@ -55,6 +56,7 @@ class Api:
             Route("/v1/reservations/{id}/release", self.release, methods=["POST"]),
             Route("/v1/reservations/{id}/store-confirmation", self.store, methods=["POST"]),
             Route("/v1/status", self.status, methods=["GET"]),
+            Route("/v1/exposure", self.exposure, methods=["GET"]),
             Route("/v1/ledger/fold", self.fold, methods=["POST"]),
             Route("/v1/ledger/fold/{id}", self.folding, methods=["GET"]),
             Route("/v1/resync", self.plan, methods=["POST"]),
@@ -145,6 +147,12 @@ class Api:
         """How things stand; with ``?sku=``, the stock of the SKUs that contain it too."""
         self._doorkeeper.admit(request, None)
         return _json(await self._teller.told(request))
+
+    async def exposure(self, request: Request) -> Response:
+        """What mirrored channels have shown beyond what there was to sell; ``?since=``, ``?channel=``."""
+        self._doorkeeper.admit(request, None)
+        since, channel = read_exposure(request.query_params, self._options.channels, self._services.now())
+        return _json(await self._services.overview.exposure(since, channel))
 
     async def fold(self, request: Request) -> Response:
         """Begin to fold old movements: 202 with the run; 409 while another is under way."""

@@ -19,7 +19,7 @@ from sfsync.domain.reservations import Outcome, Reservation, Wish
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.ports import Incident, InTransit, Resolution
 
-from .status_shape import Status, StockOfSku
+from .status_shape import Exposure, Status, StockOfSku
 
 
 class Doorman(Protocol):
@@ -85,6 +85,10 @@ class Overview(Protocol):
 
     async def levels(self, query: str, limit: int) -> Sequence[StockOfSku]:
         """The stock of up to `limit` SKUs that contain `query`, and what each channel shows of them."""
+        ...
+
+    async def exposure(self, since: datetime | None, channel: str | None) -> Exposure:
+        """What mirrored channels have shown beyond what there was to sell, as far as it is kept."""
         ...
 
     async def healthy(self) -> tuple[bool, str]:

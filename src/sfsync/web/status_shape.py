@@ -99,6 +99,72 @@ class GuaranteeCounts(TypedDict):
     mirrored: int
 
 
+class WorstSpell(TypedDict):
+    """The worst stretch of time in which a channel showed too much of a SKU."""
+
+    sku: str
+    location: str
+    began_at: str
+    seconds: float
+    units: int  # at most
+    unit_seconds: float
+
+
+class ExposureOfClass(TypedDict):
+    """What a mirrored channel has shown beyond what there was to sell, of scarce or of deep SKUs."""
+
+    channel: str
+    skus: Literal["scarce", "deep"]
+    units: int  # exposed now
+    levels: int  # channel levels that are
+    oldest_seconds: float  # how long the oldest of these has been
+    spells: int  # stretches of time that have ended
+    unit_seconds: float  # of all of them
+    p99_seconds: float | None  # how long a spell lasted; None without one
+    p99_unit_seconds: float | None
+    longest: WorstSpell | None
+    largest: WorstSpell | None  # by unit-seconds
+
+
+class SoonerAtChannel(TypedDict):
+    """How much sooner a channel's numbers would have been zero with another guarantee."""
+
+    channel: str
+    numbers: int  # that came to zero
+    late: int  # of these, shown as zero later than nothing was left
+    gated_p99_seconds: float
+    gated_worst_seconds: float
+    sold_out_sooner: int  # of the numbers: its own units would have been sold
+    allocated_p99_seconds: float | None
+    allocated_worst_seconds: float | None
+    still_selling: int  # of the numbers: it would have had own units left
+
+
+class EmptiedNumber(TypedDict):
+    """A channel's number that came to zero."""
+
+    channel: str
+    sku: str
+    location: str
+    offered: int  # the most it should have shown since it was last empty
+    offered_at: str
+    empty_at: str  # nothing was left to sell
+    shown_at: str  # the channel showed it
+    gated_sooner_seconds: float
+    allocated_sooner_seconds: float | None  # None: it would not have come to zero
+    allocated_left: int
+
+
+class Exposure(TypedDict):
+    """As ``GET /v1/exposure`` tells it."""
+
+    since: str
+    until: str
+    classes: list[ExposureOfClass]
+    sooner: list[SoonerAtChannel]
+    emptied: list[EmptiedNumber]  # at most 20, those first that were shown longest after nothing was left
+
+
 class ChannelStatus(TypedDict):
     """One channel."""
 
@@ -119,6 +185,7 @@ class ChannelStatus(TypedDict):
     lag_p99_ms: float | None
     exposed_units: int  # units shown beyond what can be sold, now
     exposure_unit_seconds: float  # the same over time, since the start of the store
+    exposure: list[ExposureOfClass]  # of the last 30 days; empty where nothing ever was
     last_push_at: str | None
 
 

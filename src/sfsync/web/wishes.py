@@ -316,6 +316,31 @@ def read_list(table: Mapping[str, str]) -> ListWish:
     return ListWish({**wanted, "kind": kind, "states": states}, limit)
 
 
+def read_exposure(
+    table: Mapping[str, str], channels: Collection[str], now: datetime
+) -> tuple[datetime | None, str | None]:
+    """(since when, channel) that a report of exposure is limited to."""
+    fields = Fields()
+    fields.unknown(table, ("since", "channel"))
+    channel = table.get("channel")
+    if channel is not None and channel not in channels:
+        fields.errors["channel"] = f"is none of {', '.join(sorted(channels))}"
+    since = None
+    if (text := table.get("since")) is not None:
+        try:
+            since = datetime.fromisoformat(text)
+        except ValueError:
+            fields.errors["since"] = "is not a moment like 2026-11-23T08:15:00Z"
+        else:
+            if since.tzinfo is None:
+                fields.errors["since"] = "names no offset: write 2026-11-23T08:15:00Z"
+            elif since > now:
+                fields.errors["since"] = "lies ahead"
+    if fields.errors:
+        raise bad_fields(fields.errors)
+    return since, channel
+
+
 def read_resync(table: Mapping[str, Any], channels: Collection[str]) -> tuple[str | None, str | None]:
     """(channel, SKU) that a comparison is limited to."""
     fields = Fields()

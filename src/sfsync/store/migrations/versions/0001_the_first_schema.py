@@ -73,7 +73,22 @@ def upgrade() -> None:
         sa.Column("exposure_unit_seconds", sa.Double(), server_default="0", nullable=False),
         sa.Column("exposure_units", sa.Integer(), server_default="0", nullable=False),
         sa.Column("exposure_since", sa.Double(), server_default="0", nullable=False),
+        sa.Column("exposure_began", sa.Double(), server_default="0", nullable=False),
+        sa.Column("exposure_before", sa.Double(), server_default="0", nullable=False),
+        sa.Column("exposure_most", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("exposure_scarce", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("offered", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("offered_at", sa.Double(), server_default="0", nullable=False),
+        sa.Column("empty_at", sa.Double(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("channel", "sku", "location", name=op.f("pk_channel_level")),
+    )
+    op.create_index(
+        "ix_channel_level_exposed",
+        "channel_level",
+        ["channel"],
+        unique=False,
+        sqlite_where=sa.text("exposure_units > 0"),
+        postgresql_where=sa.text("exposure_units > 0"),
     )
     op.create_index(
         "ix_channel_level_due",
@@ -162,6 +177,34 @@ def upgrade() -> None:
         postgresql_where=sa.text("reserved <> 0"),
     )
     op.create_index(op.f("ix_holding_sku"), "holding", ["sku"], unique=False)
+    op.create_table(
+        "spell",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("scarce", sa.Boolean(), nullable=False),
+        sa.Column("began", sa.Double(), nullable=False),
+        sa.Column("ended", sa.Double(), nullable=False),
+        sa.Column("units", sa.Integer(), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("unit_seconds", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_spell")),
+    )
+    op.create_index("ix_spell_seconds", "spell", ["channel", "scarce", "seconds"], unique=False)
+    op.create_index("ix_spell_unit_seconds", "spell", ["channel", "scarce", "unit_seconds"], unique=False)
+    op.create_table(
+        "emptied",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("offered", sa.Integer(), nullable=False),
+        sa.Column("offered_at", sa.Double(), nullable=False),
+        sa.Column("empty_at", sa.Double(), nullable=False),
+        sa.Column("shown_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_emptied")),
+    )
     op.create_table(
         "divided",
         sa.Column("sku", sa.Text(), nullable=False),
@@ -362,6 +405,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("due"),
     )
     op.create_index("ix_order_line_name", "order_line", ["channel", "order_name"], unique=False)
+    op.create_index("ix_order_line_sku", "order_line", ["sku", "placed_at"], unique=False)
     op.create_index("ix_order_line_order", "order_line", ["channel", "order_id"], unique=False)
     op.create_index(
         "ix_order_line_org_order",
@@ -584,6 +628,7 @@ def downgrade() -> None:
         sqlite_where=sa.text("client <> ''"),
         postgresql_where=sa.text("client <> ''"),
     )
+    op.drop_index("ix_order_line_sku", table_name="order_line")
     op.drop_index("ix_order_line_order", table_name="order_line")
     op.drop_index("ix_order_line_name", table_name="order_line")
     op.drop_index(
@@ -647,6 +692,11 @@ def downgrade() -> None:
         postgresql_where=sa.text("done_at IS NULL"),
     )
     op.drop_table("inbox")
+    op.drop_table("divided")
+    op.drop_table("emptied")
+    op.drop_index("ix_spell_unit_seconds", table_name="spell")
+    op.drop_index("ix_spell_seconds", table_name="spell")
+    op.drop_table("spell")
     op.drop_table("hole")
     op.drop_index(op.f("ix_holding_sku"), table_name="holding")
     op.drop_index(
@@ -673,6 +723,12 @@ def downgrade() -> None:
         table_name="channel_level",
         sqlite_where=sa.text("problem <> ''"),
         postgresql_where=sa.text("problem <> ''"),
+    )
+    op.drop_index(
+        "ix_channel_level_exposed",
+        table_name="channel_level",
+        sqlite_where=sa.text("exposure_units > 0"),
+        postgresql_where=sa.text("exposure_units > 0"),
     )
     op.drop_index(
         "ix_channel_level_due",
