@@ -20,6 +20,7 @@ from sfsync.domain.org_orders import (
     OrgReduction,
     OrgReturnLine,
 )
+from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.reservations import ReservationKind, Wish, WishedLine
 from sfsync.domain.sources import Source
 from sfsync.ports import Refused
@@ -283,3 +284,20 @@ async def test_an_order_item_that_is_taken_off_in_the_org_is_given_back() -> Non
         h.org.sells(order(h, items=both[:1]))
         await h.shows("BELT", 3, 3)
         assert told(h) == (0, 1)
+
+
+async def test_a_sale_that_the_org_told_of_first_is_not_taken_off_a_number_that_had_seen_it() -> None:
+    """London's webhook is late; its number was read after the sale, and a copy lies in the org already."""
+    async with house({BAG: 9}, shared=shared(), org_rules=RULES) as h:
+        london = h.shops["london"]
+        number, at = london.buy("BAG-1", 2), h.clock.now() - timedelta(hours=1)
+        london.orders[number] = replace(london.orders[number], version=at, placed_at=at)
+        await h.store.write(lambda tx: tx.set_problem("london", "BAG-1", "online", IN_DOUBT, h.clock.now()))
+        await h.until_kept(lambda tx: not tx.channel_levels(["BAG-1"], "london")[0].problem)
+        await h.let_a_minute_pass()
+        h.org.sells(order(h, units=2, channel="Web London", reference=f"#{number}"))
+        await h.shows("BAG-1", 7, 7)
+        await h.deliver("london", number)
+        await h.until_kept(lambda tx: [w for line in tx.lines_of_org_order("801A") for w in line.words][1:])
+        await h.idle()
+        await h.shows("BAG-1", 7, 7)

@@ -46,6 +46,7 @@ class Day:
     poison: list[str] = field(default_factory=list)  # source ids of events that nobody can understand
     people: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))  # entered by hand
     transfers: dict[str, dict[str, int]] = field(default_factory=dict)  # event id -> units by level
+    copies: dict[str, str] = field(default_factory=dict)  # a shop's order -> the id of its copy in the org
     answered: list[str] = field(default_factory=list)  # transfers that the daemon said it has
     reservations: list[Asked] = field(default_factory=list)
     granted: list[Callable[[Asked], None]] = field(default_factory=list)  # told of each at once

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sfsync.simulators.org.model import Commit
-from sfsync.simulators.shopify.model import LineItem, Order
 
 from .actors import Asked, Day
+from .checks_org import OrderWatch, copied, org_orders, short
 from .plan import PLACES, SHOPS, UNKNOWN
+from .sold import lines, wanted
 from .trouble import STOCK, TILLS
 from .world import World
 
@@ -80,6 +81,8 @@ class Watch:
         self._raised_by: int = 0  # the newest push seen
         self._lower: dict[tuple[str, str], tuple[int, int]] = {}  # due to go down: target, published
         self._store = sqlite3.connect(world.store_path, isolation_level=None)
+        if world.plan.habits.org_orders:
+            OrderWatch(world, self, self._told)
 
     def close(self) -> None:
         self._store.close()
@@ -165,7 +168,7 @@ class Watch:
         self._owed.clear()
         self._tills.clear()
         self._taken = 0
-        self._told = dict.fromkeys(self._told, 0)
+        self._told.update(dict.fromkeys(self._told, 0))
         self._behind = {hole: (source, 0) for hole, (source, _) in self._behind.items()}
 
     def _hear(self) -> None:
@@ -286,6 +289,10 @@ class Watch:
         at = _replay(cursors.get(topic))
         return at if self.world.bus.ids.stands(at) else 0
 
+    def bookmark(self, topic: str) -> int:
+        """Where the daemon's bookmark stands in a topic's present stream; 0 when nowhere."""
+        return self._at(self._cursors, topic)
+
     def _no_hole_unseen(self, cursors: dict[str, bytes], versions: dict[str, int]) -> None:
         """Promise 8: once no hole is open, all that was told or lost before is known."""
         if not self._at(cursors, STOCK):
@@ -365,33 +372,16 @@ def _transfers(watch: Watch, day: Day) -> Iterator[tuple[int, str]]:
             yield 2, f"the transfer {name} of {units} stands as {dict(held)}"
 
 
-def wanted(order: Order, line: LineItem) -> tuple[int, int]:
-    """(on hand, reserved) that a line's rows should sum up to: what its shop's own record says."""
-    open_units = 0 if order.cancelled_at is not None else line.unfulfilled_quantity
-    returned = sum(
-        row.quantity
-        for refund in order.refunds
-        for row in refund.lines
-        if row.line_item is line and row.restock_type == "return"
-    )
-    return returned - line.fulfilled_quantity, open_units
-
-
-def _lines(world: World) -> Iterator[tuple[str, str, Order, LineItem]]:
-    for name in SHOPS:
-        for order in world.shops[name].selling.orders.values():
-            for line in order.lines:
-                yield name, f"order:{name}:{order.number}:{line.number}", order, line
-
-
 def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
     open_incidents = {
         key
         for (key,) in watch.query("SELECT key FROM incident WHERE kind = 'oversold' AND closed_at IS NULL")
     }
-    for name, subject, order, line in _lines(world):
+    yield from org_orders(watch, world, open_incidents)
+    copies = copied(world)
+    for name, subject, order, line in lines(world):
         sku = line.variant.sku or ""
-        if sku == UNKNOWN:
+        if sku == UNKNOWN or (name == "london" and order.name in copies):
             continue
         held = watch.subjects.get(subject, {})
         on_hand = sum(units for units, _ in held.values())
@@ -417,7 +407,12 @@ def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
 def uncovered(watch: Watch, world: World) -> dict[str, int]:
     """Units sold that no stock covers, by SKU."""
     found: dict[str, int] = defaultdict(int)
-    for _, subject, order, line in _lines(world):
+    copies = copied(world)
+    for sku, units in short(watch, world).items():
+        found[sku] += units
+    for name, subject, order, line in lines(world):
+        if name == "london" and order.name in copies:
+            continue
         reserved = sum(units for _, units in watch.subjects.get(subject, {}).values())
         found[line.variant.sku or ""] += max(0, wanted(order, line)[1] - reserved)
     return found
@@ -493,7 +488,7 @@ def _letters(watch: Watch, day: Day, world: World) -> Iterator[tuple[int, str]]:
     for source in day.poison:
         if source not in keys:
             yield 10, f"the nonsense {source} was not set aside"
-    for name, subject, order, line in _lines(world):
+    for name, subject, order, line in lines(world):
         if line.variant.sku == UNKNOWN and wanted(order, line)[1] > 0 and subject not in keys:
             yield 10, f"{name} {order.name}: {UNKNOWN} is not in the org, and nobody is told"
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from .habits import Habits, habits
+
 PLACES = ("ECOM", "KNIGHTSBRIDGE")
 IN_TRANSIT = "IN-TRANSIT"
 SHOPS = ("london", "dubai")
@@ -33,6 +35,7 @@ class Plan:
     network_seconds: float  # one way, at most
     fallback: bool  # the org runs on the fallback rule
     haste: float  # 1.0 is an ordinary day; 0.1 crowds the same into a tenth of its time, as a drop does
+    habits: Habits
 
 
 def draw(seed: int, *, orders: int = 200, calm: bool = False, haste: float | None = None) -> Plan:
@@ -99,4 +102,5 @@ def draw(seed: int, *, orders: int = 200, calm: bool = False, haste: float | Non
         chance.choice([0.02, 0.1, 0.3]),
         fallback,
         haste or Random(f"plan {seed} haste").choice([0.1, 0.1, 0.1, 0.3, 1.0]),
+        habits(seed),
     )

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import structlog
 
-from .actors import ACTORS, Actor, Day
+from .actors import Actor, Day
+from .cast import ACTORS
 from .checks import Watch, settled, told_wrong
 from .life import note_task
 from .loop import Stuck, VirtualLoop

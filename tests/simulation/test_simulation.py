@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.simulation.actors import ACTORS, Carrier, Rush
+from tests.simulation.habits import Habits
 from tests.simulation.plan import draw
 from tests.simulation.planted import BUGS, plant
 from tests.simulation.seed import run_seed
@@ -39,7 +41,8 @@ REGRESSIONS = {
 @pytest.mark.parametrize(("seed", "orders"), REGRESSIONS, ids=[f"seed {seed}" for seed, _ in REGRESSIONS])
 def test_a_day_that_once_broke_a_promise_keeps_it(seed: int, orders: int) -> None:
     """Each of these found something; the list says what."""
-    assert run_seed(draw(seed, orders=orders, haste=1.0), actors=EARLY_ACTORS).violations == []
+    plan = replace(draw(seed, orders=orders, haste=1.0), habits=Habits())
+    assert run_seed(plan, actors=EARLY_ACTORS).violations == []
 
 
 def test_every_planted_bug_still_finds_its_place(tmp_path: Path) -> None:

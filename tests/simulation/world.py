@@ -38,6 +38,7 @@ from sfsync.simulators.shopify.config import Plan as ShopPlan
 from sfsync.simulators.shopify.shop import Shop
 from sfsync.store import Database, Hands, open_store
 
+from .habits import RETURNS
 from .life import LIFE, Disk, Life
 from .loop import VirtualClock, VirtualLoop
 from .net import Net
@@ -55,6 +56,7 @@ TOPICS = (
     "orders/partially_fulfilled",
 )
 ORG_URL = "http://org.localhost"
+ORDERS = "/data/SfsyncOrders__chn"
 
 
 class ShopTime(ShopClock):
@@ -118,12 +120,13 @@ class World:
         self.org = build_org(
             OrgConfig(
                 metadata_folder(),
-                knobs=plan.org_knobs,
+                knobs=(*plan.org_knobs, *_order_knobs(plan)),
                 seed={
                     "levels": [
                         {"sku": sku, "location": place, "on_hand": units}
                         for (sku, place), units in plan.stock.items()
-                    ]
+                    ],
+                    **_products(plan),
                 },
                 random_seed=plan.seed,
             ),
@@ -223,6 +226,7 @@ class World:
                     {"skus": ["GATED-*"], "guarantee": "gated"},
                     {"skus": ["ALLOC-*"], "channels": ["london"], "guarantee": "allocated"},
                 ],
+                **_order_settings(plan),
             }
         )
 
@@ -355,6 +359,33 @@ class World:
     @property
     def bus(self) -> EventBus:
         return self.org.bus
+
+
+def _products(plan: Plan) -> dict[str, Any]:
+    """Orders in the org name products; without them there are none."""
+    products = [{"Name": sku, "StockKeepingUnit": sku, "IsActive": True} for sku in plan.skus]
+    return {"records": {"Product2": products}} if plan.habits.org_orders else {}
+
+
+def _order_knobs(plan: Plan) -> tuple[str, ...]:
+    habits = plan.habits
+    return (f"cancelled_status_category={habits.cancelled_category}",) if habits.org_orders else ()
+
+
+def _order_settings(plan: Plan) -> dict[str, Any]:
+    habits = plan.habits
+    if not habits.org_orders:
+        return {}
+    return {
+        "org_orders": {
+            "sells_from": PLACES,
+            "channel_field": "Type",
+            "authority": habits.authority,
+            "line_field": "Description" if habits.line_ids else "",
+            "fulfilled_statuses": ["Shipped"],
+            "returns_to": RETURNS,
+        }
+    }
 
 
 def _drop(_logger: Any, _method: str, _event: Any) -> Any:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from sfsync.domain.places import kept
 from sfsync.domain.relay import IN_DOUBT
+from sfsync.domain.sources import Source
 from sfsync.ports import ChannelLevel, LineState, Tx
 
 from .context import Context
@@ -31,15 +32,19 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
     Units whose location was only supposed, or that went from one location to another, changed the numbers at
     some time between the last answer about locations (or the sale) and now. Where a number was read since
     then, nobody can tell what it has seen, and it is read again.
+
+    Of what the org told first of an order, the channel's number and the channel's clock know nothing.
     """
+    if before is not None and Source.CHANNEL not in before.words:
+        before = None
     if before is not None and state.line == before.line and not state.line.places:
         return False
     was, is_now = _taken_at(before) if before else {}, _taken_at(state)
     changes = {place: is_now.get(place, 0) - was.get(place, 0) for place in {**was, **is_now}}
     moved = before is not None and _may_have_moved(state, before, changes)
     unsure = state.line.taken_in_doubt
-    told = state.version.replace(microsecond=0)
-    known = (before.version if before else state.placed_at).replace(microsecond=0)
+    told = _heard_at(state).replace(microsecond=0)
+    known = (_heard_at(before) if before else state.placed_at).replace(microsecond=0)
     if before is not None and state.line == before.line:
         unsure = False  # it is as doubtful as it was, and the number was read again then
     if before is not None and moved:
@@ -64,6 +69,11 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
             in_doubt = True
     tx.put_numbers(changed)
     return in_doubt
+
+
+def _heard_at(line: LineState) -> datetime:
+    """When the order had changed to what the channel told last, by the channel's own clock."""
+    return line.words[Source.CHANNEL].version
 
 
 def _taken_at(line: LineState) -> dict[str, int]:

@@ -1,0 +1,36 @@
+"""What else a house may have beside its shops and tills: each of it in some of the seeds only.
+
+Drawn apart from the plan's older fields, each by a chance of its own: a new habit leaves every other draw,
+and with it every seed that once failed, as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+RETURNS = "RETURNS"  # where goods of the org's return orders wait
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """One seed's. The defaults are a house without any."""
+
+    org_orders: bool = False  # people sell by orders in the org
+    copied: float = 0.0  # the share of London's orders that a connector copies into the org
+    authority: str = "channel"  # whose quantities count where both tell of an order
+    line_ids: bool = False  # the copies name the storefront's line ids
+    cancelled_category: str = "Activated"  # the status category of a cancelled order
+
+
+def habits(seed: int) -> Habits:
+    """The habits of a seed; the same for ever."""
+    orders = Random(f"plan {seed} org orders")
+    org_orders = orders.random() < 0.4
+    return Habits(
+        org_orders=org_orders,
+        copied=orders.choice([0.0, 0.3, 0.8]) if org_orders else 0.0,
+        authority=orders.choice(["channel", "channel", "org"]),
+        line_ids=orders.choice([True, False]),
+        cancelled_category=orders.choice(["Activated", "Canceled"]),
+    )
