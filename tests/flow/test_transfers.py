@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from tests.flow.kit import TILL, House, house
 
+from sfsync.domain.counts import Count
+from sfsync.domain.stock import LevelKey
 from sfsync.domain.transfers import Stage, Transfer
+from sfsync.flow.context import SNAPSHOT
+from sfsync.ports import TryLater
 
 SHOP, FAR, WAY = "BAG-1|ECOM", "BAG-1|DUBAI", "BAG-1|IN-TRANSIT"
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
@@ -99,3 +103,14 @@ async def test_a_transfer_that_cannot_be_is_not_written_down(event: Transfer, pr
         assert (outcome.problem, outcome.state) == (problem, "")
         await h.idle()
         assert on_hand(h) == [4, 1, 0]
+
+
+async def test_nobody_is_told_that_a_level_does_not_exist_before_the_org_has_been_read_whole() -> None:
+    """In the first seconds, what seems missing may only not be here yet: send it again, and it is taken."""
+    async with house({SHOP: 5}) as h:
+        await h.store.write(lambda tx: tx.open_hole(SNAPSHOT, NOW, "read anew", NOW))
+        with pytest.raises(TryLater, match="still being read"):
+            await h.supervisor.transfers.enter(transfer("x", Stage.SENT, 1, origin="PARIS"))
+        counted = await h.supervisor.counts.enter(Count("c", LevelKey.parse("BAG-1|PARIS"), 1, NOW))
+        assert counted.problem == "try-later"
+        assert (await h.supervisor.transfers.enter(transfer("s", Stage.SENT, 1, origin="ECOM"))).state

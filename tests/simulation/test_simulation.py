@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.simulation.actors import ACTORS, Carrier, Rush
+from tests.simulation.actors_org import Clerk, Connector, OrderTrouble
 from tests.simulation.habits import Habits
 from tests.simulation.plan import draw
 from tests.simulation.planted import BUGS, plant
@@ -35,6 +36,15 @@ REGRESSIONS = {
     (104, 100): "a change told while a later one of ours was on its way",
     (153, 100): "a fulfilment under the fallback rule that takes an allocation's cover away",
 }
+# And those of houses with orders in the org.
+COPIES = Habits(org_orders=True, copied=0.3)
+IN_THE_ORG = {
+    (34, 60): (COPIES, "a sale that the org told of before its shop, whose number had been read in between"),
+    (42, 60): (
+        replace(COPIES, copied=0.8, cancelled_category="Canceled"),
+        "a transfer told before the org was read whole",
+    ),
+}
 
 
 @pytest.mark.slow
@@ -43,6 +53,15 @@ def test_a_day_that_once_broke_a_promise_keeps_it(seed: int, orders: int) -> Non
     """Each of these found something; the list says what."""
     plan = replace(draw(seed, orders=orders, haste=1.0), habits=Habits())
     assert run_seed(plan, actors=EARLY_ACTORS).violations == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "orders"), IN_THE_ORG, ids=[f"seed {seed}" for seed, _ in IN_THE_ORG])
+def test_a_day_with_orders_in_the_org_that_once_broke_a_promise_keeps_it(seed: int, orders: int) -> None:
+    """A clerk sells in the org, and a connector copies London's orders into it."""
+    plan = replace(draw(seed, orders=orders, haste=1.0), habits=IN_THE_ORG[seed, orders][0])
+    actors = [*ACTORS, Clerk, Connector, OrderTrouble]
+    assert run_seed(plan, actors=actors).violations == []
 
 
 def test_every_planted_bug_still_finds_its_place(tmp_path: Path) -> None:
