@@ -1,5 +1,6 @@
 """The status page: rendered here, so that it reads without a script; a small script keeps it fresh.
 
+Beside it the page for counting, on a phone too: a sheet that is scanned or typed, and entered by the API.
 Nothing on it comes from elsewhere. Without `open_status` the page is an empty frame that asks for a token.
 """
 
@@ -21,7 +22,13 @@ from .telling import StatusTeller, query_of
 from .words import FILTERS
 
 _HERE = Path(__file__).parent
-_TYPES = {"status.css": "text/css", "status.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_TYPES = {
+    "status.css": "text/css",
+    "status.js": "text/javascript",
+    "counts.css": "text/css",
+    "counts.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -52,6 +59,7 @@ class Page:
         """Their addresses."""
         return [
             Route("/", self.page, methods=["GET"]),
+            Route("/counts", self.counts, methods=["GET"]),
             Route("/status.json", self.facts, methods=["GET"]),
             Route("/status.fragment", self.fragment, methods=["GET"]),
             Route("/static/{name}", self.file, methods=["GET"]),
@@ -61,6 +69,10 @@ class Page:
         """The whole page, with what stands on it where no token is needed for that."""
         status = await self._teller.told(request) if self._options.open_status else None
         return self._html("page.html", request, status)
+
+    async def counts(self, request: Request) -> Response:
+        """The page for those who count; it holds nothing until a token is given."""
+        return self._html("counts.html", request, None)
 
     async def fragment(self, request: Request) -> Response:
         """What stands on the page, for the script."""
