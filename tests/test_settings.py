@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.block import BlockRule
 from sfsync.domain.editions import Edition
 from sfsync.resources import config_folder
 from sfsync.settings import Problem, Settings, SettingsError, load
@@ -312,6 +313,11 @@ POLICY = '[[policies]]\nskus = ["LE-*"]\n'
         (POLICY + 'cap = 1\ntags = ["iconic"]', "policies[0].tags", "Give products.tags_field"),
         ('[products]\nfields = ["Family; DROP"]', "products.fields[0]", "is not a field"),
         (POLICY + "fresh_seconds = 0", "policies[0].fresh_seconds", "more than 0"),
+        (POLICY + "block = 0", "policies[0].block", "at least 1"),
+        (POLICY + 'block_at = ["ECOM"]\ncap = 1', "policies[0].block_at", "Give both"),
+        (POLICY + 'block = 5\nguarantee = "allocated"', "policies[0].block", "divided among channels"),
+        (POLICY + 'block = 5\nblock_at = ["IN-TRANSIT"]', "policies[0].block_at", "not for sale"),
+        ("[channels.sfsync]", "channels.sfsync", "Give the channel another name"),
         (POLICY + "fresh_seconds = 90", "policies[0].fresh_seconds", "Give 120 or more"),
         (
             POLICY + 'guarantee = "allocated"\nfresh_seconds = 300',
@@ -449,6 +455,16 @@ def test_a_policy_says_how_old_the_numbers_of_scarce_pieces_may_be(write: Write)
     assert assortment.policy("london", "SCARF").fresh_seconds is None
     assert assortment.limits_seconds == {20.0}
     assert (assortment.limited("BAG-1", {20.0}), assortment.limited("SCARF", {20.0})) == (True, False)
+
+
+def test_a_policy_says_how_many_units_the_local_block_is_to_have_and_where(write: Write) -> None:
+    """At the first source of the channel unless it says where; other SKUs have no block."""
+    here = GOOD + '\n[[policies]]\nskus = ["DROP-*"]\nblock = 50\n'
+    assortment = load(write(here), {}).assortment()
+    assert assortment.block("DROP-1") == BlockRule(50, ("ECOM",))
+    assert assortment.block("SCARF") is None
+    there = load(write(here + 'block_at = ["TOWN", "ECOM"]\n'), {}).assortment()
+    assert there.block("DROP-1") == BlockRule(50, ("TOWN", "ECOM"))
 
 
 def test_the_lines_of_keys_are_right_around_long_values(write: Write) -> None:

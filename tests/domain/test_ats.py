@@ -46,6 +46,17 @@ def test_a_mirrored_channel_shows_what_its_locations_can_sell(
 
 
 @pytest.mark.parametrize(
+    ("policy", "expected"), [(GATED, 7), (MIRRORED, 2), (Policy(Guarantee.GATED, cap=5), 5)]
+)
+def test_units_of_the_local_block_are_shown_where_customers_are_asked_for(
+    policy: Policy, expected: int
+) -> None:
+    """Two in the pool and five in the block: who asks first can have seven, who does not can have two."""
+    facts = AtsFacts(policy, [LevelFacts(WEB, 7, 5)], block=5)
+    assert available_to_sell(facts).units == expected
+
+
+@pytest.mark.parametrize(
     ("policy", "uncovered", "expected"),
     [
         (Policy(Guarantee.MIRRORED, safety_stock=2), 0, 3),

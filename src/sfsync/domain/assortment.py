@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from .allocation import Mode, Share, mode
 from .ats import Guarantee, Policy
+from .block import BlockRule
 from .editions import Edition
 from .org_orders import OrgOrderRules
 from .products import Catalogue, Product, Wanted
@@ -32,6 +33,7 @@ class PolicyRule:
     scarce_at: int | None = None
     plentiful_at: int | None = None
     fresh_seconds: float | None = None
+    block: BlockRule | None = None  # units that sfsync holds itself, to grant reservations from
     product: Wanted = field(default_factory=Wanted)
 
     def covers(self, channel: str, sku: str, product: Product | None = None) -> bool:
@@ -202,6 +204,16 @@ class Assortment:
                 )
                 return Division(shares, rule.scarce_at, rule.plentiful_at)
         return None
+
+    @property
+    def blocks(self) -> bool:
+        """True when some rule wants a local block."""
+        return any(rule.block for rule in self.rules)
+
+    def block(self, sku: str) -> BlockRule | None:
+        """What the local block is to have of a SKU: by the first rule that says so."""
+        rules = (rule for rule in self.rules if rule.block and rule.matches(sku, self.catalogue.of(sku)))
+        return next((rule.block for rule in rules), None)
 
     def _most(self, channel: str, rule: PolicyRule) -> int | None:
         return self.channels[channel].cap if rule.cap is None else rule.cap

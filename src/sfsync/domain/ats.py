@@ -4,7 +4,7 @@ Per level, *sellable* is available less what is being asked of it and not yet an
 
 - **mirrored**: what its location group can sell, less safety stock and less orders that no stock covers;
 - **gated**: the same, plus what it has itself reserved and not yet turned into an order (its own shopper is
-  about to pay for it; everybody else must ask first);
+  about to pay for it; everybody else must ask first), plus what is ready in the local block (`domain.block`);
 - **allocated**: its allocation, less its own sales not yet settled. A SKU allocated to one channel is shown
   by no other;
 - **unknown**: nothing.
@@ -84,6 +84,7 @@ class AtsFacts:
     allocation: int = 0  # held in the org for this channel, less its own sales being settled
     uncovered: int = 0  # units of accepted orders for this SKU that the org could not cover
     age_seconds: float = 0.0  # how long ago all that the org holds was last known
+    block: int = 0  # ready in the local block, for whoever asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,8 @@ def available_to_sell(facts: AtsFacts) -> Ats:
         shut = _shut(parts, facts)
         if policy.guarantee is Guarantee.GATED:
             _own(parts, facts, shut=shut)
+            if facts.block:
+                parts.append(("ready in the local block", facts.block))
     units = sum(units for _, units in parts)
     if policy.cap is not None and units > policy.cap:
         _less(parts, f"above its cap of {policy.cap}", units - policy.cap)

@@ -13,6 +13,7 @@ from sfsync.domain.reservations import Outcome, Reservation, asks
 from sfsync.domain.stock import Movement
 from sfsync.ports import Tx
 
+from . import block
 from .context import Context
 from .picture import Picture
 from .rooms import denied
@@ -85,9 +86,11 @@ class Asking:
         picture, found = Picture(tx.facts(skus)), dict[str, dict[str, int]]()
         for sku in skus:
             places = found.setdefault(sku, {})
-            for key, units in sorted(picture.sellable(sku).items()):
-                if units > 0:
-                    places[key.location] = places.get(key.location, 0) + units
+            ready = block.ready(picture, self._ctx.assortment, sku)
+            for units_by_level in (picture.sellable(sku), ready):
+                for key, units in sorted(units_by_level.items()):
+                    if units > 0:
+                        places[key.location] = places.get(key.location, 0) + units
         return found
 
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from sfsync.domain.block import picked
 from sfsync.domain.reservations import (
     Outcome,
     Reservation,
@@ -25,6 +26,7 @@ from sfsync.domain.reservations import (
 from sfsync.domain.stock import LevelKey
 from sfsync.ports import Tx
 
+from . import block
 from .asking import Asked
 from .context import wait_until_read
 from .giving import close_covered_again
@@ -32,6 +34,7 @@ from .life import Life
 from .picture import Picture, on_floor
 from .reserving import close_covered, tell_overdue
 from .rooms import denied
+from .shelf import refresh
 
 PLACES = 3  # other locations tried after a refusal
 REPORT_SECONDS = 60.0
@@ -55,6 +58,8 @@ class Desk(Life):
         if isinstance(opened, Outcome):
             return opened
         reservation_id, bundles, bells = opened
+        if not bundles:  # granted out of the local block, or asked for before
+            ctx.bell.ring(*bells)
         for _ in range(PLACES):
             await self.answers(bundles, bells)
             reservation = await ctx.store.read(lambda tx: tx.reservation(reservation_id))
@@ -65,6 +70,9 @@ class Desk(Life):
             if elsewhere is None:
                 break
             bundles, bells = elsewhere
+            if not bundles:
+                ctx.bell.ring(*bells)
+                break
         return await self._answer(reservation_id, wish)
 
     def _open(
@@ -78,7 +86,9 @@ class Desk(Life):
         lines_wished = [(line.sku, line.quantity) for line in wish.lines]
         if (no := denied(tx, self._ctx.assortment, wish.channel, wish.client, lines_wished)) is not None:
             return Outcome(None, no.kind, detail=no.detail, more=no.more)
-        placed = self._place(tx, wish)
+        picture = Picture(tx.facts({line.sku for line in wish.lines}))
+        from_block = self._from_block(wish, picture)
+        placed = (from_block, False) if from_block else self._place(tx, wish, picture)
         if isinstance(placed, Outcome):
             return placed
         lines, needs_store = placed
@@ -99,16 +109,41 @@ class Desk(Life):
         tx.put_reservation(reservation)
         if key is not None:
             tx.remember(scope, key, digest, number, now)
-        return number, *self.ask(tx, reservation)
+        return number, *(self._grant(tx, reservation) if from_block else self.ask(tx, reservation))
 
-    def _place(self, tx: Tx, wish: Wish) -> tuple[tuple[ReservationLine, ...], bool] | Outcome:
+    def _grant(self, tx: Tx, reservation: Reservation) -> Asked:
+        ctx, now = self._ctx, self._ctx.clock.now()
+        block.grant(tx, reservation, now)
+        skus = {line.level.sku for line in reservation.lines}
+        return [], refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+
+    def _from_block(self, wish: Wish, picture: Picture) -> tuple[ReservationLine, ...]:
+        """The wish's lines where the local block has all of them ready; none when it has not."""
+        assortment = self._ctx.assortment
+        if not all(assortment.block(line.sku) for line in wish.lines):
+            return ()
+        left: dict[LevelKey, int] = {}
+        for sku in {line.sku for line in wish.lines}:
+            left |= block.ready(picture, assortment, sku)
+        lines: list[ReservationLine] = []
+        for line in wish.lines:
+            known = [key for key in left if key.sku == line.sku]
+            level = picked(line.quantity, self._candidates(wish, line, known), left)
+            if level is None:
+                return ()
+            left[level] -= line.quantity
+            lines.append(ReservationLine(level, line.quantity))
+        return tuple(lines)
+
+    def _place(
+        self, tx: Tx, wish: Wish, picture: Picture
+    ) -> tuple[tuple[ReservationLine, ...], bool] | Outcome:
         """Levels for each line: the best that seem able; the org decides whether they are.
 
         The last pieces of a shop floor come after everything else, and only if the shop then says that it has
         them: that is the second value.
         """
         lines: list[ReservationLine] = []
-        picture = Picture(tx.facts({line.sku for line in wish.lines}))
         taken: dict[LevelKey, int] = {}
         needs_store = False
         for line in wish.lines:
@@ -159,12 +194,15 @@ class Desk(Life):
         )
 
     def _elsewhere(self, tx: Tx, *, refused: Reservation, wish: Wish) -> Asked | None:
-        """Ask again at other levels, when some seem able to give all of it."""
-        placed = self._place(tx, wish)
+        """Ask again at other levels, when some seem able to give all of it, or when the block is by now."""
+        picture = Picture(tx.facts({line.sku for line in wish.lines}))
+        from_block = self._from_block(wish, picture)
+        if from_block and self.denied_again(tx, refused) is None:
+            return self._grant(tx, replace(refused, lines=from_block, reason="", needs_store=False))
+        placed = self._place(tx, wish, picture)
         if isinstance(placed, Outcome) or placed[0] == refused.lines:
             return None
         lines, needs_store = placed
-        picture = Picture(tx.facts({line.level.sku for line in lines}))
         if any(picture.sellable(line.level.sku).get(line.level, 0) < line.quantity for line in lines):
             return None
         if self.denied_again(tx, refused) is not None:

@@ -318,6 +318,9 @@ class Life(Asking):
             return Outcome(None, "not-found"), set()
         if reservation.state not in OPEN:
             return Outcome(reservation), set()
+        drawn = tx.draws(reservation.id) if reservation.state in HOLDING else ()
+        if drawn and all(bundle is None for _, bundle in drawn):
+            tx.drop_draws(reservation.id)  # the org has not heard of it, and need not
         if reservation.state not in HOLDING or tx.busy(reservation.subjects()):
             return not_yet(reservation), set()
         ended = replace(reservation, state=state, reason=reason)

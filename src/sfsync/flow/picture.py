@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from sfsync.domain import ats
 from sfsync.domain.assortment import Assortment
+from sfsync.domain.block import HOLDER
 from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.ports import Facts, PendingRow, SubjectHolding
 
@@ -63,15 +64,39 @@ class Picture:
             and holding.channel == channel
             and holding.level.location in locations
         )
-        changes = [
-            row.reserved_delta
+        own = [
+            row
             for row in self._pending.get(sku, ())
             if row.kind == "reservation" and row.channel == channel and row.level.location in locations
         ]
+        # Granted out of the local block: theirs, whatever the org has heard of it.
+        granted = self._of_block(sku)
+        held += sum(row.reserved_delta for row in own if row.bundle in granted)
+        changes = [row.reserved_delta for row in own if row.bundle not in granted]
         # What its orders are taking over, or it is giving back, is no longer its own.
         return max(0, held + sum(min(0, change) for change in changes)), sum(
             max(0, change) for change in changes
         )
+
+    def _of_block(self, sku: str) -> frozenset[int]:
+        """The bundles that take units out of the local block, and the grants that no bundle enters yet."""
+        return frozenset(
+            row.bundle
+            for row in self._pending.get(sku, ())
+            if row.kind == "allocation" and row.channel == HOLDER and row.reserved_delta < 0
+        )
+
+    def block_books(self, sku: str) -> dict[LevelKey, tuple[int, int, int]]:
+        """Units (held, being asked, drawn or leaving) of the local block, by level."""
+        books: dict[LevelKey, list[int]] = defaultdict(lambda: [0, 0, 0])
+        for holding in self._holdings.get(sku, ()):
+            if holding.kind == "allocation" and holding.channel == HOLDER:
+                books[holding.level][0] += holding.reserved
+        for row in self._pending.get(sku, ()):
+            if row.kind == "allocation" and row.channel == HOLDER:
+                books[row.level][1] += max(0, row.reserved_delta)
+                books[row.level][2] += max(0, -row.reserved_delta)
+        return {level: (held, coming, gone) for level, (held, coming, gone) in books.items()}
 
     def holders(self, sku: str) -> frozenset[str]:
         """The channels that hold an allocation of a SKU."""

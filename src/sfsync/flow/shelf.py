@@ -16,6 +16,7 @@ from sfsync.domain.assortment import Assortment
 from sfsync.domain.exposure import SCARCE_UNITS
 from sfsync.ports import ChannelLevel, Tx
 
+from . import block
 from .age import age_seconds
 from .allocations import Divider
 from .context import Pulse, relay_bell
@@ -46,6 +47,9 @@ def ats_facts(
         own or 0,
         picture.uncovered.get(sku, 0),
         picture.age_seconds,
+        sum(units for key, units in block.ready(picture, assortment, sku).items() if key.location in sources)
+        if gated
+        else 0,
     )
 
 
@@ -115,7 +119,8 @@ def refresh(tx: Tx, assortment: Assortment, pulse: Pulse, skus: Collection[str],
             else:
                 pulse.due_since.pop((held.channel, held.sku, held.location), None)
     tx.put_numbers(changed)
-    if divider.asked:
+    asked = [block.rebalance(tx, assortment, pulse, picture, sku, now) for sku in by_sku]
+    if divider.asked or any(asked):
         bells.add("writer")
     return bells
 

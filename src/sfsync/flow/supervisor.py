@@ -32,6 +32,7 @@ from .reconcile import Reconcile
 from .relay import Relay
 from .resolving import Resolver
 from .rewrites import Rewrites
+from .settling import Settling
 from .shelf import refresh
 from .space import SpaceWatch
 from .transfers import Transfers
@@ -98,6 +99,7 @@ class Supervisor:
             self._keep("orders", self._orders.run),
             self._keep("holes", Holes(ctx, self.org_orders).run),
             self._keep("expiry", self.desk.sweep),
+            self._keep("settling", Settling(ctx, self.writer).run),
             self._keep("check", self._check_again),
             self._keep("tidy", self._tidy),
             self._keep("calls", self.calls.run),

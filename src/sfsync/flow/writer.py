@@ -22,7 +22,7 @@ from sfsync.domain.retry import LONGEST_FOR_SALES_SECONDS, backoff_seconds
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import CallsSpent, OutsideError, Refused, TryLater, Tx, Unknown
 
-from . import allocations, giving, lateness
+from . import allocations, block, giving, lateness
 from .context import Context
 from .levels import apply_levels
 from .reserving import settle
@@ -353,6 +353,7 @@ class Writer:
             state = "voided" if bundle.id in self._voiding or bundle.maybe_sent else "refused"
         allocations.answered(tx, self._ctx, bundle, entered=verdict is DONE)
         along = bool(bundle.companions or bundle.maybe_sent or bundle.refusals)
+        block.answered(tx, self._ctx, bundle, verdict)
         tx.finish_bundle(bundle.id, state, reason, now, entered=entered if along else None)
         gone = tx.companion_subjects([bundle.id]) if along and verdict is DONE else frozenset()
         for subject, rows in truth.items():

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sfsync.domain.block import HOLDER
+
 from .origins import Origins, variable
 from .problems import KeyPath, meant
 from .shape import Shape, sections
 from .texts import is_loopback
 
-SAYS = ("guarantee", "safety_stock", "cap", "fresh_seconds")  # what a policy may say of its SKUs
+SAYS = ("guarantee", "safety_stock", "cap", "fresh_seconds", "block")  # what a policy may say of its SKUs
 
 
 def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
@@ -19,6 +21,9 @@ def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
     for path, _, section in sections(root, tree):
         _certificates(section.get("ca_file"), (*path, "ca_file"), origins)
     for name, channel in _tables(tree.get("channels")):
+        if name == HOLDER:
+            what = "is the name under which sfsync itself holds units in the org"
+            origins.problem(("channels", name), what, "Give the channel another name")
         _credentials(channel, ("channels", name), origins)
         _locations(channel, ("channels", name), origins)
     for number, policy in enumerate(_list(tree.get("policies"))):
@@ -90,11 +95,26 @@ def _policy(policy: object, path: KeyPath, tree: dict[str, Any], origins: Origin
             origins.problem((*path, "channels", number), what, meant(channel, known))
     _division(policy, path, [str(channel) for channel in named or known], origins)
     _fresh(policy, path, tree, origins)
+    _block(policy, path, known, origins)
     _product(policy, path, tree, origins)
     if not any(key in policy for key in SAYS):
         origins.problem(
             path, "says nothing about its SKUs", f"Give {', '.join(SAYS[:-1])} or {SAYS[-1]}, or remove it"
         )
+
+
+def _block(policy: dict[str, Any], path: KeyPath, channels: list[str], origins: Origins) -> None:
+    """Units that are asked for: not those that are divided among channels, and at a place that is known."""
+    if "block" not in policy:
+        if "block_at" in policy:
+            origins.problem((*path, "block_at"), "is given without block", "Give both, or neither")
+        return
+    if policy.get("guarantee") == "allocated":
+        what = "is for SKUs that are asked for; these are divided among channels"
+        origins.problem((*path, "block"), what, "Remove it, or the guarantee allocated")
+    if not policy.get("block_at") and not channels:
+        what = "does not say where, and there is no channel whose first location it could be"
+        origins.problem((*path, "block"), what, "Give block_at")
 
 
 def _product(policy: dict[str, Any], path: KeyPath, tree: dict[str, Any], origins: Origins) -> None:
@@ -191,6 +211,9 @@ def _not_for_sale(tree: dict[str, Any], origins: Origins) -> None:
     groups = tree.get("location_groups")
     for name, codes in groups.items() if isinstance(groups, dict) else ():
         sold.append((("location_groups", name), codes))
+    for number, policy in enumerate(_list(tree.get("policies"))):
+        if isinstance(policy, dict):
+            sold.append((("policies", number, "block_at"), policy.get("block_at")))
     for path, codes in sold:
         for code in map(str, _list(codes)):
             if code in closed:

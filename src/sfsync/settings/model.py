@@ -5,7 +5,7 @@ A secret field `x` has a sibling `x_file`, a path to a file that holds it. Paths
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule, SharedOrders
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.block import BlockRule
 from sfsync.domain.editions import Edition
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules
 from sfsync.domain.products import Wanted
@@ -167,6 +168,10 @@ class PolicySettings(Section):
     # Shared units, where there are at most `scarce_at` (any number by default), are closed while our
     # knowledge of the org is older.
     fresh_seconds: float | None = Field(default=None, gt=0)
+    # Units that sfsync sets aside in the org for itself, to grant reservations from within milliseconds, and
+    # where, best first; the first source of the first channel when not given.
+    block: int | None = Field(default=None, ge=1)
+    block_at: tuple[OrgLocation, ...] = ()
 
 
 class EditionSettings(Section):
@@ -272,7 +277,7 @@ class Settings(BaseSettings):
         """Who sells what from where, in the domain's words."""
         return Assortment(
             channels={name: _plan(name, channel) for name, channel in self.channels.items()},
-            rules=tuple(_rule(policy) for policy in self.policies),
+            rules=tuple(_rule(policy, self.channels) for policy in self.policies),
             groups=self.location_groups,
             shared=_shared(self.org_orders, self.channels) if self.org_orders else {},
             org_orders=_org_rules(self.org_orders, self.channels) if self.org_orders else None,
@@ -317,7 +322,17 @@ def _shared(orders: OrgOrdersSettings, channels: Iterable[str]) -> dict[str, Sha
     return {**dict.fromkeys(sorted(told), both), ORG_CHANNEL: own}
 
 
-def _rule(policy: PolicySettings) -> PolicyRule:
+def _block(policy: PolicySettings, channels: Mapping[str, ChannelSettings]) -> BlockRule | None:
+    if policy.block is None:
+        return None
+    places = policy.block_at
+    if not places:
+        first = channels[next(iter(policy.channels or channels))]
+        places = next(iter(first.locations.values())).sells_from[:1]
+    return BlockRule(policy.block, places)
+
+
+def _rule(policy: PolicySettings, channels: Mapping[str, ChannelSettings]) -> PolicyRule:
     return PolicyRule(
         skus=policy.skus,
         channels=policy.channels,
@@ -328,5 +343,6 @@ def _rule(policy: PolicySettings) -> PolicyRule:
         scarce_at=policy.scarce_at,
         plentiful_at=policy.plentiful_at,
         fresh_seconds=policy.fresh_seconds,
+        block=_block(policy, channels),
         product=Wanted(policy.fields, policy.tags, policy.price_from),
     )

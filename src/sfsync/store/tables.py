@@ -459,6 +459,24 @@ reservation_line = Table(
     Column("wanted", Integer, nullable=False),
 )
 
+# Units granted out of the local block that the org's ledger does not name yet. `bundle` is entering them.
+draw = Table(
+    "draw",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("reservation", Text, nullable=False, index=True),
+    Column("channel", Text),
+    Column("sku", Text, nullable=False, index=True),
+    Column("level_key", Text, nullable=False),
+    Column("units", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("bundle", Integer),
+    Column("not_before", Instant, nullable=False),
+)
+_partial("ix_draw_bundle", "bundle IS NOT NULL", draw.c.bundle)
+
 _partial("ix_reservation_expiring", "state IN ('granted', 'awaiting-store')", reservation.c.expires_at)
 
 # How limited editions were last switched.

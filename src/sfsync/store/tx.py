@@ -62,12 +62,13 @@ from sfsync.ports.keeping import (
 from sfsync.ports.outside import ChannelItem
 
 from . import tables as t
+from .draws import DrawStatements
 from .folding import SLICE, FoldStatements
 from .incidents import IncidentStatements
 from .prepared import Prepared
 
 
-class SqlTx(FoldStatements, IncidentStatements):
+class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
     """A `ports.Tx` on an open connection."""
 
     def __init__(self, connection: Connection) -> None:
@@ -302,7 +303,7 @@ class SqlTx(FoldStatements, IncidentStatements):
         return list(self._c.execute(select(t.level.c.sku).distinct().order_by(t.level.c.sku)).scalars())
 
     def facts(self, skus: Collection[str]) -> Facts:
-        """All that ATS depends on, for these SKUs: five statements, however many SKUs."""
+        """All that ATS depends on, for these SKUs: six statements, however many SKUs."""
         held = self._in(HELD_BY_SKU, skus)
         pending = self._in(WAITING_BY_SKU, skus)
         uncovered = self._in(UNCOVERED_BY_SKU, skus)
@@ -323,7 +324,8 @@ class SqlTx(FoldStatements, IncidentStatements):
                     row.reserved_delta,
                 )
                 for row in pending
-            ],
+            ]
+            + self._drawn_rows(skus),
             short,
             frozenset(row.sku for row in self._in(DIVIDED_BY_SKU, skus)),
         )
@@ -540,9 +542,9 @@ class SqlTx(FoldStatements, IncidentStatements):
         self._hold([(row, channel, at) for row in rows])
 
     def busy(self, subjects: Collection[str]) -> frozenset[str]:
-        """Those with a movement that waits for an answer."""
+        """Those with a movement that waits for an answer, or with a grant that the org has not heard of."""
         rows = self._in(WAITING_BY_SUBJECT, subjects)
-        return frozenset(row.subject for row in rows)
+        return frozenset(row.subject for row in rows) | self._drawn_subjects(subjects)
 
     def next_step(self, subject: str) -> int:
         """One more than the highest step entered or waiting."""

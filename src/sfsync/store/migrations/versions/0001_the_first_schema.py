@@ -212,6 +212,31 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sku", name=op.f("pk_divided")),
     )
     op.create_table(
+        "draw",
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("reservation", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=True),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("level_key", sa.Text(), nullable=False),
+        sa.Column("units", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("bundle", sa.Integer(), nullable=True),
+        sa.Column("not_before", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_draw")),
+    )
+    op.create_index(
+        "ix_draw_bundle",
+        "draw",
+        ["bundle"],
+        unique=False,
+        sqlite_where=sa.text("bundle IS NOT NULL"),
+        postgresql_where=sa.text("bundle IS NOT NULL"),
+    )
+    op.create_index(op.f("ix_draw_reservation"), "draw", ["reservation"], unique=False)
+    op.create_index(op.f("ix_draw_sku"), "draw", ["sku"], unique=False)
+    op.create_table(
         "hole",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
@@ -579,6 +604,15 @@ def upgrade() -> None:
 def downgrade() -> None:
     """One step back."""
 
+    op.drop_index(op.f("ix_draw_sku"), table_name="draw")
+    op.drop_index(op.f("ix_draw_reservation"), table_name="draw")
+    op.drop_index(
+        "ix_draw_bundle",
+        table_name="draw",
+        sqlite_where=sa.text("bundle IS NOT NULL"),
+        postgresql_where=sa.text("bundle IS NOT NULL"),
+    )
+    op.drop_table("draw")
     op.drop_index(
         "ix_sku_unasked",
         table_name="sku",

@@ -1,0 +1,166 @@
+"""The local block: reservations granted from units set aside, and entered in the org afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.flow.kit import House, house, total
+
+from sfsync.domain.assortment import PolicyRule
+from sfsync.domain.ats import Guarantee
+from sfsync.domain.block import BlockRule
+from sfsync.domain.reservations import Outcome, ReservationState
+
+BAG = "BAG-1|ECOM"
+DROP = PolicyRule(("BAG-1",), guarantee=Guarantee.GATED, block=BlockRule(6, ("ECOM",)))
+BLOCK = "allocation:sfsync:"
+
+
+def states(outcomes: list[Outcome]) -> list[str]:
+    return sorted(o.reservation.state.value if o.reservation else o.problem for o in outcomes)
+
+
+def held(h: House) -> int:
+    return total(h.org.of(BLOCK))[1]
+
+
+async def entered(h: House) -> None:
+    """Wait until the org's ledger names all that was granted."""
+    await h.until_kept(lambda tx: tx.draws_waiting(h.clock.now())[0] == 0)
+    await h.idle()
+
+
+async def test_units_are_set_aside_and_the_gated_shop_shows_them_still() -> None:
+    """Six of eight are the block's. Whoever asks can have all eight, so that is what the shop shows."""
+    async with house({BAG: 8}, rules=(DROP,), shops=("london",)) as h:
+        assert held(h) == 6
+        await h.shows("BAG-1", 8)
+
+
+async def test_a_mirrored_shop_never_shows_units_of_the_block() -> None:
+    """It sells without asking: the block's units would be sold twice."""
+    rule = replace(DROP, channels=("london",))
+    async with house({BAG: 8}, rules=(rule,)) as h:
+        assert held(h) == 6
+        await h.shows("BAG-1", 8, 2)
+
+
+async def test_a_grant_needs_no_org_and_is_entered_when_it_is_back() -> None:
+    """The org is away. Six buyers are granted, the seventh is not promised what nobody knows to be there."""
+    async with house({BAG: 6}, rules=(DROP,), shops=("london",)) as h:
+        h.org.next.extend(["later"] * 1000)
+        asked = [asyncio.create_task(h.reserve("BAG-1")) for _ in range(6)]
+        assert states(await asyncio.gather(*asked)) == ["granted"] * 6
+        assert total(h.org.of("reservation:")) == (0, 0)
+        seventh = asyncio.create_task(h.reserve("BAG-1"))
+        await asyncio.sleep(0.2)
+        assert not seventh.done()
+        h.org.next.clear()
+        assert states([await seventh]) == ["refused"]
+        await entered(h)
+        assert (held(h), total(h.org.of("reservation:"))) == (0, (0, 6))
+        assert h.org.numbers(BAG) == (6, 6)
+
+
+async def test_many_at_once_get_no_more_than_there_is() -> None:
+    """Forty ask for nine, six of which are ready: nine have one, and the org needed few calls for it."""
+    async with house({BAG: 9}, rules=(DROP,), shops=("london",)) as h:
+        h.org.requests.clear()
+        outcomes = await asyncio.gather(*(h.reserve("BAG-1") for _ in range(40)))
+        assert states(outcomes) == ["granted"] * 9 + ["refused"] * 31
+        await entered(h)
+        assert h.org.numbers(BAG) == (9, 9)
+        assert total(h.org.of("reservation:")) == (0, 9)
+
+
+@pytest.mark.parametrize("fate", ["", "lost", "reply lost", "later", "late"])
+async def test_a_grant_survives_a_kill_whatever_became_of_its_call(fate: str) -> None:
+    """Told to the buyer, killed, started again: it is entered once, its unit granted to nobody else."""
+    async with house({BAG: 6}, rules=(DROP,), shops=("london",)) as h:
+        first = await asyncio.gather(*(h.reserve("BAG-1") for _ in range(4)))
+        if fate:
+            h.org.next.append(fate)
+            sent = len(h.org.requests)
+            await h.until(lambda: len(h.org.requests) > sent)
+        await h.kill()
+        await h.start()
+        more = await asyncio.gather(*(h.reserve("BAG-1") for _ in range(4)))
+        h.org.land()
+        assert states([*first, *more]) == ["granted"] * 6 + ["refused"] * 2
+        await entered(h)
+        assert (h.org.numbers(BAG), total(h.org.of("reservation:"))) == ((6, 6), (0, 6))
+
+
+async def test_a_grant_given_back_before_it_was_entered_never_reaches_the_org() -> None:
+    """The buyer leaves at once: the next one gets the unit, with the org away all the while."""
+    async with house({BAG: 6}, rules=(DROP,), shops=("london",)) as h:
+        h.org.next.extend(["later"] * 1000)
+        outcomes = [await h.reserve("BAG-1", 6)]
+        given_up = outcomes[0].reservation
+        assert given_up is not None
+        released = await h.desk.release(given_up.id)
+        assert states([released]) == ["released"]
+        assert states([await h.reserve("BAG-1", 5)]) == ["granted"]
+        h.org.next.clear()
+        await entered(h)
+        assert given_up.id not in str(h.org.of("reservation:"))
+        assert total(h.org.of("reservation:")) == (0, 5)
+
+
+async def test_it_is_topped_up_from_the_pool_and_withdrawn_when_no_policy_wants_it() -> None:
+    """Four of six are granted: four more are set aside. Without the policy all that is unsold goes back."""
+    async with house({BAG: 20}, rules=(DROP,), shops=("london",)) as h:
+        assert states([await h.reserve("BAG-1", 4)]) == ["granted"]
+        await h.until(lambda: held(h) == 6 and total(h.org.of("reservation:")) == (0, 4))
+        await h.stop()
+        h.rules = ()
+        await h.start()
+        await h.until(lambda: held(h) == 0)
+        await h.idle()
+        assert h.org.numbers(BAG) == (20, 4)
+
+
+async def test_an_order_takes_over_what_was_granted_to_it_and_nothing_else() -> None:
+    """Paid before the org has heard of the grant: the order waits for it and asks for no second unit."""
+    async with house({BAG: 6}, rules=(DROP,), shops=("london",)) as h:
+        outcome = await h.reserve("BAG-1")
+        assert outcome.reservation is not None
+        order = h.shops["london"].buy("BAG-1")
+        name = h.shops["london"].orders[order].name
+        confirmed = await h.desk.confirm(outcome.reservation.id, name)
+        assert states([confirmed]) == ["confirmed"]
+        await h.deliver("london", order)
+        await entered(h)
+        assert total(h.org.of("order:london:")) == (0, 1)
+        assert total(h.org.of("reservation:")) == (0, 0)
+        assert h.org.numbers(BAG) == (6, 6)
+
+
+async def test_units_that_stock_no_longer_covers_are_not_granted() -> None:
+    """Four of six are found broken: the block keeps the two that are there, and grants no more."""
+    async with house({BAG: 6}, rules=(DROP,), shops=("london",)) as h:
+        h.org.move(BAG, on_hand=-4)
+        await h.until(lambda: held(h) == 2)
+        await h.idle()
+        outcomes = await asyncio.gather(*(h.reserve("BAG-1") for _ in range(4)))
+        assert states(outcomes) == ["granted"] * 2 + ["refused"] * 2
+        await entered(h)
+        assert h.org.numbers(BAG) == (2, 2)
+
+
+async def test_a_grant_that_expires_goes_back_on_sale() -> None:
+    """Nobody pays: the unit is free again, in the org as well."""
+    async with house({BAG: 6}, rules=(DROP,), shops=("london",)) as h:
+        outcome = await h.reserve("BAG-1", 6, life=timedelta(seconds=0.2))
+        assert states([outcome]) == ["granted"]
+        number = outcome.reservation.id if outcome.reservation else ""
+
+        def expired(tx: object) -> bool:
+            reservation = tx.reservation(number)  # type: ignore[attr-defined]  # the store's own transaction
+            return reservation is not None and reservation.state is ReservationState.EXPIRED
+
+        await h.until_kept(expired)
+        await h.until(lambda: held(h) == 6 and total(h.org.of("reservation:")) == (0, 0))
