@@ -153,6 +153,7 @@ class Daemon:
                     reconciler=ResyncService(ctx, supervisor.reconcile),
                     now=ctx.clock.now,
                     transfers=supervisor.transfers,
+                    editions=supervisor.editions,
                     counts=supervisor.counts,
                     reports=reports(settings, store, ctx.clock),
                     incidents=supervisor.resolver,

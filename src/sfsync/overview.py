@@ -21,13 +21,16 @@ from sfsync.domain.forecast import Space
 from sfsync.domain.relay import Difference
 from sfsync.domain.stock import LevelKey
 from sfsync.flow.context import SNAPSHOT, Context, Pulse
+from sfsync.flow.editions import standing
 from sfsync.flow.folding import FoldRun, FoldWish
 from sfsync.flow.reconcile import Plan, Reconcile
+from sfsync.flow.rooms import Rooms
 from sfsync.flow.supervisor import KEPT_DAYS, Supervisor
 from sfsync.ports import ChannelLevel, Clock, DeadLetter, Hole
 from sfsync.reports import Live
 from sfsync.store import Database, views
 from sfsync.store.tx import SqlTx
+from sfsync.web.editions import describe
 from sfsync.web.incident_rows import incident_row
 from sfsync.web.status_shape import (
     ChannelStatus,
@@ -133,6 +136,10 @@ class Overview:
             ledger=ledger,
             channels=channels,
             scarce=self._scarce(tx),
+            editions=[
+                describe(standing(tx, self._assortment, edition))
+                for edition in self._assortment.editions.values()
+            ],
             incidents=[
                 incident_row(each, incidents.resolutions.get(each.id, ()), cancelling, now)
                 for each in incidents.told
@@ -339,7 +346,7 @@ class Overview:
 
     def _scarce(self, tx: SqlTx) -> list[Scarce]:
         skus = views.scarce_skus(tx, most=SCARCE_UNITS, limit=12)
-        divided = tx.divided_skus()
+        divided, rooms = tx.divided_skus(), Rooms(tx, self._assortment)
         shown: dict[str, list[ChannelLevel]] = {}
         for level in tx.channel_levels([scarce.sku for scarce in skus]):
             shown.setdefault(level.sku, []).append(level)
@@ -349,7 +356,7 @@ class Overview:
                 available=scarce.available,
                 locations=dict(scarce.locations),
                 sellers=[
-                    self._seller(level, scarce, divided)
+                    self._seller(level, scarce, divided, rooms)
                     for level in shown.get(scarce.sku, ())
                     if level.channel in self._kinds
                 ],
@@ -357,13 +364,18 @@ class Overview:
             for scarce in skus
         ]
 
-    def _seller(self, level: ChannelLevel, scarce: views.ScarceSku, divided: Collection[str]) -> Seller:
+    def _seller(
+        self, level: ChannelLevel, scarce: views.ScarceSku, divided: Collection[str], rooms: Rooms
+    ) -> Seller:
+        edition = self._assortment.edition(level.sku)
         policy = self._assortment.policy(level.channel, level.sku, _mode(level.sku, divided))
         may: Literal["sells", "asks first", "closed"] = "sells"
         why = policy.guarantee.value
         if policy.allocated_elsewhere:
             division = self._assortment.division(level.sku)
             may, why = "closed", f"allocated to {', '.join(division.channels if division else ())}"
+        elif level.published <= 0 and edition is not None and not rooms.is_open(edition):
+            may, why = "closed", f"the edition {edition.name} is closed"
         elif level.published <= 0 < scarce.available and self._too_old(policy):
             may, why = "closed", "the org was not heard for too long"
         elif level.published <= 0:

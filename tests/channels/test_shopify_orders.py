@@ -226,6 +226,16 @@ def test_an_order_names_the_reservations_it_was_sold_on() -> None:
     assert read(payload(note_attributes=attributes)).reservations == ("r1", "r2")
 
 
+@pytest.mark.parametrize(
+    ("told", "client"),
+    [(" C7 ", "C7"), (None, ""), ("", ""), ("C" * 121, ""), ("C\n7", ""), ("阿明", "阿明")],
+)
+def test_an_order_says_whose_it_is_in_the_words_of_the_reservation_api(told: str | None, client: str) -> None:
+    """Two bags to a client, reserved or bought at once; what cannot be a name is nobody's."""
+    attributes = [{"name": "gift note", "value": "r9"}, {"name": "sfsync_client", "value": told}]
+    assert read(payload(note_attributes=attributes)).client == client
+
+
 def test_a_place_that_is_none_of_ours_is_not_named() -> None:
     """Only configured locations have a name of ours."""
     assert read(payload(location_id=8)).channel_location is None

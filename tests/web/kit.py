@@ -13,6 +13,7 @@ import httpx
 from starlette.applications import Starlette
 
 from sfsync.domain.counts import Count, CountOutcome
+from sfsync.domain.editions import REST, Denial, Edition, PartyStanding, Standing, Switch
 from sfsync.domain.incidents import Resolved, Stage
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.ira_wish import IraWish
@@ -32,6 +33,7 @@ from sfsync.web import (
     WebOptions,
     build_web,
 )
+from sfsync.web.editions import describe
 from sfsync.web.status_shape import Exposure, WorstSpell
 
 SECRET = b"hush"
@@ -76,6 +78,7 @@ class Desk:
         self.asked: list[dict[str, Any]] = []
         self.answers = True
         self.floor = False
+        self.denial: Denial | None = None
         self.failure: Exception | None = None
 
     async def create(self, wish: Wish, *, idempotency_key: str | None, digest: str) -> Outcome:
@@ -86,6 +89,8 @@ class Desk:
             if known != digest:
                 return Outcome(None, "key-reused")
             return Outcome(self.granted[reservation_id])
+        if self.denial is not None:
+            return Outcome(None, self.denial.kind, detail=self.denial.detail, more=self.denial.more)
         lines = []
         for line in wish.lines:
             places = self.stock.get(line.sku)
@@ -112,6 +117,7 @@ class Desk:
             wish.ends(NOW),
             partial=wish.partial,
             window=wish.window,
+            client=wish.client,
         )
         self.granted[number] = reservation
         if idempotency_key is not None:
@@ -268,6 +274,32 @@ class Carrier:
         return [InTransit(each.number, level, each.units, NOW) for each in self.told.values()]
 
 
+def standing(*, is_open: bool) -> Standing:
+    """A limited edition of which something is sold."""
+    edition = Edition("spring", ("BAG-RED",), 500, {"london": 200}, 1, NOW + timedelta(hours=1))
+    shares = PartyStanding("london", 200, 150, 50), PartyStanding(REST, 300, 0, 300)
+    switch = Switch(True, NOW, "operations", edition.opens_at) if is_open else None
+    return Standing(edition, switch, 150, shares, {"london": 50 if is_open else 0})
+
+
+class Drops:
+    """A switch for one edition, and who has pressed it."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self.pressed: list[tuple[str, bool, str]] = []
+
+    async def switch(self, name: str, *, on: bool, who: str) -> Standing:
+        if name != "spring":
+            raise KeyError(name)
+        self.is_open = on
+        self.pressed.append((name, on, who))
+        return standing(is_open=on)
+
+    async def standings(self) -> Sequence[Standing]:
+        return [standing(is_open=self.is_open)]
+
+
 class Counter:
     """A count desk over a dictionary of what the books say."""
 
@@ -348,6 +380,7 @@ class House:
         self.door, self.desk = Door(), Desk({"BAG": {"ECOM": 1, "KNIGHTSBRIDGE": 0}, "TIE": {"ECOM": 9}})
         self.board, self.plans, self.carrier = Board(status()), Plans(), Carrier()
         self.reporter = Reporter()
+        self.drops = Drops()
         self.counter = Counter({"BAG|ECOM": 5, "TIE|ECOM": 9})
         self.resolutions = Resolutions()
         self.options = replace(
@@ -372,6 +405,7 @@ class House:
             self.counter,
             self.reporter,
             self.resolutions,
+            self.drops,
         )
         self.app: Starlette = build_web(self.services, self.options)
 
@@ -504,6 +538,7 @@ def status() -> Status:
                 "last_push_at": None,
             },
         ],
+        "editions": [describe(standing(is_open=True))],
         "scarce": [
             {
                 "sku": "MIRROR-BAG-01",

@@ -13,6 +13,7 @@ from sfsync.domain.transfers import Stage
 from sfsync.web import Status, counts, transfers, wishes
 from sfsync.web import incidents as web_incidents
 from sfsync.web.status_shape import (
+    EditionRow,
     EmptiedNumber,
     Exposure,
     ExposureOfClass,
@@ -92,6 +93,8 @@ async def test_its_limits_and_words_are_the_codes() -> None:
     assert decision["way"]["enum"] == list(Way)
     assert decision["reason"]["maxLength"] == LONGEST_REASON
     assert set(schemas["Incident"]["required"]) == set(get_type_hints(IncidentRow))
+    assert set(schemas["Edition"]["properties"]) == set(get_type_hints(EditionRow))
+    assert wish["client"]["maxLength"] == wishes.LONGEST_REFERENCE
     assert set(schemas["Status"]["required"]) == set(get_type_hints(Status))
     for shape in (Exposure, ExposureOfClass, WorstSpell, SoonerAtChannel, EmptiedNumber):
         assert schemas[shape.__name__]["required"] == list(get_type_hints(shape))

@@ -16,6 +16,7 @@ WISH: dict[str, Any] = {
     "kind": "cart",
     "channel": "london",
     "owner": "cart-17",
+    "client": None,
     "lines": [{"sku": "BAG", "quantity": 1}],
 }
 
@@ -34,6 +35,7 @@ async def test_a_granted_reservation_is_answered_201_with_its_address() -> None:
         "kind": "cart",
         "channel": "london",
         "owner": "cart-17",
+        "client": None,
         "lines": [{"sku": "BAG", "location": "ECOM", "unit": None, "quantity": 1, "wanted": 1}],
         "created_at": "2026-11-23T08:15:00.000Z",
         "expires_at": "2026-11-23T08:30:00.000Z",

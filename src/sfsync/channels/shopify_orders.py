@@ -38,6 +38,8 @@ ORDER_TOPICS = frozenset(
 )
 _ROUTES_OVER = frozenset({"cancelled", "closed"})  # nothing of them is still to be sent
 RESERVATION_ATTRIBUTE = "sfsync_reservation"
+CLIENT_ATTRIBUTE = "sfsync_client"
+LONGEST_CLIENT = 120  # characters, as in the reservation API
 
 _Id = Annotated[int, Field(gt=0)]
 _Units = Annotated[int, Field(ge=0, le=1_000_000_000)]  # more is no order, and no database holds it
@@ -190,6 +192,7 @@ def _snapshot(
         lines=lines,
         channel_location=locations.get(f"gid://shopify/Location/{order.location_id}"),
         reservations=_reservations(order.note_attributes),
+        client=_client(order.note_attributes),
     )
 
 
@@ -210,6 +213,12 @@ def _reservations(attributes: Iterable[_NoteAttribute]) -> tuple[str, ...]:
     named = (entry.value or "" for entry in attributes if entry.name == RESERVATION_ATTRIBUTE)
     ids = (part.strip() for value in named for part in value.split(","))
     return tuple(dict.fromkeys(part for part in ids if part))
+
+
+def _client(attributes: Iterable[_NoteAttribute]) -> str:
+    """Whose order it is, where the storefront says so; what is no name is none."""
+    named = ((entry.value or "").strip() for entry in attributes if entry.name == CLIENT_ATTRIBUTE)
+    return next((name for name in named if name and len(name) <= LONGEST_CLIENT and name.isprintable()), "")
 
 
 def _is_unnamed_product(line: _LineItem) -> bool:

@@ -15,6 +15,7 @@ from sfsync.cli import (
     count,
     coverage,
     dead_letters,
+    edition,
     exposure,
     incidents,
     ledger,
@@ -45,6 +46,7 @@ app.add_typer(count.app, name="count")
 app.add_typer(report.app, name="report")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(transfer.app, name="transfer")
+app.add_typer(edition.app, name="edition")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(sandbox.app, name="sandbox")
 

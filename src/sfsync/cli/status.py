@@ -65,6 +65,7 @@ def show(found: Any) -> None:
     _engine(found)
     _channels(found["channels"])
     _scarce(found["scarce"])
+    _editions(found["editions"])
     _incidents(found["incidents"])
     _accuracy(found["accuracy"])
 
@@ -172,6 +173,17 @@ def _scarce_spells(exposure: Any) -> tuple[str, str]:
     if not found:
         return "-", "-"
     return f"{found[0]['p99_seconds']:.1f} s", f"{found[0]['longest']['seconds']:.1f} s"
+
+
+def _editions(editions: Any) -> None:
+    if not editions:
+        return
+    made = table("\nLimited editions", "edition", "state", ("size", "right"), ("left", "right"), "by channel")
+    for row in editions:
+        shares = ", ".join(f"{share['channel'] or 'others'} {share['left']}" for share in row["shares"])
+        state = f"opens {row['opens_at']}" if row["opens_at"] else row["state"]
+        made.add_row(row["name"], state, str(row["size"]), str(row["left"]), shares)
+    out.print(made)
 
 
 def _scarce(scarce: Any) -> None:

@@ -14,7 +14,7 @@ and what is given back may be sold again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -132,6 +132,37 @@ def denial(
         detail = f"of the edition {name} {edition.told_share(channel)} to be sold, and {left} are left"
         return Denial("edition-sold-out", name, detail, limit, limit - left)
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class PartyStanding:
+    """What one party may sell of an edition, has sold or promised, and may still sell; in units."""
+
+    party: str
+    limit: int
+    taken: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an edition stands."""
+
+    edition: Edition
+    switch: Switch | None
+    taken: int  # sold or promised, in units
+    shares: Sequence[PartyStanding]
+    shows: Mapping[str, int]  # channel -> units that it shows of all its SKUs
+
+    @property
+    def is_open(self) -> bool:
+        """True when it is on sale."""
+        return self.switch is not None and self.switch.open
+
+    @property
+    def settled(self) -> bool:
+        """True when its planned opening has happened, or was called off."""
+        return self.switch is not None and self.switch.planned == self.edition.opens_at
 
 
 def dealt(

@@ -7,12 +7,11 @@ after it all sell.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from sfsync.domain.assortment import Assortment
-from sfsync.domain.editions import REST, Edition, Switch, opening, switched
+from sfsync.domain.editions import REST, Edition, PartyStanding, Standing, Switch, opening, switched
 from sfsync.ports import Tx
 
 from .context import Context
@@ -21,32 +20,6 @@ from .rooms import Rooms
 from .shelf import refresh
 
 EVERY_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What one party may sell of an edition, has sold, and shows now; in units."""
-
-    channel: str  # "" for everybody whom the split does not name
-    limit: int
-    taken: int
-    left: int
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How an edition stands."""
-
-    edition: Edition
-    switch: Switch | None
-    taken: int
-    shares: Sequence[Share]
-    shows: Mapping[str, int]  # by channel
-
-    @property
-    def is_open(self) -> bool:
-        """True when it is on sale."""
-        return self.switch is not None and self.switch.open
 
 
 def standing(tx: Tx, assortment: Assortment, edition: Edition) -> Standing:
@@ -61,7 +34,7 @@ def standing(tx: Tx, assortment: Assortment, edition: Edition) -> Standing:
         tx.switches().get(edition.name),
         sum(taken.values()),
         [
-            Share(party, edition.share(party), taken.get(party, 0), edition.room(taken, party))
+            PartyStanding(party, edition.share(party), taken.get(party, 0), edition.room(taken, party))
             for party in parties
         ],
         {name: shows[name] for name in assortment.channels},

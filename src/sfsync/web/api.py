@@ -234,6 +234,12 @@ def _problem(outcome: Outcome) -> ProblemError:
             status, kind = 409, "paid-unavailable"
         case "awaiting-store":
             status, kind, usual = 409, "awaiting-store", "the shop has not confirmed it yet"
+        case "edition-closed" | "edition-sold-out" | "client-limit":
+            status, kind, usual = 409, outcome.problem, "its limited edition does not allow it"
+            more |= outcome.more
+        case "client-missing":
+            status, kind, usual = 422, outcome.problem, "its limited edition asks whose it is"
+            more |= {**outcome.more, "errors": [{"field": "client", "detail": "is missing"}]}
         case "ended":
             status, kind, usual = 409, "ended", "the reservation is over"
         case "key-reused":
@@ -253,6 +259,7 @@ def describe(reservation: Reservation) -> dict[str, object]:
         "kind": reservation.kind.value,
         "channel": reservation.channel,
         "owner": reservation.owner,
+        "client": reservation.client or None,
         "lines": [
             {
                 "sku": line.level.sku,

@@ -16,6 +16,7 @@ from sfsync.ports import OutsideError
 
 from .api import Api
 from .counts import CountApi
+from .editions import EditionApi
 from .guard import Guard
 from .health import Health
 from .incidents import IncidentApi
@@ -48,6 +49,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *TransferApi(services.transfers, options, doorkeeper, services.now).routes(),
             *CountApi(services, options, doorkeeper).routes(),
             *IncidentApi(services.incidents, options, doorkeeper, services.now).routes(),
+            *EditionApi(services.editions, options, doorkeeper).routes(),
             *Health(services.overview).routes(),
             Route("/openapi.json", openapi, methods=["GET"]),
             *Page(teller, options, doorkeeper).routes(),

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from sfsync.domain import incidents
 from sfsync.domain.counts import Count, CountOutcome
+from sfsync.domain.editions import Standing
 from sfsync.domain.incidents import Resolved
 from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.reservations import Outcome, Reservation, Wish
@@ -162,6 +163,18 @@ class IncidentDesk(Protocol):
         ...
 
 
+class EditionDesk(Protocol):
+    """Opens and closes limited editions."""
+
+    async def switch(self, name: str, *, on: bool, who: str) -> Standing:
+        """Open or close it everywhere at once; again is fine. `KeyError`: there is none of that name."""
+        ...
+
+    async def standings(self) -> Sequence[Standing]:
+        """How each stands, in the order of the settings."""
+        ...
+
+
 class Folder(Protocol):
     """Folds old movements of the org's ledger. What it returns is JSON-ready."""
 
@@ -189,4 +202,5 @@ class Services:
     counts: CountDesk
     reports: Reporter
     incidents: IncidentDesk
+    editions: EditionDesk
     folder: Folder | None = None

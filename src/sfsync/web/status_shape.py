@@ -207,6 +207,32 @@ class Scarce(TypedDict):
     sellers: list[Seller]
 
 
+class ShareOfEdition(TypedDict):
+    """What a channel may sell of a limited edition, in units."""
+
+    channel: str | None  # None: everybody whom the split does not name
+    limit: int
+    taken: int  # sold or reserved
+    left: int
+
+
+class EditionRow(TypedDict):
+    """A limited edition."""
+
+    name: str
+    state: Literal["open", "closed"]
+    skus: list[str]
+    size: int  # units
+    taken: int
+    left: int
+    per_client: int | None
+    opens_at: str | None  # None: no opening is planned any more
+    changed_at: str | None
+    changed_by: str
+    shares: list[ShareOfEdition]
+    shows: dict[str, int]  # channel -> units
+
+
 class OrderOfIncident(TypedDict):
     """An order, or another promise, that an incident names; those that lose their cover first come first."""
 
@@ -302,6 +328,7 @@ class Status(TypedDict):
     ledger: Ledger
     channels: list[ChannelStatus]
     scarce: list[Scarce]  # scarcest first
+    editions: list[EditionRow]  # in the order of the settings
     incidents: list[IncidentRow]  # newest first
     incidents_more: int  # beside those
     dead_letters: list[DeadLetterRow]  # newest first

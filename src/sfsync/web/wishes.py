@@ -30,7 +30,17 @@ LONGEST_KEY = 200  # characters of Idempotency-Key
 
 MOST_LISTED = 200
 
-_WISH_FIELDS = ("kind", "channel", "owner", "lines", "expires_in_seconds", "partial", "pick_up", "in_hand")
+_WISH_FIELDS = (
+    "kind",
+    "channel",
+    "owner",
+    "lines",
+    "expires_in_seconds",
+    "partial",
+    "pick_up",
+    "in_hand",
+    "client",
+)
 _LINE_FIELDS = ("sku", "quantity", "location", "location_group", "unit")
 _LIST_FIELDS = ("kind", "state", "channel", "owner", "location", "after", "limit")
 
@@ -113,6 +123,9 @@ def read_wish(
     if channel and channel not in channels:
         fields.errors["channel"] = f"is none of {', '.join(sorted(channels))}"
     owner = fields.text(table, "owner", LONGEST_REFERENCE)
+    client = fields.optional_text(table, "client", LONGEST_REFERENCE)
+    if client is None:
+        client = owner if kind is ReservationKind.CLIENT else ""
     lines = _lines(fields, table.get("lines"), channel, groups)
     partial = fields.flag(table, "partial")
     window = _window(fields, table, kind, now)
@@ -124,7 +137,7 @@ def read_wish(
         life = timedelta(seconds=fields.whole(table, "expires_in_seconds", int(LONGEST.total_seconds())))
     if fields.errors:
         raise bad_fields(fields.errors)
-    return Wish(kind, channel, owner, lines, life, partial, window, in_hand)
+    return Wish(kind, channel, owner, lines, life, partial, window, in_hand, client)
 
 
 def _window(
@@ -219,6 +232,7 @@ def digest_of(wish: Wish) -> str:
     window = None if wish.window is None else [wish.window.begins, wish.window.ends]
     life = int(wish.life.total_seconds())
     parts = [wish.kind, wish.channel, wish.owner, lines, life, wish.partial, window, wish.in_hand]
+    parts.append(wish.client)
     return hashlib.sha256(to_json(parts)).hexdigest()
 
 
