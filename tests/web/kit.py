@@ -585,7 +585,7 @@ def status() -> Status:
                         "covered": False,
                     },
                     {
-                        "promise": "order:london:1042:1",
+                        "promise": "",
                         "channel": "london",
                         "order": "#1042",
                         "units": 1,

@@ -62,6 +62,9 @@ async def test_the_page_tells_the_whole_status_without_a_script() -> None:
         "12 gated · 3 allocated · 397 mirrored",
         "GATED-BAG-01 1 ECOM 1 london asks first 1 gated dubai asks first 1 gated",
         "#1042 at london, 1 unit, 08:13:01 has its stock",
+        "1 to be taken at MAYFAIR for order #2077 refused Anna Kay, 50 s ago: seen in the window",
+        "May wait until 05 Dec 2026",
+        "and 12 more incidents: sfsync incidents lists those that are open",
         "#2077 at dubai, 1 unit, 08:13:01 no stock covers it",
         "Give each item its own SKU at the channel, then run sfsync resync.",
         "08:14:51 Sale LOAFER-42-COGNAC KNIGHTSBRIDGE −1 3 till 4, receipt 88213 org",
@@ -108,7 +111,9 @@ async def test_a_sentence_is_told_once_and_its_commands_are_marked() -> None:
     page = await page_of(house)
     assert page.said.count("2 dead letters wait for a person: sfsync <b>.") == 1
     assert "an odd ` stays" in page.said
-    assert [tag for tag, _ in page.tags].count("code") == 2  # one in the token form's note
+    assert [tag for tag, _ in page.tags].count(
+        "code"
+    ) == 3  # one in the token form's note, one under the incidents
     assert "b" not in [tag for tag, _ in page.tags]
 
 
@@ -170,7 +175,7 @@ async def test_what_comes_from_outside_is_never_markup() -> None:
     async with house.client() as client:
         page = Markup((await client.get("/", params={"sku": evil})).text)
     scripts = [str(attributes["src"]) for tag, attributes in page.tags if tag == "script"]
-    assert [script.partition("?")[0] for script in scripts] == ["/static/status.js"]
+    assert [script.partition("?")[0] for script in scripts] == ["/static/status.js", "/static/resolve.js"]
     assert not [tag for tag, attributes in page.tags if tag == "img" or "onerror" in attributes]
     assert evil in page.words
 

@@ -11,8 +11,10 @@ from typing import Literal
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 from tests.needs import needs
-from tests.web.kit import CHECKOUT, House, stock_of_bag
+from tests.web.kit import CHECKOUT, OPERATIONS, House, stock_of_bag
 
+from sfsync.domain.incidents import Resolved, Stage, Way
+from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.web import serve
 
 pytestmark = needs("chromium")
@@ -75,10 +77,10 @@ async def test_a_closed_page_opens_with_a_token_and_not_with_a_wrong_one() -> No
     await server.start()
     async with browser_page() as page:
         await page.goto(server.address)
-        await page.get_by_label("Token").fill("wrong-token-0123456789")
+        await page.get_by_label("Token", exact=True).fill("wrong-token-0123456789")
         await page.get_by_role("button", name="Show the status").click()
         await expect(page.locator("#wrong")).to_be_visible()
-        await page.get_by_label("Token").fill(CHECKOUT)
+        await page.get_by_label("Token", exact=True).fill(CHECKOUT)
         await page.get_by_role("button", name="Show the status").click()
         await expect(page.locator("#health h1")).to_be_visible()
         await page.reload()
@@ -103,6 +105,44 @@ async def test_a_search_needs_no_reload_and_stays_in_the_address() -> None:
         await page.get_by_label("Find a SKU").fill("")
         await page.keyboard.press("Enter")
         await expect(page.locator("#found")).to_have_count(0)
+    await server.stop()
+
+
+async def test_an_operator_resolves_an_incident_and_a_second_click_asks_nothing_twice() -> None:
+    """The page that anybody may read asks for the operator's token, and keeps it until the tab is closed."""
+    house = House(open_status=True)
+    house.board.stock = [stock_of_bag()]
+    server = serve(house.app, "127.0.0.1", 0)
+    await server.start()
+    async with browser_page() as page:
+        await page.goto(server.address)
+        await page.locator(".resolve").first.click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_role("heading")).to_have_text("MIRROR-BAG-01 was sold twice")
+        await expect(dialog.get_by_label("Accept")).to_be_hidden()
+        await dialog.get_by_label("Location", exact=True).fill("MAYFAIR")
+        await dialog.get_by_label("Your name").fill("Anna Kay")
+        await dialog.get_by_label("Why").fill("found in the window")
+        await dialog.get_by_label("token").fill(CHECKOUT)
+        await dialog.get_by_role("button", name="Do it").click()
+        await expect(dialog.get_by_role("status")).to_contain_text("lacks the scope admin")
+        await dialog.get_by_label("token").fill(OPERATIONS)
+        await dialog.get_by_role("button", name="Do it").dblclick()
+        await expect(dialog.get_by_role("status")).to_have_text("Done.")
+        promise = "order:dubai:2077:1"
+        asked = IncidentWish(Way.MOVE, "Anna Kay", "found in the window", promise, "MAYFAIR")
+        assert house.resolutions.asked == [(7, asked)]
+        await dialog.get_by_role("button", name="Close").click()
+        house.resolutions.answer = Resolved(Stage.REFUSED, "london has sent it")
+        await page.locator(".resolve").first.click()
+        await expect(dialog.get_by_label("token")).to_be_hidden()
+        await dialog.get_by_label("Cancel the order").check()
+        await dialog.get_by_label("Give the money back").check()
+        await dialog.get_by_label("Why").fill("none is left")
+        await page.keyboard.press("Enter")
+        await expect(dialog.get_by_role("status")).to_have_text("London has sent it.")
+        refunded = IncidentWish(Way.CANCEL, "Anna Kay", "none is left", promise, refund=True)
+        assert house.resolutions.asked[1:] == [(7, refunded)]
     await server.stop()
 
 

@@ -89,7 +89,8 @@ def _print(found: list[tuple[Incident, list[Resolution]]], now: datetime) -> Non
 
 
 def _order(order: Any) -> str:
-    return f"{order['order']} at {order['channel']}, {order['units']} ({order['promise']})"
+    named = f" ({order['promise']})" if order["promise"] else ""
+    return f"{order['order']} at {order['channel']}, {order['units']}{named}"
 
 
 Number = Annotated[int, typer.Argument(help="The incident's id, as `sfsync incidents` lists it.")]

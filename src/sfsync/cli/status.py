@@ -66,7 +66,7 @@ def show(found: Any) -> None:
     _channels(found["channels"])
     _scarce(found["scarce"])
     _editions(found["editions"])
-    _incidents(found["incidents"])
+    _incidents(found["incidents"], found["incidents_more"])
     _accuracy(found["accuracy"])
 
 
@@ -197,7 +197,7 @@ def _scarce(scarce: Any) -> None:
     out.print(made)
 
 
-def _incidents(incidents: Any) -> None:
+def _incidents(incidents: Any, more: int) -> None:
     if not incidents:
         return
     made = table("\nIncidents", "opened", "what", "orders", ("unit s", "right"), "what to do")
@@ -207,6 +207,8 @@ def _incidents(incidents: Any) -> None:
             for o in incident["orders"]
         )
         state = "" if incident["closed_at"] is None else f" (closed {incident['closed_at']})"
+        if incident["waits_until"]:
+            state = f" (may wait until {incident['waits_until'][:10]})"
         made.add_row(
             incident["opened_at"],
             incident["title"] + state,
@@ -215,6 +217,8 @@ def _incidents(incidents: Any) -> None:
             incident["detail"],
         )
     out.print(made)
+    if more:
+        out.print(f"and {more} more: `sfsync incidents`", highlight=False)
 
 
 def _number(value: float | None) -> str:

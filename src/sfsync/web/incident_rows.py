@@ -41,8 +41,7 @@ def incident_row(
     held_by = detail.get("held_by")
     for holder in held_by if isinstance(held_by, list) else ():
         if "name" in holder:
-            subject = str(holder.get("subject", ""))
-            orders.append(_order(holder, subject, _whole(holder.get("units")) or 0, covered=True))
+            orders.append(_order(holder, "", _whole(holder.get("units")) or 0, covered=True))
     promises = detail.get("promises")
     for promise in promises if isinstance(promises, list) else ():
         orders += _promise(promise)
@@ -72,7 +71,9 @@ def _ways(
     if incident.closed_at is not None:
         return []
     found = list(ways(incident.kind))
-    if cancelling is not None and not any(order["channel"] in cancelling for order in orders):
+    if cancelling is not None and not any(
+        order["promise"] and order["channel"] in cancelling for order in orders
+    ):
         found = [way for way in found if way is not Way.CANCEL]
     movable = ("order:", "reservation:")
     if incident.kind == OVERSOLD and not any(order["promise"].startswith(movable) for order in orders):

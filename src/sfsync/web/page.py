@@ -27,6 +27,7 @@ _TYPES = {
     "status.js": "text/javascript",
     "counts.css": "text/css",
     "counts.js": "text/javascript",
+    "resolve.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 _POLICY = (

@@ -236,7 +236,7 @@ class EditionRow(TypedDict):
 class OrderOfIncident(TypedDict):
     """An order, or another promise, that an incident names; those that lose their cover first come first."""
 
-    promise: str  # its subject in the ledger, by which a way out names it
+    promise: str  # its subject in the ledger, by which a way out names it; empty: none can
 
     channel: str
     order: str  # as the channel calls it, "#1042"

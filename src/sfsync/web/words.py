@@ -77,6 +77,11 @@ def day(at: str) -> str:
     return f"{moment(at):%d %b %Y, %H:%M:%S} UTC"
 
 
+def date(at: str) -> str:
+    """The day alone, UTC."""
+    return f"{moment(at):%d %b %Y}"
+
+
 def marked(text: str) -> Markup:
     """A text in which `commands` stand between backticks; everything else in it is plain."""
     parts = text.split("`")
@@ -95,5 +100,5 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 FILTERS: Mapping[str, Callable[..., str]] = {
     function.__name__: function
-    for function in (ago, since, lasting, millis, number, percent, signed, clock, day, marked, plural)
+    for function in (ago, since, lasting, millis, number, percent, signed, clock, day, date, marked, plural)
 }
