@@ -19,7 +19,7 @@ class Restart(London):
     """Restarts the daemon, and looks when the hole of the till is closed."""
 
     async def run(self) -> None:
-        await asyncio.sleep(60.0)
+        await asyncio.sleep(KEEPALIVE_SECONDS + 20.0)
         await self.world.stop()
         await asyncio.sleep(30.0)
         self.world.start()
