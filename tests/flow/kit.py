@@ -370,6 +370,10 @@ class LittleOrg(Fates):
             self._row(number) for number, row in self.rows.items() if row.level == self.keys.get(record_id)
         ]
 
+    async def rows_at(self, record_ids: Collection[str]) -> Sequence[LedgerRow]:
+        self.reads += 1
+        return [row for number in record_ids for row in await self.level_rows(number)]
+
     async def rows_of(self, subjects: Collection[str]) -> Sequence[LedgerRow]:
         return [self._row(number) for number, row in self.rows.items() if row.subject in subjects]
 

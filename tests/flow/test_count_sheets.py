@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from tests.flow.kit import House, house
 from tests.flow.test_counts import BAG, FAR, ago, long_ago, sold
 
@@ -39,6 +41,9 @@ async def test_a_sheet_is_entered_once_and_says_why_in_the_ledger() -> None:
             assert [each.again for each in outcomes] == [again, again]
             assert [(each.state, each.variance) for each in outcomes] == [("entered", -1), ("entered", 0)]
         assert (h.org.numbers(BAG), h.org.numbers(FAR)) == ((4, 0), (2, 0))
+        assert [keys for keys in h.org.requests if keys[0].startswith("count:")] == [
+            [f"{count.subject}:0" for count in counts]
+        ]
         await h.idle()
         noon, now = counts[0].at - timedelta(days=1), h.clock.now()
         kept = await h.store.read(lambda tx: views.counted(tx, noon, now))
@@ -48,6 +53,29 @@ async def test_a_sheet_is_entered_once_and_says_why_in_the_ledger() -> None:
         ]
         rows = [row for row in h.org.rows.values() if row.subject.startswith("count:")]
         assert [row.reference for row in rows] == ["stock take; counted by Amina"] * 2
+
+
+@pytest.mark.parametrize("fate", ["lost", "reply lost", "late", "later"])
+async def test_a_sheet_whose_answer_is_lost_has_one_effect(fate: str) -> None:
+    """A sale comes in meanwhile, the daemon is killed, and the sheet is told again."""
+    async with house({BAG: 5, FAR: 2}) as h:
+        long_ago(h)
+        counts = sheet(h, 4, 3)
+        h.org.next.append(fate)
+        entering = asyncio.create_task(h.supervisor.counts.enter_all(counts))
+        await h.until(lambda: any(keys[0].startswith("count:") for keys in h.org.requests))
+        sold(h, ago(h, 1))
+        entering.cancel()
+        await h.kill()
+        h.org.land()
+        await h.start()
+        await h.until(lambda: len(h.org.of("count:")) == 2)
+        await h.idle()
+        outcomes = await h.supervisor.counts.enter_all(counts)
+        assert [(each.state, each.variance) for each in outcomes] == [("entered", -1), ("entered", 1)]
+        await h.until(lambda: h.org.of("posting:"))
+        await h.idle()
+        assert (h.org.numbers(BAG), h.org.numbers(FAR)) == ((3, 0), (3, 0))
 
 
 async def test_one_wrong_count_keeps_the_sheet_out_unless_the_right_ones_are_asked_for() -> None:

@@ -52,6 +52,19 @@ async def test_a_late_sale_and_its_compensation_go_in_together(org: SalesforceOr
     assert [each.counted_at for each in await org.read_levels(levels=[made.record_id])] == [SIX]
 
 
+async def test_the_rows_of_many_levels_come_in_one_reading(org: SalesforceOrg, sku: str) -> None:
+    """Each row with its own level, whatever the others have."""
+    levels = [LevelKey(sku, place) for place in ("ECOM", "DUBAI", "SOHO")]
+    await org.create_levels(levels)
+    ids = {level.key: level.record_id for level in await org.read_levels(keys=levels)}
+    rows = [counted(Count(f"c-{n}", level, n, NOON), 0, n) for n, level in enumerate(levels)]
+    await org.enter(request(*(bundle(n, row) for n, row in enumerate(rows))), ids)
+    found = await org.rows_at([ids[level] for level in levels])
+    assert sorted((row.movement.level, row.movement.on_hand_delta) for row in found) == sorted(
+        (level, n) for n, level in enumerate(levels)
+    )
+
+
 async def test_an_older_count_does_not_move_the_moment_back(org: SalesforceOrg, sku: str) -> None:
     """The newest count is the last one, whatever was entered last."""
     level = LevelKey(sku, "ECOM")

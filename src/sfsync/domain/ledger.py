@@ -68,7 +68,7 @@ class Bundle:
 
     @property
     def counts(self) -> bool:
-        """True when it enters a stock count: that goes by itself, so that its order among rows is known."""
+        """True when it enters a count: nothing else of its level goes with it, so that its order is known."""
         return any(movement.kind is MovementKind.COUNT for movement in self.own)
 
     @property

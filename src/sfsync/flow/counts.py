@@ -1,6 +1,7 @@
 """A stock count becomes one movement: what was counted, less what the ledger knew of that moment.
 
-The level's slot is held from the reading of the ledger until the count is in, so that none of our movements
+Counts of a sheet go together: their levels' rows are read in one go, and many are entered by one request.
+Each level's slot is held from the reading of the ledger until the count is in, so that none of our movements
 comes between; what others enter meanwhile is seen by the level's version, and made good by the count's next
 step (`lateness`). With a count comes the moment it was made: postings that happened before it and are told
 later are entered together with their compensation.
@@ -9,9 +10,10 @@ later are entered together with their compensation.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sfsync.domain.counts import Count, CountOutcome, folded_after, is_late, movement, on_hand_at
@@ -25,6 +27,7 @@ from .writer import Writer
 
 ANSWER_SECONDS = 8.0
 CLOCK_SKEW = timedelta(minutes=1)  # that a counter's clock may be ahead of ours
+TOGETHER = 100  # counts in one reading and one request
 SHEETS = "counts"  # the scope of their keys
 
 
@@ -58,69 +61,115 @@ class Counts:
         outcomes = [each or CountOutcome() for each in seen]
         if dry_run or (not partial and any(outcome.problem for outcome in outcomes)):
             return outcomes
-        levels: dict[LevelKey, list[int]] = defaultdict(list)
+        rounds: dict[int, list[int]] = defaultdict(list)  # of each level its first count, its second …
+        met: Counter[LevelKey] = Counter()
         for number in sorted(range(len(counts)), key=lambda number: counts[number].at):
             if not outcomes[number].problem:
-                levels[counts[number].level].append(number)
-
-        async def one_level(numbers: Sequence[int]) -> None:
-            for number in numbers:
-                outcomes[number] = await self.enter(counts[number])
-
-        await asyncio.gather(*map(one_level, levels.values()))
+                level = counts[number].level
+                rounds[met[level]].append(number)
+                met[level] += 1
+        for numbers in rounds.values():
+            for start in range(0, len(numbers), TOGETHER):
+                part = numbers[start : start + TOGETHER]
+                told = await self._enter([counts[number] for number in part])
+                for number, outcome in zip(part, told, strict=True):
+                    outcomes[number] = outcome
         return outcomes
 
     async def enter(self, count: Count) -> CountOutcome:
         """Enter it; the same count again is answered as the first time."""
+        (outcome,) = await self._enter([count])
+        return outcome
+
+    async def _enter(self, counts: Sequence[Count]) -> list[CountOutcome]:
+        """Enter counts of different levels together: one reading of their rows, and one request for many."""
         ctx = self._ctx
-        async with self._writer.alone(count.level):
+        async with AsyncExitStack() as slots:
+            for level in sorted(count.level for count in counts):
+                await slots.enter_async_context(self._writer.alone(level))
             now = ctx.clock.now()
-            if (known := await ctx.store.read(lambda tx: _check(tx, count, now))) is not None:
-                return known
-            held = await ctx.store.read(lambda tx: tx.levels([count.level])[count.level])
+            outcomes = await ctx.store.read(lambda tx: [_check(tx, count, now) for count in counts])
+            fresh = [count for count, told in zip(counts, outcomes, strict=True) if told is None]
+            held = await ctx.store.read(lambda tx: tx.levels([count.level for count in fresh]))
+            rows: dict[LevelKey, list[LedgerRow]] = {level: [] for level in held}
             try:
-                rows = await ctx.org.level_rows(held[0].record_id)
+                for row in await ctx.org.rows_at([level.record_id for level, _ in held.values()]):
+                    if row.movement.level in rows:
+                        rows[row.movement.level].append(row)
             except OutsideError as error:
-                return _problem("try-later", str(error))
-            if (folded := folded_after(rows, count.at)) is not None:
-                return _problem(
-                    "too-old",
-                    f"movements up to {folded.isoformat()} have been folded: count again, and date it later",
-                )
-            return await self._enter(count, rows)
+                return [told or _problem("try-later", str(error)) for told in outcomes]
+            late = {count.level: _too_old(rows[count.level], count) for count in fresh}
+            readings = [_Reading(count, rows[count.level]) for count in fresh if late[count.level] is None]
+            entered = await self._send(readings)
+        return [
+            told or late[count.level] or entered[count.level]
+            for count, told in zip(counts, outcomes, strict=True)
+        ]
 
-    async def _enter(self, count: Count, rows: Sequence[LedgerRow]) -> CountOutcome:
+    async def _send(self, readings: Sequence[_Reading]) -> dict[LevelKey, CountOutcome]:
         ctx = self._ctx
-        own = [row.movement for row in rows if row.movement.subject == count.subject]
-        variance = count.units - on_hand_at(rows, count.at)
 
-        def commit(tx: Tx) -> tuple[int, int] | None:
-            now = ctx.clock.now()
-            product = ctx.assortment.catalogue.of(count.level.sku)
-            price = None if product is None else product.price
-            if own:  # the store had lost it: the org's rows are the truth
-                tx.replace_rows(count.subject, own, now)
-                if own[0].source_version != count.told:
-                    return None
-            tx.add_count(count, price, now)
-            if own and not variance:
-                return None
-            row = movement(count, tx.next_step(count.subject), variance)
-            held, _ = tx.levels([count.level])[count.level]
-            return add(tx, [row], {}, now), 2 if is_late(row, held.counted_at) else 1
+        def commit(tx: Tx) -> list[tuple[int, int]]:
+            planned = (self._plan(tx, reading) for reading in readings)
+            return [each for each in planned if each is not None]
 
+        if not readings:
+            return {}
         planned = await ctx.store.write(commit)
-        if planned is not None:
-            bundle, sent = planned
-            self._writer.admit(bundle, sum(row.version_delta for row in rows) + sent)
-            answered = self._writer.answered(bundle)
-            ctx.bell.ring("writer")
-            await asyncio.wait([answered], timeout=ANSWER_SECONDS)
+        answered = [self._writer.answered(bundle) for bundle, _ in planned]
+        for bundle, version in planned:
+            self._writer.admit(bundle, version)
+        ctx.bell.ring("writer")
+        if answered:
+            await asyncio.wait(answered, timeout=ANSWER_SECONDS)
+        for bundle, _ in planned:
             self._writer.dismiss(bundle)
-        outcome = await ctx.store.read(lambda tx: _known(tx, count))
-        if outcome is not None:
-            return replace(outcome, again=bool(own))
-        return _problem("refused", "the org did not take it; see the dead letters")
+        known = await ctx.store.read(lambda tx: [_known(tx, reading.count) for reading in readings])
+        refused = _problem("refused", "the org did not take it; see the dead letters")
+        return {
+            reading.count.level: replace(told, again=bool(reading.own)) if told is not None else refused
+            for reading, told in zip(readings, known, strict=True)
+        }
+
+    def _plan(self, tx: Tx, reading: _Reading) -> tuple[int, int] | None:
+        """Write a count down: its bundle, and the version that its level has when nobody else comes first."""
+        count, now = reading.count, self._ctx.clock.now()
+        product = self._ctx.assortment.catalogue.of(count.level.sku)
+        if reading.own:  # the store had lost it: the org's rows are the truth
+            tx.replace_rows(count.subject, reading.own, now)
+            if reading.own[0].source_version != count.told:
+                return None
+        tx.add_count(count, None if product is None else product.price, now)
+        if reading.own and not reading.variance:
+            return None
+        row = movement(count, tx.next_step(count.subject), reading.variance)
+        held, _ = tx.levels([count.level])[count.level]
+        sent = 2 if is_late(row, held.counted_at) else 1
+        return add(tx, [row], {}, now), sum(each.version_delta for each in reading.rows) + sent
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A count, and the rows of its level as the org had them."""
+
+    count: Count
+    rows: Sequence[LedgerRow]
+
+    @property
+    def own(self) -> list[Movement]:
+        """The count's rows that stand there already."""
+        return [row.movement for row in self.rows if row.movement.subject == self.count.subject]
+
+    @property
+    def variance(self) -> int:
+        return self.count.units - on_hand_at(self.rows, self.count.at)
+
+
+def _too_old(rows: Sequence[LedgerRow], count: Count) -> CountOutcome | None:
+    if (folded := folded_after(rows, count.at)) is None:
+        return None
+    detail = f"movements up to {folded.isoformat()} have been folded: count again, and date it later"
+    return _problem("too-old", detail)
 
 
 def _check(tx: Tx, count: Count, now: datetime) -> CountOutcome | None:

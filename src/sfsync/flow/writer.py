@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -150,9 +150,8 @@ class Writer:
             keys = frozenset[LevelKey]().union(*(bundle.levels for bundle in ready))
             held = await self._ctx.store.read(lambda tx: tx.levels(keys))
             levels = {key: level for key, (level, _) in held.items()}
-            for count in [bundle for bundle in ready if bundle.counts]:
-                ready.remove(count)
-                self._send_count(count, levels)
+            self._send_counts([bundle for bundle in ready if bundle.counts], levels)
+            ready = [bundle for bundle in ready if not bundle.counts]
             while ready and len(self._tasks) < REQUESTS:
                 request = ledger.next_request(ready, levels, self._busy | self._claimed)
                 if request is None:
@@ -164,13 +163,21 @@ class Writer:
         ]
         return min([5.0, *delayed])
 
-    def _send_count(self, count: Bundle, levels: Mapping[LevelKey, StockLevel]) -> None:
-        """A count goes by itself, when its levels are free or held for it."""
-        taken = self._busy if count.id in self._admitted else self._busy | self._claimed
-        if count.levels & taken or len(self._tasks) >= REQUESTS:
-            return
-        one = len(count.movements) == 1
-        self._start(Request((count,) if one else (), () if one else (count,), count.levels), levels)
+    def _send_counts(self, counts: Sequence[Bundle], levels: Mapping[LevelKey, StockLevel]) -> None:
+        """Counts go among themselves, one of each level, when their levels are free or held for them."""
+        able: list[Bundle] = []
+        met: set[LevelKey] = set()
+        for count in counts:
+            taken = self._busy if count.id in self._admitted else self._busy | self._claimed
+            if not count.levels & (taken | met):
+                able.append(count)
+                met |= count.levels
+        while able and len(self._tasks) < REQUESTS:
+            request = ledger.next_request(able, levels, frozenset())
+            if request is None:
+                break
+            self._start(request, levels)
+            able = [count for count in able if count.id not in self._flying]
 
     def _sendable(self, bundle: Bundle) -> Bundle:
         """The bundle, or its void rows when it is being voided."""

@@ -255,6 +255,10 @@ class Org(Protocol):
         """Every row of a level, oldest first; none when the level is gone."""
         ...
 
+    async def rows_at(self, record_ids: Collection[str]) -> Sequence[LedgerRow]:
+        """Every row of these levels, the rows of each oldest first."""
+        ...
+
     async def rows_of(self, subjects: Collection[str]) -> Sequence[LedgerRow]:
         """Every row of these subjects, at all levels."""
         ...

@@ -58,6 +58,14 @@ class LedgerReader:
         condition = f"StockLevel__c = {soql.text(record_id)}"
         return [row async for page in self._rows(condition) for row in page]
 
+    async def rows_at(self, record_ids: Collection[str]) -> list[LedgerRow]:
+        """Every row of these levels, the rows of each oldest first."""
+        found: list[LedgerRow] = []
+        for names in soql.slices(sorted(record_ids)):
+            async for page in self._rows(f"StockLevel__c IN ({','.join(names)})"):
+                found.extend(page)
+        return found
+
     async def rows_of(self, subjects: Collection[str]) -> list[LedgerRow]:
         """Every row of these subjects. The org compares without regard to case: we do not."""
         wanted = set(subjects)

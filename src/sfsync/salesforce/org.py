@@ -166,6 +166,10 @@ class SalesforceOrg:
         """Every row of a level, oldest first."""
         return await self._ledgers[work].level_rows(record_id)
 
+    async def rows_at(self, record_ids: Collection[str]) -> Sequence[LedgerRow]:
+        """Every row of these levels, the rows of each oldest first."""
+        return await self._ledgers[Work.SALE].rows_at(record_ids)
+
     async def rows_of(self, subjects: Collection[str]) -> Sequence[LedgerRow]:
         """Every row of these subjects, at all levels."""
         return await self._ledgers[Work.BULK].rows_of(subjects)
