@@ -389,6 +389,20 @@ class LittleOrg(Fates):
         for number in list(self.folded):
             yield [self._row(number)]
 
+    async def reserving_rows(self) -> AsyncIterator[Sequence[LedgerRow]]:
+        reserved = {key for key in self.keys.values() if self.numbers(str(key))[1]}
+        for number, row in list(self.rows.items()):
+            if row.level in reserved and row.reserved_delta:
+                yield [self._row(number)]
+
+    async def orders_entered(self, channel: str) -> tuple[datetime, datetime] | None:
+        ours = [
+            n for n in self.rows if n in self.ours and self.rows[n].subject.startswith(f"order:{channel}:")
+        ]
+        if not ours:
+            return None
+        return min(self.rows[n].occurred_at for n in ours), max(self.entered_at[n] for n in ours)
+
     async def children(self, before: datetime | None = None) -> Sequence[Children]:
         counts = Counter(
             self.id_of(row.level)

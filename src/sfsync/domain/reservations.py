@@ -153,6 +153,20 @@ def order_names(reference: str) -> tuple[str, ...]:
     return (bare, f"#{bare}") if bare else ()
 
 
+_FOR = "for "
+
+
+def told_channel(reservation: Reservation) -> str:
+    """What its rows say as their source's version: whose customer it is for. A new store learns it there."""
+    return "" if reservation.channel is None else f"{_FOR}{reservation.channel}"
+
+
+def channel_told(row: Movement) -> str | None:
+    """The channel that a reservation's row says it is for; None when it says none."""
+    said = row.source_version
+    return said.removeprefix(_FOR) if said.startswith(_FOR) else None
+
+
 def asks(reservation: Reservation, steps: Sequence[int], now: datetime) -> tuple[Movement, ...]:
     """The movements that ask the org for it. `steps` are the next numbers of its subjects.
 
@@ -167,7 +181,7 @@ def asks(reservation: Reservation, steps: Sequence[int], now: datetime) -> tuple
             0,
             line.quantity,
             reservation.owner,
-            reservation.id,
+            told_channel(reservation),
             now,
         )
         for subject, step, line in zip(reservation.subjects(), steps, reservation.lines, strict=True)
@@ -321,7 +335,7 @@ def _movement(
         on_hand,
         reserved,
         reservation.owner,
-        reservation.id,
+        told_channel(reservation),
         now,
     )
 

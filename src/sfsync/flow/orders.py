@@ -279,9 +279,12 @@ def record_shared(
 
 def before_our_time(tx: Tx, ctx: Context, snapshot: OrderSnapshot) -> bool:
     """True for an order placed before we knew of its channel: it was somebody else's to enter."""
+    lines = (order_line_subject(snapshot.channel, snapshot.order_id, line.line_id) for line in snapshot.lines)
     since = tx.channel_since(snapshot.channel)
     if since is not None and snapshot.placed_at >= since - CLOCK_GRAIN:
         return False
+    if any(tx.next_step(subject) for subject in lines):
+        return False  # the org's ledger says that it is ours
     ctx.log.debug("order from before our time", channel=snapshot.channel, order=snapshot.name)
     return True
 

@@ -25,6 +25,7 @@ from .context import Context, grouped
 from .levels import apply_levels
 from .orders import OrderPoll
 from .picture import Picture
+from .relearning import relearn
 from .rooms import Rooms
 from .shelf import refresh, shows
 
@@ -67,8 +68,9 @@ class Reconcile:
         self._plans: dict[str, Plan] = {}
 
     async def snapshot(self) -> int:
-        """Read every stock level of the org; returns how many."""
+        """Learn who holds units, then read every stock level of the org; returns how many."""
         ctx, count = self._ctx, 0
+        await relearn(ctx)
         pages = ctx.org.snapshot()
         asked_at = ctx.clock.now()
         async for page in pages:

@@ -267,6 +267,17 @@ class Org(Protocol):
         """Every opening row that a fold has left, in pages."""
         ...
 
+    def reserving_rows(self) -> AsyncIterator[Sequence[LedgerRow]]:
+        """Every row that changed reserved at the levels where something is reserved now, in pages."""
+        ...
+
+    async def orders_entered(self, channel: str) -> tuple[datetime, datetime] | None:
+        """When the first row that we entered for an order of it occurred, and when the last was made.
+
+        None when there is none.
+        """
+        ...
+
     async def children(self, before: datetime | None = None) -> Sequence[Children]:
         """Rows of each level (older than `before`, when given), the fullest first; at most 2,000 levels."""
         ...

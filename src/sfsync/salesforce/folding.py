@@ -81,6 +81,25 @@ class LedgerReader:
         async for page in self._rows(condition):
             yield page
 
+    async def reserving_rows(self) -> AsyncIterator[Sequence[LedgerRow]]:
+        """Every row that changed reserved at the levels where something is reserved now, in pages."""
+        condition = "StockLevel__r.Reserved__c != 0 AND ReservedDelta__c != 0 AND SubjectKey__c != null"
+        async for page in self._rows(condition):
+            yield page
+
+    async def orders_entered(self, channel: str) -> tuple[datetime, datetime] | None:
+        """When the first row that we entered for an order of a channel occurred, and the last was made."""
+        query = (
+            "SELECT MIN(OccurredAt__c) first, MAX(CreatedDate) last FROM StockMovement__c "  # noqa: S608 — escaped
+            f"WHERE SubjectKey__c LIKE {soql.beginning(f'order:{channel}:')} AND BySfsync__c = true"
+        )
+        async for page in self._pages.pages(query):
+            for record in page:
+                first, last = records.when(record.get("first")), records.when(record.get("last"))
+                if first is not None and last is not None:
+                    return first, last
+        return None
+
     async def children(self, before: datetime | None) -> list[Children]:
         """How many rows levels have (older than `before`, when given), the fullest first; at most 2,000."""
         where = "" if before is None else f" WHERE CreatedDate < {soql.moment(before)}"

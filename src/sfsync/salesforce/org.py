@@ -178,6 +178,14 @@ class SalesforceOrg:
         """Every opening row that a fold has left, in pages."""
         return self._ledgers[Work.REFRESH].openings()
 
+    def reserving_rows(self) -> AsyncIterator[Sequence[LedgerRow]]:
+        """Every row that changed reserved at the levels where something is reserved now, in pages."""
+        return self._ledgers[Work.REFRESH].reserving_rows()
+
+    async def orders_entered(self, channel: str) -> tuple[datetime, datetime] | None:
+        """When the first row that we entered for an order of a channel occurred, and the last was made."""
+        return await self._ledgers[Work.REFRESH].orders_entered(channel)
+
     async def children(self, before: datetime | None = None) -> Sequence[Children]:
         """Rows of each level (older than `before`, when given), the fullest first."""
         return await self._ledgers[Work.BULK].children(before)

@@ -20,6 +20,11 @@ def text(value: str) -> str:
     return f"'{value.translate(_ESCAPES)}'"
 
 
+def beginning(value: str) -> str:
+    """A pattern for LIKE: every text that begins with the value."""
+    return text(value).replace("%", "\\%").replace("_", "\\_")[:-1] + "%'"
+
+
 def moment(at: datetime) -> str:
     """A date and time literal, UTC, in whole seconds: SOQL reads no finer."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -521,10 +521,13 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
         )
         return [InTransit(r.reference, LevelKey.parse(r.level_key), int(r.units), r.since) for r in rows]
 
-    def replace_rows(self, subject: str, rows: Sequence[Movement], at: datetime) -> None:
+    def replace_rows(
+        self, subject: str, rows: Sequence[Movement], at: datetime, *, channel: str | None = None
+    ) -> None:
         """Take over what the org says of a subject: its rows are the truth, ours are a cache.
 
         What was folded of it stays folded: the org says so in the opening rows, not in the subject's own.
+        `channel` is whose customer a subject is that we had no row of.
         """
         owner = self._c.execute(
             select(t.movement.c.channel, t.movement.c.subject)
@@ -532,7 +535,7 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
             .order_by(t.movement.c.channel.is_(None))
             .limit(1)
         ).first()
-        channel = owner.channel if owner else None
+        channel = owner.channel if owner else channel
         self._c.execute(
             t.movement.delete().where(t.movement.c.subject == subject, t.movement.c.state == "done")
         )
@@ -889,6 +892,14 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
     def note_channel(self, channel: str, at: datetime) -> None:
         """Know a channel from now on; nothing changes when it is known."""
         self._c.execute(self._insert(t.channel).values(name=channel, since=at).on_conflict_do_nothing())
+
+    def know_channel_since(self, channel: str, since: datetime) -> None:
+        """We knew a channel before this store was made; nothing changes when it is known for longer."""
+        self._c.execute(
+            update(t.channel)
+            .where(t.channel.c.name == channel, t.channel.c.since > since)
+            .values(since=since)
+        )
 
     def approved(self, channel: str) -> bool:
         """True once a person has approved the channel's first plan."""
