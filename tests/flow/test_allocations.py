@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -194,7 +195,8 @@ async def test_an_order_from_before_the_switch_draws_on_the_units_set_aside() ->
         await h.idle()
         assert held(h, "london") + held(h, "dubai") == 2
         assert h.org.numbers(BAG) == (3, 3)
-        assert sum(shop.shelf["BAG-1"] for shop in h.shops.values()) == 2
+        # A number in doubt is read again before it is lowered: nothing waits meanwhile.
+        await h.until(lambda: sum(shop.shelf["BAG-1"] for shop in h.shops.values()) == 2)
         assert await h.store.read(lambda tx: tx.incidents()) == []
 
 
@@ -301,3 +303,45 @@ async def test_what_shares_a_collection_is_entered_once_whatever_becomes_of_the_
         await h.idle()
         assert total(h.org.of("order:london:")) == (0, 6)
         assert held(h, "london") == 3
+
+
+LONDON = PolicyRule(("BAG-1",), ("london",), Guarantee.ALLOCATED)
+
+
+@pytest.mark.parametrize("after", [LONDON, replace(LONDON, scarce_at=9)], ids=["for good", "while scarce"])
+async def test_a_shop_that_leaves_the_division_is_lowered_and_its_units_go_to_the_others(
+    after: PolicyRule,
+) -> None:
+    """Dubai shall sell no bags any more: its three are London's once its number is down, and not before."""
+    async with house({BAG: 7}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 4, 3)
+        await h.idle()
+        await h.stop()
+        h.rules = (after,)
+        await h.start()
+        watching = asyncio.create_task(watch(h, {"london": 0, "dubai": 0}))
+        await h.shows("BAG-1", 7, 0)
+        await h.idle()
+        assert not watching.done(), watching.exception()
+        watching.cancel()
+        assert (held(h, "london"), held(h, "dubai")) == (7, 0)
+        assert h.org.numbers(BAG) == (7, 7)
+
+
+async def test_what_a_shop_that_leaves_has_sold_unheard_of_is_not_given_away() -> None:
+    """Dubai sold one just before: two are given to London, and the order draws on the third when it comes."""
+    async with house({BAG: 7}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 4, 3)
+        await h.idle()
+        unseen = h.shops["dubai"].buy("BAG-1")
+        await h.stop()
+        h.rules = (LONDON,)
+        await h.start()
+        await h.until(lambda: held(h, "dubai") <= 1 or h.shops["dubai"].shelf["BAG-1"] == 0)
+        await h.deliver("dubai", unseen)
+        await h.shows("BAG-1", 6, 0)
+        await h.idle()
+        assert (held(h, "london"), held(h, "dubai")) == (6, 0)
+        assert total(h.org.of("order:dubai:")) == (0, 1)
+        assert h.org.numbers(BAG) == (7, 7)
+        assert await h.store.read(lambda tx: tx.incidents()) == []

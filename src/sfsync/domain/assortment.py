@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from fnmatch import fnmatchcase
+from hashlib import sha256
 
 from .allocation import Mode, Share, mode
 from .ats import Guarantee, Policy
@@ -128,6 +129,19 @@ class Assortment:
     _policies: dict[tuple[str, str, Mode], Policy] = field(default_factory=dict, repr=False, compare=False)
     _divisions: dict[str, Division | None] = field(default_factory=dict, repr=False, compare=False)
 
+    def fingerprint(self) -> str:
+        """A text that is another one when anything is other that decides what channels show."""
+        parts = (
+            self.channels,
+            self.rules,
+            self.groups,
+            self.in_transit,
+            self.not_for_sale,
+            self.floor,
+            self.editions,
+        )
+        return sha256(repr([_plain(part) for part in parts]).encode()).hexdigest()
+
     def policy(self, channel: str, sku: str, mode: Mode = Mode.DIVIDED) -> Policy:
         """What holds for a SKU at a channel; `mode` matters where the policy depends on how scarce it is."""
         known = self._policies.get((channel, sku, mode))
@@ -240,3 +254,16 @@ class Assortment:
     def returns_to(self, channel: str) -> str | None:
         """The location that a channel's returned goods go to; None: to where they left from."""
         return self.shared[channel].returns_to if channel in self.shared else None
+
+
+def _plain(value: object) -> object:
+    """The value as lists and texts, the same in every run."""
+    if is_dataclass(value):
+        return [_plain(getattr(value, each.name)) for each in fields(value) if each.compare]
+    if isinstance(value, Mapping):
+        return [[_plain(key), _plain(part)] for key, part in value.items()]
+    if isinstance(value, frozenset):
+        return sorted(map(str, value))
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return str(value)

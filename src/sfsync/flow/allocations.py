@@ -30,6 +30,14 @@ SEARCH_LAG = timedelta(minutes=10)  # a storefront's order list may run so far b
 SUBJECT = "allocation:"
 
 
+def parties(assortment: Assortment, picture: Picture, sku: str) -> tuple[str, ...]:
+    """The channels among which a SKU is divided, best first, then those that left and still hold some."""
+    division = assortment.division(sku)
+    members = () if division is None else division.channels
+    left = (picture.holders(sku) & assortment.channels.keys()) - set(members)
+    return (*members, *sorted(left))
+
+
 class Divider:
     """Works out one SKU's allocations in a transaction."""
 
@@ -55,8 +63,9 @@ class Divider:
         if division.scarce_at is None:
             return Mode.DIVIDED
         before = Mode.DIVIDED if sku in self._picture.divided else Mode.SHARED
-        places = self._places(division.channels)
-        held = sum(self._picture.allocation(sku, channel, places) for channel in division.channels)
+        channels = parties(self._assortment, self._picture, sku)
+        places = self._places(channels)
+        held = sum(self._picture.allocation(sku, channel, places) for channel in channels)
         after = division.mode(before, self._pool(sku, places) + held)
         if after is not before and not self._only_look:
             self._tx.divide(sku, after is Mode.DIVIDED, self._now)
@@ -66,13 +75,12 @@ class Divider:
         """What each channel should show of its own units; asks the org for what must change hands.
 
         `shown` are the SKU's channel levels, of which a channel's first location has its units. While a SKU
-        that is shared again is still being given back, nobody's number rises.
+        that is shared again is still being given back, nobody's number rises. A channel that has left the
+        division is lowered to nothing, and what is spare of its units goes to the others.
         """
         division = self._assortment.division(sku)
-        if division is None:  # no policy divides it any more: what is still reserved goes back
-            channels = tuple(sorted(self._picture.holders(sku) & self._assortment.channels.keys()))
-        else:
-            channels = division.channels
+        # Where no policy divides it any more, what is still reserved goes back.
+        channels = parties(self._assortment, self._picture, sku)
         if not channels:
             return {}
         levels = {
@@ -94,7 +102,7 @@ class Divider:
         shares, total = division.shares, allocation.total(pool, books)
         if (edition := self._assortment.edition(sku)) is not None:
             shares = claims(edition, Rooms(self._tx, self._assortment).taken(edition), shares)
-        goals = allocation.split(total, shares, has)
+        goals = allocation.split(total, shares, has)  # none for those that have left
         coming = {each.channel: each.coming for each in books}
         if not self._only_look:
             for move in allocation.moves(pool, books, goals):
@@ -102,7 +110,9 @@ class Divider:
                 if move.taker is not None:
                     coming[move.taker] += units
         return {
-            each.channel: allocation.target(replace(each, coming=coming[each.channel]), goals[each.channel])
+            each.channel: allocation.target(
+                replace(each, coming=coming[each.channel]), goals.get(each.channel, 0)
+            )
             for each in books
         }
 
@@ -260,13 +270,15 @@ def explain(tx: Tx, ctx: Context) -> set[str]:
     """
     now, found = ctx.clock.now(), set[str]()
     for level in tx.channel_levels(tx.allocated_skus()):
-        division = ctx.assortment.division(level.sku)
-        if division is None or level.channel not in division.channels or level.push is not None:
+        if ctx.assortment.division(level.sku) is None or level.push is not None:
             continue
         read = tx.poll_mark(level.channel)
         if level.changed_at > now - PATIENCE or read is None or read < level.changed_at + SEARCH_LAG:
             continue
-        divider = Divider(tx, ctx.assortment, ctx.pulse, Picture(tx.facts([level.sku])), now)
+        picture = Picture(tx.facts([level.sku]))
+        if level.channel not in parties(ctx.assortment, picture, level.sku):
+            continue
+        divider = Divider(tx, ctx.assortment, ctx.pulse, picture, now)
         books = divider.books(level.sku, level.channel, level)
         if not books.missing or books.coming:
             continue

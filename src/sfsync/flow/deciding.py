@@ -12,6 +12,7 @@ from sfsync.domain.places import Because, Draw, drawn
 from sfsync.domain.stock import BadKeyError, LevelKey, Movement, allocation_subject
 from sfsync.ports import LineState, PendingRow, Tx
 
+from .allocations import parties
 from .context import Context
 from .lateness import add
 from .levels import order_told, told
@@ -238,8 +239,10 @@ def _holdings(
         if held.reserved > 0
     ]
     division = ctx.assortment.division(line.line.sku)
-    if division is not None and line.channel in division.channels:
-        picture = books.picture(line.line.sku)
+    if division is None:
+        return found, False
+    picture = books.picture(line.line.sku)
+    if line.channel in parties(ctx.assortment, picture, line.line.sku):
         for level in sources:
             units = picture.allocated_levels(line.line.sku, line.channel, {level.location}).get(level, 0)
             subject = allocation_subject(line.channel, level)

@@ -30,6 +30,7 @@ from sfsync.ports import (
 
 from . import allocations
 from .context import Context, relay_bell
+from .picture import Picture
 from .shelf import refresh, with_numbers
 
 
@@ -90,10 +91,16 @@ class Relay:
 
     def _divided(self, tx: Tx, due: Sequence[ChannelLevel]) -> set[str]:
         """Which of these SKUs are the channel's own units at present, booked one by one."""
-        divisions = {level.sku: self._ctx.assortment.division(level.sku) for level in due}
-        own = {sku for sku, of in divisions.items() if of is not None and self.name in of.channels}
-        scarce = {sku for sku in own if (of := divisions[sku]) is not None and of.scarce_at is not None}
-        return own - scarce | (tx.facts(scarce).divided if scarce else frozenset())
+        assortment = self._ctx.assortment
+        divisions = {level.sku: of for level in due if (of := assortment.division(level.sku)) is not None}
+        scarce = {sku for sku, of in divisions.items() if of.scarce_at is not None}
+        own = {sku for sku, of in divisions.items() if self.name in of.channels}
+        unsure = scarce | (divisions.keys() - own)
+        if not unsure:
+            return own
+        picture = Picture(tx.facts(unsure))
+        own |= {sku for sku in unsure if self.name in allocations.parties(assortment, picture, sku)}
+        return own - (scarce - picture.divided)
 
     async def _deliver(self, record: PushRecord, *, maybe_sent: bool) -> PushRecord | None:
         """Send until the outcome is known, then commit what it means. Returns the next push, if any."""

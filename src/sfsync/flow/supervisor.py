@@ -27,6 +27,7 @@ from .intake import Holes, Intake, Poll
 from .order_calls import OrderCalls
 from .orders import OrderPoll, Orders
 from .org_orders import OrgOrders
+from .policies import Policies
 from .products import Products
 from .reconcile import Reconcile
 from .relay import Relay
@@ -106,6 +107,7 @@ class Supervisor:
             self._keep("space", SpaceWatch(ctx).run),
             self._keep("learn", self._learn),
             self._keep("explain", self._explain),
+            self._keep("policies", Policies(ctx).run),
             self._keep("freshness", Freshness(ctx).run),
             self._keep("editions", self.editions.run),
             self._keep("products", self.products.run),

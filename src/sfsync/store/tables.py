@@ -101,6 +101,7 @@ binding = Table(
     Column("id", Integer, primary_key=True),
     Column("org_id", Text, nullable=False),
     Column("first_start", Instant, nullable=False),
+    Column("policies", Text),  # by which all that is stored was decided
 )
 
 cursor = Table(

@@ -93,6 +93,14 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
         """When the store was bound."""
         return self._c.execute(select(t.binding.c.first_start)).scalar()
 
+    def policies(self) -> str | None:
+        """The fingerprint of the policies by which all numbers were last decided; None before the first."""
+        return self._c.execute(select(t.binding.c.policies)).scalar()
+
+    def put_policies(self, fingerprint: str) -> None:
+        """All numbers have been decided by these policies."""
+        self._c.execute(update(t.binding).values(policies=fingerprint))
+
     def calls(self) -> tuple[list[HourOfCalls], int | None]:
         """The org's API calls of each hour, oldest first, and how many it allowed in the last of them."""
         rows = self._c.execute(select(t.calls).order_by(t.calls.c.hour)).all()

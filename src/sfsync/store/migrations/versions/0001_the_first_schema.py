@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("org_id", sa.Text(), nullable=False),
         sa.Column("first_start", sa.Double(), nullable=False),
+        sa.Column("policies", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_binding")),
     )
     op.create_table(
