@@ -63,6 +63,40 @@ async def test_parallel_buyers_never_get_more_than_the_edition_though_the_org_ha
         assert granted([await h.reserve("BAG", shop="dubai")]) == 0
 
 
+async def test_what_is_asked_after_it_was_closed_is_refused_and_the_size_holds_in_between() -> None:
+    """Somebody presses open and close, again and again, while a crowd asks, gives back and asks again."""
+    async with house({BAG: 30}, editions=[Edition("drop", ("BAG",), 4, {"london": 3})], rules=[GATED]) as h:
+        pressed = 0
+        most: list[int] = []
+
+        async def buyer(shop: str) -> list[Outcome]:
+            told = []
+            while pressed < 6:
+                told.append(await h.reserve("BAG", shop=shop))
+                most.append(h.org.numbers(BAG)[1])
+                if (reservation := told[-1].reservation) is not None:
+                    await h.desk.release(reservation.id)
+            return told
+
+        crowd = [
+            asyncio.create_task(buyer(shop)) for shop in ("london", "london", "london", "dubai", "dubai")
+        ]
+        for pressed in range(1, 7):
+            await drop(h, on=pressed % 2 == 1)
+            if pressed % 2 == 0:
+                assert (await h.reserve("BAG")).problem == "edition-closed"
+            else:
+                await h.until_kept(
+                    lambda tx: any(each.reserved_delta > 0 for each in tx.facts(["BAG"]).pending)
+                )
+        told = [outcome for task in crowd for outcome in await task]
+        assert granted(told)
+        assert max(most) <= 4
+        assert {o.problem for o in told} <= {"", "edition-closed", "edition-sold-out", "later"}
+        await h.until(lambda: h.org.numbers(BAG) == (30, 0))
+        await h.shows("BAG", 0, 0)
+
+
 async def test_a_client_gets_as_many_as_the_limit_says_at_all_sites_together() -> None:
     """Two to a client: one in London, one in Dubai, and no third; another client may."""
     edition = Edition("drop", ("BAG",), 8, per_client=2)
@@ -140,3 +174,47 @@ async def test_it_opens_at_the_time_that_was_planned_and_a_restart_forgets_nothi
         await h.shows("BAG", 1, 0)  # the shopper who holds one may still pay for it
         await drop(h)
         assert granted([await h.reserve("BAG"), await h.reserve("BAG")]) == 1
+
+
+async def test_a_payment_after_the_expiry_gets_nothing_that_others_have_had_since() -> None:
+    """The card took too long, and another bought the last of the edition, though more bags lie there."""
+    async with house({BAG: 9}, editions=[Edition("drop", ("BAG",), 1)], rules=[GATED]) as h:
+        await drop(h)
+        late = (await h.reserve("BAG", life=timedelta(milliseconds=1))).reservation
+        assert late is not None
+        await h.until_kept(lambda tx: (r := tx.reservation(late.id)) and r.state is State.EXPIRED)
+        await h.idle()
+        last = (await h.reserve("BAG", shop="dubai")).reservation
+        assert last is not None
+        outcome = await h.desk.confirm(late.id, "#1001")
+        assert (outcome.problem, h.org.numbers(BAG)) == ("paid-unavailable", (9, 1))
+        assert "of the edition drop 1 are to be sold, and 0 are left" in outcome.detail
+        assert (await h.desk.move(late.id, "VAULT")).problem == "paid-unavailable"
+        await h.desk.release(last.id)
+        await h.idle()
+        await drop(h, on=False)  # who has paid is served all the same
+        outcome = await h.desk.move(late.id, "VAULT")
+        assert outcome.reservation is not None
+        assert outcome.reservation.state is State.CONFIRMED
+
+
+async def test_what_was_sent_stays_sold_and_what_comes_back_may_be_sold_again() -> None:
+    """Parcels leave, a till sells one, a bag comes back: what is left of the edition follows."""
+    async with house({BAG: 9}, editions=[Edition("drop", ("BAG",), 4)]) as h:
+        await drop(h)
+        await h.shows("BAG", 4, 4)
+        london = h.shops["london"]
+        number = london.buy("BAG", 2)
+        await h.deliver("london", number)
+        await h.shows("BAG", 2, 2)
+        london.change(number, open_quantity=0, fulfilled_quantity=2)
+        await h.deliver("london", number)
+        h.org.till(BAG, -1, "receipt 77")
+        await h.until(lambda: h.org.numbers(BAG) == (6, 0))
+        await h.shows("BAG", 1, 1)
+        london.change(number, returned_quantity=1)
+        await h.deliver("london", number)
+        await h.shows("BAG", 2, 2)
+        await h.idle()
+        (standing,) = await h.supervisor.editions.standings()
+        assert (standing.taken, standing.shows) == (2, {"london": 2, "dubai": 2})

@@ -135,6 +135,8 @@ def limit(
     A channel that asks first shows all that it may still ask for, and what its own shoppers hold; any other
     shows no more in all its SKUs and places together than it may sell.
     """
+    if not assortment.editions:
+        return
     by_channel: dict[tuple[str, str], list[ChannelLevel]] = defaultdict(list)
     for level in shown:
         edition = assortment.edition(level.sku)
@@ -161,6 +163,8 @@ def limit(
 def with_whole_editions(assortment: Assortment, skus: Iterable[str]) -> set[str]:
     """The SKUs, and all others of their editions: what is sold of one changes what is left of the others."""
     found = set(skus)
+    if not assortment.editions:
+        return found
     for sku in list(found):
         if (edition := assortment.edition(sku)) is not None:
             found |= set(edition.skus)
