@@ -10,7 +10,7 @@ from tests.flow.kit import House, house
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.editions import Edition
-from sfsync.domain.reservations import Outcome, ReservationState
+from sfsync.domain.reservations import Outcome, ReservationKind, ReservationState, Wish, WishedLine
 
 State = ReservationState
 BAG, RED = "BAG|VAULT", "RED|VAULT"
@@ -218,3 +218,41 @@ async def test_what_was_sent_stays_sold_and_what_comes_back_may_be_sold_again() 
         await h.idle()
         (standing,) = await h.supervisor.editions.standings()
         assert (standing.taken, standing.shows) == (2, {"london": 2, "dubai": 2})
+
+
+async def test_what_is_sold_of_one_colour_is_taken_off_the_other() -> None:
+    """Two to sell, red or black; London sells a black one: Dubai shows one bag, not one of each."""
+    async with house({BAG: 9, RED: 9}, editions=[Edition("drop", ("BAG", "RED"), 2)]) as h:
+        await drop(h)
+        await h.shows("BAG", 1, 1)
+        await h.shows("RED", 1, 1)
+        london, dubai = h.shops.values()
+        await h.deliver("london", london.buy("BAG"))
+        await h.until(lambda: [sum(shop.shelf.values()) for shop in (london, dubai)] == [1, 1])
+        await h.deliver("dubai", dubai.buy(next(sku for sku, units in dubai.shelf.items() if units)))
+        await h.until(lambda: [sum(shop.shelf.values()) for shop in (london, dubai)] == [0, 0])
+
+
+async def test_a_bag_that_was_sold_and_is_not_there_yet_is_kept_of_the_edition() -> None:
+    """Two sites sold the only one; the second order waits. A boutique's bag is not promised past it."""
+    plan = {"online": ("VAULT",)}
+    async with house({BAG: 1, "BAG|TOWN": 5}, editions=[Edition("drop", ("BAG",), 2)], plan=plan) as h:
+        await drop(h)
+        await h.shows("BAG", 1, 1)
+        numbers = {name: shop.buy("BAG") for name, shop in h.shops.items()}
+        for name, number in numbers.items():
+            await h.deliver(name, number)
+            await h.idle()
+        wish = Wish(
+            ReservationKind.CLIENT,
+            None,
+            "C7",
+            (WishedLine("BAG", 1, "TOWN"),),
+            timedelta(days=1),
+            client="C7",
+        )
+        assert (await h.desk.create(wish, idempotency_key=None, digest="")).problem == "edition-sold-out"
+        h.shops["dubai"].change(numbers["dubai"], open_quantity=0, taken_quantity=0)
+        await h.deliver("dubai", numbers["dubai"])
+        await h.idle()
+        assert granted([await h.desk.create(wish, idempotency_key=None, digest="")]) == 1
