@@ -437,7 +437,7 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
 
     def lines_of_org_order(self, org_order: str) -> list[LineState]:
         """The lines that the org has told of under its own id of an order."""
-        rows = self._c.execute(select(t.order_line).where(t.order_line.c.org_order == org_order))
+        rows = LINES_OF_ORG_ORDER.run(self._c, {"b_order": org_order})
         return [_line(row) for row in rows]
 
     def due_lines(self, limit: int) -> list[LineState]:
@@ -662,8 +662,8 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
     ) -> None:
         if not movements:
             return
-        self._c.execute(
-            ADD_MOVEMENTS,
+        ADD_MOVEMENTS.run(
+            self._c,
             [
                 {
                     "bundle": bundle_id,
@@ -826,12 +826,7 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
 
     def lines_of_order(self, channel: str, references: Collection[str]) -> list[LineState]:
         """The lines of a channel's order, called by its id or its name."""
-        c, wanted = t.order_line.c, list(references)
-        rows = self._c.execute(
-            select(t.order_line).where(
-                c.channel == channel, or_(c.order_id.in_(wanted), c.order_name.in_(wanted))
-            )
-        )
+        rows = LINES_OF_ORDER.run(self._c, {"b_channel": channel, "among": list(references)})
         return [_line(row) for row in rows]
 
     def ended_still_holding(self, limit: int) -> list[Reservation]:
@@ -1163,6 +1158,13 @@ WAITING_BY_SKU = Prepared(_among(t.movement.c.sku, t.movement.c.state == "waitin
 WAITING_BY_SUBJECT = Prepared(_among(t.movement.c.subject, t.movement.c.state == "waiting"))
 DIVIDED_BY_SKU = Prepared(_among(t.divided.c.sku))
 LINES_BY_SUBJECT = Prepared(_among(t.order_line.c.subject))
+LINES_OF_ORDER = Prepared(
+    select(t.order_line).where(
+        t.order_line.c.channel == bindparam("b_channel"),
+        or_(t.among(t.order_line.c.order_id), t.among(t.order_line.c.order_name)),
+    )
+)
+LINES_OF_ORG_ORDER = Prepared(select(t.order_line).where(t.order_line.c.org_order == bindparam("b_order")))
 UNCOVERED_BY_SKU = Prepared(
     _among(t.order_line.c.sku, (t.order_line.c.uncovered > 0) | (t.order_line.c.misplaced > 0))
 )
@@ -1232,7 +1234,9 @@ WAITING_STEPS = Prepared(
     .group_by(_ROW.subject)
 )
 ADD_BUNDLE = t.bundle.insert()
-ADD_MOVEMENTS = t.movement.insert()
+ADD_MOVEMENTS = Prepared(
+    t.movement.insert(), [column.name for column in t.movement.columns if not column.primary_key]
+)
 WAITING_AFTER = Prepared(
     select(t.movement)
     .where(_ROW.state == "waiting", _ROW.bundle > bindparam("b_after"))
