@@ -10,10 +10,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.web.kit import Board, House, stock_of_bag
+from tests.web.kit import Board, House, standing, stock_of_bag
 
 import sfsync.web
 from sfsync.web import Status, build_web, words
+from sfsync.web.editions import describe
 from sfsync.web.status_shape import WaitingCalls
 
 STYLE = (Path(sfsync.web.__file__).parent / "static" / "status.css").read_text(encoding="utf-8")
@@ -117,6 +118,16 @@ async def test_a_sentence_is_told_once_and_its_commands_are_marked() -> None:
     assert "b" not in [tag for tag, _ in page.tags]
 
 
+async def test_a_limited_edition_tells_what_is_left_for_whom_and_who_opened_it() -> None:
+    """Or when it opens by itself."""
+    house = House(open_status=True)
+    said = (await page_of(house)).said
+    assert "spring is open: 350 of 500 left, 1 to a client, opened by operations 23 Nov 2026, 08:15" in said
+    assert "london 200 150 50 all others 300 0 300 Close everywhere… spring" in said
+    house.board.told["editions"] = [describe(standing(is_open=False))]
+    assert "1 to a client, opens 23 Nov 2026, 09:15:00 UTC" in (await page_of(house)).said
+
+
 async def test_a_stream_without_a_measured_lag_tells_its_last_event() -> None:
     """Or that there was none."""
     house = House(open_status=True)
@@ -175,7 +186,9 @@ async def test_what_comes_from_outside_is_never_markup() -> None:
     async with house.client() as client:
         page = Markup((await client.get("/", params={"sku": evil})).text)
     scripts = [str(attributes["src"]) for tag, attributes in page.tags if tag == "script"]
-    assert [script.partition("?")[0] for script in scripts] == ["/static/status.js", "/static/resolve.js"]
+    assert [script.partition("?")[0] for script in scripts] == [
+        f"/static/{name}.js" for name in ("status", "resolve", "switch")
+    ]
     assert not [tag for tag, attributes in page.tags if tag == "img" or "onerror" in attributes]
     assert evil in page.words
 

@@ -11,11 +11,12 @@ from typing import Literal
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 from tests.needs import needs
-from tests.web.kit import CHECKOUT, OPERATIONS, House, stock_of_bag
+from tests.web.kit import CHECKOUT, OPERATIONS, House, standing, stock_of_bag
 
 from sfsync.domain.incidents import Resolved, Stage, Way
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.web import serve
+from sfsync.web.editions import describe
 
 pytestmark = needs("chromium")
 
@@ -143,6 +144,30 @@ async def test_an_operator_resolves_an_incident_and_a_second_click_asks_nothing_
         await expect(dialog.get_by_role("status")).to_have_text("London has sent it.")
         refunded = IncidentWish(Way.CANCEL, "Anna Kay", "none is left", promise, refund=True)
         assert house.resolutions.asked[1:] == [(7, refunded)]
+    await server.stop()
+
+
+async def test_a_drop_is_opened_by_a_button_that_asks_once_more() -> None:
+    """One press opens it everywhere; who leaves it has pressed nothing, nor has a checkout's token."""
+    house = House(open_status=True)
+    house.board.told["editions"] = [describe(standing(is_open=False))]
+    server = serve(house.app, "127.0.0.1", 0)
+    await server.start()
+    async with browser_page() as page:
+        await page.goto(server.address)
+        button, dialog = page.locator("#editions .switch"), page.get_by_role("dialog")
+        await button.click()
+        await dialog.get_by_role("button", name="Leave it").click()
+        await button.click()
+        await expect(dialog.get_by_role("heading")).to_have_text("Open spring?")
+        for secret, words in ((CHECKOUT, "lacks the scope admin"), (OPERATIONS, "spring is open.")):
+            await dialog.get_by_label("token").fill(secret)
+            await dialog.get_by_role("button", name="Open it everywhere").dblclick()
+            await expect(dialog.get_by_role("status")).to_contain_text(words)
+        assert house.drops.pressed == [("spring", True, "operations")]
+        house.board.told["editions"] = [describe(standing(is_open=True))]
+        await dialog.get_by_role("button", name="Leave it").click()
+        await expect(button).to_have_text("Close everywhere… spring")
     await server.stop()
 
 

@@ -28,6 +28,7 @@ _TYPES = {
     "counts.css": "text/css",
     "counts.js": "text/javascript",
     "resolve.js": "text/javascript",
+    "switch.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 _POLICY = (
