@@ -33,8 +33,10 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
     some time between the last answer about locations (or the sale) and now. Where a number was read since
     then, nobody can tell what it has seen, and it is read again.
 
-    Of what the org told first of an order, the channel's number and the channel's clock know nothing.
+    Of what only the org has told of an order, the channel's number and the channel's clock know nothing.
     """
+    if Source.CHANNEL not in state.words:
+        return False
     if before is not None and Source.CHANNEL not in before.words:
         before = None
     if before is not None and state.line == before.line and not state.line.places:
