@@ -126,6 +126,7 @@ def order_node(**more: Any) -> dict[str, Any]:
                     "currentQuantity": 2,
                     "unfulfilledQuantity": 1,
                     "isGiftCard": False,
+                    "customAttributes": [{"key": "sfsync_unit", "value": "A-17"}],
                 }
             ]
         },

@@ -263,6 +263,19 @@ class TestShopify(ChannelExam):
             for line in polled.lines
         } == {"BAG-1": (0, 2, 1), "BAG-2": (0, 1, 0), "SCARF": (0, 2, 0), "belt": (0, 1, 0)}
 
+    async def test_the_pieces_that_lines_name_are_told_alike_by_webhook_and_by_poll(
+        self, party: Shop
+    ) -> None:
+        """Two of one bag, each with its number, are two lines; and whose they are stands on the order."""
+        rows = [
+            {"sku": "BAG-1", "quantity": 1, "properties": {"sfsync_unit": piece}} for piece in ("A-1", "A-2")
+        ]
+        await party.act("buy", {"line_items": rows, "note_attributes": {"sfsync_client": "C7"}})
+        (polled,) = await orders(party.channel, party.began_at)
+        assert await heard(party, polled)
+        assert [(line.unit, line.open_quantity) for line in polled.lines] == [("A-1", 1), ("A-2", 1)]
+        assert polled.client == "C7"
+
     async def test_a_cancellation_without_an_answer_is_unknown_and_done_once(self, party: Shop) -> None:
         """The store did it, and the line broke: asked again it says that the order is cancelled already."""
         order_id = await party.sell({"BAG-1": 2})

@@ -236,6 +236,25 @@ def test_an_order_says_whose_it_is_in_the_words_of_the_reservation_api(told: str
     assert read(payload(note_attributes=attributes)).client == client
 
 
+@pytest.mark.parametrize(
+    ("properties", "quantity", "unit"),
+    [
+        ([{"name": "engraving", "value": "JB"}, {"name": "sfsync_unit", "value": " A-17 "}], 1, "A-17"),
+        ([{"name": "_sfsync_unit", "value": "A-17"}], 1, "A-17"),
+        ([{"name": "sfsync_unit", "value": "A-17"}], 2, None),  # two bags are two pieces
+        ([{"name": "sfsync_unit", "value": 17}, {"value": []}, "odd"], 1, None),
+        ({"sfsync_unit": "A-17"}, 1, None),
+        (None, 1, None),
+    ],
+)
+def test_a_line_names_its_piece_and_odd_properties_spoil_no_order(
+    properties: object, quantity: int, unit: str | None
+) -> None:
+    """Number seventeen was sold; whatever else an app has noted on the line is none of our business."""
+    (read_line,) = read(payload(line(quantity, properties=properties))).lines
+    assert (read_line.unit, read_line.open_quantity) == (unit, quantity)
+
+
 def test_a_place_that_is_none_of_ours_is_not_named() -> None:
     """Only configured locations have a name of ours."""
     assert read(payload(location_id=8)).channel_location is None

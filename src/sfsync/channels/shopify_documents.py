@@ -76,7 +76,8 @@ _ORDER_HEAD = """
       retailLocation { id }
 """
 _LINES = """pageInfo { hasNextPage endCursor }
-        nodes { id sku quantity currentQuantity unfulfilledQuantity isGiftCard }"""
+        nodes { id sku quantity currentQuantity unfulfilledQuantity isGiftCard
+          customAttributes { key value } }"""
 _FULFILLMENT_LINES = "pageInfo { hasNextPage } nodes { quantity lineItem { id } }"
 _REFUND_LINES = "pageInfo { hasNextPage } nodes { quantity restockType lineItem { id } }"
 _ROUTED_REFUND_LINES = (

@@ -39,6 +39,7 @@ ORDER_TOPICS = frozenset(
 _ROUTES_OVER = frozenset({"cancelled", "closed"})  # nothing of them is still to be sent
 RESERVATION_ATTRIBUTE = "sfsync_reservation"
 CLIENT_ATTRIBUTE = "sfsync_client"
+UNIT_PROPERTIES = ("sfsync_unit", "_sfsync_unit")  # of a line; the shop shows the second to no customer
 LONGEST_CLIENT = 120  # characters, as in the reservation API
 
 _Id = Annotated[int, Field(gt=0)]
@@ -62,6 +63,7 @@ class _LineItem(_Payload):
     fulfillable_quantity: _Units | None = None
     gift_card: bool = False
     variant_id: int | None = None
+    properties: object = None  # whatever the storefront and its apps put there
 
 
 class _FulfilledLine(_Payload):
@@ -292,7 +294,16 @@ def _line(line: _LineItem, fulfilled: int, refunded: Mapping[str, int], *, cance
         returned_quantity=refunded.get("return", 0),
         taken_quantity=max(0, ordered - edited_away - restocked),
         taken_in_doubt=edited_away > 0,
+        unit=_unit(line.properties) if ordered == 1 else None,
     )
+
+
+def _unit(properties: object) -> str | None:
+    """The one-of-one piece that the line names. Several units are several pieces, and nobody says which."""
+    rows = [row for row in properties if isinstance(row, dict)] if isinstance(properties, list) else []
+    named = (row.get("value") for row in rows if row.get("name") in UNIT_PROPERTIES)
+    units = (unit.strip() for unit in named if isinstance(unit, str))
+    return next((unit for unit in units if unit), None)
 
 
 def _open(line: _LineItem, ordered: int, fulfilled: int, refunded: Mapping[str, int]) -> int:
@@ -328,6 +339,9 @@ def _as_payload(node: Mapping[str, Any]) -> dict[str, Any]:
                 "current_quantity": line["currentQuantity"],
                 "fulfillable_quantity": line["unfulfilledQuantity"],
                 "gift_card": line["isGiftCard"],
+                "properties": [
+                    {"name": row["key"], "value": row["value"]} for row in line["customAttributes"]
+                ],
             }
             for line in node["lineItems"]["nodes"]
         ],

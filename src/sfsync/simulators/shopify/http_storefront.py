@@ -141,11 +141,11 @@ class StorefrontHttp:
         self._shop.selling.move(order, place)
 
     def _purchase(self, body: Mapping[str, Any]) -> Purchase:
-        rows: dict[int, tuple[Variant, int]] = {}
+        rows: dict[tuple[int, tuple[tuple[str, str], ...]], tuple[Variant, int]] = {}
         for row in _rows(body) or [body]:
-            variant = self._variant(row)
-            units = _units(row)
-            rows[variant.number] = (variant, units + rows.get(variant.number, (variant, 0))[1])
+            variant, noted = self._variant(row), _note_attributes(row.get("properties"), "properties")
+            units, key = _units(row), (variant.number, tuple(sorted(noted.items())))
+            rows[key] = (variant, units + rows.get(key, (variant, 0))[1])
         reference = body.get("reference")
         return Purchase(
             rows=list(rows.values()),
@@ -153,6 +153,7 @@ class StorefrontHttp:
             reference=None if reference is None else str(reference),
             note_attributes=_note_attributes(body.get("note_attributes")),
             source_name=str(body.get("source_name", "web")),
+            properties=[dict(noted) for _, noted in rows],
         )
 
     def _variant(self, row: Mapping[str, Any]) -> Variant:
@@ -215,6 +216,7 @@ def order_view(order: Order) -> dict[str, Any]:
                 "quantity": line.quantity,
                 "current_quantity": line.current_quantity,
                 "fulfilled_quantity": line.fulfilled_quantity,
+                "properties": line.properties,
                 "locations": {row.location.name: row.total for row in line.allocations},
             }
             for line in order.lines
@@ -256,7 +258,7 @@ def _flag(row: Mapping[str, Any], name: str, default: bool) -> bool:
     return value
 
 
-def _note_attributes(given: Any) -> dict[str, str]:
+def _note_attributes(given: Any, name: str = "note_attributes") -> dict[str, str]:
     if given is None:
         return {}
     if isinstance(given, dict):
@@ -265,4 +267,4 @@ def _note_attributes(given: Any) -> dict[str, str]:
         isinstance(row, dict) and {"name", "value"} <= set(row) for row in given
     ):
         return {str(row["name"]): str(row["value"]) for row in given}
-    raise _Wrong(422, "invalid", "note_attributes: an object, or a list of name and value")
+    raise _Wrong(422, "invalid", f"{name}: an object, or a list of name and value")

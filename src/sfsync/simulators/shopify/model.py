@@ -128,6 +128,7 @@ class LineItem:
     quantity: int  # as ordered
     current_quantity: int  # less what was taken off by edits, refunds and cancels
     fulfilled_quantity: int = 0
+    properties: dict[str, str] = field(default_factory=dict)  # what the shopper or the shop has noted on it
     allocations: list[Allocation] = field(default_factory=list)
 
     @property

@@ -81,7 +81,7 @@ def line_item_payload(line: LineItem) -> dict[str, Any]:
         "price": variant.price,
         "product_exists": True,
         "product_id": variant.product_number,
-        "properties": [],
+        "properties": [{"name": name, "value": value} for name, value in line.properties.items()],
         "quantity": line.quantity,
         "requires_shipping": not variant.gift_card,
         "sales_line_item_group_id": None,

@@ -7,7 +7,7 @@ when sold out are never sold below zero, unless a knob lets two checkouts race.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sfsync.simulators.shopify.allocating import Allocating, NotPossible, Share, drawn
@@ -39,6 +39,7 @@ class Purchase:
     reference: str | None = None
     note_attributes: dict[str, str] = field(default_factory=dict)
     source_name: str = "web"
+    properties: Sequence[Mapping[str, str]] = ()  # of each row; none where there are fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,9 @@ class Selling:
         )
         self.orders[order.number] = order
         with self._announcer.action() as announce:
-            for (variant, quantity), parts in zip(purchase.rows, shares, strict=True):
-                self._add_line(order, variant, quantity, parts, cause="order")
+            for number, ((variant, quantity), parts) in enumerate(zip(purchase.rows, shares, strict=True)):
+                line = self._add_line(order, variant, quantity, parts, cause="order")
+                line.properties.update(*purchase.properties[number : number + 1])
             announce.order_created(order)
             for fulfillment_order in self._route(order):
                 announce.routed(fulfillment_order)

@@ -193,7 +193,9 @@ THING_FIELDS: Mapping[str, Resolver] = {
     "Order.subtotalLineItemsQuantity": lambda order, _i: sum(line.quantity for line in order.lines),
     "Order.tags": lambda _order, _i: [],
     "Order.test": lambda _order, _i: False,
-    "LineItem.customAttributes": lambda _line, _i: [],
+    "LineItem.customAttributes": lambda line, _i: [
+        {"key": key, "value": value} for key, value in line.properties.items()
+    ],
     "LineItem.isGiftCard": lambda line, _i: line.variant.gift_card,
     "LineItem.name": lambda line, _i: line.variant.product_title,
     "LineItem.nonFulfillableQuantity": lambda _line, _i: 0,
