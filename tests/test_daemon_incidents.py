@@ -87,6 +87,6 @@ def test_three_pieces_sold_twice_are_moved_cancelled_and_waited_for(tmp_path: Pa
 
         until(lambda: set(opened(daemon)) == {"SCARF-1"}, "two incidents to close")
         waiting = daemon.cli("incidents")
-        assert (waiting.returncode, "may wait until" in waiting.stdout) == (0, True)
+        assert (waiting.returncode, "May wait until" in waiting.stdout) == (0, True)
         assert daemon.status()["health"]["state"] != "bad"
         assert daemon.shown("BELT-1") == [0, 0]

@@ -10,6 +10,7 @@ import pytest
 from sfsync.domain import incidents
 from sfsync.domain.incidents import Waiting, Way, Wish, signed, taken_at, ways
 from sfsync.domain.promises import Promise, at_stake
+from sfsync.domain.relay import Proof, proof
 from sfsync.domain.stock import LevelKey, Movement, MovementKind
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -71,6 +72,27 @@ def test_the_promises_at_stake_are_told_newest_first_each_with_what_it_lacks() -
     ]
     told = [(each.promise.subject, each.uncovered) for each in at_stake(promises, 2)]
     assert told == [("allocation:dubai:BAG|ECOM", 1), ("order:a:2:1", 1), ("order:a:1:1", 0)]
+
+
+@pytest.mark.parametrize(
+    ("missing", "written", "before", "said"),
+    [
+        (0, -2, None, Proof.SHOWN),
+        (0, 1, 2, Proof.SHOWN),
+        (-2, -2, None, Proof.SUSPECT),  # five shown where three were confirmed
+        (-2, 0, -2, Proof.NOT_APPLIED),
+        (-3, -1, -2, Proof.NOT_APPLIED),  # and another change since has gone the same way
+        (-1, 1, -2, Proof.NOT_APPLIED),
+        (-2, -1, -2, Proof.OTHER),  # the second change was applied
+        (1, -2, None, Proof.OTHER),  # a sale, or somebody's edit
+        (3, 0, None, Proof.OTHER),
+    ],
+)
+def test_a_reading_proves_a_channel_wrong_only_by_exactly_what_it_confirmed(
+    missing: int, written: int, before: int | None, said: Proof
+) -> None:
+    """Twice, with its orders read in between: sales and edits look different."""
+    assert proof(missing=missing, written=written, before=before) is said
 
 
 def test_units_that_move_are_two_rows_of_one_subject_and_units_found_are_one() -> None:

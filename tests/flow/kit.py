@@ -496,6 +496,7 @@ class LittleShop(Fates):
         self.ability = Ability(
             batch_rows, relative=True, compare_and_set=True, key_life_seconds=3600.0, cancels=True
         )
+        self.ignored: set[str] = set()  # SKUs whose number it says it has changed, and has not
         self.deaf = False  # it says yes to a cancellation and does nothing
         self.cancelled: list[tuple[str, bool, bool, str]] = []  # every cancellation that was asked
         self.shelf = dict(shelf)
@@ -571,7 +572,7 @@ class LittleShop(Fates):
             )
             if not bad and not stale:
                 for sku, delta, _ in rows:
-                    self.shelf[sku] += delta
+                    self.shelf[sku] += 0 if sku in self.ignored else delta
             named = bad if self.names_bad_rows else {}
             reason = "one of the rows is bad" if bad else "one of the rows is stale" if stale else ""
             self._answers[key] = PushAnswer(not reason, named, stale, reason)

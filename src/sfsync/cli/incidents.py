@@ -76,8 +76,6 @@ def _print(found: list[tuple[Incident, list[Resolution]]], now: datetime) -> Non
             f"  {_order(order)}: {'has its stock' if order['covered'] else 'no stock covers it'}"
             for order in row["orders"]
         ]
-        if row["waits_until"]:
-            what.append(f"  may wait until {row['waits_until'][:10]}")
         what += [
             f"  {each['what']}, {each['by']}: {each['reason']} ({each['stage']}"
             + (f": {each['answer']})" if each["answer"] else ")")

@@ -63,3 +63,25 @@ def difference(
     else:
         cause = Cause.OUR_PUSH_DUE
     return Difference(channel, sku, location, shows, target, cause)
+
+
+class Proof(StrEnum):
+    """What reading a number again says of the changes that the channel has confirmed."""
+
+    SHOWN = "shown"
+    SUSPECT = "suspect"  # exactly what we have written is not there: look again when its orders are known
+    NOT_APPLIED = "not applied"  # and it still is not
+    OTHER = "other"  # somebody else has written, or sold: no word about our changes
+
+
+def proof(*, missing: int, written: int, before: int | None) -> Proof:
+    """What a reading proves.
+
+    `missing`: the number that we believe in, less the number read. `written`: our confirmed changes since the
+    last reading, in sum. `before`: what was missing at a reading that made us suspect, if one did.
+    """
+    if not missing:
+        return Proof.SHOWN
+    if before is None:
+        return Proof.SUSPECT if missing == written else Proof.OTHER
+    return Proof.NOT_APPLIED if missing == before + written else Proof.OTHER

@@ -9,7 +9,7 @@ so that the same unit is not taken off twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -132,11 +132,12 @@ class OrderPoll:
         # From asking to storing: of two readings of one order, the one stored last must be the newer one.
         self.reading = {name: asyncio.Lock() for name in ctx.channels}
 
-    async def run(self, channel: str) -> None:
-        """Until cancelled."""
+    async def run(self, channel: str, then: Callable[[str], Awaitable[object]]) -> None:
+        """Until cancelled; `then` is done after each reading."""
         while True:
             try:
                 await self.poll(channel)
+                await then(channel)
             except OutsideError as error:
                 self._ctx.log.warning("order list not read", channel=channel, reason=str(error))
             await self._ctx.clock.sleep(self._every)

@@ -29,6 +29,7 @@ from .orders import OrderPoll, Orders
 from .org_orders import OrgOrders
 from .policies import Policies
 from .products import Products
+from .proving import Proving
 from .reconcile import Reconcile
 from .relay import Relay
 from .resolving import Resolver
@@ -37,6 +38,7 @@ from .settling import Settling
 from .shelf import refresh
 from .space import SpaceWatch
 from .transfers import Transfers
+from .watching import tell_holes
 from .writer import Writer
 
 FINISH_SECONDS = 6.0  # a container is given ten
@@ -81,6 +83,7 @@ class Supervisor:
         self._watch_seconds = watch_seconds
         self.polls = OrderPoll(ctx, every_seconds=poll_seconds)
         self.reconcile = Reconcile(ctx, self.polls)
+        self.proving = Proving(ctx)
         self._cancellations = Cancellations(ctx, self.polls)
         self.resolver = Resolver(ctx, self.writer, self.desk, self._cancellations)
         self._orders = Orders(ctx)
@@ -302,10 +305,11 @@ class Supervisor:
                 wait = AGAIN_SECONDS if await self._rechecked() else SWEEP_SECONDS
 
     async def _explain(self) -> None:
-        """Until cancelled: give up on sales that would have explained a number."""
+        """Until cancelled: give up on sales that would have explained a number; tell of holes that stay."""
         ctx = self._ctx
 
         def work(tx: Tx) -> set[str]:
+            tell_holes(tx, ctx)
             skus = explain(tx, ctx)
             return refresh(tx, ctx.assortment, ctx.pulse, skus, ctx.clock.now())
 
@@ -325,7 +329,7 @@ class Supervisor:
         ctx = self._ctx
         while not await ctx.store.read(lambda tx: self._compared(tx, name)):
             await ctx.clock.sleep(1.0)  # orders are read after the baseline that they are counted against
-        await self.polls.run(name)
+        await self.polls.run(name, self.proving.look)
 
     async def _call(self, name: str) -> None:
         while not await self._ctx.store.read(lambda tx: self._compared(tx, name)):

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sfsync.domain.coverage import OVERLAP, Closes, How, Progress, counted, then
+from sfsync.domain.incidents import HOLE
 from sfsync.ports import EventBatch, Hole, Tx
 
 from .context import Context
+
+PATIENCE = timedelta(minutes=15)  # with a hole, before it is an incident
 
 
 class Watch:
@@ -112,3 +115,23 @@ class Watch:
         return [
             hole for hole in tx.open_holes() if hole.source == self._topic and hole.closes is Closes.REPLAY
         ]
+
+
+def tell_holes(tx: Tx, ctx: Context) -> None:
+    """Raise an incident for each source with a hole that has not closed for a while; end it when it has.
+
+    A break is made up for within seconds as a rule. One that stays is about sales that nobody knows of.
+    """
+    now = ctx.clock.now()
+    stays: dict[str, Hole] = {}
+    for hole in tx.open_holes():
+        if hole.opened_at <= now - PATIENCE:
+            stays.setdefault(hole.source, hole)
+    for source, hole in stays.items():
+        title = f"nobody knows what {source} has told since {hole.since:%Y-%m-%d %H:%M:%S} UTC: {hole.reason}"
+        detail = {"source": source, "since": hole.since.isoformat(), "reason": hole.reason}
+        if tx.open_incident(HOLE, source, title, detail, now):
+            ctx.log.warning("hole in coverage", source=source, since=hole.since.isoformat(), why=hole.reason)
+    for incident in tx.incidents():
+        if incident.kind == HOLE and incident.key not in stays:
+            tx.close_incident(HOLE, incident.key, now)

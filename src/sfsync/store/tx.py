@@ -1045,6 +1045,24 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
         FINISH_PUSH.run(self._c, {"b_id": record.id, "b_state": state, "b_reason": reason, "b_at": at})
         self._fly(record.channel, record.rows, None, at)
 
+    def last_push(self, channel: str) -> int:
+        """The id of a channel's newest push; 0 when there is none."""
+        c = t.push.c
+        return self._c.execute(select(func.max(c.id)).where(c.channel == channel)).scalar() or 0
+
+    def applied_pushes(
+        self, channel: str, after: int, until: datetime
+    ) -> list[tuple[int, tuple[PushRow, ...]]]:
+        """A channel's confirmed pushes after one, up to the first that is open or was confirmed later."""
+        c = t.push.c
+        found: list[tuple[int, tuple[PushRow, ...]]] = []
+        for row in self._c.execute(select(t.push).where(c.id > after, c.channel == channel).order_by(c.id)):
+            if row.state == "open" or row.answered_at > until:
+                break
+            applied = tuple(PushRow(*part) for part in row.rows) if row.state == "applied" else ()
+            found.append((row.id, applied))
+        return found
+
     def _fly(self, channel: str, rows: Sequence[PushRow], push_id: int | None, at: datetime) -> None:
         FLY.run(
             self._c,
