@@ -52,6 +52,13 @@ def test_a_sheet_is_counted_once_and_its_bad_rows_are_told(tmp_path: Path) -> No
         assert [each["percent"] for each in line["accuracy"]] == [33.3, 66.7, 33.3]
         table = daemon.cli("report", "ira", "--by", "sku", "--csv").stdout.splitlines()
         assert (len(table), table[0].split(",")[:2]) == (4, ["sku", "n"])
+        org.move("BELT-1|ECOM", on_hand=-6, kind="Sale")
+        sold = json.loads(daemon.cli("report", "sell-through", "--json", "--limit", "1").stdout)["rows"]
+        assert [(row["sku"], row["sold"]) for row in sold] == [("BELT-1", 6)]
+        assert "BELT-1" in daemon.cli("report", "replenish", "--cover", "200", "--over", "300").stdout
+        (first,) = daemon.cli("report", "count-next", "--limit", "1", "--csv").stdout.splitlines()[1:]
+        assert first.startswith("SCARF-1,ECOM,")
+        assert "off by +1 at the last count" in first
         (row,) = org.query(
             "SELECT Reference__c FROM StockMovement__c WHERE Kind__c = 'Count' AND OnHandDelta__c = 1"
         )

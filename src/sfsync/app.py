@@ -155,7 +155,7 @@ class Daemon:
                     transfers=supervisor.transfers,
                     editions=supervisor.editions,
                     counts=supervisor.counts,
-                    reports=reports(settings, store, ctx.clock),
+                    reports=reports(settings, store, ctx.clock, org),
                     incidents=supervisor.resolver,
                     folder=FoldService(supervisor, settings.ledger.fold_older_than_days),
                 ),
@@ -335,10 +335,11 @@ def overview(
     return Overview(store, assortment, clock, kinds, pulse)
 
 
-def reports(settings: Settings, store: Database, clock: Clock) -> Reports:
+def reports(settings: Settings, store: Database, clock: Clock, org: Org | None = None) -> Reports:
     """What works out reports; a product's class is the first field that the settings keep."""
     fields = settings.products.fields if settings.products else ()
-    return Reports(store, clock, fields[0] if fields else "")
+    without = frozenset(settings.assortment().not_for_sale)
+    return Reports(store, clock, fields[0] if fields else "", org, without)
 
 
 def local_token_path(settings: Settings) -> Path | None:

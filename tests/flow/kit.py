@@ -374,6 +374,15 @@ class LittleOrg(Fates):
         self.reads += 1
         return [row for number in record_ids for row in await self.level_rows(number)]
 
+    async def moved(
+        self, since: datetime, kinds: Collection[MovementKind]
+    ) -> AsyncIterator[Sequence[LedgerRow]]:
+        found = [
+            number for number, row in self.rows.items() if row.occurred_at >= since and row.kind in kinds
+        ]
+        for number in found:
+            yield [self._row(number)]
+
     async def rows_of(self, subjects: Collection[str]) -> Sequence[LedgerRow]:
         return [self._row(number) for number, row in self.rows.items() if row.subject in subjects]
 

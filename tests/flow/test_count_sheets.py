@@ -14,7 +14,8 @@ from tests.flow.test_counts import BAG, FAR, ago, long_ago, sold
 from sfsync.domain.counts import Count
 from sfsync.domain.ira_wish import read_wish
 from sfsync.domain.products import Product
-from sfsync.domain.stock import LevelKey
+from sfsync.domain.stock import LevelKey, Movement, MovementKind
+from sfsync.domain.turnover_wish import TurnoverWish
 from sfsync.overview import Overview
 from sfsync.reports import Reports
 from sfsync.store import views
@@ -158,3 +159,51 @@ async def test_a_recount_is_known_though_the_first_count_lies_before_the_report(
         await h.idle()
         told: Any = await Reports(h.store, h.clock).ira(read_wish({"since": "10h"}, h.clock.now()))
         assert (told["total"]["n"], told["total"]["recounts"]) == (0, 1)
+
+
+async def test_what_sold_is_the_ledgers_word_whoever_entered_it() -> None:
+    """The till told us of two; a person entered one more in the org, which we never wrote."""
+    async with house({BAG: 5, FAR: 40, "BAG-1|IN-TRANSIT": 3}) as h:
+        long_ago(h)
+        sold(h, ago(h, 5), "receipt-1", -2)
+        await h.until(lambda: h.org.of("posting:"))
+        level = LevelKey.parse(BAG)
+        h.org._enter(Movement("person:77", "person:77", level, MovementKind.SALE, -1, 0, "", "", ago(h, 4)))
+        h.org.tell("wake-ups", levels=frozenset({h.org.id_of(level)}), events=1)
+        await h.idle()
+        reports = Reports(h.store, h.clock, "", h.org, frozenset({"IN-TRANSIT"}))
+        told: Any = await reports.sell_through(TurnoverWish(days=3, by=("location",)))
+        ecom, dubai = told["rows"]
+        assert (ecom["location"], ecom["sold"], ecom["on_hand"], ecom["sell_through"]) == ("ECOM", 3, 2, 60)
+        assert (ecom["velocity"], ecom["cover_days"], dubai["sell_through"]) == (1, 2, 0)
+        told = await reports.replenish(TurnoverWish(days=3, lead_days=2, cover_days=8, over_days=30))
+        lacks, idle = told["rows"]
+        assert (lacks["location"], lacks["lacking"], lacks["move_from"], lacks["buy"]) == (
+            "ECOM",
+            8,
+            {"DUBAI": 8},
+            0,
+        )
+        assert (idle["location"], idle["over"]) == ("DUBAI", 32)
+
+
+async def test_the_shelf_that_was_off_is_to_be_counted_before_the_one_that_was_right() -> None:
+    """And the one that was never counted before both; an incident brings a shelf forward."""
+    async with house({BAG: 5, FAR: 2, "SCARF|ECOM": 9}) as h:
+        long_ago(h)
+        await h.supervisor.counts.enter_all(sheet(h, 4, 2))
+        await h.idle()
+        reports = Reports(h.store, h.clock, "", h.org)
+        told: Any = await reports.count_next(TurnoverWish(limit=2))
+        assert [(row["sku"], row["location"]) for row in told["rows"]] == [
+            ("SCARF", "ECOM"),
+            ("BAG-1", "ECOM"),
+        ]
+        assert (told["left_off"], told["rows"][0]["why"]) == (1, ["never counted"])
+        assert told["rows"][1]["why"][-1] == "off by -1 at the last count"
+        detail = {"sku": "BAG-1", "location": "DUBAI"}
+        await h.store.write(
+            lambda tx: [tx.open_incident(f"k{n}", "x", "t", detail, h.clock.now()) for n in range(3)]
+        )
+        told = await reports.count_next(TurnoverWish(limit=1))
+        assert told["rows"][0]["location"] == "DUBAI"

@@ -65,6 +65,28 @@ async def test_the_rows_of_many_levels_come_in_one_reading(org: SalesforceOrg, s
     )
 
 
+async def test_what_moved_since_a_moment_is_told_by_kind(org: SalesforceOrg, sku: str) -> None:
+    """Sales of the evening, not the receipt of noon, and not what happened before."""
+    level = LevelKey(sku, "ECOM")
+    await org.create_levels([level])
+    (made,) = await org.read_levels(keys=[level])
+    told = (
+        (10, MovementKind.RECEIPT, SIX),
+        (-1, MovementKind.SALE, NOON),
+        (-2, MovementKind.SALE, SIX),
+        (1, MovementKind.RETURN, SIX),
+    )
+    keys = [f"posting:{number} {sku}" for number in range(len(told))]
+    rows = [
+        movement(key, level, on_hand=units, subject=key, kind=kind, occurred_at=at)
+        for key, (units, kind, at) in zip(keys, told, strict=True)
+    ]
+    await org.enter(request(*(bundle(n, row) for n, row in enumerate(rows))), {level: made.record_id})
+    pages = [page async for page in org.moved(FIVE, (MovementKind.SALE, MovementKind.RETURN))]
+    found = [row.movement for page in pages for row in page if row.movement.level == level]
+    assert sorted(row.on_hand_delta for row in found) == [-2, 1]
+
+
 async def test_an_older_count_does_not_move_the_moment_back(org: SalesforceOrg, sku: str) -> None:
     """The newest count is the last one, whatever was entered last."""
     level = LevelKey(sku, "ECOM")

@@ -20,6 +20,7 @@ from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.reservations import Outcome, Reservation, ReservationLine, ReservationState, Wish
 from sfsync.domain.stock import LevelKey
 from sfsync.domain.transfers import Transfer, TransferOutcome
+from sfsync.domain.turnover_wish import TurnoverWish
 from sfsync.ports import Forged, Incident, InTransit, Resolution
 from sfsync.web import (
     ADMIN,
@@ -348,6 +349,15 @@ class Reporter:
     async def ira(self, wish: IraWish) -> Mapping[str, object]:
         self.asked.append(wish)
         return {"rows": [], "by": list(wish.by)}
+
+    async def sell_through(self, wish: TurnoverWish) -> Mapping[str, object]:
+        return {"sold in": wish.days}
+
+    async def replenish(self, wish: TurnoverWish) -> Mapping[str, object]:
+        return {"cover": wish.cover_days}
+
+    async def count_next(self, wish: TurnoverWish) -> Mapping[str, object]:
+        return {"at": wish.location}
 
 
 class Resolutions:

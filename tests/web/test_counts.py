@@ -145,3 +145,20 @@ async def test_accuracy_is_told_by_whatever_is_asked_for() -> None:
     assert error["field"] == "by"
     async with house.client(CHECKOUT) as client:
         problem(await client.get("/v1/reports/ira"), 403, "not-allowed")
+
+
+async def test_what_sells_what_lacks_and_what_to_count_is_told_with_what_was_asked() -> None:
+    """And everything that cannot be asked is named at once."""
+    async with House().client(SHOP) as client:
+        for path, query, told in (
+            ("sell-through", {"days": "90"}, {"sold in": 90}),
+            ("replenish", {"cover_days": "14"}, {"cover": 14}),
+            ("count-next", {"location": "ECOM"}, {"at": "ECOM"}),
+        ):
+            answer = await client.get(f"/v1/reports/{path}", params=query)
+            assert (answer.status_code, answer.json()) == (200, told)
+            wrong = {"days": "0", "limit": "all", "by": "mood", "colour": "red"}
+            found = problem(await client.get(f"/v1/reports/{path}", params=wrong), 422, "bad-input")
+            assert {error["field"] for error in errors(found)} == set(wrong)
+        short = {"over_days": "20"}
+        problem(await client.get("/v1/reports/replenish", params=short), 422, "bad-input")

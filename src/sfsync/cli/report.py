@@ -1,18 +1,22 @@
-"""`sfsync report`: how accurate the books are, by what was counted."""
+"""`sfsync report`: how accurate the books are, what sells, what lacks, and what to count next."""
 
 from __future__ import annotations
 
 import csv
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+from urllib.parse import urlencode
 
+import httpx
 import typer
 
 from sfsync.app import SystemClock, reports
 from sfsync.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,
+    DaemonClient,
     JsonOption,
     fail,
     out,
@@ -23,9 +27,13 @@ from sfsync.cli.common import (
 from sfsync.domain.coverage import ACCEPTED
 from sfsync.domain.ira import DIMENSIONS
 from sfsync.domain.ira_wish import SINCE, BadWishError, read_wish
+from sfsync.domain.turnover import DIMENSIONS as DIMENSIONS_SOLD
+from sfsync.domain.turnover_wish import MOST_DAYS, MOST_ROWS
 from sfsync.store import StoreError, open_store
 
-app = typer.Typer(help="Reports on what was counted.", no_args_is_help=True)
+app = typer.Typer(
+    help="How accurate the books are, what sells, what lacks, and what to count next.", no_args_is_help=True
+)
 
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV for spreadsheets instead of tables.")]
 
@@ -81,6 +89,180 @@ def ira(
     else:
         _show(found)
     raise typer.Exit(0 if found["total"]["n"] else 1)
+
+
+DaysOption = Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="Sales of so many days.")]
+LimitOption = Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="Rows at most.")]
+LocationOption = Annotated[str, typer.Option(help="Only this location.")]
+SkuOption = Annotated[str, typer.Option(help="Only this SKU.")]
+
+
+@app.command("sell-through")
+def sell_through(
+    by: Annotated[str, typer.Option(help=f"One line for each of: {', '.join(DIMENSIONS_SOLD)}.")] = "sku",
+    days: DaysOption = 30,
+    location: LocationOption = "",
+    sku: SkuOption = "",
+    class_field: Annotated[str, typer.Option(help="The product's field that is its class.")] = "",
+    limit: LimitOption = 50,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_csv: CsvOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What sold, of what could have been sold: sold / (sold + on hand now) x 100; velocity and days of cover.
+
+    Sales as the org's ledger has them, whoever entered them; of folded ones it no longer says the kind.
+
+    Exit codes: 0 told; 1 there is nothing to tell; 2 wrong settings; 3 refused, or no daemon.
+    """
+    asked = {"by": by, "days": days, "location": location, "sku": sku, "class_field": class_field}
+    found = _ask(config, "sell-through", {**asked, "limit": limit})
+    names = "sold", "returned", "on hand", "sell-through", "a day", "cover, days", "value sold"
+    rows = [
+        (
+            *(row[name] for name in found["by"]),
+            *(str(row[name]) for name in ("sold", "returned", "on_hand")),
+            _percent(row["sell_through"]),
+            f"{row['velocity']:.2f}",
+            _percent(row["cover_days"]),
+            f"{row['value_sold']:,.2f}",
+        )
+        for row in found["rows"]
+    ]
+    title = f"Sold in {days} days"
+    _told(found, title, [*found["by"], *((name, "right") for name in names)], rows, as_csv, as_json)
+
+
+@app.command("replenish")
+def replenish(
+    lead: Annotated[int, typer.Option(min=0, max=MOST_DAYS, help="Days until an order arrives.")] = 7,
+    cover: Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="Days that it is to last then.")] = 28,
+    over: Annotated[
+        int, typer.Option(min=1, max=3650, help="More than sells in so many days is over-bought.")
+    ] = 180,
+    days: DaysOption = 30,
+    location: LocationOption = "",
+    sku: SkuOption = "",
+    limit: LimitOption = 50,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_csv: CsvOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What lacks where, from which other location it may come, what to buy, and what is over-bought.
+
+    Wanted is what sells in lead and cover days together, at the pace of the last --days. A surplus elsewhere
+    is moved before anything is bought, first to whoever runs out first. One-of-one pieces are left out.
+
+    Exit codes: 0 told; 1 there is nothing to tell; 2 wrong settings; 3 refused, or no daemon.
+    """
+    asked = {"lead_days": lead, "cover_days": cover, "over_days": over, "days": days}
+    found = _ask(config, "replenish", {**asked, "location": location, "sku": sku, "limit": limit})
+    names = "available", "a day", "cover, days", "lacking"
+    rows = [
+        (
+            row["sku"],
+            row["location"],
+            str(row["available"]),
+            f"{row['velocity']:.2f}",
+            _percent(row["cover_days"]),
+            _some(row["lacking"]),
+            ", ".join(f"{units} from {place}" for place, units in row["move_from"].items()),
+            _some(row["buy"]),
+            _some(row["over"]),
+        )
+        for row in found["rows"]
+    ]
+    columns: list[str | tuple[str, str]] = [
+        "SKU",
+        "location",
+        *((name, "right") for name in names),
+        "move",
+        ("buy", "right"),
+        ("over", "right"),
+    ]
+    title = f"To last {lead} + {cover} days at the pace of the last {days}"
+    _told(found, title, columns, rows, as_csv, as_json)
+
+
+@app.command("count-next")
+def count_next(
+    days: DaysOption = 90,
+    location: LocationOption = "",
+    sku: SkuOption = "",
+    limit: LimitOption = 20,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_csv: CsvOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What to count next, and why: by value and pace of sales, age of the last count, and known trouble.
+
+    Exit codes: 0 told; 1 there is nothing to tell; 2 wrong settings; 3 refused, or no daemon.
+    """
+    asked = {"days": days, "location": location, "sku": sku, "limit": limit}
+    found = _ask(config, "count-next", asked)
+    rows = [
+        (
+            row["sku"],
+            row["location"],
+            row["unit"] or "",
+            f"{row['points']:.2f}",
+            row["class"],
+            "; ".join(row["why"]),
+        )
+        for row in found["rows"]
+    ]
+    columns: list[str | tuple[str, str]] = ["SKU", "location", "unit", ("points", "right"), "class", "why"]
+    _told(found, "To count next", columns, rows, as_csv, as_json)
+
+
+def _ask(config: Path, report: str, asked: Mapping[str, object]) -> Any:
+    client = DaemonClient(settings_or_exit(config))
+    query = urlencode({name: value for name, value in asked.items() if value != ""})
+    try:
+        return client.get(f"/v1/reports/{report}?{query}")
+    except httpx.HTTPError:
+        fail(f"no daemon answers at {client.address}; start it with `sfsync run`")
+
+
+def _told(
+    found: Any,
+    title: str,
+    columns: Sequence[str | tuple[str, str]],
+    rows: Sequence[Sequence[str]],
+    as_csv: bool,
+    as_json: bool,
+) -> NoReturn:
+    if as_json:
+        print_json(found)
+    elif as_csv:
+        print_csv([_plain(row) for row in found["rows"]])
+    elif not rows:
+        out.print("There is nothing to tell.")
+    else:
+        made = table(title, *columns)
+        for row in rows:
+            made.add_row(*row)
+        out.print(made)
+        if found["left_off"]:
+            out.print(f"… and {found['left_off']} more: --limit shows them.", highlight=False)
+        out.print(found["definition"], style="dim", highlight=False)
+    raise typer.Exit(0 if rows else 1)
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, object]:
+    """A row for a spreadsheet: what holds several things becomes one text."""
+    return {
+        name: "; ".join(map(str, value))
+        if isinstance(value, list)
+        else "; ".join(f"{units} from {place}" for place, units in value.items())
+        if isinstance(value, dict)
+        else value
+        for name, value in row.items()
+    }
+
+
+def _some(units: int) -> str:
+    return str(units) if units else ""
 
 
 def print_csv(rows: Sequence[Mapping[str, object]]) -> None:

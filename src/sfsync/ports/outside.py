@@ -259,6 +259,10 @@ class Org(Protocol):
         """Every row of these levels, the rows of each oldest first."""
         ...
 
+    def moved(self, since: datetime, kinds: Collection[MovementKind]) -> AsyncIterator[Sequence[LedgerRow]]:
+        """Every row of these kinds that happened since then, in pages, whoever entered it (bulk work)."""
+        ...
+
     async def rows_of(self, subjects: Collection[str]) -> Sequence[LedgerRow]:
         """Every row of these subjects, at all levels."""
         ...

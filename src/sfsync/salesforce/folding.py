@@ -66,6 +66,16 @@ class LedgerReader:
                 found.extend(page)
         return found
 
+    async def moved(
+        self, since: datetime, kinds: Collection[MovementKind]
+    ) -> AsyncIterator[Sequence[LedgerRow]]:
+        """Every row of these kinds that happened since then, in pages, whoever entered it."""
+        begin = soql.moment(since)
+        happened = f"(OccurredAt__c >= {begin} OR (OccurredAt__c = null AND CreatedDate >= {begin}))"
+        names = ",".join(soql.text(kind.value) for kind in kinds)
+        async for page in self._rows(f"Kind__c IN ({names}) AND {happened}"):
+            yield page
+
     async def rows_of(self, subjects: Collection[str]) -> list[LedgerRow]:
         """Every row of these subjects. The org compares without regard to case: we do not."""
         wanted = set(subjects)

@@ -14,7 +14,7 @@ from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise
-from sfsync.domain.stock import LevelKey, Movement, StockLevel
+from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.ports import Children, Clock, EventBatch, Finding, OrgReading, Refused, Storage
 from sfsync.salesforce import codec, folding, ledger, library
 from sfsync.salesforce.auth import TokenProvider
@@ -169,6 +169,10 @@ class SalesforceOrg:
     async def rows_at(self, record_ids: Collection[str]) -> Sequence[LedgerRow]:
         """Every row of these levels, the rows of each oldest first."""
         return await self._ledgers[Work.SALE].rows_at(record_ids)
+
+    def moved(self, since: datetime, kinds: Collection[MovementKind]) -> AsyncIterator[Sequence[LedgerRow]]:
+        """Every row of these kinds that happened since then, in pages, whoever entered it."""
+        return self._ledgers[Work.BULK].moved(since, kinds)
 
     async def rows_of(self, subjects: Collection[str]) -> Sequence[LedgerRow]:
         """Every row of these subjects, at all levels."""

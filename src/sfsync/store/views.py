@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from sqlalchemy import and_, case, func, literal, or_, select
 from sfsync.domain.ira import Counted, Late
 from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.stock import LevelKey, MovementKind
+from sfsync.domain.turnover import Past
 from sfsync.ports.keeping import Incident, Resolution
 from sfsync.store import tables as t
 from sfsync.store.incidents import incident_of
@@ -207,6 +208,31 @@ def counted(tx: SqlTx, since: datetime, until: datetime) -> list[Counted]:
         )
         for r in rows
     ]
+
+
+def last_counts(tx: SqlTx) -> dict[LevelKey, Past]:
+    """The last count of each level that stands in the ledger."""
+    c, held = t.stock_count.c, t.holding.c
+    rows = tx.connection.execute(
+        select(c.level_key, c.counted_at, held.on_hand)
+        .join(t.holding, and_(held.subject == c.subject, held.level_key == c.level_key))
+        .order_by(c.counted_at)
+    )
+    return {LevelKey.parse(row.level_key): Past(row.counted_at, row.on_hand) for row in rows}
+
+
+def stock(
+    tx: SqlTx, location: str | None, sku: str | None, without: Collection[str]
+) -> list[tuple[LevelKey, int, int]]:
+    """(level, on hand, available) of every level at the locations that sell, or of one location or SKU."""
+    c = t.level.c
+    query = select(c.level_key, c.on_hand, c.reserved).order_by(c.level_key)
+    if location is not None:
+        query = query.where(c.location == location)
+    if sku is not None:
+        query = query.where(c.sku == sku)
+    rows = tx.connection.execute(query.where(c.location.not_in(without)))
+    return [(LevelKey.parse(row.level_key), row.on_hand, row.on_hand - row.reserved) for row in rows]
 
 
 def counts_kept(tx: SqlTx) -> int:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from sfsync.domain.counts import Count, CountOutcome, identity, second
 from sfsync.domain.ira_wish import BadWishError, read_wish
 from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH, BadKeyError, LevelKey
+from sfsync.domain.turnover_wish import TurnoverWish, read_turnover
 
 from .json_text import to_json
 from .options import ADMIN, COUNTS, WebOptions
@@ -59,6 +60,9 @@ class CountApi:
         return [
             Route("/v1/counts", self.enter, methods=["POST"]),
             Route("/v1/reports/ira", self.ira, methods=["GET"]),
+            Route("/v1/reports/sell-through", self.sell_through, methods=["GET"]),
+            Route("/v1/reports/replenish", self.replenish, methods=["GET"]),
+            Route("/v1/reports/count-next", self.count_next, methods=["GET"]),
         ]
 
     async def enter(self, request: Request) -> Response:
@@ -96,6 +100,25 @@ class CountApi:
         except BadWishError as error:
             raise bad_fields(error.problems) from None
         return _json(await self._reports.ira(wish))
+
+    async def sell_through(self, request: Request) -> Response:
+        """What sold, of what could have been sold."""
+        return _json(await self._reports.sell_through(self._turnover(request)))
+
+    async def replenish(self, request: Request) -> Response:
+        """What lacks where, whence it may come, and what is over-bought."""
+        return _json(await self._reports.replenish(self._turnover(request)))
+
+    async def count_next(self, request: Request) -> Response:
+        """What to count next, and why."""
+        return _json(await self._reports.count_next(self._turnover(request)))
+
+    def _turnover(self, request: Request) -> TurnoverWish:
+        self._doorkeeper.admit(request, COUNTS, ADMIN)
+        try:
+            return read_turnover(request.query_params)
+        except BadWishError as error:
+            raise bad_fields(error.problems) from None
 
 
 def read_counts(table: Mapping[str, Any]) -> CountWish:

@@ -18,6 +18,7 @@ from sfsync.domain.incidents import Resolved
 from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.reservations import Outcome, Reservation, Wish
 from sfsync.domain.transfers import Transfer, TransferOutcome
+from sfsync.domain.turnover_wish import TurnoverWish
 from sfsync.ports import Incident, InTransit, Resolution
 
 from .status_shape import Exposure, Status, StockOfSku
@@ -143,6 +144,18 @@ class Reporter(Protocol):
 
     async def ira(self, wish: IraWish) -> Mapping[str, object]:
         """Inventory Record Accuracy, by whatever is asked for."""
+        ...
+
+    async def sell_through(self, wish: TurnoverWish) -> Mapping[str, object]:
+        """What sold, of what could have been sold."""
+        ...
+
+    async def replenish(self, wish: TurnoverWish) -> Mapping[str, object]:
+        """What lacks where, whence it may come, and what is over-bought."""
+        ...
+
+    async def count_next(self, wish: TurnoverWish) -> Mapping[str, object]:
+        """What to count next, and why."""
         ...
 
 

@@ -1,15 +1,14 @@
-"""Reports on what the store has kept, JSON-ready: the accuracy of the books by the counts."""
+"""The accuracy of the books by what was counted, JSON-ready."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 from sfsync.domain.ira import EXACT, RECOUNT, Accuracy, Line, Observation, group, line, observe
 from sfsync.domain.ira_wish import IraWish
-from sfsync.ports import Clock
-from sfsync.store import Database, views
+from sfsync.store import views
 from sfsync.store.tx import SqlTx
 from sfsync.web.status_shape import AccuracyOfDays, AccuracyOfPlace
 
@@ -24,42 +23,29 @@ DEFINITION = (
 LIVE_DAYS = (30, 90)
 
 
-class Reports:
-    """Works reports out, from one picture of the store each."""
+def report(tx: SqlTx, wish: IraWish, class_field: str) -> dict[str, object]:
+    """Inventory Record Accuracy. A class is that field of the org's products."""
+    seen = [each for each in observed(tx, wish.since, wish.until) if _wanted(each, wish)]
+    classes = classes_of(tx, class_field) if "class" in wish.by else {}
+    lines = group(seen, wish.by, wish.tolerances, classes, wish.bands)
+    return {
+        "definition": DEFINITION,
+        "since": _moment(wish.since),
+        "until": _moment(wish.until),
+        "by": list(wish.by),
+        "class_field": class_field,
+        "tolerances": [str(each) for each in wish.tolerances],
+        "rows": [_row(each) for each in lines],
+        "total": _row(line({}, seen, wish.tolerances)),
+    }
 
-    def __init__(self, store: Database, clock: Clock, class_field: str = "") -> None:
-        self._store, self._clock, self._class_field = store, clock, class_field
 
-    def now(self) -> datetime:
-        """The present, UTC."""
-        return self._clock.now()
-
-    async def ira(self, wish: IraWish) -> Mapping[str, object]:
-        """Inventory Record Accuracy."""
-        return await self._store.read(lambda tx: self._ira(tx, wish))
-
-    def ira_now(self, wish: IraWish) -> Mapping[str, object]:
-        """`ira`, in the calling thread."""
-        return self._store.read_now(lambda tx: self._ira(tx, wish))
-
-    def _ira(self, tx: SqlTx, wish: IraWish) -> dict[str, object]:
-        class_field = wish.class_field or self._class_field
-        seen = [each for each in observed(tx, wish.since, wish.until) if _wanted(each, wish)]
-        classes: dict[str, str] = {}
-        if "class" in wish.by and class_field:
-            classes = {product.sku: product.fields.get(class_field, "") for product in tx.products()}
-            classes = {sku: name for sku, name in classes.items() if name}
-        lines = group(seen, wish.by, wish.tolerances, classes, wish.bands)
-        return {
-            "definition": DEFINITION,
-            "since": _moment(wish.since),
-            "until": _moment(wish.until),
-            "by": list(wish.by),
-            "class_field": class_field,
-            "tolerances": [str(each) for each in wish.tolerances],
-            "rows": [_row(each) for each in lines],
-            "total": _row(line({}, seen, wish.tolerances)),
-        }
+def classes_of(tx: SqlTx, class_field: str) -> dict[str, str]:
+    """The class of each SKU whose product has one."""
+    if not class_field:
+        return {}
+    named = ((product.sku, product.fields.get(class_field, "")) for product in tx.products())
+    return {sku: name for sku, name in named if name}
 
 
 def observed(tx: SqlTx, since: datetime, until: datetime) -> list[Observation]:

@@ -1,0 +1,238 @@
+"""How fast goods sell, what lacks where, what lies too long, and which shelf to count next.
+
+::
+
+    sell-through  = sold / (sold + on hand now) x 100        of what could have been sold, how much was
+    velocity      = sold / days                              units a day; what came back is told beside it
+    days of cover = available / velocity
+    wanted        = velocity x (lead days + cover days)      rounded up
+    lacking       = wanted - available
+    over-bought   = available - velocity x over days         rounded down; all of what never sells
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import ceil, floor
+
+from .stock import LevelKey, MovementKind
+
+SOLD = (MovementKind.SALE, MovementKind.FULFILMENT)
+BACK = (MovementKind.RETURN,)
+UNKNOWN = "unknown"
+INTERVALS = {"A": 30, "B": 90, "C": 180}  # days within which each class is to be counted
+SHARES = {"A": 0.80, "B": 0.95}  # of all that sells, in money, up to which a class goes
+_DUST = 1e-9  # of dividing
+NEVER = 2.0  # points of what was never counted
+
+
+@dataclass(frozen=True, slots=True)
+class Turnover:
+    """One level: what it holds now, and what was sold of it in so many days."""
+
+    level: LevelKey
+    on_hand: int
+    available: int
+    sold: int
+    returned: int
+    days: float
+    price: float | None = None
+
+    @property
+    def velocity(self) -> float:
+        """Units a day."""
+        return self.sold / self.days
+
+    def sells_in(self, days: int) -> float:
+        """Units in so many days, at this pace."""
+        return self.sold * days / self.days
+
+    @property
+    def worth(self) -> float:
+        """What sells in a day, in money; without a price, in units."""
+        return self.velocity * (1.0 if self.price is None else self.price)
+
+
+@dataclass(frozen=True, slots=True)
+class SellThrough:
+    """What some levels sold together. `percent` and `cover_days` are None where nothing says them."""
+
+    labels: Mapping[str, str]
+    sold: int
+    returned: int
+    on_hand: int
+    percent: float | None
+    velocity: float
+    cover_days: float | None
+    value_sold: float  # of the SKUs with a price
+
+
+DIMENSIONS = ("location", "sku", "class")
+
+
+def sell_through(
+    rows: Iterable[Turnover], by: Sequence[str], classes: Mapping[str, str]
+) -> list[SellThrough]:
+    """One line for each combination of labels, what sold most first."""
+    said: dict[str, Callable[[Turnover], str]] = {
+        "location": lambda row: row.level.location,
+        "sku": lambda row: row.level.sku,
+        "class": lambda row: classes.get(row.level.sku, UNKNOWN),
+    }
+    groups: dict[tuple[str, ...], list[Turnover]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(said[name](row) for name in by)].append(row)
+    lines = []
+    for key, group in groups.items():
+        sold, on_hand = sum(row.sold for row in group), sum(max(0, row.on_hand) for row in group)
+        velocity = sum(row.velocity for row in group)
+        lines.append(
+            SellThrough(
+                dict(zip(by, key, strict=True)),
+                sold,
+                sum(row.returned for row in group),
+                on_hand,
+                100 * sold / (sold + on_hand) if sold + on_hand > 0 else None,
+                velocity,
+                sum(max(0, row.available) for row in group) / velocity if velocity > 0 else None,
+                sum(row.sold * (row.price or 0.0) for row in group),
+            )
+        )
+    return sorted(lines, key=lambda line: (-line.sold, tuple(line.labels.values())))
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What one level lacks or has too much of. What lacks comes from elsewhere (`moves`) or is bought."""
+
+    level: LevelKey
+    available: int
+    velocity: float
+    cover_days: float | None
+    lacking: int = 0
+    moves: Mapping[str, int] = field(default_factory=dict)  # location -> units
+    buy: int = 0
+    over: int = 0
+
+
+def replenish(rows: Iterable[Turnover], *, lead_days: int, cover_days: int, over_days: int) -> list[Advice]:
+    """What lacks first, the shortest cover before the longer; then what is over-bought still, the most first.
+
+    Surplus of another location is moved before anything is bought, to whoever runs out first. Pieces that are
+    one of a kind are left out: nobody orders those again.
+    """
+    made = [row for row in rows if row.level.unit is None]
+    over = {row.level: max(0, row.available - floor(row.sells_in(over_days) + _DUST)) for row in made}
+    lacking = {row.level: ceil(row.sells_in(lead_days + cover_days) - _DUST) - row.available for row in made}
+    spare: dict[str, dict[LevelKey, int]] = defaultdict(dict)
+    for level, units in over.items():
+        if units:
+            spare[level.sku][level] = units
+    short = sorted((row for row in made if lacking[row.level] > 0), key=lambda row: (_cover(row), row.level))
+    found = []
+    for row in short:
+        need, moves = lacking[row.level], dict[str, int]()
+        places = spare[row.level.sku]
+        for level in sorted(places, key=lambda level: (-places[level], level)):
+            if level != row.level and (units := min(need - sum(moves.values()), places[level])) > 0:
+                moves[level.location] = units
+                places[level] -= units
+        buy = need - sum(moves.values())
+        found.append(Advice(row.level, row.available, row.velocity, _days(row), need, moves, buy))
+    left = {level: units for places in spare.values() for level, units in places.items() if units}
+    idle = [row for row in made if row.level in left and lacking[row.level] <= 0]
+    idle.sort(key=lambda row: (-left[row.level] * (row.price or 1.0), row.level))
+    return found + [
+        Advice(row.level, row.available, row.velocity, _days(row), over=left[row.level]) for row in idle
+    ]
+
+
+def _days(row: Turnover) -> float | None:
+    return max(0, row.available) / row.velocity if row.velocity > 0 else None
+
+
+def _cover(row: Turnover) -> float:
+    days = _days(row)
+    return float("inf") if days is None else days
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is known of a level's counts: the last one, and how far the books were off then."""
+
+    at: datetime
+    variance: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountNext:
+    """A level to count, with its points and every reason for them."""
+
+    level: LevelKey
+    points: float
+    abc: str
+    on_hand: int
+    counted_at: datetime | None
+    why: tuple[str, ...]
+
+
+def abc_classes(rows: Iterable[Turnover]) -> dict[LevelKey, str]:
+    """A: what makes the first 80 % of what sells, in money; B: the next 15 %; C: all the rest.
+
+    The level that crosses a border still belongs to the class before it.
+    """
+    ordered = sorted(rows, key=lambda row: (-row.worth, row.level))
+    whole, before, found = sum(row.worth for row in ordered), 0.0, {}
+    for row in ordered:
+        share = before / whole if whole else 1.0
+        found[row.level] = "A" if share < SHARES["A"] else "B" if share < SHARES["B"] else "C"
+        if not row.sold:
+            found[row.level] = "C"
+        before += row.worth
+    return found
+
+
+def count_next(
+    rows: Sequence[Turnover],
+    past: Mapping[LevelKey, Past],
+    troubles: Mapping[LevelKey, Sequence[str]],
+    now: datetime,
+) -> list[CountNext]:
+    """Every level, the most pressing first.
+
+    Points: the days since the last count over the days within which its class is to be counted (A 30, B 90,
+    C 180; never counted: 2), and one more for each trouble: books below nothing, promises beyond stock, a
+    last count that was off, an incident. Of equals A goes before B, and more on the shelf before less.
+    """
+    classes = abc_classes(rows)
+    found = []
+    for row in rows:
+        abc, last = classes[row.level], past.get(row.level)
+        why = []
+        if last is None:
+            points = NEVER
+            why.append("never counted")
+        else:
+            days = max(0.0, (now - last.at).total_seconds() / 86_400)
+            points = days / INTERVALS[abc]
+            why.append(f"counted {days:.0f} days ago; class {abc} is due every {INTERVALS[abc]}")
+            if last.variance:
+                why.append(f"off by {last.variance:+} at the last count")
+        if row.on_hand < 0:
+            why.append(f"the books say {row.on_hand}")
+        if row.available < 0:
+            why.append(f"{-row.available} promised beyond stock")
+        why += troubles.get(row.level, ())
+        points += len(why) - 1
+        worth = max(0, row.on_hand) * (row.price or 1.0)
+        counted_at = None if last is None else last.at
+        found.append(
+            (
+                (-points, abc, -worth, row.level),
+                CountNext(row.level, round(points, 2), abc, row.on_hand, counted_at, tuple(why)),
+            )
+        )
+    return [each for _, each in sorted(found, key=lambda entry: entry[0])]

@@ -1,0 +1,69 @@
+"""Reports, JSON-ready: accuracy of the books (`ira`); what sells, lacks and is to be counted (`turnover`).
+
+The accuracy is worked out from the store alone. What was sold is asked of the org's ledger, because tills and
+people enter sales there too; the answer is kept for some minutes, and less than a whole ledger is never told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sfsync.domain.ira_wish import IraWish
+from sfsync.domain.turnover_wish import TurnoverWish
+from sfsync.ports import Clock, Org, TryLater
+from sfsync.store import Database
+
+from . import ira, turnover
+from .ira import Live
+
+__all__ = ["Live", "Reports"]
+
+
+class Reports:
+    """Works reports out, from one picture of the store each.
+
+    Without an org only what the store knows can be told. `without`: locations whose goods are not for sale.
+    """
+
+    def __init__(
+        self,
+        store: Database,
+        clock: Clock,
+        class_field: str = "",
+        org: Org | None = None,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
+        self._store, self._clock, self._class_field = store, clock, class_field
+        self._sales = None if org is None else turnover.Sales(org, clock)
+        self._without = without
+
+    async def ira(self, wish: IraWish) -> Mapping[str, object]:
+        """Inventory Record Accuracy."""
+        return await self._store.read(lambda tx: ira.report(tx, wish, self._class(wish.class_field)))
+
+    def ira_now(self, wish: IraWish) -> Mapping[str, object]:
+        """`ira`, in the calling thread."""
+        return self._store.read_now(lambda tx: ira.report(tx, wish, self._class(wish.class_field)))
+
+    async def sell_through(self, wish: TurnoverWish) -> Mapping[str, object]:
+        """What sold, of what could have been sold. Asks the org: may raise its failures."""
+        sold, name = await self._sold(wish), self._class(wish.class_field)
+        return await self._store.read(lambda tx: turnover.sell_through(tx, sold, wish, self._without, name))
+
+    async def replenish(self, wish: TurnoverWish) -> Mapping[str, object]:
+        """What lacks where, whence it may come, and what is over-bought. Asks the org: may raise."""
+        sold = await self._sold(wish)
+        return await self._store.read(lambda tx: turnover.replenish(tx, sold, wish, self._without))
+
+    async def count_next(self, wish: TurnoverWish) -> Mapping[str, object]:
+        """What to count next, and why. Asks the org: may raise its failures."""
+        sold, now = await self._sold(wish), self._clock.now()
+        return await self._store.read(lambda tx: turnover.count_next(tx, sold, wish, self._without, now))
+
+    async def _sold(self, wish: TurnoverWish) -> turnover.Sold:
+        if self._sales is None:
+            raise TryLater("what was sold is known to the running daemon only")
+        return await self._sales.of(wish.days)
+
+    def _class(self, asked: str) -> str:
+        return asked or self._class_field
