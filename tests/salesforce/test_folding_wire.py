@@ -108,3 +108,33 @@ async def test_an_org_that_reorders_a_composite_folds_all_the_same(reordering: O
         await folds_whole(ours, "SKU-ORDER")
     finally:
         await ours.close()
+
+
+@pytest.mark.parametrize("order", ["given", "creates_first", "deletes_first"])
+async def test_under_the_fallback_rule_an_org_that_deletes_first_keeps_the_movements_of_a_reserved_level(
+    order: str,
+) -> None:
+    """While the old rows are gone the stock is too, and somebody's bag is uncovered: refused and told why."""
+    with start_org({"levels": []}, knobs=[f"atomic_composite_order={order}"]) as started:
+        for name, active in (("Reservation_needs_stock", False), ("Reserved_within_on_hand", True)):
+            started.control("POST", "/rules", {"name": name, "active": active})
+        ours = SalesforceOrg(settings_of(started), WallClock())
+        try:
+            assert (await ours.check_fold()).severity is Severity.GOOD  # nothing is reserved there
+            if order != "deletes_first":
+                await folds_whole(ours, "SKU-ORDER")
+                return
+            level, record_id = await filled(ours, "SKU-ORDER")
+            before = await ours.read_levels(keys=[level])
+            answer = await ours.fold(await planned(ours, level, record_id), record_id)
+            assert answer.result is FoldResult.REFUSED
+            assert "only while nothing is reserved there" in answer.message
+            assert await ours.read_levels(keys=[level]) == before
+            assert len(await ours.level_rows(record_id)) == 4
+            # As soon as nothing is reserved there any more, all of it is folded.
+            release = movement("order:dubai:SKU-ORDER:2:1", level, reserved=-1)
+            await ours.enter(request(bundle(1, release)), {level: record_id})
+            fold = await planned(ours, level, record_id)
+            assert (await ours.fold(fold, record_id)).result is FoldResult.DONE
+        finally:
+            await ours.close()

@@ -19,13 +19,19 @@ from sfsync.domain.fold import Fold, FoldAnswer, FoldResult, LedgerRow, from_tex
 from sfsync.domain.stock import Movement, MovementKind
 from sfsync.ports import Children, Finding, Severity, TryLater, Unknown
 from sfsync.salesforce import records, soql
-from sfsync.salesforce.ledger import LATER_CODES, record_of
+from sfsync.salesforce.ledger import LATER_CODES, MARKER, record_of
 from sfsync.salesforce.rest import LATER_WORDS, OrgError, Rest, errors_of
 from sfsync.salesforce.snapshot import RestPages
 
 log = structlog.get_logger(__name__)
 
 ROW_FIELDS = f"Id, {records.MOVEMENT_FIELDS}, VersionDelta__c, BySfsync__c, Folded__c"
+# The calls of a fold are in an order in which neither rule has anything to refuse; an org that works off
+# deletions first takes the stock away for a moment, which the fallback rule forbids where units are reserved.
+UNCOVERED = (
+    "nothing was changed: under the rule Reserved_within_on_hand an org that deletes before it enters folds "
+    "a level only while nothing is reserved there"
+)
 MOST_LEVELS = 2_000  # groups that one aggregate query gives
 _HALTED = frozenset({"PROCESSING_HALTED", "ALL_OR_NONE_OPERATION_ROLLED_BACK"})
 _GONE = frozenset({"ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND"})
@@ -164,7 +170,8 @@ def decode(fold: Fold, body: object) -> FoldAnswer:
             return FoldAnswer(FoldResult.DONE)
         raise Unknown("the answer to a fold says neither that it was done nor why not")
     error = next((each for each in errors if each.code not in _HALTED), errors[0])
-    return FoldAnswer(_result(error), str(error))
+    said = f"{error} ({UNCOVERED})" if MARKER in error.message else str(error)
+    return FoldAnswer(_result(error), said)
 
 
 def _errors(part: Mapping[str, Any]) -> list[OrgError]:
