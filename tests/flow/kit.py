@@ -38,7 +38,7 @@ from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrder, OrgOrderRules, OrgRe
 from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise, open_promises
 from sfsync.domain.reservations import Outcome, ReservationKind, Wish, WishedLine
-from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
+from sfsync.domain.stock import SOLD, LevelKey, Movement, MovementKind, StockLevel
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Pulse
 from sfsync.flow.door import Door
 from sfsync.flow.supervisor import Supervisor
@@ -450,6 +450,10 @@ class LittleOrg(Fates):
     async def promises(self, levels: Mapping[LevelKey, str]) -> Sequence[Promise]:
         self.reads += 1
         return [each for each in open_promises(self.rows.values()) if each.level in levels]
+
+    async def sold(self, skus: Collection[str]) -> int:
+        self._reach()
+        return -sum(r.on_hand_delta for r in self.rows.values() if r.level.sku in skus and r.kind in SOLD)
 
     async def subject_rows(self, subjects: Collection[str]) -> Sequence[Movement]:
         return [row for row in self.rows.values() if row.subject in subjects]

@@ -256,3 +256,26 @@ async def test_a_bag_that_was_sold_and_is_not_there_yet_is_kept_of_the_edition()
         await h.deliver("dubai", numbers["dubai"])
         await h.idle()
         assert granted([await h.desk.create(wish, idempotency_key=None, digest="")]) == 1
+
+
+async def test_what_a_till_sells_in_the_org_itself_is_sold_of_the_edition_too() -> None:
+    """Nobody told us but the ledger: two sold over the counter; and a lost store forgets none of it."""
+    edition = Edition("drop", ("BAG",), 5)
+    async with house({BAG: 9}, editions=[edition]) as h:
+        await drop(h)
+        await h.shows("BAG", 5, 5)
+        h.org.move(BAG, -2)
+        await h.shows("BAG", 3, 3)
+        london = h.shops["london"]
+        number = london.buy("BAG")
+        await h.deliver("london", number)
+        await h.idle()
+        london.change(number, open_quantity=0, fulfilled_quantity=1)
+        await h.deliver("london", number)
+        await h.until(lambda: h.org.numbers(BAG) == (6, 0))
+        await h.shows("BAG", 2, 2)
+        await h.kill()
+        h.forget_everything()
+        await h.start()
+        await drop(h)
+        await h.shows("BAG", 2, 2)

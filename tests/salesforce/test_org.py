@@ -522,3 +522,19 @@ async def test_the_fallback_rule_lets_a_posting_in_with_the_promises_that_give_w
         assert (together.levels[bag.key].on_hand, together.levels[bag.key].reserved) == (0, 0)
         assert not await ours.promises(ids(bag))
         await ours.close()
+
+
+async def test_what_was_sold_is_added_up_whoever_entered_it(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """A parcel of ours, a till's two sales and one bag brought back; a receipt or a count is no sale."""
+    bag, scarf = level_in(sandbox, f"{sku}A", 9), level_in(sandbox, f"{sku}B", 9)
+    parcel = movement(f"order:x:{sku}:1:0", bag.key, on_hand=-1, kind=MovementKind.FULFILMENT)
+    await org.enter(request(bundle(1, parcel)), ids(bag))
+    sandbox.move(str(scarf.key), on_hand=-2, kind="Sale")
+    sandbox.move(str(scarf.key), on_hand=1, kind="Return")
+    sandbox.move(str(bag.key), on_hand=3, kind="Receipt")
+    sandbox.move(str(bag.key), on_hand=-1, kind="Count")
+    assert await org.sold([bag.key.sku, scarf.key.sku]) == 2
+    assert await org.sold([bag.key.sku]) == 1
+    assert await org.sold([bag.key.sku.lower(), "none"]) == 0

@@ -135,6 +135,10 @@ class MovementKind(StrEnum):
     VOID = "Void"
 
 
+# The kinds by which goods go to a customer, or come back from one.
+SOLD = frozenset({MovementKind.SALE, MovementKind.FULFILMENT, MovementKind.RETURN})
+
+
 @dataclass(frozen=True, slots=True)
 class Movement:
     """One entry of the ledger, as it stands in the org or is to be entered there."""

@@ -12,7 +12,7 @@ from functools import partial
 
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.editions import REST, Edition, PartyStanding, Standing, Switch, opening, switched
-from sfsync.ports import Tx
+from sfsync.ports import OutsideError, Tx
 
 from .context import Context
 from .levels import wake_uncovered
@@ -20,6 +20,7 @@ from .rooms import Rooms
 from .shelf import refresh
 
 EVERY_SECONDS = 0.5
+COUNT_SECONDS = 30.0
 
 
 def standing(tx: Tx, assortment: Assortment, edition: Edition) -> Standing:
@@ -39,6 +40,11 @@ def standing(tx: Tx, assortment: Assortment, edition: Edition) -> Standing:
         ],
         {name: shows[name] for name in assortment.channels},
     )
+
+
+def _on_hand(tx: Tx, edition: Edition) -> int:
+    """Units of an edition at all locations together: sales change it, promises do not."""
+    return sum(level.on_hand for level in tx.levels_of(edition.skus))
 
 
 class Editions:
@@ -64,6 +70,37 @@ class Editions:
         for edition in ctx.assortment.editions.values():
             if opening(edition, switches.get(edition.name), now) is not None:
                 ctx.bell.ring(*await ctx.store.write(partial(self._open_as_planned, edition=edition)))
+
+    async def count(self) -> None:
+        """Until cancelled: ask the org what others have sold of the editions, when goods have moved.
+
+        Tills that write to the org themselves are told of only by levels; the ledger has their sales.
+        """
+        while self._ctx.assortment.editions:
+            for edition in self._ctx.assortment.editions.values():
+                try:
+                    await self._count(edition)
+                except OutsideError as error:
+                    self._ctx.warn("edition not counted", error, edition=edition.name)
+            await self._ctx.clock.sleep(COUNT_SECONDS)
+
+    async def _count(self, edition: Edition) -> None:
+        ctx, skus = self._ctx, edition.skus
+        on_hand, known, ours = await ctx.store.read(
+            lambda tx: (_on_hand(tx, edition), tx.sold_elsewhere(edition.name), tx.sold_by_us(skus))
+        )
+        if known[1] == on_hand:
+            return
+        sold = await ctx.org.sold(skus)
+
+        def commit(tx: Tx) -> set[str]:
+            if tx.sold_by_us(skus) != ours:
+                return set()  # some of ours went in meanwhile: before the reading or after it, nobody knows
+            units = max(0, sold - ours)
+            tx.put_sold_elsewhere(edition.name, units, on_hand)
+            return self._refresh(tx, skus=skus) if units != known[0] else set()
+
+        ctx.bell.ring(*await ctx.store.write(commit))
 
     async def switch(self, name: str, *, on: bool, who: str) -> Standing:
         """Open or close an edition everywhere at once; again is fine. `KeyError`: there is none of that name.

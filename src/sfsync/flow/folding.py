@@ -115,7 +115,9 @@ class Folding:
         levels = [
             level
             for level in found
-            if wish.sku in (None, level.key.sku) and wish.location in (None, level.key.location)
+            if wish.sku in (None, level.key.sku)
+            and wish.location in (None, level.key.location)
+            and ctx.assortment.edition(level.key.sku) is None  # its movements say what was sold
         ]
         run.levels = len(levels)
         if not levels:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from sfsync.domain.allocation import Mode
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.editions import Denial, Edition, Switch, dealt, denial
+from sfsync.domain.editions import REST, Denial, Edition, Switch, dealt, denial
 from sfsync.ports import ChannelLevel, PendingRow, Tx
 
 from .picture import Picture
@@ -46,6 +46,7 @@ class Rooms:
         found: dict[str, int] = defaultdict(int)
         for channel, units in self._tx.taken(edition.skus):
             found[edition.party(channel)] += units
+        found[REST] += self._tx.sold_elsewhere(edition.name)[0]
         for channel, units in _asked(self._tx.facts(edition.skus).pending):
             found[edition.party(channel)] += units
         if accepted:

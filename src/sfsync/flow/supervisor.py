@@ -113,6 +113,7 @@ class Supervisor:
             self._keep("policies", Policies(ctx).run),
             self._keep("freshness", Freshness(ctx).run),
             self._keep("editions", self.editions.run),
+            self._keep("editions' sales", self.editions.count),
             self._keep("products", self.products.run),
             self._keep("rewrites", Rewrites(ctx, self.writer).run),
             self._keep("open folds", self.folding.finish),

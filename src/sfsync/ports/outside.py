@@ -247,6 +247,10 @@ class Org(Protocol):
         """Who holds units reserved at these levels (each with its record id), whoever reserved them."""
         ...
 
+    async def sold(self, skus: Collection[str]) -> int:
+        """Units of these SKUs that the ledger has as sold or sent, by whomever, less what came back."""
+        ...
+
     async def subject_rows(self, subjects: Collection[str]) -> Sequence[Movement]:
         """Every ledger row of these subjects, oldest first. What was folded of them is not among these."""
         ...

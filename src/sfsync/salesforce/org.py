@@ -158,6 +158,10 @@ class SalesforceOrg:
         """Who holds units reserved at these levels (each with its record id), whoever reserved them."""
         return await self._readers[Work.SALE].promises(levels)
 
+    async def sold(self, skus: Collection[str]) -> int:
+        """Units of these SKUs that the ledger has as sold or sent, less what came back."""
+        return await self._readers[Work.REFRESH].sold(skus)
+
     async def subject_rows(self, subjects: Collection[str]) -> Sequence[Movement]:
         """Every ledger row of these subjects, oldest first."""
         return await self._readers[Work.SALE].subject_rows(subjects)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from sfsync.domain.promises import Promise, open_promises, unnamed
-from sfsync.domain.stock import LevelKey, Movement, StockLevel
+from sfsync.domain.stock import SOLD, LevelKey, Movement, StockLevel
 from sfsync.salesforce import records, soql
 from sfsync.salesforce.records import Record
 from sfsync.salesforce.rest import Rest
@@ -115,6 +115,20 @@ class Reader:
                 rows += await self._unnamed(key, record_id)
             found += [promise for promise in open_promises(rows) if promise.level == key]
         return found
+
+    async def sold(self, skus: Collection[str]) -> int:
+        """Units of these SKUs sold or sent, less what came back; what is folded does not count."""
+        kinds = ",".join(soql.text(kind.value) for kind in sorted(SOLD))
+        units = 0
+        for names in soql.slices(sorted(skus)):
+            query = (
+                "SELECT StockLevel__r.Sku__c sku, SUM(OnHandDelta__c) units FROM StockMovement__c "  # noqa: S608 — quoted
+                f"WHERE StockLevel__r.Sku__c IN ({','.join(names)}) AND Kind__c IN ({kinds}) "
+                "GROUP BY StockLevel__r.Sku__c"
+            )
+            async for page in self._few.pages(query):
+                units -= sum(records.whole(row["units"]) for row in page if row["sku"] in skus)
+        return units
 
     async def _unnamed(self, key: LevelKey, record_id: str) -> list[Movement]:
         """The rows of a level that name no subject, and those by which we released such units."""

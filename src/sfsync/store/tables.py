@@ -491,6 +491,15 @@ edition = Table(
     Column("planned", Instant),  # the opening time that this has settled
 )
 
+# What others than sfsync have sold of a limited edition, as the org's ledger has it.
+edition_elsewhere = Table(
+    "edition_elsewhere",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("units", Integer, nullable=False),
+    Column("on_hand", Integer),  # of all its levels when that was read; NULL: to be read again
+)
+
 # The org's API calls in each hour: ours, everybody's of the 24 hours before its end, and how many it allows.
 calls = Table(
     "calls",

@@ -44,7 +44,7 @@ from sfsync.domain.reservations import (
     ReservationState,
 )
 from sfsync.domain.sources import Source, Word
-from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel, reservation_subject
+from sfsync.domain.stock import SOLD, LevelKey, Movement, MovementKind, StockLevel, reservation_subject
 from sfsync.ports.keeping import (
     ChannelLevel,
     DeadLetter,
@@ -876,6 +876,20 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
         sold = self._in(SOLD_AT_TILLS, skus)
         return [*found, (None, max(0, sold[0].units or 0) if sold else 0)]
 
+    def sold_by_us(self, skus: Collection[str]) -> int:
+        """Units that sfsync has entered as sold or sent, less what came back, and those waiting to be."""
+        return sum(int(rows[0].units or 0) for each in SOLD_BY_US if (rows := self._in(each, skus)))
+
+    def sold_elsewhere(self, edition: str) -> tuple[int, int | None]:
+        """(units that others have sold of an edition, on hand when that was read); (0, None) before."""
+        c = t.edition_elsewhere.c
+        row = self._c.execute(select(c.units, c.on_hand).where(c.name == edition)).first()
+        return (0, None) if row is None else (row.units, row.on_hand)
+
+    def put_sold_elsewhere(self, edition: str, units: int, on_hand: int | None) -> None:
+        """Keep what others have sold of an edition."""
+        self._upsert(t.edition_elsewhere, [{"name": edition, "units": units, "on_hand": on_hand}])
+
     def subjects_of(self, client: str) -> set[str]:
         """The ledger subjects of a client's orders and reservations."""
         line, c, order = t.reservation_line.c, t.reservation.c, t.order_line.c
@@ -1168,6 +1182,24 @@ SOLD_AT_TILLS = Prepared(
         _one_of(t.movement.c.kind, MovementKind.SALE.value, MovementKind.RETURN.value),
         _one_of(t.movement.c.state, "waiting", "done", "folded"),
     )
+)
+_WENT = func.sum(-t.movement.c.on_hand_delta).label("units")
+_GOING = _one_of(t.movement.c.kind, *sorted(kind.value for kind in SOLD))
+SOLD_BY_US = (
+    Prepared(
+        select(func.sum(-t.holding.c.on_hand).label("units")).where(
+            t.among(t.holding.c.sku), _one_of(t.holding.c.kind, "order", "reservation")
+        )
+    ),
+    Prepared(select(_WENT).where(t.among(t.movement.c.sku), t.movement.c.state == "waiting", _GOING)),
+    Prepared(
+        select(_WENT).where(
+            t.among(t.movement.c.sku),
+            t.movement.c.subject.startswith("posting:"),
+            _GOING,
+            _one_of(t.movement.c.state, "done", "folded"),
+        )
+    ),
 )
 SWITCHES = Prepared(select(t.edition))
 HELD_BY_SUBJECT = Prepared(_among(t.holding.c.subject))

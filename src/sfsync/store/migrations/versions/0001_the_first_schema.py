@@ -458,6 +458,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("client <> ''"),
     )
     op.create_table(
+        "edition_elsewhere",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("units", sa.Integer(), nullable=False),
+        sa.Column("on_hand", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_edition_elsewhere")),
+    )
+    op.create_table(
         "edition",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("open", sa.Boolean(), nullable=False),
@@ -780,6 +787,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'waiting'"),
     )
     op.drop_table("bundle")
+    op.drop_table("edition_elsewhere")
     op.drop_table("edition")
     op.drop_table("calls")
     op.drop_table("binding")
