@@ -211,12 +211,30 @@ def test_a_first_start_waits_for_a_person_and_then_carries_every_sale_everywhere
         level = org.level("BAG-1|ECOM")
         assert (level["OnHand__c"], level["Reserved__c"]) == (29, 2)
 
+        _why(daemon)
         _bad_webhooks(daemon, london)
         _unknown_sku(org, daemon, dubai)
         assert daemon.terminate() == 0
         assert "stopped" in daemon.log()
         letters = json.loads(daemon.cli("dead-letters", "--json").stdout)
         assert [letter["source"] for letter in letters] == ["london", "dubai"]
+
+
+def _why(daemon: Daemon) -> None:
+    """The number of the bag, told from the org's own ledger: as a tree, as JSON, and before any sale."""
+    people = daemon.cli("why", "BAG-1", "--channel", "dubai")
+    assert people.returncode == 0, people.stderr
+    for words in ("+29  on hand at ECOM", "-1  sale, by somebody in the org", "-2  reserved at ECOM"):
+        assert words in people.stdout
+    assert "2  order #1001 of dubai" in people.stdout
+    assert "ECOM: 29 on hand, 2 reserved, by 3 movements" in people.stdout
+    told = json.loads(daemon.cli("why", "BAG-1", "--json").stdout)
+    assert [each["should_show"] for each in told["channels"]] == [27, 27]
+    opened = min(cause["at"] for cause in told["channels"][0]["sum"][0]["because"])
+    then = json.loads(daemon.cli("why", "BAG-1", "--at", opened, "--json").stdout)
+    assert [each["should_show"] for each in then["channels"]] == [30, 30]
+    assert daemon.cli("why", "HAT-1").returncode == 3
+    assert daemon.cli("why", "BAG-1", "--channel", "paris").returncode == 2
 
 
 def _bad_webhooks(daemon: Daemon, shop: Sandbox) -> None:

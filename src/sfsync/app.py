@@ -27,6 +27,7 @@ from sfsync.flow.calls import recall
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
 from sfsync.flow.supervisor import Supervisor
+from sfsync.flow.why import Why
 from sfsync.overview import FoldService, Overview, ResyncService
 from sfsync.ports import Channel, Clock, Org, OutsideError, Refused, Tx
 from sfsync.reports import Reports
@@ -157,6 +158,7 @@ class Daemon:
                     counts=supervisor.counts,
                     reports=reports(settings, store, ctx.clock, org),
                     incidents=supervisor.resolver,
+                    why=Why(ctx),
                     folder=FoldService(supervisor, settings.ledger.fold_older_than_days),
                 ),
                 web_options(settings, local_token),

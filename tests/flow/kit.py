@@ -366,6 +366,7 @@ class LittleOrg(Fates):
 
     async def level_rows(self, record_id: str, work: Work = Work.SALE) -> Sequence[LedgerRow]:
         await asyncio.sleep(0)
+        self._reach()
         return [
             self._row(number) for number, row in self.rows.items() if row.level == self.keys.get(record_id)
         ]

@@ -21,6 +21,7 @@ from sfsync.domain.reservations import Outcome, Reservation, ReservationLine, Re
 from sfsync.domain.stock import LevelKey
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
+from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
 from sfsync.ports import Forged, Incident, InTransit, Resolution
 from sfsync.web import (
     ADMIN,
@@ -360,6 +361,21 @@ class Reporter:
         return {"at": wish.location}
 
 
+class Answers:
+    """Explains one SKU."""
+
+    def __init__(self) -> None:
+        self.asked: list[Question] = []
+
+    async def tell(self, asked: Question) -> Mapping[str, object]:
+        self.asked.append(asked)
+        if asked.sku != "BAG":
+            raise UnknownSkuError(asked.sku)
+        if asked.at is not None and asked.at < NOW - timedelta(days=100):
+            raise NotKeptError(LevelKey("BAG", "ECOM"), NOW - timedelta(days=90))
+        return {"sku": asked.sku}
+
+
 class Resolutions:
     """An incident desk that keeps what it was asked."""
 
@@ -393,6 +409,7 @@ class House:
         self.drops = Drops()
         self.counter = Counter({"BAG|ECOM": 5, "TIE|ECOM": 9})
         self.resolutions = Resolutions()
+        self.answers = Answers()
         self.options = replace(
             WebOptions(
                 tokens=(
@@ -416,6 +433,7 @@ class House:
             self.reporter,
             self.resolutions,
             self.drops,
+            self.answers,
         )
         self.app: Starlette = build_web(self.services, self.options)
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 from tests.web.kit import CHECKOUT, NOW, OPERATIONS, House, exposure_at_dubai, problem
 
+from sfsync.domain.why import Question
+
 GUARDED = [
     ("POST", "/v1/reservations"),
     ("GET", "/v1/reservations/r1"),
@@ -14,6 +16,7 @@ GUARDED = [
     ("POST", "/v1/reservations/r1/release"),
     ("GET", "/v1/status"),
     ("GET", "/v1/exposure"),
+    ("GET", "/v1/why?sku=BAG"),
     ("POST", "/v1/resync"),
     ("POST", "/v1/resync/p1/apply"),
     ("POST", "/v1/ledger/fold"),
@@ -60,6 +63,22 @@ async def test_an_admin_plans_and_applies() -> None:
         problem(await client.post("/v1/resync", json={"channel": "paris"}), 422, "bad-input")
         problem(await client.post("/v1/resync/p1/apply", json={"force": True}), 422, "bad-input")
     assert house.plans.asked == [(None, None), ("london", "BAG")]
+
+
+async def test_why_a_number_is_what_it_is_is_told_now_and_of_the_past() -> None:
+    """404 for what the org does not have, 410 for what is not kept, 422 naming what is wrong."""
+    house = House()
+    async with house.client(CHECKOUT) as client:
+        assert (await client.get("/v1/why?sku=BAG")).json() == {"sku": "BAG"}
+        await client.get("/v1/why?sku=BAG&channel=london&location=ECOM&at=2026-11-22T08:15:00Z")
+        assert house.answers.asked == [
+            Question("BAG"),
+            Question("BAG", "london", "ECOM", NOW - timedelta(days=1)),
+        ]
+        problem(await client.get("/v1/why?sku=HAT"), 404, "unknown-sku")
+        problem(await client.get("/v1/why?sku=BAG&at=2025-11-22T08:15:00Z"), 410, "not-kept")
+        wrong = await client.get("/v1/why?channel=paris&at=yesterday&colour=red")
+        assert {error["field"] for error in wrong.json()["errors"]} == {"sku", "channel", "at", "colour"}
 
 
 async def test_exposure_is_told_to_any_party_with_a_token_since_a_moment_and_of_a_channel() -> None:

@@ -25,6 +25,7 @@ from sfsync.cli import (
     sandbox,
     status,
     transfer,
+    why,
 )
 from sfsync.cli.demo import demo
 
@@ -40,6 +41,7 @@ app.command("status")(status.status)
 app.command("resync")(resync.resync)
 app.command("coverage")(coverage.coverage)
 app.command("exposure")(exposure.exposure)
+app.command("why")(why.why)
 app.command("dead-letters")(dead_letters.dead_letters)
 app.command("demo")(demo)
 app.add_typer(count.app, name="count")

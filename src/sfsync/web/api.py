@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sfsync.domain.reservations import Outcome, Reservation, ReservationState
+from sfsync.domain.why import NotKeptError, UnknownSkuError
 
 from .json_text import to_json
 from .options import ADMIN, RESERVATIONS, STORES, WebOptions
@@ -27,6 +28,7 @@ from .wishes import (
     read_list,
     read_location,
     read_order_reference,
+    read_question,
     read_reason,
     read_receipt,
     read_resync,
@@ -57,6 +59,7 @@ class Api:
             Route("/v1/reservations/{id}/store-confirmation", self.store, methods=["POST"]),
             Route("/v1/status", self.status, methods=["GET"]),
             Route("/v1/exposure", self.exposure, methods=["GET"]),
+            Route("/v1/why", self.why, methods=["GET"]),
             Route("/v1/ledger/fold", self.fold, methods=["POST"]),
             Route("/v1/ledger/fold/{id}", self.folding, methods=["GET"]),
             Route("/v1/resync", self.plan, methods=["POST"]),
@@ -153,6 +156,17 @@ class Api:
         self._doorkeeper.admit(request, None)
         since, channel = read_exposure(request.query_params, self._options.channels, self._services.now())
         return _json(await self._services.overview.exposure(since, channel))
+
+    async def why(self, request: Request) -> Response:
+        """The sum behind a number; ``?sku=``, ``?channel=``, ``?location=``, ``?at=``."""
+        self._doorkeeper.admit(request, None)
+        asked = read_question(request.query_params, self._options.channels, self._services.now())
+        try:
+            return _json(await self._services.why.tell(asked))
+        except UnknownSkuError as error:
+            raise ProblemError(404, "unknown-sku", sentence(str(error))) from None
+        except NotKeptError as error:
+            raise ProblemError(410, "not-kept", sentence(str(error))) from None
 
     async def fold(self, request: Request) -> Response:
         """Begin to fold old movements: 202 with the run; 409 while another is under way."""

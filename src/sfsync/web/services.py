@@ -19,6 +19,7 @@ from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.reservations import Outcome, Reservation, Wish
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
+from sfsync.domain.why import Question
 from sfsync.ports import Incident, InTransit, Resolution
 
 from .status_shape import Exposure, Status, StockOfSku
@@ -202,6 +203,14 @@ class Folder(Protocol):
         ...
 
 
+class Explainer(Protocol):
+    """Tells why a number is what it is."""
+
+    async def tell(self, asked: Question) -> Mapping[str, object]:
+        """The sum behind what channels show, JSON-ready. Raises `UnknownSkuError`, `NotKeptError`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All of them together."""
@@ -216,4 +225,5 @@ class Services:
     reports: Reporter
     incidents: IncidentDesk
     editions: EditionDesk
+    why: Explainer
     folder: Folder | None = None

@@ -18,7 +18,8 @@ from sfsync.domain.reservations import (
     Wish,
     WishedLine,
 )
-from sfsync.domain.stock import BadKeyError, LevelKey
+from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH, BadKeyError, LevelKey
+from sfsync.domain.why import Question
 
 from .json_text import to_json
 from .problems import ProblemError, bad_fields
@@ -339,20 +340,41 @@ def read_exposure(
     channel = table.get("channel")
     if channel is not None and channel not in channels:
         fields.errors["channel"] = f"is none of {', '.join(sorted(channels))}"
-    since = None
-    if (text := table.get("since")) is not None:
-        try:
-            since = datetime.fromisoformat(text)
-        except ValueError:
-            fields.errors["since"] = "is not a moment like 2026-11-23T08:15:00Z"
-        else:
-            if since.tzinfo is None:
-                fields.errors["since"] = "names no offset: write 2026-11-23T08:15:00Z"
-            elif since > now:
-                fields.errors["since"] = "lies ahead"
+    since = _past(fields, table, "since", now)
     if fields.errors:
         raise bad_fields(fields.errors)
     return since, channel
+
+
+def read_question(table: Mapping[str, str], channels: Collection[str], now: datetime) -> Question:
+    """Which number is to be explained; a 422 problem with all bad fields otherwise."""
+    fields = Fields()
+    fields.unknown(table, ("sku", "channel", "location", "at"))
+    sku = fields.text(table, "sku", SKU_LENGTH)
+    channel = table.get("channel")
+    if channel is not None and channel not in channels:
+        fields.errors["channel"] = f"is none of {', '.join(sorted(channels))}"
+    location = fields.optional_text(table, "location", LOCATION_LENGTH)
+    at = _past(fields, table, "at", now)
+    if fields.errors:
+        raise bad_fields(fields.errors)
+    return Question(sku, channel, location, at)
+
+
+def _past(fields: Fields, table: Mapping[str, str], name: str, now: datetime) -> datetime | None:
+    """A moment that is over, where one is given."""
+    if (text := table.get(name)) is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        fields.errors[name] = "is not a moment like 2026-11-23T08:15:00Z"
+        return None
+    if moment.tzinfo is None:
+        fields.errors[name] = "names no offset: write 2026-11-23T08:15:00Z"
+    elif moment > now:
+        fields.errors[name] = "lies ahead"
+    return moment
 
 
 def read_resync(table: Mapping[str, Any], channels: Collection[str]) -> tuple[str | None, str | None]:

@@ -1,0 +1,140 @@
+"""`sfsync why`: the sum behind a number, and who holds or moved each part of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.text import Text
+from rich.tree import Tree
+
+from sfsync.cli.common import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    DaemonClient,
+    JsonOption,
+    fail,
+    out,
+    print_json,
+    settings_or_exit,
+)
+from sfsync.domain.coverage import ACCEPTED, asked_since
+
+Sku = Annotated[str, typer.Argument(help="The SKU, spelt as in the org.")]
+Channel = Annotated[str | None, typer.Option(help="Only what this channel shows.")]
+Location = Annotated[str | None, typer.Option(help="Only this location of the org, and who sells from it.")]
+At = Annotated[str | None, typer.Option("--at", help=f"A moment of the past: {ACCEPTED}.", metavar="TIME")]
+
+
+def why(
+    sku: Sku,
+    config: ConfigOption = DEFAULT_CONFIG,
+    channel: Channel = None,
+    location: Location = None,
+    at: At = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell why channels show what they show of a SKU, down to the movements and promises behind it.
+
+    The daemon reads the org's ledger for it. With --at, the same for a moment of the past, under the
+    settings of today, as far back as movements are kept one by one.
+
+    Exit codes: 0 every number is as it should be; 1 one is not, or is kept back; 2 wrong settings or options;
+    3 no daemon, no such SKU, or nothing kept of that time.
+    """
+    settings = settings_or_exit(config)
+    if channel is not None and channel not in settings.channels:
+        fail(f"--channel: {channel!r} is none of {', '.join(sorted(settings.channels))}", 2)
+    asked = {"sku": sku, "channel": channel, "location": location}
+    if at is not None:
+        asked["at"] = _moment(at).isoformat()
+    query = httpx.QueryParams({name: value for name, value in asked.items() if value is not None})
+    daemon = DaemonClient(settings)
+    try:
+        told = daemon.get(f"/v1/why?{query}")
+    except httpx.HTTPError as error:
+        fail(f"no daemon answers at {daemon.address} ({error}); start it with `sfsync run`")
+    if as_json:
+        print_json(told)
+    else:
+        out.print(tree(told), highlight=False)
+    raise typer.Exit(1 if any(_wrong(each) for each in told["channels"]) else 0)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        # What names no offset is told by the clock on the wall, summer time and all.
+        return asked_since(text, datetime.now().astimezone().replace(tzinfo=None)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        fail(f"--at: {error}", 2)
+
+
+def _wrong(shown: Any) -> bool:
+    return "shows" in shown and (shown["shows"] != shown["should_show"] or bool(shown["problem"]))
+
+
+def tree(told: Any) -> Tree:
+    """The answer as a person reads it."""
+    when = f" at {_when(told['at'])}, under the settings of today" if told["past"] else ""
+    root = Tree(Text(f"{told['sku']}{when}", style="bold"), guide_style="dim")
+    if told["org"] != "read":
+        root.add(Text(f"the org's ledger was {told['org']}: told from the store", style="yellow"))
+    for shown in told["channels"]:
+        branch = root.add(Text.assemble(*_head(shown)))
+        for part in shown["sum"]:
+            leaf = branch.add(Text(f"{part['units']:+5d}  {part['what']}"))
+            for cause in part["because"]:
+                leaf.add(Text(_cause(cause), style="dim"))
+        branch.add(Text(f"{shown['should_show']:5d}  is what it should show", style="bold"))
+    if not told["channels"]:
+        root.add(Text("no channel lists it"))
+    levels = root.add("the org's stock levels")
+    for level in told["levels"]:
+        levels.add(Text(_level(level)))
+    return root
+
+
+def _head(shown: Any) -> list[Any]:
+    name = f"{shown['channel']}, {shown['location']}"
+    if "shows" not in shown:
+        return [(name, "bold"), f" ({shown['guarantee']}) should have shown {shown['should_show']}"]
+    words: list[Any] = [(name, "bold"), f" ({shown['guarantee']}) shows {shown['shows']}"]
+    if shown["problem"]:
+        words.append((f", and is kept back: {shown['problem']}", "red"))
+    elif shown["in_flight"]:
+        words.append((f", and {shown['should_show']} is on its way", "yellow"))
+    elif _wrong(shown):
+        words.append((f", and should show {shown['should_show']}", "red"))
+    words.append(f", since {_when(shown['changed_at'])}")
+    return words
+
+
+def _cause(cause: Any) -> str:
+    words = f"{cause['units']:+d}  {cause['what']}"
+    if cause.get("by") == "somebody in the org":
+        words += ", by somebody in the org"
+    return f"{words}, {_when(cause['at'])}" if cause.get("at") else words
+
+
+def _level(level: Any) -> str:
+    place = level["location"] + (f", piece {level['unit']}" if level["unit"] else "")
+    known = level.get("known")
+    if "on_hand" not in level:
+        return f"{place}: {known['on_hand']} on hand, {known['reserved']} reserved, as last heard"
+    words = f"{place}: {level['on_hand']} on hand, {level['reserved']} reserved, by {level['rows']} movements"
+    if level["folded_until"]:
+        words += f", folded until {_when(level['folded_until'])}"
+    if known and (known["on_hand"], known["reserved"]) != (level["on_hand"], level["reserved"]):
+        words += f"; sfsync still works with {known['on_hand']} and {known['reserved']}"
+    return words
+
+
+def _when(moment: str) -> str:
+    at = datetime.fromisoformat(moment).astimezone()
+    return (
+        at.strftime("%-d %b %H:%M:%S")
+        if at.year == datetime.now(UTC).year
+        else at.strftime("%-d %b %Y %H:%M:%S")
+    )

@@ -1,0 +1,374 @@
+"""Why a channel shows what it shows: the sum behind the number, and behind each part who holds or moved it.
+
+The sum is made by the very functions that decide what is pushed. What stands behind it is read from the org's
+ledger, not from what we remember of it, so that a number that we got wrong is seen to be wrong. The same for
+a moment of the past: the ledger's rows up to then, and today's settings.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from sfsync.domain.allocation import Mode
+from sfsync.domain.ats import Ats, Guarantee, available_to_sell
+from sfsync.domain.budget import Work
+from sfsync.domain.fold import LedgerRow
+from sfsync.domain.stock import LevelKey, StockLevel
+from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
+from sfsync.ports import ChannelLevel, Facts, OutsideError, SubjectHolding, TryLater, Tx
+
+from .age import age_seconds
+from .allocations import Divider
+from .context import Context, wait_until_read
+from .picture import Picture
+from .rooms import Rooms, limit, with_whole_editions
+from .shelf import ats_facts, targets_of
+
+NEWEST = 8  # movements told behind a number on hand
+Told = dict[str, object]
+
+
+class Why:
+    """Answers."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    async def tell(self, asked: Question) -> Told:
+        """The arithmetic, JSON-ready.
+
+        Raises `UnknownSkuError`, `NotKeptError`; `TryLater` where the past is asked for and the org does not
+        answer. Without the org the present is told from the store, and says so.
+        """
+        ctx = self._ctx
+        levels = await ctx.store.read(lambda tx: self._levels(tx, asked))
+        rows: dict[LevelKey, Sequence[LedgerRow]] = {}
+        unread = ""
+        try:
+            for level in levels:
+                rows[level.key] = _until(
+                    level.key, await ctx.org.level_rows(level.record_id, Work.REFRESH), asked.at
+                )
+        except OutsideError as error:
+            if asked.at is not None:
+                raise TryLater(f"the past is in the org's ledger, which was not read: {error}") from error
+            unread, rows = str(error), {}
+        return await ctx.store.read(lambda tx: self._tell(tx, asked, levels, rows, unread))
+
+    def _levels(self, tx: Tx, asked: Question) -> list[StockLevel]:
+        levels = sorted(tx.levels_of([asked.sku]), key=lambda each: each.key)
+        if not any(asked.location in (None, each.key.location) for each in levels):
+            wait_until_read(tx)
+            raise UnknownSkuError(asked.sku, asked.location)
+        return levels
+
+    def _tell(
+        self,
+        tx: Tx,
+        asked: Question,
+        levels: Sequence[StockLevel],
+        rows: Mapping[LevelKey, Sequence[LedgerRow]],
+        unread: str,
+    ) -> Told:
+        ctx = self._ctx
+        now = asked.at or ctx.clock.now()
+        behind = _Behind(tx, rows)
+        if asked.at is None:
+            age = age_seconds(tx, ctx.assortment, ctx.pulse, now)
+            skus = with_whole_editions(ctx.assortment, {asked.sku})
+            picture = Picture(tx.facts(skus), age_seconds=age)
+        else:
+            picture = Picture(behind.facts(levels, divided=tx.facts([asked.sku]).divided))
+        shown = [
+            level
+            for level in tx.channel_levels([asked.sku])
+            if level.channel in ctx.assortment.channels
+            and asked.channel in (None, level.channel)
+            and (
+                asked.location is None
+                or asked.location in ctx.assortment.sources(level.channel, level.location)
+            )
+        ]
+        return {
+            "sku": asked.sku,
+            "at": _moment(now),
+            "past": asked.at is not None,
+            "settings": "of today" if asked.at is not None else "in force",
+            "org": f"not read: {unread}" if unread else "read",
+            "channels": self._channels(tx, asked, picture, shown, behind, now),
+            "levels": [
+                behind.level(level, known=asked.at is None, read=not unread)
+                for level in levels
+                if asked.location in (None, level.key.location)
+            ],
+        }
+
+    def _channels(
+        self,
+        tx: Tx,
+        asked: Question,
+        picture: Picture,
+        shown: Sequence[ChannelLevel],
+        behind: _Behind,
+        now: datetime,
+    ) -> list[Told]:
+        ctx, sku = self._ctx, asked.sku
+        divider = Divider(tx, ctx.assortment, ctx.pulse, picture, now, only_look=True)
+        mode = divider.mode(sku)
+        own = (
+            divider.targets(sku, mode, tx.channel_levels([sku]))
+            if asked.at is None
+            else _own(picture, self._ctx, sku)
+        )
+        sums: dict[tuple[str, str, str], Ats] = {}
+        for level in shown:
+            units = _of_its_own(ctx, level, own)
+            if mode is Mode.SHARED and units is not None:
+                part = ("what it may still show while it gives its allocation back", units)
+                sums[sku, level.channel, level.location] = Ats(units, (part,))
+                continue
+            facts = ats_facts(
+                picture, ctx.assortment, level.channel, sku, level.location, mode=mode, own=units
+            )
+            sums[sku, level.channel, level.location] = available_to_sell(facts)
+        targets: dict[tuple[str, str, str], int | None] = {key: each.units for key, each in sums.items()}
+        if asked.at is None:
+            beside = self._beside(tx, sku, divider, picture, targets)
+            limit(Rooms(tx, ctx.assortment), picture, ctx.assortment, [*shown, *beside], targets)
+        found: list[Told] = []
+        for level in shown:
+            key = (sku, level.channel, level.location)
+            policy = ctx.assortment.policy(level.channel, sku, mode)
+            parts = [self._part(behind, level, what, units, tx, asked) for what, units in sums[key].parts]
+            should = targets[key] or 0
+            if should != sums[key].units:
+                edition = ctx.assortment.edition(sku)
+                name = f"of the edition {edition.name}" if edition else "elsewhere"
+                parts.append(
+                    {"what": f"not to be sold {name}", "units": should - sums[key].units, "because": []}
+                )
+            told: Told = {
+                "channel": level.channel,
+                "location": level.location,
+                "guarantee": policy.guarantee.value,
+                "sells_from": list(ctx.assortment.sources(level.channel, level.location)),
+                "should_show": should,
+                "sum": parts,
+            }
+            if asked.at is None:
+                told |= _shown(level, now)
+            found.append(told)
+        return found
+
+    def _beside(
+        self,
+        tx: Tx,
+        sku: str,
+        divider: Divider,
+        picture: Picture,
+        targets: dict[tuple[str, str, str], int | None],
+    ) -> list[ChannelLevel]:
+        """The channel levels of its limited edition's other SKUs, which share what may still be sold."""
+        found: list[ChannelLevel] = []
+        for other in sorted(with_whole_editions(self._ctx.assortment, {sku}) - {sku}):
+            levels = list(tx.channel_levels([other]))
+            targets |= targets_of(divider, picture, self._ctx.assortment, other, levels)
+            found += levels
+        return found
+
+    def _part(
+        self, behind: _Behind, level: ChannelLevel, what: str, units: int, tx: Tx, asked: Question
+    ) -> Told:
+        because: list[Told] = []
+        if what == "its allocation":
+            because = behind.holders(f"allocation:{level.channel}:")
+        elif what == "its own reservations":
+            because = [each for each in behind.holders("reservation:") if each["channel"] == level.channel]
+        elif what == "orders that no stock covers":
+            because = [
+                {
+                    "what": f"order {line.order_name} of {line.channel}",
+                    "units": line.uncovered,
+                    "at": _moment(line.placed_at),
+                    "subject": line.subject,
+                    "channel": line.channel,
+                }
+                for line in tx.uncovered_lines([asked.sku])
+            ]
+        elif what == "safety stock":
+            because = [_rule(f"safety stock of {level.channel} for this SKU, in the settings", -units)]
+        elif what.startswith("above its cap"):
+            because = [_rule(f"cap of {level.channel} for this SKU, in the settings", units)]
+        elif what.startswith("on hand at "):
+            because = behind.moved(what.removeprefix("on hand at "))
+        elif what.startswith("reserved at "):
+            because = behind.holders("", what.removeprefix("reserved at "))
+        return {"what": what, "units": units, "because": because}
+
+
+class _Behind:
+    """Who holds and who moved what, by the org's ledger."""
+
+    def __init__(self, tx: Tx, rows: Mapping[LevelKey, Sequence[LedgerRow]]) -> None:
+        self._tx, self._rows = tx, rows
+        self._held: dict[tuple[str, LevelKey], list[LedgerRow]] = defaultdict(list)
+        for key, each in rows.items():
+            for row in each:
+                self._held[row.movement.subject, key].append(row)
+
+    def facts(self, levels: Sequence[StockLevel], *, divided: frozenset[str]) -> Facts:
+        """The facts as the ledger's rows make them. What was on its way then, and by whom, nobody keeps."""
+        then = [
+            StockLevel(
+                level.key,
+                sum(row.movement.on_hand_delta for row in self._rows[level.key]),
+                sum(row.movement.reserved_delta for row in self._rows[level.key]),
+                len(self._rows[level.key]),
+                level.record_id,
+            )
+            for level in levels
+        ]
+        holdings = [
+            SubjectHolding(
+                subject,
+                subject.partition(":")[0],
+                self._channel(subject),
+                key,
+                sum(row.movement.on_hand_delta for row in rows),
+                reserved,
+                min(row.created_at for row in rows),
+            )
+            for (subject, key), rows in self._held.items()
+            if subject.partition(":")[0] in ("reservation", "allocation")
+            and (reserved := sum(row.movement.reserved_delta for row in rows))
+        ]
+        return Facts(then, holdings, (), {}, divided)
+
+    def holders(self, start: str, location: str | None = None) -> list[Told]:
+        """Subjects with units reserved, newest first."""
+        found = [
+            (min(row.created_at for row in rows), subject, units)
+            for (subject, key), rows in self._held.items()
+            if subject.startswith(start)
+            and location in (None, key.location)
+            and (units := sum(row.movement.reserved_delta for row in rows))
+        ]
+        return [
+            {
+                "what": self._name(subject),
+                "units": units,
+                "at": _moment(at),
+                "subject": subject,
+                "channel": self._channel(subject),
+            }
+            for at, subject, units in sorted(found, reverse=True)
+        ]
+
+    def moved(self, location: str) -> list[Told]:
+        """The newest movements of what is on hand there, and all older ones as one."""
+        rows = [
+            row
+            for key, each in self._rows.items()
+            if key.location == location
+            for row in each
+            if row.movement.on_hand_delta
+        ]
+        rows.sort(key=lambda row: row.created_at, reverse=True)
+        found: list[Told] = [
+            {
+                "what": f"{row.movement.kind.value.lower()} {row.movement.reference}".strip(),
+                "units": row.movement.on_hand_delta,
+                "at": _moment(row.created_at),
+                "subject": row.movement.subject,
+                "by": "sfsync" if row.by_sfsync else "somebody in the org",
+            }
+            for row in rows[:NEWEST]
+        ]
+        if older := rows[NEWEST:]:
+            units = sum(row.movement.on_hand_delta for row in older)
+            found.append(
+                {"what": f"{len(older)} older movements", "units": units, "at": _moment(older[0].created_at)}
+            )
+        return found
+
+    def level(self, level: StockLevel, *, known: bool, read: bool) -> Told:
+        """A level as the ledger has it; beside it what we knew, where that is asked for."""
+        rows = self._rows.get(level.key, ())
+        folded = [row.created_at for row in rows if row.folded is not None]
+        told: Told = {"location": level.key.location, "unit": level.key.unit}
+        if read:
+            told |= {
+                "on_hand": sum(row.movement.on_hand_delta for row in rows),
+                "reserved": sum(row.movement.reserved_delta for row in rows),
+                "rows": len(rows),
+                "folded_until": _moment(max(folded)) if folded else None,
+            }
+        if known:
+            told["known"] = {"on_hand": level.on_hand, "reserved": level.reserved, "version": level.version}
+        return told
+
+    def _channel(self, subject: str) -> str | None:
+        kind, _, rest = subject.partition(":")
+        if kind == "reservation":
+            reservation = self._tx.reservation(rest.rpartition(":")[0])
+            return reservation.channel if reservation is not None else None
+        return rest.partition(":")[0] if kind in ("order", "allocation") else None
+
+    def _name(self, subject: str) -> str:
+        kind, _, rest = subject.partition(":")
+        if kind == "order":
+            line = self._tx.lines([subject]).get(subject)
+            return f"order {line.order_name if line else rest} of {rest.partition(':')[0]}"
+        if kind == "reservation":
+            reservation = self._tx.reservation(rest.rpartition(":")[0])
+            if reservation is not None:
+                return f"{reservation.kind.value} reservation {reservation.id} of {reservation.owner}"
+        if kind == "allocation":
+            return f"allocation of {rest.partition(':')[0]}"
+        return subject or "somebody in the org"
+
+
+def _until(key: LevelKey, rows: Sequence[LedgerRow], at: datetime | None) -> list[LedgerRow]:
+    """The rows that stood there then."""
+    if at is None:
+        return list(rows)
+    folded = max((row.created_at for row in rows if row.folded is not None), default=None)
+    if folded is not None and at < folded:
+        raise NotKeptError(key, folded)
+    return [row for row in rows if row.created_at <= at]
+
+
+def _shown(level: ChannelLevel, now: datetime) -> Told:
+    """What the channel shows, and what is under way to it."""
+    return {
+        "shows": level.published,
+        "in_flight": level.push is not None,
+        "changed_at": _moment(level.changed_at),
+        "read_at": _moment(level.baseline_at),
+        "age_seconds": round((now - level.changed_at).total_seconds(), 1),
+        "problem": level.problem,
+    }
+
+
+def _own(picture: Picture, ctx: Context, sku: str) -> dict[str, int]:
+    """What each channel had of its own then."""
+    return {
+        name: picture.allocation(sku, name, ctx.assortment.sources(name, plan.first_location))
+        for name, plan in ctx.assortment.channels.items()
+        if ctx.assortment.policy(name, sku).guarantee is Guarantee.ALLOCATED
+    }
+
+
+def _of_its_own(ctx: Context, level: ChannelLevel, own: Mapping[str, int]) -> int | None:
+    first = level.location == ctx.assortment.channels[level.channel].first_location
+    return own.get(level.channel) if first else None
+
+
+def _rule(what: str, units: int) -> Told:
+    return {"what": what, "units": units}
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

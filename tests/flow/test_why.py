@@ -1,0 +1,137 @@
+"""Why a number is what it is: the sum, and behind each part who holds or moved it, now and then."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.flow.kit import House, house
+
+from sfsync.domain.assortment import PolicyRule
+from sfsync.domain.ats import Guarantee
+from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
+from sfsync.flow.folding import FoldWish
+from sfsync.flow.why import Why
+from sfsync.ports import TryLater
+
+BAG, FAR = "BAG-1|ECOM", "BAG-1|DUBAI"
+GATED = PolicyRule(("BAG-*",), guarantee=Guarantee.GATED)
+
+
+async def told(h: House, **asked: Any) -> Any:
+    """The whole answer about the bag."""
+    return await Why(h.ctx).tell(Question("BAG-1", **asked))
+
+
+def sums(answer: Any, channel: str) -> list[tuple[str, int]]:
+    """The parts of what a channel should show."""
+    (shown,) = [each for each in answer["channels"] if each["channel"] == channel]
+    assert max(0, sum(part["units"] for part in shown["sum"])) == shown["should_show"]
+    return [(part["what"], part["units"]) for part in shown["sum"]]
+
+
+def behind(answer: Any, channel: str, what: str) -> list[tuple[str, int]]:
+    """What stands behind one part."""
+    (shown,) = [each for each in answer["channels"] if each["channel"] == channel]
+    (part,) = [each for each in shown["sum"] if each["what"] == what]
+    return [(each["what"], each["units"]) for each in part["because"]]
+
+
+async def test_each_part_of_a_number_names_who_holds_and_who_moved_it() -> None:
+    """Five came, the till sold one, London's order holds one and a client's reservation two."""
+    async with house({BAG: 5}) as h:
+        h.org.till(BAG, -1, "till-7")
+        await h.shows("BAG-1", 4, 4)
+        number = h.shops["london"].buy("BAG-1")
+        await h.deliver("london", number)
+        outcome = await h.reserve("BAG-1", 2)
+        assert outcome.reservation is not None
+        await h.shows("BAG-1", 1, 1)
+        await h.idle()
+        answer = await told(h)
+        assert sums(answer, "dubai") == [("on hand at ECOM", 4), ("reserved at ECOM", -3)]
+        assert ("sale till-7", -1) in behind(answer, "dubai", "on hand at ECOM")
+        assert sum(units for _, units in behind(answer, "dubai", "on hand at ECOM")) == 4
+        held = dict(behind(answer, "dubai", "reserved at ECOM"))
+        assert held.pop(f"order #{number} of london") == 1
+        ((name, units),) = held.items()
+        assert (outcome.reservation.id in name, units) == (True, 2)
+        (shown,) = [each for each in answer["channels"] if each["channel"] == "dubai"]
+        assert (shown["shows"], shown["should_show"], shown["in_flight"], shown["problem"]) == (
+            1,
+            1,
+            False,
+            "",
+        )
+        (level,) = answer["levels"]
+        assert (level["on_hand"], level["reserved"], level["known"]["version"]) == (4, 3, level["rows"])
+        assert [each["channel"] for each in (await told(h, channel="london"))["channels"]] == ["london"]
+
+
+async def test_the_past_is_the_ledger_up_to_then() -> None:
+    """Before the sale five were there, and nobody held any; what nobody keeps of then is not told."""
+    async with house({BAG: 5, FAR: 2}, rules=(GATED,)) as h:
+        await h.shows("BAG-1", 7, 7)
+        before = h.clock.now()
+        h.org.move(BAG, on_hand=-3)
+        await h.shows("BAG-1", 4, 4)
+        then = await told(h, at=before)
+        assert then["past"]
+        assert sums(then, "london") == [("on hand at DUBAI", 2), ("on hand at ECOM", 5)]
+        assert "shows" not in then["channels"][0]
+        assert sorted(sums(await told(h), "london")) == [("on hand at DUBAI", 2), ("on hand at ECOM", 2)]
+        assert [each["location"] for each in (await told(h, location="DUBAI"))["levels"]] == ["DUBAI"]
+
+
+async def test_a_gated_shop_is_told_of_what_its_own_shopper_holds() -> None:
+    """The same reservation takes the unit from the one and leaves it to the other."""
+    async with house({BAG: 1}, rules=(GATED,)) as h:
+        outcome = await h.reserve("BAG-1", shop="london")
+        assert outcome.reservation is not None
+        await h.shows("BAG-1", 1, 0)
+        answer = await told(h)
+        assert sums(answer, "dubai") == [("on hand at ECOM", 1), ("reserved at ECOM", -1)]
+        assert sums(answer, "london")[-1] == ("its own reservations", 1)
+        assert behind(answer, "london", "its own reservations") == behind(answer, "dubai", "reserved at ECOM")
+
+
+async def test_an_order_that_no_stock_covers_stands_in_every_shops_sum() -> None:
+    """Dubai owes its customer one: London must not show it when it comes."""
+    async with house({BAG: 1}) as h:
+        one, two = (h.shops[name].buy("BAG-1") for name in ("london", "dubai"))
+        await h.deliver("london", one)
+        await h.idle()
+        await h.deliver("dubai", two)
+        await h.until_kept(lambda tx: tx.incidents())
+        await h.idle()
+        answer = await told(h)
+        assert ("orders that no stock covers", -1) in sums(answer, "london")
+        assert behind(answer, "london", "orders that no stock covers") == [(f"order #{two} of dubai", 1)]
+
+
+async def test_what_cannot_be_told_is_said() -> None:
+    """An unknown SKU; a past whose movements are folded; an org that does not answer."""
+    async with house({BAG: 5}) as h:
+        await h.shows("BAG-1", 5, 5)
+        with pytest.raises(UnknownSkuError, match="BAG-9"):
+            await Why(h.ctx).tell(Question("BAG-9"))
+        with pytest.raises(UnknownSkuError, match="MOON"):
+            await told(h, location="MOON")
+        before = h.clock.now()
+        for number in range(3):
+            h.org.till(BAG, -1, f"till-{number}")
+        await h.shows("BAG-1", 2, 2)
+        h.org.age(days=100)
+        run = h.supervisor.fold(FoldWish(timedelta(days=90)))
+        assert run is not None
+        await h.until(lambda: run.ended_at is not None)
+        assert sums(await told(h), "london") == [("on hand at ECOM", 2)]
+        with pytest.raises(NotKeptError, match="folded"):
+            await told(h, at=before)
+        h.org.cut_off = True
+        answer = await told(h)
+        assert answer["org"].startswith("not read: ")
+        assert sums(answer, "london") == [("on hand at ECOM", 2)]
+        with pytest.raises(TryLater, match="not read"):
+            await told(h, at=h.clock.now())
