@@ -9,6 +9,7 @@ from tests.flow.kit import House, house
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.block import BlockRule
 from sfsync.domain.editions import Edition
 from sfsync.domain.reservations import Outcome, ReservationKind, ReservationState, Wish, WishedLine
 
@@ -279,3 +280,24 @@ async def test_what_a_till_sells_in_the_org_itself_is_sold_of_the_edition_too() 
         await h.start()
         await drop(h)
         await h.shows("BAG", 2, 2)
+
+
+async def test_what_is_granted_out_of_the_local_block_counts_before_the_org_has_heard_of_it() -> None:
+    """The org is away, the block has plenty: the edition ends at its size, and a client at the limit."""
+    rule = PolicyRule(("*",), guarantee=Guarantee.GATED, block=BlockRule(8, ("VAULT",)))
+    edition = Edition("drop", ("BAG",), 5, per_client=2)
+    async with house({BAG: 9}, editions=[edition], rules=[rule]) as h:
+        await drop(h)
+        await h.until(lambda: h.org.numbers(BAG)[1] == 8)
+        await h.idle()
+        h.org.next.extend(["later"] * 1000)
+        one = await asyncio.gather(*(h.reserve("BAG", client="C1") for _ in range(4)))
+        assert granted(list(one)) == 2
+        many = await asyncio.gather(*(h.reserve("BAG", client=f"C{number}") for number in range(2, 9)))
+        assert granted(list(many)) == 3
+        assert {o.problem for o in (*one, *many)} == {"", "client-limit", "edition-sold-out"}
+        h.org.next.clear()
+        await h.until_kept(lambda tx: tx.draws_waiting(h.clock.now())[0] == 0)
+        await h.idle()
+        (standing,) = await h.supervisor.editions.standings()
+        assert standing.taken == 5

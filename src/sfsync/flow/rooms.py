@@ -47,7 +47,7 @@ class Rooms:
         for channel, units in self._tx.taken(edition.skus):
             found[edition.party(channel)] += units
         found[REST] += self._tx.sold_elsewhere(edition.name)[0]
-        for channel, units in _asked(self._tx.facts(edition.skus).pending):
+        for channel, units in _asked(self._tx.pending(edition.skus)):
             found[edition.party(channel)] += units
         if accepted:
             for line in self._tx.uncovered_lines(edition.skus):
@@ -119,7 +119,7 @@ def _client_has(tx: Tx, edition: Edition, client: str) -> int:
     for holding in tx.holdings(subjects):
         if holding.level.sku in edition.skus:
             net[holding.subject] += holding.reserved - holding.on_hand
-    asked = _asked(row for row in tx.facts(edition.skus).pending if row.subject in subjects)
+    asked = _asked(row for row in tx.pending(edition.skus) if row.subject in subjects)
     accepted = sum(line.uncovered for line in tx.uncovered_lines(edition.skus) if line.subject in subjects)
     return sum(max(0, units) for units in net.values()) + sum(units for _, units in asked) + accepted
 

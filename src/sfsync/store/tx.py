@@ -313,7 +313,6 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
     def facts(self, skus: Collection[str]) -> Facts:
         """All that ATS depends on, for these SKUs: six statements, however many SKUs."""
         held = self._in(HELD_BY_SKU, skus)
-        pending = self._in(WAITING_BY_SKU, skus)
         uncovered = self._in(UNCOVERED_BY_SKU, skus)
         short: dict[str, int] = defaultdict(int)
         for row in uncovered:
@@ -321,22 +320,25 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
         return Facts(
             self.levels_of(skus),
             [_holding(row) for row in held],
-            [
-                PendingRow(
-                    row.bundle,
-                    row.subject,
-                    row.subject.partition(":")[0],
-                    row.channel,
-                    LevelKey.parse(row.level_key),
-                    row.on_hand_delta,
-                    row.reserved_delta,
-                )
-                for row in pending
-            ]
-            + self._drawn_rows(skus),
+            self.pending(skus),
             short,
             frozenset(row.sku for row in self._in(DIVIDED_BY_SKU, skus)),
         )
+
+    def pending(self, skus: Collection[str]) -> list[PendingRow]:
+        """Movements of these SKUs that wait for the org's answer, and grants that are not entered yet."""
+        return [
+            PendingRow(
+                row.bundle,
+                row.subject,
+                row.subject.partition(":")[0],
+                row.channel,
+                LevelKey.parse(row.level_key),
+                row.on_hand_delta,
+                row.reserved_delta,
+            )
+            for row in self._in(WAITING_BY_SKU, skus)
+        ] + self._drawn_rows(skus)
 
     def allocated_skus(self) -> list[str]:
         """SKUs of which a channel holds units of its own."""
@@ -870,9 +872,9 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
     def taken(self, skus: Collection[str]) -> list[tuple[str | None, int]]:
         """(channel, units) that orders and reservations hold, or have had sent; tills under None.
 
-        As the ledger has it, less what is still waiting there. One channel may come several times.
+        As the ledger has it, less what is still waiting there.
         """
-        found = [(row.channel, row.units) for row in self._in(TAKEN_BY_SKU, skus)]
+        found = [(row.channel, int(row.units)) for row in self._in(TAKEN_BY_SKU, skus)]
         sold = self._in(SOLD_AT_TILLS, skus)
         return [*found, (None, max(0, sold[0].units or 0) if sold else 0)]
 
@@ -894,10 +896,12 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
         """The ledger subjects of a client's orders and reservations."""
         line, c, order = t.reservation_line.c, t.reservation.c, t.order_line.c
         asked = select(line.reservation, line.number).where(
-            line.reservation.in_(select(c.id).where(c.client == client))
+            line.reservation.in_(select(c.id).where(c.client == client, c.client != ""))
         )
         found = {reservation_subject(row.reservation, row.number) for row in self._c.execute(asked)}
-        return found | set(self._c.execute(select(order.subject).where(order.client == client)).scalars())
+        return found | set(
+            self._c.execute(select(order.subject).where(order.client == client, order.client != "")).scalars()
+        )
 
     # -- channels ------------------------------------------------------------------------------------
 
@@ -1169,11 +1173,15 @@ HELD_BY_SKU = Prepared(
     _among(t.holding.c.sku, t.holding.c.reserved != 0, _one_of(t.holding.c.kind, "reservation", "allocation"))
 )
 _HOLDS = func.sum(t.holding.c.reserved - t.holding.c.on_hand)  # reserved, or sent and not come back
-TAKEN_BY_SKU = Prepared(
+_TAKERS = (
     select(t.holding.c.channel, _HOLDS.label("units"))
     .where(t.among(t.holding.c.sku), _one_of(t.holding.c.kind, "order", "reservation"))
     .group_by(t.holding.c.subject, t.holding.c.channel)
     .having(_HOLDS > 0)
+    .subquery()
+)
+TAKEN_BY_SKU = Prepared(
+    select(_TAKERS.c.channel, func.sum(_TAKERS.c.units).label("units")).group_by(_TAKERS.c.channel)
 )
 SOLD_AT_TILLS = Prepared(
     select(func.sum(-t.movement.c.on_hand_delta).label("units")).where(
