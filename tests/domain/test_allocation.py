@@ -84,6 +84,10 @@ def test_a_split_gives_every_unit_away_once_and_nobody_more_than_allowed(
         (Books(LONDON, held=0, shown=3), 3, 0),
         (Books(LONDON, held=0, coming=2, shown=3), 3, 2),  # the org is being asked to cover two of them
         (Books(LONDON, held=1, shown=-1, spare=1), 1, 1),
+        (Books(LONDON, held=0, shown=-1), 0, 0),  # sold beyond zero, and all of it settled since
+        (Books(LONDON, held=0, shown=-1, owes=True), 0, -1),  # not before: a step up may offer what is owed
+        (Books(LONDON, held=2, shown=-1, spare=2, owes=True), 2, 1),  # its spare units raise it all the same
+        (Books(LONDON, held=2, shown=-3, spare=2, owes=True), 0, -1),
     ],
 )
 def test_a_number_is_lowered_at_once_and_raised_by_spare_units_alone(

@@ -35,6 +35,9 @@ class Asked:
     order: str = ""
     life_seconds: float = 0.0
     place: str = ""  # of a client's: where the pieces lie
+    until: float = 0.0  # when it expires, as its party was told
+    private: bool = False  # nobody but its own party does anything with it
+    kept_until: float = 0.0  # it holds its units until then, whatever happens; 0: nobody counts on it
 
 
 @dataclass(slots=True)
@@ -50,6 +53,7 @@ class Day:
     answered: list[str] = field(default_factory=list)  # transfers that the daemon said it has
     reservations: list[Asked] = field(default_factory=list)
     granted: list[Callable[[Asked], None]] = field(default_factory=list)  # told of each at once
+    told: list[Callable[[Asked, str], None]] = field(default_factory=list)  # what a party was told it is
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -305,7 +309,11 @@ class Client(Actor):
     acts_an_order = 0.2
 
     async def act(self) -> None:
-        open_ones = [one for one in self.day.reservations if one.state == "granted" and one.channel is None]
+        open_ones = [
+            one
+            for one in self.day.reservations
+            if one.state == "granted" and one.channel is None and not one.private
+        ]
         if open_ones and self.chance.random() < 0.5:
             await release(self, self.chance.choice(open_ones))
             return
@@ -329,7 +337,7 @@ class Rush(Actor):
         held = [
             one
             for one in self.day.reservations
-            if one.state == "granted" and one.place and len(one.lines) == 1
+            if one.state == "granted" and one.place and len(one.lines) == 1 and not one.private
         ]
         held = [one for one in held if not one.lines[0][0].startswith("DEEP")]
         if not held:
@@ -432,6 +440,7 @@ async def reserve(
         return None
     asked = Asked(number, channel, list(wanted.items()), state, life_seconds=life_seconds)
     asked.place = "" if channel else place
+    asked.until = actor.world.seconds(told.get("expires_at"))
     actor.day.reservations.append(asked)
     if state == "granted":
         for told in actor.day.granted:

@@ -89,7 +89,7 @@ class Watch:
 
     # -- the org
 
-    def _key(self, record: str) -> str:
+    def key_of(self, record: str) -> str:
         """A level's key; goods on their way get their level when they first leave."""
         if record not in self._keys:
             self._keys[record] = str(
@@ -98,7 +98,7 @@ class Watch:
         return self._keys[record]
 
     def _note(self, row: Any) -> str:
-        key = self._key(str(row["StockLevel__c"]))
+        key = self.key_of(str(row["StockLevel__c"]))
         on_hand, reserved = int(row["OnHandDelta__c"] or 0), int(row["ReservedDelta__c"] or 0)
         sums = self.levels[key]
         sums.on_hand += on_hand
@@ -189,7 +189,7 @@ class Watch:
         table = self.world.org.engine.store.tables["StockMovement__c"].rows
         for number in record_ids:
             if number in table:
-                yield self._key(str(table[number]["StockLevel__c"])), self._version_of[number]
+                yield self.key_of(str(table[number]["StockLevel__c"])), self._version_of[number]
 
     # -- the store
 
@@ -404,14 +404,14 @@ def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
                 yield 4, f"{what}: {missing} are not covered, and no incident says so"
 
 
-def uncovered(watch: Watch, world: World) -> dict[str, int]:
-    """Units sold that no stock covers, by SKU."""
+def uncovered(watch: Watch, world: World, channel: str | None = None) -> dict[str, int]:
+    """Units sold (by one shop, or by all) that no stock covers, by SKU."""
     found: dict[str, int] = defaultdict(int)
     copies = copied(world)
     for sku, units in short(watch, world).items():
-        found[sku] += units
+        found[sku] += units if channel is None else 0
     for name, subject, order, line in lines(world):
-        if name == "london" and order.name in copies:
+        if (name == "london" and order.name in copies) or channel not in (None, name):
             continue
         reserved = sum(units for _, units in watch.subjects.get(subject, {}).values())
         found[line.variant.sku or ""] += max(0, wanted(order, line)[1] - reserved)
@@ -439,8 +439,9 @@ def _reservations(watch: Watch, day: Day) -> Iterator[tuple[int, str]]:
 
 def should_show(watch: Watch, world: World, channel: str, sku: str, owed: dict[str, int]) -> int:
     """What a channel should show of a SKU: the design's sum, read anew."""
-    if sku.startswith("ALLOC"):
-        if channel != "london":
+    waning = sku.startswith("WANE") and watch.query("SELECT 1 FROM divided WHERE sku = ?", sku)
+    if waning or sku.startswith(("ALLOC", "SPLIT")):
+        if channel != "london" and sku.startswith("ALLOC"):
             return 0
         units = sum(
             reserved
@@ -474,10 +475,13 @@ def should_show(watch: Watch, world: World, channel: str, sku: str, owed: dict[s
 def _channels(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
     owed = uncovered(watch, world)
     for channel in SHOPS:
-        for sku in world.plan.skus:
+        for sku in world.plan.all_skus:
             variant = world.shops[channel].stock.by_sku[sku][0]
             shown = next(iter(variant.levels.values())).quantities["available"]
             should = should_show(watch, world, channel, sku, owed)
+            if shown < 0 and sku.startswith(("ALLOC", "SPLIT", "WANE")):
+                # What it sold below zero stays so until those sales are covered or called off.
+                should = max(should - uncovered(watch, world, channel)[sku], min(shown, should))
             if shown != should:
                 yield 9, f"{channel} shows {shown} of {sku}, and should show {should}"
 
@@ -514,5 +518,12 @@ def told_wrong(status: dict[str, Any]) -> Iterator[str]:
 
 def _expected(reason: str) -> bool:
     """Oversold goods and dead letters are the day's doing; everything else should be well by now."""
-    known = ("dead letter", "beyond stock", "no stock covers", "no order says so", "gave way to")
+    known = (
+        "dead letter",
+        "beyond stock",
+        "no stock covers",
+        "no order says so",
+        "gave way to",
+        "was paid for",
+    )
     return any(words in reason for words in known)

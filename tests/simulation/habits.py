@@ -6,8 +6,10 @@ and with it every seed that once failed, as it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
+
+from .plan_last_one import LastOnePlan, draw_last_one
 
 RETURNS = "RETURNS"  # where goods of the org's return orders wait
 
@@ -21,6 +23,7 @@ class Habits:
     authority: str = "channel"  # whose quantities count where both tell of an order
     line_ids: bool = False  # the copies name the storefront's line ids
     cancelled_category: str = "Activated"  # the status category of a cancelled order
+    last_one: LastOnePlan = field(default_factory=LastOnePlan)  # articles divided among the shops
 
 
 def habits(seed: int) -> Habits:
@@ -33,4 +36,5 @@ def habits(seed: int) -> Habits:
         authority=orders.choice(["channel", "channel", "org"]),
         line_ids=orders.choice([True, False]),
         cancelled_category=orders.choice(["Activated", "Canceled"]),
+        last_one=draw_last_one(seed),
     )

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from .habits import Habits, habits
+from .plan_last_one import LastOnePlan
 
 PLACES = ("ECOM", "KNIGHTSBRIDGE")
 IN_TRANSIT = "IN-TRANSIT"
@@ -36,6 +37,21 @@ class Plan:
     fallback: bool  # the org runs on the fallback rule
     haste: float  # 1.0 is an ordinary day; 0.1 crowds the same into a tenth of its time, as a drop does
     habits: Habits
+
+    @property
+    def last_one(self) -> LastOnePlan:
+        """What those look at who fight for the last piece."""
+        return self.habits.last_one
+
+    @property
+    def all_skus(self) -> tuple[str, ...]:
+        """Everything that is sold."""
+        return (*self.skus, *self.last_one.skus)
+
+    @property
+    def all_stock(self) -> dict[tuple[str, str], int]:
+        """What is on hand at opening, by SKU and place."""
+        return self.stock | self.last_one.on_hand(PLACES)
 
 
 def draw(seed: int, *, orders: int = 200, calm: bool = False, haste: float | None = None) -> Plan:

@@ -65,6 +65,27 @@ BUGS: tuple[Bug, ...] = (
         "for posting in batch.postings[:1]:",
     ),
     Bug(
+        5,
+        "a shop's number is raised before the units were lowered elsewhere and moved",
+        "domain/allocation.py",
+        "    return max(min(0, shown), min(goal, shown + books.spare - gap))\n",
+        "    return max(min(0, shown), goal - 0 * gap)\n",
+    ),
+    Bug(
+        5,
+        "what is on its way to a shop does not count as shown there",
+        "flow/allocations.py",
+        "shown, spare = level.published + level.flying, level.spare - level.flying",
+        "shown, spare = level.published, level.spare",
+    ),
+    Bug(
+        5,
+        "an article that turns scarce keeps its shared number, and is shown its own units on top of it",
+        "domain/allocation.py",
+        "    return books.spare + max(0, units - books.gap)\n\n\ndef lowered",
+        "    return books.spare + units\n\n\ndef lowered",
+    ),
+    Bug(
         6,
         "an older version of a level replaces a newer one",
         "domain/stock.py",
@@ -116,6 +137,13 @@ BUGS: tuple[Bug, ...] = (
         "flow/relay.py",
         "level.sku, level.location, level.item_id, level.location_id, delta=row.delta, compare=compare",
         "level.sku, level.location, level.item_id, level.location_id, quantity=max(0, level.target or 0)",
+    ),
+    Bug(
+        11,
+        "a lowering frees units whatever number it meets: over a sale that nobody told of",
+        "flow/relay.py",
+        "compare = level.published if row.allocated and row.delta < 0 else None",
+        "compare = None",
     ),
     Bug(
         12,

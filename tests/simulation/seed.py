@@ -16,6 +16,8 @@ import structlog
 from .actors import Actor, Day
 from .cast import ACTORS
 from .checks import Watch, settled, told_wrong
+from .checks_gate import GateWatch, settled_gate
+from .checks_last_one import LastOne, settled_last_one
 from .life import note_task
 from .loop import Stuck, VirtualLoop
 from .plan import Plan, draw
@@ -86,6 +88,7 @@ async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Act
     world = World(plan, folder, story)
     day = Day()
     watch = Watch(world, day)
+    last, gate = LastOne(world, day, watch), GateWatch(world, day, watch)
     world.start()
     trouble = Trouble.several(world, day)
     reaper = asyncio.create_task(Reaper(world, day).run())
@@ -103,7 +106,7 @@ async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Act
     await _gather([reaper], world)
     trouble[0].end()
     if not world.violations and not story.broken:
-        await _calm(world, day, watch)
+        await _calm(world, day, watch, last, gate)
     for words in story.broken:
         world.violated("-", f"the daemon met what it did not foresee: {words}")
     lives = world.lives
@@ -126,13 +129,13 @@ async def _gather(tasks: Sequence[asyncio.Task[None]], world: World) -> None:
         world.violated("-", f"somebody never got an answer: {[task.get_coro() for task in late]}")
 
 
-async def _calm(world: World, day: Day, watch: Watch) -> None:
+async def _calm(world: World, day: Day, watch: Watch, last: LastOne, gate: GateWatch) -> None:
     """Wait until all is well, and stays so for a while; say what is not when that takes too long."""
     end = world.loop.time() + CALM_SECONDS
     wrong: list[tuple[int, str]] = [(9, "never looked")]
     while world.loop.time() < end and not world.violations:
         await asyncio.sleep(LOOK_SECONDS)
-        wrong = settled(watch, world, day)
+        wrong = [*settled(watch, world, day), *settled_last_one(last), *settled_gate(gate, day)]
         if wrong:
             continue
         status = (await world.web.get("/v1/status")).json()

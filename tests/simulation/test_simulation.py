@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.simulation.actors import ACTORS, Carrier, Rush
+from tests.simulation.actors_last_one import Rivals
 from tests.simulation.actors_org import Clerk, Connector, OrderTrouble
 from tests.simulation.habits import Habits
 from tests.simulation.plan import draw
@@ -73,6 +74,21 @@ def test_a_day_with_orders_in_the_org_that_once_broke_a_promise_keeps_it(seed: i
     plan = replace(draw(seed, orders=orders, haste=1.0), habits=IN_THE_ORG[seed, orders][0])
     actors = [*ACTORS, Clerk, Connector, OrderTrouble]
     assert run_seed(plan, actors=actors).violations == []
+
+
+# Likewise, once people fought for the last pieces.
+LAST_PIECES = {
+    (7, 60): "a number below zero raised to zero over a cancellation that nobody had told of",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "orders"), LAST_PIECES, ids=[f"seed {seed}" for seed, _ in LAST_PIECES])
+def test_a_fight_that_once_broke_a_promise_keeps_it(seed: int, orders: int) -> None:
+    """Each of these found something; the list says what."""
+    plan = draw(seed, orders=orders, haste=1.0)
+    plan = replace(plan, habits=Habits(last_one=plan.last_one))
+    assert run_seed(plan, actors=[*ACTORS, Rivals]).violations == []
 
 
 def test_every_planted_bug_still_finds_its_place(tmp_path: Path) -> None:

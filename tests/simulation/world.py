@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from contextvars import Context, copy_context
 from dataclasses import replace
+from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from random import Random
@@ -40,7 +41,7 @@ from sfsync.store import Database, Hands, open_store
 
 from .habits import RETURNS
 from .life import LIFE, Disk, Life
-from .loop import VirtualClock, VirtualLoop
+from .loop import BEGIN, VirtualClock, VirtualLoop
 from .net import Net
 from .plan import PLACES, SHOPS, UNKNOWN, Plan
 from .story import Story
@@ -124,7 +125,7 @@ class World:
                 seed={
                     "levels": [
                         {"sku": sku, "location": place, "on_hand": units}
-                        for (sku, place), units in plan.stock.items()
+                        for (sku, place), units in plan.all_stock.items()
                     ],
                     **_products(plan),
                 },
@@ -165,7 +166,7 @@ class World:
     # -- the parts
 
     def _shop(self, name: str) -> Shop:
-        skus = (*self.plan.skus, UNKNOWN)
+        skus = (*self.plan.all_skus, UNKNOWN)
         config = ShopConfig(
             name=name,
             plan=ShopPlan.ENTERPRISE,
@@ -225,6 +226,7 @@ class World:
                 "policies": [
                     {"skus": ["GATED-*"], "guarantee": "gated"},
                     {"skus": ["ALLOC-*"], "channels": ["london"], "guarantee": "allocated"},
+                    *plan.last_one.policies(),
                 ],
                 **_order_settings(plan),
             }
@@ -347,6 +349,10 @@ class World:
         async with engine.transaction(self.org.admin) as transaction:
             engine.publish(transaction, engine.plans["StockEvent__e"].sobject, values)
 
+    def seconds(self, moment: str | None) -> float:
+        """A moment that the daemon told, in the loop's time."""
+        return (datetime.fromisoformat(moment) - BEGIN).total_seconds() if moment else 0.0
+
     def level(self, sku: str, place: str) -> Mapping[str, Any]:
         """The org's own record of a stock level."""
         key = f"{sku}|{place}"
@@ -363,7 +369,7 @@ class World:
 
 def _products(plan: Plan) -> dict[str, Any]:
     """Orders in the org name products; without them there are none."""
-    products = [{"Name": sku, "StockKeepingUnit": sku, "IsActive": True} for sku in plan.skus]
+    products = [{"Name": sku, "StockKeepingUnit": sku, "IsActive": True} for sku in plan.all_skus]
     return {"records": {"Product2": products}} if plan.habits.org_orders else {}
 
 

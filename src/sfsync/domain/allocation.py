@@ -44,6 +44,7 @@ class Books:
     shown: int = 0  # the most that it may be showing
     sold: int = 0  # its sales that are known and not yet taken from the allocation
     spare: int = 0
+    owes: bool = False  # a sale of it is not decided yet, or nothing covers it
 
     @property
     def has(self) -> int:
@@ -109,9 +110,14 @@ def target(books: Books, goal: int) -> int:
 
     A number that is not covered is lowered by what is missing, after the spare units have covered it; but not
     while the org is being asked to cover it.
+
+    A number below zero stands for sales that went beyond it. It rises to zero by itself only when none of the
+    channel's sales is open any more: until then a step up may meet units that the channel has put back on
+    sale without our knowing, and offer what another sale is owed.
     """
     gap = max(0, books.gap - books.coming)
-    return max(0, min(goal, max(0, books.shown) + books.spare - gap))
+    shown = books.shown if books.owes else max(0, books.shown)
+    return max(min(0, shown), min(goal, shown + books.spare - gap))
 
 
 def received(books: Books, units: int) -> int:

@@ -123,7 +123,8 @@ class Divider:
         if level is None:
             return Books(channel, held, coming, 0, sold, max(0, held - sold))
         shown, spare = level.published + level.flying, level.spare - level.flying
-        return Books(channel, held, coming, shown, sold, spare)
+        owes = shown < 0 and (self._picture.asks_for_orders(sku, channel) or self._tx.owes(channel, sku))
+        return Books(channel, held, coming, shown, sold, spare, owes)
 
     def _sources(self, channel: str) -> tuple[str, ...]:
         return self._assortment.sources(channel, self._assortment.channels[channel].first_location)

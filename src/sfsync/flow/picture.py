@@ -121,6 +121,10 @@ class Picture:
                 found[row.level] += min(0, row.reserved_delta)
         return {level: units for level, units in found.items() if level.location in locations}
 
+    def asks_for_orders(self, sku: str, channel: str) -> bool:
+        """True while the org is being asked for units for the channel's orders."""
+        return any(row.kind == "order" and row.channel == channel for row in self._pending.get(sku, ()))
+
     def allocation_books(self, sku: str, channel: str, locations: Collection[str]) -> tuple[int, int, int]:
         """Units (held, being asked, sold and being taken over by orders) of the channel's allocation."""
         held = sum(

@@ -83,8 +83,8 @@ def shows(
 ) -> int:
     """What one channel level should show; `own` has the units that channels should show of their own."""
     units = own.get(channel) if location == assortment.channels[channel].first_location else None
-    if mode is Mode.SHARED and units is not None:
-        return units
+    if units is not None and (mode is Mode.SHARED or units < 0):
+        return units  # a number below zero stays there until the sales behind it are settled
     facts = ats_facts(picture, assortment, channel, sku, location, mode=mode, own=units)
     return ats.available_to_sell(facts).units
 
@@ -142,7 +142,7 @@ def with_numbers(
         exposure = exposure.at(
             now.timestamp(),
             published=max(0, published),
-            target=target or 0,
+            target=max(0, target or 0),
             scarce_at=SCARCE_UNITS if policy.scarce_at is None else policy.scarce_at,
         )
     elif exposure.units or exposure.offered:

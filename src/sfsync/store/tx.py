@@ -451,6 +451,12 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
         rows = self._in(UNCOVERED_BY_SKU, skus)
         return sorted((_line(row) for row in rows), key=lambda line: (line.placed_at, line.subject))
 
+    def owes(self, channel: str, sku: str) -> bool:
+        """True while a line of the channel is still to be decided, or no stock covers it."""
+        c = t.order_line.c
+        query = select(c.subject).where(c.channel == channel, c.sku == sku, c.due | (c.uncovered > 0))
+        return self._c.execute(query.limit(1)).first() is not None
+
     def open_lines(self, channel: str) -> list[LineState]:
         """A channel's lines with units still to be delivered: read once, at a start."""
         c = t.order_line.c

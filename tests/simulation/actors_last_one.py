@@ -1,0 +1,77 @@
+"""Who fights for the last pieces: shoppers of articles that are divided among the shops."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sfsync.simulators.shopify.allocating import NotPossible
+from sfsync.simulators.shopify.selling import Purchase
+
+from .actors import Actor, stock_event
+from .net import Weather
+from .plan import PLACES, SHOPS
+
+
+class Rivals(Actor):
+    """Buy at either shop what is divided among them, while more of it comes in and tills sell of it.
+
+    Now and then nobody hears of what they bought: the shops' numbers fall, and no order says so.
+    """
+
+    pace_seconds = 0.7
+    acts_an_order = 0.6
+
+    async def act(self) -> None:
+        own = [sku for sku in self.world.plan.skus if sku.startswith("ALLOC")]
+        skus = [*self.world.plan.last_one.skus, *own]
+        if not skus:
+            return
+        sku, luck = self.chance.choice(skus), self.chance.random()
+        if luck < 0.6:
+            await self._buy(sku)
+        elif luck < 0.72:
+            units = self.chance.choice([1, 1, 2, 4])
+            await self._by_hand("Receipt", sku, units)
+        elif luck < 0.78:
+            await self._by_hand("Sale", sku, -1)
+        elif luck < 0.9:
+            await self._at_a_till(sku)
+        else:
+            await self._unheard(sku)
+
+    async def _buy(self, sku: str) -> None:
+        name = self.chance.choice(SHOPS)
+        shop = self.world.shops[name]
+        units = self.chance.choice([1, 1, 1, 2])
+        try:
+            order = await shop.selling.buy(Purchase([(shop.stock.by_sku[sku][0], units)]))
+        except NotPossible as error:
+            self.tell(f"{name}: {units} {sku}: {error}")
+            return
+        self.tell(f"{name}: buys {units} {sku} as {order.name} ({order.number})")
+
+    async def _by_hand(self, kind: str, sku: str, units: int) -> None:
+        place = self.chance.choice(PLACES)
+        refused = await self.world.enter(sku, place, kind, on_hand=units)
+        self.tell(f"{kind} {units:+d} {sku} at {place}: {refused or 'entered'}")
+        if not refused:
+            self.day.people[sku, place] += units
+
+    async def _at_a_till(self, sku: str) -> None:
+        """A till sells what stands in its shop, whoever it is promised to."""
+        place = self.chance.choice(PLACES)
+        if self.world.plan.fallback or self.world.level(sku, place)["OnHand__c"] <= 0:
+            return
+        source = f"rival-{len(self.day.postings) + len(self.day.poison) + 1}"
+        self.day.postings[source] = (sku, place, -1)
+        self.tell(f"{source}: -1 {sku} at {place}")
+        await self.world.publish(stock_event(source, sku, place, -1))
+
+    async def _unheard(self, sku: str) -> None:
+        """The shops' words get lost while they sell."""
+        self.tell("nobody hears of orders for a while")
+        self.world.net.weather["webhooks"] = Weather(lost=1.0)
+        for _ in range(self.chance.choice([1, 2, 4])):
+            await self._buy(sku)
+            await asyncio.sleep(self.chance.choice([0.0, 1.0, 10.0]))
+        self.world.net.weather.pop("webhooks", None)

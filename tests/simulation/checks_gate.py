@@ -1,0 +1,94 @@
+"""Who was told that a unit is held for him has it: at that moment, and as long as he was told.
+
+And who gives one back twice gives back one; who pays after the end gets what is there, or is told that the
+goods are gone, and a person is told of him.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+
+from sfsync.simulators.org.model import Commit
+
+from .actors import Asked, Day
+from .checks import Watch
+from .world import World
+
+
+class GateWatch:
+    """Follows reservations: what parties were told, and what the ledger holds for them."""
+
+    def __init__(self, world: World, day: Day, watch: Watch) -> None:
+        self.world, self.day, self.watch = world, day, watch
+        day.told.append(self._told)
+        inner = world.org.engine.on_commit
+        assert inner is not None
+
+        def on_commit(commit: Commit) -> None:
+            inner(commit)
+            self._org_commit(commit)
+
+        world.org.engine.on_commit = on_commit
+
+    def _org_commit(self, commit: Commit) -> None:
+        subjects = {
+            str(change.after["SubjectKey__c"]): None
+            for change in commit.changes
+            if change.entity == "StockMovement__c" and change.after and change.after.get("SubjectKey__c")
+        }
+        for subject in subjects:
+            if not subject.startswith("reservation:"):
+                continue
+            for key, (_, reserved) in self.watch.subjects[subject].items():
+                if reserved < 0:
+                    self.world.violated(2, f"{subject} gave back {-reserved} more at {key} than it held")
+            number = subject.split(":")[1]
+            for asked in self.day.reservations:
+                if asked.id == number and self.world.loop.time() < asked.kept_until:
+                    self._must_hold(asked, "was let go before its time")
+
+    def _told(self, asked: Asked, state: str) -> None:
+        if state == "confirmed" and asked.kept_until == inf:
+            self._must_hold(asked, "was told confirmed")
+        elif state == "paid-unavailable" and asked.channel is None and any(self.held(asked).values()):
+            self.world.violated(
+                2, f"{asked.id} was told that its goods are gone, and holds {self.held(asked)}"
+            )
+
+    def _must_hold(self, asked: Asked, what: str) -> None:
+        if self.world.plan.fallback or asked.channel is not None:
+            return  # it may give way to a posting; or its order has taken it over
+        held = self.held(asked)
+        if held != dict(asked.lines):
+            self.world.violated(1, f"{asked.id} {what}, and the org holds {held} of {asked.lines} for it")
+
+    def held(self, asked: Asked) -> dict[str, int]:
+        """Units that the org holds for it, by SKU."""
+        found: dict[str, int] = {sku: 0 for sku, _ in asked.lines}
+        for number in range(len(asked.lines)):
+            for key, (_, units) in self.watch.subjects.get(f"reservation:{asked.id}:{number}", {}).items():
+                found[key.partition("|")[0]] += units
+        return found
+
+
+def settled_gate(gate: GateWatch, day: Day) -> Iterator[tuple[int, str]]:
+    """(promise, what differs) once the world has come to rest."""
+    ask = gate.watch.query
+    states = dict(ask("SELECT id, state FROM reservation"))
+    open_incidents = {
+        key
+        for (key,) in ask(
+            "SELECT key FROM incident WHERE kind = 'paid and not available' AND closed_at IS NULL"
+        )
+    }
+    for asked in day.reservations:
+        state = states.get(asked.id)
+        if asked.kept_until == inf and state not in ("confirmed", "paid-unavailable"):
+            yield 1, f"{asked.id} was told confirmed, and is {state}"
+        if asked.kept_until == inf and state == "paid-unavailable" and not gate.world.plan.fallback:
+            yield 1, f"{asked.id} was told confirmed, and its goods are gone"
+    for number, state in states.items():
+        if (state == "paid-unavailable") != (number in open_incidents):
+            told = "is open" if number in open_incidents else "is not open"
+            yield 4, f"the reservation {number} is {state}, and the incident {told}"

@@ -1,0 +1,180 @@
+"""Promises 5 and 11 at every instant: no shop sells more of its own units than are set aside for it.
+
+Of an article that is divided among shops, each shop's number and its sales that the ledger does not know yet
+are together never more than what the org has reserved for that shop (correctness D). As the org reserves
+nothing beyond stock, the shops together can then not sell more than there is. While an article turns scarce,
+each number stands for shared units until it has been lowered or covered; from that moment on the rule holds,
+until the article is shared again. Goods that come back are everybody's at first (docs/rules.md, what is
+weaker): then too it holds from when the shop's number has been covered or lowered.
+
+All of it is read from the org's rows and from the shops' own numbers and orders. Only whether an article is
+divided at present is the daemon's own word.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+
+from sfsync.simulators.org.model import Commit
+from sfsync.simulators.shopify.model import StockChange
+
+from .actors import Day
+from .checks import Watch
+from .plan import PLACES, SHOPS
+from .sold import wanted
+from .world import World
+
+Pair = tuple[str, str]  # shop, SKU
+
+
+class LastOne:
+    """Follows every change of the last pieces, at the org and at the shops."""
+
+    def __init__(self, world: World, day: Day, watch: Watch) -> None:
+        self.world, self.day, self.watch = world, day, watch
+        plan = world.plan
+        self._always = {("london", sku) for sku in plan.skus if sku.startswith("ALLOC")}
+        self._always |= {(shop, sku) for sku in plan.last_one.split for shop in SHOPS}
+        self._waning = [(shop, sku) for sku in plan.last_one.wane for shop in SHOPS]
+        if plan.habits.copied:  # the org's copies may say otherwise of London's orders: `checks_org`
+            self._always = {pair for pair in self._always if pair[0] != "london"}
+            self._waning = [pair for pair in self._waning if pair[0] != "london"]
+        self._skus = {sku for _, sku in (*self._always, *self._waning)}
+        self.covered: set[Pair] = set(self._always)  # from now on the rule holds
+        self.beyond: dict[Pair, int] = defaultdict(int)  # units that the shop by itself sold below zero
+        self._held: dict[Pair, int] = defaultdict(int)  # set aside in the org
+        self._taken: dict[Pair, int] = defaultdict(int)  # by order lines, of all stock
+        self._due: set[str] = set()
+        inner = world.org.engine.on_commit
+        assert inner is not None
+
+        def on_commit(commit: Commit) -> None:
+            inner(commit)
+            self._org_commit(commit)
+
+        world.org.engine.on_commit = on_commit
+        for name, shop in world.shops.items():
+            shop.stock.watchers.append(partial(self._shop_change, name))
+        world.on_commit.append(self._store_commit)
+
+    # -- what is told
+
+    def _org_commit(self, commit: Commit) -> None:
+        for change in commit.changes:
+            row = change.after
+            if change.entity != "StockMovement__c" or not row or not row.get("SubjectKey__c"):
+                continue
+            kind, _, rest = str(row["SubjectKey__c"]).partition(":")
+            key = self.watch.key_of(str(row["StockLevel__c"]))
+            pair = rest.partition(":")[0], key.partition("|")[0]
+            if pair[1] not in self._skus:
+                continue
+            reserved, on_hand = int(row["ReservedDelta__c"] or 0), int(row["OnHandDelta__c"] or 0)
+            if kind == "allocation":
+                self._held[pair] += reserved
+            elif kind == "order":
+                self._taken[pair] += reserved - on_hand
+                if on_hand > 0:
+                    self.covered.discard(pair)
+            self._look_soon(pair[1])
+
+    def _shop_change(self, _shop: str, change: StockChange) -> None:
+        if change.sku in self._skus and change.name == "available":
+            self._look_soon(change.sku)
+
+    def _store_commit(self) -> None:
+        """What is shared again owes nothing to the rule."""
+        for pair in self._waning:
+            if pair in self.covered and not self.divided(pair[1]):
+                self.covered.discard(pair)
+            elif pair not in self.covered:
+                self._look_soon(pair[1])
+
+    def _look_soon(self, sku: str) -> None:
+        """Once whoever changed something has told all of it: nothing happens in between."""
+        if not self._due:
+            self.world.loop.call_soon(self._look)
+        self._due.add(sku)
+
+    # -- what is checked
+
+    def _look(self) -> None:
+        due, self._due = self._due, set()
+        if self.world.plan.fallback:
+            return  # its postings take the cover of allocations away, and an incident says so
+        for pair in sorted({*self._always, *self._waning}):
+            if pair[1] not in due:
+                continue
+            shows, sold = self.shown(pair), self.unsettled(pair)
+            self.beyond[pair] = max(self.beyond[pair], -shows)
+            if pair not in self.covered:
+                self._may_be_covered(pair, shows + sold)
+            elif shows + sold > self._held[pair] + self.beyond[pair]:
+                self.world.violated(
+                    5,
+                    f"{pair[0]} shows {shows} of {pair[1]} and sold {sold} that the ledger does not know; "
+                    f"{self._held[pair]} are set aside for it",
+                )
+                self.covered.discard(pair)
+
+    def _may_be_covered(self, pair: Pair, needs: int) -> None:
+        flying = self.watch.query(
+            "SELECT 1 FROM channel_level WHERE channel = ? AND sku = ? AND push IS NOT NULL", *pair
+        )
+        if needs <= self._held[pair] and not flying and (pair in self._always or self.divided(pair[1])):
+            self.covered.add(pair)
+
+    def divided(self, sku: str) -> bool:
+        """Whether the daemon has divided what turned scarce."""
+        return bool(self.watch.query("SELECT 1 FROM divided WHERE sku = ?", sku))
+
+    def shown(self, pair: Pair) -> int:
+        """The shop's number; below zero when it sold by itself what it did not have."""
+        variant = self.world.shops[pair[0]].stock.by_sku[pair[1]][0]
+        return sum(level.quantities["available"] for level in variant.levels.values())
+
+    def unsettled(self, pair: Pair) -> int:
+        """Units sold by the shop's own record, less those that the ledger has taken for them."""
+        shop, sku = pair
+        sold = 0
+        for order in self.world.shops[shop].selling.orders.values():
+            for line in order.lines:
+                if line.variant.sku == sku:
+                    on_hand, reserved = wanted(order, line)
+                    sold += reserved - on_hand
+        return sold - self._taken[pair]
+
+    def held(self, pair: Pair) -> int:
+        """Units set aside in the org for this shop."""
+        return self._held[pair]
+
+
+def settled_last_one(last: LastOne) -> Iterator[tuple[int, str]]:
+    """(promise, what differs) once the world has come to rest."""
+    yield from _divided_as_scarce(last)
+    yield from _sold_from_its_own(last)
+
+
+def _divided_as_scarce(last: LastOne) -> Iterator[tuple[int, str]]:
+    """Few are divided, many are shared; between the two limits either will do."""
+    plan = last.world.plan.last_one
+    for sku in plan.wane:
+        levels = [last.watch.levels[f"{sku}|{place}"] for place in PLACES]
+        units = sum(max(0, level.on_hand - level.reserved) for level in levels)
+        units += sum(last.held((shop, sku)) for shop in SHOPS)
+        if last.divided(sku) and units >= plan.plentiful_at:
+            yield 9, f"{sku} is divided, and with {units} it should be shared"
+        if not last.divided(sku) and units <= plan.scarce_at:
+            yield 9, f"{sku} is shared, and with {units} it should be divided"
+
+
+def _sold_from_its_own(last: LastOne) -> Iterator[tuple[int, str]]:
+    """Who sold within its own units has them in the end; beyond that only what the shop sold below zero."""
+    if last.world.plan.fallback:
+        return
+    for shop, sku in sorted(last.covered & last._always):
+        missing = last.unsettled((shop, sku))
+        if missing > last.beyond[shop, sku]:
+            yield 5, f"{shop} sold {missing} of {sku} within its own units, and nobody has them"
