@@ -125,6 +125,30 @@ async def test_an_order_that_gets_its_bag_by_itself_ends_what_was_paid_and_is_no
         assert await h.store.read(lambda tx: tx.incidents()) == []
 
 
+@pytest.mark.parametrize("fate", ["", "late"])
+async def test_a_confirmation_after_the_order_took_units_of_its_own_gives_the_reserved_ones_back(
+    fate: str,
+) -> None:
+    """The webhook was faster than the checkout: the customer gets one bag, and no second one is held."""
+    async with house({BAG: 3}, shelf={"BAG-1": 3}, shops=["london"]) as h:
+        number = await granted(h)
+        h.org.next.append(fate)  # the order is still on its way, or in
+        order = h.shops["london"].buy("BAG-1")
+        await h.deliver("london", order)
+        if fate:
+            await h.until(lambda: h.org.under_way)
+        else:
+            await h.until(lambda: total(h.org.of("order:london")) == (0, 1))
+            await h.idle()
+        await h.desk.confirm(number, f"#{order}")
+        h.org.land()
+        await h.until(lambda: total(h.org.of("reservation:")) == (0, 0))
+        await h.idle()
+        assert (await kept(h, number)).state is State.RELEASED
+        assert h.org.numbers(BAG) == (3, 1)
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
 async def test_what_may_still_be_on_its_way_is_not_let_go_before_it_is_known() -> None:
     """The shopper leaves while nobody knows whether the bag was reserved: no unit stays held for nobody."""
     async with house({BAG: 1}) as h:

@@ -17,6 +17,7 @@ from .context import Context
 from .lateness import add
 from .levels import order_told, told
 from .picture import Picture
+from .reserving import release_rest
 from .rooms import Rooms
 
 
@@ -104,7 +105,7 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
     tx.put_line(replace(line, uncovered=step.uncovered, misplaced=step.misplaced, due=False))
     _tell(tx, ctx, line, step.uncovered, sources, now, beyond=step.beyond)
     _tell_misplaced(tx, ctx, line, step.misplaced, places, now)
-    return set()
+    return release_rest(tx, ctx, line)
 
 
 def _no_level(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:

@@ -32,7 +32,7 @@ from .context import wait_until_read
 from .giving import close_covered_again
 from .life import Life
 from .picture import Picture, on_floor
-from .reserving import close_covered, tell_overdue
+from .reserving import close_covered, give_back, tell_overdue
 from .rooms import denied
 from .shelf import refresh
 
@@ -245,7 +245,7 @@ class Desk(Life):
                 for reservation in tx.expired_reservations(ctx.clock.now(), 100):
                     bells |= self.let_go(tx, reservation, ReservationState.EXPIRED)[1]
                 for reservation in tx.ended_still_holding(100):
-                    bells |= self.give_back(tx, reservation)
+                    bells |= give_back(tx, ctx, reservation)
                 return bells
 
             ctx.bell.ring(*await ctx.store.write(expire))

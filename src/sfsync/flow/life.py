@@ -20,12 +20,12 @@ from sfsync.domain.reservations import (
     order_names,
     store_said,
 )
-from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
+from sfsync.domain.stock import LevelKey, Movement
 from sfsync.ports import Tx
 
 from .asking import Asked, Asking, not_yet, under
 from .context import wait_until_read
-from .reserving import held_by, put, steps_of, tell_not_found
+from .reserving import give_back, held_by, put, steps_of, tell_not_found
 from .shelf import refresh
 
 
@@ -250,7 +250,7 @@ class Life(Asking):
                     self._claim(tx, after)
                 return Outcome(after), {"orders"}
             tell_not_found(tx, self._ctx, after, who)
-            return Outcome(after), self.give_back(tx, after)
+            return Outcome(after), give_back(tx, self._ctx, after)
 
         outcome, bells = await self._ctx.store.write(commit)
         self._ctx.bell.ring(*bells)
@@ -325,29 +325,7 @@ class Life(Asking):
             return not_yet(reservation), set()
         ended = replace(reservation, state=state, reason=reason)
         put(tx, self._ctx, reservation, ended)
-        return Outcome(ended), self.give_back(tx, ended)
-
-    def give_back(self, tx: Tx, ended: Reservation) -> set[str]:
-        """Release what an ended reservation still holds; asked again until the ledger holds nothing of it."""
-        ctx, now = self._ctx, self._ctx.clock.now()
-        for holding in tx.holdings(ended.subjects()):
-            if holding.reserved <= 0:
-                continue
-            step = step_key(holding.subject, tx.next_step(holding.subject))
-            movement = Movement(
-                step,
-                holding.subject,
-                holding.level,
-                MovementKind.RELEASE,
-                0,
-                -holding.reserved,
-                ended.owner,
-                ended.state.value,
-                now,
-            )
-            tx.add_bundle([movement], {holding.subject: ended.channel}, now)
-        skus = {line.level.sku for line in ended.lines}
-        return {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+        return Outcome(ended), give_back(tx, self._ctx, ended)
 
 
 def _holds(tx: Tx, reservation: Reservation) -> bool:

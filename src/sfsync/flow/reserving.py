@@ -9,10 +9,11 @@ from datetime import datetime
 
 from sfsync.domain.incidents import NO_ORDER, NOT_FOUND, PAID_UNAVAILABLE
 from sfsync.domain.reservations import Reservation, ReservationState, answered, order_names, overdue
-from sfsync.domain.stock import LevelKey
-from sfsync.ports import Tx
+from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
+from sfsync.ports import LineState, Tx
 
 from .context import Context
+from .shelf import refresh
 
 COVERED = "its order got the units by itself"
 LATE = "after its reservation had expired"
@@ -101,6 +102,56 @@ def tell_overdue(tx: Tx, ctx: Context, now: datetime) -> None:
         }
         if tx.open_incident(NO_ORDER, reservation.id, title, detail, now):
             ctx.log.warning("reservation without an order", reservation=reservation.id, next="release it")
+
+
+def give_back(tx: Tx, ctx: Context, ended: Reservation) -> set[str]:
+    """Release what an ended reservation still holds; asked again until the ledger holds nothing of it."""
+    now = ctx.clock.now()
+    for holding in tx.holdings(ended.subjects()):
+        if holding.reserved <= 0:
+            continue
+        step = step_key(holding.subject, tx.next_step(holding.subject))
+        movement = Movement(
+            step,
+            holding.subject,
+            holding.level,
+            MovementKind.RELEASE,
+            0,
+            -holding.reserved,
+            ended.owner,
+            ended.state.value,
+            now,
+        )
+        tx.add_bundle([movement], {holding.subject: ended.channel}, now)
+    skus = {line.level.sku for line in ended.lines}
+    return {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+
+
+def release_rest(tx: Tx, ctx: Context, line: LineState) -> set[str]:
+    """What a confirmed reservation still holds when its whole order has its units is needed by nobody.
+
+    The confirmation may come when the order has already asked for its own. Returns the bells to ring.
+    """
+    bells: set[str] = set()
+    for number in line.reservations:
+        reservation = tx.reservation(number)
+        if reservation is None or reservation.state is not ReservationState.CONFIRMED:
+            continue
+        if reservation.channel != line.channel or tx.busy(reservation.subjects()):
+            continue
+        lines = tx.lines_of_order(line.channel, order_names(reservation.order_reference))
+        skus = {held.level.sku for held in reservation.lines}
+        theirs = [each for each in lines if each.line.sku in skus]
+        if {each.line.sku for each in theirs} != skus or any(_wants(each) for each in theirs):
+            continue
+        ended = replace(reservation, state=ReservationState.RELEASED, reason=COVERED)
+        put(tx, ctx, reservation, ended)
+        bells |= give_back(tx, ctx, ended)
+    return bells
+
+
+def _wants(line: LineState) -> bool:
+    return bool(line.due or line.uncovered or line.misplaced)
 
 
 def close_covered(tx: Tx, ctx: Context) -> None:
