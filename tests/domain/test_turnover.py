@@ -111,7 +111,7 @@ def test_what_to_count_next_says_why() -> None:
     ago = {best: 60, off: 60, slow: 365, fine: 18}
     past = {each.level: Past(NOW - timedelta(days=days), 0) for each, days in ago.items()}
     past[off.level] = Past(NOW - timedelta(days=60), -2)
-    found = count_next([best, off, slow, new, fine], past, {}, NOW)
+    found = count_next([best, off, slow, new, fine], past, {}, NOW, 9)
     assert [(each.level.sku, each.points) for each in found] == [
         ("OFF", 3),
         ("SLOW", 2.03),
@@ -119,6 +119,7 @@ def test_what_to_count_next_says_why() -> None:
         ("NEW", 2),
         ("FINE", 0.1),
     ]
+    assert count_next([best, off, slow, new, fine], past, {}, NOW, 2) == found[:2]
     assert found[0].why == ("counted 60 days ago; class A is due every 30", "off by -2 at the last count")
     assert (found[3].why, found[3].counted_at) == (("never counted",), None)
 
@@ -127,6 +128,6 @@ def test_trouble_brings_a_shelf_forward() -> None:
     """Books below nothing, a promise beyond stock, an incident: a point each."""
     level = row("BAG", "SOHO", -1, 0, reserved=1)
     past = {level.level: Past(NOW, 0)}
-    (found,) = count_next([level], past, {level.level: ["oversold order #1042"]}, NOW)
+    (found,) = count_next([level], past, {level.level: ["oversold order #1042"]}, NOW, 9)
     assert found.points == 3
     assert found.why[1:] == ("the books say -1", "2 promised beyond stock", "oversold order #1042")

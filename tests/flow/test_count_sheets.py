@@ -16,6 +16,7 @@ from sfsync.domain.ira_wish import read_wish
 from sfsync.domain.products import Product
 from sfsync.domain.stock import LevelKey, Movement, MovementKind
 from sfsync.domain.turnover_wish import TurnoverWish
+from sfsync.flow.folding import FoldWish
 from sfsync.overview import Overview
 from sfsync.reports import Reports
 from sfsync.store import views
@@ -207,3 +208,21 @@ async def test_the_shelf_that_was_off_is_to_be_counted_before_the_one_that_was_r
         )
         told = await reports.count_next(TurnoverWish(limit=1))
         assert told["rows"][0]["location"] == "DUBAI"
+
+
+async def test_folded_counts_stay_in_the_history_with_their_variance() -> None:
+    """Two counts of a shelf; the older one is folded away in the org, and the report is as it was."""
+    async with house({BAG: 5}) as h:
+        long_ago(h)
+        older = sheet(h, 4, at_hours_ago=40, places=(BAG,))
+        await h.supervisor.counts.enter_all([*older, *sheet(h, 4, at_hours_ago=4, places=(BAG,))])
+        await h.idle()
+        since, until = ago(h, 50), h.clock.now()
+        before = await h.store.read(lambda tx: views.counted(tx, since, until))
+        assert [count.variance for count in before] == [-1, 0]
+        h.org.age(days=200)
+        run = h.supervisor.fold(FoldWish(timedelta(days=90)))
+        assert run is not None
+        await h.until(lambda: run.ended_at is not None)
+        assert len(h.org.of("count:")) == 1
+        assert await h.store.read(lambda tx: views.counted(tx, since, until)) == before

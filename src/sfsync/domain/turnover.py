@@ -16,7 +16,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from heapq import nsmallest
 from math import ceil, floor
+from operator import itemgetter
 
 from .stock import LevelKey, MovementKind
 
@@ -200,39 +202,41 @@ def count_next(
     past: Mapping[LevelKey, Past],
     troubles: Mapping[LevelKey, Sequence[str]],
     now: datetime,
+    limit: int,
 ) -> list[CountNext]:
-    """Every level, the most pressing first.
+    """Up to `limit` levels, the most pressing first.
 
     Points: the days since the last count over the days within which its class is to be counted (A 30, B 90,
     C 180; never counted: 2), and one more for each trouble: books below nothing, promises beyond stock, a
     last count that was off, an incident. Of equals A goes before B, and more on the shelf before less.
     """
     classes = abc_classes(rows)
-    found = []
-    for row in rows:
-        abc, last = classes[row.level], past.get(row.level)
-        why = []
-        if last is None:
-            points = NEVER
-            why.append("never counted")
-        else:
-            days = max(0.0, (now - last.at).total_seconds() / 86_400)
-            points = days / INTERVALS[abc]
-            why.append(f"counted {days:.0f} days ago; class {abc} is due every {INTERVALS[abc]}")
-            if last.variance:
-                why.append(f"off by {last.variance:+} at the last count")
-        if row.on_hand < 0:
-            why.append(f"the books say {row.on_hand}")
-        if row.available < 0:
-            why.append(f"{-row.available} promised beyond stock")
-        why += troubles.get(row.level, ())
-        points += len(why) - 1
-        worth = max(0, row.on_hand) * (row.price or 1.0)
-        counted_at = None if last is None else last.at
-        found.append(
-            (
-                (-points, abc, -worth, row.level),
-                CountNext(row.level, round(points, 2), abc, row.on_hand, counted_at, tuple(why)),
-            )
-        )
-    return [each for _, each in sorted(found, key=lambda entry: entry[0])]
+    scored = (
+        _scored(row, classes[row.level], past.get(row.level), troubles.get(row.level, ()), now)
+        for row in rows
+    )
+    return [each for _, each in nsmallest(limit, scored, key=itemgetter(0))]
+
+
+def _scored(
+    row: Turnover, abc: str, last: Past | None, troubles: Sequence[str], now: datetime
+) -> tuple[tuple[float, str, float, LevelKey], CountNext]:
+    """The level's place in the order, and what is said of it."""
+    if last is None:
+        points, why = NEVER, ["never counted"]
+    else:
+        days = max(0.0, (now - last.at).total_seconds() / 86_400)
+        points = days / INTERVALS[abc]
+        why = [f"counted {days:.0f} days ago; class {abc} is due every {INTERVALS[abc]}"]
+        if last.variance:
+            why.append(f"off by {last.variance:+} at the last count")
+    if row.on_hand < 0:
+        why.append(f"the books say {row.on_hand}")
+    if row.available < 0:
+        why.append(f"{-row.available} promised beyond stock")
+    why += troubles
+    points += len(why) - 1
+    worth = max(0, row.on_hand) * (row.price or 1.0)
+    counted_at = None if last is None else last.at
+    said = CountNext(row.level, round(points, 2), abc, row.on_hand, counted_at, tuple(why))
+    return (-points, abc, -worth, row.level), said

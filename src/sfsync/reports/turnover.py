@@ -122,9 +122,9 @@ def count_next(
             "counted_at": None if each.counted_at is None else _moment(each.counted_at),
             "why": list(each.why),
         }
-        for each in domain.count_next(rows, views.last_counts(tx), _troubles(tx, rows), now)
+        for each in domain.count_next(rows, views.last_counts(tx), _troubles(tx, rows), now, wish.limit)
     ]
-    return {**_head("count_next", wish), **_cut(found, wish)}
+    return {**_head("count_next", wish), "rows": found, "left_off": len(rows) - len(found)}
 
 
 def _turnovers(
