@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sfsync.domain.orders import LineFacts, OrderLine, PlaceFacts, next_step
-from sfsync.domain.reservations import chosen
+from sfsync.domain.reservations import ReservationLine, chosen, levels_at
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
 
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
@@ -164,3 +164,31 @@ def test_keys_with_and_without_a_unit_stand_in_one_order() -> None:
     """An old level without a unit beside numbered pieces confuses nobody."""
     assert sorted([B, A, EMPTY, TOWN]) == [TOWN, EMPTY, A, B]
     assert max([EMPTY, A]) == A
+
+
+E = LevelKey("BAG", "TOWN", "E-5")
+ONE, OTHER = ReservationLine(A, 1), ReservationLine(B, 1)
+NAMED = ReservationLine(A, 1, named=True)
+
+
+@pytest.mark.parametrize(
+    ("lines", "location", "free", "expected"),
+    [
+        ((ONE,), None, {A: 1, B: 1}, (A,)),
+        ((ONE,), None, {A: 0, B: 1}, (B,)),
+        ((ONE,), None, {A: 0, B: 0}, (A,)),  # nothing is free: the org is asked for it, and says no
+        ((NAMED,), None, {A: 0, B: 1}, (A,)),
+        ((ONE, OTHER), None, {A: 0, B: 0, C: 1}, (C, B)),
+        ((ONE, OTHER), "TOWN", {TOWN: 1, E: 1}, (TOWN, E)),
+        ((NAMED,), "TOWN", {TOWN: 1}, (LevelKey("BAG", "TOWN", "A-1"),)),
+        ((ReservationLine(PLAIN, 2),), "TOWN", {}, (LevelKey("SCARF", "TOWN"),)),
+    ],
+)
+def test_a_piece_that_nobody_named_may_be_another_one(
+    lines: tuple[ReservationLine, ...],
+    location: str | None,
+    free: dict[LevelKey, int],
+    expected: tuple[LevelKey, ...],
+) -> None:
+    """Held at another shop, or paid for too late: any piece of that bag will do, unless one was named."""
+    assert levels_at(lines, location, free) == expected

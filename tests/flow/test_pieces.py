@@ -81,3 +81,29 @@ async def test_the_shop_names_the_piece_later_and_the_reservation_gives_way_to_i
         await h.until(lambda: h.org.numbers("BAG|VAULT|B-2") == (1, 1))
         await h.until(lambda: h.org.numbers("BAG|VAULT|A-1") == (1, 0))
         await h.shows("BAG", 2, 2)
+
+
+async def test_whoever_named_no_piece_gets_another_one_when_it_is_late_or_moved() -> None:
+    """Paid after it expired, or wanted in town: another piece; the client of number one is told no."""
+    async with house(PIECES) as h:
+        late = (await h.reserve("BAG", life=timedelta(milliseconds=1))).reservation
+        assert late is not None
+        await h.until_kept(lambda tx: (r := tx.reservation(late.id)) and r.state is State.EXPIRED)
+        await h.idle()
+        line = WishedLine("BAG", 1, unit="A-1")
+        wish = Wish(ReservationKind.CLIENT, "london", "C7", (line,), timedelta(days=1))
+        named = (await h.desk.create(wish, idempotency_key=None, digest="")).reservation
+        assert named is not None
+        assert named.state is State.GRANTED
+        paid = (await h.desk.confirm(late.id, "#1")).reservation
+        assert paid is not None
+        assert (paid.state, [str(line.level) for line in paid.lines]) == (State.CONFIRMED, ["BAG|VAULT|B-2"])
+        moved = (await h.desk.move(late.id, "TOWN")).reservation
+        assert moved is not None
+        assert [str(line.level) for line in moved.lines] == ["BAG|TOWN|C-3"]
+        assert [h.org.numbers(piece) for piece in PIECES] == [(1, 1), (1, 0), (1, 1)]
+        refused = await h.desk.move(named.id, "TOWN")
+        assert (refused.problem, refused.detail) == (
+            "unknown-sku",
+            "there is no stock level of 'BAG', unit 'A-1', at TOWN",
+        )

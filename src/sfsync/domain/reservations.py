@@ -116,6 +116,7 @@ class ReservationLine:
     level: LevelKey
     quantity: int
     wanted: int = -1  # as many as `quantity` when not given
+    named: bool = False  # the asking party wants this very piece
 
     def __post_init__(self) -> None:
         if self.wanted < 0:
@@ -270,17 +271,44 @@ def _where_held(line: ReservationLine, place: Mapping[LevelKey, int]) -> Reserva
     return replace(line, level=max(place, key=lambda level: (level == line.level, level))) if place else line
 
 
+def levels_at(
+    lines: Sequence[ReservationLine], location: str | None, sellable: Mapping[LevelKey, int]
+) -> tuple[LevelKey, ...]:
+    """Where the lines are to be held: at a location, or where they were when None.
+
+    A piece that nobody asked for by its number may be another one there, if it is not to be had any more.
+    """
+    found: list[LevelKey] = []
+    for line in lines:
+        at = LevelKey(line.level.sku, location or line.level.location, line.level.unit)
+        free = [
+            key
+            for key in sorted(sellable)
+            if (key.sku, key.location) == (at.sku, at.location)
+            and key.unit is not None
+            and sellable[key] > 0
+            and key not in found
+        ]
+        if at.unit is not None and not line.named and free and at not in free:
+            at = free[0]
+        found.append(at)
+    return tuple(found)
+
+
 def moves(
     reservation: Reservation,
     held: Mapping[str, Mapping[LevelKey, int]],
     steps: Mapping[str, int],
     location: str,
     now: datetime,
+    *,
+    to: Mapping[LevelKey, LevelKey] | None = None,
 ) -> tuple[Movement, ...]:
     """The movements that carry all it holds to another location, to be entered together or not at all.
 
     A level gives back and another is asked in one transaction: either the units are reserved there, or
-    nothing has changed and they are reserved here. Empty when everything is there already.
+    nothing has changed and they are reserved here. Empty when everything is there already. `to` says which
+    level takes over from which; one that it does not name goes to the level of the same SKU there.
     """
     found: list[Movement] = []
     for subject in reservation.subjects():
@@ -288,7 +316,7 @@ def moves(
         for level, units in sorted(held.get(subject, {}).items()):
             if units <= 0 or level.location == location:
                 continue
-            there = LevelKey(level.sku, location, level.unit)
+            there = (to or {}).get(level) or LevelKey(level.sku, location, level.unit)
             for place, kind, change in (
                 (level, MovementKind.RELEASE, -units),
                 (there, KINDS[reservation.kind], units),

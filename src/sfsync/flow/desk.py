@@ -162,7 +162,7 @@ class Desk(Life):
             for level, units, wanted in asked:
                 taken[level] = taken.get(level, 0) + units
                 needs_store |= level in floor
-                lines.append(ReservationLine(level, units, wanted))
+                lines.append(ReservationLine(level, units, wanted, line.unit is not None))
         return tuple(lines), needs_store
 
     @staticmethod

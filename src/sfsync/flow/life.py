@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.reservations import (
@@ -16,6 +17,7 @@ from sfsync.domain.reservations import (
     ReservationLine,
     ReservationState,
     handed_over,
+    levels_at,
     moves,
     order_names,
     store_said,
@@ -25,6 +27,7 @@ from sfsync.ports import Tx
 
 from .asking import Asked, Asking, not_yet, under
 from .context import wait_until_read
+from .picture import Picture
 from .reserving import give_back, held_by, put, steps_of, tell_not_found
 from .shelf import refresh
 
@@ -64,6 +67,8 @@ class Life(Asking):
                     if tx.busy(reservation.subjects()) or _holds(tx, reservation):
                         return not_yet(reservation)  # what it gives back must have been seen first
                     again = self._paid(reservation, order_reference, ReservationState.PENDING)
+                    lines = zip(again.lines, self._levels_at(tx, again, None), strict=True)
+                    again = replace(again, lines=tuple(replace(line, level=level) for line, level in lines))
                     if (no := self.denied_again(tx, again)) is not None:
                         lost = replace(again, state=ReservationState.PAID_UNAVAILABLE, reason=no.detail)
                         put(tx, self._ctx, reservation, lost)
@@ -166,15 +171,17 @@ class Life(Asking):
             skus.update(line.level.sku for line in reservation.lines)
             if tx.busy(reservation.subjects()):
                 return not_yet(reservation)
-            there = [LevelKey(line.level.sku, location, line.level.unit) for line in reservation.lines]
+            there = self._levels_at(tx, reservation, location)
             floor = self._on_floor(tx, there)
             if missing := set(there) - tx.levels(there).keys():
                 wait_until_read(tx)
-                detail = f"there is no stock level of {min(missing).sku!r} at {location}"
+                lacks = min(missing)
+                piece = f", unit {lacks.unit!r}," if lacks.unit else ""
+                detail = f"there is no stock level of {lacks.sku!r}{piece} at {location}"
                 return Outcome(reservation, "unknown-sku", detail=detail)
             if reservation.state is ReservationState.PAID_UNAVAILABLE:
                 lines = tuple(
-                    ReservationLine(level, line.wanted)
+                    ReservationLine(level, line.wanted, named=line.named)
                     for level, line in zip(there, reservation.lines, strict=True)
                 )
                 again = replace(
@@ -189,9 +196,11 @@ class Life(Asking):
                 asked = self.ask(tx, again, signed)
             elif reservation.state not in HOLDING:
                 return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
-            elif isinstance(found := self._enter(tx, reservation, moves, location, signed), Outcome):
-                return found
             else:
+                to = dict(zip((line.level for line in reservation.lines), there, strict=True))
+                found = self._enter(tx, reservation, partial(moves, to=to), location, signed)
+                if isinstance(found, Outcome):
+                    return found
                 asked = found
             along(tx, asked[0][0])
             return asked
@@ -218,6 +227,13 @@ class Life(Asking):
         await self._ctx.store.write(lambda tx: self._claim_if_confirmed(tx, reservation_id))
         self._ctx.bell.ring("orders")
         return await self._ctx.store.read(read)
+
+    def _levels_at(self, tx: Tx, reservation: Reservation, location: str | None) -> Sequence[LevelKey]:
+        """Where its lines are to be held: at a location, or where they were."""
+        skus = {line.level.sku for line in reservation.lines}
+        picture = Picture(tx.facts(skus))
+        sellable = {key: units for sku in skus for key, units in picture.sellable(sku).items()}
+        return levels_at(reservation.lines, location, sellable)
 
     def _on_floor(self, tx: Tx, levels: Sequence[LevelKey]) -> bool:
         """True when one of them has its last pieces on a shop floor that sells without asking."""

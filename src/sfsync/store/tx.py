@@ -775,6 +775,7 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
                     "location": line.level.location,
                     "quantity": line.quantity,
                     "wanted": line.wanted,
+                    "named": line.named,
                 }
                 for number, line in enumerate(reservation.lines)
             ],
@@ -824,7 +825,7 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
         lines: dict[str, list[ReservationLine]] = defaultdict(list)
         for row in self._in(LINES_OF_RESERVATION, [row.id for row in rows]):
             level = LevelKey.parse(row.level_key)
-            lines[row.reservation].append(ReservationLine(level, row.quantity, row.wanted))
+            lines[row.reservation].append(ReservationLine(level, row.quantity, row.wanted, row.named))
         return [_reservation(row, lines[row.id]) for row in rows]
 
     def confirmed_for(self, channel: str, references: Collection[str]) -> list[str]:
