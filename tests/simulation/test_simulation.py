@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from tests.simulation.actors import ACTORS, Carrier, Rush
+from tests.simulation.actors_desk import Operator
 from tests.simulation.actors_last_one import Rivals
 from tests.simulation.actors_org import Clerk, Connector, OrderTrouble
+from tests.simulation.cast import ACTORS as CAST
 from tests.simulation.habits import Habits
 from tests.simulation.plan import draw
 from tests.simulation.planted import BUGS, plant
@@ -27,6 +29,13 @@ def test_every_promise_is_kept_on_a_day_of_crashes_and_faults(seed: int) -> None
     verdict = run_seed(draw(seed, orders=ORDERS))
     assert verdict.violations == []
     assert verdict.orders >= ORDERS
+
+
+def test_every_promise_is_kept_while_an_operator_decides_about_incidents_and_clicks_twice() -> None:
+    """Units taken elsewhere, orders cancelled, crashes in between: the ledger is what the shops say."""
+    verdict = run_seed(draw(72, orders=ORDERS, haste=0.4), told=True, actors=[*CAST, Operator])
+    assert verdict.violations == []
+    assert [line for line in verdict.story if "operator" in line and "incident" in line]
 
 
 # Seeds that broke a promise once, with what they found. Each lives its day with those who were in it then.

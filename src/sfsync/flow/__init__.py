@@ -9,6 +9,9 @@
     desk     a storefront asks before its customer pays: a reservation, granted or refused by the org
     writer   waiting movements go to the org in group commits; answers settle what waited
     levels   newer numbers replace older ones; what they uncover becomes an incident
+    resolving   the ways out of an incident that a person takes, each once: elsewhere, wait, cancel, accept
+    cancelling  orders cancelled at their channel, watched until it is done
+    proving     what a channel has confirmed is read again: it must show it
     shelf    levels and policy give what each channel should show
     relay    what a channel shows is brought to what it should, bad news first
     reconcile  the org's truth, ours, and what channels really show are compared
