@@ -593,6 +593,7 @@ def _movement(movement: views.RecentMovement) -> Movement:
         at=_moment(movement.at),
         sku=key.sku,
         location=key.location,
+        unit=key.unit,
         kind=movement.kind,
         on_hand_delta=movement.on_hand_delta,
         reserved_delta=movement.reserved_delta,

@@ -68,7 +68,7 @@ async def test_the_page_tells_the_whole_status_without_a_script() -> None:
         "and 12 more incidents: sfsync incidents lists those that are open",
         "#2077 at dubai, 1 unit, 08:13:01 no stock covers it",
         "Give each item its own SKU at the channel, then run sfsync resync.",
-        "08:14:51 Sale LOAFER-42-COGNAC KNIGHTSBRIDGE −1 3 till 4, receipt 88213 org",
+        "08:14:51 Sale LOAFER-42-COGNAC KNIGHTSBRIDGE A-17 −1 3 till 4, receipt 88213 org",
         "KNIGHTSBRIDGE 96.2 % 93–98 212 98.6 % 94.8 % 94–96 1 640 96.1 % DUBAI-MALL – 0 – 100.0 % 70–100 9",
         "Org 00D5g000004XyZAEA0 · sfsync 0.1.0 · running for 2 h",
     ):

@@ -293,6 +293,7 @@ class Movement(TypedDict):
     at: str
     sku: str
     location: str
+    unit: str | None  # the piece, where each is one of a kind
     kind: str  # the org's word: "Sale", "Order", …
     on_hand_delta: int
     reserved_delta: int
