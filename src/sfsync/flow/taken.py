@@ -39,16 +39,16 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
         return False
     if before is not None and Source.CHANNEL not in before.words:
         before = None
-    if before is not None and state.line == before.line and not state.line.places:
+    # Once told, it is as doubtful as it was, and the number was read again then. What was called off and put
+    # back or not between two versions may net out in all that the channel tells.
+    unsure = state.line.taken_in_doubt and (before is None or _heard_at(state) > _heard_at(before))
+    if before is not None and state.line == before.line and not state.line.places and not unsure:
         return False
     was, is_now = _taken_at(before) if before else {}, _taken_at(state)
     changes = {place: is_now.get(place, 0) - was.get(place, 0) for place in {**was, **is_now}}
     moved = before is not None and _may_have_moved(state, before, changes)
-    unsure = state.line.taken_in_doubt
     told = _heard_at(state).replace(microsecond=0)
     known = (_heard_at(before) if before else state.placed_at).replace(microsecond=0)
-    if before is not None and state.line == before.line:
-        unsure = False  # it is as doubtful as it was, and the number was read again then
     if before is not None and moved:
         known, told = (before.routed_at or state.placed_at).replace(microsecond=0), now
     levels = tx.channel_levels([state.line.sku], state.channel)
