@@ -58,7 +58,7 @@ def test_nothing_sold_of_nothing_is_no_share() -> None:
 def test_what_lacks_comes_from_where_there_is_too_much_before_it_is_bought() -> None:
     """One a day, wanted for 7 + 28 days: 35. Soho has 5, so 30 lack; Dubai has 25 and sells none."""
     rows = [row("SCARF", "SOHO", 5, 30), row("SCARF", "DUBAI", 25, 0), row("SCARF", "PARIS", 35, 30)]
-    (soho,) = replenish(rows, lead_days=7, cover_days=28, over_days=180)
+    (soho,), _ = replenish(rows, lead_days=7, cover_days=28, over_days=180, limit=9)
     assert (soho.level.location, soho.lacking, soho.moves, soho.buy) == ("SOHO", 30, {"DUBAI": 25}, 5)
     assert soho.cover_days == pytest.approx(5)
 
@@ -72,15 +72,23 @@ def test_a_surplus_is_given_away_once_and_first_to_whoever_runs_out_first() -> N
         row("BELT", "ROME", 90, 0),
         row("WATCH", "SOHO", 0, 3, unit="S/N 1"),
     ]
-    paris, soho, *over = replenish(rows, lead_days=2, cover_days=10, over_days=60)
+    (paris, soho, *over), there_are = replenish(rows, lead_days=2, cover_days=10, over_days=60, limit=9)
     assert (paris.level.location, paris.lacking, paris.moves, paris.buy) == ("PARIS", 9, {"DUBAI": 9}, 0)
     assert (soho.level.location, soho.lacking, soho.moves, soho.buy) == ("SOHO", 6, {"DUBAI": 1}, 5)
     assert [(each.level.sku, each.over, each.cover_days) for each in over] == [("BELT", 90, None)]
+    assert there_are == 3
+    for limit in (1, 2):
+        told = replenish(rows, lead_days=2, cover_days=10, over_days=60, limit=limit)
+        assert told == ([paris, soho][:limit], 3)
+    told = replenish(rows, lead_days=2, cover_days=10, over_days=60, location="SOHO", limit=9)
+    assert told == ([soho], 1)
 
 
 def test_over_bought_is_what_lasts_longer_than_wanted() -> None:
     """One a day and 100 there: for 60 days 60 would do."""
-    (scarf,) = replenish([row("SCARF", "SOHO", 100, 30)], lead_days=7, cover_days=28, over_days=60)
+    (scarf,), _ = replenish(
+        [row("SCARF", "SOHO", 100, 30)], lead_days=7, cover_days=28, over_days=60, limit=9
+    )
     assert (scarf.over, scarf.lacking) == (40, 0)
     assert scarf.cover_days == pytest.approx(100)
 

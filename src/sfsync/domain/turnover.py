@@ -120,36 +120,56 @@ class Advice:
     over: int = 0
 
 
-def replenish(rows: Iterable[Turnover], *, lead_days: int, cover_days: int, over_days: int) -> list[Advice]:
+def replenish(
+    rows: Iterable[Turnover],
+    *,
+    lead_days: int,
+    cover_days: int,
+    over_days: int,
+    location: str | None = None,
+    limit: int,
+) -> tuple[list[Advice], int]:
     """What lacks first, the shortest cover before the longer; then what is over-bought still, the most first.
 
     Surplus of another location is moved before anything is bought, to whoever runs out first. Pieces that are
-    one of a kind are left out: nobody orders those again.
+    one of a kind are left out: nobody orders those again. Returns at most `limit` of one location or of all,
+    and how many there are.
     """
     made = [row for row in rows if row.level.unit is None]
-    over = {row.level: max(0, row.available - floor(row.sells_in(over_days) + _DUST)) for row in made}
-    lacking = {row.level: ceil(row.sells_in(lead_days + cover_days) - _DUST) - row.available for row in made}
+    lacking: dict[LevelKey, int] = {}
     spare: dict[str, dict[LevelKey, int]] = defaultdict(dict)
-    for level, units in over.items():
-        if units:
-            spare[level.sku][level] = units
-    short = sorted((row for row in made if lacking[row.level] > 0), key=lambda row: (_cover(row), row.level))
+    for row in made:
+        need = ceil(row.sells_in(lead_days + cover_days) - _DUST) - row.available
+        over = row.available - floor(row.sells_in(over_days) + _DUST)
+        if need > 0:
+            lacking[row.level] = need
+        elif over > 0:
+            spare[row.level.sku][row.level] = over
+    short = sorted((row for row in made if row.level in lacking), key=lambda row: (_cover(row), row.level))
     found = []
     for row in short:
         need, moves = lacking[row.level], dict[str, int]()
         places = spare[row.level.sku]
         for level in sorted(places, key=lambda level: (-places[level], level)):
-            if level != row.level and (units := min(need - sum(moves.values()), places[level])) > 0:
+            if (units := min(need - sum(moves.values()), places[level])) > 0:
                 moves[level.location] = units
                 places[level] -= units
-        buy = need - sum(moves.values())
-        found.append(Advice(row.level, row.available, row.velocity, _days(row), need, moves, buy))
-    left = {level: units for places in spare.values() for level, units in places.items() if units}
-    idle = [row for row in made if row.level in left and lacking[row.level] <= 0]
-    idle.sort(key=lambda row: (-left[row.level] * (row.price or 1.0), row.level))
-    return found + [
-        Advice(row.level, row.available, row.velocity, _days(row), over=left[row.level]) for row in idle
+        if location in (None, row.level.location):
+            buy = need - sum(moves.values())
+            found.append(Advice(row.level, row.available, row.velocity, _days(row), need, moves, buy))
+    idle = [
+        row
+        for row in made
+        if location in (None, row.level.location) and spare[row.level.sku].get(row.level, 0) > 0
     ]
+    left = {row.level: spare[row.level.sku][row.level] for row in idle}
+    most = nsmallest(
+        max(0, limit - len(found)), idle, key=lambda row: (-left[row.level] * (row.price or 1.0), row.level)
+    )
+    told = found[:limit] + [
+        Advice(row.level, row.available, row.velocity, _days(row), over=left[row.level]) for row in most
+    ]
+    return told, len(found) + len(idle)
 
 
 def _days(row: Turnover) -> float | None:

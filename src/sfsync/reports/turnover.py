@@ -89,6 +89,7 @@ def replenish(tx: SqlTx, sold: Sold, wish: TurnoverWish, without: Collection[str
     """What lacks first, then what is over-bought. Of one location, its surroundings are looked at as well."""
     everywhere = _turnovers(tx, sold, wish, without, everywhere=True)
     spans = {"lead_days": wish.lead_days, "cover_days": wish.cover_days, "over_days": wish.over_days}
+    found, there_are = domain.replenish(everywhere, **spans, location=wish.location, limit=wish.limit)
     rows = [
         {
             "sku": each.level.sku,
@@ -101,10 +102,9 @@ def replenish(tx: SqlTx, sold: Sold, wish: TurnoverWish, without: Collection[str
             "buy": each.buy,
             "over": each.over,
         }
-        for each in domain.replenish(everywhere, **spans)
-        if wish.location in (None, each.level.location)
+        for each in found
     ]
-    return {**_head("replenish", wish), **spans, **_cut(rows, wish)}
+    return {**_head("replenish", wish), **spans, "rows": rows, "left_off": there_are - len(rows)}
 
 
 def count_next(
