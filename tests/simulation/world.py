@@ -21,6 +21,7 @@ import structlog
 from sfsync.app import Daemon, channel_config, org_config
 from sfsync.channels.config import ShopifyConfig
 from sfsync.channels.shopify import ShopifyChannel
+from sfsync.ports import Clock
 from sfsync.resources import metadata_folder
 from sfsync.salesforce.org import SalesforceOrg
 from sfsync.salesforce.stream import AvroSource
@@ -99,11 +100,12 @@ class _Door:
 class World:
     """All of it. Build it inside the running loop."""
 
+    site = "http://sfsync.localhost"  # where the daemon is
+
     def __init__(self, plan: Plan, folder: Path, story: Story) -> None:
         self.plan, self.folder, self.story = plan, folder, story
         self.loop = asyncio.get_running_loop()
-        assert isinstance(self.loop, VirtualLoop)
-        self.clock = VirtualClock(self.loop)
+        self.clock, self.shop_clock = self._clocks()
         self.outside: Context = copy_context()
         self.net = Net(self.chance("network"), self.outside, plan.network_seconds)
         self.door: _Door | None = None
@@ -146,8 +148,8 @@ class World:
         )
         self._log = story.logger("sfsync")
         self.web = httpx.AsyncClient(
-            transport=self.net.transport("sfsync", lambda: self.door, None),
-            base_url="http://sfsync.localhost",
+            transport=self._way_to_us("sfsync"),
+            base_url=self.site,
             headers={"authorization": f"Bearer {TOKEN}"},
             timeout=15.0,
             trust_env=False,
@@ -165,6 +167,16 @@ class World:
 
     # -- the parts
 
+    def _clocks(self) -> tuple[Clock, ShopClock]:
+        """Everybody's time."""
+        assert isinstance(self.loop, VirtualLoop)
+        clock = VirtualClock(self.loop)
+        return clock, ShopTime(clock)
+
+    def _way_to_us(self, name: str) -> httpx.AsyncBaseTransport | None:
+        """How others reach the daemon; None: by sockets."""
+        return self.net.transport(name, lambda: self.door, None)
+
     def _shop(self, name: str) -> Shop:
         skus = (*self.plan.all_skus, UNKNOWN)
         config = ShopConfig(
@@ -173,15 +185,15 @@ class World:
             variants=[
                 SeedVariant(sku, sku, available={"Online": 3 if sku == UNKNOWN else 0}) for sku in skus
             ],
-            webhook_url=f"http://sfsync.localhost/webhooks/{name}",
+            webhook_url=f"{self.site}/webhooks/{name}",
             webhook_topics=TOPICS,
             knobs=Knobs(**self.plan.shop_knobs[name]),
         )
         return Shop(
             config,
-            ShopTime(self.clock),
+            self.shop_clock,
             self.chance(f"shop {name}"),
-            self.net.transport("webhooks", lambda: self.door, None),
+            self._way_to_us("webhooks"),
         )
 
     def _settings(self) -> Settings:
