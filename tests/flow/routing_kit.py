@@ -164,6 +164,13 @@ def london(h: House) -> RoutingShop:
     return shop
 
 
+async def sold(h: House, place: str, sku: str = "BAG-1", units: int = 1) -> str:
+    """A shopper pays, and the shop tells of it; the order's number."""
+    number = london(h).sell(place, sku, units)
+    await h.deliver("london", number)
+    return number
+
+
 async def known_for_long(h: House) -> None:
     """We knew of the shop already when the old orders of these stories were placed."""
     c = channel.c

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from tests.flow.kit import House, house, total
-from tests.flow.routing_kit import BOND, MALL, PLAN, known_for_long, london, routing
+from tests.flow.routing_kit import BOND, MALL, PLAN, known_for_long, london, routing, sold
 
 from sfsync.domain.assortment import SharedOrders
 from sfsync.domain.org_orders import ACTIVATED, ORG_CHANNEL, OrgItem, OrgOrder, OrgOrderRules
@@ -55,8 +55,7 @@ async def test_a_sale_without_an_answer_counts_at_the_first_location_until_it_co
     """The shop takes its time; its webhook says when it is done."""
     async with house(STOCK, **routing()) as h:
         london(h).knows = False
-        number = london(h).sell(MALL)
-        await h.deliver("london", number)
+        number = await sold(h, MALL)
         await h.until(lambda: h.org.numbers("BAG-1|BOND") == (5, 1))
         await h.until(lambda: london(h).asked)
         london(h).knows = True
@@ -68,8 +67,7 @@ async def test_an_order_that_is_not_assigned_yet_is_asked_for_again_by_itself() 
     """Nobody calls; the answer is found all the same, and then it is not asked for any more."""
     async with house(STOCK, **routing()) as h:
         london(h).knows = False
-        number = london(h).sell(MALL)
-        await h.deliver("london", number)
+        await sold(h, MALL)
         await h.until(lambda: london(h).asked)
         london(h).knows = True
         await standing(h, seen=(5, 4), bond=(5, 0), mall=(5, 1))
@@ -82,8 +80,7 @@ async def test_an_order_that_is_not_assigned_yet_is_asked_for_again_by_itself() 
 async def test_a_line_follows_when_the_shop_lets_another_location_send_it(version: bool) -> None:
     """Whether or not the order counts as changed by it: released here and reserved there, in one bundle."""
     async with house(STOCK, **routing()) as h:
-        number = london(h).sell(BOND)
-        await h.deliver("london", number)
+        number = await sold(h, BOND)
         await standing(h, seen=(4, 5), bond=(5, 1), mall=(5, 0))
         london(h).move(number, MALL, version=version)
         await h.door.accept("london", *london(h).call(number, "moved"))
@@ -99,8 +96,7 @@ async def test_a_line_follows_when_the_shop_lets_another_location_send_it(versio
 async def test_told_twice_of_a_move_it_is_made_once() -> None:
     """The call comes three times, the order list tells it as well; nothing changes after the first."""
     async with house(STOCK, **routing()) as h:
-        number = london(h).sell(BOND)
-        await h.deliver("london", number)
+        number = await sold(h, BOND)
         await standing(h, seen=(4, 5), bond=(5, 1), mall=(5, 0))
         london(h).move(number, MALL, version=True)
         for event in ("one", "two", "three"):
@@ -113,8 +109,7 @@ async def test_told_twice_of_a_move_it_is_made_once() -> None:
 async def test_a_move_to_a_location_without_stock_keeps_the_promise_where_it_is_and_says_so() -> None:
     """Nothing is left at the Mall: Bond Street's unit stays reserved, until the Mall receives one."""
     async with house({"BAG-1|BOND": 5, "BAG-1|MALL": 0}, **routing()) as h:
-        number = london(h).sell(BOND)
-        await h.deliver("london", number)
+        number = await sold(h, BOND)
         await standing(h, seen=(4, 0), bond=(5, 1), mall=(0, 0))
         london(h).move(number, MALL, version=True)
         await h.door.accept("london", *london(h).call(number, "moved"))
@@ -131,8 +126,7 @@ async def test_goods_leave_from_the_location_that_sent_them() -> None:
     """Sent from the Mall before anybody had told us that it was to send them: Bond Street keeps its own."""
     async with house(STOCK, **routing()) as h:
         london(h).knows = False
-        number = london(h).sell(MALL)
-        await h.deliver("london", number)
+        number = await sold(h, MALL)
         await h.until(lambda: h.org.numbers("BAG-1|BOND") == (5, 1))
         london(h).send(number)
         await h.deliver("london", number)
@@ -142,8 +136,7 @@ async def test_goods_leave_from_the_location_that_sent_them() -> None:
 async def test_an_order_that_two_locations_share_is_reserved_at_both() -> None:
     """Three units, two from Bond Street and one from the Mall; then the whole is called off."""
     async with house(STOCK, **routing()) as h:
-        number = london(h).sell(BOND, units=3)
-        await h.deliver("london", number)
+        number = await sold(h, BOND, units=3)
         await standing(h, seen=(2, 5), bond=(5, 3), mall=(5, 0))
         london(h).split(number, bond=2, mall=1)
         await h.deliver("london", number)
@@ -273,8 +266,7 @@ async def test_a_kill_after_the_call_was_stored_loses_no_answer() -> None:
     """What was to be read is in the store; the next start reads it."""
     async with house(STOCK, **routing()) as h:
         london(h).next.extend(["later"] * 50)
-        number = london(h).sell(MALL)
-        await h.deliver("london", number)
+        await sold(h, MALL)
         await h.until(lambda: london(h).asked)
         await h.kill()
         london(h).next.clear()
@@ -287,8 +279,7 @@ async def test_a_location_that_sells_from_several_takes_the_first_that_has_it() 
     stock = {"BAG-1|BOND": 5, "BAG-1|MALL": 0, "BAG-1|ROOM": 2}
     plan = {BOND: ("BOND",), MALL: ("MALL", "ROOM")}
     async with house(stock, **routing(plan=plan)) as h:
-        number = london(h).sell(MALL)
-        await h.deliver("london", number)
+        await sold(h, MALL)
         await h.until(lambda: h.org.numbers("BAG-1|ROOM") == (2, 1), of=lambda: h.org.of("order:"))
         await h.idle()
         assert (h.org.numbers("BAG-1|BOND"), london(h).seen()) == ((5, 0), (5, 1))
@@ -321,8 +312,7 @@ async def test_the_log_says_why_a_line_took_its_location() -> None:
     """First supposed, then told by the shop."""
     async with house(STOCK, **routing()) as h:
         london(h).knows = False
-        number = london(h).sell(MALL)
-        await h.deliver("london", number)
+        number = await sold(h, MALL)
         await h.until(lambda: h.org.numbers("BAG-1|BOND") == (5, 1))
         london(h).knows = True
         await h.door.accept("london", *london(h).call(number, "routed"))

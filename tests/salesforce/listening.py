@@ -78,6 +78,16 @@ async def listening(
         await asyncio.gather(listener.task, return_exceptions=True)
 
 
+@asynccontextmanager
+async def live_stream(
+    org: SalesforceOrg, topic: str = STOCK, cursor: bytes | None = None
+) -> AsyncIterator[Listener]:
+    """A listener that has heard a first sign of life."""
+    async with listening(org, topic, cursor) as listener:
+        await listener.live()
+        yield listener
+
+
 async def off_loop(call: Callable[..., Any], *words: Any, **named: Any) -> Any:
     """What somebody else does meanwhile; the stream must not have to wait for it."""
     return await asyncio.to_thread(call, *words, **named)

@@ -11,6 +11,7 @@ import pytest
 from tests.salesforce.listening import (
     knob,
     listening,
+    live_stream,
     new_level,
     off_loop,
 )
@@ -37,8 +38,7 @@ def transport() -> Any:
 async def hears_a_sale(org: SalesforceOrg, sandbox: OrgSandbox, sku: str) -> None:
     """From the till to the level that is to be read again."""
     key, record = await off_loop(new_level, sandbox, sku)
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await off_loop(sandbox.move, key, on_hand=-1, kind="Sale")
         await listener.heard()
         assert (listener.levels, listener.movements) == ({record}, set())
@@ -72,8 +72,7 @@ async def test_a_token_that_ends_is_renewed_unseen(
 ) -> None:
     """Told by a bare HTTP 401 or by a message, before the first event or after it."""
     key, record = await off_loop(new_level, sandbox, sku)
-    async with knob(sandbox, "cometd_expired_token_is_http_401", bare, False), listening(org) as listener:
-        await listener.live()
+    async with knob(sandbox, "cometd_expired_token_is_http_401", bare, False), live_stream(org) as listener:
         if moved_before:
             await off_loop(sandbox.move, key, on_hand=-1)
             await listener.heard()
@@ -111,8 +110,7 @@ async def test_an_update_that_does_not_say_what_it_changed_is_read_again(
     key, record = await off_loop(new_level, sandbox, sku)
     row = await off_loop(sandbox.move, key, on_hand=-1)
     note = {"records": [{"Id": row, "Reference__c": "seen by a person"}]}
-    async with knob(sandbox, "cometd_changed_fields", told, "updates"), listening(org) as listener:
-        await listener.live()
+    async with knob(sandbox, "cometd_changed_fields", told, "updates"), live_stream(org) as listener:
         await off_loop(sandbox.control, "POST", "/records/update", note)
         await listener.heard()
         assert listener.levels == ({record} if levels else set())
@@ -124,8 +122,7 @@ async def test_a_session_that_the_org_forgot_is_followed_by_another_unseen(
 ) -> None:
     """From our own place: what happened between the two is told, once."""
     key, record = await off_loop(new_level, sandbox, sku)
-    async with knob(sandbox, "cometd_names_missing_cookie", named, False), listening(org) as listener:
-        await listener.live()
+    async with knob(sandbox, "cometd_names_missing_cookie", named, False), live_stream(org) as listener:
         await off_loop(sandbox.move, key, on_hand=-1)
         await listener.heard()
         assert await off_loop(sandbox.bus, "drop_cometd_sessions") >= 1
@@ -139,8 +136,7 @@ async def test_a_stale_place_after_the_org_forgot_the_session_is_told(
 ) -> None:
     """The library would swallow the refusal and listen to nothing for ever."""
     key, _ = await off_loop(new_level, sandbox, sku)
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await off_loop(sandbox.move, key, on_hand=-1)
         await listener.heard()
         await off_loop(sandbox.bus, "reset_stream")
@@ -152,8 +148,7 @@ async def test_an_answer_lost_on_its_way_loses_no_event(
 ) -> None:
     """A session tells nothing twice, so polling on would lose it; what goes on starts at our cursor."""
     key, record = await off_loop(new_level, sandbox, sku)
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await off_loop(sandbox.move, key, on_hand=-1)
         await listener.heard()
         await off_loop(sandbox.arm, "cut_after", path="/cometd")
@@ -169,8 +164,7 @@ async def test_an_answer_lost_on_its_way_loses_no_event(
 @pytest.mark.parametrize("kind", ["drop", "error"])
 async def test_a_way_that_breaks_is_try_later(org: SalesforceOrg, sandbox: OrgSandbox, kind: str) -> None:
     """At once, and not after the library's own second thoughts."""
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await off_loop(sandbox.arm, kind, path="/cometd", status=503)
         assert type(await listener.end()) is TryLater
 

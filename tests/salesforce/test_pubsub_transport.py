@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.salesforce.kit import WallClock
-from tests.salesforce.listening import listening, new_level, off_loop
+from tests.salesforce.listening import listening, live_stream, new_level, off_loop
 from tests.sandbox import OrgSandbox
 
 from sfsync.ports import CursorRefused, OutsideError, Refused, TryLater
@@ -111,8 +111,7 @@ async def test_each_schema_is_asked_for_once(settings: OrgConfig, sandbox: OrgSa
         wire = CountingWire(settings, TokenProvider(settings, http))
         ours = SalesforceOrg(settings, WallClock(), source=AvroSource(wire))
         for _ in range(2):
-            async with listening(ours) as listener:
-                await listener.live()
+            async with live_stream(ours) as listener:
                 await off_loop(sandbox.move, key, on_hand=-1)
                 await listener.heard()
             assert listener.levels == {record}

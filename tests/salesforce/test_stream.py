@@ -20,6 +20,7 @@ from tests.salesforce.listening import (
     Listener,
     knob,
     listening,
+    live_stream,
     new_level,
     off_loop,
     publish,
@@ -43,8 +44,7 @@ async def test_a_movement_entered_in_the_org_wakes_its_level(
 ) -> None:
     """The level's id comes with the event, so that it can be read at once."""
     key, record = await off_loop(new_level, sandbox, sku)
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await off_loop(sandbox.move, key, on_hand=-1, kind="Sale")
         await listener.heard()
     assert listener.levels == {record}
@@ -56,8 +56,7 @@ async def test_our_own_movements_do_not_come_back(org: SalesforceOrg, sandbox: O
     """Deliveries are scarce; what we entered we have read back already."""
     key, record = await off_loop(new_level, sandbox, sku)
     level = LevelKey.parse(key)
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await org.enter(request(bundle(1, movement(f"{sku}:0", level, on_hand=-1))), {level: record})
         await off_loop(sandbox.move, key, on_hand=-1)
         await listener.heard()
@@ -68,8 +67,7 @@ async def test_a_stream_goes_on_after_its_cursor(org: SalesforceOrg, sandbox: Or
     """What happened while nobody listened is told; what was told before is not told again."""
     key, record = await off_loop(new_level, sandbox, f"{sku}A")
     other_key, other = await off_loop(new_level, sandbox, f"{sku}B")
-    async with listening(org) as first:
-        await first.live()
+    async with live_stream(org) as first:
         await off_loop(sandbox.move, key, on_hand=-1)
         await first.heard()
     await off_loop(sandbox.move, other_key, on_hand=-1)
@@ -103,8 +101,7 @@ async def test_more_events_than_may_be_asked_for_at_once_all_come(
         }
         for number in range(330)
     ]
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         for start in range(0, 330, 110):
             part = {"records": rows[start : start + 110]}
             await off_loop(sandbox.control, "POST", "/records/create", part)
@@ -116,8 +113,7 @@ async def test_more_events_than_may_be_asked_for_at_once_all_come(
 async def test_a_till_event_becomes_a_posting(org: SalesforceOrg, sandbox: OrgSandbox, sku: str) -> None:
     """A till that writes no ledger rows tells us, and a malformed event does not hide a good one."""
     fields = {"Sku__c": sku, "LocationCode__c": "DUBAI", "OccurredAt__c": "2026-11-23T08:15:30.000Z"}
-    async with listening(org, TILL) as listener:
-        await listener.live()
+    async with live_stream(org, TILL) as listener:
         good = {
             **fields,
             "SourceId__c": f"{sku}/1",
@@ -141,8 +137,7 @@ async def test_a_gap_event_names_the_movement_to_look_up(
 ) -> None:
     """The event could not be built, but the record can be read."""
     key, record = await off_loop(new_level, sandbox, sku)
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await off_loop(sandbox.bus, "fates", next=["gap"])
         row = await off_loop(sandbox.move, key, on_hand=-1)
         await listener.heard()
@@ -153,8 +148,7 @@ async def test_a_gap_event_names_the_movement_to_look_up(
 
 async def test_a_converted_field_is_a_hole_in_time(org: SalesforceOrg, sandbox: OrgSandbox) -> None:
     """An admin changed a field's type: one update of all records, of which none is named."""
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await off_loop(sandbox.bus, "convert_field", entity="StockMovement__c")
         await listener.heard()
     (hole,) = [batch.hole_since for batch in listener.batches if batch.hole_since]
@@ -175,8 +169,7 @@ async def test_a_text_sent_as_a_difference_is_no_poison(
         assert sandbox.control("POST", "/records/update", {"records": [change]})[0]["success"]
 
     await off_loop(edit, lines)
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await off_loop(edit, [*lines[:9], "another", *lines[10:]])
         await listener.heard()
     assert (listener.events, listener.levels | listener.movements) == (1, set())
@@ -185,8 +178,7 @@ async def test_a_text_sent_as_a_difference_is_no_poison(
 
 async def test_an_overflow_is_a_hole_in_time(org: SalesforceOrg, sandbox: OrgSandbox) -> None:
     """Nobody tells which records; everything that moved lately is read again."""
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await off_loop(sandbox.bus, "overflow", entity="StockMovement__c")
         await listener.heard()
     (hole,) = [batch.hole_since for batch in listener.batches if batch.hole_since]
@@ -208,8 +200,7 @@ async def test_an_open_stream_that_says_nothing_is_given_up(settings: OrgConfig,
     """Dead but open is the worst way to be dead."""
     ours = SalesforceOrg(dataclasses.replace(settings, silence_seconds=2.0), WallClock())
     try:
-        async with listening(ours) as listener:
-            await listener.live()
+        async with live_stream(ours) as listener:
             await off_loop(sandbox.bus, "silence")
             error = await listener.end()
     finally:
@@ -221,8 +212,7 @@ async def test_an_open_stream_that_says_nothing_is_given_up(settings: OrgConfig,
 
 async def heard_once(org: SalesforceOrg, sandbox: OrgSandbox, key: str) -> bytes:
     """The cursor after an event that was heard, not that of joining only."""
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await off_loop(sandbox.move, key, on_hand=-1)
         await listener.heard()
     return listener.batches[-1].cursor
@@ -234,8 +224,7 @@ async def test_a_token_that_ends_in_mid_stream_is_renewed_unseen(
 ) -> None:
     """Sessions end every few hours; the listener hears only events, and each of them."""
     key, record = await off_loop(new_level, sandbox, sku)
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         if moved_before:
             await off_loop(sandbox.move, key, on_hand=-1)
             await listener.heard()
@@ -270,8 +259,7 @@ async def test_an_event_that_comes_twice_names_its_level_twice(
 ) -> None:
     """Delivery is at least once; a wake-up is read again, and the second time nothing is new."""
     key, record = await off_loop(new_level, sandbox, sku)
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await off_loop(sandbox.bus, "fates", next=["duplicate"])
         await off_loop(sandbox.move, key, on_hand=-1)
         await off_loop(sandbox.bus, "duplicate_last", topic=STOCK)
@@ -285,8 +273,7 @@ async def test_a_till_event_that_comes_twice_is_the_same_posting(
     """Its source id is the receipt's, however often it is delivered: so it is entered once."""
     sale: dict[str, Any] = {"Sku__c": sku, "LocationCode__c": "DUBAI", "SourceId__c": f"{sku}/1"}
     sale |= {"Kind__c": "Sale", "Quantity__c": -1, "OccurredAt__c": "2026-11-23T08:15:30.000Z"}
-    async with listening(org, TILL) as listener:
-        await listener.live()
+    async with live_stream(org, TILL) as listener:
         await publish(org, sale)
         await off_loop(sandbox.bus, "duplicate_last", topic=TILL)
         await listener.until(lambda _: listener.events == 2)
@@ -302,8 +289,7 @@ async def test_deleted_movements_name_their_levels_also_when_told_as_one(
     rows = [await off_loop(sandbox.move, key, on_hand=-1) for key, _ in levels for _ in range(2)]
     records = {record for _, record in levels}
     for verb, left in (("delete", {10}), ("undelete", {8})):
-        async with listening(org) as listener:
-            await listener.live()
+        async with live_stream(org) as listener:
             await off_loop(sandbox.records, verb, *rows)
             await listener.until(
                 lambda batches: records <= {each for batch in batches for each in batch.levels}
@@ -363,8 +349,7 @@ async def test_whatever_an_orgs_habits_each_change_is_heard_and_the_stream_goes_
     key, record = await off_loop(new_level, sandbox, f"{sku}A")
     other, second = await off_loop(new_level, sandbox, f"{sku}B")
     async with knob(sandbox, habit, value, default):
-        async with listening(org) as listener:
-            await listener.live()
+        async with live_stream(org) as listener:
             rows = [await off_loop(sandbox.move, key, on_hand=-1) for _ in range(3)]
             await listener.until(lambda _: listener.events >= 3)
             await off_loop(sandbox.records, "delete", *rows[:2])
@@ -387,8 +372,8 @@ async def test_postings_are_told_from_their_beginning_though_the_stream_never_to
     sale |= {"Kind__c": "Sale", "Quantity__c": -2, "OccurredAt__c": "2026-11-23T08:15:30.000Z"}
     cursor = since(datetime.now(UTC))
     if joined:
-        async with listening(org, TILL, cursor) as first:
-            await first.live()
+        async with live_stream(org, TILL, cursor) as first:
+            pass
         cursor = first.batches[-1].cursor
     await publish(org, sale | {"Kind__c": "Gift"})
     await publish(org, sale)
@@ -432,8 +417,7 @@ async def test_an_event_that_comes_late_is_still_told(
     """Behind those of later commits; no cursor leaves it out."""
     key, record = await off_loop(new_level, sandbox, f"{sku}A")
     other, second = await off_loop(new_level, sandbox, f"{sku}B")
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await off_loop(sandbox.bus, "fates", next=["late"], late_seconds=1)
         await off_loop(sandbox.move, key, on_hand=-1)
         await off_loop(sandbox.move, other, on_hand=-1)
@@ -446,8 +430,7 @@ async def test_a_field_that_appears_in_mid_stream_hides_no_event(
     """An admin adds a field: the next event has another schema, and both are read."""
     key, record = await off_loop(new_level, sandbox, f"{sku}A")
     other, second = await off_loop(new_level, sandbox, f"{sku}B")
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await off_loop(sandbox.move, key, on_hand=-1)
         await off_loop(sandbox.bus, "fates", next=["schema"])
         await off_loop(sandbox.move, other, on_hand=-1)
@@ -521,8 +504,7 @@ async def test_a_topic_that_we_may_not_hear_is_refused(
 ) -> None:
     """Also when the permission is taken away in mid-stream; the check tells it too."""
     key, _ = await off_loop(new_level, sandbox, sku)
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org) as listener:
         await off_loop(sandbox.move, key, on_hand=-1)
         await listener.heard()
         try:
@@ -540,8 +522,7 @@ async def test_a_used_up_allowance_is_try_later(org: SalesforceOrg, sandbox: Org
     """It is counted over 24 hours: not asked again at once; the events wait meanwhile."""
     key, record = await off_loop(new_level, sandbox, sku)
     cursor = await heard_once(org, sandbox, key)
-    async with listening(org, cursor=cursor) as listener:
-        await listener.live()
+    async with live_stream(org, cursor=cursor) as listener:
         try:
             await off_loop(sandbox.bus, "use_up_allowance")
             await off_loop(sandbox.move, key, on_hand=-1)
@@ -561,8 +542,7 @@ async def test_a_stream_that_breaks_is_try_later_and_loses_nothing(
     """The cursor is good; the way was not. The event of that very moment is told after the break, once."""
     key, record = await off_loop(new_level, sandbox, sku)
     cursor = await heard_once(org, sandbox, key)
-    async with listening(org, cursor=cursor) as listener:
-        await listener.live()
+    async with live_stream(org, cursor=cursor) as listener:
         await off_loop(sandbox.bus, "fates", next=["cut"])
         await off_loop(sandbox.move, key, on_hand=-1)
         assert type(await listener.end()) is TryLater
@@ -579,8 +559,7 @@ async def test_a_listener_that_leaves_takes_its_subscription_along(
 ) -> None:
     """Each subscriber costs deliveries, so none is left behind."""
     await off_loop(sandbox.bus, "drop_cometd_sessions")  # those of tests that broke the way
-    async with listening(org) as listener:
-        await listener.live()
+    async with live_stream(org):
         assert await subscribers(sandbox) == 1
     async with asyncio.timeout(PATIENCE_SECONDS):
         while await subscribers(sandbox):  # noqa: ASYNC110 — another process's count
