@@ -58,6 +58,25 @@ BUGS: tuple[Bug, ...] = (
         "            if posting is None:\n",
     ),
     Bug(
+        3,
+        "a payment after the end counts without asking the org again",
+        "flow/life.py",
+        "                    again = self._paid(reservation, order_reference, ReservationState.PENDING)\n",
+        "                    return Outcome(self._confirmed(tx, reservation, order_reference))\n",
+    ),
+    Bug(
+        2,
+        "what is given back twice is released twice",
+        "flow/life.py",
+        "        if reservation.state not in OPEN:\n"
+        "            return Outcome(reservation), set()\n"
+        "        drawn = tx.draws(reservation.id) if reservation.state in HOLDING else ()\n"
+        "        if drawn and all(bundle is None for _, bundle in drawn):\n"
+        "            tx.drop_draws(reservation.id)  # the org has not heard of it, and need not\n"
+        "        if reservation.state not in HOLDING or tx.busy(reservation.subjects()):\n",
+        "        if reservation.state is ReservationState.PENDING:\n",
+    ),
+    Bug(
         4,
         "of several postings in one batch of events only the first is entered",
         "flow/intake.py",
