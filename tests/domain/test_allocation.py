@@ -38,6 +38,7 @@ EVEN = (Share(LONDON), Share(DUBAI))
         (10, (Share(LONDON, 7), Share(DUBAI, 3)), {}, {LONDON: 7, DUBAI: 3}),
         (10, (Share(LONDON, 1, most=2), Share(DUBAI)), {}, {LONDON: 2, DUBAI: 8}),
         (10, (Share(LONDON, 1, most=2), Share(DUBAI, 1, most=2)), {}, {LONDON: 2, DUBAI: 2}),
+        (5, (Share(LONDON, 2), Share(DUBAI, 5)), {}, {LONDON: 1, DUBAI: 4}),  # the larger fraction: 0.57
         (3, (Share(LONDON), Share(DUBAI, 0)), {}, {LONDON: 3, DUBAI: 0}),  # one channel at a time
         (0, EVEN, {}, {LONDON: 0, DUBAI: 0}),
         (-2, EVEN, {}, {LONDON: 0, DUBAI: 0}),
@@ -127,6 +128,25 @@ L, D, P = LONDON, DUBAI, "paris"
             (0, 1, 2),
             [Move(L, D, 1), Move(L, P, 1)],
         ),
+        # The pool first, then whoever has too many, until it is enough.
+        (
+            2,
+            [Books(L), Books(D, held=5, spare=5)],
+            (3, 1),
+            [Move(None, L, 2), Move(D, L, 1), Move(D, None, 3)],
+        ),
+        (
+            0,
+            [Books(L), Books(D, held=2, spare=2), Books(P, held=5, spare=5)],
+            (3, 0, 0),
+            [Move(D, L, 2), Move(P, L, 1), Move(P, None, 4)],
+        ),
+        # What it has already is not asked for again, nor what is on its way to cover its number.
+        (5, [Books(L, held=2, spare=2)], (3,), [Move(None, L, 1)]),
+        (5, [Books(L, coming=2, shown=2)], (4,), [Move(None, L, 2)]),
+        # A channel without a goal gets nothing, and keeps nothing that is spare.
+        (5, [Books(L), Books(D, shown=1)], (), []),
+        (0, [Books(L, held=1, spare=1)], (), [Move(L, None, 1)]),
         # Whoever has nothing comes first.
         (1, [Books(L, held=1, shown=1), Books(D)], (2, 1), [Move(None, D, 1)]),
     ],
@@ -363,3 +383,8 @@ class World(RuleBasedStateMachine):
 
 TestWorld = World.TestCase
 TestWorld.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+
+
+def test_what_a_channel_has_sold_is_not_split_again() -> None:
+    """Three held, two of them sold: one is left, whatever the number still shows."""
+    assert total(0, [Books(LONDON, held=3, shown=3, sold=2)]) == 1

@@ -23,6 +23,7 @@ from sfsync.domain.ledger import (
     judge_checked,
     judge_void,
     next_request,
+    shortage,
     unfit,
 )
 from sfsync.domain.ledger import entered as entered_keys
@@ -491,3 +492,20 @@ def test_an_asker_told_refused_holds_nothing_and_one_told_granted_holds_it_once(
 def _read_back(result: RowResult, ledger: Mapping[str, Movement], on_hand: int) -> Answer:
     level = StockLevel(BAG, on_hand, sum(r.reserved_delta for r in ledger.values()), 1, "BAG")
     return Answer({ROW.key: RowAnswer(result)}, {BAG: level}, dict(ledger))
+
+
+@pytest.mark.parametrize(("second", "goes"), [(5988, [1, 2, 3]), (5989, [1, 2]), (6003, [1, 3])])
+def test_the_keys_of_a_request_fit_into_the_query_that_reads_them_back(second: int, goes: list[int]) -> None:
+    """12,000 characters and no more, each key with the twelve around it; a shorter one takes the place."""
+    keyed = [
+        Bundle(number, (replace(move(number, level, on_hand=-1), key="k" * length),), number)
+        for number, level, length in ((1, BAG, 5988 - 14), (2, SCARF, second), (3, BELT, 2))
+    ]
+    assert numbers(plan(*keyed).singles) == goes
+
+
+def test_what_is_short_is_found_behind_what_is_given_back() -> None:
+    """From one place to another: the first level gives, the second has nothing, and never less than that."""
+    moved = group(1, move(1, BAG, reserved=-1), move(1, SCARF, reserved=1))
+    assert shortage(moved, stock(BAG=0, SCARF=-2)) == f"1 wanted of {SCARF}, 0 available"
+    assert shortage(moved, stock(BAG=0, SCARF=1)) is None

@@ -15,12 +15,16 @@ from sfsync.domain.reservations import (
     ReservationKind,
     ReservationLine,
     ReservationState,
+    Wish,
     answered,
     asks,
+    gave_way,
     handed_over,
     moves,
+    order_names,
     overdue,
     part,
+    store_said,
 )
 from sfsync.domain.stock import LevelKey, MovementKind
 
@@ -141,3 +145,73 @@ def test_units_held_for_an_order_that_never_came_are_overdue(
     paid = replace(WISHED, state=State.CONFIRMED, paid_at=NOW, channel=channel, window=window)
     assert overdue(paid, NOW + after) is somebody_must_look
     assert not overdue(replace(paid, state=State.SETTLED), NOW + after)
+
+
+GRANTED = replace(WISHED, state=State.GRANTED)
+CONFIRMED = replace(WISHED, state=State.CONFIRMED, paid_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("before", "bags", "scarves", "state", "lines"),
+    [
+        (GRANTED, 2, 0, State.GRANTED, (2, 0)),
+        (GRANTED, 1, 1, State.GRANTED, (1, 1)),
+        (GRANTED, 3, 1, State.GRANTED, (2, 1)),  # never more than it was
+        (GRANTED, 0, 0, State.RELEASED, (2, 1)),
+        (GRANTED, -1, 0, State.RELEASED, (2, 1)),
+        (CONFIRMED, 1, 0, State.CONFIRMED, (1, 0)),
+        (CONFIRMED, 0, 0, State.PAID_UNAVAILABLE, (0, 0)),
+        (replace(GRANTED, state=State.AWAITING_STORE), 0, 0, State.RELEASED, (2, 1)),
+        (replace(GRANTED, state=State.EXPIRED), 0, 0, State.EXPIRED, (2, 1)),
+        (replace(GRANTED, state=State.PENDING), 0, 0, State.PENDING, (2, 1)),
+    ],
+)
+def test_what_gave_way_to_goods_that_have_left_is_less_or_over(
+    before: Reservation, bags: int, scarves: int, state: State, lines: tuple[int, int]
+) -> None:
+    """The money of a paid one is here and its goods are not; any other is released, and says why."""
+    after = gave_way(before, {BAGS: {ECOM: bags}, SCARVES: {SCARF: scarves}}, "1 sold at the till")
+    assert (after.state, tuple(line.quantity for line in after.lines)) == (state, lines)
+    over = before.state in (State.EXPIRED, State.PENDING)
+    assert after.reason == ("" if over else "1 sold at the till")
+    assert [line.level for line in after.lines] == [ECOM, SCARF]
+
+
+@pytest.mark.parametrize(
+    ("paid", "found", "state", "reason"),
+    [
+        (False, True, State.GRANTED, ""),
+        (True, True, State.CONFIRMED, ""),
+        (False, False, State.RELEASED, "not found"),
+        (True, False, State.PAID_UNAVAILABLE, "not found"),
+    ],
+)
+def test_the_shop_says_whether_it_has_the_piece(paid: bool, found: bool, state: State, reason: str) -> None:
+    """It counts from then on, or is over; the shop is not asked again."""
+    waiting = replace(WISHED, state=State.AWAITING_STORE, needs_store=True, paid_at=NOW if paid else None)
+    after = store_said(waiting, found=found, reason="not found")
+    assert (after.state, after.reason, after.needs_store) == (state, reason, False)
+    assert after.lines == WISHED.lines
+
+
+def test_a_wish_ends_with_its_window_or_after_its_life() -> None:
+    """A pick-up that the customer has said the day of lives until that day's end."""
+    wish = Wish(ReservationKind.PICK_UP, "london", "#7", (), timedelta(days=3))
+    assert wish.ends(NOW) == NOW + timedelta(days=3)
+    window = PickUpWindow(NOW + timedelta(days=5), NOW + timedelta(days=6))
+    assert replace(wish, window=window).ends(NOW) == NOW + timedelta(days=6)
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ("#1001", ("1001", "#1001")),
+        (" 1001 ", ("1001", "#1001")),
+        ("", ()),
+        ("#", ()),
+        ("A#7", ("A#7", "#A#7")),
+    ],
+)
+def test_an_order_is_known_by_its_number_with_and_without_its_mark(said: str, names: tuple[str, ...]) -> None:
+    """However the shop writes it."""
+    assert order_names(said) == names
