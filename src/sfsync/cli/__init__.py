@@ -28,6 +28,7 @@ from sfsync.cli import (
     why,
 )
 from sfsync.cli.demo import demo
+from sfsync.cli.rehearse import rehearse
 
 app = typer.Typer(
     name="sfsync",
@@ -44,6 +45,7 @@ app.command("exposure")(exposure.exposure)
 app.command("why")(why.why)
 app.command("dead-letters")(dead_letters.dead_letters)
 app.command("demo")(demo)
+app.command("rehearse")(rehearse)
 app.add_typer(count.app, name="count")
 app.add_typer(report.app, name="report")
 app.add_typer(incidents.app, name="incidents")

@@ -49,6 +49,11 @@ class Child:
             )
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def ended(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs."""
         return self._process.poll()
