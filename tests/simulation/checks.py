@@ -141,10 +141,12 @@ class Watch:
         level = self.levels[key]
         if level.reserved <= level.on_hand:
             return
-        freed = -by_kind["reservation down"] - by_kind["allocation down"]
         new = by_kind["reservation up"] + by_kind["person up"]
-        new += max(0, by_kind["order up"] - freed)
-        new += max(0, by_kind["allocation up"] + by_kind["order down"])
+        sold = max(0, by_kind["order up"] + by_kind["reservation down"])
+        from_allocation = min(sold, -by_kind["allocation down"])
+        moved = -by_kind["allocation down"] - from_allocation  # from one channel's allocation to another's
+        new += sold - from_allocation
+        new += max(0, by_kind["allocation up"] + by_kind["order down"] - moved)
         if new > 0:
             self.world.violated(
                 3, f"{new} newly reserved at {key}: {level.reserved} reserved of {level.on_hand} on hand"
