@@ -10,6 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 from typing import Any, ClassVar
 
@@ -49,6 +50,8 @@ class Day:
     poison: list[str] = field(default_factory=list)  # source ids of events that nobody can understand
     people: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))  # entered by hand
     transfers: dict[str, dict[str, int]] = field(default_factory=dict)  # event id -> units by level
+    happened: dict[str, datetime] = field(default_factory=dict)  # when, of postings that are told late
+    counted: dict[str, tuple[str, int]] = field(default_factory=dict)  # subject -> level, what was counted
     copies: dict[str, str] = field(default_factory=dict)  # a shop's order -> the id of its copy in the org
     answered: list[str] = field(default_factory=list)  # transfers that the daemon said it has
     reservations: list[Asked] = field(default_factory=list)
@@ -264,17 +267,18 @@ class Till(Actor):
                 return  # the fallback rule may refuse it: told in its own test
             self.day.postings[source] = (sku, place, units)
             self.tell(f"{source}: {units:+d} {sku} at {place}")
-        await self.world.publish(stock_event(source, sku, place, units))
+        await self.world.publish(stock_event(source, sku, place, units, self.day.happened.get(source)))
 
 
 NONSENSE = ("no|sku", PLACES[0], -1)
 
 
-def stock_event(source: str, sku: str, place: str, units: int) -> dict[str, Any]:
-    """What a till publishes of units sold or brought back."""
+def stock_event(source: str, sku: str, place: str, units: int, at: datetime | None = None) -> dict[str, Any]:
+    """What a point of sale publishes of units sold, brought back (one) or received (several)."""
     return {
         "SourceId__c": source,
-        "Kind__c": "Sale" if units < 0 else "Return",
+        "Kind__c": "Sale" if units < 0 else "Return" if units == 1 else "Receipt",
+        **({"OccurredAt__c": at} if at is not None else {}),
         "Sku__c": sku,
         "LocationCode__c": place,
         "Quantity__c": float(units),

@@ -7,5 +7,8 @@ from .actors import Actor
 from .actors_gate import Gate
 from .actors_last_one import Rivals
 from .actors_org import Clerk, Connector, OrderTrouble
+from .actors_stock import Bookkeeper, Concession, Counter, Storeroom
 
-ACTORS: list[type[Actor]] = [*IN_THE_SHOPS, Clerk, Connector, OrderTrouble, Rivals, Gate]
+IN_THE_ORG: list[type[Actor]] = [Clerk, Connector, OrderTrouble]
+OF_THE_STOCK: list[type[Actor]] = [Storeroom, Concession, Counter, Bookkeeper]
+ACTORS: list[type[Actor]] = [*IN_THE_SHOPS, *IN_THE_ORG, Rivals, Gate, *OF_THE_STOCK]

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sfsync.simulators.org.model import Commit
+from sfsync.simulators.org.model import ChangeKind, Commit
 
 from .actors import Asked, Day
 from .checks_org import OrderWatch, copied, org_orders, short
+from .checks_stock import Books, counts
 from .plan import PLACES, SHOPS, UNKNOWN
 from .sold import lines, wanted
 from .trouble import STOCK, TILLS
@@ -32,7 +33,7 @@ class Sums:
 
     on_hand: int = 0
     reserved: int = 0
-    rows: int = 0
+    version: int = 0
 
 
 @dataclass(slots=True)
@@ -56,6 +57,8 @@ class Watch:
             str(row["Id"]): str(row["LevelKey__c"])
             for row in world.org.engine.store.tables["StockLevel__c"].rows.values()
         }
+        self.folded = 0  # movements that an opening row stands for
+        self.books = Books()
         for row in world.org.engine.store.tables["StockMovement__c"].rows.values():
             self._note(row)
         self._owed: dict[str, Owed] = {}  # by level key: the newest change that the stock stream told of
@@ -103,18 +106,29 @@ class Watch:
         sums = self.levels[key]
         sums.on_hand += on_hand
         sums.reserved += reserved
-        sums.rows += 1
-        self._version_of[str(row["Id"])] = sums.rows
+        sums.version += int(row["VersionDelta__c"] or 0)
+        self._version_of[str(row["Id"])] = sums.version
+        self.books.note(key, row)
         if row.get("SubjectKey__c"):
             held = self.subjects[str(row["SubjectKey__c"])][key]
             held[0] += on_hand
             held[1] += reserved
         return key
 
+    def _gone(self, row: Any) -> None:
+        """Folded: the level has what the opening row says, and its subject holds what it held."""
+        sums = self.levels[self.key_of(str(row["StockLevel__c"]))]
+        sums.on_hand -= int(row["OnHandDelta__c"] or 0)
+        sums.reserved -= int(row["ReservedDelta__c"] or 0)
+        sums.version -= int(row["VersionDelta__c"] or 0)
+        self.folded += 1
+
     def _org_commit(self, commit: Commit) -> None:
-        made = [
-            change.after for change in commit.changes if change.entity == "StockMovement__c" and change.after
-        ]
+        moved = [change for change in commit.changes if change.entity == "StockMovement__c"]
+        made = [change.after for change in moved if change.kind is ChangeKind.CREATE and change.after]
+        for change in moved:
+            if change.kind is ChangeKind.DELETE and change.before:
+                self._gone(change.before)
         raised: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for row in made:
             key = self._note(row)
@@ -166,7 +180,7 @@ class Watch:
         """Replay ids mean nothing any more: what was told is owed once the hole is closed."""
         self._hear()
         for key in self._owed:
-            self._lost[key] = self.levels[key].rows
+            self._lost[key] = self.levels[key].version
         self._owed.clear()
         self._tills.clear()
         self._taken = 0
@@ -324,6 +338,7 @@ def settled(watch: Watch, world: World, day: Day) -> list[tuple[int, str]]:
         *_levels(watch, world),
         *_postings(watch, day),
         *_transfers(watch, day),
+        *counts(watch.books, watch.subjects, day),
         *_orders(watch, world),
         *_reservations(watch, day),
         *_channels(watch, world),
@@ -346,7 +361,7 @@ def _levels(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
     for key, sums in sorted(watch.levels.items()):
         if key.startswith("SFSYNC-PROBE"):
             continue
-        if told.get(key) != (sums.on_hand, sums.reserved, sums.rows):
+        if told.get(key) != (sums.on_hand, sums.reserved, sums.version):
             yield 9, f"{key}: the org has {sums}, the store {told.get(key)}"
         if (sums.reserved > sums.on_hand) != (key in open_incidents):
             yield 4, f"{key}: {sums}, and the incident is {'open' if key in open_incidents else 'not open'}"

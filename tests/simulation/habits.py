@@ -24,6 +24,8 @@ class Habits:
     line_ids: bool = False  # the copies name the storefront's line ids
     cancelled_category: str = "Activated"  # the status category of a cancelled order
     last_one: LastOnePlan = field(default_factory=LastOnePlan)  # articles divided among the shops
+    counts: bool = False  # stock is counted; goods come in, and concessions tell late, by the points of sale
+    folds: bool = False  # the ledger is folded in the midst of the day
 
 
 def habits(seed: int) -> Habits:
@@ -37,4 +39,6 @@ def habits(seed: int) -> Habits:
         line_ids=orders.choice([True, False]),
         cancelled_category=orders.choice(["Activated", "Canceled"]),
         last_one=draw_last_one(seed),
+        counts=Random(f"plan {seed} counts").random() < 0.4,
+        folds=Random(f"plan {seed} folds").random() < 0.4,
     )

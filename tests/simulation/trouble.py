@@ -140,7 +140,8 @@ class Trouble(Actor):
         for told in self.world.resets:
             told()
         for source, (sku, place, units) in list(self.day.postings.items()):
-            await self.world.publish(stock_event(source, sku, place, units))
+            at = self.day.happened.get(source)
+            await self.world.publish(stock_event(source, sku, place, units, at))
         for source in list(self.day.poison):
             await self.world.publish(stock_event(source, *NONSENSE))
 
