@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sfsync.simulators.org.model import ChangeKind, Commit
+from sfsync.simulators.shopify.model import Order
 
 from .actors import Asked, Day
 from .checks_org import OrderWatch, copied, org_orders, short
@@ -400,6 +401,7 @@ def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
         sku = line.variant.sku or ""
         if sku == UNKNOWN or (name == "london" and order.name in copies):
             continue
+        subject = _known_as(watch, subject, order, sku)
         held = watch.subjects.get(subject, {})
         on_hand = sum(units for units, _ in held.values())
         reserved = sum(units for _, units in held.values())
@@ -421,6 +423,17 @@ def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
                 yield 4, f"{what}: {missing} are not covered, and no incident says so"
 
 
+def _known_as(watch: Watch, subject: str, order: Order, sku: str) -> str:
+    """A line's subject: by the order's name where the org told of it first, in a copy that is gone by now."""
+    if subject in watch.subjects:
+        return subject
+    start = f"order:{subject.split(':')[1]}:{order.name}:"
+    for other, held in watch.subjects.items():
+        if other.startswith(start) and any(key.partition("|")[0] == sku for key in held):
+            return other
+    return subject
+
+
 def uncovered(watch: Watch, world: World, channel: str | None = None) -> dict[str, int]:
     """Units sold (by one shop, or by all) that no stock covers, by SKU."""
     found: dict[str, int] = defaultdict(int)
@@ -430,7 +443,8 @@ def uncovered(watch: Watch, world: World, channel: str | None = None) -> dict[st
     for name, subject, order, line in lines(world):
         if (name == "london" and order.name in copies) or channel not in (None, name):
             continue
-        reserved = sum(units for _, units in watch.subjects.get(subject, {}).values())
+        held = watch.subjects.get(_known_as(watch, subject, order, line.variant.sku or ""), {})
+        reserved = sum(units for _, units in held.values())
         found[line.variant.sku or ""] += max(0, wanted(order, line)[1] - reserved)
     return found
 
