@@ -9,7 +9,8 @@ from tests.flow.kit import TILL, WAKE, House, house
 
 from sfsync.domain.coverage import Answer, Closes, How, answer
 from sfsync.flow.intake import REPLAY_PATIENCE, Poll
-from sfsync.ports import Refused
+from sfsync.ports import Refused, Tx
+from sfsync.store import open_store
 
 BAG = "BAG-1|ECOM"
 
@@ -144,6 +145,26 @@ async def test_a_bookmark_that_is_refused_is_a_hole_until_it_was_read_again() ->
         found = await told(h)
         assert not found.missed, found
         assert any("refused our bookmark" in each.why and each.how is How.REREAD for each in found.breaks)
+
+
+async def test_a_stream_joined_from_now_on_replays_nothing_of_what_was_missed_before() -> None:
+    """Its bookmark was refused, and the new stream broke at once: what moved meanwhile is read again."""
+    async with house({BAG: 3}) as h:
+        await h.shows("BAG-1", 3, 3)
+        await h.stop()
+        h.org.move(BAG, on_hand=-1, told=False)
+
+        def broken(tx: Tx) -> None:
+            now = h.clock.now()
+            tx.drop_cursor(WAKE)
+            tx.open_hole(WAKE, now - timedelta(seconds=1), "the org hung up", now, Closes.REPLAY)
+
+        store = open_store(f"sqlite:///{h.folder / 's.db'}", exclusive=True)
+        await store.write(broken)
+        await store.close()
+        await h.start()
+        await h.shows("BAG-1", 2, 2)
+        await h.idle()
 
 
 async def test_a_change_that_no_event_tells_of_is_found_by_looking() -> None:

@@ -42,9 +42,14 @@ class Watch:
                 self._broken(tx, "sfsync was not running", now)
             elif not self._replays(tx):  # else it ended, and that was told
                 self._broken(tx, "it was taken up again", now)
-        elif not self._posts and not any(hole.source == self._topic for hole in tx.open_holes()):
-            # Before the first sign of the stream, wake-ups may pass unseen. Postings begin with us.
-            tx.open_hole(self._topic, now - OVERLAP, "the stream was joined without a bookmark", now)
+        elif not self._posts:  # postings begin with us
+            # A stream that is joined from now on replays nothing of what a hole waits for.
+            for hole in self._replays(tx):
+                since = hole.since - OVERLAP
+                tx.put_hole(replace(hole, since=since, opened_at=now, closes=Closes.READING))
+            if not any(hole.source == self._topic for hole in tx.open_holes()):
+                # Before the first sign of the stream, wake-ups may pass unseen.
+                tx.open_hole(self._topic, now - OVERLAP, "the stream was joined without a bookmark", now)
         self._begun = True
 
     def broke(self, tx: Tx, why: str) -> None:
