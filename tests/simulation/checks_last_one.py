@@ -123,7 +123,17 @@ class LastOne:
         flying = self.watch.query(
             "SELECT 1 FROM channel_level WHERE channel = ? AND sku = ? AND push IS NOT NULL", *pair
         )
-        if needs <= self._held[pair] and not flying and (pair in self._always or self.divided(pair[1])):
+        # Was it shared for a moment, its units may be on their way back: the number stands for shared ones.
+        leaving = self.watch.query(
+            "SELECT 1 FROM movement WHERE state = 'waiting' AND reserved_delta < 0 AND subject LIKE ?",
+            f"allocation:{pair[0]}:{pair[1]}|%",
+        )
+        if (
+            needs <= self._held[pair]
+            and not flying
+            and not leaving
+            and (pair in self._always or self.divided(pair[1]))
+        ):
             self.covered.add(pair)
 
     def divided(self, sku: str) -> bool:
