@@ -271,11 +271,18 @@ class OrderWatch:
             self._look(8, "no hole is open, and nobody has read order", self._lost)
             self._lost = []
 
+    def _wants_nothing(self, number: str) -> bool:
+        """True for an order that is not active: a draft, or called off before it was ever read."""
+        order = self._world.org.engine.store.tables["Order"].rows.get(number)
+        return order is None or order["StatusCode"] != "Activated"
+
     def _look(self, promise: int, words: str, changed: Sequence[tuple[str, datetime]]) -> None:
         for order, at in changed:
             rows = self._watch.query("SELECT told FROM order_line WHERE org_order = ?", order)
             told = [json.loads(words) for (words,) in rows if words]
             read = [datetime.fromisoformat(each["org"]["version"]) for each in told if "org" in each]
+            if not rows and self._wants_nothing(order):
+                continue  # nothing of it had to be written down
             if not read or max(read) < at:
                 known = max(map(str, read), default="never")
                 self._world.violated(
