@@ -171,6 +171,7 @@ async def test_what_sold_is_the_ledgers_word_whoever_entered_it() -> None:
         level = LevelKey.parse(BAG)
         h.org._enter(Movement("person:77", "person:77", level, MovementKind.SALE, -1, 0, "", "", ago(h, 4)))
         h.org.tell("wake-ups", levels=frozenset({h.org.id_of(level)}), events=1)
+        await h.until_kept(lambda tx: [at.on_hand for at, _ in tx.levels([level]).values()] == [2])
         await h.idle()
         reports = Reports(h.store, h.clock, "", h.org, frozenset({"IN-TRANSIT"}))
         told: Any = await reports.sell_through(TurnoverWish(days=3, by=("location",)))

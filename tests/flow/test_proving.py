@@ -38,17 +38,18 @@ async def test_what_a_shop_confirms_and_does_not_show_is_told_and_written_again(
     """Its page showed five although three were left: seen twice it is an incident, until it is shown."""
     async with house({BAG: 5}, shops=("london",)) as h:
         london = h.shops["london"]
-        assert await look(h) == 0
-        london.ignored.add("BAG-1")
-        h.org.move(BAG, on_hand=-2)
-        await h.until(lambda: len(london.sent) == 2)
-        assert (await look(h), london.shelf["BAG-1"], await kinds(h)) == (1, 5, [])
-        london.ignored.clear()
-        assert await look(h) == 1
-        (found,) = await h.store.read(lambda tx: tx.incidents())
-        assert (found.kind, found.detail["shows"], found.detail["confirmed"]) == (NOT_APPLIED, 5, 3)
-        await h.shows("BAG-1", 3)
-        assert (await look(h), await kinds(h)) == (1, [])
+        async with h.supervisor.polls.reading["london"]:  # nobody else looks meanwhile
+            assert await look(h) == 0
+            london.ignored.add("BAG-1")
+            h.org.move(BAG, on_hand=-2)
+            await h.until(lambda: len(london.sent) == 2)
+            assert (await look(h), london.shelf["BAG-1"], await kinds(h)) == (1, 5, [])
+            london.ignored.clear()
+            assert await look(h) == 1
+            (found,) = await h.store.read(lambda tx: tx.incidents())
+            assert (found.kind, found.detail["shows"], found.detail["confirmed"]) == (NOT_APPLIED, 5, 3)
+            await h.shows("BAG-1", 3)
+            assert (await look(h), await kinds(h)) == (1, [])
 
 
 async def test_a_sale_nobody_has_heard_of_is_no_broken_promise_of_the_shop() -> None:

@@ -122,6 +122,7 @@ async def test_what_cannot_be_told_is_said() -> None:
         for number in range(3):
             h.org.till(BAG, -1, f"till-{number}")
         await h.shows("BAG-1", 2, 2)
+        await h.idle()
         h.org.age(days=100)
         run = h.supervisor.fold(FoldWish(timedelta(days=90)))
         assert run is not None
