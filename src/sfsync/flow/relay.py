@@ -1,6 +1,7 @@
 """What a channel shows is brought to what it should: batched, latest wins, bad news first.
 
-The change is sent, not the number, so that a sale we have not heard of survives it (promise 11). A push is
+The change is sent, not the number, so that a sale we have not heard of survives it (promise 11); where a
+channel takes numbers only, what it has confirmed is a new baseline, as if the number had been read. A push is
 written down with its key and bytes before it leaves; an unknown outcome is asked again with exactly those
 before anything else is said about its rows. One bad row is found and set aside; the rest go (promise 10).
 """
@@ -8,6 +9,7 @@ before anything else is said about its rows. One bad row is found and set aside;
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from time import perf_counter
 
@@ -76,18 +78,17 @@ class Relay:
             return None
         key = self._ctx.new_id()
         divided = self._divided(tx, due)
-        rows = tuple(
-            PushRow(
-                level.sku,
-                level.location,
-                (level.target or 0) - level.published,
-                allocated=level.sku in divided,
-            )
-            for level in due
-        )
+        rows = tuple(self._row(level, allocated=level.sku in divided) for level in due)
         writes = [_write(level, row) for level, row in zip(due, rows, strict=True)]
         body = self._channel.encode(key, writes)
         return PushRecord(tx.add_push(name, key, body, rows, now), name, key, body, rows, now)
+
+    def _row(self, level: ChannelLevel, *, allocated: bool) -> PushRow:
+        target = level.target or 0
+        if not self._channel.ability.weak:
+            return PushRow(level.sku, level.location, target - level.published, allocated)
+        number = max(0, target)
+        return PushRow(level.sku, level.location, number - level.published, allocated, number)
 
     def _divided(self, tx: Tx, due: Sequence[ChannelLevel]) -> set[str]:
         """Which of these SKUs are the channel's own units at present, booked one by one."""
@@ -176,7 +177,7 @@ class Relay:
         bells: set[str] = set()
 
         def commit(tx: Tx) -> PushRecord | None:
-            self._settle(tx, record, answer)
+            self._settle(tx, record, answer, bells)
             own = {row.sku for row in record.rows if row.allocated}
             bells.update(refresh(tx, ctx.assortment, ctx.pulse, own, ctx.clock.now()))
             # What was not applied although no row is to blame deserves a pause before it is tried anew.
@@ -188,10 +189,10 @@ class Relay:
         ctx.bell.ring(*bells)
         return following
 
-    def _settle(self, tx: Tx, record: PushRecord, answer: PushAnswer) -> None:
+    def _settle(self, tx: Tx, record: PushRecord, answer: PushAnswer, bells: set[str]) -> None:
         now = self._ctx.clock.now()
         if answer.applied:
-            self._applied(tx, record)
+            self._applied(tx, record, bells)
         else:
             bad = dict(answer.bad_rows)
             if not bad and not answer.stale_rows and not answer.key_spent and len(record.rows) == 1:
@@ -213,7 +214,7 @@ class Relay:
                 tx.set_problem(record.channel, row.sku, row.location, IN_DOUBT, now)
         tx.finish_push(record, "applied" if answer.applied else "dropped", answer.reason, now)
 
-    def _applied(self, tx: Tx, record: PushRecord) -> None:
+    def _applied(self, tx: Tx, record: PushRecord, bells: set[str]) -> None:
         """What the channel confirmed is what it now shows."""
         ctx, now = self._ctx, self._ctx.clock.now()
         rows = {(row.sku, row.location): row for row in record.rows}
@@ -225,9 +226,24 @@ class Relay:
             if row.allocated:
                 allocations.pushed(tx, ctx.assortment, ctx.pulse, level, row.delta, now)
             published = level.published + row.delta
+            if row.quantity is not None:
+                published, level = row.quantity, self._written(tx, record, level, row, bells)
             changed.append(with_numbers(ctx.assortment, level, now, target=level.target, published=published))
         tx.put_numbers(changed)
         self._lag(changed)
+
+    def _written(
+        self, tx: Tx, record: PushRecord, level: ChannelLevel, row: PushRow, bells: set[str]
+    ) -> ChannelLevel:
+        """The level after a number was written to it: a sale from before is in it, or gone over.
+
+        Where an order was recorded meanwhile nobody can tell which; then the number is read again.
+        """
+        now = self._ctx.clock.now()
+        if level.published + row.delta != row.quantity and self._channel.ability.tells_orders:
+            tx.set_problem(level.channel, level.sku, level.location, IN_DOUBT, now)
+            bells.add("learn")
+        return replace(level, baseline_from=record.planned_at, baseline_at=now)
 
     def _lag(self, levels: Sequence[ChannelLevel]) -> None:
         pulse, now = self._ctx.pulse, self._ctx.clock.now().timestamp()
@@ -256,10 +272,10 @@ class Relay:
 
 def _write(level: ChannelLevel, row: PushRow) -> Write:
     # Units are freed by our own confirmed lowering alone, so that one must meet the number we believe in.
-    compare = level.published if row.allocated and row.delta < 0 else None
-    return Write(
-        level.sku, level.location, level.item_id, level.location_id, delta=row.delta, compare=compare
-    )
+    held = row.allocated and row.delta < 0 and row.quantity is None
+    compare = level.published if held else None
+    delta = row.delta if row.quantity is None else None
+    return Write(level.sku, level.location, level.item_id, level.location_id, delta, row.quantity, compare)
 
 
 def _outcome(answer: PushAnswer) -> str:

@@ -173,6 +173,7 @@ class PushRow:
     location: str
     delta: int
     allocated: bool = False  # its units are booked: a raise takes spare ones, a lowering gives them
+    quantity: int | None = None  # the number written, where the channel takes no changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -339,6 +339,7 @@ class Ability:
     key_life_seconds: float  # how long it remembers an idempotency key
     routes: bool = False  # it has several locations, and assigns what it sells to one of them
     cancels: bool = False  # it takes the cancellation of an order
+    tells_orders: bool = True  # what it sells can be asked for; False: nobody can know of an unseen sale
 
     @property
     def weak(self) -> bool:

@@ -979,7 +979,7 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
         return [_channel_level(row) for row in rows]
 
     def put_numbers(self, levels: Collection[ChannelLevel]) -> None:
-        """Store target, published and exposure of channel levels that exist; what ended of it, as history."""
+        """Store the numbers of channel levels that exist, and since when; what ended, as history."""
         if not levels:
             return
         PUT_NUMBERS.run(
@@ -992,6 +992,8 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
                     "b_target": level.target,
                     "b_published": level.published,
                     "b_changed_at": level.changed_at,
+                    "b_baseline_from": level.baseline_from,
+                    "b_baseline_at": level.baseline_at,
                     "b_unit_seconds": level.exposure.unit_seconds,
                     "b_units": level.exposure.units,
                     "b_since": level.exposure.since,
@@ -1047,7 +1049,7 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
                 "channel": channel,
                 "key": key,
                 "body": body,
-                "rows": [[row.sku, row.location, row.delta, row.allocated] for row in rows],
+                "rows": [[row.sku, row.location, row.delta, row.allocated, row.quantity] for row in rows],
                 "state": "open",
                 "planned_at": at,
             },
@@ -1376,6 +1378,8 @@ PUT_NUMBERS = Prepared(
         target=bindparam("b_target"),
         published=bindparam("b_published"),
         changed_at=bindparam("b_changed_at"),
+        baseline_from=bindparam("b_baseline_from"),
+        baseline_at=bindparam("b_baseline_at"),
         exposure_unit_seconds=bindparam("b_unit_seconds"),
         exposure_units=bindparam("b_units"),
         exposure_since=bindparam("b_since"),
