@@ -16,7 +16,7 @@ from sfsync.domain.ats import Guarantee
 from sfsync.domain.block import BlockRule
 from sfsync.domain.editions import Edition
 from sfsync.resources import config_folder
-from sfsync.settings import Problem, Settings, SettingsError, load
+from sfsync.settings import Problem, Settings, SettingsError, ShopifySettings, load
 
 SECRET = "a-secret-that-must-not-be-told"
 GOOD = f"""\
@@ -73,6 +73,13 @@ def problems_of(path: Path, env: Mapping[str, str] | None = None) -> tuple[Probl
     return caught.value.problems
 
 
+def shopify(settings: Settings, name: str) -> ShopifySettings:
+    """A channel that is a Shopify store."""
+    channel = settings.channels[name]
+    assert isinstance(channel, ShopifySettings)
+    return channel
+
+
 def test_three_mistakes_are_reported_together_with_line_key_and_remedy(write: Write) -> None:
     """A config with three mistakes reports all three with file, key and remedy."""
     path = write(
@@ -96,7 +103,7 @@ def test_good_settings_give_plain_values(write: Write) -> None:
     assert settings.salesforce.client_secret.get_secret_value() == SECRET
     assert settings.salesforce.silence_seconds == 330
     assert settings.web.port == 8181
-    assert settings.channels["london"].timeout_seconds == 10
+    assert shopify(settings, "london").timeout_seconds == 10
     assert settings.warnings == ()
 
 
@@ -112,7 +119,7 @@ def test_the_environment_overrides_the_file_key_by_key(write: Write) -> None:
             "SFSYNC_REQUIRE": "all",
         },
     )
-    london = settings.channels["london"]
+    london = shopify(settings, "london")
     assert london.url == "https://other.myshopify.com"
     assert london.shop_domain == "london.myshopify.com"
     assert london.locations["online"].sells_from == ("DUBAI-MALL", "ECOM")
@@ -419,7 +426,7 @@ def test_an_open_status_page_beyond_this_machine_is_a_warning(write: Write, host
 def test_plain_http_is_good_enough_for_this_machine(write: Write) -> None:
     """A simulator on loopback needs no certificate."""
     url = {"SFSYNC_CHANNELS__LONDON__URL": "http://127.0.0.1:8501"}
-    assert load(write(GOOD), url).channels["london"].url == "http://127.0.0.1:8501"
+    assert shopify(load(write(GOOD), url), "london").url == "http://127.0.0.1:8501"
 
 
 def test_relative_paths_start_at_the_settings_files_folder(

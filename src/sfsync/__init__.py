@@ -13,9 +13,11 @@ The flow in one line::
 - ``web``         webhooks in, reservation API, status page
 - ``simulators``  the other parties over their real wire; they import nothing of ours
 - ``reports``     accuracy of the books by the counts, what sells, what lacks, what to count next
+- ``kinds``       the kinds of channel that other packages bring
 - ``settings``    one TOML file, environment and secret files
 - ``app``         the one place where everything meets
 - ``cli``         what an admin types
+- ``testing``     the exam that every channel's adapter sits, ours and others'
 """
 
 __version__ = "0.1.0"

@@ -20,7 +20,7 @@ from typing import Protocol
 import structlog
 from starlette.types import ASGIApp
 
-from sfsync.channels import ChannelConfig, open_channel
+from sfsync.channels import BadConfigError, ChannelConfig, open_channel, open_offered
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.retry import backoff_seconds
 from sfsync.flow.calls import recall
@@ -33,7 +33,7 @@ from sfsync.ports import Channel, Clock, Org, OutsideError, Refused, Tx
 from sfsync.reports import Reports
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
 from sfsync.salesforce.org import SalesforceOrg
-from sfsync.settings import OrgOrdersSettings, Settings, ShopifySettings
+from sfsync.settings import ChannelSettings, OrgOrdersSettings, Settings, ShopifySettings
 from sfsync.store import Database, StoreError, open_store
 from sfsync.web import (
     ADMIN,
@@ -118,10 +118,7 @@ class Daemon:
             log.warning("setting", problem=str(warning))
         store = self._open_store()
         org = self._org or await self._open_org(store)
-        channels = self._channels or {
-            name: open_channel(channel_config(name, channel), self._clock)
-            for name, channel in settings.channels.items()
-        }
+        channels = self._channels or await self._open_channels(store, org)
         ctx = Context(
             org,
             channels,
@@ -197,6 +194,19 @@ class Daemon:
         except Refused as error:
             await store.close()
             raise StartError(f"{error}: {error.advice}") from error
+
+    async def _open_channels(self, store: Database, org: Org) -> Mapping[str, Channel]:
+        opened: dict[str, Channel] = {}
+        try:
+            for name, channel in self._settings.channels.items():
+                opened[name] = open_one(name, channel, self._clock)
+        except BadConfigError as error:
+            for other in opened.values():
+                await other.close()
+            await org.close()
+            await store.close()
+            raise StartError(str(error)) from error
+        return opened
 
     async def _serve(self, web: Server) -> None:
         try:
@@ -286,8 +296,15 @@ def _orders_config(orders: OrgOrdersSettings) -> OrgOrdersConfig:
     )
 
 
+def open_one(name: str, settings: ChannelSettings, clock: Clock) -> Channel:
+    """The channel that its settings describe. Raises `BadConfigError`."""
+    if isinstance(settings, ShopifySettings):
+        return open_channel(channel_config(name, settings), clock)
+    return open_offered(name, settings.kind, settings, clock)
+
+
 def channel_config(name: str, settings: ShopifySettings) -> ChannelConfig:
-    """A channel's settings in its package's words."""
+    """A Shopify store's settings in its package's words."""
     secrets_accepted = [settings.webhook_secret, settings.previous_webhook_secret]
     options: dict[str, object] = {
         "api_version": settings.api_version,

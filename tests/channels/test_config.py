@@ -10,7 +10,7 @@ import pytest
 from tests.channels.clock import HandClock
 from tests.channels.shopify_bench import config
 
-from sfsync.channels import BadConfigError, ChannelConfig, kinds, open_channel
+from sfsync.channels import BadConfigError, ChannelConfig, open_channel
 from sfsync.channels.config import ShopifyConfig, is_loopback
 from sfsync.channels.shopify import ShopifyChannel
 
@@ -29,17 +29,6 @@ async def test_a_shopify_store_is_opened_by_its_kind() -> None:
     assert isinstance(made, ShopifyChannel)
     assert (made.name, made.ability.batch_rows) == ("london", 250)
     await made.close()
-
-
-def test_the_catalogue_lists_what_can_be_opened() -> None:
-    """Ours are always there."""
-    assert "shopify" in kinds()
-
-
-def test_an_unknown_kind_is_told_with_the_known_ones() -> None:
-    """The remedy is in the message."""
-    with pytest.raises(BadConfigError, match=r"'london', kind: 'etsy' is unknown; there are .*shopify"):
-        open_channel(general("etsy"), HandClock())
 
 
 def test_every_mistake_is_told_at_once() -> None:
@@ -140,38 +129,3 @@ def test_locations_are_gids_and_the_domain_follows_from_the_url() -> None:
 def test_loopback_is_known_by_its_address(url: str, expected: bool) -> None:
     """Such traffic is never given to a proxy."""
     assert is_loopback(url) is expected
-
-
-async def test_a_channel_of_another_package_is_opened_by_its_entry_point(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A package on the path with an entry point in our group is all it takes."""
-    info = tmp_path / "kiosk-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: kiosk\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[sfsync.channels]\nkiosk = kiosk_of_a_test:Kiosk\nshopify = nowhere:at_all\n"
-    )
-    (tmp_path / "kiosk_of_a_test.py").write_text(
-        "class Kiosk:\n    def __init__(self, config, clock):\n        self.name = config.name\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    assert "kiosk" in kinds()
-    assert open_channel(general("kiosk"), HandClock()).name == "london"
-    shopify = open_channel(general(), HandClock())
-    assert isinstance(shopify, ShopifyChannel)  # ours is not replaced
-    await shopify.close()
-
-
-def test_two_packages_that_offer_one_kind_are_both_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Which of them writes stock is not left to chance."""
-    for name in ("one", "two"):
-        info = tmp_path / f"kiosk_{name}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: kiosk-{name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[sfsync.channels]\nkiosk = kiosk_{name}:Kiosk\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(BadConfigError, match="several packages: kiosk_one:Kiosk, kiosk_two:Kiosk"):
-        open_channel(general("kiosk"), HandClock())

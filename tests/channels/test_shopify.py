@@ -14,8 +14,6 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 from tests.channels.clock import WallClock
-from tests.channels.exam import ChannelExam, Counterpart, Trouble, Webhook, heard, listed, new_key, orders
-from tests.channels.post_box import PostBox, post_box
 from tests.sandbox import Sandbox, start_shop
 
 from sfsync.channels import shopify_documents as documents
@@ -23,9 +21,33 @@ from sfsync.channels.config import ShopifyConfig
 from sfsync.channels.shopify import ShopifyChannel
 from sfsync.channels.shopify_orders import ORDER_TOPICS
 from sfsync.ports import Channel, Refused, Severity, Unknown, Write
+from sfsync.testing import (
+    ChannelExam,
+    Counterpart,
+    PostBox,
+    Trouble,
+    Webhook,
+    heard,
+    listed,
+    new_key,
+    orders,
+    post_box,
+)
 
+ECHO = "inventory_levels/update"  # what a store sends for each number that changes, whoever changed it
 PLAIN = ("BAG-1", "BAG-2", "SHOE-38", "SHOE-39", "SCARF", "belt")
-ODD = ('quoted "name"', "back\\slash", "with blank", "a:b(c)", "AND", "Größe ¾ 靴", "star*", "o'clock", "x/y")
+ODD = (
+    'quoted "name"',
+    "back\\slash",
+    "with blank",
+    "a:b(c)",
+    "AND",
+    "Größe ¾ 靴",
+    "star*",
+    "o'clock",
+    "x/y",
+    "L" * 200,
+)
 SEED = {
     "locations": ["London"],
     "variants": [
@@ -48,6 +70,7 @@ TROUBLES: dict[Trouble, dict[str, Any]] = {
     Trouble.HALF_ANSWER: {"kind": "half_answer"},
     Trouble.ERROR_AFTER: {"kind": "error_after"},
     Trouble.SILENCE_AFTER: {"kind": "delay_after", "seconds": 60},
+    Trouble.NOT_APPLIED: {"kind": "not_applied"},
 }
 
 
@@ -142,13 +165,14 @@ class Shop(Counterpart):
     async def begin(self) -> None:
         """What happened before, in other tests, is none of this one's."""
         await self.tell("DELETE", "/faults")
-        await self.tell("POST", "/webhook-target", {"url": self._box.url})
+        of_app = (await self.tell("POST", "/webhook-target", {"url": self._box.url})).json()["topics"]
+        await self.tell("POST", "/webhook-target", {"url": self._box.url, "topics": [*of_app, ECHO]})
         for sku in PLAIN:
             await self.tell("POST", "/stock", {"sku": sku, "location": "London", "set": 1000})
         self._log_began = (await self.get("/log"))["next"]
         await self.later(2)
 
-    async def later(self, seconds: float) -> None:
+    async def later(self, seconds: float = 2.0) -> None:
         """The shop's clock moves on."""
         answer = await self.tell("POST", "/clock", {"seconds": seconds})
         if not hasattr(self, "began_at"):
@@ -160,7 +184,11 @@ class Shop(Counterpart):
         return (await self._http.request(method, url, json=body)).raise_for_status()
 
     async def webhooks(self, count: int) -> list[Webhook]:
-        return await self._box.first(count, sorted(ORDER_TOPICS))
+        return await self._box.first(count, lambda each: each.headers.get("x-shopify-topic") in ORDER_TOPICS)
+
+    async def echo(self) -> Webhook:
+        (first,) = await self._box.first(1, lambda each: each.headers.get("x-shopify-topic") == ECHO)
+        return first
 
 
 @asynccontextmanager

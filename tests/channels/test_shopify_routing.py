@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.channels.exam import Webhook, orders
 from tests.channels.shopify_bench import SECRET, answered, channel
 from tests.channels.test_shopify import Shop, visit
 from tests.sandbox import Sandbox, start_shop
@@ -23,6 +22,7 @@ from sfsync.channels.shopify_check import ROUTING_SCOPE, SCOPES
 from sfsync.domain.orders import OrderLine, OrderSnapshot
 from sfsync.domain.places import LinePlace, settled
 from sfsync.ports import Delivery, Refused, Severity
+from sfsync.testing import Webhook, orders
 
 SKUS = tuple(f"BAG-{n}" for n in range(1, 16))
 PLAIN = ("BAG-1", "BAG-2", "SHOE-38", "SHOE-39", "SCARF", "belt")  # what `Shop.begin` fills
@@ -82,7 +82,7 @@ def open_at(order: OrderSnapshot | None) -> list[dict[str, int]]:
 
 async def webhook(shop: Shop, topic: str) -> Webhook:
     """The first webhook of a topic."""
-    return (await shop._box.first(1, [topic]))[0]
+    return (await shop._box.first(1, lambda each: each.headers.get("x-shopify-topic") == topic))[0]
 
 
 async def test_the_order_list_tells_the_assigned_location_and_a_webhook_does_not(shop: Shop) -> None:

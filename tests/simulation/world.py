@@ -26,7 +26,7 @@ from sfsync.resources import metadata_folder
 from sfsync.salesforce.org import SalesforceOrg
 from sfsync.salesforce.stream import AvroSource
 from sfsync.salesforce.transport import http_client
-from sfsync.settings import Settings
+from sfsync.settings import Settings, ShopifySettings
 from sfsync.simulators.org.bus import EventBus
 from sfsync.simulators.org.clock import MovableClock
 from sfsync.simulators.org.model import ChangeKind
@@ -271,6 +271,7 @@ class World:
         org = SalesforceOrg(configured, self.clock, transport=org_carrier(), source=AvroSource(source))
         channels: dict[str, Any] = {}
         for name, settings in self.settings.channels.items():
+            assert isinstance(settings, ShopifySettings)
             channel = ShopifyChannel(
                 ShopifyConfig.of(channel_config(name, settings)),
                 self.clock,

@@ -13,24 +13,39 @@
 - ``shopify_check``        what can be wrong, with remedies
 
 A kind of channel that is not ours is a Python package with an entry point in the group ``sfsync.channels``:
-its name is the kind, its object a `Factory`.
+its name is the kind, its object a `Kind`. docs/add-a-channel.md goes through all of it.
 """
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from dataclasses import dataclass
+from typing import Any
 
+from pydantic import BaseModel
+
+from sfsync import kinds
 from sfsync.channels.config import BadConfigError, ChannelConfig, ShopifyConfig
 from sfsync.channels.shopify import ShopifyChannel
+from sfsync.kinds import BadKindError
 from sfsync.ports import Channel, Clock
 
-__all__ = ["BUILT_IN", "ENTRY_POINTS", "BadConfigError", "ChannelConfig", "Factory", "kinds", "open_channel"]
+__all__ = ["BUILT_IN", "BadConfigError", "ChannelConfig", "Factory", "Kind", "open_channel", "open_offered"]
 
 Factory = Callable[[ChannelConfig, Clock], Channel]
 
-ENTRY_POINTS = "sfsync.channels"
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of channel that another package brings.
+
+    `settings` is a subclass of `sfsync.settings.ChannelSettings`; `open` makes a channel of its name, its
+    settings and the time, and may raise `BadConfigError`.
+    """
+
+    settings: type[BaseModel]
+    open: Callable[[str, Any, Clock], Channel]
 
 
 def _shopify(config: ChannelConfig, clock: Clock) -> Channel:
@@ -44,30 +59,17 @@ def _shopify(config: ChannelConfig, clock: Clock) -> Channel:
 BUILT_IN: Mapping[str, Factory] = {"shopify": _shopify}
 
 
-def kinds() -> list[str]:
-    """Every kind of channel that can be opened here, ours and others'."""
-    return sorted({*BUILT_IN, *(entry.name for entry in _installed())})
-
-
 def open_channel(config: ChannelConfig, clock: Clock) -> Channel:
-    """The channel that a configuration describes. Raises `BadConfigError`, naming the key and the remedy.
-
-    A built-in kind cannot be replaced from outside; two packages that offer the same kind are both refused.
-    """
-    if factory := BUILT_IN.get(config.kind):
-        return factory(config, clock)
-    offers = [entry for entry in _installed() if entry.name == config.kind]
-    if not offers:
-        known = ", ".join(kinds())
-        raise BadConfigError(config.name, [("kind", f"{config.kind!r} is unknown; there are {known}")])
-    if len(offers) > 1:
-        packages = ", ".join(sorted(entry.value for entry in offers))
-        raise BadConfigError(
-            config.name, [("kind", f"{config.kind!r} is offered by several packages: {packages}")]
-        )
-    made: Factory = offers[0].load()
-    return made(config, clock)
+    """The channel of a built-in kind. Raises `BadConfigError`, naming the key and the remedy."""
+    return BUILT_IN[config.kind](config, clock)
 
 
-def _installed() -> list[EntryPoint]:
-    return list(entry_points(group=ENTRY_POINTS))
+def open_offered(name: str, kind: str, settings: BaseModel, clock: Clock) -> Channel:
+    """The channel of a kind that another package brings. Raises `BadConfigError`."""
+    try:
+        offered = kinds.load(kind)
+    except BadKindError as error:
+        raise BadConfigError(name, [("kind", str(error))]) from error
+    if not isinstance(offered, Kind):
+        raise BadConfigError(name, [("kind", "its entry point is no sfsync.channels.Kind")])
+    return offered.open(name, settings, clock)

@@ -337,6 +337,7 @@ class Ability:
     relative: bool  # takes a change instead of a number
     compare_and_set: bool  # takes the number we believe in, and refuses when it is another
     key_life_seconds: float  # how long it remembers an idempotency key
+    webhooks: bool = True  # it sends signed webhooks; False: its orders are only asked for
     routes: bool = False  # it has several locations, and assigns what it sells to one of them
     cancels: bool = False  # it takes the cancellation of an order
     tells_orders: bool = True  # what it sells can be asked for; False: nobody can know of an unseen sale

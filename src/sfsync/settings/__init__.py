@@ -16,12 +16,19 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from .channel import (
+    ChannelSettings,
+    LocationSettings,
+    ShopifyLocationSettings,
+    ShopifySettings,
+    SiteSettings,
+    known_kinds,
+    meant_model,
+)
 from .checks import check_across
 from .findings import note_findings
 from .lines import key_lines, syntax_error
 from .model import (
-    ChannelSettings,
-    LocationSettings,
     LocationsSettings,
     LogSettings,
     OrgOrdersSettings,
@@ -29,33 +36,40 @@ from .model import (
     ProductsSettings,
     SalesforceSettings,
     Settings,
-    ShopifySettings,
     StoreSettings,
     TokenSettings,
     WebSettings,
 )
-from .origins import Origins
+from .origins import Origins, variable
 from .problems import Problem, SettingsError
-from .shape import sections, shape_of
+from .shape import Shape, sections, shape_of, with_kinds
 from .sources import SecretFileSource, TreeSource, anchor, drop_replaced, environment_tree, secret_names
+from .texts import Name, Secret, Text, refuse
 
 __all__ = [
     "ChannelSettings",
     "LocationSettings",
     "LocationsSettings",
     "LogSettings",
+    "Name",
     "OrgOrdersSettings",
     "PolicySettings",
     "Problem",
     "ProductsSettings",
     "SalesforceSettings",
+    "Secret",
     "Settings",
     "SettingsError",
+    "ShopifyLocationSettings",
     "ShopifySettings",
+    "SiteSettings",
     "StoreSettings",
+    "Text",
     "TokenSettings",
     "WebSettings",
+    "known_kinds",
     "load",
+    "refuse",
 ]
 
 _ROOT = shape_of(Settings)
@@ -68,14 +82,16 @@ def load(path: Path, env: Mapping[str, str] | None = None) -> Settings:
     """
     origins = Origins(path)
     file_tree = _file_tree(path, origins)
-    _check_rights(path, file_tree, origins)
     folder = path.resolve().parent
-    env_tree = environment_tree(os.environ if env is None else env, file_tree, _ROOT, origins)
-    drop_replaced(env_tree, file_tree, _ROOT)
+    variables = os.environ if env is None else env
+    env_tree = environment_tree(variables, file_tree, _shape(file_tree, variables), origins)
+    root = _shape(file_tree, variables, env_tree)
+    _check_rights(path, file_tree, root, origins)
+    drop_replaced(env_tree, file_tree, root)
     for tree in (env_tree, file_tree):
-        anchor(tree, folder, _ROOT)
-    merged, settings = _validated(env_tree, file_tree, origins)
-    check_across(merged, _ROOT, origins)
+        anchor(tree, folder, root)
+    merged, settings = _validated(env_tree, file_tree, root, origins)
+    check_across(merged, root, origins)
     if settings is None or origins.found:
         raise SettingsError(origins.problems())
     settings._folder = folder
@@ -102,7 +118,7 @@ def _file_tree(path: Path, origins: Origins) -> dict[str, Any]:
 
 
 def _validated(
-    env_tree: dict[str, Any], file_tree: dict[str, Any], origins: Origins
+    env_tree: dict[str, Any], file_tree: dict[str, Any], root: Shape, origins: Origins
 ) -> tuple[dict[str, Any], Settings | None]:
     """The merged raw tree, and the settings made of it where every value is good."""
     secret_files: list[SecretFileSource] = []
@@ -117,22 +133,38 @@ def _validated(
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            secret_files.append(SecretFileSource(settings_cls, origins))
+            secret_files.append(SecretFileSource(settings_cls, root, origins))
             return TreeSource(settings_cls, env_tree), TreeSource(settings_cls, file_tree), secret_files[-1]
 
     settings: Settings | None = None
     try:
         settings = Loaded()
     except ValidationError as error:
-        note_findings(error, _ROOT, origins)
+        note_findings(error, root, origins)
     return secret_files[-1].merged, settings
 
 
-def _check_rights(path: Path, file_tree: dict[str, Any], origins: Origins) -> None:
+def _shape(
+    file_tree: dict[str, Any], env: Mapping[str, str], env_tree: Mapping[str, Any] | None = None
+) -> Shape:
+    """The shape of these settings: which keys a channel has follows from its kind, wherever that is said."""
+    said = {name.upper(): value for name, value in env.items()}
+    models: dict[str, type[ChannelSettings]] = {}
+    for tree in (file_tree, env_tree or {}):
+        channels = tree.get("channels")
+        for name, table in channels.items() if isinstance(channels, dict) else ():
+            kind = table.get("kind") if isinstance(table, dict) else None
+            kind = said.get(variable(("channels", name, "kind")), kind)
+            if kind is not None or name not in models:
+                models[name] = meant_model(kind)
+    return with_kinds(_ROOT, models)
+
+
+def _check_rights(path: Path, file_tree: dict[str, Any], root: Shape, origins: Origins) -> None:
     """A file with secrets in it is for its owner only."""
     secrets = [
         (*at, name)
-        for at, shape, section in sections(_ROOT, file_tree)
+        for at, shape, section in sections(root, file_tree)
         for name in secret_names(shape)
         if name in section and name != "url"
     ]

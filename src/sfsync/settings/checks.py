@@ -24,7 +24,8 @@ def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
         if name == HOLDER:
             what = "is the name under which sfsync itself holds units in the org"
             origins.problem(("channels", name), what, "Give the channel another name")
-        _credentials(channel, ("channels", name), origins)
+        if channel.get("kind") == "shopify":
+            _credentials(channel, ("channels", name), origins)
         _locations(channel, ("channels", name), origins)
     for number, policy in enumerate(_list(tree.get("policies"))):
         _policy(policy, ("policies", number), tree, origins)
@@ -70,7 +71,7 @@ def _locations(channel: dict[str, Any], path: KeyPath, origins: Origins) -> None
     for name, place in _tables(channel.get("locations")):
         here = (*path, "locations", name)
         place_id = str(place.get("id"))
-        if ids.setdefault(place_id, name) != name:
+        if place.get("id") and ids.setdefault(place_id, name) != name:
             origins.problem((*here, "id"), f"is that of {ids[place_id]} too", "Give each location its own id")
         seen: set[str] = set()
         for code in map(str, _list(place.get("sells_from"))):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule, SharedOrders
@@ -20,7 +20,9 @@ from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules
 from sfsync.domain.products import Wanted
 from sfsync.domain.sources import Source
 
+from .channel import AnyChannel, ChannelSettings
 from .problems import Problem
+from .section import Section
 from .texts import (
     BearerToken,
     FieldPath,
@@ -31,9 +33,6 @@ from .texts import (
     OrgVersion,
     PosTopic,
     Secret,
-    ShopDomain,
-    ShopifyLocation,
-    ShopifyVersion,
     SiteAddress,
     Sku,
     SkuPattern,
@@ -43,12 +42,6 @@ from .texts import (
 )
 
 Scope = Literal["reservations", "stores", "counts", "admin"]
-
-
-class Section(BaseModel):
-    """A table of the file: no unknown keys, nothing changes after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class SalesforceSettings(Section):
@@ -114,47 +107,11 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class LocationSettings(Section):
-    """One of a channel's locations, and the org locations that it draws on, best first."""
-
-    id: ShopifyLocation  # the channel's own id
-    sells_from: tuple[OrgLocation, ...] = Field(min_length=1)
-
-
-class ChannelSettings(Section):
-    """What every kind of channel has. A channel's guarantee holds where no policy says otherwise."""
-
-    url: SiteAddress
-    guarantee: Literal["mirrored", "gated"] = "mirrored"
-    safety_stock: int = Field(default=0, ge=0)  # units of the location group never offered
-    cap: int | None = Field(default=None, ge=0)  # units; never show more
-    ca_file: Path | None = None
-    timeout_seconds: float = Field(default=10.0, gt=0, le=600)
-    locations: dict[Name, LocationSettings] = Field(min_length=1)
-
-
-class ShopifySettings(ChannelSettings):
-    """A Shopify store, spoken to as a custom app: by its access token, or by its client id and secret."""
-
-    kind: Literal["shopify"]
-    shop_domain: ShopDomain
-    api_version: ShopifyVersion = "2026-10"
-    access_token: Secret | None = None
-    access_token_file: Path | None = None
-    client_id: Text | None = None
-    client_secret: Secret | None = None
-    client_secret_file: Path | None = None
-    webhook_secret: Secret
-    webhook_secret_file: Path | None = None
-    previous_webhook_secret: Secret | None = None  # still accepted while a new one takes over
-    previous_webhook_secret_file: Path | None = None
-
-
 class PolicySettings(Section):
     """What holds for some SKUs instead of the channel's own defaults. The first that matches counts."""
 
     skus: tuple[SkuPattern, ...] = Field(min_length=1)
-    fields: dict[Text, Text] = {}  # and its product has these values, as text
+    fields: dict[Text, Text] = Field(default={})  # and its product has these values, as text
     tags: tuple[Text, ...] = ()  # and one of these tags
     price_from: float | None = Field(default=None, ge=0)  # and costs so much, or more
     channels: tuple[Name, ...] = ()  # empty: every channel
@@ -162,7 +119,7 @@ class PolicySettings(Section):
     safety_stock: int | None = Field(default=None, ge=0)
     cap: int | None = Field(default=None, ge=0)
     # How units are divided among channels where the guarantee is "allocated": 1 each where not given.
-    shares: dict[Name, Annotated[int, Field(ge=0, le=1000)]] = {}
+    shares: dict[Name, Annotated[int, Field(ge=0, le=1000)]] = Field(default={})
     scarce_at: int | None = Field(default=None, ge=0)  # allocated only at or below so many units
     plentiful_at: int | None = Field(default=None, ge=1)  # and shared again at or above so many
     # Shared units, where there are at most `scarce_at` (any number by default), are closed while our
@@ -179,7 +136,9 @@ class EditionSettings(Section):
 
     skus: tuple[Sku, ...] = Field(min_length=1)
     size: int = Field(ge=1)  # no more are ever sold, of all its SKUs together
-    split: dict[Name, Annotated[int, Field(ge=0)]] = {}  # the most of each channel; others share the rest
+    split: dict[Name, Annotated[int, Field(ge=0)]] = Field(
+        default={}
+    )  # the most of each channel; others share the rest
     per_client: int | None = Field(default=None, ge=1)  # reserved or ordered, at all channels together
     opens_at: Moment | None = None  # by itself; None: `sfsync edition open`
 
@@ -210,7 +169,7 @@ class OrgOrdersSettings(Section):
     topic: StockTopic = "/data/SfsyncOrders__chn"
     sells_from: tuple[OrgLocation, ...] = Field(min_length=1)  # of orders that are no channel's, best first
     channel_field: FieldPath = ""  # of Order: whose order it is; empty: every order is the org's own
-    channels: dict[Text, Name] = {}  # the field's values that are not a channel's name
+    channels: dict[Text, Name] = Field(default={})  # the field's values that are not a channel's name
     order_field: FieldPath = "OrderReferenceNumber"  # of Order: the storefront's id or name of it
     authority: Literal["channel", "org"] = "channel"  # whose quantities count where both tell of an order
     sku_field: FieldPath = "Product2.StockKeepingUnit"
@@ -238,10 +197,10 @@ class Settings(BaseSettings):
     locations: LocationsSettings = LocationsSettings()
     org_orders: OrgOrdersSettings | None = None
     products: ProductsSettings | None = None
-    location_groups: dict[Name, Annotated[tuple[OrgLocation, ...], Field(min_length=1)]] = {}
-    channels: dict[Name, ShopifySettings] = {}
+    location_groups: dict[Name, Annotated[tuple[OrgLocation, ...], Field(min_length=1)]] = Field(default={})
+    channels: dict[Name, AnyChannel] = Field(default={})
     policies: tuple[PolicySettings, ...] = ()
-    editions: dict[Name, EditionSettings] = {}
+    editions: dict[Name, EditionSettings] = Field(default={})
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _warnings: tuple[Problem, ...] = PrivateAttr(default=())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from types import UnionType
@@ -28,11 +28,15 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a key holds; `inner` is the section's model, or the shape of a table's or list's items."""
+    """What a key holds: a section's `model`, the shape of a table's or list's items (`inner`).
+
+    `named`: of a table, the shapes of items that are of a kind of their own.
+    """
 
     form: Form
     model: type[BaseModel] | None = None
     inner: Shape | None = None
+    named: Mapping[str, Shape] = field(default_factory=dict)
 
     @property
     def leaf(self) -> bool:
@@ -41,9 +45,11 @@ class Shape:
 
     def child(self, part: str | int) -> Shape | None:
         """The shape one step further down, None where there is none."""
+        if str(part) in self.named:
+            return self.named[str(part)]
         if self.model is not None:
-            field = self.model.model_fields.get(str(part))
-            return None if field is None else shape_of(field.annotation)
+            known = self.model.model_fields.get(str(part))
+            return None if known is None else shape_of(known.annotation)
         return self.inner
 
     def at(self, path: KeyPath) -> Shape | None:
@@ -65,7 +71,7 @@ def shape_of(annotation: Any) -> Shape:
         return shape_of(get_args(annotation)[0])
     if origin in (Union, UnionType):
         return shape_of(next(part for part in get_args(annotation) if part is not type(None)))
-    if origin is dict:
+    if origin in (dict, Mapping):
         return Shape(Form.TABLE, inner=shape_of(get_args(annotation)[1]))
     if origin is tuple:
         return Shape(Form.LIST, inner=shape_of(get_args(annotation)[0]))
@@ -75,6 +81,15 @@ def shape_of(annotation: Any) -> Shape:
         simple = {SecretStr: Form.SECRET, Path: Form.PATH, str: Form.TEXT}
         return Shape(simple.get(annotation, Form.VALUE))
     return Shape(Form.VALUE)
+
+
+def with_kinds(root: Shape, models: Mapping[str, type[BaseModel]]) -> Shape:
+    """The shape of the settings, its channels being of these models by name."""
+    channels = root.child("channels")
+    if channels is None:
+        return root
+    named = {name: Shape(Form.SECTION, model=model) for name, model in models.items()}
+    return replace(root, named={"channels": replace(channels, named=named)})
 
 
 def sections(

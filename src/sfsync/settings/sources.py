@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from .origins import PREFIX, Origins, variable
 from .problems import KeyPath, nearest
-from .shape import Form, Shape, sections, shape_of
+from .shape import Form, Shape, sections
 
 LARGEST_SECRET_BYTES = 64 * 1024
 
@@ -42,9 +42,9 @@ class TreeSource(PydanticBaseSettingsSource):
 class SecretFileSource(TreeSource):
     """For each `x_file` in what the stronger sources gave: `x`, read from that file."""
 
-    def __init__(self, settings_cls: type[BaseSettings], origins: Origins) -> None:
+    def __init__(self, settings_cls: type[BaseSettings], root: Shape, origins: Origins) -> None:
         super().__init__(settings_cls, {})
-        self.origins = origins
+        self.root, self.origins = root, origins
         self.merged: dict[str, Any] = {}
 
     def __call__(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class SecretFileSource(TreeSource):
         Items of lists are completed in place: lists are not laid over each other.
         """
         self.merged = self.current_state
-        for path, shape, section in sections(shape_of(self.settings_cls), self.merged):
+        for path, shape, section in sections(self.root, self.merged):
             for name in secret_names(shape):
                 if isinstance(section.get(f"{name}_file"), str):
                     self._fill(path, section, name)

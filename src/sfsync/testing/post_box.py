@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from tests.channels.exam import Webhook
+from sfsync.testing.party import Webhook
 
 WAIT_SECONDS = 30
 
@@ -19,11 +19,11 @@ class PostBox:
         self._news = asyncio.Condition()
         self.url = ""
 
-    async def first(self, count: int, topics: Sequence[str]) -> list[Webhook]:
-        """The first `count` webhooks of these topics, once they have arrived."""
+    async def first(self, count: int, wanted: Callable[[Webhook], bool] = lambda _: True) -> list[Webhook]:
+        """The first `count` webhooks that are wanted, once they have arrived."""
 
         def found() -> list[Webhook]:
-            return [each for each in self._arrived if each.headers.get("x-shopify-topic") in topics]
+            return [each for each in self._arrived if wanted(each)]
 
         async with asyncio.timeout(WAIT_SECONDS), self._news:
             await self._news.wait_for(lambda: len(found()) >= count)

@@ -1,0 +1,131 @@
+"""What a channel must be told: what every kind has in common, and each kind's own keys.
+
+A kind is a subclass of `ChannelSettings`, or of `SiteSettings` where it has an address. Which one a table of
+the file means, its key `kind` says: `model_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ModelWrapValidatorHandler, ValidationError, WrapValidator
+from pydantic_core import InitErrorDetails
+
+from sfsync import kinds
+
+from .problems import nearest
+from .section import Section
+from .texts import (
+    Name,
+    OrgLocation,
+    Secret,
+    ShopDomain,
+    ShopifyLocation,
+    ShopifyVersion,
+    SiteAddress,
+    Text,
+    refuse,
+)
+
+
+class LocationSettings(Section):
+    """One of a channel's locations, and the org locations that it draws on, best first."""
+
+    id: Annotated[str, Field(max_length=255)] = ""  # the channel's own id, where it needs one
+    sells_from: tuple[OrgLocation, ...] = Field(min_length=1)
+
+
+class ChannelSettings(Section):
+    """What every kind of channel has. A channel's guarantee holds where no policy says otherwise."""
+
+    kind: str
+    guarantee: Literal["mirrored", "gated"] = "mirrored"
+    safety_stock: int = Field(default=0, ge=0)  # units of the location group never offered
+    cap: int | None = Field(default=None, ge=0)  # units; never show more
+    locations: Mapping[Name, LocationSettings] = Field(min_length=1)
+
+
+class SiteSettings(ChannelSettings):
+    """A channel that is spoken to at a web address of its own."""
+
+    url: SiteAddress
+    ca_file: Path | None = None
+    timeout_seconds: float = Field(default=10.0, gt=0, le=600)
+
+
+class ShopifyLocationSettings(LocationSettings):
+    """A location of a Shopify store."""
+
+    id: ShopifyLocation  # its gid, or the number in it
+
+
+class ShopifySettings(SiteSettings):
+    """A Shopify store, spoken to as a custom app: by its access token, or by its client id and secret."""
+
+    kind: Literal["shopify"]
+    locations: Mapping[Name, ShopifyLocationSettings] = Field(min_length=1)
+    shop_domain: ShopDomain
+    api_version: ShopifyVersion = "2026-10"
+    access_token: Secret | None = None
+    access_token_file: Path | None = None
+    client_id: Text | None = None
+    client_secret: Secret | None = None
+    client_secret_file: Path | None = None
+    webhook_secret: Secret
+    webhook_secret_file: Path | None = None
+    previous_webhook_secret: Secret | None = None  # still accepted while a new one takes over
+    previous_webhook_secret_file: Path | None = None
+
+
+BUILT_IN: Mapping[str, type[ChannelSettings]] = {"shopify": ShopifySettings}
+
+
+def known_kinds() -> list[str]:
+    """Every kind that settings may name here, ours and others'."""
+    return sorted({*BUILT_IN, *(offer.kind for offer in kinds.offers())})
+
+
+def model_of(kind: str) -> type[ChannelSettings]:
+    """The settings of a kind. Raises `BadKindError`; a built-in kind cannot be replaced from outside."""
+    if (ours := BUILT_IN.get(kind)) is not None:
+        return ours
+    offered = kinds.load(kind)
+    if offered is None:
+        known = known_kinds()
+        close = nearest(kind, known)
+        hint = f"; did you mean {close}?" if close else ""
+        raise kinds.BadKindError(f"is {kind!r}", f"Use one of {', '.join(known)}{hint}")
+    model = getattr(offered, "settings", None)
+    if not (isinstance(model, type) and issubclass(model, ChannelSettings)):
+        what = "is offered by a package whose entry point is no sfsync.channels.Kind with ChannelSettings"
+        raise kinds.BadKindError(what, "Mend that package: see docs/add-a-channel.md")
+    return model
+
+
+def meant_model(kind: object) -> type[ChannelSettings]:
+    """The settings of the kind that was named, or probably meant: for telling what else is wrong with it."""
+    try:
+        return model_of(str(kind))
+    except kinds.BadKindError:
+        return BUILT_IN.get(nearest(str(kind), BUILT_IN) or "", ChannelSettings)
+
+
+def _of_its_kind(value: Any, handler: ModelWrapValidatorHandler[ChannelSettings]) -> ChannelSettings:
+    """A table read as its `kind` says. Its mistakes are told at their own keys."""
+    if not isinstance(value, dict):
+        return handler(value)
+    kind = value.get("kind")
+    if not isinstance(kind, str):
+        told = InitErrorDetails(type="missing" if kind is None else "string_type", loc=("kind",), input=kind)
+        raise ValidationError.from_exception_data("channel", [told])
+    try:
+        model = model_of(kind)
+    except kinds.BadKindError as error:
+        told = InitErrorDetails(type=refuse(error.what, error.remedy), loc=("kind",), input=kind)
+        raise ValidationError.from_exception_data("channel", [told]) from error
+    return model.model_validate(value)
+
+
+AnyChannel = Annotated[ChannelSettings, WrapValidator(_of_its_kind)]
