@@ -21,6 +21,7 @@ from .guard import Guard
 from .health import Health
 from .incidents import IncidentApi
 from .json_text import to_json
+from .metrics import Metrics
 from .options import WebOptions
 from .page import Page
 from .problems import ProblemError, on_http_error, on_problem
@@ -51,6 +52,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *IncidentApi(services.incidents, options, doorkeeper, services.now).routes(),
             *EditionApi(services.editions, options, doorkeeper).routes(),
             *Health(services.overview).routes(),
+            *Metrics(teller, options, doorkeeper).routes(),
             Route("/openapi.json", openapi, methods=["GET"]),
             *Page(teller, options, doorkeeper).routes(),
         ],

@@ -20,11 +20,15 @@ class StatusTeller:
         self._overview = overview
         self._work: asyncio.Task[Status] | None = None
 
-    async def told(self, request: Request) -> dict[str, object]:
-        """The status, and with ``?sku=`` in the request the stock of the SKUs that contain it."""
+    async def status(self) -> Status:
+        """The status."""
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._overview.status())
-        status: dict[str, object] = {**await asyncio.shield(self._work)}
+        return await asyncio.shield(self._work)
+
+    async def told(self, request: Request) -> dict[str, object]:
+        """The status, and with ``?sku=`` in the request the stock of the SKUs that contain it."""
+        status: dict[str, object] = {**await self.status()}
         if query := query_of(request):
             status["levels"] = list(await self._overview.levels(query, LEVELS_SHOWN))
         return status
