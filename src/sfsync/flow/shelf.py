@@ -118,7 +118,7 @@ def refresh(tx: Tx, assortment: Assortment, pulse: Pulse, skus: Collection[str],
                 pulse.due_since.setdefault((held.channel, held.sku, held.location), now.timestamp())
             else:
                 pulse.due_since.pop((held.channel, held.sku, held.location), None)
-    tx.put_numbers(changed)
+    tx.put_numbers(changed, now)
     asked = [block.rebalance(tx, assortment, pulse, picture, sku, now) for sku in by_sku]
     if divider.asked or any(asked):
         bells.add("writer")

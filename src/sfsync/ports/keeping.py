@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 from sfsync.domain.block import Draw
 from sfsync.domain.budget import HourOfCalls
+from sfsync.domain.callbacks import Failing, NumberPlace
 from sfsync.domain.counts import Count
 from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.editions import Switch
@@ -163,6 +164,8 @@ class ChannelLevel:
     exposure: Exposure
     spare: int = 0  # of an allocation: units certainly neither shown nor sold there (`domain.allocation`)
     flying: int = 0  # of those, the units by which the push under way raises its number
+    sequence: int = 0  # raised with each new target
+    unsure: bool = False  # it may show another number than the published one: the target is due anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,11 +427,13 @@ class Tx(Protocol):
         problems: Mapping[tuple[str, str], str],
         asked_at: datetime,
         at: datetime,
+        *,
+        unsure: bool = False,
     ) -> None: ...
     def channel_levels(
         self, skus: Collection[str] | None = None, channel: str | None = None
     ) -> Sequence[ChannelLevel]: ...
-    def put_numbers(self, levels: Collection[ChannelLevel]) -> None: ...
+    def put_numbers(self, levels: Collection[ChannelLevel], now: datetime | None = None) -> None: ...
     def put_spare(self, channel: str, sku: str, location: str, spare: int) -> None: ...
     def in_doubt(self, channel: str) -> Sequence[str]: ...
     def due(self, channel: str, limit: int) -> Sequence[ChannelLevel]: ...
@@ -440,6 +445,19 @@ class Tx(Protocol):
         self, channel: str, after: int, until: datetime
     ) -> Sequence[tuple[int, Sequence[PushRow]]]: ...
     def set_problem(self, channel: str, sku: str, location: str, problem: str, at: datetime) -> None: ...
+
+    # -- callbacks
+    def mark_unsure(self, channel: str, places: Collection[tuple[str, str]]) -> None: ...
+    def failing(self, channel: str) -> Failing | None: ...
+    def put_failing(self, channel: str, failing: Failing | None) -> None: ...
+    def numbers_after(
+        self,
+        place: NumberPlace | None,
+        *,
+        channels: Collection[str],
+        skus: Collection[str] | None,
+        limit: int,
+    ) -> Sequence[ChannelLevel]: ...
 
     # -- for people
     def dead_letter(

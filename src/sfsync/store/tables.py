@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ColumnElement,
@@ -356,6 +357,8 @@ channel_level = Table(
     Column("push", Integer),
     Column("spare", Integer, nullable=False, server_default="0"),
     Column("flying", Integer, nullable=False, server_default="0"),
+    Column("sequence", BigInteger, nullable=False, server_default="0"),  # raised with each new target
+    Column("unsure", Boolean, nullable=False, server_default=false()),  # it may show another number: send it
     Column("exposure_unit_seconds", Double, nullable=False, server_default="0"),
     Column("exposure_units", Integer, nullable=False, server_default="0"),
     Column("exposure_since", Double, nullable=False, server_default="0"),
@@ -370,7 +373,25 @@ channel_level = Table(
 _partial("ix_channel_level_exposed", "exposure_units > 0", channel_level.c.channel)
 _partial("ix_channel_level_problem", "problem <> ''", channel_level.c.channel)
 _partial(
-    "ix_channel_level_due", "push IS NULL AND problem = '' AND target <> published", channel_level.c.channel
+    "ix_channel_level_due",
+    "push IS NULL AND problem = '' AND (target <> published OR unsure)",
+    channel_level.c.channel,
+)
+Index("ix_channel_level_sequence", channel_level.c.sequence)
+
+# Receivers of callbacks that did not take the last message (`domain.callbacks`).
+failing = Table(
+    "failing",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("since", Instant, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("again_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("set_aside_at", Instant),
 )
 
 # What mirrored channels have shown beyond what there was to sell, spell by spell, and the numbers that came

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Integer,
     Row,
     Select,
     Table,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -30,7 +32,7 @@ from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.counts import Count
 from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.editions import Switch
-from sfsync.domain.exposure import KEPT_EMPTIED, KEPT_SPELLS, Exposure
+from sfsync.domain.exposure import KEPT_EMPTIED, KEPT_SPELLS
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.places import LinePlace
@@ -62,13 +64,15 @@ from sfsync.ports.keeping import (
 from sfsync.ports.outside import ChannelItem
 
 from . import tables as t
+from .callbacks import CallbackStatements
 from .draws import DrawStatements
 from .folding import SLICE, FoldStatements
 from .incidents import IncidentStatements
 from .prepared import Prepared
+from .rows import channel_level_of
 
 
-class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
+class SqlTx(FoldStatements, IncidentStatements, DrawStatements, CallbackStatements):
     """A `ports.Tx` on an open connection."""
 
     def __init__(self, connection: Connection) -> None:
@@ -945,8 +949,13 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
         problems: Mapping[tuple[str, str], str],
         asked_at: datetime,
         at: datetime,
+        *,
+        unsure: bool = False,
     ) -> None:
-        """Take over what a channel lists and shows: a new baseline for these items."""
+        """Take over what a channel lists and shows: a new baseline for these items.
+
+        `unsure`: it could not be asked, and is to be told its numbers whatever they are.
+        """
         self._upsert(
             t.channel_level,
             [
@@ -961,6 +970,7 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
                     "baseline_at": at,
                     "changed_at": at,
                     "problem": problems.get((item.sku, item.location), ""),
+                    "unsure": unsure,
                 }
                 for item in items
             ],
@@ -976,12 +986,16 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
             rows = list(self._c.execute(select(t.channel_level)))
         if channel is not None:
             rows = [row for row in rows if row.channel == channel]
-        return [_channel_level(row) for row in rows]
+        return [channel_level_of(row) for row in rows]
 
-    def put_numbers(self, levels: Collection[ChannelLevel]) -> None:
-        """Store the numbers of channel levels that exist, and since when; what ended, as history."""
+    def put_numbers(self, levels: Collection[ChannelLevel], now: datetime | None = None) -> None:
+        """Store the numbers of channel levels that exist, and since when; what ended, as history.
+
+        `now`, where targets may have changed: each that has gets the next sequence number.
+        """
         if not levels:
             return
+        sequence = 0 if now is None else self.next_sequence(now)
         PUT_NUMBERS.run(
             self._c,
             [
@@ -990,6 +1004,8 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
                     "b_sku": level.sku,
                     "b_location": level.location,
                     "b_target": level.target,
+                    "b_sequence": sequence,
+                    "b_unsure": level.unsure,
                     "b_published": level.published,
                     "b_changed_at": level.changed_at,
                     "b_baseline_from": level.baseline_from,
@@ -1039,7 +1055,7 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements):
         Bad news first (promise 12): sold out, then lower, then higher; scarce before deep.
         """
         rows = DUE.run(self._c, {"b_channel": channel, "b_limit": limit})
-        return [_channel_level(row) for row in rows]
+        return [channel_level_of(row) for row in rows]
 
     def add_push(self, channel: str, key: str, body: bytes, rows: Sequence[PushRow], at: datetime) -> int:
         """Write down a push before its first byte leaves, and mark its channel levels as in flight."""
@@ -1375,7 +1391,12 @@ PUT_NUMBERS = Prepared(
     update(t.channel_level)
     .where(*_THIS_LEVEL)
     .values(
+        sequence=case(
+            (_LEVEL.target.is_distinct_from(bindparam("b_target", type_=Integer)), bindparam("b_sequence")),
+            else_=_LEVEL.sequence,
+        ),
         target=bindparam("b_target"),
+        unsure=bindparam("b_unsure"),
         published=bindparam("b_published"),
         changed_at=bindparam("b_changed_at"),
         baseline_from=bindparam("b_baseline_from"),
@@ -1408,7 +1429,8 @@ DUE = Prepared(
         _LEVEL.channel == bindparam("b_channel"),
         _LEVEL.push.is_(None),
         _LEVEL.problem == "",
-        _LEVEL.target != _LEVEL.published,
+        text("(target <> published OR unsure)"),  # as the index over them has it
+        _LEVEL.target.is_not(None),
     )
     .order_by(
         case((_LEVEL.target > _LEVEL.published, 1), else_=0),
@@ -1564,37 +1586,6 @@ def _reservation(row: Row[Any], lines: Sequence[ReservationLine]) -> Reservation
         row.paid_at,
         row.needs_store,
         row.client,
-    )
-
-
-def _channel_level(row: Row[Any]) -> ChannelLevel:
-    return ChannelLevel(
-        row.channel,
-        row.sku,
-        row.location,
-        row.item_id,
-        row.location_id,
-        row.published,
-        row.target,
-        row.baseline_from,
-        row.baseline_at,
-        row.changed_at,
-        row.problem,
-        row.push,
-        Exposure(
-            row.exposure_unit_seconds,
-            row.exposure_units,
-            row.exposure_since,
-            row.exposure_began,
-            row.exposure_before,
-            row.exposure_most,
-            row.exposure_scarce,
-            row.offered,
-            row.offered_at,
-            row.empty_at,
-        ),
-        row.spare,
-        row.flying,
     )
 
 

@@ -70,7 +70,7 @@ class RecentMovement:
 def channel_counts(tx: SqlTx, now: datetime) -> dict[str, ChannelCount]:
     """Counts by channel."""
     c = t.channel_level.c
-    due = and_(c.problem == "", c.target != c.published)
+    due = and_(c.problem == "", c.target.is_not(None), or_(c.target != c.published, c.unsure))
     grown = c.exposure_unit_seconds + c.exposure_units * (now.timestamp() - c.exposure_since)
     rows = tx.connection.execute(
         select(

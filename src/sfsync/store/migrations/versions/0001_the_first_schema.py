@@ -71,6 +71,8 @@ def upgrade() -> None:
         sa.Column("push", sa.Integer(), nullable=True),
         sa.Column("spare", sa.Integer(), server_default="0", nullable=False),
         sa.Column("flying", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("sequence", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("unsure", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("exposure_unit_seconds", sa.Double(), server_default="0", nullable=False),
         sa.Column("exposure_units", sa.Integer(), server_default="0", nullable=False),
         sa.Column("exposure_since", sa.Double(), server_default="0", nullable=False),
@@ -96,8 +98,8 @@ def upgrade() -> None:
         "channel_level",
         ["channel"],
         unique=False,
-        sqlite_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
-        postgresql_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
+        sqlite_where=sa.text("push IS NULL AND problem = '' AND (target <> published OR unsure)"),
+        postgresql_where=sa.text("push IS NULL AND problem = '' AND (target <> published OR unsure)"),
     )
     op.create_index(
         "ix_channel_level_problem",
@@ -107,6 +109,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("problem <> ''"),
         postgresql_where=sa.text("problem <> ''"),
     )
+    op.create_index("ix_channel_level_sequence", "channel_level", ["sequence"], unique=False)
     op.create_index(op.f("ix_channel_level_sku"), "channel_level", ["sku"], unique=False)
     op.create_table(
         "cursor",
@@ -126,6 +129,19 @@ def upgrade() -> None:
         sa.Column("at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dead_letter")),
         sa.UniqueConstraint("source", "key", name=op.f("uq_dead_letter_source_key")),
+    )
+    op.create_table(
+        "failing",
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("again_at", sa.Double(), nullable=False),
+        sa.Column("changed_at", sa.Double(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("set_aside_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("channel", name=op.f("pk_failing")),
     )
     op.create_table(
         "fold",
@@ -758,9 +774,11 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'open'"),
     )
     op.drop_table("fold")
+    op.drop_table("failing")
     op.drop_table("dead_letter")
     op.drop_table("cursor")
     op.drop_index(op.f("ix_channel_level_sku"), table_name="channel_level")
+    op.drop_index("ix_channel_level_sequence", table_name="channel_level")
     op.drop_index(
         "ix_channel_level_problem",
         table_name="channel_level",
@@ -776,8 +794,8 @@ def downgrade() -> None:
     op.drop_index(
         "ix_channel_level_due",
         table_name="channel_level",
-        sqlite_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
-        postgresql_where=sa.text("push IS NULL AND problem = '' AND target <> published"),
+        sqlite_where=sa.text("push IS NULL AND problem = '' AND (target <> published OR unsure)"),
+        postgresql_where=sa.text("push IS NULL AND problem = '' AND (target <> published OR unsure)"),
     )
     op.drop_table("channel_level")
     op.drop_table("channel")
