@@ -28,9 +28,10 @@ from tests.channels.shopify_bench import LOCATION, adjusted, answered, change, c
 from tests.needs import SHOPIFY_SCHEMAS_VARIABLE, needs
 
 from sfsync.channels import shopify_documents as documents
+from sfsync.channels.shopify_setup import ROUTING_TOPICS, TOPICS
 from sfsync.ports import Write
 
-VERSIONS = ("2026-04", "2026-07", "2026-10", "unstable")
+VERSIONS = ("2026-01", "2026-04", "2026-07", "2026-10", "unstable")
 
 
 @cache
@@ -48,6 +49,12 @@ def calls() -> Iterator[tuple[str, dict[str, Any]]]:
         yield body["query"], body["variables"]
     yield documents.CHECK_APP, {}
     yield documents.CHECK_LOCATIONS, {}
+    yield documents.WEBHOOKS, {"after": None}
+    for topic in (*TOPICS, *ROUTING_TOPICS):
+        wanted = {"uri": "https://stock.example.com/webhooks/london", "format": "JSON"}
+        name = topic.replace("/", "_").upper()
+        yield documents.SUBSCRIBE_WEBHOOK, {"topic": name, "wanted": wanted}
+    yield documents.UNSUBSCRIBE_WEBHOOK, {"id": "gid://shopify/WebhookSubscription/1"}
     for text in (documents.ORDERS_SINCE, documents.ROUTED_ORDERS_SINCE):
         yield text, {"query": "updated_at:>='2026-11-23T09:00:00Z'", "after": None}
     order = "gid://shopify/Order/1"

@@ -10,6 +10,7 @@
 - ``shopify_orders``       an order read from a payload or from the order list: the same snapshot
 - ``shopify_order_list``   the order list in pages, each order whole
 - ``shopify_webhooks``     signatures
+- ``shopify_setup``        which webhooks the store sends
 - ``shopify_check``        what can be wrong, with remedies
 
 A kind of channel that is not ours is a Python package with an entry point in the group ``sfsync.channels``:

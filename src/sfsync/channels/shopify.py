@@ -21,12 +21,13 @@ import orjson
 import structlog
 
 from sfsync.channels import shopify_documents as documents
-from sfsync.channels import shopify_orders, shopify_webhooks
+from sfsync.channels import shopify_orders, shopify_setup, shopify_webhooks
 from sfsync.channels.config import ShopifyConfig
 from sfsync.channels.shopify_check import check
 from sfsync.channels.shopify_client import Reply, ShopifyClient
 from sfsync.channels.shopify_order_list import changed_orders, one_order
 from sfsync.domain.orders import OrderSnapshot
+from sfsync.domain.subscriptions import Subscription
 from sfsync.ports import (
     Ability,
     ChannelItem,
@@ -84,6 +85,25 @@ class ShopifyChannel:
     async def close(self) -> None:
         """Give back connections."""
         await self._client.close()
+
+    # -- webhooks that it sends ----------------------------------------------------------------------
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """What we want to hear of; of routing only where there is any."""
+        return (*shopify_setup.TOPICS, *(shopify_setup.ROUTING_TOPICS if self._routes else ()))
+
+    async def subscriptions(self) -> Sequence[Subscription]:
+        """What this app has subscribed to through the API."""
+        return await shopify_setup.subscriptions(self._client)
+
+    async def subscribe(self, topic: str, address: str) -> None:
+        """Have webhooks of a topic sent to an address."""
+        await shopify_setup.subscribe(self._client, self.name, topic, address)
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """Have them sent no more."""
+        await shopify_setup.unsubscribe(self._client, self.name, subscription)
 
     # -- numbers -------------------------------------------------------------------------------------
 

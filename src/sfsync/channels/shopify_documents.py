@@ -59,6 +59,33 @@ query CheckLocations {
 }
 """
 
+WEBHOOKS = """
+query Webhooks($after: String) {
+  webhookSubscriptions(first: 100, after: $after) {
+    pageInfo { hasNextPage endCursor }
+    nodes { id topic uri format includeFields filter }
+  }
+}
+"""
+
+SUBSCRIBE_WEBHOOK = """
+mutation SubscribeWebhook($topic: WebhookSubscriptionTopic!, $wanted: WebhookSubscriptionInput!) {
+  webhookSubscriptionCreate(topic: $topic, webhookSubscription: $wanted) {
+    webhookSubscription { id }
+    userErrors { field message }
+  }
+}
+"""
+
+UNSUBSCRIBE_WEBHOOK = """
+mutation UnsubscribeWebhook($id: ID!) {
+  webhookSubscriptionDelete(id: $id) {
+    deletedWebhookSubscriptionId
+    userErrors { field message }
+  }
+}
+"""
+
 # How many orders, and parts of each, one page of a poll asks for. Most orders fit; a larger one is read
 # whole by the texts below.
 ORDERS_ROWS = 6

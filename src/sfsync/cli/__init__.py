@@ -12,6 +12,7 @@ import typer
 
 from sfsync import __version__
 from sfsync.cli import (
+    channel,
     count,
     coverage,
     dead_letters,
@@ -46,6 +47,7 @@ app.command("why")(why.why)
 app.command("dead-letters")(dead_letters.dead_letters)
 app.command("demo")(demo)
 app.command("rehearse")(rehearse)
+app.add_typer(channel.app, name="channel")
 app.add_typer(count.app, name="count")
 app.add_typer(report.app, name="report")
 app.add_typer(incidents.app, name="incidents")

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sfsync.domain.budget import HourOfCalls, Standing, Work
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
@@ -19,6 +19,7 @@ from sfsync.domain.org_orders import OrgOrder, OrgReturnLine
 from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
+from sfsync.domain.subscriptions import Subscription
 from sfsync.domain.transfers import Transfer
 
 # -- the three failures ------------------------------------------------------------------------------
@@ -458,4 +459,26 @@ class Channel(Protocol):
 
     async def close(self) -> None:
         """Give back connections."""
+        ...
+
+
+@runtime_checkable
+class Subscriber(Protocol):
+    """A channel that can be told which webhooks to send where. Every call may raise the three failures."""
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """What we want to hear of."""
+        ...
+
+    async def subscriptions(self) -> Sequence[Subscription]:
+        """What it has been told, by whomever."""
+        ...
+
+    async def subscribe(self, topic: str, address: str) -> None:
+        """Have webhooks of a topic sent to an address."""
+        ...
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """Have them sent no more; one that is gone is fine."""
         ...

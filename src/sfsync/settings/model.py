@@ -32,6 +32,7 @@ from .texts import (
     OrgLocation,
     OrgVersion,
     PosTopic,
+    PublicAddress,
     Secret,
     SiteAddress,
     Sku,
@@ -88,6 +89,9 @@ class WebSettings(Section):
 
     host: Text = "127.0.0.1"
     port: int = Field(default=8181, ge=0, le=65535)  # 0: any free one
+    public_url: PublicAddress | None = (
+        None  # where others reach it, through a proxy: for `sfsync channel setup`
+    )
     tokens: tuple[TokenSettings, ...] = ()
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
     open_status: bool = False  # the status page needs no token

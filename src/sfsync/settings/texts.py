@@ -59,6 +59,14 @@ def _site_address(text: str) -> str:
     return address
 
 
+def _public_address(text: str) -> str:
+    """A web address at which others reach us, perhaps below a path."""
+    address = _web_address(text)
+    if address.startswith("http://") and not is_loopback(address):
+        raise refuse("has no encryption", "Use https://: nobody sends webhooks in the clear")
+    return address
+
+
 def _host_and_port(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or "/" in text or not port.isdecimal() or not 0 < int(port) < 65536:
@@ -96,6 +104,7 @@ def is_loopback(address: str) -> bool:
 
 
 SiteAddress = Annotated[str, AfterValidator(_site_address)]
+PublicAddress = Annotated[str, AfterValidator(_public_address)]
 HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 StoreUrl = Annotated[SecretStr, AfterValidator(_store_url)]
 OrgLocation = Annotated[str, AfterValidator(_org_location)]

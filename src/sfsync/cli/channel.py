@@ -1,0 +1,193 @@
+"""`sfsync channel`: which kinds there are, whether a channel can be spoken to, and what it tells us."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, TypeVar
+
+import typer
+from rich.markup import escape
+
+from sfsync import kinds
+from sfsync.app import SystemClock, open_one
+from sfsync.channels import BUILT_IN, BadConfigError
+from sfsync.cli.common import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    fail,
+    out,
+    print_json,
+    settings_or_exit,
+    table,
+)
+from sfsync.domain.subscriptions import Act, Step, plan
+from sfsync.ports import Channel, Finding, OutsideError, Severity, Subscriber, Unknown
+from sfsync.settings import Settings
+
+app = typer.Typer(
+    help="Channels: which kinds there are, whether one can be spoken to, what it tells us.",
+    no_args_is_help=True,
+)
+
+Name = Annotated[str, typer.Argument(help="The channel's name in the settings.")]
+_T = TypeVar("_T")
+
+
+@app.command("kinds")
+def list_kinds(as_json: JsonOption = False) -> None:
+    """List the kinds of channel that settings can name: ours, and those of installed packages.
+
+    Exit codes: 0 all can be used; 1 one of a package cannot be loaded, or is offered twice.
+    """
+    rows = [{"kind": kind, "from": "sfsync", "place": "", "problem": ""} for kind in sorted(BUILT_IN)]
+    for offer in kinds.offers():
+        problem = ""
+        if offer.kind in BUILT_IN:
+            problem = "not used: a built-in kind cannot be replaced"
+        else:
+            try:
+                kinds.load(offer.kind)
+            except kinds.BadKindError as error:
+                problem = str(error)
+        rows.append({"kind": offer.kind, "from": offer.package, "place": offer.place, "problem": problem})
+    if as_json:
+        print_json(rows)
+    else:
+        made = table("Kinds of channel", "kind", "from", "place", "problem")
+        for row in rows:
+            made.add_row(*map(escape, row.values()))
+        out.print(made)
+    raise typer.Exit(1 if any(row["problem"] for row in rows) else 0)
+
+
+@app.command("check")
+def check(name: Name, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Ask a channel whether everything that sfsync needs is in order there. Changes nothing; needs no daemon.
+
+    Exit codes: 0 all well; 1 something is to be mended; 2 wrong settings; 3 the channel was not reached.
+    """
+    settings = settings_or_exit(config)
+    findings = _with(settings, name, lambda channel: channel.check())
+    if as_json:
+        print_json(
+            [
+                {"severity": each.severity.value, "finding": each.what, "remedy": each.remedy}
+                for each in findings
+            ]
+        )
+    else:
+        _show_findings(findings)
+    raise typer.Exit(1 if any(each.severity is not Severity.GOOD for each in findings) else 0)
+
+
+@app.command("setup")
+def setup(
+    name: Name,
+    config: ConfigOption = DEFAULT_CONFIG,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the channel reaches us, like https://stock.example.com; else web.public_url."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Have a channel send the webhooks that sfsync reads: create what is missing, remove what is stale.
+
+    Only those to …/webhooks/NAME are ours; what others subscribed to with the same app is left alone. Doing
+    it twice changes nothing. Needs no daemon; one that runs hears the webhooks from then on.
+
+    Exit codes: 0 in order now; 1 with --dry-run: something would change; 2 wrong settings; 3 not reached, or
+    refused.
+    """
+    settings = settings_or_exit(config)
+    base = address or settings.web.public_url
+    if not base:
+        fail("where does the channel reach us? Give --address, or web.public_url in the settings", 2)
+    if not base.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
+        fail(f"--address: {base!r} is no https:// address; nobody sends webhooks in the clear", 2)
+    steps = _with(settings, name, lambda channel: _set_up(channel, base, dry_run=dry_run))
+    changes = [step for step in steps if step.act in (Act.CREATE, Act.REMOVE)]
+    if as_json:
+        print_json(
+            {
+                "applied": not dry_run,
+                "steps": [
+                    {
+                        "act": step.act.value,
+                        "topic": step.subscription.topic,
+                        "address": step.subscription.address,
+                        "why": step.why,
+                    }
+                    for step in steps
+                ],
+            }
+        )
+    else:
+        _show_steps(name, steps, dry_run=dry_run)
+    raise typer.Exit(1 if dry_run and changes else 0)
+
+
+async def _set_up(channel: Channel, base: str, *, dry_run: bool) -> Sequence[Step]:
+    if not isinstance(channel, Subscriber):
+        fail(f"{channel.name} cannot be told which webhooks to send: see the page of its kind in docs/")
+    steps = plan(channel.name, base, channel.topics, await channel.subscriptions())
+    for step in () if dry_run else steps:
+        if step.act is Act.CREATE:
+            await channel.subscribe(step.subscription.topic, step.subscription.address)
+        elif step.act is Act.REMOVE:
+            await channel.unsubscribe(step.subscription)
+    return steps
+
+
+def _with(settings: Settings, name: str, work: Callable[[Channel], Awaitable[_T]]) -> _T:
+    """Open the channel, work, close it; or say why not."""
+    if name not in settings.channels:
+        known = ", ".join(sorted(settings.channels))
+        fail(f"{name!r} is none of {known}" if known else "these settings have no channel", 2)
+
+    async def run() -> _T:
+        channel = open_one(name, settings.channels[name], SystemClock())
+        try:
+            return await work(channel)
+        finally:
+            await channel.close()
+
+    try:
+        return asyncio.run(run())
+    except BadConfigError as error:
+        fail(str(error), 2)
+    except Unknown as error:
+        fail(f"{error}. It may be done: run the command again, it changes only what is still to change")
+    except OutsideError as error:
+        advice = getattr(error, "advice", "")
+        fail(f"{error}. {advice}" if advice else str(error))
+
+
+def _show_findings(findings: Sequence[Finding]) -> None:
+    colours = {Severity.GOOD: "green", Severity.WARNING: "yellow", Severity.FATAL: "red"}
+    made = table("Check", "", "finding", "remedy")
+    for each in findings:
+        severity = f"[{colours[each.severity]}]{each.severity.value}[/]"
+        made.add_row(severity, escape(each.what), escape(each.remedy))
+    out.print(made)
+
+
+def _show_steps(name: str, steps: Sequence[Step], *, dry_run: bool) -> None:
+    would = "would be " if dry_run else ""
+    done = {Act.CREATE: f"{would}created", Act.REMOVE: f"{would}removed"}
+    made = table(f"Webhooks of {name}", "topic", "address", "", "why")
+    for step in steps:
+        word = done.get(step.act, step.act.value)
+        made.add_row(step.subscription.topic, escape(step.subscription.address), word, step.why)
+    out.print(made)
+    changes = sum(step.act in done for step in steps)
+    if not changes:
+        out.print("Everything is in order; nothing was changed.")
+    elif dry_run:
+        out.print(f"{changes} would change: run it without --dry-run.")
