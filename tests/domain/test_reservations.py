@@ -147,6 +147,13 @@ def test_units_held_for_an_order_that_never_came_are_overdue(
     assert not overdue(replace(paid, state=State.SETTLED), NOW + after)
 
 
+def test_where_a_channel_tells_of_no_orders_a_paid_reservation_stands_for_its_order() -> None:
+    """Until it is handed over; somebody must look only when that takes as long as anything may."""
+    paid = replace(WISHED, state=State.CONFIRMED, paid_at=NOW, channel="boutique", window=None)
+    assert not overdue(paid, NOW + ORDER_PATIENCE, told=False)
+    assert overdue(paid, NOW + LONGEST, told=False)
+
+
 GRANTED = replace(WISHED, state=State.GRANTED)
 CONFIRMED = replace(WISHED, state=State.CONFIRMED, paid_at=NOW)
 

@@ -502,6 +502,8 @@ class LittleOrg(Fates):
 class LittleShop(Fates):
     """A storefront with a shelf of its own; `sent` keeps the bytes of every push that was tried."""
 
+    counts_down = True  # it takes what it sells off its own number
+
     def __init__(
         self, clock: HastyClock, name: str, shelf: Mapping[str, int], *, batch_rows: int = 250
     ) -> None:
@@ -684,7 +686,10 @@ class House:
         self.store = self.rim(open_store(f"sqlite:///{self.folder / 's.db'}", exclusive=True))
         found = dict.fromkeys(key.location for key in self.org.keys.values())
         places = tuple(place for place in found if place not in self.not_for_sale)
-        plans = {name: ChannelPlan(name, self.plan or {"online": places}) for name in self.shops}
+        plans = {
+            name: ChannelPlan(name, self.plan or {"online": places}, counts_down=shop.counts_down)
+            for name, shop in self.shops.items()
+        }
         self.pulse = Pulse(self.clock.now())
         numbers = itertools.count()
         ctx = Context(

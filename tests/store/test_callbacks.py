@@ -60,7 +60,7 @@ async def test_a_number_in_doubt_is_due_although_it_is_believed_to_be_shown(stor
     assert [each.sku for each in await store.read(lambda tx: tx.due("boutique", 9))] == ["BAG"]
     await store.write(lambda tx: tx.put_numbers([replace(level(tx, "BAG"), unsure=False)]))
     assert await store.read(lambda tx: tx.due("boutique", 9)) == []
-    await store.write(lambda tx: tx.mark_unsure("boutique", [("SCARF", "online"), ("UNKNOWN", "online")]))
+    await store.write(lambda tx: tx.put_numbers([replace(level(tx, "SCARF"), unsure=True)]))
     assert [each.sku for each in await store.read(lambda tx: tx.due("boutique", 9))] == ["SCARF"]
 
 

@@ -55,6 +55,9 @@ class ChannelPlan:
     guarantee: Guarantee = Guarantee.MIRRORED
     safety_stock: int = 0
     cap: int | None = None
+    # It takes what it sells off its own number: where its shoppers ask first, what they hold stays shown
+    # until then. A channel that shows nothing but what it is told is told without it.
+    counts_down: bool = True
 
     @property
     def first_location(self) -> str:

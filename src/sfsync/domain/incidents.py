@@ -32,6 +32,7 @@ NO_ORDER = "reservation without an order"
 NOT_FOUND = "stock not found"
 HOLE = "hole in coverage"
 NOT_APPLIED = "accepted and not applied"
+SET_ASIDE = "receiver set aside"
 
 LONGEST_WAIT = timedelta(days=366)
 LONGEST_NAME = 80  # characters of who resolves
@@ -57,6 +58,7 @@ _WAYS: Mapping[str, tuple[Way, ...]] = {
     NOT_FOUND: (Way.WAIT, Way.ACCEPT),
     GAVE_WAY: (Way.WAIT, Way.ACCEPT),
     NOT_APPLIED: (Way.WAIT, Way.ACCEPT),
+    SET_ASIDE: (Way.WAIT,),
 }
 
 

@@ -416,16 +416,17 @@ def part(
     return asked
 
 
-def overdue(reservation: Reservation, now: datetime) -> bool:
+def overdue(reservation: Reservation, now: datetime, *, told: bool = True) -> bool:
     """True for one that was paid for and holds its units still, although no order has taken them over.
 
     An order of a channel is told of within minutes. What a boutique holds for a client is fetched in person,
-    which may take as long as the longest reservation.
+    which may take as long as the longest reservation; so may the goods of a channel that tells of no orders
+    (`told`), whose confirmed reservations stand for them until they are handed over.
     """
     if reservation.state is not ReservationState.CONFIRMED or reservation.paid_at is None:
         return False
     begins = reservation.paid_at if reservation.window is None else reservation.window.ends
-    return begins + (LONGEST if reservation.channel is None else ORDER_PATIENCE) <= now
+    return begins + (LONGEST if reservation.channel is None or not told else ORDER_PATIENCE) <= now
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@
     proving     what a channel has confirmed is read again: it must show it
     shelf    levels and policy give what each channel should show
     relay    what a channel shows is brought to what it should, bad news first
+    callbacks   the same for storefronts that are only told: numbered, and the newest only
     reconcile  the org's truth, ours, and what channels really show are compared
 
 Each loop works off the store: what is not finished when the process dies is found there by the next one. A

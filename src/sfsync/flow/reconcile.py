@@ -21,6 +21,7 @@ from sfsync.ports import ChannelItem, ChannelLevel, OutsideError, Tx
 
 from .age import age_seconds
 from .allocations import Divider, adopted
+from .callbacks import told
 from .context import Context, grouped
 from .levels import apply_levels
 from .orders import OrderPoll
@@ -131,6 +132,10 @@ class Reconcile:
         """What a channel shows, each number with the time of its reading."""
         ctx = self._ctx
         asked_at = ctx.clock.now()
+        if ctx.channels[channel].ability.callbacks is not None:
+            for item in await ctx.store.read(partial(told, ctx=ctx, channel=channel, skus=skus)):
+                yield Seen(item, asked_at, asked_at)
+            return
         async for page in ctx.channels[channel].items(skus):
             read_at = ctx.clock.now()
             for item in page:
@@ -282,7 +287,8 @@ def take_over(tx: Tx, *, ctx: Context, channel: str, seen: Sequence[Seen]) -> se
         ):
             by_time[one.asked_at, one.read_at].append(item)
     for (asked_at, read_at), items in by_time.items():
-        tx.put_items(channel, items, problems, asked_at, read_at)
+        unsure = ctx.channels[channel].ability.callbacks is not None
+        tx.put_items(channel, items, problems, asked_at, read_at, unsure=unsure)
     adopted(tx, ctx.assortment, [one.item for one in seen if (one.item.sku, one.item.location) not in held])
     return refresh(tx, ctx.assortment, ctx.pulse, skus, ctx.clock.now())
 

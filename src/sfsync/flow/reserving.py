@@ -90,7 +90,8 @@ def tell_not_found(tx: Tx, ctx: Context, reservation: Reservation, who: str) -> 
 def tell_overdue(tx: Tx, ctx: Context, now: datetime) -> None:
     """Report reservations that hold units for an order that never came."""
     for reservation in tx.paid_before(now):
-        if not overdue(reservation, now):
+        channel = ctx.channels.get(reservation.channel or "")
+        if not overdue(reservation, now, told=channel is None or channel.ability.tells_orders):
             continue
         order = reservation.order_reference
         title = f"reservation {reservation.id} holds units for {order}, an order that no channel told of"

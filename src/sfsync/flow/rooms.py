@@ -133,8 +133,8 @@ def limit(
 ) -> None:
     """Lower the targets, by (SKU, channel, location), to what the SKUs' editions allow.
 
-    A channel that asks first shows all that it may still ask for, and what its own shoppers hold; any other
-    shows no more in all its SKUs and places together than it may sell.
+    A channel that asks first shows all that it may still ask for, and what its own shoppers hold where it
+    counts down by itself; any other shows no more in all its SKUs and places together than it may sell.
     """
     if not assortment.editions:
         return
@@ -153,7 +153,9 @@ def limit(
             mode = Mode.DIVIDED if level.sku in picture.divided else Mode.SHARED
             if assortment.policy(channel, level.sku, mode).guarantee is Guarantee.GATED:
                 sources = assortment.sources(channel, level.location)
-                targets[key] = min(units, room + sum(picture.own_reserved(level.sku, channel, sources)))
+                holds = assortment.channels[channel].counts_down
+                own = sum(picture.own_reserved(level.sku, channel, sources)) if holds else 0
+                targets[key] = min(units, room + own)
             else:
                 wants[level.sku, level.location] = units
         published = {(level.sku, level.location): level.published for level in levels}

@@ -38,7 +38,8 @@ def ats_facts(
     policy = assortment.policy(channel, sku, mode)
     sources = assortment.sources(channel, location)
     gated = policy.guarantee is ats.Guarantee.GATED
-    own_reserved, own_asked = picture.own_reserved(sku, channel, sources) if gated else (0, 0)
+    holds = gated and assortment.channels[channel].counts_down
+    own_reserved, own_asked = picture.own_reserved(sku, channel, sources) if holds else (0, 0)
     return ats.AtsFacts(
         policy,
         on_floor(assortment, picture.levels(sku, sources)),
@@ -113,7 +114,7 @@ def refresh(tx: Tx, assortment: Assortment, pulse: Pulse, skus: Collection[str],
             level = with_numbers(assortment, held, now, target=target)
             if level != held:
                 changed.append(level)
-            if target is not None and target != held.published:
+            if target is not None and (target != held.published or held.unsure):
                 bells.add(relay_bell(held.channel))
                 pulse.due_since.setdefault((held.channel, held.sku, held.location), now.timestamp())
             else:

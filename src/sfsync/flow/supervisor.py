@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from sfsync.domain.retry import backoff_seconds
-from sfsync.ports import OutsideError, Refused, Severity, Tx
+from sfsync.ports import Channel, OutsideError, Refused, Severity, Tx
 
 from .allocations import explain
+from .callbacks import CallbackRelay
 from .calls import CallKeeper
 from .cancelling import Cancellations
 from .context import SNAPSHOT, Context, unread
@@ -89,7 +90,7 @@ class Supervisor:
         self._orders = Orders(ctx)
         rules = ctx.assortment.org_orders
         self.org_orders = OrgOrders(ctx, rules, every_seconds=poll_seconds) if rules is not None else None
-        self._relays = [Relay(ctx, channel) for channel in ctx.channels.values()]
+        self._relays = [_relay(ctx, channel) for channel in ctx.channels.values()]
         self._entrances: list[asyncio.Task[None]] = []
         self._inner: list[asyncio.Task[None]] = []
         self._finishing: list[asyncio.Task[None]] = []
@@ -380,6 +381,11 @@ class Supervisor:
                 else:
                     pulse.org_error = ""
                 return
+
+
+def _relay(ctx: Context, channel: Channel) -> Relay:
+    patience = channel.ability.callbacks
+    return Relay(ctx, channel) if patience is None else CallbackRelay(ctx, channel, patience)
 
 
 def _forget(tx: Tx, *, before: datetime) -> int:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from sfsync.domain.budget import HourOfCalls, Standing, Work
+from sfsync.domain.callbacks import Patience
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.orders import OrderSnapshot
@@ -58,6 +59,10 @@ class Refused(OutsideError):
     def __init__(self, message: str, *, advice: str = "") -> None:
         super().__init__(message)
         self.advice = advice
+
+
+class Gone(Refused):
+    """The other party says that it wants nothing of the kind any more."""
 
 
 class CursorRefused(Refused):
@@ -343,6 +348,8 @@ class Ability:
     cancels: bool = False  # it takes the cancellation of an order
     tells_orders: bool = True  # what it sells can be asked for; False: nobody can know of an unseen sale
 
+    callbacks: Patience | None = None  # it is told numbers in their order, how long it may fail; never asked
+
     @property
     def weak(self) -> bool:
         """True when every write may go over a sale that we have not heard of."""
@@ -374,6 +381,7 @@ class Write:
     delta: int | None = None
     quantity: int | None = None
     compare: int | None = None
+    sequence: int = 0  # of the number: a greater one is newer
 
 
 @dataclass(frozen=True, slots=True)

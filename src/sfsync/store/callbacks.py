@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, select, tuple_, update
+from sqlalchemy import Connection, func, select, tuple_
 
 from sfsync.domain.callbacks import Failing, NumberPlace, next_sequence
 from sfsync.ports.keeping import ChannelLevel
@@ -18,15 +18,6 @@ from .rows import channel_level_of
 _LEVEL = t.channel_level.c
 _PLACE = (_LEVEL.sequence, _LEVEL.channel, _LEVEL.sku, _LEVEL.location)
 LAST_SEQUENCE = Prepared(select(func.max(_LEVEL.sequence)))
-MARK_UNSURE = Prepared(
-    update(t.channel_level)
-    .where(
-        _LEVEL.channel == bindparam("b_channel"),
-        _LEVEL.sku == bindparam("b_sku"),
-        _LEVEL.location == bindparam("b_location"),
-    )
-    .values(unsure=True)
-)
 
 
 class CallbackStatements:
@@ -37,12 +28,6 @@ class CallbackStatements:
     def next_sequence(self, now: datetime) -> int:
         """The sequence number of the targets that change in this transaction."""
         return next_sequence(LAST_SEQUENCE.run(self._c, {}).scalar() or 0, now)
-
-    def mark_unsure(self, channel: str, places: Collection[tuple[str, str]]) -> None:
-        """These numbers, by SKU and location, may or may not have arrived: they are due again."""
-        if places:
-            parameters = [{"b_channel": channel, "b_sku": sku, "b_location": at} for sku, at in places]
-            MARK_UNSURE.run(self._c, parameters)
 
     def failing(self, channel: str) -> Failing | None:
         """How a receiver stands that did not take the last message; None when it took it."""

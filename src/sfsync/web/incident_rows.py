@@ -26,6 +26,7 @@ _ADVICE = {
     kinds.NOT_FOUND: "Count the stock level.",
     kinds.HOLE: "It is closed by itself when the stream or a reading has made up for it.",
     kinds.NOT_APPLIED: "Look at the channel: it said yes to a change, and shows no sign of it.",
+    kinds.SET_ASIDE: "Mend the receiver: it is tried again by itself, and gets the present numbers then.",
 }
 
 
