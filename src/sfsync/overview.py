@@ -407,7 +407,7 @@ class Overview:
                 found.append(
                     f"{channel} shows the last of {', '.join(skus[:NAMED])}{more} without asking first, "
                     "and takes plain numbers only: a sale may be overwritten. "
-                    "Gate them, or allocate them to others."
+                    "Gate them, or allocate them."
                 )
         return found
 

@@ -654,7 +654,7 @@ class House:
         floor: Floor | None = None,
         editions: Sequence[Edition] = (),
         rim: Callable[[Any], Any] = lambda part: part,
-        make_shop: type[LittleShop] = LittleShop,
+        make_shop: Callable[..., LittleShop] = LittleShop,
         plan: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.plan = plan  # the org locations of each of a shop's; None: all of them, of the only one

@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
-from tests.flow.kit import house
-from tests.flow.market_kit import LittleMarket, numbers_sent
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
 
-BAG = "BAG-1|ECOM"
+import pytest
+from tests.flow.kit import House, LittleShop, house, total
+from tests.flow.market_kit import LaterMarket, LittleMarket, numbers_sent
+
+from sfsync.domain.assortment import PolicyRule
+from sfsync.domain.ats import Guarantee
+
+BAG, SHOE, BELT = "BAG-1|ECOM", "SHOE-1|ECOM", "BELT-1|ECOM"
+
+
+@asynccontextmanager
+async def market(
+    stock: Mapping[str, int], kind: type[LittleMarket] = LittleMarket
+) -> AsyncIterator[tuple[House, LittleMarket]]:
+    """A house whose only channel is a marketplace."""
+    async with house(stock, shops=("bazaar",), make_shop=kind) as h:
+        bazaar = h.shops["bazaar"]
+        assert isinstance(bazaar, LittleMarket)
+        yield h, bazaar
+
+
+def mixed(clock: Any, name: str, shelf: Mapping[str, int], **how: Any) -> LittleShop:
+    """A marketplace among shops."""
+    return (LittleMarket if name == "bazaar" else LittleShop)(clock, name, shelf, **how)
+
+
+async def watch(h: House, sold: Mapping[str, int]) -> None:
+    """Until cancelled: no shop may ever be able to sell what the org does not hold for it."""
+    while True:
+        for name, shop in h.shops.items():
+            unsettled = sold[name] - total(h.org.of(f"order:{name}:"))[1]
+            held = total(h.org.of(f"allocation:{name}:"))[1]
+            assert shop.shelf["BAG-1"] + unsettled <= held, (name, shop.shelf, held)
+        await asyncio.sleep(0)
 
 
 async def test_a_channel_that_takes_numbers_is_sent_the_number() -> None:
@@ -28,3 +63,179 @@ async def test_a_sale_that_was_written_over_is_taken_off_again_once_it_is_heard_
         await h.shows("BAG-1", 2)
         await h.idle()
         assert h.org.numbers(BAG) == (3, 1)
+
+
+async def test_orders_are_read_before_a_number_is_raised() -> None:
+    """The sale that nobody had told of is in the number that is written: eight are never shown."""
+    async with market({BAG: 5}) as (h, bazaar):
+        bazaar.buy("BAG-1")
+        h.org.move(BAG, 3)
+        await h.shows("BAG-1", 7)
+        await h.idle()
+        assert {"BAG-1": 8} not in numbers_sent(bazaar)
+        assert h.org.numbers(BAG) == (8, 1)
+
+
+async def test_a_raise_waits_while_the_orders_cannot_be_read() -> None:
+    """The lower number of another SKU and a sold-out one go meanwhile."""
+    async with market({BAG: 5, SHOE: 5, BELT: 5}) as (h, bazaar):
+        bazaar.silent = True
+        h.org.move(BAG, 3)
+        await h.until_kept(lambda tx: tx.channel_levels(["BAG-1"])[0].target == 8)
+        h.org.move(BELT, -5)
+        h.org.move(SHOE, -2)
+        await h.until(lambda: (bazaar.shelf["SHOE-1"], bazaar.shelf["BELT-1"]) == (3, 0))
+        assert bazaar.shelf["BAG-1"] == 5, numbers_sent(bazaar)
+        bazaar.silent = False
+        h.org.move(BAG, 1)
+        await h.shows("BAG-1", 9)
+
+
+async def test_a_raise_of_unknown_outcome_is_read_back_and_not_sent_again() -> None:
+    """It was written, and something was sold since: the same number again would put it back on sale."""
+    async with market({BAG: 5}) as (h, bazaar):
+        bazaar.next.append("reply lost")
+        h.org.move(BAG, 3)
+        await h.shows("BAG-1", 8)
+        bazaar.buy("BAG-1")
+        await h.idle()
+        assert numbers_sent(bazaar).count({"BAG-1": 8}) == 1
+        assert bazaar.shelf["BAG-1"] == 7
+
+
+async def test_a_raise_that_was_lost_is_written_once_the_number_was_read() -> None:
+    """Nothing is due for ever."""
+    async with market({BAG: 5}) as (h, bazaar):
+        bazaar.next.append("lost")
+        h.org.move(BAG, 3)
+        await h.shows("BAG-1", 8)
+
+
+@pytest.mark.parametrize("fate", ["lost", "reply lost"])
+async def test_a_lowering_of_unknown_outcome_is_sent_again(fate: str) -> None:
+    """The very same bytes, until the channel has said yes."""
+    async with market({BAG: 5}) as (h, bazaar):
+        bazaar.next.append(fate)
+        h.org.move(BAG, -5)
+        await h.shows("BAG-1", 0)
+        await h.idle()
+        assert bazaar.sent[-1] == bazaar.sent[-2]
+
+
+async def test_a_daemon_that_died_amid_a_raise_reads_the_number() -> None:
+    """The store does not know whether it was sent."""
+    async with market({BAG: 5}) as (h, bazaar):
+        bazaar.next.extend(["late"])
+        h.org.move(BAG, 3)
+        await h.until(lambda: {"BAG-1": 8} in numbers_sent(bazaar))
+        await h.kill()
+        bazaar.land()
+        await h.start()
+        await h.idle()
+        assert numbers_sent(bazaar).count({"BAG-1": 8}) == 1
+        assert bazaar.shelf["BAG-1"] == 8
+
+
+async def test_units_of_an_allocation_never_oversell_at_a_channel_that_takes_plain_numbers() -> None:
+    """Close, drain, open: whatever was sold unseen, what is shown and sold is reserved for it all along."""
+    rule = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED)
+    async with house({BAG: 6}, rules=(rule,), shops=("bazaar", "london"), make_shop=mixed) as h:
+        bazaar, london = h.shops["bazaar"], h.shops["london"]
+        await h.shows("BAG-1", 3, 3)
+        sold = {"bazaar": 0, "london": 0}
+        watching = asyncio.create_task(watch(h, sold))
+        sold["bazaar"] += 1
+        bazaar.buy("BAG-1")  # and tells nobody
+        for _ in range(3):
+            sold["london"] += 1
+            await h.deliver("london", london.buy("BAG-1"))
+        await h.shows("BAG-1", 1, 1)
+        await h.idle()
+        assert not watching.done(), watching.exception()
+        watching.cancel()
+        assert h.org.numbers(BAG) == (6, 6)
+        assert {"BAG-1": 0} in numbers_sent(bazaar)  # it was closed on the way
+        assert total(h.org.of("order:")) == (0, 4)
+
+
+async def test_an_unseen_sale_survives_a_resync() -> None:
+    """Orders are read before the numbers are, and what is applied knows of the sale."""
+    async with market({BAG: 5}) as (h, bazaar):
+        bazaar.buy("BAG-1")
+        bazaar.shelf["BAG-1"] += 3  # somebody edits the number, too
+        plan = await h.supervisor.reconcile.compare(None, None)
+        await h.supervisor.reconcile.apply(plan.id)
+        await h.shows("BAG-1", 4)
+        await h.idle()
+        assert h.org.numbers(BAG) == (5, 1)
+
+
+async def test_safety_stock_covers_what_was_sold_unseen_at_both_channels() -> None:
+    """Two shops sell at once what each may: with two units held back nothing is oversold."""
+    rule = PolicyRule(("BAG-1",), safety_stock=1)
+    async with house({BAG: 2}, rules=(rule,), shops=("bazaar", "london"), make_shop=mixed) as h:
+        await h.shows("BAG-1", 1, 1)
+        numbers = [(name, shop.buy("BAG-1")) for name, shop in h.shops.items()]
+        for name, number in numbers:
+            await h.deliver(name, number)
+        await h.shows("BAG-1", 0, 0)
+        await h.idle()
+        assert h.org.numbers(BAG) == (2, 2)
+        assert not await h.store.read(lambda tx: tx.incidents())
+
+
+async def test_a_push_that_is_done_later_is_open_until_its_outcome_is_told() -> None:
+    """Nothing else is sent for its rows; what is due elsewhere goes meanwhile."""
+    async with market({BAG: 5, SHOE: 5}, LaterMarket) as (h, bazaar):
+        assert isinstance(bazaar, LaterMarket)
+        bazaar.at_once = False
+        h.org.move(BAG, -1)
+        await h.until(lambda: len(bazaar.waiting) == 1)
+        h.org.move(BAG, -1)
+        h.org.move(SHOE, -1)
+        await h.until(lambda: len(bazaar.waiting) == 2)
+        assert list(bazaar.waiting.values()) == [[("BAG-1", 4)], [("SHOE-1", 4)]]
+        bazaar.at_once = True
+        bazaar.work()
+        await h.shows("BAG-1", 3)
+        await h.shows("SHOE-1", 4)
+
+
+async def test_a_ticket_is_asked_for_after_a_restart_and_its_push_not_sent_again() -> None:
+    """Its key and rows are in the store, and so is what the channel named it."""
+    async with market({BAG: 5}, LaterMarket) as (h, bazaar):
+        assert isinstance(bazaar, LaterMarket)
+        bazaar.at_once = False
+        h.org.move(BAG, -1)
+        await h.until_kept(lambda tx: any(push.ticket for push in tx.open_pushes("bazaar")))
+        await h.kill()
+        bazaar.work()
+        await h.start()
+        await h.shows("BAG-1", 4)
+        await h.idle()
+        assert numbers_sent(bazaar).count({"BAG-1": 4}) == 1
+
+
+async def test_rows_that_were_not_done_are_set_aside_and_the_others_count() -> None:
+    """The report names them; the good rows were written."""
+    async with market({BAG: 5, SHOE: 5}, LaterMarket) as (h, bazaar):
+        bazaar.bad["SHOE-1"] = "no such offer"
+        h.org.move(BAG, -1)
+        h.org.move(SHOE, -1)
+        await h.shows("BAG-1", 4)
+        await h.until_kept(lambda tx: [letter.reason for letter in tx.dead_letters()] == ["no such offer"])
+        await h.idle()
+        numbers = await h.store.read(lambda tx: {x.sku: x.published for x in tx.channel_levels()})
+        assert numbers == {"BAG-1": 4, "SHOE-1": 5}
+
+
+async def test_a_ticket_that_is_not_known_any_more_has_its_numbers_read() -> None:
+    """What it did is what they show."""
+    async with market({BAG: 5}, LaterMarket) as (h, bazaar):
+        assert isinstance(bazaar, LaterMarket)
+        bazaar.at_once = False
+        h.org.move(BAG, -1)
+        await h.until(lambda: bool(bazaar.waiting))
+        bazaar.waiting.clear()
+        bazaar.at_once = True
+        await h.shows("BAG-1", 4)

@@ -126,6 +126,15 @@ class Divider:
         owes = shown < 0 and (self._picture.asks_for_orders(sku, channel) or self._tx.owes(channel, sku))
         return Books(channel, held, coming, shown, sold, spare, owes)
 
+    def missing(self, sku: str, channel: str, level: ChannelLevel | None) -> int:
+        """Units of a channel's allocation that nobody can account for; none while any is on its way.
+
+        What is being given away is no longer spare, and still held.
+        """
+        places, books = self._sources(channel), self.books(sku, channel, level)
+        leaving = books.held - books.sold - self._picture.allocation(sku, channel, places)
+        return 0 if books.coming or leaving > 0 else books.missing
+
     def _sources(self, channel: str) -> tuple[str, ...]:
         return self._assortment.sources(channel, self._assortment.channels[channel].first_location)
 
@@ -280,14 +289,14 @@ def explain(tx: Tx, ctx: Context) -> set[str]:
         if level.channel not in parties(ctx.assortment, picture, level.sku):
             continue
         divider = Divider(tx, ctx.assortment, ctx.pulse, picture, now)
-        books = divider.books(level.sku, level.channel, level)
-        if not books.missing or books.coming:
+        missing = divider.missing(level.sku, level.channel, level)
+        if not missing:
             continue
-        tx.put_spare(level.channel, level.sku, level.location, level.spare + books.missing)
+        tx.put_spare(level.channel, level.sku, level.location, level.spare + missing)
         found.add(level.sku)
-        units = books.missing - tx.withheld(level.channel, level.sku, now - WITHHELD)
+        units = missing - tx.withheld(level.channel, level.sku, now - WITHHELD)
         if units <= 0:
-            ctx.log.info("units without restock", channel=level.channel, sku=level.sku, units=books.missing)
+            ctx.log.info("units without restock", channel=level.channel, sku=level.sku, units=missing)
             continue
         title = f"{level.channel} shows {units} of {level.sku} fewer than it has, and no order says so"
         detail = {

@@ -32,6 +32,7 @@ from sfsync.ports import (
 )
 
 from .context import Context, relay_bell
+from .orders import OrderPoll
 from .relay import Relay
 from .shelf import with_numbers
 
@@ -53,8 +54,8 @@ def told(tx: Tx, *, ctx: Context, channel: str, skus: Collection[str] | None) ->
 class CallbackRelay(Relay):
     """One receiver: one message under way, the newest numbers only."""
 
-    def __init__(self, ctx: Context, channel: Channel, patience: Patience) -> None:
-        super().__init__(ctx, channel)
+    def __init__(self, ctx: Context, channel: Channel, polls: OrderPoll, patience: Patience) -> None:
+        super().__init__(ctx, channel, polls)
         self._patience = patience
         self._failing: Failing | None = None
         self._next_at: datetime | None = None  # when what is due may be sent

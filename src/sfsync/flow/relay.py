@@ -8,17 +8,19 @@ before anything else is said about its rows. One bad row is found and set aside;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from time import perf_counter
 
 from sfsync.domain.incidents import PUSH_LOST
-from sfsync.domain.relay import IN_DOUBT
+from sfsync.domain.relay import IN_DOUBT, AfterUnknown, after_unknown
 from sfsync.domain.retry import backoff_seconds
 from sfsync.ports import (
     Channel,
     ChannelLevel,
+    LaterOutcome,
     OutsideError,
     PushAnswer,
     PushRecord,
@@ -31,18 +33,23 @@ from sfsync.ports import (
 )
 
 from . import allocations
+from .careful import Careful
 from .context import Context, relay_bell
+from .orders import OrderPoll
 from .picture import Picture
 from .shelf import refresh, with_numbers
 
 
 class Relay:
-    """One channel's relay: one push in flight."""
+    """One channel's relay: one push being sent; those that the channel does later, beside it."""
 
-    def __init__(self, ctx: Context, channel: Channel) -> None:
+    def __init__(self, ctx: Context, channel: Channel, polls: OrderPoll) -> None:
         self._ctx, self._channel = ctx, channel
         self._limit = channel.ability.batch_rows
         self._draining = False
+        weak = channel.ability.weak and channel.ability.tells_orders
+        self._careful = Careful(ctx, channel, polls) if weak else None
+        self._later: dict[int, tuple[PushRecord, datetime]] = {}  # pushes to be done later, and when to ask
 
     @property
     def name(self) -> str:
@@ -53,13 +60,16 @@ class Relay:
         """Until drained. Pushes left open by the last run are resolved first."""
         record: PushRecord | None = None
         for left in await self._ctx.store.read(lambda tx: tx.open_pushes(self._channel.name)):
+            if left.ticket:
+                self._later[left.id] = left, self._ctx.clock.now()
+                continue
             record = await self._deliver(left, maybe_sent=True)
             while record is not None:  # what it left room for is written down already, and must leave too
                 record = await self._deliver(record, maybe_sent=False)
         while not self._draining:
-            record = record or await self._ctx.store.write(self._plan)
+            record = record or await self._ask() or await self._next()
             if record is None:
-                await self._ctx.bell.wait(relay_bell(self._channel.name), 15.0)
+                await self._ctx.bell.wait(relay_bell(self._channel.name), self._patience_seconds())
             else:
                 record = await self._deliver(record, maybe_sent=False)
 
@@ -68,26 +78,73 @@ class Relay:
         self._draining = True
         self._ctx.bell.ring(relay_bell(self._channel.name))
 
+    async def _next(self) -> PushRecord | None:
+        """The next push; where the channel takes numbers only, after what must be known before it."""
+        while True:
+            record = await self._ctx.store.write(self._plan)
+            if record is not None or self._careful is None or not await self._careful.look():
+                return record
+
+    def _patience_seconds(self) -> float:
+        moments = [ask_at for _, ask_at in self._later.values()]
+        if self._careful is not None and self._careful.not_before is not None:
+            moments.append(self._careful.not_before)
+        if not moments:
+            return 15.0
+        return min(15.0, max(0.01, (min(moments) - self._ctx.clock.now()).total_seconds()))
+
+    async def _ask(self) -> PushRecord | None:
+        """Ask what became of pushes that the channel does later; returns the push that follows, if any."""
+        ctx, channel = self._ctx, self._channel
+        for record, ask_at in list(self._later.values()):
+            if ctx.clock.now() < ask_at or not isinstance(channel, LaterOutcome):
+                continue
+            began, every = perf_counter(), channel.ability.outcome_every_seconds
+            self._later[record.id] = record, ctx.clock.now() + timedelta(seconds=every)
+            try:
+                answer = await channel.outcome(record.ticket)
+            except Refused as error:
+                del self._later[record.id]
+                await self._unsure(record, str(error))
+                self._log(record, 1, began, f"outcome not told: {error}", "its numbers are read")
+            except OutsideError as error:
+                ctx.pulse.channel_error[record.channel] = f"outcome not told: {error}"
+            else:
+                ctx.pulse.channel_error.pop(record.channel, None)
+                if answer is not None:
+                    del self._later[record.id]
+                    following = await self._conclude(record, answer)
+                    self._log(record, 1, began, _outcome(answer), "")
+                    if following is not None:
+                        return following
+            if record.id in self._later and self._too_old(record):
+                del self._later[record.id]
+                await ctx.store.write(partial(self._lost, record=record))
+                self._log(record, 1, began, "its outcome was never told", "`sfsync resync`")
+        return None
+
     def _plan(self, tx: Tx) -> PushRecord | None:
         """The next push, written down; None when nothing is due or nobody has approved the first plan."""
         name, now = self._channel.name, self._ctx.clock.now()
         if self._draining or not tx.approved(name):
             return None
         due = tx.due(name, self._limit)
-        if not due:
+        divided = self._divided(tx, due) if due else set()
+        numbers = [(level, max(0, level.target or 0)) for level in due]
+        if self._careful is not None:
+            numbers = self._careful.choose(tx, due, divided)
+        if not numbers:
             return None
         key = self._ctx.new_id()
-        divided = self._divided(tx, due)
-        rows = tuple(self._row(level, allocated=level.sku in divided) for level in due)
-        writes = [_write(level, row) for level, row in zip(due, rows, strict=True)]
+        rows = tuple(self._row(level, number, allocated=level.sku in divided) for level, number in numbers)
+        writes = [_write(level, row) for (level, _), row in zip(numbers, rows, strict=True)]
         body = self._channel.encode(key, writes)
         return PushRecord(tx.add_push(name, key, body, rows, now), name, key, body, rows, now)
 
-    def _row(self, level: ChannelLevel, *, allocated: bool) -> PushRow:
-        target = level.target or 0
+    def _row(self, level: ChannelLevel, number: int, *, allocated: bool) -> PushRow:
         if not self._channel.ability.weak:
-            return PushRow(level.sku, level.location, target - level.published, allocated)
-        number = max(0, target)
+            change = (level.target or 0) - level.published
+            return PushRow(level.sku, level.location, change, allocated)
         return PushRow(level.sku, level.location, number - level.published, allocated, number)
 
     def _divided(self, tx: Tx, due: Sequence[ChannelLevel]) -> set[str]:
@@ -109,8 +166,13 @@ class Relay:
         while True:
             attempt += 1
             began = perf_counter()
+            if maybe_sent and self._reads_back(record):
+                await self._unsure(record, "nobody knows whether it was written")
+                self._log(record, attempt, began, "unknown", "its numbers are read")
+                await ctx.clock.sleep(backoff_seconds(1, ctx.luck()))
+                return None
             if maybe_sent and self._too_old(record):
-                await ctx.store.write(lambda tx: self._lost(tx, record))
+                await ctx.store.write(partial(self._lost, record=record))
                 self._log(record, attempt, began, "unknown for longer than its key lives", "`sfsync resync`")
                 return None
             try:
@@ -132,11 +194,38 @@ class Relay:
             else:
                 ctx.pulse.channel_error.pop(record.channel, None)
                 took = perf_counter() - began
+                if answer.ticket:
+                    await self._take(record, answer.ticket)
+                    self._log(record, attempt, began, "taken, to be done later", "")
+                    return None
                 following = await self._conclude(record, answer)
                 self._log(record, attempt, perf_counter() - took, _outcome(answer), "")
                 if not answer.applied and following is None:
                     await ctx.clock.sleep(backoff_seconds(1, ctx.luck()))
                 return following
+
+    async def _take(self, record: PushRecord, ticket: str) -> None:
+        await self._ctx.store.write(lambda tx: tx.accept_push(record, ticket))
+        every = timedelta(seconds=self._channel.ability.outcome_every_seconds)
+        self._later[record.id] = replace(record, ticket=ticket), self._ctx.clock.now() + every
+
+    def _reads_back(self, record: PushRecord) -> bool:
+        if self._careful is None:
+            return False
+        return after_unknown(row.delta for row in record.rows) is AfterUnknown.READ_BACK
+
+    async def _unsure(self, record: PushRecord, reason: str) -> None:
+        """Nobody knows whether it was written, and it must not be sent again: its numbers are read."""
+        now = self._ctx.clock.now()
+
+        def commit(tx: Tx) -> None:
+            tx.finish_push(record, "unsure", reason, now)
+            _count_as_shown(tx, record)
+            for row in record.rows:
+                tx.set_problem(record.channel, row.sku, row.location, IN_DOUBT, now)
+
+        await self._ctx.store.write(commit)
+        self._ctx.bell.ring("learn")
 
     def _wait(self, attempt: int, error: OutsideError) -> float:
         asked = error.after_seconds if isinstance(error, TryLater) else None
@@ -149,16 +238,11 @@ class Relay:
         life = timedelta(seconds=self._channel.ability.key_life_seconds)
         return self._ctx.clock.now() > record.planned_at + life
 
-    def _lost(self, tx: Tx, record: PushRecord) -> None:
+    def _lost(self, tx: Tx, *, record: PushRecord) -> None:
         """Nobody can say whether it was applied: its rows wait for a comparison."""
         now = self._ctx.clock.now()
         tx.finish_push(record, "lost", "its outcome was unknown for longer than its key lives", now)
-        raised = {
-            (row.sku, row.location): row.delta for row in record.rows if row.allocated and row.delta > 0
-        }
-        for level in tx.channel_levels({sku for sku, _ in raised}, record.channel):
-            if units := raised.get((level.sku, level.location)):  # it counts as shown
-                tx.put_spare(level.channel, level.sku, level.location, max(0, level.spare - units))
+        _count_as_shown(tx, record)
         for row in record.rows:
             tx.set_problem(
                 record.channel, row.sku, row.location, "outcome of a push unknown: run sfsync resync", now
@@ -191,11 +275,17 @@ class Relay:
 
     def _settle(self, tx: Tx, record: PushRecord, answer: PushAnswer, bells: set[str]) -> None:
         now = self._ctx.clock.now()
+        bad = dict(answer.bad_rows)
         if answer.applied:
-            self._applied(tx, record, bells)
-        else:
-            bad = dict(answer.bad_rows)
-            if not bad and not answer.stale_rows and not answer.key_spent and len(record.rows) == 1:
+            self._applied(tx, replace(record, rows=_good(record, bad)), bells)
+        if not answer.applied or bad:
+            if (
+                not answer.applied
+                and not bad
+                and not answer.stale_rows
+                and not answer.key_spent
+                and len(record.rows) == 1
+            ):
                 bad = {0: answer.reason or "the channel refuses it"}
             for index, reason in bad.items():
                 row = record.rows[index]
@@ -223,7 +313,8 @@ class Relay:
             row = rows.get((level.sku, level.location))
             if row is None:
                 continue
-            if row.allocated:
+            # A lower number frees nothing where it may go over a sale: its units are drained first.
+            if row.allocated and (row.quantity is None or row.delta > 0):
                 allocations.pushed(tx, ctx.assortment, ctx.pulse, level, row.delta, now)
             published = level.published + row.delta
             if row.quantity is not None:
@@ -268,6 +359,18 @@ class Relay:
             outcome=outcome,
             **({"next": then} if then else {}),
         )
+
+
+def _good(record: PushRecord, bad: Mapping[int, str]) -> tuple[PushRow, ...]:
+    return tuple(row for index, row in enumerate(record.rows) if index not in bad)
+
+
+def _count_as_shown(tx: Tx, record: PushRecord) -> None:
+    """Of an allocation, what a push of unknown outcome was to raise counts as shown."""
+    raised = {(row.sku, row.location): row.delta for row in record.rows if row.allocated and row.delta > 0}
+    for level in tx.channel_levels({sku for sku, _ in raised}, record.channel):
+        if units := raised.get((level.sku, level.location)):
+            tx.put_spare(level.channel, level.sku, level.location, max(0, level.spare - units))
 
 
 def _write(level: ChannelLevel, row: PushRow) -> Write:

@@ -149,4 +149,12 @@ def with_numbers(
     elif exposure.units or exposure.offered:
         exposure = exposure.over(now.timestamp())
     changed_at = level.changed_at if published == level.published else now
-    return replace(level, target=target, published=published, exposure=exposure, changed_at=changed_at)
+    rises = target is not None and (level.target is None or target > level.target)
+    return replace(
+        level,
+        target=target,
+        published=published,
+        exposure=exposure,
+        changed_at=changed_at,
+        raised_at=now if rises else level.raised_at,
+    )

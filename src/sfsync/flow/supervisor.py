@@ -90,7 +90,7 @@ class Supervisor:
         self._orders = Orders(ctx)
         rules = ctx.assortment.org_orders
         self.org_orders = OrgOrders(ctx, rules, every_seconds=poll_seconds) if rules is not None else None
-        self._relays = [_relay(ctx, channel) for channel in ctx.channels.values()]
+        self._relays = [_relay(ctx, channel, self.polls) for channel in ctx.channels.values()]
         self._entrances: list[asyncio.Task[None]] = []
         self._inner: list[asyncio.Task[None]] = []
         self._finishing: list[asyncio.Task[None]] = []
@@ -383,9 +383,11 @@ class Supervisor:
                 return
 
 
-def _relay(ctx: Context, channel: Channel) -> Relay:
+def _relay(ctx: Context, channel: Channel, polls: OrderPoll) -> Relay:
     patience = channel.ability.callbacks
-    return Relay(ctx, channel) if patience is None else CallbackRelay(ctx, channel, patience)
+    if patience is None:
+        return Relay(ctx, channel, polls)
+    return CallbackRelay(ctx, channel, polls, patience)
 
 
 def _forget(tx: Tx, *, before: datetime) -> int:

@@ -166,6 +166,7 @@ class ChannelLevel:
     flying: int = 0  # of those, the units by which the push under way raises its number
     sequence: int = 0  # raised with each new target
     unsure: bool = False  # it may show another number than the published one: the target is due anyway
+    raised_at: datetime | None = None  # when its target last rose
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,7 @@ class PushRecord:
     body: bytes
     rows: tuple[PushRow, ...]
     planned_at: datetime
+    ticket: str = ""  # the channel has taken it, and will say by this what became of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,6 +441,7 @@ class Tx(Protocol):
     def due(self, channel: str, limit: int) -> Sequence[ChannelLevel]: ...
     def add_push(self, channel: str, key: str, body: bytes, rows: Sequence[PushRow], at: datetime) -> int: ...
     def open_pushes(self, channel: str) -> Sequence[PushRecord]: ...
+    def accept_push(self, record: PushRecord, ticket: str) -> None: ...
     def finish_push(self, record: PushRecord, state: str, reason: str, at: datetime) -> None: ...
     def last_push(self, channel: str) -> int: ...
     def applied_pushes(

@@ -347,6 +347,10 @@ class Ability:
     routes: bool = False  # it has several locations, and assigns what it sells to one of them
     cancels: bool = False  # it takes the cancellation of an order
     tells_orders: bool = True  # what it sells can be asked for; False: nobody can know of an unseen sale
+    asynchronous: bool = False  # a push is accepted with a ticket, and done later (`LaterOutcome`)
+    outcome_every_seconds: float = 15.0  # how often a ticket may be asked for
+    orders_every_seconds: float = 10.0  # how long its orders count as known after they were read
+    settle_seconds: float = 0.0  # so long after a sale its order list tells of it
 
     callbacks: Patience | None = None  # it is told numbers in their order, how long it may fail; never asked
 
@@ -388,7 +392,9 @@ class Write:
 class PushAnswer:
     """What became of a push: all rows applied, or none, with the rows to blame by their index.
 
-    No row to blame and not applied: the relay halves the batch until it finds the bad one.
+    No row to blame and not applied: the relay halves the batch until it finds the bad one. A channel that
+    carries out the good rows of a push says applied and names the bad ones. With a `ticket` it has taken the
+    push and does it later.
     """
 
     applied: bool
@@ -396,6 +402,7 @@ class PushAnswer:
     stale_rows: frozenset[int] = frozenset()
     reason: str = ""
     key_spent: bool = False  # the channel will not hear this key again: ask with a new one
+    ticket: str = ""  # taken, and not done yet: what `LaterOutcome.outcome` is asked with
 
 
 @dataclass(frozen=True, slots=True)
@@ -489,4 +496,16 @@ class Subscriber(Protocol):
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         """Have them sent no more; one that is gone is fine."""
+        ...
+
+
+@runtime_checkable
+class LaterOutcome(Protocol):
+    """A channel that takes a push at once and carries it out later (`Ability.asynchronous`)."""
+
+    async def outcome(self, ticket: str) -> PushAnswer | None:
+        """What became of a push that was taken; None while it is under way.
+
+        `Refused` when it knows no such ticket any more: then its numbers must be read.
+        """
         ...

@@ -41,4 +41,5 @@ def channel_level_of(row: Row[Any]) -> ChannelLevel:
         row.flying,
         row.sequence,
         row.unsure,
+        row.raised_at,
     )

@@ -359,6 +359,7 @@ channel_level = Table(
     Column("flying", Integer, nullable=False, server_default="0"),
     Column("sequence", BigInteger, nullable=False, server_default="0"),  # raised with each new target
     Column("unsure", Boolean, nullable=False, server_default=false()),  # it may show another number: send it
+    Column("raised_at", Instant),
     Column("exposure_unit_seconds", Double, nullable=False, server_default="0"),
     Column("exposure_units", Integer, nullable=False, server_default="0"),
     Column("exposure_since", Double, nullable=False, server_default="0"),
@@ -441,7 +442,8 @@ push = Table(
     Column("key", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("rows", Json, nullable=False),
-    Column("state", Text, nullable=False),  # open, applied, dropped
+    Column("state", Text, nullable=False),  # open, applied, dropped, lost, unsure
+    Column("ticket", Text, nullable=False, server_default=""),  # by which the channel tells its outcome
     Column("reason", Text, nullable=False, server_default=""),
     Column("planned_at", Instant, nullable=False),
     Column("answered_at", Instant),

@@ -1010,6 +1010,7 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements, CallbackStatemen
                     "b_changed_at": level.changed_at,
                     "b_baseline_from": level.baseline_from,
                     "b_baseline_at": level.baseline_at,
+                    "b_raised_at": level.raised_at,
                     "b_unit_seconds": level.exposure.unit_seconds,
                     "b_units": level.exposure.units,
                     "b_since": level.exposure.since,
@@ -1082,6 +1083,10 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements, CallbackStatemen
             select(t.push).where(t.push.c.channel == channel, t.push.c.state == "open").order_by(t.push.c.id)
         )
         return [_push(row) for row in rows]
+
+    def accept_push(self, record: PushRecord, ticket: str) -> None:
+        """The channel has taken it and does it later; it stays open, its channel levels in flight."""
+        self._c.execute(update(t.push).where(t.push.c.id == record.id).values(ticket=ticket))
 
     def finish_push(self, record: PushRecord, state: str, reason: str, at: datetime) -> None:
         """Its outcome is known: applied, dropped or lost. Its channel levels are free again."""
@@ -1401,6 +1406,7 @@ PUT_NUMBERS = Prepared(
         changed_at=bindparam("b_changed_at"),
         baseline_from=bindparam("b_baseline_from"),
         baseline_at=bindparam("b_baseline_at"),
+        raised_at=bindparam("b_raised_at"),
         exposure_unit_seconds=bindparam("b_unit_seconds"),
         exposure_units=bindparam("b_units"),
         exposure_since=bindparam("b_since"),
@@ -1591,4 +1597,4 @@ def _reservation(row: Row[Any], lines: Sequence[ReservationLine]) -> Reservation
 
 def _push(row: Row[Any]) -> PushRecord:
     rows = tuple(PushRow(*part) for part in row.rows)
-    return PushRecord(row.id, row.channel, row.key, row.body, rows, row.planned_at)
+    return PushRecord(row.id, row.channel, row.key, row.body, rows, row.planned_at, row.ticket)
