@@ -8,7 +8,6 @@ in the store, so that a restart neither storms a receiver nor forgets that a per
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -18,7 +17,6 @@ from sfsync.domain.callbacks import Failing, Patience, failed, message_id
 from sfsync.domain.incidents import SET_ASIDE
 from sfsync.ports import (
     Channel,
-    ChannelItem,
     ChannelLevel,
     Gone,
     OutsideError,
@@ -37,18 +35,6 @@ from .relay import Relay
 from .shelf import with_numbers
 
 SWEEP_SECONDS = 15.0
-
-
-def told(tx: Tx, *, ctx: Context, channel: str, skus: Collection[str] | None) -> Sequence[ChannelItem]:
-    """What a receiver is told of: every SKU that the org has, with what it has confirmed last."""
-    every = tx.all_skus()
-    wanted = every if skus is None else sorted(set(skus).intersection(every))
-    shown = {(level.sku, level.location): level.published for level in tx.channel_levels(wanted, channel)}
-    return [
-        ChannelItem(sku, location, sku, location, shown.get((sku, location), 0))
-        for sku in wanted
-        for location in ctx.assortment.channels[channel].locations
-    ]
 
 
 class CallbackRelay(Relay):

@@ -21,7 +21,6 @@ from sfsync.ports import ChannelItem, ChannelLevel, OutsideError, Tx
 
 from .age import age_seconds
 from .allocations import Divider, adopted
-from .callbacks import told
 from .context import Context, grouped
 from .levels import apply_levels
 from .orders import OrderPoll
@@ -291,6 +290,18 @@ def take_over(tx: Tx, *, ctx: Context, channel: str, seen: Sequence[Seen]) -> se
         tx.put_items(channel, items, problems, asked_at, read_at, unsure=unsure)
     adopted(tx, ctx.assortment, [one.item for one in seen if (one.item.sku, one.item.location) not in held])
     return refresh(tx, ctx.assortment, ctx.pulse, skus, ctx.clock.now())
+
+
+def told(tx: Tx, *, ctx: Context, channel: str, skus: Collection[str] | None) -> Sequence[ChannelItem]:
+    """What a receiver is told of: every SKU that the org has, with what it has confirmed last."""
+    every = tx.all_skus()
+    wanted = every if skus is None else sorted(set(skus).intersection(every))
+    shown = {(level.sku, level.location): level.published for level in tx.channel_levels(wanted, channel)}
+    return [
+        ChannelItem(sku, location, sku, location, shown.get((sku, location), 0))
+        for sku in wanted
+        for location in ctx.assortment.channels[channel].locations
+    ]
 
 
 def _tell_duplicate(tx: Tx, ctx: Context, channel: str, item: ChannelItem) -> None:
