@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sfsync.app import local_token_path
+from sfsync.domain.coverage import asked_since
 from sfsync.settings import Settings, SettingsError, load
 
 DEFAULT_CONFIG = Path("sfsync.toml")
@@ -66,6 +68,20 @@ def fail(message: str, code: int = 3) -> NoReturn:
     """Say what is missing and leave."""
     err.print(message, style="red", markup=False, highlight=False)
     raise typer.Exit(code)
+
+
+def past_moment(option: str, text: str, now: datetime) -> datetime:
+    """A time that an option gave, UTC. Exit code 2 when it is no time, or lies ahead.
+
+    What names no offset is told by the clock on the wall, summer time and all.
+    """
+    try:
+        moment = asked_since(text, now.astimezone().replace(tzinfo=None)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        fail(f"{option}: {error}", 2)
+    if moment > now:
+        fail(f"{option}: {text!r} lies ahead: {moment:%Y-%m-%d %H:%M:%S} UTC", 2)
+    return moment
 
 
 class DaemonClient:

@@ -15,11 +15,12 @@ from sfsync.cli.common import (
     JsonOption,
     fail,
     out,
+    past_moment,
     print_json,
     settings_or_exit,
     table,
 )
-from sfsync.domain.coverage import ACCEPTED, Answer, Interval, answer, asked_since
+from sfsync.domain.coverage import ACCEPTED, Answer, Interval, answer
 from sfsync.store import StoreError, open_store
 from sfsync.store.tx import SqlTx
 
@@ -40,7 +41,7 @@ def coverage(
     """
     settings = settings_or_exit(config)
     now = datetime.now(UTC)
-    start = _moment(since, now)
+    start = past_moment("--since", since, now)
     try:
         store = open_store(settings.store_url(), exclusive=False, migrate=False)
     except StoreError as error:
@@ -66,17 +67,6 @@ def coverage(
     else:
         _print(answers, max(start, first))
     raise typer.Exit(1 if any(each.missed for each in answers) else 0)
-
-
-def _moment(text: str, now: datetime) -> datetime:
-    try:
-        # What names no offset is told by the clock on the wall, summer time and all.
-        moment = asked_since(text, now.astimezone().replace(tzinfo=None)).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        fail(f"--since: {error}", 2)
-    if moment > now:
-        fail(f"--since: {text!r} lies ahead: {_said(moment)} UTC", 2)
-    return moment
 
 
 def _print(answers: Sequence[Answer], start: datetime) -> None:

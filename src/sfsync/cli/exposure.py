@@ -14,11 +14,12 @@ from sfsync.cli.common import (
     JsonOption,
     fail,
     out,
+    past_moment,
     print_json,
     settings_or_exit,
     table,
 )
-from sfsync.domain.coverage import ACCEPTED, asked_since, lasting
+from sfsync.domain.coverage import ACCEPTED, lasting
 from sfsync.store import StoreError, open_store
 
 
@@ -40,7 +41,7 @@ def exposure(
     settings = settings_or_exit(config)
     if channel is not None and channel not in settings.channels:
         fail(f"--channel: {channel!r} is none of {', '.join(sorted(settings.channels))}", 2)
-    start = None if since is None else _moment(since, datetime.now(UTC))
+    start = None if since is None else past_moment("--since", since, datetime.now(UTC))
     try:
         store = open_store(settings.store_url(), exclusive=False, migrate=False)
     except StoreError as error:
@@ -51,17 +52,6 @@ def exposure(
     else:
         _print(told)
     raise typer.Exit(1 if any(each["units"] and each["skus"] == "scarce" for each in told["classes"]) else 0)
-
-
-def _moment(text: str, now: datetime) -> datetime:
-    try:
-        # What names no offset is told by the clock on the wall, summer time and all.
-        moment = asked_since(text, now.astimezone().replace(tzinfo=None)).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        fail(f"--since: {error}", 2)
-    if moment > now:
-        fail(f"--since: {text!r} lies ahead", 2)
-    return moment
 
 
 def _print(told: Any) -> None:

@@ -17,10 +17,11 @@ from sfsync.cli.common import (
     JsonOption,
     fail,
     out,
+    past_moment,
     print_json,
     settings_or_exit,
 )
-from sfsync.domain.coverage import ACCEPTED, asked_since
+from sfsync.domain.coverage import ACCEPTED
 
 Sku = Annotated[str, typer.Argument(help="The SKU, spelt as in the org.")]
 Channel = Annotated[str | None, typer.Option(help="Only what this channel shows.")]
@@ -49,7 +50,7 @@ def why(
         fail(f"--channel: {channel!r} is none of {', '.join(sorted(settings.channels))}", 2)
     asked = {"sku": sku, "channel": channel, "location": location}
     if at is not None:
-        asked["at"] = _moment(at).isoformat()
+        asked["at"] = past_moment("--at", at, datetime.now(UTC)).isoformat()
     query = httpx.QueryParams({name: value for name, value in asked.items() if value is not None})
     daemon = DaemonClient(settings)
     try:
@@ -61,14 +62,6 @@ def why(
     else:
         out.print(tree(told), highlight=False)
     raise typer.Exit(1 if any(_wrong(each) for each in told["channels"]) else 0)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        # What names no offset is told by the clock on the wall, summer time and all.
-        return asked_since(text, datetime.now().astimezone().replace(tzinfo=None)).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        fail(f"--at: {error}", 2)
 
 
 def _wrong(shown: Any) -> bool:

@@ -7,26 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from statistics import quantiles
 from typing import Literal
 
-from sfsync import __version__, exposed
-from sfsync.domain.allocation import Mode
+from sfsync import exposed
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Guarantee, Policy
-from sfsync.domain.budget import Standing, Work
-from sfsync.domain.coverage import Closes, lasting, remedy
+from sfsync.domain.coverage import Closes, remedy
 from sfsync.domain.exposure import SCARCE_UNITS
-from sfsync.domain.forecast import Space
-from sfsync.domain.relay import Difference
-from sfsync.domain.stock import LevelKey
-from sfsync.flow.context import SNAPSHOT, Context, Pulse
+from sfsync.flow.context import SNAPSHOT, Pulse
 from sfsync.flow.editions import standing
-from sfsync.flow.folding import FoldRun, FoldWish
-from sfsync.flow.reconcile import Plan, Reconcile
 from sfsync.flow.rooms import Rooms
-from sfsync.flow.supervisor import KEPT_DAYS, Supervisor
-from sfsync.ports import ChannelLevel, Clock, DeadLetter, Hole
+from sfsync.flow.supervisor import KEPT_DAYS
+from sfsync.ports import ChannelLevel, Clock, Hole
 from sfsync.reports import Live
 from sfsync.store import Database, views
 from sfsync.store.tx import SqlTx
@@ -34,27 +26,32 @@ from sfsync.web.editions import describe
 from sfsync.web.incident_rows import incident_row
 from sfsync.web.status_shape import (
     ChannelStatus,
-    DeadLetterRow,
     Exposure,
     ExposureOfClass,
     GuaranteeCounts,
-    Health,
     Ledger,
-    Movement,
     Scarce,
     Seller,
-    SpaceLeft,
-    State,
     Status,
     StockOfSku,
     Stream,
     StreamHole,
 )
 
-NAMED = 3  # SKUs in one sentence
+from .health import SILENT_AFTER, HealthTeller, channel_state
+from .rows import (
+    letter_row,
+    mode,
+    moment,
+    moment_or_none,
+    movement_row,
+    percentile_ms,
+    space_left,
+    tenths,
+)
+
 KEPT = timedelta(days=KEPT_DAYS)
 EXPOSURE_AGAIN = timedelta(seconds=10)
-SILENT_AFTER = timedelta(seconds=330)
 LATE_AFTER = timedelta(seconds=60)
 
 
@@ -71,6 +68,7 @@ class Overview:
     ) -> None:
         self._store, self._assortment, self._clock = store, assortment, clock
         self._kinds, self._pulse = kinds, pulse
+        self._health = HealthTeller(assortment, pulse)
         self._live = Live()
         self._exposure: tuple[datetime | None, Mapping[str, list[ExposureOfClass]]] = (None, {})
         self._counted: tuple[object, dict[str, dict[Guarantee, int]]] = (None, {})
@@ -131,7 +129,7 @@ class Overview:
         stream = self._stream(holes, now)
         ledger = self._ledger(queue, now)
         return Status(
-            health=self._health(tx, now, stream, ledger, channels, incidents, letters),
+            health=self._health.tell(tx, now, stream, ledger, channels, incidents, letters),
             stream=stream,
             ledger=ledger,
             channels=channels,
@@ -145,75 +143,9 @@ class Overview:
                 for each in incidents.told
             ],
             incidents_more=incidents.more,
-            dead_letters=[_letter(letter) for letter in reversed(letters)],
-            recent=[_movement(movement) for movement in views.recent_movements(tx, 20)],
+            dead_letters=[letter_row(letter) for letter in reversed(letters)],
+            recent=[movement_row(movement) for movement in views.recent_movements(tx, 20)],
             accuracy=self._live.rows(tx, now),
-        )
-
-    def _health(
-        self,
-        tx: SqlTx,
-        now: datetime,
-        stream: Stream,
-        ledger: Ledger,
-        channels: Sequence[ChannelStatus],
-        incidents: views.ToldIncidents,
-        letters: Sequence[DeadLetter],
-    ) -> Health:
-        pulse = self._pulse
-        bad: list[str] = []
-        doubtful: list[str] = []
-        if pulse is None:
-            bad.append("The daemon is not running.")
-        else:
-            if pulse.org_error:
-                bad.append(f"The org does not answer: {pulse.org_error}")
-            if pulse.rule_error:
-                bad.append(pulse.rule_error)
-            if pulse.stale:
-                bad.append(
-                    f"The org was not heard for more than {lasting(max(pulse.stale))}: "
-                    "what is scarce by policy is closed until it is heard again."
-                )
-            bad += [f"The stream {topic} is down: {error}" for topic, error in pulse.stream_error.items()]
-            bad += [
-                f"The stream {topic} is silent."
-                for topic in pulse.topics
-                if now - pulse.last_sign.get(topic, pulse.started_at) > SILENT_AFTER
-            ]
-            calls_bad, calls_doubtful = _short_of_calls(pulse.calls())
-            bad += calls_bad
-            doubtful += calls_doubtful
-            doubtful += pulse.space.findings() if pulse.space else []
-        bad += self._weak(tx)
-        still = [each for each in incidents.told if each.closed_at is None]
-        bad += [f"{each.title}." for each in still if not each.waits(now)]
-        soon = [each for each in still if each.waiting is None or each.waiting.until <= now]
-        if more := incidents.urgent - len(soon):
-            are = "incident is" if more == 1 else "incidents are"
-            bad.append(f"{more} more {are} open: `sfsync incidents`.")
-        doubtful += [
-            f"The stream {hole['source']} has a hole of {lasting(hole['age_seconds'])}: {hole['reason']}. "
-            f"What closes it: {hole['closes']}."
-            for hole in stream["holes"]
-        ]
-        for channel in channels:
-            said = f"{channel['name']}: {channel['sentence'].removeprefix(channel['name'] + ': ')}"
-            if channel["state"] != "good":
-                (bad if channel["state"] == "bad" else doubtful).append(said)
-        if letters:
-            waits = "1 dead letter waits" if len(letters) == 1 else f"{len(letters)} dead letters wait"
-            doubtful.append(f"{waits} for a person: `sfsync dead-letters`.")
-        state: State = "bad" if bad else "warning" if doubtful else "good"
-        sentence = "Every channel has been told what the org has." if state == "good" else (bad + doubtful)[0]
-        return Health(
-            state=state,
-            sentence=sentence,
-            reasons=bad + doubtful,
-            org=tx.bound_org() or "",
-            version=__version__,
-            started_at=_moment(pulse.started_at) if pulse else "",
-            now=_moment(now),
         )
 
     def _stream(self, holes: Sequence[Hole], now: datetime) -> Stream:
@@ -229,9 +161,9 @@ class Overview:
                     and topic not in pulse.stream_error
                     and topic in pulse.last_sign
                     and now - pulse.last_sign[topic] < SILENT_AFTER,
-                    "last_sign_of_life_at": _moment_or_none(pulse.last_sign.get(topic)) if pulse else None,
-                    "last_event_at": _moment_or_none(pulse.last_event.get(topic)) if pulse else None,
-                    "lag_seconds": _tenths(pulse.lag_seconds.get(topic)) if pulse else None,
+                    "last_sign_of_life_at": moment_or_none(pulse.last_sign.get(topic)) if pulse else None,
+                    "last_event_at": moment_or_none(pulse.last_event.get(topic)) if pulse else None,
+                    "lag_seconds": tenths(pulse.lag_seconds.get(topic)) if pulse else None,
                     "events": pulse.events.get(topic, 0) if pulse else 0,
                 }
                 for topic in topics
@@ -256,11 +188,11 @@ class Overview:
         whole = source == SNAPSHOT
         return StreamHole(
             source=source,
-            since=_moment(since),
+            since=moment(since),
             age_seconds=round((now - since).total_seconds(), 1),
             reason=hole.reason,
             closes="a reading of the whole org" if whole else remedy(hole.closes, posts=posts, away=away),
-            next_try_at=_moment_or_none(None if whole else next_try),
+            next_try_at=moment_or_none(None if whole else next_try),
         )
 
     def _ledger(self, queue: views.QueueCount, now: datetime) -> Ledger:
@@ -280,10 +212,10 @@ class Overview:
             calls_ours=calls.ours if calls else None,
             calls_reserved=calls.reserved if calls else None,
             calls_waiting=[
-                {"work": work.value, "until": _moment(until)}
+                {"work": work.value, "until": moment(until)}
                 for work, until in (calls.paused.items() if calls else ())
             ],
-            space=_space(pulse.space) if pulse and pulse.space else None,
+            space=space_left(pulse.space) if pulse and pulse.space else None,
         )
 
     def _channels(self, tx: SqlTx, now: datetime) -> list[ChannelStatus]:
@@ -306,7 +238,7 @@ class Overview:
         for channel, sku in views.listed(tx):
             if channel in self._assortment.channels:
                 of = found.setdefault(channel, {})
-                guarantee = self._assortment.policy(channel, sku, _mode(sku, divided)).guarantee
+                guarantee = self._assortment.policy(channel, sku, mode(sku, divided)).guarantee
                 of[guarantee] = of.get(guarantee, 0) + 1
         return found
 
@@ -319,7 +251,7 @@ class Overview:
     ) -> ChannelStatus:
         lags = sorted(self._pulse.lags_seconds.get(name, ())) if self._pulse else []
         error = self._pulse.channel_error.get(name, "") if self._pulse else ""
-        state, sentence = _channel_state(count, error)
+        state, sentence = channel_state(count, error)
         return ChannelStatus(
             name=name,
             kind=self._kinds.get(name, ""),
@@ -336,12 +268,12 @@ class Overview:
             in_flight=count.in_flight if count else 0,
             problems=count.problems if count else 0,
             dead_letters=count.dead_letters if count else 0,
-            lag_p50_ms=_percentile_ms(lags, 50),
-            lag_p99_ms=_percentile_ms(lags, 99),
+            lag_p50_ms=percentile_ms(lags, 50),
+            lag_p99_ms=percentile_ms(lags, 99),
             exposed_units=count.exposed_units if count else 0,
             exposure_unit_seconds=round(count.exposure_unit_seconds, 3) if count else 0.0,
             exposure=exposure,
-            last_push_at=_moment_or_none(count.last_push_at) if count else None,
+            last_push_at=moment_or_none(count.last_push_at) if count else None,
         )
 
     def _scarce(self, tx: SqlTx) -> list[Scarce]:
@@ -368,7 +300,7 @@ class Overview:
         self, level: ChannelLevel, scarce: views.ScarceSku, divided: Collection[str], rooms: Rooms
     ) -> Seller:
         edition = self._assortment.edition(level.sku)
-        policy = self._assortment.policy(level.channel, level.sku, _mode(level.sku, divided))
+        policy = self._assortment.policy(level.channel, level.sku, mode(level.sku, divided))
         may: Literal["sells", "asks first", "closed"] = "sells"
         why = policy.guarantee.value
         if policy.allocated_elsewhere:
@@ -389,27 +321,6 @@ class Overview:
         elif policy.guarantee is Guarantee.ALLOCATED:
             why = "its allocation"
         return Seller(channel=level.channel, shows=level.published, may=may, why=why)
-
-    def _weak(self, tx: SqlTx) -> list[str]:
-        """Scarce SKUs shown, unasked, where each of our writes may go over a sale not yet heard of."""
-        found: list[str] = []
-        divided = frozenset(tx.divided_skus())
-        weak = self._pulse.weak_channels if self._pulse else ()
-        for channel in sorted(self._assortment.channels.keys() & weak):
-            skus = []
-            for sku, units in views.few_shown(tx, channel, self._assortment.scarce_at_most(SCARCE_UNITS)):
-                policy = self._assortment.policy(channel, sku, _mode(sku, divided))
-                limit = SCARCE_UNITS if policy.scarce_at is None else policy.scarce_at
-                if policy.guarantee is Guarantee.MIRRORED and units <= limit:
-                    skus.append(sku)
-            if skus:
-                more = f" and {len(skus) - NAMED} more" if len(skus) > NAMED else ""
-                found.append(
-                    f"{channel} shows the last of {', '.join(skus[:NAMED])}{more} without asking first, "
-                    "and takes plain numbers only: a sale may be overwritten. "
-                    "Gate them, or allocate them."
-                )
-        return found
 
     def _too_old(self, policy: Policy) -> bool:
         return self._pulse is not None and policy.fresh_seconds in self._pulse.stale
@@ -436,7 +347,7 @@ class Overview:
                         "channel": shown.channel,
                         "location": shown.location,
                         "guarantee": self._assortment.policy(
-                            shown.channel, shown.sku, _mode(shown.sku, divided)
+                            shown.channel, shown.sku, mode(shown.sku, divided)
                         ).guarantee.value,
                         "published": shown.published,
                         "target": shown.target,
@@ -444,184 +355,3 @@ class Overview:
                     }
                 )
         return list(made.values())
-
-
-class ResyncService:
-    """`Reconcile` as the web and the command line ask for it."""
-
-    def __init__(self, ctx: Context, reconcile: Reconcile) -> None:
-        self._ctx, self._reconcile = ctx, reconcile
-
-    async def plan(self, channel: str | None, sku: str | None) -> Mapping[str, object]:
-        """Differences, and an id to apply them by. Raises `KeyError` for an unknown channel."""
-        if channel is not None and channel not in self._ctx.channels:
-            raise KeyError(channel)
-        plan = await self._reconcile.compare([channel] if channel else None, [sku] if sku else None)
-        return _plan(plan)
-
-    async def apply(self, plan_id: str) -> Mapping[str, object]:
-        """Apply a plan. Raises `KeyError` when there is none of that id."""
-        plan = await self._reconcile.apply(plan_id)
-        if plan is None:
-            raise KeyError(plan_id)
-        return _plan(plan)
-
-
-def _space(space: Space) -> SpaceLeft:
-    return SpaceLeft(
-        allowed_mb=space.allowed_mb,
-        left_mb=space.left_mb,
-        rows=space.rows,
-        rows_a_day=space.rows_a_day,
-        full_in_days=space.full_in_days,
-        fullest=space.fullest,
-        fullest_rows=space.fullest_rows,
-        crowded=space.crowded,
-        crowded_in_days=space.crowded_in_days,
-    )
-
-
-def _short_of_calls(calls: Standing | None) -> tuple[list[str], list[str]]:
-    """What is bad and what is doubtful about the org's API calls."""
-    if calls is None or not calls.paused:
-        return [], []
-    until = max(calls.paused.values())
-    then = f"expected to go on about {until:%Y-%m-%d %H:%M} UTC"
-    if Work.SALE in calls.paused:
-        then = f"they are tried every minute, and {then}"
-        return [f"The org's API calls of the last 24 hours are used up, so sales wait: {then}."], []
-    waits = "bulk work waits" if len(calls.paused) == 1 else "looking again and bulk work wait"
-    said = f"{calls.ours_used:,} of the {calls.ours:,} API calls that are ours are used, so {waits}: {then}."
-    return [], [said]
-
-
-def _mode(sku: str, divided: Collection[str]) -> Mode:
-    return Mode.DIVIDED if sku in divided else Mode.SHARED
-
-
-class FoldService:
-    """`Folding` as the web and the command line ask for it."""
-
-    def __init__(self, supervisor: Supervisor, older_than_days: int) -> None:
-        self._supervisor, self._days = supervisor, older_than_days
-
-    async def begin(
-        self, older_than_days: int | None, sku: str | None, location: str | None, *, dry_run: bool
-    ) -> Mapping[str, object] | None:
-        """Begin a run; None while another is under way."""
-        age = timedelta(days=self._days if older_than_days is None else older_than_days)
-        run = self._supervisor.fold(FoldWish(age, sku, location, dry_run))
-        return None if run is None else _fold_run(run)
-
-    async def run(self, run_id: str) -> Mapping[str, object]:
-        """How far a run has come. Raises `KeyError` when it is not the present or the last one."""
-        run = self._supervisor.folding.run
-        if run is None or run.id != run_id:
-            raise KeyError(run_id)
-        return _fold_run(run)
-
-
-def _fold_run(run: FoldRun) -> dict[str, object]:
-    return {
-        "id": run.id,
-        "older_than_days": run.wish.older_than.days,
-        "sku": run.wish.sku,
-        "location": run.wish.location,
-        "dry_run": run.wish.dry_run,
-        "started_at": _moment(run.started_at),
-        "ended_at": _moment_or_none(run.ended_at),
-        "levels": run.levels,
-        "done": run.done,
-        "requests": run.requests,
-        "rows": run.rows,
-        "kept": dict(run.kept),
-        "problems": list(run.problems),
-    }
-
-
-def _plan(plan: Plan) -> dict[str, object]:
-    return {
-        "id": plan.id,
-        "made_at": _moment(plan.made_at),
-        "compared": plan.compared,
-        "unread": plan.unread,
-        "warnings": list(plan.warnings),
-        "rows": [_difference(row) for row in plan.rows],
-    }
-
-
-def _difference(row: Difference) -> dict[str, object]:
-    return {
-        "channel": row.channel,
-        "sku": row.sku,
-        "location": row.location,
-        "shows": row.shows,
-        "target": row.target,
-        "cause": row.cause.value,
-        "applicable": row.applicable,
-    }
-
-
-def _channel_state(count: views.ChannelCount | None, error: str) -> tuple[State, str]:
-    if error:
-        return "bad", error
-    if count is None:
-        return "warning", "Not compared yet."
-    if not count.approved:
-        return "warning", "Waits for its first plan to be approved: `sfsync resync`."
-    if count.problems:
-        return "warning", f"{count.problems} items cannot be written: `sfsync dead-letters`."
-    if count.due:
-        return "good", f"{count.due} changes are on their way."
-    return "good", "Shows what it should."
-
-
-def _letter(letter: DeadLetter) -> DeadLetterRow:
-    return DeadLetterRow(
-        id=letter.id,
-        source=letter.source,
-        key=letter.key,
-        reason=letter.reason,
-        advice=letter.advice,
-        at=_moment(letter.at),
-    )
-
-
-def _movement(movement: views.RecentMovement) -> Movement:
-    key = LevelKey.parse(movement.level_key)
-    return Movement(
-        at=_moment(movement.at),
-        sku=key.sku,
-        location=key.location,
-        unit=key.unit,
-        kind=movement.kind,
-        on_hand_delta=movement.on_hand_delta,
-        reserved_delta=movement.reserved_delta,
-        reference=movement.reference,
-        source=movement.channel or "org",
-        available=movement.available,
-    )
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def _percentile_ms(ordered_seconds: Sequence[float], percent: int) -> float | None:
-    if not ordered_seconds:
-        return None
-    if len(ordered_seconds) == 1:
-        return round(ordered_seconds[0] * 1000, 1)
-    return round(quantiles(ordered_seconds, n=100, method="inclusive")[percent - 1] * 1000, 1)
-
-
-def _tenths(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 1)
-
-
-def _moment(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _moment_or_none(at: datetime | None) -> str | None:
-    return None if at is None else _moment(at)

@@ -1,0 +1,9 @@
+"""How things stand, told for people.
+
+`status` puts the picture together, `health` judges it, `services` are what the flow does when asked.
+"""
+
+from .services import FoldService, ResyncService
+from .status import Overview
+
+__all__ = ["FoldService", "Overview", "ResyncService"]

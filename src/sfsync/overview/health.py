@@ -1,0 +1,147 @@
+"""Whether all is well, in one sentence, and every reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sfsync import __version__
+from sfsync.domain.assortment import Assortment
+from sfsync.domain.ats import Guarantee
+from sfsync.domain.budget import Standing, Work
+from sfsync.domain.coverage import lasting
+from sfsync.domain.exposure import SCARCE_UNITS
+from sfsync.flow.context import Pulse
+from sfsync.ports import DeadLetter
+from sfsync.store import views
+from sfsync.store.tx import SqlTx
+from sfsync.web.status_shape import ChannelStatus, Health, Ledger, State, Stream
+
+from .rows import mode, moment
+
+NAMED = 3  # SKUs in one sentence
+SILENT_AFTER = timedelta(seconds=330)
+
+
+class HealthTeller:
+    """Judges what a status tells."""
+
+    def __init__(self, assortment: Assortment, pulse: Pulse | None) -> None:
+        self._assortment, self._pulse = assortment, pulse
+
+    def tell(
+        self,
+        tx: SqlTx,
+        now: datetime,
+        stream: Stream,
+        ledger: Ledger,
+        channels: Sequence[ChannelStatus],
+        incidents: views.ToldIncidents,
+        letters: Sequence[DeadLetter],
+    ) -> Health:
+        """The verdict on everything else that the status says."""
+        pulse = self._pulse
+        bad: list[str] = []
+        doubtful: list[str] = []
+        if pulse is None:
+            bad.append("The daemon is not running.")
+        else:
+            if pulse.org_error:
+                bad.append(f"The org does not answer: {pulse.org_error}")
+            if pulse.rule_error:
+                bad.append(pulse.rule_error)
+            if pulse.stale:
+                bad.append(
+                    f"The org was not heard for more than {lasting(max(pulse.stale))}: "
+                    "what is scarce by policy is closed until it is heard again."
+                )
+            bad += [f"The stream {topic} is down: {error}" for topic, error in pulse.stream_error.items()]
+            bad += [
+                f"The stream {topic} is silent."
+                for topic in pulse.topics
+                if now - pulse.last_sign.get(topic, pulse.started_at) > SILENT_AFTER
+            ]
+            calls_bad, calls_doubtful = _short_of_calls(pulse.calls())
+            bad += calls_bad
+            doubtful += calls_doubtful
+            doubtful += pulse.space.findings() if pulse.space else []
+        bad += self._weak(tx)
+        still = [each for each in incidents.told if each.closed_at is None]
+        bad += [f"{each.title}." for each in still if not each.waits(now)]
+        soon = [each for each in still if each.waiting is None or each.waiting.until <= now]
+        if more := incidents.urgent - len(soon):
+            are = "incident is" if more == 1 else "incidents are"
+            bad.append(f"{more} more {are} open: `sfsync incidents`.")
+        doubtful += [
+            f"The stream {hole['source']} has a hole of {lasting(hole['age_seconds'])}: {hole['reason']}. "
+            f"What closes it: {hole['closes']}."
+            for hole in stream["holes"]
+        ]
+        for channel in channels:
+            said = f"{channel['name']}: {channel['sentence'].removeprefix(channel['name'] + ': ')}"
+            if channel["state"] != "good":
+                (bad if channel["state"] == "bad" else doubtful).append(said)
+        if letters:
+            waits = "1 dead letter waits" if len(letters) == 1 else f"{len(letters)} dead letters wait"
+            doubtful.append(f"{waits} for a person: `sfsync dead-letters`.")
+        state: State = "bad" if bad else "warning" if doubtful else "good"
+        sentence = "Every channel has been told what the org has." if state == "good" else (bad + doubtful)[0]
+        return Health(
+            state=state,
+            sentence=sentence,
+            reasons=bad + doubtful,
+            org=tx.bound_org() or "",
+            version=__version__,
+            started_at=moment(pulse.started_at) if pulse else "",
+            now=moment(now),
+        )
+
+    def _weak(self, tx: SqlTx) -> list[str]:
+        """Scarce SKUs shown, unasked, where each of our writes may go over a sale not yet heard of."""
+        found: list[str] = []
+        divided = frozenset(tx.divided_skus())
+        weak = self._pulse.weak_channels if self._pulse else ()
+        for channel in sorted(self._assortment.channels.keys() & weak):
+            skus = []
+            for sku, units in views.few_shown(tx, channel, self._assortment.scarce_at_most(SCARCE_UNITS)):
+                policy = self._assortment.policy(channel, sku, mode(sku, divided))
+                limit = SCARCE_UNITS if policy.scarce_at is None else policy.scarce_at
+                if policy.guarantee is Guarantee.MIRRORED and units <= limit:
+                    skus.append(sku)
+            if skus:
+                more = f" and {len(skus) - NAMED} more" if len(skus) > NAMED else ""
+                found.append(
+                    f"{channel} shows the last of {', '.join(skus[:NAMED])}{more} without asking first, "
+                    "and takes plain numbers only: a sale may be overwritten. "
+                    "Gate them, or allocate them."
+                )
+        return found
+
+
+def _short_of_calls(calls: Standing | None) -> tuple[list[str], list[str]]:
+    """What is bad and what is doubtful about the org's API calls."""
+    if calls is None or not calls.paused:
+        return [], []
+    until = max(calls.paused.values())
+    then = f"expected to go on about {until:%Y-%m-%d %H:%M} UTC"
+    if Work.SALE in calls.paused:
+        then = f"they are tried every minute, and {then}"
+        return [f"The org's API calls of the last 24 hours are used up, so sales wait: {then}."], []
+    waits = "bulk work waits" if len(calls.paused) == 1 else "looking again and bulk work wait"
+    said = f"{calls.ours_used:,} of the {calls.ours:,} API calls that are ours are used, so {waits}: {then}."
+    return [], [said]
+
+
+def channel_state(count: views.ChannelCount | None, error: str) -> tuple[State, str]:
+    """How a channel stands, and the sentence that says so."""
+    if error:
+        return "bad", error
+    if count is None:
+        return "warning", "Not compared yet."
+    if not count.approved:
+        return "warning", "Waits for its first plan to be approved: `sfsync resync`."
+    if count.problems:
+        return "warning", f"{count.problems} items cannot be written: `sfsync dead-letters`."
+    if count.due:
+        return "good", f"{count.due} changes are on their way."
+    return "good", "Shows what it should."

@@ -1,0 +1,87 @@
+"""Parts of a status as JSON: no decision is made here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from statistics import quantiles
+
+from sfsync.domain.allocation import Mode
+from sfsync.domain.forecast import Space
+from sfsync.domain.stock import LevelKey
+from sfsync.ports import DeadLetter
+from sfsync.store import views
+from sfsync.web.status_shape import DeadLetterRow, Movement, SpaceLeft
+
+
+def space_left(space: Space) -> SpaceLeft:
+    """What room is left in the org."""
+    return SpaceLeft(
+        allowed_mb=space.allowed_mb,
+        left_mb=space.left_mb,
+        rows=space.rows,
+        rows_a_day=space.rows_a_day,
+        full_in_days=space.full_in_days,
+        fullest=space.fullest,
+        fullest_rows=space.fullest_rows,
+        crowded=space.crowded,
+        crowded_in_days=space.crowded_in_days,
+    )
+
+
+def letter_row(letter: DeadLetter) -> DeadLetterRow:
+    """A dead letter, without what it held."""
+    return DeadLetterRow(
+        id=letter.id,
+        source=letter.source,
+        key=letter.key,
+        reason=letter.reason,
+        advice=letter.advice,
+        at=moment(letter.at),
+    )
+
+
+def movement_row(movement: views.RecentMovement) -> Movement:
+    """A movement of the last moments."""
+    key = LevelKey.parse(movement.level_key)
+    return Movement(
+        at=moment(movement.at),
+        sku=key.sku,
+        location=key.location,
+        unit=key.unit,
+        kind=movement.kind,
+        on_hand_delta=movement.on_hand_delta,
+        reserved_delta=movement.reserved_delta,
+        reference=movement.reference,
+        source=movement.channel or "org",
+        available=movement.available,
+    )
+
+
+def mode(sku: str, divided: Collection[str]) -> Mode:
+    """Whether a SKU is divided now."""
+    return Mode.DIVIDED if sku in divided else Mode.SHARED
+
+
+def percentile_ms(ordered_seconds: Sequence[float], percent: int) -> float | None:
+    """A percentile of ordered seconds, in milliseconds; None of none."""
+    if not ordered_seconds:
+        return None
+    if len(ordered_seconds) == 1:
+        return round(ordered_seconds[0] * 1000, 1)
+    return round(quantiles(ordered_seconds, n=100, method="inclusive")[percent - 1] * 1000, 1)
+
+
+def tenths(seconds: float | None) -> float | None:
+    """Seconds, to a tenth."""
+    return None if seconds is None else round(seconds, 1)
+
+
+def moment(at: datetime) -> str:
+    """A time as JSON tells it."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment_or_none(at: datetime | None) -> str | None:
+    """A time as JSON tells it, or null."""
+    return None if at is None else moment(at)
