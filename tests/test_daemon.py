@@ -74,6 +74,11 @@ class Daemon:
         command = [sys.executable, "-m", "sfsync", *words, "--config", str(self.config)]
         return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=90, check=False)
 
+    def cli_without_settings(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command that reads no settings."""
+        command = [sys.executable, "-m", "sfsync", *words]
+        return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=90, check=False)
+
     def start(self, *words: str) -> None:
         """Run it; returns when it listens."""
         command = [sys.executable, "-m", "sfsync", "run", "--config", str(self.config), *words]

@@ -52,6 +52,7 @@ class Counterpart(ABC):
     untracked: str = ""
     oversold: str = ""
     secrets: tuple[str, ...]
+    troubles: frozenset[Trouble] = frozenset(Trouble)  # those that can befall a call to it
 
     @abstractmethod
     def stranger(self) -> Channel:
