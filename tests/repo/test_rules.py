@@ -12,7 +12,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parents[2]
 RULES = (TOP / "docs" / "rules.md").read_text(encoding="utf-8")
-NAMED = sorted(set(re.findall(r"`(tests/[^`]+?\.py)::([^`]+)`", RULES)))
+NAMED = sorted(set(re.findall(r"`((?:tests|src)/[^`]+?\.py)::([^`]+)`", RULES)))
 
 
 @cache
