@@ -14,7 +14,7 @@ import pytest
 pytest.register_assert_rewrite("sfsync.testing.exam", "sfsync.testing.party")
 
 from sfsync.testing.exam import ChannelExam  # noqa: E402 — rewritten before it is imported
-from sfsync.testing.party import Counterpart, Trouble, Webhook, heard, listed, new_key, orders  # noqa: E402
+from sfsync.testing.party import Counterpart, Trouble, Webhook, heard, listed, new_key, orders, pushed  # noqa: E402
 from sfsync.testing.post_box import PostBox, post_box  # noqa: E402
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "new_key",
     "orders",
     "post_box",
+    "pushed",
 ]

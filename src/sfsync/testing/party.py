@@ -11,7 +11,9 @@ from enum import Enum
 from uuid import uuid4
 
 from sfsync.domain.orders import OrderSnapshot
-from sfsync.ports import Channel, ChannelItem
+from sfsync.ports import Channel, ChannelItem, LaterOutcome, PushAnswer
+
+PATIENCE_SECONDS = 60.0
 
 
 class Trouble(Enum):
@@ -101,6 +103,20 @@ async def listed(channel: Channel, skus: Collection[str] | None = None) -> list[
 async def orders(channel: Channel, at: datetime) -> list[OrderSnapshot]:
     """All pages as one list."""
     return [order async for page in channel.orders_since(at) for order in page]
+
+
+async def pushed(channel: Channel, body: bytes) -> PushAnswer:
+    """What became of a push in the end: where it is carried out later, once it is."""
+    answer = await channel.push(body)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while answer.ticket:
+            assert channel.ability.asynchronous, "a ticket is for channels that carry out pushes later"
+            assert isinstance(channel, LaterOutcome)
+            told = await channel.outcome(answer.ticket)
+            if told is not None:
+                return told
+            await asyncio.sleep(0.02)
+    return answer
 
 
 def new_key() -> str:
