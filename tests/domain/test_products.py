@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 
 from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule
@@ -71,3 +73,37 @@ def test_a_policy_changes_when_the_product_does() -> None:
     assert told.learn([BAG]) == {"BAG-1"}
     assert told.policy("london", "BAG-1").guarantee is Guarantee.GATED
     assert told.division("BAG-1") is None
+
+
+class Meanwhile(tuple[str, ...]):
+    """Patterns; while somebody reads them, another thread learns of products."""
+
+    def __new__(cls, patterns: tuple[str, ...], learnt: list[Callable[[], object]]) -> Meanwhile:
+        """`learnt` is what happens at the next reading, once each."""
+        made = super().__new__(cls, patterns)
+        made.learnt = learnt
+        return made
+
+    learnt: list[Callable[[], object]]
+
+    def __iter__(self) -> Iterator[str]:
+        """The patterns as they were: whoever asks has begun with what was known before."""
+        while self.learnt:
+            self.learnt.pop()()
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("ask", ["policy", "division"])
+def test_what_was_decided_while_products_were_learnt_is_not_kept(ask: str) -> None:
+    """Transactions decide in threads of their own: an answer of before must not stand until the next change."""
+    learnt: list[Callable[[], object]] = []
+    rule = PolicyRule(Meanwhile(("*",), learnt), guarantee=Guarantee.ALLOCATED, product=Wanted(tags=("drop",)))
+    told = Assortment({"london": ChannelPlan("london", {"online": ("ECOM",)})}, (rule,))
+    told.learn([Product("01t1", "BAG-1", tags=frozenset({"drop"}))])
+    learnt.append(lambda: told.learn([Product("01t1", "BAG-1", gone=True)]))
+    if ask == "policy":
+        assert told.policy("london", "BAG-1").guarantee is Guarantee.ALLOCATED  # begun before, told as of before
+        assert told.policy("london", "BAG-1").guarantee is Guarantee.MIRRORED
+    else:
+        assert told.division("BAG-1") is not None
+        assert told.division("BAG-1") is None

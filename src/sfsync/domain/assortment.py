@@ -129,8 +129,14 @@ class Assortment:
     floor: Floor = Floor()
     editions: Mapping[str, Edition] = field(default_factory=dict)  # limited ones, by name
     catalogue: Catalogue = field(default_factory=Catalogue, repr=False, compare=False)
-    _policies: dict[tuple[str, str, Mode], Policy] = field(default_factory=dict, repr=False, compare=False)
-    _divisions: dict[str, Division | None] = field(default_factory=dict, repr=False, compare=False)
+    # What was decided once, each by the catalogue's count of changes that it was decided at or before: while it is
+    # decided in one thread, another may learn of products, and an answer of before must not be taken for a new one.
+    _policies: dict[tuple[str, str, Mode, int], Policy] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _divisions: dict[tuple[str, int], tuple[Division | None]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def fingerprint(self) -> str:
         """A text that is another one when anything is other that decides what channels show."""
@@ -147,9 +153,10 @@ class Assortment:
 
     def policy(self, channel: str, sku: str, mode: Mode = Mode.DIVIDED) -> Policy:
         """What holds for a SKU at a channel; `mode` matters where the policy depends on how scarce it is."""
-        known = self._policies.get((channel, sku, mode))
+        key = channel, sku, mode, self.catalogue.changes
+        known = self._policies.get(key)
         if known is None:
-            known = self._policies[channel, sku, mode] = self._policy(channel, sku, mode)
+            known = self._policies[key] = self._policy(channel, sku, mode)
         return known
 
     def _policy(self, channel: str, sku: str, mode: Mode) -> Policy:
@@ -177,10 +184,8 @@ class Assortment:
         """Take over what the org says of products. Returns the SKUs whose policies may be others now."""
         changed = self.catalogue.learn(products)
         if changed:
-            for known in [key for key in self._policies if key[1] in changed]:
-                del self._policies[known]
-            for sku in changed:
-                self._divisions.pop(sku, None)
+            self._policies.clear()
+            self._divisions.clear()
         return changed
 
     @property
@@ -201,9 +206,10 @@ class Assortment:
 
     def division(self, sku: str) -> Division | None:
         """Among which channels a SKU is divided, if it is: those of the first rule that says so."""
-        if sku not in self._divisions:
-            self._divisions[sku] = self._division(sku)
-        return self._divisions[sku]
+        key = sku, self.catalogue.changes
+        if (known := self._divisions.get(key)) is None:
+            known = self._divisions[key] = (self._division(sku),)
+        return known[0]
 
     def _division(self, sku: str) -> Division | None:
         for rule in self.rules:

@@ -45,32 +45,36 @@ class Wanted:
 
 
 class Catalogue:
-    """The products that we know, by SKU. Of two with one SKU the one with the lower record id counts."""
+    """The products that we know, by SKU. Of two with one SKU the one with the lower record id counts.
+
+    It is learnt in one thread while transactions ask it in others: what is learnt is there at once or not at all.
+    """
 
     def __init__(self) -> None:
-        self._by_id: dict[str, Product] = {}
-        self._ids: dict[str, set[str]] = {}
-        self.changes = 0  # grows with every change
+        self._products: Mapping[str, Product] = {}  # by record id; both are replaced, never changed
+        self._by_sku: Mapping[str, Product] = {}
+        self.changes = 0  # grows after every change: what was decided before it grew may be out of date
 
     def of(self, sku: str) -> Product | None:
         """The product of a SKU."""
-        ids = self._ids.get(sku)
-        return self._by_id[min(ids)] if ids else None
+        return self._by_sku.get(sku)
 
     def learn(self, products: Iterable[Product]) -> Collection[str]:
         """Take products over. Returns the SKUs of which something has changed."""
         changed: set[str] = set()
+        known = dict(self._products)
         for product in products:
-            before = self._by_id.get(product.record_id)
+            before = known.get(product.record_id)
             if before == product or (before is None and product.gone):
                 continue
             if before is not None:
                 changed.add(before.sku)
-                self._ids[before.sku].discard(before.record_id)
-                del self._by_id[before.record_id]
+                del known[before.record_id]
             if not product.gone:
                 changed.add(product.sku)
-                self._ids.setdefault(product.sku, set()).add(product.record_id)
-                self._by_id[product.record_id] = product
-        self.changes += bool(changed)
+                known[product.record_id] = product
+        if changed:
+            self._products = known
+            self._by_sku = {known[record_id].sku: known[record_id] for record_id in sorted(known, reverse=True)}
+            self.changes += 1
         return changed
