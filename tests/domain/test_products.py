@@ -93,17 +93,12 @@ class Meanwhile(tuple[str, ...]):
         return super().__iter__()
 
 
-@pytest.mark.parametrize("ask", ["policy", "division"])
-def test_what_was_decided_while_products_were_learnt_is_not_kept(ask: str) -> None:
-    """Transactions decide in threads of their own: an answer of before must not stand until the next change."""
+def test_what_was_decided_while_products_were_learnt_is_not_kept() -> None:
+    """Transactions decide in threads of their own: an answer of before must not outlive the change."""
     learnt: list[Callable[[], object]] = []
-    rule = PolicyRule(Meanwhile(("*",), learnt), guarantee=Guarantee.ALLOCATED, product=Wanted(tags=("drop",)))
+    rule = PolicyRule(Meanwhile(("*",), learnt), guarantee=Guarantee.GATED, product=Wanted(tags=("drop",)))
     told = Assortment({"london": ChannelPlan("london", {"online": ("ECOM",)})}, (rule,))
     told.learn([Product("01t1", "BAG-1", tags=frozenset({"drop"}))])
     learnt.append(lambda: told.learn([Product("01t1", "BAG-1", gone=True)]))
-    if ask == "policy":
-        assert told.policy("london", "BAG-1").guarantee is Guarantee.ALLOCATED  # begun before, told as of before
-        assert told.policy("london", "BAG-1").guarantee is Guarantee.MIRRORED
-    else:
-        assert told.division("BAG-1") is not None
-        assert told.division("BAG-1") is None
+    assert told.policy("london", "BAG-1").guarantee is Guarantee.GATED  # begun before: an answer of before
+    assert told.policy("london", "BAG-1").guarantee is Guarantee.MIRRORED

@@ -75,11 +75,18 @@ HASTE = 20.0  # waiting is this much shorter than asked; moments are the real on
 class HastyClock:
     """The machine's time, with short sleeps."""
 
+    def __init__(self) -> None:
+        self.asleep: Counter[float] = Counter()  # how many sleep now, by the seconds that they asked for
+
     def now(self) -> datetime:
         return datetime.now(UTC)
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / HASTE)
+        self.asleep[seconds] += 1
+        try:
+            await asyncio.sleep(seconds / HASTE)
+        finally:
+            self.asleep[seconds] -= 1
 
 
 class Fates:
@@ -674,7 +681,7 @@ class House:
         }
         self.rules = rules
         self.folder = folder
-        self.poll_seconds = self.watch_seconds = 1e6
+        self.poll_seconds, self.watch_seconds = 1e6, 2e6
         self.fold_nightly_days: int | None = None
         self.logged: list[Mapping[str, Any]] = []
         self.approve = True
@@ -841,8 +848,10 @@ async def house(stock: Mapping[str, int], **how: Any) -> AsyncIterator[House]:
         await made.start()
         try:
             await made.idle()
-            # The order lists have been read once: from now on a sale is unheard of until somebody tells of it
-            await made.until_kept(lambda tx: all(tx.poll_mark(name) for name in made.shops))
+            # The order lists have been read, when the shops were compared and once more, and so has what was
+            # to be looked at afterwards: from now on a sale is unheard of until somebody tells of it.
+            readers = len(made.shops) + (made.org_rules is not None)
+            await made.until(lambda: made.clock.asleep[made.poll_seconds] >= readers)
             await made.let_a_minute_pass()
             yield made
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -149,13 +148,11 @@ async def test_a_posting_that_comes_again_after_a_fold_is_entered_once() -> None
         assert h.org.numbers(BAG) == (3, 0)
 
 
-@dataclass
 class Evening(HastyClock):
     """The machine's time, moved so that at first it is a minute before two in the morning."""
 
-    ahead: timedelta = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         real = datetime.now(UTC)
         self.ahead = (real + timedelta(days=1)).replace(hour=1, minute=59, second=0, microsecond=0) - real
 

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -250,7 +250,9 @@ class RawClient:
             response_deserializer=pb.FetchResponse.FromString,
         )
         stream = RawStream(self, rpc(None, metadata=self.metadata))
-        await stream.ask(number, topic_name=topic, **first)
+        # A server that refuses the metadata may have ended the call by now; whoever reads is told why.
+        with suppress(grpc.aio.AioRpcError):
+            await stream.ask(number, topic_name=topic, **first)
         return stream
 
     async def unary(self, rpc: str, request: Any, response: Any) -> Any:

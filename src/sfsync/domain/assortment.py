@@ -129,8 +129,8 @@ class Assortment:
     floor: Floor = Floor()
     editions: Mapping[str, Edition] = field(default_factory=dict)  # limited ones, by name
     catalogue: Catalogue = field(default_factory=Catalogue, repr=False, compare=False)
-    # What was decided once, each by the catalogue's count of changes that it was decided at or before: while it is
-    # decided in one thread, another may learn of products, and an answer of before must not be taken for a new one.
+    # What was decided once, each with the catalogue's count of changes before that: while one thread decides,
+    # another may learn of products, and what was decided by the old ones must not be taken for new.
     _policies: dict[tuple[str, str, Mode, int], Policy] = field(
         default_factory=dict, repr=False, compare=False
     )

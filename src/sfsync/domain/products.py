@@ -47,7 +47,7 @@ class Wanted:
 class Catalogue:
     """The products that we know, by SKU. Of two with one SKU the one with the lower record id counts.
 
-    It is learnt in one thread while transactions ask it in others: what is learnt is there at once or not at all.
+    It learns in one thread while transactions ask in others: all that is learnt is there at one moment.
     """
 
     def __init__(self) -> None:
@@ -75,6 +75,7 @@ class Catalogue:
                 known[product.record_id] = product
         if changed:
             self._products = known
-            self._by_sku = {known[record_id].sku: known[record_id] for record_id in sorted(known, reverse=True)}
+            last_first = sorted(known.values(), key=lambda product: product.record_id, reverse=True)
+            self._by_sku = {product.sku: product for product in last_first}
             self.changes += 1
         return changed
