@@ -552,7 +552,7 @@ def test_the_example_shows_every_key_and_its_true_default() -> None:
             shown.setdefault(table, {}).setdefault(bare.split("=")[0].strip(), line)
     for name, model in _models().items():
         for key, field in model.model_fields.items():
-            if key in ("tokens", "locations") or _other_form(key, shown[name]):
+            if key in ("tokens", "locations", "proxy") or _other_form(key, shown[name]):
                 continue
             assert key in shown[name], f"{name}.{key} is not in the example"
             line = shown[name][key]
@@ -577,6 +577,7 @@ def _models() -> dict[str, Any]:
         "store": settings.StoreSettings,
         "web": settings.WebSettings,
         "web.tokens": settings.TokenSettings,
+        "web.proxy": settings.ProxySettings,
         "log": settings.LogSettings,
         "locations": settings.LocationsSettings,
         "org_orders": settings.OrgOrdersSettings,

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from starlette.types import ASGIApp
 from sfsync.channels import BadConfigError, ChannelConfig, open_channel, open_offered
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.retry import backoff_seconds
+from sfsync.domain.rights import SCOPES, Role
 from sfsync.flow.calls import recall
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
@@ -33,14 +35,11 @@ from sfsync.ports import Channel, Clock, Org, OutsideError, Refused, Tx
 from sfsync.reports import Reports
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
 from sfsync.salesforce.org import SalesforceOrg
-from sfsync.settings import ChannelSettings, OrgOrdersSettings, Settings, ShopifySettings
+from sfsync.settings import ChannelSettings, OrgOrdersSettings, ProxySettings, Settings, ShopifySettings
 from sfsync.store import Database, StoreError, open_store
 from sfsync.web import (
-    ADMIN,
-    COUNTS,
-    RESERVATIONS,
-    STORES,
     CannotListenError,
+    Proxy,
     Services,
     Token,
     WebOptions,
@@ -325,17 +324,27 @@ def channel_config(name: str, settings: ShopifySettings) -> ChannelConfig:
 def web_options(settings: Settings, local_token: str) -> WebOptions:
     """The web server's settings in its package's words; the local token is an admin's."""
     tokens = [
-        Token(token.name, token.token.get_secret_value(), frozenset(token.scopes))
-        for token in settings.web.tokens
+        Token(token.name, token.token.get_secret_value(), token.rights()) for token in settings.web.tokens
     ]
     if local_token:
-        tokens.append(Token("local", local_token, frozenset({RESERVATIONS, STORES, COUNTS, ADMIN})))
+        tokens.append(Token("local", local_token, frozenset(SCOPES)))
     return WebOptions(
         tokens=tuple(tokens),
         channels=frozenset(settings.channels),
         location_groups=frozenset(settings.location_groups),
         max_body_bytes=settings.web.max_body_bytes,
         open_status=settings.web.open_status,
+        proxy=_proxy(settings.web.proxy) if settings.web.proxy else None,
+    )
+
+
+def _proxy(proxy: ProxySettings) -> Proxy:
+    return Proxy(
+        tuple(ip_network(network) for network in proxy.trusted),
+        proxy.user_header,
+        proxy.groups_header or "",
+        {name: Role(role) for name, role in proxy.roles.items()},
+        Role(proxy.default_role) if proxy.default_role else None,
     )
 
 

@@ -18,6 +18,7 @@ from sfsync.domain.incidents import Resolved, Stage
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.reservations import Outcome, Reservation, ReservationLine, ReservationState, Wish
+from sfsync.domain.rights import ROLES, Role
 from sfsync.domain.stock import LevelKey
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
@@ -42,6 +43,8 @@ SECRET = b"hush"
 CHECKOUT = "checkout-token-0123456789"
 OPERATIONS = "operations-token-0123456789"
 SHOP = "knightsbridge-token-0123456789"
+VIEWER = "viewer-token-0123456789"
+AUDITOR = "auditor-token-0123456789"
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 
 
@@ -416,6 +419,8 @@ class House:
                     Token("checkout", CHECKOUT),
                     Token("knightsbridge", SHOP, frozenset({RESERVATIONS, STORES, COUNTS})),
                     Token("operations", OPERATIONS, frozenset({RESERVATIONS, ADMIN})),
+                    Token("screen", VIEWER, ROLES[Role.VIEWER]),
+                    Token("auditors", AUDITOR, ROLES[Role.AUDITOR]),
                 ),
                 channels=frozenset({"london", "dubai"}),
                 location_groups=frozenset({"uk"}),
@@ -565,6 +570,17 @@ def status() -> Status:
                 "exposure": exposure_at_dubai()["classes"],
                 "last_push_at": None,
             },
+        ],
+        "pick_ups": [
+            {
+                "location": "KNIGHTSBRIDGE",
+                "waiting": 4,
+                "units": 5,
+                "to_confirm": 1,
+                "paid": 2,
+                "next_at": "2026-11-23T10:30:00Z",
+                "overdue": 1,
+            }
         ],
         "editions": [describe(standing(is_open=True))],
         "scarce": [

@@ -22,12 +22,16 @@ pytestmark = needs("chromium")
 
 
 @asynccontextmanager
-async def browser_page(width: int = 1280, scheme: Literal["light", "dark"] = "light") -> AsyncIterator[Page]:
+async def browser_page(
+    width: int = 1280, scheme: Literal["light", "dark"] = "light", *, scripts: bool = True
+) -> AsyncIterator[Page]:
     """A page in headless Chromium; any error on its console fails the test."""
     own = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     async with async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=own, args=["--no-sandbox"])
-        page = await browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        page = await browser.new_page(
+            viewport={"width": width, "height": 800}, color_scheme=scheme, java_script_enabled=scripts
+        )
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on(
@@ -71,23 +75,33 @@ async def test_a_silent_daemon_is_told_and_its_return_too() -> None:
         await again.stop()
 
 
-async def test_a_closed_page_opens_with_a_token_and_not_with_a_wrong_one() -> None:
-    """The token stays in this tab: never in the address, gone with the tab."""
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_a_closed_page_opens_with_a_token_and_not_with_a_wrong_one(scripts: bool) -> None:
+    """The log-in is out of reach of scripts, never in the address, ends by a button, and needs no script."""
     house = House()
     server = serve(house.app, "127.0.0.1", 0)
     await server.start()
-    async with browser_page() as page:
-        await page.goto(server.address)
+    async with browser_page(scripts=scripts) as page:
+        await page.goto(f"{server.address}/?sku=BAG")
         await page.get_by_label("Token", exact=True).fill("wrong-token-0123456789")
-        await page.get_by_role("button", name="Show the status").click()
+        await page.get_by_role("button", name="Log in").click()
         await expect(page.locator("#wrong")).to_be_visible()
         await page.get_by_label("Token", exact=True).fill(CHECKOUT)
-        await page.get_by_role("button", name="Show the status").click()
+        await page.get_by_label("Your name").fill("Anna Kay")
+        await page.get_by_role("button", name="Log in").click()
         await expect(page.locator("#health h1")).to_be_visible()
+        await expect(page.locator(".resolve").first).to_be_hidden()  # a checkout is no operator
+        assert page.url == f"{server.address}/?sku=BAG"
         await page.reload()
         await expect(page.locator("#health h1")).to_be_visible()
-        assert CHECKOUT not in page.url
-        assert await page.evaluate("Object.keys(localStorage).length + document.cookie.length") == 0
+        await expect(page.locator(".who")).to_contain_text("Anna Kay")
+        kept = await page.evaluate("Object.keys(localStorage).length + document.cookie.length")
+        assert kept == 0
+        (cookie,) = await page.context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"], cookie["expires"]) == (True, "Strict", -1)
+        await page.get_by_role("button", name="Log out").click()
+        await expect(page.get_by_role("heading", name="Who is asking?")).to_be_visible()
+        assert await page.context.cookies() == []
     await server.stop()
 
 
@@ -110,7 +124,7 @@ async def test_a_search_needs_no_reload_and_stays_in_the_address() -> None:
 
 
 async def test_an_operator_resolves_an_incident_and_a_second_click_asks_nothing_twice() -> None:
-    """The page that anybody may read asks for the operator's token, and keeps it until the tab is closed."""
+    """The page that anybody may read asks for the operator's token, and logs in by it."""
     house = House(open_status=True)
     house.board.stock = [stock_of_bag()]
     server = serve(house.app, "127.0.0.1", 0)

@@ -130,5 +130,5 @@ def _token(settings: Settings) -> str:
         except OSError:
             pass
     return next(
-        (token.token.get_secret_value() for token in settings.web.tokens if "admin" in token.scopes), ""
+        (token.token.get_secret_value() for token in settings.web.tokens if "admin" in token.rights()), ""
     )

@@ -11,7 +11,8 @@ from sfsync.domain.forecast import Space
 from sfsync.domain.stock import LevelKey
 from sfsync.ports import DeadLetter
 from sfsync.store import views
-from sfsync.web.status_shape import DeadLetterRow, Movement, SpaceLeft
+from sfsync.store.pickups import PickUps
+from sfsync.web.status_shape import DeadLetterRow, Movement, PickUpsOfPlace, SpaceLeft
 
 
 def space_left(space: Space) -> SpaceLeft:
@@ -55,6 +56,19 @@ def movement_row(movement: views.RecentMovement) -> Movement:
         reference=movement.reference,
         source=movement.channel or "org",
         available=movement.available,
+    )
+
+
+def pick_ups_row(told: PickUps) -> PickUpsOfPlace:
+    """What customers will collect at one location."""
+    return PickUpsOfPlace(
+        location=told.location,
+        waiting=told.reservations,
+        units=told.units,
+        to_confirm=told.to_confirm,
+        paid=told.paid,
+        next_at=moment_or_none(told.next_at),
+        overdue=told.overdue,
     )
 
 

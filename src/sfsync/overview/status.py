@@ -21,6 +21,7 @@ from sfsync.flow.supervisor import KEPT_DAYS
 from sfsync.ports import ChannelLevel, Clock, Hole
 from sfsync.reports import Live
 from sfsync.store import Database, views
+from sfsync.store.pickups import pick_ups
 from sfsync.store.tx import SqlTx
 from sfsync.web.editions import describe
 from sfsync.web.incident_rows import incident_row
@@ -46,6 +47,7 @@ from .rows import (
     moment_or_none,
     movement_row,
     percentile_ms,
+    pick_ups_row,
     space_left,
     tenths,
 )
@@ -134,6 +136,7 @@ class Overview:
             ledger=ledger,
             channels=channels,
             scarce=self._scarce(tx),
+            pick_ups=[pick_ups_row(each) for each in pick_ups(tx, now)],
             editions=[
                 describe(standing(tx, self._assortment, edition))
                 for edition in self._assortment.editions.values()

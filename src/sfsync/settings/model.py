@@ -18,6 +18,7 @@ from sfsync.domain.block import BlockRule
 from sfsync.domain.editions import Edition
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules
 from sfsync.domain.products import Wanted
+from sfsync.domain.rights import Role, scopes_of
 from sfsync.domain.sources import Source
 
 from .channel import AnyChannel, ChannelSettings
@@ -26,9 +27,11 @@ from .section import Section
 from .texts import (
     BearerToken,
     FieldPath,
+    HeaderName,
     HostAndPort,
     Moment,
     Name,
+    Network,
     OrgLocation,
     OrgVersion,
     PosTopic,
@@ -42,7 +45,8 @@ from .texts import (
     Text,
 )
 
-Scope = Literal["reservations", "stores", "counts", "admin"]
+Scope = Literal["view", "audit", "reservations", "stores", "counts", "admin"]
+RoleName = Literal["viewer", "auditor", "operator"]
 
 
 class SalesforceSettings(Section):
@@ -76,12 +80,29 @@ class StoreSettings(Section):
 
 
 class TokenSettings(Section):
-    """A party that may use the reservation API or the admin routes."""
+    """A party that may use the API, or a person who may log in to the pages."""
 
     name: Text  # stands in logs in the token's place
     token: BearerToken
     token_file: Path | None = None
-    scopes: tuple[Scope, ...] = Field(default=("reservations",), min_length=1)
+    role: RoleName | None = None
+    scopes: tuple[Scope, ...] = ()  # ("reservations",) where there is no role either
+
+    def rights(self) -> frozenset[str]:
+        """What it may do: its role's scopes and its own."""
+        if self.role is None and not self.scopes:
+            return frozenset({"reservations"})
+        return scopes_of([Role(self.role)] if self.role else []) | {*self.scopes}
+
+
+class ProxySettings(Section):
+    """A reverse proxy at which people log in, and what each may do here."""
+
+    trusted: tuple[Network, ...] = Field(min_length=1)  # addresses that its connections come from
+    user_header: HeaderName = "X-Forwarded-User"
+    groups_header: HeaderName | None = None  # with commas between
+    roles: dict[Text, RoleName] = Field(default={})  # of a person or a group
+    default_role: RoleName | None = None  # of everybody else; None: may not come in
 
 
 class WebSettings(Section):
@@ -94,7 +115,8 @@ class WebSettings(Section):
     )
     tokens: tuple[TokenSettings, ...] = ()
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
-    open_status: bool = False  # the status page needs no token
+    open_status: bool = False  # the pages need no log-in
+    proxy: ProxySettings | None = None
 
 
 class LedgerSettings(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -98,6 +99,14 @@ def _key_part(text: str, build: Callable[[], LevelKey]) -> str:
     return text
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        what, remedy = "is no address or network", 'Give it like "10.0.0.7" or "10.0.0.0/24"'
+        raise refuse(what, remedy) from None
+
+
 def is_loopback(address: str) -> bool:
     """True when a web address leads to this machine."""
     return bool(LOOPBACK.match(urlsplit(address).hostname or ""))
@@ -144,6 +153,10 @@ PosTopic = Annotated[
     _matching(
         r"(/event/\w+__e)?", "is not a platform event", 'Give it like "/event/StockEvent__e"; "" turns it off'
     ),
+]
+Network = Annotated[str, AfterValidator(_network)]
+HeaderName = Annotated[
+    str, _matching(r"[A-Za-z0-9-]{1,80}", "is no name of a header", 'Give it like "X-Forwarded-User"')
 ]
 FieldPath = Annotated[
     str,

@@ -36,7 +36,7 @@ _OPENAPI = Path(__file__).with_name("openapi.json")
 
 def build_web(services: Services, options: WebOptions) -> Starlette:
     """The whole web: webhooks in, reservation API, resync, health, status page."""
-    doorkeeper = Doorkeeper(options.tokens)
+    doorkeeper = Doorkeeper(options.tokens, services.now, options.proxy)
     teller = StatusTeller(services.overview)
     description = to_json(json.loads(_OPENAPI.read_bytes()))
 

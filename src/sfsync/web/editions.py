@@ -61,7 +61,7 @@ class EditionApi:
         if await read_object(request, *limits, needed=False):
             raise bad_fields({"body": "is not empty"})
         try:
-            return _json(describe(await self._desk.switch(name, on=on, who=party.name)))
+            return _json(describe(await self._desk.switch(name, on=on, who=party.person or party.name)))
         except KeyError:
             raise await self._none(name) from None
 

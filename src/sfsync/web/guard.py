@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .problems import later, unexpected
 
-_QUIET = ("/healthz", "/readyz", "/metrics", "/status.json", "/status.fragment", "/static/")
+_QUIET = ("/healthz", "/readyz", "/metrics", "/events", "/status.json", "/status.fragment", "/static/")
 
 
 class Guard:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,7 +68,10 @@ class IncidentApi:
         party = self._doorkeeper.admit(request, ADMIN)
         number = _number(request)
         body = await read_object(request, self._options.max_body_bytes, self._options.body_seconds)
-        resolved = await self._desk.resolve(number, read_resolution(body, party.name, self._now()))
+        wish = read_resolution(body, party.name, self._now())
+        if party.person:  # who has logged in does not say another name
+            wish = replace(wish, by=party.person)
+        resolved = await self._desk.resolve(number, wish)
         if resolved.problem:
             raise _problem(resolved)
         told = {"incident": number, "resolution": resolved.resolution, **resolved.more}

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 
-RESERVATIONS = "reservations"
-STORES = "stores"  # a shop's own people: what they say of pieces in their hand counts
-COUNTS = "counts"  # stock counts in, and the reports on them
-ADMIN = "admin"
+from sfsync.domain.rights import ADMIN, AUDIT, COUNTS, RESERVATIONS, STORES, VIEW, Role, scopes_of
+
+__all__ = [
+    "ADMIN",
+    "AUDIT",
+    "COUNTS",
+    "RESERVATIONS",
+    "STORES",
+    "VIEW",
+    "Proxy",
+    "Token",
+    "WebOptions",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +31,24 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Proxy:
+    """Where people log in elsewhere: whose word counts, and what each person may do."""
+
+    trusted: tuple[IPv4Network | IPv6Network, ...]  # addresses that the proxy's connections come from
+    user_header: str
+    groups_header: str = ""  # with commas between; empty: roles are given to persons only
+    roles: Mapping[str, Role] = field(default_factory=dict)  # of a person or a group
+    default_role: Role | None = None  # of everybody else; None: may do nothing
+
+    def scopes(self, person: str, groups: Collection[str]) -> frozenset[str]:
+        """What that person may do, by all of the roles; nothing without one."""
+        roles = [role for name, role in self.roles.items() if name == person or name in groups]
+        if not roles and self.default_role is not None:
+            roles = [self.default_role]
+        return scopes_of(roles)
+
+
+@dataclass(frozen=True, slots=True)
 class WebOptions:
     """Limits and rights."""
 
@@ -28,4 +57,5 @@ class WebOptions:
     location_groups: frozenset[str] = frozenset()  # likewise
     max_body_bytes: int = 4 * 1024 * 1024
     body_seconds: float = 10.0  # a request's body must have arrived by then
-    open_status: bool = False  # the status needs no token
+    open_status: bool = False  # the pages need no log-in
+    proxy: Proxy | None = None  # None: nobody's header is believed

@@ -1,7 +1,7 @@
-"""The status page: rendered here, so that it reads without a script; a small script keeps it fresh.
+"""The pages: rendered here, so that they read without a script; small scripts keep them fresh.
 
-Beside it the page for counting, on a phone too: a sheet that is scanned or typed, and entered by the API.
-Nothing on it comes from elsewhere. Without `open_status` the page is an empty frame that asks for a token.
+The dashboard, the log-in, and the page for counting. Nothing on them comes from elsewhere. Without
+`open_status` they show nothing to those who have not logged in.
 """
 
 from __future__ import annotations
@@ -10,25 +10,30 @@ import hashlib
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from .access import Doorkeeper, Party
 from .json_text import to_json
+from .live import Live, Sections, stopping_of
+from .login import LogIn
 from .options import WebOptions
 from .problems import ProblemError
-from .requests import Doorkeeper
+from .status_shape import Status
 from .telling import StatusTeller, query_of
 from .words import FILTERS
 
 _HERE = Path(__file__).parent
 _TYPES = {
     "status.css": "text/css",
+    "pages.css": "text/css",
     "status.js": "text/javascript",
+    "act.js": "text/javascript",
+    "login.js": "text/javascript",
     "counts.css": "text/css",
     "counts.js": "text/javascript",
-    "resolve.js": "text/javascript",
-    "switch.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 _POLICY = (
@@ -41,68 +46,163 @@ PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+FOUND = "found"  # the section that a search adds
+SECTIONS = (
+    "health",
+    "glance",
+    "channels",
+    "incidents",
+    "scarce",
+    "pick-ups",
+    "editions",
+    "dead-letters",
+    "accuracy",
+    "recent",
+    "foot",
+)
+
+
+class Templates:
+    """Renders pages and sections."""
+
+    def __init__(self) -> None:
+        self.files = {name: (_HERE / "static" / name).read_bytes() for name in _TYPES}
+        loader = FileSystemLoader(_HERE / "templates")
+        # Templates are read once; what they show comes from the org and the shops, so all of it is escaped.
+        self._made = Environment(
+            loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+        self._made.filters.update(FILTERS)
+        self._made.globals["version"] = hashlib.sha256(b"".join(self.files.values())).hexdigest()[:12]
+
+    def sections(self, status: Status) -> dict[str, Markup]:
+        """The dashboard's sections by their ids; empty ones where there is nothing to tell."""
+        return {name: self.section(name, status=status) for name in SECTIONS}
+
+    def section(self, name: str, **said: object) -> Markup:
+        """One of them."""
+        return Markup(self._made.get_template(f"sections/{name}.html").render(said).strip())  # noqa: S704 — escaped by its template
+
+    def page(self, template: str, **said: object) -> str:
+        """A whole page."""
+        return self._made.get_template(template).render(said)
 
 
 class Page:
-    """The page, its pieces, and the same facts as JSON."""
+    """The dashboard, its pieces, the same facts as JSON, and the files of all pages."""
 
     def __init__(self, teller: StatusTeller, options: WebOptions, doorkeeper: Doorkeeper) -> None:
         self._teller, self._options, self._doorkeeper = teller, options, doorkeeper
-        self._files = {name: (_HERE / "static" / name).read_bytes() for name in _TYPES}
-        loader = FileSystemLoader(_HERE / "templates")
-        # Templates are read once; what they show comes from the org and the shops, so all of it is escaped.
-        self._templates = Environment(
-            loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-        )
-        self._templates.filters.update(FILTERS)
-        self._templates.globals["version"] = hashlib.sha256(b"".join(self._files.values())).hexdigest()[:12]
+        self._templates = Templates()
+        self._live = Live(self._look)
 
     def routes(self) -> list[Route]:
         """Their addresses."""
         return [
             Route("/", self.page, methods=["GET"]),
+            Route("/events", self.events, methods=["GET"]),
             Route("/counts", self.counts, methods=["GET"]),
             Route("/status.json", self.facts, methods=["GET"]),
             Route("/status.fragment", self.fragment, methods=["GET"]),
             Route("/static/{name}", self.file, methods=["GET"]),
+            *LogIn(self.render, self._options, self._doorkeeper).routes(),
         ]
 
     async def page(self, request: Request) -> Response:
-        """The whole page, with what stands on it where no token is needed for that."""
-        status = await self._teller.told(request) if self._options.open_status else None
-        return self._html("page.html", request, status)
+        """The whole dashboard."""
+        party = self.visitor(request)
+        if party is None and not self._options.open_status:
+            return self.ask(request)
+        status = await self._teller.status()
+        sections = dict(self._templates.sections(status))
+        if query_of(request):
+            found = await self._found(request)
+            sections = {
+                "health": sections.pop("health"),
+                "glance": sections.pop("glance"),
+                FOUND: found,
+                **sections,
+            }
+        return self.render("page.html", request, party, sections=sections)
+
+    async def events(self, request: Request) -> Response:
+        """What changes on the dashboard, as server-sent events."""
+        self.admit(request)
+        stream = await self._live.follow(stopping_of(request.state))
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
     async def counts(self, request: Request) -> Response:
         """The page for those who count; it holds nothing until a token is given."""
-        return self._html("counts.html", request, None)
+        return self.render("counts.html", request, self._doorkeeper.known(request))
 
     async def fragment(self, request: Request) -> Response:
-        """What stands on the page, for the script."""
-        self._admit(request)
-        return self._html("sections.html", request, await self._teller.told(request))
+        """What a search has found, for the script; nothing without one."""
+        self.admit(request)
+        text = await self._found(request) if query_of(request) else ""
+        return Response(text, media_type="text/html", headers=PAGE_HEADERS)
 
     async def facts(self, request: Request) -> Response:
-        """The same as JSON."""
-        self._admit(request)
-        body = to_json(await self._teller.told(request))
-        return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+        """The status as JSON."""
+        self.admit(request)
+        headers = {"Cache-Control": "no-store"}
+        if request.method == "HEAD":  # whether one may ask
+            return Response(media_type="application/json", headers=headers)
+        return Response(
+            to_json(await self._teller.told(request)), media_type="application/json", headers=headers
+        )
 
     async def file(self, request: Request) -> Response:
-        """The page's style, script and icon."""
+        """The pages' styles, scripts and icon."""
         name = request.path_params["name"]
-        if name not in self._files:
+        if name not in self._templates.files:
             raise ProblemError(404, "no-such-path", "There is nothing at this address.")
         # The page names them with a version, so a browser may keep them.
         caching = {
             "Cache-Control": "public, max-age=31536000, immutable",
             "X-Content-Type-Options": "nosniff",
         }
-        return Response(self._files[name], media_type=_TYPES[name], headers=caching)
+        return Response(self._templates.files[name], media_type=_TYPES[name], headers=caching)
 
-    def _admit(self, request: Request) -> None:
-        if not self._options.open_status:
-            self._doorkeeper.admit(request, None)
+    def admit(self, request: Request) -> Party | None:
+        """Who asks; None for anybody, where the pages are open. A problem for all others."""
+        if self._options.open_status:
+            return self.visitor(request)
+        return self._doorkeeper.admit(request, None)
 
-    def _html(self, template: str, request: Request, status: dict[str, object] | None) -> Response:
-        text = self._templates.get_template(template).render(status=status, query=query_of(request))
-        return Response(text, media_type="text/html", headers=PAGE_HEADERS)
+    def visitor(self, request: Request) -> Party | None:
+        """Who looks at a page; None for one who has not logged in."""
+        party = self._doorkeeper.known(request)
+        if party is not None:
+            request.state.party = party.name
+        return party
+
+    def ask(self, request: Request) -> Response:
+        """The log-in form in place of the page that was wanted."""
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return self.render("login.html", request, None, next=wanted)
+
+    def render(
+        self, template: str, request: Request, party: Party | None, *, status_code: int = 200, **said: object
+    ) -> Response:
+        """A page for a party."""
+        text = self._templates.page(
+            template,
+            **{
+                "party": party,
+                "acts": party is None or party.acts,  # who has not logged in may do so, to act
+                "open": self._options.open_status,
+                "here": request.url.path,
+                "query": query_of(request),
+                "wrong": False,
+                **said,
+            },
+        )
+        return Response(text, status_code, PAGE_HEADERS, "text/html")
+
+    async def _look(self) -> Sections:
+        return self._templates.sections(await self._teller.status())
+
+    async def _found(self, request: Request) -> Markup:
+        levels = await self._teller.levels(query_of(request))
+        return self._templates.section(FOUND, levels=levels, query=query_of(request))

@@ -1,20 +1,21 @@
-"""Reading requests: the body within its limits, the token with its rights."""
+"""Reading requests: the body within its limits, and the party with its rights."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-from collections.abc import Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 
+from .access import Doorkeeper
 from .json_text import BadJsonError, from_json
-from .options import Token
 from .problems import ProblemError, bad_fields, sentence
 
+__all__ = ["Doorkeeper", "read_body", "read_form", "read_object"]
+
 JSON_BODY_BYTES = 256 * 1024
+FORM_BYTES = 16 * 1024
 
 
 async def read_body(request: Request, limit: int, seconds: float) -> bytes:
@@ -59,42 +60,13 @@ async def read_object(request: Request, limit: int, seconds: float, *, needed: b
     return value
 
 
-class Doorkeeper:
-    """Knows the tokens and what each may do."""
-
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        # Digests have one length, so that comparing them tells nothing, not even a token's length.
-        self._tokens = [(_digest(token.secret.encode()), token) for token in tokens]
-
-    def admit(self, request: Request, scope: str | None, *or_else: str) -> Token:
-        """The party that asks; a problem when it is unknown, or lacks the scope (None: any will do).
-
-        A token with one of `or_else` in the scope's place will do too.
-        """
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not given.strip():
-            raise self._unknown("Send Authorization: Bearer with a token of these settings.")
-        digest = _digest(given.strip().encode())
-        found: Token | None = None
-        for known, token in self._tokens:  # all of them: the time taken does not tell which one came close
-            if hmac.compare_digest(known, digest):
-                found = token
-        if found is None:
-            raise self._unknown("This token is not known here.", 'error="invalid_token"')
-        request.state.party = found.name
-        if scope is not None and found.scopes.isdisjoint({scope, *or_else}):
-            header = {
-                "WWW-Authenticate": f'Bearer realm="sfsync", error="insufficient_scope", scope="{scope}"'
-            }
-            detail = f"The token of {found.name} lacks the scope {scope}."
-            raise ProblemError(403, "not-allowed", detail, headers=header)
-        return found
-
-    @staticmethod
-    def _unknown(detail: str, error: str = "") -> ProblemError:
-        challenge = 'Bearer realm="sfsync"' + (f", {error}" if error else "")
-        return ProblemError(401, "who-are-you", detail, headers={"WWW-Authenticate": challenge})
-
-
-def _digest(text: bytes) -> bytes:
-    return hashlib.sha256(text).digest()
+async def read_form(request: Request, seconds: float) -> dict[str, str]:
+    """The fields of a form; the last of each name counts."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/x-www-form-urlencoded":
+        raise ProblemError(415, "not-a-form", "Send Content-Type: application/x-www-form-urlencoded.")
+    body = await read_body(request, FORM_BYTES, seconds)
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=50))
+    except ValueError:
+        raise ProblemError(400, "bad-form", "The form cannot be read.") from None

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .patience import HEAD_SECONDS, PatientProtocol
 
@@ -47,9 +47,16 @@ class WebServer:
         self, app: ASGIApp, host: str, port: int, *, grace_seconds: int, head_seconds: float
     ) -> None:
         self._host, self._port = host, port
+        stopping = self._stopping = asyncio.Event()
+
+        async def told(scope: Scope, receive: Receive, send: Send) -> None:
+            """Each request can see that the server stops: one that goes on for long must end then."""
+            scope.setdefault("state", {})["stopping"] = stopping
+            await app(scope, receive, send)
+
         protocol = type("Protocol", (PatientProtocol,), {"head_seconds": head_seconds})
         config = uvicorn.Config(
-            app,
+            told,
             http=protocol,
             ws="none",
             lifespan="off",
@@ -85,6 +92,7 @@ class WebServer:
 
     async def stop(self) -> None:
         """Take no more requests, finish those in hand within the grace, then close."""
+        self._stopping.set()
         self._server.should_exit = True
         if self._task is not None:
             await asyncio.shield(self._task)

@@ -321,6 +321,18 @@ class AccuracyOfPlace(TypedDict):
     spans: list[AccuracyOfDays]
 
 
+class PickUpsOfPlace(TypedDict):
+    """What customers have reserved at one location, to collect it there."""
+
+    location: str
+    waiting: int  # reservations that hold units, and have not been collected
+    units: int
+    to_confirm: int  # of the reservations: the shop has not said yet that it has the piece
+    paid: int
+    next_at: str | None  # when the next customer is expected
+    overdue: int  # their window is over
+
+
 class Status(TypedDict):
     """All of it."""
 
@@ -329,6 +341,7 @@ class Status(TypedDict):
     ledger: Ledger
     channels: list[ChannelStatus]
     scarce: list[Scarce]  # scarcest first
+    pick_ups: list[PickUpsOfPlace]  # by location
     editions: list[EditionRow]  # in the order of the settings
     incidents: list[IncidentRow]  # newest first
     incidents_more: int  # beside those

@@ -7,7 +7,7 @@ import asyncio
 from starlette.requests import Request
 
 from .services import Overview
-from .status_shape import Status
+from .status_shape import Status, StockOfSku
 
 LONGEST_QUERY = 120
 LEVELS_SHOWN = 50
@@ -30,8 +30,12 @@ class StatusTeller:
         """The status, and with ``?sku=`` in the request the stock of the SKUs that contain it."""
         status: dict[str, object] = {**await self.status()}
         if query := query_of(request):
-            status["levels"] = list(await self._overview.levels(query, LEVELS_SHOWN))
+            status["levels"] = await self.levels(query)
         return status
+
+    async def levels(self, query: str) -> list[StockOfSku]:
+        """The stock of the SKUs that contain a text."""
+        return list(await self._overview.levels(query, LEVELS_SHOWN))
 
 
 def query_of(request: Request) -> str:

@@ -10,8 +10,15 @@ const KEPT = ["location", "by", "reason"];
 let sheet = JSON.parse(localStorage.getItem("sfsync-sheet") || "[]"); // {sku, unit, location, by, reason, units, at, said}
 let sending = false;
 
+const formToken = document.querySelector("meta[name=sfsync-form]")?.content; // of who has logged in
+
 function token() {
   return sessionStorage.getItem("sfsync-token");
+}
+
+// A token that was typed here counts before a log-in: it may be one that can do more.
+function credentials() {
+  return token() ? { Authorization: "Bearer " + token() } : { "X-Form-Token": formToken };
 }
 
 function tell(words) {
@@ -37,7 +44,7 @@ function open() {
 async function post(counts, how) {
   const answer = await fetch("/v1/counts", {
     method: "POST",
-    headers: { Authorization: "Bearer " + token(), "Content-Type": "application/json" },
+    headers: { ...credentials(), "Content-Type": "application/json" },
     body: JSON.stringify({ counts, ...how }),
     signal: AbortSignal.timeout(60000),
   });
@@ -285,5 +292,5 @@ tokenForm.addEventListener("submit", (event) => {
   open();
 });
 
-if (token()) open();
+if (token() || formToken) open();
 else askToken("");

@@ -1,108 +1,92 @@
-// Keeps the status page fresh. The page is complete without it; nothing here knows what the sections say.
+// Keeps the status page fresh, by the stream of events. The page is complete without it; nothing here knows what
+// the sections say.
 "use strict";
 
-const EVERY_MS = 2000;
+const AGAIN_MS = 3000;
 const main = document.getElementById("status");
 const silent = document.getElementById("silent");
-const tokenForm = document.getElementById("token");
-const wrong = document.getElementById("wrong");
 const search = document.getElementById("search");
-const secret = document.getElementById("secret");
+const part = document.createElement("template");
 
-let timer = 0;
-let asking = null; // the request under way
-let heard = main.hidden ? null : new Date();
-
-function token() {
-  return sessionStorage.getItem("sfsync-token");
-}
-
-function address() {
-  const sku = search.elements.sku.value.trim();
-  return "/status.fragment" + (sku ? "?sku=" + encodeURIComponent(sku) : "");
-}
-
-// Sections that did not change stay as they are, so that a selection or a screen reader is not disturbed.
-function show(html) {
-  const fresh = new DOMParser().parseFromString(html, "text/html");
-  const sections = [...fresh.body.children];
-  const ids = new Set(sections.map((section) => section.id));
-  for (const old of [...main.children]) if (!ids.has(old.id)) old.remove();
-  sections.forEach((section, place) => {
-    const old = document.getElementById(section.id);
-    if (!old) main.insertBefore(section, main.children[place] || null);
-    else if (section.id === "health") fill(old, section); // a live region must stay to be read out
-    else if (old.innerHTML !== section.innerHTML) old.replaceWith(section);
-  });
-}
-
-function fill(old, section) {
-  if (old.innerHTML !== section.innerHTML) old.replaceChildren(...section.childNodes);
-}
+let stream = null;
+let heard = new Date();
 
 function tell(words) {
   silent.textContent = words;
   silent.hidden = !words;
 }
 
-function ask(known) {
-  main.hidden = search.hidden = true;
-  tokenForm.hidden = false;
-  wrong.hidden = !known;
-  tell("");
+// Sections that did not change stay as they are, so that a selection or a screen reader is not disturbed.
+function put(id, html, before) {
+  const old = document.getElementById(id);
+  part.innerHTML = html;
+  const fresh = part.content.firstElementChild;
+  if (!fresh) old?.remove();
+  else if (!old) main.insertBefore(fresh, before);
+  else if (id === "health") old.replaceChildren(...fresh.childNodes); // a live region must stay to be read out
+  else if (old.innerHTML !== fresh.innerHTML) keepFocus(old, fresh);
 }
 
-async function refresh() {
-  clearTimeout(timer);
-  if (asking) asking.abort();
-  const request = (asking = new AbortController());
-  const limit = setTimeout(() => request.abort(), 10000);
-  const headers = token() ? { Authorization: "Bearer " + token() } : {};
-  try {
-    const answer = await fetch(address(), { headers, signal: request.signal });
-    if (answer.status === 401 || answer.status === 403) {
-      const known = token() !== null;
-      sessionStorage.removeItem("sfsync-token");
-      ask(known);
-      return;
-    }
-    if (!answer.ok) throw new Error("status " + answer.status);
-    show(await answer.text());
-    heard = new Date();
-    tell("");
-    tokenForm.hidden = true;
-    main.hidden = search.hidden = false;
-  } catch {
-    if (request !== asking) return; // a newer request has taken over
-    const since = heard ? " What stands here is from " + heard.toLocaleTimeString() + "." : "";
-    tell("The daemon does not answer." + since);
-  } finally {
-    clearTimeout(limit);
-    if (request === asking) {
-      asking = null;
-      if (tokenForm.hidden && !document.hidden) timer = setTimeout(refresh, EVERY_MS);
-    }
+function keepFocus(old, fresh) {
+  const at = [...old.querySelectorAll("button, a, summary")].indexOf(document.activeElement);
+  old.replaceWith(fresh);
+  if (at >= 0) fresh.querySelectorAll("button, a, summary")[at]?.focus();
+}
+
+function show(told) {
+  let before = null;
+  for (const id of [...told.order].reverse()) {
+    if (id in told.changed) put(id, told.changed[id], before);
+    before = document.getElementById(id) || before;
   }
 }
 
-search.addEventListener("submit", (event) => {
+function listen() {
+  stream?.close();
+  stream = new EventSource("/events");
+  stream.addEventListener("sections", (event) => {
+    show(JSON.parse(event.data));
+    heard = new Date();
+    tell("");
+  });
+  stream.addEventListener("error", () => {
+    tell("The daemon does not answer. What stands here is from " + heard.toLocaleTimeString() + ".");
+    stream.close();
+    setTimeout(again, AGAIN_MS);
+  });
+}
+
+// A stream does not tell why it ended: a log-in that is over leads to the form.
+async function again() {
+  if (document.hidden) return;
+  try {
+    const answer = await fetch("/status.json", { method: "HEAD" });
+    if (answer.status === 401 || answer.status === 403) location.reload();
+    else listen();
+  } catch {
+    setTimeout(again, AGAIN_MS);
+  }
+}
+
+search.addEventListener("submit", async (event) => {
   event.preventDefault();
   const sku = search.elements.sku.value.trim();
-  history.replaceState(null, "", sku ? "/?sku=" + encodeURIComponent(sku) : "/");
-  refresh();
+  const query = sku ? "?sku=" + encodeURIComponent(sku) : "";
+  try {
+    const answer = await fetch("/status.fragment" + query);
+    if (!answer.ok) throw new Error("status " + answer.status);
+    put("found", await answer.text(), document.getElementById("channels"));
+    history.replaceState(null, "", "/" + query);
+  } catch {
+    search.submit();
+  }
 });
 search.elements.sku.addEventListener("search", () => search.requestSubmit()); // the field's own clear button
 
-tokenForm.addEventListener("submit", (event) => {
-  event.preventDefault();
-  sessionStorage.setItem("sfsync-token", secret.value.trim());
-  secret.value = "";
-  refresh();
-});
-
+// A page that nobody sees asks for nothing.
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && tokenForm.hidden) refresh();
+  if (document.hidden) stream?.close();
+  else listen();
 });
 
-if (!main.hidden) timer = setTimeout(refresh, EVERY_MS);
-else if (token()) refresh();
+if (!document.hidden) listen();

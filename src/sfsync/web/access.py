@@ -1,0 +1,154 @@
+"""Who asks, and what that party may do: decided here, for every page and every route.
+
+Three ways lead in. A bearer token, for programs. A session, begun by a token in the log-in form, for people.
+And a name that a trusted proxy has put into a header, where people log in elsewhere. The last two come along
+by themselves with whatever a browser sends, so what changes something must also bring the form's own token,
+which no other site knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_address
+
+from starlette.requests import Request
+
+from .options import ADMIN, AUDIT, Proxy, Token
+from .problems import ProblemError
+from .sessions import COOKIE, LONGEST_PERSON, Session, Sessions
+
+FORM_HEADER = "x-form-token"
+SAFE = ("GET", "HEAD")
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Who asks."""
+
+    name: str  # stands in logs: the token's, or the person's
+    scopes: frozenset[str]
+    person: str = ""  # who has logged in; empty for programs
+    form: str = ""  # what forms must bring along; empty where nothing comes by itself
+
+    @property
+    def acts(self) -> bool:
+        """Whether it may do what an operator does."""
+        return ADMIN in self.scopes
+
+
+class Doorkeeper:
+    """Knows the parties and what each may do."""
+
+    def __init__(self, tokens: Sequence[Token], now: Callable[[], datetime], proxy: Proxy | None) -> None:
+        # Digests have one length, so that comparing them tells nothing, not even a token's length.
+        self._tokens = [(_digest(token.secret.encode()), token) for token in tokens]
+        self._sessions, self._now, self._proxy = Sessions(tokens), now, proxy
+        self._key = secrets.token_bytes(32)  # of the forms of those whom a proxy names
+
+    def admit(self, request: Request, scope: str | None, *or_else: str) -> Party:
+        """The party that asks; a problem when it is unknown, or lacks the scope (None: any will do).
+
+        A scope of `or_else` will do too, and whoever may audit may read everything.
+        """
+        party = self.known(request)
+        if party is None:
+            raise self._unknown("Log in, or send Authorization: Bearer with a token of these settings.")
+        request.state.party = party.name
+        safe = request.method in SAFE
+        enough = {scope, *or_else, *([AUDIT] if safe else [])}
+        if scope is not None and party.scopes.isdisjoint(enough):
+            header = {
+                "WWW-Authenticate": f'Bearer realm="sfsync", error="insufficient_scope", scope="{scope}"'
+            }
+            detail = f"{_whose(party)} lacks the scope {scope}."
+            raise ProblemError(403, "not-allowed", detail, headers=header)
+        if party.form and not safe and not same(party.form, request.headers.get(FORM_HEADER, "")):
+            detail = "The form is of another log-in. Load the page again, and send it from there."
+            raise ProblemError(403, "old-form", detail)
+        return party
+
+    def known(self, request: Request) -> Party | None:
+        """The party that asks; None when nobody says who it is. A wrong token is a problem."""
+        if "authorization" in request.headers:
+            return self._of_token(request)
+        if (named := self._of_proxy(request)) is not None:
+            return named
+        session = self._sessions.read(request.cookies.get(COOKIE, ""), self._now())
+        if session is None:
+            return None
+        person = session.person or session.token.name
+        return Party(session.token.name, session.token.scopes, person, Sessions.form_token(session))
+
+    def log_in(self, secret: str, person: str) -> tuple[Session, Party] | None:
+        """A session for whoever gives a token; None when it is not known."""
+        token = self._find(secret)
+        if token is None:
+            return None
+        session = self._sessions.begin(token, person[:LONGEST_PERSON], self._now())
+        form = Sessions.form_token(session)
+        return session, Party(token.name, token.scopes, session.person or token.name, form)
+
+    def _of_token(self, request: Request) -> Party:
+        scheme, _, given = request.headers["authorization"].partition(" ")
+        if scheme.lower() != "bearer" or not given.strip():
+            raise self._unknown("Send Authorization: Bearer with a token of these settings.")
+        found = self._find(given.strip())
+        if found is None:
+            raise self._unknown("This token is not known here.", 'error="invalid_token"')
+        return Party(found.name, found.scopes)
+
+    def _of_proxy(self, request: Request) -> Party | None:
+        proxy = self._proxy
+        if proxy is None or not self._trusted(request):
+            return None
+        name = request.headers.get(proxy.user_header, "").strip()[:LONGEST_PERSON]
+        if not name:
+            return None
+        groups = request.headers.get(proxy.groups_header, "") if proxy.groups_header else ""
+        scopes = proxy.scopes(name, {group.strip() for group in groups.split(",")})
+        if not scopes:
+            request.state.party = name
+            raise ProblemError(403, "not-allowed", f"{name} has no role here: see web.proxy in the settings.")
+        form = hmac.new(self._key, name.encode(), hashlib.sha256).hexdigest()
+        return Party(name, scopes, name, form)
+
+    def _trusted(self, request: Request) -> bool:
+        """Whether the connection itself comes from the proxy: a header alone proves nothing."""
+        if self._proxy is None or request.client is None:
+            return False
+        try:
+            address = ip_address(request.client.host)
+        except ValueError:
+            return False
+        return any(address in network for network in self._proxy.trusted)
+
+    def _find(self, secret: str) -> Token | None:
+        digest = _digest(secret.encode())
+        found: Token | None = None
+        for known, token in self._tokens:  # all of them: the time taken does not tell which one came close
+            if hmac.compare_digest(known, digest):
+                found = token
+        return found
+
+    @staticmethod
+    def _unknown(detail: str, error: str = "") -> ProblemError:
+        challenge = 'Bearer realm="sfsync"' + (f", {error}" if error else "")
+        return ProblemError(401, "who-are-you", detail, headers={"WWW-Authenticate": challenge})
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two secrets are the same, in a time that tells nothing."""
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
+def _whose(party: Party) -> str:
+    return party.person if party.person == party.name else f"The token of {party.name}"
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).digest()
