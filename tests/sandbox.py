@@ -113,6 +113,13 @@ def start_shop(
 
 
 @contextmanager
+def start_receiver(*, options: Sequence[str] = ()) -> Iterator[Sandbox]:
+    """A simulated storefront that is told by callbacks."""
+    with _started("sfsync.simulators.receiver", None, ["--exit-with-parent", *options]) as (process, ready):
+        yield Sandbox(process, ready)
+
+
+@contextmanager
 def _started(
     module: str, seed: Mapping[str, Any] | None, words: Sequence[str]
 ) -> Iterator[tuple[subprocess.Popen[str], Mapping[str, Any]]]:

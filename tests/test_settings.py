@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import tomllib
@@ -583,9 +584,71 @@ def _models() -> dict[str, Any]:
         "org_orders": settings.OrgOrdersSettings,
         "products": settings.ProductsSettings,
         "channels": settings.ShopifySettings,
+        "channels.boutique": settings.CallbackSettings,
         "channels.locations": settings.LocationSettings,
         "policies": settings.PolicySettings,
     }
+
+
+SIGNING = "whsec_" + base64.b64encode(SECRET.encode()).decode()
+CALLBACK = f"""
+[channels.boutique]
+kind = "callback"
+url = "https://shop.example.com/stock?store=1"
+secret = "{SIGNING}"
+previous_secret = "{SIGNING[:-8]}"
+
+[channels.boutique.locations.online]
+sells_from = ["ECOM"]
+"""
+
+
+def test_a_storefront_that_is_told_asks_first_and_keeps_no_number_of_its_own(write: Write) -> None:
+    """Unless the settings say that it does not ask."""
+    path = write(GOOD + CALLBACK)
+    plan = load(path, {}).assortment().channels["boutique"]
+    assert (plan.guarantee, plan.counts_down) == (Guarantee.GATED, False)
+    assert load(path, {}).assortment().channels["london"].counts_down
+    told = load(path, {"SFSYNC_CHANNELS__BOUTIQUE__GUARANTEE": "mirrored"}).assortment()
+    assert told.channels["boutique"].guarantee is Guarantee.MIRRORED
+
+
+@pytest.mark.parametrize(
+    ("given", "instead", "key", "what"),
+    [
+        ("https://shop", "http://shop", "url", "would send stock without encryption"),
+        (
+            "https://shop.example.com",
+            "http://localhost:9",
+            "url",
+            "is this machine, where callbacks do not go",
+        ),
+        ("https://shop", "https://me:hush@shop", "url", "holds a user name or a password"),
+        ("stock?store=1", "stock#there", "url", "has a part after #"),
+        ("https://shop.example.com/stock?store=1", "shop", "url", "is not a web address"),
+        (SIGNING, SECRET, "secret", "is no secret for signing"),
+        (SIGNING, "whsec_aGFsbG8=", "secret", "is no secret for signing"),
+    ],
+)
+def test_a_callback_that_could_not_be_sent_safely_is_told(
+    write: Write, given: str, instead: str, key: str, what: str
+) -> None:
+    """Where it goes and how it is signed, before anything is sent."""
+    (problem,) = problems_of(write(GOOD + CALLBACK.replace(given, instead, 1)))
+    assert (problem.key, problem.what.startswith(what)) == (f"channels.boutique.{key}", True)
+    assert problem.remedy
+
+
+def test_units_are_not_set_aside_for_a_storefront_that_asks_first(write: Write) -> None:
+    """Neither by name nor because the policy is for every channel."""
+    policy = '\n[[policies]]\nskus = ["LE-*"]\nguarantee = "allocated"\n'
+    for channels in ("", 'channels = ["boutique", "london"]\n'):
+        (problem,) = problems_of(write(GOOD + CALLBACK + policy + channels))
+        assert (problem.key, problem.remedy) == (
+            "policies[0].channels",
+            "Give the policy channels without boutique; it shows none of these then",
+        )
+    load(write(GOOD + CALLBACK + policy + 'channels = ["london"]\n'), {})
 
 
 def test_settings_made_directly_read_nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:

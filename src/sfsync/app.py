@@ -13,7 +13,7 @@ import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +22,9 @@ import structlog
 from starlette.types import ASGIApp
 
 from sfsync.channels import BadConfigError, ChannelConfig, open_channel, open_offered
+from sfsync.channels.callback import CallbackChannel, CallbackConfig
 from sfsync.domain.assortment import Assortment
+from sfsync.domain.callbacks import Patience
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.rights import SCOPES, Role
 from sfsync.flow.calls import recall
@@ -35,7 +37,14 @@ from sfsync.ports import Channel, Clock, Org, OutsideError, Refused, Tx
 from sfsync.reports import Reports
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
 from sfsync.salesforce.org import SalesforceOrg
-from sfsync.settings import ChannelSettings, OrgOrdersSettings, ProxySettings, Settings, ShopifySettings
+from sfsync.settings import (
+    CallbackSettings,
+    ChannelSettings,
+    OrgOrdersSettings,
+    ProxySettings,
+    Settings,
+    ShopifySettings,
+)
 from sfsync.store import Database, StoreError, open_store
 from sfsync.web import (
     CannotListenError,
@@ -299,7 +308,23 @@ def open_one(name: str, settings: ChannelSettings, clock: Clock) -> Channel:
     """The channel that its settings describe. Raises `BadConfigError`."""
     if isinstance(settings, ShopifySettings):
         return open_channel(channel_config(name, settings), clock)
+    if isinstance(settings, CallbackSettings):
+        return CallbackChannel(callback_config(name, settings), clock)
     return open_offered(name, settings.kind, settings, clock)
+
+
+def callback_config(name: str, settings: CallbackSettings) -> CallbackConfig:
+    """A receiver's settings in its package's words."""
+    secrets_used = [settings.secret, settings.previous_secret]
+    return CallbackConfig(
+        name,
+        settings.url,
+        tuple(secret.get_secret_value() for secret in secrets_used if secret is not None),
+        settings.allow_private,
+        settings.timeout_seconds,
+        settings.ca_file,
+        Patience(timedelta(minutes=settings.set_aside_after_minutes)),
+    )
 
 
 def channel_config(name: str, settings: ShopifySettings) -> ChannelConfig:

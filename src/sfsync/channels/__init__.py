@@ -2,6 +2,9 @@
 
 - ``config``               what an adapter must be told
 - ``http``                 one client a channel, and the truth about whether a request was sent
+- ``guard``                where callbacks may go
+- ``signing``              the headers that prove who sent a message
+- ``callback``             a storefront that is told by signed callbacks
 - ``shopify``              a Shopify store as a channel
 - ``shopify_documents``    the GraphQL texts, and their page sizes
 - ``shopify_client``       one call: token, points, and an answer or one of the three failures

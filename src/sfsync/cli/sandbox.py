@@ -31,6 +31,12 @@ def shopify(context: typer.Context) -> None:
     _become("sfsync.simulators.shopify", context.args)
 
 
+@app.command("receiver", context_settings=PASS_ON)
+def receiver(context: typer.Context) -> None:
+    """A storefront that is told its stock by signed callbacks."""
+    _become("sfsync.simulators.receiver", context.args)
+
+
 def _become(module: str, arguments: list[str]) -> NoReturn:
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 — our own program, no shell

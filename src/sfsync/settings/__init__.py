@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from .channel import (
+    CallbackSettings,
     ChannelSettings,
     LocationSettings,
     ShopifyLocationSettings,
@@ -48,6 +49,7 @@ from .sources import SecretFileSource, TreeSource, anchor, drop_replaced, enviro
 from .texts import Name, Secret, Text, refuse
 
 __all__ = [
+    "CallbackSettings",
     "ChannelSettings",
     "LocationSettings",
     "LocationsSettings",

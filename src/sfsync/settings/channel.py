@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationError, WrapValidator
 from pydantic_core import InitErrorDetails
@@ -18,12 +18,14 @@ from sfsync import kinds
 from .problems import nearest
 from .section import Section
 from .texts import (
+    CallbackAddress,
     Name,
     OrgLocation,
     Secret,
     ShopDomain,
     ShopifyLocation,
     ShopifyVersion,
+    SigningSecret,
     SiteAddress,
     Text,
     refuse,
@@ -40,11 +42,33 @@ class LocationSettings(Section):
 class ChannelSettings(Section):
     """What every kind of channel has. A channel's guarantee holds where no policy says otherwise."""
 
+    # Its own number falls by itself with what it sells; what its shoppers hold may stay shown until then.
+    counts_down: ClassVar[bool] = True
+
     kind: str
     guarantee: Literal["mirrored", "gated"] = "mirrored"
     safety_stock: int = Field(default=0, ge=0)  # units of the location group never offered
     cap: int | None = Field(default=None, ge=0)  # units; never show more
     locations: Mapping[Name, LocationSettings] = Field(min_length=1)
+
+
+class CallbackSettings(ChannelSettings):
+    """A storefront without an API of its own, told its stock by signed callbacks: docs/callbacks.md."""
+
+    counts_down: ClassVar[bool] = False
+
+    kind: Literal["callback"]
+    url: CallbackAddress
+    guarantee: Literal["mirrored", "gated"] = "gated"
+    secret: SigningSecret
+    secret_file: Path | None = None
+    previous_secret: SigningSecret | None = None  # messages are signed with both while secrets rotate
+    previous_secret_file: Path | None = None
+    allow_private: bool = False  # it is in our own network, or on this machine
+    # A receiver that fails for so long is set aside: an incident, and slow tries until it is back.
+    set_aside_after_minutes: float = Field(default=60.0, ge=1, le=4500)
+    ca_file: Path | None = None
+    timeout_seconds: float = Field(default=15.0, gt=0, le=60)
 
 
 class SiteSettings(ChannelSettings):
@@ -79,7 +103,7 @@ class ShopifySettings(SiteSettings):
     previous_webhook_secret_file: Path | None = None
 
 
-BUILT_IN: Mapping[str, type[ChannelSettings]] = {"shopify": ShopifySettings}
+BUILT_IN: Mapping[str, type[ChannelSettings]] = {"callback": CallbackSettings, "shopify": ShopifySettings}
 
 
 def known_kinds() -> list[str]:

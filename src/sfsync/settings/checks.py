@@ -26,6 +26,8 @@ def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
             origins.problem(("channels", name), what, "Give the channel another name")
         if channel.get("kind") == "shopify":
             _credentials(channel, ("channels", name), origins)
+        elif channel.get("kind") == "callback":
+            _callback(channel, ("channels", name), origins)
         _locations(channel, ("channels", name), origins)
     for number, policy in enumerate(_list(tree.get("policies"))):
         _policy(policy, ("policies", number), tree, origins)
@@ -64,6 +66,14 @@ def _credentials(channel: dict[str, Any], path: KeyPath, origins: Origins) -> No
         origins.missing((*path, missing), f"{remedy}, or set {variable((*path, missing))}")
 
 
+def _callback(channel: dict[str, Any], path: KeyPath, origins: Origins) -> None:
+    """This machine is no public receiver."""
+    url = channel.get("url")
+    if isinstance(url, str) and is_loopback(url) and not _true(channel.get("allow_private")):
+        what = "is this machine, where callbacks do not go by themselves"
+        origins.problem((*path, "url"), what, "Say allow_private = true if the receiver is yours")
+
+
 def _locations(channel: dict[str, Any], path: KeyPath, origins: Origins) -> None:
     """One location per id, and no org location shown twice."""
     ids: dict[object, str] = {}
@@ -94,7 +104,8 @@ def _policy(policy: object, path: KeyPath, tree: dict[str, Any], origins: Origin
         if isinstance(channel, str) and channel not in known:
             what = f"names {channel}, which is no channel of these settings"
             origins.problem((*path, "channels", number), what, meant(channel, known))
-    _division(policy, path, [str(channel) for channel in named or known], origins)
+    kinds = {name: channel.get("kind") for name, channel in _tables(tree.get("channels"))}
+    _division(policy, path, [str(channel) for channel in named or known], kinds, origins)
     _fresh(policy, path, tree, origins)
     _block(policy, path, known, origins)
     _product(policy, path, tree, origins)
@@ -226,10 +237,18 @@ def _not_for_sale(tree: dict[str, Any], origins: Origins) -> None:
                 )
 
 
-def _division(policy: dict[str, Any], path: KeyPath, channels: list[str], origins: Origins) -> None:
+def _division(
+    policy: dict[str, Any], path: KeyPath, channels: list[str], told: dict[str, object], origins: Origins
+) -> None:
     """How units are divided makes sense only where they are."""
     shares, scarce_at, plentiful_at = (policy.get(key) for key in ("shares", "scarce_at", "plentiful_at"))
-    if policy.get("guarantee") != "allocated":
+    if policy.get("guarantee") == "allocated":
+        for channel in channels:
+            if told.get(channel) == "callback":
+                what = f"would set units aside for {channel}, which shows what it is told and asks first"
+                remedy = f"Give the policy channels without {channel}; it shows none of these then"
+                origins.problem((*path, "channels"), what, remedy)
+    else:
         for key in ("shares", "scarce_at", "plentiful_at"):
             if key in policy and not (key == "scarce_at" and "fresh_seconds" in policy):
                 what = "is for the guarantee allocated only"
@@ -251,7 +270,7 @@ def _division(policy: dict[str, Any], path: KeyPath, channels: list[str], origin
 def _open_page(tree: dict[str, Any], origins: Origins) -> None:
     """A status page for everybody is meant for this machine."""
     web = tree.get("web")
-    if not isinstance(web, dict) or str(web.get("open_status", "")).lower() not in ("true", "1", "yes", "on"):
+    if not isinstance(web, dict) or not _true(web.get("open_status")):
         return
     host = str(web.get("host", "127.0.0.1"))
     if not is_loopback(f"//[{host}]" if ":" in host else f"//{host}"):
@@ -279,6 +298,11 @@ def _tokens(tree: dict[str, Any], origins: Origins) -> None:
 def _tables(table: object) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(table, dict):
         yield from ((str(name), entry) for name, entry in table.items() if isinstance(entry, dict))
+
+
+def _true(value: object) -> bool:
+    """True for what is read as true, also from the environment."""
+    return str(value).lower() in ("true", "1", "yes", "on")
 
 
 def _number(value: object) -> float | None:

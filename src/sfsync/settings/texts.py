@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -68,6 +70,42 @@ def _public_address(text: str) -> str:
     return address
 
 
+def _callback_address(text: str) -> str:
+    """Where signed messages go: encrypted, unless it is this machine; the path is the receiver's own."""
+    remedy = "Give it like https://shop.example.com/stock"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise refuse("is not a web address", remedy) from None
+    if parts.scheme not in ("https", "http") or not parts.hostname or port == 0 or re.search(r"\s", text):
+        raise refuse("is not a web address", remedy)
+    if parts.username or parts.password:
+        raise refuse(
+            "holds a user name or a password", "What proves who we are is the signature; remove them"
+        )
+    if parts.fragment:
+        raise refuse("has a part after #, which no receiver would see", "Remove it")
+    if parts.scheme == "http" and not is_loopback(text):
+        raise refuse("would send stock without encryption", "Use https://")
+    return text
+
+
+def _signing_secret(secret: SecretStr) -> SecretStr:
+    """A secret as Standard Webhooks has it."""
+    text, prefix = secret.get_secret_value(), "whsec_"
+    try:
+        size = len(base64.b64decode(text.removeprefix(prefix), validate=True))
+    except binascii.Error:
+        size = 0
+    if not text.startswith(prefix) or not 24 <= size <= 64:
+        raise refuse(
+            "is no secret for signing",
+            "Make one by: echo whsec_$(openssl rand -base64 32); give both sides the same",
+        )
+    return secret
+
+
 def _host_and_port(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or "/" in text or not port.isdecimal() or not 0 < int(port) < 65536:
@@ -112,6 +150,8 @@ def is_loopback(address: str) -> bool:
     return bool(LOOPBACK.match(urlsplit(address).hostname or ""))
 
 
+CallbackAddress = Annotated[str, AfterValidator(_callback_address)]
+SigningSecret = Annotated[SecretStr, AfterValidator(_signing_secret)]
 SiteAddress = Annotated[str, AfterValidator(_site_address)]
 PublicAddress = Annotated[str, AfterValidator(_public_address)]
 HostAndPort = Annotated[str, AfterValidator(_host_and_port)]

@@ -1,4 +1,4 @@
-"""A shop on two ports of this machine's loopback: one for the world, one for control."""
+"""A party on two ports of this machine's loopback: one for the world, one for control."""
 
 from __future__ import annotations
 
@@ -7,21 +7,28 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from sfsync.simulators.shopify.shop import Shop
 from sfsync.simulators.shopify.wire import CuttableProtocol
 
 HOST = "127.0.0.1"
 GRACE_SECONDS = 2
 
 
+class Party(Protocol):
+    """What is served: for the world, and for whoever controls it. It is told where the world finds it."""
+
+    public_url: str
+    app: Any
+    control: Any
+
+
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A shop that can be reached."""
+    """A party that can be reached."""
 
     url: str
     control_url: str
@@ -39,19 +46,19 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(shop: Shop, port: int = 0, control_port: int = 0) -> AsyncIterator[Serving]:
+async def serving(party: Party, port: int = 0, control_port: int = 0) -> AsyncIterator[Serving]:
     """Serve while the block runs; port 0 takes a free one. Raises OSError for a port that is taken."""
     sockets: list[socket.socket] = []
     try:
         for wanted in (port, control_port):
             sockets.append(_listening(wanted))
-        servers = [_Server(shop.app, cuttable=True), _Server(shop.control, cuttable=False)]
+        servers = [_Server(party.app, cuttable=True), _Server(party.control, cuttable=False)]
         runs = [
             asyncio.create_task(server.serve(sockets=[taken]))
             for server, taken in zip(servers, sockets, strict=True)
         ]
         urls = [f"http://localhost:{taken.getsockname()[1]}" for taken in sockets]
-        shop.public_url = urls[0]
+        party.public_url = urls[0]
         for server in servers:
             await server.begun.wait()
         served = Serving(urls[0], urls[1], servers, runs)
