@@ -28,6 +28,7 @@ from sfsync.domain.callbacks import Patience
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.rights import SCOPES, Role
 from sfsync.flow.calls import recall
+from sfsync.flow.catching_up import CatchingUp
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
 from sfsync.flow.supervisor import Supervisor
@@ -164,6 +165,7 @@ class Daemon:
                     reports=reports(settings, store, ctx.clock, org),
                     incidents=supervisor.resolver,
                     why=Why(ctx),
+                    levels=CatchingUp(ctx),
                     folder=FoldService(supervisor, settings.ledger.fold_older_than_days),
                 ),
                 web_options(settings, local_token),

@@ -10,9 +10,10 @@ from tests.flow.kit import House, house
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.callbacks import Patience
+from sfsync.domain.callbacks import NumberPlace, Patience
 from sfsync.domain.incidents import SET_ASIDE
 from sfsync.domain.reservations import ReservationState
+from sfsync.flow.catching_up import CatchingUp
 from sfsync.ports import ChannelLevel
 
 BAG, SCARF = "BAG-1|ECOM", "SCARF|ECOM"
@@ -251,3 +252,22 @@ async def test_a_paid_reservation_stays_off_its_shelf_until_it_is_handed_over() 
         await h.until(lambda: h.org.numbers(BAG) == (1, 0))
         await h.idle()
         assert receiver(h).shelf["BAG-1"] == 1
+
+
+async def test_whoever_was_away_reads_the_same_numbers_with_the_same_sequence_numbers() -> None:
+    """And with the place where it stopped, only what has changed since."""
+    async with house({BAG: 5, SCARF: 1}, shops=("boutique", "outlet"), make_shop=LittleReceiver) as h:
+        numbers = CatchingUp(h.ctx)
+        everything = await numbers.page(["boutique", "paris"], None, None, 100)
+        assert {each.sku: (each.target, each.sequence) for each in everything} == {
+            sku: (units, receiver(h).sequences[sku]) for sku, units in receiver(h).shelf.items()
+        }
+        last = everything[-1]
+        place = NumberPlace(last.sequence, last.channel, last.sku, last.location)
+        assert await numbers.page(["boutique"], None, place, 100) == []
+        h.org.move(BAG, -1)
+        await h.shows("BAG-1", 4, 4)
+        (changed,) = await numbers.page(["boutique"], None, place, 100)
+        assert (changed.sku, changed.target) == ("BAG-1", 4)
+        assert changed.sequence == receiver(h).sequences["BAG-1"]
+        assert await numbers.page(["boutique"], ["SCARF"], place, 100) == []

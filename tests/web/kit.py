@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,8 +12,10 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
+from sfsync.domain.callbacks import NumberPlace
 from sfsync.domain.counts import Count, CountOutcome
 from sfsync.domain.editions import REST, Denial, Edition, PartyStanding, Standing, Switch
+from sfsync.domain.exposure import Exposure as DomainExposure
 from sfsync.domain.incidents import Resolved, Stage
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.ira_wish import IraWish
@@ -23,7 +25,7 @@ from sfsync.domain.stock import LevelKey
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
 from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
-from sfsync.ports import Forged, Incident, InTransit, Resolution
+from sfsync.ports import ChannelLevel, Forged, Incident, InTransit, Resolution
 from sfsync.web import (
     ADMIN,
     COUNTS,
@@ -402,6 +404,34 @@ class Resolutions:
         return self.answer
 
 
+class Numbers:
+    """Three numbers at two channels; it keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.held = [
+            _number("london", "TIE", 9, 10),
+            _number("dubai", "BAG", -1, 11),
+            _number("london", "BAG", 1, 12),
+        ]
+
+    async def page(
+        self, channels: Collection[str], skus: Collection[str] | None, after: NumberPlace | None, limit: int
+    ) -> Sequence[ChannelLevel]:
+        found = [each for each in self.held if each.channel in channels and (not skus or each.sku in skus)]
+        return [
+            each
+            for each in found
+            if after is None or NumberPlace(each.sequence, each.channel, each.sku, each.location) > after
+        ][:limit]
+
+
+def _number(channel: str, sku: str, target: int, sequence: int) -> ChannelLevel:
+    exposure = DomainExposure()
+    return ChannelLevel(
+        channel, sku, "online", sku, "1", 0, target, NOW, NOW, NOW, "", None, exposure, sequence=sequence
+    )
+
+
 class House:
     """The app and everything behind it."""
 
@@ -413,6 +443,7 @@ class House:
         self.counter = Counter({"BAG|ECOM": 5, "TIE|ECOM": 9})
         self.resolutions = Resolutions()
         self.answers = Answers()
+        self.numbers = Numbers()
         self.options = replace(
             WebOptions(
                 tokens=(
@@ -439,6 +470,7 @@ class House:
             self.resolutions,
             self.drops,
             self.answers,
+            self.numbers,
         )
         self.app: Starlette = build_web(self.services, self.options)
 

@@ -10,7 +10,7 @@ from tests.web.kit import CHECKOUT, House
 from sfsync.domain.incidents import LONGEST_REASON, Way
 from sfsync.domain.reservations import LONGEST, ReservationKind, ReservationState
 from sfsync.domain.transfers import Stage
-from sfsync.web import Status, counts, transfers, wishes
+from sfsync.web import Status, counts, levels, transfers, wishes
 from sfsync.web import incidents as web_incidents
 from sfsync.web.status_shape import (
     EditionRow,
@@ -18,6 +18,7 @@ from sfsync.web.status_shape import (
     Exposure,
     ExposureOfClass,
     IncidentRow,
+    LevelRow,
     SoonerAtChannel,
     WorstSpell,
 )
@@ -70,7 +71,8 @@ async def test_every_reference_leads_somewhere_and_every_operation_has_a_name() 
 
 async def test_its_limits_and_words_are_the_codes() -> None:
     """Kinds, states, lengths and the sections of the status."""
-    schemas = (await description())["components"]["schemas"]
+    document = await description()
+    schemas = document["components"]["schemas"]
     wish, line = schemas["Wish"]["properties"], schemas["WishedLine"]["properties"]
     assert wish["kind"]["enum"] == list(ReservationKind)
     assert schemas["Reservation"]["properties"]["state"]["enum"] == list(ReservationState)
@@ -96,6 +98,18 @@ async def test_its_limits_and_words_are_the_codes() -> None:
     assert set(schemas["Edition"]["properties"]) == set(get_type_hints(EditionRow))
     assert wish["client"]["maxLength"] == wishes.LONGEST_REFERENCE
     assert set(schemas["Status"]["required"]) == set(get_type_hints(Status))
+    limit = next(
+        each for each in document["paths"]["/v1/levels"]["get"]["parameters"] if each["name"] == "limit"
+    )
+    assert limit["schema"] == {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": levels.MOST_LEVELS,
+        "default": levels.USUAL_LEVELS,
+    }
+    names = [each["name"] for each in document["paths"]["/v1/levels"]["get"]["parameters"]]
+    assert names == list(levels.FIELDS)
+    assert list(schemas["Level"]["properties"]) == list(get_type_hints(LevelRow))
     for shape in (Exposure, ExposureOfClass, WorstSpell, SoonerAtChannel, EmptiedNumber):
         assert schemas[shape.__name__]["required"] == list(get_type_hints(shape))
         assert list(schemas[shape.__name__]["properties"]) == list(get_type_hints(shape))

@@ -17,6 +17,7 @@ GUARDED = [
     ("GET", "/v1/status"),
     ("GET", "/v1/exposure"),
     ("GET", "/v1/why?sku=BAG"),
+    ("GET", "/v1/levels"),
     ("POST", "/v1/resync"),
     ("POST", "/v1/resync/p1/apply"),
     ("POST", "/v1/ledger/fold"),

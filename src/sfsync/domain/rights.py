@@ -7,12 +7,13 @@ from enum import StrEnum
 
 VIEW = "view"  # whatever the status page shows; every party has it
 AUDIT = "audit"  # and whatever else can be read: reservations, transfers, incidents, reports
+LEVELS = "levels"  # what channels should show, SKU by SKU
 RESERVATIONS = "reservations"
 STORES = "stores"  # a shop's own people: what they say of pieces in their hand counts
 COUNTS = "counts"  # stock counts in, and the reports on them
 ADMIN = "admin"
 
-SCOPES = (VIEW, AUDIT, RESERVATIONS, STORES, COUNTS, ADMIN)
+SCOPES = (VIEW, AUDIT, LEVELS, RESERVATIONS, STORES, COUNTS, ADMIN)
 
 
 class Role(StrEnum):

@@ -15,6 +15,7 @@
     shelf    levels and policy give what each channel should show
     relay    what a channel shows is brought to what it should, bad news first
     callbacks   the same for storefronts that are only told: numbered, and the newest only
+    catching_up  those numbers for whoever was away, in the order of their changes
     reconcile  the org's truth, ours, and what channels really show are compared
 
 Each loop works off the store: what is not finished when the process dies is found there by the next one. A

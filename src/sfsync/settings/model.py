@@ -45,7 +45,7 @@ from .texts import (
     Text,
 )
 
-Scope = Literal["view", "audit", "reservations", "stores", "counts", "admin"]
+Scope = Literal["view", "audit", "levels", "reservations", "stores", "counts", "admin"]
 RoleName = Literal["viewer", "auditor", "operator"]
 
 

@@ -7,7 +7,7 @@ knows the domain and the ports only, and decides nothing about stock.
 from __future__ import annotations
 
 from .app import build_web
-from .options import ADMIN, AUDIT, COUNTS, RESERVATIONS, STORES, VIEW, Proxy, Token, WebOptions
+from .options import ADMIN, AUDIT, COUNTS, LEVELS, RESERVATIONS, STORES, VIEW, Proxy, Token, WebOptions
 from .server import CannotListenError, WebServer, serve
 from .services import Doorman, Overview, Reconciler, ReservationDesk, Services
 from .status_shape import Status, StockOfSku
@@ -16,6 +16,7 @@ __all__ = [
     "ADMIN",
     "AUDIT",
     "COUNTS",
+    "LEVELS",
     "RESERVATIONS",
     "STORES",
     "VIEW",

@@ -21,6 +21,7 @@ from .guard import Guard
 from .health import Health
 from .incidents import IncidentApi
 from .json_text import to_json
+from .levels import LevelApi
 from .metrics import Metrics
 from .options import WebOptions
 from .page import Page
@@ -50,6 +51,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *TransferApi(services.transfers, options, doorkeeper, services.now).routes(),
             *CountApi(services, options, doorkeeper).routes(),
             *IncidentApi(services.incidents, options, doorkeeper, services.now).routes(),
+            *LevelApi(services.levels, options, doorkeeper).routes(),
             *EditionApi(services.editions, options, doorkeeper).routes(),
             *Health(services.overview).routes(),
             *Metrics(teller, options, doorkeeper).routes(),

@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
-from sfsync.domain.rights import ADMIN, AUDIT, COUNTS, RESERVATIONS, STORES, VIEW, Role, scopes_of
+from sfsync.domain.rights import ADMIN, AUDIT, COUNTS, LEVELS, RESERVATIONS, STORES, VIEW, Role, scopes_of
 
 __all__ = [
     "ADMIN",
     "AUDIT",
     "COUNTS",
+    "LEVELS",
     "RESERVATIONS",
     "STORES",
     "VIEW",

@@ -6,12 +6,13 @@ Every call may raise `ports.TryLater` or `ports.Unknown` (answered 503, the send
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from sfsync.domain import incidents
+from sfsync.domain.callbacks import NumberPlace
 from sfsync.domain.counts import Count, CountOutcome
 from sfsync.domain.editions import Standing
 from sfsync.domain.incidents import Resolved
@@ -20,7 +21,7 @@ from sfsync.domain.reservations import Outcome, Reservation, Wish
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
 from sfsync.domain.why import Question
-from sfsync.ports import Incident, InTransit, Resolution
+from sfsync.ports import ChannelLevel, Incident, InTransit, Resolution
 
 from .status_shape import Exposure, Status, StockOfSku
 
@@ -211,6 +212,16 @@ class Explainer(Protocol):
         ...
 
 
+class NumberTeller(Protocol):
+    """Tells what channels should show."""
+
+    async def page(
+        self, channels: Collection[str], skus: Collection[str] | None, after: NumberPlace | None, limit: int
+    ) -> Sequence[ChannelLevel]:
+        """Channel levels that have a number, in the order of the last changes, from after a place."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All of them together."""
@@ -226,4 +237,5 @@ class Services:
     incidents: IncidentDesk
     editions: EditionDesk
     why: Explainer
+    levels: NumberTeller
     folder: Folder | None = None

@@ -216,6 +216,16 @@ class ShareOfEdition(TypedDict):
     left: int
 
 
+class LevelRow(TypedDict):
+    """What one channel should show of one SKU at one of its locations."""
+
+    channel: str
+    sku: str
+    location: str  # the channel's
+    quantity: int  # units; never below zero
+    sequence: int  # a greater one is newer
+
+
 class EditionRow(TypedDict):
     """A limited edition."""
 
