@@ -82,7 +82,7 @@ class LaterMarket(LittleMarket):
             self.done[ticket] = PushAnswer(True, bad)
         self.waiting.clear()
 
-    async def outcome(self, ticket: str) -> PushAnswer | None:
+    async def outcome(self, ticket: str, body: bytes) -> PushAnswer | None:
         if ticket not in self.done and ticket not in self.waiting:
             raise Refused("no such import", advice="read the numbers")
         return self.done.get(ticket)

@@ -15,6 +15,10 @@
 - ``shopify_webhooks``     signatures
 - ``shopify_setup``        which webhooks the store sends
 - ``shopify_check``        what can be wrong, with remedies
+- ``mirakl``               a shop at a Mirakl marketplace as a channel: stock files, and the order list
+- ``mirakl_config``        what it must be told
+- ``mirakl_client``        one call: an answer or one of the three failures
+- ``mirakl_orders``        an order read from the order list
 
 A kind of channel that is not ours is a Python package with an entry point in the group ``sfsync.channels``:
 its name is the kind, its object a `Kind`. docs/add-a-channel.md goes through all of it.
@@ -31,6 +35,8 @@ from pydantic import BaseModel
 
 from sfsync import kinds
 from sfsync.channels.config import BadConfigError, ChannelConfig, ShopifyConfig
+from sfsync.channels.mirakl import MiraklChannel
+from sfsync.channels.mirakl_config import MiraklConfig
 from sfsync.channels.shopify import ShopifyChannel
 from sfsync.kinds import BadKindError
 from sfsync.ports import Channel, Clock
@@ -60,7 +66,11 @@ def _shopify(config: ChannelConfig, clock: Clock) -> Channel:
         raise BadConfigError(config.name, [("ca_file", remedy)]) from error
 
 
-BUILT_IN: Mapping[str, Factory] = {"shopify": _shopify}
+def _mirakl(config: ChannelConfig, clock: Clock) -> Channel:
+    return MiraklChannel(MiraklConfig.of(config), clock)
+
+
+BUILT_IN: Mapping[str, Factory] = {"mirakl": _mirakl, "shopify": _shopify}
 
 
 def open_channel(config: ChannelConfig, clock: Clock) -> Channel:

@@ -14,7 +14,7 @@ import typer
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 app = typer.Typer(
-    help="Run a simulated Salesforce org or storefront on this machine, over its real wire.",
+    help="Run a simulated Salesforce org, storefront or marketplace on this machine, over its real wire.",
     no_args_is_help=True,
 )
 
@@ -35,6 +35,12 @@ def shopify(context: typer.Context) -> None:
 def receiver(context: typer.Context) -> None:
     """A storefront that is told its stock by signed callbacks."""
     _become("sfsync.simulators.receiver", context.args)
+
+
+@app.command("mirakl", context_settings=PASS_ON)
+def mirakl(context: typer.Context) -> None:
+    """A Mirakl marketplace: the seller API for stock files and orders, with its limits."""
+    _become("sfsync.simulators.mirakl", context.args)
 
 
 def _become(module: str, arguments: list[str]) -> NoReturn:

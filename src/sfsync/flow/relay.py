@@ -102,7 +102,7 @@ class Relay:
             began, every = perf_counter(), channel.ability.outcome_every_seconds
             self._later[record.id] = record, ctx.clock.now() + timedelta(seconds=every)
             try:
-                answer = await channel.outcome(record.ticket)
+                answer = await channel.outcome(record.ticket, record.body)
             except Refused as error:
                 del self._later[record.id]
                 await self._unsure(record, str(error))
@@ -235,7 +235,9 @@ class Relay:
 
     def _too_old(self, record: PushRecord) -> bool:
         """True when the channel may have forgotten the key: sending it again could do it twice."""
-        life = timedelta(seconds=self._channel.ability.key_life_seconds)
+        # A number has the same effect twice: it is asked about for as long as anybody may remember it.
+        ability = self._channel.ability
+        life = timedelta(days=1) if ability.weak else timedelta(seconds=ability.key_life_seconds)
         return self._ctx.clock.now() > record.planned_at + life
 
     def _lost(self, tx: Tx, *, record: PushRecord) -> None:

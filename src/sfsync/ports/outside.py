@@ -503,8 +503,8 @@ class Subscriber(Protocol):
 class LaterOutcome(Protocol):
     """A channel that takes a push at once and carries it out later (`Ability.asynchronous`)."""
 
-    async def outcome(self, ticket: str) -> PushAnswer | None:
-        """What became of a push that was taken; None while it is under way.
+    async def outcome(self, ticket: str, body: bytes) -> PushAnswer | None:
+        """What became of a push that was taken with this ticket; None while it is under way.
 
         `Refused` when it knows no such ticket any more: then its numbers must be read.
         """

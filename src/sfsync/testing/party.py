@@ -112,7 +112,7 @@ async def pushed(channel: Channel, body: bytes) -> PushAnswer:
         while answer.ticket:
             assert channel.ability.asynchronous, "a ticket is for channels that carry out pushes later"
             assert isinstance(channel, LaterOutcome)
-            told = await channel.outcome(answer.ticket)
+            told = await channel.outcome(answer.ticket, body)
             if told is not None:
                 return told
             await asyncio.sleep(0.02)

@@ -1,0 +1,63 @@
+"""An order of a Mirakl marketplace (OR11) as a snapshot.
+
+A line's state says what stands with all of its units: a part that was called off is named, but whether the
+line's quantity is still that of the beginning is written nowhere. So a line stays whole until its state
+says otherwise, and no unit is given free that the customer may still be owed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sfsync.domain.orders import OrderLine, OrderSnapshot
+from sfsync.ports import Refused
+
+_CALLED_OFF = frozenset({"CANCELED", "REFUSED"})
+_SENT = frozenset({"SHIPPED", "TO_COLLECT", "RECEIVED", "CLOSED"})
+_NOT_ACCEPTED = frozenset({"STAGING", "WAITING_ACCEPTANCE"})
+
+
+def read_order(channel: str, order: Mapping[str, Any], *, falls_at: str) -> OrderSnapshot:
+    """The snapshot of an order. `Refused`, naming what is wrong, when it is none."""
+    try:
+        number = str(order["order_id"])
+        lines = tuple(
+            _line(line, str(order.get("order_state", "")), falls_at)
+            for line in order["order_lines"]
+            if line.get("offer_sku")
+        )
+        return OrderSnapshot(
+            channel,
+            number,
+            number,
+            _moment(order["last_updated_date"]),
+            _moment(order["created_date"]),
+            lines,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise Refused(
+            f"an order of {channel} cannot be read: {what}", advice="look at the order there"
+        ) from error
+
+
+def _line(line: Mapping[str, Any], order_state: str, falls_at: str) -> OrderLine:
+    state = str(line.get("order_line_state") or order_state)
+    units = int(line["quantity"])
+    number, sku = str(line["order_line_id"]), str(line["offer_sku"])
+    if state in _CALLED_OFF:
+        # Whether its units are on sale again only the number tells.
+        return OrderLine(number, sku, 0, taken_in_doubt=True)
+    taken = 0 if falls_at == "acceptance" and state in _NOT_ACCEPTED else units
+    sent = units if state in _SENT else 0
+    partly = bool(line.get("cancelations"))
+    return OrderLine(
+        number, sku, units - sent, fulfilled_quantity=sent, taken_quantity=taken, taken_in_doubt=partly
+    )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
