@@ -41,6 +41,7 @@ from sfsync.salesforce.org import SalesforceOrg
 from sfsync.settings import (
     CallbackSettings,
     ChannelSettings,
+    MiraklSettings,
     OrgOrdersSettings,
     ProxySettings,
     Settings,
@@ -312,6 +313,8 @@ def open_one(name: str, settings: ChannelSettings, clock: Clock) -> Channel:
         return open_channel(channel_config(name, settings), clock)
     if isinstance(settings, CallbackSettings):
         return CallbackChannel(callback_config(name, settings), clock)
+    if isinstance(settings, MiraklSettings):
+        return open_channel(market_config(name, settings), clock)
     return open_offered(name, settings.kind, settings, clock)
 
 
@@ -326,6 +329,25 @@ def callback_config(name: str, settings: CallbackSettings) -> CallbackConfig:
         settings.timeout_seconds,
         settings.ca_file,
         Patience(timedelta(minutes=settings.set_aside_after_minutes)),
+    )
+
+
+def market_config(name: str, settings: MiraklSettings) -> ChannelConfig:
+    """A marketplace's settings in its package's words."""
+    ((location, place),) = settings.locations.items()
+    options: dict[str, object] = {
+        "api_key": settings.api_key.get_secret_value(),
+        "location": location,
+        "warehouse": place.id,
+        "shop_id": settings.shop_id,
+        "falls_at": settings.falls_at,
+        "settle_seconds": settings.settle_seconds,
+        "imports_every_seconds": settings.imports_every_seconds,
+        "status_every_seconds": settings.status_every_seconds,
+        "orders_every_seconds": settings.orders_every_seconds,
+    }
+    return ChannelConfig(
+        name, settings.kind, settings.url, options, settings.timeout_seconds, settings.ca_file
     )
 
 

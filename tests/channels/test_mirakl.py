@@ -35,7 +35,7 @@ SEED = {"offers": dict.fromkeys((*PLAIN, *ODD, *MANY), 1000)}
 AT_ONCE = ("imports_every=0", "status_every=0", "orders_every=0")
 OTHERWISE = (
     *AT_ONCE,
-    "import_takes=0.2",
+    "import_takes=0.05",
     "sku_filter=list",
     "status_key=import_status",
     "report_base=2",
@@ -281,6 +281,24 @@ async def test_a_second_file_within_a_minute_is_not_even_sent() -> None:
     await channel.push(body)
     assert len(sent) == 2
     assert sent[0].content == sent[1].content
+
+
+async def test_a_list_waits_for_as_long_as_the_marketplace_asks() -> None:
+    """Its second page is read after the wait; the first is not begun anew."""
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["offset"])
+        if len(asked) == 2:
+            return httpx.Response(429, headers={"Retry-After": "7"})
+        return httpx.Response(200, json={"orders": [{}], "total_count": 2})
+
+    clock = HandClock()
+    config = MiraklConfig("bazaar", "https://bazaar.example.com", "hush", "warehouse")
+    channel = MiraklChannel(config, clock, transport=httpx.MockTransport(answer))
+    assert await orders(channel, clock.now()) == []  # neither can be read, and neither hides the other
+    assert asked == ["0", "1", "1"]
+    assert clock.slept == [7]
 
 
 def test_a_configuration_tells_all_its_mistakes_at_once() -> None:

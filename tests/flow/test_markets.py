@@ -229,6 +229,19 @@ async def test_rows_that_were_not_done_are_set_aside_and_the_others_count() -> N
         assert numbers == {"BAG-1": 4, "SHOE-1": 5}
 
 
+async def test_a_raise_that_was_perhaps_taken_is_read_back_once_it_has_landed() -> None:
+    """Its rows stay in flight until then, over a restart too; it is never sent twice."""
+    async with market({BAG: 5}, LaterMarket) as (h, bazaar):
+        bazaar.next.append("reply lost")
+        h.org.move(BAG, 3)
+        await h.until(lambda: {"BAG-1": 8} in numbers_sent(bazaar))
+        await h.kill()
+        await h.start()
+        await h.shows("BAG-1", 8)
+        await h.idle()
+        assert numbers_sent(bazaar).count({"BAG-1": 8}) == 1
+
+
 async def test_a_ticket_that_is_not_known_any_more_has_its_numbers_read() -> None:
     """What it did is what they show."""
     async with market({BAG: 5}, LaterMarket) as (h, bazaar):

@@ -67,13 +67,13 @@ class MiraklChannel:
             settle_seconds=config.settle_seconds,
         )
         self._config, self._clock = config, clock
-        self._client = MiraklClient(config, transport=transport)
+        self._client = MiraklClient(config, clock, transport=transport)
         self._next_import: datetime | None = None  # when the marketplace takes another file
 
     async def check(self) -> Sequence[Finding]:
         """Address, key, and whether the shop is open."""
         try:
-            shop = await self._client.get("/api/account")
+            shop = await self._client.read("/api/account")
         except Refused as error:
             return [Finding(Severity.FATAL, str(error), error.advice)]
         named = f"{self.name}: shop {shop.get('shop_name', '')} ({shop.get('shop_id', '')})"
@@ -95,13 +95,13 @@ class MiraklChannel:
         wanted = None if skus is None else set(skus)
         if wanted is not None and len(wanted) <= _ASKED_ALONE and not any("," in sku for sku in wanted):
             for sku in sorted(wanted):
-                document = await self._client.get("/api/offers", sku=sku, max=_PAGE)
+                document = await self._client.read("/api/offers", sku=sku, max=_PAGE)
                 if page := self._items(document["offers"], {sku}):
                     yield page
             return
         offset, total = 0, 1
         while offset < total:
-            document = await self._client.get("/api/offers", max=_PAGE, offset=offset)
+            document = await self._client.read("/api/offers", max=_PAGE, offset=offset)
             offers, total = document["offers"], int(document["total_count"])
             if page := self._items(offers, wanted):
                 yield page
@@ -176,7 +176,7 @@ class MiraklChannel:
 
     async def order(self, reference: str) -> OrderSnapshot | None:
         """One order by its id. One that cannot be read is logged and told as None."""
-        document = await self._client.get("/api/orders", order_ids=reference, max=_PAGE)
+        document = await self._client.read("/api/orders", order_ids=reference, max=_PAGE)
         found = self._read(document["orders"])
         return next((order for order in found if order.order_id == reference), None)
 
@@ -188,7 +188,7 @@ class MiraklChannel:
         since = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         offset, total = 0, 1
         while offset < total:
-            document = await self._client.get(
+            document = await self._client.read(
                 "/api/orders",
                 start_update_date=since,
                 sort="dateCreated",

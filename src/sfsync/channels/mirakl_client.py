@@ -15,7 +15,7 @@ import orjson
 
 from sfsync.channels.http import never_sent, open_client
 from sfsync.channels.mirakl_config import MiraklConfig
-from sfsync.ports import Refused, TryLater, Unknown
+from sfsync.ports import Clock, Refused, TryLater, Unknown
 
 _NEW_KEY = "make a new API key in the shop's account at the marketplace, and put it into api_key_file"
 _ADVICE = {
@@ -23,14 +23,18 @@ _ADVICE = {
     403: "the marketplace refuses this shop: look at its state, and at the rights of the key's user",
     404: "there is no such address: look at url",
 }
+_READ_TRIES = 4
+_MOST_WAIT_SECONDS = 90.0
 _TOO_MUCH_SECONDS = 60.0  # when it does not say how long to wait: its limits are by the minute
 
 
 class MiraklClient:
     """One connection pool and one key."""
 
-    def __init__(self, config: MiraklConfig, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._config = config
+    def __init__(
+        self, config: MiraklConfig, clock: Clock, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._config, self._clock = config, clock
         self._http = open_client(
             config.url, timeout_seconds=config.timeout_seconds, ca_file=config.ca_file, transport=transport
         )
@@ -38,6 +42,20 @@ class MiraklClient:
     async def close(self) -> None:
         """Give back connections."""
         await self._http.aclose()
+
+    async def read(self, path: str, **params: str | int) -> Mapping[str, Any]:
+        """As `get`, and waits a few times for as long as the marketplace asks: a list is read in pages.
+
+        With limits by the minute, what began anew after each refusal would never come to its second page.
+        """
+        for _ in range(_READ_TRIES - 1):
+            try:
+                return await self.get(path, **params)
+            except TryLater as failure:
+                if failure.after_seconds is None or failure.after_seconds > _MOST_WAIT_SECONDS:
+                    raise
+                await self._clock.sleep(failure.after_seconds)
+        return await self.get(path, **params)
 
     async def get(self, path: str, **params: str | int) -> Mapping[str, Any]:
         """The JSON object at a path. Raises TryLater or Refused."""

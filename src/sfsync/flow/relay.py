@@ -100,6 +100,10 @@ class Relay:
             if ctx.clock.now() < ask_at or not isinstance(channel, LaterOutcome):
                 continue
             began, every = perf_counter(), channel.ability.outcome_every_seconds
+            if not record.ticket:
+                del self._later[record.id]
+                await self._unsure(record, "nobody knows whether it was taken")
+                continue
             self._later[record.id] = record, ctx.clock.now() + timedelta(seconds=every)
             try:
                 answer = await channel.outcome(record.ticket, record.body)
@@ -167,9 +171,8 @@ class Relay:
             attempt += 1
             began = perf_counter()
             if maybe_sent and self._reads_back(record):
-                await self._unsure(record, "nobody knows whether it was written")
+                await self._read_back(record)
                 self._log(record, attempt, began, "unknown", "its numbers are read")
-                await ctx.clock.sleep(backoff_seconds(1, ctx.luck()))
                 return None
             if maybe_sent and self._too_old(record):
                 await ctx.store.write(partial(self._lost, record=record))
@@ -213,6 +216,16 @@ class Relay:
         if self._careful is None:
             return False
         return after_unknown(row.delta for row in record.rows) is AfterUnknown.READ_BACK
+
+    async def _read_back(self, record: PushRecord) -> None:
+        """Have the numbers of a push of unknown outcome read, once it has landed if it ever does."""
+        ctx, ability = self._ctx, self._channel.ability
+        if ability.asynchronous:
+            landed = timedelta(seconds=ability.settle_seconds)
+            self._later[record.id] = record, ctx.clock.now() + landed
+            return
+        await self._unsure(record, "nobody knows whether it was written")
+        await ctx.clock.sleep(backoff_seconds(1, ctx.luck()))
 
     async def _unsure(self, record: PushRecord, reason: str) -> None:
         """Nobody knows whether it was written, and it must not be sent again: its numbers are read."""

@@ -103,7 +103,29 @@ class ShopifySettings(SiteSettings):
     previous_webhook_secret_file: Path | None = None
 
 
-BUILT_IN: Mapping[str, type[ChannelSettings]] = {"callback": CallbackSettings, "shopify": ShopifySettings}
+class MiraklSettings(SiteSettings):
+    """A shop at a Mirakl marketplace, spoken to with its API key."""
+
+    kind: Literal["mirakl"]
+    # Its offers show the stock of one place; `id` is its warehouse code, where stock is kept by warehouse.
+    locations: Mapping[Name, LocationSettings] = Field(min_length=1, max_length=1)
+    api_key: Secret
+    api_key_file: Path | None = None
+    shop_id: Annotated[str, Field(pattern=r"^\d*$")] = ""  # where the key's user has several shops
+    # When the marketplace itself lowers an offer's quantity for an order.
+    falls_at: Literal["order", "acceptance"] = "order"
+    settle_seconds: float = Field(default=120.0, ge=0, le=86_400)  # a raise waits so long, and for the orders
+    # The marketplace's own limits: how often it takes a stock file, tells a file's status, lists orders.
+    imports_every_seconds: float = Field(default=60.0, ge=0, le=3600)
+    status_every_seconds: float = Field(default=15.0, gt=0, le=3600)
+    orders_every_seconds: float = Field(default=60.0, gt=0, le=3600)
+
+
+BUILT_IN: Mapping[str, type[ChannelSettings]] = {
+    "callback": CallbackSettings,
+    "mirakl": MiraklSettings,
+    "shopify": ShopifySettings,
+}
 
 
 def known_kinds() -> list[str]:

@@ -1,0 +1,116 @@
+"""The daemon between an org, a storefront and a marketplace that takes plain numbers and tells no sale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.sandbox import OrgSandbox, Sandbox, start_market, start_org, start_shop
+from tests.test_daemon import SEED_SHOP, Daemon, _page, buy, free_port, until
+
+CONFIG = """\
+[salesforce]
+login_url = "https://localhost:8443"
+client_id = "sfsync"
+
+[channels.london]
+kind = "shopify"
+url = "https://localhost:8501"
+shop_domain = "london.myshopify.com"
+
+[channels.london.locations.online]
+id = "gid://shopify/Location/1"
+sells_from = ["ECOM"]
+
+[channels.bazaar]
+kind = "mirakl"
+url = "{url}"
+api_key = "{api_key}"
+settle_seconds = 0.5
+imports_every_seconds = 0
+status_every_seconds = 0.1
+orders_every_seconds = 0.5
+
+[channels.bazaar.locations.warehouse]
+sells_from = ["ECOM"]
+
+[[policies]]
+skus = ["BAG-1"]
+guarantee = "allocated"
+"""
+OFFERS = {"offers": dict.fromkeys(("BAG-1", "BELT-1", "SCARF-1"), 0)}
+LEVELS = [
+    {"sku": "BAG-1", "location": "ECOM", "on_hand": 6},
+    {"sku": "SCARF-1", "location": "ECOM", "on_hand": 30},
+]
+LIMITS = ("imports_every=0", "status_every=0", "orders_every=0", "import_takes=0.3")
+
+
+@contextmanager
+def house(folder: Path) -> Iterator[tuple[OrgSandbox, Daemon, Sandbox]]:
+    """An org, a storefront, a marketplace, and a daemon that has brought both up to date."""
+    port = free_port()
+    with ExitStack() as stack:
+        org = stack.enter_context(start_org({"levels": LEVELS}))
+        hook = f"http://127.0.0.1:{port}/webhooks/london"
+        shop = stack.enter_context(start_shop(SEED_SHOP, options=["--name", "london", "--webhook-url", hook]))
+        market = stack.enter_context(start_market(OFFERS, knobs=LIMITS))
+        config = folder / "sfsync.toml"
+        config.write_text(CONFIG.format(**market.ready))
+        config.chmod(0o600)
+        daemon = Daemon(folder, org, {"london": shop}, port, config)
+        try:
+            yield org, daemon, market
+        finally:
+            if daemon.process is not None and daemon.process.poll() is None:
+                daemon.kill()
+
+
+def held(org: OrgSandbox, sku: str) -> tuple[Any, Any]:
+    """(on hand, reserved) in the org."""
+    level = org.level(f"{sku}|ECOM")
+    return level["OnHand__c"], level["Reserved__c"]
+
+
+def test_the_last_ones_are_sold_once_at_a_storefront_and_a_marketplace(tmp_path: Path) -> None:
+    """Six bags, set aside; a sale that the marketplace tells nobody of; a kill while numbers move."""
+    with house(tmp_path) as (org, daemon, market):
+        (london,) = daemon.shops.values()
+
+        def shown(sku: str) -> tuple[int, int]:
+            return _page(london, sku), int(market.control("GET", "/offers")[sku])
+
+        daemon.start("--approve")
+        until(lambda: shown("BAG-1") == (3, 3), "three bags at each")
+        until(lambda: shown("SCARF-1") == (30, 30), "scarves at both")
+        assert held(org, "BAG-1") == (6, 6)
+
+        market.control("POST", "/orders", {"units": {"BAG-1": 1, "SCARF-1": 2}})
+        for _ in range(3):
+            assert buy(london, "BAG-1").status_code == 201
+        # Two are left, and the marketplace is closed before any of them goes to London.
+        until(lambda: "0" in _numbers(market, "BAG-1"), "the marketplace to be closed")
+        daemon.kill()
+        daemon.start("--approve")
+        until(lambda: shown("BAG-1") == (1, 1), "one bag at each")
+        until(
+            lambda: shown("SCARF-1") == (28, 28), "the scarves of the unseen sale to be off sale everywhere"
+        )
+        until(lambda: held(org, "SCARF-1") == (30, 2), "the scarves to be reserved")
+        assert held(org, "BAG-1") == (6, 6)
+
+        market.control("POST", "/orders", {"units": {"SCARF-1": 1}})
+        market.control("POST", "/stock", {"SCARF-1": 40})  # and somebody edits the number
+        applied = daemon.cli("resync", "--channel", "bazaar", "--yes")
+        assert "Applied" in applied.stdout, applied.stderr
+        until(lambda: shown("SCARF-1") == (27, 27), "the unseen sale to survive a resync")
+        assert held(org, "SCARF-1") == (30, 3)
+        assert daemon.terminate() == 0
+        assert "Traceback" not in daemon.log()
+
+
+def _numbers(market: Sandbox, sku: str) -> list[str]:
+    """What the stock files have said of it, in turn."""
+    return [row[1] for each in market.control("GET", "/imports") for row in each["rows"] if row[0] == sku]
