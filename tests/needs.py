@@ -64,11 +64,19 @@ def _node_clients() -> str | None:
     return _program("node")()
 
 
+def _axe() -> str | None:
+    folder = os.environ.get(NODE_CLIENTS_VARIABLE)
+    if not folder or not (Path(folder) / "node_modules" / "axe-core" / "axe.min.js").is_file():
+        return f"{NODE_CLIENTS_VARIABLE} does not name a folder with axe-core"
+    return None
+
+
 PARTS: dict[str, Callable[[], str | None]] = {
     "node": _program("node"),
     "node-clients": _node_clients,
     "java": _program("java"),
     "chromium": _chromium,
+    "axe": _axe,
     "postgresql": _postgresql,
     "shopify-schemas": _shopify_schemas,
 }

@@ -33,6 +33,7 @@ from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
 from sfsync.flow.supervisor import Supervisor
 from sfsync.flow.why import Why
+from sfsync.lives import Lives
 from sfsync.overview import FoldService, Overview, ResyncService
 from sfsync.ports import Channel, Clock, Org, OutsideError, Refused, Tx
 from sfsync.reports import Reports
@@ -168,6 +169,7 @@ class Daemon:
                     why=Why(ctx),
                     levels=CatchingUp(ctx),
                     folder=FoldService(supervisor, settings.ledger.fold_older_than_days),
+                    lives=Lives(ctx, store),
                 ),
                 web_options(settings, local_token),
             ),

@@ -351,10 +351,11 @@ class Reporter:
 
     def __init__(self) -> None:
         self.asked: list[IraWish] = []
+        self.rows: list[Mapping[str, object]] = []
 
     async def ira(self, wish: IraWish) -> Mapping[str, object]:
         self.asked.append(wish)
-        return {"rows": [], "by": list(wish.by)}
+        return {"rows": [*self.rows], "by": list(wish.by)}
 
     async def sell_through(self, wish: TurnoverWish) -> Mapping[str, object]:
         return {"sold in": wish.days}
@@ -364,6 +365,94 @@ class Reporter:
 
     async def count_next(self, wish: TurnoverWish) -> Mapping[str, object]:
         return {"at": wish.location}
+
+
+def why_of_bag(*, past: bool) -> Mapping[str, object]:
+    """One bag left: London shows it, and an order that came from the till's side is not covered."""
+    at = "2026-11-23T08:13:01.000Z"
+    order = {"what": "order #1042 of london", "units": 1, "at": at, "subject": "order:london:1042:1"}
+    sale = {"what": "sale receipt 88213", "units": -1, "at": at, "by": "somebody in the org"}
+    london: dict[str, object] = {
+        "channel": "london",
+        "location": "online",
+        "guarantee": "mirrored",
+        "sells_from": ["ECOM"],
+        "should_show": 1,
+        "sum": [
+            {"what": "on hand at ECOM", "units": 3, "because": [sale]},
+            {"what": "reserved at ECOM", "units": -1, "because": [order]},
+            {"what": "safety stock", "units": -1, "because": []},
+        ],
+    }
+    if not past:
+        london |= {
+            "shows": 2,
+            "in_flight": True,
+            "changed_at": at,
+            "read_at": at,
+            "age_seconds": 4.2,
+            "problem": "",
+        }
+    return {
+        "sku": "BAG",
+        "at": at,
+        "past": past,
+        "settings": "of today" if past else "in force",
+        "org": "read",
+        "channels": [london],
+        "levels": [
+            {
+                "location": "ECOM",
+                "unit": None,
+                "on_hand": 3,
+                "reserved": 1,
+                "rows": 4,
+                "folded_until": None,
+                **({} if past else {"known": {"on_hand": 4, "reserved": 1, "version": 3}}),
+            }
+        ],
+    }
+
+
+def life_of_bag() -> Mapping[str, object]:
+    """Four arrive, one is ordered, one is sold at the till, and London is told of it."""
+    points = [
+        {"at": "2026-11-20T09:00:00.000Z", "on_hand": 4, "reserved": 0},
+        {"at": "2026-11-22T15:30:00.000Z", "on_hand": 4, "reserved": 1},
+        {"at": "2026-11-23T08:13:01.000Z", "on_hand": 3, "reserved": 1},
+    ]
+    sale = {
+        "at": "2026-11-23T08:13:01.000Z",
+        "where": "ECOM",
+        "what": "sale",
+        "on_hand": -1,
+        "reserved": 0,
+        "reference": "receipt 88213",
+        "by": "somebody in the org",
+        "channel": None,
+        "took_ms": None,
+    }
+    push = {
+        "at": "2026-11-23T08:13:01.040Z",
+        "where": "online",
+        "what": "push, confirmed",
+        "on_hand": -1,
+        "reserved": 0,
+        "reference": "",
+        "by": "sfsync",
+        "channel": "london",
+        "took_ms": 61.5,
+    }
+    return {
+        "sku": "BAG",
+        "org": "read",
+        "until": "2026-11-23T08:15:00.000Z",
+        "lines": [
+            {"location": "ECOM", "unit": None, "points": points, "since": None},
+            {"location": "MAYFAIR", "unit": None, "points": [], "since": None},
+        ],
+        "events": [push, sale],
+    }
 
 
 class Answers:
@@ -378,7 +467,14 @@ class Answers:
             raise UnknownSkuError(asked.sku)
         if asked.at is not None and asked.at < NOW - timedelta(days=100):
             raise NotKeptError(LevelKey("BAG", "ECOM"), NOW - timedelta(days=90))
-        return {"sku": asked.sku}
+        return why_of_bag(past=asked.at is not None)
+
+
+class Biography:
+    """The life of one bag's numbers."""
+
+    async def tell(self, sku: str) -> Mapping[str, object]:
+        return life_of_bag()
 
 
 class Resolutions:
@@ -471,6 +567,7 @@ class House:
             self.drops,
             self.answers,
             self.numbers,
+            lives=Biography(),
         )
         self.app: Starlette = build_web(self.services, self.options)
 

@@ -25,7 +25,9 @@ OPEN = {
     ("GET", "/login"),
     ("POST", "/login"),
     ("POST", "/logout"),  # ends what is not there
-    ("GET", "/"),  # the log-in form stands in its place
+    ("GET", "/"),  # the log-in form stands in its place, and in that of the next two
+    ("GET", "/sku"),
+    ("GET", "/accuracy"),
     ("GET", "/counts"),  # an empty sheet
     ("POST", "/webhooks/{channel}"),  # signed by the channel
 }

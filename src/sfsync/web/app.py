@@ -22,6 +22,7 @@ from .health import Health
 from .incidents import IncidentApi
 from .json_text import to_json
 from .levels import LevelApi
+from .looking import Looking
 from .metrics import Metrics
 from .options import WebOptions
 from .page import Page
@@ -39,6 +40,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
     """The whole web: webhooks in, reservation API, resync, health, status page."""
     doorkeeper = Doorkeeper(options.tokens, services.now, options.proxy)
     teller = StatusTeller(services.overview)
+    page = Page(teller, options, doorkeeper)
     description = to_json(json.loads(_OPENAPI.read_bytes()))
 
     async def openapi(_: Request) -> Response:
@@ -56,7 +58,8 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *Health(services.overview).routes(),
             *Metrics(teller, options, doorkeeper).routes(),
             Route("/openapi.json", openapi, methods=["GET"]),
-            *Page(teller, options, doorkeeper).routes(),
+            *page.routes(),
+            *Looking(services, options, page).routes(),
         ],
         middleware=[Middleware(Guard)],
         exception_handlers={HTTPException: on_http_error, ProblemError: on_problem, OutsideError: on_problem},

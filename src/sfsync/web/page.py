@@ -110,9 +110,8 @@ class Page:
 
     async def page(self, request: Request) -> Response:
         """The whole dashboard."""
-        party = self.visitor(request)
-        if party is None and not self._options.open_status:
-            return self.ask(request)
+        if (asked := self.guard(request)) is not None:
+            return asked
         status = await self._teller.status()
         sections = dict(self._templates.sections(status))
         if query_of(request):
@@ -123,7 +122,7 @@ class Page:
                 FOUND: found,
                 **sections,
             }
-        return self.render("page.html", request, party, sections=sections)
+        return self.render("page.html", request, self.visitor(request), sections=sections)
 
     async def events(self, request: Request) -> Response:
         """What changes on the dashboard, as server-sent events."""
@@ -169,6 +168,10 @@ class Page:
         if self._options.open_status:
             return self.visitor(request)
         return self._doorkeeper.admit(request, None)
+
+    def guard(self, request: Request) -> Response | None:
+        """The log-in form for those who may not see a page; None for all others."""
+        return None if self._options.open_status or self.visitor(request) is not None else self.ask(request)
 
     def visitor(self, request: Request) -> Party | None:
         """Who looks at a page; None for one who has not logged in."""

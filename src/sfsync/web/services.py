@@ -222,6 +222,14 @@ class NumberTeller(Protocol):
         ...
 
 
+class Biographer(Protocol):
+    """Tells the life of a SKU's numbers."""
+
+    async def tell(self, sku: str) -> Mapping[str, object]:
+        """Its levels over time, and what happened, newest first; JSON-ready. Raises `UnknownSkuError`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All of them together."""
@@ -239,3 +247,4 @@ class Services:
     why: Explainer
     levels: NumberTeller
     folder: Folder | None = None
+    lives: Biographer | None = None

@@ -72,6 +72,12 @@ def clock(at: str | None) -> str:
     return "–" if at is None else f"{moment(at):%H:%M:%S}"
 
 
+def exact(at: str) -> str:
+    """The moment to the millisecond, UTC; for the order in which things followed on each other."""
+    when = moment(at)
+    return f"{when:%d %b %H:%M:%S}.{when.microsecond // 1000:03}"
+
+
 def day(at: str) -> str:
     """Date and time, UTC."""
     return f"{moment(at):%d %b %Y, %H:%M:%S} UTC"
@@ -100,5 +106,19 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 FILTERS: Mapping[str, Callable[..., str]] = {
     function.__name__: function
-    for function in (ago, since, lasting, millis, number, percent, signed, clock, day, date, marked, plural)
+    for function in (
+        ago,
+        since,
+        lasting,
+        millis,
+        number,
+        percent,
+        signed,
+        clock,
+        exact,
+        day,
+        date,
+        marked,
+        plural,
+    )
 }
