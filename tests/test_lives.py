@@ -23,14 +23,16 @@ async def test_a_sale_is_followed_from_the_till_to_both_channels() -> None:
     """What moved, what each channel was told, in which order, and how long each confirmation took."""
     async with house({BAG: 5}) as h:
         await h.shows("BAG-1", 5, 5)
-        h.org.till(BAG, -1, "till-7")
+        h.org.move(BAG, on_hand=-1)
         await h.shows("BAG-1", 4, 4)
         await h.idle()
         life = await told(h)
         (line,) = life["lines"]
         assert [(point["on_hand"], point["reserved"]) for point in line["points"]][-2:] == [(5, 0), (4, 0)]
-        sales = [each for each in life["events"] if each["reference"] == "till-7"]
-        assert [(each["what"], each["on_hand"], each["where"]) for each in sales] == [("sale", -1, "ECOM")]
+        sales = [each for each in life["events"] if each["what"] == "sale"]
+        assert [(each["by"], each["on_hand"], each["where"]) for each in sales] == [
+            ("somebody in the org", -1, "ECOM")
+        ]
         pushes = {each["channel"]: each for each in reversed(life["events"]) if each["channel"]}
         assert pushes.keys() == {"london", "dubai"}
         for push in pushes.values():
