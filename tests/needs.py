@@ -57,8 +57,8 @@ def _shopify_schemas() -> str | None:
 def _node_clients() -> str | None:
     folder = os.environ.get(NODE_CLIENTS_VARIABLE)
     if not folder:
-        return f"{NODE_CLIENTS_VARIABLE} does not name a folder with Node's Salesforce clients"
-    names = ("jsforce", "salesforce-pubsub-api-client")
+        return f"{NODE_CLIENTS_VARIABLE} does not name a folder with Node's clients"
+    names = ("jsforce", "salesforce-pubsub-api-client", "standardwebhooks")
     if not all((Path(folder) / "node_modules" / name).is_dir() for name in names):
         return f"{NODE_CLIENTS_VARIABLE} names {folder}, whose node_modules lacks {' or '.join(names)}"
     return _program("node")()

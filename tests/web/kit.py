@@ -510,6 +510,11 @@ class Numbers:
             _number("london", "BAG", 1, 12),
         ]
 
+    def sells(self, sku: str, target: int, sequence: int) -> None:
+        """A number at London changes."""
+        rest = [each for each in self.held if (each.channel, each.sku) != ("london", sku)]
+        self.held = [*rest, _number("london", sku, target, sequence)]
+
     async def page(
         self, channels: Collection[str], skus: Collection[str] | None, after: NumberPlace | None, limit: int
     ) -> Sequence[ChannelLevel]:

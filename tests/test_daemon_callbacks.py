@@ -1,0 +1,93 @@
+"""A storefront without an API of its own beside a running daemon: told by callbacks, asking first."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import httpx
+from tests.sandbox import start_org
+from tests.test_daemon import HTTP, LEVELS, Daemon, free_port, until
+from tests.test_receivers import quantity, running
+
+SECRET = f"whsec_{base64.b64encode(b'between the house and its boutique').decode()}"
+TOKEN = "boutique-site-token-0123456789"
+SETTINGS = """
+[salesforce]
+login_url = "https://localhost"
+client_id = "sfsync"
+
+[[web.tokens]]
+name = "site"
+token = "{token}"
+scopes = ["reservations", "levels"]
+
+[channels.boutique]
+kind = "callback"
+url = "http://127.0.0.1:{port}/stock"
+allow_private = true
+secret = "{secret}"
+
+[channels.boutique.locations.online]
+sells_from = ["ECOM"]
+"""
+
+
+def ask(daemon: Daemon, method: str, path: str, body: object = None) -> httpx.Response:
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    return HTTP.request(method, daemon.url + path, json=body, headers=headers)
+
+
+def test_a_storefront_is_told_asks_first_and_catches_up_after_it_was_away(tmp_path: Path) -> None:
+    """From the org's till to the shelf; a cart, an order, a hand-over; a night on which nobody listened."""
+    port, config = free_port(), tmp_path / "sfsync.toml"
+    config.write_text(SETTINGS.format(token=TOKEN, port=port, secret=SECRET))
+    config.chmod(0o600)
+    with start_org({"levels": LEVELS}) as org:
+        daemon = Daemon(tmp_path, org, {}, free_port(), config)
+        try:
+            with running("python", tmp_path, SECRET, PORT=str(port)) as shop:
+                checked = daemon.cli("channel", "check", "boutique")
+                assert (checked.returncode, "may be called" in checked.stdout) == (0, True), checked.stdout
+                daemon.start("--approve")
+                _shows(shop, "SCARF-1", 30)
+                org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+                _shows(shop, "BAG-1", 29)
+                _sells(daemon, shop)
+            org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+            until(lambda: "failing since" in _told(daemon), "the daemon to miss its receiver")
+            org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
+            with running("python", tmp_path, SECRET, PORT=str(port)) as shop:
+                _shows(shop, "BAG-1", 26)
+                until(lambda: "failing since" not in _told(daemon), "the receiver to be known as well")
+            assert daemon.terminate() == 0
+            assert SECRET not in daemon.log()
+        finally:
+            if daemon.process is not None and daemon.process.poll() is None:
+                daemon.kill()
+
+
+def _sells(daemon: Daemon, shop: str) -> None:
+    """A shopper's unit is nobody else's from the cart on, and gone when it is handed over."""
+    line = {"sku": "BAG-1", "quantity": 1}
+    wish = {"kind": "cart", "channel": "boutique", "owner": "cart 7", "lines": [line]}
+    answer = ask(daemon, "POST", "/v1/reservations", wish)
+    assert answer.status_code == 201, answer.text
+    place = f"/v1/reservations/{answer.json()['id']}"
+    _shows(shop, "BAG-1", 28)
+    assert ask(daemon, "POST", f"{place}/confirm", {"order_reference": "order 7"}).status_code == 200
+    assert ask(daemon, "POST", f"{place}/hand-over", {"reference": "parcel 7"}).status_code in (200, 202)
+    until(lambda: ask(daemon, "GET", place).json()["state"] == "settled", "the hand-over")
+    _shows(shop, "BAG-1", 28)
+    (level,) = ask(daemon, "GET", "/v1/levels?sku=BAG-1").json()["levels"]
+    assert (level["channel"], level["quantity"]) == ("boutique", 28)
+
+
+def _told(daemon: Daemon) -> str:
+    """What the status says of the storefront."""
+    (channel,) = daemon.status()["channels"]
+    return str(channel["sentence"])
+
+
+def _shows(shop: str, sku: str, units: int) -> None:
+    until(lambda: quantity(shop, sku) == units, f"{units} of {sku}")
