@@ -584,6 +584,7 @@ def _models() -> dict[str, Any]:
         "org_orders": settings.OrgOrdersSettings,
         "products": settings.ProductsSettings,
         "channels": settings.ShopifySettings,
+        "channels.bazaar": settings.MiraklSettings,
         "channels.boutique": settings.CallbackSettings,
         "channels.locations": settings.LocationSettings,
         "policies": settings.PolicySettings,
@@ -757,3 +758,35 @@ opens_at = "soon"
         "Name each SKU in one edition",
         "30: editions.other.opens_at is not a moment. Give it like 2026-12-01T09:00:00Z, with Z or an offset",
     ]
+
+
+MARKET = f"""
+[channels.bazaar]
+kind = "mirakl"
+url = "https://bazaar.example.com"
+api_key = "{SECRET}"
+
+[channels.bazaar.locations.warehouse]
+sells_from = ["ECOM"]
+"""
+
+
+def test_a_marketplace_is_mirrored_or_allocated_and_never_gated(write: Write) -> None:
+    """It cannot ask before payment: gated for every channel means mirrored there; its own is refused."""
+    gated = '\n[[policies]]\nskus = ["GATED-*"]\nguarantee = "gated"\n'
+    assortment = load(write(GOOD + MARKET + gated), {}).assortment()
+    assert assortment.policy("bazaar", "GATED-1").guarantee is Guarantee.MIRRORED
+    assert assortment.policy("london", "GATED-1").guarantee is Guarantee.GATED
+    for wrong, key in (
+        (MARKET + gated + 'channels = ["bazaar"]\n', "policies"),
+        (MARKET.replace("url =", 'guarantee = "gated"\nurl ='), "channels.bazaar.guarantee"),
+        (
+            MARKET + '\n[channels.bazaar.locations.other]\nsells_from = ["ECOM2"]\n',
+            "channels.bazaar.locations",
+        ),
+        (MARKET.replace("https", "http"), "channels.bazaar.url"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            load(write(GOOD + wrong), {})
+        assert any(key in problem.key for problem in caught.value.problems), caught.value
+        assert SECRET not in str(caught.value)

@@ -58,6 +58,7 @@ class ChannelPlan:
     # It takes what it sells off its own number: where its shoppers ask first, what they hold stays shown
     # until then. A channel that shows nothing but what it is told is told without it.
     counts_down: bool = True
+    asks: bool = True  # it can ask before payment; a marketplace cannot, and gated means mirrored there
 
     @property
     def first_location(self) -> str:
@@ -173,6 +174,8 @@ class Assortment:
             safety_stock = safety_stock if rule.safety_stock is None else rule.safety_stock
             cap = cap if rule.cap is None else rule.cap
             fresh_seconds, scarce_at = rule.fresh_seconds, rule.scarce_at
+        if guarantee is Guarantee.GATED and not plan.asks:
+            guarantee = Guarantee.MIRRORED
         elsewhere = division is not None and mode is Mode.DIVIDED and channel not in division.channels
         return Policy(guarantee, safety_stock, cap, elsewhere, fresh_seconds, scarce_at)
 

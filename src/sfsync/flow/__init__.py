@@ -16,6 +16,7 @@
     relay    what a channel shows is brought to what it should, bad news first
     callbacks   the same for storefronts that are only told: numbered, and the newest only
     catching_up  those numbers for whoever was away, in the order of their changes
+    careful  channels that take plain numbers only: orders first, lower at once, raise slowly
     reconcile  the org's truth, ours, and what channels really show are compared
 
 Each loop works off the store: what is not finished when the process dies is found there by the next one. A

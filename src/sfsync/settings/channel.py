@@ -44,6 +44,7 @@ class ChannelSettings(Section):
 
     # Its own number falls by itself with what it sells; what its shoppers hold may stay shown until then.
     counts_down: ClassVar[bool] = True
+    asks: ClassVar[bool] = True  # it can ask before payment
 
     kind: str
     guarantee: Literal["mirrored", "gated"] = "mirrored"
@@ -106,7 +107,10 @@ class ShopifySettings(SiteSettings):
 class MiraklSettings(SiteSettings):
     """A shop at a Mirakl marketplace, spoken to with its API key."""
 
+    asks: ClassVar[bool] = False
+
     kind: Literal["mirakl"]
+    guarantee: Literal["mirrored"] = "mirrored"
     # Its offers show the stock of one place; `id` is its warehouse code, where stock is kept by warehouse.
     locations: Mapping[Name, LocationSettings] = Field(min_length=1, max_length=1)
     api_key: Secret

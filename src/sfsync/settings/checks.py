@@ -13,6 +13,7 @@ from .problems import KeyPath, meant
 from .shape import Shape, sections
 from .texts import is_loopback
 
+NEVER_ASK = ("mirakl",)  # kinds of channel whose shoppers pay before anybody is asked
 SAYS = ("guarantee", "safety_stock", "cap", "fresh_seconds", "block")  # what a policy may say of its SKUs
 
 
@@ -106,6 +107,10 @@ def _policy(policy: object, path: KeyPath, tree: dict[str, Any], origins: Origin
             origins.problem((*path, "channels", number), what, meant(channel, known))
     kinds = {name: channel.get("kind") for name, channel in _tables(tree.get("channels"))}
     _division(policy, path, [str(channel) for channel in named or known], kinds, origins)
+    for number, channel in enumerate(named):
+        if policy.get("guarantee") == "gated" and kinds.get(str(channel)) in NEVER_ASK:
+            what = f"names {channel}, which cannot ask before payment"
+            origins.problem((*path, "channels", number), what, "Allocate these SKUs, or leave it out")
     _fresh(policy, path, tree, origins)
     _block(policy, path, known, origins)
     _product(policy, path, tree, origins)

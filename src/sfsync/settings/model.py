@@ -287,6 +287,7 @@ def _plan(name: str, channel: ChannelSettings) -> ChannelPlan:
         safety_stock=channel.safety_stock,
         cap=channel.cap,
         counts_down=channel.counts_down,
+        asks=channel.asks,
     )
 
 
