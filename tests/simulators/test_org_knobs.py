@@ -170,6 +170,20 @@ def _refused_for_want_of_calls(wire: Wire) -> bool:
     return "Sforce-Limit-Info" in answer.headers
 
 
+TOOLING = "/tooling/query?q=SELECT+EventChannel,SelectedEntity+FROM+PlatformEventChannelMember"
+
+
+async def _asked_for_limits(wire: Wire) -> object:
+    answers = [await asyncio.to_thread(wire.rest.call, "GET", path) for path in ("/limits", TOOLING)]
+    return tuple(answer.status_code for answer in answers)
+
+
+async def _channel_of_member(wire: Wire) -> object:
+    members = (await asyncio.to_thread(wire.rest.call, "GET", TOOLING)).json()["records"]
+    (ours,) = [m["EventChannel"] for m in members if m["SelectedEntity"] == "StockMovement__ChangeEvent"]
+    return "name" if ours == CHANNEL.rpartition("/")[2] else "id" if ours.startswith("0YL") else ours
+
+
 async def _allowed(wire: Wire, what: str) -> object:
     limits = (await asyncio.to_thread(wire.rest.call, "GET", "/limits")).json()
     return limits[what]["Max"]
@@ -438,6 +452,8 @@ KNOBS: dict[str, Knob] = {
     "daily_api_requests": Knob(
         partial(_allowed, what="DailyApiRequests"), {70_000: 70_000, 100_000: 100_000}
     ),
+    "setup_visible": Knob(_asked_for_limits, {True: (200, 200), False: (403, 403)}),
+    "channel_told_by": Knob(_channel_of_member, {"name": "name", "id": "id"}),
     "refusal_tells_usage": Knob(_told_when_refused, {True: True, False: False}),
     "delivery_allowance": Knob(
         partial(_allowed, what="DailyDeliveredPlatformEvents"), {10_000: 10_000, 50_000: 50_000}

@@ -13,6 +13,8 @@ from sfsync.ports import Finding, Refused, Severity
 SCOPES = ("read_inventory", "write_inventory", "read_locations", "read_products", "read_orders")
 ROUTING_SCOPE = "read_merchant_managed_fulfillment_orders"  # rows outside of it are left out without a word
 
+UNSHOWN = "no number can be written there"
+
 
 async def check(config: ShopifyConfig, client: ShopifyClient) -> list[Finding]:
     """Every finding; good ones too. Raises TryLater when the store does not answer."""
@@ -29,7 +31,8 @@ async def check(config: ShopifyConfig, client: ShopifyClient) -> list[Finding]:
         places = await client.read("CheckLocations", documents.CHECK_LOCATIONS, {})
         findings += _locations(config, places["locations"]["nodes"])
     except Refused as failure:
-        findings.append(Finding(Severity.FATAL, str(failure), failure.advice))
+        why = "nothing of the store can be read or written"
+        findings.append(Finding(Severity.FATAL, str(failure), failure.advice, why))
     return findings
 
 
@@ -37,9 +40,9 @@ def _shop(config: ShopifyConfig, shop: Mapping[str, Any]) -> Iterator[Finding]:
     domain = shop["myshopifyDomain"]
     if config.shop_domain and domain.lower() != config.shop_domain.lower():
         what = f"{config.name}: the store calls itself {domain}, not {config.shop_domain}"
-        yield Finding(
-            Severity.FATAL, what, f"set shop_domain = {domain!r} if this is the right store, else mend url"
-        )
+        remedy = f"set shop_domain = {domain!r} if this is the right store, else mend url"
+        why = "every webhook would be refused, or the numbers of another store be written"
+        yield Finding(Severity.FATAL, what, remedy, why)
 
 
 def _scopes(config: ShopifyConfig, installation: Mapping[str, Any]) -> Iterator[Finding]:
@@ -49,7 +52,9 @@ def _scopes(config: ShopifyConfig, installation: Mapping[str, Any]) -> Iterator[
     missing = [scope for scope in needed if scope not in held]
     if missing:
         what = f"{config.name}: the app lacks the access scopes {', '.join(missing)}"
-        yield Finding(Severity.FATAL, what, "add them to the app's configuration and install it anew")
+        remedy = "add them to the app's configuration and install it anew"
+        why = "Shopify leaves out, without a word, what an app may not see"
+        yield Finding(Severity.FATAL, what, remedy, why)
     else:
         yield Finding(Severity.GOOD, f"{config.name}: the app holds every access scope it needs")
 
@@ -58,15 +63,16 @@ def _version(
     config: ShopifyConfig, answered: str | None, versions: list[Mapping[str, Any]]
 ) -> Iterator[Finding]:
     remedy = "set api_version to a supported one, after reading what changed"
+    why = "an old version is answered by a newer one, whose fields may mean something else"
     supported = sorted(version["handle"] for version in versions if version["supported"])
     if answered is not None and answered != config.api_version:
         what = f"{config.name}: asked for API version {config.api_version}, the store answers with {answered}"
-        yield Finding(Severity.WARNING, what, remedy)
+        yield Finding(Severity.WARNING, what, remedy, why)
     elif config.api_version not in supported:
         what = (
             f"{config.name}: API version {config.api_version} is not supported ({', '.join(supported)} are)"
         )
-        yield Finding(Severity.WARNING, what, remedy)
+        yield Finding(Severity.WARNING, what, remedy, why)
     else:
         yield Finding(
             Severity.GOOD, f"{config.name}: API version {config.api_version} is spoken and supported"
@@ -80,13 +86,16 @@ def _locations(config: ShopifyConfig, nodes: list[Mapping[str, Any]]) -> Iterato
         node = known.get(gid)
         if node is None:
             what = f"{config.name}: the store has no location {gid} (our {name})"
-            yield Finding(Severity.FATAL, what, f"mend locations; the store's are: {listed}")
+            yield Finding(Severity.FATAL, what, f"mend locations; the store's are: {listed}", UNSHOWN)
         elif not node["isActive"]:
             what = f"{config.name}: the location {node['name']} (our {name}) is not active"
-            yield Finding(Severity.FATAL, what, "activate it in the store, or take it out of locations")
+            yield Finding(
+                Severity.FATAL, what, "activate it in the store, or take it out of locations", UNSHOWN
+            )
         elif not node["fulfillsOnlineOrders"]:
             what = f"{config.name}: the location {node['name']} (our {name}) does not fulfil online orders"
-            yield Finding(Severity.WARNING, what, "stock there is not sold online unless the store lets it")
+            remedy = "let it fulfil online orders (Settings → Locations), or take it out of locations"
+            yield Finding(Severity.WARNING, what, remedy, "stock there is not sold online")
         else:
             yield Finding(Severity.GOOD, f"{config.name}: the location {node['name']} (our {name}) is active")
 
@@ -94,4 +103,5 @@ def _locations(config: ShopifyConfig, nodes: list[Mapping[str, Any]]) -> Iterato
 def _webhooks(config: ShopifyConfig) -> Iterator[Finding]:
     if not config.webhook_secrets:
         what = f"{config.name}: no webhook secret, so every webhook will be refused"
-        yield Finding(Severity.WARNING, what, "set webhook_secrets to the app's client secret")
+        remedy = "set webhook_secret to the app's client secret"
+        yield Finding(Severity.WARNING, what, remedy, "sales are then heard of minutes later, by asking")

@@ -4,6 +4,7 @@
 1  done, but something needs a person (differences, dead letters, not green)
 2  the configuration is wrong; nothing was started
 3  what the command needs is not there (no daemon, no store)
+4  `check` found something fatal
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import typer
 from sfsync import __version__
 from sfsync.cli import (
     channel,
+    check,
     count,
     coverage,
     dead_letters,
@@ -39,6 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
+app.command("check")(check.check)
 app.command("status")(status.status)
 app.command("resync")(resync.resync)
 app.command("coverage")(coverage.coverage)

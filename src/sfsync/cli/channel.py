@@ -73,7 +73,12 @@ def check(name: Name, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption
     if as_json:
         print_json(
             [
-                {"severity": each.severity.value, "finding": each.what, "remedy": each.remedy}
+                {
+                    "severity": each.severity.value,
+                    "finding": each.what,
+                    "why": each.why,
+                    "remedy": each.remedy,
+                }
                 for each in findings
             ]
         )
@@ -131,6 +136,11 @@ def setup(
     else:
         _show_steps(name, steps, dry_run=dry_run)
     raise typer.Exit(1 if dry_run and changes else 0)
+
+
+def set_up_now(settings: Settings, name: str, base: str) -> None:
+    """Have a channel send its webhooks to an address; leaves with a message and a code where it does not."""
+    _with(settings, name, lambda channel: _set_up(channel, base, dry_run=False))
 
 
 async def _set_up(channel: Channel, base: str, *, dry_run: bool) -> Sequence[Step]:

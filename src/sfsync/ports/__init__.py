@@ -3,6 +3,8 @@
 `outside` is the org, the channels and time; `keeping` is the store. Read these two before the flow.
 """
 
+from sfsync.domain.findings import Finding, Severity
+
 from .keeping import (
     ChannelLevel,
     DeadLetter,
@@ -34,7 +36,6 @@ from .outside import (
     CursorRefused,
     Delivery,
     EventBatch,
-    Finding,
     Forged,
     Gone,
     LaterOutcome,
@@ -45,7 +46,6 @@ from .outside import (
     Posting,
     PushAnswer,
     Refused,
-    Severity,
     Storage,
     Subscriber,
     TryLater,

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from sfsync.domain.budget import HourOfCalls, Standing, Work
 from sfsync.domain.callbacks import Patience
+from sfsync.domain.findings import Finding
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.orders import OrderSnapshot
@@ -85,23 +85,6 @@ class Clock(Protocol):
 
 
 # -- the org -----------------------------------------------------------------------------------------
-
-
-class Severity(StrEnum):
-    """How bad a finding is."""
-
-    GOOD = "good"
-    WARNING = "warning"
-    FATAL = "fatal"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that a check of the org or a channel found."""
-
-    severity: Severity
-    what: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,13 @@ PERMISSION_SET = "Sfsync_Integration"
 DEPLOY = "deploy the metadata in salesforce/"
 ASSIGN = f"assign the permission set {PERMISSION_SET} to the user that sfsync signs in as"
 RULE = "Reservation_needs_stock"
+# Why each lack matters, for whoever reads the finding.
+UNSPOKEN = "an org answers every call in a version that it does not speak with a refusal"
+UNREAD = "without it sfsync cannot read stock or enter what is sold"
+TWICE = "a movement whose answer was lost is sent again: without a unique key it would count twice"
+GROWS = "an org's storage and its fullest levels fill up"
+NO_RULE = "nothing keeps two channels from reserving the same last unit"
+DEAF = "what tills and people enter would be found late, by asking"
 
 # Object -> field -> whether we must be able to fill it when creating a record.
 NEEDED: Mapping[str, Mapping[str, bool]] = {
@@ -75,6 +82,7 @@ def version_findings(config: OrgConfig, versions: object) -> list[Finding]:
         fatal(
             f"the org does not speak API version {config.api_version}{newest}",
             "set api_version to one it speaks",
+            UNSPOKEN,
         )
     ]
 
@@ -83,24 +91,32 @@ def object_findings(name: str, described: Mapping[str, Any]) -> list[Finding]:
     """What an object's description lacks."""
     found: list[Finding] = []
     if not described.get("queryable"):
-        found.append(fatal(f"{name} may not be read", ASSIGN))
+        found.append(fatal(f"{name} may not be read", ASSIGN, UNREAD))
     if not described.get("createable"):
-        found.append(fatal(f"{name} records may not be created", ASSIGN))
+        found.append(fatal(f"{name} records may not be created", ASSIGN, UNREAD))
     if name == "StockMovement__c" and not described.get("deletable"):
         what = f"{name} records may not be deleted: old movements cannot be folded, and the ledger only grows"
-        found.append(Finding(Severity.WARNING, what, ASSIGN))
+        found.append(Finding(Severity.WARNING, what, ASSIGN, GROWS))
     fields = {each["name"]: each for each in described.get("fields", ())}
     for field, filled in NEEDED[name].items():
         if field not in fields:
-            found.append(fatal(f"{name}.{field} is missing, or hidden from us", f"{DEPLOY}, then {ASSIGN}"))
+            found.append(_hidden(f"{name}.{field}"))
         elif filled and not fields[field].get("createable"):
-            found.append(fatal(f"{name}.{field} may not be filled", ASSIGN))
+            found.append(fatal(f"{name}.{field} may not be filled", ASSIGN, UNREAD))
     key = {"StockLevel__c": "LevelKey__c", "StockMovement__c": "IdempotencyKey__c"}[name]
     if key in fields and not (fields[key].get("unique") and fields[key].get("caseSensitive", True)):
         found.append(
-            fatal(f"{name}.{key} is not unique with regard to case: a step could be entered twice", DEPLOY)
+            fatal(
+                f"{name}.{key} is not unique with regard to case: a step could be entered twice",
+                DEPLOY,
+                TWICE,
+            )
         )
     return found
+
+
+def _hidden(name: str) -> Finding:
+    return fatal(f"{name} is missing, or hidden from us", f"{DEPLOY}, then {ASSIGN}", UNREAD)
 
 
 class Check:
@@ -120,10 +136,10 @@ class Check:
         found = version_findings(self._config, await self._rest.get("/services/data"))
         if found:
             return found
-        for name in NEEDED:
-            found.extend(await self._object(name))
-        if not found:
-            found.append(Finding(Severity.GOOD, "objects, fields and permissions are as they should be"))
+        for name, fields in NEEDED.items():
+            lacks = await self._object(name)
+            what = f"{name}: its {len(fields)} fields can be read, and {sum(fields.values())} of them filled"
+            found.extend(lacks or [Finding(Severity.GOOD, what)])
         if not any(finding.severity is Severity.FATAL for finding in found):
             found.append(await self._rule())
         if self._config.orders is not None:
@@ -140,17 +156,18 @@ class Check:
         except OrgRefused as error:
             if error.code not in ("NOT_FOUND", "INVALID_TYPE"):
                 raise
-            return [fatal(f"{name} is missing, or hidden from us", f"{DEPLOY}, then {ASSIGN}")]
+            return [_hidden(name)]
         return object_findings(name, described)
 
     async def _may_listen(self, topic: str) -> Finding:
         try:
             await self._topic(topic)
         except Refused as error:
-            return fatal(str(error), error.advice or DEPLOY)
+            return fatal(str(error), error.advice or DEPLOY, DEAF)
         except TryLater as error:
             where = self._config.stream_address
-            return Finding(Severity.WARNING, str(error), f"see that {where} can be reached from this machine")
+            remedy = f"see that {where} can be reached from this machine"
+            return Finding(Severity.WARNING, str(error), remedy, DEAF)
         return Finding(Severity.GOOD, f"the topic {topic} may be listened to")
 
     async def _rule(self) -> Finding:
@@ -163,7 +180,7 @@ class Check:
             if answer.result is RowResult.CREATED:
                 await self._release(level)
         except OrgRefused as error:
-            return fatal(f"the rule {RULE} could not be tried: {error}", error.advice or ASSIGN)
+            return fatal(f"the rule {RULE} could not be tried: {error}", error.advice or ASSIGN, NO_RULE)
         if answer.result is RowResult.INSUFFICIENT:
             return Finding(
                 Severity.GOOD, f"the rule refuses a reservation without stock (tried on {records.PROBE})"
@@ -172,10 +189,13 @@ class Check:
             return fatal(
                 f"the rule {RULE} of StockLevel__c is not active: a reservation without stock was accepted",
                 f"activate {RULE}; if it is active, activate Reserved_within_on_hand instead of it",
+                NO_RULE,
             )
         if answer.result is RowResult.LATER:
             raise TryLater(f"the rule could not be tried: {answer.message}")
-        return fatal(f"the rule {RULE} could not be tried: {answer.message}", f"{DEPLOY}, then {ASSIGN}")
+        return fatal(
+            f"the rule {RULE} could not be tried: {answer.message}", f"{DEPLOY}, then {ASSIGN}", NO_RULE
+        )
 
     async def fold(self) -> Finding:
         """Whether movements can be folded: tried on the probe's level."""

@@ -11,9 +11,9 @@ from sfsync.salesforce.rest import OrgRefused
 Describe = Callable[[str], Awaitable[Mapping[str, Any]]]
 
 
-def fatal(what: str, remedy: str) -> Finding:
+def fatal(what: str, remedy: str, why: str = "") -> Finding:
     """A finding that stops the daemon."""
-    return Finding(Severity.FATAL, what, remedy)
+    return Finding(Severity.FATAL, what, remedy, why)
 
 
 class Paths:

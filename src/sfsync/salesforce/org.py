@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 
 from sfsync.domain.budget import HourOfCalls, Standing, Work
+from sfsync.domain.doctor import Member
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.ports import Children, Clock, EventBatch, Finding, OrgReading, Refused, Storage
-from sfsync.salesforce import codec, folding, ledger, library
+from sfsync.salesforce import check_allowances, codec, folding, ledger, library
 from sfsync.salesforce.auth import TokenProvider
 from sfsync.salesforce.check import Check
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
@@ -99,6 +100,18 @@ class SalesforceOrg:
     async def check(self) -> Sequence[Finding]:
         """Objects, fields, permissions, topics, and whether the rule really refuses."""
         return await self._check(Work.REFRESH).run()
+
+    async def clock_offset(self) -> tuple[timedelta, timedelta] | None:
+        """How far the org's clock is ahead of ours, and how surely; None when it tells no time."""
+        return await check_allowances.clock_offset(self._http, self._config, self._clock)
+
+    async def limits(self) -> Mapping[str, Any] | None:
+        """Everything that the org limits, by its own names; None where it does not tell our user."""
+        return await check_allowances.limits(self._rest.doing(Work.REFRESH))
+
+    async def members(self) -> Sequence[Member] | None:
+        """What the channels of change events carry; None where the org does not tell our user."""
+        return await check_allowances.members(self._rest.doing(Work.REFRESH))
 
     def _check(self, work: Work) -> Check:
         rest = self._rest.doing(work)

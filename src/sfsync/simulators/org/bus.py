@@ -162,6 +162,10 @@ class EventBus:
         """Returns all topics by name."""
         return self._catalogue.topics
 
+    def carried(self) -> dict[str, list[str]]:
+        """Returns, of each channel, the change events that it carries."""
+        return self._catalogue.members
+
     def codec(self, schema_id: str) -> Codec | None:
         """Returns the codec of a schema id, also of schemas that are no longer current."""
         return self._catalogue.codecs.get(schema_id)

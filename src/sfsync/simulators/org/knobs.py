@@ -30,6 +30,8 @@ class Knobs:
     refusal_tells_usage: bool = True
     bulk_job_seconds: float = 0.0
     cancelled_status_category: str = "Activated"
+    setup_visible: bool = True
+    channel_told_by: str = "name"
 
 
 MEANINGS: dict[str, str] = {
@@ -55,6 +57,9 @@ MEANINGS: dict[str, str] = {
     "bulk_job_seconds": "how long a bulk query job runs before it is complete",
     "cancelled_status_category": "the category of an order's status Cancelled: `Activated` (there are but "
     "two) or `Canceled`, which older releases list",
+    "setup_visible": "the user that an app runs as has View Setup and Configuration: `limits` and the "
+    "tooling API answer (true), or refuse (false)",
+    "channel_told_by": "the tooling API names the custom channel of a member by its `name` or its `id`",
     "selected_entities": "further objects of the standard channel ChangeEvents, separated by commas",
     "merge_equal_changes": "the same change of several records in one transaction is one event with all ids",
     "parent_event_on_rollup": "a parent changed by its roll-ups alone sends a change event (true) or none",

@@ -165,8 +165,8 @@ def _with_apps(
             "HourlyPublishedPlatformEvents": (bus.publishing.used(), bus.publishing.limit),
         }
 
-    api = Api(engine, clock, usage, events, sessions.identity.org_id)
-    rest = RestApp(api, sessions, usage)
+    api = Api(engine, clock, usage, events, sessions.identity.org_id, bus.carried)
+    rest = RestApp(api, sessions, usage, clock)
     front = _Front(rest, Starlette(routes=[*OAuth(sessions, clock).routes(), *cometd.routes()]))
     app = FaultyApp(front, faults, sessions.end_all)
     return Org(

@@ -71,6 +71,10 @@ class Catalogue:
                 f"add-on an org has {most_selected}"
             )
         self.current, self.routes, self._entities = {}, {}, {}
+        self.members = {
+            name: [change_event_name(member.entity) for member in members]
+            for name, members in channels.items()
+        }
         for name, sobject in schema.objects.items():
             if sobject.is_event:
                 self._open(event_topic(name), (name,))

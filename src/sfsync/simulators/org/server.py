@@ -122,6 +122,7 @@ def _server(app: Any, tls: TlsFiles | None = None) -> uvicorn.Server:
         log_level="error",  # clients that ask for a WebSocket first are no news
         access_log=False,
         server_header=False,
+        date_header=False,  # the org has a clock of its own
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         ssl_certfile=str(tls.certificate_file) if tls else None,
         ssl_keyfile=str(tls.key_file) if tls else None,

@@ -23,6 +23,7 @@ from sfsync.simulators.org.rest.query import Queries
 from sfsync.simulators.org.rest.replication import Replication
 from sfsync.simulators.org.rest.request import ApiRequest, ApiResponse
 from sfsync.simulators.org.rest.rows import Rows
+from sfsync.simulators.org.rest.tooling import Channels, Tooling
 from sfsync.simulators.org.rest.tree import Trees
 
 OLDEST_VERSION = 31
@@ -68,6 +69,7 @@ class Api:
         usage: Usage,
         events: Callable[[], Mapping[str, tuple[int, int]]],
         org_id: str,
+        channels: Channels,
     ) -> None:
         self.engine = engine
         self._org_id = org_id
@@ -83,6 +85,7 @@ class Api:
         add = self._add
         add("", GET=self._links)
         add("limits", GET=limits.limits)
+        add("tooling/query", GET=Tooling(channels, engine.knobs).query)
         add("query", GET=self.queries.query)
         add("queryAll", GET=self.queries.query_all)
         add("query/*", GET=self.queries.more)

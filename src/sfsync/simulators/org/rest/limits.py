@@ -11,6 +11,7 @@ from sfsync.simulators.org.clock import Clock
 from sfsync.simulators.org.errors import ApiError
 from sfsync.simulators.org.knobs import Knobs
 from sfsync.simulators.org.rest.request import ApiRequest, ApiResponse
+from sfsync.simulators.org.rest.tooling import may_see_setup
 
 _WINDOW = timedelta(hours=24)
 _BUCKET = timedelta(minutes=10)
@@ -68,6 +69,7 @@ class Limits:
         self._events = events  # used and allowed, by the limit's name
 
     async def limits(self, request: ApiRequest) -> ApiResponse:
+        may_see_setup(self._knobs)
         body = {
             "DailyApiRequests": _left(self._knobs.daily_api_requests, self._usage.used),
             **{name: _left(allowed, used) for name, (used, allowed) in self._events().items()},

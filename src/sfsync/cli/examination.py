@@ -1,0 +1,272 @@
+"""What `sfsync check` looks at: the settings, the org, each channel. Reads much, changes nothing.
+
+What it finds about allowances needs to know what sfsync uses: where there is a store its records tell, else
+the org's own pace does. A part that is not reached is a finding too; the others are looked at all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sfsync.app import SystemClock, open_one, org_config
+from sfsync.channels import BadConfigError
+from sfsync.domain import doctor
+from sfsync.domain.assortment import Assortment
+from sfsync.domain.budget import Work
+from sfsync.domain.findings import Finding, Severity
+from sfsync.domain.forecast import forecast
+from sfsync.domain.subscriptions import Act, plan
+from sfsync.ports import Channel, OutsideError, Refused, Subscriber
+from sfsync.salesforce.check_allowances import allowance
+from sfsync.salesforce.org import SalesforceOrg
+from sfsync.settings import Settings
+from sfsync.store import Database, StoreError, open_store
+
+DAY = timedelta(days=1)
+STOCK_ENTITIES = ("StockMovement__ChangeEvent",)
+ORDER_ENTITIES = ("OrderChangeEvent", "OrderItemChangeEvent")
+
+
+@dataclass(slots=True)
+class Part:
+    """One part of the house and what was found there."""
+
+    name: str
+    findings: list[Finding] = field(default_factory=list)
+    reached: bool = True
+
+
+Tell = Callable[[str], None]  # what is being looked at now
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the store knows: of the org's id, our calls of 24 hours, and each channel's items."""
+
+    org: str | None = None
+    calls: int | None = None
+    items: Mapping[str, Mapping[tuple[str, str], str]] = field(default_factory=dict)
+
+
+class Examination:
+    """One look at a whole house, part by part."""
+
+    def __init__(self, settings: Settings, tell: Tell, *, skus: bool = True) -> None:
+        self._settings, self._tell, self._with_skus = settings, tell, skus
+        self._clock = SystemClock()
+        self._assortment: Assortment = settings.assortment()
+        self._in_org: dict[str, set[str]] | None = None  # location -> SKUs; None: not read
+
+    async def run(self, only: Collection[str] = ()) -> AsyncIterator[Part]:
+        """Each part as soon as it is through; `only` these, when given: settings, org, channels by name."""
+        remembered, store = self._remember()
+        if not only or "settings" in only:
+            yield Part("settings", [*self._of_settings(), *store])
+        wanted = [name for name in self._settings.channels if not only or name in only]
+        if not only or "org" in only or (wanted and self._with_skus):
+            part = await self._org(remembered, skus=bool(wanted) and self._with_skus)
+            if not only or "org" in only or not part.reached:
+                yield part
+        for name in wanted:
+            yield await self._channel(name, remembered)
+
+    # -- the settings and the store
+
+    def _of_settings(self) -> list[Finding]:
+        found = []
+        for each in self._settings.warnings:
+            path = each.remedy.partition(",")[0].removeprefix("chmod 600 ")
+            mend = f"{doctor.RIGHTS}:{path}" if each.remedy.startswith("chmod 600 ") else ""
+            said = f"{each.where}: {each.key} {each.what}"
+            why = "whoever is on this machine can act as sfsync" if mend else ""
+            found.append(Finding(Severity.WARNING, said, each.remedy, why, mend))
+        channels = len(self._settings.channels)
+        several = "channel" if channels == 1 else "channels"
+        return found or [Finding(Severity.GOOD, f"the settings are complete: {channels} {several}")]
+
+    def _remember(self) -> tuple[Remembered, list[Finding]]:
+        """What a store can tell, and what is wrong with it; without one the org's own pace has to do."""
+        try:
+            store = open_store(self._settings.store_url(), exclusive=False, migrate=False)
+        except StoreError as error:
+            what = f"there is no store to compare with: {error}"
+            return Remembered(), [Finding(Severity.GOOD, what)]
+        return self._recall(store), []
+
+    def _recall(self, store: Database) -> Remembered:
+        since = self._clock.now() - DAY
+
+        hours, _ = store.read_now(lambda tx: tx.calls())
+        items: dict[str, dict[tuple[str, str], str]] = {}
+        for level in store.read_now(lambda tx: tx.channel_levels()):
+            items.setdefault(level.channel, {})[level.item_id, level.location] = level.sku
+        told = [each.ours for each in hours if each.hour > since]
+        whole = bool(hours) and hours[0].hour <= since
+        bound = store.read_now(lambda tx: tx.bound_org())
+        return Remembered(bound, sum(told) if whole else None, items)
+
+    # -- the org
+
+    async def _org(self, remembered: Remembered, *, skus: bool) -> Part:
+        part = Part("org")
+        self._tell("the org: signing in")
+        try:
+            org = SalesforceOrg(org_config(self._settings), self._clock)
+        except Refused as error:
+            part.findings.append(Finding(Severity.FATAL, str(error), error.advice, "no event is heard"))
+            return part
+        try:
+            await self._look_at(org, part, remembered, skus=skus)
+        except OutsideError as error:
+            part.findings.append(_not_reached(error))
+            part.reached = isinstance(error, Refused)
+        finally:
+            await org.close()
+        return part
+
+    async def _look_at(self, org: SalesforceOrg, part: Part, remembered: Remembered, *, skus: bool) -> None:
+        number = await org.org_id()
+        part.findings.append(Finding(Severity.GOOD, f"the org {number} accepts the credentials"))
+        if remembered.org not in (None, number):
+            part.findings.append(
+                Finding(
+                    Severity.FATAL,
+                    f"the store was made with another org, {remembered.org}",
+                    "give this org a store of its own (store.url), or mend [salesforce]",
+                    "the numbers of one org would be written by the ledger of another",
+                )
+            )
+        offset = await org.clock_offset()
+        if offset is not None:
+            part.findings.append(doctor.clock_finding(*offset))
+        self._tell("the org: objects, fields, permissions, rule, topics")
+        checked = await org.check()
+        part.findings += checked
+        if any(each.severity is Severity.FATAL for each in checked):
+            return  # what follows would only say the same in other words
+        self._tell("the org: allowances")
+        part.findings += doctor.member_findings(await org.members(), self._entities())
+        await self._allowances(org, part, remembered)
+        if skus:
+            await self._read_skus(org)
+
+    async def _allowances(self, org: SalesforceOrg, part: Part, remembered: Remembered) -> None:
+        limits = await org.limits()
+        rows = {each.level: each.rows for each in await org.children()}
+        older = {each.level: each.rows for each in await org.children(self._clock.now() - DAY)}
+        storage = allowance(limits, "DataStorageMB")
+        space = forecast((storage.allowed, storage.left) if storage else None, rows, older)
+        reserved = self._settings.salesforce.calls_reserved_percent
+        calls = allowance(limits, "DailyApiRequests")
+        if calls is None and (standing := org.calls()) is not None:
+            calls = doctor.Allowance(standing.allowed, standing.allowed - standing.used)
+        deliveries = allowance(limits, "DailyDeliveredPlatformEvents")
+        part.findings += [
+            doctor.calls_finding(calls, reserved, remembered.calls, space.rows_a_day),
+            doctor.deliveries_finding(deliveries, space.rows_a_day),
+            *doctor.space_findings(space),
+        ]
+
+    def _entities(self) -> dict[str, tuple[str, ...]]:
+        """The change events that each of our channels must carry."""
+        wanted: dict[str, tuple[str, ...]] = {self._settings.salesforce.stock_topic: STOCK_ENTITIES}
+        if self._settings.org_orders is not None:
+            wanted[self._settings.org_orders.topic] = ORDER_ENTITIES
+        return {_channel_of(topic): entities for topic, entities in wanted.items()}
+
+    async def _read_skus(self, org: SalesforceOrg) -> None:
+        found: dict[str, set[str]] = {}
+        count = 0
+        async for page in org.snapshot(Work.BULK):
+            count += len(page)
+            self._tell(f"the org: {count:,} stock levels")
+            for level in page:
+                found.setdefault(level.key.location, set()).add(level.key.sku)
+        self._in_org = found
+
+    # -- a channel
+
+    async def _channel(self, name: str, remembered: Remembered) -> Part:
+        part = Part(name)
+        self._tell(f"{name}: credential, scopes, version, locations")
+        try:
+            channel = open_one(name, self._settings.channels[name], self._clock)
+        except BadConfigError as error:
+            part.findings.append(Finding(Severity.FATAL, str(error), "mend the settings"))
+            return part
+        try:
+            part.findings += await channel.check()
+            if any(each.severity is Severity.FATAL for each in part.findings):
+                return part
+            part.findings += await self._webhooks(channel)
+            part.findings += await self._map(channel, remembered)
+        except OutsideError as error:
+            part.findings.append(_not_reached(error))
+            part.reached = isinstance(error, Refused)
+        finally:
+            await channel.close()
+        return part
+
+    async def _webhooks(self, channel: Channel) -> list[Finding]:
+        if not isinstance(channel, Subscriber):
+            return []
+        why = "its sales are heard of minutes later, by asking: time in which the last one is sold again"
+        held, base = await channel.subscriptions(), self._settings.web.public_url
+        if base is None:
+            missing = [
+                topic
+                for topic in channel.topics
+                if not any(step.topic == topic and _ours(step.address, channel.name) for step in held)
+            ]
+            if not missing:
+                return [
+                    Finding(Severity.GOOD, f"{channel.name}: every webhook that is read is subscribed to")
+                ]
+            what = f"{channel.name}: no webhook of {', '.join(sorted(missing))} goes to an address of ours"
+            remedy = f"sfsync channel setup {channel.name} --address https://…, or give web.public_url"
+            return [Finding(Severity.WARNING, what, remedy, why)]
+        steps = plan(channel.name, base, channel.topics, held)
+        changes = [step for step in steps if step.act in (Act.CREATE, Act.REMOVE)]
+        if not changes:
+            return [Finding(Severity.GOOD, f"{channel.name}: every webhook that is read goes to {base}")]
+        said = ", ".join(f"{step.act.value} {step.subscription.topic}" for step in changes)
+        what = f"{channel.name}: its webhooks are not as they should be: {said}"
+        mend = f"{doctor.WEBHOOKS}:{channel.name}"
+        return [Finding(Severity.WARNING, what, f"sfsync channel setup {channel.name}", why, mend)]
+
+    async def _map(self, channel: Channel, remembered: Remembered) -> list[Finding]:
+        if self._in_org is None or channel.ability.callbacks is not None:
+            return []
+        listed: list[doctor.Listed] = []
+        async for page in channel.items():
+            listed += [
+                doctor.Listed(
+                    each.sku, each.location, each.item_id, each.tracked, each.oversell_allowed, each.duplicate
+                )
+                for each in page
+            ]
+            self._tell(f"{channel.name}: {len(listed):,} items")
+        places = self._settings.channels[channel.name].locations
+        in_org: set[str] = set()
+        for location in places:
+            for source in self._assortment.sources(channel.name, location):
+                in_org |= self._in_org.get(source, set())
+        known = remembered.items.get(channel.name, {})
+        return doctor.map_findings(channel.name, listed, in_org, known)
+
+
+def _channel_of(topic: str) -> str:
+    """The channel that a topic is of: one entity's own topic is what the standard channel selects."""
+    name = topic.removeprefix("/data/")
+    return "ChangeEvents" if name.endswith("ChangeEvent") else name
+
+
+def _ours(address: str, channel: str) -> bool:
+    return address.rstrip("/").endswith(f"/webhooks/{channel}")
+
+
+def _not_reached(error: OutsideError) -> Finding:
+    advice = error.advice if isinstance(error, Refused) else "see that it can be reached from this machine"
+    return Finding(Severity.FATAL, str(error), advice, "nothing can be read or written there")

@@ -1,0 +1,218 @@
+"""`sfsync check`: a house that is well, and what an org and a shop lack, each named with its remedy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.sandbox import OrgSandbox, Sandbox, start_org, start_shop
+from typer.testing import CliRunner, Result
+
+from sfsync.cli import app
+
+BASE = "https://stock.example.com"
+LEVELS = [{"sku": sku, "location": "ECOM", "on_hand": 3} for sku in ("BAG-1", "HAT-1", "BELT-1")]
+VARIANTS = [
+    {"sku": "BAG-1", "title": "a bag", "available": {"London": 3}},
+    {"sku": "HAT-1", "title": "a hat", "available": {"London": 3}},
+    {"sku": "BELT-1", "title": "a belt", "available": {"London": 3}},
+]
+
+
+@pytest.fixture(scope="module")
+def org() -> Iterator[OrgSandbox]:
+    with start_org({"levels": LEVELS}, knobs=["channel_told_by=id"]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def shop() -> Iterator[Sandbox]:
+    with start_shop({"locations": ["London"], "variants": VARIANTS}) as sandbox:
+        yield sandbox
+
+
+def settings(folder: Path, org: OrgSandbox, shop: Sandbox, **changes: str) -> Path:
+    """A settings file for both, closed to others; `changes` are of the channel."""
+    channel = {
+        "kind": "shopify",
+        "url": shop.ready["url"],
+        "shop_domain": shop.ready["shop_domain"],
+        "access_token": shop.ready["access_token"],
+        "webhook_secret": shop.ready["webhook_secret"],
+        **changes,
+    }
+    rows = "\n".join(f'{key} = "{value}"' for key, value in channel.items())
+    path = folder / "sfsync.toml"
+    path.write_text(
+        f"""
+[salesforce]
+login_url = "{org.ready["rest_url"]}"
+client_id = "{org.ready["client_id"]}"
+client_secret = "{org.ready["client_secret"]}"
+pubsub_endpoint = "{org.ready["grpc_tls"]}"
+ca_file = "{org.ready["ca_file"]}"
+
+[web]
+public_url = "{BASE}"
+
+[channels.london]
+{rows}
+
+[channels.london.locations.online]
+id = "{shop.ready["locations"][0]["id"]}"
+sells_from = ["ECOM"]
+"""
+    )
+    path.chmod(0o600)
+    return path
+
+
+def sfsync(*words: object) -> Result:
+    return CliRunner().invoke(app, ["check", *map(str, words)])
+
+
+def found(result: Result, *severities: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """(part, finding) of those that are not good, or of these severities."""
+    wanted = severities or ("warning", "fatal")
+    return [
+        (part["part"], each)
+        for part in json.loads(result.stdout)["parts"]
+        for each in part["findings"]
+        if each["severity"] in wanted
+    ]
+
+
+def test_a_house_in_order_is_told_so_and_its_webhooks_are_mended_on_the_way(
+    tmp_path: Path, org: OrgSandbox, shop: Sandbox
+) -> None:
+    """One warning, which --fix takes away; then every part is looked at and nothing is wrong."""
+    config = settings(tmp_path, org, shop)
+    first = sfsync("-c", config, "--json")
+    assert first.exit_code == 1, first.stdout
+    ((part, webhooks),) = found(first)
+    assert part == "london"
+    assert "create orders/create" in webhooks["finding"]
+    assert (webhooks["fixable"], webhooks["fix"]) == (True, "")
+    assert "by asking" in webhooks["why"]
+    assert webhooks["remedy"] == "sfsync channel setup london"
+
+    mended = sfsync("-c", config, "--fix", "--json")
+    assert mended.exit_code == 0
+    ((_, finding),) = found(mended)
+    assert finding["fix"] == "mended: its webhooks are set up"
+
+    after = sfsync("-c", config, "--json")
+    assert after.exit_code == 0
+    told = json.loads(after.stdout)
+    assert (told["worst"], found(after)) == ("good", [])
+    assert [each["part"] for each in told["parts"]] == ["settings", "org", "london"]
+    sentences = " ".join(each["finding"] for part in told["parts"] for each in part["findings"])
+    for said in (
+        "accepts the credentials",
+        "clock agrees",
+        "StockMovement__c: its 13 fields can be read, and 13 of them filled",
+        "the rule refuses a reservation without stock",
+        "carries StockMovement__ChangeEvent",
+        "3 of 5 entities",
+        "API calls:",
+        "event deliveries: 0 of 50,000",
+        "data storage: 1,024 of 1,024 MB left",
+        "holds every access scope",
+        "3 SKUs of london have a stock level in the org",
+    ):
+        assert said in sentences, (said, sentences)
+    shown = sfsync("-c", config, "org")
+    assert shown.exit_code == 0
+    assert "All well." in shown.stdout
+    assert "london" not in shown.stdout
+
+
+def test_skus_that_do_not_fit_together_are_named_with_what_may_come_of_them(
+    tmp_path: Path, org: OrgSandbox
+) -> None:
+    """One that the org does not have, one that two items carry, one sold beyond its stock, one untracked."""
+    variants = [
+        {"sku": "BAG-1", "title": "a bag", "available": {"London": 3}, "inventory_policy": "CONTINUE"},
+        {"sku": "HAT-1", "title": "a hat", "available": {"London": 3}},
+        {"sku": "HAT-1", "title": "another hat", "available": {"London": 3}},
+        {"sku": "BELT-1", "title": "a belt", "available": {"London": 3}, "tracked": False},
+        {"sku": "NEW-1", "title": "who knows", "available": {"London": 9}},
+    ]
+    with start_shop({"locations": ["London"], "variants": variants}) as shop:
+        result = sfsync("-c", settings(tmp_path, org, shop), "london", "--json")
+    assert result.exit_code == 4
+    told = {each["finding"]: each["severity"] for _, each in found(result)}
+    unknown = "one SKU of london is listed and has no stock level in the org where it sells from: NEW-1"
+    assert (
+        told.items()
+        >= {
+            unknown: "warning",
+            "one SKU of london is carried by several items: HAT-1": "fatal",
+            "one SKU of london is not tracked by the channel: BELT-1": "fatal",
+            "one SKU of london may be sold beyond its stock: BAG-1": "fatal",
+        }.items()
+    )
+    assert all(each["why"] and each["remedy"] for _, each in found(result))
+
+
+def test_an_org_that_is_short_of_everything_or_shows_nothing_is_told_apart(
+    tmp_path: Path, shop: Sandbox
+) -> None:
+    """A clock an hour off and few calls; then a user who may not see the set-up; then a wrong secret."""
+    with start_org({"levels": LEVELS}, knobs=["daily_api_requests=60"]) as org:
+        config = settings(tmp_path, org, shop)
+        org.control("POST", "/clock", {"seconds": 3600})
+        short = sfsync("-c", config, "org", "--json")
+        assert short.exit_code == 4
+        told = [each["finding"] for _, each in found(short)]
+        assert any("clock is 3" in each and "behind the org's" in each for each in told), told
+        assert any(each.startswith("API calls:") and "of 60 used" in each for each in told), told
+
+        org.control("POST", "/knobs", {"daily_api_requests": 100_000, "setup_visible": False})
+        hidden = [each["finding"] for _, each in found(sfsync("-c", config, "org", "--json"), "warning")]
+        assert "the org does not show which entities its channels of change events carry" in hidden
+        assert "the org does not tell how many events it delivers" in hidden
+
+        text = config.read_text().replace(org.ready["client_secret"], "not the secret at all")
+        config.write_text(text)
+        wrong = sfsync("-c", config, "org", "--json")
+        assert wrong.exit_code == 4
+        ((_, finding),) = found(wrong)
+        assert "invalid_client" in finding["finding"]
+        assert "client_secret" in finding["remedy"]
+        assert "not the secret at all" not in wrong.stdout
+
+
+def test_one_part_that_is_away_does_not_hide_the_others(
+    tmp_path: Path, org: OrgSandbox, shop: Sandbox
+) -> None:
+    """A shop that does not answer is exit code 3; the org is examined all the same."""
+    config = settings(tmp_path, org, shop, url="http://127.0.0.1:9")
+    result = sfsync("-c", config, "--json")
+    assert result.exit_code == 3, result.stdout
+    told = {part["part"]: part for part in json.loads(result.stdout)["parts"]}
+    assert told["london"]["reached"] is False
+    assert told["org"]["reached"] is True
+    assert sfsync("-c", config, "paris").exit_code == 2
+
+
+def test_a_secret_file_open_to_everybody_is_closed_when_asked(
+    tmp_path: Path, org: OrgSandbox, shop: Sandbox
+) -> None:
+    """It is told; --fix closes it; the next look has nothing to tell."""
+    config = settings(tmp_path, org, shop)
+    secret = tmp_path / "london token"
+    secret.write_text(shop.ready["access_token"])
+    secret.chmod(0o644)
+    text = config.read_text()
+    config.write_text(
+        text.replace(f'access_token = "{shop.ready["access_token"]}"', f'access_token_file = "{secret.name}"')
+    )
+    ((_, finding),) = found(sfsync("-c", config, "settings", "--json"))
+    assert finding["remedy"] == f"chmod 600 {secret}"
+    assert sfsync("-c", config, "settings", "--fix").exit_code == 0
+    assert secret.stat().st_mode & 0o777 == 0o600
+    assert found(sfsync("-c", config, "settings", "--json")) == []
