@@ -11,6 +11,7 @@ from sfsync.domain.reservations import (
     LONGEST,
     ORDER_PATIENCE,
     PickUpWindow,
+    Refusals,
     Reservation,
     ReservationKind,
     ReservationLine,
@@ -222,3 +223,34 @@ def test_a_wish_ends_with_its_window_or_after_its_life() -> None:
 def test_an_order_is_known_by_its_number_with_and_without_its_mark(said: str, names: tuple[str, ...]) -> None:
     """However the shop writes it."""
     assert order_names(said) == names
+
+
+@pytest.mark.parametrize(
+    ("seconds", "units", "available", "freeing", "stands"),
+    [
+        (0.5, 1, 0, False, True),
+        (1.9, 1, 0, False, True),
+        (2.0, 1, 0, False, False),  # by then somebody may have brought one back and not told us
+        (0.5, 1, 1, False, False),  # the org has told of a unit since
+        (0.5, 2, 1, False, True),
+        (0.5, 1, 0, True, False),  # somebody gives one back, and may have been told so
+        (0.5, 1, -3, False, True),
+    ],
+)
+def test_a_refusal_is_told_to_others_for_a_moment(
+    seconds: float, units: int, available: int, freeing: bool, stands: bool
+) -> None:
+    """As long as nothing says that the org would answer otherwise."""
+    refusals = Refusals()
+    refusals.note([ECOM], NOW)
+    now = NOW + timedelta(seconds=seconds)
+    assert refusals.stands(ECOM, units, available=available, freeing=freeing, now=now) is stands
+    assert not refusals.stands(SCARF, units, available=available, freeing=freeing, now=now)
+
+
+def test_what_was_refused_long_ago_is_forgotten() -> None:
+    """A year of drops takes no room."""
+    refusals = Refusals()
+    refusals.note([ECOM], NOW)
+    refusals.note([SCARF], NOW + timedelta(seconds=3))
+    assert refusals.told_at.keys() == {SCARF}

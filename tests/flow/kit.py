@@ -77,9 +77,14 @@ class HastyClock:
 
     def __init__(self) -> None:
         self.asleep: Counter[float] = Counter()  # how many sleep now, by the seconds that they asked for
+        self.stopped_at: datetime | None = None
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return self.stopped_at or datetime.now(UTC)
+
+    def stop(self) -> None:
+        """From now on no time passes, however slow the machine is; who sleeps wakes nevertheless."""
+        self.stopped_at = self.now()
 
     async def sleep(self, seconds: float) -> None:
         self.asleep[seconds] += 1

@@ -305,3 +305,35 @@ async def test_a_release_that_meets_a_conflict_is_recomputed() -> None:
         assert (await h.desk.release(number)).problem == ""
         await h.until(lambda: h.org.numbers(BAG) == (5, 0))
         await h.shows("BAG-1", 5, 5)
+
+
+async def test_who_comes_when_it_has_just_been_sold_out_is_told_so_without_asking_again() -> None:
+    """A drop's late buyers: the org is asked once, then again when something may have come back."""
+    async with house({BAG: 1}, shops=("london",)) as h:
+        first = await h.reserve("BAG-1")
+        assert first.reservation is not None
+        assert first.reservation.state is GRANTED
+        h.org.requests.clear()
+        h.clock.stop()
+        late = [await h.reserve("BAG-1") for _ in range(6)]
+        assert [one.reservation and one.reservation.state for one in late] == [REFUSED] * 6
+        assert [one.problem for one in late] == ["unavailable"] * 6
+        assert len(h.org.requests) <= 1
+        await h.desk.release(first.reservation.id)
+        again = await h.reserve("BAG-1")  # what was given back is not kept from the next buyer
+        assert again.reservation is not None
+        assert again.reservation.state is GRANTED
+
+
+async def test_a_refusal_that_was_not_asked_for_is_the_keys_answer_too() -> None:
+    """The same key twice, one of them after a unit has come back: the same answer, as ever."""
+    async with house({BAG: 0}, shops=("london",)) as h:
+        h.clock.stop()
+        await h.reserve("BAG-1")
+        told = await h.reserve("BAG-1", key="buyer 2", digest="d")
+        h.org.move(BAG, on_hand=1)
+        await h.shows("BAG-1", 1)
+        again = await h.reserve("BAG-1", key="buyer 2", digest="d")
+        assert told.reservation is not None
+        assert told.reservation.reason == "1 wanted of BAG-1|ECOM, 0 available a moment ago"
+        assert again.reservation == told.reservation

@@ -19,7 +19,7 @@ from sfsync.domain.reservations import (
     ReservationState,
 )
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
-from sfsync.ports import ChannelItem, LineState, PushRow
+from sfsync.ports import ChannelItem, Held, LineState, PushRow
 from sfsync.store import Database
 from sfsync.store.tx import SqlTx
 
@@ -500,3 +500,24 @@ async def test_products_are_kept_by_their_record(store: Database) -> None:
     renamed = replace(bag, sku="BAG-9")
     await store.write(lambda tx: tx.put_products([renamed, replace(belt, gone=True)]))
     assert await store.read(lambda tx: tx.products()) == [renamed]
+
+
+async def test_what_reservations_hold_is_added_up_by_channel_and_level(store: Database) -> None:
+    """However many carts: one sum each; what was given back, and what orders hold, is none of it."""
+
+    def enter(tx: SqlTx) -> None:
+        for subject, step, channel, units in (
+            ("reservation:r1:0", 0, "london", 2),
+            ("reservation:r2:0", 0, "london", 3),
+            ("reservation:r3:0", 0, "dubai", 1),
+            ("order:london:1:1", 0, "london", 4),
+            ("reservation:r1:0", 1, "london", -2),
+        ):
+            number = tx.add_bundle([move(subject, step, reserved=units)], {subject: channel}, NOW)
+            tx.finish_bundle(number, "done", "", LATER)
+
+    await store.write(enter)
+    assert set((await store.read(lambda tx: tx.facts(["BAG-1"]))).held) == {
+        Held("reservation", "london", WEB, 3),
+        Held("reservation", "dubai", WEB, 1),
+    }

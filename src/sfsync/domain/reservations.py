@@ -27,6 +27,7 @@ from enum import StrEnum
 from .stock import LevelKey, Movement, MovementKind, reservation_subject, step_key
 
 LONGEST = timedelta(days=30)
+REFUSED_LATELY = timedelta(seconds=2)  # for so long a refusal of the org is told to others who ask the same
 ORDER_PATIENCE = timedelta(hours=24)  # from a payment to the news of its order
 
 
@@ -427,6 +428,31 @@ def overdue(reservation: Reservation, now: datetime, *, told: bool = True) -> bo
         return False
     begins = reservation.paid_at if reservation.window is None else reservation.window.ends
     return begins + (LONGEST if reservation.channel is None or not told else ORDER_PATIENCE) <= now
+
+
+@dataclass
+class Refusals:
+    """Where the org has just refused: in a drop thousands ask for what has been sold out a moment ago.
+
+    They are told the same without asking again, for a moment only: what comes back by ways that we hear of
+    late is asked for soon.
+    """
+
+    told_at: dict[LevelKey, datetime] = field(default_factory=dict)
+
+    def note(self, levels: Iterable[LevelKey], now: datetime) -> None:
+        """The org has refused units there."""
+        self.told_at = {key: at for key, at in self.told_at.items() if now - at < REFUSED_LATELY}
+        self.told_at |= dict.fromkeys(levels, now)
+
+    def stands(self, level: LevelKey, units: int, *, available: int, freeing: bool, now: datetime) -> bool:
+        """True when asking for `units` would be refused again, as far as anybody knows.
+
+        `available`: what the org has there by its last word. `freeing`: something on its way to the org gives
+        units back there, and whoever sent it may have been told that they are free.
+        """
+        at = self.told_at.get(level)
+        return at is not None and now - at < REFUSED_LATELY and available < units and not freeing
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import structlog
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.budget import Standing
 from sfsync.domain.forecast import Space
+from sfsync.domain.reservations import Refusals
 from sfsync.ports import CallsSpent, Channel, Clock, Org, OutsideError, Store, TryLater, Tx
 
 SNAPSHOT = "snapshot"  # the source of the hole that only a whole reading of the org closes
@@ -77,6 +78,7 @@ class Pulse:
         default_factory=lambda: defaultdict(lambda: deque(maxlen=2000))
     )
     space: Space | None = None  # once it was looked at
+    refusals: Refusals = field(default_factory=Refusals)  # of the org, told to who asks the same just then
     pushes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def org_failed(self, error: OutsideError) -> None:

@@ -66,6 +66,7 @@ class Desk(Life):
             if reservation is None or reservation.state is not ReservationState.REFUSED or not bundles:
                 break
             # Refused where we asked: another place may have it.
+            ctx.pulse.refusals.note((line.level for line in reservation.lines), ctx.clock.now())
             elsewhere = await ctx.store.write(partial(self._elsewhere, refused=reservation, wish=wish))
             if elsewhere is None:
                 break
@@ -92,9 +93,10 @@ class Desk(Life):
         if isinstance(placed, Outcome):
             return placed
         lines, needs_store = placed
+        refused = "" if from_block else self._just_refused(lines, picture, now)
         reservation = Reservation(
             number,
-            ReservationState.PENDING,
+            ReservationState.REFUSED if refused else ReservationState.PENDING,
             wish.kind,
             wish.channel,
             wish.owner,
@@ -105,11 +107,24 @@ class Desk(Life):
             window=wish.window,
             needs_store=needs_store,
             client=wish.client,
+            reason=refused,
         )
         tx.put_reservation(reservation)
         if key is not None:
             tx.remember(scope, key, digest, number, now)
+        if refused:
+            return number, [], set()
         return number, *(self._grant(tx, reservation) if from_block else self.ask(tx, reservation))
+
+    def _just_refused(self, lines: Sequence[ReservationLine], picture: Picture, now: datetime) -> str:
+        """Why the org would refuse this: it has just done so, and nothing has changed there. Else nothing."""
+        refusals = self._ctx.pulse.refusals
+        for line in lines:
+            level, units = line.level, line.quantity
+            available, freeing = picture.available(level), picture.freeing(level)
+            if refusals.stands(level, units, available=available, freeing=freeing, now=now):
+                return f"{units} wanted of {level}, {max(0, available)} available a moment ago"
+        return ""
 
     def _grant(self, tx: Tx, reservation: Reservation) -> Asked:
         ctx, now = self._ctx, self._ctx.clock.now()

@@ -10,7 +10,7 @@ from sfsync.domain import ats
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.block import HOLDER
 from sfsync.domain.stock import LevelKey, StockLevel
-from sfsync.ports import Facts, PendingRow, SubjectHolding
+from sfsync.ports import Facts, Held, PendingRow
 
 
 class Picture:
@@ -24,9 +24,9 @@ class Picture:
         for level in facts.levels:
             self._levels[level.key.sku].append(level)
         self._asked, self._leaving = _pending(facts.pending)
-        self._holdings: dict[str, list[SubjectHolding]] = defaultdict(list)
-        for holding in facts.holdings:
-            self._holdings[holding.level.sku].append(holding)
+        self._held: dict[str, list[Held]] = defaultdict(list)
+        for holding in facts.held:
+            self._held[holding.level.sku].append(holding)
         self._pending: dict[str, list[PendingRow]] = defaultdict(list)
         for row in facts.pending:
             self._pending[row.level.sku].append(row)
@@ -55,11 +55,23 @@ class Picture:
         """Units that may be promised to somebody new, by level."""
         return {facts.key: facts.sellable for facts in self.levels(sku)}
 
+    def available(self, level: LevelKey) -> int:
+        """On hand less reserved by the org's last word, whatever is being asked."""
+        return sum(held.available for held in self._levels.get(level.sku, ()) if held.key == level)
+
+    def freeing(self, level: LevelKey) -> bool:
+        """True while something waits for the org that would make more available there."""
+        net: dict[int, int] = defaultdict(int)
+        for row in self._pending.get(level.sku, ()):
+            if row.level == level:
+                net[row.bundle] += row.on_hand_delta - row.reserved_delta
+        return any(units > 0 for units in net.values())
+
     def own_reserved(self, sku: str, channel: str, locations: Collection[str]) -> tuple[int, int]:
         """Units (held, being asked) by the channel's own reservations."""
         held = sum(
             holding.reserved
-            for holding in self._holdings.get(sku, ())
+            for holding in self._held.get(sku, ())
             if holding.kind == "reservation"
             and holding.channel == channel
             and holding.level.location in locations
@@ -89,7 +101,7 @@ class Picture:
     def block_books(self, sku: str) -> dict[LevelKey, tuple[int, int, int]]:
         """Units (held, being asked, drawn or leaving) of the local block, by level."""
         books: dict[LevelKey, list[int]] = defaultdict(lambda: [0, 0, 0])
-        for holding in self._holdings.get(sku, ()):
+        for holding in self._held.get(sku, ()):
             if holding.kind == "allocation" and holding.channel == HOLDER:
                 books[holding.level][0] += holding.reserved
         for row in self._pending.get(sku, ()):
@@ -102,7 +114,7 @@ class Picture:
         """The channels that hold an allocation of a SKU."""
         return frozenset(
             holding.channel
-            for holding in self._holdings.get(sku, ())
+            for holding in self._held.get(sku, ())
             if holding.kind == "allocation" and holding.channel is not None and holding.reserved > 0
         )
 
@@ -113,7 +125,7 @@ class Picture:
     def allocated_levels(self, sku: str, channel: str, locations: Collection[str]) -> dict[LevelKey, int]:
         """Units of the channel's allocation by level, less what is leaving it."""
         found: dict[LevelKey, int] = defaultdict(int)
-        for holding in self._holdings.get(sku, ()):
+        for holding in self._held.get(sku, ()):
             if holding.kind == "allocation" and holding.channel == channel:
                 found[holding.level] += holding.reserved
         for row in self._pending.get(sku, ()):
@@ -129,7 +141,7 @@ class Picture:
         """Units (held, being asked, sold and being taken over by orders) of the channel's allocation."""
         held = sum(
             holding.reserved
-            for holding in self._holdings.get(sku, ())
+            for holding in self._held.get(sku, ())
             if holding.kind == "allocation"
             and holding.channel == channel
             and holding.level.location in locations

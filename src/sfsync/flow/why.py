@@ -7,7 +7,7 @@ a moment of the past: the ledger's rows up to then, and today's settings.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ from sfsync.domain.budget import Work
 from sfsync.domain.fold import LedgerRow
 from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
-from sfsync.ports import ChannelLevel, Facts, OutsideError, SubjectHolding, TryLater, Tx
+from sfsync.ports import ChannelLevel, Facts, Held, OutsideError, TryLater, Tx
 
 from .age import age_seconds
 from .allocations import Divider
@@ -230,21 +230,14 @@ class _Behind:
             )
             for level in levels
         ]
-        holdings = [
-            SubjectHolding(
-                subject,
-                subject.partition(":")[0],
-                self._channel(subject),
-                key,
-                sum(row.movement.on_hand_delta for row in rows),
-                reserved,
-                min(row.created_at for row in rows),
-            )
-            for (subject, key), rows in self._held.items()
-            if subject.partition(":")[0] in ("reservation", "allocation")
-            and (reserved := sum(row.movement.reserved_delta for row in rows))
-        ]
-        return Facts(then, holdings, (), {}, divided)
+        held: Counter[tuple[str, str | None, LevelKey]] = Counter()
+        for (subject, key), rows in self._held.items():
+            kind = subject.partition(":")[0]
+            if kind in ("reservation", "allocation"):
+                units = sum(row.movement.reserved_delta for row in rows)
+                held[kind, self._channel(subject), key] += units
+        by = [Held(kind, channel, key, units) for (kind, channel, key), units in held.items() if units]
+        return Facts(then, by, (), {}, divided)
 
     def holders(self, start: str, location: str | None = None) -> list[Told]:
         """Subjects with units reserved, newest first."""

@@ -112,6 +112,16 @@ class SubjectHolding:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Units that all reservations of a channel, or its allocation, hold at one level."""
+
+    kind: str  # reservation, allocation
+    channel: str | None
+    level: LevelKey
+    reserved: int
+
+
+@dataclass(frozen=True, slots=True)
 class InTransit:
     """Units of one transfer that were sent and have not arrived; negative when more arrived than was sent."""
 
@@ -139,7 +149,7 @@ class Facts:
     """All that ATS depends on, for some SKUs."""
 
     levels: Sequence[StockLevel]
-    holdings: Sequence[SubjectHolding]  # of reservations and allocations, with units reserved
+    held: Sequence[Held]  # by reservations and allocations
     pending: Sequence[PendingRow]
     uncovered: Mapping[str, int]  # by SKU
     divided: frozenset[str] = frozenset()  # SKUs that are divided now because they are scarce

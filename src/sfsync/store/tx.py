@@ -51,6 +51,7 @@ from sfsync.ports.keeping import (
     ChannelLevel,
     DeadLetter,
     Facts,
+    Held,
     Hole,
     InboxItem,
     InTransit,
@@ -316,14 +317,17 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements, CallbackStatemen
 
     def facts(self, skus: Collection[str]) -> Facts:
         """All that ATS depends on, for these SKUs: six statements, however many SKUs."""
-        held = self._in(HELD_BY_SKU, skus)
+        held = [
+            Held(row.kind, row.channel, LevelKey.parse(row.level_key), int(row.units))
+            for row in self._in(HELD_BY_SKU, skus)
+        ]
         uncovered = self._in(UNCOVERED_BY_SKU, skus)
         short: dict[str, int] = defaultdict(int)
         for row in uncovered:
             short[row.sku] += row.uncovered
         return Facts(
             self.levels_of(skus),
-            [_holding(row) for row in held],
+            held,
             self.pending(skus),
             short,
             frozenset(row.sku for row in self._in(DIVIDED_BY_SKU, skus)),
@@ -1199,8 +1203,20 @@ def _among(column: Column[Any], *conditions: ColumnElement[bool]) -> Select[Any]
 LEVELS_BY_KEY = Prepared(_among(t.level.c.level_key))
 LEVELS_BY_SKU = Prepared(_among(t.level.c.sku))
 LEVELS_BY_RECORD = Prepared(_among(t.level.c.record_id))
+# Added up where they are: a drop has thousands of reservations of one SKU, and each buyer makes us look.
 HELD_BY_SKU = Prepared(
-    _among(t.holding.c.sku, t.holding.c.reserved != 0, _one_of(t.holding.c.kind, "reservation", "allocation"))
+    select(
+        t.holding.c.kind,
+        t.holding.c.channel,
+        t.holding.c.level_key,
+        func.sum(t.holding.c.reserved).label("units"),
+    )
+    .where(
+        t.among(t.holding.c.sku),
+        t.holding.c.reserved != 0,
+        _one_of(t.holding.c.kind, "reservation", "allocation"),
+    )
+    .group_by(t.holding.c.kind, t.holding.c.channel, t.holding.c.level_key)
 )
 _HOLDS = func.sum(t.holding.c.reserved - t.holding.c.on_hand)  # reserved, or sent and not come back
 _TAKERS = (
