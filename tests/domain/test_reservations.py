@@ -248,6 +248,17 @@ def test_a_refusal_is_told_to_others_for_a_moment(
     assert not refusals.stands(SCARF, units, available=available, freeing=freeing, now=now)
 
 
+@pytest.mark.parametrize(
+    ("available", "freeing", "stands"), [(0, False, True), (1, False, False), (0, True, False)]
+)
+def test_where_units_are_followed_nobody_has_to_be_refused_first(
+    available: int, freeing: bool, stands: bool
+) -> None:
+    """A local block is empty, and the org's stream would tell of more."""
+    told = Refusals().stands(ECOM, 1, available=available, freeing=freeing, now=NOW, followed=True)
+    assert told is stands
+
+
 def test_what_was_refused_long_ago_is_forgotten() -> None:
     """A year of drops takes no room."""
     refusals = Refusals()

@@ -445,14 +445,26 @@ class Refusals:
         self.told_at = {key: at for key, at in self.told_at.items() if now - at < REFUSED_LATELY}
         self.told_at |= dict.fromkeys(levels, now)
 
-    def stands(self, level: LevelKey, units: int, *, available: int, freeing: bool, now: datetime) -> bool:
-        """True when asking for `units` would be refused again, as far as anybody knows.
+    def stands(
+        self,
+        level: LevelKey,
+        units: int,
+        *,
+        available: int,
+        freeing: bool,
+        now: datetime,
+        followed: bool = False,
+    ) -> bool:
+        """True when asking for `units` would be refused, as far as anybody knows.
 
         `available`: what the org has there by its last word. `freeing`: something on its way to the org gives
-        units back there, and whoever sent it may have been told that they are free.
+        units back there, and whoever sent it may have been told that they are free. `followed`: the SKU is
+        sold out of a local block, and the org's stream tells of its units without a hole; then nobody has to
+        have been refused first, for answers in a drop must not wait for the org.
         """
         at = self.told_at.get(level)
-        return at is not None and now - at < REFUSED_LATELY and available < units and not freeing
+        lately = at is not None and now - at < REFUSED_LATELY
+        return (lately or followed) and available < units and not freeing
 
 
 @dataclass(frozen=True, slots=True)

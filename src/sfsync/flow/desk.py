@@ -93,7 +93,7 @@ class Desk(Life):
         if isinstance(placed, Outcome):
             return placed
         lines, needs_store = placed
-        refused = "" if from_block else self._just_refused(lines, picture, now)
+        refused = "" if from_block else self._sold_out(tx, lines, picture, now)
         reservation = Reservation(
             number,
             ReservationState.REFUSED if refused else ReservationState.PENDING,
@@ -116,13 +116,16 @@ class Desk(Life):
             return number, [], set()
         return number, *(self._grant(tx, reservation) if from_block else self.ask(tx, reservation))
 
-    def _just_refused(self, lines: Sequence[ReservationLine], picture: Picture, now: datetime) -> str:
-        """Why the org would refuse this: it has just done so, and nothing has changed there. Else nothing."""
+    def _sold_out(self, tx: Tx, lines: Sequence[ReservationLine], picture: Picture, now: datetime) -> str:
+        """Why the org would refuse this: it has just done so, or the block is empty. Else nothing."""
         refusals = self._ctx.pulse.refusals
         for line in lines:
             level, units = line.level, line.quantity
             available, freeing = picture.available(level), picture.freeing(level)
-            if refusals.stands(level, units, available=available, freeing=freeing, now=now):
+            followed = self._ctx.assortment.block(level.sku) is not None and not tx.open_holes()
+            if refusals.stands(
+                level, units, available=available, freeing=freeing, now=now, followed=followed
+            ):
                 return f"{units} wanted of {level}, {max(0, available)} available a moment ago"
         return ""
 
