@@ -668,7 +668,9 @@ class House:
         rim: Callable[[Any], Any] = lambda part: part,
         make_shop: Callable[..., LittleShop] = LittleShop,
         plan: Mapping[str, tuple[str, ...]] | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
+        self.patience_seconds = patience_seconds
         self.plan = plan  # the org locations of each of a shop's; None: all of them, of the only one
         self.floor = floor or Floor()
         self.editions = editions
@@ -778,17 +780,17 @@ class House:
     async def until(self, done: Callable[[], Any], *, of: Callable[[], Any] = lambda: "") -> None:
         """Wait for a condition of the outside; a failure tells `of`."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + PATIENCE_SECONDS
+        end = loop.time() + self.patience_seconds
         while not done():
-            assert loop.time() < end, f"waited {PATIENCE_SECONDS:g} s in vain: {of()} {self._troubles()}"
+            assert loop.time() < end, f"waited {self.patience_seconds:g} s in vain: {of()} {self._troubles()}"
             await asyncio.sleep(0.005)
 
     async def until_kept(self, done: Callable[[SqlTx], Any]) -> None:
         """Wait for a condition of the store."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + PATIENCE_SECONDS
+        end = loop.time() + self.patience_seconds
         while not await self.store.read(done):
-            assert loop.time() < end, f"waited {PATIENCE_SECONDS:g} s in vain: {self._troubles()}"
+            assert loop.time() < end, f"waited {self.patience_seconds:g} s in vain: {self._troubles()}"
             await asyncio.sleep(0.005)
 
     def _troubles(self) -> list[Mapping[str, Any]]:

@@ -475,7 +475,8 @@ async def test_two_edits_around_a_reading_that_are_heard_of_as_one_are_counted_o
         shop.change(number, open_quantity=2, taken_quantity=2)  # nobody hears of it
         await asyncio.sleep(2.2)
         await h.store.write(lambda tx: tx.set_problem("london", "BAG-1", "online", IN_DOUBT, h.clock.now()))
-        await h.supervisor.reconcile.recheck()
+        for name in h.shops:
+            await h.supervisor.reconcile.recheck(name)
         await asyncio.sleep(2.2)
         shop.change(number, open_quantity=3, taken_quantity=3)
         await h.deliver("london", number)

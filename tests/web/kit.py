@@ -61,6 +61,10 @@ class Door:
     def __init__(self) -> None:
         self.kept: list[bytes] = []
         self.failure: Exception | None = None
+        self.away: list[tuple[str, str]] = []
+
+    def turned_away(self, channel: str, reason: str) -> None:
+        self.away.append((channel, reason))
 
     async def accept(self, channel: str, headers: Mapping[str, str], body: bytes) -> bool:
         if channel != "london":

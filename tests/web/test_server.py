@@ -208,6 +208,9 @@ class SlowDoor:
         self._door = door
         self.entered, self.go = asyncio.Event(), asyncio.Event()
 
+    def turned_away(self, channel: str, reason: str) -> None:
+        raise AssertionError(f"{channel}: {reason}")
+
     async def accept(self, channel: str, headers: Mapping[str, str], body: bytes) -> bool:
         self.entered.set()
         await self.go.wait()

@@ -63,6 +63,7 @@ async def test_a_webhook_larger_than_the_limit_is_answered_413_and_not_stored(an
     assert problem(answer, 413, "too-large")
     assert answer.headers["connection"] == "close"
     assert house.door.kept == [b"x" * 1024]
+    assert house.door.away == [("london", "The body has more than 1024 bytes.")]
 
 
 @pytest.mark.parametrize("failure", [TryLater("the disk is full"), Unknown("the store does not answer")])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import aiohttp
@@ -29,8 +30,10 @@ class _Transport(AiohttpTransport):
     been sent, and an answer that is no HTTP is not named at all.
     """
 
-    def __init__(self, client: Callable[[], aiohttp.ClientSession], most_bytes: int | None = None) -> None:
-        super().__init__(client=client)
+    def __init__(
+        self, client: Callable[[], aiohttp.ClientSession], verify: ssl.SSLContext, most_bytes: int | None
+    ) -> None:
+        super().__init__(verify, client=client)
         self._most_bytes = most_bytes
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -90,13 +93,20 @@ def open_client(
     timeout = httpx.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds))
     trust_env = not is_loopback(url) and resolver is None
     if transport is None:
-        verify = httpx.create_ssl_context(trust_env=trust_env)
-        if ca_file is not None:
-            verify.load_verify_locations(cafile=str(ca_file))
-        transport = _Transport(lambda: _session(verify, resolver), most_bytes)
+        verify = _trusted(None if ca_file is None else str(ca_file), trust_env)
+        transport = _Transport(lambda: _session(verify, resolver), verify, most_bytes)
     return httpx.AsyncClient(
         base_url=url, timeout=timeout, trust_env=trust_env, follow_redirects=False, transport=transport
     )
+
+
+@cache
+def _trusted(ca_file: str | None, trust_env: bool) -> ssl.SSLContext:
+    """Whom to trust: one for all channels that trust the same, for reading the authorities takes its time."""
+    verify = httpx.create_ssl_context(trust_env=trust_env)
+    if ca_file is not None:
+        verify.load_verify_locations(cafile=ca_file)
+    return verify
 
 
 def _session(verify: ssl.SSLContext, resolver: AbstractResolver | None) -> aiohttp.ClientSession:

@@ -1,10 +1,18 @@
-"""Where webhooks come in: checked, stored, answered; decided later."""
+"""Where webhooks come in: checked, stored, answered; decided later.
+
+What is turned away is told once for each reason, however often it comes: a shop repeats a delivery for hours,
+and a stranger may send what he likes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from sfsync.flow.context import Context
+from sfsync.ports import Forged
+
+REASONS_TOLD = 100  # a stranger may think of many
+LONGEST_TOLD = 200
 
 
 class Door:
@@ -12,6 +20,7 @@ class Door:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
+        self._told: set[tuple[str, str]] = set()
 
     async def accept(self, channel: str, headers: Mapping[str, str], body: bytes) -> bool:
         """Store a delivery before it is answered; False when it was stored before.
@@ -19,7 +28,11 @@ class Door:
         Raises `Forged` when the channel did not sign it, and `KeyError` for a channel we do not have.
         """
         ctx = self._ctx
-        delivery = ctx.channels[channel].receive(headers, body)
+        try:
+            delivery = ctx.channels[channel].receive(headers, body)
+        except Forged as error:
+            self.turned_away(channel, str(error))
+            raise
         now = ctx.clock.now()
         new = await ctx.store.write(
             lambda tx: tx.put_inbox(channel, delivery.topic, delivery.dedup_key, delivery.body, now)
@@ -27,3 +40,16 @@ class Door:
         if new:
             ctx.bell.ring("orders")
         return new
+
+    def turned_away(self, channel: str, reason: str) -> None:
+        """Tell, once, of webhooks that are not taken in."""
+        about = channel[:LONGEST_TOLD], reason[:LONGEST_TOLD]
+        if about in self._told or len(self._told) >= REASONS_TOLD:
+            return
+        self._told.add(about)
+        self._ctx.log.warning(
+            "webhook turned away",
+            channel=about[0],
+            reason=about[1],
+            next="look at the webhooks and the secret at the channel; told once",
+        )

@@ -28,6 +28,7 @@ from .taken import CLOCK_GRAIN, taken
 
 BATCH = 200
 Read = OrderSnapshot | str | Refused | None  # an order, a call to read one, bad, or none of ours
+TOPICS_TOLD, TOPIC_TOLD = 100, 100  # how many topics are told, and how much of each
 LINES = 1_000  # so many that lines waiting for a reservation hold up no others
 
 
@@ -36,6 +37,7 @@ class Orders:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
+        self._unread: set[tuple[str, str]] = set()  # topics that nobody reads, as far as they were told
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -119,9 +121,21 @@ class Orders:
             return Refused(f"the configuration has no channel {item.source!r} any more")
         try:
             delivery = Delivery(item.topic, item.key, item.body)
-            return channel.read_order(delivery) or channel.order_called(delivery)
+            found = channel.read_order(delivery) or channel.order_called(delivery)
         except Refused as error:
             return error
+        if found is None:
+            self._tell_unread(item)
+        return found
+
+    def _tell_unread(self, item: InboxItem) -> None:
+        """Once for each topic: a shop that sends what nobody reads is set up wrongly, and nothing is lost."""
+        about = item.source, item.topic[:TOPIC_TOLD]
+        if about not in self._unread and len(self._unread) < TOPICS_TOLD:
+            self._unread.add(about)
+            self._ctx.log.info(
+                "a topic that nobody reads", channel=item.source, topic=about[1], next="told once"
+            )
 
 
 class OrderPoll:

@@ -104,28 +104,31 @@ class Reconcile:
 
     async def first_start(self, channel: str) -> Plan:
         """Take the baseline of a channel that was never compared: what it lists and shows."""
+        ctx = self._ctx
+        last = await ctx.store.read(lambda tx: tx.last_sku())  # what is listed whole is asked for whole
         plan = await self.compare([channel], None)
         if channel not in plan.unread:
             await self._adopt(channel, plan.seen[channel])
+            await ctx.store.write(partial(_asked, channel=channel, number=last))
         return plan
 
-    async def learn(self) -> None:
-        """Find out which channels list the SKUs they were never asked for, and take over what they show."""
+    async def learn(self, channel: str) -> None:
+        """Find out whether a channel lists the SKUs it was never asked for, and take over what it shows."""
         ctx = self._ctx
-        while skus := await ctx.store.read(lambda tx: tx.unasked_skus(SKUS_AT_ONCE)):
-            for name in ctx.channels:
-                await self._adopt(name, [seen async for seen in self._read(name, skus)])
-            await ctx.store.write(partial(_asked, skus=skus))
+        while True:
+            skus, last = await ctx.store.read(lambda tx: tx.unasked_skus(channel, SKUS_AT_ONCE))
+            if not skus:
+                return
+            await self._adopt(channel, [seen async for seen in self._read(channel, skus)])
+            await ctx.store.write(partial(_asked, channel=channel, number=last))
 
-    async def recheck(self) -> bool:
-        """Read again the numbers in doubt: sales known by now are in them. True when some still are."""
+    async def recheck(self, channel: str) -> bool:
+        """Read again its numbers in doubt: sales known by now are in them. True when some still are."""
         ctx = self._ctx
-        left = False
-        for name in ctx.channels:
-            if skus := await ctx.store.read(partial(_in_doubt, channel=name)):
-                await self._adopt(name, [seen async for seen in self._read(name, skus)])
-                left = left or bool(await ctx.store.read(partial(_in_doubt, channel=name)))
-        return left
+        if skus := await ctx.store.read(partial(_in_doubt, channel=channel)):
+            await self._adopt(channel, [seen async for seen in self._read(channel, skus)])
+            return bool(await ctx.store.read(partial(_in_doubt, channel=channel)))
+        return False
 
     async def _read(self, channel: str, skus: Collection[str] | None) -> AsyncIterator[Seen]:
         """What a channel shows, each number with the time of its reading."""
@@ -289,7 +292,7 @@ def take_over(tx: Tx, *, ctx: Context, channel: str, seen: Sequence[Seen]) -> se
         unsure = ctx.channels[channel].ability.callbacks is not None
         tx.put_items(channel, items, problems, asked_at, read_at, unsure=unsure)
     adopted(tx, ctx.assortment, [one.item for one in seen if (one.item.sku, one.item.location) not in held])
-    return refresh(tx, ctx.assortment, ctx.pulse, skus, ctx.clock.now())
+    return refresh(tx, ctx.assortment, ctx.pulse, skus, ctx.clock.now(), channel=channel)
 
 
 def told(tx: Tx, *, ctx: Context, channel: str, skus: Collection[str] | None) -> Sequence[ChannelItem]:
@@ -326,8 +329,8 @@ def _in_doubt(tx: Tx, *, channel: str) -> Sequence[str]:
     return tx.in_doubt(channel)
 
 
-def _asked(tx: Tx, *, skus: Collection[str]) -> None:
-    tx.mark_asked(skus)
+def _asked(tx: Tx, *, channel: str, number: int) -> None:
+    tx.mark_asked(channel, number)
 
 
 def _warnings(channel: str, found: Sequence[ChannelItem]) -> list[str]:

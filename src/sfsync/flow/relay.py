@@ -81,6 +81,8 @@ class Relay:
     async def _next(self) -> PushRecord | None:
         """The next push; where the channel takes numbers only, after what must be known before it."""
         while True:
+            if self._careful is None and not await self._ctx.store.read(self._has_work):
+                return None  # a look that finds nothing costs the others no turn to write
             record = await self._ctx.store.write(self._plan)
             if record is not None or self._careful is None or not await self._careful.look():
                 return record
@@ -126,6 +128,9 @@ class Relay:
                 await ctx.store.write(partial(self._lost, record=record))
                 self._log(record, 1, began, "its outcome was never told", "`sfsync resync`")
         return None
+
+    def _has_work(self, tx: Tx) -> bool:
+        return tx.approved(self.name) and bool(tx.due(self.name, 1))
 
     def _plan(self, tx: Tx) -> PushRecord | None:
         """The next push, written down; None when nothing is due or nobody has approved the first plan."""

@@ -90,8 +90,20 @@ def shows(
     return ats.available_to_sell(facts).units
 
 
-def refresh(tx: Tx, assortment: Assortment, pulse: Pulse, skus: Collection[str], now: datetime) -> set[str]:
-    """Recompute the targets of these SKUs at every channel. Returns the bells to ring."""
+def refresh(
+    tx: Tx,
+    assortment: Assortment,
+    pulse: Pulse,
+    skus: Collection[str],
+    now: datetime,
+    *,
+    channel: str | None = None,
+) -> set[str]:
+    """Recompute the targets of these SKUs at every channel. Returns the bells to ring.
+
+    `channel`: nothing has changed but what is known of this one, so that other channels' targets stay as they
+    are. Where a SKU's units are divided among channels, or are an edition's, every channel is looked at.
+    """
     if not skus:
         return set()
     skus = with_whole_editions(assortment, skus)
@@ -99,7 +111,11 @@ def refresh(tx: Tx, assortment: Assortment, pulse: Pulse, skus: Collection[str],
     divider, rooms = Divider(tx, assortment, pulse, picture, now), Rooms(tx, assortment)
     by_sku: dict[str, list[ChannelLevel]] = {sku: [] for sku in sorted(skus)}
     targets: dict[tuple[str, str, str], int | None] = {}
-    for level in tx.channel_levels(skus):
+    tied = skus if channel is None else {sku for sku in skus if _tied(assortment, sku)}
+    for level in (
+        *tx.channel_levels(tied),
+        *(tx.channel_levels(set(skus) - set(tied), channel) if channel else ()),
+    ):
         by_sku[level.sku].append(level)
     for sku, shown in by_sku.items():
         targets |= targets_of(divider, picture, assortment, sku, shown)
@@ -124,6 +140,11 @@ def refresh(tx: Tx, assortment: Assortment, pulse: Pulse, skus: Collection[str],
     if divider.asked or any(asked):
         bells.add("writer")
     return bells
+
+
+def _tied(assortment: Assortment, sku: str) -> bool:
+    """True when what one channel shows of a SKU depends on what others show."""
+    return assortment.division(sku) is not None or assortment.edition(sku) is not None
 
 
 def with_numbers(

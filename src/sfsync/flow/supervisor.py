@@ -7,7 +7,7 @@ time is left in the store for the next start. A part that breaks for a reason no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -43,7 +43,6 @@ from .watching import tell_holes
 from .writer import Writer
 
 FINISH_SECONDS = 6.0  # a container is given ten
-EVERY_SKU = 10_000_000
 SWEEP_SECONDS = 30.0
 AGAIN_SECONDS = 0.5
 EXPLAIN_SECONDS = 60.0
@@ -198,9 +197,7 @@ class Supervisor:
         await self._until_answered(self.products.read, "")
         await self._until_answered(partial(self._whole, SNAPSHOT, self.reconcile.snapshot), "")
         ctx.bell.ring("orders", "known")
-        unasked = await ctx.store.read(self._unasked_if_all_new)
         await asyncio.gather(*(self._first(name) for name in ctx.channels))
-        await ctx.store.write(lambda tx: tx.mark_asked(unasked))
 
     async def _whole(self, source: str, work: Callable[[], Awaitable[object]]) -> None:
         """Do work whose absence is an open hole, then close the hole."""
@@ -268,7 +265,7 @@ class Supervisor:
         ctx = self._ctx
 
         def note(tx: Tx) -> None:
-            if not tx.channel_levels(channel=name) and all(hole.source != name for hole in tx.open_holes()):
+            if not tx.read_whole(name) and all(hole.source != name for hole in tx.open_holes()):
                 now = ctx.clock.now()
                 tx.open_hole(name, now, "what it shows was never read whole", now)
 
@@ -293,18 +290,48 @@ class Supervisor:
         await ctx.store.write(note)
         await self._until_answered(check, name)
         await self._until_answered(partial(self._whole, name, baseline), name)
+        ctx.bell.ring(_compared_bell(name), "learn")
         if self._approve:
             await self.reconcile.approve(name)
 
     async def _learn(self) -> None:
-        """Until cancelled: ask the channels for SKUs that have just got their first stock level."""
+        """Until cancelled: have read what is not known of the channels, each by itself.
+
+        A channel that is slow, or down, keeps no other waiting.
+        """
         ctx, wait = self._ctx, AGAIN_SECONDS
-        while True:
-            await ctx.bell.wait("learn", wait)
-            wait = SWEEP_SECONDS
-            if await ctx.store.read(self._all_compared):
-                await self._until_answered(self.reconcile.learn, "")
-                wait = AGAIN_SECONDS if await self._rechecked() else SWEEP_SECONDS
+        readings: dict[str, asyncio.Task[None]] = {}
+        try:
+            while True:
+                await ctx.bell.wait("learn", wait)
+                wanted = await ctx.store.read(self._to_be_read)
+                busy = {name for name, task in readings.items() if not task.done()}
+                for name in sorted(wanted - busy):
+                    readings[name] = self._keep(f"reads {name}", partial(self._read, name))
+                wait = AGAIN_SECONDS if wanted & busy else SWEEP_SECONDS  # it may be past what is wanted now
+        finally:
+            await _end(list(readings.values()))
+
+    async def _read(self, name: str) -> None:
+        """Ask a channel for SKUs that have just got their first stock level, and for numbers in doubt."""
+        attempt, left = 0, True
+        while left:
+            try:
+                await self.reconcile.learn(name)
+                left, attempt = await self.reconcile.recheck(name), 0
+                wait = AGAIN_SECONDS
+            except OutsideError as error:
+                attempt += 1
+                wait = backoff_seconds(attempt, self._ctx.luck())
+                self._ctx.log.warning(
+                    "not read", channel=name, reason=str(error), next=f"again in {wait:.1f} s"
+                )
+            if left:
+                await self._ctx.clock.sleep(wait)
+
+    def _to_be_read(self, tx: Tx) -> set[str]:
+        open_now = {hole.source for hole in tx.open_holes()}
+        return {name for name in tx.to_be_read() if name in self._ctx.channels and name not in open_now}
 
     async def _explain(self) -> None:
         """Until cancelled: give up on sales that would have explained a number; tell of holes that stay."""
@@ -319,24 +346,19 @@ class Supervisor:
             await ctx.clock.sleep(EXPLAIN_SECONDS)
             ctx.bell.ring(*await ctx.store.write(work))
 
-    async def _rechecked(self) -> bool:
-        """Read numbers in doubt again; True when some still are, or their channel does not answer."""
-        try:
-            return await self.reconcile.recheck()
-        except OutsideError as error:
-            self._ctx.log.warning("numbers in doubt not read", reason=str(error))
-            return True
-
     async def _poll(self, name: str) -> None:
-        ctx = self._ctx
-        while not await ctx.store.read(lambda tx: self._compared(tx, name)):
-            await ctx.clock.sleep(1.0)  # orders are read after the baseline that they are counted against
+        await self._until_compared(name)  # orders are read after the baseline that they are counted against
         await self.polls.run(name, self.proving.look)
 
     async def _call(self, name: str) -> None:
-        while not await self._ctx.store.read(lambda tx: self._compared(tx, name)):
-            await self._ctx.clock.sleep(1.0)
+        await self._until_compared(name)
         await OrderCalls(self._ctx, self.polls).run(name)
+
+    async def _until_compared(self, name: str) -> None:
+        ctx = self._ctx
+        while not await ctx.store.read(lambda tx: self._compared(tx, name)):
+            await ctx.bell.wait(_compared_bell(name), SWEEP_SECONDS)
+        ctx.bell.ring(_compared_bell(name))  # several wait for it
 
     async def _poll_org(self) -> None:
         if self.org_orders is None:
@@ -345,18 +367,9 @@ class Supervisor:
             await self._ctx.clock.sleep(1.0)  # a line names its level: wait until the levels are known
         await self.org_orders.run()
 
-    def _all_compared(self, tx: Tx) -> bool:
-        return all(self._compared(tx, name) for name in self._ctx.channels)
-
-    def _unasked_if_all_new(self, tx: Tx) -> Sequence[str]:
-        """The SKUs that the channels' first comparisons are about to ask for anyway."""
-        if any(self._compared(tx, name) for name in self._ctx.channels):
-            return ()
-        return tx.unasked_skus(EVERY_SKU)
-
     @staticmethod
     def _compared(tx: Tx, name: str) -> bool:
-        return bool(tx.channel_levels(channel=name)) and all(hole.source != name for hole in tx.open_holes())
+        return tx.read_whole(name) and all(hole.source != name for hole in tx.open_holes())
 
     async def _until_answered(self, work: Callable[[], Awaitable[object]], channel: str) -> None:
         """Do work that needs the org, or a channel when named, however long it takes to answer."""
@@ -388,6 +401,10 @@ def _relay(ctx: Context, channel: Channel, polls: OrderPoll) -> Relay:
     if patience is None:
         return Relay(ctx, channel, polls)
     return CallbackRelay(ctx, channel, polls, patience)
+
+
+def _compared_bell(channel: str) -> str:
+    return f"compared {channel}"
 
 
 def _forget(tx: Tx, *, before: datetime) -> int:

@@ -176,9 +176,8 @@ sku = Table(
     "sku",
     metadata,
     Column("sku", Text, primary_key=True),
-    Column("asked", Boolean, nullable=False),  # the channels were asked whether they list it
+    Column("number", Integer, nullable=False, unique=True),  # in the order in which we came to know of them
 )
-_partial("ix_sku_unasked", "NOT asked", sku.c.sku)
 
 bundle = Table(
     "bundle",
@@ -338,6 +337,9 @@ channel = Table(
     Column("since", Instant),  # when we first knew of it: older orders are not ours
     Column("approved_at", Instant),
     Column("poll_mark", Instant),
+    Column(
+        "asked_to", Integer
+    ),  # it was asked for every SKU up to this number; null: it was never read whole
 )
 
 channel_level = Table(

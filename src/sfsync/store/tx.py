@@ -295,21 +295,42 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements, CallbackStatemen
         """Remember SKUs that no channel was asked for yet; True when one of them is new."""
         if not skus:
             return False
-        insert = self._insert(t.sku).on_conflict_do_nothing()
-        before = self._c.execute(select(func.count()).select_from(t.sku)).scalar_one()
-        self._c.execute(insert, [{"sku": sku, "asked": False} for sku in skus])
-        return bool(self._c.execute(select(func.count()).select_from(t.sku)).scalar_one() > before)
+        insert, last = self._insert(t.sku).on_conflict_do_nothing(), self.last_sku()
+        rows = [{"sku": sku, "number": last + place} for place, sku in enumerate(sorted(skus), 1)]
+        self._c.execute(insert, rows)
+        return self.last_sku() > last
 
-    def unasked_skus(self, limit: int) -> list[str]:
-        """SKUs that the channels were never asked for."""
-        rows = self._c.execute(select(t.sku.c.sku).where(~t.sku.c.asked).order_by(t.sku.c.sku).limit(limit))
-        return list(rows.scalars())
+    def last_sku(self) -> int:
+        """The number of the SKU that we came to know of last; 0 when there is none."""
+        return int(self._c.execute(select(func.max(t.sku.c.number))).scalar_one() or 0)
 
-    def mark_asked(self, skus: Collection[str]) -> None:
-        """The channels were asked for these."""
-        for start in range(0, len(skus), SLICE):
-            part = list(skus)[start : start + SLICE]
-            self._c.execute(update(t.sku).where(t.sku.c.sku.in_(part)).values(asked=True))
+    def unasked_skus(self, channel: str, limit: int) -> tuple[list[str], int]:
+        """SKUs that a channel was never asked for, oldest first, and the number of the last of them."""
+        asked_to = select(func.coalesce(t.channel.c.asked_to, 0)).where(t.channel.c.name == channel)
+        wanted = (
+            select(t.sku)
+            .where(t.sku.c.number > asked_to.scalar_subquery())
+            .order_by(t.sku.c.number)
+            .limit(limit)
+        )
+        rows = self._c.execute(wanted).all()
+        return [row.sku for row in rows], rows[-1].number if rows else 0
+
+    def mark_asked(self, channel: str, number: int) -> None:
+        """The channel was asked for every SKU up to this number; from now on it counts as read whole."""
+        c = t.channel.c
+        older = or_(c.asked_to.is_(None), c.asked_to < number)
+        self._c.execute(update(t.channel).where(c.name == channel, older).values(asked_to=number))
+
+    def to_be_read(self) -> set[str]:
+        """The channels that were not asked for every SKU, or whose numbers are in doubt."""
+        unasked = select(t.channel.c.name).where(t.channel.c.asked_to < self.last_sku())
+        return {*self._c.execute(unasked).scalars(), *DOUBTFUL.run(self._c, {}).scalars()}
+
+    def read_whole(self, channel: str) -> bool:
+        """Whether all that it lists was read once."""
+        asked_to = select(t.channel.c.asked_to).where(t.channel.c.name == channel)
+        return self._c.execute(asked_to).scalar_one_or_none() is not None
 
     def all_skus(self) -> list[str]:
         """Every SKU that has a level."""
@@ -984,12 +1005,17 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements, CallbackStatemen
         self, skus: Collection[str] | None = None, channel: str | None = None
     ) -> list[ChannelLevel]:
         """Channel levels, of these SKUs and this channel when given."""
-        if skus is not None:
+        if skus is None:
+            wanted = select(t.channel_level)
+            rows = list(
+                self._c.execute(wanted if channel is None else wanted.where(_LEVEL.channel == channel))
+            )
+        elif not skus:
+            rows = []
+        elif channel is None:
             rows = self._in(CHANNEL_LEVELS_BY_SKU, skus)
         else:
-            rows = list(self._c.execute(select(t.channel_level)))
-        if channel is not None:
-            rows = [row for row in rows if row.channel == channel]
+            rows = CHANNEL_LEVELS_OF.run(self._c, {"b_channel": channel, "among": list(skus)})
         return [channel_level_of(row) for row in rows]
 
     def put_numbers(self, levels: Collection[ChannelLevel], now: datetime | None = None) -> None:
@@ -1282,6 +1308,9 @@ ENDED_BY_ID = Prepared(
     )
 )
 CHANNEL_LEVELS_BY_SKU = Prepared(_among(t.channel_level.c.sku))
+CHANNEL_LEVELS_OF = Prepared(
+    _among(t.channel_level.c.sku, t.channel_level.c.channel == bindparam("b_channel"))
+)
 LAST_WATCHED = Prepared(
     select(t.watch.c.until)
     .where(t.watch.c.source == bindparam("b_source"), t.watch.c.how == How.LIVE.value)
@@ -1445,6 +1474,7 @@ IN_DOUBT_AT = Prepared(
         _LEVEL.channel == bindparam("b_channel"), _LEVEL.problem != "", _LEVEL.problem == IN_DOUBT
     )
 )
+DOUBTFUL = Prepared(select(_LEVEL.channel).where(_LEVEL.problem != "", _LEVEL.problem == IN_DOUBT).distinct())
 DUE = Prepared(
     select(t.channel_level)
     .where(

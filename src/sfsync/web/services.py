@@ -36,6 +36,10 @@ class Doorman(Protocol):
         """
         ...
 
+    def turned_away(self, channel: str, reason: str) -> None:
+        """One was not even read, because it is too large or never arrived whole."""
+        ...
+
 
 class ReservationDesk(Protocol):
     """Grants reservations."""

@@ -29,9 +29,15 @@ class Webhooks:
 
     async def receive(self, request: Request) -> Response:
         """200 stored now or before; 401 not signed by the channel; 404 no such channel."""
-        body = await read_body(request, self._options.max_body_bytes, self._options.body_seconds)
+        channel = request.path_params["channel"]
         try:
-            new = await self._doorman.accept(request.path_params["channel"], dict(request.headers), body)
+            body = await read_body(request, self._options.max_body_bytes, self._options.body_seconds)
+        except ProblemError as problem:
+            if channel in self._options.channels:
+                self._doorman.turned_away(channel, problem.detail)
+            raise
+        try:
+            new = await self._doorman.accept(channel, dict(request.headers), body)
         except Forged as error:
             request.state.reason = str(error)
             raise ProblemError(401, "forged", "The signature does not fit this body.") from None

@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("since", sa.Double(), nullable=True),
         sa.Column("approved_at", sa.Double(), nullable=True),
         sa.Column("poll_mark", sa.Double(), nullable=True),
+        sa.Column("asked_to", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_channel")),
     )
     op.create_table(
@@ -589,8 +590,9 @@ def upgrade() -> None:
     op.create_table(
         "sku",
         sa.Column("sku", sa.Text(), nullable=False),
-        sa.Column("asked", sa.Boolean(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("sku", name=op.f("pk_sku")),
+        sa.UniqueConstraint("number", name=op.f("uq_sku_number")),
     )
     op.create_table(
         "stock_count",
@@ -606,14 +608,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_stock_count")),
     )
     op.create_index("ix_stock_count_counted_at", "stock_count", ["counted_at"], unique=False)
-    op.create_index(
-        "ix_sku_unasked",
-        "sku",
-        ["sku"],
-        unique=False,
-        sqlite_where=sa.text("NOT asked"),
-        postgresql_where=sa.text("NOT asked"),
-    )
     op.create_table(
         "watch",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
@@ -640,12 +634,6 @@ def downgrade() -> None:
         postgresql_where=sa.text("bundle IS NOT NULL"),
     )
     op.drop_table("draw")
-    op.drop_index(
-        "ix_sku_unasked",
-        table_name="sku",
-        sqlite_where=sa.text("NOT asked"),
-        postgresql_where=sa.text("NOT asked"),
-    )
     op.drop_table("sku")
     op.drop_index("ix_stock_count_counted_at", table_name="stock_count")
     op.drop_table("stock_count")
