@@ -5,11 +5,14 @@ Without a running daemon (`pulse` is None) the store alone is told, and health s
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from time import perf_counter
 from typing import Literal
 
 from sfsync import exposed
+from sfsync.domain.allocation import Mode
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Guarantee, Policy
 from sfsync.domain.coverage import Closes, remedy
@@ -53,6 +56,8 @@ from .rows import (
 )
 
 KEPT = timedelta(days=KEPT_DAYS)
+LONG_SECONDS = 0.2  # what takes longer is done again only after SHARE times as long
+SHARE = 20
 EXPOSURE_AGAIN = timedelta(seconds=10)
 LATE_AFTER = timedelta(seconds=60)
 
@@ -73,7 +78,8 @@ class Overview:
         self._health = HealthTeller(assortment, pulse)
         self._live = Live()
         self._exposure: tuple[datetime | None, Mapping[str, list[ExposureOfClass]]] = (None, {})
-        self._counted: tuple[object, dict[str, dict[Guarantee, int]]] = (None, {})
+        self._counted: tuple[object, Mapping[str, Counter[Guarantee]]] = (None, {})
+        self._not_counted_before = 0.0
 
     async def status(self) -> Status:
         """Everything the status page shows."""
@@ -224,25 +230,33 @@ class Overview:
     def _channels(self, tx: SqlTx, now: datetime) -> list[ChannelStatus]:
         counts = views.channel_counts(tx, now)
         sizes = {name: count.levels for name, count in counts.items()}
-        # Policies are fixed while we run: only what is listed, or scarce, changes the counts.
-        basis = sizes, tuple(tx.divided_skus()), self._assortment.catalogue.changes
-        if self._counted[0] != basis:
-            self._counted = basis, self._guarantees(tx)
-        guarantees = self._counted[1]
+        guarantees = self._guarantees(tx, sizes)
         exposure = self._exposure_by_channel(tx, now)
         return [
             self._channel(name, counts.get(name), guarantees.get(name, {}), exposure.get(name, []))
             for name in self._assortment.channels
         ]
 
-    def _guarantees(self, tx: SqlTx) -> dict[str, dict[Guarantee, int]]:
-        found: dict[str, dict[Guarantee, int]] = {}
-        divided = frozenset(tx.divided_skus())
-        for channel, sku in views.listed(tx):
-            if channel in self._assortment.channels:
-                of = found.setdefault(channel, {})
-                guarantee = self._assortment.policy(channel, sku, mode(sku, divided)).guarantee
-                of[guarantee] = of.get(guarantee, 0) + 1
+    def _guarantees(self, tx: SqlTx, sizes: Mapping[str, int]) -> Mapping[str, Counter[Guarantee]]:
+        """Policies are fixed while we run: only what is listed, or scarce, changes the counts.
+
+        Of a large house they are counted anew less often than they change.
+        """
+        policy, basis = self._assortment.policy, (sizes, self._assortment.catalogue.changes)
+        if self._counted[0] != basis and perf_counter() >= self._not_counted_before:
+            begun, counted = perf_counter(), defaultdict[str, Counter[Guarantee]](Counter)
+            for channel, sku in views.listed(tx):
+                if channel in self._assortment.channels:
+                    counted[channel][policy(channel, sku, Mode.SHARED).guarantee] += 1
+            self._counted = basis, counted
+            took = perf_counter() - begun
+            self._not_counted_before = begun + (SHARE * took if took > LONG_SECONDS else 0.0)
+        found = {name: Counter(each) for name, each in self._counted[1].items()}
+        divided = tx.divided_skus()
+        for level in tx.channel_levels(divided) if divided else ():
+            if level.channel in found:
+                found[level.channel][policy(level.channel, level.sku, Mode.SHARED).guarantee] -= 1
+                found[level.channel][policy(level.channel, level.sku, Mode.DIVIDED).guarantee] += 1
         return found
 
     def _channel(

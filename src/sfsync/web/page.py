@@ -112,7 +112,7 @@ class Page:
         """The whole dashboard."""
         if (asked := self.guard(request)) is not None:
             return asked
-        status = await self._teller.status()
+        status = await self._teller.recent()
         sections = dict(self._templates.sections(status))
         if query_of(request):
             found = await self._found(request)
@@ -204,7 +204,7 @@ class Page:
         return Response(text, status_code, PAGE_HEADERS, "text/html")
 
     async def _look(self) -> Sections:
-        return self._templates.sections(await self._teller.status())
+        return self._templates.sections(await self._teller.recent())
 
     async def _found(self, request: Request) -> Markup:
         levels = await self._teller.levels(query_of(request))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
 from starlette.requests import Request
 
@@ -11,6 +12,9 @@ from .status_shape import Status, StockOfSku
 
 LONGEST_QUERY = 120
 LEVELS_SHOWN = 50
+LONG_SECONDS = 0.2
+SHARE = 20
+LONGEST_OLD = 10.0
 
 
 class StatusTeller:
@@ -19,12 +23,23 @@ class StatusTeller:
     def __init__(self, overview: Overview) -> None:
         self._overview = overview
         self._work: asyncio.Task[Status] | None = None
+        self._last: Status | None = None
+        self._good_until = 0.0
 
     async def status(self) -> Status:
         """The status."""
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._overview.status())
         return await asyncio.shield(self._work)
+
+    async def recent(self) -> Status:
+        """The status for a page: where working it out takes long, the last one is told for a while."""
+        if self._last is None or monotonic() >= self._good_until:
+            begun = monotonic()
+            self._last = await self.status()
+            took = monotonic() - begun
+            self._good_until = monotonic() + (min(LONGEST_OLD, SHARE * took) if took > LONG_SECONDS else 0.0)
+        return self._last
 
     async def told(self, request: Request) -> dict[str, object]:
         """The status, and with ``?sku=`` in the request the stock of the SKUs that contain it."""

@@ -41,7 +41,7 @@ def demo(
 ) -> None:
     """Tell the whole story: a simulated org, two simulated storefronts, sfsync between them.
 
-    Without --exit it stays up, with its status page, until Ctrl-C.
+    Without --exit it ends on its dashboard, and stays up until Ctrl-C.
 
     Exit codes: 0 ended by Ctrl-C, or every check held; 1 a check or the story failed; 3 a package is missing;
     with --exit, 128 + the signal's number when interrupted.
@@ -140,7 +140,10 @@ class _Show:
             return
         body = f'{{"sku": "{world.catalogue.family("silk")[0].sku}"}}'
         url = f"{world.shops['dubai'].ready['url']}/storefront/buy"
-        teller.say(f"\nStatus page: [bold]{world.daemon.address}[/]")
+        handbag = world.catalogue.last["mirrored"]
+        teller.say(f"\nThe dashboard: [bold]{world.daemon.address}[/]")
+        teller.say(f"The handbag that was sold twice: {world.daemon.address}/sku?sku={handbag}")
+        teller.say(f"Log in there as its operator with the token {world.daemon.operators_token}")
         teller.say("Buy something in Dubai and watch it there:")
         teller.console.print(f"  curl -d '{body}' {url}", markup=False, highlight=False, soft_wrap=True)
         teller.say("It all stays up until Ctrl-C.")

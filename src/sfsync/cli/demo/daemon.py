@@ -26,6 +26,7 @@ class Daemon:
     def __init__(self, stage: Stage, org: Org, shops: Mapping[str, Shop]) -> None:
         self._stage = stage
         self._token = secrets.token_urlsafe(24)
+        self.operators_token = secrets.token_urlsafe(12)  # short: a person types it
         self._env = self._settings(org, shops)
         headers = {"authorization": f"Bearer {self._token}"}
         self._http = httpx.AsyncClient(headers=headers, timeout=20.0, trust_env=False)
@@ -33,7 +34,10 @@ class Daemon:
         self.address = ""
 
     def _settings(self, org: Org, shops: Mapping[str, Shop]) -> dict[str, str]:
-        tokens = [{"name": "storefronts", "token": self._token, "scopes": ["reservations"]}]
+        tokens: list[dict[str, object]] = [
+            {"name": "storefronts", "token": self._token, "scopes": ["reservations"]},
+            {"name": "operator", "token": self.operators_token, "role": "operator"},
+        ]
         env = {
             "STORE__URL": f"sqlite:///{self._stage.folder / 'sfsync.db'}",
             "WEB__TOKENS": json.dumps(tokens),

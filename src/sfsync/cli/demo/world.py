@@ -159,7 +159,8 @@ async def _start_sfsync(world: World) -> None:
             f"{wrong} of {len(before[name])} numbers were wrong, none is",
         )
     teller.say(
-        f"  sfsync  {world.daemon.address}    listens after {ms((listening - started) * 1000)}; "
+        f"  sfsync  {world.daemon.address}    its dashboard; listens after "
+        f"{ms((listening - started) * 1000)}; "
         f"{ms((corrected - listening) * 1000)} later every number is right"
     )
 
