@@ -692,6 +692,7 @@ class House:
         self.fold_nightly_days: int | None = None
         self.logged: list[Mapping[str, Any]] = []
         self.approve = True
+        self.ask_above_percent = 100
         self._before: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
@@ -701,7 +702,12 @@ class House:
         found = dict.fromkeys(key.location for key in self.org.keys.values())
         places = tuple(place for place in found if place not in self.not_for_sale)
         plans = {
-            name: ChannelPlan(name, self.plan or {"online": places}, counts_down=shop.counts_down)
+            name: ChannelPlan(
+                name,
+                self.plan or {"online": places},
+                counts_down=shop.counts_down,
+                ask_above_percent=self.ask_above_percent,
+            )
             for name, shop in self.shops.items()
         }
         self.pulse = Pulse(self.clock.now())

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.flow.kit import house
+from tests.flow.kit import House, house
 
 from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.mapping import must_ask
+from sfsync.domain.relay import Cause
+from sfsync.overview.health import channel_state
+from sfsync.store import views
 
 BAG = "BAG-1|ECOM"
 LONDON = ChannelPlan("london", {"online": ("ECOM",)})
@@ -25,6 +29,78 @@ async def test_a_changed_cap_holds_from_the_start_although_nothing_has_moved() -
             await h.start()
             await h.shows("BAG-1", units, units)
         await h.until_kept(lambda tx: tx.policies() == h.ctx.assortment.fingerprint())
+
+
+MANY = {f"BAG-{number:02}|ECOM": 9 for number in range(30)}
+
+
+async def restarted(h: House, *rules: PolicyRule) -> None:
+    """The daemon is started anew, with these policies, and has decided everything by them."""
+    await h.stop()
+    h.rules, h.approve, h.ask_above_percent = rules, False, 20
+    for shop in h.shops.values():
+        shop.sent.clear()
+    await h.start()
+    await h.until_kept(lambda tx: tx.policies() == h.ctx.assortment.fingerprint())
+
+
+async def test_settings_that_change_most_numbers_of_a_channel_wait_for_a_person() -> None:
+    """A cap meant for one bag is written for all of them, at one channel; the other goes on as ever."""
+    async with house(MANY) as h:
+        await restarted(h, PolicyRule(("BAG-*",), ("london",), cap=2))
+        assert await h.store.read(lambda tx: (tx.approved("london"), tx.approved("dubai"))) == (False, True)
+        counts = await h.store.read(lambda tx: views.channel_counts(tx, h.clock.now()))
+        state, sentence = channel_state(counts["london"], "")
+        assert state == "bad"
+        assert "30 of 30 numbers" in sentence
+        assert "`sfsync resync --channel london`" in sentence
+        h.org.move("BAG-00|ECOM", on_hand=-1)
+        await h.until(lambda: h.shops["dubai"].shelf["BAG-00"] == 8)
+        assert h.shops["london"].sent == []
+
+        plan = await h.supervisor.reconcile.compare(["london"], None)
+        assert {(row.shows, row.target, row.cause) for row in plan.rows} == {(9, 2, Cause.OUR_PUSH_DUE)}
+        await h.supervisor.reconcile.apply(plan.id)
+        await h.until(lambda: set(h.shops["london"].shelf.values()) == {2})
+        assert await h.store.read(lambda tx: tx.held("london")) == ""
+
+
+async def test_settings_that_were_put_right_again_free_the_channel_by_themselves() -> None:
+    """The mistake was seen, mended, and never reached the shop."""
+    async with house(MANY) as h:
+        await restarted(h, PolicyRule(("*",), ("london",), cap=0))
+        assert not await h.store.read(lambda tx: tx.approved("london"))
+        await restarted(h)
+        assert await h.store.read(lambda tx: (tx.approved("london"), tx.held("london"))) == (True, "")
+        h.org.move("BAG-00|ECOM", on_hand=-1)
+        await h.shows("BAG-00", 8, 8)
+        assert len(h.shops["london"].sent) == 1
+
+
+async def test_settings_that_change_a_few_numbers_are_followed_at_once() -> None:
+    """Two of thirty bags are nothing to ask about."""
+    async with house(MANY) as h:
+        await restarted(h, PolicyRule(("BAG-00", "BAG-01"), ("london",), cap=2))
+        await h.shows("BAG-00", 2, 9)
+        assert await h.store.read(lambda tx: tx.approved("london"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "known", "percent", "asks"),
+    [
+        (20, 99, 20, True),
+        (20, 100, 20, False),
+        (19, 19, 20, False),
+        (20, 20, 100, False),
+        (20, 1000, 0, True),
+        (0, 0, 0, False),
+    ],
+)
+def test_a_person_is_asked_when_too_large_a_share_of_not_too_few_numbers_would_change(
+    changed: int, known: int, percent: int, asks: bool
+) -> None:
+    """More than the share, and at least twenty."""
+    assert must_ask(changed, known, percent) is asks
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ class ChannelPlan:
     # It takes what it sells off its own number: where its shoppers ask first, what they hold stays shown
     # until then. A channel that shows nothing but what it is told is told without it.
     counts_down: bool = True
+    # So many of its numbers may change by changed settings before a person is asked.
+    ask_above_percent: int = field(default=100, compare=False)
     asks: bool = True  # it can ask before payment; a marketplace cannot, and gated means mirrored there
 
     @property

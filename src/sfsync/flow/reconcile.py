@@ -229,7 +229,7 @@ class Reconcile:
                         known = [each.target for each in kept[sku] if (each.channel, each.location) == at]
                         units = rooms.most(name, sku, units, known)
                     targets[sku, item.location] = units
-        if not tx.approved(name):
+        if not tx.approved(name) and not tx.held(name):
             return targets, {}
         published = {(level.sku, level.location): level.published for level in tx.channel_levels(skus, name)}
         return targets, published

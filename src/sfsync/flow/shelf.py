@@ -108,18 +108,12 @@ def refresh(
         return set()
     skus = with_whole_editions(assortment, skus)
     picture = Picture(tx.facts(skus), age_seconds=age_seconds(tx, assortment, pulse, now))
-    divider, rooms = Divider(tx, assortment, pulse, picture, now), Rooms(tx, assortment)
-    by_sku: dict[str, list[ChannelLevel]] = {sku: [] for sku in sorted(skus)}
-    targets: dict[tuple[str, str, str], int | None] = {}
+    divider = Divider(tx, assortment, pulse, picture, now)
     tied = skus if channel is None else {sku for sku in skus if _tied(assortment, sku)}
-    for level in (
-        *tx.channel_levels(tied),
-        *(tx.channel_levels(set(skus) - set(tied), channel) if channel else ()),
-    ):
-        by_sku[level.sku].append(level)
-    for sku, shown in by_sku.items():
-        targets |= targets_of(divider, picture, assortment, sku, shown)
-    limit(rooms, picture, assortment, [level for shown in by_sku.values() for level in shown], targets)
+    levels = tx.channel_levels(tied)
+    if channel is not None:
+        levels = [*levels, *tx.channel_levels(skus - tied, channel)]
+    by_sku, targets = _decided(tx, assortment, divider, picture, skus, levels)
     changed: list[ChannelLevel] = []
     bells: set[str] = set()
     for shown in by_sku.values():
@@ -140,6 +134,44 @@ def refresh(
     if divider.asked or any(asked):
         bells.add("writer")
     return bells
+
+
+def foreseen(
+    tx: Tx, assortment: Assortment, pulse: Pulse, skus: Collection[str], now: datetime
+) -> list[tuple[ChannelLevel, int | None]]:
+    """The channel levels of these SKUs, each with the target that `refresh` would give it. Changes nothing.
+
+    The org counts as just heard of: what only our being away has closed is no change of the settings.
+    """
+    skus = with_whole_editions(assortment, skus)
+    picture = Picture(tx.facts(skus))
+    divider = Divider(tx, assortment, pulse, picture, now, only_look=True)
+    by_sku, targets = _decided(tx, assortment, divider, picture, skus, tx.channel_levels(skus))
+    return [
+        (level, targets[level.sku, level.channel, level.location])
+        for shown in by_sku.values()
+        for level in shown
+        if level.channel in assortment.channels
+    ]
+
+
+def _decided(
+    tx: Tx,
+    assortment: Assortment,
+    divider: Divider,
+    picture: Picture,
+    skus: Collection[str],
+    levels: Sequence[ChannelLevel],
+) -> tuple[dict[str, list[ChannelLevel]], dict[tuple[str, str, str], int | None]]:
+    """Channel levels by SKU, and the target of each of them by SKU, channel, location."""
+    by_sku: dict[str, list[ChannelLevel]] = {sku: [] for sku in sorted(skus)}
+    for level in levels:
+        by_sku[level.sku].append(level)
+    targets: dict[tuple[str, str, str], int | None] = {}
+    for sku, shown in by_sku.items():
+        targets |= targets_of(divider, picture, assortment, sku, shown)
+    limit(Rooms(tx, assortment), picture, assortment, levels, targets)
+    return by_sku, targets
 
 
 def _tied(assortment: Assortment, sku: str) -> bool:

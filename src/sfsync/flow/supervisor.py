@@ -110,7 +110,7 @@ class Supervisor:
             self._keep("space", SpaceWatch(ctx).run),
             self._keep("learn", self._learn),
             self._keep("explain", self._explain),
-            self._keep("policies", Policies(ctx).run),
+            self._keep("policies", Policies(ctx, ask=not self._approve).run),
             self._keep("freshness", Freshness(ctx).run),
             self._keep("editions", self.editions.run),
             self._keep("editions' sales", self.editions.count),

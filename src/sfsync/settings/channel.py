@@ -50,6 +50,8 @@ class ChannelSettings(Section):
     guarantee: Literal["mirrored", "gated"] = "mirrored"
     safety_stock: int = Field(default=0, ge=0)  # units of the location group never offered
     cap: int | None = Field(default=None, ge=0)  # units; never show more
+    # When changed settings would change more of its numbers than so many per cent, a person is asked first.
+    ask_above_percent: int = Field(default=20, ge=0, le=100)
     locations: Mapping[Name, LocationSettings] = Field(min_length=1)
 
 

@@ -286,6 +286,7 @@ def _plan(name: str, channel: ChannelSettings) -> ChannelPlan:
         guarantee=Guarantee(channel.guarantee),
         safety_stock=channel.safety_stock,
         cap=channel.cap,
+        ask_above_percent=channel.ask_above_percent,
         counts_down=channel.counts_down,
         asks=channel.asks,
     )

@@ -336,6 +336,7 @@ channel = Table(
     Column("name", Text, primary_key=True),
     Column("since", Instant),  # when we first knew of it: older orders are not ours
     Column("approved_at", Instant),
+    Column("held", Text, nullable=False, server_default=""),  # why it waits for a person again
     Column("poll_mark", Instant),
     Column(
         "asked_to", Integer

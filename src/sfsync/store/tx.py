@@ -965,7 +965,17 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements, CallbackStatemen
 
     def approve(self, channel: str, at: datetime) -> None:
         """The channel may be written to."""
-        self._upsert(t.channel, [{"name": channel, "approved_at": at}])
+        self._upsert(t.channel, [{"name": channel, "approved_at": at, "held": ""}])
+
+    def hold(self, channel: str, reason: str) -> None:
+        """Nothing is written to an approved channel any more, until a person has approved it again."""
+        c = t.channel.c
+        approved = update(t.channel).where(c.name == channel, c.approved_at.is_not(None))
+        self._c.execute(approved.values(approved_at=None, held=reason))
+
+    def held(self, channel: str) -> str:
+        """Why a channel waits for a person again; empty when it does not."""
+        return self._c.execute(select(t.channel.c.held).where(t.channel.c.name == channel)).scalar() or ""
 
     def put_items(
         self,

@@ -30,6 +30,7 @@ class ChannelCount:
     exposed_units: int
     exposure_unit_seconds: float
     approved: bool
+    held: str  # why it waits for a person again
     last_push_at: datetime | None
     dead_letters: int
 
@@ -83,9 +84,7 @@ def channel_counts(tx: SqlTx, now: datetime) -> dict[str, ChannelCount]:
             func.sum(grown).label("exposure"),
         ).group_by(c.channel)
     )
-    approved = set(
-        tx.connection.execute(select(t.channel.c.name).where(t.channel.c.approved_at.is_not(None))).scalars()
-    )
+    known = {row.name: row for row in tx.connection.execute(select(t.channel))}
     pushed = dict(
         tx.connection.execute(
             select(t.push.c.channel, func.max(t.push.c.answered_at))
@@ -106,7 +105,8 @@ def channel_counts(tx: SqlTx, now: datetime) -> dict[str, ChannelCount]:
             r.problems,
             r.exposed,
             r.exposure,
-            r.channel in approved,
+            r.channel in known and known[r.channel].approved_at is not None,
+            known[r.channel].held if r.channel in known else "",
             pushed.get(r.channel),
             letters.get(r.channel, 0),
         )

@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("since", sa.Double(), nullable=True),
         sa.Column("approved_at", sa.Double(), nullable=True),
+        sa.Column("held", sa.Text(), server_default="", nullable=False),
         sa.Column("poll_mark", sa.Double(), nullable=True),
         sa.Column("asked_to", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_channel")),
