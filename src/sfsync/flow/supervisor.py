@@ -389,10 +389,10 @@ class Supervisor:
                 self._ctx.warn("not answered", error, of=channel or "org", next=then)
                 await self._ctx.clock.sleep(wait)
             else:
-                if channel:
-                    pulse.channel_error.pop(channel, None)
-                else:
+                if not channel:
                     pulse.org_error = ""
+                elif attempt:  # what others say of it is theirs to take back
+                    pulse.channel_error.pop(channel, None)
                 return
 
 
