@@ -31,10 +31,11 @@ from sfsync.flow.calls import recall
 from sfsync.flow.catching_up import CatchingUp
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
+from sfsync.flow.resync_told import ResyncDesk
 from sfsync.flow.supervisor import Supervisor
 from sfsync.flow.why import Why
 from sfsync.lives import Lives
-from sfsync.overview import FoldService, Overview, ResyncService
+from sfsync.overview import FoldService, Overview
 from sfsync.ports import Channel, Clock, Org, OutsideError, Refused, Tx
 from sfsync.reports import Reports
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
@@ -159,7 +160,7 @@ class Daemon:
                     doorman=Door(ctx),
                     desk=supervisor.desk,
                     overview=overview(settings, store, ctx.clock, ctx.pulse, ctx.assortment),
-                    reconciler=ResyncService(ctx, supervisor.reconcile),
+                    reconciler=ResyncDesk(ctx, supervisor.resync),
                     now=ctx.clock.now,
                     transfers=supervisor.transfers,
                     editions=supervisor.editions,

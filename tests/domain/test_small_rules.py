@@ -1,4 +1,4 @@
-"""Differences and their causes, exposure, who sells what from where, and how long to wait."""
+"""Exposure, who sells what from where, and how long to wait."""
 
 from __future__ import annotations
 
@@ -9,37 +9,7 @@ from hypothesis import strategies as st
 from sfsync.domain.allocation import Mode, Share
 from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.relay import BLOCKING, Cause, Difference, difference
 from sfsync.domain.retry import FIRST_SECONDS, LONGEST_FOR_SALES_SECONDS, LONGEST_SECONDS, backoff_seconds
-
-
-@pytest.mark.parametrize(
-    ("shows", "published", "target", "cause"),
-    [
-        (5, None, 5, None),
-        (5, 5, 5, None),
-        (5, None, 3, Cause.FIRST_START),
-        (5, 5, 3, Cause.OUR_PUSH_DUE),
-        (4, 5, 3, Cause.UNSEEN),
-        (4, 5, 5, Cause.UNSEEN),
-        (3, 5, 3, Cause.UNSEEN),  # right by accident: our picture of it is still wrong
-    ],
-)
-def test_a_difference_has_a_cause(
-    shows: int, published: int | None, target: int, cause: Cause | None
-) -> None:
-    """What the channel shows, what we believed, and what it should show tell why."""
-    found = difference("london", "BAG-1", "online", shows=shows, published=published, target=target)
-    assert (found.cause if found else None) is cause
-
-
-@pytest.mark.parametrize("cause", list(Cause))
-def test_only_what_can_be_put_right_is_applied(cause: Cause) -> None:
-    """A row that a person must mend first is told and left alone."""
-    assert Difference("london", "BAG-1", "online", 1, 2, cause).applicable is (cause not in BLOCKING)
-    assert not Difference("london", "BAG-1", "online", None, 2, cause).applicable
-    assert not Difference("london", "BAG-1", "online", 1, None, cause).applicable
-
 
 LONDON = ChannelPlan("london", {"online": ("KNIGHTSBRIDGE", "ECOM")}, safety_stock=1)
 DUBAI = ChannelPlan("dubai", {"online": ("ECOM",)}, guarantee=Guarantee.GATED, cap=9)

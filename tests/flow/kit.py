@@ -30,6 +30,7 @@ from sqlalchemy import Double, type_coerce, update
 
 from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule, SharedOrders
 from sfsync.domain.budget import HourOfCalls, Standing, Work
+from sfsync.domain.drift import Sums
 from sfsync.domain.editions import Edition
 from sfsync.domain.fold import Fold, FoldAnswer, FoldResult, LedgerRow
 from sfsync.domain.ledger import Answer, Bundle, Request, RowAnswer, RowResult
@@ -147,7 +148,7 @@ class LittleOrg(Fates):
         self._movements = itertools.count()
         self.forgotten: dict[str, int] = {}  # record id -> versions taken back by a deletion
         self.requests: list[list[str]] = []
-        self.reads = 0
+        self.reads = self.summed = 0
         self.hours: list[HourOfCalls] = []  # of API calls, as a former run kept them
         self.log: dict[str, list[EventBatch]] = {WAKE: [], TILL: [], SALES: []}
         self.orders: dict[str, tuple[OrgOrder, datetime]] = {}  # each with the time of its last change
@@ -273,6 +274,42 @@ class LittleOrg(Fates):
             if self.pages is not None:
                 await self.pages.acquire()
             yield [self.level(key)]
+
+    async def export(self) -> AsyncIterator[Sequence[StockLevel]]:
+        self._reach()
+        for key in list(self.keys.values()):
+            yield [self.level(key)]
+
+    async def levels_of_skus(self, skus: Collection[str]) -> Sequence[StockLevel]:
+        self._reach()
+        return [self.level(key) for key in self.keys.values() if key.sku in skus]
+
+    async def sums(self) -> Mapping[str, Sums]:
+        self._reach()
+        self.summed += 1
+        places = dict.fromkeys(key.location for key in self.keys.values())
+        return {place: await self.sums_between(place, None, None) for place in places}
+
+    async def sums_between(self, location: str, first: str | None, last: str | None) -> Sums:
+        self.summed += 1
+        found = await self.levels_between(location, first, last)
+        return Sums(
+            len(found),
+            sum(level.on_hand for level in found),
+            sum(level.reserved for level in found),
+            sum(level.version for level in found),
+        )
+
+    async def levels_between(
+        self, location: str, first: str | None, last: str | None
+    ) -> Sequence[StockLevel]:
+        return [
+            self.level(key)
+            for number, key in self.keys.items()
+            if key.location == location
+            and (first is None or number > first)
+            and (last is None or number <= last)
+        ]
 
     async def read_levels(
         self,

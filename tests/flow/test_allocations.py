@@ -117,8 +117,8 @@ async def test_a_number_that_somebody_lowered_is_given_up_only_after_the_order_l
     async with house({BAG: 4}, rules=(DIVIDED,), shops=("london",)) as h:
         await h.shows("BAG-1", 4)
         h.shops["london"].shelf["BAG-1"] = 3
-        plan = await h.supervisor.reconcile.compare(None, None)
-        await h.supervisor.reconcile.apply(plan.id)
+        plan = await h.supervisor.resync.compare()
+        await h.supervisor.resync.put_right(plan.id)
         await h.idle()
         assert h.shops["london"].shelf["BAG-1"] == 3
         assert await h.store.write(lambda tx: allocations.explain(tx, h.ctx)) == set()

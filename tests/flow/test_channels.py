@@ -13,6 +13,7 @@ from tests.flow.kit import ForgetfulShop, House, house, total
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.relay import IN_DOUBT
+from sfsync.domain.resync import Scope
 from sfsync.exposed import exposure
 
 BAG = "BAG-1|ECOM"
@@ -33,15 +34,15 @@ async def test_nothing_is_pushed_before_a_person_has_approved_the_first_plan() -
         await h.start()
         await h.until_kept(lambda tx: [level.target for level in tx.channel_levels()] == [5, 5])
         await h.until_kept(lambda tx: not tx.open_holes())
-        plan = await h.supervisor.reconcile.compare(None, None)
+        plan = await h.supervisor.resync.compare()
         assert [(row.channel, row.shows, row.target, row.cause.value) for row in plan.rows] == [
             ("dubai", 2, 5, "first start"),
             ("london", 2, 5, "first start"),
         ]
         assert not any(shop.sent for shop in h.shops.values())
-        await h.supervisor.reconcile.apply(plan.id)
+        await h.supervisor.resync.put_right(plan.id)
         await h.shows("BAG-1", 5, 5)
-        assert (await h.supervisor.reconcile.compare(None, None)).rows == ()
+        assert (await h.supervisor.resync.compare()).rows == ()
 
 
 async def test_a_sale_we_have_not_heard_of_survives_our_push() -> None:
@@ -65,8 +66,8 @@ async def test_a_sale_heard_of_only_with_its_refund_is_counted_as_the_number_rea
         london = h.shops["london"]
         unheard = london.buy("BAG-1")
         lagging = london.orders.pop(unheard)  # the shop's order list does not show it yet
-        plan = await h.supervisor.reconcile.compare(["london"], None)
-        await h.supervisor.reconcile.apply(plan.id)
+        plan = await h.supervisor.resync.compare(Scope(channels=("london",)))
+        await h.supervisor.resync.put_right(plan.id)
         await h.shows("BAG-1", 5, 5)  # the number read, with the sale in it, is what we go by now
         london.orders[unheard] = lagging
         refunded = london.change(unheard, open_quantity=0, taken_quantity=0)
@@ -123,8 +124,10 @@ async def test_a_push_is_not_sent_again_when_the_shop_may_have_forgotten_its_key
         h.org.move(BAG, on_hand=-1)
         await h.until_kept(lambda tx: [each for each in tx.incidents() if each.kind == "push lost"])
         assert (london.shelf["BAG-1"], len(london.sent)) == (4, 1)
-        plan = await h.supervisor.reconcile.compare(["london"], None)  # the number itself tells what was done
-        await h.supervisor.reconcile.apply(plan.id)
+        plan = await h.supervisor.resync.compare(
+            Scope(channels=("london",))
+        )  # the number itself tells what was done
+        await h.supervisor.resync.put_right(plan.id)
         await h.until_kept(lambda tx: not tx.incidents())
         h.org.move(BAG, on_hand=-1)
         await h.shows("BAG-1", 3)
@@ -174,8 +177,8 @@ async def test_a_mended_item_is_taken_back_by_a_resync() -> None:
         h.org.move("SCARF|ECOM", on_hand=-1)
         await h.until_kept(lambda tx: tx.dead_letters())
         london.bad = {}
-        plan = await h.supervisor.reconcile.compare(["london"], ["SCARF"])
-        await h.supervisor.reconcile.apply(plan.id)
+        plan = await h.supervisor.resync.compare(Scope(("SCARF",), ("london",)))
+        await h.supervisor.resync.put_right(plan.id)
         await h.shows("SCARF", 4)
 
 
@@ -209,25 +212,25 @@ async def test_a_change_while_a_plan_is_looked_at_is_not_undone_by_applying_it()
     """Somebody reads the plan for a while; bags are sold meanwhile; numbers read before are old news."""
     async with house({BAG: 5, "SCARF|ECOM": 5}) as h:
         h.shops["london"].shelf["SCARF"] = 9  # changed by hand: the reason for the resync
-        plan = await h.supervisor.reconcile.compare(None, None)
+        plan = await h.supervisor.resync.compare()
         h.org.move(BAG, on_hand=-1)
         await h.shows("BAG-1", 4, 4)
         await h.deliver("dubai", h.shops["dubai"].buy("BAG-1"))
         await h.shows("BAG-1", 3, 3)
-        await h.supervisor.reconcile.apply(plan.id)
+        await h.supervisor.resync.put_right(plan.id)
         await h.until(lambda: h.shops["london"].shelf["SCARF"] == 5)
         await h.idle()
         assert [shop.shelf["BAG-1"] for shop in h.shops.values()] == [3, 3]
-        assert (await h.supervisor.reconcile.compare(None, None)).rows == ()
+        assert (await h.supervisor.resync.compare()).rows == ()
 
 
 async def test_a_comparison_hears_of_the_orders_before_it_reads_the_number() -> None:
     """A sale without a webhook is no drift: it explains the lower number, and nobody puts the bag back."""
     async with house({BAG: 5}) as h:
         number = h.shops["dubai"].buy("BAG-1")
-        plan = await h.supervisor.reconcile.compare(["dubai"], None)
+        plan = await h.supervisor.resync.compare(Scope(channels=("dubai",)))
         assert [row.cause.value for row in plan.rows if row.cause.value == "changed at the channel"] == []
-        await h.supervisor.reconcile.apply(plan.id)
+        await h.supervisor.resync.put_right(plan.id)
         await h.idle()
         await h.shows("BAG-1", 4, 4)
         assert total(h.org.of(f"order:dubai:{number}:")) == (0, 1)

@@ -103,6 +103,6 @@ async def test_a_house_without_such_a_policy_keeps_its_numbers() -> None:
     async with house({BAG: 1}) as h:
         cut_off(h)
         await h.until(lambda: WAKE in h.pulse.stream_error)
-        plan = await h.supervisor.reconcile.compare(None, None)
+        plan = await h.supervisor.resync.compare()
         assert [row.target for row in plan.rows if row.applicable] == []
         await h.shows("BAG-1", 1, 1)

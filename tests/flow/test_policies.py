@@ -10,7 +10,7 @@ from tests.flow.kit import House, house
 from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.mapping import must_ask
-from sfsync.domain.relay import Cause
+from sfsync.domain.resync import Cause, Scope
 from sfsync.overview.health import channel_state
 from sfsync.store import views
 
@@ -58,9 +58,9 @@ async def test_settings_that_change_most_numbers_of_a_channel_wait_for_a_person(
         await h.until(lambda: h.shops["dubai"].shelf["BAG-00"] == 8)
         assert h.shops["london"].sent == []
 
-        plan = await h.supervisor.reconcile.compare(["london"], None)
+        plan = await h.supervisor.resync.compare(Scope(channels=("london",)))
         assert {(row.shows, row.target, row.cause) for row in plan.rows} == {(9, 2, Cause.OUR_PUSH_DUE)}
-        await h.supervisor.reconcile.apply(plan.id)
+        await h.supervisor.resync.put_right(plan.id)
         await h.until(lambda: set(h.shops["london"].shelf.values()) == {2})
         assert await h.store.read(lambda tx: tx.held("london")) == ""
 

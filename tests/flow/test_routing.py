@@ -151,8 +151,8 @@ async def read_the_numbers(h: House) -> None:
     """Somebody has changed both numbers by hand, and an admin's resync takes over what the shop shows."""
     for shelf in london(h).shelves.values():
         shelf["BAG-1"] += 2
-    plan = await h.supervisor.reconcile.compare(None, None)
-    await h.supervisor.reconcile.apply(plan.id)
+    plan = await h.supervisor.resync.compare()
+    await h.supervisor.resync.put_right(plan.id)
     await h.idle()
 
 

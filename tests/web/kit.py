@@ -20,6 +20,7 @@ from sfsync.domain.incidents import Resolved, Stage
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.reservations import Outcome, Reservation, ReservationLine, ReservationState, Wish
+from sfsync.domain.resync import BusyError, Extent, Scope, TooMuchError, WrittenPlan
 from sfsync.domain.rights import ROLES, Role
 from sfsync.domain.stock import LevelKey
 from sfsync.domain.transfers import Transfer, TransferOutcome
@@ -250,19 +251,40 @@ class Board:
 
 
 class Plans:
-    """A reconciler with one plan at a time."""
+    """A reconciler with one plan at a time, which changes 900 numbers."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str | None, str | None]] = []
+        self.asked: list[Scope] = []
+        self.brought: list[WrittenPlan] = []
+        self.busy = False
 
-    async def plan(self, channel: str | None, sku: str | None) -> Mapping[str, object]:
-        self.asked.append((channel, sku))
-        return {"id": "p1", "rows": []}
+    async def begin(self, scope: Scope) -> Mapping[str, object]:
+        if self.busy:
+            raise BusyError
+        self.asked.append(scope)
+        return {"id": "p1", "state": "reading"}
 
-    async def apply(self, plan_id: str) -> Mapping[str, object]:
-        if plan_id != "p1":
-            raise KeyError(plan_id)
-        return {"id": plan_id, "applied": 0}
+    async def bring(self, plan: WrittenPlan) -> Mapping[str, object]:
+        if plan.org_id != "00D1":
+            raise ValueError("the plan was made with another org")
+        self.brought.append(plan)
+        return {"id": "p1", "state": "ready"}
+
+    async def last(self) -> Mapping[str, object] | None:
+        return {"id": "p1"} if self.asked else None
+
+    async def run(self, run_id: str) -> Mapping[str, object]:
+        if run_id != "p1":
+            raise KeyError(run_id)
+        return {"id": run_id, "state": "ready"}
+
+    async def rows(self, run_id: str, after: tuple[str, str, str], limit: int) -> Mapping[str, object]:
+        return {"rows": [], "next": list(after), "limit": limit, **await self.run(run_id)}
+
+    async def apply(self, run_id: str, yes_change: int | None) -> Mapping[str, object]:
+        if yes_change not in (None, 900):
+            raise TooMuchError({"london": Extent(1000, 900, 100)}, 900)
+        return {"applied": 0, **await self.run(run_id)}
 
 
 class Carrier:

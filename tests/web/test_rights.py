@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.web.kit import CHECKOUT, NOW, OPERATIONS, House, exposure_at_dubai, problem
+from tests.web.kit import CHECKOUT, NOW, House, exposure_at_dubai, problem
 
 from sfsync.domain.why import Question
 
@@ -19,6 +19,10 @@ GUARDED = [
     ("GET", "/v1/why?sku=BAG"),
     ("GET", "/v1/levels"),
     ("POST", "/v1/resync"),
+    ("GET", "/v1/resync"),
+    ("POST", "/v1/resync/plan"),
+    ("GET", "/v1/resync/p1"),
+    ("GET", "/v1/resync/p1/rows"),
     ("POST", "/v1/resync/p1/apply"),
     ("POST", "/v1/ledger/fold"),
     ("GET", "/v1/ledger/fold/f1"),
@@ -42,7 +46,7 @@ async def test_without_a_known_token_nothing_is_told(method: str, path: str, hea
     assert answer.headers["www-authenticate"].startswith('Bearer realm="sfsync"')
 
 
-@pytest.mark.parametrize("path", ["/v1/resync", "/v1/resync/p1/apply"])
+@pytest.mark.parametrize("path", ["/v1/resync", "/v1/resync/plan", "/v1/resync/p1/apply"])
 async def test_a_token_without_the_scope_is_403(path: str) -> None:
     """A checkout may reserve; it may not put channels right."""
     house = House()
@@ -51,19 +55,6 @@ async def test_a_token_without_the_scope_is_403(path: str) -> None:
     assert "checkout" in str(problem(answer, 403, "not-allowed")["detail"])
     assert 'scope="admin"' in answer.headers["www-authenticate"]
     assert house.plans.asked == []
-
-
-async def test_an_admin_plans_and_applies() -> None:
-    """With or without a channel and a SKU; a plan that is gone is 404."""
-    house = House()
-    async with house.client(OPERATIONS) as client:
-        plan = (await client.post("/v1/resync")).json()
-        await client.post("/v1/resync", json={"channel": "london", "sku": "BAG"})
-        assert (await client.post(f"/v1/resync/{plan['id']}/apply")).json() == {"id": "p1", "applied": 0}
-        problem(await client.post("/v1/resync/p0/apply"), 404, "no-such-plan")
-        problem(await client.post("/v1/resync", json={"channel": "paris"}), 422, "bad-input")
-        problem(await client.post("/v1/resync/p1/apply", json={"force": True}), 422, "bad-input")
-    assert house.plans.asked == [(None, None), ("london", "BAG")]
 
 
 async def test_why_a_number_is_what_it_is_is_told_now_and_of_the_past() -> None:

@@ -27,6 +27,7 @@ from sfsync.channels.shopify_check import check
 from sfsync.channels.shopify_client import Reply, ShopifyClient
 from sfsync.channels.shopify_order_list import changed_orders, one_order
 from sfsync.domain.orders import OrderSnapshot
+from sfsync.domain.resync import Tariff
 from sfsync.domain.subscriptions import Subscription
 from sfsync.ports import (
     Ability,
@@ -45,6 +46,7 @@ log = structlog.get_logger(__name__)
 
 _KEY_LIFE_SECONDS = 24 * 3600 - 600  # the store forgets a key 24 hours after it first heard it
 _SKUS_A_QUERY = 50
+_MUTATION_POINTS = 10.0
 _REASON = "correction"
 
 _STALE = frozenset({"CHANGE_FROM_QUANTITY_STALE", "COMPARE_QUANTITY_STALE"})
@@ -114,33 +116,52 @@ class ShopifyChannel:
         store's search finds; one that several items carry is marked `duplicate` on each of them.
         """
         if skus is None:
-            async for page in self._variants():
-                yield self._items(page)
+            async for _, listed in self.items_from(None):
+                yield listed
             return
         wanted = iter(sorted(set(skus)))
         while chunk := list(islice(wanted, _SKUS_A_QUERY)):
             found: list[Mapping[str, Any]] = []
-            async for page in self._variants(chunk):
+            async for _, _, page in self._variants(chunk):
                 found += (node for node in page if _sku(node) in chunk)
             if found:
                 yield self._items(found)
 
-    async def _variants(self, skus: Sequence[str] | None = None) -> AsyncIterator[list[dict[str, Any]]]:
-        """Pages of variants that have a SKU, each with `levels`: what is available, by our location name."""
+    async def items_from(self, place: str | None) -> AsyncIterator[tuple[str, Sequence[ChannelItem]]]:
+        """All that the store lists after a place, each page with the place after it.
+
+        A place is the number of a group of locations, and the last variant that was read for it.
+        """
+        group, after = (int(part) for part in place.split(":")) if place else (0, 0)
+        async for number, last, page in self._variants(group=group, after=after):
+            yield f"{number}:{last}", self._items(page)
+
+    async def _variants(
+        self, skus: Sequence[str] | None = None, *, group: int = 0, after: int = 0
+    ) -> AsyncIterator[tuple[int, int, list[dict[str, Any]]]]:
+        """(group of locations, last variant, variants that have a SKU), page by page.
+
+        Each has `levels`: what is available, by our location name. Begins after a variant of a group.
+        """
         names = list(self._config.locations)
-        for start in range(0, len(names), documents.LOCATIONS_A_QUERY):
-            group = names[start : start + documents.LOCATIONS_A_QUERY]
-            async for nodes in self._pages(group, skus):
-                if rows := [node for node in nodes if _sku(node)]:
-                    yield [{**node, "levels": _levels(node, group)} for node in rows]
+        for start in range(group * documents.LOCATIONS_A_QUERY, len(names), documents.LOCATIONS_A_QUERY):
+            places, number = (
+                names[start : start + documents.LOCATIONS_A_QUERY],
+                start // documents.LOCATIONS_A_QUERY,
+            )
+            async for nodes in self._pages(places, skus, after):
+                if nodes:
+                    rows = [{**node, "levels": _levels(node, places)} for node in nodes if _sku(node)]
+                    yield number, shopify_orders.number(nodes[-1]["id"]), rows
+            after = 0
 
     async def _pages(
-        self, locations: Sequence[str], skus: Sequence[str] | None
+        self, locations: Sequence[str], skus: Sequence[str] | None, behind: int
     ) -> AsyncIterator[list[dict[str, Any]]]:
         document = documents.variants_document(len(locations))
         fixed: dict[str, Any] = {f"at{n}": self._config.locations[name] for n, name in enumerate(locations)}
         fixed["first"] = documents.variants_rows(len(locations), None if skus is None else len(skus))
-        query = None if skus is None else documents.sku_query(skus)
+        query = f"id:>{behind}" if behind else None if skus is None else documents.sku_query(skus)
         after: str | None = None
         paged = 0
         while True:
@@ -153,6 +174,19 @@ class ShopifyChannel:
             after, paged = page["endCursor"], paged + len(nodes)
             if skus is None and paged >= documents.PAGED_ROWS:
                 query, after, paged = f"id:>{shopify_orders.number(nodes[-1]['id'])}", None, 0
+
+    def tariff(self) -> Tariff:
+        """What calls cost: as the store last charged for them, or the documented 10 points of a mutation."""
+        points, locations = self._client.points, len(self._config.locations)
+        rows = documents.variants_rows(locations, _SKUS_A_QUERY)
+        return Tariff(
+            documents.PAGE_ROWS,
+            _SKUS_A_QUERY,
+            points.cost("AdjustQuantities") or _MUTATION_POINTS,
+            points.cost(f"Variants {rows}") or rows * (2 + 2 * locations) + 2,
+            points.rate,
+            points.held,
+        )
 
     def _items(self, nodes: Sequence[Mapping[str, Any]]) -> list[ChannelItem]:
         carriers: dict[str, set[str]] = {}

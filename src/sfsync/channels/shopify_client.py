@@ -75,6 +75,11 @@ class ShopifyClient:
         self._path = f"/admin/api/{config.api_version}/graphql.json"
         self.answered_version: str | None = None  # the API version that the store says it spoke
 
+    @property
+    def points(self) -> Points:
+        """What the store lets us spend."""
+        return self._points
+
     async def push(self, operation: str, body: bytes) -> Reply:
         """Send a write as it is. Never repeated here: what to do next is the caller's to decide."""
         if (wait := self._points.wait_seconds(operation, push=True)) > _PUSH_WAITS_SECONDS:

@@ -27,6 +27,16 @@ class Points:
         """What the operation was last charged at its start; 0 when it was never sent."""
         return self._costs.get(operation, 0.0)
 
+    @property
+    def held(self) -> float | None:
+        """Points there are now, as far as is known."""
+        return None if self._held is None else max(0.0, self._now_held())
+
+    @property
+    def rate(self) -> float | None:
+        """Points that come back in a second, as told."""
+        return self._rate or None
+
     def wait_seconds(self, operation: str, *, push: bool) -> float:
         """How long until the operation can be afforded; a read leaves something for pushes."""
         if self._held is None or self._rate <= 0:

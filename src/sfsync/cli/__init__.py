@@ -4,7 +4,7 @@
 1  done, but something needs a person (differences, dead letters, not green)
 2  the configuration is wrong; nothing was started
 3  what the command needs is not there (no daemon, no store)
-4  `check` found something fatal
+4  `check` found something fatal; `resync` stopped, because more would change than may happen unasked
 """
 
 from __future__ import annotations

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+import time
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import httpx
+import orjson
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sfsync.cli.common import (
     DEFAULT_CONFIG,
@@ -24,46 +28,147 @@ from sfsync.cli.common import (
 )
 
 ROWS_SHOWN = 40
+ASKED_EVERY_SECONDS = 0.25
+STOPPED = 4  # the exit code of a plan that would change too much
+NOT_OURS = "the channel does not list this SKU"  # nobody need mend that
 
 
 def resync(
     config: ConfigOption = DEFAULT_CONFIG,
-    sku: Annotated[str | None, typer.Option(help="Only this SKU.")] = None,
-    channel: Annotated[str | None, typer.Option(help="Only this channel.")] = None,
+    sku: Annotated[list[str] | None, typer.Option(help="Only this SKU; may be given again.")] = None,
+    channel: Annotated[list[str] | None, typer.Option(help="Only this channel; may be given again.")] = None,
+    location: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this location of a channel, or of the org that it sells from."),
+    ] = None,
+    changed_since: Annotated[
+        str | None, typer.Option(help="Only SKUs changed since, like 2026-11-23T08:15:00Z.")
+    ] = None,
+    cause: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only this cause: missed-event, manual-edit, order-unseen, mapping, push-refused, push-due, "
+            "count-pending, first-start."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")] = False,
+    write: Annotated[
+        Path | None, typer.Option(help="With --dry-run: write the plan to this file, to be looked at.")
+    ] = None,
+    plan: Annotated[Path | None, typer.Option(help="Apply the plan in this file instead.")] = None,
+    without_org: Annotated[
+        bool, typer.Option("--without-org", help="Do not read the org's levels; believe ours.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Apply without asking.")] = False,
+    yes_change: Annotated[
+        int | None,
+        typer.Option(help="Apply although so many numbers change; must be the plan's very number.", min=0),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare what channels show with what the org has, and bring them there.
 
-    Needs the running daemon. Applying a channel's first plan also approves the channel for pushing.
+    Reads the org whole (Bulk API 2.0) unless SKUs or a time are given. Needs the running daemon, which goes
+    on with it after a restart. Applying a channel's first plan also approves the channel for pushing. A row
+    whose facts are others by the time it is applied is refused and told.
 
-    Exit codes: 0 no difference, or applied; 1 differences remain (dry run, declined, or some for a person to
-    mend); 2 wrong settings; 3 no daemon.
+    Exit codes: 0 no difference, or applied; 1 differences remain (dry run, declined, refused rows, or some
+    for a person to mend); 2 wrong settings, wishes or plan file; 3 no daemon; 4 stopped, because more would
+    change than [resync] in the settings allows unasked: look, then give --yes-change.
     """
-    settings = settings_or_exit(config)
-    client = DaemonClient(settings)
+    client = DaemonClient(settings_or_exit(config))
+    scope = {
+        "skus": sku,
+        "channels": channel,
+        "locations": location,
+        "changed_since": changed_since,
+        "causes": cause,
+        "org": not without_org,
+    }
     try:
-        plan = _watched("comparing", lambda: client.post("/v1/resync", {"sku": sku, "channel": channel}))
+        run = _brought(client, plan) if plan is not None else _compared(client, scope)
+        rows = _rows(client, run)
+        if write is not None:
+            _write(write, run, rows)
+        if not as_json:
+            _show(run, rows)
+        applied = False
+        if _wanted(run, dry_run=dry_run, yes=yes or as_json or yes_change is not None):
+            run = _watched(client, _apply(client, run, yes_change), "applying")
+            rows, applied = _rows(client, run), True
     except httpx.HTTPError:
         fail(f"no daemon answers at {client.address}; start it with `sfsync run`")
-    if not as_json:
-        _show(plan)
-    applied = _wanted(plan, dry_run=dry_run, yes=yes or as_json)
-    if applied:
-        _watched("applying", lambda: client.post(f"/v1/resync/{plan['id']}/apply", {}))
     if as_json:
-        print_json({**plan, "applied": applied})
+        print_json({**run, "rows": rows, "applied": applied})
     elif applied:
-        out.print("Applied: the numbers are on their way; `sfsync status` shows when they have arrived.")
-    left = plan["unread"] or (
-        plan["rows"] if not applied else [row for row in plan["rows"] if _needs_person(row)]
-    )
-    raise typer.Exit(1 if left else 0)
+        _tell_applied(run, rows)
+    left = [row for row in rows if row["cause"] != NOT_OURS and not (applied and row["state"] == "applied")]
+    raise typer.Exit(1 if left or run["unread"] else 0)
 
 
-def _wanted(plan: Any, *, dry_run: bool, yes: bool) -> bool:
-    if dry_run or plan["compared"] == 0:
+def _compared(client: DaemonClient, scope: dict[str, Any]) -> Any:
+    return _watched(client, _sent(client, "/v1/resync", scope), "comparing")
+
+
+def _brought(client: DaemonClient, path: Path) -> Any:
+    """The plan in a file, taken in by the daemon."""
+    try:
+        written = orjson.loads(path.read_bytes())
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", 2)
+    except orjson.JSONDecodeError as error:
+        fail(f"{path}, line {error.lineno}: is no JSON ({error.msg}); write it with --dry-run --write", 2)
+    if not isinstance(written, dict):
+        fail(f"{path}: is no plan; write one with --dry-run --write", 2)
+    kept = {name: written[name] for name in ("version", "org", "made_at", "rows") if name in written}
+    return _sent(client, "/v1/resync/plan", kept, what=f"{path}: ")
+
+
+def _sent(client: DaemonClient, path: str, body: object, *, what: str = "") -> Any:
+    """Post a wish; what is wrong with it is told, and the exit code is 2."""
+    status, answer = client.attempt(path, body)
+    if status == 422:
+        for error in answer["errors"]:
+            err.print(f"{what}{error['field']} {error['detail']}", style="red", markup=False, highlight=False)
+        raise typer.Exit(2)
+    if status >= 400:
+        fail(f"the daemon answered {status}: {answer.get('detail') or answer.get('title') or ''}")
+    return answer
+
+
+def _apply(client: DaemonClient, run: Any, yes_change: int | None) -> Any:
+    status, answer = client.attempt(f"/v1/resync/{run['id']}/apply", {"yes_change": yes_change})
+    if status == 409 and "changes" in answer:
+        told = f"{answer['detail']} Nothing was changed: look at the plan, then give --yes-change "
+        fail(f"{told}{answer['changes']}", STOPPED)
+    if status >= 400:
+        fail(f"the daemon answered {status}: {answer.get('detail') or answer.get('title') or ''}")
+    return answer
+
+
+def _rows(client: DaemonClient, run: Any) -> list[Any]:
+    """All rows of a plan."""
+    rows: list[Any] = []
+    query = ""
+    while True:
+        page = client.get(f"/v1/resync/{run['id']}/rows{query}")
+        rows += page["rows"]
+        if page["next"] is None:
+            return rows
+        query = "?" + "&".join(f"after={quote(part)}" for part in page["next"])
+
+
+def _write(path: Path, run: Any, rows: list[Any]) -> None:
+    """The plan for people to look at: they may take rows out, and apply what is left."""
+    shown = {name: run[name] for name in run if name not in ("progress", "ended", "rows_done", "state")}
+    try:
+        path.write_bytes(orjson.dumps({**shown, "rows": rows}, option=orjson.OPT_INDENT_2) + b"\n")
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", 2)
+
+
+def _wanted(run: Any, *, dry_run: bool, yes: bool) -> bool:
+    if dry_run or not run["compared"]:
         return False
     if yes:
         return True
@@ -73,23 +178,18 @@ def _wanted(plan: Any, *, dry_run: bool, yes: bool) -> bool:
     return typer.confirm("Apply this plan?")
 
 
-def _needs_person(row: Any) -> bool:
-    return not row["applicable"] and row["cause"] not in ("the channel does not list this SKU",)
-
-
-def _show(plan: Any) -> None:
-    for channel, why in plan["unread"].items():
+def _show(run: Any, rows: list[Any]) -> None:
+    for channel, why in run["unread"].items():
         err.print(f"[red]{channel} could not be read: {why}[/]", highlight=False)
-    for warning in plan["warnings"]:
+    for warning in run["warnings"]:
         err.print(f"[yellow]{warning}[/]", highlight=False)
-    rows = plan["rows"]
+    compared = f"{run['compared']:,} channel levels compared"
     if not rows:
-        out.print(f"{plan['compared']} channel levels compared: every one shows what it should.")
+        out.print(f"{compared}: every one shows what it should.", highlight=False)
         return
-    counts = Counter((row["channel"], row["cause"]) for row in rows)
-    made = table(f"{plan['compared']} channel levels compared", "channel", "cause", ("rows", "right"))
-    for (channel, cause), count in sorted(counts.items()):
-        made.add_row(channel, cause, str(count))
+    made = table(compared, "channel", "cause", "--cause", ("rows", "right"))
+    for each in run["causes"]:
+        made.add_row(each["channel"], each["cause"], each["code"], f"{each['rows']:,}")
     out.print(made)
     made = table(
         "\nDifferences", "channel", "SKU", "location", ("shows", "right"), ("should", "right"), "cause"
@@ -99,12 +199,94 @@ def _show(plan: Any) -> None:
         made.add_row(row["channel"], row["sku"], row["location"], shows, target, row["cause"])
     out.print(made)
     if len(rows) > ROWS_SHOWN:
-        out.print(f"… and {len(rows) - ROWS_SHOWN} more: --json lists them all.")
+        out.print(f"… and {len(rows) - ROWS_SHOWN:,} more: --json lists them all.", highlight=False)
+    _show_price(run["price"])
 
 
-def _watched(what: str, work: Any) -> Any:
-    """Do it, with a sign of life on a terminal."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+def _show_price(price: Any) -> None:
+    """What applying costs."""
+    made = table(
+        "\nApplying costs", "where", ("rows", "right"), ("calls", "right"), ("points", "right"), "time"
+    )
+    for name, of in price.items():
+        if name != "org":
+            points = "-" if of["points"] is None else f"{of['points']:,}"
+            wait = "-" if of["minutes"] is None else _minutes(of["minutes"])
+            made.add_row(name, f"{of['rows']:,}", f"{of['calls']:,}", points, wait)
+    org = price["org"]
+    left = "" if org["calls_left"] is None else f"{org['calls_left']:,} calls left"
+    made.add_row("org", f"{org['levels']:,}", f"{org['calls']:,}", "-", left)
+    out.print(made)
+
+
+def _minutes(minutes: float) -> str:
+    return "at once" if not minutes else f"{minutes:g} min for points"
+
+
+def _tell_applied(run: Any, rows: list[Any]) -> None:
+    done = run["rows_done"]
+    out.print(
+        f"Applied: {done['applied']:,} rows are on their way; `sfsync status` shows when they have arrived.",
+        highlight=False,
+    )
+    refused = [row for row in rows if row["state"] == "changed"]
+    if not refused:
+        return
+    made = table("\nRefused, because the facts have changed", "channel", "SKU", "location", "why")
+    for row in refused[:ROWS_SHOWN]:
+        made.add_row(row["channel"], row["sku"], row["location"], row["note"])
+    out.print(made)
+    if len(refused) > ROWS_SHOWN:
+        out.print(f"… and {len(refused) - ROWS_SHOWN:,} more.", highlight=False)
+
+
+def _watched(client: DaemonClient, run: Any, what: str) -> Any:
+    """Wait for its end, with a bar on a terminal: rate, time left, and what is left of the budgets."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[told]}"),
+        TimeElapsedColumn(),
+    )
+    steps = _applied_of if what == "applying" else _compared_of
     with Progress(*columns, console=err, transient=True, disable=not sys.stderr.isatty()) as progress:
-        progress.add_task(what)
-        return work()
+        task = progress.add_task(what, total=None, told="")
+        began, from_ = datetime.now(UTC), steps(run)[0]
+        while not run["ended"]:
+            done, total = steps(run)
+            seconds = (datetime.now(UTC) - began).total_seconds()
+            told = _pace(done - from_, total - done, seconds) + _budget(run)
+            progress.update(task, total=total or None, completed=done, told=told)
+            time.sleep(ASKED_EVERY_SECONDS)
+            run = client.get(f"/v1/resync/{run['id']}")
+    return run
+
+
+def _compared_of(run: Any) -> tuple[int, int]:
+    """(numbers and levels read, of how many that are known)."""
+    progress = run["progress"]
+    channels = progress["channels"].values()
+    done = progress["org_levels"] + sum(of["read"] for of in channels)
+    org = progress["org_levels"] if progress["org_done"] else progress["org_levels_held"]
+    return done, org + sum(of["read"] if of["done"] else max(of["known"], of["read"]) for of in channels)
+
+
+def _applied_of(run: Any) -> tuple[int, int]:
+    done = sum(run["rows_done"].values())
+    return done, done + run["rows_planned"]
+
+
+def _pace(done: int, left: int, seconds: float) -> str:
+    if done <= 0 or seconds <= 0:
+        return ""
+    rate = done / seconds
+    return f"{rate:,.0f}/s, {max(0, round(left / rate)):,} s left"
+
+
+def _budget(run: Any) -> str:
+    progress = run["progress"]
+    told = [f"{name} {points:,} points" for name, points in progress["points"].items() if points is not None]
+    if progress["calls_left"] is not None:
+        told.append(f"org {progress['calls_left']:,} calls")
+    return f"; {', '.join(told)}" if told else ""

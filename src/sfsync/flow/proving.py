@@ -19,8 +19,9 @@ from sfsync.domain.incidents import NOT_APPLIED
 from sfsync.domain.relay import Proof, proof
 from sfsync.ports import ChannelLevel, Tx
 
+from .comparing import Seen
 from .context import Context
-from .reconcile import Seen, take_over
+from .reconcile import take_over
 
 SETTLED = timedelta(minutes=1)
 MOST_SKUS = 100  # read in one look; what is left over is read in the next

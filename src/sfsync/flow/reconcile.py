@@ -1,71 +1,41 @@
-"""The org's truth, ours, and what the channels really show: compared, told with causes, and put right.
+"""The org read whole, and what channels show taken over as the baseline of what we write.
 
 A number read at a channel is taken over as the new baseline and the difference to the target goes through the
 same relay as every other change. Orders are polled before the number is read, so that a sale explains itself
-first; a sale after the reading survives, because the relay sends changes, not numbers.
+first; a sale after the reading survives, because the relay sends changes, not numbers. What is compared on a
+person's wish, and how it is planned, stands in `resync`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from sfsync.domain.fold import LedgerRow
-from sfsync.domain.incidents import PUSH_LOST
-from sfsync.domain.relay import BLOCKING, Cause, Difference, difference
+from sfsync.domain.resync import BLOCKING, Cause, Scope
 from sfsync.domain.stock import LevelKey, StockLevel
-from sfsync.ports import ChannelItem, ChannelLevel, OutsideError, Tx
+from sfsync.ports import ChannelItem, Tx
 
-from .age import age_seconds
-from .allocations import Divider, adopted
-from .context import Context, grouped
+from .allocations import adopted
+from .comparing import Seen, problem, rows_of
+from .context import Context
 from .levels import apply_levels
 from .orders import OrderPoll
-from .picture import Picture
 from .relearning import relearn
-from .rooms import Rooms
-from .shelf import refresh, shows
+from .shelf import refresh
 
 SKUS_AT_ONCE = 500
 UNREADABLE = "what this opening row stands for cannot be read: steps of its subjects might be entered twice"
 RESTORE = "restore its field Folded__c from a backup of the org, then start sfsync with a new store"
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A number read at a channel, and between which moments it was true.
-
-    It is taken over only where nothing of ours has changed since the reading began: whatever we confirmed,
-    recorded or doubted meanwhile is newer than the reading.
-    """
-
-    item: ChannelItem
-    asked_at: datetime  # when its page was asked for, or before
-    read_at: datetime  # when its page had arrived
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Differences found at one time, to be applied by its id."""
-
-    id: str
-    made_at: datetime
-    compared: int  # channel levels looked at
-    rows: tuple[Difference, ...]
-    seen: dict[str, tuple[Seen, ...]]  # by channel
-    unread: dict[str, str]  # channel -> why it could not be read
-    warnings: tuple[str, ...] = ()
-
-
 class Reconcile:
-    """Reads both sides, plans, applies."""
+    """Reads both sides, and takes over what they are."""
 
     def __init__(self, ctx: Context, polls: OrderPoll) -> None:
         self._ctx, self._polls = ctx, polls
-        self._plans: dict[str, Plan] = {}
 
     async def snapshot(self) -> int:
         """Learn who holds units, then read every stock level of the org; returns how many."""
@@ -102,15 +72,23 @@ class Reconcile:
         if by_level:
             await ctx.store.write(commit)
 
-    async def first_start(self, channel: str) -> Plan:
-        """Take the baseline of a channel that was never compared: what it lists and shows."""
-        ctx = self._ctx
+    async def first_start(self, channel: str) -> tuple[int, int]:
+        """Take the baseline of a channel that was never compared: what it lists and shows, page by page.
+
+        Returns how many numbers it shows, and how many of them are not what they should be.
+        """
+        ctx, numbers, differences = self._ctx, 0, 0
         last = await ctx.store.read(lambda tx: tx.last_sku())  # what is listed whole is asked for whole
-        plan = await self.compare([channel], None)
-        if channel not in plan.unread:
-            await self._adopt(channel, plan.seen[channel])
-            await ctx.store.write(partial(_asked, channel=channel, number=last))
-        return plan
+        await self._polls.poll(channel)
+        async for page in self.read(channel, None):
+            rows = await ctx.store.read(
+                partial(rows_of, ctx=ctx, channel=channel, page=page, scope=Scope(), run_id=None)
+            )
+            found = [row.difference for row in rows if row.difference.cause is not Cause.EVEN]
+            numbers, differences = numbers + len(page), differences + sum(each.applicable for each in found)
+            await self._adopt(channel, page)
+        await ctx.store.write(partial(_asked, channel=channel, number=last))
+        return numbers, differences
 
     async def learn(self, channel: str) -> None:
         """Find out whether a channel lists the SKUs it was never asked for, and take over what it shows."""
@@ -119,120 +97,32 @@ class Reconcile:
             skus, last = await ctx.store.read(lambda tx: tx.unasked_skus(channel, SKUS_AT_ONCE))
             if not skus:
                 return
-            await self._adopt(channel, [seen async for seen in self._read(channel, skus)])
+            async for page in self.read(channel, skus):
+                await self._adopt(channel, page)
             await ctx.store.write(partial(_asked, channel=channel, number=last))
 
     async def recheck(self, channel: str) -> bool:
         """Read again its numbers in doubt: sales known by now are in them. True when some still are."""
         ctx = self._ctx
         if skus := await ctx.store.read(partial(_in_doubt, channel=channel)):
-            await self._adopt(channel, [seen async for seen in self._read(channel, skus)])
+            async for page in self.read(channel, skus):
+                await self._adopt(channel, page)
             return bool(await ctx.store.read(partial(_in_doubt, channel=channel)))
         return False
 
-    async def _read(self, channel: str, skus: Collection[str] | None) -> AsyncIterator[Seen]:
-        """What a channel shows, each number with the time of its reading."""
+    async def read(self, channel: str, skus: Collection[str] | None) -> AsyncIterator[Sequence[Seen]]:
+        """What a channel shows, in pages, each number with the time of its reading."""
         ctx = self._ctx
         asked_at = ctx.clock.now()
         if ctx.channels[channel].ability.callbacks is not None:
-            for item in await ctx.store.read(partial(told, ctx=ctx, channel=channel, skus=skus)):
-                yield Seen(item, asked_at, asked_at)
+            found = await ctx.store.read(partial(told, ctx=ctx, channel=channel, skus=skus))
+            for start in range(0, len(found), SKUS_AT_ONCE):
+                yield [Seen(item, asked_at, asked_at) for item in found[start : start + SKUS_AT_ONCE]]
             return
         async for page in ctx.channels[channel].items(skus):
             read_at = ctx.clock.now()
-            for item in page:
-                yield Seen(item, asked_at, read_at)
+            yield [Seen(item, asked_at, read_at) for item in page]
             asked_at = read_at
-
-    async def compare(self, channels: Collection[str] | None, skus: Collection[str] | None) -> Plan:
-        """Compare what channels show with what they should. Changes nothing; the plan waits to be applied."""
-        ctx = self._ctx
-        rows: list[Difference] = []
-        seen: dict[str, tuple[Seen, ...]] = {}
-        unread: dict[str, str] = {}
-        warnings: list[str] = []
-        for name in sorted(channels if channels is not None else ctx.channels):
-            try:
-                await self._polls.poll(name)
-                seen[name] = tuple([one async for one in self._read(name, skus)])
-            except OutsideError as error:
-                unread[name] = str(error)
-                continue
-            found = [one.item for one in seen[name]]
-            rows += await self._differences(name, found, skus)
-            warnings += _warnings(name, found)
-        compared = sum(len(of) for of in seen.values())
-        plan = Plan(ctx.new_id(), ctx.clock.now(), compared, tuple(rows), seen, unread, tuple(warnings))
-        self._plans = {plan.id: plan}  # the newest only: an older one speaks of numbers long gone
-        return plan
-
-    async def _differences(
-        self, name: str, found: Sequence[ChannelItem], skus: Collection[str] | None
-    ) -> list[Difference]:
-        ctx = self._ctx
-        by_sku: dict[str, list[ChannelItem]] = defaultdict(list)
-        for item in found:
-            by_sku[item.sku].append(item)
-        rows: list[Difference] = []
-        for part in grouped(sorted(by_sku), SKUS_AT_ONCE):
-            targets, published = await ctx.store.read(
-                partial(self._numbers, name=name, skus=part, by_sku=by_sku)
-            )
-            for sku in part:
-                for item in by_sku[sku]:
-                    target = targets.get((sku, item.location))
-                    cause = problem(item, target)
-                    if cause in BLOCKING or target is None:
-                        rows.append(
-                            Difference(
-                                name, sku, item.location, item.shows, target, cause or Cause.NOT_IN_ORG
-                            )
-                        )
-                        continue
-                    row = difference(
-                        name,
-                        sku,
-                        item.location,
-                        shows=item.shows,
-                        published=published.get((sku, item.location)),
-                        target=target,
-                    )
-                    if row is not None:
-                        rows.append(row)
-        known = set(await ctx.store.read(lambda tx: tx.all_skus()))
-        for sku in sorted((known if skus is None else known & set(skus)) - by_sku.keys()):
-            location = ctx.assortment.channels[name].first_location
-            rows.append(Difference(name, sku, location, None, None, Cause.NOT_LISTED))
-        return rows
-
-    def _numbers(
-        self, tx: Tx, *, name: str, skus: Collection[str], by_sku: dict[str, list[ChannelItem]]
-    ) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-        """(target, published) of channel levels by SKU and location; targets also of those not yet kept."""
-        ctx = self._ctx
-        now = ctx.clock.now()
-        picture = Picture(tx.facts(skus), age_seconds=age_seconds(tx, ctx.assortment, ctx.pulse, now))
-        divider = Divider(tx, ctx.assortment, ctx.pulse, picture, now, only_look=True)
-        rooms = Rooms(tx, ctx.assortment)
-        kept: dict[str, list[ChannelLevel]] = {sku: [] for sku in skus}
-        for level in tx.channel_levels(skus):
-            kept[level.sku].append(level)
-        targets: dict[tuple[str, str], int] = {}
-        for sku in skus:
-            mode = divider.mode(sku)
-            own = divider.targets(sku, mode, kept[sku])
-            if picture.levels(sku):
-                for item in by_sku[sku]:
-                    units = shows(picture, ctx.assortment, name, sku, item.location, mode=mode, own=own)
-                    if ctx.assortment.edition(sku) is not None:
-                        at = name, item.location
-                        known = [each.target for each in kept[sku] if (each.channel, each.location) == at]
-                        units = rooms.most(name, sku, units, known)
-                    targets[sku, item.location] = units
-        if not tx.approved(name) and not tx.held(name):
-            return targets, {}
-        published = {(level.sku, level.location): level.published for level in tx.channel_levels(skus, name)}
-        return targets, published
 
     async def _adopt(self, channel: str, seen: Sequence[Seen]) -> None:
         """Keep what a channel lists, and what it shows, as the baseline."""
@@ -240,17 +130,6 @@ class Reconcile:
         for start in range(0, len(seen), SKUS_AT_ONCE):
             part = seen[start : start + SKUS_AT_ONCE]
             ctx.bell.ring(*await ctx.store.write(partial(take_over, ctx=ctx, channel=channel, seen=part)))
-
-    async def apply(self, plan_id: str) -> Plan | None:
-        """Apply a plan: its numbers become the baseline, its differences are pushed, its channels free."""
-        plan = self._plans.pop(plan_id, None)
-        if plan is None:
-            return None
-        for channel, seen in sorted(plan.seen.items()):
-            await self._adopt(channel, seen)
-            await self._ctx.store.write(partial(_pushes_found, channel=channel, now=self._ctx.clock.now()))
-            await self.approve(channel)
-        return plan
 
     async def approve(self, channel: str) -> None:
         """A person has seen the first plan: the channel may be written to."""
@@ -318,37 +197,9 @@ def _tell_duplicate(tx: Tx, ctx: Context, channel: str, item: ChannelItem) -> No
     )
 
 
-def _pushes_found(tx: Tx, *, channel: str, now: datetime) -> None:
-    """What pushes without an answer did is known now: the numbers have been read."""
-    for incident in tx.incidents():
-        if incident.kind == PUSH_LOST and incident.key.startswith(f"{channel}:"):
-            tx.close_incident(incident.kind, incident.key, now)
-
-
 def _in_doubt(tx: Tx, *, channel: str) -> Sequence[str]:
     return tx.in_doubt(channel)
 
 
 def _asked(tx: Tx, *, channel: str, number: int) -> None:
     tx.mark_asked(channel, number)
-
-
-def _warnings(channel: str, found: Sequence[ChannelItem]) -> list[str]:
-    beyond = sorted(item.sku for item in found if item.oversell_allowed)
-    if not beyond:
-        return []
-    named = ", ".join(beyond[:3]) + (" …" if len(beyond) > 3 else "")
-    return [
-        f"{channel} sells {len(beyond)} items beyond their stock ({named}): set them to stop at zero there"
-    ]
-
-
-def problem(item: ChannelItem, target: int | None) -> Cause | None:
-    """Why an item must not be written, or deserves a warning; None when all is well."""
-    if item.duplicate:
-        return Cause.DUPLICATE_SKU
-    if not item.tracked:
-        return Cause.UNTRACKED
-    if target is None:
-        return Cause.NOT_IN_ORG
-    return Cause.OVERSELL_ALLOWED if item.oversell_allowed else None

@@ -34,6 +34,7 @@ from .proving import Proving
 from .reconcile import Reconcile
 from .relay import Relay
 from .resolving import Resolver
+from .resync import Resync
 from .rewrites import Rewrites
 from .settling import Settling
 from .shelf import refresh
@@ -83,6 +84,7 @@ class Supervisor:
         self._watch_seconds = watch_seconds
         self.polls = OrderPoll(ctx, every_seconds=poll_seconds)
         self.reconcile = Reconcile(ctx, self.polls)
+        self.resync = Resync(ctx, self.polls, self.reconcile)
         self.proving = Proving(ctx)
         self._cancellations = Cancellations(ctx, self.polls)
         self.resolver = Resolver(ctx, self.writer, self.desk, self._cancellations)
@@ -109,6 +111,7 @@ class Supervisor:
             self._keep("calls", self.calls.run),
             self._keep("space", SpaceWatch(ctx).run),
             self._keep("learn", self._learn),
+            self._keep("resync", self.resync.run),
             self._keep("explain", self._explain),
             self._keep("policies", Policies(ctx, ask=not self._approve).run),
             self._keep("freshness", Freshness(ctx).run),
@@ -273,15 +276,13 @@ class Supervisor:
             await self._check_channel(name)
 
         async def baseline() -> None:
-            plan = await self.reconcile.first_start(name)
-            if name in plan.unread:
-                raise _NotReadError(plan.unread[name])
+            numbers, differences = await self.reconcile.first_start(name)
             ctx.pulse.channel_error.pop(name, None)
             ctx.log.info(
                 "first comparison",
                 channel=name,
-                compared=plan.compared,
-                differences=sum(row.applicable for row in plan.rows),
+                compared=numbers,
+                differences=differences,
                 next="approved"
                 if self._approve
                 else f"look at `sfsync resync --channel {name}`, then apply it",

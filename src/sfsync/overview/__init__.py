@@ -3,7 +3,7 @@
 `status` puts the picture together, `health` judges it, `services` are what the flow does when asked.
 """
 
-from .services import FoldService, ResyncService
+from .services import FoldService
 from .status import Overview
 
-__all__ = ["FoldService", "Overview", "ResyncService"]
+__all__ = ["FoldService", "Overview"]

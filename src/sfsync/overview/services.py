@@ -5,34 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from sfsync.domain.relay import Difference
-from sfsync.flow.context import Context
 from sfsync.flow.folding import FoldRun, FoldWish
-from sfsync.flow.reconcile import Plan, Reconcile
 from sfsync.flow.supervisor import Supervisor
 
 from .rows import moment, moment_or_none
-
-
-class ResyncService:
-    """`Reconcile` as the web and the command line ask for it."""
-
-    def __init__(self, ctx: Context, reconcile: Reconcile) -> None:
-        self._ctx, self._reconcile = ctx, reconcile
-
-    async def plan(self, channel: str | None, sku: str | None) -> Mapping[str, object]:
-        """Differences, and an id to apply them by. Raises `KeyError` for an unknown channel."""
-        if channel is not None and channel not in self._ctx.channels:
-            raise KeyError(channel)
-        plan = await self._reconcile.compare([channel] if channel else None, [sku] if sku else None)
-        return _plan(plan)
-
-    async def apply(self, plan_id: str) -> Mapping[str, object]:
-        """Apply a plan. Raises `KeyError` when there is none of that id."""
-        plan = await self._reconcile.apply(plan_id)
-        if plan is None:
-            raise KeyError(plan_id)
-        return _plan(plan)
 
 
 class FoldService:
@@ -72,27 +48,4 @@ def _fold_run(run: FoldRun) -> dict[str, object]:
         "rows": run.rows,
         "kept": dict(run.kept),
         "problems": list(run.problems),
-    }
-
-
-def _plan(plan: Plan) -> dict[str, object]:
-    return {
-        "id": plan.id,
-        "made_at": moment(plan.made_at),
-        "compared": plan.compared,
-        "unread": plan.unread,
-        "warnings": list(plan.warnings),
-        "rows": [_difference(row) for row in plan.rows],
-    }
-
-
-def _difference(row: Difference) -> dict[str, object]:
-    return {
-        "channel": row.channel,
-        "sku": row.sku,
-        "location": row.location,
-        "shows": row.shows,
-        "target": row.target,
-        "cause": row.cause.value,
-        "applicable": row.applicable,
     }

@@ -5,6 +5,7 @@
 
 from sfsync.domain.findings import Finding, Severity
 
+from .comparing import PlannedRow, Priced, Resumable, ResyncRun, RowCount, RowState, RunState
 from .keeping import (
     ChannelLevel,
     DeadLetter,
@@ -86,13 +87,20 @@ __all__ = [
     "OrgReading",
     "OutsideError",
     "PendingRow",
+    "PlannedRow",
     "Poison",
     "Posting",
+    "Priced",
     "PushAnswer",
     "PushRecord",
     "PushRow",
     "Refused",
     "Resolution",
+    "Resumable",
+    "ResyncRun",
+    "RowCount",
+    "RowState",
+    "RunState",
     "Severity",
     "Storage",
     "Store",

@@ -27,6 +27,7 @@ from sfsync.domain.reservations import Reservation
 from sfsync.domain.sources import Source, Word
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 
+from .comparing import ComparingTx
 from .outside import ChannelItem
 
 T = TypeVar("T")
@@ -270,7 +271,7 @@ class FoldIntent:
     fold: Fold
 
 
-class Tx(Protocol):
+class Tx(ComparingTx, Protocol):
     """One transaction. Names of methods are the glossary's words; nothing here decides anything."""
 
     # -- binding, cursors, coverage

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from sfsync.domain.budget import HourOfCalls, Standing, Work
 from sfsync.domain.callbacks import Patience
+from sfsync.domain.drift import Sums
 from sfsync.domain.findings import Finding
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
@@ -192,6 +193,28 @@ class Org(Protocol):
 
     def snapshot(self, work: Work = Work.REFRESH) -> AsyncIterator[Sequence[StockLevel]]:
         """Every stock level, in pages."""
+        ...
+
+    def export(self) -> AsyncIterator[Sequence[StockLevel]]:
+        """Every stock level, in pages, with as few calls as there is a way (bulk work)."""
+        ...
+
+    async def levels_of_skus(self, skus: Collection[str]) -> Sequence[StockLevel]:
+        """Every level of these SKUs (bulk work)."""
+        ...
+
+    async def sums(self) -> Mapping[str, Sums]:
+        """What the levels of each location have together (bulk work)."""
+        ...
+
+    async def sums_between(self, location: str, first: str | None, last: str | None) -> Sums:
+        """The same of a location's levels whose record id is after `first`, up to `last`; None: no end."""
+        ...
+
+    async def levels_between(
+        self, location: str, first: str | None, last: str | None
+    ) -> Sequence[StockLevel]:
+        """These levels."""
         ...
 
     async def read_levels(

@@ -1,15 +1,20 @@
-"""simple-salesforce, for what is large or rare: the snapshot's pages, and descriptions of objects.
+"""simple-salesforce, for what is large or rare: the snapshot's pages, exports, and descriptions of objects.
 
-The library is synchronous, so it works in a thread and never on the event loop. It speaks HTTPS only and
-knows neither time-outs nor our three names of failure; those are added here. It is imported at its first use:
-it takes a third of a second and twenty megabytes, which a command that asks for one number need not pay.
+The library is synchronous, so it works in a thread and never on the event loop. An export is a query job of
+the Bulk API 2.0: it is waited for in a thread that nobody waits for at the end of the process. The library
+speaks HTTPS only and knows neither time-outs nor our three names of failure; those are added here. It is
+imported at its first use: it takes a third of a second and twenty megabytes, which a command that asks for
+one number need not pay.
 """
 
 from __future__ import annotations
 
 import asyncio
+import csv
 import importlib
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sfsync.domain.budget import Work
@@ -22,6 +27,8 @@ from sfsync.salesforce.rest import Hiccup, OrgRefused, deciding, errors_of, fail
 from sfsync.salesforce.transport import CONNECT_SECONDS, is_loopback
 
 Call = Callable[[Any], Any]
+
+JOB_SECONDS = 1  # between two looks at whether a job is complete
 
 
 def serves(config: OrgConfig) -> bool:
@@ -57,6 +64,7 @@ class Library:
         self._gate = gate
         self._sleep = sleep
         self._client: tuple[Token, Any] | None = None
+        self._calls = _Calls()
 
     async def pages(self, query: str, work: Work) -> AsyncGenerator[Sequence[Record], None]:
         """Every record that the query finds, up to 2,000 at a time."""
@@ -66,6 +74,48 @@ class Library:
             more = answer["nextRecordsUrl"]
             answer = await self._ask(_following(more), "query", work)
             yield answer["records"]
+
+    async def export(
+        self, name: str, query: str, work: Work, *, rows: int
+    ) -> AsyncGenerator[Sequence[Record], None]:
+        """Every record of an object that a query job finds, `rows` a page; values are texts, "" for null.
+
+        A failure in the middle is told as such: whoever wants the rest begins anew.
+        """
+        token = await self._tokens.token()
+        for last in (False, True):
+            client = _client(self._config, token, self._calls)
+            texts = getattr(client.bulk2, name).query(query, max_records=rows, wait=JOB_SECONDS)
+            try:
+                first = await self._next(texts, work)
+                break
+            except _TokenSpentError:
+                if last:
+                    raise OrgRefused(f"export of {name}: the org takes no token of ours", code="") from None
+                token = await self._tokens.renew(token)
+        page: list[dict[str, str]] | None = first
+        while page is not None:
+            yield page
+            try:
+                page = await self._next(texts, work)
+            except _TokenSpentError:
+                raise Hiccup(f"export of {name}: the token ran out in its middle") from None
+
+    async def _next(self, texts: Any, work: Work) -> list[dict[str, str]] | None:
+        """The next page of an export, None at its end; each call that the library makes is counted."""
+        self._gate.enter(work)
+        before = self._calls.made
+        try:
+            page: list[dict[str, str]] | None = await _aside(lambda: _rows(next(texts, None)))
+            return page
+        except Exception as error:
+            if used_up := _used_up(error):
+                raise self._gate.refused(work, used_up) from None
+            meant = _meaning(error, "export")
+            raise _TokenSpentError if meant is None else meant from None
+        finally:
+            for _ in range(self._calls.made - before):
+                self._gate.answered(None)
 
     async def describe(self, name: str, work: Work) -> Mapping[str, Any]:
         """What the org tells of an object: its fields and what we may do with it."""
@@ -111,26 +161,67 @@ class Library:
     def _work(self, token: Token, call: Call) -> tuple[Any, tuple[int, int] | None]:
         """In a worker thread: one call with the client of this token, and (used, allowed) where told."""
         if self._client is None or self._client[0] is not token:
-            self._client = token, _client(self._config, token)
+            self._client = token, _client(self._config, token, self._calls)
         client = self._client[1]
         answer = call(client)
         usage = client.api_usage.get("api-usage")
         return answer, None if usage is None else (usage.used, usage.total)
 
 
+class _TokenSpentError(Exception):
+    """A new token may heal it."""
+
+
+class _Calls:
+    """How many requests the library has sent."""
+
+    made = 0
+
+
+def _rows(text: str | None) -> list[dict[str, str]] | None:
+    return None if text is None else list(csv.DictReader(text.splitlines()))
+
+
+async def _aside(work: Callable[[], Any]) -> Any:
+    """Do work in a thread of its own, which does not keep the process when it is to end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def tell(result: Any, error: BaseException | None) -> None:
+        if done.done():
+            return  # whoever asked has gone
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        result, failed = None, None
+        try:
+            result = work()
+        except Exception as error:
+            failed = error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(tell, result, failed)
+
+    threading.Thread(target=run, name="export", daemon=True).start()
+    return await done
+
+
 def _following(url: str) -> Call:
     return lambda client: client.query_more(url, identifier_is_url=True)
 
 
-def _client(config: OrgConfig, token: Token) -> Any:
+def _client(config: OrgConfig, token: Token, calls: _Calls) -> Any:
     requests = importlib.import_module("requests")
     adapters = importlib.import_module("requests.adapters")
     timeouts = (min(CONNECT_SECONDS, config.timeout_seconds), config.timeout_seconds)
 
     class TimedAdapter(adapters.HTTPAdapter):  # type: ignore[misc, name-defined]  # reason: imported late
-        """Gives up, where requests alone would wait for ever."""
+        """Gives up, where requests alone would wait for ever. Counts."""
 
         def send(self, request: Any, **options: Any) -> Any:
+            calls.made += 1
             return super().send(request, **{**options, "timeout": timeouts})
 
     session = requests.Session()
@@ -161,6 +252,8 @@ def _meaning(error: Exception, what: str) -> Exception | None:
         status = int(error.status)
         first = deciding(errors_of(error.content), status)
         return failure(first, status, what, write=False, after_seconds=None)
+    if isinstance(error, exceptions.SalesforceOperationError):
+        return Hiccup(f"{what}: {error}")  # the job failed, or was aborted
     if isinstance(error, requests.exceptions.SSLError):
         return Refused(f"{what}: {error}", advice=TRUST_ADVICE)
     if isinstance(error, requests.exceptions.RequestException | OSError | ValueError):

@@ -11,13 +11,14 @@ import httpx
 
 from sfsync.domain.budget import HourOfCalls, Standing, Work
 from sfsync.domain.doctor import Member
+from sfsync.domain.drift import Sums
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.ports import Children, Clock, EventBatch, Finding, OrgReading, Refused, Storage
-from sfsync.salesforce import check_allowances, codec, folding, ledger, library
+from sfsync.salesforce import check_allowances, codec, folding, ledger, library, records
 from sfsync.salesforce.auth import TokenProvider
 from sfsync.salesforce.check import Check
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
@@ -27,10 +28,11 @@ from sfsync.salesforce.orders import OrderReader
 from sfsync.salesforce.products import ProductReader
 from sfsync.salesforce.pubsub import PubSub
 from sfsync.salesforce.rest import Rest
-from sfsync.salesforce.snapshot import Pages, Reader, RestPages
+from sfsync.salesforce.snapshot import ALL_LEVELS, Pages, Reader, RestPages
 from sfsync.salesforce.stream import AvroSource, Batch, EventSource, opened
 from sfsync.salesforce.transport import http_client
 
+EXPORT_ROWS = 10_000  # in a page of an export: some megabytes
 ORDER_EVENTS = "/data/OrderChangeEvent"
 
 
@@ -61,7 +63,9 @@ class SalesforceOrg:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         source: EventSource | None = None,
+        export_rows: int = EXPORT_ROWS,
     ) -> None:
+        self._export_rows = export_rows
         self.topics: Sequence[str] = config.topics
         self.posting_topics = frozenset({config.pos_topic} if config.pos_topic is not None else ())
         self.order_topics = frozenset({config.orders.topic} if config.orders else ())
@@ -126,6 +130,35 @@ class SalesforceOrg:
     def snapshot(self, work: Work = Work.REFRESH) -> AsyncIterator[Sequence[StockLevel]]:
         """Every stock level, in pages."""
         return self._readers[work].snapshot()
+
+    async def export(self) -> AsyncIterator[Sequence[StockLevel]]:
+        """Every stock level, by the Bulk API 2.0 where it can be reached: few calls, some seconds' wait."""
+        if not self._by_library:
+            async for levels in self._readers[Work.BULK].snapshot():
+                yield levels
+            return
+        async for page in self._library.export(
+            "StockLevel__c", ALL_LEVELS, Work.BULK, rows=self._export_rows
+        ):
+            yield records.levels(records.exported(record) for record in page)
+
+    async def levels_of_skus(self, skus: Collection[str]) -> Sequence[StockLevel]:
+        """Every level of these SKUs."""
+        return await self._readers[Work.BULK].levels_of_skus(skus)
+
+    async def sums(self) -> Mapping[str, Sums]:
+        """What the levels of each location have together."""
+        return await self._readers[Work.BULK].sums()
+
+    async def sums_between(self, location: str, first: str | None, last: str | None) -> Sums:
+        """The same of a location's levels within a range of record ids."""
+        return await self._readers[Work.BULK].sums_between(location, first, last)
+
+    async def levels_between(
+        self, location: str, first: str | None, last: str | None
+    ) -> Sequence[StockLevel]:
+        """These levels."""
+        return await self._readers[Work.BULK].levels_between(location, first, last)
 
     async def read_levels(
         self,

@@ -73,6 +73,13 @@ def levels(records: Iterable[Record]) -> list[StockLevel]:
     return [read for record in records if (read := level(record)) is not None]
 
 
+def exported(record: Mapping[str, str]) -> Record:
+    """A StockLevel__c record of an export, whose values are texts, as a query gives it."""
+    numbers = ("OnHand__c", "Reserved__c", "Version__c")
+    read = {name: float(record[name]) if record[name] else None for name in numbers}
+    return {**record, **read, "CountedAt__c": record.get("CountedAt__c") or None}
+
+
 def movement(record: Record) -> Movement | None:
     """A StockMovement__c record with its level's key; None when that is no level key.
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from sfsync.domain.drift import Sums
 from sfsync.domain.promises import Promise, open_promises, unnamed
 from sfsync.domain.stock import SOLD, LevelKey, Movement, StockLevel
 from sfsync.salesforce import records, soql
@@ -19,6 +20,23 @@ from sfsync.salesforce.rest import Rest
 GROUPS = 2_000  # the most that an aggregate query gives, and it has no next page
 NEWEST_ORDERS = 200  # orders give way last; a posting uncovers no more of them than it has units
 ALL_LEVELS = f"SELECT {records.LEVEL_FIELDS} FROM StockLevel__c"  # noqa: S608 — constants
+
+
+_SUMS = "COUNT(Id) levels, SUM(OnHand__c) onhand, SUM(Reserved__c) reserved, SUM(Version__c) version"
+_OURS = f"LevelKey__c != {soql.text(str(records.PROBE))}"
+
+
+def _between(location: str, first: str | None, last: str | None) -> str:
+    conditions = [f"LocationCode__c = {soql.text(location)}"]
+    if first is not None:
+        conditions.append(f"Id > {soql.text(first)}")
+    if last is not None:
+        conditions.append(f"Id <= {soql.text(last)}")
+    return " AND ".join(conditions)
+
+
+def _sums(record: Record) -> Sums:
+    return Sums(*(records.whole(record[name]) for name in ("levels", "onhand", "reserved", "version")))
 
 
 class Pages(Protocol):
@@ -57,6 +75,39 @@ class Reader:
         """Every stock level, in pages."""
         async for page in self._bulk.pages(ALL_LEVELS):
             yield records.levels(page)
+
+    async def levels_of_skus(self, skus: Collection[str]) -> list[StockLevel]:
+        """Every level of these SKUs. The org compares texts without case: we do not."""
+        wanted = set(skus)
+        found: list[StockLevel] = []
+        for names in soql.slices(sorted(wanted)):
+            async for page in self._few.pages(f"{ALL_LEVELS} WHERE Sku__c IN ({','.join(names)})"):
+                found.extend(level for level in records.levels(page) if level.key.sku in wanted)
+        return found
+
+    async def sums(self) -> dict[str, Sums]:
+        """What the levels of each location have together: one call."""
+        query = (
+            f"SELECT LocationCode__c place, {_SUMS} FROM StockLevel__c WHERE {_OURS} GROUP BY LocationCode__c"  # noqa: S608 — constants
+        )
+        found: dict[str, Sums] = {}
+        async for page in self._few.pages(query):
+            found |= {record["place"]: _sums(record) for record in page if record["place"]}
+        return found
+
+    async def sums_between(self, location: str, first: str | None, last: str | None) -> Sums:
+        """What the levels of a location have together within a range of record ids: one call."""
+        query = f"SELECT {_SUMS} FROM StockLevel__c WHERE {_OURS} AND {_between(location, first, last)}"  # noqa: S608 — quoted
+        async for page in self._few.pages(query):
+            return _sums(page[0]) if page else Sums()
+        return Sums()
+
+    async def levels_between(self, location: str, first: str | None, last: str | None) -> list[StockLevel]:
+        """The levels of a location within a range of record ids."""
+        found: list[StockLevel] = []
+        async for page in self._few.pages(f"{ALL_LEVELS} WHERE {_between(location, first, last)}"):
+            found.extend(records.levels(page))
+        return found
 
     async def levels(self, record_ids: Collection[str]) -> list[StockLevel]:
         """The levels with these record ids; missing ones are left out."""

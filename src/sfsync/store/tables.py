@@ -599,3 +599,87 @@ resolution = Table(
     Column("answered_at", Instant),
 )
 _partial("ix_resolution_asked", "stage = 'asked'", resolution.c.way)
+
+# The newest comparison of org and channels: what was read, page by page, and its plan.
+resync = Table(
+    "resync",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("made_at", Instant, nullable=False),
+    Column("state", Text, nullable=False),  # reading, ready, applying, done
+    Column("scope", Json, nullable=False),
+    Column("about", Json, nullable=False),
+)
+resync_page = Table(
+    "resync_page",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("place", Text, nullable=False),  # where the channel's listing stood after it
+    Column("skus", Json, nullable=False),
+)
+Index("ix_resync_page_channel", resync_page.c.run, resync_page.c.channel)
+resync_row = Table(
+    "resync_row",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("sku", Text, primary_key=True),
+    Column("location", Text, primary_key=True),
+    Column("shows", Integer),
+    Column("target", Integer),
+    Column("cause", Text, nullable=False),
+    Column("published", Integer),
+    Column("item_id", Text),
+    Column("location_id", Text),
+    Column("tracked", Boolean, nullable=False),
+    Column("oversell", Boolean, nullable=False),
+    Column("duplicate", Boolean, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("read_at", Instant, nullable=False),
+    Column("state", Text, nullable=False),  # planned, applied, changed
+    Column("note", Text, nullable=False, server_default=""),
+)
+_partial("ix_resync_row_planned", "state = 'planned'", resync_row.c.channel, resync_row.c.sku)
+
+# Levels that the org has newer than we held them when it was read.
+resync_level = Table(
+    "resync_level",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("level_key", Text, primary_key=True),
+    Column("sku", Text, nullable=False, index=True),
+    Column("record_id", Text, nullable=False),
+    Column("on_hand", Integer, nullable=False),
+    Column("reserved", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("counted_at", Instant),
+    Column("asked_at", Instant, nullable=False),
+)
+
+# What was found to differ from the org (channel "") or at a channel, and when it no longer did. The newest
+# are kept.
+drift = Table(
+    "drift",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("channel", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("ours", Integer, nullable=False),
+    Column("theirs", Integer, nullable=False),
+    Column("found_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+Index(
+    "uq_drift_open",
+    drift.c.channel,
+    drift.c.sku,
+    drift.c.location,
+    unique=True,
+    sqlite_where=text("ended_at IS NULL"),
+    postgresql_where=text("ended_at IS NULL"),
+)

@@ -66,14 +66,16 @@ from sfsync.ports.outside import ChannelItem
 
 from . import tables as t
 from .callbacks import CallbackStatements
+from .comparing import ComparingStatements, forget_drift
 from .draws import DrawStatements
 from .folding import SLICE, FoldStatements
 from .incidents import IncidentStatements
 from .prepared import Prepared
 from .rows import channel_level_of
+from .upsert import upsert
 
 
-class SqlTx(FoldStatements, IncidentStatements, DrawStatements, CallbackStatements):
+class SqlTx(FoldStatements, IncidentStatements, DrawStatements, CallbackStatements, ComparingStatements):
     """A `ports.Tx` on an open connection."""
 
     def __init__(self, connection: Connection) -> None:
@@ -403,7 +405,7 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements, CallbackStatemen
 
         Webhooks, pushes, coverage, exposure. The ledger stays whole.
         """
-        gone = 0
+        gone = forget_drift(self._c, before)
         for table, done_at in (
             (t.inbox, t.inbox.c.done_at),
             (t.push, t.push.c.answered_at),
@@ -1216,11 +1218,7 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements, CallbackStatemen
         self, table: Table, rows: Sequence[Mapping[str, Any]], keys: Sequence[str] | None = None
     ) -> None:
         """Insert rows; where the key is there already, replace the given columns."""
-        if not rows:
-            return
-        names = keys or [column.name for column in table.primary_key]
-        statement = _upsert_statement(self._c.dialect.name, table, tuple(rows[0]), tuple(names))
-        statement.run(self._c, rows)
+        upsert(self._c, table, rows, keys)
 
     def _in(self, statement: Prepared, values: Collection[str]) -> list[Any]:
         """Rows of a statement made by `_among`."""
@@ -1503,15 +1501,6 @@ DUE = Prepared(
     )
     .limit(bindparam("b_limit"))
 )
-
-
-@lru_cache
-def _upsert_statement(
-    dialect: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...]
-) -> Prepared:
-    insert: Any = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
-    changed = {name: insert.excluded[name] for name in columns if name not in keys}
-    return Prepared(insert.on_conflict_do_update(index_elements=list(keys), set_=changed), columns)
 
 
 @lru_cache

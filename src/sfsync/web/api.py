@@ -1,4 +1,4 @@
-"""The reservation API, status and resync, for parties with a token."""
+"""The reservation API and status, for parties with a token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sfsync.domain.why import NotKeptError, UnknownSkuError
 
 from .json_text import to_json
 from .options import ADMIN, RESERVATIONS, STORES, WebOptions
-from .problems import ProblemError, bad_fields, later, sentence
+from .problems import ProblemError, later, sentence
 from .requests import Doorkeeper, read_object
 from .services import Folder, Services
 from .telling import StatusTeller
@@ -31,7 +31,6 @@ from .wishes import (
     read_question,
     read_reason,
     read_receipt,
-    read_resync,
     read_wish,
 )
 
@@ -62,8 +61,6 @@ class Api:
             Route("/v1/why", self.why, methods=["GET"]),
             Route("/v1/ledger/fold", self.fold, methods=["POST"]),
             Route("/v1/ledger/fold/{id}", self.folding, methods=["GET"]),
-            Route("/v1/resync", self.plan, methods=["POST"]),
-            Route("/v1/resync/{id}/apply", self.apply, methods=["POST"]),
         ]
 
     async def create(self, request: Request) -> Response:
@@ -190,26 +187,6 @@ class Api:
         if self._services.folder is None:
             raise later("Nothing can be folded here.")
         return self._services.folder
-
-    async def plan(self, request: Request) -> Response:
-        """Compare org and channels; change nothing."""
-        self._doorkeeper.admit(request, ADMIN)
-        channel, sku = read_resync(await self._body(request, needed=False), self._options.channels)
-        try:
-            return _json(await self._services.reconciler.plan(channel, sku))
-        except KeyError:
-            raise bad_fields({"channel": "is not known"}) from None
-
-    async def apply(self, request: Request) -> Response:
-        """Apply a plan."""
-        self._doorkeeper.admit(request, ADMIN)
-        if await self._body(request, needed=False):
-            raise bad_fields({"body": "is not empty"})
-        try:
-            return _json(await self._services.reconciler.apply(request.path_params["id"]))
-        except KeyError:
-            detail = "There is no such plan: it was applied, or a newer one took its place."
-            raise ProblemError(404, "no-such-plan", detail) from None
 
     async def _body(self, request: Request, *, needed: bool = True) -> dict[str, object]:
         limits = self._options.max_body_bytes, self._options.body_seconds

@@ -28,6 +28,7 @@ from .options import WebOptions
 from .page import Page
 from .problems import ProblemError, on_http_error, on_problem
 from .requests import Doorkeeper
+from .resync import ResyncApi
 from .services import Services
 from .telling import StatusTeller
 from .transfers import TransferApi
@@ -55,6 +56,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *IncidentApi(services.incidents, options, doorkeeper, services.now).routes(),
             *LevelApi(services.levels, options, doorkeeper).routes(),
             *EditionApi(services.editions, options, doorkeeper).routes(),
+            *ResyncApi(services.reconciler, options, doorkeeper).routes(),
             *Health(services.overview).routes(),
             *Metrics(teller, options, doorkeeper).routes(),
             Route("/openapi.json", openapi, methods=["GET"]),

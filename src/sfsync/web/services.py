@@ -18,6 +18,7 @@ from sfsync.domain.editions import Standing
 from sfsync.domain.incidents import Resolved
 from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.reservations import Outcome, Reservation, Wish
+from sfsync.domain.resync import Scope, WrittenPlan
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
 from sfsync.domain.why import Question
@@ -107,12 +108,28 @@ class Overview(Protocol):
 class Reconciler(Protocol):
     """Compares org and channels, and puts them right. What it returns is JSON-ready."""
 
-    async def plan(self, channel: str | None, sku: str | None) -> Mapping[str, object]:
-        """The differences, with an ``id`` to apply them by; changes nothing. `KeyError`: no such channel."""
+    async def begin(self, scope: Scope) -> Mapping[str, object]:
+        """Begin to compare; its ``id`` follows it. Raises `BusyError` while a plan is being applied."""
         ...
 
-    async def apply(self, plan_id: str) -> Mapping[str, object]:
-        """Apply a plan. `KeyError`: there is none of that id."""
+    async def bring(self, plan: WrittenPlan) -> Mapping[str, object]:
+        """Take in a plan from a file. `ValueError`: it is another org's. Raises `BusyError`."""
+        ...
+
+    async def last(self) -> Mapping[str, object] | None:
+        """The newest comparison as it stands."""
+        ...
+
+    async def run(self, run_id: str) -> Mapping[str, object]:
+        """How far it is. `KeyError`: there is none of that id."""
+        ...
+
+    async def rows(self, run_id: str, after: tuple[str, str, str], limit: int) -> Mapping[str, object]:
+        """Rows of its plan after a row's channel, SKU and location, and the ``next`` to ask after."""
+        ...
+
+    async def apply(self, run_id: str, yes_change: int | None) -> Mapping[str, object]:
+        """Begin to apply a plan. `KeyError`: none of that id is ready. Raises `TooMuchError`."""
         ...
 
 

@@ -377,19 +377,6 @@ def _past(fields: Fields, table: Mapping[str, str], name: str, now: datetime) ->
     return moment
 
 
-def read_resync(table: Mapping[str, Any], channels: Collection[str]) -> tuple[str | None, str | None]:
-    """(channel, SKU) that a comparison is limited to."""
-    fields = Fields()
-    fields.unknown(table, ("channel", "sku"))
-    channel = fields.optional_text(table, "channel", 40)
-    if channel and channel not in channels:
-        fields.errors["channel"] = f"is none of {', '.join(sorted(channels))}"
-    sku = fields.optional_text(table, "sku", 120)
-    if fields.errors:
-        raise bad_fields(fields.errors)
-    return channel, sku
-
-
 def read_fold(table: Mapping[str, Any]) -> tuple[int | None, str | None, str | None, bool]:
     """(older than so many days, SKU, location, dry run) of a folding."""
     fields = Fields()

@@ -621,11 +621,114 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_watch")),
     )
     op.create_index("ix_watch_source", "watch", ["source", "until"], unique=False)
+    op.create_table(
+        "drift",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("ours", sa.Integer(), nullable=False),
+        sa.Column("theirs", sa.Integer(), nullable=False),
+        sa.Column("found_at", sa.Double(), nullable=False),
+        sa.Column("seen_at", sa.Double(), nullable=False),
+        sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_drift")),
+    )
+    op.create_index(
+        "uq_drift_open",
+        "drift",
+        ["channel", "sku", "location"],
+        unique=True,
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
+    op.create_table(
+        "resync",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.Double(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("about", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_resync")),
+    )
+    op.create_table(
+        "resync_level",
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("level_key", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("record_id", sa.Text(), nullable=False),
+        sa.Column("on_hand", sa.Integer(), nullable=False),
+        sa.Column("reserved", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("counted_at", sa.Double(), nullable=True),
+        sa.Column("asked_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("run", "level_key", name=op.f("pk_resync_level")),
+    )
+    op.create_index(op.f("ix_resync_level_sku"), "resync_level", ["sku"], unique=False)
+    op.create_table(
+        "resync_page",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("skus", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_resync_page")),
+    )
+    op.create_index("ix_resync_page_channel", "resync_page", ["run", "channel"], unique=False)
+    op.create_table(
+        "resync_row",
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("shows", sa.Integer(), nullable=True),
+        sa.Column("target", sa.Integer(), nullable=True),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("published", sa.Integer(), nullable=True),
+        sa.Column("item_id", sa.Text(), nullable=True),
+        sa.Column("location_id", sa.Text(), nullable=True),
+        sa.Column("tracked", sa.Boolean(), nullable=False),
+        sa.Column("oversell", sa.Boolean(), nullable=False),
+        sa.Column("duplicate", sa.Boolean(), nullable=False),
+        sa.Column("asked_at", sa.Double(), nullable=False),
+        sa.Column("read_at", sa.Double(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("note", sa.Text(), server_default="", nullable=False),
+        sa.PrimaryKeyConstraint("run", "channel", "sku", "location", name=op.f("pk_resync_row")),
+    )
+    op.create_index(
+        "ix_resync_row_planned",
+        "resync_row",
+        ["channel", "sku"],
+        unique=False,
+        sqlite_where=sa.text("state = 'planned'"),
+        postgresql_where=sa.text("state = 'planned'"),
+    )
 
 
 def downgrade() -> None:
     """One step back."""
 
+    op.drop_index(
+        "ix_resync_row_planned",
+        table_name="resync_row",
+        sqlite_where=sa.text("state = 'planned'"),
+        postgresql_where=sa.text("state = 'planned'"),
+    )
+    op.drop_table("resync_row")
+    op.drop_index("ix_resync_page_channel", table_name="resync_page")
+    op.drop_table("resync_page")
+    op.drop_index(op.f("ix_resync_level_sku"), table_name="resync_level")
+    op.drop_table("resync_level")
+    op.drop_table("resync")
+    op.drop_index(
+        "uq_drift_open",
+        table_name="drift",
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
+    op.drop_table("drift")
     op.drop_index(op.f("ix_draw_sku"), table_name="draw")
     op.drop_index(op.f("ix_draw_reservation"), table_name="draw")
     op.drop_index(

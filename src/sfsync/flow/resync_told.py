@@ -1,0 +1,172 @@
+"""Comparisons as the web and the command line ask for them: JSON-ready, and plans read from files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sfsync.domain.resync import Cause, Scope, WrittenPlan, code_of
+from sfsync.ports import PlannedRow, ResyncRun, RowCount, RowState, RunState, Tx
+
+from .context import Context
+from .resync import Resync
+
+VERSION = 1  # of the plan's file
+
+
+class ResyncDesk:
+    """`Resync` for people and scripts."""
+
+    def __init__(self, ctx: Context, resync: Resync) -> None:
+        self._ctx, self._resync = ctx, resync
+
+    async def begin(self, scope: Scope) -> Mapping[str, object]:
+        """Begin to compare. Raises `BusyError` while a plan is being applied."""
+        return await self._told(await self._resync.begin(scope))
+
+    async def bring(self, plan: WrittenPlan) -> Mapping[str, object]:
+        """Take in a plan from a file. Raises `ValueError` when it is another org's."""
+        bound = await self._ctx.store.read(lambda tx: tx.bound_org())
+        if plan.org_id != bound:
+            raise ValueError(f"the plan was made with org {plan.org_id}, and this is org {bound}")
+        return await self._told(await self._resync.bring(plan))
+
+    async def last(self) -> Mapping[str, object] | None:
+        """The newest comparison as it stands."""
+        run = await self._ctx.store.read(lambda tx: tx.last_resync())
+        return None if run is None else await self._told(run)
+
+    async def run(self, run_id: str) -> Mapping[str, object]:
+        """One as it stands. `KeyError`: there is none of that id."""
+        run = await self._ctx.store.read(lambda tx: tx.resync(run_id))
+        if run is None:
+            raise KeyError(run_id)
+        return await self._told(run)
+
+    async def rows(self, run_id: str, after: tuple[str, str, str], limit: int) -> Mapping[str, object]:
+        """Rows of its plan after one, and the row to ask for more after, None at the end."""
+
+        def read(tx: Tx) -> tuple[ResyncRun | None, list[PlannedRow]]:
+            return tx.resync(run_id), list(tx.resync_rows(run_id, after=after, limit=limit + 1))
+
+        run, found = await self._ctx.store.read(read)
+        if run is None:
+            raise KeyError(run_id)
+        page = found[:limit]
+        last = page[-1].difference if len(found) > limit else None
+        return {
+            "rows": [_row(row) for row in page if row.difference.cause is not Cause.EVEN],
+            "next": None if last is None else [last.channel, last.sku, last.location],
+        }
+
+    async def apply(self, run_id: str, yes_change: int | None) -> Mapping[str, object]:
+        """Begin to apply. `KeyError`: no plan of that id is ready. Raises `TooMuchError`."""
+        run = await self._resync.apply(run_id, yes_change=yes_change)
+        if run is None:
+            raise KeyError(run_id)
+        return await self._told(run)
+
+    async def _told(self, run: ResyncRun) -> Mapping[str, object]:
+        def read(tx: Tx) -> tuple[list[RowCount], str | None, int]:
+            return list(tx.resync_counts(run.id)), tx.bound_org(), tx.count_levels()
+
+        counts, org_id, levels = await self._ctx.store.read(read)
+        calls = self._ctx.pulse.calls()
+        about = run.about
+        return {
+            "version": VERSION,
+            "id": run.id,
+            "org": org_id,
+            "state": run.state.value,
+            "made_at": _moment(run.made_at),
+            "scope": run.scope.told(),
+            "compared": about["compared"],
+            "progress": {
+                "org_levels": about["org"]["levels"],
+                "org_levels_held": levels,
+                "org_done": about["org"]["done"],
+                "channels": {
+                    name: {"read": of["read"], "known": of["total"], "done": of["done"]}
+                    for name, of in about["channels"].items()
+                },
+                "calls_left": None if calls is None else max(0, calls.ours - calls.ours_used),
+                "points": {name: _points(self._resync, name) for name in self._ctx.channels},
+            },
+            "org_newer": about["org"].get("newer", 0),
+            "org_unread": about["org"].get("unread", ""),
+            "unread": {name: of["unread"] for name, of in about["channels"].items() if of["unread"]},
+            "warnings": _warnings(about),
+            "price": about.get("price", {}),
+            "causes": _causes(counts),
+            "changes": sum(each.changes for each in counts if each.cause not in _HIDDEN),
+            "rows_done": _done(counts),
+            "rows_planned": sum(
+                each.rows for each in counts if each.state is RowState.PLANNED and each.cause not in _HIDDEN
+            ),
+            "ended": run.state in (RunState.READY, RunState.DONE),
+        }
+
+
+_HIDDEN = frozenset({Cause.EVEN})
+
+
+def _causes(counts: list[RowCount]) -> list[dict[str, object]]:
+    rows: Counter[tuple[str, Cause]] = Counter()
+    for each in counts:
+        if each.cause not in _HIDDEN:
+            rows[each.channel, each.cause] += each.rows
+    return [
+        {"channel": channel, "cause": cause.value, "code": code_of(cause), "rows": count}
+        for (channel, cause), count in sorted(rows.items())
+    ]
+
+
+def _done(counts: list[RowCount]) -> dict[str, int]:
+    found = dict.fromkeys((state.value for state in RowState if state is not RowState.PLANNED), 0)
+    for each in counts:
+        if each.state is not RowState.PLANNED and each.cause not in _HIDDEN:
+            found[each.state.value] += each.rows
+    return found
+
+
+def _row(row: PlannedRow) -> dict[str, object]:
+    of = row.difference
+    return {
+        "channel": of.channel,
+        "sku": of.sku,
+        "location": of.location,
+        "shows": of.shows,
+        "target": of.target,
+        "believed": row.published,
+        "cause": of.cause.value,
+        "code": code_of(of.cause),
+        "applicable": of.applicable,
+        "read_at": _moment(row.read_at),
+        "state": row.state.value,
+        "note": row.note,
+    }
+
+
+def _warnings(about: Mapping[str, Any]) -> list[str]:
+    told = []
+    for channel, of in about["channels"].items():
+        if beyond := of["oversell"]:
+            named = ", ".join(beyond[:3]) + (" …" if len(beyond) > 3 else "")
+            told.append(
+                f"{channel} sells {len(beyond)} items beyond their stock ({named}): "
+                "set them to stop at zero there"
+            )
+    if why := about["org"].get("unread"):
+        told.append(f"the org's levels were not read ({why}): compared with those that sfsync holds")
+    return told
+
+
+def _points(resync: Resync, name: str) -> int | None:
+    held = resync.tariff(name).points_held
+    return None if held is None else round(held)
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
