@@ -163,8 +163,8 @@ async def test_an_unseen_sale_survives_a_resync() -> None:
     async with market({BAG: 5}) as (h, bazaar):
         bazaar.buy("BAG-1")
         bazaar.shelf["BAG-1"] += 3  # somebody edits the number, too
-        plan = await h.supervisor.reconcile.compare(None, None)
-        await h.supervisor.reconcile.apply(plan.id)
+        plan = await h.supervisor.resync.compare()
+        await h.supervisor.resync.put_right(plan.id)
         await h.shows("BAG-1", 4)
         await h.idle()
         assert h.org.numbers(BAG) == (5, 1)

@@ -205,6 +205,9 @@ async def test_live_changes_go_before_the_rows_of_a_plan() -> None:
 async def test_a_plan_that_changes_much_stops_until_its_number_is_named() -> None:
     """Sixty of sixty; the number of changes must be the very one; another plan is no help."""
     async with house(MANY, shops=("london",)) as h:
+        await h.kill()
+        h.ask_above_percent = 20
+        await h.start()
         london = h.shops["london"]
         london.shelf |= dict.fromkeys((name.split("|")[0] for name in MANY), 6)
         plan = await h.supervisor.resync.compare()
@@ -225,7 +228,7 @@ async def test_a_first_start_is_looked_at_anyway_and_asks_no_number() -> None:
         await h.kill()
         h.forget_everything()
         h.shops["london"].shelf = dict.fromkeys(h.shops["london"].shelf, 0)
-        h.approve = False
+        h.approve, h.ask_above_percent = False, 20
         await h.start()
         await h.until_kept(lambda tx: not tx.open_holes() and tx.count_channel_levels("london") == 60)
         plan = await h.supervisor.resync.compare()

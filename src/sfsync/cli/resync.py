@@ -73,8 +73,8 @@ def resync(
     whose facts are others by the time it is applied is refused and told.
 
     Exit codes: 0 no difference, or applied; 1 differences remain (dry run, declined, refused rows, or some
-    for a person to mend); 2 wrong settings, wishes or plan file; 3 no daemon; 4 stopped, because more would
-    change than [resync] in the settings allows unasked: look, then give --yes-change.
+    for a person to mend); 2 wrong settings, wishes or plan file; 3 no daemon; 4 stopped, because more of a
+    channel would change than its ask_above_percent allows: look, then give --yes-change.
     """
     client = DaemonClient(settings_or_exit(config))
     scope = {
@@ -224,11 +224,9 @@ def _minutes(minutes: float) -> str:
 
 
 def _tell_applied(run: Any, rows: list[Any]) -> None:
-    done = run["rows_done"]
-    out.print(
-        f"Applied: {done['applied']:,} rows are on their way; `sfsync status` shows when they have arrived.",
-        highlight=False,
-    )
+    done = run["rows_done"]["applied"]
+    rows_are = "row is" if done == 1 else "rows are"
+    out.print(f"Applied: {done:,} {rows_are} on the way; `sfsync status` shows the arrival.", highlight=False)
     refused = [row for row in rows if row["state"] == "changed"]
     if not refused:
         return

@@ -17,7 +17,9 @@
     callbacks   the same for storefronts that are only told: numbered, and the newest only
     catching_up  those numbers for whoever was away, in the order of their changes
     careful  channels that take plain numbers only: orders first, lower at once, raise slowly
-    reconcile  the org's truth, ours, and what channels really show are compared
+    reconcile  the org read whole, and what channels show taken over as the baseline
+    comparing  what a page of a channel's listing reveals, with causes
+    resync     both compared on a person's wish: planned, looked at, put right
 
 Each loop works off the store: what is not finished when the process dies is found there by the next one. A
 `Bell` only saves waiting; a lost ring is a delay of seconds, never a loss.

@@ -17,10 +17,11 @@ from sfsync.domain.relay import Care, Do, DueNumber, Next, drained, next_number
 from sfsync.ports import Channel, ChannelLevel, OutsideError, Tx
 
 from .allocations import Divider
+from .comparing import Seen
 from .context import Context
 from .orders import OrderPoll
 from .picture import Picture
-from .reconcile import Seen, take_over
+from .reconcile import take_over
 from .shelf import refresh
 
 LINES = 1_000
