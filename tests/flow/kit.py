@@ -618,6 +618,8 @@ class LittleShop(Fates):
 
     def encode(self, key: str, writes: Sequence[Write]) -> bytes:
         rows = [[write.sku, write.delta, write.compare] for write in writes]
+        if self.ability.weak:  # it was made to take plain numbers only
+            rows = [[write.sku, (write.quantity or 0) - self.shelf[write.sku], None] for write in writes]
         return json.dumps([key, rows]).encode()
 
     async def push(self, body: bytes) -> PushAnswer:
