@@ -90,3 +90,7 @@ def test_three_pieces_sold_twice_are_moved_cancelled_and_waited_for(tmp_path: Pa
         assert (waiting.returncode, "May wait until" in waiting.stdout) == (0, True)
         assert daemon.status()["health"]["state"] != "bad"
         assert daemon.shown("BELT-1") == [0, 0]
+
+        orphans = daemon.cli("reservations", "--orphans")
+        assert (orphans.returncode, orphans.stdout) == (0, "Nothing is held for nobody.\n")
+        assert (daemon.cli("reservations", "--json").stdout.strip()) == "[]"

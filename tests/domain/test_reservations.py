@@ -10,6 +10,7 @@ import pytest
 from sfsync.domain.reservations import (
     LONGEST,
     ORDER_PATIENCE,
+    OrphanCause,
     PickUpWindow,
     Refusals,
     Reservation,
@@ -23,6 +24,7 @@ from sfsync.domain.reservations import (
     handed_over,
     moves,
     order_names,
+    orphaned,
     overdue,
     part,
     store_said,
@@ -223,6 +225,30 @@ def test_a_wish_ends_with_its_window_or_after_its_life() -> None:
 def test_an_order_is_known_by_its_number_with_and_without_its_mark(said: str, names: tuple[str, ...]) -> None:
     """However the shop writes it."""
     assert order_names(said) == names
+
+
+PAID = replace(WISHED, state=State.CONFIRMED, paid_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("reservation", "hours", "told", "cause"),
+    [
+        (None, 0, True, OrphanCause.UNKNOWN),
+        (replace(WISHED, state=State.GRANTED), 0, True, None),
+        (replace(WISHED, state=State.RELEASED), 0, True, OrphanCause.OVER),
+        (replace(WISHED, state=State.EXPIRED), 0, True, OrphanCause.OVER),
+        (replace(WISHED, state=State.REFUSED), 0, True, OrphanCause.OVER),
+        (PAID, 23, True, None),
+        (PAID, 24, True, OrphanCause.NO_ORDER),
+        (PAID, 24, False, None),  # its channel tells of no orders: it stands for one
+        (replace(PAID, channel=None), 24, True, None),  # a client fetches it in person
+    ],
+)
+def test_what_nobody_will_come_for_has_a_cause(
+    reservation: Reservation | None, hours: int, told: bool, cause: OrphanCause | None
+) -> None:
+    """Of a reservation that holds units still."""
+    assert orphaned(reservation, NOW + timedelta(hours=hours), told=told) is cause
 
 
 @pytest.mark.parametrize(

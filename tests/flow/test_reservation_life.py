@@ -11,6 +11,7 @@ from tests.flow.kit import House, house, total
 
 from sfsync.domain.incidents import NO_ORDER, PAID_UNAVAILABLE
 from sfsync.domain.reservations import (
+    OrphanCause,
     Outcome,
     Reservation,
     ReservationKind,
@@ -18,6 +19,8 @@ from sfsync.domain.reservations import (
     Wish,
     WishedLine,
 )
+from sfsync.domain.stock import LevelKey, Movement, MovementKind
+from sfsync.store.tx import SqlTx
 
 BAG, BAG_IN_TOWN, BAG_IN_DUBAI = "BAG-1|ECOM", "BAG-1|TOWN", "BAG-1|DUBAI"
 SHORT = timedelta(milliseconds=1)
@@ -339,3 +342,30 @@ async def test_a_location_group_is_drawn_on_in_its_order() -> None:
         wish = Wish(ReservationKind.PICK_UP, None, "client 4", lines, timedelta(days=1))
         reservation = reservation_of(await h.desk.create(wish, idempotency_key=None, digest=""))
         assert (reservation.state, str(reservation.lines[0].level)) == (State.GRANTED, BAG_IN_DUBAI)
+
+
+async def test_what_is_held_for_nobody_is_found() -> None:
+    """Paid for two days ago and no order came; and a number that only the ledger knows. Not a living cart."""
+    async with house({BAG: 5}, shops=("london",)) as h:
+        await h.reserve("BAG-1")
+        paid = await granted(h)
+        await h.desk.confirm(paid, "#1042")
+        foreign = "reservation:of-another:0"
+
+        def age(tx: SqlTx) -> None:
+            known = tx.reservation(paid)
+            assert known is not None
+            tx.put_reservation(replace(known, paid_at=h.clock.now() - timedelta(days=2)))
+            now = h.clock.now()
+            row = Movement(
+                f"{foreign}:0", foreign, LevelKey.parse(BAG), MovementKind.CART, 0, 2, "cart 9", "", now
+            )
+            tx.finish_bundle(tx.add_bundle([row], {foreign: None}, now), "done", "", now)
+
+        await h.store.write(age)
+        found = {orphan.reservation_id: orphan for orphan in await h.desk.orphans()}
+        assert {number: orphan.cause for number, orphan in found.items()} == {
+            paid: OrphanCause.NO_ORDER,
+            "of-another": OrphanCause.UNKNOWN,
+        }
+        assert found["of-another"].units == {LevelKey.parse(BAG): 2}

@@ -19,7 +19,15 @@ from sfsync.domain.exposure import Exposure as DomainExposure
 from sfsync.domain.incidents import Resolved, Stage
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.ira_wish import IraWish
-from sfsync.domain.reservations import Outcome, Reservation, ReservationLine, ReservationState, Wish
+from sfsync.domain.reservations import (
+    Orphan,
+    OrphanCause,
+    Outcome,
+    Reservation,
+    ReservationLine,
+    ReservationState,
+    Wish,
+)
 from sfsync.domain.resync import BusyError, Extent, Scope, TooMuchError, WrittenPlan
 from sfsync.domain.rights import ROLES, Role
 from sfsync.domain.stock import LevelKey
@@ -138,6 +146,15 @@ class Desk:
 
     async def get(self, reservation_id: str) -> Reservation | None:
         return self.granted.get(reservation_id)
+
+    async def orphans(self) -> Sequence[Orphan]:
+        """Whatever is paid for, as if its order had never come; and a number that is not known."""
+        known = [
+            Orphan(each.id, OrphanCause.NO_ORDER, {each.lines[0].level: 1}, NOW, each.channel, each)
+            for each in self.granted.values()
+            if each.state is ReservationState.CONFIRMED
+        ]
+        return [*known, Orphan("r99", OrphanCause.UNKNOWN, {LevelKey("BAG-1", "ECOM"): 2}, NOW, None, None)]
 
     async def find(self, **wanted: Any) -> Sequence[Reservation]:
         self.asked.append(wanted)

@@ -237,6 +237,19 @@ async def test_a_list_that_is_asked_for_wrongly_is_422(query: str) -> None:
     assert query.split("=", maxsplit=1)[0] in str(problem(answer, 422, "bad-input")["detail"])
 
 
+async def test_what_is_held_for_nobody_is_listed_with_what_to_do() -> None:
+    """Whose it is as far as that is known, since when, and how to mend it."""
+    async with House().client(CHECKOUT) as client:
+        address = (await client.post("/v1/reservations", json=WISH)).headers["location"]
+        await client.post(f"{address}/confirm", json={"order_reference": "#1042"})
+        answer = await client.get("/v1/reservations/orphans")
+    assert answer.status_code == 200
+    lost, foreign = answer.json()["orphans"]
+    assert (lost["cause"], lost["order_reference"]) == ("its order never came", "#1042")
+    assert lost["remedy"] == "name the order in the shop's note, or release it"
+    assert (foreign["reservation"], foreign["owner"], foreign["units"]) == ("r99", None, {"BAG-1|ECOM": 2})
+
+
 async def test_a_sku_that_the_org_does_not_have_is_422() -> None:
     """It is the input that is wrong, not the stock."""
     async with House().client(CHECKOUT) as client:

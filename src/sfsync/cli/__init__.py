@@ -23,6 +23,7 @@ from sfsync.cli import (
     incidents,
     ledger,
     report,
+    reservations,
     resync,
     run,
     sandbox,
@@ -47,6 +48,7 @@ app.command("resync")(resync.resync)
 app.command("coverage")(coverage.coverage)
 app.command("exposure")(exposure.exposure)
 app.command("why")(why.why)
+app.command("reservations")(reservations.reservations)
 app.command("dead-letters")(dead_letters.dead_letters)
 app.command("demo")(demo)
 app.command("rehearse")(rehearse)

@@ -430,6 +430,48 @@ def overdue(reservation: Reservation, now: datetime, *, told: bool = True) -> bo
     return begins + (LONGEST if reservation.channel is None or not told else ORDER_PATIENCE) <= now
 
 
+class OrphanCause(StrEnum):
+    """Why nobody will come for what a reservation holds."""
+
+    NO_ORDER = "its order never came"
+    OVER = "it is over, and its units were not given back"
+    UNKNOWN = "no reservation of this number is known here"
+
+
+REMEDIES = {
+    OrphanCause.NO_ORDER: "name the order in the shop's note, or release it",
+    OrphanCause.OVER: "its release is tried again by itself; see `sfsync dead-letters` when it stays",
+    OrphanCause.UNKNOWN: (
+        "another system of yours reserved it, or it stems from a store that is lost: "
+        "release it in the org by a movement of kind Release"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """Units held by a reservation that nobody will come for."""
+
+    reservation_id: str
+    cause: OrphanCause
+    units: Mapping[LevelKey, int]
+    since: datetime
+    channel: str | None
+    reservation: Reservation | None  # None where none of this number is known
+
+
+def orphaned(reservation: Reservation | None, now: datetime, *, told: bool = True) -> OrphanCause | None:
+    """Why a reservation that holds units holds them for nobody; None where somebody may come for them.
+
+    `told` is False where its channel tells of no orders.
+    """
+    if reservation is None:
+        return OrphanCause.UNKNOWN
+    if reservation.state in (ReservationState.REFUSED, ReservationState.RELEASED, ReservationState.EXPIRED):
+        return OrphanCause.OVER
+    return OrphanCause.NO_ORDER if overdue(reservation, now, told=told) else None
+
+
 @dataclass
 class Refusals:
     """Where the org has just refused: in a drop thousands ask for what has been sold out a moment ago.

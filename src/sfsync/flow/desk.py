@@ -14,6 +14,7 @@ from typing import Any
 
 from sfsync.domain.block import picked
 from sfsync.domain.reservations import (
+    Orphan,
     Outcome,
     Reservation,
     ReservationLine,
@@ -31,6 +32,7 @@ from .asking import Asked
 from .context import wait_until_read
 from .giving import close_covered_again
 from .life import Life
+from .orphans import orphans
 from .picture import Picture, on_floor
 from .reserving import close_covered, give_back, tell_overdue
 from .rooms import denied
@@ -252,6 +254,10 @@ class Desk(Life):
     async def find(self, **wanted: Any) -> Sequence[Reservation]:
         """Reservations by state, kind, channel, owner or location, oldest first."""
         return await self._ctx.store.read(lambda tx: tx.reservations(**wanted))
+
+    async def orphans(self) -> Sequence[Orphan]:
+        """What reservations hold for nobody, longest held first."""
+        return await self._ctx.store.read(lambda tx: orphans(tx, self._ctx))
 
     async def sweep(self) -> None:
         """Until cancelled: let go of what has expired, and report what holds units for nobody."""

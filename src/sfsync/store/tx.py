@@ -869,6 +869,14 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements, CallbackStatemen
         rows = LINES_OF_ORDER.run(self._c, {"b_channel": channel, "among": list(references)})
         return [_line(row) for row in rows]
 
+    def held_by_reservations(self) -> list[SubjectHolding]:
+        """What reservations hold, each subject by itself."""
+        return [_holding(row) for row in ALL_HELD_BY_RESERVATIONS.run(self._c, {})]
+
+    def reservations_of(self, ids: Collection[str]) -> list[Reservation]:
+        """The reservations of these ids, as far as they are known."""
+        return self._reservations(self._in(RESERVATIONS_BY_ID, ids))
+
     def ended_still_holding(self, limit: int) -> list[Reservation]:
         """Reservations that are over and yet hold units, with nothing of them waiting for an answer."""
         held = HELD_BY_RESERVATIONS.run(self._c, {}).scalars()
@@ -1408,6 +1416,10 @@ CONFIRMED_FOR = Prepared(
 HELD_BY_RESERVATIONS = Prepared(
     select(t.holding.c.subject).where(t.holding.c.kind == "reservation", t.holding.c.reserved > 0)
 )
+ALL_HELD_BY_RESERVATIONS = Prepared(
+    select(t.holding).where(t.holding.c.kind == "reservation", t.holding.c.reserved > 0)
+)
+RESERVATIONS_BY_ID = Prepared(_among(t.reservation.c.id))
 EXPIRED = Prepared(
     select(t.reservation)
     .where(

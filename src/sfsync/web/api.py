@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sfsync.domain.reservations import Outcome, Reservation, ReservationState
+from sfsync.domain.reservations import REMEDIES, Orphan, Outcome, Reservation, ReservationState
 from sfsync.domain.why import NotKeptError, UnknownSkuError
 
 from .json_text import to_json
@@ -49,6 +49,7 @@ class Api:
         return [
             Route("/v1/reservations", self.create, methods=["POST"]),
             Route("/v1/reservations", self.find, methods=["GET"]),
+            Route("/v1/reservations/orphans", self.orphans, methods=["GET"]),
             Route("/v1/reservations/{id}", self.read, methods=["GET"]),
             Route("/v1/reservations/{id}/confirm", self.confirm, methods=["POST"]),
             Route("/v1/reservations/{id}/extend", self.extend, methods=["POST"]),
@@ -96,6 +97,12 @@ class Api:
         page = found[: asked.limit]
         following = page[-1].id if len(found) > asked.limit else None
         return _json({"reservations": [describe(each) for each in page], "next": following})
+
+    async def orphans(self, request: Request) -> Response:
+        """What reservations hold for nobody, longest held first."""
+        self._doorkeeper.admit(request, RESERVATIONS)
+        found = await self._services.desk.orphans()
+        return _json({"orphans": [_orphan(each) for each in found]})
 
     async def read(self, request: Request) -> Response:
         """A reservation as it stands."""
@@ -268,6 +275,20 @@ def describe(reservation: Reservation) -> dict[str, object]:
         else {"begins": _moment(reservation.window.begins), "ends": _moment(reservation.window.ends)},
         "order_reference": reservation.order_reference,
         "reason": reservation.reason,
+    }
+
+
+def _orphan(orphan: Orphan) -> dict[str, object]:
+    reservation = orphan.reservation
+    return {
+        "reservation": orphan.reservation_id,
+        "cause": orphan.cause.value,
+        "remedy": REMEDIES[orphan.cause],
+        "channel": orphan.channel,
+        "owner": reservation.owner if reservation else None,
+        "order_reference": reservation.order_reference if reservation else None,
+        "units": {str(level): units for level, units in sorted(orphan.units.items())},
+        "since": _moment(orphan.since),
     }
 
 

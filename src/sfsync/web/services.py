@@ -17,7 +17,7 @@ from sfsync.domain.counts import Count, CountOutcome
 from sfsync.domain.editions import Standing
 from sfsync.domain.incidents import Resolved
 from sfsync.domain.ira_wish import IraWish
-from sfsync.domain.reservations import Outcome, Reservation, Wish
+from sfsync.domain.reservations import Orphan, Outcome, Reservation, Wish
 from sfsync.domain.resync import Scope, WrittenPlan
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
@@ -58,6 +58,10 @@ class ReservationDesk(Protocol):
 
         At most ``limit``, after the one of id ``after``.
         """
+        ...
+
+    async def orphans(self) -> Sequence[Orphan]:
+        """What reservations hold for nobody, longest held first."""
         ...
 
     async def confirm(self, reservation_id: str, order_reference: str) -> Outcome:
