@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Protocol
 
 import structlog
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sfsync.channels import BadConfigError, ChannelConfig, open_channel, open_offered
 from sfsync.channels.callback import CallbackChannel, CallbackConfig
@@ -35,7 +36,7 @@ from sfsync.flow.resync_told import ResyncDesk
 from sfsync.flow.supervisor import Supervisor
 from sfsync.flow.why import Why
 from sfsync.lives import Lives
-from sfsync.overview import FoldService, Overview
+from sfsync.overview import FoldService, Overview, ReloadService
 from sfsync.ports import Channel, Clock, Org, OutsideError, Refused, Tx
 from sfsync.reports import Reports
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
@@ -95,7 +96,8 @@ class Server(Protocol):
 class Daemon:
     """A daemon made of its parts. `run` does all of it; who holds time, chance and network hands over others.
 
-    `open_store` opens the store at a URL, `serve` makes a server for the web app at host and port.
+    `open_store` opens the store at a URL, `serve` makes a server for the web app at host and port, and
+    `read_again` reads the settings anew.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Daemon:
         poll_seconds: float = 300.0,
         open_store: Callable[[str], Database] = _open_store,
         serve: Callable[[ASGIApp, str, int], Server] = serve,
+        read_again: Callable[[], Settings] | None = None,
     ) -> None:
         self._settings = settings
         self._approve = approve
@@ -121,7 +124,14 @@ class Daemon:
         self._luck = luck or random.SystemRandom().random
         self._new_id, self._poll_seconds = new_id, poll_seconds
         self._opened, self._served = open_store, serve
+        self._read_again = read_again
+        self._reloading: ReloadService | None = None
         self.address = ""
+
+    async def reload(self) -> None:
+        """Read the settings again; the log tells what is other."""
+        if self._reloading is not None:
+            await self._reloading.reload()
 
     async def run(self, stop: asyncio.Event, *, ready: asyncio.Event | None = None) -> None:
         """From start to orderly end. Raises `StartError` when it cannot start."""
@@ -154,29 +164,29 @@ class Daemon:
             fold_nightly_days=nightly,
         )
         local_token = _local_token(settings)
-        web = self._served(
-            build_web(
-                Services(
-                    doorman=Door(ctx),
-                    desk=supervisor.desk,
-                    overview=overview(settings, store, ctx.clock, ctx.pulse, ctx.assortment),
-                    reconciler=ResyncDesk(ctx, supervisor.resync),
-                    now=ctx.clock.now,
-                    transfers=supervisor.transfers,
-                    editions=supervisor.editions,
-                    counts=supervisor.counts,
-                    reports=reports(settings, store, ctx.clock, org),
-                    incidents=supervisor.resolver,
-                    why=Why(ctx),
-                    levels=CatchingUp(ctx),
-                    folder=FoldService(supervisor, settings.ledger.fold_older_than_days),
-                    lives=Lives(ctx, store),
-                ),
-                web_options(settings, local_token),
-            ),
-            settings.web.host,
-            settings.web.port,
+        front = _Front()
+        reloading = self._reloading = (
+            ReloadService(ctx, settings, self._read_again, front.follow) if self._read_again else None
         )
+        services = Services(
+            doorman=Door(ctx),
+            desk=supervisor.desk,
+            overview=overview(settings, store, ctx.clock, ctx.pulse, ctx.assortment),
+            reconciler=ResyncDesk(ctx, supervisor.resync),
+            now=ctx.clock.now,
+            transfers=supervisor.transfers,
+            editions=supervisor.editions,
+            counts=supervisor.counts,
+            reports=reports(settings, store, ctx.clock, org),
+            incidents=supervisor.resolver,
+            why=Why(ctx),
+            levels=CatchingUp(ctx),
+            folder=FoldService(supervisor, settings.ledger.fold_older_than_days),
+            lives=Lives(ctx, store),
+            reloader=reloading,
+        )
+        front.open(lambda held: build_web(services, web_options(held, local_token)), settings)
+        web = self._served(front, settings.web.host, settings.web.port)
         try:
             await self._serve(web)
             if ready is not None:
@@ -189,6 +199,8 @@ class Daemon:
                 log.info("stopping", next="work in hand is finished or left for the next start")
             await supervisor.stop()
         finally:
+            if reloading is not None:
+                await reloading.stop()
             await web.stop()
             for channel in channels.values():
                 await channel.close()
@@ -259,6 +271,22 @@ class Daemon:
                 "Give the other org a store of its own (store.url), or mend [salesforce]"
             )
         return True
+
+
+class _Front:
+    """The web app that is in force; another takes its place when the settings say so."""
+
+    def open(self, build: Callable[[Settings], Starlette], settings: Settings) -> None:
+        """Before the first request."""
+        self._build, self._app = build, build(settings)
+
+    def follow(self, settings: Settings) -> None:
+        """From the next request on by these settings; what goes on for long begins anew."""
+        before, self._app = self._app, self._build(settings)
+        before.state.live.end()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
 def _bind_first(tx: Tx, org_id: str, now: datetime) -> None:

@@ -22,6 +22,7 @@ from sfsync.cli import (
     exposure,
     incidents,
     ledger,
+    reload,
     report,
     reservations,
     resync,
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("check")(check.check)
+app.command("reload")(reload.reload)
 app.command("status")(status.status)
 app.command("resync")(resync.resync)
 app.command("coverage")(coverage.coverage)

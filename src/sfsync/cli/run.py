@@ -12,6 +12,7 @@ import typer
 from sfsync import logs
 from sfsync.app import Daemon, StartError
 from sfsync.cli.common import DEFAULT_CONFIG, ConfigOption, fail, settings_or_exit
+from sfsync.settings import load
 
 
 def run(
@@ -26,13 +27,15 @@ def run(
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; work in hand is then finished or left for the next start.
 
+    On SIGHUP it reads its settings again, as by `sfsync reload`.
+
     Exit codes: 0 stopped in order; 2 wrong settings; 3 could not start.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines say nothing that ours do not
     settings = settings_or_exit(config)
     logs.configure(settings.log.format, settings.log.level)
     try:
-        asyncio.run(_run(Daemon(settings, approve=approve)))
+        asyncio.run(_run(Daemon(settings, approve=approve, read_again=lambda: load(config))))
     except StartError as error:
         fail(str(error))
 
@@ -42,4 +45,12 @@ async def _run(daemon: Daemon) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(daemon.reload())
+        reloads.add(task)  # the loop itself keeps no hold of it
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
     await daemon.run(stop)

@@ -193,6 +193,17 @@ class Assortment:
             self._divisions.clear()
         return changed
 
+    def adopt(self, other: Assortment) -> None:
+        """Take over another's rules, and what it says of the same channels. What was decided counts no more.
+
+        Called where no transaction is under way.
+        """
+        object.__setattr__(self, "rules", other.rules)
+        object.__setattr__(self, "channels", other.channels)
+        self.catalogue.changes += 1  # decisions are kept by it
+        self._policies.clear()
+        self._divisions.clear()
+
     @property
     def limits_seconds(self) -> frozenset[float]:
         """How old what we know may be, in every rule that says so."""

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from .changes import Change, changes, with_live
 from .channel import (
     CallbackSettings,
     ChannelSettings,
@@ -51,6 +52,7 @@ from .texts import Name, Secret, Text, refuse
 
 __all__ = [
     "CallbackSettings",
+    "Change",
     "ChannelSettings",
     "LocationSettings",
     "LocationsSettings",
@@ -73,9 +75,11 @@ __all__ = [
     "Text",
     "TokenSettings",
     "WebSettings",
+    "changes",
     "known_kinds",
     "load",
     "refuse",
+    "with_live",
 ]
 
 _ROOT = shape_of(Settings)

@@ -27,6 +27,7 @@ from .metrics import Metrics
 from .options import WebOptions
 from .page import Page
 from .problems import ProblemError, on_http_error, on_problem
+from .reloading import ReloadApi
 from .requests import Doorkeeper
 from .resync import ResyncApi
 from .services import Services
@@ -57,6 +58,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *LevelApi(services.levels, options, doorkeeper).routes(),
             *EditionApi(services.editions, options, doorkeeper).routes(),
             *ResyncApi(services.reconciler, options, doorkeeper).routes(),
+            *ReloadApi(services.reloader, options, doorkeeper).routes(),
             *Health(services.overview).routes(),
             *Metrics(teller, options, doorkeeper).routes(),
             Route("/openapi.json", openapi, methods=["GET"]),
@@ -66,6 +68,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
         middleware=[Middleware(Guard)],
         exception_handlers={HTTPException: on_http_error, ProblemError: on_problem, OutsideError: on_problem},
     )
+    app.state.live = page.live
     app.router.redirect_slashes = (
         False  # one address for each thing; a redirected webhook would lose its body
     )

@@ -32,9 +32,15 @@ class Live:
         self._look = look
         self._now: Sections = {}
         self._news = asyncio.Event()
+        self._over = False
         self._listeners = 0
         self._work: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("sfsync.web")
+
+    def end(self) -> None:
+        """Another app takes over: the pages come again to it, and say anew who asks."""
+        self._over = True
+        self._news.set()
 
     async def follow(self, stopping: asyncio.Event | None) -> AsyncIterator[bytes]:
         """The events for one page, until it goes, the server stops or its time is over. 503: too many."""
@@ -51,7 +57,7 @@ class Live:
         stop = asyncio.ensure_future(stopping.wait())
         try:
             yield b"retry: 2000\n\n"
-            while not stopping.is_set() and asyncio.get_running_loop().time() < until:
+            while not (self._over or stopping.is_set()) and asyncio.get_running_loop().time() < until:
                 news = self._news
                 changed = {name: html for name, html in self._now.items() if seen.get(name) != html}
                 if changed:
@@ -69,7 +75,7 @@ class Live:
 
     async def _keep_looking(self) -> None:
         """While anybody listens. What fails is told in the log, and tried again."""
-        while self._listeners:
+        while self._listeners and not self._over:
             begun = perf_counter()
             try:
                 self._now = await self._look()

@@ -94,7 +94,7 @@ class Page:
     def __init__(self, teller: StatusTeller, options: WebOptions, doorkeeper: Doorkeeper) -> None:
         self._teller, self._options, self._doorkeeper = teller, options, doorkeeper
         self._templates = Templates()
-        self._live = Live(self._look)
+        self.live = Live(self._look)
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -127,7 +127,7 @@ class Page:
     async def events(self, request: Request) -> Response:
         """What changes on the dashboard, as server-sent events."""
         self.admit(request)
-        stream = await self._live.follow(stopping_of(request.state))
+        stream = await self.live.follow(stopping_of(request.state))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 

@@ -247,6 +247,14 @@ class NumberTeller(Protocol):
         ...
 
 
+class Reloader(Protocol):
+    """Reads the settings again."""
+
+    async def reload(self, *, dry_run: bool = False) -> Mapping[str, object]:
+        """What is other and what was taken over, JSON-ready; ``problems`` where the settings are wrong."""
+        ...
+
+
 class Biographer(Protocol):
     """Tells the life of a SKU's numbers."""
 
@@ -273,3 +281,4 @@ class Services:
     levels: NumberTeller
     folder: Folder | None = None
     lives: Biographer | None = None
+    reloader: Reloader | None = None

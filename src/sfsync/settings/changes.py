@@ -1,0 +1,115 @@
+"""Two readings of the settings compared: what is other, and whether a running daemon can take it over.
+
+Who may do what, the log's level, and what policies and channels say of quantities are taken over at once.
+What connections, loops and stores were made from waits for a restart, and so does all that rests on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from pydantic import SecretStr
+
+from .model import PolicySettings, Settings
+from .problems import KeyPath
+
+WEB = ("tokens", "open_status", "proxy", "max_body_bytes")
+LOG = ("level",)
+CHANNEL = ("guarantee", "safety_stock", "cap")
+MISSING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One key that is other; values as texts, and of a secret only that it is another."""
+
+    key: str
+    before: str
+    after: str
+    live: bool  # a running daemon takes it over
+
+
+def changes(before: Settings, after: Settings) -> list[Change]:
+    """All that is other, in the order of the keys."""
+    old, new = dict(_leaves((), _dumped(before))), dict(_leaves((), _dumped(after)))
+    policies = policies_are_live(before, after)
+    found = []
+    for path in sorted(old.keys() | new.keys(), key=_dotted):
+        was, now = old.get(path, MISSING), new.get(path, MISSING)
+        if was != now:
+            live = policies if path[0] == "policies" else _live(path)
+            found.append(Change(_dotted(path), _told(was), _told(now, after=True), live))
+    return found
+
+
+def with_live(before: Settings, after: Settings) -> Settings:
+    """The settings that hold once what is live of `after` was taken over."""
+    web = before.web.model_copy(update={name: getattr(after.web, name) for name in WEB})
+    log = before.log.model_copy(update={name: getattr(after.log, name) for name in LOG})
+    channels = {
+        name: channel.model_copy(update={key: getattr(after.channels[name], key) for key in CHANNEL})
+        if name in after.channels
+        else channel
+        for name, channel in before.channels.items()
+    }
+    policies = after.policies if policies_are_live(before, after) else before.policies
+    return before.model_copy(update={"web": web, "log": log, "channels": channels, "policies": policies})
+
+
+def policies_are_live(before: Settings, after: Settings) -> bool:
+    """Policies wait where channels come or go, or where a loop would have to begin or end for them."""
+    same_channels = before.channels.keys() == after.channels.keys()
+    return same_channels and _loops(before.policies) == _loops(after.policies)
+
+
+def _loops(policies: tuple[PolicySettings, ...]) -> list[tuple[object, ...]]:
+    return [
+        (each.skus, each.block, each.block_at, each.fresh_seconds)
+        for each in policies
+        if each.block is not None or each.fresh_seconds is not None
+    ]
+
+
+def _dumped(settings: Settings) -> dict[str, Any]:
+    """All values; each channel with what its own kind has."""
+    channels = {name: channel.model_dump() for name, channel in settings.channels.items()}
+    return {**settings.model_dump(exclude={"channels"}), "channels": channels}
+
+
+def _live(path: KeyPath) -> bool:
+    match path:
+        case ("web", str(key), *_):
+            return key in WEB
+        case ("log", str(key)):
+            return key in LOG
+        case ("channels", _, str(key)):
+            return key in CHANNEL
+        case _:
+            return False
+
+
+def _leaves(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
+    """Each single value with its path. A token goes by its name, a policy by its number."""
+    if isinstance(value, Mapping) and value:
+        for key, part in value.items():
+            yield from _leaves((*path, str(key)), part)
+    elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+        for number, part in enumerate(value):
+            yield from _leaves((*path, str(part.get("name", number + 1))), part)
+    else:
+        yield path, value
+
+
+def _dotted(path: KeyPath) -> str:
+    return ".".join(map(str, path))
+
+
+def _told(value: Any, *, after: bool = False) -> str:
+    if value is MISSING or value is None:
+        return "not given"
+    if isinstance(value, SecretStr):
+        return "another secret" if after else "a secret"
+    return orjson.dumps(value, default=str).decode()

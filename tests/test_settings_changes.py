@@ -1,0 +1,108 @@
+"""What is other between two readings of the settings, and what a running daemon takes over of it."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+from tests.test_settings import GOOD, SECRET
+
+from sfsync.settings import Change, Settings, changes, with_live
+
+POLICIES = """
+[[policies]]
+skus = ["LE-*"]
+cap = 3
+"""
+
+
+def read(text: str) -> Settings:
+    return Settings(**tomllib.loads(text))
+
+
+def told(before: str, after: str) -> list[tuple[str, str, str, bool]]:
+    found = changes(read(before), read(after))
+    return [(each.key, each.before, each.after, each.live) for each in found]
+
+
+def test_the_same_settings_have_no_changes() -> None:
+    """However often they are read."""
+    assert told(GOOD + POLICIES, GOOD + POLICIES) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "change"),
+    [
+        ("cap = 3", "cap = 5", ("policies.1.cap", "3", "5", True)),
+        ("cap = 3", "cap = 3\nsafety_stock = 1", ("policies.1.safety_stock", "not given", "1", True)),
+        ("[channels.london]", "[channels.london]\ncap = 9", ("channels.london.cap", "not given", "9", True)),
+        (
+            "[channels.london]",
+            "[ledger]\nfold_nightly = true\n[channels.london]",
+            ("ledger.fold_nightly", "false", "true", False),
+        ),
+        (
+            "[channels.london]",
+            "[log]\nlevel = 'debug'\n[channels.london]",
+            ("log.level", '"info"', '"debug"', True),
+        ),
+        (
+            '["ECOM", "KNIGHTSBRIDGE"]',
+            '["ECOM"]',
+            ("channels.london.locations.online.sells_from", '["ECOM","KNIGHTSBRIDGE"]', '["ECOM"]', False),
+        ),
+        ('client_id = "sfsync"', 'client_id = "x"', ("salesforce.client_id", '"sfsync"', '"x"', False)),
+        (
+            'name = "checkout"',
+            'name = "checkout"\nrole = "viewer"',
+            ("web.tokens.checkout.role", "not given", '"viewer"', True),
+        ),
+    ],
+)
+def test_each_change_is_named_with_what_becomes_of_it(
+    old: str, new: str, change: tuple[str, str, str, bool]
+) -> None:
+    """The dotted key, both values, and whether it waits for a restart."""
+    before = GOOD + POLICIES
+    assert told(before, before.replace(old, new, 1)) == [change]
+
+
+def test_a_secret_is_another_one_and_never_told() -> None:
+    """A token is taken over; what a connection was made with is not."""
+    found = changes(read(GOOD), read(GOOD.replace(SECRET, "another-secret-of-the-house")))
+    assert [(each.key, each.live) for each in found] == [
+        ("channels.london.access_token", False),
+        ("channels.london.webhook_secret", False),
+        ("salesforce.client_secret", False),
+        ("web.tokens.checkout.token", True),
+    ]
+    assert {(each.before, each.after) for each in found} == {("a secret", "another secret")}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        POLICIES.replace("cap = 3", "cap = 5\nblock = 9\nblock_at = ['ECOM']\nchannels = ['london']"),
+        POLICIES.replace("cap = 3", "cap = 5\nfresh_seconds = 60\nscarce_at = 1"),
+        POLICIES.replace("cap = 3", "cap = 5")
+        + GOOD[GOOD.index("[channels.london]") :].replace("london", "paris"),
+    ],
+)
+def test_policies_wait_where_loops_or_channels_come_and_go(more: str) -> None:
+    """A local block, a limit of age, another channel: all wait, because they were written for each other."""
+    before, after = read(GOOD + POLICIES), read(GOOD + more)
+    of_policies = [each for each in changes(before, after) if each.key.startswith("policies")]
+    assert of_policies
+    assert not any(each.live for each in of_policies)
+    assert with_live(before, after).policies == before.policies
+
+
+def test_what_is_live_is_taken_over_and_the_rest_stays() -> None:
+    """So that the next reading is compared with what really holds."""
+    before = read(GOOD + POLICIES)
+    changed = GOOD.replace("[channels.london]", "[channels.london]\ncap = 2")
+    after = read(changed + POLICIES.replace("cap = 3", "cap = 5") + "[ledger]\nfold_nightly = true\n")
+    held = with_live(before, after)
+    assert held.ledger.fold_nightly is False
+    assert (held.channels["london"].cap, held.policies[0].cap) == (2, 5)
+    assert changes(held, after) == [Change("ledger.fold_nightly", "false", "true", live=False)]
