@@ -1,0 +1,44 @@
+"""SKUs as people write them: what can be a name works, what cannot is refused by name and harms nobody."""
+
+from __future__ import annotations
+
+import pytest
+from tests.flow.kit import house
+
+from sfsync.domain.resync import Cause, Scope
+
+GOOD = ("x/y", "with blank", "Größe ¾ 靴", 'quoted "name"', "100% wool", "S" * 120)
+BAD = ("L" * 200, "a|b", "no such thing")
+
+
+async def test_names_with_slashes_blanks_and_other_alphabets_are_sold_and_shown_like_any_other() -> None:
+    """In the org, at the shops, in orders and in pushes, to the letter."""
+    async with house({f"{sku}|ECOM": 5 for sku in GOOD}) as h:
+        for sku in GOOD:
+            h.org.move(f"{sku}|ECOM", on_hand=-1)
+            await h.deliver("london", h.shops["london"].buy(sku))
+        for sku in GOOD:
+            await h.shows(sku, 3, 3)
+        await h.idle()
+        assert [h.org.numbers(f"{sku}|ECOM") for sku in GOOD] == [(4, 1)] * len(GOOD)
+        assert await h.store.read(lambda tx: tx.dead_letters()) == []
+
+
+@pytest.mark.parametrize("sku", BAD, ids=["200 characters", "with a bar", "unknown"])
+async def test_a_name_that_the_org_cannot_have_is_refused_by_name_and_written_nowhere(sku: str) -> None:
+    """Its order is set aside with the name, its item is never written to, and the next order is served."""
+    shelf = {"BAG-1": 5, sku: 7}
+    async with house({"BAG-1|ECOM": 5}, shelf=shelf) as h:
+        london = h.shops["london"]
+        await h.deliver("london", london.buy(sku))
+        await h.deliver("london", london.buy("BAG-1"))
+        await h.shows("BAG-1", 4, 4)
+        await h.until_kept(lambda tx: tx.dead_letters())
+        (letter,) = await h.store.read(lambda tx: tx.dead_letters())
+        assert sku in f"{letter.reason} {letter.payload} {letter.key}"
+        assert letter.advice
+        plan = await h.supervisor.resync.compare(Scope(channels=("london",)))
+        assert [(row.sku, row.cause, row.applicable) for row in plan.rows] == [(sku, Cause.NOT_IN_ORG, False)]
+        assert not any(sku in body.decode() for shop in h.shops.values() for body in shop.sent)
+        assert london.shelf[sku] == 6
+        assert [key.sku for key in h.org.keys.values()] == ["BAG-1"]
