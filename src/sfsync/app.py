@@ -307,7 +307,10 @@ def org_config(settings: Settings) -> OrgConfig:
     return OrgConfig(
         login_url=org.login_url,
         client_id=org.client_id,
-        client_secret=org.client_secret.get_secret_value(),
+        client_secret=org.client_secret.get_secret_value() if org.client_secret else "",
+        username=org.username or "",
+        private_key=org.private_key.get_secret_value() if org.private_key else "",
+        token_audience=org.token_audience or "",
         api_version=org.api_version,
         transport=org.transport,
         pubsub_endpoint=org.pubsub_endpoint,

@@ -21,6 +21,7 @@ from sfsync.cli import (
     edition,
     exposure,
     incidents,
+    init,
     ledger,
     reload,
     report,
@@ -43,6 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
+app.command("init")(init.init)
 app.command("check")(check.check)
 app.command("reload")(reload.reload)
 app.command("status")(status.status)

@@ -127,6 +127,9 @@ class Examination:
         return part
 
     async def _look_at(self, org: SalesforceOrg, part: Part, remembered: Remembered, *, skus: bool) -> None:
+        offset = await org.clock_offset()
+        if offset is not None:
+            part.findings.append(doctor.clock_finding(*offset))
         number = await org.org_id()
         part.findings.append(Finding(Severity.GOOD, f"the org {number} accepts the credentials"))
         if remembered.org not in (None, number):
@@ -138,9 +141,6 @@ class Examination:
                     "the numbers of one org would be written by the ledger of another",
                 )
             )
-        offset = await org.clock_offset()
-        if offset is not None:
-            part.findings.append(doctor.clock_finding(*offset))
         self._tell("the org: objects, fields, permissions, rule, topics")
         checked = await org.check()
         part.findings += checked

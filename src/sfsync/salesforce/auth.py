@@ -1,16 +1,20 @@
 """Access tokens: one request at a time, kept until the org says that it is worn out.
 
 Salesforce tells no life span with a token, so there is nothing to renew ahead of: a call that meets
-INVALID_SESSION_ID asks for a new one, and all who met it together share that one request.
-The client secret reaches neither a log nor an error's text.
+INVALID_SESSION_ID asks for a new one, and all who met it together share that one request. Two flows: client
+credentials with a secret, or a JWT bearer token that a private key signs for a user.
+Neither secret nor key reaches a log or an error's text.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import httpx
+import jwt
 import orjson
 
 from sfsync.ports import Refused, TryLater
@@ -18,6 +22,8 @@ from sfsync.salesforce.config import OrgConfig
 from sfsync.salesforce.transport import LOST, is_distrusted
 
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 — a path, not a secret
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+JWT_SECONDS = 180  # an org takes no assertion that lives longer
 TRUST_ADVICE = "the certificate is not trusted: name the file of its root in ca_file"
 
 
@@ -52,6 +58,11 @@ _ADVICE = (
     ),
     ("client identifier invalid", "check client_id: it is the app's consumer key"),
     ("invalid client credentials", "check client_secret: it is the app's consumer secret"),
+    ("invalid assertion", "check that the app holds the certificate of private_key"),
+    (
+        "audience",
+        "set token_audience to Salesforce's log-in host: login or test (of a sandbox)",
+    ),
     ("inactive user", "the app's run-as user is not active"),
     ("user hasn't approved", "allow the app for its user: admin-approved users are pre-authorised"),
     ("ip restricted", "this machine's address is not among those that the app or the user's profile allows"),
@@ -60,6 +71,7 @@ _ADVICE_BY_CODE = {
     "invalid_client_id": "check client_id: it is the app's consumer key",
     "invalid_client": "check client_id and client_secret: they are the app's consumer key and secret",
     "unsupported_grant_type": "switch the client credentials flow on in the app",
+    "invalid_assertion": "check that the app holds the certificate of private_key",
     "invalid_grant": "switch the client credentials flow on in the app and name a run-as user",
     "invalid_app_access": "assign the app to its run-as user",
     "inactive_org": "the org is not active",
@@ -76,12 +88,23 @@ def advice_for(code: str, description: str) -> str:
     return _ADVICE_BY_CODE.get(code, "check login_url, client_id and client_secret")
 
 
+def system_time() -> datetime:
+    """The machine's own time."""
+    return datetime.now(UTC)
+
+
 class TokenProvider:
     """Hands out the present token; renews it when told which one is worn out."""
 
-    def __init__(self, config: OrgConfig, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self,
+        config: OrgConfig,
+        http: httpx.AsyncClient,
+        now: Callable[[], datetime] = system_time,
+    ) -> None:
         self._config = config
         self._http = http
+        self._now = now
         self._token: Token | None = None
         self._turn = asyncio.Lock()
 
@@ -98,12 +121,7 @@ class TokenProvider:
             return self._token
 
     async def _ask(self) -> Token:
-        config = self._config
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": config.client_id,
-            "client_secret": config.client_secret,
-        }
+        config, form = self._config, self._form()
         try:
             response = await self._http.post(
                 config.login_url.rstrip("/") + TOKEN_PATH, data=form, headers={"Accept": "application/json"}
@@ -118,6 +136,27 @@ class TokenProvider:
                 raise Refused(f"no token from {config.login_url}: {reason}", advice=TRUST_ADVICE) from None
             raise TryLater(f"no token from {config.login_url}: {reason}") from None
         return self._read(response)
+
+    def _form(self) -> dict[str, str]:
+        config = self._config
+        if not config.private_key:
+            return {
+                "grant_type": "client_credentials",
+                "client_id": config.client_id,
+                "client_secret": config.client_secret,
+            }
+        claims = {
+            "iss": config.client_id,
+            "sub": config.username,
+            "aud": config.audience,
+            "exp": int(self._now().timestamp()) + JWT_SECONDS,
+        }
+        try:
+            assertion = jwt.encode(claims, config.private_key, algorithm="RS256")
+        except (ValueError, TypeError, jwt.PyJWTError):
+            what = "private_key is no RSA key in PEM that can be read without a passphrase"
+            raise Refused(what, advice="make one with sfsync init, or openssl genrsa 2048") from None
+        return {"grant_type": JWT_BEARER, "assertion": assertion}
 
     def _no_address(self, error: Exception) -> Refused:
         return Refused(f"login_url {self._config.login_url!r} is no address: {error}", advice="set login_url")

@@ -50,7 +50,10 @@ class OrgConfig:
 
     login_url: str
     client_id: str
-    client_secret: str = field(repr=False)
+    client_secret: str = field(repr=False, default="")  # of the client credentials flow
+    username: str = ""  # of the JWT bearer flow, with the key that signs for it
+    private_key: str = field(repr=False, default="")  # PEM
+    token_audience: str = ""  # of the JWT; "": Salesforce's own log-in host
     api_version: str = API_VERSION
     transport: Literal["pubsub", "cometd"] = "pubsub"  # what carries the event stream
     pubsub_endpoint: str = PUBSUB_ENDPOINT
@@ -68,6 +71,12 @@ class OrgConfig:
     def data_path(self) -> str:
         """Where the org's REST resources of our API version are."""
         return f"/services/data/v{self.api_version}"
+
+    @property
+    def audience(self) -> str:
+        """Who a signed token is for: a sandbox's users are known at another host."""
+        sandbox = ".sandbox." in self.login_url or "//test." in self.login_url
+        return self.token_audience or f"https://{'test' if sandbox else 'login'}.salesforce.com"
 
     @property
     def stream_address(self) -> str:

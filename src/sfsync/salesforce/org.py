@@ -77,7 +77,7 @@ class SalesforceOrg:
             ca_file=config.ca_file,
             transport=transport,
         )
-        self._tokens = TokenProvider(config, self._http)
+        self._tokens = TokenProvider(config, self._http, clock.now)
         self._gate = Gate(config.calls_reserved_percent, clock.now)
         self._rest = Rest(config, self._http, self._tokens, self._gate, sleep=clock.sleep)
         self._library = Library(config, self._tokens, self._gate, sleep=clock.sleep)

@@ -21,6 +21,7 @@ def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
     """Note what no single key shows."""
     for path, _, section in sections(root, tree):
         _certificates(section.get("ca_file"), (*path, "ca_file"), origins)
+    _org_credentials(tree.get("salesforce"), origins)
     for name, channel in _tables(tree.get("channels")):
         if name == HOLDER:
             what = "is the name under which sfsync itself holds units in the org"
@@ -49,6 +50,29 @@ def _certificates(file: object, path: KeyPath, origins: Origins) -> None:
     else:
         if not found:
             origins.problem(path, f"names {file}, which holds no certificate", "Give certificates as PEM")
+
+
+def _org_credentials(org: object, origins: Origins) -> None:
+    """A client secret, or a private key with the user whom it signs in."""
+    if not isinstance(org, dict):
+        return
+    path: KeyPath = ("salesforce",)
+    secret = "client_secret" in org or "client_secret_file" in org
+    key = "private_key" in org or "private_key_file" in org
+    user = "username" in org
+    if secret and (key or user):
+        here = (*path, "private_key" if key else "username")
+        origins.problem(here, "is given, and client_secret too", "Keep one of the two ways to sign in")
+    elif key != user:
+        missing = "username" if key else "private_key"
+        remedy = "Give username, and private_key or private_key_file: the key signs in that user"
+        origins.missing((*path, missing), remedy)
+    elif not secret and not key:
+        remedy = (
+            "Give client_secret or client_secret_file, or username with private_key_file, or set "
+            f"{variable((*path, 'client_secret'))}"
+        )
+        origins.missing((*path, "client_secret"), remedy)
 
 
 def _credentials(channel: dict[str, Any], path: KeyPath, origins: Origins) -> None:

@@ -54,8 +54,13 @@ class SalesforceSettings(Section):
 
     login_url: SiteAddress  # the org's My Domain address
     client_id: Text
-    client_secret: Secret
+    client_secret: Secret | None = None  # of the client credentials flow; or the JWT bearer flow's own:
     client_secret_file: Path | None = None
+    username: Text | None = None  # whom the key signs in
+    private_key: Secret | None = None  # PEM; its certificate stands in the app
+    private_key_file: Path | None = None
+    # Who the signed token is for; None: login.salesforce.com, or test.salesforce.com of a sandbox.
+    token_audience: SiteAddress | None = None
     api_version: OrgVersion = "67.0"
     transport: Literal["pubsub", "cometd"] = "pubsub"  # of the event stream; cometd needs the extra
     pubsub_endpoint: HostAndPort = "api.pubsub.salesforce.com:7443"
