@@ -66,6 +66,12 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
+def secret_of(settings: Settings) -> str:
+    """The org's client secret."""
+    assert settings.salesforce.client_secret is not None
+    return settings.salesforce.client_secret.get_secret_value()
+
+
 def problems_of(path: Path, env: Mapping[str, str] | None = None) -> tuple[Problem, ...]:
     with pytest.raises(SettingsError) as caught:
         load(path, env or {})
@@ -101,7 +107,7 @@ def test_three_mistakes_are_reported_together_with_line_key_and_remedy(write: Wr
 def test_good_settings_give_plain_values(write: Write) -> None:
     """What the file says and what it leaves out come back as values with their units' defaults."""
     settings = load(write(GOOD), {})
-    assert settings.salesforce.client_secret.get_secret_value() == SECRET
+    assert secret_of(settings) == SECRET
     assert settings.salesforce.silence_seconds == 330
     assert settings.web.port == 8181
     assert shopify(settings, "london").timeout_seconds == 10
@@ -175,7 +181,7 @@ def test_a_secret_file_gives_the_secret_without_its_trailing_newline(
     secret.chmod(0o600)
     path = write(GOOD.replace(f'client_secret = "{SECRET}"', 'client_secret_file = "secret"'))
     settings = load(path, {})
-    assert settings.salesforce.client_secret.get_secret_value() == f" {SECRET} "
+    assert secret_of(settings) == f" {SECRET} "
     assert settings.warnings == ()
 
 
@@ -203,7 +209,7 @@ def test_a_secret_in_the_environment_replaces_the_files_in_either_form(write: Wr
     assert load(path, {"SFSYNC_SALESFORCE__CLIENT_SECRET": "new"}).salesforce.client_secret_file is None
     (tmp_path / "secret").write_text("newer")
     settings = load(write(GOOD), {"SFSYNC_SALESFORCE__CLIENT_SECRET_FILE": str(tmp_path / "secret")})
-    assert settings.salesforce.client_secret.get_secret_value() == "newer"
+    assert secret_of(settings) == "newer"
 
 
 @pytest.mark.parametrize(
