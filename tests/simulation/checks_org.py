@@ -10,7 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sfsync.simulators.shopify.model import Order
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .checks import Watch
 
 SHOP = "london"
+TOLD_IN = timedelta(milliseconds=1)  # a change's moment is told in whole ones, rounded up or down
 Row = Mapping[str, Any]
 
 
