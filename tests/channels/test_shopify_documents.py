@@ -50,6 +50,10 @@ def calls() -> Iterator[tuple[str, dict[str, Any]]]:
     yield documents.CHECK_APP, {}
     yield documents.CHECK_LOCATIONS, {}
     yield documents.WEBHOOKS, {"after": None}
+    yield documents.RUN_BULK, {"query": documents.bulk_variants_document([LOCATION, LOCATION], 7)}
+    yield documents.BULK, {"id": "gid://shopify/BulkOperation/1"}
+    for count in (1, 2, documents.LOCATIONS_A_QUERY):
+        yield documents.bulk_variants_document([LOCATION] * count, 7), {}
     for topic in (*TOPICS, *ROUTING_TOPICS):
         wanted = {"uri": "https://stock.example.com/webhooks/london", "format": "JSON"}
         name = topic.replace("/", "_").upper()
@@ -247,10 +251,13 @@ async def test_a_store_of_any_size_is_listed_whole() -> None:
         told["data"]["productVariants"]["pageInfo"]["endCursor"] = f"c{next(cursors)}"
         return httpx.Response(200, json=told)
 
-    made, asked = channel(*[store] * (begun + 1), page(node("LAST", size, 1)))
+    refused = {"bulkOperation": None, "userErrors": [{"field": ["query"], "message": "too many are running"}]}
+    answers = [store] * documents.PAGES_BEFORE_BULK + [answered({"bulkOperationRunQuery": refused})]
+    answers += [store] * (begun + 1 - documents.PAGES_BEFORE_BULK)
+    made, asked = channel(*answers, page(node("LAST", size, 1)))
     items = [item async for items in made.items() for item in items]
     assert items[-1].sku == "LAST"
-    variables = [document["variables"] for document in asked.documents]
+    variables = [each["variables"] for each in asked.documents if each["operationName"] == "Variants"]
     last = f"id:>{1000 + size - 1}"
     assert [(each["query"], each["after"] is None) for each in variables[begun - 1 : begun + 2]] == [
         (None, False),

@@ -13,6 +13,7 @@
 - ``shopify_orders``       an order read from a payload or from the order list: the same snapshot
 - ``shopify_order_list``   the order list in pages, each order whole
 - ``shopify_webhooks``     signatures
+- ``shopify_bulk``         a large store's variants in one file
 - ``shopify_setup``        which webhooks the store sends
 - ``shopify_check``        what can be wrong, with remedies
 - ``mirakl``               a shop at a Mirakl marketplace as a channel: stock files, and the order list

@@ -23,6 +23,7 @@ import structlog
 from sfsync.channels import shopify_documents as documents
 from sfsync.channels import shopify_orders, shopify_setup, shopify_webhooks
 from sfsync.channels.config import ShopifyConfig
+from sfsync.channels.shopify_bulk import variants_behind
 from sfsync.channels.shopify_check import check
 from sfsync.channels.shopify_client import Reply, ShopifyClient
 from sfsync.channels.shopify_order_list import changed_orders, one_order
@@ -76,7 +77,7 @@ class ShopifyChannel:
         # With one location there is nothing to ask, and nothing to be allowed to ask.
         self._routes = len(config.locations) > 1
         self.ability = replace(type(self).ability, routes=self._routes)
-        self._config = config
+        self._config, self._clock = config, clock
         self._client = ShopifyClient(config, clock, transport=transport, luck=luck)
         self._location_names = {gid: name for name, gid in config.locations.items()}
 
@@ -163,7 +164,7 @@ class ShopifyChannel:
         fixed["first"] = documents.variants_rows(len(locations), None if skus is None else len(skus))
         query = f"id:>{behind}" if behind else None if skus is None else documents.sku_query(skus)
         after: str | None = None
-        paged = 0
+        paged = pages = 0
         while True:
             variables = {**fixed, "after": after, "query": query}
             connection = (await self._client.read("Variants", document, variables))["productVariants"]
@@ -171,7 +172,15 @@ class ShopifyChannel:
             yield nodes
             if not page["hasNextPage"] or page["endCursor"] in (None, after):
                 return
-            after, paged = page["endCursor"], paged + len(nodes)
+            after, paged, pages = page["endCursor"], paged + len(nodes), pages + 1
+            if skus is None and pages == documents.PAGES_BEFORE_BULK:
+                gids = [self._config.locations[name] for name in locations]
+                last = shopify_orders.number(nodes[-1]["id"])
+                rest = await variants_behind(self._client, self._clock, self.name, gids, last)
+                if rest is not None:
+                    for start in range(0, len(rest), documents.PAGE_ROWS):
+                        yield rest[start : start + documents.PAGE_ROWS]
+                    return
             if skus is None and paged >= documents.PAGED_ROWS:
                 query, after, paged = f"id:>{shopify_orders.number(nodes[-1]['id'])}", None, 0
 

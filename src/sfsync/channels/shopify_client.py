@@ -15,7 +15,7 @@ import httpx
 import orjson
 import structlog
 
-from sfsync.channels.config import ShopifyConfig
+from sfsync.channels.config import ShopifyConfig, is_loopback
 from sfsync.channels.http import never_sent, open_client
 from sfsync.channels.shopify_points import Points
 from sfsync.channels.shopify_token import ShopifyToken
@@ -102,6 +102,18 @@ class ShopifyClient:
                 asked = failure.after_seconds
                 await self._clock.sleep(backoff_seconds(attempt, self._luck(), asked_seconds=asked))
         raise AssertionError("the last try returns or raises")
+
+    async def fetch(self, url: str) -> bytes:
+        """A file that the store has put somewhere: the address is the permission, so no token goes there."""
+        if not url.startswith("https://") and not is_loopback(url):
+            raise Refused(f"{self._config.name}: a file without encryption", advice="look at the store")
+        try:
+            answer = await self._http.get(url)
+        except httpx.HTTPError as error:
+            raise TryLater(f"{self._config.name}: {str(error) or type(error).__name__}") from error
+        if answer.status_code != 200:
+            raise TryLater(f"{self._config.name}: a file was answered with HTTP {answer.status_code}")
+        return answer.content
 
     async def close(self) -> None:
         """Give back connections."""

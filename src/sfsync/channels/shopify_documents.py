@@ -11,6 +11,7 @@ from collections.abc import Sequence
 QUERY_POINTS = 900  # of the 1,000 that a single query may cost
 PAGE_ROWS = 250  # the most that a connection gives, and that a list may hold
 PAGED_ROWS = 20_000  # pages end at 25,000 rows: before that, a new list is begun after the last row
+PAGES_BEFORE_BULK = 5  # a store that has more is read by a bulk operation from there on
 LOCATIONS_A_QUERY = 20  # each adds two objects to every row
 
 ADJUST_QUANTITIES = """
@@ -216,19 +217,29 @@ PART_SIZES = tuple((parts, (QUERY_POINTS // parts - 3) // 2) for parts in (6, 12
 ROUTED_PART_SIZES = tuple((parts, (QUERY_POINTS // parts - 5) // 3) for parts in (6, 12, 24, 48, 96, 2))
 
 
-def variants_document(locations: int) -> str:
-    """Reads variants with what is available at that many locations, `$at0`, `$at1` …"""
-    asked = "".join(f", $at{n}: ID!" for n in range(locations))
+RUN_BULK = """
+mutation RunBulk($query: String!) {
+  bulkOperationRunQuery(query: $query, groupObjects: false) {
+    bulkOperation { id }
+    userErrors { field message }
+  }
+}
+"""
+
+BULK = """
+query Bulk($id: ID!) {
+  bulkOperation(id: $id) { status errorCode url }
+}
+"""
+
+
+def _variant(locations: Sequence[str]) -> str:
+    """A variant with what is available at locations: each is a variable, or a text in quotes."""
     levels = "\n        ".join(
-        f'at{n}: inventoryLevel(locationId: $at{n}) {{ quantities(names: ["available"]) {{ quantity }} }}'
-        for n in range(locations)
+        f'at{n}: inventoryLevel(locationId: {place}) {{ quantities(names: ["available"]) {{ quantity }} }}'
+        for n, place in enumerate(locations)
     )
-    return f"""
-query Variants($first: Int!, $after: String, $query: String{asked}) {{
-  productVariants(first: $first, after: $after, query: $query, sortKey: ID) {{
-    pageInfo {{ hasNextPage endCursor }}
-    nodes {{
-      id
+    return f"""id
       sku
       inventoryPolicy
       requiresComponents
@@ -237,6 +248,32 @@ query Variants($first: Int!, $after: String, $query: String{asked}) {{
         tracked
         duplicateSkuCount
         {levels}
+      }}"""
+
+
+def variants_document(locations: int) -> str:
+    """Reads variants with what is available at that many locations, `$at0`, `$at1` …"""
+    asked = "".join(f", $at{n}: ID!" for n in range(locations))
+    return f"""
+query Variants($first: Int!, $after: String, $query: String{asked}) {{
+  productVariants(first: $first, after: $after, query: $query, sortKey: ID) {{
+    pageInfo {{ hasNextPage endCursor }}
+    nodes {{
+      {_variant([f"$at{n}" for n in range(locations)])}
+    }}
+  }}
+}}
+"""
+
+
+def bulk_variants_document(locations: Sequence[str], behind: int) -> str:
+    """The same for a bulk read of every variant behind one: it takes no variables, and no pages."""
+    return f"""
+{{
+  productVariants(query: "id:>{behind}", sortKey: ID) {{
+    edges {{
+      node {{
+      {_variant([f'"{gid}"' for gid in locations])}
       }}
     }}
   }}
