@@ -128,6 +128,14 @@ def start_market(seed: Mapping[str, Any] | None = None, *, knobs: Sequence[str] 
 
 
 @contextmanager
+def start_amazon(seed: Mapping[str, Any] | None = None, *, knobs: Sequence[str] = ()) -> Iterator[Sandbox]:
+    """A simulated Amazon store."""
+    words = ["--exit-with-parent", *(word for knob in knobs for word in ("--knob", knob))]
+    with _started("sfsync.simulators.amazon", seed, words) as (process, ready):
+        yield Sandbox(process, ready)
+
+
+@contextmanager
 def _started(
     module: str, seed: Mapping[str, Any] | None, words: Sequence[str]
 ) -> Iterator[tuple[subprocess.Popen[str], Mapping[str, Any]]]:

@@ -43,6 +43,12 @@ def mirakl(context: typer.Context) -> None:
     _become("sfsync.simulators.mirakl", context.args)
 
 
+@app.command("amazon", context_settings=PASS_ON)
+def amazon(context: typer.Context) -> None:
+    """An Amazon store: the Selling Partner API for listings, feeds and orders, with its limits."""
+    _become("sfsync.simulators.amazon", context.args)
+
+
 def _become(module: str, arguments: list[str]) -> NoReturn:
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 — our own program, no shell
