@@ -590,6 +590,7 @@ def _models() -> dict[str, Any]:
         "org_orders": settings.OrgOrdersSettings,
         "products": settings.ProductsSettings,
         "channels": settings.ShopifySettings,
+        "channels.amazon": settings.AmazonSettings,
         "channels.bazaar": settings.MiraklSettings,
         "channels.boutique": settings.CallbackSettings,
         "channels.locations": settings.LocationSettings,
@@ -777,20 +778,36 @@ sells_from = ["ECOM"]
 """
 
 
-def test_a_marketplace_is_mirrored_or_allocated_and_never_gated(write: Write) -> None:
+AMAZON = f"""
+[channels.bazaar]
+kind = "amazon"
+url = "https://bazaar.example.com"
+seller_id = "A1"
+marketplace_id = "M1"
+client_id = "app"
+client_secret = "{SECRET}"
+refresh_token = "{SECRET}"
+
+[channels.bazaar.locations.own]
+sells_from = ["ECOM"]
+"""
+
+
+@pytest.mark.parametrize("market", [MARKET, AMAZON], ids=["mirakl", "amazon"])
+def test_a_marketplace_is_mirrored_or_allocated_and_never_gated(write: Write, market: str) -> None:
     """It cannot ask before payment: gated for every channel means mirrored there; its own is refused."""
     gated = '\n[[policies]]\nskus = ["GATED-*"]\nguarantee = "gated"\n'
-    assortment = load(write(GOOD + MARKET + gated), {}).assortment()
+    assortment = load(write(GOOD + market + gated), {}).assortment()
     assert assortment.policy("bazaar", "GATED-1").guarantee is Guarantee.MIRRORED
     assert assortment.policy("london", "GATED-1").guarantee is Guarantee.GATED
     for wrong, key in (
-        (MARKET + gated + 'channels = ["bazaar"]\n', "policies"),
-        (MARKET.replace("url =", 'guarantee = "gated"\nurl ='), "channels.bazaar.guarantee"),
+        (market + gated + 'channels = ["bazaar"]\n', "policies"),
+        (market.replace("url =", 'guarantee = "gated"\nurl ='), "channels.bazaar.guarantee"),
         (
-            MARKET + '\n[channels.bazaar.locations.other]\nsells_from = ["ECOM2"]\n',
+            market + '\n[channels.bazaar.locations.other]\nsells_from = ["ECOM2"]\n',
             "channels.bazaar.locations",
         ),
-        (MARKET.replace("https", "http"), "channels.bazaar.url"),
+        (market.replace("https", "http"), "channels.bazaar.url"),
     ):
         with pytest.raises(SettingsError) as caught:
             load(write(GOOD + wrong), {})

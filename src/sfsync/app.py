@@ -42,6 +42,7 @@ from sfsync.reports import Reports
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
 from sfsync.salesforce.org import SalesforceOrg
 from sfsync.settings import (
+    AmazonSettings,
     CallbackSettings,
     ChannelSettings,
     MiraklSettings,
@@ -349,6 +350,8 @@ def open_one(name: str, settings: ChannelSettings, clock: Clock) -> Channel:
         return CallbackChannel(callback_config(name, settings), clock)
     if isinstance(settings, MiraklSettings):
         return open_channel(market_config(name, settings), clock)
+    if isinstance(settings, AmazonSettings):
+        return open_channel(amazon_config(name, settings), clock)
     return open_offered(name, settings.kind, settings, clock)
 
 
@@ -378,6 +381,26 @@ def market_config(name: str, settings: MiraklSettings) -> ChannelConfig:
         "settle_seconds": settings.settle_seconds,
         "imports_every_seconds": settings.imports_every_seconds,
         "status_every_seconds": settings.status_every_seconds,
+        "orders_every_seconds": settings.orders_every_seconds,
+    }
+    return ChannelConfig(
+        name, settings.kind, settings.url, options, settings.timeout_seconds, settings.ca_file
+    )
+
+
+def amazon_config(name: str, settings: AmazonSettings) -> ChannelConfig:
+    """An Amazon store's settings in its package's words."""
+    options: dict[str, object] = {
+        "location": next(iter(settings.locations)),
+        "auth_url": settings.auth_url,
+        "seller_id": settings.seller_id,
+        "marketplace_id": settings.marketplace_id,
+        "client_id": settings.client_id,
+        "client_secret": settings.client_secret.get_secret_value(),
+        "refresh_token": settings.refresh_token.get_secret_value(),
+        "settle_seconds": settings.settle_seconds,
+        "landing_seconds": settings.landing_seconds,
+        "outcome_every_seconds": settings.outcome_every_seconds,
         "orders_every_seconds": settings.orders_every_seconds,
     }
     return ChannelConfig(

@@ -16,6 +16,10 @@
 - ``shopify_bulk``         a large store's variants in one file
 - ``shopify_setup``        which webhooks the store sends
 - ``shopify_check``        what can be wrong, with remedies
+- ``amazon``               a seller's listings in an Amazon store as a channel: patches, feeds, the order list
+- ``amazon_config``        what it must be told
+- ``amazon_client``        one call: token, and an answer or one of the three failures
+- ``amazon_orders``        an order read from the order list
 - ``mirakl``               a shop at a Mirakl marketplace as a channel: stock files, and the order list
 - ``mirakl_config``        what it must be told
 - ``mirakl_client``        one call: an answer or one of the three failures
@@ -35,6 +39,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from sfsync import kinds
+from sfsync.channels.amazon import AmazonChannel
+from sfsync.channels.amazon_config import AmazonConfig
 from sfsync.channels.config import BadConfigError, ChannelConfig, ShopifyConfig
 from sfsync.channels.mirakl import MiraklChannel
 from sfsync.channels.mirakl_config import MiraklConfig
@@ -71,7 +77,11 @@ def _mirakl(config: ChannelConfig, clock: Clock) -> Channel:
     return MiraklChannel(MiraklConfig.of(config), clock)
 
 
-BUILT_IN: Mapping[str, Factory] = {"mirakl": _mirakl, "shopify": _shopify}
+def _amazon(config: ChannelConfig, clock: Clock) -> Channel:
+    return AmazonChannel(AmazonConfig.of(config), clock)
+
+
+BUILT_IN: Mapping[str, Factory] = {"amazon": _amazon, "mirakl": _mirakl, "shopify": _shopify}
 
 
 def open_channel(config: ChannelConfig, clock: Clock) -> Channel:

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from .changes import Change, changes, with_live
 from .channel import (
+    AmazonSettings,
     CallbackSettings,
     ChannelSettings,
     LocationSettings,
@@ -51,6 +52,7 @@ from .sources import SecretFileSource, TreeSource, anchor, drop_replaced, enviro
 from .texts import Name, Secret, Text, refuse
 
 __all__ = [
+    "AmazonSettings",
     "CallbackSettings",
     "Change",
     "ChannelSettings",

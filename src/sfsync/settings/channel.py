@@ -127,7 +127,31 @@ class MiraklSettings(SiteSettings):
     orders_every_seconds: float = Field(default=60.0, gt=0, le=3600)
 
 
+class AmazonSettings(SiteSettings):
+    """A seller in an Amazon store, spoken to as an app that the seller has authorized."""
+
+    asks: ClassVar[bool] = False
+
+    kind: Literal["amazon"]
+    guarantee: Literal["mirrored"] = "mirrored"
+    # Its listings show the stock of one place.
+    locations: Mapping[Name, LocationSettings] = Field(min_length=1, max_length=1)
+    auth_url: SiteAddress = "https://api.amazon.com"
+    seller_id: Text
+    marketplace_id: Text
+    client_id: Text
+    client_secret: Secret
+    client_secret_file: Path | None = None
+    refresh_token: Secret
+    refresh_token_file: Path | None = None
+    settle_seconds: float = Field(default=300.0, ge=0, le=86_400)  # a raise waits so long, and for the orders
+    landing_seconds: float = Field(default=60.0, ge=0, le=3600)  # from a change's acceptance to the listing
+    outcome_every_seconds: float = Field(default=15.0, gt=0, le=3600)  # how often a feed is asked for
+    orders_every_seconds: float = Field(default=180.0, gt=0, le=3600)  # so long read orders count as known
+
+
 BUILT_IN: Mapping[str, type[ChannelSettings]] = {
+    "amazon": AmazonSettings,
     "callback": CallbackSettings,
     "mirakl": MiraklSettings,
     "shopify": ShopifySettings,

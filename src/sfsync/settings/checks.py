@@ -13,7 +13,7 @@ from .problems import KeyPath, meant
 from .shape import Shape, sections
 from .texts import is_loopback
 
-NEVER_ASK = ("mirakl",)  # kinds of channel whose shoppers pay before anybody is asked
+NEVER_ASK = ("amazon", "mirakl")  # kinds of channel whose shoppers pay before anybody is asked
 SAYS = ("guarantee", "safety_stock", "cap", "fresh_seconds", "block")  # what a policy may say of its SKUs
 
 
