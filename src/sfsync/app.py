@@ -26,6 +26,7 @@ from sfsync.channels import BadConfigError, ChannelConfig, open_channel, open_of
 from sfsync.channels.callback import CallbackChannel, CallbackConfig
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.callbacks import Patience
+from sfsync.domain.drift import Pace
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.rights import SCOPES, Role
 from sfsync.flow.calls import recall
@@ -163,6 +164,7 @@ class Daemon:
             poll_seconds=self._poll_seconds,
             watch_seconds=settings.salesforce.poll_after_seconds,
             fold_nightly_days=nightly,
+            drift=Pace(**settings.drift.model_dump()),
         )
         local_token = _local_token(settings)
         front = _Front()
@@ -174,6 +176,7 @@ class Daemon:
             desk=supervisor.desk,
             overview=overview(settings, store, ctx.clock, ctx.pulse, ctx.assortment),
             reconciler=ResyncDesk(ctx, supervisor.resync),
+            drift=supervisor.drift,
             now=ctx.clock.now,
             transfers=supervisor.transfers,
             editions=supervisor.editions,

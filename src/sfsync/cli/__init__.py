@@ -18,6 +18,7 @@ from sfsync.cli import (
     count,
     coverage,
     dead_letters,
+    drift,
     edition,
     exposure,
     incidents,
@@ -49,6 +50,7 @@ app.command("check")(check.check)
 app.command("reload")(reload.reload)
 app.command("status")(status.status)
 app.command("resync")(resync.resync)
+app.command("drift")(drift.drift)
 app.command("coverage")(coverage.coverage)
 app.command("exposure")(exposure.exposure)
 app.command("why")(why.why)

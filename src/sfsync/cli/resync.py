@@ -6,7 +6,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 from urllib.parse import quote
 
 import httpx
@@ -86,18 +86,42 @@ def resync(
         "org": not without_org,
     }
     try:
-        run = _brought(client, plan) if plan is not None else _compared(client, scope)
-        rows = _rows(client, run)
-        if write is not None:
-            _write(write, run, rows)
-        if not as_json:
-            _show(run, rows)
-        applied = False
-        if _wanted(run, dry_run=dry_run, yes=yes or as_json or yes_change is not None):
-            run = _watched(client, _apply(client, run, yes_change), "applying")
-            rows, applied = _rows(client, run), True
+        put_right(
+            client,
+            scope,
+            plan=plan,
+            write=write,
+            dry_run=dry_run,
+            yes=yes,
+            yes_change=yes_change,
+            as_json=as_json,
+        )
     except httpx.HTTPError:
         fail(f"no daemon answers at {client.address}; start it with `sfsync run`")
+
+
+def put_right(
+    client: DaemonClient,
+    scope: dict[str, Any],
+    *,
+    plan: Path | None = None,
+    write: Path | None = None,
+    dry_run: bool = False,
+    yes: bool = False,
+    yes_change: int | None = None,
+    as_json: bool = False,
+) -> NoReturn:
+    """Compare or bring a plan, show it, ask, apply; ends with the exit code that says how it went."""
+    run = _brought(client, plan) if plan is not None else _compared(client, scope)
+    rows = _rows(client, run)
+    if write is not None:
+        _write(write, run, rows)
+    if not as_json:
+        _show(run, rows)
+    applied = False
+    if _wanted(run, dry_run=dry_run, yes=yes or as_json or yes_change is not None):
+        run = _watched(client, _apply(client, run, yes_change), "applying")
+        rows, applied = _rows(client, run), True
     if as_json:
         print_json({**run, "rows": rows, "applied": applied})
     elif applied:

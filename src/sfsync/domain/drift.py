@@ -8,7 +8,8 @@ one after a while (`SETTLE`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -68,14 +69,60 @@ class Range:
         return self.levels <= FEW
 
 
-def halves(of: Range, ids: Sequence[str]) -> tuple[Range, Range]:
-    """Two ranges of equal size. `ids`: the record ids that we hold of the location, sorted."""
-    inside = [
-        each for each in ids if (of.first is None or each > of.first) and (of.last is None or each <= of.last)
-    ]
-    middle = inside[len(inside) // 2 - 1]
-    left = len(inside) // 2
-    return (
-        Range(of.location, of.first, middle, left),
-        Range(of.location, middle, of.last, len(inside) - left),
-    )
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often is looked, and how much in one look."""
+
+    every_seconds: float = 900.0
+    sample_skus: int = 50
+    org_calls: int = 20
+    settle: timedelta = SETTLE
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLevel:
+    """A level that we hold, by its record id."""
+
+    record_id: str
+    on_hand: int
+    reserved: int
+    version: int
+
+
+class Held:
+    """The levels that we hold of a location."""
+
+    def __init__(self, location: str, levels: Iterable[HeldLevel]) -> None:
+        self._location = location
+        self._levels = sorted(levels, key=lambda level: level.record_id)
+        self._ids = [level.record_id for level in self._levels]
+
+    def whole(self) -> Range:
+        """All of them."""
+        return Range(self._location, None, None, len(self._levels))
+
+    def inside(self, of: Range) -> Sequence[HeldLevel]:
+        """Those in a range."""
+        begin = 0 if of.first is None else bisect_right(self._ids, of.first)
+        end = len(self._ids) if of.last is None else bisect_right(self._ids, of.last)
+        return self._levels[begin:end]
+
+    def sums(self, of: Range) -> Sums:
+        """What those in a range have together."""
+        inside = self.inside(of)
+        return Sums(
+            len(inside),
+            sum(level.on_hand for level in inside),
+            sum(level.reserved for level in inside),
+            sum(level.version for level in inside),
+        )
+
+    def halves(self, of: Range) -> tuple[Range, Range]:
+        """Two ranges of equal size."""
+        inside = self.inside(of)
+        left = len(inside) // 2
+        middle = inside[left - 1].record_id
+        return (
+            Range(of.location, of.first, middle, left),
+            Range(of.location, middle, of.last, len(inside) - left),
+        )

@@ -104,7 +104,10 @@ class Looking:
     def row(self, one: Seen) -> PlannedRow | None:
         """The row of a plan that a number read makes; None when all is well."""
         item = one.item
-        target, level = self.target(item.sku, item.location), self.level(item.sku, item.location)
+        held = self.level(item.sku, item.location)
+        if held is not None and held.changed_at >= one.asked_at and not item.duplicate:
+            return None  # we have changed it since it was asked for: the number read is old news
+        target, level = self.target(item.sku, item.location), held
         published = level.published if level is not None and self._approved else None
         blocked = problem(item, target)
         why: Cause | None

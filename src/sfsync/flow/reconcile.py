@@ -122,7 +122,8 @@ class Reconcile:
         async for page in ctx.channels[channel].items(skus):
             read_at = ctx.clock.now()
             yield [Seen(item, asked_at, read_at) for item in page]
-            asked_at = read_at
+            if skus is not None:  # a whole listing may be read all at once, and given in pages
+                asked_at = read_at
 
     async def _adopt(self, channel: str, seen: Sequence[Seen]) -> None:
         """Keep what a channel lists, and what it shows, as the baseline."""

@@ -312,11 +312,10 @@ class Resync:
                 for start in range(0, len(page), SKUS_AT_ONCE):
                     yield "", page[start : start + SKUS_AT_ONCE]
             return
-        asked_at = clock.now()
+        asked_at = clock.now()  # of all of it: a channel may read it all at once, and give it in pages
         async for stands_at, items in channel.items_from(place):
             read_at = clock.now()
             yield stands_at, [Seen(item, asked_at, read_at) for item in items]
-            asked_at = clock.now()
 
     def _resumes(self, run: ResyncRun, name: str) -> bool:
         channel = self._ctx.channels[name]

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 
+from sfsync.domain.drift import Pace
 from sfsync.domain.retry import backoff_seconds
 from sfsync.ports import Channel, OutsideError, Refused, Severity, Tx
 
@@ -21,6 +22,7 @@ from .cancelling import Cancellations
 from .context import SNAPSHOT, Context, unread
 from .counts import Counts
 from .desk import Desk
+from .drift import DriftWatch
 from .editions import Editions
 from .folding import Folding, FoldRun, FoldWish
 from .freshness import Freshness
@@ -64,6 +66,7 @@ class Supervisor:
         poll_seconds: float = 300.0,
         watch_seconds: float = 60.0,
         fold_nightly_days: int | None = None,
+        drift: Pace | None = None,
     ) -> None:
         self._ctx, self._approve = ctx, approve
         others = ctx.org.posting_topics | ctx.org.order_topics
@@ -85,6 +88,8 @@ class Supervisor:
         self.polls = OrderPoll(ctx, every_seconds=poll_seconds)
         self.reconcile = Reconcile(ctx, self.polls)
         self.resync = Resync(ctx, self.polls, self.reconcile)
+        self.drift = DriftWatch(ctx, self.polls, self.reconcile, drift)
+        self._drift = drift
         self.proving = Proving(ctx)
         self._cancellations = Cancellations(ctx, self.polls)
         self.resolver = Resolver(ctx, self.writer, self.desk, self._cancellations)
@@ -112,6 +117,7 @@ class Supervisor:
             self._keep("space", SpaceWatch(ctx).run),
             self._keep("learn", self._learn),
             self._keep("resync", self.resync.run),
+            *([self._keep("drift", self.drift.run)] if self._drift is not None else ()),
             self._keep("explain", self._explain),
             self._keep("policies", Policies(ctx, ask=not self._approve).run),
             self._keep("freshness", Freshness(ctx).run),

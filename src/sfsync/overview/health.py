@@ -84,6 +84,9 @@ class HealthTeller:
         if letters:
             waits = "1 dead letter waits" if len(letters) == 1 else f"{len(letters)} dead letters wait"
             doubtful.append(f"{waits} for a person: `sfsync dead-letters`.")
+        if drift := tx.count_drifts():
+            numbers = "1 number differs" if drift == 1 else f"{drift:,} numbers differ"
+            doubtful.append(f"{numbers} although nothing is under way: `sfsync drift`.")
         state: State = "bad" if bad else "warning" if doubtful else "good"
         sentence = "Every channel has been told what the org has." if state == "good" else (bad + doubtful)[0]
         return Health(

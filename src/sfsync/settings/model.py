@@ -131,6 +131,14 @@ class LedgerSettings(Section):
     fold_nightly: bool = False  # at 02:00 UTC
 
 
+class DriftSettings(Section):
+    """Whether org and channels still are what we hold: see `sfsync drift`."""
+
+    every_seconds: float = Field(default=900.0, ge=0, le=86_400)  # between two looks; 0: never
+    sample_skus: int = Field(default=50, ge=1, le=1000)  # read at each channel in one look, in turn
+    org_calls: int = Field(default=20, ge=1, le=1000)  # at most, in one look
+
+
 class LogSettings(Section):
     """How the daemon tells what it does."""
 
@@ -225,6 +233,7 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
     ledger: LedgerSettings = LedgerSettings()
+    drift: DriftSettings = DriftSettings()
     locations: LocationsSettings = LocationsSettings()
     org_orders: OrgOrdersSettings | None = None
     products: ProductsSettings | None = None

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, distinct, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, func, or_, select, update
 
-from sfsync.domain.drift import KEPT, Drift, Sums
+from sfsync.domain.drift import KEPT, Drift, HeldLevel, Sums
 from sfsync.domain.resync import Cause, Difference, Scope
 from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.ports.comparing import PlannedRow, ResyncRun, RowCount, RowState, RunState
@@ -229,29 +229,24 @@ class ComparingStatements:
         )
         return {r[0]: Sums(r[1], int(r[2]), int(r[3]), int(r[4])) for r in rows}
 
-    def record_ids_at(self, location: str) -> list[str]:
-        """The record ids of a location's levels, in the order of their bytes."""
-        rows = self._c.execute(select(t.level.c.record_id).where(t.level.c.location == location))
-        return sorted(rows.scalars())
-
-    def sums_between(self, location: str, first: str | None, last: str | None) -> Sums:
-        """What the levels of a location have together whose record id is after `first`, up to `last`."""
+    def held_at(self, location: str) -> list[HeldLevel]:
+        """The levels that we hold of a location."""
         c = t.level.c
-        rows = self._c.execute(
-            select(c.record_id, c.on_hand, c.reserved, c.version).where(c.location == location)
-        )
-        inside = [r for r in rows if (first is None or r[0] > first) and (last is None or r[0] <= last)]
-        return Sums(
-            len(inside), sum(r[1] for r in inside), sum(r[2] for r in inside), sum(r[3] for r in inside)
-        )
+        query = select(c.record_id, c.on_hand, c.reserved, c.version).where(c.location == location)
+        return [HeldLevel(*row) for row in self._c.execute(query)]
 
     def next_listed(self, channel: str, after: str, limit: int) -> list[str]:
         """The next SKUs that a channel lists."""
         c = t.channel_level.c
         query = (
-            select(distinct(c.sku)).where(c.channel == channel, c.sku > after).order_by(c.sku).limit(limit)
+            select(c.sku).distinct().where(c.channel == channel, c.sku > after).order_by(c.sku).limit(limit)
         )
         return list(self._c.execute(query).scalars())
+
+    def count_drifts(self) -> int:
+        """How much differs now, as far as is known."""
+        query = select(func.count()).select_from(t.drift).where(t.drift.c.ended_at.is_(None))
+        return int(self._c.execute(query).scalar_one())
 
     def drifts(self, *, open_only: bool = True, limit: int = 1000) -> list[Drift]:
         """Drift, the newest first."""

@@ -57,7 +57,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *IncidentApi(services.incidents, options, doorkeeper, services.now).routes(),
             *LevelApi(services.levels, options, doorkeeper).routes(),
             *EditionApi(services.editions, options, doorkeeper).routes(),
-            *ResyncApi(services.reconciler, options, doorkeeper).routes(),
+            *ResyncApi(services, options, doorkeeper).routes(),
             *ReloadApi(services.reloader, options, doorkeeper).routes(),
             *Health(services.overview).routes(),
             *Metrics(teller, options, doorkeeper).routes(),

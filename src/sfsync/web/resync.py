@@ -22,9 +22,9 @@ from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH
 
 from .json_text import to_json
 from .options import ADMIN, WebOptions
-from .problems import ProblemError, bad_fields, sentence
+from .problems import ProblemError, bad_fields, later, sentence
 from .requests import Doorkeeper, read_object
-from .services import Reconciler
+from .services import Services
 from .wishes import Fields
 
 MOST_ROWS = 5_000  # in one page
@@ -41,8 +41,9 @@ _BUSY = ProblemError(409, "already-applying", "A plan is being applied; wait for
 class ResyncApi:
     """The handlers of ``/v1/resync``."""
 
-    def __init__(self, reconciler: Reconciler, options: WebOptions, doorkeeper: Doorkeeper) -> None:
-        self._reconciler, self._options, self._doorkeeper = reconciler, options, doorkeeper
+    def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper) -> None:
+        self._reconciler, self._drift = services.reconciler, services.drift
+        self._options, self._doorkeeper = options, doorkeeper
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -53,6 +54,7 @@ class ResyncApi:
             Route("/v1/resync/{id}", self.run, methods=["GET"]),
             Route("/v1/resync/{id}/rows", self.rows, methods=["GET"]),
             Route("/v1/resync/{id}/apply", self.apply, methods=["POST"]),
+            Route("/v1/drift", self.drift, methods=["GET"]),
         ]
 
     async def begin(self, request: Request) -> Response:
@@ -119,6 +121,13 @@ class ResyncApi:
         except TooMuchError as error:
             more = {"changes": error.changes}
             raise ProblemError(409, "changes-too-much", sentence(str(error)), more=more) from None
+
+    async def drift(self, request: Request) -> Response:
+        """What differs although nothing is under way."""
+        self._doorkeeper.admit(request, None)
+        if self._drift is None:
+            raise later("Nobody looks for drift here.")
+        return _json(await self._drift.tell())
 
     async def _body(self, request: Request) -> dict[str, object]:
         limits = self._options.max_body_bytes, self._options.body_seconds

@@ -137,6 +137,14 @@ class Reconciler(Protocol):
         ...
 
 
+class DriftTeller(Protocol):
+    """Tells what differs although nothing is under way."""
+
+    async def tell(self) -> Mapping[str, object]:
+        """What was looked at, what differs, and how much was found on which day. JSON-ready."""
+        ...
+
+
 class TransferDesk(Protocol):
     """Enters goods that go from one location to another."""
 
@@ -280,5 +288,6 @@ class Services:
     why: Explainer
     levels: NumberTeller
     folder: Folder | None = None
+    drift: DriftTeller | None = None
     lives: Biographer | None = None
     reloader: Reloader | None = None
