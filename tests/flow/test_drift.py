@@ -43,6 +43,7 @@ async def test_a_movement_that_no_event_told_of_is_found_by_sums_and_put_right_b
         plan = await h.supervisor.resync.compare(Scope(("SCARF",)))
         await h.supervisor.resync.put_right(plan.id)
         await h.shows("SCARF", 6)
+        assert await told(looks) == []
         assert await looks.look_at_org() == 0
         assert await told(looks) == []
 

@@ -20,6 +20,7 @@
     reconcile  the org read whole, and what channels show taken over as the baseline
     comparing  what a page of a channel's listing reveals, with causes
     resync     both compared on a person's wish: planned, looked at, put right
+    drift      both compared all the time, cheaply: by sums, and by sample
 
 Each loop works off the store: what is not finished when the process dies is found there by the next one. A
 `Bell` only saves waiting; a lost ring is a delay of seconds, never a loss.

@@ -59,6 +59,11 @@ def newer(tx: Tx, read: Collection[tuple[StockLevel, datetime]]) -> list[tuple[S
     return found
 
 
+def place_of(key: LevelKey) -> str:
+    """A level's location, with its unit where it has one: as drift names it."""
+    return key.location if key.unit is None else f"{key.location}|{key.unit}"
+
+
 class Looking:
     """What some SKUs should show at a channel, and what is known of them there."""
 

@@ -16,10 +16,10 @@ from functools import partial
 
 from sfsync.domain.drift import Drift, Held, Pace, Range, Sums, differing
 from sfsync.domain.resync import Cause, code_of
-from sfsync.domain.stock import LevelKey, StockLevel
+from sfsync.domain.stock import StockLevel
 from sfsync.ports import OutsideError, Tx
 
-from .comparing import Looking, Seen, newer
+from .comparing import Looking, Seen, newer, place_of
 from .context import Context, unread
 from .orders import OrderPoll
 from .reconcile import Reconcile
@@ -148,8 +148,8 @@ class DriftWatch:
         found |= {level.key: 0 for level in gone}
         held = {key: level.available for key, (level, _) in tx.levels(found).items()}
         for key, units in sorted(found.items()):
-            self._keep(tx, "", key.sku, _place(key), Cause.MISSED_EVENT, held.get(key, 0), units, now)
-        names = {(key.sku, _place(key)) for key in found}
+            self._keep(tx, "", key.sku, place_of(key), Cause.MISSED_EVENT, held.get(key, 0), units, now)
+        names = {(key.sku, place_of(key)) for key in found}
         for drift in tx.drifts(limit=MOST_TOLD):
             location = drift.location.partition("|")[0]
             settled = location not in unequal or location in looked
@@ -254,11 +254,6 @@ class DriftWatch:
             },
             **await self._ctx.store.read(read),
         }
-
-
-def _place(key: LevelKey) -> str:
-    """A level's location, with its unit where it has one."""
-    return key.location if key.unit is None else f"{key.location}|{key.unit}"
 
 
 def _told(drift: Drift) -> dict[str, object]:

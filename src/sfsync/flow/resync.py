@@ -46,7 +46,7 @@ from sfsync.ports import (
     Tx,
 )
 
-from .comparing import Looking, Seen, newer, not_listed, rows_of
+from .comparing import Looking, Seen, newer, not_listed, place_of, rows_of
 from .context import Context, grouped
 from .levels import apply_levels
 from .orders import OrderPoll
@@ -422,6 +422,8 @@ class Resync:
         done: Sequence[StockLevel],
     ) -> set[str]:
         tx.drop_resync_levels(run_id, done)
+        for level in done:
+            tx.end_drift("", level.key.sku, place_of(level.key), self._ctx.clock.now())
         return apply_levels(tx, self._ctx, read, asked_at)
 
     async def _apply_rows(self, run: ResyncRun, name: str) -> ResyncRun:
@@ -489,6 +491,9 @@ class Resync:
             elif found is None and row.item is not None:
                 seen.append(Seen(row.item, row.asked_at, row.read_at))
         tx.put_resync_rows(run.id, become)
+        for row in become:
+            if row.state is RowState.APPLIED:
+                tx.end_drift(channel, row.difference.sku, row.difference.location, ctx.clock.now())
         bells = take_over(tx, ctx=ctx, channel=channel, seen=seen)
         told = Counter(row.state.value for row in become if row.difference.cause is not Cause.EVEN)
         return told, bells
