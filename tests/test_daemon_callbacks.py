@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import httpx
-from tests.sandbox import start_org
+from tests.sandbox import OrgSandbox, Sandbox, start_org, start_receiver
 from tests.test_daemon import HTTP, LEVELS, Daemon, free_port, until
 from tests.test_receivers import quantity, running
 
@@ -30,6 +31,12 @@ secret = "{secret}"
 
 [channels.boutique.locations.online]
 sells_from = ["ECOM"]
+
+[alerts.receivers.pager]
+url = "{pager}"
+allow_private = true
+secret = "{pager_secret}"
+kinds = ["incident"]
 """
 
 
@@ -41,9 +48,10 @@ def ask(daemon: Daemon, method: str, path: str, body: object = None) -> httpx.Re
 def test_a_storefront_is_told_asks_first_and_catches_up_after_it_was_away(tmp_path: Path) -> None:
     """From the org's till to the shelf; a cart, an order, a hand-over; a night on which nobody listened."""
     port, config = free_port(), tmp_path / "sfsync.toml"
-    config.write_text(SETTINGS.format(token=TOKEN, port=port, secret=SECRET))
-    config.chmod(0o600)
-    with start_org({"levels": LEVELS}) as org:
+    with start_org({"levels": LEVELS}) as org, start_receiver() as pager:
+        known = {"pager": pager.ready["url"], "pager_secret": pager.ready["secret"]}
+        config.write_text(SETTINGS.format(token=TOKEN, port=port, secret=SECRET, **known))
+        config.chmod(0o600)
         daemon = Daemon(tmp_path, org, {}, free_port(), config)
         try:
             with running("python", tmp_path, SECRET, PORT=str(port)) as shop:
@@ -54,6 +62,7 @@ def test_a_storefront_is_told_asks_first_and_catches_up_after_it_was_away(tmp_pa
                 org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
                 _shows(shop, "BAG-1", 29)
                 _sells(daemon, shop)
+                _wakes(daemon, org, pager)
             org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
             until(lambda: "failing since" in _told(daemon), "the daemon to miss its receiver")
             org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
@@ -81,6 +90,24 @@ def _sells(daemon: Daemon, shop: str) -> None:
     _shows(shop, "BAG-1", 28)
     (level,) = ask(daemon, "GET", "/v1/levels?sku=BAG-1").json()["levels"]
     assert (level["channel"], level["quantity"]) == ("boutique", 28)
+
+
+def _wakes(daemon: Daemon, org: OrgSandbox, pager: Sandbox) -> None:
+    """A till sells what a cart holds: somebody is told, and told again when a receipt has covered it."""
+    wish = {"kind": "cart", "channel": "boutique", "owner": "8", "lines": [{"sku": "BELT-1", "quantity": 1}]}
+    assert ask(daemon, "POST", "/v1/reservations", wish).status_code == 201
+    org.move("BELT-1|ECOM", on_hand=-30, kind="Sale")
+    until(lambda: [kind for kind, _ in _alerts(pager)] == ["alert.opened"], "the alert")
+    org.move("BELT-1|ECOM", on_hand=5, kind="Receipt")
+    until(lambda: [kind for kind, _ in _alerts(pager)] == ["alert.opened", "alert.resolved"], "its end")
+    (_, begun), (_, over) = _alerts(pager)
+    assert begun["alert"] == over["alert"]
+    assert "BELT-1" in begun["title"]
+
+
+def _alerts(pager: Sandbox) -> list[tuple[str, Any]]:
+    told = [each["message"] for each in pager.control("GET", "/state")["messages"]]
+    return [(message["type"], message["data"]) for message in told]
 
 
 def _told(daemon: Daemon) -> str:

@@ -22,7 +22,8 @@ from tests.channels.clock import HandClock, WallClock
 from tests.needs import NODE_CLIENTS_VARIABLE, needs
 from tests.web.kit import CHECKOUT, House
 
-from sfsync.channels.callback import CallbackChannel, CallbackConfig
+from sfsync.channels.callback import CallbackChannel
+from sfsync.channels.sender import CallbackConfig
 from sfsync.channels.signing import signed_headers
 from sfsync.ports import Clock, Refused, Write
 from sfsync.web import serve

@@ -559,7 +559,7 @@ def test_the_example_shows_every_key_and_its_true_default() -> None:
             shown.setdefault(table, {}).setdefault(bare.split("=")[0].strip(), line)
     for name, model in _models().items():
         for key, field in model.model_fields.items():
-            if key in ("tokens", "locations", "proxy") or _other_form(key, shown[name]):
+            if key in ("tokens", "locations", "proxy", "receivers") or _other_form(key, shown[name]):
                 continue
             assert key in shown[name], f"{name}.{key} is not in the example"
             line = shown[name][key]
@@ -593,6 +593,8 @@ def _models() -> dict[str, Any]:
         "channels.amazon": settings.AmazonSettings,
         "channels.bazaar": settings.MiraklSettings,
         "channels.boutique": settings.CallbackSettings,
+        "alerts": settings.AlertsSettings,
+        "alerts.receivers.pager": settings.AlertReceiverSettings,
         "channels.locations": settings.LocationSettings,
         "policies": settings.PolicySettings,
     }
@@ -657,6 +659,28 @@ def test_units_are_not_set_aside_for_a_storefront_that_asks_first(write: Write) 
             "Give the policy channels without boutique; it shows none of these then",
         )
     load(write(GOOD + CALLBACK + policy + 'channels = ["london"]\n'), {})
+
+
+ALERTS = f"""
+[alerts]
+exposed_units = 20
+
+[alerts.receivers.pager]
+url = "https://pager.example.com/sfsync"
+secret = "{SIGNING}"
+kinds = ["incident", "silence"]
+"""
+
+
+def test_whoever_is_woken_is_told_by_callbacks_too(write: Write) -> None:
+    """Of some kinds; and where that cannot be, the settings say so."""
+    alerts = load(write(GOOD + ALERTS), {}).alerts
+    assert (alerts.exposed_units, alerts.receivers["pager"].kinds) == (20, ("incident", "silence"))
+    (problem,) = problems_of(write(GOOD + ALERTS.replace('"silence"', '"silense"')))
+    assert problem.key == "alerts.receivers.pager.kinds[1]"
+    assert "did you mean silence?" in problem.remedy
+    (problem,) = problems_of(write(GOOD + ALERTS.replace("https://pager.example.com", "https://localhost")))
+    assert problem.what == "is this machine, where callbacks do not go by themselves"
 
 
 def test_settings_made_directly_read_nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:

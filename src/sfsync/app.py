@@ -23,12 +23,16 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sfsync.channels import BadConfigError, ChannelConfig, open_channel, open_offered
-from sfsync.channels.callback import CallbackChannel, CallbackConfig
+from sfsync.channels.alert import AlertCallback
+from sfsync.channels.callback import CallbackChannel
+from sfsync.channels.sender import CallbackConfig
+from sfsync.domain.alerts import AlertKind
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.callbacks import Patience
 from sfsync.domain.drift import Pace
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.rights import SCOPES, Role
+from sfsync.flow.alerting import Alerts, Limits
 from sfsync.flow.calls import recall
 from sfsync.flow.catching_up import CatchingUp
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
@@ -38,7 +42,7 @@ from sfsync.flow.supervisor import Supervisor
 from sfsync.flow.why import Why
 from sfsync.lives import Lives
 from sfsync.overview import FoldService, Overview, ReloadService
-from sfsync.ports import Channel, Clock, Org, OutsideError, Refused, Tx
+from sfsync.ports import AlertReceiver, Channel, Clock, Org, OutsideError, Refused, Tx
 from sfsync.reports import Reports
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
 from sfsync.salesforce.org import SalesforceOrg
@@ -49,6 +53,7 @@ from sfsync.settings import (
     MiraklSettings,
     OrgOrdersSettings,
     ProxySettings,
+    ReceiverSettings,
     Settings,
     ShopifySettings,
 )
@@ -143,6 +148,7 @@ class Daemon:
         store = self._open_store()
         org = self._org or await self._open_org(store)
         channels = self._channels or await self._open_channels(store, org)
+        receivers = await self._open_receivers(store, org, channels)
         ctx = Context(
             org,
             channels,
@@ -165,6 +171,7 @@ class Daemon:
             watch_seconds=settings.salesforce.poll_after_seconds,
             fold_nightly_days=nightly,
             drift=Pace(**settings.drift.model_dump()),
+            alerts=Alerts(ctx, receivers, Limits(settings.alerts.exposed_units)),
         )
         local_token = _local_token(settings)
         front = _Front()
@@ -208,6 +215,8 @@ class Daemon:
             await web.stop()
             for channel in channels.values():
                 await channel.close()
+            for receiver in receivers:
+                await receiver.close()
             await org.close()
             await store.close()
         log.info("stopped")
@@ -237,6 +246,18 @@ class Daemon:
             await store.close()
             raise StartError(str(error)) from error
         return opened
+
+    async def _open_receivers(
+        self, store: Database, org: Org, channels: Mapping[str, Channel]
+    ) -> list[AlertReceiver]:
+        try:
+            return open_receivers(self._settings, self._clock)
+        except BadConfigError as error:
+            for channel in channels.values():
+                await channel.close()
+            await org.close()
+            await store.close()
+            raise StartError(str(error)) from error
 
     async def _serve(self, web: Server) -> None:
         try:
@@ -358,7 +379,15 @@ def open_one(name: str, settings: ChannelSettings, clock: Clock) -> Channel:
     return open_offered(name, settings.kind, settings, clock)
 
 
-def callback_config(name: str, settings: CallbackSettings) -> CallbackConfig:
+def open_receivers(settings: Settings, clock: Clock) -> list[AlertReceiver]:
+    """Whoever is told of alerts. Raises `BadConfigError`."""
+    return [
+        AlertCallback(callback_config(name, each), [AlertKind(kind) for kind in each.kinds], clock)
+        for name, each in settings.alerts.receivers.items()
+    ]
+
+
+def callback_config(name: str, settings: ReceiverSettings) -> CallbackConfig:
     """A receiver's settings in its package's words."""
     secrets_used = [settings.secret, settings.previous_secret]
     return CallbackConfig(

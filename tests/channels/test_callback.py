@@ -13,8 +13,9 @@ import pytest
 from tests.channels.clock import HandClock, WallClock
 from tests.sandbox import Sandbox, start_receiver
 
-from sfsync.channels.callback import CallbackChannel, CallbackConfig
+from sfsync.channels.callback import CallbackChannel
 from sfsync.channels.config import BadConfigError
+from sfsync.channels.sender import CallbackConfig
 from sfsync.ports import Clock, Forged, Gone, PushAnswer, Refused, Severity, TryLater, Unknown, Write
 
 OTHER = f"whsec_{base64.b64encode(b'another secret, another secret').decode()}"

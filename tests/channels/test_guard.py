@@ -10,8 +10,9 @@ import pytest
 from tests.channels.clock import WallClock
 from tests.sandbox import Sandbox, start_receiver
 
-from sfsync.channels.callback import CallbackChannel, CallbackConfig
+from sfsync.channels.callback import CallbackChannel
 from sfsync.channels.guard import Lookup, forbidden
+from sfsync.channels.sender import CallbackConfig
 from sfsync.ports import PushAnswer, Refused, Severity, TryLater, Write
 
 SECRET = f"whsec_{base64.b64encode(b'a secret of more than 24 bytes').decode()}"

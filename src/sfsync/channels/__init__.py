@@ -4,7 +4,9 @@
 - ``http``                 one client a channel, and the truth about whether a request was sent
 - ``guard``                where callbacks may go
 - ``signing``              the headers that prove who sent a message
+- ``sender``               one signed message to one receiver, and what its answer means
 - ``callback``             a storefront that is told by signed callbacks
+- ``alert``                alerts to whoever is to be woken
 - ``shopify``              a Shopify store as a channel
 - ``shopify_documents``    the GraphQL texts, and their page sizes
 - ``shopify_client``       one call: token, points, and an answer or one of the three failures

@@ -15,6 +15,7 @@
     shelf    levels and policy give what each channel should show
     relay    what a channel shows is brought to what it should, bad news first
     callbacks   the same for storefronts that are only told: numbered, and the newest only
+    alerting     what people should know goes out to whoever is to be woken
     catching_up  those numbers for whoever was away, in the order of their changes
     careful  channels that take plain numbers only: orders first, lower at once, raise slowly
     reconcile  the org read whole, and what channels show taken over as the baseline

@@ -14,7 +14,6 @@ from functools import partial
 from time import perf_counter
 
 from sfsync.domain.callbacks import Failing, Patience, failed, message_id
-from sfsync.domain.incidents import SET_ASIDE
 from sfsync.ports import (
     Channel,
     ChannelLevel,
@@ -30,6 +29,7 @@ from sfsync.ports import (
 )
 
 from .context import Context, relay_bell
+from .failing import set_aside, standing, took_again
 from .orders import OrderPoll
 from .relay import Relay
 from .shelf import with_numbers
@@ -53,7 +53,7 @@ class CallbackRelay(Relay):
             await ctx.store.write(partial(self._give_back, record=left, reason="left by the last run"))
         self._failing = await ctx.store.read(lambda tx: tx.failing(self.name))
         if self._failing is not None:
-            ctx.pulse.channel_error[self.name] = _standing(self._failing)
+            ctx.pulse.channel_error[self.name] = standing(self._failing)
         record: PushRecord | None = None
         while not self._draining:
             record = record or await ctx.store.write(self._plan)
@@ -116,24 +116,17 @@ class CallbackRelay(Relay):
         ctx, took = self._ctx, perf_counter() - began
         ctx.pulse.channel_error.pop(self.name, None)
         if self._failing is not None:
-            await ctx.store.write(self._returned)
+            await ctx.store.write(partial(took_again, ctx=ctx, name=self.name))
             self._failing = None
         following = await self._conclude(record, answer)
         named = "applied" if answer.applied else f"not applied: {answer.reason}"
         self._log(record, 1, perf_counter() - took, named, "")
         return following
 
-    def _returned(self, tx: Tx) -> None:
-        """It takes messages again: what is sent from now on is what is true now."""
-        tx.put_failing(self.name, None)
-        if tx.close_incident(SET_ASIDE, self.name, self._ctx.clock.now()):
-            self._ctx.log.info("a receiver is back", channel=self.name)
-
     async def _not_taken(self, record: PushRecord, error: OutsideError, began: float) -> None:
         ctx, now = self._ctx, self._ctx.clock.now()
-        before = self._failing
         failing = failed(
-            before,
+            self._failing,
             record.key,
             str(error),
             now,
@@ -145,21 +138,15 @@ class CallbackRelay(Relay):
 
         def commit(tx: Tx) -> None:
             self._give_back(tx, record, str(error), arrived=isinstance(error, Unknown))
-            tx.put_failing(self.name, failing)
-            if failing.set_aside_at is not None:
-                title = f"{self.name} takes no callbacks since {_minute(failing.since)}: {failing.reason}"
-                detail = {"channel": self.name, "failures": failing.failures, "reason": failing.reason}
-                tx.open_incident(SET_ASIDE, self.name, title, detail, now)
+            set_aside(tx, ctx, self.name, failing)
 
         await ctx.store.write(commit)
         self._failing = failing
-        ctx.pulse.channel_error[self.name] = _standing(failing)
+        ctx.pulse.channel_error[self.name] = standing(failing)
         wait = (failing.next_at(record.key) - now).total_seconds()
         then = f"the same again in {wait:.1f} s, newer numbers sooner"
         if failing.set_aside_at is not None:
             then = f"set aside; tried again in {wait:.0f} s"
-            if before is None or before.set_aside_at is None:
-                ctx.log.warning("a receiver is set aside", channel=self.name, reason=str(error))
         self._log(record, failing.tries, began, f"not taken: {error}", then)
 
     def _give_back(self, tx: Tx, record: PushRecord, reason: str, *, arrived: bool = True) -> None:
@@ -198,13 +185,3 @@ def _of(tx: Tx, record: PushRecord) -> list[tuple[ChannelLevel, PushRow]]:
     rows = {(row.sku, row.location): row for row in record.rows}
     levels = tx.channel_levels({row.sku for row in record.rows}, record.channel)
     return [(level, rows[at]) for level in levels if (at := (level.sku, level.location)) in rows]
-
-
-def _standing(failing: Failing) -> str:
-    if failing.set_aside_at is None:
-        return f"failing since {_minute(failing.since)}: {failing.reason}"
-    return f"set aside since {_minute(failing.set_aside_at)}: {failing.reason}"
-
-
-def _minute(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"

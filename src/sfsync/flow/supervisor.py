@@ -15,6 +15,7 @@ from sfsync.domain.drift import Pace
 from sfsync.domain.retry import backoff_seconds
 from sfsync.ports import Channel, OutsideError, Refused, Severity, Tx
 
+from .alerting import Alerts
 from .allocations import explain
 from .callbacks import CallbackRelay
 from .calls import CallKeeper
@@ -67,6 +68,7 @@ class Supervisor:
         watch_seconds: float = 60.0,
         fold_nightly_days: int | None = None,
         drift: Pace | None = None,
+        alerts: Alerts | None = None,
     ) -> None:
         self._ctx, self._approve = ctx, approve
         others = ctx.org.posting_topics | ctx.org.order_topics
@@ -82,6 +84,7 @@ class Supervisor:
         self.products = Products(ctx)
         self.counts = Counts(ctx, self.writer)
         self.folding = Folding(ctx, self.writer)
+        self._alerts = alerts
         self.calls = CallKeeper(ctx)
         self._fold_days = fold_nightly_days
         self._watch_seconds = watch_seconds
@@ -128,6 +131,8 @@ class Supervisor:
             self._keep("open folds", self.folding.finish),
             self._keep("nightly folding", self._fold_nightly),
         ]
+        if self._alerts is not None:
+            self._inner.append(self._keep("alerts", self._alerts.run))
         self._entrances = [
             self._keep(f"intake {topic}", Intake(ctx, topic, self.org_orders).run) for topic in ctx.org.topics
         ]

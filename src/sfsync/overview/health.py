@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sfsync import __version__
+from sfsync.domain.alerts import SILENT_AFTER
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.budget import Standing, Work
@@ -20,7 +21,6 @@ from sfsync.web.status_shape import ChannelStatus, Health, Ledger, State, Stream
 from .rows import mode, moment
 
 NAMED = 3  # SKUs in one sentence
-SILENT_AFTER = timedelta(seconds=330)
 
 
 class HealthTeller:

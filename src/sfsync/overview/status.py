@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Literal
 
 from sfsync import exposed
+from sfsync.domain.alerts import SILENT_AFTER
 from sfsync.domain.allocation import Mode
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Guarantee, Policy
@@ -42,7 +43,7 @@ from sfsync.web.status_shape import (
     StreamHole,
 )
 
-from .health import SILENT_AFTER, HealthTeller, channel_state
+from .health import HealthTeller, channel_state
 from .rows import (
     letter_row,
     mode,

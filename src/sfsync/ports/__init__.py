@@ -30,6 +30,7 @@ from .outside import (
     EVERYTHING,
     SINCE,
     Ability,
+    AlertReceiver,
     CallsSpent,
     Channel,
     ChannelItem,
@@ -52,6 +53,7 @@ from .outside import (
     Subscriber,
     TryLater,
     Unknown,
+    Unusable,
     Write,
     since,
 )
@@ -60,6 +62,7 @@ __all__ = [
     "EVERYTHING",
     "SINCE",
     "Ability",
+    "AlertReceiver",
     "CallsSpent",
     "Channel",
     "ChannelItem",
@@ -109,6 +112,7 @@ __all__ = [
     "TryLater",
     "Tx",
     "Unknown",
+    "Unusable",
     "Write",
     "since",
 ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from sfsync.domain.alerts import AlertKind, Notice
 from sfsync.domain.budget import HourOfCalls, Standing, Work
 from sfsync.domain.callbacks import Patience
 from sfsync.domain.drift import Sums
@@ -64,6 +65,10 @@ class Refused(OutsideError):
 
 class Gone(Refused):
     """The other party says that it wants nothing of the kind any more."""
+
+
+class Unusable(Refused):
+    """The other party cannot use this very message, and will not whatever happens; others may be fine."""
 
 
 class CursorRefused(Refused):
@@ -514,4 +519,23 @@ class LaterOutcome(Protocol):
 
         `Refused` when it knows no such ticket any more: then its numbers must be read.
         """
+        ...
+
+
+# -- whoever is to be woken -----------------------------------------------------------------------------
+
+
+class AlertReceiver(Protocol):
+    """Somebody who is told of alerts."""
+
+    name: str
+    kinds: frozenset[AlertKind]  # of these; empty: of all
+    patience: Patience
+
+    async def tell(self, notice: Notice) -> None:
+        """Send one message once. May raise the three failures; `Gone` when it wants no more, `Unusable`."""
+        ...
+
+    async def close(self) -> None:
+        """Give back connections."""
         ...

@@ -23,6 +23,7 @@ from .channel import (
     ChannelSettings,
     LocationSettings,
     MiraklSettings,
+    ReceiverSettings,
     ShopifyLocationSettings,
     ShopifySettings,
     SiteSettings,
@@ -33,6 +34,8 @@ from .checks import check_across
 from .findings import note_findings
 from .lines import key_lines, syntax_error
 from .model import (
+    AlertReceiverSettings,
+    AlertsSettings,
     LocationsSettings,
     LogSettings,
     OrgOrdersSettings,
@@ -52,6 +55,8 @@ from .sources import SecretFileSource, TreeSource, anchor, drop_replaced, enviro
 from .texts import Name, Secret, Text, refuse
 
 __all__ = [
+    "AlertReceiverSettings",
+    "AlertsSettings",
     "AmazonSettings",
     "CallbackSettings",
     "Change",
@@ -66,6 +71,7 @@ __all__ = [
     "Problem",
     "ProductsSettings",
     "ProxySettings",
+    "ReceiverSettings",
     "SalesforceSettings",
     "Secret",
     "Settings",

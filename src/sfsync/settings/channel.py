@@ -55,14 +55,10 @@ class ChannelSettings(Section):
     locations: Mapping[Name, LocationSettings] = Field(min_length=1)
 
 
-class CallbackSettings(ChannelSettings):
-    """A storefront without an API of its own, told its stock by signed callbacks: docs/callbacks.md."""
+class ReceiverSettings(Section):
+    """Somebody who is told by signed callbacks: where, and how messages are signed."""
 
-    counts_down: ClassVar[bool] = False
-
-    kind: Literal["callback"]
     url: CallbackAddress
-    guarantee: Literal["mirrored", "gated"] = "gated"
     secret: SigningSecret
     secret_file: Path | None = None
     previous_secret: SigningSecret | None = None  # messages are signed with both while secrets rotate
@@ -72,6 +68,15 @@ class CallbackSettings(ChannelSettings):
     set_aside_after_minutes: float = Field(default=60.0, ge=1, le=4500)
     ca_file: Path | None = None
     timeout_seconds: float = Field(default=15.0, gt=0, le=60)
+
+
+class CallbackSettings(ReceiverSettings, ChannelSettings):
+    """A storefront without an API of its own, told its stock by signed callbacks: docs/callbacks.md."""
+
+    counts_down: ClassVar[bool] = False
+
+    kind: Literal["callback"]
+    guarantee: Literal["mirrored", "gated"] = "gated"
 
 
 class SiteSettings(ChannelSettings):

@@ -31,6 +31,9 @@ def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
         elif channel.get("kind") == "callback":
             _callback(channel, ("channels", name), origins)
         _locations(channel, ("channels", name), origins)
+    alerts = tree.get("alerts")
+    for name, receiver in _tables(alerts.get("receivers") if isinstance(alerts, dict) else None):
+        _callback(receiver, ("alerts", "receivers", name), origins)
     for number, policy in enumerate(_list(tree.get("policies"))):
         _policy(policy, ("policies", number), tree, origins)
     _editions(tree, origins)

@@ -21,7 +21,7 @@ from sfsync.domain.products import Wanted
 from sfsync.domain.rights import Role, scopes_of
 from sfsync.domain.sources import Source
 
-from .channel import AnyChannel, ChannelSettings
+from .channel import AnyChannel, ChannelSettings, ReceiverSettings
 from .problems import Problem
 from .section import Section
 from .texts import (
@@ -223,6 +223,22 @@ class OrgOrdersSettings(Section):
     received_statuses: tuple[Text, ...] = ("Closed",)  # of a return order: its goods are there
 
 
+AlertKindName = Literal["incident", "hole", "silence", "dead-letters", "exposure", "allowance"]
+
+
+class AlertReceiverSettings(ReceiverSettings):
+    """Somebody who is told of alerts, as they begin and when they are over."""
+
+    kinds: tuple[AlertKindName, ...] = ()  # of these; empty: of all
+
+
+class AlertsSettings(Section):
+    """What people are woken for, and who is told."""
+
+    exposed_units: int | None = Field(default=None, ge=1)  # of one channel; more than so many are an alert
+    receivers: dict[Name, AlertReceiverSettings] = Field(default={})
+
+
 class Settings(BaseSettings):
     """All of it. Made by `load`; made directly, it takes what it is given and reads nothing."""
 
@@ -234,6 +250,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     ledger: LedgerSettings = LedgerSettings()
     drift: DriftSettings = DriftSettings()
+    alerts: AlertsSettings = AlertsSettings()
     locations: LocationsSettings = LocationsSettings()
     org_orders: OrgOrdersSettings | None = None
     products: ProductsSettings | None = None

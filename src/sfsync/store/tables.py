@@ -383,6 +383,35 @@ _partial(
 )
 Index("ix_channel_level_sequence", channel_level.c.sequence)
 
+# What people should know (`domain.alerts`), and who is still to be told that it began, or that it is over.
+alert = Table(
+    "alert",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("detail", Json, nullable=False),
+    Column("receivers", Json, nullable=False),  # that were to be told of it
+    Column("opened_at", Instant, nullable=False),
+    Column("resolved_at", Instant),
+)
+Index(
+    "uq_alert_open",
+    alert.c.key,
+    unique=True,
+    sqlite_where=text("resolved_at IS NULL"),
+    postgresql_where=text("resolved_at IS NULL"),
+)
+
+notice = Table(
+    "notice",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("receiver", Text, nullable=False, index=True),
+    Column("alert", Integer, nullable=False, index=True),
+)
+
 # Receivers of callbacks that did not take the last message (`domain.callbacks`).
 failing = Table(
     "failing",

@@ -65,6 +65,7 @@ from sfsync.ports.keeping import (
 from sfsync.ports.outside import ChannelItem
 
 from . import tables as t
+from .alerts import AlertStatements
 from .callbacks import CallbackStatements
 from .comparing import ComparingStatements, forget_drift
 from .draws import DrawStatements
@@ -75,7 +76,14 @@ from .rows import channel_level_of
 from .upsert import upsert
 
 
-class SqlTx(FoldStatements, IncidentStatements, DrawStatements, CallbackStatements, ComparingStatements):
+class SqlTx(
+    FoldStatements,
+    IncidentStatements,
+    DrawStatements,
+    CallbackStatements,
+    AlertStatements,
+    ComparingStatements,
+):
     """A `ports.Tx` on an open connection."""
 
     def __init__(self, connection: Connection) -> None:
@@ -411,6 +419,7 @@ class SqlTx(FoldStatements, IncidentStatements, DrawStatements, CallbackStatemen
             (t.push, t.push.c.answered_at),
             (t.watch, t.watch.c.until),
             (t.hole, t.hole.c.closed_at),
+            (t.alert, t.alert.c.resolved_at),
         ):
             gone += self._c.execute(table.delete().where(done_at < before)).rowcount
         for history, ended_at, most in (

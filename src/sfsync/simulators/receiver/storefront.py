@@ -35,6 +35,7 @@ class Storefront:
         self.refused = 0  # others
         self.unknown: set[str] = set()  # SKUs that it does not have
         self.names_unknown = True  # it says which
+        self.useless: list[str] = []  # types of message that it cannot use
         self.gone = False
         self.closes = False  # each connection after its answer
         self.troubles = Troubles()
@@ -101,7 +102,7 @@ class Storefront:
             self.refused += 1
             return JSONResponse({"error": "not signed by whom we know"}, 401)
         message = orjson.loads(body)
-        levels = message["data"]["levels"]
+        levels = message["data"].get("levels", ())
         told: dict[str, Any] = {
             "id": headers["webhook-id"],
             "timestamp": int(headers["webhook-timestamp"]),
@@ -120,6 +121,8 @@ class Storefront:
                 for each in unknown
             ]
             return JSONResponse({"errors": errors} if self.names_unknown else {"error": "no"}, 422)
+        if message["type"] in self.useless:
+            return Response(b"", 422)
         for each in levels:
             place = each["sku"], each["location"]
             if each["sequence"] <= self.shows.get(place, (0, 0))[1]:
@@ -158,7 +161,7 @@ class Storefront:
 
     async def _change(self, request: Request) -> Response:
         wanted = orjson.loads(await request.body())
-        known = {"secrets", "unknown", "names_unknown", "gone", "closes"}
+        known = {"secrets", "unknown", "useless", "names_unknown", "gone", "closes"}
         if strange := set(wanted) - known:
             return JSONResponse(
                 {"error": f"unknown {', '.join(sorted(strange))}; known: {sorted(known)}"}, 400

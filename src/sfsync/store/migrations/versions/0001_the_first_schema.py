@@ -134,6 +134,35 @@ def upgrade() -> None:
         sa.UniqueConstraint("source", "key", name=op.f("uq_dead_letter_source_key")),
     )
     op.create_table(
+        "alert",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("receivers", sa.Text(), nullable=False),
+        sa.Column("opened_at", sa.Double(), nullable=False),
+        sa.Column("resolved_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alert")),
+    )
+    op.create_index(
+        "uq_alert_open",
+        "alert",
+        ["key"],
+        unique=True,
+        sqlite_where=sa.text("resolved_at IS NULL"),
+        postgresql_where=sa.text("resolved_at IS NULL"),
+    )
+    op.create_table(
+        "notice",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("receiver", sa.Text(), nullable=False),
+        sa.Column("alert", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
+    )
+    op.create_index(op.f("ix_notice_alert"), "notice", ["alert"], unique=False)
+    op.create_index(op.f("ix_notice_receiver"), "notice", ["receiver"], unique=False)
+    op.create_table(
         "failing",
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("since", sa.Double(), nullable=False),
@@ -869,6 +898,16 @@ def downgrade() -> None:
     )
     op.drop_table("fold")
     op.drop_table("failing")
+    op.drop_index(op.f("ix_notice_receiver"), table_name="notice")
+    op.drop_index(op.f("ix_notice_alert"), table_name="notice")
+    op.drop_table("notice")
+    op.drop_index(
+        "uq_alert_open",
+        table_name="alert",
+        sqlite_where=sa.text("resolved_at IS NULL"),
+        postgresql_where=sa.text("resolved_at IS NULL"),
+    )
+    op.drop_table("alert")
     op.drop_table("dead_letter")
     op.drop_table("cursor")
     op.drop_index(op.f("ix_channel_level_sku"), table_name="channel_level")

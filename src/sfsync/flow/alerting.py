@@ -1,0 +1,209 @@
+"""Alerts go out to whoever is to be woken: each once when it begins, and once when it is over.
+
+Every few seconds what holds is worked out from the store and from what the running parts say of themselves
+(`domain.alerts`), and written down with who is still to be told. Each receiver is told one thing after
+another, in order; a receiver that fails is tried by the schedule of callbacks, and set aside like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sfsync.domain.alerts import LASTING, SILENT_AFTER, Alert, AlertKind, Notice, Patient
+from sfsync.domain.callbacks import failed
+from sfsync.domain.coverage import lasting
+from sfsync.domain.forecast import SOON_DAYS
+from sfsync.domain.incidents import HOLE
+from sfsync.ports import AlertReceiver, Gone, OutsideError, TryLater, Tx, Unusable
+
+from .context import Context
+from .failing import set_aside, standing, took_again
+
+LOOK_SECONDS = 5.0
+SWEEP_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """From when on numbers are worth an alert."""
+
+    exposed_units: int | None = None  # at one channel; None: never
+
+
+class Alerts:
+    """Watches, and tells."""
+
+    def __init__(self, ctx: Context, receivers: Sequence[AlertReceiver], limits: Limits) -> None:
+        self._ctx, self._receivers, self._limits = ctx, receivers, limits
+        self._patient = Patient()
+
+    async def run(self) -> None:
+        """Until cancelled; at once done where nobody is to be told."""
+        if self._receivers:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch())
+                for receiver in self._receivers:
+                    group.create_task(self._serve(receiver))
+
+    async def _watch(self) -> None:
+        while True:
+            changed = await self._ctx.store.write(self.look)
+            self._ctx.bell.ring(*(_bell(name) for name in changed))
+            await self._ctx.clock.sleep(LOOK_SECONDS)
+
+    def look(self, tx: Tx) -> Collection[str]:
+        """Write down what has begun and what is over. Returns the receivers to be told."""
+        now, known = self._ctx.clock.now(), tx.open_alerts()
+        holds = {each.key: each for each in self._patient.lasting(self._holding(tx, now), known, now)}
+        for key in sorted(known - holds.keys()):
+            tx.resolve_alert(key, {each.name for each in self._receivers}, now)
+        for key in sorted(holds.keys() - known):
+            alert = holds[key]
+            wanted = [each.name for each in self._receivers if not each.kinds or alert.kind in each.kinds]
+            tx.add_alert(alert, wanted, now)
+        return [each.name for each in self._receivers] if known != holds.keys() else []
+
+    def _holding(self, tx: Tx, now: datetime) -> list[Alert]:
+        """Everything that is worth an alert at this moment."""
+        found = [
+            Alert(
+                AlertKind.INCIDENT,
+                f"incident:{each.id}",
+                each.title,
+                {"incident": each.id, "kind": each.kind, "units": each.units},
+            )
+            for each in tx.incidents()
+            if each.kind != HOLE  # the hole itself is told
+        ]
+        for hole in tx.open_holes():
+            age = (now - hole.since).total_seconds()
+            title = f"what {hole.source} has told since {hole.since:%H:%M:%S} UTC is not known: {hole.reason}"
+            detail = {"source": hole.source, "since": hole.since.isoformat(), "age_seconds": round(age)}
+            lasts = now - hole.opened_at >= LASTING
+            found.append(Alert(AlertKind.HOLE, f"hole:{hole.id}", title, detail, lasts))
+        letters = Counter(each.source for each in tx.dead_letters())
+        for source, count in sorted(letters.items()):
+            title = f"{count} of {source} cannot be handled without a person: sfsync dead-letters"
+            detail = {"source": source, "count": count}
+            found.append(Alert(AlertKind.DEAD_LETTERS, f"dead-letters:{source}", title, detail))
+        return found + self._silences(now) + self._shortages() + self._exposures(tx)
+
+    def _silences(self, now: datetime) -> list[Alert]:
+        pulse = self._ctx.pulse
+        found = []
+        if pulse.org_error:
+            title = f"the org does not answer: {pulse.org_error}"
+            found.append(Alert(AlertKind.SILENCE, "silence:org", title, {"of": "org"}, lasts=False))
+        for topic in pulse.topics:
+            quiet = now - pulse.last_sign.get(topic, pulse.started_at)
+            if quiet > SILENT_AFTER:
+                title = f"the stream {topic} has said nothing for {lasting(quiet.total_seconds())}"
+                found.append(Alert(AlertKind.SILENCE, f"silence:{topic}", title, {"of": topic}))
+        return found
+
+    def _shortages(self) -> list[Alert]:
+        found = []
+        calls, space = self._ctx.pulse.calls(), self._ctx.pulse.space
+        if calls is not None and calls.paused:
+            waits = ", ".join(sorted(work.value for work in calls.paused))
+            until = max(calls.paused.values())
+            title = (
+                f"{calls.ours_used:,} of the {calls.ours:,} API calls that are ours in 24 hours are used: "
+                f"{waits} wait, until about {until:%Y-%m-%d %H:%M} UTC"
+            )
+            detail = {"used": calls.ours_used, "ours": calls.ours, "until": until.isoformat()}
+            found.append(Alert(AlertKind.ALLOWANCE, "allowance:calls", title, detail, lasts=False))
+        if space is not None:
+            for name, days in (("storage", space.full_in_days), ("rows", space.crowded_in_days)):
+                if days is not None and days <= SOON_DAYS:
+                    what = (
+                        "the org's data storage is full" if name == "storage" else f"{space.crowded} is full"
+                    )
+                    title = f"{what} in about {days} days at the last day's pace: sfsync ledger fold"
+                    found.append(
+                        Alert(AlertKind.ALLOWANCE, f"allowance:{name}", title, {"days": days}, lasts=False)
+                    )
+        return found
+
+    def _exposures(self, tx: Tx) -> list[Alert]:
+        limit = self._limits.exposed_units
+        if limit is None:
+            return []
+        return [
+            Alert(
+                AlertKind.EXPOSURE,
+                f"exposure:{channel}",
+                f"{channel} shows {units} units more than there are to sell, beyond the limit of {limit}",
+                {"channel": channel, "units": units, "limit": limit},
+                lasts=False,
+            )
+            for channel, units in sorted(tx.exposed_units().items())
+            if units > limit
+        ]
+
+    # -- telling
+
+    async def _serve(self, receiver: AlertReceiver) -> None:
+        """One receiver: one thing after another."""
+        ctx, mine = self._ctx, f"alerts:{receiver.name}"
+        while True:
+            notice, failing = await ctx.store.read(
+                lambda tx: (tx.next_notice(receiver.name), tx.failing(mine))
+            )
+            wait = SWEEP_SECONDS
+            if notice is not None:
+                due = failing.next_at(notice.message_id) if failing else ctx.clock.now()
+                wait = min(wait, (due - ctx.clock.now()).total_seconds())
+                if wait <= 0:
+                    await self._tell(receiver, mine, notice)
+                    continue
+            await ctx.bell.wait(_bell(receiver.name), max(0.01, wait))
+
+    async def _tell(self, receiver: AlertReceiver, mine: str, notice: Notice) -> None:
+        ctx = self._ctx
+        said = {"receiver": receiver.name, "alert": notice.title, "resolved": notice.resolved_at is not None}
+        try:
+            await receiver.tell(notice)
+        except Unusable as error:
+            ctx.log.error("alert refused", **said, reason=str(error), next="it is not told again")
+        except OutsideError as error:
+            await self._not_told(receiver, mine, notice, error)
+            return
+        else:
+            ctx.log.info("alert told", **said)
+
+        def commit(tx: Tx) -> None:
+            tx.drop_notice(notice.id)
+            took_again(tx, ctx, mine)
+
+        await ctx.store.write(commit)
+
+    async def _not_told(
+        self, receiver: AlertReceiver, mine: str, notice: Notice, error: OutsideError
+    ) -> None:
+        ctx = self._ctx
+
+        def commit(tx: Tx) -> str:
+            failing = failed(
+                tx.failing(mine),
+                notice.message_id,
+                str(error),
+                ctx.clock.now(),
+                ctx.luck(),
+                receiver.patience,
+                asked_seconds=error.after_seconds if isinstance(error, TryLater) else None,
+                gone=isinstance(error, Gone),
+            )
+            set_aside(tx, ctx, mine, failing)
+            return standing(failing)
+
+        told = await ctx.store.write(commit)
+        ctx.log.warning("alert not told", receiver=receiver.name, alert=notice.title, reason=told)
+
+
+def _bell(receiver: str) -> str:
+    return f"alerts {receiver}"
