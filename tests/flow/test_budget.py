@@ -27,6 +27,7 @@ class TwinClock(HastyClock):
     """Our time, which moves on together with the org's."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.ahead = timedelta()
 
     def now(self) -> datetime:
