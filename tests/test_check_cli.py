@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -216,3 +217,21 @@ def test_a_secret_file_open_to_everybody_is_closed_when_asked(
     assert sfsync("-c", config, "settings", "--fix").exit_code == 0
     assert secret.stat().st_mode & 0o777 == 0o600
     assert found(sfsync("-c", config, "settings", "--json")) == []
+
+
+def test_a_receiver_of_alerts_that_may_not_be_called_is_found_before_the_night(
+    tmp_path: Path, org: OrgSandbox, shop: Sandbox
+) -> None:
+    """One in the house's own network, without leave, is fatal; the org need not be asked for that."""
+    config = settings(tmp_path, org, shop)
+    secret = f"whsec_{base64.b64encode(bytes(32)).decode()}"
+    with config.open("a") as file:
+        for name, address in (("pager", "https://10.0.0.7/sfsync"), ("desk", "https://93.184.215.14/sfsync")):
+            file.write(f'[alerts.receivers.{name}]\nurl = "{address}"\nsecret = "{secret}"\n')
+    told = sfsync("-c", config, "--json", "alerts")
+    assert told.exit_code == 4
+    (part,) = json.loads(told.stdout)["parts"]
+    assert [(each["severity"], each["finding"]) for each in part["findings"]] == [
+        ("fatal", "pager: not called: 10.0.0.7 is in a private network"),
+        ("good", "desk: 93.184.215.14 may be called"),
+    ]

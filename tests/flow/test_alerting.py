@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from sfsync.domain.exposure import Exposure
 from sfsync.domain.forecast import Space
 from sfsync.domain.incidents import SET_ASIDE
 from sfsync.flow.alerting import Alerts, Limits
-from sfsync.ports import Gone, TryLater, Unusable
+from sfsync.ports import Finding, Gone, TryLater, Unusable
 from sfsync.store.tx import SqlTx
 
 BAG = "BAG-1|ECOM"
@@ -35,6 +35,9 @@ class Pager:
         self.heard: list[str] = []
         self.tried: list[str] = []
         self.failure: Exception | None = None
+
+    async def check(self) -> Sequence[Finding]:
+        return ()
 
     async def tell(self, notice: Notice) -> None:
         self.tried.append(notice.message_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import orjson
@@ -10,7 +10,7 @@ import orjson
 from sfsync.channels.guard import Lookup, system_lookup
 from sfsync.channels.sender import CallbackConfig, Sender, told_by
 from sfsync.domain.alerts import AlertKind, Notice
-from sfsync.ports import Clock, Unusable
+from sfsync.ports import Clock, Finding, Unusable
 
 
 class AlertCallback:
@@ -26,6 +26,10 @@ class AlertCallback:
     ) -> None:
         self.name, self.kinds, self.patience = config.name, frozenset(kinds), config.patience
         self._sender = Sender(config, clock, lookup=lookup)
+
+    async def check(self) -> Sequence[Finding]:
+        """Whether its name leads to where a callback may go, and how messages are signed."""
+        return await self._sender.check()
 
     async def tell(self, notice: Notice) -> None:
         """Send one message once."""

@@ -36,7 +36,7 @@ FATAL, NOT_REACHED, WARNINGS = 4, 3, 1
 
 Parts = Annotated[
     list[str] | None,
-    typer.Argument(help="Only these parts: settings, org, or a channel's name.", metavar="[PART]..."),
+    typer.Argument(help="Only these parts: settings, org, a channel's name, or alerts.", metavar="[PART]..."),
 ]
 
 
@@ -63,9 +63,10 @@ def check(
     reached; 4 something fatal: sfsync cannot keep its promises. What --fix has mended does not count.
     """
     settings = settings_or_exit(config)
-    unknown = set(parts or ()) - {"settings", "org", *settings.channels}
+    names = ["settings", "org", *settings.channels, *(["alerts"] if settings.alerts.receivers else [])]
+    unknown = set(parts or ()) - set(names)
     if unknown:
-        known = ", ".join(["settings", "org", *settings.channels])
+        known = ", ".join(names)
         fail(f"{', '.join(sorted(unknown))}: there is no such part. Known: {known}", 2)
     found: list[Part] = []
     with _progress() as tell:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sfsync.app import SystemClock, open_one, org_config
+from sfsync.app import SystemClock, open_one, open_receivers, org_config
 from sfsync.channels import BadConfigError
 from sfsync.domain import doctor
 from sfsync.domain.assortment import Assortment
@@ -60,7 +60,10 @@ class Examination:
         self._in_org: dict[str, set[str]] | None = None  # location -> SKUs; None: not read
 
     async def run(self, only: Collection[str] = ()) -> AsyncIterator[Part]:
-        """Each part as soon as it is through; `only` these, when given: settings, org, channels by name."""
+        """Each part as soon as it is through; `only` these, when given.
+
+        Parts are settings, org, channels by name, alerts.
+        """
         remembered, store = self._remember()
         if not only or "settings" in only:
             yield Part("settings", [*self._of_settings(), *store])
@@ -71,6 +74,8 @@ class Examination:
                 yield part
         for name in wanted:
             yield await self._channel(name, remembered)
+        if self._settings.alerts.receivers and (not only or "alerts" in only):
+            yield await self._alerts()
 
     # -- the settings and the store
 
@@ -207,6 +212,20 @@ class Examination:
             part.reached = isinstance(error, Refused)
         finally:
             await channel.close()
+        return part
+
+    async def _alerts(self) -> Part:
+        """Whether those who are to be woken may be called."""
+        part = Part("alerts")
+        self._tell("alerts: receivers")
+        try:
+            receivers = open_receivers(self._settings, self._clock)
+        except BadConfigError as error:
+            part.findings.append(Finding(Severity.FATAL, str(error), "mend the settings"))
+            return part
+        for receiver in receivers:
+            part.findings += await receiver.check()
+            await receiver.close()
         return part
 
     async def _webhooks(self, channel: Channel) -> list[Finding]:

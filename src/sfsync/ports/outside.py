@@ -532,6 +532,10 @@ class AlertReceiver(Protocol):
     kinds: frozenset[AlertKind]  # of these; empty: of all
     patience: Patience
 
+    async def check(self) -> Sequence[Finding]:
+        """Whether it may be called, and how messages are signed."""
+        ...
+
     async def tell(self, notice: Notice) -> None:
         """Send one message once. May raise the three failures; `Gone` when it wants no more, `Unusable`."""
         ...
