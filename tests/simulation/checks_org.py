@@ -284,7 +284,7 @@ class OrderWatch:
             read = [datetime.fromisoformat(each["org"]["version"]) for each in told if "org" in each]
             if not rows and self._wants_nothing(order):
                 continue  # nothing of it had to be written down
-            if not read or max(read) < at:
+            if not read or max(read) < at - TOLD_IN:
                 known = max(map(str, read), default="never")
                 self._world.violated(
                     promise, f"{words} {order} at {at}, and the store has read it at {known}"
