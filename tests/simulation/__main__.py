@@ -18,7 +18,7 @@ from .plan import draw
 from .seed import Verdict, run_seed, timed
 
 
-def many(seeds: range, orders: int, jobs: int, minutes: float) -> int:
+def many(seeds: range, orders: int, jobs: int, minutes: float, outage_seconds: float) -> int:
     """Run them all, or as many as begin within the minutes; print what broke, and the sum."""
     console, began = Console(), time.monotonic()
     bad: list[Verdict] = []
@@ -31,7 +31,7 @@ def many(seeds: range, orders: int, jobs: int, minutes: float) -> int:
         Progress(*columns, console=console) as bar,
     ):
         task = bar.add_task("seeds", total=len(seeds))
-        waiting = [pool.submit(timed, seed, orders) for seed in seeds]
+        waiting = [pool.submit(timed, seed, orders, outage_seconds) for seed in seeds]
         for future in as_completed(waiting):
             if time.monotonic() - began > minutes * 60:
                 for each in waiting:
@@ -64,9 +64,9 @@ def many(seeds: range, orders: int, jobs: int, minutes: float) -> int:
     return 1 if bad else 0
 
 
-def one(seed: int, orders: int) -> int:
+def one(seed: int, orders: int, outage_seconds: float) -> int:
     """Run one and print its story."""
-    verdict = run_seed(draw(seed, orders=orders), told=True)
+    verdict = run_seed(draw(seed, orders=orders, outage_seconds=outage_seconds), told=True)
     for line in verdict.story:
         print(line)
     print(f"\nseed {seed}: {verdict.orders} orders, {verdict.lives} lives, {verdict.virtual_seconds:.0f} s")
@@ -84,10 +84,12 @@ def main() -> int:
     parser.add_argument("--orders", type=int, default=200, help="orders a seed (200)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one a core)")
     parser.add_argument("--minutes", type=float, default=1440, help="no seed begins later than this (1440)")
+    parser.add_argument("--outage", type=float, default=0, help="for so many seconds the org is away (0)")
     given = parser.parse_args()
     if given.seed is not None:
-        return one(given.seed, given.orders)
-    return many(range(given.first, given.first + given.seeds), given.orders, given.jobs, given.minutes)
+        return one(given.seed, given.orders, given.outage)
+    seeds = range(given.first, given.first + given.seeds)
+    return many(seeds, given.orders, given.jobs, given.minutes, given.outage)
 
 
 if __name__ == "__main__":

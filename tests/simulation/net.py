@@ -33,6 +33,7 @@ class Net:
     def __init__(self, chance: Random, outside: Context, slowest_seconds: float) -> None:
         self._chance, self._outside, self._slowest = chance, outside, slowest_seconds
         self.weather: dict[str, Weather] = {}
+        self.cut_off: set[str] = set()  # who cannot be reached at all, whatever the weather
         self._tasks: dict[asyncio.Task[Any], None] = {}
 
     def transport(self, to: str, app: Callable[[], Asgi | None], life: Life | None) -> Transport:
@@ -65,6 +66,8 @@ class Net:
     def drawn(self, to: str) -> str:
         """What befalls the next call."""
         weather, luck = self.at(to), self._chance.random()
+        if to in self.cut_off:
+            return "refused"
         for name in ("refused", "lost", "reply_lost", "late"):
             luck -= getattr(weather, name)
             if luck < 0:

@@ -37,6 +37,7 @@ class Plan:
     fallback: bool  # the org runs on the fallback rule
     haste: float  # 1.0 is an ordinary day; 0.1 crowds the same into a tenth of its time, as a drop does
     habits: Habits
+    outage_seconds: float = 0.0  # for so long the org cannot be reached
 
     @property
     def last_one(self) -> LastOnePlan:
@@ -54,7 +55,14 @@ class Plan:
         return self.stock | self.last_one.on_hand(PLACES)
 
 
-def draw(seed: int, *, orders: int = 200, calm: bool = False, haste: float | None = None) -> Plan:
+def draw(
+    seed: int,
+    *,
+    orders: int = 200,
+    calm: bool = False,
+    haste: float | None = None,
+    outage_seconds: float = 0.0,
+) -> Plan:
     """The plan of a seed; the same for ever. Its haste is drawn too, where none is given."""
     chance = Random(f"plan {seed}")
     gated = [f"GATED-{n}" for n in range(1, chance.randint(2, 3))]
@@ -119,4 +127,5 @@ def draw(seed: int, *, orders: int = 200, calm: bool = False, haste: float | Non
         fallback,
         haste or Random(f"plan {seed} haste").choice([0.1, 0.1, 0.1, 0.3, 1.0]),
         habits(seed),
+        outage_seconds,
     )

@@ -22,7 +22,7 @@ from .life import note_task
 from .loop import Stuck, VirtualLoop
 from .plan import Plan, draw
 from .story import Story
-from .trouble import Reaper, Trouble
+from .trouble import Outage, Reaper, Trouble
 from .world import World
 
 LONGEST_DAY_SECONDS = 1800.0
@@ -63,14 +63,14 @@ def run_seed(plan: Plan | int, *, told: bool = False, actors: Sequence[type[Acto
             structlog.reset_defaults()  # the story took over every log of this process
 
 
-def timed(seed: int, orders: int) -> tuple[Verdict, float]:
+def timed(seed: int, orders: int, outage_seconds: float = 0.0) -> tuple[Verdict, float]:
     """A seed's verdict, and the CPU seconds it took."""
     if gc.get_freeze_count() == 0:  # what is there by now stays: not looked at again and again
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 50)
     began = time.process_time()
-    verdict = run_seed(draw(seed, orders=orders))
+    verdict = run_seed(draw(seed, orders=orders, outage_seconds=outage_seconds))
     return verdict, time.process_time() - began
 
 
@@ -92,6 +92,7 @@ async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Act
     world.start()
     trouble = Trouble.several(world, day)
     reaper = asyncio.create_task(Reaper(world, day).run())
+    outage = asyncio.create_task(Outage(world, day).run())
     await watch.listening.wait()
     acting = [asyncio.create_task(actor(world, day).run()) for actor in (*actors,)]
     acting += [asyncio.create_task(each.run()) for each in trouble]
@@ -104,6 +105,7 @@ async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Act
     story.tell("world", f"the day is over: {day.orders} orders")
     await _gather(acting, world)
     await _gather([reaper], world)
+    await _gather([outage], world)
     trouble[0].end()
     if not world.violations and not story.broken:
         await _calm(world, day, watch, last, gate)
@@ -120,7 +122,7 @@ async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Act
 
 async def _gather(tasks: Sequence[asyncio.Task[None]], world: World) -> None:
     """Let actors finish what they are at; one that broke is the harness's own mistake."""
-    done, late = await asyncio.wait(tasks, timeout=300.0)
+    done, late = await asyncio.wait(tasks, timeout=300.0 + world.plan.outage_seconds)
     for task in late:
         task.cancel()
     for task in done:

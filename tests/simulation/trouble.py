@@ -200,6 +200,28 @@ class Trouble(Actor):
         world.net.weather.clear()
 
 
+class Outage:
+    """Cuts the org off from the daemon: neither calls nor stream. Shops, tills and people go on."""
+
+    def __init__(self, world: World, day: Day) -> None:
+        self.world, self.day = world, day
+
+    async def run(self) -> None:
+        """Once, from some moment of the day on, for as long as the plan says."""
+        seconds, chance = self.world.plan.outage_seconds, self.world.chance("outage")
+        if not seconds:
+            return
+        first = chance.randint(0, self.world.plan.orders // 2)
+        while self.day.orders < first and not self.day.over.is_set():  # noqa: ASYNC110 — time is virtual
+            await asyncio.sleep(1.0)
+        self.world.story.tell("outage", f"the org cannot be reached for {seconds:g} s")
+        self.world.net.cut_off.add("org")
+        self.world.pubsub.cut(None)
+        await asyncio.sleep(seconds)
+        self.world.net.cut_off.discard("org")
+        self.world.story.tell("outage", "the org can be reached again")
+
+
 class Reaper:
     """Lets the daemon die, or restarts it, as often as the plan says."""
 

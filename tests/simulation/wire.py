@@ -6,7 +6,7 @@ Only gRPC itself is left out; what either side says, and how a call ends, is wha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from random import Random
 from typing import Any, NoReturn
@@ -61,6 +61,11 @@ class _Call:
         finally:
             self._ended = self._ended or (grpc.StatusCode.UNAVAILABLE, "the connection was cut", ())
             self._down.put_nowait(EOF)
+
+    def refuse(self) -> None:
+        """There is no way to the service."""
+        self._ended = (grpc.StatusCode.UNAVAILABLE, "failed to connect to all addresses", ())
+        self._down.put_nowait(EOF)
 
     # -- the client's side (grpc.aio.StreamStreamCall)
 
@@ -124,6 +129,9 @@ class _Stub:
 
     def Subscribe(self, _requests: None, *, metadata: Metadata) -> _Call:
         call = _Call(self._wire, metadata)
+        if not self._wire.reachable():
+            call.refuse()
+            return call
         call.task = self._wire.begin(call.serve_stream(self._wire.service))
         self._wire.life.connections.append(call.cancel)
         return call
@@ -141,6 +149,9 @@ class _Stub:
         try:
             async with asyncio.timeout(seconds):
                 await self._wire.way()
+                if not self._wire.reachable():
+                    call.refuse()
+                    raise _Aborted
                 asked = getattr(theirs, type(request).__name__).FromString(request.SerializeToString())
                 answer = await asyncio.shield(self._wire.begin(behaviour(asked, call)))
         except (_Aborted, TimeoutError):
@@ -162,10 +173,11 @@ class Wire(PubSub):
         service: PubSubService,
         outside: Context,
         chance: Random,
+        reachable: Callable[[], bool],
     ) -> None:
         super().__init__(config, TokenProvider(config, http))
         self.life, self.service = life, service
-        self._outside, self._chance = outside, chance
+        self._outside, self._chance, self.reachable = outside, chance, reachable
 
     def _stub(self) -> Any:
         return _Stub(self)

@@ -267,7 +267,15 @@ class World:
         org_carrier = partial(self.net.transport, "org", lambda: self.org.app, life)
         configured = org_config(self.settings)
         http = http_client(ORG_URL, timeout_seconds=30.0, ca_file=None, transport=org_carrier())
-        source = Wire(configured, http, life, self.pubsub, self.outside, self.chance(f"stream {life.number}"))
+        source = Wire(
+            configured,
+            http,
+            life,
+            self.pubsub,
+            self.outside,
+            self.chance(f"stream {life.number}"),
+            lambda: "org" not in self.net.cut_off,
+        )
         org = SalesforceOrg(configured, self.clock, transport=org_carrier(), source=AvroSource(source))
         channels: dict[str, Any] = {}
         for name, settings in self.settings.channels.items():
