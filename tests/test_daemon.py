@@ -221,8 +221,31 @@ def test_a_first_start_waits_for_a_person_and_then_carries_every_sale_everywhere
         _unknown_sku(org, daemon, dubai)
         assert daemon.terminate() == 0
         assert "stopped" in daemon.log()
-        letters = json.loads(daemon.cli("dead-letters", "--json").stdout)
-        assert [letter["source"] for letter in letters] == ["london", "dubai"]
+        _dead_letters(daemon)
+
+
+def _dead_letters(daemon: Daemon) -> None:
+    """By cause, with a verdict; tried again and dropped with a reason, here without a running daemon."""
+    listed = daemon.cli("dead-letters")
+    assert listed.returncode == 1
+    for words in ("no stock level: 1 item", "retry  by itself", "delivery not understood: 1 item"):
+        assert words in listed.stdout
+    letters = json.loads(daemon.cli("dead-letters", "--json").stdout)
+    assert [(letter["source"], letter["retry"]) for letter in letters] == [
+        ("london", "safe"),
+        ("dubai", "by itself"),
+    ]
+    unread, unknown = (str(letter["id"]) for letter in letters)
+    assert daemon.cli("dead-letters", "retry", unknown, unread).returncode == 0
+    (left,) = json.loads(daemon.cli("dead-letters", "--json").stdout)
+    assert str(left["id"]) == unknown  # the other waits in the inbox, for the next start
+    assert daemon.cli("dead-letters", "retry", "--cause", "bad luck").returncode == 2
+    dropped = daemon.cli("dead-letters", "drop", unknown, "999", "--reason", "a gift", "--by", "Anna Kay")
+    assert dropped.returncode == 1
+    assert "there is no dead letter 999" in dropped.stdout
+    assert daemon.cli("dead-letters").stdout == "No dead letters.\n"
+    (kept,) = json.loads(daemon.cli("dead-letters", "dropped", "--json").stdout)
+    assert (kept["by"], kept["because"], kept["key"]) == ("Anna Kay", "a gift", left["key"])
 
 
 def _why(daemon: Daemon) -> None:

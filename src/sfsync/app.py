@@ -37,6 +37,7 @@ from sfsync.flow.calls import recall
 from sfsync.flow.catching_up import CatchingUp
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
+from sfsync.flow.letters import Letters
 from sfsync.flow.resync_told import ResyncDesk
 from sfsync.flow.supervisor import Supervisor
 from sfsync.flow.why import Why
@@ -190,6 +191,7 @@ class Daemon:
             counts=supervisor.counts,
             reports=reports(settings, store, ctx.clock, org),
             incidents=supervisor.resolver,
+            letters=Letters(ctx),
             why=Why(ctx),
             levels=CatchingUp(ctx),
             folder=FoldService(supervisor, settings.ledger.fold_older_than_days),

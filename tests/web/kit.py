@@ -19,6 +19,7 @@ from sfsync.domain.exposure import Exposure as DomainExposure
 from sfsync.domain.incidents import Resolved, Stage
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.ira_wish import IraWish
+from sfsync.domain.letters import Cause, Tried
 from sfsync.domain.reservations import (
     Orphan,
     OrphanCause,
@@ -62,6 +63,27 @@ NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 def signed(body: bytes) -> dict[str, str]:
     """The headers of a delivery that the channel signed."""
     return {"X-Signature": hmac.new(SECRET, body, hashlib.sha256).hexdigest()}
+
+
+class LetterPile:
+    """Three dead letters, of which the third cannot be tried again."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[list[int], Cause | None]] = []
+        self.dropped: list[tuple[list[int], str, str]] = []
+
+    async def told(self) -> Mapping[str, object]:
+        return {"causes": [], "dropped": []}
+
+    async def retry(self, numbers: Collection[int], cause: Cause | None) -> Sequence[Tried]:
+        self.asked.append((list(numbers), cause))
+        return [
+            Tried(number, number < 3, "read again" if number < 3 else "kept") for number in numbers or [1]
+        ]
+
+    async def drop(self, numbers: Collection[int], by: str, reason: str) -> Sequence[int]:
+        self.dropped.append((list(numbers), by, reason))
+        return [number for number in numbers if number <= 3]
 
 
 class Door:
@@ -586,6 +608,7 @@ class House:
         self.drops = Drops()
         self.counter = Counter({"BAG|ECOM": 5, "TIE|ECOM": 9})
         self.resolutions = Resolutions()
+        self.letters = LetterPile()
         self.answers = Answers()
         self.numbers = Numbers()
         self.options = replace(
@@ -615,6 +638,7 @@ class House:
             self.drops,
             self.answers,
             self.numbers,
+            letters=self.letters,
             lives=Biography(),
         )
         self.app: Starlette = build_web(self.services, self.options)

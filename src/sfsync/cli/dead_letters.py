@@ -1,74 +1,184 @@
-"""`sfsync dead-letters`: what a person must look at."""
+"""`sfsync dead-letters`: what a person must look at, by cause; tried again, or dropped."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import getpass
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
+import httpx
 import typer
+from rich.markup import escape
 
 from sfsync.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,
+    DaemonClient,
     JsonOption,
-    err,
     fail,
     out,
     print_json,
     settings_or_exit,
     table,
 )
-from sfsync.store import StoreError, open_store
+from sfsync.domain.letters import LONGEST_NAME, LONGEST_REASON, Cause
+from sfsync.flow import letters
+from sfsync.settings import Settings
+from sfsync.store import Database, StoreError, open_store
+
+app = typer.Typer(invoke_without_command=True)
+
+SHOWN = 10  # items of a cause, for people
+RETRY_COLOURS = {"safe": "green", "by itself": "cyan", "useless": "yellow"}
+Numbers = Annotated[list[int], typer.Argument(help="Ids of dead letters.", min=1)]
 
 
+@app.callback()
 def dead_letters(
-    config: ConfigOption = DEFAULT_CONFIG,
-    drop: Annotated[
-        list[int] | None, typer.Option("--drop", help="Forget the item with this id; may be given again.")
-    ] = None,
-    as_json: JsonOption = False,
+    context: typer.Context, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
 ) -> None:
-    """List the items that were set aside, each with its reason and advice.
+    """List the items that were set aside, by cause, each with advice and whether a retry is safe.
 
     What mends itself (a stock level that appears, an item put right by `sfsync resync`) leaves the list by
-    itself; what you have dealt with you drop.
+    itself; `retry` tries again what you have mended, `drop` takes the rest off the list.
 
     Exit codes: 0 there are none; 1 there are some; 2 wrong settings; 3 no store.
     """
+    if context.invoked_subcommand is not None:
+        return
+    store = _store(settings_or_exit(config))
+    told: Any = store.read_now(letters.tell)
+    payloads = {each.id: each.payload for each in store.read_now(lambda tx: tx.dead_letters())}
+    if as_json:
+        print_json(_rows(told, payloads))
+    else:
+        _show(told)
+    raise typer.Exit(1 if told["causes"] else 0)
+
+
+@app.command("retry")
+def retry(
+    numbers: Annotated[list[int] | None, typer.Argument(help="Ids of dead letters.", min=1)] = None,
+    cause: Annotated[str | None, typer.Option(help="All of this cause, as the list names it.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Try items again that you have mended: safe, however often. Works with and without a running daemon.
+
+    An item of a channel that is off is kept. What went well leaves the list; what did not comes back to it.
+
+    Exit codes: 0 all of them are tried again; 1 some are not; 2 wrong settings or words; 3 no store.
+    """
     settings = settings_or_exit(config)
+    if bool(numbers) == bool(cause):
+        fail("give ids, or --cause with one of: " + ", ".join(Cause), 2)
+    if cause is not None and cause not in list(Cause):
+        fail(f"--cause: {cause!r} is none of {', '.join(Cause)}", 2)
+    wish = {"cause": cause} if cause else {"ids": numbers}
+    tried = _asked(settings, "retry", wish)
+    if tried is None:
+        store, of, on = _store(settings), Cause(cause) if cause else None, settings.channels.keys()
+        now = datetime.now(UTC)
+        done = store.write_now(lambda tx: letters.retry(tx, numbers or (), of, on, now))
+        tried = {"tried": [{"id": each.id, "retried": each.done, "said": each.said} for each in done]}
+    if as_json:
+        print_json(tried)
+    else:
+        for each in tried["tried"]:
+            mark = "[green]retried[/]" if each["retried"] else "[yellow]kept   [/]"
+            out.print(f"{each['id']:>6}  {mark}  {escape(each['said'])}", highlight=False)
+        if not tried["tried"]:
+            out.print("There is none of that cause.")
+    raise typer.Exit(0 if all(each["retried"] for each in tried["tried"]) else 1)
+
+
+@app.command("drop")
+def drop(
+    numbers: Numbers,
+    reason: Annotated[str, typer.Option(help="Why it needs no work any more; kept in the record.")],
+    by: Annotated[str | None, typer.Option(help="Who says so; your user name by default.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Take items off the list for good. The record keeps them, with your name and reason (`dropped`).
+
+    Exit codes: 0 dropped; 1 some ids are of no dead letter; 2 wrong settings or words; 3 no store.
+    """
+    settings = settings_or_exit(config)
+    who, because = (by or getpass.getuser()).strip(), reason.strip()
+    if not because or len(because) > LONGEST_REASON or len(who) > LONGEST_NAME:
+        fail(f"--reason has 1 to {LONGEST_REASON} characters, --by at most {LONGEST_NAME}", 2)
+    told = _asked(settings, "drop", {"ids": numbers, "by": who, "reason": because})
+    if told is None:
+        now = datetime.now(UTC)
+        dropped = _store(settings).write_now(lambda tx: tx.drop_letters(numbers, who, because, now))
+        told = {"dropped": dropped, "missing": sorted(set(numbers) - set(dropped))}
+    if as_json:
+        print_json(told)
+    else:
+        count = len(told["dropped"])
+        out.print(f"{count} dropped, and kept in the record.", highlight=False)
+        for number in told["missing"]:
+            out.print(f"[yellow]there is no dead letter {number}[/]", highlight=False)
+    raise typer.Exit(1 if told["missing"] else 0)
+
+
+@app.command("dropped")
+def dropped(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """List what was dropped, newest first, by whom and why; at most 100.
+
+    Exit codes: 0 told; 2 wrong settings; 3 no store.
+    """
+    told: Any = _store(settings_or_exit(config)).read_now(letters.tell)
+    if as_json:
+        print_json(told["dropped"])
+        return
+    made = table("Dropped", "at (UTC)", "source", "item", "reason", "dropped by", "because")
+    for each in told["dropped"]:
+        at = each["dropped_at"][:16].replace("T", " ")
+        made.add_row(at, *(escape(each[name]) for name in ("source", "key", "reason", "by", "because")))
+    out.print(made)
+
+
+def _asked(settings: Settings, act: str, wish: Any) -> Any:
+    """The running daemon's answer; None when none runs."""
     try:
-        store = open_store(settings.store_url(), exclusive=False, migrate=False)
+        return DaemonClient(settings).post(f"/v1/dead-letters/{act}", wish)
+    except httpx.HTTPError:
+        return None
+
+
+def _store(settings: Settings) -> Database:
+    try:
+        return open_store(settings.store_url(), exclusive=False, migrate=False)
     except StoreError as error:
         fail(str(error))
-    if drop:
-        missing = store.write_now(
-            lambda tx: [number for number in drop if not tx.drop_dead_letter_id(number)]
-        )
-        for number in missing:
-            err.print(f"[yellow]there is no dead letter {number}[/]")
-    letters = store.read_now(lambda tx: tx.dead_letters())
-    if as_json:
-        print_json(
-            [
-                {
-                    "id": letter.id,
-                    "source": letter.source,
-                    "key": letter.key,
-                    "reason": letter.reason,
-                    "advice": letter.advice,
-                    "payload": letter.payload,
-                    "at": letter.at.isoformat(),
-                }
-                for letter in letters
-            ]
-        )
-    elif not letters:
+
+
+def _rows(told: Any, payloads: dict[int, str]) -> list[dict[str, Any]]:
+    """One row an item, oldest first."""
+    rows = [
+        {**item, "cause": group["cause"], "retry": group["retry"], "payload": payloads.get(item["id"], "")}
+        for group in told["causes"]
+        for item in group["items"]
+    ]
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def _show(told: Any) -> None:
+    if not told["causes"]:
         out.print("No dead letters.")
-    else:
-        made = table(
-            f"{len(letters)} dead letters", ("id", "right"), "at", "source", "item", "reason", "advice"
-        )
-        for letter in letters:
-            at = letter.at.isoformat(timespec="seconds")
-            made.add_row(str(letter.id), at, letter.source, letter.key, letter.reason, letter.advice)
+        return
+    for group in told["causes"]:
+        items, colour = group["items"], RETRY_COLOURS[group["retry"]]
+        count = "1 item" if len(items) == 1 else f"{len(items)} items"
+        out.print(f"\n[bold]{group['cause']}[/]: {count}; {escape(group['means'])}", highlight=False)
+        out.print(f"  mend   {escape(group['advice'])}", highlight=False)
+        out.print(f"  retry  [{colour}]{group['retry']}[/]: {escape(group['why'])}", highlight=False)
+        made = table("", ("id", "right"), "at (UTC)", "source", "item", "reason")
+        for item in items[:SHOWN]:
+            at = item["at"][:16].replace("T", " ")
+            made.add_row(str(item["id"]), at, *(escape(item[name]) for name in ("source", "key", "reason")))
         out.print(made)
-    raise typer.Exit(1 if letters else 0)
+        if len(items) > SHOWN:
+            out.print(f"… and {len(items) - SHOWN} more: --json lists them all.", highlight=False)

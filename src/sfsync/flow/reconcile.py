@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import partial
 
 from sfsync.domain.fold import LedgerRow
+from sfsync.domain.letters import UNREADABLE
 from sfsync.domain.resync import BLOCKING, Cause, Scope
 from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.ports import ChannelItem, Tx
@@ -27,7 +28,6 @@ from .relearning import relearn
 from .shelf import refresh
 
 SKUS_AT_ONCE = 500
-UNREADABLE = "what this opening row stands for cannot be read: steps of its subjects might be entered twice"
 RESTORE = "restore its field Folded__c from a backup of the org, then start sfsync with a new store"
 
 

@@ -9,6 +9,7 @@ from .comparing import PlannedRow, Priced, Resumable, ResyncRun, RowCount, RowSt
 from .keeping import (
     ChannelLevel,
     DeadLetter,
+    DroppedLetter,
     Facts,
     FoldIntent,
     Held,
@@ -72,6 +73,7 @@ __all__ = [
     "CursorRefused",
     "DeadLetter",
     "Delivery",
+    "DroppedLetter",
     "EventBatch",
     "Facts",
     "Finding",

@@ -219,6 +219,16 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class DroppedLetter:
+    """A dead letter that a person took off the list for good."""
+
+    letter: DeadLetter
+    dropped_at: datetime
+    by: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """Something that went wrong in the shop: its kind, its subject, and what a person is told."""
 
@@ -493,6 +503,12 @@ class Tx(ComparingTx, Protocol):
     def with_dead_letter(self, keys: Collection[str]) -> frozenset[tuple[str, str]]: ...
     def drop_dead_letter(self, source: str, key: str) -> bool: ...
     def dead_letters(self) -> Sequence[DeadLetter]: ...
+    def drop_letters(
+        self, numbers: Collection[int], by: str, because: str, at: datetime
+    ) -> Sequence[int]: ...
+    def dropped_letters(self) -> Sequence[DroppedLetter]: ...
+    def reopen_inbox(self, source: str, key: str) -> bool: ...
+    def wrong_rows(self, key: str) -> Sequence[Movement]: ...
     def open_incident(
         self, kind: str, key: str, title: str, detail: Mapping[str, object], at: datetime
     ) -> bool: ...

@@ -589,6 +589,22 @@ dead_letter = Table(
     UniqueConstraint("source", "key"),
 )
 
+dropped_letter = Table(
+    "dropped_letter",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("letter", Integer, nullable=False),  # the dead letter's id; one may be given again
+    Column("source", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("advice", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("dropped_at", Instant, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("because", Text, nullable=False),
+)
+
 incident = Table(
     "incident",
     metadata,

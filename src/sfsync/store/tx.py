@@ -50,6 +50,7 @@ from sfsync.domain.stock import SOLD, LevelKey, Movement, MovementKind, StockLev
 from sfsync.ports.keeping import (
     ChannelLevel,
     DeadLetter,
+    DroppedLetter,
     Facts,
     Held,
     Hole,
@@ -1220,9 +1221,56 @@ class SqlTx(
         """(source, key) of the dead letters that have one of these keys."""
         return frozenset((row.source, row.key) for row in self._in(LETTERS_BY_KEY, keys))
 
-    def drop_dead_letter_id(self, number: int) -> bool:
-        """A person has dealt with it; False when there is none of that id."""
-        return self._c.execute(t.dead_letter.delete().where(t.dead_letter.c.id == number)).rowcount > 0
+    def drop_letters(self, numbers: Collection[int], by: str, because: str, at: datetime) -> list[int]:
+        """A person has dealt with them: off the list and into the record. The ids that there were."""
+        wanted = t.dead_letter.c.id.in_(sorted(set(numbers)))
+        rows = self._c.execute(select(t.dead_letter).where(wanted).order_by(t.dead_letter.c.id)).all()
+        if not rows:
+            return []
+        said = {"dropped_at": at, "by": by, "because": because}
+        kept = [row._asdict() for row in rows]
+        for letter in kept:
+            letter |= {**said, "letter": letter.pop("id")}
+        self._c.execute(t.dropped_letter.insert(), kept)
+        self._c.execute(t.dead_letter.delete().where(wanted))
+        return [row.id for row in rows]
+
+    def dropped_letters(self, limit: int = 100) -> list[DroppedLetter]:
+        """The last that persons took off the list, newest first."""
+        table = t.dropped_letter
+        rows = self._c.execute(
+            select(table).order_by(table.c.dropped_at.desc(), table.c.id.desc()).limit(limit)
+        )
+        return [
+            DroppedLetter(
+                DeadLetter(r.letter, r.source, r.key, r.reason, r.advice, r.payload, r.at),
+                r.dropped_at,
+                r.by,
+                r.because,
+            )
+            for r in rows
+        ]
+
+    def reopen_inbox(self, source: str, key: str) -> bool:
+        """Take a delivery up again as it came; False when it is not kept any more."""
+        this = (t.inbox.c.source == source, t.inbox.c.key == key)
+        return self._c.execute(update(t.inbox).where(*this).values(done_at=None)).rowcount > 0
+
+    def wrong_rows(self, key: str) -> list[Movement]:
+        """The movements that were to happen together with this one, where the org would never take them."""
+        table = t.movement
+        newest = (
+            select(func.max(table.c.bundle))
+            .where(table.c.key == key, table.c.state == "wrong")
+            .scalar_subquery()
+        )
+        waiting = select(table.c.id).where(table.c.key == key, table.c.state == "waiting")
+        if self._c.execute(waiting.limit(1)).first() is not None:
+            return []
+        rows = self._c.execute(
+            select(table).where(table.c.bundle == newest, table.c.state == "wrong").order_by(table.c.id)
+        )
+        return [_movement(row) for row in rows if not row.companion]
 
     def dead_letters(self) -> list[DeadLetter]:
         """What a person must look at, oldest first."""

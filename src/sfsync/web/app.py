@@ -21,6 +21,7 @@ from .guard import Guard
 from .health import Health
 from .incidents import IncidentApi
 from .json_text import to_json
+from .letters import LetterApi
 from .levels import LevelApi
 from .looking import Looking
 from .metrics import Metrics
@@ -55,6 +56,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *TransferApi(services.transfers, options, doorkeeper, services.now).routes(),
             *CountApi(services, options, doorkeeper).routes(),
             *IncidentApi(services.incidents, options, doorkeeper, services.now).routes(),
+            *LetterApi(services.letters, options, doorkeeper).routes(),
             *LevelApi(services.levels, options, doorkeeper).routes(),
             *EditionApi(services.editions, options, doorkeeper).routes(),
             *ResyncApi(services, options, doorkeeper).routes(),

@@ -17,6 +17,7 @@ from sfsync.domain.counts import Count, CountOutcome
 from sfsync.domain.editions import Standing
 from sfsync.domain.incidents import Resolved
 from sfsync.domain.ira_wish import IraWish
+from sfsync.domain.letters import Cause, Tried
 from sfsync.domain.reservations import Orphan, Outcome, Reservation, Wish
 from sfsync.domain.resync import Scope, WrittenPlan
 from sfsync.domain.transfers import Transfer, TransferOutcome
@@ -211,6 +212,22 @@ class IncidentDesk(Protocol):
         ...
 
 
+class LetterDesk(Protocol):
+    """Tries dead letters again, and drops them."""
+
+    async def told(self) -> Mapping[str, object]:
+        """The letters by cause, and what was dropped last; JSON-ready."""
+        ...
+
+    async def retry(self, numbers: Collection[int], cause: Cause | None) -> Sequence[Tried]:
+        """Try these again, or all of a cause; one answer each, unknown ids too."""
+        ...
+
+    async def drop(self, numbers: Collection[int], by: str, reason: str) -> Sequence[int]:
+        """Take these off the list for good, with a name and a reason; the ids that there were."""
+        ...
+
+
 class EditionDesk(Protocol):
     """Opens and closes limited editions."""
 
@@ -287,6 +304,7 @@ class Services:
     editions: EditionDesk
     why: Explainer
     levels: NumberTeller
+    letters: LetterDesk
     folder: Folder | None = None
     drift: DriftTeller | None = None
     lives: Biographer | None = None

@@ -163,6 +163,21 @@ def upgrade() -> None:
     op.create_index(op.f("ix_notice_alert"), "notice", ["alert"], unique=False)
     op.create_index(op.f("ix_notice_receiver"), "notice", ["receiver"], unique=False)
     op.create_table(
+        "dropped_letter",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("letter", sa.Integer(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("advice", sa.Text(), nullable=False),
+        sa.Column("payload", sa.Text(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("dropped_at", sa.Double(), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("because", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dropped_letter")),
+    )
+    op.create_table(
         "failing",
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("since", sa.Double(), nullable=False),
@@ -908,6 +923,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("resolved_at IS NULL"),
     )
     op.drop_table("alert")
+    op.drop_table("dropped_letter")
     op.drop_table("dead_letter")
     op.drop_table("cursor")
     op.drop_index(op.f("ix_channel_level_sku"), table_name="channel_level")

@@ -1,0 +1,143 @@
+"""Dead letters by their cause: what it means, what to do about it, and whether a retry is safe.
+
+A letter tells its cause by where it comes from and by its key: `push:SKU@location` and `sku:SKU` of a
+channel, the subject of an order's line, a movement's key in the ledger, a stream's topic. Whatever else is a
+channel's is a delivery of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+LEDGER, TRANSFERS = "ledger", "transfers"
+LONGEST_REASON, LONGEST_NAME = 160, 80
+UNREADABLE = "what this opening row stands for cannot be read: steps of its subjects might be entered twice"
+
+
+class Cause(StrEnum):
+    """Why an item was set aside."""
+
+    ITEM_REFUSED = "item refused"
+    DUPLICATE_SKU = "duplicate SKU"
+    NO_LEVEL = "no stock level"
+    DELIVERY = "delivery not understood"
+    MOVEMENT_REFUSED = "movement refused"
+    MOVEMENT_WAITS = "movement waits for its level"
+    FOLD_UNREADABLE = "fold not readable"
+    EVENT = "event not understood"
+    TRANSFER = "transfer not understood"
+
+
+class Retry(StrEnum):
+    """Whether trying again is safe, and does anything."""
+
+    SAFE = "safe"
+    ITSELF = "by itself"  # it is tried again without being asked; asking is safe too
+    USELESS = "useless"  # the same would come of it: it must be mended elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a person is told of a cause."""
+
+    retry: Retry
+    means: str
+    advice: str
+    why: str  # the retry is safe, or useless
+
+
+VERDICTS = {
+    Cause.ITEM_REFUSED: Verdict(
+        Retry.SAFE,
+        "the channel refused to write an item's number",
+        "mend the item at the channel, then retry",
+        "its number is read first, and only what is missing now is written",
+    ),
+    Cause.DUPLICATE_SKU: Verdict(
+        Retry.USELESS,
+        "several items of the channel carry one SKU",
+        "give each item its own SKU at the channel, then `sfsync resync`",
+        "the next comparison finds the same as long as the items carry one SKU",
+    ),
+    Cause.NO_LEVEL: Verdict(
+        Retry.ITSELF,
+        "something was sold that the org has no stock level of",
+        "create the stock level, or mend the SKU or sells_from; it is then decided by itself",
+        "each step of an order is entered once, however often it is decided",
+    ),
+    Cause.DELIVERY: Verdict(
+        Retry.SAFE,
+        "what the channel sent could not be read or stored",
+        "look at its content, mend its sender or update sfsync, then retry; the order list is read anyway",
+        "an order's state is taken over, not added: what is known already is entered once",
+    ),
+    Cause.MOVEMENT_REFUSED: Verdict(
+        Retry.SAFE,
+        "the org refuses a movement, and not for want of stock",
+        "mend what the reason names in the org (a validation, a trigger, a permission), then retry",
+        "it goes under the same key, which the org takes once",
+    ),
+    Cause.MOVEMENT_WAITS: Verdict(
+        Retry.ITSELF,
+        "a movement is to be entered at a stock level that the org does not have",
+        "create the stock level; it is then entered by itself",
+        "it waits, and is tried every minute",
+    ),
+    Cause.FOLD_UNREADABLE: Verdict(
+        Retry.USELESS,
+        "somebody edited the opening row of a fold",
+        "restore its field Folded__c from a backup of the org, then start sfsync with a new store",
+        "nobody can say which steps it stands for",
+    ),
+    Cause.EVENT: Verdict(
+        Retry.USELESS,
+        "an event of the org's stream says something that cannot be entered",
+        "mend it at its source, which publishes it anew; then drop this one",
+        "the event stays what it is",
+    ),
+    Cause.TRANSFER: Verdict(
+        Retry.USELESS,
+        "a till told of a transfer that cannot be entered",
+        "enter it by `sfsync transfer`, or have it published anew; then drop this one",
+        "the event stays what it is",
+    ),
+}
+
+
+def cause_of(source: str, key: str, reason: str) -> Cause:
+    """The cause of a letter."""
+    if source == LEDGER:
+        if reason == UNREADABLE:
+            return Cause.FOLD_UNREADABLE
+        waits = reason.startswith("the org has no stock level ")
+        return Cause.MOVEMENT_WAITS if waits else Cause.MOVEMENT_REFUSED
+    if source == TRANSFERS:
+        return Cause.TRANSFER
+    if source.startswith("/"):
+        return Cause.EVENT
+    if key.startswith("push:"):
+        return Cause.ITEM_REFUSED
+    if key.startswith("sku:"):
+        return Cause.DUPLICATE_SKU
+    return Cause.NO_LEVEL if key.startswith("order:") else Cause.DELIVERY
+
+
+def is_channel(source: str) -> bool:
+    """True where the letter is a channel's, and so waits for that channel."""
+    return source not in (LEDGER, TRANSFERS) and not source.startswith("/")
+
+
+def item_of(key: str) -> tuple[str, str]:
+    """(SKU, the channel's location) of a letter about an item."""
+    sku, _, location = key.removeprefix("push:").rpartition("@")
+    return sku, location
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What became of the wish to retry a letter."""
+
+    id: int
+    done: bool
+    said: str

@@ -1,0 +1,190 @@
+"""Dead letters, and what a person does about them: look at them, try them again, drop them for good.
+
+A retry writes down what is to be done, in one commit, and wakes who does it; so it needs no daemon, and is as
+safe as the part that does it. A letter leaves the list when its item has gone well, not when it is tried.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sfsync.domain.letters import (
+    LEDGER,
+    VERDICTS,
+    Cause,
+    Retry,
+    Tried,
+    cause_of,
+    is_channel,
+    item_of,
+)
+from sfsync.domain.relay import IN_DOUBT
+from sfsync.ports import DeadLetter, DroppedLetter, Tx
+
+from .context import Context
+from .lateness import add
+
+CHANNEL_OFF = "its channel is off: it is kept, and tried when the channel is back and this is asked again"
+BELLS = ("orders", "writer", "learn")
+
+
+class Letters:
+    """What the web and the command line ask about dead letters."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    async def told(self) -> Mapping[str, object]:
+        """The letters by cause, and what was dropped; JSON-ready."""
+        return await self._ctx.store.read(tell)
+
+    async def retry(self, numbers: Collection[int], cause: Cause | None) -> Sequence[Tried]:
+        """Try these again, or all of a cause; one answer each, unknown ids too."""
+        ctx = self._ctx
+        on = ctx.channels.keys()
+        tried = await ctx.store.write(lambda tx: retry(tx, numbers, cause, on, ctx.clock.now()))
+        ctx.bell.ring(*BELLS)
+        return tried
+
+    async def drop(self, numbers: Collection[int], by: str, reason: str) -> Sequence[int]:
+        """Take these off the list for good, with a name and a reason; the ids that there were."""
+        ctx = self._ctx
+        dropped = await ctx.store.write(lambda tx: tx.drop_letters(numbers, by, reason, ctx.clock.now()))
+        for number in dropped:
+            ctx.log.info("dead letter dropped", id=number, by=by, reason=reason)
+        return dropped
+
+
+def tell(tx: Tx) -> Mapping[str, object]:
+    """The letters by cause, the most frequent first, and the last that were dropped; JSON-ready."""
+    by_cause: dict[Cause, list[DeadLetter]] = defaultdict(list)
+    for letter in tx.dead_letters():
+        by_cause[_cause(letter)].append(letter)
+    order = list(Cause)
+    groups = sorted(by_cause.items(), key=lambda group: (-len(group[1]), order.index(group[0])))
+    return {
+        "causes": [_group(cause, letters) for cause, letters in groups],
+        "dropped": [_dropped(each) for each in tx.dropped_letters()],
+    }
+
+
+def _group(cause: Cause, letters: Sequence[DeadLetter]) -> dict[str, object]:
+    verdict = VERDICTS[cause]
+    return {
+        "cause": cause.value,
+        "means": verdict.means,
+        "advice": verdict.advice,
+        "retry": verdict.retry.value,
+        "why": verdict.why,
+        "items": [
+            {
+                "id": each.id,
+                "source": each.source,
+                "key": each.key,
+                "reason": each.reason,
+                "advice": each.advice,
+                "at": _moment(each.at),
+            }
+            for each in letters
+        ],
+    }
+
+
+def _dropped(each: DroppedLetter) -> dict[str, object]:
+    letter = each.letter
+    return {
+        "id": letter.id,
+        "source": letter.source,
+        "key": letter.key,
+        "reason": letter.reason,
+        "at": _moment(letter.at),
+        "dropped_at": _moment(each.dropped_at),
+        "by": each.by,
+        "because": each.because,
+    }
+
+
+def retry(
+    tx: Tx, numbers: Collection[int], cause: Cause | None, on: Collection[str], now: datetime
+) -> list[Tried]:
+    """Write down that these letters, or all of a cause, are to be tried again. `on`: the channels."""
+    known = {letter.id: letter for letter in tx.dead_letters()}
+    wanted = list(dict.fromkeys(numbers))
+    if cause is not None:
+        wanted = [number for number, each in known.items() if _cause(each) is cause]
+    tried: list[Tried] = []
+    for number in wanted:
+        letter = known.get(number)
+        if letter is None:
+            tried.append(Tried(number, False, "there is no dead letter of this id"))
+        elif is_channel(letter.source) and letter.source not in on:
+            tried.append(Tried(number, False, CHANNEL_OFF))
+        else:
+            done, said = _RETRIES.get(_cause(letter), _useless)(tx, letter, now)
+            tried.append(Tried(number, done, said))
+    return tried
+
+
+def _useless(tx: Tx, letter: DeadLetter, now: datetime) -> tuple[bool, str]:
+    verdict = VERDICTS[_cause(letter)]
+    return verdict.retry is Retry.ITSELF, f"{verdict.why}: {verdict.advice}"
+
+
+def _item(tx: Tx, letter: DeadLetter, now: datetime) -> tuple[bool, str]:
+    """Its number is in doubt: read again, and then what it should show is written."""
+    sku, location = item_of(letter.key)
+    levels = [each for each in tx.channel_levels([sku], letter.source) if each.location == location]
+    if not levels:
+        return False, f"{letter.source} does not list {sku} any more: drop it"
+    tx.set_problem(letter.source, sku, location, IN_DOUBT, now)
+    return True, "its number is read again, and the present one written"
+
+
+def _line(tx: Tx, letter: DeadLetter, now: datetime) -> tuple[bool, str]:
+    line = tx.lines([letter.key]).get(letter.key)
+    if line is None:
+        return False, "its order is not known any more: drop it"
+    tx.put_line(replace(line, due=True))
+    return True, "it is decided again"
+
+
+def _delivery(tx: Tx, letter: DeadLetter, now: datetime) -> tuple[bool, str]:
+    if not tx.reopen_inbox(letter.source, letter.key):
+        return False, "what was sent is kept for 30 days, and gone: the order list tells of its order"
+    tx.drop_dead_letter(letter.source, letter.key)  # it is in the inbox again, and set aside again if need be
+    return True, "it is taken up again as it came"
+
+
+def _movement(tx: Tx, letter: DeadLetter, now: datetime) -> tuple[bool, str]:
+    """Its order's line is decided again; what happened elsewhere goes again as it is, under its own keys."""
+    rows = tx.wrong_rows(letter.key)
+    lines = tx.lines({row.subject for row in rows})
+    if not rows:
+        return False, "it is under way already, or not known any more"
+    for line in lines.values():
+        tx.put_line(replace(line, due=True))
+    if not lines:
+        if not all(row.on_hand_delta for row in rows):
+            return False, "who wanted it has been told, and asks again by itself: drop it"
+        add(tx, rows, {}, now)
+    tx.drop_dead_letter(LEDGER, letter.key)  # it waits for the org again, and is set aside again if need be
+    return True, "it is asked of the org again"
+
+
+_RETRIES: Mapping[Cause, Callable[[Tx, DeadLetter, datetime], tuple[bool, str]]] = {
+    Cause.ITEM_REFUSED: _item,
+    Cause.NO_LEVEL: _line,
+    Cause.DELIVERY: _delivery,
+    Cause.MOVEMENT_REFUSED: _movement,
+}
+
+
+def _cause(letter: DeadLetter) -> Cause:
+    return cause_of(letter.source, letter.key, letter.reason)
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,43 @@
+"""What each dead letter's cause is, and what is said of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from sfsync.domain.letters import UNREADABLE, VERDICTS, Cause, Retry, cause_of, is_channel, item_of
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "reason", "cause"),
+    [
+        ("london", "push:BAG-1@online", "the item is archived", Cause.ITEM_REFUSED),
+        ("london", "sku:BAG-1", "several items carry it", Cause.DUPLICATE_SKU),
+        ("london", "order:london:817:917", "no stock level of 'X'", Cause.NO_LEVEL),
+        ("london", "event 7", "the order cannot be read", Cause.DELIVERY),
+        ("ledger", "order:london:817:917:0", "FIELD_CUSTOM_VALIDATION", Cause.MOVEMENT_REFUSED),
+        ("ledger", "pos:1:0", "the org has no stock level BAG|DUBAI", Cause.MOVEMENT_WAITS),
+        ("ledger", "fold:1", UNREADABLE, Cause.FOLD_UNREADABLE),
+        ("/event/StockEvent__e", "e1", "no SKU", Cause.EVENT),
+        ("transfers", "transfer:T-1", "no such kind", Cause.TRANSFER),
+    ],
+)
+def test_a_letter_tells_its_cause(source: str, key: str, reason: str, cause: Cause) -> None:
+    """By where it comes from, and by its key; only channels' letters wait for their channel."""
+    assert cause_of(source, key, reason) is cause
+    assert is_channel(source) == (source == "london")
+
+
+def test_every_cause_has_a_verdict_with_its_reason() -> None:
+    """A person reads what it means, what to do, and why a retry is safe or useless."""
+    assert set(VERDICTS) == set(Cause)
+    for verdict in VERDICTS.values():
+        assert verdict.means
+        assert verdict.advice
+        assert verdict.why
+    assert {each.retry for each in VERDICTS.values()} == set(Retry)
+
+
+@pytest.mark.parametrize("sku", ["BAG-1", "A@B", "push:X"])
+def test_the_item_of_a_letter_is_found_whatever_its_sku_is_made_of(sku: str) -> None:
+    """A SKU may hold an at sign."""
+    assert item_of(f"push:{sku}@online") == (sku, "online")

@@ -1,0 +1,130 @@
+"""Dead letters tried again and dropped: what was mended goes well, nothing happens twice, nothing is lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tests.flow.kit import House, house, total
+
+from sfsync.domain.letters import Cause
+from sfsync.flow.letters import CHANNEL_OFF, Letters
+from sfsync.ports import DeadLetter
+
+BAG, SCARF = "BAG-1|ECOM", "SCARF|ECOM"
+
+
+async def the_letter(h: House) -> DeadLetter:
+    """The one that there is, once it is there."""
+    await h.until_kept(lambda tx: tx.dead_letters())
+    letters: list[DeadLetter] = await h.store.read(lambda tx: tx.dead_letters())
+    assert len(letters) == 1
+    return letters[0]
+
+
+async def test_a_mended_item_gets_its_present_number_by_a_retry() -> None:
+    """Not the number that was refused: what it should show now. Too early, and it is set aside again."""
+    async with house({BAG: 5, SCARF: 5}, shops=("london",)) as h:
+        london = h.shops["london"]
+        london.bad = {"SCARF": "the item is archived"}
+        h.org.move(SCARF, on_hand=-1)
+        letter = await the_letter(h)
+        h.org.move(SCARF, on_hand=-1)
+        letters = Letters(h.ctx)
+        (still,) = await letters.retry([letter.id], None)
+        assert still.done
+        await h.until_kept(lambda tx: any(each.at > letter.at for each in tx.dead_letters()))
+        london.bad = {}
+        (tried,) = await letters.retry([], Cause.ITEM_REFUSED)
+        assert (tried.done, "present" in tried.said) == (True, True)
+        await h.shows("SCARF", 3)
+        await h.until_kept(lambda tx: not tx.dead_letters())
+
+
+async def test_a_letter_of_a_channel_that_is_off_is_kept_and_tried_on_its_return() -> None:
+    """While it is off nothing is tried and nothing is lost; then the number of that moment is sent."""
+    async with house({BAG: 5, SCARF: 5}, shops=("london",)) as h:
+        london = h.shops["london"]
+        london.bad = {"SCARF": "the item is archived"}
+        h.org.move(SCARF, on_hand=-1)
+        letter = await the_letter(h)
+        off = Letters(replace(h.ctx, channels={}))
+        (kept,) = await off.retry([letter.id], None)
+        assert (kept.done, kept.said) == (False, CHANNEL_OFF)
+        assert (await the_letter(h)).id == letter.id
+        await h.stop()
+        london.bad = {}
+        h.org.move(SCARF, on_hand=-2)
+        await h.start()
+        (tried,) = await Letters(h.ctx).retry([letter.id], None)
+        assert tried.done
+        await h.shows("SCARF", 2)
+
+
+async def test_an_order_whose_movement_the_org_refused_is_entered_once_when_the_org_is_mended() -> None:
+    """Asked twice, it is one release."""
+    async with house({BAG: 5}) as h:
+        h.org.wrong.add("Release")
+        first = h.shops["dubai"].buy("BAG-1", 2)
+        await h.deliver("dubai", first)
+        await h.until(lambda: total(h.org.of("order:")) == (0, 2))
+        h.shops["dubai"].change(first, open_quantity=1, taken_quantity=1)
+        await h.deliver("dubai", first)
+        letter = await the_letter(h)
+        h.org.wrong.clear()
+        letters = Letters(h.ctx)
+        assert [each.done for each in await letters.retry([letter.id, letter.id], None)] == [True]
+        await letters.retry([letter.id], None)
+        await h.until(lambda: total(h.org.of("order:")) == (0, 1))
+        await h.idle()
+        assert total(h.org.of("order:")) == (0, 1)
+        assert await h.store.read(lambda tx: tx.dead_letters()) == []
+
+
+async def test_a_sale_of_a_till_that_the_org_refused_goes_again_under_its_own_key() -> None:
+    """Nobody else would ever tell of it again."""
+    async with house({BAG: 5}) as h:
+        h.org.wrong.add("Sale")
+        h.org.till(BAG, -1, "receipt-1")
+        letter = await the_letter(h)
+        assert letter.source == "ledger"
+        h.org.wrong.clear()
+        (tried,) = await Letters(h.ctx).retry([letter.id], None)
+        assert tried.done, tried.said
+        await h.until(lambda: h.org.numbers(BAG) == (4, 0))
+        await h.idle()
+        assert h.org.numbers(BAG) == (4, 0)
+        assert await h.store.read(lambda tx: tx.dead_letters()) == []
+
+
+async def test_a_delivery_is_taken_up_again_as_it_came() -> None:
+    """Here it is as senseless as before, and comes back to the list."""
+    async with house({BAG: 5}) as h:
+        assert await h.door.accept("dubai", {"x-signature": "signed senseless"}, b"senseless")
+        letter = await the_letter(h)
+        (tried,) = await Letters(h.ctx).retry([letter.id], None)
+        assert tried.done
+        await h.until_kept(lambda tx: any(each.at > letter.at for each in tx.dead_letters()))
+        again = await the_letter(h)
+        assert (again.key, again.payload) == (letter.key, "senseless")
+
+
+async def test_what_a_person_drops_leaves_the_list_and_stays_in_the_record() -> None:
+    """With the name and the reason, under its number; an id that is none is named."""
+    async with house({BAG: 5}) as h:
+        h.shops["dubai"].shelf["MYSTERY"] = 1
+        await h.deliver("dubai", h.shops["dubai"].buy("MYSTERY"))
+        letter = await the_letter(h)
+        letters = Letters(h.ctx)
+        told: Any = await letters.told()
+        (group,) = told["causes"]
+        assert (group["cause"], group["retry"]) == ("no stock level", "by itself")
+        assert await letters.drop([letter.id, 999], "Anna Kay", "a gift, not ours") == [letter.id]
+        told = await letters.told()
+        assert told["causes"] == []
+        (dropped,) = told["dropped"]
+        assert (dropped["id"], dropped["by"]) == (letter.id, "Anna Kay")
+        assert dropped["because"] == "a gift, not ours"
+        assert dropped["reason"] == letter.reason
+        (unknown,) = await letters.retry([letter.id], None)
+        assert not unknown.done
