@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -175,3 +178,36 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
         )
     )
     return certificate_file, key_file
+
+
+async def test_channels_whose_names_are_not_answered_keep_no_other_from_connecting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The system's look-ups of forty names hang; another channel connects all the same."""
+    answered = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *about: Any, **more: Any) -> Any:
+        if str(host).endswith("down.example"):
+            answered.wait()
+            raise OSError("no such name")
+        return look_up(host, *about, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    down = [open_client(f"https://{number}.down.example", timeout_seconds=60) for number in range(40)]
+    calls = [asyncio.create_task(_fails(client)) for client in down]
+    try:
+        async with server(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")) as url:
+            assert (await post(url, seconds=60)).status_code == 200
+    finally:
+        answered.set()
+        await asyncio.gather(*calls)
+        for client in down:
+            await client.aclose()
+
+
+async def _fails(client: httpx.AsyncClient) -> None:
+    with pytest.raises(httpx.TransportError):
+        await client.get("/")

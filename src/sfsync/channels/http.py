@@ -5,14 +5,17 @@ A failure is told apart by what may have happened over there: `never_sent` means
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
 from collections.abc import Callable
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 
 import aiohttp
 import httpx
-from aiohttp.abc import AbstractResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
 
 from sfsync.channels.config import is_loopback
@@ -31,10 +34,19 @@ class _Transport(AiohttpTransport):
     """
 
     def __init__(
-        self, client: Callable[[], aiohttp.ClientSession], verify: ssl.SSLContext, most_bytes: int | None
+        self,
+        client: Callable[[], aiohttp.ClientSession],
+        verify: ssl.SSLContext,
+        most_bytes: int | None,
+        names: AbstractResolver,
     ) -> None:
         super().__init__(verify, client=client)
-        self._most_bytes = most_bytes
+        self._most_bytes, self._names = most_bytes, names
+
+    async def aclose(self) -> None:
+        """Give back connections, and what looks up names."""
+        await super().aclose()
+        await self._names.close()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         try:
@@ -94,10 +106,41 @@ def open_client(
     trust_env = not is_loopback(url) and resolver is None
     if transport is None:
         verify = _trusted(None if ca_file is None else str(ca_file), trust_env)
-        transport = _Transport(lambda: _session(verify, resolver), verify, most_bytes)
+        names = _OwnThread() if resolver is None else resolver
+        cached = resolver is None
+        transport = _Transport(lambda: _session(verify, names, cached=cached), verify, most_bytes, names)
     return httpx.AsyncClient(
         base_url=url, timeout=timeout, trust_env=trust_env, follow_redirects=False, transport=transport
     )
+
+
+class _OwnThread(AbstractResolver):
+    """Asks the system where names lead, in a thread of its own: a client has one name to ask for.
+
+    The loop's threads are few and everybody's: with those, a channel whose name is not answered would keep
+    the others from connecting.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="names")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Where to connect to. Raises OSError."""
+        ask = partial(socket.getaddrinfo, host, port, family=family, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._thread, ask)
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return [
+            ResolveResult(
+                hostname=host, host=str(address[0]), port=port, family=kind, proto=proto, flags=flags
+            )
+            for kind, _, proto, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """What is still asked is not waited for."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 @cache
@@ -109,13 +152,13 @@ def _trusted(ca_file: str | None, trust_env: bool) -> ssl.SSLContext:
     return verify
 
 
-def _session(verify: ssl.SSLContext, resolver: AbstractResolver | None) -> aiohttp.ClientSession:
+def _session(verify: ssl.SSLContext, names: AbstractResolver, *, cached: bool) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         ssl=verify,
         limit=_CONNECTIONS,
         keepalive_timeout=_KEEP_ALIVE_SECONDS,
-        resolver=resolver,
-        use_dns_cache=resolver is None,
+        resolver=names,
+        use_dns_cache=cached,
     )
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
