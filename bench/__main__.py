@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import burst, latency, simulator
+from bench import burst, latency, resync, simulator
 
 out = Console()
 
@@ -23,10 +23,10 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
-        "cases", nargs="*", choices=["latency", "burst", "killed", "simulator", []], default=[]
+        "cases", nargs="*", choices=["latency", "burst", "killed", "simulator", "resync", []], default=[]
     )
     options = parser.parse_args()
-    cases = options.cases or ["latency", "burst", "killed", "simulator"]
+    cases = options.cases or ["latency", "burst", "killed", "simulator", "resync"]
     limit = 60.0 if options.quick else 400.0
     found: dict[str, object] = {}
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -45,6 +45,10 @@ def main() -> None:
         if "simulator" in cases:
             progress.add_task("simulator: the simulated org by itself")
             found["simulator"] = simulator.run(*((1, 30) if options.quick else (5, 100)))
+        if "resync" in cases:
+            skus = 2_000 if options.quick else 100_000
+            progress.add_task(f"resync: {5 * skus:,} levels, one in a hundred drifted, two kills")
+            found["resync"] = resync.run(skus, 300.0 if options.quick else 3600.0)
     if options.json:
         print(json.dumps(found, indent=2))
     else:

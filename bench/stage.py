@@ -149,10 +149,12 @@ class _Process:
     def __init__(self, on: Stage) -> None:
         self._stage = on
         self._process: subprocess.Popen[str] | None = None
+        self.peak_before_kill = 0.0
 
     def kill(self) -> None:
         """SIGKILL."""
         if self._process is not None:
+            self.peak_before_kill = self.peak_mb()
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
@@ -171,6 +173,15 @@ class _Process:
             return 0.0
         words = ["ps", "-o", "rss=", "-p", str(self._process.pid)]
         return int(subprocess.check_output(words, text=True)) * 1024 / 1e6
+
+    def peak_mb(self) -> float:
+        """The most resident memory that it has had."""
+        if self._process is None or self._process.poll() is not None:
+            return 0.0
+        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+        return 0.0
 
     def _spawn(self, words: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
         log = (self._stage.folder / f"{self.name}.log").open("a")
@@ -205,15 +216,22 @@ class Sfsync(_Process):
 
     name = "sfsync"
 
-    def start(self) -> None:
+    address = ""
+
+    def token(self) -> str:
+        """The one that the daemon leaves for its own user."""
+        return (self._stage.folder / "store.db.token").read_text().strip()
+
+    def start(self, patience_seconds: float = START_SECONDS) -> None:
         """Ready once every channel was compared, approved, and the stream has shown a sign of life."""
         port = _free_port()
+        self.address = f"http://127.0.0.1:{port}"
         config = self._stage.folder / "sfsync.toml"
         config.write_text(_config(self._stage, port))
         config.chmod(0o600)
         words = ["-m", "sfsync", "run", "--config", str(config), "--approve"]
         self._process = self._spawn(words, {"PYTHONPATH": str(ROOT / "src")})
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + patience_seconds
         while time.monotonic() < deadline:
             try:
                 status = httpx.get(f"http://127.0.0.1:{port}/status.json", trust_env=False).json()

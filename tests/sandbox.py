@@ -94,21 +94,29 @@ class OrgSandbox(Sandbox):
 
 @contextmanager
 def start_org(
-    seed: Mapping[str, Any] | None = None, *, knobs: Sequence[str] = (), options: Sequence[str] = ()
+    seed: Mapping[str, Any] | None = None,
+    *,
+    knobs: Sequence[str] = (),
+    options: Sequence[str] = (),
+    patience_seconds: float = START_SECONDS,
 ) -> Iterator[OrgSandbox]:
     """A simulated org; `knobs` are ``name=value``, `options` further words of its command line."""
     words = ["--exit-with-parent", *(word for knob in knobs for word in ("--knob", knob)), *options]
-    with _started("sfsync.simulators.org", seed, words) as (process, ready):
+    with _started("sfsync.simulators.org", seed, words, patience_seconds) as (process, ready):
         yield OrgSandbox(process, ready)
 
 
 @contextmanager
 def start_shop(
-    seed: Mapping[str, Any] | None = None, *, knobs: Sequence[str] = (), options: Sequence[str] = ()
+    seed: Mapping[str, Any] | None = None,
+    *,
+    knobs: Sequence[str] = (),
+    options: Sequence[str] = (),
+    patience_seconds: float = START_SECONDS,
 ) -> Iterator[Sandbox]:
     """A simulated Shopify shop; `options` such as ``--name``, ``--webhook-url``."""
     words = ["--exit-with-parent", *(word for knob in knobs for word in ("--knob", knob)), *options]
-    with _started("sfsync.simulators.shopify", seed, words) as (process, ready):
+    with _started("sfsync.simulators.shopify", seed, words, patience_seconds) as (process, ready):
         yield Sandbox(process, ready)
 
 
@@ -137,7 +145,10 @@ def start_amazon(seed: Mapping[str, Any] | None = None, *, knobs: Sequence[str] 
 
 @contextmanager
 def _started(
-    module: str, seed: Mapping[str, Any] | None, words: Sequence[str]
+    module: str,
+    seed: Mapping[str, Any] | None,
+    words: Sequence[str],
+    patience_seconds: float = START_SECONDS,
 ) -> Iterator[tuple[subprocess.Popen[str], Mapping[str, Any]]]:
     with tempfile.TemporaryDirectory(prefix="sfsync-sandbox-") as folder:
         command = [sys.executable, "-m", module, *words]
@@ -156,7 +167,7 @@ def _started(
                 env=_environment(),
             )
         try:
-            yield process, _ready_line(process, complaints)
+            yield process, _ready_line(process, complaints, patience_seconds)
         finally:
             _stop(process)
 
@@ -166,14 +177,18 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(SOURCES) if not path else f"{SOURCES}{os.pathsep}{path}"}
 
 
-def _ready_line(process: subprocess.Popen[str], complaints: Path) -> Mapping[str, Any]:
+def _ready_line(
+    process: subprocess.Popen[str], complaints: Path, patience_seconds: float
+) -> Mapping[str, Any]:
     assert process.stdout is not None
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + patience_seconds
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while not selector.select(0.5):
             assert process.poll() is None, f"ended with {process.returncode}: {complaints.read_text()}"
-            assert time.monotonic() < deadline, f"not ready in {START_SECONDS:g} s: {complaints.read_text()}"
+            assert time.monotonic() < deadline, (
+                f"not ready in {patience_seconds:g} s: {complaints.read_text()}"
+            )
     line = process.stdout.readline()
     assert line, f"ended with {process.wait(STOP_SECONDS)}: {complaints.read_text()}"
     ready: Mapping[str, Any] = json.loads(line)

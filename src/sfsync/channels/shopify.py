@@ -179,7 +179,7 @@ class ShopifyChannel:
                 rest = await variants_behind(self._client, self._clock, self.name, gids, last)
                 if rest is not None:
                     for start in range(0, len(rest), documents.PAGE_ROWS):
-                        yield rest[start : start + documents.PAGE_ROWS]
+                        yield [orjson.loads(line) for line in rest[start : start + documents.PAGE_ROWS]]
                     return
             if skus is None and paged >= documents.PAGED_ROWS:
                 query, after, paged = f"id:>{shopify_orders.number(nodes[-1]['id'])}", None, 0
