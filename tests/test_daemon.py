@@ -217,6 +217,7 @@ def test_a_first_start_waits_for_a_person_and_then_carries_every_sale_everywhere
         assert (level["OnHand__c"], level["Reserved__c"]) == (29, 2)
 
         _why(daemon)
+        _plan_file(daemon, london, tmp_path / "plan.json")
         _bad_webhooks(daemon, london)
         _unknown_sku(org, daemon, dubai)
         assert daemon.terminate() == 0
@@ -246,6 +247,24 @@ def _dead_letters(daemon: Daemon) -> None:
     assert daemon.cli("dead-letters").stdout == "No dead letters.\n"
     (kept,) = json.loads(daemon.cli("dead-letters", "dropped", "--json").stdout)
     assert (kept["by"], kept["because"], kept["key"]) == ("Anna Kay", "a gift", left["key"])
+
+
+def _plan_file(daemon: Daemon, shop: Sandbox, path: Path) -> None:
+    """Somebody edits a number at a shop; the plan is looked at in a file, and applied from there."""
+    shop.control("POST", "/stock", {"sku": "SCARF-1", "location": "Online", "set": 35})
+    planned = daemon.cli("resync", "--dry-run", "--sku", "SCARF-1", "--write", str(path))
+    assert (planned.returncode, "changed at the channel" in planned.stdout) == (1, True), planned.stderr
+    (row,) = json.loads(path.read_text())["rows"]
+    assert (row["channel"], row["shows"], row["target"]) == ("london", 35, 30)
+    applied = daemon.cli("resync", "--plan", str(path), "--yes", "--json")
+    assert (applied.returncode, json.loads(applied.stdout)["rows_done"]["applied"]) == (0, 1), applied.stderr
+    daemon.shows("SCARF-1", 30)
+    again = daemon.cli("resync", "--plan", str(path), "--yes")
+    assert (again.returncode, "the channel shows 30 by now, not 35" in again.stdout) == (1, True)
+    told = daemon.cli("drift", "--json")
+    assert json.loads(told.stdout)["checked"]["channels"].keys() == {"london", "dubai"}
+    path.write_text("{")
+    assert daemon.cli("resync", "--plan", str(path)).returncode == 2
 
 
 def _why(daemon: Daemon) -> None:

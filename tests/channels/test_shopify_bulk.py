@@ -15,6 +15,7 @@ from tests.channels.test_shopify import PLAIN, Shop, visit
 from tests.sandbox import Sandbox, start_shop
 
 from sfsync.channels import shopify_documents as documents
+from sfsync.ports import Priced, Resumable
 from sfsync.testing import listed
 
 MANY = 1400  # more than the pages that come before
@@ -65,6 +66,32 @@ async def test_a_large_store_is_listed_whole_by_one_bulk_read_or_else_by_pages(
     assert len(items) == len(PLAIN) + MANY + 3
     assert [item.duplicate for item in items if item.sku == "TWICE"] == [True, True]
     assert [item.sku for item in items if not item.tracked] == ["LOOSE"]
+
+
+async def test_a_listing_goes_on_from_where_it_stood(shop: Shop) -> None:
+    """After a kill: behind a page, behind a part of the bulk read, and behind the last item."""
+    assert isinstance(shop.channel, Resumable)
+    whole = [item.sku for item in await listed(shop.channel)]
+    pages = [(place, [item.sku for item in items]) async for place, items in shop.channel.items_from(None)]
+    assert [sku for _, skus in pages for sku in skus] == whole
+    for number in (0, len(pages) // 2, len(pages) - 1):
+        behind = [sku for _, skus in pages[number + 1 :] for sku in skus]
+        rest = [item.sku async for _, items in shop.channel.items_from(pages[number][0]) for item in items]
+        assert rest == behind
+
+
+async def test_what_calls_cost_is_told_by_the_store(shop: Shop) -> None:
+    """Its points, how fast they come back, and what a call was charged."""
+    assert isinstance(shop.channel, Priced)
+    await listed(shop.channel, {"BAG-1"})
+    tariff = shop.channel.tariff()
+    assert tariff.write_rows == shop.channel.ability.batch_rows
+    assert tariff.points_held is not None
+    assert tariff.points_a_second is not None
+    assert tariff.points_a_second > 0
+    assert tariff.write_points is not None
+    assert tariff.read_points is not None
+    assert 0 < tariff.write_points < tariff.read_points
 
 
 def nodes(first: int, last: int) -> list[dict[str, Any]]:
