@@ -28,6 +28,7 @@ CANCEL = Wish(Way.CANCEL, "Anna Kay", "none is left")
         (incidents.UNEXPLAINED, (Way.ACCEPT,)),
         (incidents.HOLE, (Way.WAIT,)),
         (incidents.NOT_APPLIED, (Way.WAIT, Way.ACCEPT)),
+        (incidents.SET_ASIDE, (Way.WAIT, Way.ACCEPT)),
         ("a kind of a later version", (Way.ACCEPT,)),
     ],
 )

@@ -135,6 +135,7 @@ async def test_a_receiver_that_wants_no_more_is_an_incident_of_which_the_others_
         pager.failure = None
         await h.until(lambda: "+sold twice" in pager.heard)
         await h.until(lambda: any(each.startswith("-alerts:pager") for each in desk.heard))
+        assert pager.heard == ["+sold twice"]
 
 
 async def test_a_message_that_a_receiver_cannot_use_does_not_hold_back_the_next() -> None:
@@ -221,7 +222,7 @@ def watching(h: House, clock: HandClock, limits: Limits | None = None) -> Look:
     watcher = Alerts(replace(h.ctx, clock=clock), [Pager()], limits or Limits())
 
     async def look() -> list[str]:
-        await h.store.write(watcher.look)
+        await watcher.look()
         return sorted(key.partition(":")[0] for key in await h.store.read(lambda tx: tx.open_alerts()))
 
     return look

@@ -68,6 +68,19 @@ async def test_a_notice_carries_the_alert_whole(store: Database) -> None:
     assert (notice.opened_at, notice.resolved_at) == (NOW, None)
 
 
+async def test_dead_letters_are_counted_by_source(store: Database) -> None:
+    """Without their payloads, of which there may be many."""
+
+    def work(tx: SqlTx) -> None:
+        for source, key in (("london", "a"), ("london", "b"), ("dubai", "a")):
+            tx.dead_letter(source, key, "no", "look", "payload", NOW)
+        assert tx.count_dead_letters() == {"london": 2, "dubai": 1}
+        tx.drop_dead_letter("dubai", "a")
+        assert tx.count_dead_letters() == {"london": 2}
+
+    await store.write(work)
+
+
 async def test_units_shown_too_much_are_counted_by_channel(store: Database) -> None:
     """Of all its SKUs together; a channel that shows none too much is left out."""
 

@@ -38,6 +38,7 @@ class Alert:
     title: str
     detail: Mapping[str, object] = field(default_factory=dict)
     lasts: bool = True  # already: it need not be watched for a while first
+    about: str = ""  # a receiver that is set aside: it cannot be told of that itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ _WAYS: Mapping[str, tuple[Way, ...]] = {
     NOT_FOUND: (Way.WAIT, Way.ACCEPT),
     GAVE_WAY: (Way.WAIT, Way.ACCEPT),
     NOT_APPLIED: (Way.WAIT, Way.ACCEPT),
-    SET_ASIDE: (Way.WAIT,),
+    SET_ASIDE: (Way.WAIT, Way.ACCEPT),
 }
 
 

@@ -8,16 +8,16 @@ another, in order; a receiver that fails is tried by the schedule of callbacks, 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sfsync.domain.alerts import LASTING, SILENT_AFTER, Alert, AlertKind, Notice, Patient
 from sfsync.domain.callbacks import failed
 from sfsync.domain.coverage import lasting
 from sfsync.domain.forecast import SOON_DAYS
-from sfsync.domain.incidents import HOLE
+from sfsync.domain.incidents import HOLE, SET_ASIDE
 from sfsync.ports import AlertReceiver, Gone, OutsideError, TryLater, Tx, Unusable
 
 from .context import Context
@@ -51,21 +51,28 @@ class Alerts:
 
     async def _watch(self) -> None:
         while True:
-            changed = await self._ctx.store.write(self.look)
-            self._ctx.bell.ring(*(_bell(name) for name in changed))
+            await self.look()
             await self._ctx.clock.sleep(LOOK_SECONDS)
 
-    def look(self, tx: Tx) -> Collection[str]:
-        """Write down what has begun and what is over. Returns the receivers to be told."""
+    async def look(self) -> None:
+        """Write down what has begun and what is over, and wake those who tell it."""
+        begun, over = await self._ctx.store.read(self._changes)
+        if begun or over:
+            await self._ctx.store.write(partial(self._note, begun=begun, over=over))
+            self._ctx.bell.ring(*(_bell(each.name) for each in self._receivers))
+
+    def _changes(self, tx: Tx) -> tuple[Sequence[Alert], Sequence[str]]:
+        """The alerts that have begun, and the keys of those that are over."""
         now, known = self._ctx.clock.now(), tx.open_alerts()
         holds = {each.key: each for each in self._patient.lasting(self._holding(tx, now), known, now)}
-        for key in sorted(known - holds.keys()):
+        return [holds[key] for key in sorted(holds.keys() - known)], sorted(known - holds.keys())
+
+    def _note(self, tx: Tx, *, begun: Sequence[Alert], over: Sequence[str]) -> None:
+        now = self._ctx.clock.now()
+        for key in over:
             tx.resolve_alert(key, {each.name for each in self._receivers}, now)
-        for key in sorted(holds.keys() - known):
-            alert = holds[key]
-            wanted = [each.name for each in self._receivers if not each.kinds or alert.kind in each.kinds]
-            tx.add_alert(alert, wanted, now)
-        return [each.name for each in self._receivers] if known != holds.keys() else []
+        for alert in begun:
+            tx.add_alert(alert, [each.name for each in self._receivers if _hears(each, alert)], now)
 
     def _holding(self, tx: Tx, now: datetime) -> list[Alert]:
         """Everything that is worth an alert at this moment."""
@@ -75,6 +82,7 @@ class Alerts:
                 f"incident:{each.id}",
                 each.title,
                 {"incident": each.id, "kind": each.kind, "units": each.units},
+                about=each.key if each.kind == SET_ASIDE else "",
             )
             for each in tx.incidents()
             if each.kind != HOLE  # the hole itself is told
@@ -85,8 +93,7 @@ class Alerts:
             detail = {"source": hole.source, "since": hole.since.isoformat(), "age_seconds": round(age)}
             lasts = now - hole.opened_at >= LASTING
             found.append(Alert(AlertKind.HOLE, f"hole:{hole.id}", title, detail, lasts))
-        letters = Counter(each.source for each in tx.dead_letters())
-        for source, count in sorted(letters.items()):
+        for source, count in sorted(tx.count_dead_letters().items()):
             title = f"{count} of {source} cannot be handled without a person: sfsync dead-letters"
             detail = {"source": source, "count": count}
             found.append(Alert(AlertKind.DEAD_LETTERS, f"dead-letters:{source}", title, detail))
@@ -149,7 +156,7 @@ class Alerts:
 
     async def _serve(self, receiver: AlertReceiver) -> None:
         """One receiver: one thing after another."""
-        ctx, mine = self._ctx, f"alerts:{receiver.name}"
+        ctx, mine = self._ctx, _failing(receiver)
         while True:
             notice, failing = await ctx.store.read(
                 lambda tx: (tx.next_notice(receiver.name), tx.failing(mine))
@@ -203,6 +210,16 @@ class Alerts:
 
         told = await ctx.store.write(commit)
         ctx.log.warning("alert not told", receiver=receiver.name, alert=notice.title, reason=told)
+
+
+def _hears(receiver: AlertReceiver, alert: Alert) -> bool:
+    """Nobody is told that he himself cannot be told anything."""
+    return (not receiver.kinds or alert.kind in receiver.kinds) and alert.about != _failing(receiver)
+
+
+def _failing(receiver: AlertReceiver) -> str:
+    """The name under which it is kept how a receiver fails; no channel has such a one."""
+    return f"alerts:{receiver.name}"
 
 
 def _bell(receiver: str) -> str:

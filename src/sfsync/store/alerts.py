@@ -77,6 +77,12 @@ class AlertStatements:
         """It has been told."""
         self._c.execute(delete(t.notice).where(t.notice.c.id == notice_id))
 
+    def count_dead_letters(self) -> Mapping[str, int]:
+        """Items that a person must look at, by source."""
+        source = t.dead_letter.c.source
+        rows = self._c.execute(select(source, func.count()).group_by(source))
+        return {name: int(count) for name, count in rows}
+
     def exposed_units(self) -> Mapping[str, int]:
         """Units that each mirrored channel shows beyond what there is to sell, where there are any."""
         rows = self._c.execute(
