@@ -586,6 +586,7 @@ def _models() -> dict[str, Any]:
         "web.tokens": settings.TokenSettings,
         "web.proxy": settings.ProxySettings,
         "log": settings.LogSettings,
+        "telemetry": settings.TelemetrySettings,
         "locations": settings.LocationsSettings,
         "org_orders": settings.OrgOrdersSettings,
         "products": settings.ProductsSettings,

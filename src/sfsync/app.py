@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from starlette.applications import Starlette
@@ -40,6 +40,7 @@ from sfsync.flow.door import Door
 from sfsync.flow.letters import Letters
 from sfsync.flow.resync_told import ResyncDesk
 from sfsync.flow.supervisor import Supervisor
+from sfsync.flow.trail import Trail
 from sfsync.flow.why import Why
 from sfsync.lives import Lives
 from sfsync.overview import FoldService, Overview, ReloadService
@@ -68,6 +69,9 @@ from sfsync.web import (
     build_web,
     serve,
 )
+
+if TYPE_CHECKING:
+    from sfsync.telemetry import OtlpTracer
 
 __all__ = ["Daemon", "StartError", "SystemClock", "local_token_path"]
 
@@ -146,6 +150,7 @@ class Daemon:
         settings, log = self._settings, self._log
         for warning in settings.warnings:
             log.warning("setting", problem=str(warning))
+        tracer = _open_tracer(settings)
         store = self._open_store()
         org = self._org or await self._open_org(store)
         channels = self._channels or await self._open_channels(store, org)
@@ -163,6 +168,7 @@ class Daemon:
             log,
         )
         ctx.pulse.calls = org.calls
+        ctx.pulse.trail = Trail(tracer, self._new_id) if tracer else None
         ctx.pulse.topics, ctx.pulse.posting_topics = tuple(org.topics), org.posting_topics
         nightly = settings.ledger.fold_older_than_days if settings.ledger.fold_nightly else None
         supervisor = Supervisor(
@@ -221,6 +227,8 @@ class Daemon:
                 await receiver.close()
             await org.close()
             await store.close()
+            if tracer is not None:
+                await asyncio.to_thread(tracer.close)
         log.info("stopped")
 
     def _open_store(self) -> Database:
@@ -298,6 +306,20 @@ class Daemon:
                 "Give the other org a store of its own (store.url), or mend [salesforce]"
             )
         return True
+
+
+def _open_tracer(settings: Settings) -> OtlpTracer | None:
+    """What sends traces; None where the settings name no collector. Raises `StartError` without its extra."""
+    if settings.telemetry.otlp_endpoint is None:
+        return None
+    try:
+        from sfsync.telemetry import OtlpTracer  # noqa: PLC0415 — an extra that most do without
+    except ImportError as error:
+        raise StartError(
+            f"telemetry.otlp_endpoint needs {error.name}, which is not installed. "
+            "Install sfsync with its extra: pip install 'sfsync[otel]'"
+        ) from error
+    return OtlpTracer(settings.telemetry.otlp_endpoint)
 
 
 class _Front:

@@ -86,6 +86,7 @@ class Looking:
         self._undecided = tx.undecided(channel)
         self._lower = tx.drifted_since(channel, skus)
         self._letters = {key for source, key in tx.with_dead_letter([f"sku:{sku}" for sku in skus])}
+        self._trail = ctx.pulse.trail
         self._tells_orders = ctx.channels[channel].ability.tells_orders
         self._now = now
 
@@ -114,6 +115,16 @@ class Looking:
             return None  # we have changed it since it was asked for: the number read is old news
         target, level = self.target(item.sku, item.location), held
         published = level.published if level is not None and self._approved else None
+        if self._trail is not None and level is not None:
+            self._trail.read_back(
+                self._channel,
+                item.sku,
+                item.location,
+                item.shows,
+                level.published,
+                one.asked_at,
+                one.read_at,
+            )
         blocked = problem(item, target)
         why: Cause | None
         if target is None or blocked in BLOCKING:

@@ -16,6 +16,8 @@ from sfsync.domain.forecast import Space
 from sfsync.domain.reservations import Refusals
 from sfsync.ports import CallsSpent, Channel, Clock, Org, OutsideError, Store, TryLater, Tx
 
+from .trail import Trail
+
 SNAPSHOT = "snapshot"  # the source of the hole that only a whole reading of the org closes
 Logger = structlog.stdlib.BoundLogger
 
@@ -78,6 +80,7 @@ class Pulse:
         default_factory=lambda: defaultdict(lambda: deque(maxlen=2000))
     )
     space: Space | None = None  # once it was looked at
+    trail: Trail | None = None  # None: changes are not traced
     refusals: Refusals = field(default_factory=Refusals)  # of the org, told to who asks the same just then
     pushes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 

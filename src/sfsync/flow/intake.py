@@ -123,6 +123,10 @@ class Intake:
         levels = frozenset[str]().union(*(batch.levels for batch in batches))
         movements = frozenset[str]().union(*(batch.movements for batch in batches))
         asked_at, read = await self._read(levels, movements)
+        if ctx.pulse.trail is not None:
+            commits = [batch.committed_at for batch in batches if batch.committed_at is not None]
+            skus = {level.key.sku for level in read}
+            ctx.pulse.trail.heard(skus, self._topic, min(commits, default=None), asked_at, ctx.clock.now())
         progress = self._watch.after(batches, ctx.clock.now())
 
         def commit(tx: Tx) -> set[str]:

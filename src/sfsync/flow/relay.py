@@ -208,6 +208,9 @@ class Relay:
                     return None
                 following = await self._conclude(record, answer)
                 self._log(record, attempt, perf_counter() - took, _outcome(answer), "")
+                if ctx.pulse.trail is not None:
+                    failure = "" if answer.applied else _outcome(answer)
+                    ctx.pulse.trail.pushed(record, attempt, failure, ctx.clock.now())
                 if not answer.applied and following is None:
                     await ctx.clock.sleep(backoff_seconds(1, ctx.luck()))
                 return following

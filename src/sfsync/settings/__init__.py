@@ -45,6 +45,7 @@ from .model import (
     SalesforceSettings,
     Settings,
     StoreSettings,
+    TelemetrySettings,
     TokenSettings,
     WebSettings,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "ShopifySettings",
     "SiteSettings",
     "StoreSettings",
+    "TelemetrySettings",
     "Text",
     "TokenSettings",
     "WebSettings",

@@ -43,6 +43,7 @@ from .texts import (
     StockTopic,
     StoreUrl,
     Text,
+    WebAddress,
 )
 
 Scope = Literal["view", "audit", "levels", "reservations", "stores", "counts", "admin"]
@@ -137,6 +138,12 @@ class DriftSettings(Section):
     every_seconds: float = Field(default=900.0, ge=0, le=86_400)  # between two looks; 0: never
     sample_skus: int = Field(default=50, ge=1, le=1000)  # read at each channel in one look, in turn
     org_calls: int = Field(default=20, ge=1, le=1000)  # at most, in one look
+
+
+class TelemetrySettings(Section):
+    """Traces of each change's way, told to a collector; needs the extra `otel`."""
+
+    otlp_endpoint: WebAddress | None = None  # None: off
 
 
 class LogSettings(Section):
@@ -248,6 +255,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     ledger: LedgerSettings = LedgerSettings()
     drift: DriftSettings = DriftSettings()
     alerts: AlertsSettings = AlertsSettings()

@@ -152,6 +152,7 @@ def is_loopback(address: str) -> bool:
 
 CallbackAddress = Annotated[str, AfterValidator(_callback_address)]
 SigningSecret = Annotated[SecretStr, AfterValidator(_signing_secret)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 SiteAddress = Annotated[str, AfterValidator(_site_address)]
 PublicAddress = Annotated[str, AfterValidator(_public_address)]
 HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
