@@ -12,6 +12,7 @@ from sfsync.domain.callbacks import (
     Failing,
     Patience,
     failed,
+    heard,
     message_id,
     next_sequence,
 )
@@ -98,6 +99,19 @@ def test_who_has_failed_for_the_set_time_is_set_aside_and_probed_slowly() -> Non
 def test_who_wants_no_more_is_set_aside_at_once() -> None:
     """410."""
     assert failed(None, "m", "it answers 410", NOW, 0.0, PATIENCE, gone=True).set_aside_at == NOW
+
+
+def test_a_receiver_that_asks_for_its_numbers_is_tried_at_once() -> None:
+    """But not sooner than the schedule's first wait after the last try, whoever asks, however often."""
+    failing = run("m", 4)[3]
+    tried_at = failing.tried_at
+    later = tried_at + timedelta(minutes=7)
+    assert heard(failing, later).next_at("m") == later
+    soon = heard(failing, tried_at + timedelta(seconds=1))
+    assert soon.next_at("m") == tried_at + timedelta(seconds=5)
+    assert soon.next_at("another") <= tried_at + timedelta(seconds=5)
+    assert heard(soon, tried_at + timedelta(seconds=2)) == soon
+    assert (soon.since, soon.failures) == (failing.since, failing.failures)
 
 
 def test_the_same_payload_has_the_same_id_and_any_other_another() -> None:

@@ -271,3 +271,18 @@ async def test_whoever_was_away_reads_the_same_numbers_with_the_same_sequence_nu
         assert (changed.sku, changed.target) == ("BAG-1", 4)
         assert changed.sequence == receiver(h).sequences["BAG-1"]
         assert await numbers.page(["boutique"], ["SCARF"], place, 100) == []
+
+
+async def test_a_receiver_that_catches_up_need_not_wait_for_its_turn() -> None:
+    """It was set aside, and asks for its numbers: what it is still to be told goes at once."""
+    async with house({BAG: 5}, shops=("boutique",), make_shop=LittleReceiver) as h:
+        shop = receiver(h)
+        shop.gone = True
+        h.org.move(BAG, -1)
+        await h.until_kept(lambda tx: [i for i in tx.incidents() if i.kind == SET_ASIDE])
+        shop.gone = False
+        (told,) = await CatchingUp(h.ctx).page(["boutique"], None, None, 100)
+        assert (told.sku, told.target) == ("BAG-1", 4)
+        await h.shows("BAG-1", 4)
+        await h.idle()
+        assert await set_aside(h) == []

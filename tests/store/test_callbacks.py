@@ -103,7 +103,7 @@ async def test_all_numbers_can_be_read_in_pages_in_the_order_of_their_last_chang
 
 async def test_how_a_receiver_fails_is_kept_whole_until_it_takes_a_message(store: Database) -> None:
     """Of each channel by itself."""
-    failing = Failing(NOW, 7, "msg_1", 3, LATER, NOW, "it answers 503", LATER)
+    failing = Failing(NOW, 7, "msg_1", 3, LATER, NOW, "it answers 503", NOW, LATER)
     await store.write(lambda tx: tx.put_failing("boutique", replace(failing, set_aside_at=None)))
     await store.write(lambda tx: tx.put_failing("boutique", failing))
     assert await store.read(lambda tx: (tx.failing("boutique"), tx.failing("outlet"))) == (failing, None)

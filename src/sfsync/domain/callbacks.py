@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from .retry import backoff_seconds
@@ -47,6 +47,7 @@ class Failing:
     again_at: datetime  # when the same message may be tried again
     changed_at: datetime  # when another one may
     reason: str
+    tried_at: datetime
     set_aside_at: datetime | None = None
 
     def next_at(self, message: str) -> datetime:
@@ -91,8 +92,19 @@ def failed(
         now + timedelta(seconds=max(unchanged, asked)),
         now + timedelta(seconds=max(changed, asked)),
         reason,
+        now,
         set_aside_at,
     )
+
+
+def heard(failing: Failing, now: datetime) -> Failing:
+    """How a receiver stands that has just asked for its numbers: it is back, and is tried at once.
+
+    Not sooner than a few seconds after the last try: somebody else may be asking in its name.
+    """
+    soon = max(now, failing.tried_at + timedelta(seconds=SCHEDULE_SECONDS[0]))
+    again_at, changed_at = min(failing.again_at, soon), min(failing.changed_at, soon)
+    return replace(failing, again_at=again_at, changed_at=changed_at)
 
 
 def _jittered(seconds: float, luck: float) -> float:

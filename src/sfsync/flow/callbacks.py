@@ -81,6 +81,7 @@ class CallbackRelay(Relay):
             name,
             [(level.sku, level.location, n, level.sequence) for level, n in zip(due, numbers, strict=True)],
         )
+        self._failing = tx.failing(name)
         if self._failing is not None and now < (at := self._failing.next_at(key)):
             self._next_at = at
             return None

@@ -424,6 +424,7 @@ failing = Table(
     Column("again_at", Instant, nullable=False),
     Column("changed_at", Instant, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("tried_at", Instant, nullable=False),
     Column("set_aside_at", Instant),
 )
 

@@ -187,6 +187,7 @@ def upgrade() -> None:
         sa.Column("again_at", sa.Double(), nullable=False),
         sa.Column("changed_at", sa.Double(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("tried_at", sa.Double(), nullable=False),
         sa.Column("set_aside_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("channel", name=op.f("pk_failing")),
     )
