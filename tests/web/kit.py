@@ -542,6 +542,45 @@ class Biography:
         return life_of_bag()
 
 
+class Drifts:
+    """One number that somebody has edited at a shop."""
+
+    async def tell(self) -> Mapping[str, object]:
+        at = "2026-11-23T08:00:00.000Z"
+        found = {
+            "channel": "dubai",
+            "sku": "SCARF-07",
+            "location": "online",
+            "cause": "changed at the channel",
+            "code": "manual-edit",
+            "ours": 4,
+            "theirs": 9,
+            "found_at": at,
+            "seen_at": at,
+        }
+        return {
+            "checked": {
+                "every_seconds": 900.0,
+                "org": {"at": at, "calls": 1, "error": ""},
+                "channels": {
+                    "london": {"at": None, "numbers": 0, "error": "london does not answer"},
+                    "dubai": {"at": at, "numbers": 50, "error": ""},
+                },
+            },
+            "open": [found],
+            "open_more": 0,
+            "days": [
+                {
+                    "day": "2026-11-23",
+                    "channel": "dubai",
+                    "cause": "changed at the channel",
+                    "found": 1,
+                    "units": 5,
+                }
+            ],
+        }
+
+
 class Resolutions:
     """An incident desk that keeps what it was asked."""
 
@@ -639,6 +678,7 @@ class House:
             self.answers,
             self.numbers,
             letters=self.letters,
+            drift=Drifts(),
             lives=Biography(),
         )
         self.app: Starlette = build_web(self.services, self.options)

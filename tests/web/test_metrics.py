@@ -45,6 +45,7 @@ async def test_the_status_is_measured_as_its_page_tells_it() -> None:
     assert ({**dubai, "quantile": "0.99"}, 2.31) in told["sfsync_channel_lag_seconds"]
     assert ({**dubai, "guarantee": "mirrored"}, 396.0) in told["sfsync_channel_levels"]
     assert {labels["kind"] for labels, _ in told["sfsync_incidents_open"]} >= {"oversold"}
+    assert told["sfsync_drifting_numbers"] == [({"where": "dubai", "cause": "manual-edit"}, 1.0)]
     month = {"location": "KNIGHTSBRIDGE", "days": "30"}
     assert (month, 0.962) in told["sfsync_inventory_record_accuracy_ratio"]
 

@@ -67,6 +67,9 @@ async def test_the_page_tells_the_whole_status_without_a_script() -> None:
         "May wait until 05 Dec 2026",
         "and 12 more incidents: sfsync incidents lists those that are open",
         "#2077 at dubai, 1 unit, 08:13:01 no stock covers it",
+        "SCARF-07 dubai online 4 9 changed at the channel 15 min ago",
+        "The org looked at 15 min ago · london london does not answer · dubai 15 min ago, 50 numbers read",
+        "2026-11-23 dubai changed at the channel 1 5",
         "Give each item its own SKU at the channel, then run sfsync resync.",
         "08:14:51 Sale LOAFER-42-COGNAC KNIGHTSBRIDGE A-17 −1 3 till 4, receipt 88213 org",
         "KNIGHTSBRIDGE 96.2 % 93–98 212 98.6 % 94.8 % 94–96 1 640 96.1 % DUBAI-MALL – 0 – 100.0 % 70–100 9",
@@ -112,7 +115,7 @@ async def test_a_sentence_is_told_once_and_its_commands_are_marked() -> None:
     page = await page_of(house)
     assert page.said.count("2 dead letters wait for a person: sfsync <b>.") == 1
     assert "an odd ` stays" in page.said
-    assert [tag for tag, _ in page.tags].count("code") == 2  # and one under the incidents
+    assert [tag for tag, _ in page.tags].count("code") == 3  # and one each under incidents and drift
     assert "b" not in [tag for tag, _ in page.tags]
 
 

@@ -43,7 +43,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
     """The whole web: webhooks in, reservation API, resync, health, status page."""
     doorkeeper = Doorkeeper(options.tokens, services.now, options.proxy)
     teller = StatusTeller(services.overview)
-    page = Page(teller, options, doorkeeper)
+    page = Page(teller, options, doorkeeper, services.drift)
     description = to_json(json.loads(_OPENAPI.read_bytes()))
 
     async def openapi(_: Request) -> Response:
@@ -62,7 +62,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *ResyncApi(services, options, doorkeeper).routes(),
             *ReloadApi(services.reloader, options, doorkeeper).routes(),
             *Health(services.overview).routes(),
-            *Metrics(teller, options, doorkeeper).routes(),
+            *Metrics(teller, options, doorkeeper, services.drift).routes(),
             Route("/openapi.json", openapi, methods=["GET"]),
             *page.routes(),
             *Looking(services, options, page).routes(),

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from .options import WebOptions
 from .requests import Doorkeeper
+from .services import DriftTeller
 from .status_shape import ChannelStatus, Ledger, Status, Stream
 from .telling import StatusTeller
 
@@ -44,8 +45,15 @@ class Family:
 class Metrics:
     """The handler of ``/metrics``."""
 
-    def __init__(self, teller: StatusTeller, options: WebOptions, doorkeeper: Doorkeeper) -> None:
+    def __init__(
+        self,
+        teller: StatusTeller,
+        options: WebOptions,
+        doorkeeper: Doorkeeper,
+        drift: DriftTeller | None = None,
+    ) -> None:
         self._teller, self._options, self._doorkeeper = teller, options, doorkeeper
+        self._drift = drift
 
     def routes(self) -> list[Route]:
         """Its address."""
@@ -55,7 +63,10 @@ class Metrics:
         """What there is to scrape; open to whom the status page is."""
         if not self._options.open_status:
             self._doorkeeper.admit(request, None)
-        text = exposition(families(await self._teller.status()))
+        told = families(await self._teller.status())
+        if self._drift is not None:
+            told += drifting(await self._drift.tell())
+        text = exposition(told)
         return Response(text, headers={"Cache-Control": "no-store", "Content-Type": CONTENT_TYPE})
 
 
@@ -112,6 +123,19 @@ def families(status: Status) -> list[Family]:
                 for span in place["spans"]
             ],
         ),
+    ]
+
+
+def drifting(told: Mapping[str, Any]) -> list[Family]:
+    """What differs although nothing is under way."""
+    found = Counter((each["channel"], each["code"]) for each in told["open"])
+    return [
+        _of(
+            "sfsync_drifting_numbers",
+            "Numbers that differ although nothing is under way, of those that are told one by one.",
+            [({"where": where, "cause": cause}, units) for (where, cause), units in sorted(found.items())],
+        ),
+        _one("sfsync_drifting_numbers_untold", "And beside those.", told["open_more"]),
     ]
 
 

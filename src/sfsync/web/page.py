@@ -7,6 +7,7 @@ The dashboard, the log-in, and the page for counting. Nothing on them comes from
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -21,6 +22,7 @@ from .live import Live, Sections, stopping_of
 from .login import LogIn
 from .options import WebOptions
 from .problems import ProblemError
+from .services import DriftTeller
 from .status_shape import Status
 from .telling import StatusTeller, query_of
 from .words import FILTERS
@@ -56,6 +58,7 @@ SECTIONS = (
     "pick-ups",
     "editions",
     "dead-letters",
+    "drift",
     "accuracy",
     "recent",
     "foot",
@@ -75,9 +78,9 @@ class Templates:
         self._made.filters.update(FILTERS)
         self._made.globals["version"] = hashlib.sha256(b"".join(self.files.values())).hexdigest()[:12]
 
-    def sections(self, status: Status) -> dict[str, Markup]:
+    def sections(self, status: Status, drift: Mapping[str, object] | None) -> dict[str, Markup]:
         """The dashboard's sections by their ids; empty ones where there is nothing to tell."""
-        return {name: self.section(name, status=status) for name in SECTIONS}
+        return {name: self.section(name, status=status, drift=drift) for name in SECTIONS}
 
     def section(self, name: str, **said: object) -> Markup:
         """One of them."""
@@ -91,8 +94,15 @@ class Templates:
 class Page:
     """The dashboard, its pieces, the same facts as JSON, and the files of all pages."""
 
-    def __init__(self, teller: StatusTeller, options: WebOptions, doorkeeper: Doorkeeper) -> None:
+    def __init__(
+        self,
+        teller: StatusTeller,
+        options: WebOptions,
+        doorkeeper: Doorkeeper,
+        drift: DriftTeller | None = None,
+    ) -> None:
         self._teller, self._options, self._doorkeeper = teller, options, doorkeeper
+        self._drift = drift
         self._templates = Templates()
         self.live = Live(self._look)
 
@@ -112,16 +122,10 @@ class Page:
         """The whole dashboard."""
         if (asked := self.guard(request)) is not None:
             return asked
-        status = await self._teller.recent()
-        sections = dict(self._templates.sections(status))
+        sections = await self._sections()
         if query_of(request):
-            found = await self._found(request)
-            sections = {
-                "health": sections.pop("health"),
-                "glance": sections.pop("glance"),
-                FOUND: found,
-                **sections,
-            }
+            first = {name: sections.pop(name) for name in SECTIONS[:2]}
+            sections = {**first, FOUND: await self._found(request), **sections}
         return self.render("page.html", request, self.visitor(request), sections=sections)
 
     async def events(self, request: Request) -> Response:
@@ -204,7 +208,11 @@ class Page:
         return Response(text, status_code, PAGE_HEADERS, "text/html")
 
     async def _look(self) -> Sections:
-        return self._templates.sections(await self._teller.recent())
+        return await self._sections()
+
+    async def _sections(self) -> dict[str, Markup]:
+        drift = None if self._drift is None else await self._drift.tell()
+        return self._templates.sections(await self._teller.recent(), drift)
 
     async def _found(self, request: Request) -> Markup:
         levels = await self._teller.levels(query_of(request))
