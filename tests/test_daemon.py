@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import pty
 import random
 import re
 import shutil
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,7 @@ def test_a_first_start_waits_for_a_person_and_then_carries_every_sale_everywhere
 
         _why(daemon)
         _plan_file(daemon, london, tmp_path / "plan.json")
+        _watched(daemon)
         _bad_webhooks(daemon, london)
         _unknown_sku(org, daemon, dubai)
         assert daemon.terminate() == 0
@@ -265,6 +267,32 @@ def _plan_file(daemon: Daemon, shop: Sandbox, path: Path) -> None:
     assert json.loads(told.stdout)["checked"]["channels"].keys() == {"london", "dubai"}
     path.write_text("{")
     assert daemon.cli("resync", "--plan", str(path)).returncode == 2
+
+
+def _watched(daemon: Daemon) -> None:
+    """A line a look, a document a look; and on a terminal the whole picture."""
+    lines = daemon.cli("status", "--watch", "--looks", "3", "--every", "0.1").stdout.splitlines()
+    assert len(lines) == 3
+    assert all("rows a minute; london: due" in line for line in lines), lines
+    documents = daemon.cli(
+        "status", "--watch", "--looks", "2", "--every", "0.1", "--json"
+    ).stdout.splitlines()
+    told = [json.loads(each) for each in documents]
+    assert [each["channels"][0]["budget"]["unit"] for each in told] == ["points", "points"]
+    assert told[0]["ledger"]["calls_outlook"]["most_used"] > 0
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "sfsync", "status", "--watch", "--looks", "1", "-c", str(daemon.config)]
+    env = {**daemon.env, "TERM": "xterm", "COLUMNS": "160", "LINES": "60"}
+    with subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        screen = b""
+        with suppress(OSError):  # nobody holds its other end any more
+            while chunk := os.read(ours, 65_536):
+                screen += chunk
+    os.close(ours)
+    said = screen.decode(errors="replace")
+    assert "API calls in 24 h" in said
+    assert "budget left" in said
 
 
 def _why(daemon: Daemon) -> None:

@@ -14,6 +14,7 @@ from sfsync.domain.budget import (
     may_go,
     may_probe,
     next_probe,
+    outlook,
     recalled,
     refused,
     sent,
@@ -182,3 +183,26 @@ def test_nothing_is_left_for_us_where_others_take_everything() -> None:
     usage = replace(day((8, 10, ALLOWED + 200)), refused_at=None)
     assert may_go(usage, Work.SALE, at(9)) is None
     assert may_go(usage, Work.REFRESH, at(9)) == at(24 + 9)
+
+
+@pytest.mark.parametrize(
+    ("calls", "now", "pace", "most", "used_up"),
+    [
+        ([(0, 5, 10)], 1, 5, 125, None),  # in 23 hours; an hour later the first ten count no more
+        ([(hour, 10, 60) for hour in range(8)], 7.5, 72, 1000, 15.5),
+        ([(hour, 10, 120) for hour in range(4)], 3.5, 144, 1000, 7.5),
+    ],
+)
+def test_the_pace_of_the_last_hours_tells_when_the_day_is_used_up(
+    calls: list[tuple[int, int, int]], now: float, pace: int, most: int, used_up: float | None
+) -> None:
+    """What is made from now on, less what falls out of the 24 hours meanwhile."""
+    found = outlook(day(*calls), at(now))
+    assert found is not None
+    assert (found.pace_an_hour, found.most_used) == (pace, most)
+    assert found.used_up_at == (None if used_up is None else at(used_up))
+
+
+def test_without_a_word_of_the_org_there_is_no_outlook() -> None:
+    """Nothing is known of its allowance."""
+    assert outlook(Usage(20), at(0)) is None

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from tests.flow.kit import House, house, total
+from tests.test_overview import overview
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
@@ -38,6 +39,12 @@ async def test_units_are_set_aside_and_the_gated_shop_shows_them_still() -> None
     async with house({BAG: 8}, rules=(DROP,), shops=("london",)) as h:
         assert held(h) == 6
         await h.shows("BAG-1", 8)
+        await h.reserve("BAG-1", 2)
+        told = (await overview(h).status())["ledger"]
+        (row,) = told["block"]
+        assert (row["sku"], row["location"]) == ("BAG-1", "ECOM")
+        assert row["ready"] <= 4
+        assert told["rows_a_minute"] > 0
 
 
 async def test_a_mirrored_shop_never_shows_units_of_the_block() -> None:

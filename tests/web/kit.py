@@ -727,6 +727,7 @@ def status() -> Status:
                     "last_event_at": "2026-11-23T08:14:51Z",
                     "lag_seconds": 0.18,
                     "events": 1482,
+                    "coverage": "5 minutes are not known yet",
                 },
                 {
                     "name": "/event/StockEvent__e",
@@ -735,8 +736,10 @@ def status() -> Status:
                     "last_event_at": None,
                     "lag_seconds": None,
                     "events": 0,
+                    "coverage": "not watched yet",
                 },
             ],
+            "deliveries": {"used": 4_210, "allowed": 50_000},
             "holes": [
                 {
                     "source": "/data/SfsyncStock__chn",
@@ -759,6 +762,9 @@ def status() -> Status:
             "calls_ours": 80_000,
             "calls_reserved": 20_000,
             "calls_waiting": [],
+            "calls_outlook": {"pace_an_hour": 780, "most_used": 19_100, "used_up_at": None},
+            "rows_a_minute": 42,
+            "block": [{"sku": "DROP-1", "location": "ECOM", "held": 500, "ready": 487}],
             "space": {
                 "allowed_mb": 5_120,
                 "left_mb": 3_880,
@@ -791,6 +797,7 @@ def status() -> Status:
                 "exposure_unit_seconds": 0.0,
                 "exposure": [],
                 "last_push_at": "2026-11-23T08:14:52Z",
+                "budget": {"left": 1_940, "most": 2_000, "a_second": 100.0, "unit": "points"},
             },
             {
                 "name": "dubai",
@@ -810,6 +817,7 @@ def status() -> Status:
                 "exposure_unit_seconds": 31.5,
                 "exposure": exposure_at_dubai()["classes"],
                 "last_push_at": None,
+                "budget": None,
             },
         ],
         "pick_ups": [

@@ -83,7 +83,7 @@ async def test_an_empty_house_has_a_quiet_page() -> None:
     house = House(open_status=True)
     told = house.board.told
     told["health"] |= {"state": "good", "sentence": "Waiting for the org.", "reasons": [], "org": ""}
-    told["stream"] = {"state": "good", "topics": [], "holes": []}
+    told["stream"] = {"state": "good", "topics": [], "holes": [], "deliveries": None}
     told["ledger"] |= {"oldest_seconds": None, "calls_used": None, "calls_allowed": None}
     for section in ("channels", "scarce", "incidents", "dead_letters", "recent", "accuracy"):
         told[section] = []

@@ -32,6 +32,7 @@ from sfsync.domain.resync import Tariff
 from sfsync.domain.subscriptions import Subscription
 from sfsync.ports import (
     Ability,
+    Budget,
     ChannelItem,
     Clock,
     Delivery,
@@ -109,6 +110,13 @@ class ShopifyChannel:
         await shopify_setup.unsubscribe(self._client, self.name, subscription)
 
     # -- numbers -------------------------------------------------------------------------------------
+
+    def budget(self) -> Budget | None:
+        """The store's points as far as is known, without asking."""
+        points = self._client.points
+        if points.held is None or points.most is None or points.rate is None:
+            return None
+        return Budget(int(points.held), int(points.most), points.rate, "points")
 
     async def items(self, skus: Collection[str] | None = None) -> AsyncIterator[Sequence[ChannelItem]]:
         """What the store lists and shows at the configured locations, in pages.

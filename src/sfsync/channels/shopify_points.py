@@ -33,6 +33,11 @@ class Points:
         return None if self._held is None else max(0.0, self._now_held())
 
     @property
+    def most(self) -> float | None:
+        """Points that the bucket holds when it is full, as told."""
+        return self._most or None
+
+    @property
     def rate(self) -> float | None:
         """Points that come back in a second, as told."""
         return self._rate or None

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+import time
+from contextlib import nullcontext
 from textwrap import shorten
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
+import orjson
 import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
 
 from sfsync.app import SystemClock, overview
 from sfsync.cli.common import (
@@ -24,23 +32,72 @@ from sfsync.domain.coverage import lasting
 from sfsync.settings import Settings
 from sfsync.store import StoreError, open_store
 
+COUNTS = (("due", "due"), ("in flight", "in_flight"), ("dead letters", "dead_letters"))
 COLOURS = {"good": "green", "warning": "yellow", "bad": "red"}
 
 
-def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Show stream, ledger, channels, scarce items, incidents.
+def status(
+    config: ConfigOption = DEFAULT_CONFIG,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again and again, until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1, max=3600)] = 2.0,
+    looks: Annotated[int | None, typer.Option(help="End the watch after so many looks.", min=1)] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show whether all is well and what to do; stream, ledger, allowances, channels, incidents.
 
-    Asks the running daemon; where none answers, tells what the store holds.
+    Asks the running daemon; where none answers, tells what the store holds. `--watch` fills the terminal;
+    where the output is no terminal it writes a line for each look, with --json a document.
 
-    Exit codes: 0 green; 1 something needs a person; 2 wrong settings; 3 no daemon and no store.
+    Exit codes: 0 green (at the last look); 1 something needs a person; 2 wrong settings; 3 no daemon and no
+    store.
     """
     settings = settings_or_exit(config)
-    found = _status(settings)
-    if as_json:
-        print_json(found)
+    if watch:
+        found = _watch(settings, every, looks, as_json=as_json)
     else:
-        show(found)
+        found = _status(settings)
+        if as_json:
+            print_json(found)
+        else:
+            show(found)
     raise typer.Exit(0 if found["health"]["state"] == "good" else 1)
+
+
+def _watch(settings: Settings, every: float, looks: int | None, *, as_json: bool) -> Any:
+    """Look until there were enough looks, or somebody has had enough; the last that was seen."""
+    found = _status(settings)
+    live = Live(console=out, screen=True, auto_refresh=False) if out.is_terminal and not as_json else None
+    with live or nullcontext():
+        for number in itertools.count(1):
+            if live is not None:
+                live.update(Group(*picture(found)), refresh=True)
+            elif as_json:
+                sys.stdout.write(orjson.dumps(found).decode() + "\n")
+                sys.stdout.flush()
+            else:
+                out.print(line(found), markup=False, highlight=False)
+            if number == looks:
+                break
+            try:
+                time.sleep(every)
+                found = _status(settings)
+            except KeyboardInterrupt:
+                break
+    return found
+
+
+def line(found: Any) -> str:
+    """A status in one line, for logs."""
+    health, ledger = found["health"], found["ledger"]
+    parts = [f"{health['now']}  {health['state']}  {health['sentence']}"]
+    more = len(health["reasons"]) - 1
+    parts += [f"and {more} more"] if more > 0 else []
+    parts.append(f"waiting {ledger['queue']}, {ledger['rows_a_minute']} rows a minute")
+    parts += [
+        f"{each['name']}: {', '.join(f'{words} {each[key]}' for words, key in COUNTS)}"
+        for each in found["channels"]
+    ]
+    return "; ".join(parts)
 
 
 def _status(settings: Settings) -> Any:
@@ -57,20 +114,29 @@ def _status(settings: Settings) -> Any:
 
 def show(found: Any) -> None:
     """Print a status as tables."""
+    for part in picture(found):
+        out.print(part, highlight=False)
+
+
+def picture(found: Any) -> list[RenderableType]:
+    """A status for people, part by part: the verdict and what to do first."""
     health = found["health"]
     colour = COLOURS[health["state"]]
-    out.print(f"[bold {colour}]{health['sentence']}[/]", highlight=False)
-    for reason in health["reasons"][1:]:
-        out.print(f"  {reason}", markup=False, highlight=False)
-    _engine(found)
-    _channels(found["channels"])
-    _scarce(found["scarce"])
-    _editions(found["editions"])
-    _incidents(found["incidents"], found["incidents_more"])
-    _accuracy(found["accuracy"])
+    verdict: list[RenderableType] = [Text(health["sentence"], style=f"bold {colour}")]
+    verdict += [Text(f"  {reason}") for reason in health["reasons"][1:]]
+    return [
+        *verdict,
+        *_engine(found),
+        *_block(found["ledger"]["block"]),
+        *_channels(found["channels"]),
+        *_scarce(found["scarce"]),
+        *_editions(found["editions"]),
+        *_incidents(found["incidents"], found["incidents_more"]),
+        *_accuracy(found["accuracy"]),
+    ]
 
 
-def _engine(found: Any) -> None:
+def _engine(found: Any) -> list[RenderableType]:
     ledger, stream = found["ledger"], found["stream"]
     made = table("\nOrg", "what", "now")
     made.add_row("org", found["health"]["org"] or "not reached yet")
@@ -88,14 +154,22 @@ def _engine(found: Any) -> None:
         if topic["lag_seconds"] is not None:
             state += f", {topic['lag_seconds']:.1f} s behind the org's commit"
         made.add_row(topic["name"], state)
+        made.add_row("  in the last 24 h", topic["coverage"])
     made.add_row("holes", str(len(stream["holes"])))
     made.add_row("waiting for the org", f"{ledger['queue']} ({ledger['inbox']} webhooks not yet decided)")
+    made.add_row("entered", f"{ledger['rows_a_minute']:,} rows in the last minute")
     made.add_row("API calls in 24 h", _calls(ledger))
+    if ledger["calls_outlook"]:
+        made.add_row("  at this pace", _outlook(ledger["calls_outlook"]))
+    if stream["deliveries"]:
+        told = stream["deliveries"]
+        share = 100 * told["used"] / told["allowed"] if told["allowed"] else 100
+        made.add_row("events in 24 h", f"{told['used']:,} of {told['allowed']:,} ({share:.0f} %)")
     for waiting in ledger["calls_waiting"]:
         made.add_row(f"  {waiting['work']}", f"waiting; expected to go on about {waiting['until']}")
     if ledger["space"]:
         made.add_row("movements in the org", _room(ledger["space"]))
-    out.print(made)
+    parts: list[RenderableType] = [made]
     if stream["holes"]:
         made = table("\nHoles", "stream", "for", "why", "what closes it", "next tried (UTC)")
         for hole in stream["holes"]:
@@ -106,7 +180,8 @@ def _engine(found: Any) -> None:
                 hole["closes"],
                 (hole["next_try_at"] or "-").partition("T")[2].partition(".")[0] or "-",
             )
-        out.print(made)
+        parts.append(made)
+    return parts
 
 
 def _room(space: Any) -> str:
@@ -129,7 +204,31 @@ def _calls(ledger: Any) -> str:
     )
 
 
-def _channels(channels: Any) -> None:
+def _outlook(outlook: Any) -> str:
+    said = (
+        f"{outlook['pace_an_hour']:,} an hour; at most {outlook['most_used']:,} in any 24 h of the next day"
+    )
+    if outlook["used_up_at"]:
+        said += f"; used up about {outlook['used_up_at'][:16].replace('T', ' ')} UTC"
+    return said
+
+
+def _block(levels: Any) -> list[RenderableType]:
+    if not levels:
+        return []
+    made = table("\nLocal block", "SKU", "location", ("set aside", "right"), ("to be granted", "right"))
+    for row in levels:
+        made.add_row(row["sku"], row["location"], f"{row['held']:,}", f"{row['ready']:,}")
+    return [made]
+
+
+def _budget(budget: Any) -> str:
+    if budget is None:
+        return "-"
+    return f"{budget['left']:,} of {budget['most']:,} {budget['unit']}"
+
+
+def _channels(channels: Any) -> list[RenderableType]:
     numbers = ("levels", "gated", "allocated", "mirrored", "due", "in flight", "dead letters")
     made = table("\nChannels", "channel", *((heading, "right") for heading in numbers))
     for channel in channels:
@@ -142,7 +241,7 @@ def _channels(channels: Any) -> None:
             ),
             *(str(channel[key]) for key in ("due", "in_flight", "dead_letters")),
         )
-    out.print(made)
+    first = made
     made = table(
         "",
         "channel",
@@ -152,6 +251,7 @@ def _channels(channels: Any) -> None:
         ("exposure", "right"),
         ("scarce p99", "right"),
         ("worst", "right"),
+        ("budget left", "right"),
         "",
     )
     for channel in channels:
@@ -162,9 +262,10 @@ def _channels(channels: Any) -> None:
             f"{channel['exposed_units']} units",
             f"{channel['exposure_unit_seconds']:.1f} unit s",
             *_scarce_spells(channel["exposure"]),
+            _budget(channel["budget"]),
             channel["sentence"],
         )
-    out.print(made)
+    return [first, made]
 
 
 def _scarce_spells(exposure: Any) -> tuple[str, str]:
@@ -175,31 +276,31 @@ def _scarce_spells(exposure: Any) -> tuple[str, str]:
     return f"{found[0]['p99_seconds']:.1f} s", f"{found[0]['longest']['seconds']:.1f} s"
 
 
-def _editions(editions: Any) -> None:
+def _editions(editions: Any) -> list[RenderableType]:
     if not editions:
-        return
+        return []
     made = table("\nLimited editions", "edition", "state", ("size", "right"), ("left", "right"), "by channel")
     for row in editions:
         shares = ", ".join(f"{share['channel'] or 'others'} {share['left']}" for share in row["shares"])
         state = f"opens {row['opens_at']}" if row["opens_at"] else row["state"]
         made.add_row(row["name"], state, str(row["size"]), str(row["left"]), shares)
-    out.print(made)
+    return [made]
 
 
-def _scarce(scarce: Any) -> None:
+def _scarce(scarce: Any) -> list[RenderableType]:
     if not scarce:
-        return
+        return []
     made = table("\nScarce", "SKU", ("available", "right"), "where", "who may sell it")
     for item in scarce:
         where = ", ".join(f"{place} {units}" for place, units in item["locations"].items() if units)
         sellers = ", ".join(f"{s['channel']}: {s['may']} ({s['why']})" for s in item["sellers"])
         made.add_row(item["sku"], str(item["available"]), where or "-", sellers or "-")
-    out.print(made)
+    return [made]
 
 
-def _incidents(incidents: Any, more: int) -> None:
+def _incidents(incidents: Any, more: int) -> list[RenderableType]:
     if not incidents:
-        return
+        return []
     made = table("\nIncidents", "opened", "what", "orders", ("unit s", "right"), "what to do")
     for incident in incidents:
         orders = ", ".join(
@@ -216,9 +317,10 @@ def _incidents(incidents: Any, more: int) -> None:
             _number(incident["exposure_unit_seconds"]),
             incident["detail"],
         )
-    out.print(made)
+    parts: list[RenderableType] = [made]
     if more:
-        out.print(f"and {more} more: `sfsync incidents`", highlight=False)
+        parts.append(Text(f"and {more} more: `sfsync incidents`"))
+    return parts
 
 
 def _number(value: float | None) -> str:
@@ -229,9 +331,9 @@ def _milliseconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f} ms"
 
 
-def _accuracy(places: Any) -> None:
+def _accuracy(places: Any) -> list[RenderableType]:
     if not places:
-        return
+        return []
     made = table("\nAccuracy of the books, exact", "location")
     for span in places[0]["spans"]:
         for heading in (f"{span['days']} days", "95 %", "counts", "complete"):
@@ -242,4 +344,4 @@ def _accuracy(places: Any) -> None:
             shares = ["–" if span[name] is None else f"{span[name]:.1f}" for name in ("percent", "complete")]
             cells += [shares[0], f"{span['low']:.0f}–{span['high']:.0f}", str(span["n"]), shares[1]]
         made.add_row(place["location"], *cells)
-    out.print(made)
+    return [made]

@@ -23,6 +23,7 @@ KEPT = 2 * WINDOW  # what an hour's calls were also follows from those that fell
 BULK_SHARE = 0.8  # of ours
 SALE_PROBE = timedelta(minutes=1)  # once the org takes no more calls
 OTHER_PROBE = timedelta(minutes=15)  # one call of waiting work, to hear how it stands
+PACE_HOURS = 3  # the present one and those before it: what the pace is taken from
 BLIND = timedelta(hours=1)  # to wait, where the org never told how many calls it allows
 
 
@@ -66,6 +67,34 @@ class Standing:
     reserved: int  # calls set aside for others
     paused: dict[Work, datetime]
     refused: bool  # the org takes no more calls
+    outlook: Outlook | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """How the calls go on, when everybody keeps the pace of the last hours: an estimate."""
+
+    pace_an_hour: int  # everybody's
+    most_used: int  # in any 24 hours that end within the next 24
+    used_up_at: datetime | None  # None: not within 24 hours
+
+
+def outlook(usage: Usage, now: datetime) -> Outlook | None:
+    """The rolling 24 hours from now on: what is made at this pace, less what falls out of the window."""
+    if usage.allowed is None:
+        return None
+    since = now.replace(minute=0, second=0, microsecond=0) - (PACE_HOURS - 1) * HOUR
+    lately = sum(calls for hour, calls in _everybody(usage).items() if hour >= since)
+    pace = lately / ((now - since) / HOUR)
+    most, used_up = _shares(usage, now)[0], None
+    for number in range(1, 25):
+        at = now + number * HOUR
+        # What has fallen out of the window by then; calls to come fall out after a day, later than this.
+        used = _shares(usage, at)[0] + pace * number
+        most = max(most, round(used))
+        if used_up is None and used >= usage.allowed:
+            used_up = at
+    return Outlook(round(pace), min(most, usage.allowed), used_up)
 
 
 def sent(usage: Usage, now: datetime) -> Usage:
@@ -131,7 +160,14 @@ def standing(usage: Usage, now: datetime) -> Standing | None:
     waiting = {work: at for work in Work if (at := may_go(usage, work, now)) is not None}
     used, ours_used, ours = _shares(usage, now)
     return Standing(
-        used, usage.allowed, ours_used, ours, _reserve(usage), waiting, usage.refused_at is not None
+        used,
+        usage.allowed,
+        ours_used,
+        ours,
+        _reserve(usage),
+        waiting,
+        usage.refused_at is not None,
+        outlook(usage, now),
     )
 
 

@@ -14,7 +14,7 @@ from sfsync.domain.assortment import Assortment
 from sfsync.domain.budget import Standing
 from sfsync.domain.forecast import Space
 from sfsync.domain.reservations import Refusals
-from sfsync.ports import CallsSpent, Channel, Clock, Org, OutsideError, Store, TryLater, Tx
+from sfsync.ports import Budget, CallsSpent, Channel, Clock, Org, OutsideError, Store, TryLater, Tx
 
 from .trail import Trail
 
@@ -71,6 +71,11 @@ class Pulse:
         default_factory=dict
     )  # topic -> from the newest commit to its effect
     events: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    entered: deque[tuple[datetime, int]] = field(
+        default_factory=lambda: deque(maxlen=5000)
+    )  # when the org took rows of ours, and how many
+    budgets: Mapping[str, Callable[[], Budget | None]] = field(default_factory=dict)  # by channel
+    deliveries: tuple[int, int] | None = None  # events that the org delivers in 24 h, and how many are left
     flying: int = 0  # bundles in requests that are under way
     calls: Callable[[], Standing | None] = lambda: None  # how the org's API calls stand
     paused: dict[str, float] = field(default_factory=dict)  # allocation subject -> not asked again before

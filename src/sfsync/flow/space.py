@@ -38,6 +38,8 @@ class SpaceWatch:
         older = await self._named(await ctx.org.children(ctx.clock.now() - DAY))
         told = (storage.allowed_mb, storage.left_mb) if storage is not None else None
         ctx.pulse.space = forecast(told, now, older)
+        if storage is not None and storage.deliveries_allowed is not None:
+            ctx.pulse.deliveries = storage.deliveries_allowed, storage.deliveries_left or 0
 
     async def _named(self, children: Sequence[Children]) -> dict[str, int]:
         ids = [each.level for each in children]

@@ -13,7 +13,7 @@ from functools import partial
 
 from sfsync.domain.drift import Pace
 from sfsync.domain.retry import backoff_seconds
-from sfsync.ports import Channel, OutsideError, Refused, Severity, Tx
+from sfsync.ports import Budgeted, Channel, OutsideError, Refused, Severity, Tx
 
 from .alerting import Alerts
 from .allocations import explain
@@ -73,6 +73,9 @@ class Supervisor:
         self._ctx, self._approve = ctx, approve
         others = ctx.org.posting_topics | ctx.org.order_topics
         ctx.pulse.weak_channels = frozenset(name for name, each in ctx.channels.items() if each.ability.weak)
+        ctx.pulse.budgets = {
+            name: each.budget for name, each in ctx.channels.items() if isinstance(each, Budgeted)
+        }
         ctx.pulse.cancelling_channels = frozenset(
             name for name, each in ctx.channels.items() if each.ability.cancels
         )

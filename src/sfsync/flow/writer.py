@@ -385,6 +385,8 @@ class Writer:
         for line in lines.values():
             vain = line.asked_in_vain or (verdict is Verdict.REFUSED and bundle.asks)
             tx.put_line(replace(line, due=verdict is not Verdict.WRONG, asked_in_vain=vain))
+        if verdict is DONE:
+            self._ctx.pulse.entered.append((now, len(bundle.movements)))
         if verdict is DONE and bundle.companions:
             skus |= giving.tell(tx, self._ctx, bundle, entered or ())
         for subject in subjects:

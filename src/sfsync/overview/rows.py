@@ -7,12 +7,21 @@ from datetime import datetime
 from statistics import quantiles
 
 from sfsync.domain.allocation import Mode
+from sfsync.domain.budget import Outlook
 from sfsync.domain.forecast import Space
 from sfsync.domain.stock import LevelKey
+from sfsync.flow.context import Pulse
 from sfsync.ports import DeadLetter
 from sfsync.store import views
 from sfsync.store.pickups import PickUps
-from sfsync.web.status_shape import DeadLetterRow, Movement, PickUpsOfPlace, SpaceLeft
+from sfsync.web.status_shape import (
+    CallsOutlook,
+    ChannelBudget,
+    DeadLetterRow,
+    Movement,
+    PickUpsOfPlace,
+    SpaceLeft,
+)
 
 
 def space_left(space: Space) -> SpaceLeft:
@@ -99,3 +108,21 @@ def moment(at: datetime) -> str:
 def moment_or_none(at: datetime | None) -> str | None:
     """A time as JSON tells it, or null."""
     return None if at is None else moment(at)
+
+
+def outlook_row(outlook: Outlook) -> CallsOutlook:
+    """How the org's calls go on."""
+    return CallsOutlook(
+        pace_an_hour=outlook.pace_an_hour,
+        most_used=outlook.most_used,
+        used_up_at=moment_or_none(outlook.used_up_at),
+    )
+
+
+def budget_row(pulse: Pulse | None, channel: str) -> ChannelBudget | None:
+    """What a channel still lets us ask."""
+    tell = pulse.budgets.get(channel) if pulse else None
+    budget = tell() if tell else None
+    if budget is None:
+        return None
+    return ChannelBudget(left=budget.left, most=budget.most, a_second=budget.a_second, unit=budget.unit)

@@ -16,10 +16,13 @@ from sfsync.domain.alerts import SILENT_AFTER
 from sfsync.domain.allocation import Mode
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Guarantee, Policy
-from sfsync.domain.coverage import Closes, remedy
+from sfsync.domain.block import HOLDER
+from sfsync.domain.coverage import Closes, answer, remedy
 from sfsync.domain.exposure import SCARCE_UNITS
+from sfsync.flow.block import levels_of
 from sfsync.flow.context import SNAPSHOT, Pulse
 from sfsync.flow.editions import standing
+from sfsync.flow.picture import Picture
 from sfsync.flow.rooms import Rooms
 from sfsync.flow.supervisor import KEPT_DAYS
 from sfsync.ports import ChannelLevel, Clock, Hole
@@ -30,6 +33,7 @@ from sfsync.store.tx import SqlTx
 from sfsync.web.editions import describe
 from sfsync.web.incident_rows import incident_row
 from sfsync.web.status_shape import (
+    BlockLevel,
     ChannelStatus,
     Exposure,
     ExposureOfClass,
@@ -45,11 +49,13 @@ from sfsync.web.status_shape import (
 
 from .health import HealthTeller, channel_state
 from .rows import (
+    budget_row,
     letter_row,
     mode,
     moment,
     moment_or_none,
     movement_row,
+    outlook_row,
     percentile_ms,
     pick_ups_row,
     space_left,
@@ -61,6 +67,8 @@ LONG_SECONDS = 0.2  # what takes longer is done again only after SHARE times as 
 SHARE = 20
 EXPOSURE_AGAIN = timedelta(seconds=10)
 LATE_AFTER = timedelta(seconds=60)
+COVERAGE_AGAIN = timedelta(seconds=30)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
 class Overview:
@@ -78,6 +86,7 @@ class Overview:
         self._kinds, self._pulse = kinds, pulse
         self._health = HealthTeller(assortment, pulse)
         self._live = Live()
+        self._covered: tuple[datetime | None, dict[str, str]] = (None, {})
         self._exposure: tuple[datetime | None, Mapping[str, list[ExposureOfClass]]] = (None, {})
         self._counted: tuple[object, Mapping[str, Counter[Guarantee]]] = (None, {})
         self._not_counted_before = 0.0
@@ -135,8 +144,8 @@ class Overview:
         cancelling = self._pulse.cancelling_channels if self._pulse else None
         queue = views.queue_count(tx)
         channels = self._channels(tx, now)
-        stream = self._stream(holes, now)
-        ledger = self._ledger(queue, now)
+        stream = self._stream(tx, holes, now)
+        ledger = self._ledger(tx, queue, now)
         return Status(
             health=self._health.tell(tx, now, stream, ledger, channels, incidents, letters),
             stream=stream,
@@ -158,9 +167,26 @@ class Overview:
             accuracy=self._live.rows(tx, now),
         )
 
-    def _stream(self, holes: Sequence[Hole], now: datetime) -> Stream:
+    def _coverage(self, tx: SqlTx, topics: Sequence[str], now: datetime) -> Mapping[str, str]:
+        """Whether each stream told all of the last 24 hours; worked out anew now and then."""
+        at, told = self._covered
+        if at is None or now - at >= COVERAGE_AGAIN:
+            start, until = now - DAY, now - SILENT_AFTER - LATE_AFTER
+            intervals = tx.coverage(start, now)
+            told = {}
+            for topic in topics:
+                begun = tx.first_watched(topic)
+                if begun is not None:
+                    begin = max(start, begun)
+                    told[topic] = answer(topic, (begin, max(begin, until)), intervals).sentence
+            self._covered = now, told
+        return told
+
+    def _stream(self, tx: SqlTx, holes: Sequence[Hole], now: datetime) -> Stream:
         pulse = self._pulse
         topics = pulse.topics if pulse else ()
+        covered = self._coverage(tx, topics, now)
+        deliveries = pulse.deliveries if pulse else None
         down = pulse is None or bool(pulse.stream_error)
         return Stream(
             state="bad" if down else "warning" if holes else "good",
@@ -175,10 +201,14 @@ class Overview:
                     "last_event_at": moment_or_none(pulse.last_event.get(topic)) if pulse else None,
                     "lag_seconds": tenths(pulse.lag_seconds.get(topic)) if pulse else None,
                     "events": pulse.events.get(topic, 0) if pulse else 0,
+                    "coverage": covered.get(topic, "not watched yet"),
                 }
                 for topic in topics
             ],
             holes=[self._hole(hole, holes, now) for hole in holes],
+            deliveries=None
+            if deliveries is None
+            else {"used": deliveries[0] - deliveries[1], "allowed": deliveries[0]},
         )
 
     def _hole(self, hole: Hole, holes: Sequence[Hole], now: datetime) -> StreamHole:
@@ -205,7 +235,21 @@ class Overview:
             next_try_at=moment_or_none(None if whole else next_try),
         )
 
-    def _ledger(self, queue: views.QueueCount, now: datetime) -> Ledger:
+    def _block(self, tx: SqlTx) -> list[BlockLevel]:
+        """The local block."""
+        wanted = any(rule.block for rule in self._assortment.rules)
+        skus = sorted(views.held_by(tx, HOLDER)) if wanted else []
+        if not skus:
+            return []
+        picture = Picture(tx.facts(skus))
+        return [
+            {"sku": sku, "location": level.key.location, "held": level.held, "ready": level.ready}
+            for sku in skus
+            for level in levels_of(picture, self._assortment, sku)
+            if level.held
+        ]
+
+    def _ledger(self, tx: SqlTx, queue: views.QueueCount, now: datetime) -> Ledger:
         pulse = self._pulse
         oldest = (now - queue.oldest_bundle_at) if queue.oldest_bundle_at else None
         calls = pulse.calls() if pulse else None
@@ -225,6 +269,11 @@ class Overview:
                 {"work": work.value, "until": moment(until)}
                 for work, until in (calls.paused.items() if calls else ())
             ],
+            calls_outlook=outlook_row(calls.outlook) if calls and calls.outlook else None,
+            rows_a_minute=sum(rows for at, rows in tuple(pulse.entered) if now - at <= MINUTE)
+            if pulse
+            else 0,
+            block=self._block(tx),
             space=space_left(pulse.space) if pulse and pulse.space else None,
         )
 
@@ -292,6 +341,7 @@ class Overview:
             exposure_unit_seconds=round(count.exposure_unit_seconds, 3) if count else 0.0,
             exposure=exposure,
             last_push_at=moment_or_none(count.last_push_at) if count else None,
+            budget=budget_row(self._pulse, name),
         )
 
     def _scarce(self, tx: SqlTx) -> list[Scarce]:

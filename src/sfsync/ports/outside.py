@@ -163,6 +163,8 @@ class Storage:
 
     allowed_mb: int
     left_mb: int
+    deliveries_allowed: int | None = None  # events in 24 hours, to every subscriber; None: not told
+    deliveries_left: int | None = None
 
 
 EVERYTHING = b""  # the cursor before the oldest event that the stream still keeps
@@ -485,6 +487,25 @@ class Channel(Protocol):
 
     async def close(self) -> None:
         """Give back connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a channel still lets us ask, in its own unit, and how fast that comes back."""
+
+    left: int
+    most: int
+    a_second: float
+    unit: str  # "points", "requests"
+
+
+@runtime_checkable
+class Budgeted(Protocol):
+    """A channel that counts what it is asked."""
+
+    def budget(self) -> Budget | None:
+        """How it stands, without asking; None before the channel has told."""
         ...
 
 

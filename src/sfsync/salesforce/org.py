@@ -257,8 +257,12 @@ class SalesforceOrg:
 
     async def storage(self) -> Storage | None:
         """The org's data storage; None where it does not tell."""
-        told = (await self._rest.doing(Work.REFRESH).get("limits")).get("DataStorageMB")
-        return None if told is None else Storage(int(told["Max"]), int(told["Remaining"]))
+        limits = await self._rest.doing(Work.REFRESH).get("limits")
+        told = limits.get("DataStorageMB")
+        events = limits.get("DailyDeliveredPlatformEvents") or {}
+        if told is None:
+            return None
+        return Storage(int(told["Max"]), int(told["Remaining"]), events.get("Max"), events.get("Remaining"))
 
     async def events(self, topic: str, cursor: bytes | None) -> AsyncGenerator[EventBatch, None]:
         """The stream after `cursor`; from now on when None. An empty batch is a sign of life with a cursor.

@@ -305,3 +305,12 @@ def matching_skus(tx: SqlTx, query: str, limit: int) -> Sequence[str]:
             select(c).where(c.icontains(query, autoescape=True)).distinct().order_by(c).limit(limit)
         ).scalars()
     )
+
+
+def held_by(tx: SqlTx, channel: str) -> list[str]:
+    """The SKUs of which a channel has units set aside."""
+    c = t.holding.c
+    rows = tx.connection.execute(
+        select(c.sku).distinct().where(c.kind == "allocation", c.channel == channel, c.reserved != 0)
+    )
+    return [row.sku for row in rows]

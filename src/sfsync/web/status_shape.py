@@ -32,6 +32,14 @@ class Topic(TypedDict):
     last_event_at: str | None
     lag_seconds: float | None  # from the newest event's commit in the org to its effect in our store
     events: int  # since the start
+    coverage: str  # of the last 24 hours, in a sentence
+
+
+class Deliveries(TypedDict):
+    """The org's events of the last 24 hours, to every subscriber; looked at once an hour."""
+
+    used: int
+    allowed: int
 
 
 class StreamHole(TypedDict):
@@ -51,6 +59,7 @@ class Stream(TypedDict):
     state: State
     topics: list[Topic]
     holes: list[StreamHole]
+    deliveries: Deliveries | None  # None: not told
 
 
 class WaitingCalls(TypedDict):
@@ -74,6 +83,23 @@ class SpaceLeft(TypedDict):
     crowded_in_days: int | None
 
 
+class CallsOutlook(TypedDict):
+    """How the org's calls go on at the pace of the last hours."""
+
+    pace_an_hour: int  # everybody's
+    most_used: int  # in any 24 hours that end within the next 24
+    used_up_at: str | None  # None: not within 24 hours
+
+
+class BlockLevel(TypedDict):
+    """Units that sfsync has set aside in the org to grant from within milliseconds."""
+
+    sku: str
+    location: str
+    held: int
+    ready: int  # of these, not granted yet
+
+
 class Ledger(TypedDict):
     """What waits to be entered in the org, and what that costs."""
 
@@ -88,6 +114,9 @@ class Ledger(TypedDict):
     calls_ours: int | None  # that sfsync may use besides its sales: allowed less what is set aside for others
     calls_reserved: int | None  # set aside for others
     calls_waiting: list[WaitingCalls]
+    calls_outlook: CallsOutlook | None
+    rows_a_minute: int  # entered in the org in the last minute
+    block: list[BlockLevel]
     space: SpaceLeft | None  # None: not looked at yet
 
 
@@ -165,6 +194,15 @@ class Exposure(TypedDict):
     emptied: list[EmptiedNumber]  # at most 20, those first that were shown longest after nothing was left
 
 
+class ChannelBudget(TypedDict):
+    """What a channel still lets us ask."""
+
+    left: int
+    most: int
+    a_second: float  # that come back
+    unit: str
+
+
 class ChannelStatus(TypedDict):
     """One channel."""
 
@@ -187,6 +225,7 @@ class ChannelStatus(TypedDict):
     exposure_unit_seconds: float  # the same over time, since the start of the store
     exposure: list[ExposureOfClass]  # of the last 30 days; empty where nothing ever was
     last_push_at: str | None
+    budget: ChannelBudget | None  # None: it counts nothing, or has not told yet
 
 
 class Seller(TypedDict):
