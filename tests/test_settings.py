@@ -7,15 +7,17 @@ import json
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.block import BlockRule
 from sfsync.domain.editions import Edition
+from sfsync.domain.tills import Restart
 from sfsync.resources import config_folder
 from sfsync.settings import Problem, Settings, SettingsError, ShopifySettings, load
 
@@ -459,6 +461,67 @@ def test_the_assortment_speaks_the_domains_words(write: Write) -> None:
     assert (other.guarantee, other.safety_stock, other.cap) == (Guarantee.MIRRORED, 0, 4)
 
 
+TILL = """
+[tills.kadewe]
+location = "BERLIN"
+timezone = "Europe/Berlin"
+tokens = ["checkout"]
+columns = { receipt = "Bon-Nr", quantity = "Menge" }
+decimal = ","
+date_format = "DD.MM.YYYY"
+day_ends = "21:30"
+receipts_restart = "daily"
+safety_stock = 1
+inbox = "in"
+levels_out = "levels.csv"
+"""
+
+
+def test_a_concessions_till_speaks_the_domains_words(write: Write, tmp_path: Path) -> None:
+    """Its folders start at the file's; what is at its location may have been sold without our knowing."""
+    (tmp_path / "in").mkdir()
+    settings = load(write(GOOD + TILL), {"SFSYNC_TILLS__KADEWE__CAP": "2"})
+    till = settings.tills["kadewe"]
+    assert (till.inbox, till.levels_out) == (tmp_path / "in", tmp_path / "levels.csv")
+    told = till.told("kadewe")
+    assert (told.name, told.location, told.zone) == ("kadewe", "BERLIN", ZoneInfo("Europe/Berlin"))
+    assert (told.day_ends, told.restart, told.cap) == (time(21, 30), Restart.DAILY, 2)
+    assert settings.assortment().floor.locations == {"BERLIN"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "words"),
+    [
+        ('"Europe/Berlin"', '"Europe/Berln"', "timezone", "Europe/Paris"),
+        ('"Europe/Berlin"', '"../../etc/passwd"', "timezone", "no time zone"),
+        ("receipt =", "reciept =", "columns.reciept", "Known are receipt"),
+        ('["checkout"]', '["chekout"]', "tokens[0]", "checkout"),
+        ('"21:30"', '"9 pm"', "day_ends", '"21:30"'),
+        ('"DD.MM.YYYY"', '"DD.MM.YY"', "date_format", "DD.MM.YYYY"),
+        ('inbox = "in"', 'inbox = "on"', "inbox", "no folder"),
+        ('"levels.csv"', '"out/levels.csv"', "levels_out", "Create the folder"),
+        ('"levels.csv"', '"in/levels.csv"', "levels_out", "another folder"),
+        ("safety_stock", "saftey_stock", "saftey_stock", "safety_stock"),
+    ],
+)
+def test_a_spoilt_till_is_told_with_its_key(
+    write: Write, tmp_path: Path, old: str, new: str, key: str, words: str
+) -> None:
+    """Each from good settings by one change, with a remedy."""
+    (tmp_path / "in").mkdir()
+    assert old in TILL
+    found = {each.key: str(each) for each in problems_of(write(GOOD + TILL.replace(old, new)))}
+    assert words in found[f"tills.kadewe.{key}"]
+
+
+def test_each_till_has_a_folder_of_its_own(write: Write, tmp_path: Path) -> None:
+    """Else nobody could say whose a file is."""
+    (tmp_path / "in").mkdir()
+    two = GOOD + TILL + TILL.replace("kadewe", "alsterhaus").replace("levels_out", "# levels_out")
+    (problem,) = problems_of(write(two))
+    assert (problem.key, "kadewe" in problem.what) == ("tills.alsterhaus.inbox", True)
+
+
 def test_a_policy_says_how_old_the_numbers_of_scarce_pieces_may_be(write: Write) -> None:
     """Without another guarantee, from the file or the environment; other SKUs have no limit."""
     text = GOOD + '\n[[policies]]\nskus = ["BAG-*"]\nscarce_at = 3\nfresh_seconds = 20\n'
@@ -598,6 +661,7 @@ def _models() -> dict[str, Any]:
         "alerts.receivers.pager": settings.AlertReceiverSettings,
         "channels.locations": settings.LocationSettings,
         "policies": settings.PolicySettings,
+        "tills.rinascente": settings.TillSettings,
     }
 
 

@@ -11,7 +11,7 @@ import asyncio
 import random
 import secrets
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
@@ -26,6 +26,7 @@ from sfsync.channels import BadConfigError, ChannelConfig, open_channel, open_of
 from sfsync.channels.alert import AlertCallback
 from sfsync.channels.callback import CallbackChannel
 from sfsync.channels.sender import CallbackConfig
+from sfsync.channels.till_folder import InboxFolder, LevelsFile
 from sfsync.domain.alerts import AlertKind
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.callbacks import Patience
@@ -44,7 +45,7 @@ from sfsync.flow.trail import Trail
 from sfsync.flow.why import Why
 from sfsync.lives import Lives
 from sfsync.overview import FoldService, Overview, ReloadService
-from sfsync.ports import AlertReceiver, Channel, Clock, Org, OutsideError, Refused, Tx
+from sfsync.ports import AlertReceiver, Channel, Clock, Org, OutsideError, Refused, TillPlace, Tx
 from sfsync.reports import Reports
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
 from sfsync.salesforce.org import SalesforceOrg
@@ -64,6 +65,7 @@ from sfsync.web import (
     CannotListenError,
     Proxy,
     Services,
+    TillAccess,
     Token,
     WebOptions,
     build_web,
@@ -179,6 +181,7 @@ class Daemon:
             fold_nightly_days=nightly,
             drift=Pace(**settings.drift.model_dump()),
             alerts=Alerts(ctx, receivers, Limits(settings.alerts.exposed_units)),
+            till_places=till_places(settings),
         )
         local_token = _local_token(settings)
         front = _Front()
@@ -200,6 +203,7 @@ class Daemon:
             letters=Letters(ctx),
             why=Why(ctx),
             levels=CatchingUp(ctx),
+            tills=supervisor.tills,
             folder=FoldService(supervisor, settings.ledger.fold_older_than_days),
             lives=Lives(ctx, store),
             reloader=reloading,
@@ -496,6 +500,9 @@ def web_options(settings: Settings, local_token: str) -> WebOptions:
         location_groups=frozenset(settings.location_groups),
         max_body_bytes=settings.web.max_body_bytes,
         open_status=settings.web.open_status,
+        tills={
+            name: TillAccess(till.told(name), frozenset(till.tokens)) for name, till in settings.tills.items()
+        },
         proxy=_proxy(settings.web.proxy) if settings.web.proxy else None,
     )
 
@@ -508,6 +515,19 @@ def _proxy(proxy: ProxySettings) -> Proxy:
         {name: Role(role) for name, role in proxy.roles.items()},
         Role(proxy.default_role) if proxy.default_role else None,
     )
+
+
+def till_places(settings: Settings) -> Sequence[TillPlace]:
+    """Each till's folder and file, where it has them."""
+    return [
+        TillPlace(
+            till.told(name),
+            None if till.inbox is None else InboxFolder(till.inbox),
+            till.rest_seconds,
+            None if till.levels_out is None else LevelsFile(till.levels_out),
+        )
+        for name, till in settings.tills.items()
+    ]
 
 
 def overview(

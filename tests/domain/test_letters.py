@@ -19,6 +19,7 @@ from sfsync.domain.letters import UNREADABLE, VERDICTS, Cause, Retry, cause_of, 
         ("ledger", "fold:1", UNREADABLE, Cause.FOLD_UNREADABLE),
         ("/event/StockEvent__e", "e1", "no SKU", Cause.EVENT),
         ("transfers", "transfer:T-1", "no such kind", Cause.TRANSFER),
+        ("till rinascente", "monday.csv", "2 of 5 rows are bad", Cause.TILL_FILE),
     ],
 )
 def test_a_letter_tells_its_cause(source: str, key: str, reason: str, cause: Cause) -> None:

@@ -60,6 +60,7 @@ from sfsync.ports import (
     Refused,
     Severity,
     Storage,
+    TillPlace,
     TryLater,
     Unknown,
     Write,
@@ -729,6 +730,7 @@ class House:
         self.folder = folder
         self.poll_seconds, self.watch_seconds = 1e6, 2e6
         self.fold_nightly_days: int | None = None
+        self.till_places: Sequence[TillPlace] = ()
         self.logged: list[Mapping[str, Any]] = []
         self.approve = True
         self.ask_above_percent = 100
@@ -781,6 +783,7 @@ class House:
             poll_seconds=self.poll_seconds,
             watch_seconds=self.watch_seconds,
             fold_nightly_days=self.fold_nightly_days,
+            till_places=self.till_places,
         )
         self.desk = self.supervisor.desk
         ctx.assortment.learn(await self.store.read(lambda tx: tx.products()))

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 from starlette.applications import Starlette
@@ -32,6 +33,7 @@ from sfsync.domain.reservations import (
 from sfsync.domain.resync import BusyError, Extent, Scope, TooMuchError, WrittenPlan
 from sfsync.domain.rights import ROLES, Role
 from sfsync.domain.stock import LevelKey
+from sfsync.domain.tills import MaySell, Till, TillOutcome, TillSale
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
 from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
@@ -41,9 +43,11 @@ from sfsync.web import (
     COUNTS,
     RESERVATIONS,
     STORES,
+    TILLS,
     Services,
     Status,
     StockOfSku,
+    TillAccess,
     Token,
     WebOptions,
     build_web,
@@ -637,6 +641,45 @@ def _number(channel: str, sku: str, target: int, sequence: int) -> ChannelLevel:
     )
 
 
+class Tills:
+    """Enters each line of a receipt once; it knows the bag and the tie."""
+
+    def __init__(self) -> None:
+        self.entered: dict[str, TillSale] = {}
+        self.waits = False  # the org does not answer
+        self.unread = False
+
+    async def enter(
+        self, sales: Sequence[TillSale], *, partial: bool = False, dry_run: bool = False
+    ) -> Sequence[TillOutcome]:
+        outcomes = [self._check(sale) for sale in sales]
+        if dry_run or (not partial and any(outcome.problem for outcome in outcomes)):
+            return outcomes
+        told = []
+        for sale, outcome in zip(sales, outcomes, strict=True):
+            if outcome.problem:
+                told.append(outcome)
+                continue
+            again = sale.source_id in self.entered
+            self.entered[sale.source_id] = sale
+            told.append(TillOutcome("waiting" if self.waits else "entered", again=again))
+        return told
+
+    def _check(self, sale: TillSale) -> TillOutcome:
+        if self.unread:
+            return TillOutcome(problem="try-later", detail="still being read")
+        if sale.level.sku not in ("BAG", "TIE"):
+            return TillOutcome(problem="unknown-level", detail=f"the org has no stock level {sale.level}")
+        return TillOutcome()
+
+    async def may_sell(self, till: Till) -> Sequence[MaySell]:
+        return [MaySell("TIE", 0), MaySell("BAG", 3)]
+
+
+CONCESSION = "concession-token-0123456789"
+OTHER_TILL = "other-till-token-0123456789"
+
+
 class House:
     """The app and everything behind it."""
 
@@ -650,6 +693,8 @@ class House:
         self.letters = LetterPile()
         self.answers = Answers()
         self.numbers = Numbers()
+        self.tills = Tills()
+        till = Till("rinascente", "MILAN", ZoneInfo("Europe/Rome"))
         self.options = replace(
             WebOptions(
                 tokens=(
@@ -657,10 +702,13 @@ class House:
                     Token("knightsbridge", SHOP, frozenset({RESERVATIONS, STORES, COUNTS})),
                     Token("operations", OPERATIONS, frozenset({RESERVATIONS, ADMIN})),
                     Token("screen", VIEWER, ROLES[Role.VIEWER]),
+                    Token("rinascente", CONCESSION, frozenset({TILLS})),
+                    Token("lafayette", OTHER_TILL, frozenset({TILLS})),
                     Token("auditors", AUDITOR, ROLES[Role.AUDITOR]),
                 ),
                 channels=frozenset({"london", "dubai"}),
                 location_groups=frozenset({"uk"}),
+                tills={"rinascente": TillAccess(till, frozenset({"rinascente"}))},
             ),
             **options,  # type: ignore[arg-type]  # reason: each test names true fields
         )
@@ -679,6 +727,7 @@ class House:
             self.numbers,
             letters=self.letters,
             drift=Drifts(),
+            tills=self.tills,
             lives=Biography(),
         )
         self.app: Starlette = build_web(self.services, self.options)

@@ -31,6 +31,7 @@ from sfsync.cli import (
     run,
     sandbox,
     status,
+    till,
     transfer,
     why,
 )
@@ -62,6 +63,7 @@ app.add_typer(channel.app, name="channel")
 app.add_typer(count.app, name="count")
 app.add_typer(report.app, name="report")
 app.add_typer(incidents.app, name="incidents")
+app.add_typer(till.app, name="till")
 app.add_typer(transfer.app, name="transfer")
 app.add_typer(edition.app, name="edition")
 app.add_typer(ledger.app, name="ledger")

@@ -111,6 +111,21 @@ class DaemonClient:
         except ValueError:
             return answer.status_code, {}
 
+    def send(self, path: str, content: bytes, media_type: str) -> tuple[int, Any]:
+        """Post a file; status and JSON of the answer, as `attempt` has them."""
+        answer = self._http.post(path, content=content, headers={"content-type": media_type})
+        try:
+            return answer.status_code, answer.json()
+        except ValueError:
+            return answer.status_code, {}
+
+    def text(self, path: str) -> str:
+        """The text at a path, such as a CSV file; `httpx.HTTPError` when nobody answers."""
+        answer = self._http.get(path)
+        if answer.status_code >= 400:
+            self._read(answer)
+        return answer.text
+
     def _read(self, answer: httpx.Response) -> Any:
         if answer.status_code >= 400:
             try:

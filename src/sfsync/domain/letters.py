@@ -1,8 +1,8 @@
 """Dead letters by their cause: what it means, what to do about it, and whether a retry is safe.
 
 A letter tells its cause by where it comes from and by its key: `push:SKU@location` and `sku:SKU` of a
-channel, the subject of an order's line, a movement's key in the ledger, a stream's topic. Whatever else is a
-channel's is a delivery of it.
+channel, the subject of an order's line, a movement's key in the ledger, a stream's topic, a till and the
+name of its file. Whatever else is a channel's is a delivery of it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 LEDGER, TRANSFERS = "ledger", "transfers"
+TILL = "till "  # before its name; no channel's name has a blank
 LONGEST_REASON, LONGEST_NAME = 160, 80
 UNREADABLE = "what this opening row stands for cannot be read: steps of its subjects might be entered twice"
 
@@ -27,6 +28,7 @@ class Cause(StrEnum):
     FOLD_UNREADABLE = "fold not readable"
     EVENT = "event not understood"
     TRANSFER = "transfer not understood"
+    TILL_FILE = "till's file has bad rows"
 
 
 class Retry(StrEnum):
@@ -102,6 +104,12 @@ VERDICTS = {
         "enter it by `sfsync transfer`, or have it published anew; then drop this one",
         "the event stays what it is",
     ),
+    Cause.TILL_FILE: Verdict(
+        Retry.USELESS,
+        "a concession's file, or some rows of it, could not be entered",
+        "mend the rows that the text beside it names, and put a file of its name into the folder again",
+        "the file stays what it is; all of it may be brought again, as each line is entered once",
+    ),
 }
 
 
@@ -114,6 +122,8 @@ def cause_of(source: str, key: str, reason: str) -> Cause:
         return Cause.MOVEMENT_WAITS if waits else Cause.MOVEMENT_REFUSED
     if source == TRANSFERS:
         return Cause.TRANSFER
+    if source.startswith(TILL):
+        return Cause.TILL_FILE
     if source.startswith("/"):
         return Cause.EVENT
     if key.startswith("push:"):
@@ -125,7 +135,7 @@ def cause_of(source: str, key: str, reason: str) -> Cause:
 
 def is_channel(source: str) -> bool:
     """True where the letter is a channel's, and so waits for that channel."""
-    return source not in (LEDGER, TRANSFERS) and not source.startswith("/")
+    return source not in (LEDGER, TRANSFERS) and not source.startswith(("/", TILL))
 
 
 def item_of(key: str) -> tuple[str, str]:

@@ -11,9 +11,10 @@ LEVELS = "levels"  # what channels should show, SKU by SKU
 RESERVATIONS = "reservations"
 STORES = "stores"  # a shop's own people: what they say of pieces in their hand counts
 COUNTS = "counts"  # stock counts in, and the reports on them
+TILLS = "tills"  # a concession's till: its sales in, and what it may sell
 ADMIN = "admin"
 
-SCOPES = (VIEW, AUDIT, LEVELS, RESERVATIONS, STORES, COUNTS, ADMIN)
+SCOPES = (VIEW, AUDIT, LEVELS, RESERVATIONS, STORES, COUNTS, TILLS, ADMIN)
 
 
 class Role(StrEnum):

@@ -6,6 +6,8 @@
     transfers   goods on their way between locations: two movements together, in transit meanwhile
     lateness    what a stock count had already seen is entered with its compensation
     counts      a stock count: what was counted less what the ledger knew of that moment
+    tills       what a concession's till reports: postings, each line of a receipt once
+    till_places  the folder that it reports by, and the file that says what it may sell
     desk     a storefront asks before its customer pays: a reservation, granted or refused by the org
     writer   waiting movements go to the org in group commits; answers settle what waited
     levels   newer numbers replace older ones; what they uncover becomes an incident

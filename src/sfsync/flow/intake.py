@@ -239,9 +239,16 @@ async def _next(queue: asyncio.Queue[EventBatch], reader: asyncio.Task[None]) ->
 
 def enter_posting(tx: Tx, ctx: Context, posting: Posting, now: datetime) -> set[str]:
     """Write down what another system says has happened, once (promise 2); never refused (promise 4)."""
+    if add_posting(tx, posting, now) is None:
+        return set()
+    return {"writer"} | apply_levels(tx, ctx, (), now, [posting.level.sku])
+
+
+def add_posting(tx: Tx, posting: Posting, now: datetime) -> int | None:
+    """Write a posting down; its bundle, or None where it was told before."""
     subject = posting_subject(posting.source_id)
     if tx.next_step(subject):
-        return set()
+        return None
     movement = Movement(
         subject,
         subject,
@@ -253,8 +260,7 @@ def enter_posting(tx: Tx, ctx: Context, posting: Posting, now: datetime) -> set[
         "",
         posting.occurred_at,
     )
-    add(tx, [movement], {}, now)
-    return {"writer"} | apply_levels(tx, ctx, (), now, [posting.level.sku])
+    return add(tx, [movement], {}, now)
 
 
 class Poll:

@@ -7,13 +7,13 @@ time is left in the store for the next start. A part that breaks for a reason no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
 from sfsync.domain.drift import Pace
 from sfsync.domain.retry import backoff_seconds
-from sfsync.ports import Budgeted, Channel, OutsideError, Refused, Severity, Tx
+from sfsync.ports import Budgeted, Channel, OutsideError, Refused, Severity, TillPlace, Tx
 
 from .alerting import Alerts
 from .allocations import explain
@@ -42,6 +42,8 @@ from .rewrites import Rewrites
 from .settling import Settling
 from .shelf import refresh
 from .space import SpaceWatch
+from .till_places import TillWatch
+from .tills import Tills
 from .transfers import Transfers
 from .watching import tell_holes
 from .writer import Writer
@@ -69,6 +71,7 @@ class Supervisor:
         fold_nightly_days: int | None = None,
         drift: Pace | None = None,
         alerts: Alerts | None = None,
+        till_places: Sequence[TillPlace] = (),
     ) -> None:
         self._ctx, self._approve = ctx, approve
         others = ctx.org.posting_topics | ctx.org.order_topics
@@ -86,6 +89,8 @@ class Supervisor:
         self.editions = Editions(ctx)
         self.products = Products(ctx)
         self.counts = Counts(ctx, self.writer)
+        self.tills = Tills(ctx, self.writer)
+        self._till_places = till_places
         self.folding = Folding(ctx, self.writer)
         self._alerts = alerts
         self.calls = CallKeeper(ctx)
@@ -151,6 +156,15 @@ class Supervisor:
                 )
             if ctx.channels[name].ability.routes:
                 self._entrances.append(self._keep(f"order calls {name}", partial(self._call, name)))
+        for place in self._till_places:
+            watch = TillWatch(ctx, self.tills, place)
+            if place.inbox is not None:
+                follow = partial(watch.follow, place.inbox)
+                self._entrances.append(self._keep(f"folder of till {watch.name}", follow))
+            if place.levels_out is not None:
+                self._inner.append(
+                    self._keep(f"levels of till {watch.name}", partial(watch.keep, place.levels_out))
+                )
         if self.org_orders is not None:
             self._entrances.append(self._keep("the org's orders", self._poll_org))
 

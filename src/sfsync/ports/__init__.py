@@ -60,6 +60,7 @@ from .outside import (
     Write,
     since,
 )
+from .tills import Inbox, LevelsOut, TillPlace
 
 __all__ = [
     "EVERYTHING",
@@ -87,9 +88,11 @@ __all__ = [
     "Held",
     "Hole",
     "InTransit",
+    "Inbox",
     "InboxItem",
     "Incident",
     "LaterOutcome",
+    "LevelsOut",
     "LineState",
     "OrderCall",
     "Org",
@@ -115,6 +118,7 @@ __all__ = [
     "Store",
     "SubjectHolding",
     "Subscriber",
+    "TillPlace",
     "TryLater",
     "Tx",
     "Unknown",

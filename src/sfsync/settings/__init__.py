@@ -54,6 +54,7 @@ from .problems import Problem, SettingsError
 from .shape import Shape, sections, shape_of, with_kinds
 from .sources import SecretFileSource, TreeSource, anchor, drop_replaced, environment_tree, secret_names
 from .texts import Name, Secret, Text, refuse
+from .till import TillSettings
 
 __all__ = [
     "AlertReceiverSettings",
@@ -83,6 +84,7 @@ __all__ = [
     "StoreSettings",
     "TelemetrySettings",
     "Text",
+    "TillSettings",
     "TokenSettings",
     "WebSettings",
     "changes",

@@ -40,6 +40,7 @@ def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
     _org_orders(tree, origins)
     _not_for_sale(tree, origins)
     _tokens(tree, origins)
+    _tills(tree, origins)
     _open_page(tree, origins)
 
 
@@ -215,6 +216,34 @@ def _editions(tree: dict[str, Any], origins: Origins) -> None:
         if size is not None and shares > size:
             what = f"gives {shares:g} to channels, more than its size of {size:g}"
             origins.problem((*here, "split"), what, "Lower the shares, or raise the size")
+
+
+def _tills(tree: dict[str, Any], origins: Origins) -> None:
+    """Tokens that there are, and for each till a folder of its own."""
+    web = tree.get("web")
+    tokens = _list(web.get("tokens")) if isinstance(web, dict) else []
+    known = [str(token.get("name")) for token in tokens if isinstance(token, dict)]
+    owners: dict[str, str] = {}
+    for name, till in _tables(tree.get("tills")):
+        here = ("tills", name)
+        for number, token in enumerate(_list(till.get("tokens"))):
+            if isinstance(token, str) and token not in known:
+                what = f"names {token}, which is no token of these settings"
+                origins.problem((*here, "tokens", number), what, meant(token, known))
+        inbox, out = till.get("inbox"), till.get("levels_out")
+        if isinstance(inbox, str):
+            owner = owners.setdefault(inbox, name)
+            if owner != name:
+                what = f"is the folder of {owner} too"
+                origins.problem((*here, "inbox"), what, "Give each till a folder of its own")
+            elif not Path(inbox).is_dir():
+                origins.problem((*here, "inbox"), f"names {inbox}, which is no folder", "Create it")
+        if isinstance(out, str) and not Path(out).parent.is_dir():
+            what = f"names {out}, whose folder is not there"
+            origins.problem((*here, "levels_out"), what, "Create the folder")
+        if isinstance(out, str) and str(Path(out).parent) == inbox:
+            what = "is in the folder that is watched for sales"
+            origins.problem((*here, "levels_out"), what, "Give it another folder")
 
 
 def _org_orders(tree: dict[str, Any], origins: Origins) -> None:

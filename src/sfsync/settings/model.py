@@ -45,8 +45,9 @@ from .texts import (
     Text,
     WebAddress,
 )
+from .till import TillSettings
 
-Scope = Literal["view", "audit", "levels", "reservations", "stores", "counts", "admin"]
+Scope = Literal["view", "audit", "levels", "reservations", "stores", "counts", "tills", "admin"]
 RoleName = Literal["viewer", "auditor", "operator"]
 
 
@@ -266,6 +267,7 @@ class Settings(BaseSettings):
     channels: dict[Name, AnyChannel] = Field(default={})
     policies: tuple[PolicySettings, ...] = ()
     editions: dict[Name, EditionSettings] = Field(default={})
+    tills: dict[Name, TillSettings] = Field(default={})
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _warnings: tuple[Problem, ...] = PrivateAttr(default=())
@@ -305,13 +307,17 @@ class Settings(BaseSettings):
             groups=self.location_groups,
             shared=_shared(self.org_orders, self.channels) if self.org_orders else {},
             org_orders=_org_rules(self.org_orders, self.channels) if self.org_orders else None,
-            floor=Floor(frozenset(self.locations.tills_after_sale), self.locations.floor_scarce_at),
+            floor=Floor(self._told_after_sale(), self.locations.floor_scarce_at),
             in_transit=self.locations.in_transit,
             not_for_sale=frozenset(
                 {self.locations.in_transit, *self.locations.not_for_sale, *self._returns()}
             ),
             editions={name: Edition(name, **edition.model_dump()) for name, edition in self.editions.items()},
         )
+
+    def _told_after_sale(self) -> frozenset[str]:
+        """Where goods may be sold already without our knowing: a concession's till is always late."""
+        return frozenset({*self.locations.tills_after_sale, *(till.location for till in self.tills.values())})
 
     def _returns(self) -> tuple[str, ...]:
         place = self.org_orders.returns_to if self.org_orders else None

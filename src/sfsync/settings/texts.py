@@ -24,7 +24,8 @@ def refuse(what: str, remedy: str) -> PydanticCustomError:
     return PydanticCustomError("told", "{what}", {"what": what, "remedy": remedy})
 
 
-def _matching(pattern: str, what: str, remedy: str) -> AfterValidator:
+def matching(pattern: str, what: str, remedy: str) -> AfterValidator:
+    """Accepts texts of a pattern; others are refused with `what` and `remedy`."""
     compiled = re.compile(pattern)
 
     def check(text: str) -> str:
@@ -163,45 +164,45 @@ Secret = Annotated[SecretStr, Field(min_length=1)]
 BearerToken = Annotated[SecretStr, Field(min_length=16, max_length=1024)]
 Name = Annotated[
     str,
-    _matching(
+    matching(
         r"[a-z][a-z0-9_-]{0,39}",
         "is not a name",
         "Use up to 40 lower-case letters, digits, '-' and '_', a letter first: it is part of addresses",
     ),
 ]
 ShopDomain = Annotated[
-    str, _matching(r"[A-Za-z0-9.-]+(:\d+)?", "is not a host name", "Give it like example.myshopify.com")
+    str, matching(r"[A-Za-z0-9.-]+(:\d+)?", "is not a host name", "Give it like example.myshopify.com")
 ]
 OrgVersion = Annotated[
-    str, _matching(r"\d\d\.0", "is not an API version of Salesforce", 'Give it like "67.0"')
+    str, matching(r"\d\d\.0", "is not an API version of Salesforce", 'Give it like "67.0"')
 ]
 ShopifyVersion = Annotated[
-    str, _matching(r"20\d\d-(01|04|07|10)", "is not an API version of Shopify", 'Give it like "2026-10"')
+    str, matching(r"20\d\d-(01|04|07|10)", "is not an API version of Shopify", 'Give it like "2026-10"')
 ]
 ShopifyLocation = Annotated[
     str,
-    _matching(
+    matching(
         r"(gid://shopify/Location/)?[0-9]+",
         "is not the id of a location",
         'Give it like "gid://shopify/Location/1"',
     ),
 ]
 StockTopic = Annotated[
-    str, _matching(r"/(data|event)/\w+", "is not a topic", 'Give a channel like "/data/SfsyncStock__chn"')
+    str, matching(r"/(data|event)/\w+", "is not a topic", 'Give a channel like "/data/SfsyncStock__chn"')
 ]
 PosTopic = Annotated[
     str,
-    _matching(
+    matching(
         r"(/event/\w+__e)?", "is not a platform event", 'Give it like "/event/StockEvent__e"; "" turns it off'
     ),
 ]
 Network = Annotated[str, AfterValidator(_network)]
 HeaderName = Annotated[
-    str, _matching(r"[A-Za-z0-9-]{1,80}", "is no name of a header", 'Give it like "X-Forwarded-User"')
+    str, matching(r"[A-Za-z0-9-]{1,80}", "is no name of a header", 'Give it like "X-Forwarded-User"')
 ]
 FieldPath = Annotated[
     str,
-    _matching(
+    matching(
         r"([A-Za-z]\w*(\.[A-Za-z]\w*){0,4})?",
         "is not a field",
         'Give an API name, or a path to one like "Product2.StockKeepingUnit"',
@@ -209,7 +210,7 @@ FieldPath = Annotated[
 ]
 SkuPattern = Annotated[
     str,
-    _matching(r"[^|\s]([^|]*[^|\s])?", "is not a SKU pattern", "Write SKUs, with * and ? for what may vary"),
+    matching(r"[^|\s]([^|]*[^|\s])?", "is not a SKU pattern", "Write SKUs, with * and ? for what may vary"),
 ]
 
 
@@ -230,7 +231,7 @@ def _moment(value: object) -> datetime:
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 Sku = Annotated[
     str,
-    _matching(
+    matching(
         r"[^|\s*?]([^|*?]{0,118}[^|\s*?])?",
         "is not a SKU",
         "Name each SKU by itself, without * and ?",

@@ -347,6 +347,12 @@ class SqlTx(
         """Every SKU that has a level."""
         return list(self._c.execute(select(t.level.c.sku).distinct().order_by(t.level.c.sku)).scalars())
 
+    def skus_at(self, location: str) -> list[str]:
+        """Every SKU that has a level at a location of the org."""
+        c = t.level.c
+        there = select(c.sku).distinct().where(c.location == location).order_by(c.sku)
+        return list(self._c.execute(there).scalars())
+
     def facts(self, skus: Collection[str]) -> Facts:
         """All that ATS depends on, for these SKUs: six statements, however many SKUs."""
         held = [

@@ -7,7 +7,20 @@ knows the domain and the ports only, and decides nothing about stock.
 from __future__ import annotations
 
 from .app import build_web
-from .options import ADMIN, AUDIT, COUNTS, LEVELS, RESERVATIONS, STORES, VIEW, Proxy, Token, WebOptions
+from .options import (
+    ADMIN,
+    AUDIT,
+    COUNTS,
+    LEVELS,
+    RESERVATIONS,
+    STORES,
+    TILLS,
+    VIEW,
+    Proxy,
+    TillAccess,
+    Token,
+    WebOptions,
+)
 from .server import CannotListenError, WebServer, serve
 from .services import Doorman, Overview, Reconciler, ReservationDesk, Services
 from .status_shape import Status, StockOfSku
@@ -19,6 +32,7 @@ __all__ = [
     "LEVELS",
     "RESERVATIONS",
     "STORES",
+    "TILLS",
     "VIEW",
     "CannotListenError",
     "Doorman",
@@ -29,6 +43,7 @@ __all__ = [
     "Services",
     "Status",
     "StockOfSku",
+    "TillAccess",
     "Token",
     "WebOptions",
     "WebServer",

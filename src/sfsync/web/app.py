@@ -33,6 +33,7 @@ from .requests import Doorkeeper
 from .resync import ResyncApi
 from .services import Services
 from .telling import StatusTeller
+from .tills import TillApi
 from .transfers import TransferApi
 from .webhooks import Webhooks
 
@@ -54,6 +55,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *Webhooks(services.doorman, options).routes(),
             *Api(services, options, doorkeeper, teller).routes(),
             *TransferApi(services.transfers, options, doorkeeper, services.now).routes(),
+            *TillApi(services.tills, options, doorkeeper).routes(),
             *CountApi(services, options, doorkeeper).routes(),
             *IncidentApi(services.incidents, options, doorkeeper, services.now).routes(),
             *LetterApi(services.letters, options, doorkeeper).routes(),

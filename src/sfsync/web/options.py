@@ -6,7 +6,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
-from sfsync.domain.rights import ADMIN, AUDIT, COUNTS, LEVELS, RESERVATIONS, STORES, VIEW, Role, scopes_of
+from sfsync.domain.rights import (
+    ADMIN,
+    AUDIT,
+    COUNTS,
+    LEVELS,
+    RESERVATIONS,
+    STORES,
+    TILLS,
+    VIEW,
+    Role,
+    scopes_of,
+)
+from sfsync.domain.tills import Till
 
 __all__ = [
     "ADMIN",
@@ -15,8 +27,10 @@ __all__ = [
     "LEVELS",
     "RESERVATIONS",
     "STORES",
+    "TILLS",
     "VIEW",
     "Proxy",
+    "TillAccess",
     "Token",
     "WebOptions",
 ]
@@ -50,6 +64,14 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
+class TillAccess:
+    """A concession's till, and whose tokens may speak for it."""
+
+    till: Till
+    tokens: frozenset[str] = frozenset()  # names; empty: every token that has the scope
+
+
+@dataclass(frozen=True, slots=True)
 class WebOptions:
     """Limits and rights."""
 
@@ -59,4 +81,5 @@ class WebOptions:
     max_body_bytes: int = 4 * 1024 * 1024
     body_seconds: float = 10.0  # a request's body must have arrived by then
     open_status: bool = False  # the pages need no log-in
+    tills: Mapping[str, TillAccess] = field(default_factory=dict)
     proxy: Proxy | None = None  # None: nobody's header is believed

@@ -20,6 +20,7 @@ from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.letters import Cause, Tried
 from sfsync.domain.reservations import Orphan, Outcome, Reservation, Wish
 from sfsync.domain.resync import Scope, WrittenPlan
+from sfsync.domain.tills import MaySell, Till, TillOutcome, TillSale
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
 from sfsync.domain.why import Question
@@ -155,6 +156,20 @@ class TransferDesk(Protocol):
 
     async def open(self) -> Sequence[InTransit]:
         """What was sent and has not arrived, oldest first."""
+        ...
+
+
+class TillDesk(Protocol):
+    """Enters what concessions' tills report, and tells what they may sell."""
+
+    async def enter(
+        self, sales: Sequence[TillSale], *, partial: bool = False, dry_run: bool = False
+    ) -> Sequence[TillOutcome]:
+        """Enter each line once, or none where one has a problem (unless `partial`); an outcome for each."""
+        ...
+
+    async def may_sell(self, till: Till) -> Sequence[MaySell]:
+        """What it may sell of each SKU: the bad news first."""
         ...
 
 
@@ -305,6 +320,7 @@ class Services:
     why: Explainer
     levels: NumberTeller
     letters: LetterDesk
+    tills: TillDesk
     folder: Folder | None = None
     drift: DriftTeller | None = None
     lives: Biographer | None = None

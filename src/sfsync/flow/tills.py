@@ -1,0 +1,137 @@
+"""What a concession's till reports becomes postings, each line of a receipt once.
+
+A report may come twice, in parts, by a file and by the API: a line is known by till, receipt and line. What
+happened before a stock count and is told after it is entered with its compensation, as every posting is
+(`lateness`). A kill in the middle leaves the lines that are in; the same report again brings the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial as partial_of
+
+from sfsync.domain.ats import LevelFacts
+from sfsync.domain.counts import is_late
+from sfsync.domain.stock import Movement
+from sfsync.domain.tills import MaySell, Till, TillOutcome, TillSale, happened, may_sell
+from sfsync.ports import Posting, Tx
+
+from .context import Context, unread, wait_until_read
+from .intake import add_posting
+from .levels import apply_levels
+from .picture import Picture
+from .writer import Writer
+
+ANSWER_SECONDS = 8.0
+TOGETHER = 500  # lines in one commit
+SKUS_AT_ONCE = 1000
+
+
+class Tills:
+    """Enters what tills report, and tells what they may sell."""
+
+    def __init__(self, ctx: Context, writer: Writer) -> None:
+        self._ctx, self._writer = ctx, writer
+
+    async def enter(
+        self, sales: Sequence[TillSale], *, partial: bool = False, dry_run: bool = False
+    ) -> Sequence[TillOutcome]:
+        """Enter each once, or none where one has a problem (unless `partial`); an outcome for each.
+
+        An outcome with neither state nor problem: nothing is wrong with that line, and it was not entered.
+        """
+        ctx = self._ctx
+        now = ctx.clock.now()
+        outcomes = await ctx.store.read(lambda tx: [_check(tx, sale, now) for sale in sales])
+        if dry_run or (not partial and any(outcome.problem for outcome in outcomes)):
+            return outcomes
+        fresh = [n for n, outcome in enumerate(outcomes) if not outcome.problem and not outcome.again]
+        answers: list[asyncio.Future[None]] = []
+        for start in range(0, len(fresh), TOGETHER):
+            part = [sales[n] for n in fresh[start : start + TOGETHER]]
+            bundles, bells = await ctx.store.write(partial_of(_plan, ctx=ctx, sales=part))
+            answers += [self._writer.answered(bundle) for bundle in bundles]
+            ctx.bell.ring(*bells)
+        if answers:
+            await asyncio.wait(answers, timeout=ANSWER_SECONDS)
+        return await ctx.store.read(
+            lambda tx: [
+                outcome if outcome.problem else _told(tx, sale, again=outcome.again)
+                for sale, outcome in zip(sales, outcomes, strict=True)
+            ]
+        )
+
+    async def may_sell(self, till: Till) -> Sequence[MaySell]:
+        """What it may sell: the bad news first. `TryLater` while the org was never read whole."""
+        ctx, place = self._ctx, {till.location}
+
+        def skus_there(tx: Tx) -> Sequence[str]:
+            wait_until_read(tx)
+            return tx.skus_at(till.location)
+
+        def levels(tx: Tx, skus: Sequence[str]) -> list[LevelFacts]:
+            picture = Picture(tx.facts(skus))
+            return [level for sku in skus for level in picture.levels(sku, place)]
+
+        found: list[LevelFacts] = []
+        skus = await ctx.store.read(skus_there)
+        for start in range(0, len(skus), SKUS_AT_ONCE):
+            part = skus[start : start + SKUS_AT_ONCE]
+            found += await ctx.store.read(partial_of(levels, skus=part))
+        return may_sell(till, found)
+
+
+def _check(tx: Tx, sale: TillSale, now: datetime) -> TillOutcome:
+    """What became of a line before, or what keeps it from being entered; neither when nothing does."""
+    at = happened(sale, now)
+    if isinstance(at, str):
+        return TillOutcome(problem="wrong", detail=at)
+    if tx.next_step(sale.subject):
+        known = tx.planned(sale.subject)
+        if not known or _same(known, sale):
+            return TillOutcome(again=True)
+        first = known[0]
+        detail = (
+            f"was told before as {-first.on_hand_delta} of {first.level}, on {first.occurred_at.isoformat()}"
+        )
+        return TillOutcome(problem="id-reused", detail=detail)
+    if sale.level not in tx.levels([sale.level]):
+        if unread(tx):
+            return TillOutcome(problem="try-later", detail="the org's stock levels are still being read")
+        detail = f"the org has no stock level {sale.level}; create it first"
+        return TillOutcome(problem="unknown-level", detail=detail)
+    return TillOutcome()
+
+
+def _same(known: Sequence[Movement], sale: TillSale) -> bool:
+    units = sum(row.on_hand_delta for row in known)
+    return units == -sale.units and {row.level for row in known} == {sale.level}
+
+
+def _plan(tx: Tx, *, ctx: Context, sales: Sequence[TillSale]) -> tuple[list[int], set[str]]:
+    """Write lines down; their bundles, and the bells to ring."""
+    now = ctx.clock.now()
+    bundles = []
+    for sale in sales:
+        at = happened(sale, now)
+        if isinstance(at, str):
+            continue
+        words = f"receipt {sale.receipt}, line {sale.line}"
+        posting = Posting(sale.source_id, sale.kind, sale.level, -sale.units, words, at)
+        if (bundle := add_posting(tx, posting, now)) is not None:
+            bundles.append(bundle)
+    bells = apply_levels(tx, ctx, (), now, {sale.level.sku for sale in sales})
+    return bundles, bells | {"writer"}
+
+
+def _told(tx: Tx, sale: TillSale, *, again: bool) -> TillOutcome:
+    """What is known of a line that was written down."""
+    if not (known := tx.planned(sale.subject)):
+        detail = "the org did not take it; see the dead letters"
+        return TillOutcome(problem="refused", detail=detail)
+    state = "waiting" if tx.busy([sale.subject]) else "entered"
+    held = tx.levels([sale.level]).get(sale.level)
+    late = held is not None and is_late(known[0], held[0].counted_at)
+    return TillOutcome(state, again=again, late=late)
