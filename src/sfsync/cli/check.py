@@ -116,7 +116,10 @@ def _webhooks(settings: Settings, name: str) -> str:
     base = settings.web.public_url
     if base is None:
         return ""
-    channel.set_up_now(settings, name, base)
+    try:
+        channel.set_up_now(settings, name, base)
+    except typer.Exit:  # why, it has said on standard error
+        return f"not mended: see sfsync channel setup {name}"
     return "mended: its webhooks are set up"
 
 

@@ -244,7 +244,10 @@ class Examination:
                     Finding(Severity.GOOD, f"{channel.name}: every webhook that is read is subscribed to")
                 ]
             what = f"{channel.name}: no webhook of {', '.join(sorted(missing))} goes to an address of ours"
-            remedy = f"sfsync channel setup {channel.name} --address https://…, or give web.public_url"
+            remedy = (
+                f"sfsync channel setup {channel.name} --address https://…, or give web.public_url; those "
+                "of the app's own configuration file cannot be seen from here"
+            )
             return [Finding(Severity.WARNING, what, remedy, why)]
         steps = plan(channel.name, base, channel.topics, held)
         changes = [step for step in steps if step.act in (Act.CREATE, Act.REMOVE)]
