@@ -56,7 +56,7 @@ def test_a_storefront_is_told_asks_first_and_catches_up_after_it_was_away(tmp_pa
         try:
             with running("python", tmp_path, SECRET, PORT=str(port)) as shop:
                 checked = daemon.cli("channel", "check", "boutique")
-                assert (checked.returncode, "may be called" in checked.stdout) == (0, True), checked.stdout
+                assert (checked.returncode, "takes signed" in checked.stdout) == (0, True), checked.stdout
                 daemon.start("--approve")
                 _shows(shop, "SCARF-1", 30)
                 org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,8 @@ from sfsync.channels.callback import CallbackChannel
 from sfsync.channels.config import BadConfigError
 from sfsync.channels.sender import CallbackConfig
 from sfsync.ports import Clock, Forged, Gone, PushAnswer, Refused, Severity, TryLater, Unknown, Write
+from sfsync.testing.exam import ChannelExam
+from sfsync.testing.party import Counterpart, Trouble
 
 OTHER = f"whsec_{base64.b64encode(b'another secret, another secret').decode()}"
 WHOLE = {"secrets": [], "unknown": [], "names_unknown": True, "gone": False, "closes": False}
@@ -262,15 +265,23 @@ async def test_where_nobody_listens_nothing_was_sent() -> None:
 
 
 async def test_the_check_says_where_messages_go_and_with_how_many_secrets(shop: Sandbox) -> None:
-    """One is as it should be; two are for a while."""
+    """One is as it should be; two are for a while. A ping finds out whether they are the receiver's too."""
     calm = channel(shop)
     assert [(each.severity, each.what) for each in await calm.check()] == [
-        (Severity.GOOD, "boutique: localhost may be called")
+        (Severity.GOOD, "boutique: localhost takes signed messages")
     ]
     await calm.close()
     rotating = channel(shop, secrets=[OTHER, shop.ready["secret"]])
     assert [each.severity for each in await rotating.check()] == [Severity.GOOD, Severity.WARNING]
     await rotating.close()
+    shop.control("POST", "/troubles", {"kind": "error_before"})
+    away = channel(shop)
+    assert [(each.severity, each.what) for each in await away.check()] == [
+        (Severity.WARNING, "boutique: it answers 503 Service Unavailable")
+    ]
+    shop.control("PATCH", "/state", {"gone": True})
+    assert [each.severity for each in await away.check()] == [Severity.WARNING]
+    await away.close()
 
 
 async def test_it_is_never_asked_and_never_tells(shop: Sandbox) -> None:
@@ -327,3 +338,57 @@ def test_the_same_rows_give_the_same_bytes_within_the_standards_advice() -> None
     assert body == made.encode("msg_1", list(writes))
     assert len(body) < 20_000
     assert json.loads(body)["timestamp"] == "2026-11-27T11:44:06.222Z"
+
+
+# -- the exam
+
+
+class Boutique(Counterpart):
+    """The receiver as the exam's other party; what it sells is what it was told."""
+
+    location = "online"
+    plain = tuple(f"PLAIN-{n}" for n in range(6))
+    odd_names = ("a/b c", 'q"uote', "Größe ✓ 鞄")
+    troubles = frozenset(Trouble) - {Trouble.NOT_APPLIED}  # nobody could find out
+
+    def __init__(self, shop: Sandbox) -> None:
+        self.shop, self.began_at = shop, datetime.now(UTC)
+        self.secrets = (str(shop.ready["secret"]), OTHER)
+        self.channel = channel(shop, timeout_seconds=2.0)
+
+    def stranger(self) -> CallbackChannel:
+        return channel(self.shop, secrets=[OTHER])
+
+    async def shows(self, sku: str) -> int:
+        return shows(self.shop, sku) or 0
+
+    async def trouble(self, trouble: Trouble) -> None:
+        kinds: dict[Trouble, dict[str, Any]] = {
+            Trouble.TOO_MUCH: {"kind": "error_before", "status": 429, "retry_after": "1"},
+            Trouble.DOWN: {"kind": "error_before", "status": 503, "retry_after": "1"},
+            Trouble.CUT_BEFORE: {"kind": "cut_before"},
+            Trouble.CUT_AFTER: {"kind": "cut_after"},
+            Trouble.HALF_ANSWER: {"kind": "half_answer"},
+            Trouble.ERROR_AFTER: {"kind": "error_after"},
+            Trouble.SILENCE_AFTER: {"kind": "slow_after", "seconds": 3600},
+        }
+        self.shop.control("POST", "/troubles", kinds[trouble])
+
+
+class TestExam(ChannelExam):
+    """What can be asked of a receiver that cannot be asked."""
+
+    numbers = count(round(datetime.now(UTC).timestamp() * 1000))
+
+    @pytest.fixture
+    async def party(self, shop: Sandbox) -> AsyncIterator[Boutique]:
+        shop.control("PATCH", "/state", {"unknown": ["gone"]})
+        made = Boutique(shop)
+        writes = [write(name, 10, next(self.numbers)) for name in (*made.plain, *made.odd_names)]
+        assert (await send(channel(shop), *writes)).applied
+        yield made
+        await made.channel.close()
+
+    async def write(self, party: Counterpart, sku: str, delta: int) -> Write:
+        """A row with the next sequence number: that it is the newest is all that counts."""
+        return write(sku, await party.shows(sku) + delta, next(self.numbers))

@@ -46,8 +46,9 @@ class CallbackChannel:
             batch_rows=ROWS,
             relative=False,
             compare_and_set=False,
-            key_life_seconds=float("inf"),  # an older message never takes the place of a newer one
+            key_life_seconds=0.0,  # it knows messages by their sequence numbers, not by keys
             tells_orders=False,
+            webhooks=False,
             callbacks=config.patience,
         )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import orjson
 
 from sfsync.channels.config import BadConfigError, is_loopback
 from sfsync.channels.guard import GuardedResolver, Lookup, forbidden, forbidden_by, judged, system_lookup
@@ -124,7 +125,7 @@ class Sender:
         return Refused(told, advice="look at the receiver: does it have the right secret?")
 
     async def check(self) -> Sequence[Finding]:
-        """Whether its name leads to where a callback may go, and how messages are signed."""
+        """Whether its name leads to where a callback may go, and whether it takes a signed message."""
         config, findings = self._config, list[Finding]()
         port = urlsplit(config.url).port or (443 if config.url.startswith("https:") else 80)
         try:
@@ -133,17 +134,31 @@ class Sender:
         except OSError as error:
             if reason := forbidden_by(error):
                 refused = self._forbidden(reason)
-                findings.append(Finding(Severity.FATAL, f"{config.name}: {refused}", refused.advice))
-            else:
-                what = f"{config.name}: the name {self._host} is not found"
-                findings.append(Finding(Severity.WARNING, what, "mend url, or the name's entry"))
-        else:
-            findings.append(Finding(Severity.GOOD, f"{config.name}: {self._host} may be called"))
+                return [Finding(Severity.FATAL, f"{config.name}: {refused}", refused.advice)]
+            what = f"{config.name}: the name {self._host} is not found"
+            return [Finding(Severity.WARNING, what, "mend url, or the name's entry")]
+        findings.append(await self._ping())
         if len(config.secrets) > 1:
             what = f"{config.name}: messages are signed with {len(config.secrets)} secrets"
             remedy = "remove previous_secret once the receiver has the new one"
             findings.append(Finding(Severity.WARNING, what, remedy))
         return findings
+
+    async def _ping(self) -> Finding:
+        """Send a message that says nothing. Who does not take it may still come back by itself."""
+        name, now = self._config.name, self._clock.now()
+        key = f"msg_ping_{now.timestamp():.3f}"
+        moment = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        body = orjson.dumps({"id": key, "type": "ping", "timestamp": moment, "data": {}})
+        try:
+            await self.send(key, body)
+        except Gone as error:
+            return Finding(Severity.WARNING, f"{name}: {error}", error.advice)
+        except Refused as error:
+            return Finding(Severity.FATAL, f"{name}: {error}", error.advice)
+        except OutsideError as error:
+            return Finding(Severity.WARNING, f"{name}: {error}", "it is told when it is back")
+        return Finding(Severity.GOOD, f"{name}: {self._host} takes signed messages")
 
     async def close(self) -> None:
         """Give back connections."""

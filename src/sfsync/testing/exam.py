@@ -52,6 +52,7 @@ class ChannelExam:
 
     async def test_it_lists_each_sku_once_with_what_it_shows(self, party: Counterpart) -> None:
         """The baseline is what the other party's own books say."""
+        _needs(party.channel.ability.callbacks is None, "it cannot be asked")
         items = await listed(party.channel)
         plain = {item.sku: item for item in items if item.sku in party.plain}
         assert sorted(plain) == sorted(party.plain)
@@ -62,16 +63,19 @@ class ChannelExam:
 
     async def test_it_lists_only_the_skus_asked_for(self, party: Counterpart) -> None:
         """Also those whose names are hard to ask for; one that it does not have is left out."""
+        _needs(party.channel.ability.callbacks is None, "it cannot be asked")
         asked = {party.plain[0], *party.odd_names, "no such thing"}
         found = await listed(party.channel, asked)
         assert sorted(item.sku for item in found) == sorted(asked - {"no such thing"})
 
     async def test_it_asks_for_nothing_when_asked_for_no_sku(self, party: Counterpart) -> None:
         """No SKU is not every SKU."""
+        _needs(party.channel.ability.callbacks is None, "it cannot be asked")
         assert await listed(party.channel, set()) == []
 
     async def test_it_marks_what_must_not_be_written(self, party: Counterpart) -> None:
         """A SKU on two items, one that nobody counts, and one that is sold beyond its stock."""
+        _needs(party.channel.ability.callbacks is None, "it cannot be asked")
         odd = {sku for sku in (party.duplicate, party.untracked, party.oversold) if sku}
         for asked in (None, odd):
             items = await listed(party.channel, asked)
@@ -132,6 +136,7 @@ class ChannelExam:
 
     async def test_an_item_that_does_not_exist_is_not_made_by_writing_to_it(self, party: Counterpart) -> None:
         """A SKU misspelt at one side must not become an item that somebody can buy."""
+        _needs(party.channel.ability.callbacks is None, "it cannot be asked")
         before = sorted(item.sku for item in await listed(party.channel))
         (known,) = await listed(party.channel, {party.plain[0]})
         relative = party.channel.ability.relative
