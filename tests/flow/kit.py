@@ -735,6 +735,7 @@ class House:
         self.approve = True
         self.ask_above_percent = 100
         self._before: set[asyncio.Task[Any]] = set()
+        self._ids = itertools.count()  # of all runs of the daemon: none may ever come again
 
     async def start(self) -> None:
         """Begin the daemon on what the store holds."""
@@ -752,14 +753,13 @@ class House:
             for name, shop in self.shops.items()
         }
         self.pulse = Pulse(self.clock.now())
-        numbers = itertools.count()
         ctx = Context(
             self.rim(self.org),
             {name: self.rim(shop) for name, shop in self.shops.items()},
             self.store,
             self.clock,
             random.Random(7).random,
-            lambda: f"{id(self.pulse)}-{next(numbers)}",
+            lambda: f"id-{next(self._ids)}",
             Assortment(
                 plans,
                 self.rules,

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+from sqlalchemy import Double, type_coerce, update
 from tests.flow.kit import House, LittleShop, house, total
 from tests.flow.market_kit import LaterMarket, LittleMarket, numbers_sent
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
+from sfsync.flow.allocations import explain
+from sfsync.flow.shelf import refresh
+from sfsync.store.tables import channel_level
+from sfsync.store.tx import SqlTx
 
 BAG, SHOE, BELT = "BAG-1|ECOM", "SHOE-1|ECOM", "BELT-1|ECOM"
 
@@ -28,9 +36,11 @@ async def market(
         yield h, bazaar
 
 
-def mixed(clock: Any, name: str, shelf: Mapping[str, int], **how: Any) -> LittleShop:
+def mixed(
+    clock: Any, name: str, shelf: Mapping[str, int], *, kind: type[LittleMarket] = LittleMarket, **how: Any
+) -> LittleShop:
     """A marketplace among shops."""
-    return (LittleMarket if name == "bazaar" else LittleShop)(clock, name, shelf, **how)
+    return (kind if name == "bazaar" else LittleShop)(clock, name, shelf, **how)
 
 
 async def watch(h: House, sold: Mapping[str, int]) -> None:
@@ -252,3 +262,69 @@ async def test_a_ticket_that_is_not_known_any_more_has_its_numbers_read() -> Non
         bazaar.waiting.clear()
         bazaar.at_once = True
         await h.shows("BAG-1", 4)
+
+
+@pytest.mark.parametrize("kind", [LittleMarket, LaterMarket])
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_an_allocation_is_never_sold_twice_and_all_comes_to_rest(
+    seed: int, kind: type[LittleMarket]
+) -> None:
+    """Sales that nobody tells of, lost and late writes, receipts and kills, in any order."""
+    luck, rule = random.Random(seed), PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED)
+    async with house(
+        {BAG: 8}, rules=(rule,), shops=("bazaar", "london"), make_shop=partial(mixed, kind=kind)
+    ) as h:
+        bazaar, london = h.shops["bazaar"], h.shops["london"]
+        await h.shows("BAG-1", 4, 4)
+        sold, stock = {"bazaar": 0, "london": 0}, 8
+        watching = asyncio.create_task(watch(h, sold))
+        for _ in range(25):
+            match luck.choice(("market", "market", "shop", "receipt", "fate", "kill", "wait")):
+                case "market" if bazaar.shelf["BAG-1"] > 0:
+                    sold["bazaar"] += 1
+                    bazaar.buy("BAG-1")
+                case "shop" if london.shelf["BAG-1"] > 0:
+                    sold["london"] += 1
+                    await h.deliver("london", london.buy("BAG-1"))
+                case "receipt" if stock < 14:
+                    stock += 1
+                    h.org.move(BAG, 1)
+                case "fate":
+                    bazaar.next.append(luck.choice(("lost", "reply lost", "later")))
+                case "kill":
+                    await h.kill()  # whoever watches dies with it
+                    await h.start()
+                    watching = asyncio.create_task(watch(h, sold))
+                case _:
+                    await asyncio.sleep(luck.random() * 0.2)
+            assert not watching.done(), watching.exception()
+        bazaar.next.clear()
+        left = stock - sum(sold.values())
+        explaining = asyncio.create_task(explain_all(h))
+        await h.until(
+            lambda: (
+                sum(shop.shelf["BAG-1"] for shop in h.shops.values()) == left
+                and total(h.org.of("order:")) == (0, sum(sold.values()))
+                and h.org.numbers(BAG) == (stock, stock)
+            ),
+            of=lambda: f"{left} of {stock} left: {bazaar.shelf} {london.shelf} {h.org.numbers(BAG)}",
+        )
+        assert not watching.done(), watching.exception()
+        assert not explaining.done(), explaining.exception()
+        watching.cancel()
+        explaining.cancel()
+
+
+async def explain_all(h: House) -> None:
+    """Until cancelled: every order is known, and a while has passed since."""
+
+    def work(tx: SqlTx) -> set[str]:
+        aged = type_coerce(channel_level.c.changed_at, Double) - timedelta(minutes=20).total_seconds()
+        tx.connection.execute(update(channel_level).values(changed_at=aged))
+        return refresh(tx, h.ctx.assortment, h.pulse, explain(tx, h.ctx), h.clock.now())
+
+    while True:
+        for name in h.shops:
+            await h.supervisor.polls.poll(name)
+        await h.idle()
+        h.ctx.bell.ring(*await h.store.write(work))
