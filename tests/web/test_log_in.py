@@ -25,9 +25,11 @@ OPEN = {
     ("GET", "/login"),
     ("POST", "/login"),
     ("POST", "/logout"),  # ends what is not there
-    ("GET", "/"),  # the log-in form stands in its place, and in that of the next two
+    ("GET", "/"),  # the log-in form stands in its place, and in that of the next four
     ("GET", "/sku"),
     ("GET", "/accuracy"),
+    ("GET", "/incidents/{id}"),
+    ("GET", "/editions/{name}"),
     ("GET", "/counts"),  # an empty sheet
     ("POST", "/webhooks/{channel}"),  # signed by the channel
 }

@@ -161,6 +161,27 @@ async def test_an_operator_resolves_an_incident_and_a_second_click_asks_nothing_
     await server.stop()
 
 
+async def test_an_operator_resolves_an_incident_without_a_script() -> None:
+    """The same link leads to a page with the form, and the log-in lies on the way."""
+    house = House(open_status=True)
+    server = serve(house.app, "127.0.0.1", 0)
+    await server.start()
+    async with browser_page(390, scripts=False) as page:
+        await page.goto(server.address)
+        await page.locator(".resolve").first.click()
+        await page.get_by_label("Token", exact=True).fill(OPERATIONS)
+        await page.get_by_label("Your name").fill("Anna Kay")
+        await page.get_by_role("button", name="Log in").click()
+        await page.get_by_label("Take the units at another location").check()
+        await page.get_by_label("Location, to move to").fill("MAYFAIR")
+        await page.get_by_label("Why").fill("found in the window")
+        await page.get_by_role("button", name="Do it").click()
+        await expect(page.get_by_role("status")).to_have_text("Done.")
+        ((number, asked),) = house.resolutions.asked
+        assert (number, asked.way, asked.by, asked.location) == (7, Way.MOVE, "Anna Kay", "MAYFAIR")
+    await server.stop()
+
+
 async def test_a_drop_is_opened_by_a_button_that_asks_once_more() -> None:
     """One press opens it everywhere; who leaves it has pressed nothing, nor has a checkout's token."""
     house = House(open_status=True)

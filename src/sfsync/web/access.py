@@ -55,22 +55,32 @@ class Doorkeeper:
 
         A scope of `or_else` will do too, and whoever may audit may read everything.
         """
+        party = self.permit(request, scope, *or_else)
+        if request.method not in SAFE:
+            self.check_form(party, request.headers.get(FORM_HEADER, ""))
+        return party
+
+    def permit(self, request: Request, scope: str | None, *or_else: str) -> Party:
+        """As `admit`, before a form is read that brings its token along in a field."""
         party = self.known(request)
         if party is None:
             raise self._unknown("Log in, or send Authorization: Bearer with a token of these settings.")
         request.state.party = party.name
-        safe = request.method in SAFE
-        enough = {scope, *or_else, *([AUDIT] if safe else [])}
+        enough = {scope, *or_else, *([AUDIT] if request.method in SAFE else [])}
         if scope is not None and party.scopes.isdisjoint(enough):
             header = {
                 "WWW-Authenticate": f'Bearer realm="sfsync", error="insufficient_scope", scope="{scope}"'
             }
             detail = f"{_whose(party)} lacks the scope {scope}."
             raise ProblemError(403, "not-allowed", detail, headers=header)
-        if party.form and not safe and not same(party.form, request.headers.get(FORM_HEADER, "")):
+        return party
+
+    @staticmethod
+    def check_form(party: Party, token: str) -> None:
+        """A problem unless a form has brought the token that it was given; programs bring none."""
+        if party.form and not same(party.form, token):
             detail = "The form is of another log-in. Load the page again, and send it from there."
             raise ProblemError(403, "old-form", detail)
-        return party
 
     def known(self, request: Request) -> Party | None:
         """The party that asks; None when nobody says who it is. A wrong token is a problem."""

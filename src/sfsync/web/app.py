@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from sfsync.ports import OutsideError
 
+from .acting import Acting
 from .api import Api
 from .counts import CountApi
 from .editions import EditionApi
@@ -68,6 +69,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             Route("/openapi.json", openapi, methods=["GET"]),
             *page.routes(),
             *Looking(services, options, page).routes(),
+            *Acting(services, options, doorkeeper, page).routes(),
         ],
         middleware=[Middleware(Guard)],
         exception_handlers={HTTPException: on_http_error, ProblemError: on_problem, OutsideError: on_problem},

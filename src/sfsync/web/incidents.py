@@ -57,23 +57,23 @@ class IncidentApi:
     async def read(self, request: Request) -> Response:
         """An incident, open or closed, with all that was decided about it."""
         self._doorkeeper.admit(request, ADMIN)
-        found = await self._desk.incident(_number(request))
+        found = await self._desk.incident(number_of(request))
         if found is None:
-            raise _problem(Resolved(problem="no-such-incident"))
+            raise problem_of(Resolved(problem="no-such-incident"))
         incident, decided = found
         return _json(incident_row(incident, decided, self._desk.cancelling, self._now()))
 
     async def resolve(self, request: Request) -> Response:
         """Take a way out: 200 done, 202 asked of the org or the channel, 409 refused; twice is once."""
         party = self._doorkeeper.admit(request, ADMIN)
-        number = _number(request)
+        number = number_of(request)
         body = await read_object(request, self._options.max_body_bytes, self._options.body_seconds)
         wish = read_resolution(body, party.name, self._now())
         if party.person:  # who has logged in does not say another name
             wish = replace(wish, by=party.person)
         resolved = await self._desk.resolve(number, wish)
         if resolved.problem:
-            raise _problem(resolved)
+            raise problem_of(resolved)
         told = {"incident": number, "resolution": resolved.resolution, **resolved.more}
         told |= {"stage": resolved.stage, "answer": resolved.answer}
         if resolved.stage is Stage.REFUSED:
@@ -114,14 +114,16 @@ def read_resolution(table: Mapping[str, Any], party: str, now: datetime) -> Wish
     return Wish(way, by, reason, promise, location, moment, **flags)
 
 
-def _number(request: Request) -> int:
+def number_of(request: Request) -> int:
+    """The incident's number in the address."""
     text = request.path_params["id"]
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise _problem(Resolved(problem="no-such-incident"))
+        raise problem_of(Resolved(problem="no-such-incident"))
     return int(text)
 
 
-def _problem(resolved: Resolved) -> ProblemError:
+def problem_of(resolved: Resolved) -> ProblemError:
+    """What the desk's word for the problem is in HTTP."""
     match resolved.problem:
         case "no-such-incident":
             status, usual = 404, "there is no incident of this number"

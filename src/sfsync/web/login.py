@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from .access import Doorkeeper, Party, same
+from .access import Doorkeeper, Party
 from .json_text import to_json
 from .options import WebOptions
 from .problems import ProblemError
@@ -69,8 +69,8 @@ class LogIn:
         """303 to the page, without a session."""
         party = self._doorkeeper.known(request)
         fields = await read_form(request, self._options.body_seconds)
-        if party is not None and not same(party.form, fields.get("form", "")):
-            raise ProblemError(403, "old-form", "The form is of another log-in. Load the page again.")
+        if party is not None:
+            self._doorkeeper.check_form(party, fields.get("form", ""))
         answer = RedirectResponse("/", 303, {"Cache-Control": "no-store"})
         answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
         return answer

@@ -1,4 +1,5 @@
-// What an operator decides, behind a button: asked once more in a dialog, sent to the API, and answered there.
+// What an operator decides, behind a link: asked once more in a dialog, sent to the API, and answered there. Without
+// this script the link leads to a page with the same form.
 "use strict";
 
 const DAYS = 14;
@@ -158,8 +159,10 @@ async function logIn(token, person) {
     if (same) same.focus(); // the section may have been told anew meanwhile
   });
   document.getElementById("status").addEventListener("click", (event) => {
-    const button = event.target.closest(".resolve");
-    if (button) begin(button);
+    const link = event.target.closest(".resolve");
+    if (!link) return;
+    event.preventDefault();
+    begin(link);
   });
 }
 
@@ -186,6 +189,8 @@ async function logIn(token, person) {
 
   document.getElementById("status").addEventListener("click", (event) => {
     const pressed = event.target.closest(".switch");
-    if (pressed) begin(pressed);
+    if (!pressed) return;
+    event.preventDefault();
+    begin(pressed);
   });
 }
