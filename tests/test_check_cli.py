@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,13 @@ import pytest
 from tests.sandbox import OrgSandbox, Sandbox, start_org, start_shop
 from typer.testing import CliRunner, Result
 
+from sfsync.app import SystemClock, open_one
 from sfsync.cli import app
+from sfsync.domain.budget import HourOfCalls
+from sfsync.ports import ChannelItem
+from sfsync.settings import Settings, load
+from sfsync.store import open_store
+from sfsync.store.tx import SqlTx
 
 BASE = "https://stock.example.com"
 LEVELS = [{"sku": sku, "location": "ECOM", "on_hand": 3} for sku in ("BAG-1", "HAT-1", "BELT-1")]
@@ -236,3 +245,39 @@ def test_a_receiver_of_alerts_that_may_not_be_called_is_found_before_the_night(
         ("fatal", "pager: not called: 10.0.0.7 is in a private network"),
         ("warning", "desk: not reached"),
     ]
+
+
+def test_what_the_store_remembers_is_held_against_what_is_there_now(
+    tmp_path: Path, org: OrgSandbox, shop: Sandbox
+) -> None:
+    """An item that has another name now, an org that is another one, and what a day of calls has cost."""
+    config = settings(tmp_path, org, shop)
+    loaded = load(config, env={})
+    items = asyncio.run(_items(loaded))
+    now = datetime.now(UTC)
+    hours = [HourOfCalls(now - timedelta(hours=30), 0, 0), HourOfCalls(now - timedelta(hours=1), 79_999, 0)]
+
+    def remember(tx: SqlTx) -> None:
+        old = [replace(each, sku="BAG-OLD") if each.sku == "BAG-1" else each for each in items]
+        tx.put_items("london", old, {}, now, now, unsure=False)
+        tx.bind_org("00D000000000009AAA", now)
+        tx.put_calls(hours, 100_000, forget_before=now - timedelta(days=3))
+
+    (tmp_path / "var").mkdir()
+    store = open_store(loaded.store_url(), exclusive=True)
+    store.write_now(remember)
+    asyncio.run(store.close())
+    result = sfsync("-c", config, "--json")
+    assert result.exit_code == 4
+    told = [each["finding"] for _, each in found(result)]
+    assert "the store was made with another org, 00D000000000009AAA" in told
+    assert "one SKU of london was renamed since sfsync last read them: BAG-OLD → BAG-1" in told
+    assert any("79,999 by sfsync used in the last 24 h, of 80,000" in each for each in told), told
+
+
+async def _items(loaded: Settings) -> list[ChannelItem]:
+    channel = open_one("london", loaded.channels["london"], SystemClock())
+    try:
+        return [item async for page in channel.items() for item in page]
+    finally:
+        await channel.close()
