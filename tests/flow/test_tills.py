@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -148,3 +149,14 @@ async def test_what_the_till_may_sell_follows_the_ledger() -> None:
         assert await h.supervisor.tills.may_sell(TILL) == [MaySell("TIE-1", 0), MaySell("BAG-1", 5 - held)]
         kept = replace(TILL, safety_stock=1, cap=1)
         assert await h.supervisor.tills.may_sell(kept) == [MaySell("TIE-1", 0), MaySell("BAG-1", 1)]
+
+
+async def test_of_two_unlike_reports_of_a_line_at_once_one_is_in() -> None:
+    """By a file and by the API in the same moment: one is in, the other is called another sale."""
+    async with house({BAG: 5}) as h:
+        one, two = report((77, "BAG-1", 1, ago(h, 2))), report((77, "BAG-1", 2, ago(h, 2)))
+        told = await asyncio.gather(h.supervisor.tills.enter(one), h.supervisor.tills.enter(two))
+        found = {outcome.problem or outcome.state: n for n, (outcome,) in enumerate(told, 1)}
+        assert found.keys() == {"entered", "id-reused"}
+        await h.idle()
+        assert total(h.org.of("posting:")) == (-found["entered"], 0)

@@ -90,6 +90,9 @@ async def test_levels_are_replaced_whole(store: Database) -> None:
     assert {*await store.read(lambda tx: tx.levels_of(["BAG-1"]))} == {changed, other}
     assert await store.read(lambda tx: tx.levels_of([])) == []
     assert await store.read(lambda tx: tx.all_skus()) == ["BAG-1", "SCARF"]
+    assert await store.read(lambda tx: tx.skus_at("ECOM")) == ["BAG-1", "SCARF"]
+    assert await store.read(lambda tx: tx.skus_at("SHOP")) == ["BAG-1"]
+    assert await store.read(lambda tx: tx.skus_at("NOWHERE")) == []
 
 
 async def test_more_skus_than_one_statement_takes_are_found(store: Database) -> None:

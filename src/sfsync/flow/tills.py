@@ -90,13 +90,7 @@ def _check(tx: Tx, sale: TillSale, now: datetime) -> TillOutcome:
         return TillOutcome(problem="wrong", detail=at)
     if tx.next_step(sale.subject):
         known = tx.planned(sale.subject)
-        if not known or _same(known, sale):
-            return TillOutcome(again=True)
-        first = known[0]
-        detail = (
-            f"was told before as {-first.on_hand_delta} of {first.level}, on {first.occurred_at.isoformat()}"
-        )
-        return TillOutcome(problem="id-reused", detail=detail)
+        return (_reused(known, sale) if known else None) or TillOutcome(again=True)
     if sale.level not in tx.levels([sale.level]):
         if unread(tx):
             return TillOutcome(problem="try-later", detail="the org's stock levels are still being read")
@@ -105,9 +99,13 @@ def _check(tx: Tx, sale: TillSale, now: datetime) -> TillOutcome:
     return TillOutcome()
 
 
-def _same(known: Sequence[Movement], sale: TillSale) -> bool:
-    units = sum(row.on_hand_delta for row in known)
-    return units == -sale.units and {row.level for row in known} == {sale.level}
+def _reused(known: Sequence[Movement], sale: TillSale) -> TillOutcome | None:
+    """What is told of a line whose number another has; None where it is the same."""
+    units, first = sum(row.on_hand_delta for row in known), known[0]
+    if units == -sale.units and {row.level for row in known} == {sale.level}:
+        return None
+    detail = f"was told before as {-units} of {first.level}, on {first.occurred_at.isoformat()}"
+    return TillOutcome(problem="id-reused", detail=detail)
 
 
 def _plan(tx: Tx, *, ctx: Context, sales: Sequence[TillSale]) -> tuple[list[int], set[str]]:
@@ -131,6 +129,8 @@ def _told(tx: Tx, sale: TillSale, *, again: bool) -> TillOutcome:
     if not (known := tx.planned(sale.subject)):
         detail = "the org did not take it; see the dead letters"
         return TillOutcome(problem="refused", detail=detail)
+    if (reused := _reused(known, sale)) is not None:  # told by two ways at once, and unlike
+        return reused
     state = "waiting" if tx.busy([sale.subject]) else "entered"
     held = tx.levels([sale.level]).get(sale.level)
     late = held is not None and is_late(known[0], held[0].counted_at)
