@@ -12,6 +12,7 @@ The flow in one line::
 - ``channels``    one thin dialect file per storefront or marketplace
 - ``web``         webhooks in, reservation API, status page
 - ``simulators``  the other parties over their real wire; they import nothing of ours
+- ``overview``    how things stand, as one status with its verdict
 - ``reports``     accuracy of the books by the counts, what sells, what lacks, what to count next
 - ``kinds``       the kinds of channel that other packages bring
 - ``settings``    one TOML file, environment and secret files

@@ -23,6 +23,7 @@
     reconcile  the org read whole, and what channels show taken over as the baseline
     comparing  what a page of a channel's listing reveals, with causes
     resync     both compared on a person's wish: planned, looked at, put right
+    letters    what was set aside, by cause; tried again, or dropped with a name and a reason
     drift      both compared all the time, cheaply: by sums, and by sample
 
 Each loop works off the store: what is not finished when the process dies is found there by the next one. A
