@@ -29,6 +29,7 @@ from sfsync.cli.common import (
     table,
 )
 from sfsync.domain.coverage import lasting
+from sfsync.domain.forecast import SOON_DAYS
 from sfsync.settings import Settings
 from sfsync.store import StoreError, open_store
 
@@ -124,6 +125,7 @@ def picture(found: Any) -> list[RenderableType]:
     colour = COLOURS[health["state"]]
     verdict: list[RenderableType] = [Text(health["sentence"], style=f"bold {colour}")]
     verdict += [Text(f"  {reason}") for reason in health["reasons"][1:]]
+    verdict += [Text(f"Next: {' · '.join(steps)}", style="bold")] if (steps := next_steps(found)) else []
     return [
         *verdict,
         *_engine(found),
@@ -134,6 +136,30 @@ def picture(found: Any) -> list[RenderableType]:
         *_incidents(found["incidents"], found["incidents_more"]),
         *_accuracy(found["accuracy"]),
     ]
+
+
+def next_steps(found: Any) -> list[str]:
+    """The commands that lead on from a status that is not green; what mends itself has none."""
+    stream, channels = found["stream"], found["channels"]
+    steps: list[str] = []
+    if not found["health"]["started_at"]:
+        return ["sfsync run"]
+    if found["ledger"]["state"] == "bad" or stream["state"] == "bad":
+        steps.append("sfsync check org")
+    for each in channels:
+        if each["state"] == "bad":
+            steps.append(f"sfsync check {each['name']}")
+        elif not each["approved"]:
+            steps.append(f"sfsync resync --channel {each['name']}")
+    if any(each["closed_at"] is None and not each["waits_until"] for each in found["incidents"]):
+        steps.append("sfsync incidents")
+    if found["dead_letters"] or any(each["problems"] for each in channels):
+        steps.append("sfsync dead-letters")
+    space = found["ledger"]["space"] or {}
+    days = [space.get(name) for name in ("full_in_days", "crowded_in_days")]
+    if any(each is not None and each <= SOON_DAYS for each in days):
+        steps.append("sfsync ledger fold --dry-run")
+    return steps
 
 
 def _engine(found: Any) -> list[RenderableType]:
@@ -222,12 +248,6 @@ def _block(levels: Any) -> list[RenderableType]:
     return [made]
 
 
-def _budget(budget: Any) -> str:
-    if budget is None:
-        return "-"
-    return f"{budget['left']:,} of {budget['most']:,} {budget['unit']}"
-
-
 def _channels(channels: Any) -> list[RenderableType]:
     numbers = ("levels", "gated", "allocated", "mirrored", "due", "in flight", "dead letters")
     made = table("\nChannels", "channel", *((heading, "right") for heading in numbers))
@@ -251,7 +271,6 @@ def _channels(channels: Any) -> list[RenderableType]:
         ("exposure", "right"),
         ("scarce p99", "right"),
         ("worst", "right"),
-        ("budget left", "right"),
         "",
     )
     for channel in channels:
@@ -262,10 +281,20 @@ def _channels(channels: Any) -> list[RenderableType]:
             f"{channel['exposed_units']} units",
             f"{channel['exposure_unit_seconds']:.1f} unit s",
             *_scarce_spells(channel["exposure"]),
-            _budget(channel["budget"]),
             channel["sentence"],
         )
-    return [first, made]
+    counted = [channel for channel in channels if channel["budget"]]
+    if not counted:
+        return [first, made]
+    budgets = table(
+        "", "channel", ("budget left", "right"), ("of", "right"), ("back in a second", "right"), ""
+    )
+    for channel in counted:
+        told = channel["budget"]
+        budgets.add_row(
+            channel["name"], f"{told['left']:,}", f"{told['most']:,}", f"{told['a_second']:g}", told["unit"]
+        )
+    return [first, made, budgets]
 
 
 def _scarce_spells(exposure: Any) -> tuple[str, str]:

@@ -1,0 +1,50 @@
+"""`sfsync status`: what to do when it is not green."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sfsync.cli.status import next_steps
+
+GREEN: dict[str, Any] = {
+    "health": {"started_at": "2026-11-23T08:00:00Z"},
+    "stream": {"state": "good"},
+    "ledger": {"state": "good", "space": {"full_in_days": 400, "crowded_in_days": None}},
+    "channels": [{"name": "london", "state": "good", "approved": True, "problems": 0}],
+    "incidents": [{"closed_at": "2026-11-23T08:00:00Z", "waits_until": None}],
+    "dead_letters": [],
+}
+LONDON = GREEN["channels"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "steps"),
+    [
+        ({}, []),
+        ({"health": {"started_at": ""}}, ["sfsync run"]),
+        ({"stream": {"state": "bad"}}, ["sfsync check org"]),
+        ({"stream": {"state": "warning"}}, []),  # a hole closes by itself
+        ({"ledger": GREEN["ledger"] | {"state": "bad"}}, ["sfsync check org"]),
+        ({"channels": [LONDON | {"state": "bad"}]}, ["sfsync check london"]),
+        (
+            {"channels": [LONDON | {"state": "warning", "approved": False}]},
+            ["sfsync resync --channel london"],
+        ),
+        ({"channels": [LONDON | {"state": "warning", "problems": 2}]}, ["sfsync dead-letters"]),
+        ({"dead_letters": [{"id": 1}]}, ["sfsync dead-letters"]),
+        ({"incidents": [{"closed_at": None, "waits_until": None}]}, ["sfsync incidents"]),
+        ({"incidents": [{"closed_at": None, "waits_until": "2026-12-01T00:00:00Z"}]}, []),
+        (
+            {"ledger": {"state": "good", "space": {"full_in_days": 3, "crowded_in_days": None}}},
+            ["sfsync ledger fold --dry-run"],
+        ),
+        ({"ledger": {"state": "good", "space": None}}, []),
+    ],
+)
+def test_what_is_not_green_leads_to_the_command_that_goes_on(
+    change: dict[str, Any], steps: list[str]
+) -> None:
+    """And what mends itself to none."""
+    assert next_steps(GREEN | change) == steps
