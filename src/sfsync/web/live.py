@@ -8,7 +8,7 @@ of the time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from time import perf_counter
 
@@ -28,8 +28,8 @@ Sections = Mapping[str, str]  # HTML by the section's id, in the page's order; e
 class Live:
     """Tells pages what has changed."""
 
-    def __init__(self, look: Callable[[], Awaitable[Sections]]) -> None:
-        self._look = look
+    def __init__(self, look: Callable[[], Awaitable[Sections]], *, most: int = MOST_LISTENERS) -> None:
+        self._look, self._most = look, most
         self._now: Sections = {}
         self._news = asyncio.Event()
         self._over = False
@@ -42,13 +42,13 @@ class Live:
         self._over = True
         self._news.set()
 
-    async def follow(self, stopping: asyncio.Event | None) -> AsyncIterator[bytes]:
+    async def follow(self, stopping: asyncio.Event | None) -> AsyncGenerator[bytes]:
         """The events for one page, until it goes, the server stops or its time is over. 503: too many."""
-        if self._listeners >= MOST_LISTENERS:
+        if self._listeners >= self._most:
             raise later("Too many pages are open.")
         return self._events(stopping or asyncio.Event())
 
-    async def _events(self, stopping: asyncio.Event) -> AsyncIterator[bytes]:
+    async def _events(self, stopping: asyncio.Event) -> AsyncGenerator[bytes]:
         self._listeners += 1
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._keep_looking(), name="live status")
