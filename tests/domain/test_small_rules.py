@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from sfsync.domain.allocation import Mode, Share
 from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.retry import FIRST_SECONDS, LONGEST_FOR_SALES_SECONDS, LONGEST_SECONDS, backoff_seconds
+from sfsync.domain.retry import (
+    FIRST_SECONDS,
+    LONGEST_FOR_SALES_SECONDS,
+    LONGEST_SECONDS,
+    Silence,
+    backoff_seconds,
+)
 
 LONDON = ChannelPlan("london", {"online": ("KNIGHTSBRIDGE", "ECOM")}, safety_stock=1)
 DUBAI = ChannelPlan("dubai", {"online": ("ECOM",)}, guarantee=Guarantee.GATED, cap=9)
@@ -130,3 +136,19 @@ def test_waiting_grows_to_its_limit_and_never_undercuts_what_was_asked(
     if asked and asked > ceiling:
         others = backoff_seconds(attempt, luck / 2, asked_seconds=asked, longest_seconds=longest)
         assert others < waited or luck < 1e-9
+
+
+def test_while_nothing_gets_through_one_question_at_a_time_is_enough() -> None:
+    """A short failure holds nobody up; a long one lets one ask every few seconds, until one gets through."""
+    silence = Silence()
+    assert (silence.lasts(100.0), silence.wait_seconds(100.0)) == (False, 0.0)
+    silence.failed(100.0, 0.25)
+    silence.failed(105.0, 4.0)
+    assert (silence.lasts(106.0), silence.wait_seconds(106.0)) == (False, 0.0)
+    silence.failed(107.0, 4.0)
+    assert (silence.lasts(108.0), silence.wait_seconds(108.0)) == (True, 3.0)
+    assert silence.wait_seconds(111.0) == 0.0
+    silence.broken()
+    assert (silence.lasts(111.0), silence.wait_seconds(111.0)) == (False, 0.0)
+    silence.failed(200.0, 4.0)
+    assert silence.lasts(201.0) is False  # it has begun anew

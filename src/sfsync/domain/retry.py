@@ -10,6 +10,35 @@ LONGEST_FOR_SALES_SECONDS = 6.0
 ASKED_JITTER = 0.25  # of the wait that the other party asked for
 
 
+class Silence:
+    """Since when nothing has got through to somebody: then one question at a time is enough.
+
+    Many requests that each wait and try for themselves would ask an org that is away several times a second,
+    for as long as it is away. One that gets through lets all of them go.
+    """
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._again_at = 0.0
+
+    def failed(self, now: float, wait_seconds: float) -> None:
+        """A request did not get through at `now` (s, of any clock) and waits for so long."""
+        self._since = now if self._since is None else self._since
+        self._again_at = now + wait_seconds
+
+    def broken(self) -> None:
+        """One got through."""
+        self._since, self._again_at = None, 0.0
+
+    def lasts(self, now: float) -> bool:
+        """True when nothing got through for longer than anybody waits between two tries."""
+        return self._since is not None and now - self._since > LONGEST_FOR_SALES_SECONDS
+
+    def wait_seconds(self, now: float) -> float:
+        """How long nobody is to ask; 0 while it does not last."""
+        return max(0.0, self._again_at - now) if self.lasts(now) else 0.0
+
+
 def backoff_seconds(
     attempt: int,
     luck: float,

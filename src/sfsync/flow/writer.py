@@ -18,7 +18,7 @@ from time import perf_counter
 
 from sfsync.domain import ledger
 from sfsync.domain.ledger import Answer, Bundle, Judgement, Request, Verdict
-from sfsync.domain.retry import LONGEST_FOR_SALES_SECONDS, backoff_seconds
+from sfsync.domain.retry import LONGEST_FOR_SALES_SECONDS, Silence, backoff_seconds
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import CallsSpent, OutsideError, Refused, TryLater, Tx, Unknown
 
@@ -49,6 +49,8 @@ class Writer:
         # Counts that may pass the slot held for them, each with the version that the level is to have then.
         self._admitted: dict[int, int] = {}
         self._not_before: dict[int, float] = {}
+        self._silence = Silence()
+        self._most = REQUESTS
         self._short: set[int] = set()  # bundles that wait for API calls: until any request gets through
         self._attempts: dict[int, int] = defaultdict(int)
         self._seen = 0
@@ -141,6 +143,9 @@ class Writer:
     async def _send_all(self) -> float:
         """Start every request that can go now; returns the seconds until a delayed one may."""
         now = asyncio.get_running_loop().time()
+        if wait := self._silence.wait_seconds(now):
+            return wait
+        self._most = 1 if self._silence.lasts(now) else REQUESTS
         ready = [
             self._sendable(bundle)
             for bundle in self._waiting.values()
@@ -152,7 +157,7 @@ class Writer:
             levels = {key: level for key, (level, _) in held.items()}
             self._send_counts([bundle for bundle in ready if bundle.counts], levels)
             ready = [bundle for bundle in ready if not bundle.counts]
-            while ready and len(self._tasks) < REQUESTS:
+            while ready and len(self._tasks) < self._most:
                 request = ledger.next_request(ready, levels, self._busy | self._claimed)
                 if request is None:
                     break
@@ -172,7 +177,7 @@ class Writer:
             if not count.levels & (taken | met):
                 able.append(count)
                 met |= count.levels
-        while able and len(self._tasks) < REQUESTS:
+        while able and len(self._tasks) < self._most:
             request = ledger.next_request(able, levels, frozenset())
             if request is None:
                 break
@@ -224,6 +229,7 @@ class Writer:
                 self._maybe_sent(request)
                 wait = backoff_seconds(attempt, ctx.luck(), longest_seconds=LONGEST_FOR_SALES_SECONDS)
                 self._log(request, attempt, began, f"unknown: {error}", f"the same again in {wait:.1f} s")
+                self._silence.failed(asyncio.get_running_loop().time(), wait)
                 await ctx.clock.sleep(wait)
             except OutsideError as error:
                 asked = error.after_seconds if isinstance(error, TryLater) else None
@@ -237,6 +243,7 @@ class Writer:
                     self._short |= {bundle.id for bundle in (*request.sent, *request.checked)}
                 else:
                     self._log(request, attempt, began, f"not now: {error}", f"again in {wait:.1f} s")
+                    self._silence.failed(asyncio.get_running_loop().time(), wait)
                 ctx.pulse.org_failed(error)
                 if attempt == 1 and not any(bundle.maybe_sent for bundle in request.sent):
                     self._delay(
@@ -246,6 +253,7 @@ class Writer:
                 await ctx.clock.sleep(wait)
             else:
                 ctx.pulse.org_error = ""
+                self._silence.broken()
                 for number in self._short:
                     self._not_before.pop(number, None)
                 self._short.clear()
