@@ -499,3 +499,16 @@ async def test_units_called_off_that_the_channel_may_have_kept_have_its_number_r
         london.change(number, taken_in_doubt=True)
         await h.deliver("london", number, "both edits at once")
         await h.shows("BAG-1", 7, 7)
+
+
+async def test_a_shop_that_takes_nothing_for_now_is_asked_ever_more_seldom() -> None:
+    """Each time with the newest numbers, and within a quarter of a minute of its return."""
+    async with house({BAG: 5}, shops=("london",)) as h:
+        h.shops["london"].next.extend(["later"] * 8)
+        h.org.move(BAG, on_hand=-1)
+        await h.shows("BAG-1", 4)
+        told = [line for line in h.logged if str(line.get("outcome", "")).startswith("not now")]
+        waits = [float(str(line["next"]).removeprefix("again in ").removesuffix(" s")) for line in told]
+        assert len(waits) == 8
+        assert waits[0] <= 0.3
+        assert 7.5 <= waits[-1] <= 15

@@ -39,6 +39,8 @@ from .orders import OrderPoll
 from .picture import Picture
 from .shelf import refresh, with_numbers
 
+LONGEST_PUT_OFF_SECONDS = 15.0  # between tries at a channel that takes nothing for now
+
 
 class Relay:
     """One channel's relay: one push being sent; those that the channel does later, beside it."""
@@ -47,6 +49,7 @@ class Relay:
         self._ctx, self._channel = ctx, channel
         self._limit = channel.ability.batch_rows
         self._draining = False
+        self._put_off = 0  # pushes in a row that the channel did not take for now
         weak = channel.ability.weak and channel.ability.tells_orders
         self._careful = Careful(ctx, channel, polls) if weak else None
         self._later: dict[int, tuple[PushRecord, datetime]] = {}  # pushes to be done later, and when to ask
@@ -191,9 +194,10 @@ class Relay:
                 self._say(record, attempt, began, f"unknown: {error}", wait)
                 await ctx.clock.sleep(wait)
             except OutsideError as error:
-                wait = self._wait(attempt, error)
+                wait = self._wait(attempt + self._put_off, error)
                 self._say(record, attempt, began, f"not now: {error}", wait)
                 if not maybe_sent:
+                    self._put_off += 1
                     # Nothing changed there: give the rows back, so that what is sent next is the newest.
                     await ctx.store.write(lambda tx: tx.finish_push(record, "dropped", "", ctx.clock.now()))
                     await ctx.clock.sleep(wait)
@@ -201,6 +205,7 @@ class Relay:
                 await ctx.clock.sleep(wait)
             else:
                 ctx.pulse.channel_error.pop(record.channel, None)
+                self._put_off = 0
                 took = perf_counter() - began
                 if answer.ticket:
                     await self._take(record, answer.ticket)
@@ -252,7 +257,9 @@ class Relay:
         asked = error.after_seconds if isinstance(error, TryLater) else None
         if isinstance(error, Refused):
             asked = 15.0  # a person must mend it; nothing is lost meanwhile
-        return backoff_seconds(attempt, self._ctx.luck(), asked_seconds=asked)
+        return backoff_seconds(
+            attempt, self._ctx.luck(), asked_seconds=asked, longest_seconds=LONGEST_PUT_OFF_SECONDS
+        )
 
     def _too_old(self, record: PushRecord) -> bool:
         """True when the channel may have forgotten the key: sending it again could do it twice."""
