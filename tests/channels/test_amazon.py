@@ -45,6 +45,7 @@ OTHERWISE = (
     "pending_tells=false",
     "token_seconds=62",
 )
+LANDS = {"amazon": 0.02, "otherwise": 0.2}  # seconds, at least what the knobs say
 TROUBLES: dict[Trouble, dict[str, Any]] = {
     Trouble.TOO_MUCH: {"kind": "too_many_requests"},
     Trouble.DOWN: {"kind": "unavailable"},
@@ -72,7 +73,7 @@ class Store(Counterpart):
             "url": ready["url"],
             "auth_url": ready["url"],
             "location": "warehouse",
-            "landing_seconds": 0.2,
+            "landing_seconds": 0.02,
             "outcome_every_seconds": 0.02,
             "timeout_seconds": 4,
         }
@@ -174,7 +175,7 @@ class TestAmazonOtherwise(ChannelExam):
 
     @pytest.fixture
     async def party(self, otherwise: Sandbox) -> AsyncIterator[Store]:
-        async for store in visit(otherwise):
+        async for store in visit(otherwise, landing_seconds=LANDS["otherwise"]):
             yield store
 
 
@@ -194,7 +195,7 @@ async def test_many_numbers_go_as_a_feed_whose_report_names_the_bad_ones(
     place: str, request: pytest.FixtureRequest
 ) -> None:
     """One feed, no patch; a warning is no error."""
-    async for store in visit(request.getfixturevalue(place)):
+    async for store in visit(request.getfixturevalue(place), landing_seconds=LANDS[place]):
         rows = [row(sku, 7) for sku in MANY]
         rows[3], rows[5] = row("gone", 7), row("FBA-1", 7)
         feeds = len(await store.tell("GET", "/feeds"))
@@ -210,14 +211,14 @@ async def test_many_numbers_go_as_a_feed_whose_report_names_the_bad_ones(
 @pytest.mark.parametrize("place", ["amazon", "otherwise"])
 async def test_a_feed_without_errors_is_applied(place: str, request: pytest.FixtureRequest) -> None:
     """With a report or without."""
-    async for store in visit(request.getfixturevalue(place)):
+    async for store in visit(request.getfixturevalue(place), landing_seconds=LANDS[place]):
         body = store.channel.encode(new_key(), [row(sku, 8) for sku in MANY])
         assert await pushed(store.channel, body) == PushAnswer(applied=True)
 
 
 async def test_a_feed_that_failed_as_a_whole_was_not_applied(otherwise: Sandbox) -> None:
     """None of its numbers was written, and none of its rows is to blame."""
-    async for store in visit(otherwise):
+    async for store in visit(otherwise, landing_seconds=LANDS["otherwise"]):
         body = store.channel.encode(new_key(), [row(sku, 9) for sku in MANY])
         ticket = (await store.channel.push(body)).ticket
         await store.tell("POST", "/feeds/fail", {})
@@ -293,7 +294,7 @@ async def test_an_order_that_is_not_paid_yet_keeps_its_units(
     place: str, request: pytest.FixtureRequest
 ) -> None:
     """The store has taken them off already."""
-    async for store in visit(request.getfixturevalue(place)):
+    async for store in visit(request.getfixturevalue(place), landing_seconds=LANDS[place]):
         number = await store.sell({"BAG-1": 2}, pending=True)
         for what in (None, "pay"):
             if what:

@@ -1,4 +1,4 @@
-"""The other parties, over their real wire: a Salesforce org and storefronts.
+"""The other parties, over their real wire: a Salesforce org, storefronts and marketplaces.
 
 Nothing here imports anything of sfsync, so that product and simulator are two
 independent readers of one contract.
