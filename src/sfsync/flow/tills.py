@@ -25,7 +25,7 @@ from .picture import Picture
 from .writer import Writer
 
 ANSWER_SECONDS = 8.0
-TOGETHER = 500  # lines in one commit
+TOGETHER = 100  # lines in one reading or commit: a day's report keeps no sale waiting
 SKUS_AT_ONCE = 1000
 
 
@@ -44,7 +44,11 @@ class Tills:
         """
         ctx = self._ctx
         now = ctx.clock.now()
-        outcomes = await ctx.store.read(lambda tx: [_check(tx, sale, now) for sale in sales])
+        outcomes: list[TillOutcome] = []
+        for start in range(0, len(sales), TOGETHER):
+            outcomes += await ctx.store.read(
+                partial_of(_checked, sales=sales[start : start + TOGETHER], now=now)
+            )
         if dry_run or (not partial and any(outcome.problem for outcome in outcomes)):
             return outcomes
         fresh = [n for n, outcome in enumerate(outcomes) if not outcome.problem and not outcome.again]
@@ -56,12 +60,11 @@ class Tills:
             ctx.bell.ring(*bells)
         if answers:
             await asyncio.wait(answers, timeout=ANSWER_SECONDS)
-        return await ctx.store.read(
-            lambda tx: [
-                outcome if outcome.problem else _told(tx, sale, again=outcome.again)
-                for sale, outcome in zip(sales, outcomes, strict=True)
-            ]
-        )
+        for start in range(0, len(sales), TOGETHER):
+            end = start + TOGETHER
+            told = partial_of(_told_all, sales=sales[start:end], checked=outcomes[start:end])
+            outcomes[start:end] = await ctx.store.read(told)
+        return outcomes
 
     async def may_sell(self, till: Till) -> Sequence[MaySell]:
         """What it may sell: the bad news first. `TryLater` while the org was never read whole."""
@@ -81,6 +84,17 @@ class Tills:
             part = skus[start : start + SKUS_AT_ONCE]
             found += await ctx.store.read(partial_of(levels, skus=part))
         return may_sell(till, found)
+
+
+def _checked(tx: Tx, *, sales: Sequence[TillSale], now: datetime) -> list[TillOutcome]:
+    return [_check(tx, sale, now) for sale in sales]
+
+
+def _told_all(tx: Tx, *, sales: Sequence[TillSale], checked: Sequence[TillOutcome]) -> list[TillOutcome]:
+    return [
+        before if before.problem else _told(tx, sale, again=before.again)
+        for sale, before in zip(sales, checked, strict=True)
+    ]
 
 
 def _check(tx: Tx, sale: TillSale, now: datetime) -> TillOutcome:
