@@ -10,11 +10,13 @@ The flow in one line::
 - ``store``       what must survive a crash: SQLAlchemy Core over SQLite or PostgreSQL
 - ``salesforce``  the only package that speaks Salesforce
 - ``channels``    one thin dialect file per storefront or marketplace
-- ``web``         webhooks in, reservation API, status page
+- ``web``         webhooks in, APIs, dashboard with its log-in, metrics
 - ``simulators``  the other parties over their real wire; they import nothing of ours
 - ``overview``    how things stand, as one status with its verdict
 - ``reports``     accuracy of the books by the counts, what sells, what lacks, what to count next
 - ``kinds``       the kinds of channel that other packages bring
+- ``lives``       the life of a SKU's numbers, for its page
+- ``telemetry``   traces to a collector, where they are wanted
 - ``settings``    one TOML file, environment and secret files
 - ``app``         the one place where everything meets
 - ``cli``         what an admin types
