@@ -58,7 +58,7 @@ BELL = "resync"
 SKUS_AT_ONCE = 500
 LEVELS_AT_ONCE = 1_000
 ROWS_AT_ONCE = 200  # applied in one commit: less than one push
-FRESH = timedelta(minutes=1)  # a number read so lately need not be read again
+FRESH = timedelta(minutes=1)  # a number asked for so lately need not be read again
 DUE_SECONDS = 0.5  # between two looks whether live changes are out
 DUE_LOOKS = 120  # then the next rows go all the same, behind them
 SWEEP_SECONDS = 30.0
@@ -453,7 +453,7 @@ class Resync:
         """The numbers as they are now; None when those of the plan were read just now."""
         ctx = self._ctx
         asked_at = ctx.clock.now()
-        if not run.about["strict"] and all(asked_at - row.read_at < FRESH for row in rows):
+        if not run.about["strict"] and all(asked_at - row.asked_at < FRESH for row in rows):
             return None
         await self._polls.poll(name)
         found: dict[tuple[str, str], Seen] = {}
