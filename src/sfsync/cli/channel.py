@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from sfsync import kinds
 from sfsync.app import SystemClock, open_one
-from sfsync.channels import BUILT_IN, BadConfigError
+from sfsync.channels import BadConfigError
 from sfsync.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -25,6 +25,7 @@ from sfsync.cli.common import (
 from sfsync.domain.subscriptions import Act, Step, plan
 from sfsync.ports import Channel, Finding, OutsideError, Severity, Subscriber, Unknown
 from sfsync.settings import Settings
+from sfsync.settings.channel import BUILT_IN
 
 app = typer.Typer(
     help="Channels: which kinds there are, whether one can be spoken to, what it tells us.",
