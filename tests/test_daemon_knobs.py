@@ -61,6 +61,8 @@ OF_NO_CONSEQUENCE = {
     "delivery_allowance": "an allowance",
     "hourly_published_events": "an allowance; sfsync publishes none",
     "most_selected_entities": "of the installation",
+    "setup_visible": "what `sfsync check` may read: test_check_cli.py has both",
+    "channel_told_by": "what `sfsync check` reads: test_check_cli.py has both",
     "bulk_job_seconds": "bulk jobs are polled until they are complete",
 }
 DAYS = max(map(len, SETTINGS.values()))
