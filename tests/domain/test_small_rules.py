@@ -142,13 +142,13 @@ def test_while_nothing_gets_through_one_question_at_a_time_is_enough() -> None:
     """A short failure holds nobody up; a long one lets one ask every few seconds, until one gets through."""
     silence = Silence()
     assert (silence.lasts(100.0), silence.wait_seconds(100.0)) == (False, 0.0)
-    silence.failed(100.0, 0.25)
-    silence.failed(105.0, 4.0)
+    silence.failed(100.0)
+    silence.failed(105.0)
     assert (silence.lasts(106.0), silence.wait_seconds(106.0)) == (False, 0.0)
-    silence.failed(107.0, 4.0)
-    assert (silence.lasts(108.0), silence.wait_seconds(108.0)) == (True, 3.0)
-    assert silence.wait_seconds(111.0) == 0.0
+    silence.failed(107.0)
+    assert (silence.lasts(108.0), silence.wait_seconds(108.0)) == (True, 5.0)
+    assert silence.wait_seconds(113.0) == 0.0
     silence.broken()
-    assert (silence.lasts(111.0), silence.wait_seconds(111.0)) == (False, 0.0)
-    silence.failed(200.0, 4.0)
+    assert (silence.lasts(113.0), silence.wait_seconds(113.0)) == (False, 0.0)
+    silence.failed(200.0)
     assert silence.lasts(201.0) is False  # it has begun anew

@@ -39,7 +39,7 @@ def test_every_promise_is_kept_while_an_operator_decides_about_incidents_and_cli
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [2, 4])
+@pytest.mark.parametrize("seed", [1, 4])
 def test_an_hour_without_the_org_oversells_nothing_that_was_set_aside(seed: int) -> None:
     """Shops and tills sell on, allocated articles too; all of it is in the ledger when the org is back."""
     verdict = run_seed(draw(seed, orders=60, outage_seconds=3600.0), told=True)
@@ -48,6 +48,8 @@ def test_an_hour_without_the_org_oversells_nothing_that_was_set_aside(seed: int)
     sold = [line for line in verdict.story[away:back] if " buys " in line]
     assert len(sold) > 20
     assert any("ALLOC-1" in line or "SPLIT-1" in line for line in sold)
+    asked = [line for line in verdict.story[away:back] if "ledger request" in line]
+    assert len(asked) < 1000  # one question every few seconds, however much waits
 
 
 # Seeds that broke a promise once, with what they found. Each lives its day with those who were in it then.

@@ -19,16 +19,16 @@ class Silence:
 
     def __init__(self) -> None:
         self._since: float | None = None
-        self._again_at = 0.0
+        self._last = 0.0
 
-    def failed(self, now: float, wait_seconds: float) -> None:
-        """A request did not get through at `now` (s, of any clock) and waits for so long."""
+    def failed(self, now: float) -> None:
+        """A request did not get through at `now` (s, of any clock)."""
         self._since = now if self._since is None else self._since
-        self._again_at = now + wait_seconds
+        self._last = now
 
     def broken(self) -> None:
         """One got through."""
-        self._since, self._again_at = None, 0.0
+        self._since = None
 
     def lasts(self, now: float) -> bool:
         """True when nothing got through for longer than anybody waits between two tries."""
@@ -36,7 +36,7 @@ class Silence:
 
     def wait_seconds(self, now: float) -> float:
         """How long nobody is to ask; 0 while it does not last."""
-        return max(0.0, self._again_at - now) if self.lasts(now) else 0.0
+        return max(0.0, self._last + LONGEST_FOR_SALES_SECONDS - now) if self.lasts(now) else 0.0
 
 
 def backoff_seconds(

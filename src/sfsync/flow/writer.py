@@ -228,8 +228,8 @@ class Writer:
             except Unknown as error:
                 self._maybe_sent(request)
                 wait = backoff_seconds(attempt, ctx.luck(), longest_seconds=LONGEST_FOR_SALES_SECONDS)
+                wait = max(wait, self._failed())
                 self._log(request, attempt, began, f"unknown: {error}", f"the same again in {wait:.1f} s")
-                self._silence.failed(asyncio.get_running_loop().time(), wait)
                 await ctx.clock.sleep(wait)
             except OutsideError as error:
                 asked = error.after_seconds if isinstance(error, TryLater) else None
@@ -242,8 +242,8 @@ class Writer:
                 if isinstance(error, CallsSpent):
                     self._short |= {bundle.id for bundle in (*request.sent, *request.checked)}
                 else:
+                    wait = max(wait, self._failed())
                     self._log(request, attempt, began, f"not now: {error}", f"again in {wait:.1f} s")
-                    self._silence.failed(asyncio.get_running_loop().time(), wait)
                 ctx.pulse.org_failed(error)
                 if attempt == 1 and not any(bundle.maybe_sent for bundle in request.sent):
                     self._delay(
@@ -260,6 +260,12 @@ class Writer:
                 outcomes = await self._conclude(request, answer, asked_at, record_ids)
                 self._log(request, attempt, began, outcomes, "")
                 return
+
+    def _failed(self) -> float:
+        """A request did not get through; returns how long nobody is to ask."""
+        now = asyncio.get_running_loop().time()
+        self._silence.failed(now)
+        return self._silence.wait_seconds(now)
 
     def _maybe_sent(self, request: Request) -> None:
         for bundle in request.sent:
