@@ -299,7 +299,7 @@ class ComparingStatements:
                 count = found.setdefault(key, [0, 0])
                 count[0] += 1
                 count[1] += drift.units
-        return [(*key, *found[key]) for key in sorted(found)]  # type: ignore[misc]  # reason: five in all
+        return [(*key, count, units) for key, (count, units) in sorted(found.items())]
 
 
 def _same(channel: str, sku: str, location: str) -> tuple[Any, ...]:

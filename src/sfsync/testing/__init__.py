@@ -14,8 +14,17 @@ import pytest
 pytest.register_assert_rewrite("sfsync.testing.exam", "sfsync.testing.party")
 
 from sfsync.testing.exam import ChannelExam  # noqa: E402 — rewritten before it is imported
-from sfsync.testing.party import Counterpart, Trouble, Webhook, heard, listed, new_key, orders, pushed  # noqa: E402
-from sfsync.testing.post_box import PostBox, post_box  # noqa: E402
+from sfsync.testing.party import (  # noqa: E402 — likewise
+    Counterpart,
+    Trouble,
+    Webhook,
+    heard,
+    listed,
+    new_key,
+    orders,
+    pushed,
+)
+from sfsync.testing.post_box import PostBox, post_box  # noqa: E402 — after what must come first
 
 __all__ = [
     "ChannelExam",
