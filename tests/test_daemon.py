@@ -222,9 +222,12 @@ def test_a_first_start_waits_for_a_person_and_then_carries_every_sale_everywhere
         _watched(daemon)
         _bad_webhooks(daemon, london)
         _unknown_sku(org, daemon, dubai)
+        sheet = tmp_path / "renamed.csv"
+        _mapping(daemon, sheet)
         assert daemon.terminate() == 0
         assert "stopped" in daemon.log()
         _dead_letters(daemon)
+        _mapping_without_a_daemon(daemon, sheet)
 
 
 def _dead_letters(daemon: Daemon) -> None:
@@ -249,6 +252,33 @@ def _dead_letters(daemon: Daemon) -> None:
     assert daemon.cli("dead-letters").stdout == "No dead letters.\n"
     (kept,) = json.loads(daemon.cli("dead-letters", "dropped", "--json").stdout)
     assert (kept["by"], kept["because"], kept["key"]) == ("Anna Kay", "a gift", left["key"])
+
+
+def _mapping(daemon: Daemon, sheet: Path) -> None:
+    """What a sheet would mend is told first; a bad row is told with its line, and keeps all of it out."""
+    sheet.write_text("old,new,channel\nMYSTERY-1,BAG-1,\nMYSTERY-2,BAG-7,dubai\n")
+    told = daemon.cli("dead-letters", "map", str(sheet), "--apply")
+    assert told.returncode == 1
+    for words in ("1 of 2 rows are bad", "maps to BAG-7", "--partial"):
+        assert words in told.stdout
+    looked = daemon.cli("dead-letters", "map", str(sheet), "--partial")
+    assert "--apply would map 1 and try 1 dead letter again" in looked.stdout
+    assert json.loads(daemon.cli("mapping", "list", "--json").stdout) == []
+
+
+def _mapping_without_a_daemon(daemon: Daemon, sheet: Path) -> None:
+    """Kept in the store, once; listed with who gave it, and removed."""
+    assert daemon.cli("dead-letters", "map", str(sheet), "--apply", "--partial").returncode == 1
+    sheet.write_text("old,new\nMYSTERY-1,BAG-1\n")
+    again = daemon.cli("dead-letters", "map", str(sheet), "--apply")
+    assert (again.returncode, "0 mapped, 1 kept before; 0 dead letters" in again.stdout) == (0, True)
+    (kept,) = json.loads(daemon.cli("mapping", "list", "--json").stdout)
+    assert (kept["old"], kept["new"], kept["channel"], kept["rests"]) == ("MYSTERY-1", "BAG-1", None, False)
+    assert "MYSTERY-1" in daemon.cli("mapping", "list").stdout
+    assert daemon.cli("mapping", "remove", "MYSTERY-1").returncode == 0
+    assert daemon.cli("mapping", "remove", "MYSTERY-1").returncode == 1
+    sheet.write_text("old;nwe\n")
+    assert "did you mean new?" in daemon.cli("dead-letters", "map", str(sheet)).stderr
 
 
 def _plan_file(daemon: Daemon, shop: Sandbox, path: Path) -> None:

@@ -40,6 +40,7 @@ from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
 from sfsync.flow.letters import Letters
 from sfsync.flow.resync_told import ResyncDesk
+from sfsync.flow.sku_mappings import SkuMappings
 from sfsync.flow.supervisor import Supervisor
 from sfsync.flow.trail import Trail
 from sfsync.flow.why import Why
@@ -201,6 +202,7 @@ class Daemon:
             reports=reports(settings, store, ctx.clock, org),
             incidents=supervisor.resolver,
             letters=Letters(ctx),
+            mappings=SkuMappings(ctx, settings.tills, supervisor.writer.look_again),
             why=Why(ctx),
             levels=CatchingUp(ctx),
             tills=supervisor.tills,

@@ -32,6 +32,7 @@ from sfsync.domain.reservations import (
 )
 from sfsync.domain.resync import BusyError, Extent, Scope, TooMuchError, WrittenPlan
 from sfsync.domain.rights import ROLES, Role
+from sfsync.domain.sku_mapping import Sheet, SkuMapping
 from sfsync.domain.stock import LevelKey
 from sfsync.domain.tills import MaySell, Till, TillOutcome, TillSale
 from sfsync.domain.transfers import Transfer, TransferOutcome
@@ -88,6 +89,44 @@ class LetterPile:
     async def drop(self, numbers: Collection[int], by: str, reason: str) -> Sequence[int]:
         self.dropped.append((list(numbers), by, reason))
         return [number for number in numbers if number <= 3]
+
+
+class MappingPile:
+    """Keeps mappings; BAG-9 is unknown to the org, and three at once are too many to be kept unasked."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[list[SkuMapping], str, bool, bool, int | None]] = []
+        self.removed: list[tuple[str, str, str]] = []
+
+    async def kept(self) -> Sequence[Mapping[str, object]]:
+        row = {"old": "OLD", "new": "BAG-1", "channel": None, "by": "operations", "rests": False}
+        return [{**row, "at": "2026-11-23T08:00:00.000Z"}]
+
+    async def give(
+        self, sheet: Sheet, by: str, *, partial: bool, dry_run: bool, yes_change: int | None
+    ) -> Mapping[str, Any]:
+        self.given.append(([row for _, row in sheet.rows], by, partial, dry_run, yes_change))
+        errors = [
+            {"line": bad.line, "sku": bad.sku, "detail": bad.detail, "remedy": bad.remedy}
+            for bad in sheet.bad
+        ]
+        rows: list[dict[str, Any]] = []
+        for line, row in sheet.rows:
+            if row.new == "BAG-9":
+                errors.append(
+                    {"line": line, "sku": row.old, "detail": "maps to BAG-9", "remedy": "correct it"}
+                )
+                continue
+            told = {"line": line, "old": row.old, "new": row.new, "channel": row.source or None}
+            rows.append({**told, "state": "new", "letters": [7], "subjects": []})
+        asks = len(rows) >= 3
+        applied = not dry_run and (partial or not errors) and (not asks or yes_change == len(rows))
+        sums = {"new": len(rows), "kept": 0, "letters": len(rows), "skus": 12}
+        return {"rows": rows, "errors": errors, **sums, "asks": asks, "applied": applied}
+
+    async def remove(self, old: str, source: str, by: str) -> bool:
+        self.removed.append((old, source, by))
+        return old == "OLD"
 
 
 class Door:
@@ -691,6 +730,7 @@ class House:
         self.counter = Counter({"BAG|ECOM": 5, "TIE|ECOM": 9})
         self.resolutions = Resolutions()
         self.letters = LetterPile()
+        self.mappings = MappingPile()
         self.answers = Answers()
         self.numbers = Numbers()
         self.tills = Tills()
@@ -726,6 +766,7 @@ class House:
             self.answers,
             self.numbers,
             letters=self.letters,
+            mappings=self.mappings,
             drift=Drifts(),
             tills=self.tills,
             lives=Biography(),

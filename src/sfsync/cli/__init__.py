@@ -24,6 +24,7 @@ from sfsync.cli import (
     incidents,
     init,
     ledger,
+    mapping,
     reload,
     report,
     reservations,
@@ -57,6 +58,7 @@ app.command("exposure")(exposure.exposure)
 app.command("why")(why.why)
 app.command("reservations")(reservations.reservations)
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(mapping.app, name="mapping")
 app.command("demo")(demo)
 app.command("rehearse")(rehearse)
 app.add_typer(channel.app, name="channel")

@@ -21,6 +21,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.cli.mapping import give_file
 from sfsync.domain.letters import LONGEST_NAME, LONGEST_REASON, Cause
 from sfsync.flow import letters
 from sfsync.settings import Settings
@@ -138,6 +139,9 @@ def dropped(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
         at = each["dropped_at"][:16].replace("T", " ")
         made.add_row(at, *(escape(each[name]) for name in ("source", "key", "reason", "by", "because")))
     out.print(made)
+
+
+app.command("map")(give_file)
 
 
 def _asked(settings: Settings, act: str, wish: Any) -> Any:

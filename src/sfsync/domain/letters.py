@@ -65,7 +65,8 @@ VERDICTS = {
     Cause.NO_LEVEL: Verdict(
         Retry.ITSELF,
         "something was sold that the org has no stock level of",
-        "create the stock level, or mend the SKU or sells_from; it is then decided by itself",
+        "create the stock level, or mend sells_from; or say what the SKU is called in the org: "
+        "`sfsync dead-letters map`",
         "each step of an order is entered once, however often it is decided",
     ),
     Cause.DELIVERY: Verdict(

@@ -53,6 +53,7 @@ class OrderLine:
     taken_in_doubt: bool = field(default=False, compare=False)
     places: tuple[LinePlace, ...] = ()  # where the units stand at the channel, as far as it says
     routed: bool = field(default=False, compare=False)  # it says so of every open unit
+    mapped_from: str = field(default="", compare=False)  # what its source calls the SKU (`sku_mapping`)
 
 
 @dataclass(frozen=True, slots=True)

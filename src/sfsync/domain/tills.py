@@ -79,6 +79,11 @@ class TillSale:
         return posting_subject(self.source_id)
 
     @property
+    def till(self) -> str:
+        """The name of the till that told it."""
+        return self.source_id.split(":", 2)[1]
+
+    @property
     def kind(self) -> MovementKind:
         """A sale, or a return."""
         return MovementKind.SALE if self.units > 0 else MovementKind.RETURN

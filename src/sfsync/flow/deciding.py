@@ -19,6 +19,7 @@ from .levels import order_told, told
 from .picture import Picture
 from .reserving import release_rest
 from .rooms import Rooms
+from .sku_mappings import mapped
 
 
 class Books:
@@ -29,6 +30,7 @@ class Books:
         self._tx = tx
         self._picture = Picture(tx.facts({line.line.sku for line in lines}))
         self._stale: dict[str, Picture | None] = {}  # SKUs of which more was written down than the bundle
+        self.mapped: set[str] = set()  # the SKUs that lines were found to be about
         self.rows = tx.rows_of(subjects)
         self.next_steps = tx.next_steps(subjects)
         self.letters = tx.with_dead_letter(subjects)
@@ -41,6 +43,11 @@ class Books:
         if found is None:
             found = self._stale[sku] = Picture(self._tx.facts([sku]))
         return found
+
+    def look_up(self, sku: str) -> None:
+        """None of the lines was about this SKU by its own words: read its facts as well."""
+        self._stale.setdefault(sku, None)
+        self.mapped.add(sku)
 
     def enter(self, bundle: int, movements: Sequence[Movement], channel: str) -> None:
         """These were written down, and wait for the org."""
@@ -68,6 +75,10 @@ class Books:
 def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -> set[str] | None:
     """Take the line's next step, or settle it, or say that no stock covers it. None: it must wait."""
     sources = _sources(books, ctx, line)
+    if not sources and (named := mapped(tx, line)) is not None:
+        books.look_up(named.line.sku)
+        if sources := _sources(books, ctx, named):
+            line = named
     if not sources:
         return _no_level(tx, ctx, line, now)
     if (line.channel, line.subject) in books.letters and tx.drop_dead_letter(line.channel, line.subject):

@@ -24,6 +24,7 @@ from sfsync.ports import Delivery, InboxItem, LineState, OutsideError, Refused, 
 from .context import Context, reading_bell, unread
 from .deciding import Books, decide
 from .shelf import refresh
+from .sku_mappings import as_mapped
 from .taken import CLOCK_GRAIN, taken
 
 BATCH = 200
@@ -113,6 +114,7 @@ class Orders:
                 bells |= rung
                 moved += 1
                 skus.add(line.line.sku)
+        skus |= books.mapped
         return moved, bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
     def _read(self, item: InboxItem) -> Read:
@@ -204,7 +206,7 @@ def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: 
         before = held.get(subject)
         if before is not None and snapshot.version < before.version:
             continue
-        line = _placed(ctx, snapshot, said, before.line if before else None)
+        line = as_mapped(_placed(ctx, snapshot, said, before.line if before else None), before)
         # The newest counts even when it changed nothing: a late old one must not reopen a cancelled line.
         if before is not None and line == before.line:
             same = replace(
@@ -267,6 +269,7 @@ def record_shared(
     touched: set[str] = set()
     for subject, line in wanted(words, authority).items():
         before, both = held.get(subject), words[subject]
+        line = as_mapped(line, before)
         spoken = before is None or before.told != both or line.routed != before.line.routed
         if before is not None and line == before.line and not spoken:
             continue

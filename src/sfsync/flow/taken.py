@@ -51,7 +51,7 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
     known = (_heard_at(before) if before else state.placed_at).replace(microsecond=0)
     if before is not None and moved:
         known, told = (before.routed_at or state.placed_at).replace(microsecond=0), now
-    levels = tx.channel_levels([state.line.sku], state.channel)
+    levels = tx.channel_levels([state.line.mapped_from or state.line.sku], state.channel)
     if _kept_somewhere(state, before) and (len(changes) > 1 or state.routed_at is None):
         unsure, changes = True, {level.location: 0 for level in levels} | changes
     if before is not None and not any(changes.values()) and not unsure and not moved:

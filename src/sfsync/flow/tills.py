@@ -22,6 +22,7 @@ from .context import Context, unread, wait_until_read
 from .intake import add_posting
 from .levels import apply_levels
 from .picture import Picture
+from .sku_mappings import mapped_sale
 from .writer import Writer
 
 ANSWER_SECONDS = 8.0
@@ -44,6 +45,7 @@ class Tills:
         """
         ctx = self._ctx
         now = ctx.clock.now()
+        sales = await self._mapped(sales)
         outcomes: list[TillOutcome] = []
         for start in range(0, len(sales), TOGETHER):
             outcomes += await ctx.store.read(
@@ -66,6 +68,16 @@ class Tills:
             outcomes[start:end] = await ctx.store.read(told)
         return outcomes
 
+    async def _mapped(self, sales: Sequence[TillSale]) -> Sequence[TillSale]:
+        """The sales, each under the SKU that the org knows its own by."""
+        if not await self._ctx.store.read(lambda tx: tx.sku_mappings()):
+            return sales
+        named: list[TillSale] = []
+        for start in range(0, len(sales), TOGETHER):
+            part = sales[start : start + TOGETHER]
+            named += await self._ctx.store.read(partial_of(_named, sales=part))
+        return named
+
     async def may_sell(self, till: Till) -> Sequence[MaySell]:
         """What it may sell: the bad news first. `TryLater` while the org was never read whole."""
         ctx, place = self._ctx, {till.location}
@@ -84,6 +96,10 @@ class Tills:
             part = skus[start : start + SKUS_AT_ONCE]
             found += await ctx.store.read(partial_of(levels, skus=part))
         return may_sell(till, found)
+
+
+def _named(tx: Tx, *, sales: Sequence[TillSale]) -> list[TillSale]:
+    return [mapped_sale(tx, sale) for sale in sales]
 
 
 def _checked(tx: Tx, *, sales: Sequence[TillSale], now: datetime) -> list[TillOutcome]:

@@ -26,6 +26,7 @@ from . import allocations, block, giving, lateness
 from .context import Context
 from .levels import apply_levels
 from .reserving import settle
+from .sku_mappings import mapped_levels
 
 BROKEN_SECONDS = 5.0  # before something that broke for a reason nobody foresaw is tried again
 NO_LEVEL_SECONDS = 900.0  # between looking for a stock level that the org does not have
@@ -452,7 +453,12 @@ class Writer:
             self._delay(request, backoff_seconds(3, ctx.luck()))
             return
         still = missing - {level.key for level in read}
-        wanting = [bundle for bundle in (*request.sent, *request.checked) if bundle.levels & still]
+        elsewhere = await self._mapped([*request.sent, *request.checked], still)
+        wanting = [
+            bundle
+            for bundle in (*request.sent, *request.checked)
+            if bundle.levels & still and bundle.id not in elsewhere
+        ]
         refused = {
             bundle.id: Judgement(Verdict.WRONG, f"the org has no stock level {min(bundle.levels & still)}")
             for bundle in wanting
@@ -464,6 +470,10 @@ class Writer:
             skus: set[str] = set()
             for number, judgement in refused.items():
                 bells |= self._settle(tx, self._waiting[number], judgement, {}, skus)
+            for number, level in elsewhere.items():
+                tx.put_at(number, level)
+                tx.drop_dead_letter("ledger", self._waiting[number].movements[0].key)
+                skus.add(level.sku)
             bells |= apply_levels(tx, ctx, read, asked_at, skus)
             for bundle in wanting:
                 if bundle.id not in refused:
@@ -471,12 +481,41 @@ class Writer:
             return bells
 
         ctx.bell.ring(*await ctx.store.write(commit))
+        for number, level in elsewhere.items():
+            bundle = self._waiting[number]
+            own = tuple(replace(row, level=level) for row in bundle.own)
+            self._waiting[number] = replace(bundle, movements=own, companions=0)
         at = asyncio.get_running_loop().time() + NO_LEVEL_SECONDS
         for bundle in wanting:
             if bundle.id in refused:
                 self._after(bundle.id, refused[bundle.id], sent=False)
             else:
                 self._not_before[bundle.id] = at
+
+    async def _mapped(
+        self, bundles: Sequence[Bundle], missing: Collection[LevelKey]
+    ) -> Mapping[int, LevelKey]:
+        """The level of each posting at one that the org does not have, under the SKU that it is mapped to.
+
+        The org has just said that the level is not there, so nothing was ever entered at it. A count of the
+        other level that has seen the posting is found when it is in (`lateness`).
+        """
+        alone = {
+            bundle.id: bundle.own[0].level
+            for bundle in bundles
+            if not bundle.asks
+            and len(bundle.own) == 1
+            and bundle.own[0].level in missing
+            and bundle.own[0].subject.startswith("posting:")
+        }
+        return await self._ctx.store.read(lambda tx: mapped_levels(tx, alone)) if alone else {}
+
+    def look_again(self) -> None:
+        """Ask for the levels anew that the org did not have: somebody has mended something."""
+        for number, bundle in self._waiting.items():
+            if not bundle.asks:
+                self._not_before.pop(number, None)
+        self._ctx.bell.ring("writer")
 
     def _tell_waiting(self, tx: Tx, bundle: Bundle, missing: frozenset[LevelKey]) -> None:
         first = bundle.movements[0]

@@ -25,6 +25,7 @@ from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.products import Product
 from sfsync.domain.reservations import Reservation
+from sfsync.domain.sku_mapping import SkuMapping
 from sfsync.domain.sources import Source, Word
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 
@@ -226,6 +227,15 @@ class DroppedLetter:
     dropped_at: datetime
     by: str
     because: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMapping:
+    """A mapping of a SKU, since when, and who gave it."""
+
+    mapping: SkuMapping
+    at: datetime
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -511,6 +521,12 @@ class Tx(ComparingTx, Protocol):
     def dropped_letters(self) -> Sequence[DroppedLetter]: ...
     def reopen_inbox(self, source: str, key: str) -> bool: ...
     def wrong_rows(self, key: str) -> Sequence[Movement]: ...
+    def sku_mappings(self) -> Sequence[KeptMapping]: ...
+    def mapped_sku(self, old: str, source: str) -> str | None: ...
+    def put_sku_mappings(self, mappings: Collection[SkuMapping], by: str, at: datetime) -> None: ...
+    def drop_sku_mapping(self, old: str, source: str) -> bool: ...
+    def waiting_rows(self, keys: Collection[str]) -> Mapping[str, Movement]: ...
+    def put_at(self, bundle_id: int, level: LevelKey) -> None: ...
     def open_incident(
         self, kind: str, key: str, title: str, detail: Mapping[str, object], at: datetime
     ) -> bool: ...

@@ -311,6 +311,9 @@ order_line = Table(
     Column("routed_at", Instant),
     Column("misplaced", Integer, nullable=False),
     Column("client", Text, nullable=False, server_default=""),
+    Column(
+        "mapped_from", Text, nullable=False, server_default=""
+    ),  # the source's own SKU, where it is mapped
 )
 Index("ix_order_line_sku", order_line.c.sku, order_line.c.placed_at)
 Index("ix_order_line_order", order_line.c.channel, order_line.c.order_id)
@@ -588,6 +591,17 @@ dead_letter = Table(
     Column("payload", Text, nullable=False),
     Column("at", Instant, nullable=False),
     UniqueConstraint("source", "key"),
+)
+
+# What a SKU that the org does not have goes by there, in what comes from a source ("": from anybody).
+sku_mapping = Table(
+    "sku_mapping",
+    metadata,
+    Column("old", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("new", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("by", Text, nullable=False),
 )
 
 dropped_letter = Table(

@@ -45,6 +45,7 @@ from sfsync.domain.reservations import (
     ReservationLine,
     ReservationState,
 )
+from sfsync.domain.sku_mapping import SkuMapping
 from sfsync.domain.sources import Source, Word
 from sfsync.domain.stock import SOLD, LevelKey, Movement, MovementKind, StockLevel, reservation_subject
 from sfsync.ports.keeping import (
@@ -56,6 +57,7 @@ from sfsync.ports.keeping import (
     Hole,
     InboxItem,
     InTransit,
+    KeptMapping,
     LineState,
     OrderCall,
     PendingRow,
@@ -480,6 +482,7 @@ class SqlTx(
                     "routed_at": line.routed_at,
                     "misplaced": line.misplaced,
                     "client": line.client,
+                    "mapped_from": wish.mapped_from,
                 }
             ],
         )
@@ -537,7 +540,9 @@ class SqlTx(
         c = t.order_line.c
         units = c.taken_quantity - c.open_quantity - c.fulfilled_quantity + c.returned_quantity
         found = self._c.execute(
-            select(func.sum(units)).where(c.channel == channel, c.sku == sku, c.version >= since, units > 0)
+            select(func.sum(units)).where(
+                c.channel == channel, c.sku == sku, c.mapped_from == "", c.version >= since, units > 0
+            )
         )
         return int(found.scalar() or 0)
 
@@ -1283,6 +1288,45 @@ class SqlTx(
         rows = self._c.execute(select(t.dead_letter).order_by(t.dead_letter.c.id))
         return [DeadLetter(r.id, r.source, r.key, r.reason, r.advice, r.payload, r.at) for r in rows]
 
+    def sku_mappings(self) -> list[KeptMapping]:
+        """All of them, by old SKU and source."""
+        c = t.sku_mapping.c
+        rows = self._c.execute(select(t.sku_mapping).order_by(c.old, c.source))
+        return [KeptMapping(SkuMapping(row.old, row.new, row.source), row.at, row.by) for row in rows]
+
+    def mapped_sku(self, old: str, source: str) -> str | None:
+        """What the org calls a SKU that comes from a source: by its own mapping, else by everybody's."""
+        c = t.sku_mapping.c
+        query = select(c.new).where(c.old == old, c.source.in_(["", source])).order_by(c.source.desc())
+        return self._c.execute(query.limit(1)).scalar()
+
+    def put_sku_mappings(self, mappings: Collection[SkuMapping], by: str, at: datetime) -> None:
+        """Keep them; one of the same old SKU and source is replaced."""
+        rows = [{"old": m.old, "new": m.new, "source": m.source, "by": by, "at": at} for m in mappings]
+        if rows:
+            self._upsert(t.sku_mapping, rows)
+
+    def drop_sku_mapping(self, old: str, source: str) -> bool:
+        """Keep it no longer; False when there was none."""
+        c = t.sku_mapping.c
+        return self._c.execute(t.sku_mapping.delete().where(c.old == old, c.source == source)).rowcount > 0
+
+    def waiting_rows(self, keys: Collection[str]) -> dict[str, Movement]:
+        """The movements without an answer that have these keys."""
+        c = t.movement.c
+        rows = self._c.execute(select(t.movement).where(c.state == "waiting", c.key.in_(sorted(keys))))
+        return {row.key: _movement(row) for row in rows}
+
+    def put_at(self, bundle_id: int, level: LevelKey) -> None:
+        """A bundle's waiting movements are to be entered at another level; what went along no longer does."""
+        c = t.movement.c
+        self.set_companions(bundle_id, (), {})
+        self._c.execute(
+            update(t.movement)
+            .where(c.bundle == bundle_id, c.state == "waiting")
+            .values(level_key=str(level), sku=level.sku)
+        )
+
     # -- small tools ---------------------------------------------------------------------------------
 
     def _upsert(
@@ -1659,6 +1703,7 @@ def _line(row: Row[Any]) -> LineState:
             row.location,
             places=_places(row.places),
             routed=row.routed,
+            mapped_from=row.mapped_from,
         ),
         row.version,
         row.placed_at,

@@ -33,6 +33,7 @@ from .reloading import ReloadApi
 from .requests import Doorkeeper
 from .resync import ResyncApi
 from .services import Services
+from .sku_mappings import MappingApi
 from .telling import StatusTeller
 from .tills import TillApi
 from .transfers import TransferApi
@@ -60,6 +61,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *CountApi(services, options, doorkeeper).routes(),
             *IncidentApi(services.incidents, options, doorkeeper, services.now).routes(),
             *LetterApi(services.letters, options, doorkeeper).routes(),
+            *MappingApi(services.mappings, options, doorkeeper).routes(),
             *LevelApi(services.levels, options, doorkeeper).routes(),
             *EditionApi(services.editions, options, doorkeeper).routes(),
             *ResyncApi(services, options, doorkeeper).routes(),

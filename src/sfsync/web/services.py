@@ -20,6 +20,7 @@ from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.letters import Cause, Tried
 from sfsync.domain.reservations import Orphan, Outcome, Reservation, Wish
 from sfsync.domain.resync import Scope, WrittenPlan
+from sfsync.domain.sku_mapping import Sheet
 from sfsync.domain.tills import MaySell, Till, TillOutcome, TillSale
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
@@ -243,6 +244,24 @@ class LetterDesk(Protocol):
         ...
 
 
+class MappingDesk(Protocol):
+    """Keeps mappings of SKUs that the org does not have. What it returns is JSON-ready."""
+
+    async def kept(self) -> Sequence[Mapping[str, object]]:
+        """Those that are kept."""
+        ...
+
+    async def give(
+        self, sheet: Sheet, by: str, *, partial: bool, dry_run: bool, yes_change: int | None
+    ) -> Mapping[str, Any]:
+        """Keep a sheet's mappings and have what they mend tried again; ``applied`` says whether."""
+        ...
+
+    async def remove(self, old: str, source: str, by: str) -> bool:
+        """Keep one no longer; False when there is none."""
+        ...
+
+
 class EditionDesk(Protocol):
     """Opens and closes limited editions."""
 
@@ -320,6 +339,7 @@ class Services:
     why: Explainer
     levels: NumberTeller
     letters: LetterDesk
+    mappings: MappingDesk
     tills: TillDesk
     folder: Folder | None = None
     drift: DriftTeller | None = None

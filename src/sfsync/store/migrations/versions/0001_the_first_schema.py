@@ -178,6 +178,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dropped_letter")),
     )
     op.create_table(
+        "sku_mapping",
+        sa.Column("old", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("new", sa.Text(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("old", "source", name=op.f("pk_sku_mapping")),
+    )
+    op.create_table(
         "failing",
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("since", sa.Double(), nullable=False),
@@ -484,6 +493,7 @@ def upgrade() -> None:
         sa.Column("routed_at", sa.Double(), nullable=True),
         sa.Column("misplaced", sa.Integer(), nullable=False),
         sa.Column("client", sa.Text(), server_default="", nullable=False),
+        sa.Column("mapped_from", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_order_line")),
     )
     op.create_index(
@@ -924,6 +934,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("resolved_at IS NULL"),
     )
     op.drop_table("alert")
+    op.drop_table("sku_mapping")
     op.drop_table("dropped_letter")
     op.drop_table("dead_letter")
     op.drop_table("cursor")
