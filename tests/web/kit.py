@@ -25,7 +25,9 @@ from sfsync.domain.reservations import (
     Orphan,
     OrphanCause,
     Outcome,
+    PickUpWindow,
     Reservation,
+    ReservationKind,
     ReservationLine,
     ReservationState,
     Wish,
@@ -77,8 +79,10 @@ class LetterPile:
         self.asked: list[tuple[list[int], Cause | None]] = []
         self.dropped: list[tuple[list[int], str, str]] = []
 
+        self.listed: dict[str, Any] = {"causes": [], "dropped": []}
+
     async def told(self) -> Mapping[str, object]:
-        return {"causes": [], "dropped": []}
+        return self.listed
 
     async def retry(self, numbers: Collection[int], cause: Cause | None) -> Sequence[Tried]:
         self.asked.append((list(numbers), cause))
@@ -224,7 +228,9 @@ class Desk:
     async def find(self, **wanted: Any) -> Sequence[Reservation]:
         self.asked.append(wanted)
         after = wanted.pop("after") or ""
-        return [each for each in self.granted.values() if each.id > after][: wanted["limit"]]
+        states = wanted["states"] or list(ReservationState)
+        found = [each for each in self.granted.values() if each.id > after and each.state in states]
+        return found[: wanted["limit"]]
 
     async def confirm(self, reservation_id: str, order_reference: str) -> Outcome:
         paid = {"expires_at": None, "order_reference": order_reference}
@@ -339,6 +345,9 @@ class Plans:
         self.asked: list[Scope] = []
         self.brought: list[WrittenPlan] = []
         self.busy = False
+        self.told: dict[str, Any] = {}  # the newest comparison, for the page
+        self.page: list[dict[str, Any]] = []
+        self.applied: list[tuple[str, int | None]] = []
 
     async def begin(self, scope: Scope) -> Mapping[str, object]:
         if self.busy:
@@ -353,7 +362,7 @@ class Plans:
         return {"id": "p1", "state": "ready"}
 
     async def last(self) -> Mapping[str, object] | None:
-        return {"id": "p1"} if self.asked else None
+        return self.told or ({"id": "p1"} if self.asked else None)
 
     async def run(self, run_id: str) -> Mapping[str, object]:
         if run_id != "p1":
@@ -361,12 +370,87 @@ class Plans:
         return {"id": run_id, "state": "ready"}
 
     async def rows(self, run_id: str, after: tuple[str, str, str], limit: int) -> Mapping[str, object]:
+        if self.page:
+            return {"rows": self.page, "next": None if any(after) else ["london", "SCARF", "online"]}
         return {"rows": [], "next": list(after), "limit": limit, **await self.run(run_id)}
 
     async def apply(self, run_id: str, yes_change: int | None) -> Mapping[str, object]:
         if yes_change not in (None, 900):
             raise TooMuchError({"london": Extent(1000, 900, 100)}, 900)
+        if self.told and run_id != self.told["id"]:
+            raise KeyError(run_id)
+        if self.told and self.told["changes"] == 900 and yes_change is None:
+            raise TooMuchError({"london": Extent(1000, 900, 100)}, 900)
+        self.applied.append((run_id, yes_change))
         return {"applied": 0, **await self.run(run_id)}
+
+
+def compared(state: str = "ready", changes: int = 2) -> dict[str, Any]:
+    """A comparison as the page shows it."""
+    return {
+        "id": "p1",
+        "state": state,
+        "ended": state in ("ready", "done"),
+        "made_at": "2026-11-23T08:14:00.000Z",
+        "compared": 1000,
+        "org_newer": 1,
+        "unread": {"dubai": "dubai does not answer"},
+        "warnings": ["london sells 1 items beyond their stock (HAT): set them to stop at zero there"],
+        "causes": [
+            {"channel": "london", "cause": "changed at the channel", "code": "manual-edit", "rows": 2}
+        ],
+        "changes": changes,
+        "price": {
+            "london": {"rows": 2, "calls": 2, "points": 422, "minutes": 0.5},
+            "org": {"levels": 0, "calls": 0, "calls_left": 79980},
+        },
+        "rows_done": {"applied": 1},
+        "rows_planned": 1,
+        "progress": {
+            "org_levels": 500,
+            "channels": {"london": {"read": 100, "known": 1000, "done": False}},
+        },
+    }
+
+
+def planned(sku: str, shows: int, target: int) -> dict[str, Any]:
+    """A row of a plan as the page shows it."""
+    row = {"channel": "london", "sku": sku, "location": "online", "cause": "changed at the channel"}
+    return {**row, "shows": shows, "target": target, "state": "planned", "note": ""}
+
+
+def letters_told() -> dict[str, Any]:
+    """Two causes of dead letters, one of which a retry does not help."""
+    about = {"means": "the channel refused it", "advice": "mend it, then `retry`", "why": "it is read first"}
+
+    def item(number: int, key: str) -> dict[str, object]:
+        told = {"id": number, "key": key, "source": "london", "reason": "it is archived", "advice": "mend it"}
+        return {**told, "at": "2026-11-23T08:00:00.000Z"}
+
+    first = {"cause": "item refused", "retry": "safe", **about, "items": [item(1, "push:A@o"), item(3, "B")]}
+    second = {"cause": "duplicate SKU", "retry": "useless", **about, "items": [item(4, "sku:C")]}
+    return {"causes": [first, second], "dropped": []}
+
+
+def waiting_pick_ups() -> dict[str, Reservation]:
+    """One for each step that a boutique may take."""
+    states = ReservationState.AWAITING_STORE, ReservationState.GRANTED, ReservationState.CONFIRMED
+    level = LevelKey("BAG-NOIR", "KNIGHTSBRIDGE")
+    window = PickUpWindow(NOW - timedelta(hours=2), NOW - timedelta(hours=1))
+    return {
+        f"r{number}": Reservation(
+            f"r{number}",
+            state,
+            ReservationKind.PICK_UP,
+            "london",
+            f"Ms Laurent {number}",
+            (ReservationLine(level, 1),),
+            NOW,
+            None if number == 3 else NOW + timedelta(days=1),
+            window=window if number == 2 else None,
+        )
+        for number, state in enumerate(states, 1)
+    }
 
 
 class Carrier:

@@ -9,13 +9,34 @@ from typing import Literal
 import pytest
 from playwright.async_api import Page
 from tests.needs import NODE_CLIENTS_VARIABLE, needs
-from tests.web.kit import OPERATIONS, House, stock_of_bag
+from tests.web.kit import (
+    OPERATIONS,
+    House,
+    compared,
+    letters_told,
+    planned,
+    stock_of_bag,
+    waiting_pick_ups,
+)
 from tests.web.test_looking import week
 from tests.web.test_page_in_chromium import browser_page
 
 from sfsync.web import serve
 
 pytestmark = [needs("chromium"), needs("axe")]
+
+
+PATHS = (
+    "/?sku=bag",
+    "/sku?sku=BAG",
+    "/accuracy",
+    "/counts",
+    "/incidents/7",
+    "/editions/spring",
+    "/resync",
+    "/dead-letters",
+    "/pick-ups?location=KNIGHTSBRIDGE",
+)
 
 
 async def findings(page: Page) -> list[str]:
@@ -37,6 +58,9 @@ async def test_no_page_breaks_a_rule_of_accessibility(width: int, scheme: Litera
     """Names, roles, labels, landmarks, order of headings, contrast."""
     house = House()
     house.board.stock = [stock_of_bag()]
+    house.plans.told, house.plans.page = compared(), [planned("BAG", 9, 4), planned("TIE", 0, 2)]
+    house.letters.listed = letters_told()
+    house.desk.granted = waiting_pick_ups()
     house.reporter.rows = [week("ECOM", "2026-W46", 40, 92.5), week("ECOM", "2026-W47", 10, 90.0)]
     server = serve(house.app, "127.0.0.1", 0)
     await server.start()
@@ -44,8 +68,11 @@ async def test_no_page_breaks_a_rule_of_accessibility(width: int, scheme: Litera
         await page.goto(server.address)
         assert await findings(page) == []
         await page.context.request.post(f"{server.address}/login", form={"token": OPERATIONS})
-        for path in ("/?sku=bag", "/sku?sku=BAG", "/accuracy", "/counts", "/incidents/7", "/editions/spring"):
+        for path in PATHS:
             await page.goto(server.address + path)
+            await page.evaluate(
+                "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
+            )
             assert await findings(page) == [], path
             assert await page.evaluate("document.documentElement.scrollWidth") <= width, path
         await page.goto(server.address)

@@ -25,9 +25,12 @@ OPEN = {
     ("GET", "/login"),
     ("POST", "/login"),
     ("POST", "/logout"),  # ends what is not there
-    ("GET", "/"),  # the log-in form stands in its place, and in that of the next four
+    ("GET", "/"),  # the log-in form stands in its place, and in that of the next seven
     ("GET", "/sku"),
     ("GET", "/accuracy"),
+    ("GET", "/resync"),
+    ("GET", "/dead-letters"),
+    ("GET", "/pick-ups"),
     ("GET", "/incidents/{id}"),
     ("GET", "/editions/{name}"),
     ("GET", "/counts"),  # an empty sheet

@@ -11,14 +11,14 @@ from starlette.routing import Route
 
 from sfsync.domain.incidents import Stage
 
-from .access import Doorkeeper, Party
+from .access import Doorkeeper
 from .editions import describe
+from .forms import sent, who
 from .incident_rows import incident_row
 from .incidents import number_of, problem_of, read_resolution
 from .options import ADMIN, WebOptions
 from .page import Page
 from .problems import ProblemError, sentence
-from .requests import read_form
 from .services import Services
 
 FLAGS = ("whole_order", "refund", "notify")
@@ -54,8 +54,8 @@ class Acting:
 
     async def resolve(self, request: Request) -> Response:
         """Take a way out; the page says what has become of it. The same again is done once."""
-        party, fields = await self._sent(request)
-        table = {**_table(fields), "by": party.person or party.name}
+        party, fields = await sent(request, self._doorkeeper, self._options, ADMIN)
+        table = {**_table(fields), "by": who(party)}
         try:
             wish = read_resolution(table, party.name, self._services.now())
             resolved = await self._services.incidents.resolve(number_of(request), wish)
@@ -79,23 +79,16 @@ class Acting:
 
     async def switch(self, request: Request) -> Response:
         """Open or close it everywhere; the page says how it stands then."""
-        party, fields = await self._sent(request)
+        party, fields = await sent(request, self._doorkeeper, self._options, ADMIN)
         word = fields.get("word", "")
         if word not in ("open", "close"):
             return await self._edition(request, 422, "Say whether it is to be opened or closed.")
         name = request.path_params["name"]
         try:
-            await self._services.editions.switch(name, on=word == "open", who=party.person or party.name)
+            await self._services.editions.switch(name, on=word == "open", who=who(party))
         except KeyError:
             raise _no_edition(name) from None
         return await self._edition(request, done="Opened." if word == "open" else "Closed.")
-
-    async def _sent(self, request: Request) -> tuple[Party, dict[str, str]]:
-        """Who has sent the form, and what stands in it."""
-        party = self._doorkeeper.permit(request, ADMIN)
-        fields = await read_form(request, self._options.body_seconds)
-        self._doorkeeper.check_form(party, fields.pop("form", ""))
-        return party, fields
 
     async def _incident(
         self,

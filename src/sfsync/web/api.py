@@ -85,7 +85,7 @@ class Api:
             case ReservationState.GRANTED | ReservationState.AWAITING_STORE:
                 return _json(describe(reservation), 201, place)
             case ReservationState.REFUSED:
-                raise _problem(replace(outcome, problem="unavailable", detail=reservation.reason))
+                raise problem_of(replace(outcome, problem="unavailable", detail=reservation.reason))
             case _:  # asked for before by this key, and gone on since
                 return _json(describe(reservation), 200, place)
 
@@ -109,7 +109,7 @@ class Api:
         self._doorkeeper.admit(request, RESERVATIONS)
         reservation = await self._services.desk.get(request.path_params["id"])
         if reservation is None:
-            raise _problem(Outcome(None, "not-found"))
+            raise problem_of(Outcome(None, "not-found"))
         return _json(describe(reservation))
 
     async def confirm(self, request: Request) -> Response:
@@ -203,7 +203,7 @@ class Api:
 def _or_problem(outcome: Outcome) -> Reservation:
     """The reservation, or the problem that kept it from being as asked."""
     if outcome.problem or outcome.reservation is None:
-        raise _problem(outcome)
+        raise problem_of(outcome)
     return outcome.reservation
 
 
@@ -214,7 +214,7 @@ def _as_it_stands(outcome: Outcome) -> Response:
     return _json(describe(reservation), 202 if pending else 200, {"Retry-After": "1"} if pending else None)
 
 
-def _problem(outcome: Outcome) -> ProblemError:
+def problem_of(outcome: Outcome) -> ProblemError:
     """What the desk's word for the problem is in HTTP."""
     more: dict[str, object] = {}
     if outcome.reservation is not None:

@@ -15,6 +15,9 @@ from starlette.routing import Route
 from sfsync.ports import OutsideError
 
 from .acting import Acting
+from .acting_letters import ActingLetters
+from .acting_pickups import ActingPickUps
+from .acting_resync import ActingResync
 from .api import Api
 from .counts import CountApi
 from .editions import EditionApi
@@ -72,6 +75,9 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *page.routes(),
             *Looking(services, options, page).routes(),
             *Acting(services, options, doorkeeper, page).routes(),
+            *ActingResync(services, options, doorkeeper, page).routes(),
+            *ActingLetters(services, options, doorkeeper, page).routes(),
+            *ActingPickUps(services, options, doorkeeper, page).routes(),
         ],
         middleware=[Middleware(Guard)],
         exception_handlers={HTTPException: on_http_error, ProblemError: on_problem, OutsideError: on_problem},

@@ -33,6 +33,7 @@ _TYPES = {
     "pages.css": "text/css",
     "status.js": "text/javascript",
     "act.js": "text/javascript",
+    "follow.js": "text/javascript",
     "login.js": "text/javascript",
     "counts.css": "text/css",
     "counts.js": "text/javascript",

@@ -15,7 +15,8 @@ from .problems import ProblemError, bad_fields, sentence
 __all__ = ["Doorkeeper", "read_body", "read_form", "read_object"]
 
 JSON_BODY_BYTES = 256 * 1024
-FORM_BYTES = 16 * 1024
+FORM_BYTES = 64 * 1024
+FORM_FIELDS = 300
 
 
 async def read_body(request: Request, limit: int, seconds: float) -> bytes:
@@ -67,6 +68,6 @@ async def read_form(request: Request, seconds: float) -> dict[str, str]:
         raise ProblemError(415, "not-a-form", "Send Content-Type: application/x-www-form-urlencoded.")
     body = await read_body(request, FORM_BYTES, seconds)
     try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=50))
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FORM_FIELDS))
     except ValueError:
         raise ProblemError(400, "bad-form", "The form cannot be read.") from None

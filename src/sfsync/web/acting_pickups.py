@@ -1,0 +1,111 @@
+"""A boutique's pick-ups on a page: who comes for what; found or not, paid, handed over, given back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sfsync.domain.reservations import OPEN, Outcome, Reservation, ReservationKind
+from sfsync.domain.stock import LOCATION_LENGTH
+
+from .access import Doorkeeper, Party
+from .api import describe, problem_of
+from .forms import sent, who
+from .options import RESERVATIONS, STORES, WebOptions
+from .page import Page
+from .problems import ProblemError
+from .services import Services
+from .wishes import LONGEST_REFERENCE
+
+SHOWN = 50
+NEEDS = {"found": STORES, "not-found": STORES}  # all else needs RESERVATIONS
+
+
+class ActingPickUps:
+    """The handlers of ``/pick-ups``."""
+
+    def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper, page: Page) -> None:
+        self._services, self._options, self._doorkeeper, self._page = services, options, doorkeeper, page
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [
+            Route("/pick-ups", self.look, methods=["GET"]),
+            Route("/pick-ups", self.do, methods=["POST"]),
+        ]
+
+    async def look(self, request: Request) -> Response:
+        """What waits, of one location or of all; oldest first."""
+        if self._page.visitor(request) is None:
+            return self._page.ask(request)
+        self._doorkeeper.admit(request, RESERVATIONS, STORES)
+        return await self._render(request)
+
+    async def do(self, request: Request) -> Response:
+        """One step of one pick-up, under the name of who has logged in; the same again changes nothing."""
+        party, fields = await sent(request, self._doorkeeper, self._options, RESERVATIONS, STORES)
+        step, number = fields.get("do", ""), fields.get("reservation", "")
+        self._doorkeeper.permit(request, NEEDS.get(step, RESERVATIONS))
+        text = fields.get("text", "").strip()
+        if len(text) > LONGEST_REFERENCE or not text.isprintable():
+            return await self._render(request, 422, "What was typed is too long, or cannot be printed.")
+        try:
+            outcome = await self._step(step, number, text, party)
+            if outcome.problem or outcome.reservation is None:
+                raise problem_of(outcome)
+        except ProblemError as error:
+            return await self._render(request, error.status, error.detail)
+        state = outcome.reservation.state.value.replace("-", " ")
+        return await self._render(request, done=f"{outcome.reservation.owner}: {state}.")
+
+    async def _step(self, step: str, number: str, text: str, party: Party) -> Outcome:
+        desk = self._services.desk
+        match step:
+            case "found" | "not-found":
+                return await desk.store_confirmation(number, found=step == "found", who=who(party))
+            case "release":
+                return await desk.release(number, f"{text} ({who(party)})" if text else "")
+            case "confirm" | "hand-over" if text:
+                done = desk.confirm if step == "confirm" else desk.hand_over
+                return await done(number, text)
+            case "confirm" | "hand-over":
+                raise ProblemError(422, "bad-input", "Give the order's name, or the receipt's number.")
+            case _:
+                raise ProblemError(422, "bad-input", "Say what is to be done.")
+
+    async def _render(
+        self, request: Request, status_code: int = 200, trouble: str = "", *, done: str = ""
+    ) -> Response:
+        location = request.query_params.get("location", "").strip()[:LOCATION_LENGTH]
+        found = await self._services.desk.find(
+            states=[state.value for state in OPEN],
+            kind=ReservationKind.PICK_UP.value,
+            channel=None,
+            owner=None,
+            location=location or None,
+            after=request.query_params.get("after") or None,
+            limit=SHOWN + 1,
+        )
+        party = self._page.visitor(request)
+        scopes = party.scopes if party else frozenset()
+        return self._page.render(
+            "pick-ups.html",
+            request,
+            party,
+            status_code=status_code,
+            location=location,
+            waiting=_rows(found[:SHOWN]),
+            following=found[SHOWN - 1].id if len(found) > SHOWN else None,
+            finds=STORES in scopes,
+            reserves=RESERVATIONS in scopes,
+            now=self._services.now().isoformat(),
+            trouble=trouble,
+            done=done,
+        )
+
+
+def _rows(found: Sequence[Reservation]) -> Sequence[Mapping[str, object]]:
+    return [describe(each) for each in found]
