@@ -94,3 +94,51 @@ def test_three_pieces_sold_twice_are_moved_cancelled_and_waited_for(tmp_path: Pa
         orphans = daemon.cli("reservations", "--orphans")
         assert (orphans.returncode, orphans.stdout) == (0, "Nothing is held for nobody.\n")
         assert (daemon.cli("reservations", "--json").stdout.strip()) == "[]"
+
+
+def test_money_for_a_piece_that_is_gone_is_owed_until_the_shop_has_paid_it_back(tmp_path: Path) -> None:
+    """Reserved, expired, sold to somebody else, and paid for all the same: the shop's own refund ends it."""
+    with world(tmp_path, levels=LEVELS) as (_org, daemon):
+        daemon.start("--approve")
+        for sku in LAST:
+            daemon.shows(sku, 1)
+        headers = {"authorization": f"Bearer {(daemon.folder / 's.db.token').read_text()}"}
+        wish = {"kind": "cart", "channel": "london", "owner": "cart-7", "expires_in_seconds": 1}
+        wish |= {"lines": [{"sku": "BELT-1", "quantity": 1}]}
+        asked = HTTP.post(f"{daemon.url}/v1/reservations", json=wish, headers=headers).raise_for_status()
+        address = f"{daemon.url}/v1/reservations/{asked.json()['id']}"
+
+        def state() -> Any:
+            return HTTP.get(address, headers=headers).json()["state"]
+
+        until(lambda: state() == "expired", "the reservation to expire")
+        daemon.shows("BELT-1", 1)
+        assert buy(daemon.shops["dubai"], "BELT-1").is_success
+        daemon.shows("BELT-1", 0)
+        order = buy(daemon.shops["london"], "BAG-1").raise_for_status().json()
+        paid = HTTP.post(f"{address}/confirm", json={"order_reference": order["name"]}, headers=headers)
+        assert (paid.status_code, paid.json()["ways_out"]) == (409, ["move", "substitute", "refund"])
+
+        [incident] = [each for each in daemon.status()["incidents"] if each["closed_at"] is None]
+        assert incident["ways"] == ["move", "substitute", "refund", "wait"]
+        assert "'HAT-1'" in resolved(daemon, incident, 3, "--substitute", "HAT-1", "--reason", "a hat?")
+        owed = resolved(daemon, incident, 0, "--refund", "--reason", "none is left")
+        assert (owed["refund_task"], owed["owner"]) == (1, "cart-7")
+        assert state() == "released"
+        listed = daemon.cli("refunds")
+        assert (listed.returncode, "cart-7" in listed.stdout) == (1, True)
+        assert "1 refund is owed" in " ".join(daemon.status()["health"]["reasons"])
+
+        shop = daemon.shops["london"].ready["url"]
+        HTTP.post(f"{shop}/storefront/orders/{order['id']}/refund", json={}).raise_for_status()
+        until(lambda: daemon.cli("refunds").returncode == 0, "the refund to be heard of")
+        [task] = json.loads(daemon.cli("refunds", "--all", "--json").stdout)
+        assert (task["state"], task["closed_by"], task["order_reference"]) == (
+            "refunded",
+            "london",
+            order["name"],
+        )
+        again = daemon.cli("refunds", "done", "1", "--reason", "by card", "--by", "Anna Kay")
+        assert (again.returncode, "refunded" in again.stdout) == (0, True)
+        other = daemon.cli("refunds", "withdraw", "1", "--reason", "a mistake", "--by", "Anna Kay")
+        assert (other.returncode, "is refunded since" in other.stderr) == (3, True)

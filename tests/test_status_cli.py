@@ -14,6 +14,7 @@ GREEN: dict[str, Any] = {
     "ledger": {"state": "good", "space": {"full_in_days": 400, "crowded_in_days": None}},
     "channels": [{"name": "london", "state": "good", "approved": True, "problems": 0}],
     "incidents": [{"closed_at": "2026-11-23T08:00:00Z", "waits_until": None}],
+    "refunds": [],
     "dead_letters": [],
 }
 LONDON = GREEN["channels"][0]
@@ -34,6 +35,7 @@ LONDON = GREEN["channels"][0]
         ),
         ({"channels": [LONDON | {"state": "warning", "problems": 2}]}, ["sfsync dead-letters"]),
         ({"dead_letters": [{"id": 1}]}, ["sfsync dead-letters"]),
+        ({"refunds": [{"id": 1}]}, ["sfsync refunds"]),
         ({"incidents": [{"closed_at": None, "waits_until": None}]}, ["sfsync incidents"]),
         ({"incidents": [{"closed_at": None, "waits_until": "2026-12-01T00:00:00Z"}]}, []),
         (

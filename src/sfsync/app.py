@@ -201,6 +201,7 @@ class Daemon:
             counts=supervisor.counts,
             reports=reports(settings, store, ctx.clock, org),
             incidents=supervisor.resolver,
+            refunds=supervisor.refunds,
             letters=Letters(ctx),
             mappings=SkuMappings(ctx, settings.tills, supervisor.writer.look_again),
             why=Why(ctx),

@@ -115,6 +115,7 @@ def order_node(**more: Any) -> dict[str, Any]:
         "processedAt": "2026-11-23T07:59:50Z",
         "updatedAt": "2026-11-23T08:00:00Z",
         "cancelledAt": None,
+        "displayFinancialStatus": "PARTIALLY_REFUNDED",
         "customAttributes": [{"key": "sfsync_reservation", "value": "r1"}],
         "retailLocation": {"id": "gid://shopify/Location/7"},
         "lineItems": {

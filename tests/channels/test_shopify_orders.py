@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from tests.channels.shopify_bench import adjusted, channel, order_node
 
 from sfsync.channels.shopify_orders import number, read_node, read_payload
-from sfsync.domain.orders import OrderLine, OrderSnapshot
+from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.ports import Delivery, Refused
 
 LOCATIONS = {"gid://shopify/Location/7": "warehouse"}
@@ -345,8 +345,28 @@ def test_an_order_is_the_same_from_the_list_and_from_a_webhook() -> None:
         note_attributes=[{"name": "sfsync_reservation", "value": "r1"}],
         fulfillments=[sent(2)],
         refunds=[refund((1, "return"), (1, "cancel"))],
+        financial_status="partially_refunded",
     )
-    assert read_node("london", order_node(), LOCATIONS) == read(told)
+    listed = read_node("london", order_node(), LOCATIONS)
+    assert listed == read(told)
+    assert [line.refunded_quantity for line in listed.lines] == [2]  # which equality leaves out
+
+
+@pytest.mark.parametrize(
+    ("status", "money"),
+    [
+        ("paid", MoneyBack.NONE),
+        ("authorized", MoneyBack.NONE),
+        (None, MoneyBack.NONE),
+        ("partially_refunded", MoneyBack.SOME),
+        ("refunded", MoneyBack.ALL),
+        ("voided", MoneyBack.ALL),
+    ],
+)
+def test_an_order_says_how_much_of_its_money_went_back(status: str | None, money: MoneyBack) -> None:
+    """Units that left an order say nothing of money; its financial status does."""
+    told = read(payload(line(2, 1, 1), refunds=[refund((1, "cancel"))], financial_status=status))
+    assert (told.money_back, told.lines[0].refunded_quantity) == (money, 1)
 
 
 def test_the_number_in_a_gid_is_what_payloads_call_a_thing() -> None:

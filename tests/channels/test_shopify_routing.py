@@ -275,6 +275,7 @@ async def test_what_a_finished_fulfilment_order_names_is_not_still_to_be_sent(st
         "processedAt": None,
         "updatedAt": "2026-11-23T08:00:00Z",
         "cancelledAt": None,
+        "displayFinancialStatus": None,
         "customAttributes": [],
         "retailLocation": None,
         "lineItems": {"pageInfo": {"hasNextPage": False}, "nodes": [line]},

@@ -21,6 +21,7 @@ from sfsync.domain.incidents import Resolved, Stage
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.letters import Cause, Tried
+from sfsync.domain.refunds import Ending, OwedLine, RefundAnswer, RefundTask
 from sfsync.domain.reservations import (
     Orphan,
     OrphanCause,
@@ -31,6 +32,7 @@ from sfsync.domain.reservations import (
     ReservationLine,
     ReservationState,
     Wish,
+    WishedLine,
 )
 from sfsync.domain.resync import BusyError, Extent, Scope, TooMuchError, WrittenPlan
 from sfsync.domain.rights import ROLES, Role
@@ -247,6 +249,18 @@ class Desk:
             for line in self.granted[reservation_id].lines
         ]
         return self._go_on(reservation_id, ReservationState.GRANTED, lines=tuple(lines))
+
+    async def substitute(self, reservation_id: str, lines: tuple[WishedLine, ...]) -> Outcome:
+        paid = self.granted[reservation_id]
+        if paid.state is not ReservationState.PAID_UNAVAILABLE:
+            return Outcome(paid, "ended", detail=f"it is {paid.state.value}")
+        keys = [LevelKey(line.sku, line.location or "ECOM") for line in lines]
+        levels = tuple(ReservationLine(key, line.quantity) for key, line in zip(keys, lines, strict=True))
+        if any(self.stock.get(line.level.sku, {}).get(line.level.location, 0) < 1 for line in levels):
+            return Outcome(replace(paid, state=ReservationState.REFUSED), "unavailable", self.stock, "no")
+        self.granted[paid.id] = replace(paid, state=ReservationState.RELEASED)
+        taken = replace(paid, id="r8", lines=levels, state=ReservationState.CONFIRMED, instead_of=paid.id)
+        return self._put(taken)
 
     async def hand_over(self, reservation_id: str, reference: str) -> Outcome:
         return self._go_on(reservation_id, ReservationState.SETTLED)
@@ -731,6 +745,40 @@ class Resolutions:
         return self.answer
 
 
+class RefundPile:
+    """A refund desk with one open task; it keeps how it was closed."""
+
+    def __init__(self) -> None:
+        lines = (OwedLine("BAG", 1),)
+        self.task = RefundTask(3, "r1", "london", "#1042", "cart-7", "", lines, NOW, "Anna Kay", "none left")
+
+    async def find(
+        self, *, open_only: bool = True, channel: str | None = None, after: int = 0, limit: int = 100
+    ) -> Sequence[RefundTask]:
+        fits = (not open_only or self.task.closed_at is None) and channel in (None, "london")
+        return [self.task] if fits and self.task.id > after else []
+
+    async def get(self, number: int) -> RefundTask | None:
+        return self.task if number == self.task.id else None
+
+    async def open(self, reservation_id: str, *, by: str, reason: str) -> RefundAnswer:
+        if reservation_id == "r9":
+            return RefundAnswer(None, "nothing-owed", "it is granted: nothing is owed for it")
+        if reservation_id != "r1":
+            return RefundAnswer(None, "no-such-reservation")
+        new = self.task.reason != reason
+        self.task = replace(self.task, opened_by=by, reason=reason)
+        return RefundAnswer(self.task, new=new)
+
+    async def close(self, number: int, ending: Ending, *, by: str, said: str) -> RefundAnswer:
+        if number != self.task.id:
+            return RefundAnswer(None, "no-such-refund")
+        if self.task.ending is not None and self.task.ending is not ending:
+            return RefundAnswer(self.task, "over", f"refund 3 is {self.task.ending}")
+        self.task = replace(self.task, closed_at=NOW, closed_by=by, ending=ending, said=said)
+        return RefundAnswer(self.task)
+
+
 class Numbers:
     """Three numbers at two channels; it keeps what it was asked."""
 
@@ -813,6 +861,7 @@ class House:
         self.drops = Drops()
         self.counter = Counter({"BAG|ECOM": 5, "TIE|ECOM": 9})
         self.resolutions = Resolutions()
+        self.refunds = RefundPile()
         self.letters = LetterPile()
         self.mappings = MappingPile()
         self.answers = Answers()
@@ -846,6 +895,7 @@ class House:
             self.counter,
             self.reporter,
             self.resolutions,
+            self.refunds,
             self.drops,
             self.answers,
             self.numbers,
@@ -1116,6 +1166,27 @@ def status() -> Status:
             },
         ],
         "incidents_more": 12,
+        "refunds": [
+            {
+                "id": 3,
+                "state": "open",
+                "debtor": "london",
+                "creditor": "cart-7",
+                "reservation": "r1",
+                "channel": "london",
+                "order_reference": "#1042",
+                "owner": "cart-7",
+                "client": None,
+                "lines": [{"sku": "BAG", "units": 1}],
+                "reason": "none left",
+                "opened_at": "2026-11-23T07:15:00.000Z",
+                "opened_by": "Anna Kay",
+                "closed_at": None,
+                "closed_by": None,
+                "said": None,
+            }
+        ],
+        "refunds_more": 0,
         "dead_letters": [
             {
                 "id": 3,

@@ -32,6 +32,7 @@ PATHS = (
     "/accuracy",
     "/counts",
     "/incidents/7",
+    "/refunds/3",
     "/editions/spring",
     "/resync",
     "/dead-letters",

@@ -25,13 +25,14 @@ OPEN = {
     ("GET", "/login"),
     ("POST", "/login"),
     ("POST", "/logout"),  # ends what is not there
-    ("GET", "/"),  # the log-in form stands in its place, and in that of the next seven
+    ("GET", "/"),  # the log-in form stands in its place, and in that of the next eight
     ("GET", "/sku"),
     ("GET", "/accuracy"),
     ("GET", "/resync"),
     ("GET", "/dead-letters"),
     ("GET", "/pick-ups"),
     ("GET", "/incidents/{id}"),
+    ("GET", "/refunds/{id}"),
     ("GET", "/editions/{name}"),
     ("GET", "/counts"),  # an empty sheet
     ("POST", "/webhooks/{channel}"),  # signed by the channel

@@ -8,9 +8,10 @@ from starlette.routing import Route
 from tests.web.kit import CHECKOUT, House
 
 from sfsync.domain.incidents import LONGEST_REASON, Way
+from sfsync.domain.refunds import Ending
 from sfsync.domain.reservations import LONGEST, ReservationKind, ReservationState
 from sfsync.domain.transfers import Stage
-from sfsync.web import Status, counts, levels, transfers, wishes
+from sfsync.web import Status, counts, levels, refunds, transfers, wishes
 from sfsync.web import incidents as web_incidents
 from sfsync.web.status_shape import (
     EditionRow,
@@ -19,6 +20,7 @@ from sfsync.web.status_shape import (
     ExposureOfClass,
     IncidentRow,
     LevelRow,
+    RefundRow,
     SoonerAtChannel,
     WorstSpell,
 )
@@ -95,6 +97,11 @@ async def test_its_limits_and_words_are_the_codes() -> None:
     assert decision["way"]["enum"] == list(Way)
     assert decision["reason"]["maxLength"] == LONGEST_REASON
     assert set(schemas["Incident"]["required"]) == set(get_type_hints(IncidentRow))
+    assert schemas["Refund"]["required"] == list(get_type_hints(RefundRow))
+    assert list(schemas["Refund"]["properties"]) == list(get_type_hints(RefundRow))
+    assert set(schemas["RefundOpening"]["properties"]) == set(refunds.OPEN_FIELDS)
+    assert set(schemas["RefundClosing"]["properties"]) == set(refunds.CLOSE_FIELDS)
+    assert schemas["RefundClosing"]["properties"]["ending"]["enum"] == list(Ending)
     assert set(schemas["Edition"]["properties"]) == set(get_type_hints(EditionRow))
     assert wish["client"]["maxLength"] == wishes.LONGEST_REFERENCE
     assert set(schemas["Status"]["required"]) == set(get_type_hints(Status))

@@ -41,6 +41,7 @@ async def test_a_granted_reservation_is_answered_201_with_its_address() -> None:
         "expires_at": "2026-11-23T08:30:00.000Z",
         "pick_up": None,
         "order_reference": "",
+        "instead_of": None,
         "reason": "",
     }
 

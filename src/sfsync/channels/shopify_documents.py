@@ -99,7 +99,7 @@ ROUTED_ORDERS_ROWS = 4
 ORDER_ROUTES = 3  # fulfilment orders, each of one location
 
 _ORDER_HEAD = """
-      id name createdAt processedAt updatedAt cancelledAt
+      id name createdAt processedAt updatedAt cancelledAt displayFinancialStatus
       customAttributes { key value }
       retailLocation { id }
 """

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from sfsync.domain.orders import OrderLine, OrderSnapshot
+from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.domain.places import LinePlace
 from sfsync.ports import Refused
 
@@ -36,6 +36,11 @@ ORDER_TOPICS = frozenset(
         "orders/partially_fulfilled",
     }
 )
+_MONEY_BACK = {
+    "refunded": MoneyBack.ALL,
+    "voided": MoneyBack.ALL,  # authorised only, and let go: nothing was ever taken
+    "partially_refunded": MoneyBack.SOME,
+}
 _ROUTES_OVER = frozenset({"cancelled", "closed"})  # nothing of them is still to be sent
 RESERVATION_ATTRIBUTE = "sfsync_reservation"
 CLIENT_ATTRIBUTE = "sfsync_client"
@@ -109,6 +114,7 @@ class _Order(_Payload):
     fulfillments: list[_Fulfillment]
     refunds: list[_Refund]
     routes: list[_Route] = []
+    financial_status: str | None = None
 
 
 class _Named(_Payload):
@@ -195,6 +201,7 @@ def _snapshot(
         channel_location=locations.get(f"gid://shopify/Location/{order.location_id}"),
         reservations=_reservations(order.note_attributes),
         client=_client(order.note_attributes),
+        money_back=_MONEY_BACK.get(order.financial_status or "", MoneyBack.NONE),
     )
 
 
@@ -295,6 +302,7 @@ def _line(line: _LineItem, fulfilled: int, refunded: Mapping[str, int], *, cance
         taken_quantity=max(0, ordered - edited_away - restocked),
         taken_in_doubt=edited_away > 0,
         unit=_unit(line.properties) if ordered == 1 else None,
+        refunded_quantity=taken_back,
     )
 
 
@@ -329,6 +337,7 @@ def _as_payload(node: Mapping[str, Any]) -> dict[str, Any]:
         "updated_at": node["updatedAt"],
         "processed_at": node["processedAt"],
         "cancelled_at": node["cancelledAt"],
+        "financial_status": (node["displayFinancialStatus"] or "").lower(),
         "location_id": _number_of(node.get("retailLocation")),
         "note_attributes": [{"name": row["key"], "value": row["value"]} for row in node["customAttributes"]],
         "line_items": [

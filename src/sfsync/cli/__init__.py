@@ -25,6 +25,7 @@ from sfsync.cli import (
     init,
     ledger,
     mapping,
+    refunds,
     reload,
     report,
     reservations,
@@ -65,6 +66,7 @@ app.add_typer(channel.app, name="channel")
 app.add_typer(count.app, name="count")
 app.add_typer(report.app, name="report")
 app.add_typer(incidents.app, name="incidents")
+app.add_typer(refunds.app, name="refunds")
 app.add_typer(till.app, name="till")
 app.add_typer(transfer.app, name="transfer")
 app.add_typer(edition.app, name="edition")

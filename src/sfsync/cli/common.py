@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,3 +148,11 @@ def _token(settings: Settings) -> str:
     return next(
         (token.token.get_secret_value() for token in settings.web.tokens if "admin" in token.rights()), ""
     )
+
+
+def user_name() -> str:
+    """Who types: the name of the login."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "the command line"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from sfsync.cli.common import (
     print_json,
     settings_or_exit,
     table,
+    user_name,
 )
 from sfsync.ports import Incident, Resolution, Tx
 from sfsync.store import StoreError, open_store
@@ -121,7 +121,20 @@ Promise = Annotated[
     typer.Option(help="Whose units, where several are at stake; when not said, the newest."),
 ]
 Whole = Annotated[bool, typer.Option("--whole-order", help="Cancel although the order has other lines too.")]
-Refund = Annotated[bool, typer.Option("--refund", help="Give the money back, the way it came.")]
+Substitute = Annotated[
+    str | None,
+    typer.Option(
+        "--substitute", metavar="SKU", help="Take as many of this SKU instead; with --move, at that location."
+    ),
+]
+Refund = Annotated[
+    bool,
+    typer.Option(
+        "--refund",
+        help="With --cancel-at-channel: give the money back, the way it came. Alone: give the goods up, and "
+        "owe the customer the money (`sfsync refunds`).",
+    ),
+]
 Notify = Annotated[bool, typer.Option("--notify", help="Have the channel write to the customer.")]
 
 
@@ -134,6 +147,7 @@ def resolve(
     until: Until = None,
     cancel: Cancel = False,
     accept: Accept = False,
+    substitute: Substitute = None,
     promise: Promise = None,
     whole_order: Whole = False,
     refund: Refund = False,
@@ -147,14 +161,24 @@ def resolve(
     Exit codes: 0 done; 1 written down, and done when the org or the channel answers; 2 wrong settings or
     command line; 3 refused, or no daemon.
     """
-    ways = {"move": move is not None, "wait": wait, "cancel": cancel, "accept": accept}
+    ways = {
+        "move": move is not None and substitute is None,
+        "substitute": substitute is not None,
+        "refund": refund and not cancel,
+        "wait": wait,
+        "cancel": cancel,
+        "accept": accept,
+    }
     chosen = [way for way, given in ways.items() if given]
     if len(chosen) != 1:
-        one_of = "--move LOCATION, --wait-for-receipt, --cancel-at-channel, --accept"
+        one_of = (
+            "--move LOCATION, --substitute SKU, --refund, --wait-for-receipt, --cancel-at-channel, --accept"
+        )
         err.print(f"Say one of {one_of}.", style="red")
         raise typer.Exit(2)
-    body: dict[str, Any] = {"way": chosen[0], "reason": reason, "by": by or _user(), "location": move}
-    body |= {"promise": promise, "whole_order": whole_order, "refund": refund, "notify": notify}
+    body: dict[str, Any] = {"way": chosen[0], "reason": reason, "by": by or user_name(), "location": move}
+    body |= {"promise": promise, "whole_order": whole_order, "refund": refund and cancel, "notify": notify}
+    body["sku"] = substitute
     if wait or until is not None:
         day = (until or datetime.now(UTC) + timedelta(days=14)).replace(tzinfo=UTC)
         body["until"] = day.replace(hour=23, minute=59, second=59, microsecond=0).isoformat()
@@ -179,14 +203,12 @@ def _done(number: int, told: dict[str, Any], body: dict[str, Any]) -> str:
         case "move":
             whose = f" for order {told['order']}" if told.get("order") else ""
             return f"Incident {number}: {told.get('units', 'its units')} taken at {body['location']}{whose}."
+        case "substitute":
+            return f"Incident {number}: {told.get('units')} of {body['sku']} taken instead."
+        case "refund":
+            owed = f"refund {told['refund_task']} is owed to {told['owner']}"
+            return f"Incident {number} is over, and {owed}: `sfsync refunds` lists it until it is paid back."
         case "wait":
             return f"Incident {number} may wait until {body['until'][:10]}."
         case _:
             return f"Incident {number} is accepted, and over."
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "the command line"

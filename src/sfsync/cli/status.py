@@ -134,6 +134,7 @@ def picture(found: Any) -> list[RenderableType]:
         *_scarce(found["scarce"]),
         *_editions(found["editions"]),
         *_incidents(found["incidents"], found["incidents_more"]),
+        *_refunds(found["refunds"], found["refunds_more"]),
         *_accuracy(found["accuracy"]),
     ]
 
@@ -153,6 +154,8 @@ def next_steps(found: Any) -> list[str]:
             steps.append(f"sfsync resync --channel {each['name']}")
     if any(each["closed_at"] is None and not each["waits_until"] for each in found["incidents"]):
         steps.append("sfsync incidents")
+    if found["refunds"]:
+        steps.append("sfsync refunds")
     if found["dead_letters"] or any(each["problems"] for each in channels):
         steps.append("sfsync dead-letters")
     space = found["ledger"]["space"] or {}
@@ -350,6 +353,17 @@ def _incidents(incidents: Any, more: int) -> list[RenderableType]:
     if more:
         parts.append(Text(f"and {more} more: `sfsync incidents`"))
     return parts
+
+
+def _refunds(refunds: Any, more: int) -> list[RenderableType]:
+    if not refunds:
+        return []
+    made = table("\nRefunds owed", ("id", "right"), "since", "by", "to", "order", "for")
+    for each in refunds:
+        goods = ", ".join(f"{line['units']} {line['sku']}" for line in each["lines"])
+        order = each["order_reference"] or "-"
+        made.add_row(str(each["id"]), each["opened_at"], each["debtor"], each["creditor"], order, goods)
+    return [made, Text(f"and {more} more: `sfsync refunds`")] if more else [made]
 
 
 def _number(value: float | None) -> str:

@@ -45,6 +45,8 @@ class Way(StrEnum):
     MOVE = "move"  # take the units at another location
     WAIT = "wait"  # for a receipt, until a date
     CANCEL = "cancel"  # the order, at its channel
+    SUBSTITUTE = "substitute"  # take other pieces for those that are not to be had
+    REFUND = "refund"  # give the goods up, and owe the customer the money
     ACCEPT = "accept"  # it is as it is
 
 
@@ -52,7 +54,7 @@ _WAYS: Mapping[str, tuple[Way, ...]] = {
     OVERSOLD: (Way.MOVE, Way.WAIT, Way.CANCEL),
     MISPLACED: (Way.WAIT, Way.CANCEL),
     UNKNOWN_LOCATION: (Way.WAIT, Way.ACCEPT),
-    PAID_UNAVAILABLE: (Way.MOVE, Way.WAIT),
+    PAID_UNAVAILABLE: (Way.MOVE, Way.SUBSTITUTE, Way.REFUND, Way.WAIT),
     NO_ORDER: (Way.WAIT,),
     HOLE: (Way.WAIT,),
     NOT_FOUND: (Way.WAIT, Way.ACCEPT),
@@ -96,6 +98,7 @@ class Wish:
     reason: str
     promise: str = ""  # the subject whose units it is about; empty: the first that gives way
     location: str = ""  # to take the units at
+    sku: str = ""  # that stands in for what is not to be had
     until: datetime | None = None  # to wait
     whole_order: bool = False  # cancel although the order has other lines
     refund: bool = False  # give the money back with the cancellation
@@ -114,6 +117,8 @@ class Wish:
             told["promise"] = self.promise
         if self.way is Way.MOVE:
             told["location"] = self.location
+        if self.way is Way.SUBSTITUTE:
+            told |= {"sku": self.sku, "location": self.location}
         if self.way is Way.WAIT and self.until is not None:
             told["until"] = self.until.isoformat()
         if self.way is Way.CANCEL:

@@ -27,10 +27,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from itertools import permutations
 
 from .places import LinePlace, matched
 from .stock import LevelKey, Movement, MovementKind, step_key
+
+
+class MoneyBack(StrEnum):
+    """How much of an order's money its channel says has gone back to the customer."""
+
+    NONE = "none"  # or the channel does not say
+    SOME = "some"
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,7 @@ class OrderLine:
     places: tuple[LinePlace, ...] = ()  # where the units stand at the channel, as far as it says
     routed: bool = field(default=False, compare=False)  # it says so of every open unit
     mapped_from: str = field(default="", compare=False)  # what its source calls the SKU (`sku_mapping`)
+    refunded_quantity: int = field(default=0, compare=False)  # units that its refunds name, sent or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,7 @@ class OrderSnapshot:
     reservations: tuple[str, ...] = ()  # ids of reservations that this order was sold on
     read_at: datetime | None = None  # when we began to read it at the channel; None when it was sent to us
     client: str = ""  # whose order it is, when the channel says so in the words of the reservation API
+    money_back: MoneyBack = MoneyBack.NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ and granted: the org holds the units, and it counts when the shop has said that 
 
 A payment after the expiry is a new ask under the org's rule, never a silent oversell. When the org cannot
 give the units any more the reservation is *paid-unavailable*: the customer's money is here and the goods are
-not. It leaves that state when the units are taken elsewhere (a move), or when somebody releases it, having
-refunded the customer or sold a substitute.
+not. Three ways lead out of that state. The same units are taken elsewhere: a move. Others are taken for them:
+a *stand-in*, a reservation of its own that the org grants or refuses like any other, and that takes the place
+of the paid one in the commit which learns of the grant. Or the money goes back: a task that stays on a list
+until somebody, or the channel itself, has paid it back (`domain.refunds`).
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ from .stock import LevelKey, Movement, MovementKind, reservation_subject, step_k
 LONGEST = timedelta(days=30)
 REFUSED_LATELY = timedelta(seconds=2)  # for so long a refusal of the org is told to others who ask the same
 ORDER_PATIENCE = timedelta(hours=24)  # from a payment to the news of its order
+STAND_IN_LIFE = timedelta(
+    minutes=15
+)  # from the asking for a stand-in to its taking the place of the paid one
 
 
 class ReservationKind(StrEnum):
@@ -143,6 +148,7 @@ class Reservation:
     paid_at: datetime | None = None  # when its order was told to us
     needs_store: bool = False  # the shop has not said yet that it has the piece
     client: str = ""  # who is to have it
+    instead_of: str = ""  # the paid reservation whose place it takes once it is granted
 
     def subjects(self) -> tuple[str, ...]:
         """The ledger subjects of its lines, in order."""
@@ -231,6 +237,26 @@ def _granted(reservation: Reservation) -> ReservationState:
     if reservation.needs_store:
         return ReservationState.AWAITING_STORE
     return ReservationState.GRANTED if reservation.paid_at is None else ReservationState.CONFIRMED
+
+
+def takes_place(stand_in: Reservation, paid: Reservation | None) -> tuple[Reservation, Reservation | None]:
+    """What becomes of a stand-in that the org has granted, and of the one in whose place it was asked.
+
+    It is what the customer has paid for from now on, and the other one is over; both in one commit. Where the
+    other one has found another way meanwhile, nobody needs the stand-in, and it is let go.
+    """
+    if paid is None or paid.state is not ReservationState.PAID_UNAVAILABLE:
+        reason = "what it was to stand in for has found another way"
+        return replace(stand_in, state=ReservationState.RELEASED, reason=reason), None
+    pieces = ", ".join(
+        f"{line.quantity} {line.level.sku} at {line.level.location}" for line in stand_in.lines
+    )
+    taken = replace(
+        stand_in, order_reference=paid.order_reference, paid_at=paid.paid_at, expires_at=None, reason=""
+    )
+    taken = replace(taken, state=_granted(taken))
+    reason = f"{pieces} instead: reservation {stand_in.id}"
+    return taken, replace(paid, state=ReservationState.RELEASED, reason=reason)
 
 
 def store_said(reservation: Reservation, *, found: bool, reason: str) -> Reservation:

@@ -6,14 +6,17 @@ If that takes too long the answer is *pending*; the reservation goes on and can 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from sfsync.domain.block import picked
+from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.reservations import (
+    HOLDING,
+    STAND_IN_LIFE,
     Orphan,
     Outcome,
     Reservation,
@@ -28,13 +31,13 @@ from sfsync.domain.stock import LevelKey
 from sfsync.ports import Tx
 
 from . import block
-from .asking import Asked
+from .asking import Asked, not_yet
 from .context import wait_until_read
 from .giving import close_covered_again
 from .life import Life
 from .orphans import orphans
 from .picture import Picture, on_floor
-from .reserving import close_covered, give_back, tell_overdue
+from .reserving import close_covered, give_back, stand_in, tell_overdue
 from .rooms import denied
 from .shelf import refresh
 
@@ -130,6 +133,100 @@ class Desk(Life):
             ):
                 return f"{units} wanted of {level}, {max(0, available)} available a moment ago"
         return ""
+
+    async def substitute(
+        self,
+        reservation_id: str,
+        lines: tuple[WishedLine, ...],
+        *,
+        signed: IncidentWish | None = None,
+        along: Callable[[Tx, int | None], None] = lambda tx, bundle: None,
+    ) -> Outcome:
+        """Take other pieces for a reservation that is paid and not available; or nothing, where they lack.
+
+        They are a reservation of their own, which the org grants or refuses. With the grant it is what the
+        customer has paid for, and the former one is over. Asking twice for the same is asking once. `signed`
+        names the person who decided it; `along` is called in the transaction that writes it down, with the
+        bundle that asks the org, or None where the local block gave the pieces.
+        """
+        ctx, number = self._ctx, self._ctx.new_id()
+        commit = partial(self._stand_in, number=number, paid_id=reservation_id, lines=lines, signed=signed)
+
+        def commit_and_tell(tx: Tx) -> Outcome | Asked:
+            asked = commit(tx)
+            if not isinstance(asked, Outcome):
+                along(tx, asked[0][0] if asked[0] else None)
+            return asked
+
+        outcome = await self.when_answered(commit_and_tell)
+        if isinstance(outcome, Outcome):
+            return outcome
+        bundles, bells = outcome
+        if bundles:
+            await self.answers(bundles, bells)
+        else:
+            ctx.bell.ring(*bells)
+
+        def read(tx: Tx) -> Outcome:
+            found = tx.reservation(number)
+            if found is None or found.state is not ReservationState.REFUSED:
+                return Outcome(found)
+            return Outcome(
+                found, "unavailable", self.available(tx, {line.sku for line in lines}), found.reason
+            )
+
+        await ctx.store.write(lambda tx: self._claim_if_confirmed(tx, number))
+        ctx.bell.ring("orders")
+        return await ctx.store.read(read)
+
+    def _stand_in(
+        self, tx: Tx, *, number: str, paid_id: str, lines: tuple[WishedLine, ...], signed: IncidentWish | None
+    ) -> Outcome | Asked:
+        """Write down what is asked for in the place of a paid reservation, or say why nothing is."""
+        ctx, now = self._ctx, self._ctx.clock.now()
+        paid = tx.reservation(paid_id)
+        if paid is None:
+            return Outcome(None, "not-found")
+        before = tx.stand_ins(paid.id)
+        if paid.state is ReservationState.PENDING or any(
+            each.state is ReservationState.PENDING for each in before
+        ):
+            return not_yet(paid)
+        if paid.state is not ReservationState.PAID_UNAVAILABLE:
+            known = next((each for each in before if each.state in HOLDING and _is_for(each, lines)), None)
+            detail = f"it is {paid.state.value}, so nothing stands in for it"
+            return Outcome(known) if known else Outcome(paid, "ended", detail=detail)
+        if ctx.pulse.rule_error:
+            return Outcome(paid, "later", detail=f"nothing is granted while {ctx.pulse.rule_error}")
+        wanted = [(line.sku, line.quantity) for line in lines]
+        if (no := denied(tx, ctx.assortment, paid.channel, paid.client, wanted, paid=True)) is not None:
+            return Outcome(paid, no.kind, detail=no.detail, more=no.more)
+        wish = Wish(paid.kind, paid.channel, paid.owner, lines, STAND_IN_LIFE, client=paid.client)
+        picture = Picture(tx.facts({line.sku for line in lines}))
+        from_block = self._from_block(wish, picture)
+        placed = (from_block, False) if from_block else self._place(tx, wish, picture)
+        if isinstance(placed, Outcome):
+            return replace(placed, reservation=paid)
+        pending = Reservation(
+            number,
+            ReservationState.PENDING,
+            paid.kind,
+            paid.channel,
+            paid.owner,
+            placed[0],
+            now,
+            wish.ends(now),
+            window=paid.window,
+            needs_store=placed[1],
+            client=paid.client,
+            instead_of=paid.id,
+        )
+        tx.put_reservation(pending)
+        if not from_block:
+            return self.ask(tx, pending, signed)
+        asked = self._grant(tx, pending)
+        stand_in(tx, ctx, replace(pending, state=ReservationState.GRANTED))
+        return asked
 
     def _grant(self, tx: Tx, reservation: Reservation) -> Asked:
         ctx, now = self._ctx, self._ctx.clock.now()
@@ -284,6 +381,17 @@ class Desk(Life):
         tell_overdue(tx, self._ctx, now)
         close_covered(tx, self._ctx)
         close_covered_again(tx, self._ctx)
+
+
+def _is_for(reservation: Reservation, lines: Sequence[WishedLine]) -> bool:
+    """True when it was asked for with these lines."""
+    had: dict[str, int] = {}
+    for line in reservation.lines:
+        had[line.level.sku] = had.get(line.level.sku, 0) + line.wanted
+    wanted: dict[str, int] = {}
+    for wish in lines:
+        wanted[wish.sku] = wanted.get(wish.sku, 0) + wish.quantity
+    return had == wanted
 
 
 def _split(

@@ -14,8 +14,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from sfsync.domain.orders import OrderLine, OrderSnapshot
+from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.domain.places import LinePlace, settled
+from sfsync.domain.refunds import Ending, paid_back
 from sfsync.domain.reservations import order_names
 from sfsync.domain.sources import Source, Word, deciding, pair, wanted
 from sfsync.domain.stock import order_line_subject
@@ -192,6 +193,7 @@ def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: 
 
     Adds to `bells`: they must not ring before the commit, or whoever hears them finds nothing.
     """
+    _end_refunds(tx, ctx, snapshot, now)
     if snapshot.channel in ctx.assortment.shared:
         return record_shared(tx, ctx, snapshot, Source.CHANNEL, now, bells)
     if before_our_time(tx, ctx, snapshot):
@@ -229,6 +231,18 @@ def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: 
     if touched:
         _log_recorded(ctx, snapshot)
     return touched
+
+
+def _end_refunds(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime) -> None:
+    """What the channel says it has paid back is owed no more."""
+    if snapshot.money_back is MoneyBack.NONE or not tx.owes_refunds(snapshot.channel):
+        return
+    references = {snapshot.order_id, *order_names(snapshot.name)}
+    for task in paid_back(tx.refunds_of_order(snapshot.channel, references), snapshot):
+        said = f"{snapshot.channel} says so of order {snapshot.name}"
+        done = replace(task, closed_at=now, closed_by=snapshot.channel, ending=Ending.REFUNDED, said=said)
+        tx.close_refund(done)
+        ctx.log.info("refund closed", refund=task.id, ending=Ending.REFUNDED.value, by=snapshot.channel)
 
 
 def record_shared(

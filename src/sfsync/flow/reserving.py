@@ -8,7 +8,15 @@ from dataclasses import replace
 from datetime import datetime
 
 from sfsync.domain.incidents import NO_ORDER, NOT_FOUND, PAID_UNAVAILABLE
-from sfsync.domain.reservations import Reservation, ReservationState, answered, order_names, overdue
+from sfsync.domain.reservations import (
+    HOLDING,
+    Reservation,
+    ReservationState,
+    answered,
+    order_names,
+    overdue,
+    takes_place,
+)
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
 from sfsync.ports import LineState, Tx
 
@@ -37,7 +45,20 @@ def settle(tx: Tx, ctx: Context, reservation_id: str, reason: str) -> None:
     reservation = tx.reservation(reservation_id)
     if reservation is None or tx.busy(reservation.subjects()):
         return
-    put(tx, ctx, reservation, answered(reservation, held_by(tx, reservation), reason))
+    after = answered(reservation, held_by(tx, reservation), reason)
+    put(tx, ctx, reservation, after)
+    stand_in(tx, ctx, after)
+
+
+def stand_in(tx: Tx, ctx: Context, granted: Reservation) -> None:
+    """Let a stand-in that has been granted take its place; what nobody needs is given back by the sweeper."""
+    if not granted.instead_of or granted.paid_at is not None or granted.state not in HOLDING:
+        return
+    paid = tx.reservation(granted.instead_of)
+    taken, over = takes_place(granted, paid)
+    put(tx, ctx, granted, taken)
+    if paid is not None and over is not None:
+        put(tx, ctx, paid, over)
 
 
 def put(tx: Tx, ctx: Context, before: Reservation, after: Reservation, *, because: str = LATE) -> None:
@@ -65,8 +86,8 @@ def _tell_paid_unavailable(
         **_described(reservation),
         "ways_out": [
             "take the units at another location: POST /v1/reservations/{id}/move",
-            "sell a substitute: a new reservation of kind order, then release this one",
-            "refund the customer, then release this one",
+            "take other pieces for it: POST /v1/reservations/{id}/substitute",
+            "owe the customer the money: POST /v1/reservations/{id}/refund",
         ],
     }
     if tx.open_incident(PAID_UNAVAILABLE, reservation.id, title, detail, now):

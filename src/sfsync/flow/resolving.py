@@ -1,4 +1,4 @@
-"""The ways out of an incident, as a person takes them: another location, waiting, a cancellation, acceptance.
+"""The ways out of an incident, as a person takes them: another location, other pieces, a refund, waiting, ….
 
 What is decided is written down, with a name and a reason, in the transaction that also writes down the
 movements; so a crash loses neither, and nothing is entered without the other. The same decision again, a
@@ -24,6 +24,8 @@ from sfsync.domain.incidents import (
     ways,
 )
 from sfsync.domain.promises import Stake, at_stake
+from sfsync.domain.refunds import RefundTask
+from sfsync.domain.reservations import ReservationState, WishedLine
 from sfsync.domain.stock import BadKeyError, LevelKey
 from sfsync.ports import Incident, LineState, Resolution, Tx
 
@@ -32,6 +34,7 @@ from .context import Context
 from .desk import Desk
 from .levels import promises_at
 from .picture import Picture
+from .refunding import Refunds, open_refund
 from .shelf import refresh
 from .writer import Writer
 
@@ -46,8 +49,11 @@ Asked = tuple[int, int | None, set[str]]
 class Resolver:
     """Takes the ways out that a person chooses."""
 
-    def __init__(self, ctx: Context, writer: Writer, desk: Desk, cancellations: Cancellations) -> None:
+    def __init__(
+        self, ctx: Context, writer: Writer, desk: Desk, cancellations: Cancellations, refunds: Refunds
+    ) -> None:
         self._ctx, self._writer, self._desk, self._cancellations = ctx, writer, desk, cancellations
+        self._refunds = refunds
 
     @property
     def cancelling(self) -> frozenset[str]:
@@ -67,7 +73,13 @@ class Resolver:
         """Take a way out, once: the same one again is answered as the first time."""
         outcome = await self._ctx.store.write(partial(self._take, number=incident_id, wish=wish))
         if isinstance(outcome, str):
+            if wish.way is Way.SUBSTITUTE:
+                return await self._substitute(incident_id, outcome, wish)
             return await self._move_reservation(incident_id, outcome, wish)
+        if isinstance(outcome, RefundTask):
+            self._log(incident_id, wish)
+            await self._refunds.look(outcome)
+            return await self._refund_stands(incident_id)
         if isinstance(outcome, Resolved):
             return outcome
         number, bundle, bells = outcome
@@ -92,8 +104,8 @@ class Resolver:
         kept = await self._ctx.store.read(lambda tx: tx.resolution(number))
         return Resolved(problem="no-such-incident") if kept is None else _told(kept)
 
-    def _take(self, tx: Tx, *, number: int, wish: Wish) -> Resolved | Asked | str:
-        """Write a decision down; or say why not. The id of a reservation where the desk must move it."""
+    def _take(self, tx: Tx, *, number: int, wish: Wish) -> Resolved | Asked | RefundTask | str:
+        """Write a decision down; or say why not. The id of a reservation where the desk must act on it."""
         incident = tx.incident(number)
         if incident is None:
             return Resolved(problem="no-such-incident", detail=f"there is no incident {number}")
@@ -118,6 +130,10 @@ class Resolver:
                 return self._wait(tx, incident, wish, done)
             case Way.MOVE:
                 return self._move(tx, incident, wish, done)
+            case Way.SUBSTITUTE:
+                return incident.key
+            case Way.REFUND:
+                return self._refund(tx, incident, wish)
             case Way.CANCEL:
                 return self._cancel(tx, incident, wish, done)
 
@@ -239,6 +255,53 @@ class Resolver:
         if outcome.problem:
             return Resolved(problem=words.get(outcome.problem, "over"), detail=outcome.detail)
         return Resolved(Stage.DONE, f"its units are held at {wish.location} already")
+
+    def _refund(self, tx: Tx, incident: Incident, wish: Wish) -> Resolved | RefundTask:
+        reservation = tx.reservation(incident.key)
+        if reservation is None:
+            return Resolved(problem="no-such-promise", detail=NOBODYS)
+        if reservation.state is ReservationState.PENDING:
+            return Resolved(problem="busy", detail=BUSY)
+        if reservation.state is not ReservationState.PAID_UNAVAILABLE:
+            return Resolved(problem="over", detail=f"it is {reservation.state.value}: nothing is owed for it")
+        task = open_refund(tx, self._ctx, reservation, wish.by, wish.reason)
+        detail = wish.detail | {"refund_task": task.id, "order": task.order_reference, "owner": task.creditor}
+        self._keep(tx, incident, wish, detail, Stage.DONE)
+        return task
+
+    async def _refund_stands(self, incident_id: int) -> Resolved:
+        found = await self._ctx.store.read(lambda tx: tx.resolutions([incident_id]))
+        return _told(next(each for each in reversed(found) if each.way == Way.REFUND.value))
+
+    async def _substitute(self, incident_id: int, reservation_id: str, wish: Wish) -> Resolved:
+        """The desk takes as many of the other SKU, and writes the decision down with what it asks."""
+        reservation = await self._desk.get(reservation_id)
+        if reservation is None:
+            return Resolved(problem="no-such-promise", detail=NOBODYS)
+        if len({line.level.sku for line in reservation.lines}) > 1:
+            several = "it is for several SKUs: say what stands in for them all"
+            detail = f"{several} over POST /v1/reservations/{reservation_id}/substitute"
+            return Resolved(problem="more-lines", detail=detail)
+        units = sum(line.wanted for line in reservation.lines)
+        place = wish.location or (None if reservation.channel else reservation.lines[0].level.location)
+        line = WishedLine(wish.sku, units, place)
+        kept: list[int] = []
+
+        def along(tx: Tx, bundle: int | None) -> None:
+            incident = tx.incident(incident_id)
+            if incident is not None:
+                detail = wish.detail | {"units": units, "order": reservation.order_reference}
+                stage = Stage.DONE if bundle is None else Stage.ASKED
+                kept.append(self._keep(tx, incident, wish, detail, stage, bundle))
+
+        self._log(incident_id, wish)
+        outcome = await self._desk.substitute(reservation_id, (line,), signed=wish, along=along)
+        if kept:
+            return await self._stands(kept[0])
+        words = {"unknown-sku": "unknown-level", "later": "busy", "not-found": "no-such-promise"}
+        if outcome.problem:
+            return Resolved(problem=words.get(outcome.problem, "over"), detail=outcome.detail)
+        return Resolved(Stage.DONE, f"{units} of {wish.sku} stand in for it already")
 
     def _cancel(self, tx: Tx, incident: Incident, wish: Wish, done: Resolution | None) -> Resolved | Asked:
         if done is not None and not wish.promise:

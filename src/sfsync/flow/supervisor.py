@@ -35,6 +35,7 @@ from .policies import Policies
 from .products import Products
 from .proving import Proving
 from .reconcile import Reconcile
+from .refunding import Refunds
 from .relay import Relay
 from .resolving import Resolver
 from .resync import Resync
@@ -103,7 +104,8 @@ class Supervisor:
         self._drift = drift
         self.proving = Proving(ctx)
         self._cancellations = Cancellations(ctx, self.polls)
-        self.resolver = Resolver(ctx, self.writer, self.desk, self._cancellations)
+        self.refunds = Refunds(ctx, self.polls)
+        self.resolver = Resolver(ctx, self.writer, self.desk, self._cancellations, self.refunds)
         self._orders = Orders(ctx)
         rules = ctx.assortment.org_orders
         self.org_orders = OrgOrders(ctx, rules, every_seconds=poll_seconds) if rules is not None else None

@@ -38,6 +38,7 @@ class HealthTeller:
         channels: Sequence[ChannelStatus],
         incidents: views.ToldIncidents,
         letters: Sequence[DeadLetter],
+        refunds: int,
     ) -> Health:
         """The verdict on everything else that the status says."""
         pulse = self._pulse
@@ -84,6 +85,9 @@ class HealthTeller:
         if letters:
             waits = "1 dead letter waits" if len(letters) == 1 else f"{len(letters)} dead letters wait"
             doubtful.append(f"{waits} for a person: `sfsync dead-letters`.")
+        if refunds:
+            are = "1 refund is" if refunds == 1 else f"{refunds} refunds are"
+            doubtful.append(f"{are} owed to customers: `sfsync refunds`.")
         if drift := tx.count_drifts():
             numbers = "1 number differs" if drift == 1 else f"{drift:,} numbers differ"
             doubtful.append(f"{numbers} although nothing is under way: `sfsync drift`.")

@@ -32,6 +32,7 @@ from sfsync.store.pickups import pick_ups
 from sfsync.store.tx import SqlTx
 from sfsync.web.editions import describe
 from sfsync.web.incident_rows import incident_row
+from sfsync.web.refunds import refund_row
 from sfsync.web.status_shape import (
     BlockLevel,
     ChannelStatus,
@@ -68,6 +69,7 @@ SHARE = 20
 EXPOSURE_AGAIN = timedelta(seconds=10)
 LATE_AFTER = timedelta(seconds=60)
 COVERAGE_AGAIN = timedelta(seconds=30)
+MOST_REFUNDS = 100
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
@@ -143,11 +145,12 @@ class Overview:
         incidents = views.told_incidents(tx, now - timedelta(days=1), now)
         cancelling = self._pulse.cancelling_channels if self._pulse else None
         queue = views.queue_count(tx)
+        refunds, owed = tx.refunds(limit=MOST_REFUNDS), views.refunds_owed(tx)
         channels = self._channels(tx, now)
         stream = self._stream(tx, holes, now)
         ledger = self._ledger(tx, queue, now)
         return Status(
-            health=self._health.tell(tx, now, stream, ledger, channels, incidents, letters),
+            health=self._health.tell(tx, now, stream, ledger, channels, incidents, letters, owed),
             stream=stream,
             ledger=ledger,
             channels=channels,
@@ -162,6 +165,8 @@ class Overview:
                 for each in incidents.told
             ],
             incidents_more=incidents.more,
+            refunds=[refund_row(task) for task in refunds],
+            refunds_more=max(0, owed - len(refunds)),
             dead_letters=[letter_row(letter) for letter in reversed(letters)],
             recent=[movement_row(movement) for movement in views.recent_movements(tx, 20)],
             accuracy=self._live.rows(tx, now),

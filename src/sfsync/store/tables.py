@@ -504,10 +504,12 @@ reservation = Table(
     Column("paid_at", Instant),
     Column("needs_store", Boolean, nullable=False),
     Column("client", Text, nullable=False, server_default=""),
+    Column("instead_of", Text, nullable=False, server_default=""),
 )
 Index("ix_reservation_state", reservation.c.state, reservation.c.created_at)
 _partial("ix_reservation_order", "order_reference <> ''", reservation.c.order_reference)
 _partial("ix_reservation_client", "client <> ''", reservation.c.client)
+_partial("ix_reservation_instead_of", "instead_of <> ''", reservation.c.instead_of)
 reservation_line = Table(
     "reservation_line",
     metadata,
@@ -641,6 +643,28 @@ Index(
     sqlite_where=text("closed_at IS NULL"),
     postgresql_where=text("closed_at IS NULL"),
 )
+
+# Money that is owed to a customer whose goods are not to be had. Open until `closed_at`.
+refund = Table(
+    "refund",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("reservation", Text, nullable=False, unique=True),
+    Column("channel", Text),
+    Column("order_reference", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("lines", Json, nullable=False),  # [SKU, units]
+    Column("opened_at", Instant, nullable=False),
+    Column("opened_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("closed_at", Instant),
+    Column("closed_by", Text, nullable=False, server_default=""),
+    Column("ending", Text),
+    Column("said", Text, nullable=False, server_default=""),
+)
+Index("ix_refund_order", refund.c.channel, refund.c.order_reference)
+_partial("ix_refund_open", "closed_at IS NULL", refund.c.channel)
 
 # What a person has decided about an incident. With a bundle, its answer is the bundle's.
 resolution = Table(

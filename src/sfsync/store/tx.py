@@ -75,6 +75,7 @@ from .draws import DrawStatements
 from .folding import SLICE, FoldStatements
 from .incidents import IncidentStatements
 from .prepared import Prepared
+from .refunds import RefundStatements
 from .rows import channel_level_of
 from .upsert import upsert
 
@@ -83,6 +84,7 @@ class SqlTx(
     FoldStatements,
     IncidentStatements,
     DrawStatements,
+    RefundStatements,
     CallbackStatements,
     AlertStatements,
     ComparingStatements,
@@ -808,6 +810,7 @@ class SqlTx(
                     "paid_at": reservation.paid_at,
                     "needs_store": reservation.needs_store,
                     "client": reservation.client,
+                    "instead_of": reservation.instead_of,
                 }
             ],
         )
@@ -884,6 +887,10 @@ class SqlTx(
         """Reservations of a channel that were confirmed for an order of one of these names."""
         rows = CONFIRMED_FOR.run(self._c, {"b_channel": channel, "among": sorted(references)})
         return sorted(rows.scalars())
+
+    def stand_ins(self, reservation_id: str) -> list[Reservation]:
+        """Those that were asked for in the place of a paid one, oldest first."""
+        return self._reservations(STAND_INS.run(self._c, {"b_id": reservation_id}))
 
     def lines_of_order(self, channel: str, references: Collection[str]) -> list[LineState]:
         """The lines of a channel's order, called by its id or its name."""
@@ -1520,6 +1527,11 @@ CONFIRMED_FOR = Prepared(
         or_(_RESERVATION.channel == bindparam("b_channel"), _RESERVATION.channel.is_(None)),
     )
 )
+STAND_INS = Prepared(
+    select(t.reservation)
+    .where(_RESERVATION.instead_of != "", _RESERVATION.instead_of == bindparam("b_id"))
+    .order_by(_RESERVATION.created_at, _RESERVATION.id)
+)
 HELD_BY_RESERVATIONS = Prepared(
     select(t.holding.c.subject).where(t.holding.c.kind == "reservation", t.holding.c.reserved > 0)
 )
@@ -1757,6 +1769,7 @@ def _reservation(row: Row[Any], lines: Sequence[ReservationLine]) -> Reservation
         row.paid_at,
         row.needs_store,
         row.client,
+        row.instead_of,
     )
 
 

@@ -291,6 +291,12 @@ def told_incidents(tx: SqlTx, closed_after: datetime, now: datetime, *, most: in
     return ToldIncidents(found, decided, urgent or 0, all_ - len(found))
 
 
+def refunds_owed(tx: SqlTx) -> int:
+    """How many refund tasks are open."""
+    owed = select(func.count()).select_from(t.refund).where(t.refund.c.closed_at.is_(None))
+    return int(tx.connection.execute(owed).scalar() or 0)
+
+
 def listed(tx: SqlTx) -> Sequence[tuple[str, str]]:
     """(channel, SKU) of every channel level."""
     c = t.channel_level.c

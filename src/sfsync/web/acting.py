@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from sfsync.domain.incidents import Stage
 
+from . import refunds
 from .access import Doorkeeper
 from .editions import describe
 from .forms import sent, who
@@ -24,6 +25,8 @@ from .services import Services
 FLAGS = ("whole_order", "refund", "notify")
 WAYS = {
     "move": ("promise", "location"),
+    "substitute": ("sku", "location"),
+    "refund": (),
     "wait": ("until",),
     "cancel": ("promise", *FLAGS),
     "accept": (),
@@ -31,7 +34,7 @@ WAYS = {
 
 
 class Acting:
-    """The handlers of ``/incidents`` and ``/editions``."""
+    """The handlers of ``/incidents``, ``/refunds`` and ``/editions``."""
 
     def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper, page: Page) -> None:
         self._services, self._options, self._doorkeeper, self._page = services, options, doorkeeper, page
@@ -41,6 +44,8 @@ class Acting:
         return [
             Route("/incidents/{id}", self.incident, methods=["GET"]),
             Route("/incidents/{id}", self.resolve, methods=["POST"]),
+            Route("/refunds/{id}", self.refund, methods=["GET"]),
+            Route("/refunds/{id}", self.close, methods=["POST"]),
             Route("/editions/{name}", self.edition, methods=["GET"]),
             Route("/editions/{name}", self.switch, methods=["POST"]),
         ]
@@ -69,6 +74,27 @@ class Acting:
         asked = "Written down. It is done when the org or the channel answers; load this page again to see."
         done = asked if resolved.stage is Stage.ASKED else sentence(resolved.answer or "done")
         return await self._incident(request, done=done)
+
+    async def refund(self, request: Request) -> Response:
+        """What is owed to a customer, and the form that says that it is over."""
+        if self._page.visitor(request) is None:
+            return self._page.ask(request)
+        self._doorkeeper.admit(request, ADMIN)
+        return await self._refund(request)
+
+    async def close(self, request: Request) -> Response:
+        """It is paid back, or owed no more; the page says how it stands then."""
+        party, fields = await sent(request, self._doorkeeper, self._options, ADMIN)
+        table = {name: fields.get(name, "").strip() for name in ("ending", "reason")}
+        try:
+            ending, said, _ = refunds.read_closing(table)
+            number = refunds.number_of(request)
+            answer = await self._services.refunds.close(number, ending, by=who(party), said=said)
+            if answer.problem:
+                raise refunds.problem_of(answer)
+        except ProblemError as error:
+            return await self._refund(request, error.status, error.detail, fields=fields)
+        return await self._refund(request, done="Closed.")
 
     async def edition(self, request: Request) -> Response:
         """A limited edition, and its switch."""
@@ -111,6 +137,30 @@ class Acting:
             status_code=status_code,
             incident=incident_row(*found, desk.cancelling, now),
             now=now.isoformat(),
+            trouble=trouble,
+            done=done,
+            fields=fields or {},
+        )
+
+    async def _refund(
+        self,
+        request: Request,
+        status_code: int = 200,
+        trouble: str = "",
+        *,
+        done: str = "",
+        fields: Mapping[str, str] | None = None,
+    ) -> Response:
+        task = await self._services.refunds.get(refunds.number_of(request))
+        if task is None:
+            raise ProblemError(404, "no-such-refund", "There is no refund of this number.")
+        return self._page.render(
+            "refund.html",
+            request,
+            self._page.visitor(request),
+            status_code=status_code,
+            refund=refunds.refund_row(task),
+            now=self._services.now().isoformat(),
             trouble=trouble,
             done=done,
             fields=fields or {},

@@ -31,6 +31,7 @@ from .wishes import (
     read_question,
     read_reason,
     read_receipt,
+    read_stand_in,
     read_wish,
 )
 
@@ -54,6 +55,7 @@ class Api:
             Route("/v1/reservations/{id}/confirm", self.confirm, methods=["POST"]),
             Route("/v1/reservations/{id}/extend", self.extend, methods=["POST"]),
             Route("/v1/reservations/{id}/move", self.move, methods=["POST"]),
+            Route("/v1/reservations/{id}/substitute", self.substitute, methods=["POST"]),
             Route("/v1/reservations/{id}/hand-over", self.hand_over, methods=["POST"]),
             Route("/v1/reservations/{id}/release", self.release, methods=["POST"]),
             Route("/v1/reservations/{id}/store-confirmation", self.store, methods=["POST"]),
@@ -129,6 +131,19 @@ class Api:
         self._doorkeeper.admit(request, RESERVATIONS)
         location = read_location(await self._body(request))
         return _as_it_stands(await self._services.desk.move(request.path_params["id"], location))
+
+    async def substitute(self, request: Request) -> Response:
+        """Take other pieces for one that is paid and not available: 201 taken, 202 asked, 409 none."""
+        self._doorkeeper.admit(request, RESERVATIONS)
+        desk, number = self._services.desk, request.path_params["id"]
+        paid = await desk.get(number)
+        if paid is None:
+            raise problem_of(Outcome(None, "not-found"))
+        lines = read_stand_in(await self._body(request), paid.channel, self._options.location_groups)
+        stand_in = _or_problem(await desk.substitute(number, lines))
+        pending = stand_in.state is ReservationState.PENDING
+        headers = {"Location": f"/v1/reservations/{stand_in.id}"} | ({"Retry-After": "1"} if pending else {})
+        return _json(describe(stand_in), 202 if pending else 201, headers)
 
     async def hand_over(self, request: Request) -> Response:
         """The customer has the goods."""
@@ -274,6 +289,7 @@ def describe(reservation: Reservation) -> dict[str, object]:
         if reservation.window is None
         else {"begins": _moment(reservation.window.begins), "ends": _moment(reservation.window.ends)},
         "order_reference": reservation.order_reference,
+        "instead_of": reservation.instead_of or None,
         "reason": reservation.reason,
     }
 

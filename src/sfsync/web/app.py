@@ -32,6 +32,7 @@ from .metrics import Metrics
 from .options import WebOptions
 from .page import Page
 from .problems import ProblemError, on_http_error, on_problem
+from .refunds import RefundApi
 from .reloading import ReloadApi
 from .requests import Doorkeeper
 from .resync import ResyncApi
@@ -63,6 +64,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *TillApi(services.tills, options, doorkeeper).routes(),
             *CountApi(services, options, doorkeeper).routes(),
             *IncidentApi(services.incidents, options, doorkeeper, services.now).routes(),
+            *RefundApi(services.refunds, options, doorkeeper).routes(),
             *LetterApi(services.letters, options, doorkeeper).routes(),
             *MappingApi(services.mappings, options, doorkeeper).routes(),
             *LevelApi(services.levels, options, doorkeeper).routes(),

@@ -21,7 +21,7 @@ _ADVICE = {
     kinds.POSTINGS_LOST: "Compare the till's own journal with the org for that time, or count.",
     kinds.UNEXPLAINED: "Somebody may have edited the number; its units are for sale again.",
     kinds.GAVE_WAY: "Tell whoever had the promise; an order is covered elsewhere by itself if it can be.",
-    kinds.PAID_UNAVAILABLE: "Take the units elsewhere, sell a substitute, or refund and release it.",
+    kinds.PAID_UNAVAILABLE: "Take the units elsewhere, take other pieces, or owe the customer the money.",
     kinds.NO_ORDER: "Name the order in the shop's note, or release the reservation.",
     kinds.NOT_FOUND: "Count the stock level.",
     kinds.HOLE: "It is closed by itself when the stream or a reading has made up for it.",
@@ -89,6 +89,11 @@ def _resolution(resolution: Resolution) -> ResolutionRow:
         case Way.MOVE:
             units = f"{detail['units']} " if "units" in detail else ""
             what = f"{units}to be taken at {detail.get('location')}{order}"
+        case Way.SUBSTITUTE:
+            place = f" at {detail['location']}" if detail.get("location") else ""
+            what = f"{detail.get('units')} {detail.get('sku')}{place} to be taken instead{order}"
+        case Way.REFUND:
+            what = f"Refund {detail.get('refund_task')} is owed to {detail.get('owner')}{order}"
         case Way.WAIT:
             what = f"May wait until {str(detail.get('until', ''))[:10]}"
         case Way.CANCEL:

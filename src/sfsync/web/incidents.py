@@ -20,7 +20,7 @@ from sfsync.domain.incidents import (
     Way,
     Wish,
 )
-from sfsync.domain.stock import LOCATION_LENGTH, SUBJECT_LENGTH
+from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH, SUBJECT_LENGTH
 
 from .incident_rows import incident_row
 from .json_text import to_json
@@ -30,11 +30,13 @@ from .requests import Doorkeeper, read_object
 from .services import IncidentDesk
 from .wishes import Fields
 
-FIELDS = ("way", "reason", "by", "promise", "location", "until", "whole_order", "refund", "notify")
+FIELDS = ("way", "reason", "by", "promise", "location", "sku", "until", "whole_order", "refund", "notify")
 _OF_WAY = {
     Way.MOVE: ("promise", "location"),
     Way.WAIT: ("until",),
     Way.CANCEL: ("promise", "whole_order", "refund", "notify"),
+    Way.SUBSTITUTE: ("sku", "location"),
+    Way.REFUND: (),
     Way.ACCEPT: (),
 }
 
@@ -101,8 +103,12 @@ def read_resolution(table: Mapping[str, Any], party: str, now: datetime) -> Wish
         if table.get(name) not in (None, False) and name not in known:
             fields.errors.setdefault(name, f"has no meaning for the way {way.value!r}")
     location = fields.text(table, "location", LOCATION_LENGTH) if way is Way.MOVE else ""
-    if "|" in location:
-        fields.errors["location"] = "contains '|'"
+    sku = fields.text(table, "sku", SKU_LENGTH) if way is Way.SUBSTITUTE else ""
+    if way is Way.SUBSTITUTE:
+        location = fields.optional_text(table, "location", LOCATION_LENGTH) or ""
+    for name, text in (("location", location), ("sku", sku)):
+        if "|" in text:
+            fields.errors[name] = "contains '|'"
     until = fields.moment(table, "until") if way is Way.WAIT else None
     if until is not None and not now < until <= now + LONGEST_WAIT:
         fields.errors["until"] = f"is not in the next {LONGEST_WAIT.days} days"
@@ -111,7 +117,7 @@ def read_resolution(table: Mapping[str, Any], party: str, now: datetime) -> Wish
     if fields.errors:
         raise bad_fields(fields.errors)
     moment = None if until is None else until.astimezone(UTC)
-    return Wish(way, by, reason, promise, location, moment, **flags)
+    return Wish(way, by, reason, promise, location, sku, moment, **flags)
 
 
 def number_of(request: Request) -> int:

@@ -97,6 +97,11 @@ def families(status: Status) -> list[Family]:
             "Incidents open, or closed within a day, beside those hundred.",
             status["incidents_more"],
         ),
+        _one(
+            "sfsync_refunds_owed",
+            "Refunds that are owed to customers.",
+            len(status["refunds"]) + status["refunds_more"],
+        ),
         _of(
             "sfsync_dead_letters",
             "Items that wait for a person.",

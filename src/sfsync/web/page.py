@@ -55,6 +55,7 @@ SECTIONS = (
     "glance",
     "channels",
     "incidents",
+    "refunds",
     "scarce",
     "pick-ups",
     "editions",

@@ -18,7 +18,8 @@ from sfsync.domain.editions import Standing
 from sfsync.domain.incidents import Resolved
 from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.letters import Cause, Tried
-from sfsync.domain.reservations import Orphan, Outcome, Reservation, Wish
+from sfsync.domain.refunds import Ending, RefundAnswer, RefundTask
+from sfsync.domain.reservations import Orphan, Outcome, Reservation, Wish, WishedLine
 from sfsync.domain.resync import Scope, WrittenPlan
 from sfsync.domain.sku_mapping import Sheet
 from sfsync.domain.tills import MaySell, Till, TillOutcome, TillSale
@@ -77,6 +78,10 @@ class ReservationDesk(Protocol):
 
     async def move(self, reservation_id: str, location: str) -> Outcome:
         """Hold it at another location: there, or where it was."""
+        ...
+
+    async def substitute(self, reservation_id: str, lines: tuple[WishedLine, ...]) -> Outcome:
+        """Take other pieces for one that is paid and not available; twice is once. Its own reservation."""
         ...
 
     async def hand_over(self, reservation_id: str, reference: str) -> Outcome:
@@ -228,6 +233,28 @@ class IncidentDesk(Protocol):
         ...
 
 
+class RefundDesk(Protocol):
+    """Keeps what is owed to customers."""
+
+    async def find(
+        self, *, open_only: bool = True, channel: str | None = None, after: int = 0, limit: int = 100
+    ) -> Sequence[RefundTask]:
+        """Tasks, oldest first, after the one of that id."""
+        ...
+
+    async def get(self, number: int) -> RefundTask | None:
+        """One task, open or closed."""
+        ...
+
+    async def open(self, reservation_id: str, *, by: str, reason: str) -> RefundAnswer:
+        """Owe the customer of one that is paid and not available; twice is once."""
+        ...
+
+    async def close(self, number: int, ending: Ending, *, by: str, said: str) -> RefundAnswer:
+        """It is paid back, or owed no more; the same again is answered as the first time."""
+        ...
+
+
 class LetterDesk(Protocol):
     """Tries dead letters again, and drops them."""
 
@@ -335,6 +362,7 @@ class Services:
     counts: CountDesk
     reports: Reporter
     incidents: IncidentDesk
+    refunds: RefundDesk
     editions: EditionDesk
     why: Explainer
     levels: NumberTeller

@@ -325,6 +325,34 @@ class IncidentRow(TypedDict):
     closed_at: str | None
 
 
+class OwedLineRow(TypedDict):
+    """Units that were paid for and are not delivered."""
+
+    sku: str
+    units: int
+
+
+class RefundRow(TypedDict):
+    """Money that is owed to a customer whose goods are not to be had."""
+
+    id: int
+    state: Literal["open", "refunded", "withdrawn"]
+    debtor: str  # who owes it: the channel that took the money, or "the house"
+    creditor: str  # to whom: the client where one is known, and the owner of the reservation
+    reservation: str
+    channel: str | None
+    order_reference: str
+    owner: str
+    client: str | None
+    lines: list[OwedLineRow]
+    reason: str
+    opened_at: str
+    opened_by: str
+    closed_at: str | None
+    closed_by: str | None
+    said: str | None  # why it ended
+
+
 class DeadLetterRow(TypedDict):
     """An item that a person must look at."""
 
@@ -394,6 +422,8 @@ class Status(TypedDict):
     editions: list[EditionRow]  # in the order of the settings
     incidents: list[IncidentRow]  # newest first
     incidents_more: int  # beside those
+    refunds: list[RefundRow]  # that are owed, oldest first
+    refunds_more: int  # owed beside those
     dead_letters: list[DeadLetterRow]  # newest first
     recent: list[Movement]  # newest first
     accuracy: list[AccuracyOfPlace]  # of what was counted in the last 90 days, by location

@@ -254,6 +254,18 @@ def read_location(table: Mapping[str, Any]) -> str:
     return location
 
 
+def read_stand_in(
+    table: Mapping[str, Any], channel: str | None, groups: Collection[str]
+) -> tuple[WishedLine, ...]:
+    """The body of a substitution: what is taken in the place of what was paid for and is not available."""
+    fields = Fields()
+    fields.unknown(table, ("lines",))
+    lines = _lines(fields, table.get("lines"), channel, groups)
+    if fields.errors:
+        raise bad_fields(fields.errors)
+    return lines
+
+
 def read_receipt(table: Mapping[str, Any]) -> str:
     """The body of a handing over: the till's receipt, or the order's name."""
     return _one_text(table, "reference")

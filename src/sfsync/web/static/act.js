@@ -144,6 +144,10 @@ async function logIn(token, person) {
     const wished = { way, reason: fields.reason.value.trim(), by: fields.by.value.trim() || null };
     if ((way === "move" || way === "cancel") && fields.promise.value) wished.promise = fields.promise.value;
     if (way === "move") wished.location = fields.location.value.trim();
+    if (way === "substitute") {
+      wished.sku = fields.sku.value.trim();
+      wished.location = fields.location.value.trim() || null;
+    }
     if (way === "wait") wished.until = fields.until.value + "T23:59:59Z";
     if (way === "cancel") for (const flag of ["whole_order", "refund", "notify"]) wished[flag] = fields[flag].checked;
     return wished;

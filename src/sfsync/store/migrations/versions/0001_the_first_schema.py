@@ -390,6 +390,34 @@ def upgrade() -> None:
         postgresql_where=sa.text("stage = 'asked'"),
     )
     op.create_table(
+        "refund",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("reservation", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=True),
+        sa.Column("order_reference", sa.Text(), nullable=False),
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("client", sa.Text(), nullable=False),
+        sa.Column("lines", sa.Text(), nullable=False),
+        sa.Column("opened_at", sa.Double(), nullable=False),
+        sa.Column("opened_by", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("closed_at", sa.Double(), nullable=True),
+        sa.Column("closed_by", sa.Text(), server_default="", nullable=False),
+        sa.Column("ending", sa.Text(), nullable=True),
+        sa.Column("said", sa.Text(), server_default="", nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_refund")),
+        sa.UniqueConstraint("reservation", name=op.f("uq_refund_reservation")),
+    )
+    op.create_index("ix_refund_order", "refund", ["channel", "order_reference"], unique=False)
+    op.create_index(
+        "ix_refund_open",
+        "refund",
+        ["channel"],
+        unique=False,
+        sqlite_where=sa.text("closed_at IS NULL"),
+        postgresql_where=sa.text("closed_at IS NULL"),
+    )
+    op.create_table(
         "level",
         sa.Column("level_key", sa.Text(), nullable=False),
         sa.Column("sku", sa.Text(), nullable=False),
@@ -604,7 +632,16 @@ def upgrade() -> None:
         sa.Column("paid_at", sa.Double(), nullable=True),
         sa.Column("needs_store", sa.Boolean(), nullable=False),
         sa.Column("client", sa.Text(), server_default="", nullable=False),
+        sa.Column("instead_of", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reservation")),
+    )
+    op.create_index(
+        "ix_reservation_instead_of",
+        "reservation",
+        ["instead_of"],
+        unique=False,
+        sqlite_where=sa.text("instead_of <> ''"),
+        postgresql_where=sa.text("instead_of <> ''"),
     )
     op.create_index(
         "ix_reservation_client",
@@ -878,6 +915,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("epoch_at IS NOT NULL"),
     )
     op.drop_table("level")
+    op.drop_table("refund")
     op.drop_index(
         "ix_resolution_asked",
         table_name="resolution",

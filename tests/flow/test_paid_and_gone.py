@@ -1,0 +1,205 @@
+"""Paid for after it had expired, and somebody else has the goods: other pieces, or the money."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.flow.kit import House, house, total
+
+from sfsync.domain.incidents import PAID_UNAVAILABLE, Stage, Way, Wish
+from sfsync.domain.orders import MoneyBack
+from sfsync.domain.refunds import Ending
+from sfsync.domain.reservations import Reservation, ReservationState, WishedLine
+from sfsync.store.tx import SqlTx
+
+State = ReservationState
+BAG, SCARF, TOTE = "BAG-1|ECOM", "SCARF-1|ECOM", "TOTE-1|ECOM"
+SCARVES = (WishedLine("SCARF-1", 1),)
+ASKED = Wish(Way.SUBSTITUTE, "Anna Kay", "she likes it too", sku="SCARF-1")
+OWED = Wish(Way.REFUND, "Anna Kay", "there is none left")
+
+
+@asynccontextmanager
+async def paid_and_gone(
+    stock: Mapping[str, int] | None = None, order: str = "#1001", **how: object
+) -> AsyncIterator[tuple[House, str]]:
+    """A house with a reservation that is paid and not available: the only bag went over the counter."""
+    async with house({BAG: 1, SCARF: 1} if stock is None else stock, **how) as h:
+        outcome = await h.reserve("BAG-1", life=timedelta(milliseconds=1))
+        assert outcome.reservation is not None
+        number = outcome.reservation.id
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.EXPIRED)
+        await h.idle()
+        h.org.move(BAG, on_hand=-1)
+        await h.until_kept(lambda tx: all(not each.on_hand for each in tx.levels_of(["BAG-1"])))
+        assert (await h.desk.confirm(number, order)).problem == "paid-unavailable"
+        yield h, number
+
+
+async def kept(h: House, number: str) -> Reservation:
+    """A reservation as it stands."""
+    found = await h.desk.get(number)
+    assert found is not None
+    return found
+
+
+async def the_incident(h: House) -> int:
+    """The id of the only open incident."""
+    [found] = await h.store.read(lambda tx: tx.incidents())
+    assert found.kind == PAID_UNAVAILABLE
+    number: int = found.id
+    return number
+
+
+async def test_other_pieces_take_its_place_in_one_step() -> None:
+    """The customer agrees to a scarf: it is reserved in the org, paid for, and the bag's incident is over."""
+    async with paid_and_gone() as (h, number):
+        told = await asyncio.gather(*(h.desk.substitute(number, SCARVES) for _ in range(3)))
+        stand_in = told[0].reservation
+        assert stand_in is not None
+        assert {each.reservation and each.reservation.id for each in told} == {stand_in.id}  # asked once
+        assert (stand_in.state, stand_in.instead_of, stand_in.order_reference) == (
+            State.CONFIRMED,
+            number,
+            "#1001",
+        )
+        assert stand_in.expires_at is None
+        former = await kept(h, number)
+        assert (former.state, stand_in.id in former.reason) == (State.RELEASED, True)
+        assert h.org.numbers(SCARF) == (1, 1)
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+        other = await h.desk.substitute(number, (WishedLine("TOTE-1", 1),))
+        assert other.problem == "ended"
+
+
+async def test_other_pieces_that_are_not_to_be_had_change_nothing() -> None:
+    """The org refuses the scarf, which a till has just sold: the incident stays, with all its ways out."""
+    async with paid_and_gone({BAG: 1, SCARF: 1, TOTE: 1}) as (h, number):
+        h.org.move(SCARF, on_hand=-1, told=False)
+        outcome = await h.desk.substitute(number, SCARVES)
+        assert outcome.problem == "unavailable"
+        assert (await kept(h, number)).state is State.PAID_UNAVAILABLE
+        unknown = await h.desk.substitute(number, (WishedLine("HAT-1", 1),))
+        assert unknown.problem == "unknown-sku"
+        assert await the_incident(h)
+        tote = await h.desk.substitute(number, (WishedLine("TOTE-1", 1),))
+        assert tote.reservation is not None
+        assert tote.reservation.state is State.CONFIRMED
+
+
+async def test_a_stand_in_whose_answer_comes_after_a_kill_still_takes_its_place() -> None:
+    """The daemon dies between the question and the org's answer."""
+    async with paid_and_gone() as (h, number):
+        h.org.next.append("late")
+        asking = asyncio.create_task(h.desk.substitute(number, SCARVES))
+        await h.until(lambda: h.org.under_way)
+        asking.cancel()
+        await h.kill()
+        h.org.land()
+        await h.start()
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.RELEASED)
+        [stand_in] = await h.store.read(lambda tx: tx.stand_ins(number))
+        assert stand_in.state is State.CONFIRMED
+        assert [row[2] for row in h.org.of(f"reservation:{stand_in.id}")] == [1]
+
+
+async def test_a_stand_in_that_nobody_needs_any_more_is_given_back() -> None:
+    """While the scarf is asked for, somebody gives the money back: the scarf is on sale again."""
+    async with paid_and_gone() as (h, number):
+        h.org.next.extend(["late", *["lost"] * 200])
+        asking = asyncio.create_task(h.desk.substitute(number, SCARVES))
+        await h.until(lambda: h.org.under_way)
+        assert (await h.supervisor.refunds.open(number, by="Anna Kay", reason="she left")).new
+        h.org.land()
+        h.org.next.clear()
+        outcome = await asking
+        assert outcome.reservation is not None
+        await h.until_kept(lambda tx: tx.stand_ins(number)[0].state is State.RELEASED)
+        await h.until(lambda: h.org.numbers(SCARF) == (1, 0))
+
+
+async def test_its_incident_is_resolved_with_other_pieces_under_a_name() -> None:
+    """The name and the reason stand in the org's ledger; the second click does nothing twice."""
+    async with paid_and_gone() as (h, _):
+        number = await the_incident(h)
+        told = await asyncio.gather(*(h.supervisor.resolver.resolve(number, ASKED) for _ in range(2)))
+        assert {each.stage for each in told} == {Stage.DONE}
+        assert total(h.org.of("reservation:")) == (0, 1)
+        assert "moved by Anna Kay: she likes it too" in list(h.org.rows.values())[-1].reference
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_a_refund_is_owed_until_somebody_says_that_it_is_paid_back() -> None:
+    """A record of its own: who owes what to whom, since when, closed once by whom."""
+    async with paid_and_gone() as (h, number):
+        desk = h.supervisor.refunds
+        told = await h.supervisor.resolver.resolve(await the_incident(h), OWED)
+        assert (told.stage, told.more["refund_task"]) == (Stage.DONE, 1)
+        assert (await kept(h, number)).state is State.RELEASED
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+        [task] = await desk.find()
+        assert (task.debtor, task.creditor, task.order_reference, task.reservation) == (
+            "london",
+            "cart 7",
+            "#1001",
+            number,
+        )
+        assert [(line.sku, line.units) for line in task.lines] == [("BAG-1", 1)]
+        assert (task.opened_by, task.reason) == ("Anna Kay", "there is none left")
+        assert not (await desk.open(number, by="checkout", reason="again")).new
+        done = await desk.close(task.id, Ending.REFUNDED, by="Ben Ito", said="by card")
+        assert done.task is not None
+        assert (done.task.ending, done.task.closed_by, done.task.said) == ("refunded", "Ben Ito", "by card")
+        again = await desk.close(task.id, Ending.REFUNDED, by="Cy Lee", said="twice")
+        assert again.task == done.task
+        assert (await desk.close(task.id, Ending.WITHDRAWN, by="Cy Lee", said="no")).problem == "over"
+        assert await desk.find() == []
+        assert [each.id for each in await desk.find(open_only=False)] == [1]
+
+
+async def test_nothing_is_owed_for_what_the_customer_can_still_have() -> None:
+    """Held, refused or unknown: there is nothing to pay back."""
+    async with house({BAG: 1}) as h:
+        outcome = await h.reserve("BAG-1")
+        assert outcome.reservation is not None
+        answer = await h.supervisor.refunds.open(outcome.reservation.id, by="Anna Kay", reason="x")
+        assert (answer.task, answer.problem) == (None, "nothing-owed")
+        answer = await h.supervisor.refunds.open("r77", by="Anna Kay", reason="x")
+        assert answer.problem == "no-such-reservation"
+        assert (await h.supervisor.refunds.close(7, Ending.REFUNDED, by="A", said="x")).problem
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_the_shops_own_refund_ends_what_is_owed(before: bool) -> None:
+    """It was given at the shop, before or after the task was opened: either way nobody has to say so."""
+    async with paid_and_gone() as (h, number):
+        shop = h.shops["london"]
+        shop.shelf["BAG-1"] = 1  # it has not heard yet that the bag is gone
+        order = shop.buy("BAG-1")
+        assert order == "1001"
+        await h.deliver("london", order)
+        await h.until_kept(lambda tx: tx.lines_of_order("london", ["#1001"]))
+
+        def refund() -> None:
+            shop.change(order, open_quantity=0, refunded_quantity=1)
+            shop.orders[order] = replace(shop.orders[order], money_back=MoneyBack.SOME)
+
+        if before:
+            refund()
+        assert (await h.supervisor.refunds.open(number, by="Anna Kay", reason="none")).new
+        if not before:
+            assert len(await h.supervisor.refunds.find()) == 1
+            refund()
+            await h.deliver("london", order)
+        await h.until_kept(lambda tx: not tx.refunds())
+
+        def ended(tx: SqlTx) -> tuple[str | None, str]:
+            [task] = tx.refunds(open_only=False)
+            return task.ending, task.closed_by
+
+        assert await h.store.read(ended) == ("refunded", "london")
