@@ -15,10 +15,12 @@ from sfsync.domain.allocation import (
     Mode,
     Move,
     Share,
+    fallen,
     lowered,
     mode,
     moves,
     received,
+    spent,
     split,
     target,
     total,
@@ -388,3 +390,27 @@ TestWorld.settings = settings(max_examples=150, stateful_step_count=60, deadline
 def test_what_a_channel_has_sold_is_not_split_again() -> None:
     """Three held, two of them sold: one is left, whatever the number still shows."""
     assert total(0, [Books(LONDON, held=3, shown=3, sold=2)]) == 1
+
+
+def test_a_unit_that_covers_an_unheard_sale_is_not_offered_when_it_comes() -> None:
+    """Two shown, one of them covered; both are sold before anybody hears: the second unit comes too late."""
+    books = Books(LONDON, held=1, coming=1, shown=2)
+    books = replace(books, shown=0, spare=fallen(books))  # the number is read
+    assert target(books, 2) == 0
+    assert received(books, 1) == 0
+    books = replace(books, held=2, coming=0, spare=received(books, 1))
+    assert (target(books, 2), books.missing) == (0, 2)
+
+
+def test_a_lowering_leaves_owed_what_was_sold_uncovered() -> None:
+    """Three shown, one covered; two are sold unheard: the last must go too, and what it frees covers one."""
+    books = Books(LONDON, held=1, shown=3)
+    books = replace(books, shown=1, spare=fallen(books))
+    assert target(books, 3) == 0
+    books = replace(books, shown=0, spare=lowered(books, 1))
+    assert (books.spare, books.missing) == (-1, 2)
+
+
+def test_a_raise_spends_spare_units_and_makes_no_debt() -> None:
+    """A number below zero rises to zero without any; what is owed stays owed."""
+    assert [spent(spare, 1) for spare in (2, 0, -1)] == [1, 0, -1]

@@ -75,3 +75,47 @@ class Rivals(Actor):
             await self._buy(sku)
             await asyncio.sleep(self.chance.choice([0.0, 1.0, 10.0]))
         self.world.net.weather.pop("webhooks", None)
+
+
+class Sellout(Actor):
+    """Goods come in and all of it is bought at once, at both shops; of one shop's orders nobody hears.
+
+    While its number is believed too high, the other's sales move the balance: what is lowered, freed and
+    given to the other must not be what was sold in silence. Where articles are shared while there are many,
+    each run makes one scarce.
+    """
+
+    pace_seconds = 6.0
+    acts_an_order = 0.1
+
+    async def act(self) -> None:
+        if not self.world.plan.habits.sellouts:
+            return
+        sku, place = self.chance.choice(self.world.plan.last_one.skus), self.chance.choice(PLACES)
+        units = self.chance.choice([2, 4, 6])
+        if not await self.world.enter(sku, place, "Receipt", on_hand=units):
+            self.day.people[sku, place] += units
+        quiet = self.chance.choice([None, *SHOPS])
+        self.tell(f"Receipt {units:+d} {sku} at {place}; nobody will hear of {quiet}'s orders")
+        await asyncio.sleep(self.chance.choice([2.0, 5.0]))
+        if quiet is not None:
+            self.world.shops[quiet].faults.order({"kind": "lose", "times": units})
+        await asyncio.gather(*[self._all_of_it(shop, sku) for shop in SHOPS])
+        if self.chance.random() < 0.5:
+            return
+        if not await self.world.enter(sku, place, "Receipt", on_hand=1):
+            self.day.people[sku, place] += 1
+
+    async def _all_of_it(self, name: str, sku: str) -> None:
+        """Until nothing is left, or the shopper is tired."""
+        shop = self.world.shops[name]
+        for _ in range(5):
+            await asyncio.sleep(self.chance.choice([0.0, 0.1, 1.0]))
+            units = self.chance.choice([1, 1, 2])
+            try:
+                order = await shop.selling.buy(Purchase([(shop.stock.by_sku[sku][0], units)]))
+            except NotPossible as error:
+                self.tell(f"{name}: {units} {sku}: {error}")
+                continue
+            self.day.orders += 1
+            self.tell(f"{name}: buys {units} {sku} as {order.name} ({order.number})")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from .actors import ACTORS as IN_THE_SHOPS
 from .actors import Actor
 from .actors_gate import Gate
-from .actors_last_one import Rivals
+from .actors_last_one import Rivals, Sellout
 from .actors_org import Clerk, Connector, OrderTrouble
 from .actors_stock import Bookkeeper, Concession, Counter, Storeroom
 
 IN_THE_ORG: list[type[Actor]] = [Clerk, Connector, OrderTrouble]
 OF_THE_STOCK: list[type[Actor]] = [Storeroom, Concession, Counter, Bookkeeper]
-ACTORS: list[type[Actor]] = [*IN_THE_SHOPS, *IN_THE_ORG, Rivals, Gate, *OF_THE_STOCK]
+ACTORS: list[type[Actor]] = [*IN_THE_SHOPS, *IN_THE_ORG, Rivals, Gate, Sellout, *OF_THE_STOCK]

@@ -29,9 +29,6 @@ Place = tuple[str, str]  # SKU, place
 PROBE = "SFSYNC-PROBE"  # the level that the rule is tried on: nobody's stock
 
 
-PROBE = "SFSYNC-PROBE"  # the level that the rule is tried on: no stock of anybody
-
-
 @dataclass(slots=True)
 class Sums:
     """A level as its rows make it."""

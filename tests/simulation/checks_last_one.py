@@ -80,9 +80,13 @@ class LastOne:
                     self.covered.discard(pair)
             self._look_soon(pair[1])
 
-    def _shop_change(self, _shop: str, change: StockChange) -> None:
-        if change.sku in self._skus and change.name == "available":
-            self._look_soon(change.sku)
+    def _shop_change(self, shop: str, change: StockChange) -> None:
+        if change.sku not in self._skus or change.name != "available":
+            return
+        if change.cause != "adjust":  # else it is the daemon that goes below zero: nobody's permission
+            pair = shop, str(change.sku)
+            self.beyond[pair] = max(self.beyond[pair], -self.shown(pair))
+        self._look_soon(change.sku)
 
     def _store_commit(self) -> None:
         """What is shared again owes nothing to the rule."""
@@ -107,8 +111,8 @@ class LastOne:
         for pair in sorted({*self._always, *self._waning}):
             if pair[1] not in due:
                 continue
-            shows, sold = self.shown(pair), self.unsettled(pair)
-            self.beyond[pair] = max(self.beyond[pair], -shows)
+            # Nobody is offered less than nothing: a number below zero makes up for no sale.
+            shows, sold = max(0, self.shown(pair)), self.unsettled(pair)
             if pair not in self.covered:
                 self._may_be_covered(pair, shows + sold)
             elif shows + sold > self._held[pair] + self.beyond[pair]:

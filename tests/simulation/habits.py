@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
-from .plan_last_one import LastOnePlan, draw_last_one
+from .plan_last_one import LastOnePlan, draw_last_one, with_sellouts
 
 RETURNS = "RETURNS"  # where goods of the org's return orders wait
 
@@ -26,19 +26,22 @@ class Habits:
     last_one: LastOnePlan = field(default_factory=LastOnePlan)  # articles divided among the shops
     counts: bool = False  # stock is counted; goods come in, and concessions tell late, by the points of sale
     folds: bool = False  # the ledger is folded in the midst of the day
+    sellouts: bool = False  # all that is left of a divided article is bought at once
 
 
 def habits(seed: int) -> Habits:
     """The habits of a seed; the same for ever."""
     orders = Random(f"plan {seed} org orders")
     org_orders = orders.random() < 0.4
+    last_one, sellouts = draw_last_one(seed), Random(f"plan {seed} sellouts").random() < 0.4
     return Habits(
         org_orders=org_orders,
         copied=orders.choice([0.0, 0.3, 0.8]) if org_orders else 0.0,
         authority=orders.choice(["channel", "channel", "org"]),
         line_ids=orders.choice([True, False]),
         cancelled_category=orders.choice(["Activated", "Canceled"]),
-        last_one=draw_last_one(seed),
+        last_one=with_sellouts(last_one, seed) if sellouts else last_one,
         counts=Random(f"plan {seed} counts").random() < 0.4,
         folds=Random(f"plan {seed} folds").random() < 0.4,
+        sellouts=sellouts,
     )

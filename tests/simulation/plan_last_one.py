@@ -5,7 +5,7 @@ Drawn from chance of its own, so that what a seed drew before stays what it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -61,3 +61,13 @@ def draw_last_one(seed: int) -> LastOnePlan:
         scarce_at,
         scarce_at + chance.choice([1, 2, 3]),
     )
+
+
+def with_sellouts(plan: LastOnePlan, seed: int) -> LastOnePlan:
+    """The same with an article that is shared while there are many, and has several left when it is not."""
+    chance = Random(f"sellouts {seed}")
+    if not plan.wane:
+        row = (chance.randint(0, 4), chance.randint(0, 4))
+        plan = replace(plan, wane=(WANE,), units=(*plan.units, row))
+    scarce_at = chance.choice([3, 5, 6])
+    return replace(plan, scarce_at=scarce_at, plentiful_at=scarce_at + chance.choice([1, 2]))

@@ -16,6 +16,7 @@ from tests.simulation.actors_org import Clerk, Connector, OrderTrouble
 from tests.simulation.cast import ACTORS as CAST
 from tests.simulation.habits import Habits
 from tests.simulation.plan import draw
+from tests.simulation.plan_last_one import draw_last_one
 from tests.simulation.planted import BUGS, plant
 from tests.simulation.seed import run_seed
 
@@ -112,6 +113,19 @@ def test_a_fight_that_once_broke_a_promise_keeps_it(seed: int, orders: int) -> N
     plan = draw(seed, orders=orders, haste=1.0)
     plan = replace(plan, habits=Habits(last_one=plan.last_one))
     assert run_seed(plan, actors=[*ACTORS, Rivals]).violations == []
+
+
+# And when all of it is bought at once, and nobody hears of it.
+SELLOUTS = {(21, 60): "a unit that came to cover a number, which had been read lower meanwhile"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "orders"), SELLOUTS, ids=[f"seed {seed}" for seed, _ in SELLOUTS])
+def test_a_sellout_that_once_broke_a_promise_keeps_it(seed: int, orders: int) -> None:
+    """Each of these found something; the list says what."""
+    plan = draw(seed, orders=orders)
+    habits = Habits(last_one=draw_last_one(seed), sellouts=True, counts=True, line_ids=True)
+    assert run_seed(replace(plan, habits=habits)).violations == []
 
 
 def test_every_planted_bug_still_finds_its_place(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ compare-and-set and it has confirmed that very decrease. Never because the chann
 holds: the difference may be a sale that nobody has told of. So a raise takes its units from the spare ones
 when it is planned, a lowering gives them when it is confirmed, and of an unknown outcome the raise counts and
 the lowering does not.
+
+Spare units can be fewer than none: the channel has sold, unheard, what nothing was reserved for (`fallen`).
+What the org reserves next covers that first.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ class Books:
     coming: int = 0  # asked of the org for it and not yet answered
     shown: int = 0  # the most that it may be showing
     sold: int = 0  # its sales that are known and not yet taken from the allocation
-    spare: int = 0
+    spare: int = 0  # below zero: units sold unheard that nothing is reserved for
     owes: bool = False  # a sale of it is not decided yet, or nothing covers it
 
     @property
@@ -128,6 +131,20 @@ def received(books: Books, units: int) -> int:
 def lowered(books: Books, units: int) -> int:
     """Spare units after its number was lowered: what nothing was reserved for frees nothing."""
     return books.spare + max(0, units - books.gap)
+
+
+def fallen(books: Books) -> int:
+    """Spare units after its number was read and is lower than ours: a sale, and no order says so yet.
+
+    What was shown uncovered may have been sold uncovered. It stays owed although nobody sees it any more:
+    else the units that the org is asked for to cover it would be offered once more when they come.
+    """
+    return books.spare - books.gap
+
+
+def spent(spare: int, units: int) -> int:
+    """Spare units after its number was raised: no fewer than none, unless there were fewer before."""
+    return max(min(0, spare), spare - units)
 
 
 @dataclass(frozen=True, slots=True)

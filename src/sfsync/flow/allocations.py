@@ -267,8 +267,28 @@ def pushed(
     """The channel has confirmed a change of its number; called before its new number is stored."""
     divider = Divider(tx, assortment, pulse, Picture(tx.facts([level.sku])), now)
     books = divider.books(level.sku, level.channel, level)
-    spare = level.spare - delta if delta > 0 else allocation.lowered(books, -delta)
-    tx.put_spare(level.channel, level.sku, level.location, max(0, spare))
+    spare = allocation.spent(level.spare, delta) if delta > 0 else allocation.lowered(books, -delta)
+    tx.put_spare(level.channel, level.sku, level.location, spare)
+
+
+def read(tx: Tx, ctx: Context, seen: Mapping[tuple[str, str], int], channel: str) -> None:
+    """Numbers were read that are lower than ours, by SKU and location; called before they are taken over."""
+    assortment, now = ctx.assortment, ctx.clock.now()
+    skus = {sku for sku, _ in seen if assortment.division(sku) is not None}
+    if not skus:
+        return
+    picture = Picture(tx.facts(skus))
+    divider = Divider(tx, assortment, ctx.pulse, picture, now, only_look=True)
+    for level in tx.channel_levels(skus, channel):
+        shows = seen.get((level.sku, level.location))
+        if shows is None or shows >= level.published:
+            continue
+        own = channel in parties(assortment, picture, level.sku)
+        if not own or divider.mode(level.sku) is not Mode.DIVIDED:
+            continue
+        books = divider.books(level.sku, channel, level)
+        if books.gap:
+            tx.put_spare(channel, level.sku, level.location, allocation.fallen(books))
 
 
 def explain(tx: Tx, ctx: Context) -> set[str]:
@@ -294,7 +314,8 @@ def explain(tx: Tx, ctx: Context) -> set[str]:
             continue
         tx.put_spare(level.channel, level.sku, level.location, level.spare + missing)
         found.add(level.sku)
-        units = missing - tx.withheld(level.channel, level.sku, now - WITHHELD)
+        # Orders for what it sold while units were shared may have drawn on all stock.
+        units = missing - max(0, -level.spare) - tx.withheld(level.channel, level.sku, now - WITHHELD)
         if units <= 0:
             ctx.log.info("units without restock", channel=level.channel, sku=level.sku, units=missing)
             continue

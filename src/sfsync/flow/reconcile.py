@@ -19,7 +19,7 @@ from sfsync.domain.resync import BLOCKING, Cause, Scope
 from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.ports import ChannelItem, Tx
 
-from .allocations import adopted
+from . import allocations
 from .comparing import Seen, problem, rows_of
 from .context import Context
 from .levels import apply_levels
@@ -168,10 +168,13 @@ def take_over(tx: Tx, *, ctx: Context, channel: str, seen: Sequence[Seen]) -> se
             or level.problem != problems.get((item.sku, item.location), "")
         ):
             by_time[one.asked_at, one.read_at].append(item)
+    shows = {(item.sku, item.location): item.shows for items in by_time.values() for item in items}
+    allocations.read(tx, ctx, shows, channel)
     for (asked_at, read_at), items in by_time.items():
         unsure = ctx.channels[channel].ability.callbacks is not None
         tx.put_items(channel, items, problems, asked_at, read_at, unsure=unsure)
-    adopted(tx, ctx.assortment, [one.item for one in seen if (one.item.sku, one.item.location) not in held])
+    new = [one.item for one in seen if (one.item.sku, one.item.location) not in held]
+    allocations.adopted(tx, ctx.assortment, new)
     return refresh(tx, ctx.assortment, ctx.pulse, skus, ctx.clock.now(), channel=channel)
 
 

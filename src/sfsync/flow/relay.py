@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
 
+from sfsync.domain import allocation
 from sfsync.domain.incidents import PUSH_LOST
 from sfsync.domain.relay import IN_DOUBT, AfterUnknown, after_unknown
 from sfsync.domain.retry import backoff_seconds
@@ -400,7 +401,8 @@ def _count_as_shown(tx: Tx, record: PushRecord) -> None:
     raised = {(row.sku, row.location): row.delta for row in record.rows if row.allocated and row.delta > 0}
     for level in tx.channel_levels({sku for sku, _ in raised}, record.channel):
         if units := raised.get((level.sku, level.location)):
-            tx.put_spare(level.channel, level.sku, level.location, max(0, level.spare - units))
+            spare = allocation.spent(level.spare, units)
+            tx.put_spare(level.channel, level.sku, level.location, spare)
 
 
 def _write(level: ChannelLevel, row: PushRow) -> Write:
