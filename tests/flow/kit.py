@@ -230,6 +230,12 @@ class LittleOrg(Fates):
         if told:
             self.tell(WAKE, levels=frozenset({self.id_of(row.level)}), events=1)
 
+    def delete_level(self, name: str) -> None:
+        """An administrator deletes a level, and its rows with it; no event tells of it."""
+        key = LevelKey.parse(name)
+        del self.keys[self.id_of(key)]
+        self.rows = {number: row for number, row in self.rows.items() if row.level != key}
+
     def id_of(self, key: LevelKey) -> str:
         return next(number for number, known in self.keys.items() if known == key)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tests.flow.kit import House, LittleShop, house
@@ -17,6 +18,7 @@ from sfsync.domain.resync import (
     TooMuchError,
     WrittenPlan,
 )
+from sfsync.domain.stock import LevelKey
 from sfsync.flow.resync import Plan
 from sfsync.flow.resync_told import ResyncDesk
 from sfsync.ports import ResyncRun, RowState, RunState
@@ -344,3 +346,70 @@ async def test_how_it_stands_is_told_for_scripts() -> None:
             await desk.run("p0")
         with pytest.raises(ValueError, match="made with org 00D2"):
             await desk.bring(WrittenPlan(h.clock.now() - timedelta(hours=1), "00D2", ()))
+
+
+async def test_a_level_deleted_in_the_org_is_found_by_a_comparison_and_counts_as_empty_once_applied() -> None:
+    """No event tells of it: what is not there is not for sale, and somebody is told."""
+    async with house({BAG: 5, SCARF: 5}) as h:
+        await h.deliver("dubai", h.shops["dubai"].buy("BAG-1"))
+        await h.until(lambda: h.org.numbers(BAG) == (5, 1))
+        await h.shows("BAG-1", 4, 4)
+        h.org.delete_level(BAG)
+        plan = await h.supervisor.resync.compare()
+        assert told(plan) == [
+            ("dubai", "BAG-1", 4, 0, Cause.MISSED_EVENT),
+            ("london", "BAG-1", 4, 0, Cause.MISSED_EVENT),
+        ]
+        run: Any = await ResyncDesk(h.ctx, h.supervisor.resync).run(plan.id)
+        (warning,) = run["warnings"]
+        assert "1 stock level is no longer in the org (BAG-1|ECOM)" in warning
+        assert [shop.shelf["BAG-1"] for shop in h.shops.values()] == [4, 4]
+        await h.supervisor.resync.put_right(plan.id)
+        await h.shows("BAG-1", 0, 0)
+        await h.shows("SCARF", 5, 5)
+        (incident,) = [
+            each for each in await h.store.read(lambda tx: tx.incidents()) if "deleted" in each.title
+        ]
+        assert incident.key == BAG
+        assert told(await h.supervisor.resync.compare()) == []
+
+
+async def test_a_deleted_level_of_some_skus_is_found_without_reading_the_others() -> None:
+    """`sfsync drift --apply` compares the SKUs that it names, and no more."""
+    async with house({BAG: 5, SCARF: 5, "BAG-1|MALL": 3}, shops=("london",)) as h:
+        h.org.delete_level(BAG)
+        h.org.delete_level(SCARF)
+        plan = await h.supervisor.resync.compare(Scope(skus=("BAG-1",)))
+        assert plan.run.about["org"]["gone_named"] == [BAG]
+        await h.supervisor.resync.put_right(plan.id)
+        await h.until_kept(lambda tx: [level.on_hand for level in tx.levels_of(["BAG-1"])] == [0, 3])
+        assert (await h.store.read(lambda tx: tx.levels_of(["SCARF"])))[0].on_hand == 5
+
+
+async def test_a_level_that_is_back_before_the_plan_is_applied_counts_as_it_is() -> None:
+    """Restored from the recycle bin, under its old id: nothing is emptied."""
+    async with house({BAG: 5}, shops=("london",)) as h:
+        number = h.org.id_of(LevelKey.parse(BAG))
+        rows = dict(h.org.rows)
+        h.org.delete_level(BAG)
+        plan = await h.supervisor.resync.compare()
+        assert plan.run.about["org"]["gone"] == 1
+        h.org.keys[number] = LevelKey.parse(BAG)
+        h.org.rows = rows
+        await h.supervisor.resync.put_right(plan.id)
+        await h.shows("BAG-1", 5)
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_an_org_that_suddenly_shows_little_empties_no_channel_unasked() -> None:
+    """A sharing rule that hides a location looks like a deletion of all of it: the number must be named."""
+    async with house(MANY, shops=("london",)) as h:
+        await h.kill()
+        h.ask_above_percent = 20
+        await h.start()
+        for name in list(MANY)[:40]:
+            h.org.delete_level(name)
+        plan = await h.supervisor.resync.compare()
+        with pytest.raises(TooMuchError) as stopped:
+            await h.supervisor.resync.apply(plan.id)
+        assert stopped.value.changes == 40

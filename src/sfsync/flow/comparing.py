@@ -74,6 +74,9 @@ class Looking:
         levels = {level.key: level for level in facts.levels}
         found = tx.resync_levels(run_id, skus=skus) if run_id is not None else ()
         self._moved: dict[LevelKey, StockLevel] = {level.key: level for level, _ in newer(tx, found)}
+        for gone in tx.resync_gone(run_id, skus=skus) if run_id is not None else ():
+            if levels.get(gone.key) == gone:  # it counts as empty, unless something has been heard of it
+                self._moved[gone.key] = replace(gone, on_hand=0, reserved=0)
         facts = replace(facts, levels=[*(levels | self._moved).values()])
         self._picture = Picture(facts, age_seconds=age_seconds(tx, assortment, ctx.pulse, now))
         self._divider = Divider(tx, assortment, ctx.pulse, self._picture, now, only_look=True)

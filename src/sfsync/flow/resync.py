@@ -11,6 +11,7 @@ the difference goes through the relay, as every other change; the next rows wait
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -48,7 +49,7 @@ from sfsync.ports import (
 
 from .comparing import Looking, Seen, newer, not_listed, place_of, rows_of
 from .context import Context, grouped
-from .levels import apply_levels
+from .levels import apply_levels, levels_gone
 from .orders import OrderPoll
 from .reconcile import Reconcile, take_over
 
@@ -211,22 +212,27 @@ class Resync:
         if run.about["org"]["done"]:
             return run
         read, skus, why = 0, run.about["skus"], ""
+        there = _There(ctx.clock.now())
         try:
             async for page, asked_at in self._org_pages(scope):
                 read += len(page)
+                there.add(page)
                 if scope.changed_since is not None:
                     skus = sorted({*(skus or ()), *(level.key.sku for level in page)})
                 for start in range(0, len(page), LEVELS_AT_ONCE):
                     part = [(level, asked_at) for level in page[start : start + LEVELS_AT_ONCE]]
                     await self._note(run, part)
                 run = await self._keep(run.told(org={**run.about["org"], "levels": read}, skus=skus))
+            await self._note_gone(run, there)
         except OutsideError as error:
             why = str(error)
             ctx.warn("the org's levels were not read", error, next="compared with those that we hold")
         if scope.changed_since is not None:
             skus = await ctx.store.read(partial(_with_changed, since=scope.changed_since, skus=skus))
         found = await ctx.store.write(partial(self._still_newer, run_id=run.id))
+        gone = await ctx.store.read(lambda tx: [str(level.key) for level in tx.resync_gone(run.id)])
         org = {"levels": read, "newer": found, "done": True, "unread": why}
+        org |= {"gone": len(gone), "gone_named": gone[:3]}
         return await self._keep(run.told(org=org, skus=skus))
 
     async def _org_pages(self, scope: Scope) -> AsyncIterator[tuple[Sequence[StockLevel], datetime]]:
@@ -247,6 +253,24 @@ class Resync:
         found = await self._ctx.store.read(lambda tx: newer(tx, levels))
         if found:
             await self._write(run, lambda tx: tx.put_resync_levels(run.id, found))
+
+    async def _note_gone(self, run: ResyncRun, there: _There) -> None:
+        """Note the levels that we hold and the org does not have any more: no event told of it.
+
+        Only a reading that would have shown them says so, and each is asked for once more by its key: it may
+        have been made, or moved, while the others were read.
+        """
+        ctx, scope = self._ctx, run.scope
+        if not scope.org or (scope.changed_since is not None and not scope.skus):
+            return
+        missing = await ctx.store.read(partial(_missing, there=there, skus=scope.skus))
+        for start in range(0, len(missing), ROWS_AT_ONCE):
+            part = missing[start : start + ROWS_AT_ONCE]
+            read = await ctx.org.read_levels(keys=[level.key for level in part], work=Work.BULK)
+            back = {level.key for level in read}
+            gone = [level for level in part if level.key not in back]
+            if gone:
+                await self._write(run, partial(_keep_gone, run_id=run.id, gone=gone, at=there.since))
 
     @staticmethod
     def _still_newer(tx: Tx, *, run_id: str) -> int:
@@ -410,7 +434,35 @@ class Resync:
             )
             ctx.bell.ring(*await self._write(run, take))
             run = await self._keep(run.told(levels_applied=run.about["levels_applied"] + len(levels)))
+        while gone := await ctx.store.read(partial(_gone_levels, run_id=run.id)):
+            asked_at = ctx.clock.now()
+            read = await ctx.org.read_levels(keys=[level.key for level in gone], work=Work.BULK)
+            back = {level.key for level in read}
+            take = partial(
+                self._take_gone,
+                run_id=run.id,
+                read=read,
+                asked_at=asked_at,
+                done=gone,
+                ids=[level.record_id for level in gone if level.key not in back],
+            )
+            ctx.bell.ring(*await self._write(run, take))
+            run = await self._keep(run.told(levels_applied=run.about["levels_applied"] + len(gone)))
         return run
+
+    def _take_gone(
+        self,
+        tx: Tx,
+        *,
+        run_id: str,
+        read: Sequence[StockLevel],
+        asked_at: datetime,
+        done: Sequence[StockLevel],
+        ids: Sequence[str],
+    ) -> set[str]:
+        """What is still not there counts as empty; each is an incident, with the promises that it takes."""
+        bells = self._take_levels(tx, run_id=run_id, read=read, asked_at=asked_at, done=done)
+        return bells | levels_gone(tx, self._ctx, ids)
 
     def _take_levels(
         self,
@@ -504,7 +556,7 @@ class Resync:
     def _beginning(names: Collection[str]) -> dict[str, Any]:
         of: dict[str, Any] = {"read": 0, "total": 0, "done": False, "unread": "", "oversell": []}
         return {
-            "org": {"levels": 0, "newer": 0, "done": False, "unread": ""},
+            "org": {"levels": 0, "newer": 0, "gone": 0, "gone_named": [], "done": False, "unread": ""},
             "channels": {name: dict(of) for name in names},
             "skus": None,
             "compared": 0,
@@ -550,6 +602,42 @@ class Resync:
         self._news = asyncio.Event()
 
 
+class _There:
+    """Which records a reading of the org has shown, and since when it goes. Some bytes for each of them."""
+
+    def __init__(self, since: datetime) -> None:
+        self.since = since
+        self._hashes = array("q")
+
+    def add(self, levels: Collection[StockLevel]) -> None:
+        """They were read."""
+        self._hashes.extend(hash(level.record_id) for level in levels)
+
+    def seen(self) -> frozenset[int]:
+        """Hashes of their record ids: should two be equal, a level that is gone is found the next time."""
+        return frozenset(self._hashes)
+
+
+def _missing(tx: Tx, *, there: _There, skus: Collection[str]) -> list[StockLevel]:
+    """Levels with units that we held before the reading began, and that it has not shown."""
+    seen = there.seen()
+    if skus:
+        held = [each for each in tx.levels_of(skus) if hash(each.record_id) not in seen]
+    else:
+        held = []
+        for place in tx.level_sums():
+            ids = [each.record_id for each in tx.held_at(place) if hash(each.record_id) not in seen]
+            for start in range(0, len(ids), LEVELS_AT_ONCE):
+                held += tx.levels_by_record(ids[start : start + LEVELS_AT_ONCE])
+    units = [level for level in held if level.on_hand or level.reserved]
+    kept = tx.levels([level.key for level in units])
+    return [level for level in units if kept[level.key][1] < there.since]
+
+
+def _keep_gone(tx: Tx, *, run_id: str, gone: Sequence[StockLevel], at: datetime) -> None:
+    tx.put_resync_levels(run_id, [(level, at) for level in gone], gone=True)
+
+
 def _refusal(
     row: PlannedRow, looking: Looking, found: Mapping[tuple[str, str], Seen] | None, *, strict: bool
 ) -> str:
@@ -580,6 +668,10 @@ def _is_busy(tx: Tx, *, channel: str) -> bool:
 
 def _newer_levels(tx: Tx, *, run_id: str) -> Sequence[tuple[StockLevel, datetime]]:
     return tx.resync_levels(run_id, limit=ROWS_AT_ONCE)
+
+
+def _gone_levels(tx: Tx, *, run_id: str) -> Sequence[StockLevel]:
+    return tx.resync_gone(run_id, limit=ROWS_AT_ONCE)
 
 
 def _planned_rows(tx: Tx, *, run_id: str, channel: str) -> Sequence[PlannedRow]:

@@ -95,6 +95,7 @@ class ResyncDesk:
                 "points": {name: _points(self._resync, name) for name in self._ctx.channels},
             },
             "org_newer": about["org"].get("newer", 0),
+            "org_gone": about["org"].get("gone", 0),
             "org_unread": about["org"].get("unread", ""),
             "unread": {name: of["unread"] for name, of in about["channels"].items() if of["unread"]},
             "warnings": _warnings(about),
@@ -158,6 +159,14 @@ def _warnings(about: Mapping[str, Any]) -> list[str]:
                 f"{channel} sells {len(beyond)} items beyond their stock ({named}): "
                 "set them to stop at zero there"
             )
+    if gone := about["org"].get("gone", 0):
+        named = ", ".join(about["org"]["gone_named"]) + (
+            " …" if gone > len(about["org"]["gone_named"]) else ""
+        )
+        levels = "1 stock level is" if gone == 1 else f"{gone:,} stock levels are"
+        told.append(
+            f"{levels} no longer in the org ({named}): applied, each counts as empty, and is an incident"
+        )
     if why := about["org"].get("unread"):
         told.append(f"the org's levels were not read ({why}): compared with those that sfsync holds")
     return told

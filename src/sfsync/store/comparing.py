@@ -25,7 +25,14 @@ DRIFTED = Prepared(
     )
 )
 LEVELS_FOUND = Prepared(
-    select(t.resync_level).where(t.among(t.resync_level.c.sku), t.resync_level.c.run == bindparam("b_run"))
+    select(t.resync_level).where(
+        t.among(t.resync_level.c.sku), t.resync_level.c.run == bindparam("b_run"), ~t.resync_level.c.gone
+    )
+)
+GONE_OF = Prepared(
+    select(t.resync_level).where(
+        t.among(t.resync_level.c.sku), t.resync_level.c.run == bindparam("b_run"), t.resync_level.c.gone
+    )
 )
 COUNTING = Prepared(
     select(t.movement.c.sku).where(
@@ -148,8 +155,13 @@ class ComparingStatements:
         )
         return [RowCount(r[0], Cause(r[1]), RowState(r[2]), r[3], int(r[4]), int(r[5])) for r in rows]
 
-    def put_resync_levels(self, run_id: str, levels: Collection[tuple[StockLevel, datetime]]) -> None:
-        """Keep levels that the org has newer than we hold them, each with the time it was asked for."""
+    def put_resync_levels(
+        self, run_id: str, levels: Collection[tuple[StockLevel, datetime]], *, gone: bool = False
+    ) -> None:
+        """Keep levels that the org has newer than we hold them, each with the time it was asked for.
+
+        `gone`: as we hold them; the org does not have them any more.
+        """
         rows = [
             {
                 "run": run_id,
@@ -161,6 +173,7 @@ class ComparingStatements:
                 "version": level.version,
                 "counted_at": level.counted_at,
                 "asked_at": at,
+                "gone": gone,
             }
             for level, at in levels
         ]
@@ -174,8 +187,20 @@ class ComparingStatements:
             rows = LEVELS_FOUND.run(self._c, {"among": list(skus), "b_run": run_id}) if skus else []
             return [_found_level(row) for row in rows]
         c = t.resync_level.c
-        query = select(t.resync_level).where(c.run == run_id).order_by(c.level_key).limit(limit)
+        query = select(t.resync_level).where(c.run == run_id, ~c.gone).order_by(c.level_key).limit(limit)
         return [_found_level(row) for row in self._c.execute(query)]
+
+    def resync_gone(
+        self, run_id: str, *, skus: Collection[str] | None = None, limit: int = 1_000_000
+    ) -> list[StockLevel]:
+        """The levels that the org does not have any more, as we held them; of these SKUs when given."""
+        c = t.resync_level.c
+        query = select(t.resync_level).where(c.run == run_id, c.gone).order_by(c.level_key).limit(limit)
+        rows = self._c.execute(query) if skus is None else self._gone_of(run_id, skus)
+        return [_found_level(row)[0] for row in rows]
+
+    def _gone_of(self, run_id: str, skus: Collection[str]) -> list[Row[Any]]:
+        return GONE_OF.run(self._c, {"among": list(skus), "b_run": run_id}) if skus else []
 
     def count_resync_levels(self, run_id: str) -> int:
         """How many there are."""

@@ -740,6 +740,7 @@ resync_level = Table(
     Column("version", Integer, nullable=False),
     Column("counted_at", Instant),
     Column("asked_at", Instant, nullable=False),
+    Column("gone", Boolean, nullable=False),  # the org does not have it any more; the numbers are ours
 )
 
 # What was found to differ from the org (channel "") or at a channel, and when it no longer did. The newest

@@ -755,6 +755,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("counted_at", sa.Double(), nullable=True),
         sa.Column("asked_at", sa.Double(), nullable=False),
+        sa.Column("gone", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("run", "level_key", name=op.f("pk_resync_level")),
     )
     op.create_index(op.f("ix_resync_level_sku"), "resync_level", ["sku"], unique=False)
