@@ -170,7 +170,7 @@ CONFIRMED = replace(WISHED, state=State.CONFIRMED, paid_at=NOW)
         (GRANTED, 0, 0, State.RELEASED, (2, 1)),
         (GRANTED, -1, 0, State.RELEASED, (2, 1)),
         (CONFIRMED, 1, 0, State.CONFIRMED, (1, 0)),
-        (CONFIRMED, 0, 0, State.PAID_UNAVAILABLE, (0, 0)),
+        (CONFIRMED, 0, 0, State.PAID_UNAVAILABLE, (2, 1)),
         (replace(GRANTED, state=State.AWAITING_STORE), 0, 0, State.RELEASED, (2, 1)),
         (replace(GRANTED, state=State.EXPIRED), 0, 0, State.EXPIRED, (2, 1)),
         (replace(GRANTED, state=State.PENDING), 0, 0, State.PENDING, (2, 1)),

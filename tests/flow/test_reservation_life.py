@@ -13,6 +13,7 @@ from sfsync.domain.incidents import NO_ORDER, PAID_UNAVAILABLE
 from sfsync.domain.reservations import (
     OrphanCause,
     Outcome,
+    PickUpWindow,
     Reservation,
     ReservationKind,
     ReservationState,
@@ -92,6 +93,60 @@ async def test_paid_after_it_died_says_so_and_where_else_the_bag_is() -> None:
         assert (moved.state, moved.lines[0].level.location) == (State.CONFIRMED, "TOWN")
         assert h.org.numbers(BAG_IN_TOWN) == (1, 1)
         assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+@pytest.mark.parametrize("there", [1, 0])
+async def test_paid_after_it_was_released_or_refused_is_a_new_ask_too(there: int) -> None:
+    """The checkout gave it up, or was refused, and took the money all the same: the bag, or a word."""
+    async with house({BAG: 1}) as h:
+        released = await granted(h)
+        refused = reservation_of(await h.reserve("BAG-1")).id
+        assert (await kept(h, refused)).state is State.REFUSED
+        await h.desk.release(released, "the checkout was left")
+        await h.idle()
+        if not there:
+            await granted(h)
+        for number, units in ((released, there), (refused, 0)):
+            outcome = await h.desk.confirm(number, f"#{number}")
+            state = State.CONFIRMED if units else State.PAID_UNAVAILABLE
+            assert (reservation_of(outcome).state, outcome.problem) == (state, "" if units else state.value)
+        assert h.org.numbers(BAG) == (1, 1)
+
+
+async def test_a_reservation_is_paid_for_by_one_order_only() -> None:
+    """Two orders must not believe that they hold one bag; the same order may say so twice."""
+    async with house({BAG: 1}) as h:
+        number = await granted(h)
+        await h.desk.confirm(number, "#90")
+        other = await h.desk.confirm(number, "#99")
+        assert (other.problem, reservation_of(other).order_reference) == ("other-order", "#90")
+        assert not (await h.desk.confirm(number, "90")).problem
+
+
+async def test_what_was_granted_in_part_is_sought_again_in_that_part() -> None:
+    """Five wanted, three granted, paid after the end: three are owed, here or elsewhere."""
+    async with house({BAG: 3, BAG_IN_TOWN: 4}) as h:
+        lines = (WishedLine("BAG-1", 5, "ECOM"),)
+        wish = Wish(ReservationKind.CART, "london", "cart 9", lines, SHORT, partial=True)
+        number = reservation_of(await h.desk.create(wish, idempotency_key=None, digest="")).id
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.EXPIRED)
+        await h.idle()
+        await granted(h, 3)
+        assert (await h.desk.confirm(number, "#1001")).problem == "paid-unavailable"
+        moved = reservation_of(await h.desk.move(number, "TOWN"))
+        line = moved.lines[0]
+        assert (moved.state, line.quantity, line.wanted) == (State.CONFIRMED, 3, 5)
+        assert h.org.numbers(BAG_IN_TOWN) == (4, 3)
+
+
+async def test_nothing_is_held_where_nothing_is_for_sale() -> None:
+    """What is on its way, or came back and was not looked at yet, is no place to keep a client's bag."""
+    async with house({BAG: 1, BAG_IN_TOWN: 1}, not_for_sale={"TOWN"}) as h:
+        number = await granted(h)
+        moved = await h.desk.move(number, "TOWN")
+        assert (moved.problem, h.org.numbers(BAG_IN_TOWN)) == ("not-for-sale", (1, 0))
+        other = await h.reserve("BAG-1")
+        assert (other.problem, other.available) == ("unavailable", {"BAG-1": {}})
 
 
 async def test_a_refund_ends_what_was_paid_and_is_not_available() -> None:
@@ -275,6 +330,21 @@ async def test_an_extension_lasts_from_now_and_never_beyond_the_longest() -> Non
         assert longest.expires_at == before.created_at + timedelta(days=30)
         await h.desk.release(number)
         assert (await h.desk.extend(number, timedelta(days=1))).problem == "ended"
+
+
+async def test_no_extension_makes_a_life_shorter_and_a_window_stays_open_as_long() -> None:
+    """A second more than nothing is not less; who comes later finds the window open."""
+    async with house({BAG: 1}) as h:
+        now = h.clock.now()
+        window = PickUpWindow(now, now + timedelta(days=2))
+        lines = (WishedLine("BAG-1", 1),)
+        wish = Wish(ReservationKind.PICK_UP, "london", "client 4", lines, timedelta(days=3), window=window)
+        number = reservation_of(await h.desk.create(wish, idempotency_key=None, digest="")).id
+        same = reservation_of(await h.desk.extend(number, timedelta(seconds=1)))
+        assert (same.expires_at, same.window) == (window.ends, window)
+        later = reservation_of(await h.desk.extend(number, timedelta(days=5)))
+        assert later.window is not None
+        assert later.expires_at == later.window.ends > window.ends
 
 
 async def test_a_partial_wish_takes_what_there_is_from_several_places() -> None:

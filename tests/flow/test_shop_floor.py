@@ -8,7 +8,7 @@ from tests.flow.kit import House, house
 from tests.flow.test_reservation_life import kept, reservation_of
 
 from sfsync.domain.assortment import Floor
-from sfsync.domain.incidents import NOT_FOUND
+from sfsync.domain.incidents import NOT_FOUND, PAID_UNAVAILABLE
 from sfsync.domain.reservations import Outcome, ReservationKind, ReservationState, Wish, WishedLine
 
 STORE, FLOOR = "BAG-1|ECOM", "BAG-1|TOWN"
@@ -95,3 +95,52 @@ async def test_a_reservation_that_is_moved_to_a_shop_floor_waits_for_the_shop() 
         assert moved.state is State.AWAITING_STORE
         await h.desk.store_confirmation(number, found=True, who="town")
         assert (await kept(h, number)).state is State.GRANTED
+
+
+async def test_a_piece_that_is_moved_off_the_shop_floor_waits_for_nobody() -> None:
+    """The shop need not say that it has what the warehouse sends instead."""
+    async with house({FLOOR: 1, STORE: 0}, floor=TOWN) as h:
+        reservation = reservation_of(await ask(h))
+        assert reservation.state is State.AWAITING_STORE
+        h.org.move(STORE, on_hand=1)
+        await h.until_kept(lambda tx: any(level.on_hand == 1 for level in tx.levels_of(["BAG-1"])))
+        moved = reservation_of(await h.desk.move(reservation.id, "ECOM"))
+        assert (moved.state, str(moved.lines[0].level)) == (State.GRANTED, STORE)
+        assert reservation_of(await h.desk.confirm(reservation.id, "#1")).state is State.CONFIRMED
+
+
+async def test_what_waits_for_the_shop_can_be_given_more_time() -> None:
+    """The boutique opens at ten; the client would rather wait than lose the piece."""
+    async with house({FLOOR: 1}, floor=TOWN) as h:
+        reservation = reservation_of(await ask(h))
+        assert reservation.expires_at is not None
+        longer = reservation_of(await h.desk.extend(reservation.id, timedelta(days=3)))
+        assert longer.expires_at is not None
+        assert (longer.state, longer.expires_at > reservation.expires_at) == (State.AWAITING_STORE, True)
+
+
+async def test_paid_after_the_shop_did_not_find_it_says_so_and_holds_nothing() -> None:
+    """Money without goods is never forgotten, and the piece that nobody found is not promised again."""
+    async with house({FLOOR: 1}, floor=TOWN) as h:
+        reservation = reservation_of(await ask(h))
+        await h.desk.store_confirmation(reservation.id, found=False, who="town")
+        await h.idle()
+        outcome = await h.desk.confirm(reservation.id, "#1")
+        assert outcome.problem == "paid-unavailable"
+        assert reservation_of(outcome).state is State.PAID_UNAVAILABLE
+        assert h.org.numbers(FLOOR) == (1, 0)
+        kinds = {each.kind for each in await h.store.read(lambda tx: tx.incidents())}
+        assert kinds == {NOT_FOUND, PAID_UNAVAILABLE}
+
+
+async def test_paid_after_the_last_piece_of_a_floor_was_let_go_asks_the_shop_again() -> None:
+    """It has lain on the floor since: the org has it, and only the shop knows whether that is true."""
+    async with house({FLOOR: 1}, floor=TOWN) as h:
+        reservation = reservation_of(await ask(h))
+        await h.desk.store_confirmation(reservation.id, found=True, who="town")
+        await h.desk.release(reservation.id, "changed her mind")
+        await h.idle()
+        paid = reservation_of(await h.desk.confirm(reservation.id, "#1"))
+        assert (paid.state, h.org.numbers(FLOOR)) == (State.AWAITING_STORE, (1, 1))
+        said = await h.desk.store_confirmation(reservation.id, found=True, who="town")
+        assert reservation_of(said).state is State.CONFIRMED

@@ -82,8 +82,8 @@ class RefundAnswer:
 def owed(reservation: Reservation) -> tuple[OwedLine, ...]:
     """What a reservation was paid for, by SKU."""
     units: Counter[str] = Counter()
-    for line in reservation.lines:
-        units[line.level.sku] += line.wanted
+    for line, due in zip(reservation.lines, reservation.due(), strict=True):
+        units[line.level.sku] += due
     return tuple(OwedLine(sku, wanted) for sku, wanted in sorted(units.items()) if wanted)
 
 

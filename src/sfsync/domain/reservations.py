@@ -11,7 +11,8 @@ The life of one::
 One that draws on the last pieces of a shop floor whose till does not ask is *awaiting-store* between pending
 and granted: the org holds the units, and it counts when the shop has said that it has them in its hand.
 
-A payment after the expiry is a new ask under the org's rule, never a silent oversell. When the org cannot
+A payment after the end, whether it expired, was let go or was refused, is a new ask under the org's rule,
+never a silent oversell. When the org cannot
 give the units any more the reservation is *paid-unavailable*: the customer's money is here and the goods are
 not. Three ways lead out of that state. The same units are taken elsewhere: a move. Others are taken for them:
 a *stand-in*, a reservation of its own that the org grants or refuses like any other, and that takes the place
@@ -75,6 +76,8 @@ class ReservationState(StrEnum):
 
 HOLDING = frozenset({ReservationState.GRANTED, ReservationState.CONFIRMED, ReservationState.AWAITING_STORE})
 OPEN = HOLDING | {ReservationState.PENDING}
+# What ended before anybody had paid. A payment all the same asks the org anew.
+ENDED = frozenset({ReservationState.EXPIRED, ReservationState.RELEASED, ReservationState.REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,11 @@ class Reservation:
     def subjects(self) -> tuple[str, ...]:
         """The ledger subjects of its lines, in order."""
         return tuple(reservation_subject(self.id, number) for number in range(len(self.lines)))
+
+    def due(self) -> tuple[int, ...]:
+        """Units of each line that its customer is to have: what was granted, or all if nothing ever was."""
+        granted = any(line.quantity for line in self.lines)
+        return tuple(line.quantity if granted else line.wanted for line in self.lines)
 
 
 def order_names(reference: str) -> tuple[str, ...]:
@@ -259,11 +267,16 @@ def takes_place(stand_in: Reservation, paid: Reservation | None) -> tuple[Reserv
     return taken, replace(paid, state=ReservationState.RELEASED, reason=reason)
 
 
+def sure(reservation: Reservation) -> Reservation:
+    """What a reservation is when nobody need say any more that its pieces are there."""
+    known = replace(reservation, needs_store=False)
+    return replace(known, state=_granted(known))
+
+
 def store_said(reservation: Reservation, *, found: bool, reason: str) -> Reservation:
     """What the shop's word makes of a reservation that waits for it."""
     if found:
-        known = replace(reservation, needs_store=False)
-        return replace(known, state=_granted(known))
+        return sure(reservation)
     paid = reservation.paid_at is not None
     state = ReservationState.PAID_UNAVAILABLE if paid else ReservationState.RELEASED
     return replace(reservation, state=state, reason=reason, needs_store=False)
@@ -290,7 +303,7 @@ def gave_way(
         return replace(reservation, lines=lines, reason=reason)
     paid = reservation.paid_at is not None
     state = ReservationState.PAID_UNAVAILABLE if paid else ReservationState.RELEASED
-    return replace(reservation, state=state, lines=lines if paid else reservation.lines, reason=reason)
+    return replace(reservation, state=state, reason=reason)
 
 
 def _where_held(line: ReservationLine, place: Mapping[LevelKey, int]) -> ReservationLine:
@@ -443,6 +456,18 @@ def part(
     return asked
 
 
+def prolonged(reservation: Reservation, until: datetime) -> Reservation:
+    """One that expires later. The pick-up window is open as long; no extension makes a life shorter."""
+    if reservation.expires_at is None:
+        return reservation
+    longest = max(reservation.created_at + LONGEST, reservation.expires_at)
+    expires_at = min(max(until, reservation.expires_at), longest)
+    window = reservation.window
+    if window is not None and window.ends < expires_at:
+        window = replace(window, ends=expires_at)
+    return replace(reservation, expires_at=expires_at, window=window)
+
+
 def overdue(reservation: Reservation, now: datetime, *, told: bool = True) -> bool:
     """True for one that was paid for and holds its units still, although no order has taken them over.
 
@@ -540,7 +565,8 @@ class Outcome:
     """What the desk answers: the reservation as it stands, or the problem that kept it from being so."""
 
     reservation: Reservation | None
-    # not-found, unavailable, paid-unavailable, ended, key-reused, unknown-sku, later, or a `Denial`'s kind
+    # not-found, unavailable, paid-unavailable, ended, other-order, not-for-sale, key-reused, unknown-sku,
+    # later, or a `Denial`'s kind
     problem: str = ""
     available: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # SKU -> location -> units
     detail: str = ""

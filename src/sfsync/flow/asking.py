@@ -50,7 +50,8 @@ class Asking:
 
     def denied_again(self, tx: Tx, reservation: Reservation) -> Denial | None:
         """Why what holds nothing any more may not be asked for again: others have had its edition since."""
-        wanted = [(line.level.sku, line.wanted) for line in reservation.lines]
+        lines = zip(reservation.lines, reservation.due(), strict=True)
+        wanted = [(line.level.sku, units) for line, units in lines]
         channel, client = reservation.channel, reservation.client
         paid = reservation.paid_at is not None
         return denied(tx, self._ctx.assortment, channel, client, wanted, paid=paid)
@@ -89,7 +90,7 @@ class Asking:
             ready = block.ready(picture, self._ctx.assortment, sku)
             for units_by_level in (picture.sellable(sku), ready):
                 for key, units in sorted(units_by_level.items()):
-                    if units > 0:
+                    if units > 0 and key.location not in self._ctx.assortment.not_for_sale:
                         places[key.location] = places.get(key.location, 0) + units
         return found
 

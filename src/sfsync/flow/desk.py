@@ -43,6 +43,7 @@ from .shelf import refresh
 
 PLACES = 3  # other locations tried after a refusal
 REPORT_SECONDS = 60.0
+KEYS = "reservations"  # the keys of whatever channel: one that comes again with another is a mistake
 
 
 class Desk(Life):
@@ -56,10 +57,7 @@ class Desk(Life):
         if ctx.pulse.rule_error:
             return Outcome(None, "later", detail=f"no reservation is granted while {ctx.pulse.rule_error}")
         number = ctx.new_id()
-        scope = wish.channel or "-"
-        opened = await ctx.store.write(
-            lambda tx: self._open(tx, number, wish, scope, idempotency_key, digest)
-        )
+        opened = await ctx.store.write(lambda tx: self._open(tx, number, wish, idempotency_key, digest))
         if isinstance(opened, Outcome):
             return opened
         reservation_id, bundles, bells = opened
@@ -82,10 +80,10 @@ class Desk(Life):
         return await self._answer(reservation_id, wish)
 
     def _open(
-        self, tx: Tx, number: str, wish: Wish, scope: str, key: str | None, digest: str
+        self, tx: Tx, number: str, wish: Wish, key: str | None, digest: str
     ) -> Outcome | tuple[str, list[int], set[str]]:
         now = self._ctx.clock.now()
-        if key is not None and (known := tx.remembered(scope, key)) is not None:
+        if key is not None and (known := tx.remembered(KEYS, key)) is not None:
             if known[0] != digest:
                 return Outcome(None, "key-reused", detail="this Idempotency-Key was used for another request")
             return known[1], [], set()
@@ -116,7 +114,7 @@ class Desk(Life):
         )
         tx.put_reservation(reservation)
         if key is not None:
-            tx.remember(scope, key, digest, number, now)
+            tx.remember(KEYS, key, digest, number, now)
         if refused:
             return number, [], set()
         return number, *(self._grant(tx, reservation) if from_block else self.ask(tx, reservation))

@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+from sfsync.domain.incidents import NOT_FOUND
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.reservations import (
+    ENDED,
     HOLDING,
-    LONGEST,
     OPEN,
     Outcome,
     Reservation,
@@ -20,7 +21,9 @@ from sfsync.domain.reservations import (
     levels_at,
     moves,
     order_names,
+    prolonged,
     store_said,
+    sure,
 )
 from sfsync.domain.stock import LevelKey, Movement
 from sfsync.ports import Tx
@@ -54,6 +57,12 @@ class Life(Asking):
                 case ReservationState.GRANTED:
                     # Also when its time is over: until the sweeper has let it go, the units are held.
                     return Outcome(self._confirmed(tx, reservation, order_reference))
+                case _ if reservation.order_reference and not self._same_order(
+                    tx, reservation, order_reference
+                ):
+                    told = reservation.order_reference
+                    detail = f"it was confirmed for {told}; ask for a reservation of its own for this order"
+                    return Outcome(reservation, "other-order", detail=detail)
                 case ReservationState.CONFIRMED | ReservationState.SETTLED:
                     return Outcome(reservation)
                 case ReservationState.AWAITING_STORE:
@@ -63,18 +72,8 @@ class Life(Asking):
                     return not_yet(reservation)
                 case ReservationState.PENDING | ReservationState.PAID_UNAVAILABLE:
                     return Outcome(reservation)
-                case ReservationState.EXPIRED:
-                    if tx.busy(reservation.subjects()) or _holds(tx, reservation):
-                        return not_yet(reservation)  # what it gives back must have been seen first
-                    again = self._paid(reservation, order_reference, ReservationState.PENDING)
-                    lines = zip(again.lines, self._levels_at(tx, again, None), strict=True)
-                    again = replace(again, lines=tuple(replace(line, level=level) for line, level in lines))
-                    if (no := self.denied_again(tx, again)) is not None:
-                        lost = replace(again, state=ReservationState.PAID_UNAVAILABLE, reason=no.detail)
-                        put(tx, self._ctx, reservation, lost)
-                        return Outcome(lost)
-                    tx.put_reservation(again)
-                    return self.ask(tx, again)
+                case state if state in ENDED and reservation.paid_at is None:
+                    return self._paid_after_its_end(tx, reservation, order_reference)
                 case _:
                     return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
 
@@ -86,6 +85,39 @@ class Life(Asking):
         await self._ctx.store.write(lambda tx: self._claim_if_confirmed(tx, reservation_id))
         self._ctx.bell.ring("orders")
         return await self._told(Outcome(await self.get(reservation_id)))
+
+    def _paid_after_its_end(self, tx: Tx, ended: Reservation, order_reference: str) -> Outcome | Asked:
+        """Ask for it anew: where it was, and of a shop floor's last pieces only if the shop has them."""
+        if tx.busy(ended.subjects()) or _holds(tx, ended):
+            return not_yet(ended)  # what it gives back must have been seen first
+        again = self._paid(ended, order_reference, ReservationState.PENDING)
+        levels = self._levels_at(tx, again, None)
+        again = replace(
+            again,
+            lines=tuple(replace(line, level=level) for line, level in zip(again.lines, levels, strict=True)),
+            needs_store=self._on_floor(tx, levels),
+        )
+        lacking = {each.key for each in tx.incidents() if each.kind == NOT_FOUND}
+        gone = [str(level) for level in levels if str(level) in lacking]
+        denial = self.denied_again(tx, again)
+        no = f"the shop did not find {gone[0]}" if gone else denial.detail if denial is not None else ""
+        if no:
+            lost = replace(again, state=ReservationState.PAID_UNAVAILABLE, reason=no)
+            put(tx, self._ctx, ended, lost)
+            return Outcome(lost)
+        tx.put_reservation(again)
+        return self.ask(tx, again)
+
+    @staticmethod
+    def _same_order(tx: Tx, reservation: Reservation, order_reference: str) -> bool:
+        """True when both references are names of one order, as far as anybody can tell."""
+        known, asked = order_names(reservation.order_reference), order_names(order_reference)
+        if set(known) & set(asked):
+            return True
+        if reservation.channel is None:
+            return False
+        ours = {line.subject for line in tx.lines_of_order(reservation.channel, known)}
+        return any(line.subject in ours for line in tx.lines_of_order(reservation.channel, asked))
 
     async def _told(self, outcome: Outcome) -> Outcome:
         """The outcome, with where the units are when they are not to be had."""
@@ -129,7 +161,7 @@ class Life(Asking):
                 tx.put_line(replace(line, reservations=reservations, due=True))
 
     async def extend(self, reservation_id: str, life: timedelta) -> Outcome:
-        """It expires that long from now, though never later than the longest reservation may last."""
+        """It expires that long from now: never sooner than before, nor later than the longest may last."""
 
         def commit(tx: Tx) -> Outcome:
             reservation = tx.reservation(reservation_id)
@@ -138,10 +170,9 @@ class Life(Asking):
             if reservation.state is ReservationState.PENDING:
                 return not_yet(reservation)
             now = self._ctx.clock.now()
-            if reservation.state is not ReservationState.GRANTED:
+            if reservation.state not in HOLDING or reservation.expires_at is None:
                 return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
-            expires_at = min(now + life, reservation.created_at + LONGEST)
-            extended = replace(reservation, expires_at=expires_at)
+            extended = prolonged(reservation, now + life)
             tx.put_reservation(extended)
             return Outcome(extended)
 
@@ -169,6 +200,9 @@ class Life(Asking):
             if reservation is None:
                 return Outcome(None, "not-found")
             skus.update(line.level.sku for line in reservation.lines)
+            if location in self._ctx.assortment.not_for_sale:
+                detail = f"what stands at {location} is not for sale"
+                return Outcome(reservation, "not-for-sale", detail=detail)
             if tx.busy(reservation.subjects()):
                 return not_yet(reservation)
             there = self._levels_at(tx, reservation, location)
@@ -181,8 +215,8 @@ class Life(Asking):
                 return Outcome(reservation, "unknown-sku", detail=detail)
             if reservation.state is ReservationState.PAID_UNAVAILABLE:
                 lines = tuple(
-                    ReservationLine(level, line.wanted, named=line.named)
-                    for level, line in zip(there, reservation.lines, strict=True)
+                    ReservationLine(level, units, max(units, line.wanted), line.named)
+                    for level, units, line in zip(there, reservation.due(), reservation.lines, strict=True)
                 )
                 again = replace(
                     reservation,
@@ -222,8 +256,7 @@ class Life(Asking):
             detail = f"{location} cannot give these units; it is held where it was"
             return Outcome(reservation, problem or "unavailable", self.available(tx, skus), detail)
 
-        if floor:
-            await self._ctx.store.write(lambda tx: self._await_store(tx, reservation_id, location))
+        await self._ctx.store.write(lambda tx: self._wait_for_store(tx, reservation_id, location, floor))
         await self._ctx.store.write(lambda tx: self._claim_if_confirmed(tx, reservation_id))
         self._ctx.bell.ring("orders")
         return await self._ctx.store.read(read)
@@ -240,13 +273,18 @@ class Life(Asking):
         floor, held = self._ctx.assortment.floor, tx.levels(levels)
         return any(floor.scarce(key.location, level.available) for key, (level, _) in held.items())
 
-    def _await_store(self, tx: Tx, reservation_id: str, location: str) -> None:
+    @staticmethod
+    def _wait_for_store(tx: Tx, reservation_id: str, location: str, floor: bool) -> None:
+        """What has come to a shop floor's last pieces waits for the shop's word; what left them does not."""
         reservation = tx.reservation(reservation_id)
         if reservation is None or reservation.state not in HOLDING:
             return
-        if any(line.level.location == location for line in reservation.lines if line.quantity):
+        held = [line.level.location for line in reservation.lines if line.quantity]
+        if floor and location in held:
             state = ReservationState.AWAITING_STORE
             tx.put_reservation(replace(reservation, state=state, needs_store=True))
+        elif not floor and set(held) == {location} and reservation.needs_store:
+            tx.put_reservation(sure(reservation))
 
     async def store_confirmation(self, reservation_id: str, *, found: bool, who: str) -> Outcome:
         """The shop says whether it has the piece: then it counts, or it goes back and somebody is told."""

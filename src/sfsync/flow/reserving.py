@@ -24,7 +24,7 @@ from .context import Context
 from .shelf import refresh
 
 COVERED = "its order got the units by itself"
-LATE = "after its reservation had expired"
+LATE = "when nothing was held for it any more"
 
 
 def held_by(tx: Tx, reservation: Reservation) -> dict[str, dict[LevelKey, int]]:
@@ -196,6 +196,7 @@ def _described(reservation: Reservation) -> dict[str, object]:
         "owner": reservation.owner,
         "channel": reservation.channel,
         "lines": [
-            {"level": str(line.level), "units": line.quantity or line.wanted} for line in reservation.lines
+            {"level": str(line.level), "units": units}
+            for line, units in zip(reservation.lines, reservation.due(), strict=True)
         ],
     }

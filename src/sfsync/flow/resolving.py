@@ -282,7 +282,7 @@ class Resolver:
             several = "it is for several SKUs: say what stands in for them all"
             detail = f"{several} over POST /v1/reservations/{reservation_id}/substitute"
             return Resolved(problem="more-lines", detail=detail)
-        units = sum(line.wanted for line in reservation.lines)
+        units = sum(reservation.due())
         place = wish.location or (None if reservation.channel else reservation.lines[0].level.location)
         line = WishedLine(wish.sku, units, place)
         kept: list[int] = []

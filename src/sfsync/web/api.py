@@ -253,6 +253,8 @@ def problem_of(outcome: Outcome) -> ProblemError:
         case "client-missing":
             status, kind, usual = 422, outcome.problem, "its limited edition asks whose it is"
             more |= {**outcome.more, "errors": [{"field": "client", "detail": "is missing"}]}
+        case "other-order" | "not-for-sale":
+            status, kind, usual = 409, outcome.problem, "the reservation does not allow it"
         case "ended":
             status, kind, usual = 409, "ended", "the reservation is over"
         case "key-reused":
