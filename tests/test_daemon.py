@@ -295,8 +295,24 @@ def _plan_file(daemon: Daemon, shop: Sandbox, path: Path) -> None:
     assert (again.returncode, "the channel shows 30 by now, not 35" in again.stdout) == (1, True)
     told = daemon.cli("drift", "--json")
     assert json.loads(told.stdout)["checked"]["channels"].keys() == {"london", "dubai"}
+    _large_plan(daemon, path)
     path.write_text("{")
     assert daemon.cli("resync", "--plan", str(path)).returncode == 2
+
+
+def _large_plan(daemon: Daemon, path: Path) -> None:
+    """More rows than one request may have: they go in parts, and a wrong one is told by its place."""
+    written = json.loads(path.read_text())
+    row = written["rows"][0]
+    written["rows"] = [{**row, "sku": f"SCARF-{number:04}"} for number in range(3_000)]
+    path.write_text(json.dumps(written))
+    looked = daemon.cli("resync", "--plan", str(path), "--dry-run")
+    assert (looked.returncode, "3,000 channel levels compared" in looked.stdout) == (1, True), looked.stderr
+    written["rows"][2_500]["shows"] = "35"
+    path.write_text(json.dumps(written))
+    wrong = daemon.cli("resync", "--plan", str(path), "--yes")
+    assert wrong.returncode == 2
+    assert "rows[2500].shows is not a whole number" in " ".join(wrong.stderr.split())
 
 
 def _watched(daemon: Daemon) -> None:

@@ -413,3 +413,31 @@ async def test_an_org_that_suddenly_shows_little_empties_no_channel_unasked() ->
         with pytest.raises(TooMuchError) as stopped:
             await h.supervisor.resync.apply(plan.id)
         assert stopped.value.changes == 40
+
+
+async def test_a_plan_that_comes_in_by_parts_is_ready_when_the_last_has_come() -> None:
+    """A part that comes twice counts once; until then nothing of it can be applied; a kill loses nothing."""
+    async with house({BAG: 5, SCARF: 5}, shops=("london",)) as h:
+        london = h.shops["london"]
+        london.shelf |= {"BAG-1": 9, "SCARF": 8}
+        bag, scarf = (
+            Difference("london", "BAG-1", "online", 9, 5, Cause.MANUAL_EDIT),
+            Difference("london", "SCARF", "online", 8, 5, Cause.MANUAL_EDIT),
+        )
+        plan = WrittenPlan(h.clock.now(), "00D000000000001AAA", (bag,))
+        run = await h.supervisor.resync.bring(plan, more=True)
+        assert await h.supervisor.resync.apply(run.id) is None
+        await h.kill()
+        await h.start()
+        resync = h.supervisor.resync
+        for more in (True, True):
+            assert await resync.bring_rows(run.id, [scarf, bag], more=more)
+        with pytest.raises(ValueError, match="SCARF at london"):
+            await resync.bring_rows(run.id, [replace(scarf, shows=7)], more=False)
+        ready = await resync.bring_rows(run.id, [scarf], more=False)
+        assert ready is not None
+        assert (ready.state, ready.about["compared"]) == (RunState.READY, 2)
+        assert await resync.bring_rows(run.id, [scarf], more=False) is None
+        await resync.put_right(run.id)
+        await h.shows("BAG-1", 5)
+        await h.shows("SCARF", 5)

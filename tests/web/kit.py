@@ -34,7 +34,7 @@ from sfsync.domain.reservations import (
     Wish,
     WishedLine,
 )
-from sfsync.domain.resync import BusyError, Extent, Scope, TooMuchError, WrittenPlan
+from sfsync.domain.resync import BusyError, Difference, Extent, Scope, TooMuchError, WrittenPlan
 from sfsync.domain.rights import ROLES, Role
 from sfsync.domain.sku_mapping import Sheet, SkuMapping
 from sfsync.domain.stock import LevelKey
@@ -358,6 +358,7 @@ class Plans:
     def __init__(self) -> None:
         self.asked: list[Scope] = []
         self.brought: list[WrittenPlan] = []
+        self.further: list[tuple[tuple[Difference, ...], bool]] = []
         self.busy = False
         self.told: dict[str, Any] = {}  # the newest comparison, for the page
         self.page: list[dict[str, Any]] = []
@@ -369,11 +370,20 @@ class Plans:
         self.asked.append(scope)
         return {"id": "p1", "state": "reading"}
 
-    async def bring(self, plan: WrittenPlan) -> Mapping[str, object]:
+    async def bring(self, plan: WrittenPlan, *, more: bool = False) -> Mapping[str, object]:
         if plan.org_id != "00D1":
             raise ValueError("the plan was made with another org")
         self.brought.append(plan)
-        return {"id": "p1", "state": "ready"}
+        return {"id": "p1", "state": "bringing" if more else "ready"}
+
+    async def bring_rows(
+        self, run_id: str, rows: Sequence[Difference], *, more: bool
+    ) -> Mapping[str, object]:
+        await self.run(run_id)
+        if any(row.sku == "TWICE" for row in rows):
+            raise ValueError("TWICE is named by two rows")
+        self.further.append((tuple(rows), more))
+        return {"id": "p1", "state": "bringing" if more else "ready"}
 
     async def last(self) -> Mapping[str, object] | None:
         return self.told or ({"id": "p1"} if self.asked else None)

@@ -111,6 +111,29 @@ async def test_a_plan_comes_in_from_a_file() -> None:
     assert plan.rows == (Difference("london", "BAG", "online", 9, 5, Cause.MANUAL_EDIT),)
 
 
+async def test_a_large_plan_comes_in_by_parts() -> None:
+    """Rows that are wrong are told by their place in the part; of another plan is 404."""
+    house = House()
+    path = "/v1/resync/p1/rows"
+    async with house.client(OPERATIONS) as client:
+        first = await client.post("/v1/resync/plan", json=PLAN | {"more": True})
+        assert (first.status_code, first.json()["state"]) == (201, "bringing")
+        assert (await client.post(path, json={"rows": [ROW], "more": True})).json()["state"] == "bringing"
+        assert (await client.post(path, json={"rows": [ROW]})).json()["state"] == "ready"
+        problem(await client.post("/v1/resync/p2/rows", json={"rows": [ROW]}), 404, "no-such-plan")
+        for body, field in (
+            ({"rows": [ROW, ROW | {"shows": "9"}]}, "rows[1].shows"),
+            ({"rows": [ROW | {"sku": "TWICE"}]}, "rows"),
+            ({"rows": []}, "rows"),
+            ({"rows": [ROW], "more": "yes"}, "more"),
+            ({"rows": [ROW], "last": True}, "last"),
+        ):
+            told = problem(await client.post(path, json=body), 422, "bad-input")
+            assert [each["field"] for each in told["errors"]] == [field]  # type: ignore[attr-defined]  # reason: JSON
+    row = Difference("london", "BAG", "online", 9, 5, Cause.MANUAL_EDIT)
+    assert house.plans.further == [((row,), True), ((row,), False)]
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -12,7 +14,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from sfsync.cli.common import (
     DEFAULT_CONFIG,
@@ -30,6 +32,10 @@ from sfsync.cli.common import (
 ROWS_SHOWN = 40
 ASKED_EVERY_SECONDS = 0.25
 STOPPED = 4  # the exit code of a plan that would change too much
+PART_BYTES = 200_000  # of a plan in one request
+ROOM_BYTES = 500  # for what stands beside its rows
+NEEDED = ("channel", "sku", "location", "shows", "target", "cause")
+_ROW_NUMBER = re.compile(r"^rows\[(\d+)\]")
 NOT_OURS = "the channel does not list this SKU"  # nobody need mend that
 
 
@@ -76,7 +82,8 @@ def resync(
     for a person to mend); 2 wrong settings, wishes or plan file; 3 no daemon; 4 stopped, because more of a
     channel would change than its ask_above_percent allows: look, then give --yes-change.
     """
-    client = DaemonClient(settings_or_exit(config))
+    settings = settings_or_exit(config)
+    client = DaemonClient(settings)
     scope = {
         "skus": sku,
         "channels": channel,
@@ -90,6 +97,7 @@ def resync(
             client,
             scope,
             plan=plan,
+            part_bytes=min(PART_BYTES, settings.web.max_body_bytes),
             write=write,
             dry_run=dry_run,
             yes=yes,
@@ -105,6 +113,7 @@ def put_right(
     scope: dict[str, Any],
     *,
     plan: Path | None = None,
+    part_bytes: int = PART_BYTES,
     write: Path | None = None,
     dry_run: bool = False,
     yes: bool = False,
@@ -112,30 +121,63 @@ def put_right(
     as_json: bool = False,
 ) -> NoReturn:
     """Compare or bring a plan, show it, ask, apply; ends with the exit code that says how it went."""
-    run = _brought(client, plan) if plan is not None else _compared(client, scope)
-    rows = _rows(client, run)
+    run = _brought(client, plan, part_bytes) if plan is not None else _compared(client, scope)
+    seen = _Rows(keep=as_json)
     if write is not None:
-        _write(write, run, rows)
+        _write(write, run, seen.looked_at(_rows(client, run)))
+    else:
+        seen.look_at(_rows(client, run))
     if not as_json:
-        _show(run, rows)
+        _show(run, seen)
     applied = False
     if _wanted(run, dry_run=dry_run, yes=yes or as_json or yes_change is not None):
         run = _watched(client, _apply(client, run, yes_change), "applying")
-        rows, applied = _rows(client, run), True
+        seen, applied = _Rows(keep=as_json), True
+        seen.look_at(_rows(client, run))
     if as_json:
-        print_json({**run, "rows": rows, "applied": applied})
+        print_json({**run, "rows": seen.kept, "applied": applied})
     elif applied:
-        _tell_applied(run, rows)
-    left = [row for row in rows if row["cause"] != NOT_OURS and not (applied and row["state"] == "applied")]
+        _tell_applied(run, seen)
+    left = seen.for_people - (seen.applied if applied else 0)
     raise typer.Exit(1 if left or run["unread"] else 0)
+
+
+class _Rows:
+    """A plan's rows, of which all are looked at and some are shown: there may be half a million."""
+
+    def __init__(self, *, keep: bool) -> None:
+        self.count = self.for_people = self.applied = self.changed = 0
+        self.first: list[Any] = []
+        self.refused: list[Any] = []
+        self.kept: list[Any] = []
+        self._keep = keep
+
+    def look_at(self, rows: Iterable[Any]) -> None:
+        """All of them."""
+        for _ in self.looked_at(rows):
+            pass
+
+    def looked_at(self, rows: Iterable[Any]) -> Iterator[Any]:
+        """They, one by one."""
+        for row in rows:
+            self.count += 1
+            if row["cause"] != NOT_OURS:
+                self.for_people += 1
+                self.applied += row["state"] == "applied"
+            if row["state"] == "changed":
+                self.changed += 1
+                self.refused += [row] if len(self.refused) < ROWS_SHOWN else []
+            self.first += [row] if len(self.first) < ROWS_SHOWN else []
+            self.kept += [row] if self._keep else []
+            yield row
 
 
 def _compared(client: DaemonClient, scope: dict[str, Any]) -> Any:
     return _watched(client, _sent(client, "/v1/resync", scope), "comparing")
 
 
-def _brought(client: DaemonClient, path: Path) -> Any:
-    """The plan in a file, taken in by the daemon."""
+def _brought(client: DaemonClient, path: Path, part_bytes: int) -> Any:
+    """The plan in a file, taken in by the daemon: in parts, where it is larger than a request may be."""
     try:
         written = orjson.loads(path.read_bytes())
     except OSError as error:
@@ -144,16 +186,54 @@ def _brought(client: DaemonClient, path: Path) -> Any:
         fail(f"{path}, line {error.lineno}: is no JSON ({error.msg}); write it with --dry-run --write", 2)
     if not isinstance(written, dict):
         fail(f"{path}: is no plan; write one with --dry-run --write", 2)
-    kept = {name: written[name] for name in ("version", "org", "made_at", "rows") if name in written}
-    return _sent(client, "/v1/resync/plan", kept, what=f"{path}: ")
+    head = {name: written[name] for name in ("version", "org", "made_at") if name in written}
+    rows = written.get("rows")
+    if not isinstance(rows, list) or not rows:
+        return _sent(client, "/v1/resync/plan", {**head, "rows": rows}, what=f"{path}: ")
+    run, done = None, 0
+    with _bar("bringing in", len(rows)) as progress:
+        for part in _parts(rows, part_bytes):
+            more = {"more": True} if done + len(part) < len(rows) else {}
+            body = {"rows": part, **more}
+            if run is None:
+                run = _sent(client, "/v1/resync/plan", {**head, **body}, what=f"{path}: ")
+            else:
+                run = _sent(client, f"/v1/resync/{run['id']}/rows", body, what=f"{path}: ", first=done)
+            done += len(part)
+            progress.advance(TaskID(0), len(part))
+    return run
 
 
-def _sent(client: DaemonClient, path: str, body: object, *, what: str = "") -> Any:
-    """Post a wish; what is wrong with it is told, and the exit code is 2."""
+def _parts(rows: Sequence[Any], part_bytes: int) -> Iterator[list[Any]]:
+    """Rows as large together as one request may be, beside what else stands in it."""
+    part: list[Any] = []
+    size = ROOM_BYTES
+    for row in rows:
+        bare = {name: row[name] for name in NEEDED if name in row} if isinstance(row, dict) else row
+        length = len(orjson.dumps(bare)) + 2
+        if part and size + length > part_bytes:
+            yield part
+            part, size = [], ROOM_BYTES
+        part.append(bare)
+        size += length
+    yield part
+
+
+def _bar(what: str, total: int) -> Progress:
+    """A bar on a terminal, with its only task."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    progress = Progress(*columns, console=err, transient=True, disable=not sys.stderr.isatty())
+    progress.add_task(what, total=total)
+    return progress
+
+
+def _sent(client: DaemonClient, path: str, body: object, *, what: str = "", first: int = 0) -> Any:
+    """Post a wish; what is wrong with it is told, and the exit code is 2. `first`: rows sent before."""
     status, answer = client.attempt(path, body)
     if status == 422:
         for error in answer["errors"]:
-            err.print(f"{what}{error['field']} {error['detail']}", style="red", markup=False, highlight=False)
+            field = _ROW_NUMBER.sub(lambda found: f"rows[{int(found[1]) + first}]", error["field"])
+            err.print(f"{what}{field} {error['detail']}", style="red", markup=False, highlight=False)
         raise typer.Exit(2)
     if status >= 400:
         fail(f"the daemon answered {status}: {answer.get('detail') or answer.get('title') or ''}")
@@ -170,23 +250,27 @@ def _apply(client: DaemonClient, run: Any, yes_change: int | None) -> Any:
     return answer
 
 
-def _rows(client: DaemonClient, run: Any) -> list[Any]:
+def _rows(client: DaemonClient, run: Any) -> Iterator[Any]:
     """All rows of a plan."""
-    rows: list[Any] = []
     query = ""
     while True:
         page = client.get(f"/v1/resync/{run['id']}/rows{query}")
-        rows += page["rows"]
+        yield from page["rows"]
         if page["next"] is None:
-            return rows
+            return
         query = "?" + "&".join(f"after={quote(part)}" for part in page["next"])
 
 
-def _write(path: Path, run: Any, rows: list[Any]) -> None:
-    """The plan for people to look at: they may take rows out, and apply what is left."""
+def _write(path: Path, run: Any, rows: Iterable[Any]) -> None:
+    """The plan for people to look at: they may take rows out, and apply what is left. A row is a line."""
     shown = {name: run[name] for name in run if name not in ("progress", "ended", "rows_done", "state")}
+    head = orjson.dumps(shown, option=orjson.OPT_INDENT_2).rstrip(b"\n}")
     try:
-        path.write_bytes(orjson.dumps({**shown, "rows": rows}, option=orjson.OPT_INDENT_2) + b"\n")
+        with path.open("wb") as file:
+            file.write(head + b',\n  "rows": [')
+            for number, row in enumerate(rows):
+                file.write((b",\n    " if number else b"\n    ") + orjson.dumps(row))
+            file.write(b"\n  ]\n}\n")
     except OSError as error:
         fail(f"{path}: {error.strerror}", 2)
 
@@ -202,13 +286,13 @@ def _wanted(run: Any, *, dry_run: bool, yes: bool) -> bool:
     return typer.confirm("Apply this plan?")
 
 
-def _show(run: Any, rows: list[Any]) -> None:
+def _show(run: Any, rows: _Rows) -> None:
     for channel, why in run["unread"].items():
         err.print(f"[red]{channel} could not be read: {why}[/]", highlight=False)
     for warning in run["warnings"]:
         err.print(f"[yellow]{warning}[/]", highlight=False)
     compared = f"{run['compared']:,} channel levels compared"
-    if not rows:
+    if not rows.count:
         out.print(f"{compared}: every one shows what it should.", highlight=False)
         return
     made = table(compared, "channel", "cause", "--cause", ("rows", "right"))
@@ -218,12 +302,12 @@ def _show(run: Any, rows: list[Any]) -> None:
     made = table(
         "\nDifferences", "channel", "SKU", "location", ("shows", "right"), ("should", "right"), "cause"
     )
-    for row in rows[:ROWS_SHOWN]:
+    for row in rows.first:
         shows, target = (str(row[key]) if row[key] is not None else "-" for key in ("shows", "target"))
         made.add_row(row["channel"], row["sku"], row["location"], shows, target, row["cause"])
     out.print(made)
-    if len(rows) > ROWS_SHOWN:
-        out.print(f"… and {len(rows) - ROWS_SHOWN:,} more: --json lists them all.", highlight=False)
+    if rows.count > ROWS_SHOWN:
+        out.print(f"… and {rows.count - ROWS_SHOWN:,} more: --json lists them all.", highlight=False)
     _show_price(run["price"])
 
 
@@ -247,19 +331,18 @@ def _minutes(minutes: float) -> str:
     return "at once" if not minutes else f"{minutes:g} min for points"
 
 
-def _tell_applied(run: Any, rows: list[Any]) -> None:
+def _tell_applied(run: Any, rows: _Rows) -> None:
     done = run["rows_done"]["applied"]
     rows_are = "row is" if done == 1 else "rows are"
     out.print(f"Applied: {done:,} {rows_are} on the way; `sfsync status` shows the arrival.", highlight=False)
-    refused = [row for row in rows if row["state"] == "changed"]
-    if not refused:
+    if not rows.changed:
         return
     made = table("\nRefused, because the facts have changed", "channel", "SKU", "location", "why")
-    for row in refused[:ROWS_SHOWN]:
+    for row in rows.refused:
         made.add_row(row["channel"], row["sku"], row["location"], row["note"])
     out.print(made)
-    if len(refused) > ROWS_SHOWN:
-        out.print(f"… and {len(refused) - ROWS_SHOWN:,} more.", highlight=False)
+    if rows.changed > ROWS_SHOWN:
+        out.print(f"… and {rows.changed - ROWS_SHOWN:,} more.", highlight=False)
 
 
 def _watched(client: DaemonClient, run: Any, what: str) -> Any:

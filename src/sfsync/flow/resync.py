@@ -65,6 +65,9 @@ DUE_LOOKS = 120  # then the next rows go all the same, behind them
 SWEEP_SECONDS = 30.0
 
 
+_CHANNEL: dict[str, Any] = {"read": 0, "total": 0, "done": False, "unread": "", "oversell": []}
+
+
 class _ReplacedError(Exception):
     """Another comparison has taken its place."""
 
@@ -108,14 +111,41 @@ class Resync:
             )
         )
 
-    async def bring(self, plan: WrittenPlan) -> ResyncRun:
-        """Take in a plan that was written to a file and looked at there; it is ready to be applied."""
+    async def bring(self, plan: WrittenPlan, *, more: bool = False) -> ResyncRun:
+        """Take in a plan that was written to a file and looked at there; it is ready to be applied.
+
+        `more`: further rows follow by `bring_rows`, and until the last have come it is not.
+        """
         names = sorted({row.channel for row in plan.rows})
         about = self._beginning(names) | {"strict": True, "compared": len(plan.rows)}
         about["channels"] = {name: of | {"done": True} for name, of in about["channels"].items()}
-        run = ResyncRun(self._ctx.new_id(), plan.made_at, RunState.READY, Scope(org=False), about)
-        rows = [PlannedRow(row, None, None, plan.made_at, plan.made_at) for row in plan.rows]
-        run = await self._replace(run, rows)
+        state = RunState.BRINGING if more else RunState.READY
+        run = ResyncRun(self._ctx.new_id(), plan.made_at, state, Scope(org=False), about)
+        run = await self._replace(run, _brought(plan.rows, plan.made_at))
+        return run if more else await self._priced(run)
+
+    async def bring_rows(self, run_id: str, rows: Sequence[Difference], *, more: bool) -> ResyncRun | None:
+        """Take in further rows of a plan; the same again is fine. None when none of that id is coming in.
+
+        Raises `ValueError` where a row names a number that other rows have named, and says another thing.
+        """
+
+        def add(tx: Tx) -> ResyncRun | None:
+            run = tx.resync(run_id)
+            if run is None or run.state is not RunState.BRINGING:
+                return None
+            new = _not_yet(tx, run_id, rows)
+            tx.put_resync_rows(run_id, _brought(new, run.made_at))
+            channels = {row.channel: {**_CHANNEL, "done": True} for row in new} | run.about["channels"]
+            run = run.told(compared=run.about["compared"] + len(new), channels=channels)
+            run = run if more else replace(run, state=RunState.READY)
+            tx.put_resync(run)
+            return run
+
+        run = await self._ctx.store.write(add)
+        return run if run is None or more else await self._priced(run)
+
+    async def _priced(self, run: ResyncRun) -> ResyncRun:
         price = await self._ctx.store.read(partial(self._price, run=run))
         return await self._keep(run.told(price=price))
 
@@ -554,10 +584,9 @@ class Resync:
 
     @staticmethod
     def _beginning(names: Collection[str]) -> dict[str, Any]:
-        of: dict[str, Any] = {"read": 0, "total": 0, "done": False, "unread": "", "oversell": []}
         return {
             "org": {"levels": 0, "newer": 0, "gone": 0, "gone_named": [], "done": False, "unread": ""},
-            "channels": {name: dict(of) for name in names},
+            "channels": {name: dict(_CHANNEL) for name in names},
             "skus": None,
             "compared": 0,
             "strict": False,
@@ -600,6 +629,26 @@ class Resync:
         self._ctx.bell.ring(BELL)
         self._news.set()
         self._news = asyncio.Event()
+
+
+def _brought(rows: Sequence[Difference], at: datetime) -> list[PlannedRow]:
+    return [PlannedRow(row, None, None, at, at) for row in rows]
+
+
+def _not_yet(tx: Tx, run_id: str, rows: Sequence[Difference]) -> list[Difference]:
+    """Those of the rows that have not come before."""
+    known = {
+        (row.channel, row.sku, row.location): row
+        for row in tx.resync_differences(run_id, {row.sku for row in rows})
+    }
+    new = []
+    for row in rows:
+        before = known.get((row.channel, row.sku, row.location))
+        if before is None:
+            new.append(row)
+        elif before != row:
+            raise ValueError(f"{row.sku} at {row.channel}, {row.location} is named by two rows, which differ")
+    return new
 
 
 class _There:

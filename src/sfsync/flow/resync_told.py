@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sfsync.domain.resync import Cause, Scope, WrittenPlan, code_of
+from sfsync.domain.resync import Cause, Difference, Scope, WrittenPlan, code_of
 from sfsync.ports import PlannedRow, ResyncRun, RowCount, RowState, RunState, Tx
 
 from .context import Context
@@ -26,12 +26,29 @@ class ResyncDesk:
         """Begin to compare. Raises `BusyError` while a plan is being applied."""
         return await self._told(await self._resync.begin(scope))
 
-    async def bring(self, plan: WrittenPlan) -> Mapping[str, object]:
-        """Take in a plan from a file. Raises `ValueError` when it is another org's."""
+    async def bring(self, plan: WrittenPlan, *, more: bool = False) -> Mapping[str, object]:
+        """Take in a plan from a file. Raises `ValueError` when it is another org's.
+
+        `more`: its further rows follow by `bring_rows`.
+        """
         bound = await self._ctx.store.read(lambda tx: tx.bound_org())
         if plan.org_id != bound:
             raise ValueError(f"the plan was made with org {plan.org_id}, and this is org {bound}")
-        return await self._told(await self._resync.bring(plan))
+        return await self._told(await self._resync.bring(plan, more=more))
+
+    async def bring_rows(
+        self, run_id: str, rows: Sequence[Difference], *, more: bool
+    ) -> Mapping[str, object]:
+        """Take in further rows of a plan. `KeyError`: none of that id is coming in; `ValueError`: a row.
+
+        While more follow, only how many have come: to count what they say is work for all of them.
+        """
+        run = await self._resync.bring_rows(run_id, rows, more=more)
+        if run is None:
+            raise KeyError(run_id)
+        if more:
+            return {"id": run.id, "state": run.state.value, "compared": run.about["compared"]}
+        return await self._told(run)
 
     async def last(self) -> Mapping[str, object] | None:
         """The newest comparison as it stands."""

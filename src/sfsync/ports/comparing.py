@@ -19,6 +19,7 @@ class RunState(StrEnum):
     """How far a comparison is."""
 
     READING = "reading"
+    BRINGING = "bringing"  # a plan comes in from a file, in parts
     READY = "ready"  # its plan may be applied
     APPLYING = "applying"
     DONE = "done"
@@ -119,6 +120,7 @@ class ComparingTx(Protocol):
     def resync_levels(
         self, run_id: str, *, skus: Collection[str] | None = None, limit: int = 1000
     ) -> Sequence[tuple[StockLevel, datetime]]: ...
+    def resync_differences(self, run_id: str, skus: Collection[str]) -> Sequence[Difference]: ...
     def resync_gone(
         self, run_id: str, *, skus: Collection[str] | None = None, limit: int = 1_000_000
     ) -> Sequence[StockLevel]: ...

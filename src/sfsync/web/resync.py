@@ -34,7 +34,6 @@ BIGGEST = 1_000_000_000
 VERSION = 1
 
 _SCOPE = ("skus", "channels", "locations", "changed_since", "causes", "org")
-_PLAN = ("version", "org", "made_at", "rows")
 _BUSY = ProblemError(409, "already-applying", "A plan is being applied; wait for its end.")
 
 
@@ -53,6 +52,7 @@ class ResyncApi:
             Route("/v1/resync/plan", self.bring, methods=["POST"]),
             Route("/v1/resync/{id}", self.run, methods=["GET"]),
             Route("/v1/resync/{id}/rows", self.rows, methods=["GET"]),
+            Route("/v1/resync/{id}/rows", self.bring_rows, methods=["POST"]),
             Route("/v1/resync/{id}/apply", self.apply, methods=["POST"]),
             Route("/v1/drift", self.drift, methods=["GET"]),
         ]
@@ -76,16 +76,33 @@ class ResyncApi:
         return _json(run)
 
     async def bring(self, request: Request) -> Response:
-        """Take in a plan from a file: 201; apply it by its new id."""
+        """Take in a plan from a file: 201; apply it by its new id. With `more`, further rows follow."""
         self._doorkeeper.admit(request, ADMIN)
-        plan = read_plan(await self._body(request), self._options.channels)
+        body = await self._body(request)
+        plan = read_plan(body, self._options.channels)
         try:
-            run = await self._reconciler.bring(plan)
+            run = await self._reconciler.bring(plan, more=_more(body))
         except BusyError:
             raise _BUSY from None
         except ValueError as error:
             raise bad_fields({"org": str(error)}) from None
         return _json(run, 201, {"Location": f"/v1/resync/{run['id']}"})
+
+    async def bring_rows(self, request: Request) -> Response:
+        """Take in further rows of a plan that is coming in: 200; without `more` they were the last."""
+        self._doorkeeper.admit(request, ADMIN)
+        body, fields = await self._body(request), Fields()
+        fields.unknown(body, ("rows", "more"))
+        rows = _differences(fields, body, self._options.channels)
+        if fields.errors:
+            raise bad_fields(fields.errors)
+        try:
+            told = await self._reconciler.bring_rows(request.path_params["id"], rows, more=_more(body))
+        except KeyError:
+            raise _gone() from None
+        except ValueError as error:
+            raise bad_fields({"rows": str(error)}) from None
+        return _json(told)
 
     async def run(self, request: Request) -> Response:
         """How far a comparison is."""
@@ -197,6 +214,22 @@ def read_plan(table: Mapping[str, Any], channels: Collection[str]) -> WrittenPla
         fields.errors["version"] = f"is not {VERSION}: the plan was written by another version of sfsync"
     org = fields.text(table, "org", 18)
     made_at = fields.moment(table, "made_at")
+    found = _differences(fields, table, channels)
+    if fields.errors or made_at is None:
+        raise bad_fields(fields.errors)
+    return WrittenPlan(made_at, org, tuple(found))
+
+
+def _more(table: Mapping[str, Any]) -> bool:
+    """Whether further rows follow."""
+    fields = Fields()
+    more = fields.flag(table, "more")
+    if fields.errors:
+        raise bad_fields(fields.errors)
+    return more
+
+
+def _differences(fields: Fields, table: Mapping[str, Any], channels: Collection[str]) -> list[Difference]:
     rows = table.get("rows")
     found: list[Difference] = []
     if not isinstance(rows, list) or not rows:
@@ -212,9 +245,7 @@ def read_plan(table: Mapping[str, Any], channels: Collection[str]) -> WrittenPla
             found.append(read)
         if len(fields.errors) >= MOST_TOLD:
             break
-    if fields.errors or made_at is None:
-        raise bad_fields(fields.errors)
-    return WrittenPlan(made_at, org, tuple(found))
+    return found
 
 
 def _difference(fields: Fields, row: object, at: str, channels: Collection[str]) -> Difference | None:

@@ -20,7 +20,7 @@ from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.letters import Cause, Tried
 from sfsync.domain.refunds import Ending, RefundAnswer, RefundTask
 from sfsync.domain.reservations import Orphan, Outcome, Reservation, Wish, WishedLine
-from sfsync.domain.resync import Scope, WrittenPlan
+from sfsync.domain.resync import Difference, Scope, WrittenPlan
 from sfsync.domain.sku_mapping import Sheet
 from sfsync.domain.tills import MaySell, Till, TillOutcome, TillSale
 from sfsync.domain.transfers import Transfer, TransferOutcome
@@ -124,8 +124,17 @@ class Reconciler(Protocol):
         """Begin to compare; its ``id`` follows it. Raises `BusyError` while a plan is being applied."""
         ...
 
-    async def bring(self, plan: WrittenPlan) -> Mapping[str, object]:
-        """Take in a plan from a file. `ValueError`: it is another org's. Raises `BusyError`."""
+    async def bring(self, plan: WrittenPlan, *, more: bool = False) -> Mapping[str, object]:
+        """Take in a plan from a file. `ValueError`: it is another org's. Raises `BusyError`.
+
+        `more`: its further rows follow by `bring_rows`.
+        """
+        ...
+
+    async def bring_rows(
+        self, run_id: str, rows: Sequence[Difference], *, more: bool
+    ) -> Mapping[str, object]:
+        """Take in further rows of a plan. `KeyError`: none of that id is coming in; `ValueError`: a row."""
         ...
 
     async def last(self) -> Mapping[str, object] | None:
