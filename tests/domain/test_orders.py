@@ -16,6 +16,7 @@ from sfsync.domain.orders import (
     NextStep,
     OrderLine,
     OrderSnapshot,
+    handed_to,
     newer,
     next_step,
     source,
@@ -45,14 +46,50 @@ def step(
     sellable: Mapping[LevelKey, int] | None = None,
     holdings: tuple[Holding, ...] = (),
     vain: bool = False,
+    handed: Mapping[LevelKey, int] | None = None,
 ) -> NextStep:
     there = {WEB: 5, SHOP: 1} if sellable is None else sellable
     facts = LineFacts(LINE, line, rows, len(rows), (WEB, SHOP), there, holdings, vain, "#1001", "v1", NOW)
-    return next_step(facts)
+    return next_step(replace(facts, handed_over=handed or {}))
 
 
 def told(found: NextStep) -> list[tuple[str, str, int, int]]:
     return [(m.key, f"{m.kind} {m.level.location}", m.on_hand_delta, m.reserved_delta) for m in found.bundle]
+
+
+@pytest.mark.parametrize(
+    ("line", "rows", "handed", "expected"),
+    [
+        # handed over before the order was heard of: nothing is asked, and nothing leaves a second time
+        (wish(1), (), 1, None),
+        (wish(0, 1), (), 1, None),
+        # of two, one has been fetched: the other is still to be asked for, and to be sent
+        (wish(2), (), 1, (f"{LINE}:0", "Order ECOM", 0, 1)),
+        (wish(1, 1), (row(0, 1),), 1, None),
+        (wish(0, 2), (row(0, 1),), 1, (f"{LINE}:1", "Fulfilment ECOM", -1, -1)),
+        # fetched out of what the order held
+        (wish(1), (row(0, 1), row(1, -1)), 1, None),
+        (wish(0, 1), (row(0, 1), row(1, -1)), 1, None),
+        # brought back: to where it was fetched
+        (wish(0, 1, 1), (), 1, (f"{LINE}:0", "Return ECOM", 1, 0)),
+        # the order is cancelled, and the goods are gone all the same
+        (wish(0), (), 0, None),
+    ],
+)
+def test_what_a_shop_handed_over_leaves_once(
+    line: OrderLine, rows: tuple[Movement, ...], handed: int, expected: tuple[str, str, int, int] | None
+) -> None:
+    """Whether the channel says that it was sent before, after or never."""
+    found = told(step(line, *rows, handed={WEB: handed} if handed else None))
+    assert found == ([] if expected is None else [expected])
+
+
+def test_lines_that_share_a_reservation_share_what_was_handed_over() -> None:
+    """Each as much as it was sold, in the order of their names; never one unit in two."""
+    lines = {"a": wish(1), "b": wish(1, 1), "c": wish(0)}
+    handed = {WEB: 1, SHOP: 2}
+    given = {each: handed_to(sorted(lines), lines, handed, each) for each in lines}
+    assert given == {"a": {WEB: 1}, "b": {SHOP: 2}, "c": {}}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tests.flow.kit import House, house, total
 
 from sfsync.domain.incidents import NO_ORDER, PAID_UNAVAILABLE
 from sfsync.domain.reservations import (
+    TO_FETCH,
     OrphanCause,
     Outcome,
     PickUpWindow,
@@ -315,6 +316,81 @@ async def test_a_collected_pick_up_leaves_on_hand_and_reserved_together() -> Non
         assert (await h.desk.release(number)).problem == ""
         await h.idle()
         assert h.org.numbers(BAG) == (1, 0)
+
+
+async def to_be_fetched(h: House) -> str:
+    """The id of a pick-up that was granted."""
+    lines = (WishedLine("BAG-1", 1),)
+    wish = Wish(ReservationKind.PICK_UP, "london", "client 4", lines, timedelta(days=1))
+    return reservation_of(await h.desk.create(wish, idempotency_key=None, digest="")).id
+
+
+@pytest.mark.parametrize("fate", ["", "reply lost", "lost"])
+async def test_what_was_handed_over_before_its_order_came_leaves_once(fate: str) -> None:
+    """She fetched the bag while the shop's message was still on its way; then the shop calls it fulfilled."""
+    async with house({BAG: 3}, shelf={"BAG-1": 3}, shops=["london"]) as h:
+        number = await to_be_fetched(h)
+        h.org.next.append(fate)
+        await h.desk.hand_over(number, "receipt 77")
+        await h.idle()
+        assert h.org.numbers(BAG) == (2, 0)
+        order = h.shops["london"].buy("BAG-1", reservations=(number,))
+        await h.deliver("london", order)
+        await h.idle()
+        assert h.org.numbers(BAG) == (2, 0)
+        h.shops["london"].change(order, open_quantity=0, fulfilled_quantity=1)
+        await h.deliver("london", order)
+        await h.idle()
+        assert (h.org.numbers(BAG), (await kept(h, number)).state) == ((2, 0), State.SETTLED)
+        await h.shows("BAG-1", 2)
+
+
+@pytest.mark.parametrize("fate", ["", "reply lost", "lost"])
+async def test_a_pick_up_stays_on_the_boutiques_list_when_its_order_has_come(fate: str) -> None:
+    """Its units are the order's by now. The customer still comes for them; they leave on hand once."""
+    async with house({BAG: 3}, shelf={"BAG-1": 3}, shops=["london"]) as h:
+        number = await to_be_fetched(h)
+        order = h.shops["london"].buy("BAG-1", reservations=(number,))
+        await h.deliver("london", order)
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.order_reference)
+        await h.idle()
+        waiting = await h.desk.find(states=[each.value for each in TO_FETCH], location="ECOM")
+        assert [(each.id, each.state, each.order_reference) for each in waiting] == [
+            (number, State.ORDERED, f"#{order}")
+        ]
+        assert h.org.numbers(BAG) == (3, 1)
+        assert (await h.desk.release(number)).problem == "ended"
+        h.org.next.append(fate)
+        for _ in range(2):
+            await h.desk.hand_over(number, "receipt 77")
+            await h.idle()
+        assert (h.org.numbers(BAG), (await kept(h, number)).state) == ((2, 0), State.SETTLED)
+        h.shops["london"].change(order, open_quantity=0, fulfilled_quantity=1)
+        await h.deliver("london", order)
+        await h.idle()
+        assert h.org.numbers(BAG) == (2, 0)
+        h.shops["london"].change(order, returned_quantity=1, taken_quantity=0)
+        await h.deliver("london", order)
+        await h.idle()
+        assert h.org.numbers(BAG) == (3, 0)
+        await h.shows("BAG-1", 3)
+
+
+@pytest.mark.parametrize(("line", "on_hand"), [({"fulfilled_quantity": 1}, 2), ({"taken_quantity": 0}, 3)])
+async def test_a_pick_up_is_over_when_the_shop_has_sent_or_cancelled_its_order(
+    line: dict[str, int], on_hand: int
+) -> None:
+    """Nobody need press a second button in the boutique."""
+    async with house({BAG: 3}, shelf={"BAG-1": 3}, shops=["london"]) as h:
+        number = await to_be_fetched(h)
+        order = h.shops["london"].buy("BAG-1", reservations=(number,))
+        await h.deliver("london", order)
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.order_reference)
+        h.shops["london"].change(order, open_quantity=0, **line)
+        await h.deliver("london", order)
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.SETTLED)
+        await h.idle()
+        assert h.org.numbers(BAG) == (on_hand, 0)
 
 
 async def test_an_extension_lasts_from_now_and_never_beyond_the_longest() -> None:

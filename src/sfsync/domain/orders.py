@@ -16,6 +16,9 @@ Of one-of-one pieces each has a level of its own. A line that names no piece tak
 comes back is the very piece that left. A line that comes to name another piece is given that one, as soon as
 it is to be had.
 
+What a shop handed over of the reservation that the line was sold on has left (`LineFacts.handed_over`),
+whether its channel says so before, after or never: it counts once.
+
 Where the channel says which of its locations sends which units (`places`), each of them has the levels that
 its units draw on. Units reserved elsewhere are moved there, both rows or neither, as soon as the org has them
 there; until then they stay where they are, for a promise covered at the wrong place is better than none.
@@ -25,7 +28,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import permutations
@@ -122,6 +125,8 @@ class LineFacts:
     returns_to: LevelKey | None = None  # where returned goods go; None: to where they left from
     places: Sequence[PlaceFacts] = ()  # where the channel says which location sends what
     room: int | None = None  # units that its limited edition may still give it; None: of no edition
+    # Units that a shop gave to the customer out of the line's reservations, by level: sold in their name.
+    handed_over: Mapping[LevelKey, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +149,14 @@ def next_step(facts: LineFacts) -> NextStep:
 
     One step at a time, because the number of the one after it depends on whether this one was entered.
     """
+    facts = _with_handed_over(facts)
     reserved: dict[LevelKey, int] = defaultdict(int)
     on_hand: dict[LevelKey, int] = defaultdict(int)
     for row in facts.rows:
         reserved[row.level] += row.reserved_delta
         on_hand[row.level] += row.on_hand_delta
+    for level, units in facts.handed_over.items():
+        on_hand[level] -= units
 
     put = _put_back(facts, on_hand)
     ship = facts.line.fulfilled_quantity + sum(on_hand.values())
@@ -172,6 +180,51 @@ def next_step(facts: LineFacts) -> NextStep:
     if change < 0:
         return _give_up(facts, -change, _not_needed(facts, reserved))
     return _put_in_place(facts, reserved)
+
+
+def handed_to(
+    line_ids: Sequence[str], lines: Mapping[str, OrderLine], handed: Mapping[LevelKey, int], line_id: str
+) -> dict[LevelKey, int]:
+    """What of the units handed over belongs to one line, where several lines share their reservations.
+
+    Each takes what it was sold, in the order of `line_ids`; what is beyond all of them left by itself.
+    """
+    left = dict(handed)
+    for each in line_ids:
+        wants = lines[each].open_quantity + lines[each].fulfilled_quantity
+        taken: dict[LevelKey, int] = {}
+        for level in sorted(left):
+            units = min(wants, left[level])
+            if units > 0:
+                taken[level] = units
+                left[level] -= units
+                wants -= units
+        if each == line_id:
+            return taken
+    return {}
+
+
+def _with_handed_over(facts: LineFacts) -> LineFacts:
+    """What has been handed over has been sent, although the channel may not know it yet."""
+    more = sum(facts.handed_over.values()) - facts.line.fulfilled_quantity
+    if more <= 0:
+        return facts
+    line = replace(
+        facts.line,
+        open_quantity=facts.line.open_quantity - more,
+        fulfilled_quantity=facts.line.fulfilled_quantity + more,
+    )
+    places = list(facts.places)
+    order = sorted(range(len(places)), key=lambda at: not set(places[at].sources) & set(facts.handed_over))
+    for at in order:
+        part = min(more, places[at].open_quantity)
+        places[at] = replace(
+            places[at],
+            open_quantity=places[at].open_quantity - part,
+            fulfilled_quantity=places[at].fulfilled_quantity + part,
+        )
+        more -= part
+    return replace(facts, line=line, places=places)
 
 
 def _movement(

@@ -8,6 +8,9 @@ The life of one::
                                        +--> expired --paid all the same--> pending --> confirmed
                                                                               +--> paid-unavailable
 
+A pick-up whose units its order has taken over is *ordered*: they are the order's, and the customer has still
+to come for them. It is settled when the boutique hands them over, or when its order has nothing open.
+
 One that draws on the last pieces of a shop floor whose till does not ask is *awaiting-store* between pending
 and granted: the org holds the units, and it counts when the shop has said that it has them in its hand.
 
@@ -72,10 +75,12 @@ class ReservationState(StrEnum):
     EXPIRED = "expired"
     PAID_UNAVAILABLE = "paid-unavailable"
     AWAITING_STORE = "awaiting-store"
+    ORDERED = "ordered"
 
 
 HOLDING = frozenset({ReservationState.GRANTED, ReservationState.CONFIRMED, ReservationState.AWAITING_STORE})
 OPEN = HOLDING | {ReservationState.PENDING}
+TO_FETCH = HOLDING | {ReservationState.ORDERED}  # what a boutique has to keep ready for somebody
 # What ended before anybody had paid. A payment all the same asks the org anew.
 ENDED = frozenset({ReservationState.EXPIRED, ReservationState.RELEASED, ReservationState.REFUSED})
 
@@ -206,13 +211,14 @@ def asks(reservation: Reservation, steps: Sequence[int], now: datetime) -> tuple
 
 
 def answered(
-    reservation: Reservation, held: Mapping[str, Mapping[LevelKey, int]], reason: str
+    reservation: Reservation, held: Mapping[str, Mapping[LevelKey, int]], reason: str, *, left: int = 0
 ) -> Reservation:
     """What a reservation is once the org has answered all that was asked for it.
 
-    `held` has the units that each of its subjects holds in the ledger, by level. One that is pending becomes
-    granted, confirmed when it is already paid for, or is refused; one that holds units follows them to where
-    they are now, and is settled when it holds none any more. Everything else stays as it is.
+    `held` has the units that each of its subjects holds in the ledger, by level, and `left` those that were
+    handed over. One that is pending becomes granted, confirmed when it is already paid for, or is refused;
+    one that holds units follows them to where they are now, and is settled when it holds none any more, or
+    ordered while somebody has still to fetch them. Everything else stays as it is.
     """
     places = [
         {level: units for level, units in held.get(subject, {}).items() if units > 0}
@@ -235,9 +241,13 @@ def answered(
         )
     if reservation.state in HOLDING:
         if not any(places):
+            if reservation.kind is ReservationKind.PICK_UP and not left:
+                return replace(reservation, state=ReservationState.ORDERED, expires_at=None)
             return replace(reservation, state=ReservationState.SETTLED)
         lines = zip(reservation.lines, places, strict=True)
         return replace(reservation, lines=tuple(_where_held(line, place) for line, place in lines))
+    if reservation.state is ReservationState.ORDERED and left:
+        return replace(reservation, state=ReservationState.SETTLED)
     return reservation
 
 
@@ -383,6 +393,39 @@ def handed_over(
         for level, units in list(held.get(subject, {}).items())[:1]
         if units > 0
     )
+
+
+def handed_over_by_order(
+    reservation: Reservation,
+    held: Sequence[tuple[str, LevelKey, int]],
+    steps: Mapping[str, int],
+    reference: str,
+    now: datetime,
+) -> tuple[Movement, ...]:
+    """The movements by which the customer takes with him what his order holds, as (subject, level, units).
+
+    The order gives it up and the reservation sells it, in one request: so it stands in the ledger who has
+    handed it over, and the order's line, when its channel says that it was sent, finds that it has left.
+    """
+    wanted, found = dict[str, int](), list[Movement]()
+    for line, due in zip(reservation.lines, reservation.due(), strict=True):
+        wanted[line.level.sku] = wanted.get(line.level.sku, 0) + due
+    own = dict(zip((line.level.sku for line in reservation.lines), reservation.subjects(), strict=True))
+    next_steps = dict(steps)
+    for subject, level, most in held:
+        units = min(most, wanted.get(level.sku, 0))
+        if units <= 0:
+            continue
+        wanted[level.sku] -= units
+        seller = own[level.sku]
+        for mover, kind, on_hand, reserved in (
+            (subject, MovementKind.RELEASE, 0, -units),
+            (seller, MovementKind.SALE, -units, 0),
+        ):
+            row = _movement(reservation, mover, next_steps[mover], level, kind, on_hand, reserved, now)
+            found.append(replace(row, reference=reference))
+            next_steps[mover] += 1
+    return tuple(found)
 
 
 def _movement(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from sfsync.domain.incidents import MISPLACED, OVERSOLD, UNKNOWN_LOCATION
-from sfsync.domain.orders import Holding, LineFacts, NextStep, PlaceFacts, next_step
+from sfsync.domain.orders import Holding, LineFacts, NextStep, PlaceFacts, handed_to, next_step
 from sfsync.domain.places import Because, Draw, drawn
 from sfsync.domain.stock import BadKeyError, LevelKey, Movement, allocation_subject
 from sfsync.ports import LineState, PendingRow, Tx
@@ -104,6 +105,7 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
             _returns_to(ctx, line),
             places,
             _room(tx, ctx, line),
+            _handed_over(tx, line),
         )
     )
     _tell_unknown(tx, ctx, line, now)
@@ -279,6 +281,25 @@ def _reserved_subjects(tx: Tx, line: LineState) -> list[str]:
             )
     own = [subject for subject, unit in found if unit == line.line.unit]
     return own or [subject for subject, _ in found]
+
+
+def _handed_over(tx: Tx, line: LineState) -> Mapping[LevelKey, int]:
+    """What a shop has handed over to the line's customer out of the reservations that it was sold on."""
+    left: dict[LevelKey, int] = defaultdict(int)
+    if subjects := _reserved_subjects(tx, line):
+        for rows in tx.rows_of(subjects).values():
+            for row in rows:
+                left[row.level] -= row.on_hand_delta
+    handed = {level: units for level, units in left.items() if units > 0}
+    if not handed:
+        return handed
+    same = [
+        each
+        for each in tx.lines_of_order(line.channel, [line.order_id])
+        if each.line.sku == line.line.sku and set(each.reservations) & set(line.reservations)
+    ]
+    lines = {each.subject: each.line for each in same} | {line.subject: line.line}
+    return handed_to(sorted(lines), lines, handed, line.subject)
 
 
 def _client(tx: Tx, line: LineState) -> str:

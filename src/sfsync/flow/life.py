@@ -18,6 +18,7 @@ from sfsync.domain.reservations import (
     ReservationLine,
     ReservationState,
     handed_over,
+    handed_over_by_order,
     levels_at,
     moves,
     order_names,
@@ -31,7 +32,7 @@ from sfsync.ports import Tx
 from .asking import Asked, Asking, not_yet, under
 from .context import wait_until_read
 from .picture import Picture
-from .reserving import give_back, held_by, put, steps_of, tell_not_found
+from .reserving import give_back, held_by, lines_taking_over, put, steps_of, tell_not_found
 from .shelf import refresh
 
 
@@ -63,7 +64,7 @@ class Life(Asking):
                     told = reservation.order_reference
                     detail = f"it was confirmed for {told}; ask for a reservation of its own for this order"
                     return Outcome(reservation, "other-order", detail=detail)
-                case ReservationState.CONFIRMED | ReservationState.SETTLED:
+                case ReservationState.CONFIRMED | ReservationState.ORDERED | ReservationState.SETTLED:
                     return Outcome(reservation)
                 case ReservationState.AWAITING_STORE:
                     detail = "the shop has not said yet that it has the piece"
@@ -339,6 +340,8 @@ class Life(Asking):
                 return Outcome(reservation)
             if reservation.state is ReservationState.PENDING or tx.busy(reservation.subjects()):
                 return not_yet(reservation)
+            if reservation.state is ReservationState.ORDERED:
+                return self._hand_over_by_order(tx, reservation, reference)
             if reservation.state not in HOLDING:
                 return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
             return self._enter(tx, reservation, handed_over, reference)
@@ -349,6 +352,25 @@ class Life(Asking):
         await self.answers(*outcome)
         return Outcome(await self.get(reservation_id))
 
+    def _hand_over_by_order(self, tx: Tx, reservation: Reservation, reference: str) -> Outcome | Asked:
+        """The units are its order's by now: they leave from there."""
+        ctx, now = self._ctx, self._ctx.clock.now()
+        channel, names = reservation.channel, order_names(reservation.order_reference)
+        lines = lines_taking_over(tx, reservation, channel, names) if channel is not None and names else []
+        subjects = [line.subject for line in lines]
+        if not lines or tx.busy(subjects):
+            return not_yet(reservation)
+        held = [(each.subject, each.level, each.reserved) for each in tx.holdings(subjects)]
+        steps = {subject: tx.next_step(subject) for subject in (*subjects, *reservation.subjects())}
+        movements = handed_over_by_order(reservation, held, steps, reference, now)
+        if not movements:
+            detail = f"order {reservation.order_reference} holds nothing that could be handed over"
+            return Outcome(reservation, "ended", detail=detail)
+        owners = {movement.subject: channel for movement in movements}
+        bundle = tx.add_bundle(movements, owners, now)
+        skus = {movement.level.sku for movement in movements}
+        return [bundle], {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+
     async def release(self, reservation_id: str, reason: str = "") -> Outcome:
         """The units go back. Releasing twice is fine."""
 
@@ -358,6 +380,11 @@ class Life(Asking):
                 ended = replace(reservation, state=ReservationState.RELEASED, reason=reason)
                 put(tx, self._ctx, reservation, ended)
                 return Outcome(ended), set()
+            if reservation is not None and reservation.state is ReservationState.ORDERED:
+                detail = (
+                    f"order {reservation.order_reference} has taken it over: cancel the order at its channel"
+                )
+                return Outcome(reservation, "ended", detail=detail), set()
             return self.let_go(tx, reservation, ReservationState.RELEASED, reason)
 
         outcome, bells = await self._ctx.store.write(commit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from sfsync.domain.incidents import NO_ORDER, NOT_FOUND, PAID_UNAVAILABLE
 from sfsync.domain.reservations import (
     HOLDING,
     Reservation,
+    ReservationKind,
     ReservationState,
     answered,
     order_names,
@@ -45,7 +46,11 @@ def settle(tx: Tx, ctx: Context, reservation_id: str, reason: str) -> None:
     reservation = tx.reservation(reservation_id)
     if reservation is None or tx.busy(reservation.subjects()):
         return
-    after = answered(reservation, held_by(tx, reservation), reason)
+    left = 0
+    if reservation.kind is ReservationKind.PICK_UP:  # of no other is it asked whether somebody has fetched it
+        rows = tx.rows_of(reservation.subjects())
+        left = -sum(row.on_hand_delta for each in rows.values() for row in each)
+    after = answered(reservation, held_by(tx, reservation), reason, left=left)
     put(tx, ctx, reservation, after)
     stand_in(tx, ctx, after)
 
@@ -157,6 +162,8 @@ def release_rest(tx: Tx, ctx: Context, line: LineState) -> set[str]:
     bells: set[str] = set()
     for number in line.reservations:
         reservation = tx.reservation(number)
+        if reservation is not None and reservation.state is ReservationState.ORDERED:
+            _of_order(tx, ctx, reservation, line)
         if reservation is None or reservation.state is not ReservationState.CONFIRMED:
             continue
         if reservation.channel != line.channel or tx.busy(reservation.subjects()):
@@ -170,6 +177,27 @@ def release_rest(tx: Tx, ctx: Context, line: LineState) -> set[str]:
         put(tx, ctx, reservation, ended)
         bells |= give_back(tx, ctx, ended)
     return bells
+
+
+def _of_order(tx: Tx, ctx: Context, reservation: Reservation, line: LineState) -> None:
+    """Name the order of a pick-up, and settle it when the order has nothing open that could be fetched."""
+    if reservation.channel not in (None, line.channel) or tx.busy(reservation.subjects()):
+        return
+    name = reservation.order_reference or line.order_name
+    named = replace(reservation, order_reference=name, channel=line.channel)
+    lines = lines_taking_over(tx, reservation, line.channel, [line.order_id])
+    if not any(each.line.open_quantity for each in lines):
+        named = replace(named, state=ReservationState.SETTLED, reason="its order was sent or cancelled")
+    put(tx, ctx, reservation, named)
+
+
+def lines_taking_over(
+    tx: Tx, reservation: Reservation, channel: str, references: Collection[str]
+) -> list[LineState]:
+    """The lines of an order that were sold on the reservation."""
+    skus = {line.level.sku for line in reservation.lines}
+    found = tx.lines_of_order(channel, references)
+    return [each for each in found if each.line.sku in skus and reservation.id in each.reservations]
 
 
 def _wants(line: LineState) -> bool:

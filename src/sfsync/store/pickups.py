@@ -7,9 +7,11 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, case, distinct, func, select
 
-from sfsync.domain.reservations import HOLDING, ReservationKind, ReservationState
+from sfsync.domain.reservations import TO_FETCH, ReservationKind, ReservationState
 from sfsync.store import tables as t
 from sfsync.store.tx import SqlTx
+
+PAID = (ReservationState.CONFIRMED.value, ReservationState.ORDERED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ def pick_ups(tx: SqlTx, now: datetime) -> list[PickUps]:
             func.count(distinct(made.id)).label("reservations"),
             func.sum(line.quantity).label("units"),
             many(made.state == ReservationState.AWAITING_STORE.value).label("to_confirm"),
-            many(made.state == ReservationState.CONFIRMED.value).label("paid"),
+            many(made.state.in_(PAID)).label("paid"),
             func.min(case((made.window_ends >= now, made.window_begins))).label("next_at"),
             many(made.window_ends < now).label("overdue"),
         )
@@ -46,7 +48,7 @@ def pick_ups(tx: SqlTx, now: datetime) -> list[PickUps]:
         .where(
             and_(
                 made.kind == ReservationKind.PICK_UP.value,
-                made.state.in_([state.value for state in HOLDING]),
+                made.state.in_([state.value for state in TO_FETCH]),
             )
         )
         .group_by(line.location)

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sfsync.domain.reservations import OPEN, Outcome, Reservation, ReservationKind
+from sfsync.domain.reservations import OPEN, TO_FETCH, Outcome, Reservation, ReservationKind
 from sfsync.domain.stock import LOCATION_LENGTH
 
 from .access import Doorkeeper, Party
@@ -81,7 +81,7 @@ class ActingPickUps:
     ) -> Response:
         location = request.query_params.get("location", "").strip()[:LOCATION_LENGTH]
         found = await self._services.desk.find(
-            states=[state.value for state in OPEN],
+            states=[state.value for state in OPEN | TO_FETCH],
             kind=ReservationKind.PICK_UP.value,
             channel=None,
             owner=None,

@@ -12,6 +12,7 @@ from sfsync.domain.reservations import (
     DEFAULT_LIFE,
     LONGEST,
     OPEN,
+    TO_FETCH,
     PickUpWindow,
     ReservationKind,
     ReservationState,
@@ -329,7 +330,7 @@ def read_list(table: Mapping[str, str]) -> ListWish:
     states: list[str] = []
     for state in filter(None, table.get("state", "").split(",")):
         if state == "open":
-            states.extend(each.value for each in OPEN)
+            states.extend(each.value for each in OPEN | TO_FETCH)
         elif state in list(ReservationState):
             states.append(state)
         else:
