@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sfsync.domain.letters import UNREADABLE, VERDICTS, Cause, Retry, cause_of, is_channel, item_of
+from sfsync.domain.letters import REUSED, UNREADABLE, VERDICTS, Cause, Retry, cause_of, is_channel, item_of
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ from sfsync.domain.letters import UNREADABLE, VERDICTS, Cause, Retry, cause_of, 
         ("ledger", "fold:1", UNREADABLE, Cause.FOLD_UNREADABLE),
         ("/event/StockEvent__e", "e1", "no SKU", Cause.EVENT),
         ("transfers", "transfer:T-1", "no such kind", Cause.TRANSFER),
+        ("/event/StockEvent__e", "R1: -5 of BAG|ECOM (Sale)", f"{REUSED}: R1 was …", Cause.REUSED),
+        ("ledger", "posting:R1", REUSED, Cause.REUSED),
         ("till rinascente", "monday.csv", "2 of 5 rows are bad", Cause.TILL_FILE),
     ],
 )

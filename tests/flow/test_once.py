@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from tests.flow.kit import house, total
 
+from sfsync.domain.letters import Cause, cause_of
+from sfsync.flow.folding import FoldWish
+from sfsync.flow.letters import retry
 from sfsync.ports import Forged
 
-BAG = "BAG-1|ECOM"
+BAG, OTHER = "BAG-1|ECOM", "BAG-2|ECOM"
 
 
 async def test_a_till_sale_and_a_web_sale_reach_everybody() -> None:
@@ -173,6 +178,75 @@ async def test_a_till_that_publishes_twice_has_sold_once() -> None:
         assert len(h.org.of("posting:")) == 2
         sent = [key for keys in h.org.requests for key in keys]
         assert sent.count("posting:receipt-1") == 1  # the org was not bothered with the others
+
+
+async def test_a_receipt_number_used_for_two_sales_is_told_and_neither_is_lost() -> None:
+    """The first is entered. The others are set aside, each by itself; the first again is no news."""
+    async with house({BAG: 9, OTHER: 9}) as h:
+        h.org.till(BAG, -2, "R1")
+        await h.until(lambda: h.org.of("posting:"))
+        h.org.till(BAG, -5, "R1")
+        h.org.till(OTHER, -1, "R1")
+        h.org.till(BAG, -2, "R1")
+        await h.until_kept(lambda tx: len(tx.dead_letters()) == 2)
+        await h.kill()
+        await h.start()
+        h.org.till(BAG, -5, "R1")  # the till repeats itself after our restart
+        h.org.till(BAG, -1, "R2")
+        await h.until(lambda: len(h.org.of("posting:")) == 2)
+        await h.idle()
+        letters = await h.store.read(lambda tx: tx.dead_letters())
+        assert [letter.key for letter in letters] == [f"R1: -5 of {BAG} (Sale)", f"R1: -1 of {OTHER} (Sale)"]
+        assert {cause_of(each.source, each.key, each.reason) for each in letters} == {Cause.REUSED}
+        assert f"R1 was -2 of {BAG} (Sale) on " in letters[0].reason
+        assert (h.org.numbers(BAG), h.org.numbers(OTHER)) == ((6, 0), (9, 0))
+        assert any(line["event"] == "identity used twice" for line in h.logged)
+
+
+async def test_a_receipt_number_of_a_folded_sale_still_tells_of_that_sale_alone() -> None:
+    """Its row is folded away, and then our store is lost too: the org's opening row remembers the units."""
+    async with house({BAG: 9}) as h:
+        h.org.till(BAG, -2, "R1")
+        await h.until(lambda: h.org.of("posting:"))
+        await h.idle()
+        h.org.age(days=200)
+        run = h.supervisor.fold(FoldWish(timedelta(days=90)))
+        assert run is not None
+        await h.until(lambda: run.ended_at is not None)
+        assert not h.org.of("posting:")
+        for lost in (False, True):
+            await h.kill()
+            if lost:
+                h.forget_everything()
+            await h.start()
+            await h.idle()
+            h.org.till(BAG, -2, "R1")
+            h.org.till(BAG, -5, "R1")
+            await h.until_kept(lambda tx: tx.dead_letters())
+            await h.idle()
+            letters = await h.store.read(lambda tx: tx.dead_letters())
+            assert [letter.key for letter in letters] == [f"R1: -5 of {BAG} (Sale)"]
+            assert h.org.numbers(BAG) == (7, 0)
+
+
+async def test_a_sale_that_the_org_refuses_keeps_its_receipt_number() -> None:
+    """It waits for a person; another sale of that number must not take its place, nor end its letter."""
+    async with house({BAG: 9}) as h:
+        h.org.wrong.add("Sale")
+        h.org.till(BAG, -2, "R1")
+        await h.until_kept(lambda tx: tx.dead_letters())
+        h.org.wrong.clear()
+        h.org.till(BAG, -5, "R1")
+        await h.until_kept(lambda tx: len(tx.dead_letters()) == 2)
+        number = (await h.store.read(lambda tx: tx.dead_letters()))[0].id
+        tried = await h.store.write(lambda tx: retry(tx, [number], None, (), h.clock.now()))
+        assert [each.done for each in tried] == [True]
+        h.ctx.bell.ring("writer")
+        await h.until(lambda: h.org.numbers(BAG) == (7, 0))
+        await h.idle()
+        assert [each.key for each in await h.store.read(lambda tx: tx.dead_letters())] == [
+            f"R1: -5 of {BAG} (Sale)"
+        ]
 
 
 async def test_a_conflict_takes_over_the_orgs_rows_and_numbers_anew() -> None:

@@ -284,7 +284,8 @@ def test_a_till_event_that_makes_no_sense_is_set_aside_with_its_reason(
     posted = codec.posting("uuid-1", SALE | changes)
     assert isinstance(posted, Poison)
     assert reason in posted.reason
-    assert posted.key == ((SALE | changes)["SourceId__c"] or "uuid-1")
+    assert posted.key == "uuid-1"  # two bad events of one SourceId are two letters
+    assert repr((SALE | changes)["SourceId__c"]) in posted.reason or not (SALE | changes)["SourceId__c"]
     assert "LocationCode__c" in json.loads(posted.payload)
 
 

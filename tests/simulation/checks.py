@@ -522,9 +522,10 @@ def _channels(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
 
 def _letters(watch: Watch, day: Day, world: World) -> Iterator[tuple[int, str]]:
     """Promise 10: what nobody can understand is set aside, by name."""
-    keys = {key for (key,) in watch.query("SELECT key FROM dead_letter")}
+    letters = watch.query("SELECT key, payload FROM dead_letter")
+    keys, payloads = {key for key, _ in letters}, [payload for _, payload in letters]
     for source in day.poison:
-        if source not in keys:
+        if not any(f'"{source}"' in payload for payload in payloads):
             yield 10, f"the nonsense {source} was not set aside"
     for name, subject, order, line in lines(world):
         if line.variant.sku == UNKNOWN and wanted(order, line)[1] > 0 and subject not in keys:

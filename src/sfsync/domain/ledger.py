@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import quote
 
+from .letters import REUSED
 from .stock import LevelKey, Movement, MovementKind, StockLevel
 
 REQUEST_ROWS = 200  # records in one collections call
@@ -261,7 +262,7 @@ def judge(bundle: Bundle, answer: Answer, *, in_company: bool = False) -> Judgem
     if any(row is not None and not row.same_content(m) for m in bundle.movements if (row := found[m.key])):
         if bundle.own[0].subject.startswith("posting:"):
             # Such a subject has one row: its source has said two things under one identity.
-            return Judgement(Verdict.WRONG, "its source has told of something else under the same identity")
+            return Judgement(Verdict.WRONG, REUSED)
         return Judgement(Verdict.CONFLICT, "its idempotency key stands in the ledger with other content")
     if all(found.values()):
         return Judgement(Verdict.DONE)

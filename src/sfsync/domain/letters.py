@@ -13,6 +13,8 @@ from enum import StrEnum
 LEDGER, TRANSFERS = "ledger", "transfers"
 TILL = "till "  # before its name; no channel's name has a blank
 LONGEST_REASON, LONGEST_NAME = 160, 80
+REUSED = "its source has told of something else under the same identity"  # how such a reason begins
+REUSED_ADVICE = "have its source tell it again under an identity of its own, then drop this one"
 UNREADABLE = "what this opening row stands for cannot be read: steps of its subjects might be entered twice"
 
 
@@ -28,6 +30,7 @@ class Cause(StrEnum):
     FOLD_UNREADABLE = "fold not readable"
     EVENT = "event not understood"
     TRANSFER = "transfer not understood"
+    REUSED = "identity used twice"
     TILL_FILE = "till's file has bad rows"
 
 
@@ -105,6 +108,12 @@ VERDICTS = {
         "enter it by `sfsync transfer`, or have it published anew; then drop this one",
         "the event stays what it is",
     ),
+    Cause.REUSED: Verdict(
+        Retry.USELESS,
+        "a till used one identity (SourceId, receipt) for two things; the first is entered, this one is not",
+        REUSED_ADVICE,
+        "who has the identity keeps it: nobody can tell a second sale from a sale told wrongly twice",
+    ),
     Cause.TILL_FILE: Verdict(
         Retry.USELESS,
         "a concession's file, or some rows of it, could not be entered",
@@ -116,6 +125,8 @@ VERDICTS = {
 
 def cause_of(source: str, key: str, reason: str) -> Cause:
     """The cause of a letter."""
+    if reason.startswith(REUSED):
+        return Cause.REUSED
     if source == LEDGER:
         if reason == UNREADABLE:
             return Cause.FOLD_UNREADABLE

@@ -9,6 +9,7 @@ number and subject make the idempotency key, so that one business step has one e
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -181,6 +182,28 @@ class Movement:
             self.source_version,
             self.occurred_at,
         )
+
+
+def tells_again(known: Iterable[Movement], rows: Iterable[Movement]) -> bool:
+    """True when rows of a subject say what is known of it: the same units, of a kind, at the same levels.
+
+    Neither their moment nor their reference counts. Of what was folded only levels and units are known, as an
+    opening row.
+    """
+    return _said(known, rows) == _said(rows, rows)
+
+
+def _said(
+    known: Iterable[Movement], rows: Iterable[Movement]
+) -> tuple[Mapping[LevelKey, int], frozenset[tuple[LevelKey, MovementKind]]]:
+    kinds = {row.level: row.kind for row in rows}
+    units: dict[LevelKey, int] = {}
+    told: set[tuple[LevelKey, MovementKind]] = set()
+    for row in known:
+        folded = row.kind is MovementKind.OPENING
+        units[row.level] = units.get(row.level, 0) + row.on_hand_delta
+        told.add((row.level, kinds.get(row.level, row.kind) if folded else row.kind))
+    return units, frozenset(told)
 
 
 def _fit(subject: str) -> str:

@@ -31,6 +31,7 @@ from sfsync.ports import (
 )
 
 from .context import Context, unread
+from .identities import set_aside, told_before, used_again
 from .lateness import add
 from .levels import apply_levels, levels_gone
 from .transfers import enter_transfer
@@ -138,9 +139,9 @@ class Intake:
             now = ctx.clock.now()
             for batch in batches:
                 for posting in batch.postings:
-                    bells |= enter_posting(tx, ctx, posting, now)
+                    bells |= enter_posting(tx, ctx, self._topic, posting, now)
                 for transfer in batch.transfers:
-                    bells |= enter_transfer(tx, ctx, transfer, now)
+                    bells |= enter_transfer(tx, ctx, self._topic, transfer, now)
                 for poison in batch.poison:
                     tx.dead_letter(
                         self._topic, poison.key, poison.reason, "mend it at its source", poison.payload, now
@@ -237,19 +238,31 @@ async def _next(queue: asyncio.Queue[EventBatch], reader: asyncio.Task[None]) ->
     raise TryLater("the stream ended")
 
 
-def enter_posting(tx: Tx, ctx: Context, posting: Posting, now: datetime) -> set[str]:
-    """Write down what another system says has happened, once (promise 2); never refused (promise 4)."""
+def enter_posting(tx: Tx, ctx: Context, topic: str, posting: Posting, now: datetime) -> set[str]:
+    """Write down what another system says has happened, once (promise 2); never refused (promise 4).
+
+    What uses the identity of something else is set aside.
+    """
+    rows = [movement_of(posting)]
+    known = told_before(tx, rows)
+    if used_again(tx, known, rows):
+        set_aside(tx, ctx, topic, posting.source_id, known, rows, repr(posting), now)
+        return set()
     if add_posting(tx, posting, now) is None:
         return set()
     return {"writer"} | apply_levels(tx, ctx, (), now, [posting.level.sku])
 
 
 def add_posting(tx: Tx, posting: Posting, now: datetime) -> int | None:
-    """Write a posting down; its bundle, or None where it was told before."""
+    """Write a posting down; its bundle, or None where its identity was used before."""
+    movement = movement_of(posting)
+    return None if tx.next_step(movement.subject) else add(tx, [movement], {}, now)
+
+
+def movement_of(posting: Posting) -> Movement:
+    """The row that enters it."""
     subject = posting_subject(posting.source_id)
-    if tx.next_step(subject):
-        return None
-    movement = Movement(
+    return Movement(
         subject,
         subject,
         posting.level,
@@ -260,7 +273,6 @@ def add_posting(tx: Tx, posting: Posting, now: datetime) -> int | None:
         "",
         posting.occurred_at,
     )
-    return add(tx, [movement], {}, now)
 
 
 class Poll:

@@ -16,7 +16,7 @@ from sfsync.domain.assortment import Assortment
 from sfsync.domain.letters import LEDGER, Cause, cause_of
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.sku_mapping import ASK_ABOVE_PERCENT, MapFacts, Sheet, SkuMapping, asks, problem_of
-from sfsync.domain.stock import BadKeyError, LevelKey
+from sfsync.domain.stock import BadKeyError, LevelKey, Movement
 from sfsync.domain.tills import TillSale
 from sfsync.ports import KeptMapping, LineState, TryLater, Tx
 
@@ -52,6 +52,12 @@ def mapped_levels(tx: Tx, levels: Mapping[int, LevelKey]) -> dict[int, LevelKey]
         if other is not None and other in tx.levels([other]):
             found[number] = other
     return found
+
+
+def mapped_level(tx: Tx, row: Movement) -> Movement:
+    """A movement, at the level that its SKU is mapped to for everybody."""
+    other = _other(row.level, tx.mapped_sku(row.level.sku, ""))
+    return row if other is None else replace(row, level=other)
 
 
 def mapped_sale(tx: Tx, sale: TillSale) -> TillSale:

@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
-from sfsync.domain.stock import BadKeyError, LevelKey, Movement
+from sfsync.domain.stock import BadKeyError, LevelKey, Movement, tells_again
 from sfsync.domain.transfers import Transfer, TransferOutcome, movements
 from sfsync.ports import InTransit, Tx
 
 from .context import Context, wait_until_read
+from .identities import set_aside, told_before, used_again
 from .lateness import add
 from .levels import apply_levels
 from .writer import Writer
@@ -39,7 +40,7 @@ class Transfers:
         def commit(tx: Tx) -> tuple[TransferOutcome | None, int | None, set[str]]:
             known = tx.planned(transfer.subject)
             if known:
-                if _same(known, rows):
+                if tells_again(known, rows):
                     return None, None, set()
                 detail = f"another transfer has the id {transfer.event_id!r}"
                 return TransferOutcome(problem="id-reused", detail=detail), None, set()
@@ -64,16 +65,19 @@ class Transfers:
         return await self._ctx.store.read(lambda tx: tx.in_transit(self._ctx.assortment.in_transit))
 
 
-def enter_transfer(tx: Tx, ctx: Context, transfer: Transfer, now: datetime) -> set[str]:
+def enter_transfer(tx: Tx, ctx: Context, topic: str, transfer: Transfer, now: datetime) -> set[str]:
     """Write down what a till says of goods on their way, once. Returns the bells to ring."""
-    if tx.next_step(transfer.subject):
-        return set()
     try:
         rows = movements(transfer, ctx.assortment.in_transit)
     except (BadKeyError, ValueError) as error:
-        tx.dead_letter(
-            "transfers", transfer.subject, str(error), "mend it at its source", repr(transfer), now
-        )
+        key = f"{transfer.event_id}: {transfer.stage} {transfer.units} {transfer.sku}"
+        tx.dead_letter("transfers", key, str(error), "mend it at its source", repr(transfer), now)
+        return set()
+    known = told_before(tx, rows)
+    if used_again(tx, known, rows):
+        set_aside(tx, ctx, topic, transfer.event_id, known, rows, repr(transfer), now)
+        return set()
+    if tx.next_step(transfer.subject):
         return set()
     return _plan(tx, ctx, rows)[1]
 
@@ -89,9 +93,3 @@ def _unknown_level(tx: Tx, ctx: Context, rows: Sequence[Movement]) -> LevelKey |
     keys = [row.level for row in rows if row.level.location not in ctx.assortment.not_for_sale]
     known = tx.levels(keys)
     return next((key for key in keys if key not in known), None)
-
-
-def _same(known: Sequence[Movement], rows: Sequence[Movement]) -> bool:
-    return len(known) == len(rows) and all(
-        one.same_content(other) for one, other in zip(known, rows, strict=True)
-    )

@@ -18,6 +18,7 @@ from time import perf_counter
 
 from sfsync.domain import ledger
 from sfsync.domain.ledger import Answer, Bundle, Judgement, Request, Verdict
+from sfsync.domain.letters import REUSED, REUSED_ADVICE
 from sfsync.domain.retry import LONGEST_FOR_SALES_SECONDS, Silence, backoff_seconds
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import CallsSpent, OutsideError, Refused, TryLater, Tx, Unknown
@@ -391,7 +392,7 @@ class Writer:
                 "ledger",
                 bundle.movements[0].key,
                 reason,
-                "mend it in the org, then retry",
+                REUSED_ADVICE if reason == REUSED else "mend it in the org, then retry",
                 repr(bundle.movements),
                 now,
             )

@@ -185,7 +185,9 @@ def posting(event_id: str, record: Mapping[str, Any]) -> Posting | Transfer | Po
         quantity = _quantity(kind, record.get("Quantity__c"))
         return Posting(source_id, kind, level, quantity, _words(record, "Reference__c"), _moment(record))
     except (BadKeyError, ValueError) as error:
-        return Poison(source_id or event_id, str(error), as_text(record))
+        # By the event, not by its SourceId: the next bad one of that name is another one.
+        named = f"SourceId__c {source_id!r}: " if source_id else ""
+        return Poison(event_id, f"{named}{error}", as_text(record))
 
 
 def _transfer(source_id: str, stage: Stage, record: Mapping[str, Any]) -> Transfer:

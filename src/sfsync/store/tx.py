@@ -569,13 +569,18 @@ class SqlTx(
         return found
 
     def planned(self, subject: str) -> list[Movement]:
-        """The subject's rows that were entered, folded or not, or wait to be entered, in order."""
+        """The subject's rows that were entered, folded or not, or wait to be entered, in order.
+
+        Where we do not have the rows that were folded, one for each level stands for them.
+        """
         rows = self._c.execute(
             select(t.movement)
             .where(t.movement.c.subject == subject, t.movement.c.state.in_(["done", "folded", "waiting"]))
             .order_by(t.movement.c.step, t.movement.c.id)
         )
-        return [_movement(row) for row in rows] or self.folded_rows([subject])[subject]
+        found = [_movement(row) for row in rows]
+        known = {row.level for row in found}
+        return [row for row in self.folded_rows([subject])[subject] if row.level not in known] + found
 
     def in_transit(self, location: str) -> list[InTransit]:
         """What is on its way, by the transfer's number and the level; oldest first."""
