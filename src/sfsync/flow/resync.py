@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -637,9 +637,13 @@ def _brought(rows: Sequence[Difference], at: datetime) -> list[PlannedRow]:
 
 def _not_yet(tx: Tx, run_id: str, rows: Sequence[Difference]) -> list[Difference]:
     """Those of the rows that have not come before."""
+    skus: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        skus[row.channel].add(row.sku)
     known = {
         (row.channel, row.sku, row.location): row
-        for row in tx.resync_differences(run_id, {row.sku for row in rows})
+        for channel, named in skus.items()
+        for row in tx.resync_differences(run_id, channel, named)
     }
     new = []
     for row in rows:

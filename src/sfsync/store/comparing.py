@@ -29,7 +29,11 @@ LEVELS_FOUND = Prepared(
         t.among(t.resync_level.c.sku), t.resync_level.c.run == bindparam("b_run"), ~t.resync_level.c.gone
     )
 )
-DIFFERENCES = Prepared(select(t.resync_row).where(t.among(_ROW.sku), _ROW.run == bindparam("b_run")))
+DIFFERENCES = Prepared(
+    select(t.resync_row).where(
+        _ROW.run == bindparam("b_run"), _ROW.channel == bindparam("b_channel"), t.among(_ROW.sku)
+    )
+)
 GONE_OF = Prepared(
     select(t.resync_level).where(
         t.among(t.resync_level.c.sku), t.resync_level.c.run == bindparam("b_run"), t.resync_level.c.gone
@@ -137,9 +141,9 @@ class ComparingStatements:
         )
         return [_planned(row) for row in found]
 
-    def resync_differences(self, run_id: str, skus: Collection[str]) -> list[Difference]:
-        """What a plan says of some SKUs."""
-        rows = DIFFERENCES.run(self._c, {"among": list(skus), "b_run": run_id}) if skus else []
+    def resync_differences(self, run_id: str, channel: str, skus: Collection[str]) -> list[Difference]:
+        """What a plan says of some SKUs at a channel."""
+        rows = DIFFERENCES.run(self._c, {"among": list(skus), "b_run": run_id, "b_channel": channel})
         return [Difference(r.channel, r.sku, r.location, r.shows, r.target, Cause(r.cause)) for r in rows]
 
     def resync_counts(self, run_id: str) -> list[RowCount]:
