@@ -545,7 +545,8 @@ def overview(
         assortment = settings.assortment()
         assortment.learn(store.read_now(lambda tx: tx.products()))
     kinds = {name: channel.kind for name, channel in settings.channels.items()}
-    return Overview(store, assortment, clock, kinds, pulse)
+    tills = {name: till.expected() for name, till in settings.tills.items()}
+    return Overview(store, assortment, clock, kinds, pulse, tills)
 
 
 def reports(settings: Settings, store: Database, clock: Clock, org: Org | None = None) -> Reports:

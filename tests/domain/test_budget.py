@@ -11,6 +11,7 @@ from sfsync.domain.budget import (
     HourOfCalls,
     Usage,
     Work,
+    delivery_outlook,
     may_go,
     may_probe,
     next_probe,
@@ -206,3 +207,21 @@ def test_the_pace_of_the_last_hours_tells_when_the_day_is_used_up(
 def test_without_a_word_of_the_org_there_is_no_outlook() -> None:
     """Nothing is known of its allowance."""
     assert outlook(Usage(20), at(0)) is None
+
+
+def test_deliveries_go_on_at_the_pace_of_the_hours_that_were_told_of() -> None:
+    """One number alone tells no pace; 300 an hour beside what falls out of the day are too many at last."""
+    usage = told(Usage(0), at(0), 600, 6_000)
+    assert delivery_outlook(None, at(0)) is None
+    assert delivery_outlook(usage, at(0)) is None
+    for hour in range(1, 4):
+        usage = told(usage, at(hour), 600 + hour * 275, 6_000)  # 300 came, and 25 fell out
+    ahead = delivery_outlook(usage, at(3))
+    assert ahead is not None
+    assert 200 <= ahead.pace_an_hour <= 450
+    assert ahead.used_up_at is not None
+    assert at(12) <= ahead.used_up_at <= at(24)
+    quiet = told(told(Usage(0), at(0), 600, 6_000), at(1), 580, 6_000)
+    calm = delivery_outlook(quiet, at(1))
+    assert calm is not None
+    assert calm.used_up_at is None

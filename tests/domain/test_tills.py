@@ -10,7 +10,7 @@ import pytest
 
 from sfsync.domain.ats import LevelFacts
 from sfsync.domain.stock import LevelKey
-from sfsync.domain.tills import MaySell, Till, TillSale, happened, may_sell
+from sfsync.domain.tills import MaySell, Till, TillSale, happened, may_sell, overdue
 
 NOW = datetime(2026, 11, 22, 20, tzinfo=UTC)
 TILL = Till("rinascente", "MILAN", ZoneInfo("Europe/Rome"))
@@ -68,3 +68,21 @@ def test_what_is_kept_back_is_never_sold_there(safety_stock: int, cap: int | Non
     """Its safety stock, and no more than its cap; never below nothing."""
     till = replace(TILL, safety_stock=safety_stock, cap=cap)
     assert may_sell(till, [level("BAG", 5)]) == [MaySell("BAG", units)]
+
+
+@pytest.mark.parametrize(
+    ("last", "began", "every", "late"),
+    [
+        (NOW - timedelta(hours=25), None, timedelta(hours=24), True),
+        (NOW - timedelta(hours=23), None, timedelta(hours=24), False),
+        (None, NOW - timedelta(hours=25), timedelta(hours=24), True),
+        (None, NOW - timedelta(hours=1), timedelta(hours=24), False),
+        (None, None, timedelta(hours=24), False),
+        (NOW - timedelta(days=9), None, None, False),
+    ],
+)
+def test_a_till_is_late_only_where_somebody_has_said_how_often_it_reports(
+    last: datetime | None, began: datetime | None, every: timedelta | None, late: bool
+) -> None:
+    """One that has never reported is late that long after the first start."""
+    assert overdue(last, began, every, NOW) is late

@@ -167,6 +167,7 @@ class LittleOrg(Fates):
         self.changed: dict[str, Product] = {}
         self.asked_for_products: list[datetime | None] = []
         self.cut_off = False  # its records cannot be read
+        self.deliveries_left: int | None = None  # None: it does not tell
         self._news = asyncio.Event()
         for name, on_hand in stock.items():
             self.add(name, on_hand)
@@ -502,7 +503,8 @@ class LittleOrg(Fates):
         return Finding(Severity.FATAL, "movements cannot be folded", "assign the permission set")
 
     async def storage(self) -> Storage | None:
-        return Storage(1024, 1024 - len(self.rows))
+        allowed = None if self.deliveries_left is None else 50_000
+        return Storage(1024, 1024 - len(self.rows), allowed, self.deliveries_left)
 
     async def promises(self, levels: Mapping[LevelKey, str]) -> Sequence[Promise]:
         self.reads += 1

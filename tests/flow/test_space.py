@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+
 from tests.flow.kit import house
 
+from sfsync.domain.budget import delivery_outlook
 from sfsync.flow.space import SpaceWatch
 
 
@@ -21,3 +25,36 @@ async def test_the_forecast_names_the_fullest_level_by_its_key() -> None:
         assert (space.rows, space.rows_a_day) == (6, 6)
         assert space.left_mb is not None
         assert space.full_in_days == int(space.left_mb * 512 / 6)
+
+
+async def test_how_deliveries_go_on_is_known_again_after_a_restart() -> None:
+    """Looked at once an hour; what former hours told is in the store, and what is long past is not."""
+    async with house({"BAG-1|ECOM": 2}) as h:
+        h.org.deliveries_left = 49_000
+        await SpaceWatch(h.ctx).look()
+        assert delivery_outlook(h.ctx.pulse.delivered, h.clock.now()) is None
+        await h.kill()
+        await h.start()
+        await h.until(lambda: h.ctx.pulse.delivered is not None)  # the daemon's own first look
+        at = h.clock.now() + timedelta(hours=1)
+        h.org.deliveries_left = 48_000
+        later = replace(h.ctx, clock=Stopped(at))
+        await SpaceWatch(later).look()
+        ahead = delivery_outlook(h.ctx.pulse.delivered, at)
+        assert ahead is not None
+        assert ahead.pace_an_hour > 0
+        hours, allowed = await h.store.read(lambda tx: tx.deliveries())
+        assert ([each.used for each in hours], allowed) == ([1_000, 2_000], 50_000)
+
+
+class Stopped:
+    """A clock that shows one moment."""
+
+    def __init__(self, at: datetime) -> None:
+        self._at = at
+
+    def now(self) -> datetime:
+        return self._at
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nobody waits here")

@@ -56,6 +56,9 @@ async def test_a_file_goes_in_once_whatever_it_is_called(tmp_path: Path) -> None
         await look(h, tmp_path)
         await h.idle()
         assert names(tmp_path) == ["done/again.csv", "done/monday.2.csv", "done/monday.csv"]
+        told = (await h.store.read(lambda tx: tx.till_reports()))["rinascente"]
+        assert (told.last.way, told.last.entered, told.last.again) == ("monday.csv", 2, 2)
+        assert (told.reports, told.entered, told.refused) == (3, 2, 0)
         assert sorted(h.org.of("posting:")) == [
             ("posting:till:rinascente:77:1", -1, 0),
             ("posting:till:rinascente:78:1", -1, 0),

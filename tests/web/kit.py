@@ -38,7 +38,7 @@ from sfsync.domain.resync import BusyError, Difference, Extent, Scope, TooMuchEr
 from sfsync.domain.rights import ROLES, Role
 from sfsync.domain.sku_mapping import Sheet, SkuMapping
 from sfsync.domain.stock import LevelKey
-from sfsync.domain.tills import MaySell, Till, TillOutcome, TillSale
+from sfsync.domain.tills import MaySell, Till, TillOutcome, TillReport, TillSale
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
 from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
@@ -58,7 +58,7 @@ from sfsync.web import (
     build_web,
 )
 from sfsync.web.editions import describe
-from sfsync.web.status_shape import Exposure, WorstSpell
+from sfsync.web.status_shape import Exposure, TillStatus, WorstSpell
 
 SECRET = b"hush"
 CHECKOUT = "checkout-token-0123456789"
@@ -822,6 +822,26 @@ def _number(channel: str, sku: str, target: int, sequence: int) -> ChannelLevel:
     )
 
 
+def till_status() -> TillStatus:
+    """A concession that should have reported yesterday, and whose last file had bad rows."""
+    return {
+        "name": "rinascente",
+        "location": "MILAN",
+        "late": True,
+        "every_hours": 24.0,
+        "last_at": "2026-11-22T07:00:00.000Z",
+        "last_way": "saturday.csv",
+        "lines": 41,
+        "again": 2,
+        "counted_before": 3,
+        "refused": 1,
+        "refused_files": 1,
+        "reports_in_all": 12,
+        "lines_in_all": 480,
+        "refused_in_all": 5,
+    }
+
+
 class Tills:
     """Enters each line of a receipt once; it knows the bag and the tie."""
 
@@ -829,6 +849,10 @@ class Tills:
         self.entered: dict[str, TillSale] = {}
         self.waits = False  # the org does not answer
         self.unread = False
+        self.noted: list[TillReport] = []
+
+    async def note(self, report: TillReport) -> None:
+        self.noted.append(report)
 
     async def enter(
         self, sales: Sequence[TillSale], *, partial: bool = False, dry_run: bool = False
@@ -973,7 +997,15 @@ def status() -> Status:
                     "coverage": "not watched yet",
                 },
             ],
-            "deliveries": {"used": 4_210, "allowed": 50_000},
+            "deliveries": {
+                "used": 4_210,
+                "allowed": 50_000,
+                "outlook": {
+                    "pace_an_hour": 2_600,
+                    "most_used": 50_000,
+                    "used_up_at": "2026-11-24T02:00:00.000Z",
+                },
+            },
             "holes": [
                 {
                     "source": "/data/SfsyncStock__chn",
@@ -1066,6 +1098,7 @@ def status() -> Status:
             }
         ],
         "editions": [describe(standing(is_open=True))],
+        "tills": [till_status()],
         "scarce": [
             {
                 "sku": "MIRROR-BAG-01",

@@ -46,6 +46,16 @@ async def test_the_status_is_measured_as_its_page_tells_it() -> None:
     assert ({**dubai, "guarantee": "mirrored"}, 396.0) in told["sfsync_channel_levels"]
     assert {labels["kind"] for labels, _ in told["sfsync_incidents_open"]} >= {"oversold"}
     assert told["sfsync_drifting_numbers"] == [({"where": "dubai", "cause": "manual-edit"}, 1.0)]
+    till_name = {"till": "rinascente"}
+    assert told["sfsync_till_late"] == [(till_name, 1.0)]
+    assert told["sfsync_till_refused_rows_total"] == [(till_name, 5.0)]
+    assert told["sfsync_till_lines_total"] == [(till_name, 480.0)]
+    assert told["sfsync_org_deliveries_used"] == [({}, 4_210.0)]
+    assert told["sfsync_org_deliveries_pace_per_hour"] == [({}, 2_600.0)]
+    assert (
+        told["sfsync_org_deliveries_used_up_timestamp_seconds"][0][1]
+        > told["sfsync_start_time_seconds"][0][1]
+    )
     month = {"location": "KNIGHTSBRIDGE", "days": "30"}
     assert (month, 0.962) in told["sfsync_inventory_record_accuracy_ratio"]
 

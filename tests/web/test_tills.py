@@ -62,6 +62,9 @@ async def test_one_bad_row_keeps_the_report_out_unless_it_may_be_partial() -> No
     ]
     assert "Line 4: the org has no stock level" in str(told["detail"])
     assert house.tills.entered == {}
+    (noted,) = house.tills.noted
+    assert (noted.till, noted.way, noted.entered) == ("rinascente", "http", 0)
+    assert noted.refused > 0
     dry = await post(house, bad, dry_run="true", partial="true")
     assert (dry.status_code, dry.json()["dry_run"], house.tills.entered) == (200, True, {})
     answer = await post(house, bad, partial="true")

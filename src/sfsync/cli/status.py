@@ -133,6 +133,7 @@ def picture(found: Any) -> list[RenderableType]:
         *_channels(found["channels"]),
         *_scarce(found["scarce"]),
         *_editions(found["editions"]),
+        *_tills(found["tills"]),
         *_incidents(found["incidents"], found["incidents_more"]),
         *_refunds(found["refunds"], found["refunds_more"]),
         *_accuracy(found["accuracy"]),
@@ -194,6 +195,8 @@ def _engine(found: Any) -> list[RenderableType]:
         told = stream["deliveries"]
         share = 100 * told["used"] / told["allowed"] if told["allowed"] else 100
         made.add_row("events in 24 h", f"{told['used']:,} of {told['allowed']:,} ({share:.0f} %)")
+        if told["outlook"]:
+            made.add_row("  at this pace", _outlook(told["outlook"]))
     for waiting in ledger["calls_waiting"]:
         made.add_row(f"  {waiting['work']}", f"waiting; expected to go on about {waiting['until']}")
     if ledger["space"]:
@@ -316,6 +319,29 @@ def _editions(editions: Any) -> list[RenderableType]:
         shares = ", ".join(f"{share['channel'] or 'others'} {share['left']}" for share in row["shares"])
         state = f"opens {row['opens_at']}" if row["opens_at"] else row["state"]
         made.add_row(row["name"], state, str(row["size"]), str(row["left"]), shares)
+    return [made]
+
+
+def _tills(tills: Any) -> list[RenderableType]:
+    if not tills:
+        return []
+    made = table(
+        "\nConcessions",
+        "till",
+        "last report",
+        "by",
+        ("lines", "right"),
+        ("told before", "right"),
+        ("counted before", "right"),
+        ("refused", "right"),
+        "",
+    )
+    for till in tills:
+        numbers = (str(till[name]) for name in ("lines", "again", "counted_before", "refused"))
+        late = f"LATE: due every {till['every_hours']:g} h" if till["late"] else ""
+        files = f"{till['refused_files']} refused files wait" if till["refused_files"] else ""
+        said = "; ".join(each for each in (late, files) if each)
+        made.add_row(till["name"], till["last_at"] or "never", till["last_way"] or "-", *numbers, said)
     return [made]
 
 

@@ -97,6 +97,15 @@ def outlook(usage: Usage, now: datetime) -> Outlook | None:
     return Outlook(round(pace), min(most, usage.allowed), used_up)
 
 
+def delivery_outlook(usage: Usage | None, now: datetime) -> Outlook | None:
+    """How deliveries go on, told once an hour; None before they were told of for a second hour.
+
+    From one number alone nobody can tell a pace: it was made in 24 hours.
+    """
+    hours = [each for each in usage.hours if each.used is not None] if usage else []
+    return outlook(usage, now) if usage is not None and len(hours) > 1 else None
+
+
 def sent(usage: Usage, now: datetime) -> Usage:
     """One more call of ours."""
     return _in_this_hour(usage, now, ours=1, used=None)

@@ -107,6 +107,43 @@ class TillOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class TillReport:
+    """A report that was dealt with: when, by which way, and what became of its rows."""
+
+    till: str
+    at: datetime
+    way: str  # the name of its file in the folder, or "http"
+    entered: int  # lines that are in, or wait for the org; those told before among them
+    again: int  # of these, told before
+    late: int  # of these, seen by a stock count before they were told
+    refused: int  # rows that were not entered
+
+
+@dataclass(frozen=True, slots=True)
+class TillHistory:
+    """A till's last report, and what it has told since the store was made."""
+
+    last: TillReport
+    reports: int
+    entered: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class TillExpected:
+    """What the status must know of a till's settings."""
+
+    location: str
+    every: timedelta | None = None  # it reports at least so often
+
+
+def overdue(last: datetime | None, began: datetime | None, every: timedelta | None, now: datetime) -> bool:
+    """Whether a till that reports so often should have done so. `began`: when it could for the first time."""
+    since = last or began
+    return every is not None and since is not None and now - since > every
+
+
+@dataclass(frozen=True, slots=True)
 class MaySell:
     """What a till may sell of a SKU."""
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import partial
 
 from sfsync.domain.alerts import LASTING, SILENT_AFTER, Alert, AlertKind, Notice, Patient
+from sfsync.domain.budget import delivery_outlook
 from sfsync.domain.callbacks import failed
 from sfsync.domain.coverage import lasting
 from sfsync.domain.forecast import SOON_DAYS
@@ -124,6 +125,14 @@ class Alerts:
             )
             detail = {"used": calls.ours_used, "ours": calls.ours, "until": until.isoformat()}
             found.append(Alert(AlertKind.ALLOWANCE, "allowance:calls", title, detail, lasts=False))
+        events = delivery_outlook(self._ctx.pulse.delivered, self._ctx.clock.now())
+        if events is not None and events.used_up_at is not None:
+            title = (
+                f"the org's event deliveries are used up about {events.used_up_at:%Y-%m-%d %H:%M} UTC "
+                "at this pace: what moves is then found by polling"
+            )
+            detail = {"used_up_at": events.used_up_at.isoformat(), "pace_an_hour": events.pace_an_hour}
+            found.append(Alert(AlertKind.ALLOWANCE, "allowance:deliveries", title, detail, lasts=False))
         if space is not None:
             for name, days in (("storage", space.full_in_days), ("rows", space.crowded_in_days)):
                 if days is not None and days <= SOON_DAYS:

@@ -11,7 +11,7 @@ from datetime import datetime
 import structlog
 
 from sfsync.domain.assortment import Assortment
-from sfsync.domain.budget import Standing
+from sfsync.domain.budget import Standing, Usage
 from sfsync.domain.forecast import Space
 from sfsync.domain.reservations import Refusals
 from sfsync.ports import Budget, CallsSpent, Channel, Clock, Org, OutsideError, Store, TryLater, Tx
@@ -75,7 +75,7 @@ class Pulse:
         default_factory=lambda: deque(maxlen=5000)
     )  # when the org took rows of ours, and how many
     budgets: Mapping[str, Callable[[], Budget | None]] = field(default_factory=dict)  # by channel
-    deliveries: tuple[int, int] | None = None  # events that the org delivers in 24 h, and how many are left
+    delivered: Usage | None = None  # events that the org delivers, to everybody; None: not told
     flying: int = 0  # bundles in requests that are under way
     calls: Callable[[], Standing | None] = lambda: None  # how the org's API calls stand
     paused: dict[str, float] = field(default_factory=dict)  # allocation subject -> not asked again before

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from sfsync.domain.budget import KEPT, Usage, recalled, told
 from sfsync.domain.forecast import forecast
 from sfsync.ports import Children, OutsideError
 
@@ -36,10 +37,23 @@ class SpaceWatch:
         storage = await ctx.org.storage()
         now = await self._named(await ctx.org.children())
         older = await self._named(await ctx.org.children(ctx.clock.now() - DAY))
-        told = (storage.allowed_mb, storage.left_mb) if storage is not None else None
-        ctx.pulse.space = forecast(told, now, older)
+        room = (storage.allowed_mb, storage.left_mb) if storage is not None else None
+        ctx.pulse.space = forecast(room, now, older)
         if storage is not None and storage.deliveries_allowed is not None:
-            ctx.pulse.deliveries = storage.deliveries_allowed, storage.deliveries_left or 0
+            await self._delivered(storage.deliveries_allowed, storage.deliveries_left or 0)
+
+    async def _delivered(self, allowed: int, left: int) -> None:
+        """Keep what was told of this hour: from the hours it follows how the next ones will be."""
+        now, usage = self._ctx.clock.now(), self._ctx.pulse.delivered
+        if usage is None:
+            hours, before = await self._ctx.store.read(lambda tx: tx.deliveries())
+            usage = recalled(Usage(0), hours, before)
+        usage = told(usage, now, allowed - left, allowed)
+        self._ctx.pulse.delivered = usage
+        hour = usage.hours[-1].hour
+        await self._ctx.store.write(
+            lambda tx: tx.put_deliveries(hour, allowed - left, allowed, forget_before=hour - KEPT)
+        )
 
     async def _named(self, children: Sequence[Children]) -> dict[str, int]:
         ids = [each.level for each in children]

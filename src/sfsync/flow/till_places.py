@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from sfsync.domain.count_file import BadRow, FileError, decode
 from sfsync.domain.letters import TILL
 from sfsync.domain.till_file import Report, levels_csv, read
-from sfsync.domain.tills import REMEDIES, TillOutcome
+from sfsync.domain.tills import REMEDIES, TillOutcome, TillReport
 from sfsync.ports import Inbox, LevelsOut, OutsideError, TillPlace, Tx
 
 from .context import Context
@@ -63,12 +63,12 @@ class TillWatch:
         till = self._place.till
         if len(raw) > MOST_BYTES:
             what = f"the file has more than {MOST_BYTES:,} bytes; send it in several"
-            await self._refuse(inbox, name, f"{what}.", f"{what}.\n")
+            await self._refuse(inbox, name, f"{what}.", f"{what}.\n", rows=1)
             return
         try:
             report = await asyncio.to_thread(lambda: read(decode(raw), till))
         except FileError as error:
-            await self._refuse(inbox, name, f"{error}.", f"{error}.\n")
+            await self._refuse(inbox, name, f"{error}.", f"{error}.\n", rows=1)
             return
         sales = [sale for _, sale in report.sales]
         hold = bool(report.bad) and not till.partial
@@ -83,7 +83,7 @@ class TillWatch:
             reason = f"{len(bad)} of {rows} rows are bad: {'; '.join(map(_line, bad[:TOLD_ROWS]))}"
             text = "".join(f"{_line(row)}: {row.remedy}\n" for row in bad)
             if not entered:
-                await self._refuse(inbox, name, reason, f"Nothing was entered.\n{text}")
+                await self._refuse(inbox, name, reason, f"Nothing was entered.\n{text}", rows=len(bad))
                 return
             text = f"{entered} lines were entered, and these {len(bad)} rows were not:\n{text}"
             await self._tell(name, reason, text)
@@ -91,6 +91,8 @@ class TillWatch:
         else:
             await self._ctx.store.write(lambda tx: _settled(tx, self._source, name))
             where = await inbox.done(name, "")
+        late = sum(outcome.late for outcome in outcomes)
+        await self._note(name, entered + report.again, again, late, len(bad))
         self._ctx.log.info(
             "till's report taken", till=self.name, file=where, lines=entered, again=again, bad=len(bad)
         )
@@ -99,8 +101,14 @@ class TillWatch:
     def _source(self) -> str:
         return f"{TILL}{self.name}"
 
-    async def _refuse(self, inbox: Inbox, name: str, reason: str, text: str) -> None:
+    async def _note(self, name: str, entered: int, again: int, late: int, refused: int) -> None:
+        now = self._ctx.clock.now()
+        await self._tills.note(TillReport(self.name, now, name, entered, again, late, refused))
+
+    async def _refuse(self, inbox: Inbox, name: str, reason: str, text: str, *, rows: int) -> None:
+        """Nothing of it was entered; `rows` are bad, or 1 for a file that cannot be read at all."""
         await self._tell(name, reason, text)
+        await self._note(name, 0, 0, 0, rows)
         where = await inbox.refused(name, text)
         self._ctx.log.warning(
             "till's report refused",

@@ -15,7 +15,7 @@ from functools import partial as partial_of
 from sfsync.domain.ats import LevelFacts
 from sfsync.domain.counts import is_late
 from sfsync.domain.stock import Movement
-from sfsync.domain.tills import MaySell, Till, TillOutcome, TillSale, happened, may_sell
+from sfsync.domain.tills import MaySell, Till, TillOutcome, TillReport, TillSale, happened, may_sell
 from sfsync.ports import Posting, Tx
 
 from .context import Context, unread, wait_until_read
@@ -67,6 +67,10 @@ class Tills:
             told = partial_of(_told_all, sales=sales[start:end], checked=outcomes[start:end])
             outcomes[start:end] = await ctx.store.read(told)
         return outcomes
+
+    async def note(self, report: TillReport) -> None:
+        """Keep what became of a report, for the status."""
+        await self._ctx.store.write(lambda tx: tx.put_till_report(report))
 
     async def _mapped(self, sales: Sequence[TillSale]) -> Sequence[TillSale]:
         """The sales, each under the SKU that the org knows its own by."""

@@ -16,7 +16,7 @@ from sfsync.flow.context import Pulse
 from sfsync.ports import DeadLetter
 from sfsync.store import views
 from sfsync.store.tx import SqlTx
-from sfsync.web.status_shape import ChannelStatus, Health, Ledger, State, Stream
+from sfsync.web.status_shape import ChannelStatus, Health, Ledger, State, Stream, TillStatus
 
 from .rows import mode, moment
 
@@ -39,6 +39,7 @@ class HealthTeller:
         incidents: views.ToldIncidents,
         letters: Sequence[DeadLetter],
         refunds: int,
+        tills: Sequence[TillStatus],
     ) -> Health:
         """The verdict on everything else that the status says."""
         pulse = self._pulse
@@ -82,6 +83,18 @@ class HealthTeller:
             said = f"{channel['name']}: {channel['sentence'].removeprefix(channel['name'] + ': ')}"
             if channel["state"] != "good":
                 (bad if channel["state"] == "bad" else doubtful).append(said)
+        doubtful += [
+            f"The till {each['name']} has not reported since {each['last_at'] or 'the first start'}, "
+            f"and should every {each['every_hours']:g} hours."
+            for each in tills
+            if each["late"]
+        ]
+        outlook = stream["deliveries"]["outlook"] if stream["deliveries"] else None
+        if outlook and outlook["used_up_at"]:
+            doubtful.append(
+                f"The org's event deliveries are used up about {outlook['used_up_at'][:16]}Z at this pace: "
+                "what moves is then found by polling."
+            )
         if letters:
             waits = "1 dead letter waits" if len(letters) == 1 else f"{len(letters)} dead letters wait"
             doubtful.append(f"{waits} for a person: `sfsync dead-letters`.")

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import quantiles
 
+from sfsync.domain import budget
 from sfsync.domain.allocation import Mode
-from sfsync.domain.budget import Outlook
 from sfsync.domain.forecast import Space
 from sfsync.domain.stock import LevelKey
+from sfsync.domain.tills import TillExpected, TillHistory, overdue
 from sfsync.flow.context import Pulse
 from sfsync.ports import DeadLetter
 from sfsync.store import views
 from sfsync.store.pickups import PickUps
 from sfsync.web.status_shape import (
-    CallsOutlook,
     ChannelBudget,
     DeadLetterRow,
+    Deliveries,
     Movement,
+    Outlook,
     PickUpsOfPlace,
     SpaceLeft,
+    TillStatus,
 )
 
 
@@ -110,12 +113,52 @@ def moment_or_none(at: datetime | None) -> str | None:
     return None if at is None else moment(at)
 
 
-def outlook_row(outlook: Outlook) -> CallsOutlook:
-    """How the org's calls go on."""
-    return CallsOutlook(
+def outlook_row(outlook: budget.Outlook) -> Outlook:
+    """How the org's calls, or its events, go on."""
+    return Outlook(
         pace_an_hour=outlook.pace_an_hour,
         most_used=outlook.most_used,
         used_up_at=moment_or_none(outlook.used_up_at),
+    )
+
+
+def deliveries_row(usage: budget.Usage | None, now: datetime) -> Deliveries | None:
+    """The org's delivered events, as last told."""
+    if usage is None or usage.allowed is None:
+        return None
+    outlook = budget.delivery_outlook(usage, now)
+    return Deliveries(
+        used=next((each.used for each in reversed(usage.hours) if each.used is not None), 0),
+        allowed=usage.allowed,
+        outlook=outlook_row(outlook) if outlook else None,
+    )
+
+
+def till_row(
+    name: str,
+    told: TillExpected,
+    history: TillHistory | None,
+    letters: int,
+    began: datetime | None,
+    now: datetime,
+) -> TillStatus:
+    """A till, and what it has told."""
+    last = history.last if history else None
+    return TillStatus(
+        name=name,
+        location=told.location,
+        late=overdue(last.at if last else None, began, told.every, now),
+        every_hours=told.every / timedelta(hours=1) if told.every else None,
+        last_at=moment_or_none(last.at if last else None),
+        last_way=last.way if last else "",
+        lines=last.entered if last else 0,
+        again=last.again if last else 0,
+        counted_before=last.late if last else 0,
+        refused=last.refused if last else 0,
+        refused_files=letters,
+        reports_in_all=history.reports if history else 0,
+        lines_in_all=history.entered if history else 0,
+        refused_in_all=history.refused if history else 0,
     )
 
 

@@ -19,6 +19,8 @@ from sfsync.domain.ats import Guarantee, Policy
 from sfsync.domain.block import HOLDER
 from sfsync.domain.coverage import Closes, answer, remedy
 from sfsync.domain.exposure import SCARCE_UNITS
+from sfsync.domain.letters import TILL
+from sfsync.domain.tills import TillExpected
 from sfsync.flow.block import levels_of
 from sfsync.flow.context import SNAPSHOT, Pulse
 from sfsync.flow.editions import standing
@@ -51,6 +53,7 @@ from sfsync.web.status_shape import (
 from .health import HealthTeller, channel_state
 from .rows import (
     budget_row,
+    deliveries_row,
     letter_row,
     mode,
     moment,
@@ -61,6 +64,7 @@ from .rows import (
     pick_ups_row,
     space_left,
     tenths,
+    till_row,
 )
 
 KEPT = timedelta(days=KEPT_DAYS)
@@ -83,7 +87,9 @@ class Overview:
         clock: Clock,
         kinds: Mapping[str, str],
         pulse: Pulse | None,
+        tills: Mapping[str, TillExpected] | None = None,
     ) -> None:
+        self._tills = tills or {}
         self._store, self._assortment, self._clock = store, assortment, clock
         self._kinds, self._pulse = kinds, pulse
         self._health = HealthTeller(assortment, pulse)
@@ -149,8 +155,15 @@ class Overview:
         channels = self._channels(tx, now)
         stream = self._stream(tx, holes, now)
         ledger = self._ledger(tx, queue, now)
+        sources = Counter(letter.source for letter in letters)
+        history, began = tx.till_reports(), tx.first_start()
+        tills = [
+            till_row(name, told, history.get(name), sources[f"{TILL}{name}"], began, now)
+            for name, told in self._tills.items()
+        ]
         return Status(
-            health=self._health.tell(tx, now, stream, ledger, channels, incidents, letters, owed),
+            health=self._health.tell(tx, now, stream, ledger, channels, incidents, letters, owed, tills),
+            tills=tills,
             stream=stream,
             ledger=ledger,
             channels=channels,
@@ -191,7 +204,6 @@ class Overview:
         pulse = self._pulse
         topics = pulse.topics if pulse else ()
         covered = self._coverage(tx, topics, now)
-        deliveries = pulse.deliveries if pulse else None
         down = pulse is None or bool(pulse.stream_error)
         return Stream(
             state="bad" if down else "warning" if holes else "good",
@@ -211,9 +223,7 @@ class Overview:
                 for topic in topics
             ],
             holes=[self._hole(hole, holes, now) for hole in holes],
-            deliveries=None
-            if deliveries is None
-            else {"used": deliveries[0] - deliveries[1], "allowed": deliveries[0]},
+            deliveries=deliveries_row(pulse.delivered, now) if pulse else None,
         )
 
     def _hole(self, hole: Hole, holes: Sequence[Hole], now: datetime) -> StreamHole:

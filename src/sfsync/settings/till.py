@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import time
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field
 
 from sfsync.domain.till_file import COLUMNS
-from sfsync.domain.tills import DAY_ENDS, MOST_UNITS, Restart, Till
+from sfsync.domain.tills import DAY_ENDS, MOST_UNITS, Restart, Till, TillExpected
 
 from .section import Section
 from .texts import OrgLocation, Text, matching, refuse
@@ -51,12 +51,18 @@ class TillSettings(Section):
     most_units: int = Field(default=MOST_UNITS, ge=1, le=1_000_000)  # of one line; more are a mistake
     safety_stock: int = Field(default=0, ge=0)  # units of each SKU there that it may not sell
     cap: int | None = Field(default=None, ge=0)
+    reports_every_hours: float | None = Field(default=None, gt=0, le=24 * 31)  # or a warning says so
     inbox: Path | None = None  # a folder that is watched for its files
     rest_seconds: float = Field(
         default=10.0, ge=1, le=3600
     )  # a file that has not changed for so long is whole
     partial: bool = False  # of a file from the folder: enter its good rows although others are bad
     levels_out: Path | None = None  # a file that always says what it may sell
+
+    def expected(self) -> TillExpected:
+        """What the status must know of it."""
+        every = self.reports_every_hours
+        return TillExpected(self.location, None if every is None else timedelta(hours=every))
 
     def told(self, name: str) -> Till:
         """In the domain's words."""

@@ -595,6 +595,31 @@ dead_letter = Table(
     UniqueConstraint("source", "key"),
 )
 
+# Each till's last report, and sums of all.
+till_report = Table(
+    "till_report",
+    metadata,
+    Column("till", Text, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("way", Text, nullable=False),
+    Column("entered", Integer, nullable=False),
+    Column("again", Integer, nullable=False),
+    Column("late", Integer, nullable=False),
+    Column("refused", Integer, nullable=False),
+    Column("reports_in_all", Integer, nullable=False),
+    Column("entered_in_all", Integer, nullable=False),
+    Column("refused_in_all", Integer, nullable=False),
+)
+
+# Events that the org has delivered in the 24 hours before, as last told in each hour.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("hour", Instant, primary_key=True),
+    Column("used", Integer, nullable=False),
+    Column("allowed", Integer, nullable=False),
+)
+
 # What a SKU that the org does not have goes by there, in what comes from a source ("": from anybody).
 sku_mapping = Table(
     "sku_mapping",

@@ -48,6 +48,7 @@ from sfsync.domain.reservations import (
 from sfsync.domain.sku_mapping import SkuMapping
 from sfsync.domain.sources import Source, Word
 from sfsync.domain.stock import SOLD, LevelKey, Movement, MovementKind, StockLevel, reservation_subject
+from sfsync.domain.tills import TillHistory, TillReport
 from sfsync.ports.keeping import (
     ChannelLevel,
     DeadLetter,
@@ -136,6 +137,16 @@ class SqlTx(
         ]
         self._upsert(t.calls, told)
         self._c.execute(t.calls.delete().where(t.calls.c.hour < forget_before))
+
+    def deliveries(self) -> tuple[list[HourOfCalls], int | None]:
+        """The org's delivered events as told in each hour, oldest first, and how many it allowed last."""
+        rows = self._c.execute(select(t.deliveries).order_by(t.deliveries.c.hour)).all()
+        return [HourOfCalls(row.hour, 0, row.used) for row in rows], rows[-1].allowed if rows else None
+
+    def put_deliveries(self, hour: datetime, used: int, allowed: int, *, forget_before: datetime) -> None:
+        """Store what was told in an hour, and drop what lies before a time."""
+        self._upsert(t.deliveries, [{"hour": hour, "used": used, "allowed": allowed}])
+        self._c.execute(t.deliveries.delete().where(t.deliveries.c.hour < forget_before))
 
     def cursor(self, topic: str) -> bytes | None:
         """Where the stream stands."""
@@ -1299,6 +1310,32 @@ class SqlTx(
         """What a person must look at, oldest first."""
         rows = self._c.execute(select(t.dead_letter).order_by(t.dead_letter.c.id))
         return [DeadLetter(r.id, r.source, r.key, r.reason, r.advice, r.payload, r.at) for r in rows]
+
+    def put_till_report(self, report: TillReport) -> None:
+        """A till's report was dealt with."""
+        c = t.till_report.c
+        before = self._c.execute(select(t.till_report).where(c.till == report.till)).first()
+        reports, entered, refused = (
+            (before.reports_in_all, before.entered_in_all, before.refused_in_all) if before else (0, 0, 0)
+        )
+        sums = {
+            "reports_in_all": reports + 1,
+            "entered_in_all": entered + report.entered - report.again,
+            "refused_in_all": refused + report.refused,
+        }
+        self._upsert(t.till_report, [{**asdict(report), **sums}])
+
+    def till_reports(self) -> dict[str, TillHistory]:
+        """What each till has told, by its name."""
+        return {
+            row.till: TillHistory(
+                TillReport(row.till, row.at, row.way, row.entered, row.again, row.late, row.refused),
+                row.reports_in_all,
+                row.entered_in_all,
+                row.refused_in_all,
+            )
+            for row in self._c.execute(select(t.till_report))
+        }
 
     def sku_mappings(self) -> list[KeptMapping]:
         """All of them, by old SKU and source."""

@@ -61,7 +61,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *Webhooks(services.doorman, options).routes(),
             *Api(services, options, doorkeeper, teller).routes(),
             *TransferApi(services.transfers, options, doorkeeper, services.now).routes(),
-            *TillApi(services.tills, options, doorkeeper).routes(),
+            *TillApi(services.tills, options, doorkeeper, services.now).routes(),
             *CountApi(services, options, doorkeeper).routes(),
             *IncidentApi(services.incidents, options, doorkeeper, services.now).routes(),
             *RefundApi(services.refunds, options, doorkeeper).routes(),

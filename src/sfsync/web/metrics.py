@@ -20,7 +20,7 @@ from starlette.routing import Route
 from .options import WebOptions
 from .requests import Doorkeeper
 from .services import DriftTeller
-from .status_shape import ChannelStatus, Ledger, Status, Stream
+from .status_shape import ChannelStatus, Ledger, Outlook, Status, Stream, TillStatus
 from .telling import StatusTeller
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -87,6 +87,7 @@ def families(status: Status) -> list[Family]:
         *_stream(status["stream"]),
         *_ledger(status["ledger"]),
         *_channels(status["channels"]),
+        *_tills(status["tills"]),
         _of(
             "sfsync_incidents_open",
             "Incidents that are open, of the hundred that the status tells first.",
@@ -167,6 +168,11 @@ def _stream(stream: Stream) -> Iterable[Family]:
         "When the topic was last heard, in seconds since 1970.",
         [(labels, _seconds(topic["last_sign_of_life_at"])) for labels, topic in topics],
     )
+    told = stream["deliveries"]
+    day = "Events of the org delivered in 24 hours: "
+    yield _one("sfsync_org_deliveries_used", day + "to everybody.", told["used"] if told else None)
+    yield _one("sfsync_org_deliveries_allowed", day + "allowed.", told["allowed"] if told else None)
+    yield from _outlook("sfsync_org_deliveries", "deliveries", told["outlook"] if told else None)
     yield _one("sfsync_stream_holes", "Intervals that nobody has observed yet.", len(stream["holes"]))
     oldest = max((hole["age_seconds"] for hole in stream["holes"]), default=0.0)
     yield _one("sfsync_stream_hole_oldest_seconds", "How old the oldest of them is.", oldest)
@@ -192,6 +198,19 @@ def _ledger(ledger: Ledger) -> Iterable[Family]:
         "sfsync_org_api_requests_waiting",
         "1 for each kind of work that waits for want of API requests.",
         [({"work": each["work"]}, 1) for each in ledger["calls_waiting"]],
+    )
+    yield from _outlook("sfsync_org_api_requests", "API requests", ledger["calls_outlook"])
+    yield _one(
+        "sfsync_ledger_rows_a_minute", "Rows that the org took in the last minute.", ledger["rows_a_minute"]
+    )
+    yield _of(
+        "sfsync_block_units",
+        "Units of the local block, held in the org and ready to be granted.",
+        [
+            ({"sku": each["sku"], "location": each["location"], "units": name}, float(units))
+            for each in ledger["block"]
+            for name, units in (("held", each["held"]), ("ready", each["ready"]))
+        ],
     )
     space = ledger["space"]
     yield _one("sfsync_org_movements", "Movements in the org.", space["rows"] if space else None)
@@ -268,6 +287,55 @@ def _channels(channels: Iterable[ChannelStatus]) -> Iterable[Family]:
         ],
         kind="summary",
     )
+    budgets = [(labels, channel["budget"]) for labels, channel in named if channel["budget"] is not None]
+    yield _of(
+        "sfsync_channel_budget_left",
+        "What a channel still lets us ask, in its own unit.",
+        [({**labels, "unit": budget["unit"]}, budget["left"]) for labels, budget in budgets],
+    )
+    yield _of(
+        "sfsync_channel_budget_most",
+        "The most that it ever lets us ask at once.",
+        [({**labels, "unit": budget["unit"]}, budget["most"]) for labels, budget in budgets],
+    )
+
+
+def _outlook(name: str, what: str, outlook: Outlook | None) -> Iterable[Family]:
+    """How an allowance of 24 hours goes on at the pace of the last hours."""
+    pace, most = (outlook["pace_an_hour"], outlook["most_used"]) if outlook else (None, None)
+    up = _seconds(outlook["used_up_at"]) if outlook else None
+    yield _one(f"{name}_pace_per_hour", f"{what[0].upper()}{what[1:]} an hour, lately.", pace)
+    yield _one(
+        f"{name}_expected_most", f"The most {what} in any 24 hours of the next day, at that pace.", most
+    )
+    yield _one(
+        f"{name}_used_up_timestamp_seconds", f"When the {what} are used up; no sample: not in a day.", up
+    )
+
+
+def _tills(tills: Iterable[TillStatus]) -> Iterable[Family]:
+    named = [({"till": till["name"]}, till) for till in tills]
+    yield _of(
+        "sfsync_till_late",
+        "1 for a concession's till that should have reported by now.",
+        [(labels, float(till["late"])) for labels, till in named],
+    )
+    yield _of(
+        "sfsync_till_last_report_timestamp_seconds",
+        "When a till last reported, in seconds since 1970.",
+        [(labels, _seconds(till["last_at"])) for labels, till in named],
+    )
+    for name, words, key in (
+        ("reports", "Reports of a till.", "reports_in_all"),
+        ("lines", "Lines of receipts that a till told, each once.", "lines_in_all"),
+        ("refused_rows", "Rows of a till's reports that were not entered.", "refused_in_all"),
+    ):
+        yield _of(
+            f"sfsync_till_{name}_total",
+            words,
+            [(labels, int(till[key])) for labels, till in named],  # type: ignore[literal-required]  # reason: each key of the table above is one of them
+            kind="counter",
+        )
 
 
 def exposition(told: Iterable[Family]) -> str:

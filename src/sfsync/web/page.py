@@ -59,6 +59,7 @@ SECTIONS = (
     "scarce",
     "pick-ups",
     "editions",
+    "tills",
     "dead-letters",
     "drift",
     "accuracy",

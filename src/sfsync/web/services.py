@@ -22,7 +22,7 @@ from sfsync.domain.refunds import Ending, RefundAnswer, RefundTask
 from sfsync.domain.reservations import Orphan, Outcome, Reservation, Wish, WishedLine
 from sfsync.domain.resync import Difference, Scope, WrittenPlan
 from sfsync.domain.sku_mapping import Sheet
-from sfsync.domain.tills import MaySell, Till, TillOutcome, TillSale
+from sfsync.domain.tills import MaySell, Till, TillOutcome, TillReport, TillSale
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
 from sfsync.domain.why import Question
@@ -181,6 +181,10 @@ class TillDesk(Protocol):
         self, sales: Sequence[TillSale], *, partial: bool = False, dry_run: bool = False
     ) -> Sequence[TillOutcome]:
         """Enter each line once, or none where one has a problem (unless `partial`); an outcome for each."""
+        ...
+
+    async def note(self, report: TillReport) -> None:
+        """Keep what became of a report."""
         ...
 
     async def may_sell(self, till: Till) -> Sequence[MaySell]:

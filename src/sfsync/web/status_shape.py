@@ -35,11 +35,20 @@ class Topic(TypedDict):
     coverage: str  # of the last 24 hours, in a sentence
 
 
+class Outlook(TypedDict):
+    """How something that is counted over 24 hours goes on at the pace of the last hours."""
+
+    pace_an_hour: int  # everybody's
+    most_used: int  # in any 24 hours that end within the next 24
+    used_up_at: str | None  # None: not within 24 hours
+
+
 class Deliveries(TypedDict):
     """The org's events of the last 24 hours, to every subscriber; looked at once an hour."""
 
     used: int
     allowed: int
+    outlook: Outlook | None  # None: not told for two hours yet
 
 
 class StreamHole(TypedDict):
@@ -83,14 +92,6 @@ class SpaceLeft(TypedDict):
     crowded_in_days: int | None
 
 
-class CallsOutlook(TypedDict):
-    """How the org's calls go on at the pace of the last hours."""
-
-    pace_an_hour: int  # everybody's
-    most_used: int  # in any 24 hours that end within the next 24
-    used_up_at: str | None  # None: not within 24 hours
-
-
 class BlockLevel(TypedDict):
     """Units that sfsync has set aside in the org to grant from within milliseconds."""
 
@@ -114,7 +115,7 @@ class Ledger(TypedDict):
     calls_ours: int | None  # that sfsync may use besides its sales: allowed less what is set aside for others
     calls_reserved: int | None  # set aside for others
     calls_waiting: list[WaitingCalls]
-    calls_outlook: CallsOutlook | None
+    calls_outlook: Outlook | None
     rows_a_minute: int  # entered in the org in the last minute
     block: list[BlockLevel]
     space: SpaceLeft | None  # None: not looked at yet
@@ -410,6 +411,25 @@ class PickUpsOfPlace(TypedDict):
     overdue: int  # their window is over
 
 
+class TillStatus(TypedDict):
+    """A concession's till: its last report, and what it has told since the store was made."""
+
+    name: str
+    location: str
+    late: bool  # it should have reported by now, by its `reports_every_hours`
+    every_hours: float | None
+    last_at: str | None  # None: it has never reported
+    last_way: str  # the name of its file, or "http"
+    lines: int  # of the last report that are in, those told before among them
+    again: int
+    counted_before: int  # of these, seen by a stock count before they were told
+    refused: int  # rows of the last report that were not entered
+    refused_files: int  # that wait as dead letters
+    reports_in_all: int
+    lines_in_all: int
+    refused_in_all: int
+
+
 class Status(TypedDict):
     """All of it."""
 
@@ -420,6 +440,7 @@ class Status(TypedDict):
     scarce: list[Scarce]  # scarcest first
     pick_ups: list[PickUpsOfPlace]  # by location
     editions: list[EditionRow]  # in the order of the settings
+    tills: list[TillStatus]  # in the order of the settings
     incidents: list[IncidentRow]  # newest first
     incidents_more: int  # beside those
     refunds: list[RefundRow]  # that are owed, oldest first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from sfsync.domain.count_file import FileError, decode
 from sfsync.domain.till_file import Report, levels_csv, read, read_rows
-from sfsync.domain.tills import REMEDIES, Till, TillOutcome, TillSale
+from sfsync.domain.tills import REMEDIES, Till, TillOutcome, TillReport, TillSale
 
 from .json_text import BadJsonError, from_json, to_json
 from .options import ADMIN, TILLS, WebOptions
@@ -27,8 +27,10 @@ QUERY = ("partial", "dry_run")
 class TillApi:
     """The handlers of ``/v1/tills``."""
 
-    def __init__(self, desk: TillDesk, options: WebOptions, doorkeeper: Doorkeeper) -> None:
-        self._desk, self._options, self._doorkeeper = desk, options, doorkeeper
+    def __init__(
+        self, desk: TillDesk, options: WebOptions, doorkeeper: Doorkeeper, now: Callable[[], datetime]
+    ) -> None:
+        self._desk, self._options, self._doorkeeper, self._now = desk, options, doorkeeper, now
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -64,6 +66,13 @@ class TillApi:
             detail = "The org's stock levels are still being read; send the same again."
             wait = {"Retry-After": str(RETRY_SECONDS)}
             raise ProblemError(503, "later", detail, headers=wait, more=told)
+        if not dry_run:
+            told_of = told["entered"] + told["waiting"] + report.again
+            await self._desk.note(
+                TillReport(
+                    till.name, self._now(), "http", told_of, told["again"], told["late"], len(told["errors"])
+                )
+            )
         if told["errors"] and not partial and not dry_run:
             raise _nothing_entered(told)
         status = 200 if told["errors"] or dry_run else 202 if told["waiting"] else 201

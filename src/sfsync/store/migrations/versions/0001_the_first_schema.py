@@ -178,6 +178,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dropped_letter")),
     )
     op.create_table(
+        "till_report",
+        sa.Column("till", sa.Text(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("way", sa.Text(), nullable=False),
+        sa.Column("entered", sa.Integer(), nullable=False),
+        sa.Column("again", sa.Integer(), nullable=False),
+        sa.Column("late", sa.Integer(), nullable=False),
+        sa.Column("refused", sa.Integer(), nullable=False),
+        sa.Column("reports_in_all", sa.Integer(), nullable=False),
+        sa.Column("entered_in_all", sa.Integer(), nullable=False),
+        sa.Column("refused_in_all", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("till", name=op.f("pk_till_report")),
+    )
+    op.create_table(
+        "deliveries",
+        sa.Column("hour", sa.Double(), nullable=False),
+        sa.Column("used", sa.Integer(), nullable=False),
+        sa.Column("allowed", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("hour", name=op.f("pk_deliveries")),
+    )
+    op.create_table(
         "sku_mapping",
         sa.Column("old", sa.Text(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
@@ -974,6 +995,8 @@ def downgrade() -> None:
     )
     op.drop_table("alert")
     op.drop_table("sku_mapping")
+    op.drop_table("deliveries")
+    op.drop_table("till_report")
     op.drop_table("dropped_letter")
     op.drop_table("dead_letter")
     op.drop_table("cursor")
