@@ -144,6 +144,16 @@ def start_amazon(seed: Mapping[str, Any] | None = None, *, knobs: Sequence[str] 
 
 
 @contextmanager
+def start_vendure(
+    seed: Mapping[str, Any] | None = None, *, knobs: Sequence[str] = (), options: Sequence[str] = ()
+) -> Iterator[Sandbox]:
+    """A simulated Vendure shop with our plugin; `options` such as ``--webhook-url``."""
+    words = ["--exit-with-parent", *(word for knob in knobs for word in ("--knob", knob)), *options]
+    with _started("sfsync.simulators.vendure", seed, words) as (process, ready):
+        yield Sandbox(process, ready)
+
+
+@contextmanager
 def _started(
     module: str,
     seed: Mapping[str, Any] | None,

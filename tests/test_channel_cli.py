@@ -182,6 +182,6 @@ def test_the_kinds_that_settings_can_name_are_listed(tmp_path: Path, monkeypatch
     assert told.exit_code == 1
     rows = {row["kind"]: row for row in json.loads(told.stdout)}
     assert rows["shopify"] == {"kind": "shopify", "from": "sfsync", "place": "", "problem": ""}
-    assert {"amazon", "callback", "mirakl", "shopify", "kiosk"} == rows.keys()
+    assert {"amazon", "callback", "mirakl", "shopify", "vendure", "kiosk"} == rows.keys()
     assert rows["kiosk"]["from"] == "sfsync-kiosk 1.4"
     assert "No module named 'no_such_kiosk'" in rows["kiosk"]["problem"]

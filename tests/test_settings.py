@@ -657,6 +657,7 @@ def _models() -> dict[str, Any]:
         "channels.amazon": settings.AmazonSettings,
         "channels.bazaar": settings.MiraklSettings,
         "channels.boutique": settings.CallbackSettings,
+        "channels.atelier": settings.VendureSettings,
         "alerts": settings.AlertsSettings,
         "alerts.receivers.pager": settings.AlertReceiverSettings,
         "channels.locations": settings.LocationSettings,

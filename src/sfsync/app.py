@@ -60,6 +60,7 @@ from sfsync.settings import (
     ReceiverSettings,
     Settings,
     ShopifySettings,
+    VendureSettings,
 )
 from sfsync.store import Database, StoreError, open_store
 from sfsync.web import (
@@ -407,6 +408,8 @@ def open_one(name: str, settings: ChannelSettings, clock: Clock) -> Channel:
         return open_channel(market_config(name, settings), clock)
     if isinstance(settings, AmazonSettings):
         return open_channel(amazon_config(name, settings), clock)
+    if isinstance(settings, VendureSettings):
+        return open_channel(vendure_config(name, settings), clock)
     return open_offered(name, settings.kind, settings, clock)
 
 
@@ -484,6 +487,25 @@ def channel_config(name: str, settings: ShopifySettings) -> ChannelConfig:
         "access_token": settings.access_token.get_secret_value() if settings.access_token else "",
         "client_id": settings.client_id or "",
         "client_secret": settings.client_secret.get_secret_value() if settings.client_secret else "",
+    }
+    return ChannelConfig(
+        name, settings.kind, settings.url, options, settings.timeout_seconds, settings.ca_file
+    )
+
+
+def vendure_config(name: str, settings: VendureSettings) -> ChannelConfig:
+    """A Vendure shop's settings in its package's words."""
+    secrets_accepted = [settings.webhook_secret, settings.previous_webhook_secret]
+    options: dict[str, object] = {
+        "locations": {location: place.id for location, place in settings.locations.items()},
+        "api_key": settings.api_key.get_secret_value() if settings.api_key else "",
+        "username": settings.username or "",
+        "password": settings.password.get_secret_value() if settings.password else "",
+        "webhook_secrets": tuple(
+            secret.get_secret_value() for secret in secrets_accepted if secret is not None
+        ),
+        "channel_token": settings.channel_token.get_secret_value() if settings.channel_token else "",
+        "admin_path": settings.admin_path,
     }
     return ChannelConfig(
         name, settings.kind, settings.url, options, settings.timeout_seconds, settings.ca_file

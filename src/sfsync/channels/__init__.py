@@ -26,6 +26,11 @@
 - ``mirakl_config``        what it must be told
 - ``mirakl_client``        one call: an answer or one of the three failures
 - ``mirakl_orders``        an order read from the order list
+- ``vendure``              a Vendure shop as a channel: numbers on hand, and webhooks of our plugin
+- ``vendure_config``       what it must be told
+- ``vendure_documents``    the GraphQL texts
+- ``vendure_client``       one call: session, and an answer or one of the three failures
+- ``vendure_orders``       an order as a snapshot, with where its units stand
 
 A kind of channel that is not ours is a Python package with an entry point in the group ``sfsync.channels``:
 its name is the kind, its object a `Kind`. docs/add-a-channel.md goes through all of it.
@@ -47,6 +52,8 @@ from sfsync.channels.config import BadConfigError, ChannelConfig, ShopifyConfig
 from sfsync.channels.mirakl import MiraklChannel
 from sfsync.channels.mirakl_config import MiraklConfig
 from sfsync.channels.shopify import ShopifyChannel
+from sfsync.channels.vendure import VendureChannel
+from sfsync.channels.vendure_config import VendureConfig
 from sfsync.kinds import BadKindError
 from sfsync.ports import Channel, Clock
 
@@ -83,7 +90,16 @@ def _amazon(config: ChannelConfig, clock: Clock) -> Channel:
     return AmazonChannel(AmazonConfig.of(config), clock)
 
 
-BUILT_IN: Mapping[str, Factory] = {"amazon": _amazon, "mirakl": _mirakl, "shopify": _shopify}
+def _vendure(config: ChannelConfig, clock: Clock) -> Channel:
+    return VendureChannel(VendureConfig.of(config), clock)
+
+
+BUILT_IN: Mapping[str, Factory] = {
+    "amazon": _amazon,
+    "mirakl": _mirakl,
+    "shopify": _shopify,
+    "vendure": _vendure,
+}
 
 
 def open_channel(config: ChannelConfig, clock: Clock) -> Channel:

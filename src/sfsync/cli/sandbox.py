@@ -49,6 +49,12 @@ def amazon(context: typer.Context) -> None:
     _become("sfsync.simulators.amazon", context.args)
 
 
+@app.command("vendure", context_settings=PASS_ON)
+def vendure(context: typer.Context) -> None:
+    """A Vendure shop with our plugin: the Admin API for stock and orders, and signed webhooks."""
+    _become("sfsync.simulators.vendure", context.args)
+
+
 def _become(module: str, arguments: list[str]) -> NoReturn:
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 — our own program, no shell

@@ -102,13 +102,26 @@ class Reconcile:
             await ctx.store.write(partial(_asked, channel=channel, number=last))
 
     async def recheck(self, channel: str) -> bool:
-        """Read again its numbers in doubt: sales known by now are in them. True when some still are."""
-        ctx = self._ctx
-        if skus := await ctx.store.read(partial(_in_doubt, channel=channel)):
+        """Read again its numbers in doubt: sales known by now are in them. True when some still are.
+
+        A channel that compares each number has said that one is another than we believed. The sale that
+        explains it is read from its orders first, and again after the reading: a number that has a sale in it
+        which nobody knows of would be raised by that unit.
+        """
+        ctx, ability = self._ctx, self._ctx.channels[channel].ability
+        skus = await ctx.store.read(partial(_in_doubt, channel=channel))
+        if not skus:
+            return False
+        if ability.compare_and_set and not ability.relative and ability.tells_orders:
+            await self._polls.poll(channel)
+            pages = [page async for page in self.read(channel, skus)]
+            await self._polls.poll(channel)
+            for page in pages:
+                await self._adopt(channel, page)
+        else:
             async for page in self.read(channel, skus):
                 await self._adopt(channel, page)
-            return bool(await ctx.store.read(partial(_in_doubt, channel=channel)))
-        return False
+        return bool(await ctx.store.read(partial(_in_doubt, channel=channel)))
 
     async def read(self, channel: str, skus: Collection[str] | None) -> AsyncIterator[Sequence[Seen]]:
         """What a channel shows, in pages, each number with the time of its reading."""

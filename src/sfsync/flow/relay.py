@@ -1,7 +1,8 @@
 """What a channel shows is brought to what it should: batched, latest wins, bad news first.
 
-The change is sent, not the number, so that a sale we have not heard of survives it (promise 11); where a
-channel takes numbers only, what it has confirmed is a new baseline, as if the number had been read. A push is
+The change is sent, not the number, so that a sale we have not heard of survives it (promise 11). A channel
+that takes numbers and compares is sent each with the one we believe in; where one takes numbers only, what it
+has confirmed is a new baseline, as if the number had been read. A push is
 written down with its key and bytes before it leaves; an unknown outcome is asked again with exactly those
 before anything else is said about its rows. One bad row is found and set aside; the rest go (promise 10).
 """
@@ -150,7 +151,10 @@ class Relay:
             return None
         key = self._ctx.new_id()
         rows = tuple(self._row(level, number, allocated=level.sku in divided) for level, number in numbers)
-        writes = [_write(level, row) for (level, _), row in zip(numbers, rows, strict=True)]
+        relative = self._channel.ability.relative
+        writes = [
+            _write(level, row, relative=relative) for (level, _), row in zip(numbers, rows, strict=True)
+        ]
         body = self._channel.encode(key, writes)
         return PushRecord(tx.add_push(name, key, body, rows, now), name, key, body, rows, now)
 
@@ -266,7 +270,7 @@ class Relay:
         """True when the channel may have forgotten the key: sending it again could do it twice."""
         # A number has the same effect twice: it is asked about for as long as anybody may remember it.
         ability = self._channel.ability
-        life = timedelta(days=1) if ability.weak else timedelta(seconds=ability.key_life_seconds)
+        life = timedelta(seconds=ability.key_life_seconds) if ability.relative else timedelta(days=1)
         return self._ctx.clock.now() > record.planned_at + life
 
     def _lost(self, tx: Tx, *, record: PushRecord) -> None:
@@ -329,10 +333,10 @@ class Relay:
                     f"change {row.delta:+d}",
                     now,
                 )
-            for index in answer.stale_rows:
-                # Its number is not what we believe: a sale is on its way, or somebody wrote it.
-                row = record.rows[index]
-                tx.set_problem(record.channel, row.sku, row.location, IN_DOUBT, now)
+        for index in answer.stale_rows:
+            # Its number is not what we believe: a sale is on its way, or somebody wrote it.
+            row = record.rows[index]
+            tx.set_problem(record.channel, row.sku, row.location, IN_DOUBT, now)
         tx.finish_push(record, "applied" if answer.applied else "dropped", answer.reason, now)
 
     def _applied(self, tx: Tx, record: PushRecord, bells: set[str]) -> None:
@@ -405,12 +409,15 @@ def _count_as_shown(tx: Tx, record: PushRecord) -> None:
             tx.put_spare(level.channel, level.sku, level.location, spare)
 
 
-def _write(level: ChannelLevel, row: PushRow) -> Write:
+def _write(level: ChannelLevel, row: PushRow, *, relative: bool) -> Write:
+    place = level.sku, level.location, level.item_id, level.location_id
+    if row.quantity is not None:
+        return Write(*place, quantity=row.quantity)
+    if not relative:  # it compares: a sale that we have not heard of stops the row, and nothing goes over it
+        return Write(*place, quantity=level.published + row.delta, compare=level.published)
     # Units are freed by our own confirmed lowering alone, so that one must meet the number we believe in.
-    held = row.allocated and row.delta < 0 and row.quantity is None
-    compare = level.published if held else None
-    delta = row.delta if row.quantity is None else None
-    return Write(level.sku, level.location, level.item_id, level.location_id, delta, row.quantity, compare)
+    held = row.allocated and row.delta < 0
+    return Write(*place, delta=row.delta, compare=level.published if held else None)
 
 
 def _outcome(answer: PushAnswer) -> str:

@@ -406,8 +406,8 @@ class PushAnswer:
     """What became of a push: all rows applied, or none, with the rows to blame by their index.
 
     No row to blame and not applied: the relay halves the batch until it finds the bad one. A channel that
-    carries out the good rows of a push says applied and names the bad ones. With a `ticket` it has taken the
-    push and does it later.
+    carries out the good rows of a push says applied and names the bad ones; it names as stale what it has
+    written while something else changed. With a `ticket` it has taken the push and does it later.
     """
 
     applied: bool

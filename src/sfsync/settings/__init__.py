@@ -27,6 +27,7 @@ from .channel import (
     ShopifyLocationSettings,
     ShopifySettings,
     SiteSettings,
+    VendureSettings,
     known_kinds,
     meant_model,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "Text",
     "TillSettings",
     "TokenSettings",
+    "VendureSettings",
     "WebSettings",
     "changes",
     "known_kinds",

@@ -155,11 +155,37 @@ class AmazonSettings(SiteSettings):
     orders_every_seconds: float = Field(default=180.0, gt=0, le=3600)  # so long read orders count as known
 
 
+class VendureLocationSettings(LocationSettings):
+    """A stock location of a Vendure shop."""
+
+    id: Text  # as the shop's API has it
+
+
+class VendureSettings(SiteSettings):
+    """A Vendure shop with our plugin, spoken to by an API key, or by an administrator's name and password."""
+
+    kind: Literal["vendure"]
+    locations: Mapping[Name, VendureLocationSettings] = Field(min_length=1)
+    admin_path: Annotated[str, Field(pattern=r"^/[^\s?#]*$")] = "/admin-api"
+    api_key: Secret | None = None
+    api_key_file: Path | None = None
+    username: Text | None = None
+    password: Secret | None = None
+    password_file: Path | None = None
+    channel_token: Secret | None = None  # where the shop has several channels
+    channel_token_file: Path | None = None
+    webhook_secret: SigningSecret
+    webhook_secret_file: Path | None = None
+    previous_webhook_secret: SigningSecret | None = None  # still accepted while a new one takes over
+    previous_webhook_secret_file: Path | None = None
+
+
 BUILT_IN: Mapping[str, type[ChannelSettings]] = {
     "amazon": AmazonSettings,
     "callback": CallbackSettings,
     "mirakl": MiraklSettings,
     "shopify": ShopifySettings,
+    "vendure": VendureSettings,
 }
 
 

@@ -28,6 +28,8 @@ def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
             origins.problem(("channels", name), what, "Give the channel another name")
         if channel.get("kind") == "shopify":
             _credentials(channel, ("channels", name), origins)
+        elif channel.get("kind") == "vendure":
+            _administrator(channel, ("channels", name), origins)
         elif channel.get("kind") == "callback":
             _callback(channel, ("channels", name), origins)
         _locations(channel, ("channels", name), origins)
@@ -92,6 +94,20 @@ def _credentials(channel: dict[str, Any], path: KeyPath, origins: Origins) -> No
         remedy = (
             "Give access_token or access_token_file, or client_id with client_secret or client_secret_file"
         )
+        origins.missing((*path, missing), f"{remedy}, or set {variable((*path, missing))}")
+
+
+def _administrator(channel: dict[str, Any], path: KeyPath, origins: Origins) -> None:
+    """An API key, or an administrator's name and password."""
+    key = "api_key" in channel or "api_key_file" in channel
+    password = "password" in channel or "password_file" in channel
+    name = "username" in channel
+    if key and (name or password):
+        here = (*path, "username" if name else "password")
+        origins.problem(here, "is given, and api_key too", "Keep one of the two ways to sign in")
+    elif not key and not (name and password):
+        missing = "api_key" if not name and not password else "password" if name else "username"
+        remedy = "Give api_key or api_key_file, or username with password or password_file"
         origins.missing((*path, missing), f"{remedy}, or set {variable((*path, missing))}")
 
 

@@ -14,7 +14,17 @@ from datetime import timedelta
 import pytest
 
 from sfsync.ports import Delivery, Forged, LaterOutcome, Refused, Severity, TryLater, Unknown, Write
-from sfsync.testing.party import Counterpart, Trouble, Webhook, heard, listed, new_key, orders, pushed
+from sfsync.testing.party import (
+    Counterpart,
+    Trouble,
+    Webhook,
+    heard,
+    heard_of,
+    listed,
+    new_key,
+    orders,
+    pushed,
+)
 
 SALES_DURING_PUSHES = 5
 
@@ -322,7 +332,7 @@ class ChannelExam:
         _needs(party.channel.ability.webhooks, "it sends no webhooks")
         await party.sell({party.plain[0]: 2, party.plain[1]: 1})
         (webhook,) = await party.webhooks(1)
-        told = party.channel.read_order(party.channel.receive(webhook.headers, webhook.body))
+        told = await heard_of(party.channel, webhook)
         assert told is not None
         assert await orders(party.channel, party.began_at) == [told]
 
@@ -336,17 +346,23 @@ class ChannelExam:
         assert not party.channel.ability.webhooks or await heard(party, found)
 
     async def test_what_an_order_was_is_older_than_what_it_became(self, party: Counterpart) -> None:
-        """So a webhook that comes late, or after a newer one, changes nothing: the newest version counts."""
+        """So a webhook that comes late, or after a newer one, changes nothing: the newest version counts.
+
+        One that has us ask for the order brings the newest by itself.
+        """
         _needs(party.channel.ability.tells_orders, "it tells no orders")
         order_id = await party.sell({party.plain[0]: 2})
         (sold,) = await orders(party.channel, party.began_at)
+        if party.channel.ability.webhooks:
+            assert await heard(party, sold)
         await party.later()
         await party.cancel(order_id)
         (cancelled,) = await orders(party.channel, party.began_at)
         assert sold.version < cancelled.version
         if party.channel.ability.webhooks:
-            assert await heard(party, sold)
             assert await heard(party, cancelled)
+            (late,) = await party.webhooks(1)
+            assert await heard_of(party.channel, late) in (sold, cancelled)
 
     async def test_a_cancellation_is_carried_out_and_puts_nothing_back_on_sale(
         self, party: Counterpart
@@ -408,8 +424,9 @@ class ChannelExam:
         (webhook,) = await party.webhooks(1)
         topic = party.channel.receive(webhook.headers, webhook.body).topic
         for body in (b"", b"{}", b"[]", b"\xff", webhook.body[:-20]):
+            delivery = Delivery(topic, "key", body)
             with pytest.raises(Refused) as caught:
-                party.channel.read_order(Delivery(topic, "key", body))
+                _ = party.channel.read_order(delivery) or party.channel.order_called(delivery)
             assert str(caught.value)
 
     async def test_the_echo_of_our_own_push_is_no_sale(self, party: Counterpart) -> None:

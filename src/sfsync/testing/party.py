@@ -124,10 +124,18 @@ def new_key() -> str:
     return str(uuid4())
 
 
+async def heard_of(channel: Channel, webhook: Webhook) -> OrderSnapshot | None:
+    """The order that a webhook tells of: the one in it, or the one that it has us ask for."""
+    delivery = channel.receive(webhook.headers, webhook.body)
+    told = channel.read_order(delivery)
+    called = channel.order_called(delivery) if told is None else None
+    return told if called is None else await channel.order(called)
+
+
 async def heard(party: Counterpart, expected: OrderSnapshot) -> bool:
     """True once a webhook has told this; others may come before it."""
     for count in range(1, 100):
         webhook = (await party.webhooks(count))[-1]
-        if expected == party.channel.read_order(party.channel.receive(webhook.headers, webhook.body)):
+        if expected == await heard_of(party.channel, webhook):
             return True
     return False
