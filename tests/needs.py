@@ -17,6 +17,7 @@ import pytest
 
 SHOPIFY_SCHEMAS_VARIABLE = "SFSYNC_SHOPIFY_SCHEMAS"
 NODE_CLIENTS_VARIABLE = "SFSYNC_NODE_CLIENTS"
+VENDURE_VARIABLE = "SFSYNC_VENDURE"
 
 
 def _program(*names: str) -> Callable[[], str | None]:
@@ -71,6 +72,15 @@ def _axe() -> str | None:
     return None
 
 
+def _vendure() -> str | None:
+    folder = os.environ.get(VENDURE_VARIABLE)
+    if not folder:
+        return f"{VENDURE_VARIABLE} does not name a folder with the Vendure shop"
+    if not all((Path(folder) / "node_modules" / name).is_dir() for name in ("@vendure/core", "sql.js", "pg")):
+        return f"{VENDURE_VARIABLE} names {folder}, whose node_modules lacks @vendure/core, sql.js or pg"
+    return _program("node")()
+
+
 PARTS: dict[str, Callable[[], str | None]] = {
     "node": _program("node"),
     "node-clients": _node_clients,
@@ -79,6 +89,7 @@ PARTS: dict[str, Callable[[], str | None]] = {
     "axe": _axe,
     "postgresql": _postgresql,
     "shopify-schemas": _shopify_schemas,
+    "vendure": _vendure,
 }
 
 
