@@ -328,18 +328,11 @@ class SqlTx(
 
     def last_sku(self) -> int:
         """The number of the SKU that we came to know of last; 0 when there is none."""
-        return int(self._c.execute(select(func.max(t.sku.c.number))).scalar_one() or 0)
+        return int(LAST_SKU.run(self._c, {}).scalar() or 0)
 
     def unasked_skus(self, channel: str, limit: int) -> tuple[list[str], int]:
         """SKUs that a channel was never asked for, oldest first, and the number of the last of them."""
-        asked_to = select(func.coalesce(t.channel.c.asked_to, 0)).where(t.channel.c.name == channel)
-        wanted = (
-            select(t.sku)
-            .where(t.sku.c.number > asked_to.scalar_subquery())
-            .order_by(t.sku.c.number)
-            .limit(limit)
-        )
-        rows = self._c.execute(wanted).all()
+        rows = UNASKED_SKUS.run(self._c, {"b_channel": channel, "b_limit": limit})
         return [row.sku for row in rows], rows[-1].number if rows else 0
 
     def mark_asked(self, channel: str, number: int) -> None:
@@ -350,8 +343,8 @@ class SqlTx(
 
     def to_be_read(self) -> set[str]:
         """The channels that were not asked for every SKU, or whose numbers are in doubt."""
-        unasked = select(t.channel.c.name).where(t.channel.c.asked_to < self.last_sku())
-        return {*self._c.execute(unasked).scalars(), *DOUBTFUL.run(self._c, {}).scalars()}
+        unasked = UNASKED.run(self._c, {"b_last": self.last_sku()}).scalars()
+        return {*unasked, *DOUBTFUL.run(self._c, {}).scalars()}
 
     def read_whole(self, channel: str) -> bool:
         """Whether all that it lists was read once."""
@@ -423,7 +416,7 @@ class SqlTx(
     def put_inbox(self, source: str, topic: str, key: str, body: bytes, at: datetime) -> bool:
         """Take something in; False when it was taken in before."""
         row = {"source": source, "topic": topic, "key": key, "body": body, "received_at": at}
-        return self._c.execute(_inbox_statement(self._c.dialect.name), row).first() is not None
+        return bool(_inbox_statement(self._c.dialect.name, tuple(row)).run(self._c, row))
 
     def inbox(self, limit: int) -> list[InboxItem]:
         """What waits to be decided, oldest first."""
@@ -659,10 +652,7 @@ class SqlTx(
         self, movements: Sequence[Movement], owners: Mapping[str, str | None], at: datetime
     ) -> int:
         """Write down movements that are to happen together, before the first byte of them leaves."""
-        made = self._c.execute(ADD_BUNDLE, {"state": "waiting", "asked_at": at}).inserted_primary_key
-        if made is None:
-            raise RuntimeError("the database gave no id for a new bundle")
-        bundle_id = int(made[0])
+        bundle_id = int(ADD_BUNDLE.run(self._c, {"state": "waiting", "asked_at": at}).scalar())
         self._add_rows(bundle_id, movements, owners, "waiting")
         return bundle_id
 
@@ -830,12 +820,7 @@ class SqlTx(
                 }
             ],
         )
-        c = t.reservation_line.c
-        self._c.execute(
-            t.reservation_line.delete().where(
-                c.reservation == reservation.id, c.number >= len(reservation.lines)
-            )
-        )
+        DROP_LINES.run(self._c, {"b_reservation": reservation.id, "b_number": len(reservation.lines)})
         self._upsert(
             t.reservation_line,
             [
@@ -934,9 +919,7 @@ class SqlTx(
 
     def remembered(self, scope: str, key: str) -> tuple[str, str] | None:
         """(digest of the request, reservation) that an idempotency key stands for."""
-        row = self._c.execute(
-            select(t.remembered).where(and_(t.remembered.c.scope == scope, t.remembered.c.key == key))
-        ).first()
+        row = REMEMBERED.run(self._c, {"b_scope": scope, "b_key": key}).first()
         return (row.digest, row.reservation_id) if row else None
 
     def remember(self, scope: str, key: str, digest: str, reservation_id: str, at: datetime) -> None:
@@ -1131,9 +1114,9 @@ class SqlTx(
             if (gone := level.exposure.emptied) is not None:
                 emptied.append(where | asdict(gone))
         if spells:
-            self._c.execute(ADD_SPELLS, spells)
+            ADD_SPELLS.run(self._c, spells)
         if emptied:
-            self._c.execute(ADD_EMPTIED, emptied)
+            ADD_EMPTIED.run(self._c, emptied)
 
     def put_spare(self, channel: str, sku: str, location: str, spare: int) -> None:
         """Store how many of an allocation's units are neither shown nor sold."""
@@ -1154,20 +1137,15 @@ class SqlTx(
 
     def add_push(self, channel: str, key: str, body: bytes, rows: Sequence[PushRow], at: datetime) -> int:
         """Write down a push before its first byte leaves, and mark its channel levels as in flight."""
-        made = self._c.execute(
-            ADD_PUSH,
-            {
-                "channel": channel,
-                "key": key,
-                "body": body,
-                "rows": [[row.sku, row.location, row.delta, row.allocated, row.quantity] for row in rows],
-                "state": "open",
-                "planned_at": at,
-            },
-        ).inserted_primary_key
-        if made is None:
-            raise RuntimeError("the database gave no id for a new push")
-        push_id = int(made[0])
+        told = {
+            "channel": channel,
+            "key": key,
+            "body": body,
+            "rows": [[row.sku, row.location, row.delta, row.allocated, row.quantity] for row in rows],
+            "state": "open",
+            "planned_at": at,
+        }
+        push_id = int(ADD_PUSH.run(self._c, told).scalar())
         self._fly(channel, rows, push_id, at)
         return push_id
 
@@ -1456,8 +1434,14 @@ SOLD_BY_US = (
 SWITCHES = Prepared(select(t.edition))
 HELD_BY_SUBJECT = Prepared(_among(t.holding.c.subject))
 HELD_AT_LEVEL = Prepared(_among(t.holding.c.level_key, t.holding.c.reserved != 0))
-WAITING_BY_SKU = Prepared(_among(t.movement.c.sku, t.movement.c.state == "waiting"))
-WAITING_BY_SUBJECT = Prepared(_among(t.movement.c.subject, t.movement.c.state == "waiting"))
+_CHANGES = [
+    t.movement.c[name]
+    for name in ("bundle", "subject", "channel", "level_key", "on_hand_delta", "reserved_delta")
+]
+WAITING_BY_SKU = Prepared(select(*_CHANGES).where(t.among(t.movement.c.sku), t.movement.c.state == "waiting"))
+WAITING_BY_SUBJECT = Prepared(
+    select(t.movement.c.subject).where(t.among(t.movement.c.subject), t.movement.c.state == "waiting")
+)
 DIVIDED_BY_SKU = Prepared(_among(t.divided.c.sku))
 LINES_BY_SUBJECT = Prepared(_among(t.order_line.c.subject))
 LINES_OF_ORDER = Prepared(
@@ -1472,6 +1456,12 @@ UNCOVERED_BY_SKU = Prepared(
 )
 LINES_OF_RESERVATION = Prepared(
     _among(t.reservation_line.c.reservation).order_by(t.reservation_line.c.number)
+)
+DROP_LINES = Prepared(
+    t.reservation_line.delete().where(
+        t.reservation_line.c.reservation == bindparam("b_reservation"),
+        t.reservation_line.c.number >= bindparam("b_number"),
+    )
 )
 ENDED_BY_ID = Prepared(
     _among(
@@ -1518,7 +1508,7 @@ FINISH_INBOX = Prepared(
 DUE_LINES = Prepared(
     select(t.order_line)
     .where(
-        t.order_line.c.due,
+        text("order_line.due"),  # as the index over them has it
         ~select(t.movement.c.id)
         .where(t.movement.c.subject == t.order_line.c.subject, t.movement.c.state == "waiting")
         .exists(),
@@ -1538,7 +1528,7 @@ WAITING_STEPS = Prepared(
     .where(t.among(_ROW.subject), _ROW.state == "waiting")
     .group_by(_ROW.subject)
 )
-ADD_BUNDLE = t.bundle.insert()
+ADD_BUNDLE = Prepared(t.bundle.insert().returning(t.bundle.c.id), ["state", "asked_at"])
 ADD_MOVEMENTS = Prepared(
     t.movement.insert(), [column.name for column in t.movement.columns if not column.primary_key]
 )
@@ -1574,21 +1564,27 @@ STAND_INS = Prepared(
     .where(_RESERVATION.instead_of != "", _RESERVATION.instead_of == bindparam("b_id"))
     .order_by(_RESERVATION.created_at, _RESERVATION.id)
 )
-HELD_BY_RESERVATIONS = Prepared(
-    select(t.holding.c.subject).where(t.holding.c.kind == "reservation", t.holding.c.reserved > 0)
+_RESERVED = (
+    t.holding.c.kind == "reservation",
+    t.holding.c.reserved > 0,
+    t.holding.c.reserved != 0,  # as the index over them has it
 )
-ALL_HELD_BY_RESERVATIONS = Prepared(
-    select(t.holding).where(t.holding.c.kind == "reservation", t.holding.c.reserved > 0)
-)
+HELD_BY_RESERVATIONS = Prepared(select(t.holding.c.subject).where(*_RESERVED))
+ALL_HELD_BY_RESERVATIONS = Prepared(select(t.holding).where(*_RESERVED))
 RESERVATIONS_BY_ID = Prepared(_among(t.reservation.c.id))
 EXPIRED = Prepared(
     select(t.reservation)
     .where(
-        _one_of(_RESERVATION.state, "granted", "awaiting-store"),
+        text("state IN ('granted', 'awaiting-store')"),  # as the index over them has it
         _RESERVATION.expires_at <= bindparam("b_now"),
     )
     .order_by(_RESERVATION.expires_at)
     .limit(bindparam("b_limit"))
+)
+REMEMBERED = Prepared(
+    select(t.remembered).where(
+        t.remembered.c.scope == bindparam("b_scope"), t.remembered.c.key == bindparam("b_key")
+    )
 )
 LETTERS_BY_KEY = Prepared(_among(t.dead_letter.c.key))
 DROP_LETTER = Prepared(
@@ -1598,7 +1594,9 @@ DROP_LETTER = Prepared(
 )
 CHANNEL_SINCE = Prepared(select(t.channel.c.since).where(t.channel.c.name == bindparam("b_channel")))
 APPROVED = Prepared(select(t.channel.c.approved_at).where(t.channel.c.name == bindparam("b_channel")))
-ADD_PUSH = t.push.insert()
+ADD_PUSH = Prepared(
+    t.push.insert().returning(t.push.c.id), ["channel", "key", "body", "rows", "state", "planned_at"]
+)
 FINISH_PUSH = Prepared(
     update(t.push)
     .where(t.push.c.id == bindparam("b_id"))
@@ -1616,8 +1614,10 @@ FLY = Prepared(
     .values(push=bindparam("b_push"), changed_at=bindparam("b_at"), flying=bindparam("b_flying"))
 )
 PUT_SPARE = Prepared(update(t.channel_level).where(*_THIS_LEVEL).values(spare=bindparam("b_spare")))
-ADD_SPELLS = t.spell.insert()
-ADD_EMPTIED = t.emptied.insert()
+ADD_SPELLS = Prepared(t.spell.insert(), [column.name for column in t.spell.columns if column.name != "id"])
+ADD_EMPTIED = Prepared(
+    t.emptied.insert(), [column.name for column in t.emptied.columns if column.name != "id"]
+)
 PUT_NUMBERS = Prepared(
     update(t.channel_level)
     .where(*_THIS_LEVEL)
@@ -1655,6 +1655,19 @@ IN_DOUBT_AT = Prepared(
         _LEVEL.channel == bindparam("b_channel"), _LEVEL.problem != "", _LEVEL.problem == IN_DOUBT
     )
 )
+UNASKED_SKUS = Prepared(
+    select(t.sku)
+    .where(
+        t.sku.c.number
+        > select(func.coalesce(t.channel.c.asked_to, 0))
+        .where(t.channel.c.name == bindparam("b_channel"))
+        .scalar_subquery()
+    )
+    .order_by(t.sku.c.number)
+    .limit(bindparam("b_limit"))
+)
+LAST_SKU = Prepared(select(func.max(t.sku.c.number)))
+UNASKED = Prepared(select(t.channel.c.name).where(t.channel.c.asked_to < bindparam("b_last")))
 DOUBTFUL = Prepared(select(_LEVEL.channel).where(_LEVEL.problem != "", _LEVEL.problem == IN_DOUBT).distinct())
 DUE = Prepared(
     select(t.channel_level)
@@ -1677,10 +1690,10 @@ DUE = Prepared(
 
 
 @lru_cache
-def _inbox_statement(dialect: str) -> Any:
+def _inbox_statement(dialect: str, columns: tuple[str, ...]) -> Prepared:
     insert: Any = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(t.inbox)
     # The id tells: PostgreSQL's driver does not count the rows of such a statement.
-    return insert.on_conflict_do_nothing().returning(t.inbox.c.id)
+    return Prepared(insert.on_conflict_do_nothing().returning(t.inbox.c.id), columns)
 
 
 @lru_cache
