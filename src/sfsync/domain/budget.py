@@ -12,7 +12,7 @@ told is an estimate: now and then one call is let through to hear how it really 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -84,13 +84,14 @@ def outlook(usage: Usage, now: datetime) -> Outlook | None:
     if usage.allowed is None:
         return None
     since = now.replace(minute=0, second=0, microsecond=0) - (PACE_HOURS - 1) * HOUR
-    lately = sum(calls for hour, calls in _everybody(usage).items() if hour >= since)
+    everybody = _everybody(usage)
+    lately = sum(calls for hour, calls in everybody.items() if hour >= since)
     pace = lately / ((now - since) / HOUR)
-    most, used_up = _shares(usage, now)[0], None
+    most, used_up = _shares(usage, now, everybody)[0], None
     for number in range(1, 25):
         at = now + number * HOUR
         # What has fallen out of the window by then; calls to come fall out after a day, later than this.
-        used = _shares(usage, at)[0] + pace * number
+        used = _shares(usage, at, everybody)[0] + pace * number
         most = max(most, round(used))
         if used_up is None and used >= usage.allowed:
             used_up = at
@@ -180,6 +181,14 @@ def standing(usage: Usage, now: datetime) -> Standing | None:
     )
 
 
+def ours_of(usage: Usage, now: datetime) -> tuple[int, int] | None:
+    """(our calls of the last 24 hours, how many are ours); None where all are used, or none were told."""
+    if usage.allowed is None or usage.refused_at is not None:
+        return None
+    used, ours_used, ours = _shares(usage, now)
+    return (ours_used, ours) if used < usage.allowed else None
+
+
 def _in_this_hour(usage: Usage, now: datetime, *, ours: int, used: int | None) -> Usage:
     hour = now.replace(minute=0, second=0, microsecond=0)
     if usage.hours and usage.hours[-1].hour >= hour:  # a clock that went back counts in the newest hour
@@ -195,25 +204,29 @@ def _reserve(usage: Usage) -> int:
     return (usage.allowed or 0) * usage.reserved_percent // 100
 
 
-def _shares(usage: Usage, now: datetime) -> tuple[int, int, int]:
-    """(used, used by us, ours) at `now`, which may be to come. Calls made from now on are not in it."""
+def _shares(
+    usage: Usage, now: datetime, everybody: Mapping[datetime, float] | None = None
+) -> tuple[int, int, int]:
+    """(used, used by us, ours) at `now`, which may be to come. Calls made from now on are not in it.
+
+    `everybody`: what `_everybody` says, where several moments are asked for.
+    """
     ours_used = sum(each.ours for each in usage.hours if _gone_at(each.hour) > now)
     used = ours_used
     last = next((each.used for each in reversed(usage.hours) if each.used is not None), None)
     if last is not None and usage.told_at is not None:
-        fallen = sum(
-            calls for hour, calls in _everybody(usage).items() if usage.told_at < _gone_at(hour) <= now
-        )
+        calls_of = _everybody(usage) if everybody is None else everybody
+        fallen = sum(calls for hour, calls in calls_of.items() if usage.told_at < _gone_at(hour) <= now)
         used = max(ours_used, round(last - fallen))
     allowed = usage.allowed or 0
     return used, ours_used, max(0, allowed - max(_reserve(usage), used - ours_used))
 
 
-def _open(usage: Usage, work: Work, now: datetime) -> bool:
+def _open(usage: Usage, work: Work, now: datetime, everybody: Mapping[datetime, float] | None = None) -> bool:
     """Whether the numbers leave room for this work at `now`."""
     if usage.allowed is None:
         return usage.refused_at is None or now >= usage.refused_at + BLIND
-    used, ours_used, ours = _shares(usage, now)
+    used, ours_used, ours = _shares(usage, now, everybody)
     if work is Work.SALE:
         return used < usage.allowed
     return used < usage.allowed and ours_used < (ours * BULK_SHARE if work is Work.BULK else ours)
@@ -223,9 +236,11 @@ def _recovery(usage: Usage, work: Work, now: datetime) -> datetime:
     """The first full hour at which enough calls have fallen out of the window."""
     if usage.allowed is None:
         return (usage.refused_at or now) + BLIND
-    ends = sorted(_gone_at(hour) for hour in _everybody(usage))
+    everybody = _everybody(usage)
+    ends = sorted(_gone_at(hour) for hour in everybody)
     later = [at for at in ends if at > now]
-    return next((at for at in later if _open(usage, work, at)), later[-1] if later else now + HOUR)
+    opens = (at for at in later if _open(usage, work, at, everybody))
+    return next(opens, later[-1] if later else now + HOUR)
 
 
 def _gone_at(hour: datetime) -> datetime:

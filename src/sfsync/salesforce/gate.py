@@ -78,7 +78,7 @@ class Gate:
     def _spent(self, work: Work, until: datetime, now: datetime, said: str = "") -> CallsSpent:
         ask = min(until, budget.next_probe(self._usage, work) or now)  # whoever asks sooner asks in vain
         wait = min(max(ask - now, timedelta(seconds=1)), LOOK_AGAIN)
-        words = _words(self.standing(), work, until) + said
+        words = _words(budget.ours_of(self._usage, now), work, until) + said
         return CallsSpent(words, until, after_seconds=wait.total_seconds())
 
     def _tell(self, now: datetime) -> None:
@@ -92,9 +92,9 @@ class Gate:
         self._held = held
 
 
-def _words(standing: Standing | None, work: Work, until: datetime) -> str:
+def _words(ours: tuple[int, int] | None, work: Work, until: datetime) -> str:
     then = f"expected to go on about {until:%Y-%m-%d %H:%M} UTC"
-    if standing is None or standing.refused or standing.used >= standing.allowed:
+    if ours is None:
         return f"the org's API calls of the last 24 hours are used up: {work.value} must wait, {then}"
-    kept = f"{standing.ours_used:,} of the {standing.ours:,} API calls that are ours are used"
+    kept = f"{ours[0]:,} of the {ours[1]:,} API calls that are ours are used"
     return f"{kept}: {work.value} waits for the sake of sales and others, {then}"
