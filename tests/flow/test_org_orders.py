@@ -293,6 +293,7 @@ async def test_a_sale_that_the_org_told_of_first_is_not_taken_off_a_number_that_
         number, at = london.buy("BAG-1", 2), h.clock.now() - timedelta(hours=1)
         london.orders[number] = replace(london.orders[number], version=at, placed_at=at)
         await h.store.write(lambda tx: tx.set_problem("london", "BAG-1", "online", IN_DOUBT, h.clock.now()))
+        await h.supervisor.reconcile.recheck("london")
         await h.until_kept(lambda tx: not tx.channel_levels(["BAG-1"], "london")[0].problem)
         await h.let_a_minute_pass()
         h.org.sells(order(h, units=2, channel="Web London", reference=f"#{number}"))

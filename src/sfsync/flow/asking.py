@@ -21,7 +21,7 @@ from .shelf import refresh
 from .writer import Writer
 
 ANSWER_SECONDS = 8.0  # a shopper waits no longer; the storefront may ask again by id
-LOOK_SECONDS = 0.05  # between looks at whether what was asked before has its answer
+LOOK_SECONDS = 1.0  # the longest between looks at whether what was asked before has its answer
 
 Asked = tuple[list[int], set[str]]  # bundles that wait for the org's answer, bells to ring
 
@@ -76,11 +76,12 @@ class Asking:
         """Do it as soon as nothing of the reservation waits for the org; within a shopper's patience."""
         end = asyncio.get_running_loop().time() + ANSWER_SECONDS
         while True:
+            answered = self._writer.next_answer()  # from before the look: it may come during it
             outcome = await self._ctx.store.write(commit)
             late = asyncio.get_running_loop().time() >= end or self._closing.is_set()
             if not isinstance(outcome, Outcome) or outcome.problem != "later" or late:
                 return outcome
-            await self._ctx.clock.sleep(LOOK_SECONDS)
+            await self._within(answered, LOOK_SECONDS)
 
     def available(self, tx: Tx, skus: Collection[str]) -> Mapping[str, Mapping[str, int]]:
         """Units that may be reserved, by SKU and location; pieces of one location are added up."""

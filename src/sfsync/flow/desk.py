@@ -39,6 +39,7 @@ from .orphans import orphans
 from .picture import Picture, on_floor
 from .reserving import close_covered, give_back, stand_in, tell_overdue
 from .rooms import denied
+from .settling import BELL as SETTLING
 from .shelf import refresh
 
 PLACES = 3  # other locations tried after a refusal
@@ -230,7 +231,7 @@ class Desk(Life):
         ctx, now = self._ctx, self._ctx.clock.now()
         block.grant(tx, reservation, now)
         skus = {line.level.sku for line in reservation.lines}
-        return [], refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+        return [], {SETTLING} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
     def _from_block(self, wish: Wish, picture: Picture) -> tuple[ReservationLine, ...]:
         """The wish's lines where the local block has all of them ready; none when it has not."""
@@ -358,21 +359,25 @@ class Desk(Life):
         """Until cancelled: let go of what has expired, and report what holds units for nobody."""
         ctx, reported = self._ctx, float("-inf")
         while True:
-
-            def expire(tx: Tx) -> set[str]:
-                bells: set[str] = set()
-                for reservation in tx.expired_reservations(ctx.clock.now(), 100):
-                    bells |= self.let_go(tx, reservation, ReservationState.EXPIRED)[1]
-                for reservation in tx.ended_still_holding(100):
-                    bells |= give_back(tx, ctx, reservation)
-                return bells
-
-            ctx.bell.ring(*await ctx.store.write(expire))
+            if await ctx.store.read(self._anything_over):
+                ctx.bell.ring(*await ctx.store.write(self._expire))
             now = ctx.clock.now()
             if now.timestamp() - reported >= REPORT_SECONDS:
                 reported = now.timestamp()
                 await ctx.store.write(partial(self.report, now=now))
             await ctx.clock.sleep(timedelta(seconds=1).total_seconds())
+
+    def _anything_over(self, tx: Tx) -> bool:
+        """A look that finds nothing costs nobody his turn to write."""
+        return bool(tx.expired_reservations(self._ctx.clock.now(), 1) or tx.ended_still_holding(100))
+
+    def _expire(self, tx: Tx) -> set[str]:
+        bells: set[str] = set()
+        for reservation in tx.expired_reservations(self._ctx.clock.now(), 100):
+            bells |= self.let_go(tx, reservation, ReservationState.EXPIRED)[1]
+        for reservation in tx.ended_still_holding(100):
+            bells |= give_back(tx, self._ctx, reservation)
+        return bells
 
     def report(self, tx: Tx, *, now: datetime) -> None:
         """Raise and end incidents of money without goods, and of goods held for nobody."""

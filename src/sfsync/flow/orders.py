@@ -51,7 +51,9 @@ class Orders:
     async def work(self) -> bool:
         """One transaction's worth; True when there may be more."""
         ctx = self._ctx
-        items = await ctx.store.read(lambda tx: tx.inbox(BATCH))
+        items, due = await ctx.store.read(lambda tx: (tx.inbox(BATCH), _any_due(tx)))
+        if not items and not due:
+            return False  # a look that finds nothing costs the others no turn to write
         read = [(item, self._read(item)) for item in items]
         try:
             if read:
@@ -139,6 +141,10 @@ class Orders:
             self._ctx.log.info(
                 "a topic that nobody reads", channel=item.source, topic=about[1], next="told once"
             )
+
+
+def _any_due(tx: Tx) -> bool:
+    return bool(tx.due_lines(1)) and not unread(tx)
 
 
 class OrderPoll:

@@ -17,7 +17,8 @@ from sfsync.ports import Tx
 from .asking import Asking
 from .shelf import refresh
 
-LOOK_SECONDS = 0.5
+BELL = "settling"  # rung when something was granted out of a block
+LOOK_SECONDS = 0.5  # while something granted is not in the org
 LOOK_AT_ALL = timedelta(minutes=1)
 SLICE = 100  # reservations entered at a time
 LOST = "the block that it was granted from is gone from the org's ledger"
@@ -35,8 +36,12 @@ class Settling(Asking):
             if looked is None or now - looked >= LOOK_AT_ALL:
                 looked = now
                 ctx.bell.ring(*await ctx.store.write(self._look))
-            ctx.bell.ring(*await ctx.store.write(self._settle))
-            await ctx.clock.sleep(LOOK_SECONDS)
+            drawn = await ctx.store.read(lambda tx: tx.any_draws())
+            if drawn:
+                ctx.bell.ring(*await ctx.store.write(self._settle))
+                await ctx.clock.sleep(LOOK_SECONDS)
+            else:
+                await ctx.bell.wait(BELL, LOOK_AT_ALL.total_seconds())
 
     def _look(self, tx: Tx) -> set[str]:
         """A policy may have changed, or the org may have refused to set something aside a while ago."""

@@ -59,6 +59,7 @@ class Writer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._outcomes: dict[int, list[asyncio.Future[None]]] = defaultdict(list)
+        self._next_answer: asyncio.Future[None] | None = None
 
     @property
     def queued(self) -> int:
@@ -126,6 +127,12 @@ class Writer:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._outcomes[bundle_id].append(future)
         return future
+
+    def next_answer(self) -> asyncio.Future[None]:
+        """A future that is done when the org has answered anything that now waits, or comes to wait."""
+        if self._next_answer is None or self._next_answer.done():
+            self._next_answer = asyncio.get_running_loop().create_future()
+        return self._next_answer
 
     async def _load(self, *, restart: bool) -> None:
         for bundle in await self._ctx.store.read(lambda tx: tx.waiting_bundles(self._seen)):
@@ -437,7 +444,10 @@ class Writer:
             return
         for store in (self._waiting, self._voiding, self._not_before, self._attempts, self._admitted):
             store.pop(number, None)
-        for future in self._outcomes.pop(number, ()):
+        answered = self._outcomes.pop(number, [])
+        if self._next_answer is not None:
+            answered.append(self._next_answer)
+        for future in answered:
             if not future.done():
                 future.set_result(None)
 

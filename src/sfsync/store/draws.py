@@ -30,6 +30,7 @@ OPEN_DRAWS = Prepared(
 )
 _COUNTED: Any = select(func.count(), func.min(_DRAW.at), func.count(_DRAW.bundle))
 DRAWS_WAITING = Prepared(_COUNTED.where(_DRAW.not_before <= bindparam("b_now")))
+ANY_DRAW = Prepared(select(_DRAW.subject).limit(1))
 PLAN_DRAWS = Prepared(
     update(t.draw).where(_DRAW.reservation == bindparam("b_reservation")).values(bundle=bindparam("b_bundle"))
 )
@@ -76,6 +77,10 @@ class DrawStatements:
     def open_draws(self, now: datetime, limit: int) -> list[Draw]:
         """What no bundle enters yet, oldest first."""
         return [_draw(row) for row in OPEN_DRAWS.run(self._c, {"b_now": now, "b_limit": limit})]
+
+    def any_draws(self) -> bool:
+        """Whether anything was granted that is not in the org."""
+        return bool(ANY_DRAW.run(self._c, {}))
 
     def draws_waiting(self, now: datetime) -> tuple[int, datetime | None, int]:
         """(units of work not in the org, since when the oldest of it, how much of it is being entered)."""
