@@ -18,7 +18,7 @@ from sfsync.simulators.org.model import ChangeKind, Commit
 from sfsync.simulators.shopify.model import Order
 
 from .actors import Asked, Day
-from .checks_org import OrderWatch, copied, org_orders, short
+from .checks_org import OrderWatch, Subjects, by_order, copied, org_orders, short
 from .checks_stock import Books, counts
 from .plan import PLACES, SHOPS, UNKNOWN
 from .sold import lines, wanted
@@ -65,6 +65,8 @@ class Watch:
             self._note(row)
         self._owed: dict[str, Owed] = {}  # by level key: the newest change that the stock stream told of
         self._lost: dict[str, int] = {}  # by level key: the version at a reset; owed once no hole is open
+        self.changed = True  # the store, by the last of the daemon's commits
+        self._change = -1  # of the store, as SQLite counts
         self._seen: dict[str, int] = {}  # versions in the store
         self._cursors: dict[str, bytes] = {}
         self.listening = asyncio.Event()  # every topic has a bookmark: from now on postings are promised
@@ -181,6 +183,7 @@ class Watch:
     def _reset(self) -> None:
         """Replay ids mean nothing any more: what was told is owed once the hole is closed."""
         self._hear()
+        self._change = -1
         for key in self._owed:
             self._lost[key] = self.levels[key].version
         self._owed.clear()
@@ -217,6 +220,10 @@ class Watch:
         """Promises 6, 7, 8, after each of the daemon's commits."""
         self._hear()
         ask = self._store.execute
+        change = ask("PRAGMA data_version").fetchone()[0]
+        self.changed, self._change = change != self._change, change
+        if not self.changed:
+            return
         cursors = dict(ask("SELECT topic, cursor FROM cursor").fetchall())
         versions = dict(ask("SELECT level_key, version FROM level").fetchall())
         for key, version in versions.items():
@@ -296,6 +303,8 @@ class Watch:
             "SELECT id, source FROM hole WHERE closes = 'replay' AND closed_at IS NULL"
         ):
             self._behind.setdefault(number, (source, self._told[source]))
+        if not self._behind:
+            return
         for number, how in self.query("SELECT id, how FROM hole WHERE closed_at IS NOT NULL"):
             source, held = self._behind.pop(number, ("", 0))
             at = self._at(cursors, source)
@@ -336,19 +345,17 @@ def _replay(cursor: bytes | None) -> int:
 # -- at the end ------------------------------------------------------------------------------------------
 
 
-def settled(watch: Watch, world: World, day: Day) -> list[tuple[int, str]]:
-    """(promise, what differs) once the world has come to rest; empty when all is well."""
-    return [
-        *_levels(watch, world),
-        *_postings(watch, day),
-        *_transfers(watch, day),
-        *counts(watch.books, watch.subjects, day),
-        *_orders(watch, world),
-        *_reservations(watch, day),
-        *_channels(watch, world),
-        *_letters(watch, day, world),
-        *_work_left(watch),
-    ]
+def settled(watch: Watch, world: World, day: Day) -> Iterator[tuple[int, str]]:
+    """(promise, what differs) once the world has come to rest; nothing when all is well."""
+    yield from _work_left(watch)
+    yield from _levels(watch, world)
+    yield from _postings(watch, day)
+    yield from _transfers(watch, day)
+    yield from counts(watch.books, watch.subjects, day)
+    yield from _orders(watch, world)
+    yield from _reservations(watch, day)
+    yield from _channels(watch, world)
+    yield from _letters(watch, day, world)
 
 
 def _levels(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
@@ -399,12 +406,12 @@ def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
         for (key,) in watch.query("SELECT key FROM incident WHERE kind = 'oversold' AND closed_at IS NULL")
     }
     yield from org_orders(watch, world, open_incidents)
-    copies = copied(world)
+    copies, of = copied(world), by_order(watch)
     for name, subject, order, line in lines(world):
         sku = line.variant.sku or ""
         if sku == UNKNOWN or (name == "london" and order.name in copies):
             continue
-        subject = _known_as(watch, subject, order, sku)
+        subject = _known_as(watch, of, subject, order, sku)
         held = watch.subjects.get(subject, {})
         on_hand = sum(units for units, _ in held.values())
         reserved = sum(units for _, units in held.values())
@@ -426,13 +433,12 @@ def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
                 yield 4, f"{what}: {missing} are not covered, and no incident says so"
 
 
-def _known_as(watch: Watch, subject: str, order: Order, sku: str) -> str:
+def _known_as(watch: Watch, of: Subjects, subject: str, order: Order, sku: str) -> str:
     """A line's subject: by the order's name where the org told of it first, in a copy that is gone by now."""
     if subject in watch.subjects:
         return subject
-    start = f"order:{subject.split(':')[1]}:{order.name}:"
-    for other, held in watch.subjects.items():
-        if other.startswith(start) and any(key.partition("|")[0] == sku for key in held):
+    for other, held in of.get(f"order:{subject.split(':')[1]}:{order.name}", ()):
+        if any(key.partition("|")[0] == sku for key in held):
             return other
     return subject
 
@@ -440,13 +446,13 @@ def _known_as(watch: Watch, subject: str, order: Order, sku: str) -> str:
 def uncovered(watch: Watch, world: World, channel: str | None = None) -> dict[str, int]:
     """Units sold (by one shop, or by all) that no stock covers, by SKU."""
     found: dict[str, int] = defaultdict(int)
-    copies = copied(world)
+    copies, of = copied(world), by_order(watch)
     for sku, units in short(watch, world).items():
         found[sku] += units if channel is None else 0
     for name, subject, order, line in lines(world):
         if (name == "london" and order.name in copies) or channel not in (None, name):
             continue
-        held = watch.subjects.get(_known_as(watch, subject, order, line.variant.sku or ""), {})
+        held = watch.subjects.get(_known_as(watch, of, subject, order, line.variant.sku or ""), {})
         reserved = sum(units for _, units in held.values())
         found[line.variant.sku or ""] += max(0, wanted(order, line)[1] - reserved)
     return found

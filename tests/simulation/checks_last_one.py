@@ -14,11 +14,11 @@ divided at present is the daemon's own word.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from sfsync.simulators.org.model import Commit
-from sfsync.simulators.shopify.model import StockChange
+from sfsync.simulators.shopify.model import LineItem, Order, StockChange
 
 from .actors import Day
 from .checks import Watch
@@ -27,6 +27,7 @@ from .sold import wanted
 from .world import World
 
 Pair = tuple[str, str]  # shop, SKU
+Sold = tuple[Order, LineItem]
 
 
 class LastOne:
@@ -47,6 +48,9 @@ class LastOne:
         self._held: dict[Pair, int] = defaultdict(int)  # set aside in the org
         self._taken: dict[Pair, int] = defaultdict(int)  # by order lines, of all stock
         self._due: set[str] = set()
+        self._sold: dict[
+            str, tuple[int, dict[str, list[tuple[Order, LineItem]]]]
+        ] = {}  # by shop: see `_lines`
         inner = world.org.engine.on_commit
         assert inner is not None
 
@@ -90,8 +94,11 @@ class LastOne:
 
     def _store_commit(self) -> None:
         """What is shared again owes nothing to the rule."""
+        if not self._waning or not self.watch.changed:
+            return
+        divided = {sku for (sku,) in self.watch.query("SELECT sku FROM divided")}
         for pair in self._waning:
-            if pair in self.covered and not self.divided(pair[1]):
+            if pair in self.covered and pair[1] not in divided:
                 self.covered.discard(pair)
             elif pair not in self.covered:
                 self._look_soon(pair[1])
@@ -124,6 +131,8 @@ class LastOne:
                 self.covered.discard(pair)
 
     def _may_be_covered(self, pair: Pair, needs: int) -> None:
+        if needs > self._held[pair] or not (pair in self._always or self.divided(pair[1])):
+            return
         flying = self.watch.query(
             "SELECT 1 FROM channel_level WHERE channel = ? AND sku = ? AND push IS NOT NULL", *pair
         )
@@ -132,12 +141,7 @@ class LastOne:
             "SELECT 1 FROM movement WHERE state = 'waiting' AND reserved_delta < 0 AND subject LIKE ?",
             f"allocation:{pair[0]}:{pair[1]}|%",
         )
-        if (
-            needs <= self._held[pair]
-            and not flying
-            and not leaving
-            and (pair in self._always or self.divided(pair[1]))
-        ):
+        if not flying and not leaving:
             self.covered.add(pair)
 
     def divided(self, sku: str) -> bool:
@@ -153,12 +157,22 @@ class LastOne:
         """Units sold by the shop's own record, less those that the ledger has taken for them."""
         shop, sku = pair
         sold = 0
-        for order in self.world.shops[shop].selling.orders.values():
-            for line in order.lines:
-                if line.variant.sku == sku:
-                    on_hand, reserved = wanted(order, line)
-                    sold += reserved - on_hand
+        for order, line in self._lines(shop).get(sku, ()):
+            on_hand, reserved = wanted(order, line)
+            sold += reserved - on_hand
         return sold - self._taken[pair]
+
+    def _lines(self, shop: str) -> Mapping[str, Sequence[Sold]]:
+        """A shop's order lines by SKU. None is ever taken away: their count tells whether there are more."""
+        orders = self.world.shops[shop].selling.orders.values()
+        count = sum(len(order.lines) for order in orders)
+        if self._sold.get(shop, (0, {}))[0] != count:
+            found: dict[str, list[Sold]] = defaultdict(list)
+            for order in orders:
+                for line in order.lines:
+                    found[line.variant.sku or ""].append((order, line))
+            self._sold[shop] = count, found
+        return self._sold.get(shop, (0, {}))[1]
 
     def held(self, pair: Pair) -> int:
         """Units set aside in the org for this shop."""
