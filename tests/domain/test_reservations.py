@@ -87,6 +87,27 @@ def test_a_line_is_where_its_units_are() -> None:
     assert [line.level for line in after.lines] == [TOWN, SCARF]
 
 
+@pytest.mark.parametrize(
+    ("state", "needs", "there", "becomes"),
+    [
+        (State.GRANTED, True, TOWN, (State.AWAITING_STORE, True)),  # moved to where the shop must look
+        (State.CONFIRMED, True, TOWN, (State.AWAITING_STORE, True)),
+        (State.GRANTED, True, ECOM, (State.GRANTED, False)),  # the move was refused
+        (State.AWAITING_STORE, False, TOWN, (State.GRANTED, False)),  # moved away from a shop that must look
+        (State.AWAITING_STORE, False, ECOM, (State.AWAITING_STORE, True)),  # and that was refused
+    ],
+)
+def test_a_moved_piece_counts_once_the_shop_where_it_is_has_said_so(
+    state: State, needs: bool, there: LevelKey, becomes: tuple[State, bool]
+) -> None:
+    """The word of the shop where it was says nothing of the shop where it is."""
+    paid = NOW if state is State.CONFIRMED else None
+    line = ReservationLine(ECOM, 1)
+    held = replace(WISHED, state=state, lines=(line,), needs_store=needs, paid_at=paid)
+    after = answered(held, {BAGS: {there: 1}}, "")
+    assert (after.state, after.needs_store, after.lines[0].level) == (*becomes, there)
+
+
 def test_a_move_gives_back_and_asks_with_following_steps_of_one_subject() -> None:
     """Both rows in one transaction; what is there already stays untouched."""
     held = {BAGS: {ECOM: 2}, SCARVES: {LevelKey("SCARF", "TOWN"): 1}}

@@ -38,6 +38,7 @@ class Asked:
     place: str = ""  # of a client's: where the pieces lie
     until: float = 0.0  # when it expires, as its party was told
     private: bool = False  # nobody but its own party does anything with it
+    in_hand: bool = False  # of a piece on a shop floor: the shop's people have put it aside
     kept_until: float = 0.0  # it holds its units until then, whatever happens; 0: nobody counts on it
 
 
@@ -435,9 +436,8 @@ async def reserve(
     else:
         return None
     told = answer.json()
-    state = {201: "granted", 202: "pending", 409: "refused", 200: told.get("state", "unknown")}.get(
-        answer.status_code, "unknown"
-    )
+    states = {201: told.get("state", "granted"), 202: "pending", 409: "refused", 200: told.get("state")}
+    state = states.get(answer.status_code) or "unknown"
     number = str((told.get("reservation") or told).get("id", ""))
     actor.tell(f"reserves {wanted} for {channel or 'a client'}: {answer.status_code} {state} {number}")
     if not number:

@@ -566,5 +566,6 @@ def _expected(reason: str) -> bool:
         "no order says so",
         "gave way to",
         "was paid for",
+        "does not find",
     )
     return any(words in reason for words in known)

@@ -12,6 +12,8 @@ from random import Random
 from .plan_last_one import LastOnePlan, draw_last_one, with_sellouts
 
 RETURNS = "RETURNS"  # where goods of the org's return orders wait
+BOUTIQUE = "BOUTIQUE"  # a shop whose till tells of a sale afterwards
+FLOOR = "FLOOR-1"  # what is sold there, and never plentiful
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Habits:
     last_one: LastOnePlan = field(default_factory=LastOnePlan)  # articles divided among the shops
     counts: bool = False  # stock is counted; goods come in, and concessions tell late, by the points of sale
     folds: bool = False  # the ledger is folded in the midst of the day
+    floor: tuple[int, int] | None = None  # of FLOOR-1, on hand at the first place and in the boutique
     sellouts: bool = False  # all that is left of a divided article is bought at once
 
 
@@ -43,5 +46,11 @@ def habits(seed: int) -> Habits:
         last_one=with_sellouts(last_one, seed) if sellouts else last_one,
         counts=Random(f"plan {seed} counts").random() < 0.4,
         folds=Random(f"plan {seed} folds").random() < 0.4,
+        floor=_floor(seed),
         sellouts=sellouts,
     )
+
+
+def _floor(seed: int) -> tuple[int, int] | None:
+    chance = Random(f"plan {seed} floor")
+    return (chance.randint(0, 2), chance.randint(0, 3)) if chance.random() < 0.35 else None

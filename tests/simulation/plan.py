@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from .habits import Habits, habits
+from .habits import BOUTIQUE, FLOOR, Habits, habits
 from .plan_last_one import LastOnePlan
 
 PLACES = ("ECOM", "KNIGHTSBRIDGE")
@@ -47,12 +47,15 @@ class Plan:
     @property
     def all_skus(self) -> tuple[str, ...]:
         """Everything that is sold."""
-        return (*self.skus, *self.last_one.skus)
+        return (*self.skus, *self.last_one.skus, *((FLOOR,) if self.habits.floor else ()))
 
     @property
     def all_stock(self) -> dict[tuple[str, str], int]:
         """What is on hand at opening, by SKU and place."""
-        return self.stock | self.last_one.on_hand(PLACES)
+        floor = self.habits.floor
+        shop = {} if floor is None else {(FLOOR, PLACES[0]): floor[0], (FLOOR, BOUTIQUE): floor[1]}
+        shop |= {(FLOOR, PLACES[1]): 0} if shop else {}
+        return self.stock | self.last_one.on_hand(PLACES) | shop
 
 
 def draw(

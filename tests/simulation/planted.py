@@ -58,6 +58,20 @@ BUGS: tuple[Bug, ...] = (
         "            if posting is None:\n",
     ),
     Bug(
+        1,
+        "a piece on a shop floor counts as granted before the shop has it in its hand",
+        "domain/reservations.py",
+        "    if reservation.needs_store:\n        return ReservationState.AWAITING_STORE\n",
+        "",
+    ),
+    Bug(
+        1,
+        "a reservation that is moved to a shop floor counts before the shop has the piece in its hand",
+        "flow/life.py",
+        "replace(reservation, needs_store=self._on_floor(tx, there))",
+        "replace(reservation, needs_store=False)",
+    ),
+    Bug(
         3,
         "a payment after the end counts without asking the org again",
         "flow/life.py",

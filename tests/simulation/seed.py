@@ -17,6 +17,7 @@ import structlog
 from .actors import Actor, Day
 from .cast import ACTORS
 from .checks import Watch, settled, told_wrong
+from .checks_floor import FloorWatch, settled_floor
 from .checks_gate import GateWatch, settled_gate
 from .checks_last_one import LastOne, settled_last_one
 from .life import note_task
@@ -90,6 +91,7 @@ async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Act
     day = Day()
     watch = Watch(world, day)
     last, gate = LastOne(world, day, watch), GateWatch(world, day, watch)
+    floor = FloorWatch(world, day, watch)
     world.start()
     trouble = Trouble.several(world, day)
     reaper = asyncio.create_task(Reaper(world, day).run())
@@ -109,7 +111,7 @@ async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Act
     await _gather([outage], world)
     trouble[0].end()
     if not world.violations and not story.broken:
-        await _calm(world, day, watch, last, gate)
+        await _calm(world, day, watch, last, gate, floor)
     for words in story.broken:
         world.violated("-", f"the daemon met what it did not foresee: {words}")
     lives = world.lives
@@ -132,7 +134,9 @@ async def _gather(tasks: Sequence[asyncio.Task[None]], world: World) -> None:
         world.violated("-", f"somebody never got an answer: {[task.get_coro() for task in late]}")
 
 
-async def _calm(world: World, day: Day, watch: Watch, last: LastOne, gate: GateWatch) -> None:
+async def _calm(
+    world: World, day: Day, watch: Watch, last: LastOne, gate: GateWatch, floor: FloorWatch
+) -> None:
     """Wait until all is well, and stays so for a while; say what is not when that takes too long."""
     begun = world.loop.time()
     wrong: list[tuple[int, str]] = [(9, "never looked")]
@@ -140,6 +144,7 @@ async def _calm(world: World, day: Day, watch: Watch, last: LastOne, gate: GateW
         # What takes a quarter of an hour need not be looked at every few seconds.
         await asyncio.sleep(max(LOOK_SECONDS, (world.loop.time() - begun) / 10))
         found = chain(settled(watch, world, day), settled_last_one(last), settled_gate(gate, day))
+        found = chain(found, settled_floor(floor, day))
         wrong = list(islice(found, 8))  # no more are told
         if wrong:
             continue

@@ -40,7 +40,7 @@ from sfsync.simulators.shopify.config import Plan as ShopPlan
 from sfsync.simulators.shopify.shop import Shop
 from sfsync.store import Database, Hands, open_store
 
-from .habits import RETURNS
+from .habits import BOUTIQUE, RETURNS
 from .life import LIFE, Disk, Life
 from .loop import BEGIN, VirtualClock, VirtualLoop
 from .net import Net
@@ -49,6 +49,7 @@ from .story import Story
 from .wire import Wire
 
 TOKEN = "the-storefronts-own-token"
+STORE_TOKEN = "the-boutiques-own-token"
 WAREHOUSE_TOKEN = "the-warehouse-people-own-token"
 TOPICS = (
     "orders/create",
@@ -199,6 +200,8 @@ class World:
     def _settings(self) -> Settings:
         plan = self.plan
         order = {"london": PLACES, "dubai": tuple(reversed(PLACES))}
+        if plan.habits.floor is not None:
+            order = {name: (*places, BOUTIQUE) for name, places in order.items()}
         app = next(iter(self.org.identity.apps.values()))
         return Settings.model_validate(
             {
@@ -214,6 +217,7 @@ class World:
                     "tokens": [
                         {"name": "shop", "token": TOKEN},
                         {"name": "warehouse", "token": WAREHOUSE_TOKEN, "scopes": ["admin"]},
+                        {"name": "boutique", "token": STORE_TOKEN, "scopes": ["stores"]},
                     ],
                     "open_status": True,
                 },
@@ -241,6 +245,7 @@ class World:
                     *plan.last_one.policies(),
                 ],
                 **_order_settings(plan),
+                **_floor_settings(plan),
             }
         )
 
@@ -413,6 +418,13 @@ def _order_settings(plan: Plan) -> dict[str, Any]:
             "returns_to": RETURNS,
         }
     }
+
+
+def _floor_settings(plan: Plan) -> dict[str, Any]:
+    """There is never so much on the boutique's floor that anybody outside may count on it."""
+    if plan.habits.floor is None:
+        return {}
+    return {"locations": {"tills_after_sale": [BOUTIQUE], "floor_scarce_at": 20}}
 
 
 def _drop(_logger: Any, _method: str, _event: Any) -> Any:

@@ -154,7 +154,7 @@ class Reservation:
     partial: bool = False
     window: PickUpWindow | None = None
     paid_at: datetime | None = None  # when its order was told to us
-    needs_store: bool = False  # the shop has not said yet that it has the piece
+    needs_store: bool = False  # the shop has not said that it has the piece, where it is or is to be moved to
     client: str = ""  # who is to have it
     instead_of: str = ""  # the paid reservation whose place it takes once it is granted
 
@@ -217,8 +217,9 @@ def answered(
 
     `held` has the units that each of its subjects holds in the ledger, by level, and `left` those that were
     handed over. One that is pending becomes granted, confirmed when it is already paid for, or is refused;
-    one that holds units follows them to where they are now, and is settled when it holds none any more, or
-    ordered while somebody has still to fetch them. Everything else stays as it is.
+    one that holds units follows them to where they are now, where the shop's word may be needed, and is
+    settled when it holds none any more, or ordered while somebody has still to fetch them. Everything else
+    stays as it is.
     """
     places = [
         {level: units for level, units in held.get(subject, {}).items() if units > 0}
@@ -244,8 +245,13 @@ def answered(
             if reservation.kind is ReservationKind.PICK_UP and not left:
                 return replace(reservation, state=ReservationState.ORDERED, expires_at=None)
             return replace(reservation, state=ReservationState.SETTLED)
-        lines = zip(reservation.lines, places, strict=True)
-        return replace(reservation, lines=tuple(_where_held(line, place) for line, place in lines))
+        pairs = zip(reservation.lines, places, strict=True)
+        lines = tuple(_where_held(line, place) for line, place in pairs)
+        if [line.level for line in lines] == [line.level for line in reservation.lines]:
+            # It stays where it was, and so does what the shop there has said or not.
+            needs_store = reservation.state is ReservationState.AWAITING_STORE
+            return replace(reservation, lines=lines, needs_store=needs_store)
+        return replace(reservation, lines=lines, state=_granted(reservation))
     if reservation.state is ReservationState.ORDERED and left:
         return replace(reservation, state=ReservationState.SETTLED)
     return reservation
@@ -277,16 +283,11 @@ def takes_place(stand_in: Reservation, paid: Reservation | None) -> tuple[Reserv
     return taken, replace(paid, state=ReservationState.RELEASED, reason=reason)
 
 
-def sure(reservation: Reservation) -> Reservation:
-    """What a reservation is when nobody need say any more that its pieces are there."""
-    known = replace(reservation, needs_store=False)
-    return replace(known, state=_granted(known))
-
-
 def store_said(reservation: Reservation, *, found: bool, reason: str) -> Reservation:
     """What the shop's word makes of a reservation that waits for it."""
     if found:
-        return sure(reservation)
+        known = replace(reservation, needs_store=False)
+        return replace(known, state=_granted(known))
     paid = reservation.paid_at is not None
     state = ReservationState.PAID_UNAVAILABLE if paid else ReservationState.RELEASED
     return replace(reservation, state=state, reason=reason, needs_store=False)

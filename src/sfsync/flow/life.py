@@ -24,7 +24,6 @@ from sfsync.domain.reservations import (
     order_names,
     prolonged,
     store_said,
-    sure,
 )
 from sfsync.domain.stock import LevelKey, Movement
 from sfsync.ports import Tx
@@ -193,10 +192,8 @@ class Life(Asking):
         it in the movements; `along` is called in the transaction that writes them down, with their bundle.
         """
         skus: set[str] = set()
-        floor = False
 
         def commit(tx: Tx) -> Outcome | Asked:
-            nonlocal floor
             reservation = tx.reservation(reservation_id)
             if reservation is None:
                 return Outcome(None, "not-found")
@@ -207,7 +204,6 @@ class Life(Asking):
             if tx.busy(reservation.subjects()):
                 return not_yet(reservation)
             there = self._levels_at(tx, reservation, location)
-            floor = self._on_floor(tx, there)
             if missing := set(there) - tx.levels(there).keys():
                 wait_until_read(tx)
                 lacks = min(missing)
@@ -236,6 +232,7 @@ class Life(Asking):
                 found = self._enter(tx, reservation, partial(moves, to=to), location, signed)
                 if isinstance(found, Outcome):
                     return found
+                tx.put_reservation(replace(reservation, needs_store=self._on_floor(tx, there)))
                 asked = found
             along(tx, asked[0][0])
             return asked
@@ -257,7 +254,6 @@ class Life(Asking):
             detail = f"{location} cannot give these units; it is held where it was"
             return Outcome(reservation, problem or "unavailable", self.available(tx, skus), detail)
 
-        await self._ctx.store.write(lambda tx: self._wait_for_store(tx, reservation_id, location, floor))
         await self._ctx.store.write(lambda tx: self._claim_if_confirmed(tx, reservation_id))
         self._ctx.bell.ring("orders")
         return await self._ctx.store.read(read)
@@ -273,19 +269,6 @@ class Life(Asking):
         """True when one of them has its last pieces on a shop floor that sells without asking."""
         floor, held = self._ctx.assortment.floor, tx.levels(levels)
         return any(floor.scarce(key.location, level.available) for key, (level, _) in held.items())
-
-    @staticmethod
-    def _wait_for_store(tx: Tx, reservation_id: str, location: str, floor: bool) -> None:
-        """What has come to a shop floor's last pieces waits for the shop's word; what left them does not."""
-        reservation = tx.reservation(reservation_id)
-        if reservation is None or reservation.state not in HOLDING:
-            return
-        held = [line.level.location for line in reservation.lines if line.quantity]
-        if floor and location in held:
-            state = ReservationState.AWAITING_STORE
-            tx.put_reservation(replace(reservation, state=state, needs_store=True))
-        elif not floor and set(held) == {location} and reservation.needs_store:
-            tx.put_reservation(sure(reservation))
 
     async def store_confirmation(self, reservation_id: str, *, found: bool, who: str) -> Outcome:
         """The shop says whether it has the piece: then it counts, or it goes back and somebody is told."""

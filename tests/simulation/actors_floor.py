@@ -1,0 +1,114 @@
+"""A boutique whose till tells of a sale afterwards: what stands on its floor may be in a customer's hand.
+
+Customers ask for a piece there, from outside or by having theirs moved there. Whether it counts, the shop's
+people say: they look, and put it aside or do not find it. Some customers try to pay before that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from .actors import Actor, Asked, release, reserve, stock_event
+from .habits import BOUTIQUE, FLOOR
+from .plan import PLACES
+from .world import STORE_TOKEN, World
+
+
+class Boutique(Actor):
+    """The till, the shop's people, and whoever asks for a piece from outside."""
+
+    pace_seconds = 1.0
+    acts_an_order = 0.35
+
+    def __init__(self, world: World, day: Any) -> None:
+        super().__init__(world, day)
+        self._free = world.plan.all_stock.get((FLOOR, BOUTIQUE), 0)  # of nobody yet
+
+    async def act(self) -> None:
+        if self.world.plan.habits.floor is None:
+            return
+        luck = self.chance.random()
+        if luck < 0.3:
+            work = self._till()
+        elif luck < 0.45:
+            work = self._brought_in()
+        else:
+            work = self._customer()
+        task = asyncio.create_task(work)
+        task.add_done_callback(lambda done: done.cancelled() or done.result())
+
+    async def _till(self) -> None:
+        """Sold over the counter, whoever it was promised to meanwhile; the till tells of it later."""
+        if self.world.plan.fallback or not self._free:
+            return
+        self._free -= 1
+        source = f"boutique-{len(self.day.postings) + len(self.day.poison) + 1}"
+        self.day.postings[source] = (FLOOR, BOUTIQUE, -1)
+        self.tell(f"{source}: one {FLOOR} is sold over the counter")
+        await asyncio.sleep(self.chance.choice([0.0, 1.0, 4.0]))
+        await self.world.publish(stock_event(source, FLOOR, BOUTIQUE, -1))
+
+    async def _brought_in(self) -> None:
+        if self._free >= 3:
+            return
+        if not await self.world.enter(FLOOR, BOUTIQUE, "Receipt", on_hand=1):
+            self._free += 1
+            self.day.people[FLOOR, BOUTIQUE] += 1
+
+    async def _customer(self) -> None:
+        place = self.chance.choice([BOUTIQUE, BOUTIQUE, PLACES[0]])
+        asked = await reserve(self, {FLOOR: 1}, None, self.chance.randint(4, 20), place)
+        if asked is None or asked.state not in ("granted", "awaiting-store"):
+            return
+        asked.private = True
+        self._hear(asked, asked.state, place)
+        if place != BOUTIQUE:
+            if self.chance.random() < 0.5:
+                await self._say(asked, "confirm", {"order_reference": f"receipt-{asked.id[:8]}"})
+            await self._say(asked, "move", {"location": BOUTIQUE})
+            if asked.place != BOUTIQUE:
+                return
+        if self.chance.random() < 0.4:  # pays before anybody has looked
+            await self._say(asked, "confirm", {"order_reference": f"receipt-{asked.id[:8]}"})
+        await asyncio.sleep(self.chance.choice([0.0, 2.0, 6.0]))
+        await self._look(asked)
+
+    async def _look(self, asked: Asked) -> None:
+        """The shop's people: put aside what they find, and say so."""
+        asked.in_hand = self._free > 0
+        self._free -= asked.in_hand
+        body = {"found": asked.in_hand}
+        for _ in range(self.chance.choice([1, 1, 2])):
+            state = await self._say(asked, "store-confirmation", body, authorization=f"Bearer {STORE_TOKEN}")
+        if state == "granted":
+            state = await self._say(asked, "confirm", {"order_reference": f"receipt-{asked.id[:8]}"})
+        if state == "confirmed" and self.chance.random() < 0.7:
+            state = await self._say(asked, "hand-over", {"reference": f"receipt-{asked.id[:8]}"})
+        elif state == "confirmed":
+            await release(self, asked)
+            state = asked.state
+        if asked.in_hand and state not in ("settled", ""):
+            self._free += 1  # nobody wants it any more: back on the floor
+
+    async def _say(self, asked: Asked, what: str, body: Any, **headers: str) -> str:
+        """Until it is answered; what the reservation is then, or "" when nobody knows."""
+        for _ in range(6):
+            answer = await self.ask("POST", f"/v1/reservations/{asked.id}/{what}", body, **headers)
+            if answer is not None and answer.status_code < 500 and answer.status_code not in (202, 429):
+                break
+            await asyncio.sleep(2.0)
+        else:
+            return ""
+        told = answer.json()
+        found = told.get("reservation") or told
+        state = str(found.get("state", ""))
+        self.tell(f"{what} {body} {asked.id}: {answer.status_code} {state}")
+        if state:
+            self._hear(asked, state, found["lines"][0]["location"])
+        return state
+
+    def _hear(self, asked: Asked, state: str, place: str) -> None:
+        asked.state, asked.place = state, place
+        for hears in self.day.told:
+            hears(asked, state)
