@@ -75,7 +75,7 @@ BUGS: tuple[Bug, ...] = (
         3,
         "a payment after the end counts without asking the org again",
         "flow/life.py",
-        "                    again = self._paid(reservation, order_reference, ReservationState.PENDING)\n",
+        "                    return self._paid_after_its_end(tx, reservation, order_reference)\n",
         "                    return Outcome(self._confirmed(tx, reservation, order_reference))\n",
     ),
     Bug(
