@@ -31,6 +31,7 @@ PATHS = (
     "/sku?sku=BAG",
     "/accuracy",
     "/counts",
+    "/counts/plain",
     "/incidents/7",
     "/refunds/3",
     "/editions/spring",

@@ -25,12 +25,13 @@ OPEN = {
     ("GET", "/login"),
     ("POST", "/login"),
     ("POST", "/logout"),  # ends what is not there
-    ("GET", "/"),  # the log-in form stands in its place, and in that of the next eight
+    ("GET", "/"),  # the log-in form stands in its place, and in that of the next nine
     ("GET", "/sku"),
     ("GET", "/accuracy"),
     ("GET", "/resync"),
     ("GET", "/dead-letters"),
     ("GET", "/pick-ups"),
+    ("GET", "/counts/plain"),
     ("GET", "/incidents/{id}"),
     ("GET", "/refunds/{id}"),
     ("GET", "/editions/{name}"),

@@ -19,6 +19,7 @@ from .acting_letters import ActingLetters
 from .acting_pickups import ActingPickUps
 from .acting_resync import ActingResync
 from .api import Api
+from .counting import Counting
 from .counts import CountApi
 from .editions import EditionApi
 from .guard import Guard
@@ -77,6 +78,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *page.routes(),
             *Looking(services, options, page).routes(),
             *Acting(services, options, doorkeeper, page).routes(),
+            *Counting(services, options, doorkeeper, page).routes(),
             *ActingResync(services, options, doorkeeper, page).routes(),
             *ActingLetters(services, options, doorkeeper, page).routes(),
             *ActingPickUps(services, options, doorkeeper, page).routes(),
