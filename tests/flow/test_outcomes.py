@@ -11,7 +11,9 @@ import pytest
 from tests.flow.kit import House, house, total
 
 from sfsync.domain.reservations import ReservationKind, ReservationState, Wish, WishedLine
+from sfsync.domain.stock import LevelKey, Movement, MovementKind
 from sfsync.ports import Finding, Severity
+from sfsync.store.tx import SqlTx
 
 BAG = "BAG-1|ECOM"
 GRANTED, REFUSED, PENDING = ReservationState.GRANTED, ReservationState.REFUSED, ReservationState.PENDING
@@ -36,6 +38,24 @@ async def test_a_refusal_says_what_there_is() -> None:
         assert outcome.problem == "unavailable"
         assert outcome.available == {"BAG-1": {"ECOM": 2}}
         assert outcome.detail == "3 wanted of BAG-1|ECOM, 2 available"
+
+
+async def test_an_answer_that_came_before_anybody_waited_for_it_is_there_at_once() -> None:
+    """The writer was quicker than whoever had asked: nobody waits out a shopper's patience for it."""
+    async with house({BAG: 1}) as h:
+        entered: list[int] = []
+
+        def write_down(tx: SqlTx) -> None:
+            row = Movement("x:0", "x", LevelKey.parse(BAG), MovementKind.RECEIPT, 1, 0, "", "", h.clock.now())
+            entered.append(tx.add_bundle([row], {"x": None}, h.clock.now()))
+
+        await h.store.write(write_down)
+        early = h.supervisor.writer.answered(entered[0])
+        assert not early.done()
+        h.ctx.bell.ring("writer")
+        await h.until(lambda: h.org.numbers(BAG) == (2, 0))
+        await h.until(early.done)
+        assert h.supervisor.writer.answered(entered[0]).done()
 
 
 async def test_the_org_says_no_where_our_picture_said_yes() -> None:

@@ -123,9 +123,16 @@ class Writer:
         self._ctx.bell.ring("writer")
 
     def answered(self, bundle_id: int) -> asyncio.Future[None]:
-        """A future that is done when the bundle has its answer."""
+        """A future that is done when the bundle has its answer: at once where that came before.
+
+        Whoever asks has just committed the bundle, and the writer may have been quicker: woken by somebody
+        else, it finds the bundle as soon as it is on disk.
+        """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._outcomes[bundle_id].append(future)
+        if bundle_id <= self._seen and bundle_id not in self._waiting:
+            future.set_result(None)
+        else:
+            self._outcomes[bundle_id].append(future)
         return future
 
     def next_answer(self) -> asyncio.Future[None]:
