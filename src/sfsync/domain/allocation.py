@@ -123,9 +123,13 @@ def target(books: Books, goal: int) -> int:
     return max(min(0, shown), min(goal, shown + books.spare - gap))
 
 
-def received(books: Books, units: int) -> int:
-    """Spare units after the org has reserved more for it: a number that nothing covered is covered first."""
-    return books.spare + max(0, units - books.gap)
+def received(books: Books, units: int, *, in_doubt: bool = False) -> int:
+    """Spare units after the org has reserved more for it: a number that nothing covered is covered first.
+
+    Not one that is in doubt: a sale that it may have counted already is no gap, and the units that covered it
+    would be nobody's once it has been read again. If it was one, spare units cover it in the books anyway.
+    """
+    return books.spare + (units if in_doubt else max(0, units - books.gap))
 
 
 def lowered(books: Books, units: int) -> int:

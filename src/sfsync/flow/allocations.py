@@ -17,6 +17,7 @@ from sfsync.domain.assortment import Assortment
 from sfsync.domain.editions import claims
 from sfsync.domain.incidents import UNEXPLAINED
 from sfsync.domain.ledger import Bundle
+from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, allocation_subject, step_key
 from sfsync.ports import ChannelItem, ChannelLevel, Tx
 
@@ -257,7 +258,8 @@ def answered(tx: Tx, ctx: Context, bundle: Bundle, *, entered: bool) -> None:
             spare = level.spare - units
         else:
             divider = Divider(tx, ctx.assortment, ctx.pulse, Picture(tx.facts([sku])), ctx.clock.now())
-            spare = allocation.received(divider.books(sku, channel, level), units) + level.flying
+            books, in_doubt = divider.books(sku, channel, level), level.problem == IN_DOUBT
+            spare = allocation.received(books, units, in_doubt=in_doubt) + level.flying
         tx.put_spare(channel, sku, place, spare)
 
 
