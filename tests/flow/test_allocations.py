@@ -216,6 +216,32 @@ async def test_a_switch_never_leaves_both_numbers_out() -> None:
         assert await h.store.read(lambda tx: tx.incidents()) == []
 
 
+async def test_a_switch_there_and_back_leaves_no_shown_unit_to_others() -> None:
+    """Three come in and three are sold at the till in one moment: shared, and divided again at once.
+
+    What was set aside is on its way back to everybody, and both shops still show it. A cart that asks in
+    between would get a bag that a shop sells in the same moment.
+    """
+    async with house({BAG: 3}, rules=(SCARCE,)) as h:
+        await h.shows("BAG-1", 2, 1)
+        h.org.next.extend(["late", *["lost"] * 500])
+        h.org.move(BAG, on_hand=3)
+        await h.until(lambda: h.org.under_way)  # the units of both shops are being given back
+        await h.until_kept(lambda tx: not tx.divided_skus())
+        h.org.move(BAG, on_hand=-3)
+        await h.until_kept(lambda tx: tx.divided_skus())
+        asked = asyncio.create_task(h.reserve("BAG-1"))
+        await h.until_kept(lambda tx: tx.reservations())
+        h.org.next.clear()
+        h.org.land()
+        outcome = await asked
+        assert outcome.problem == "unavailable"
+        assert "being set aside for" in outcome.detail
+        await h.idle()
+        await h.shows("BAG-1", 2, 1)
+        assert (held(h, "london"), held(h, "dubai")) == (2, 1)
+
+
 async def test_an_order_from_before_the_switch_draws_on_the_units_set_aside() -> None:
     """London sold one while the number was shared, and tells of it after: no second unit is taken for it."""
     async with house({BAG: 4}, rules=(SCARCE,)) as h:

@@ -136,6 +136,28 @@ class Divider:
         leaving = books.held - books.sold - self._picture.allocation(sku, channel, places)
         return 0 if books.coming or leaving > 0 else books.missing
 
+    def spoken_for(self, sku: str, shown: Sequence[ChannelLevel]) -> Mapping[str, int]:
+        """Units by channel that it shows, or could, and that the org neither holds for it nor is asked to.
+
+        None while everybody shows the common number. When the SKU has just become scarce, or again, they are
+        being set aside: what is still in the pool of them is nobody else's.
+        """
+        division = self._assortment.division(sku)
+        if division is None or (division.scarce_at is not None and sku not in self._picture.divided):
+            return {}
+        found = {}
+        for level in shown:
+            if level.channel not in division.channels:
+                continue
+            plan = self._assortment.channels.get(level.channel)
+            if plan is None or level.location != plan.first_location:
+                continue
+            books = self.books(sku, level.channel, level)
+            stays = self._picture.allocation(sku, level.channel, self._sources(level.channel))
+            if units := books.has - max(0, stays) - books.coming:
+                found[level.channel] = max(0, units)
+        return {channel: units for channel, units in found.items() if units}
+
     def _sources(self, channel: str) -> tuple[str, ...]:
         return self._assortment.sources(channel, self._assortment.channels[channel].first_location)
 

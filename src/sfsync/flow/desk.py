@@ -31,6 +31,7 @@ from sfsync.domain.stock import LevelKey
 from sfsync.ports import Tx
 
 from . import block
+from .allocations import Divider
 from .asking import Asked, not_yet
 from .context import wait_until_read
 from .giving import close_covered_again
@@ -131,7 +132,27 @@ class Desk(Life):
                 level, units, available=available, freeing=freeing, now=now, followed=followed
             ):
                 return f"{units} wanted of {level}, {max(0, available)} available a moment ago"
+            if reason := self._spoken_for(tx, line, picture, now):
+                return reason
         return ""
+
+    def _spoken_for(self, tx: Tx, line: ReservationLine, picture: Picture, now: datetime) -> str:
+        """Why units are nobody's to ask for although the org may have them: channels show them."""
+        assortment, sku = self._ctx.assortment, line.level.sku
+        if assortment.division(sku) is None:
+            return ""
+        divider = Divider(tx, assortment, self._ctx.pulse, picture, now, only_look=True)
+        shown = {
+            channel: units
+            for channel, units in divider.spoken_for(sku, tx.channel_levels([sku])).items()
+            if line.level.location in assortment.sources(channel, assortment.channels[channel].first_location)
+        }
+        free = max(0, picture.sellable(sku).get(line.level, 0)) - sum(shown.values())
+        if not shown or line.quantity <= free:
+            return ""
+        return (
+            f"what is there of {line.level} is being set aside for {' and '.join(shown)}, which still show it"
+        )
 
     async def substitute(
         self,
