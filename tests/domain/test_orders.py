@@ -175,6 +175,26 @@ def test_what_an_allocated_line_gives_up_goes_back_to_its_allocation() -> None:
     assert told(found) == [(f"{POOL}:4", "Allocation ECOM", 0, 2), (f"{LINE}:1", "Release ECOM", 0, -2)]
 
 
+@pytest.mark.parametrize(
+    ("taken", "vain", "level", "with_it"),
+    [
+        (1, False, WEB, True),  # two sold, one back, and the channel shows it again
+        (2, False, WEB, False),  # back, and the channel has not put it on its number
+        (1, True, WEB, False),  # the org has refused both together: the return is never lost
+        (1, False, SHOP, False),  # an allocation holds units of its own level only
+    ],
+)
+def test_returned_goods_that_the_channel_shows_again_go_to_its_allocation_with_the_return(
+    taken: int, vain: bool, level: LevelKey, with_it: bool
+) -> None:
+    """On hand and allocation rise in one bundle; from the pool another channel could take what it shows."""
+    line = replace(wish(0, 2, 1), taken_quantity=taken)
+    rows = row(0, 2, 0, level), row(1, -2, -2, level)
+    found = step(line, *rows, holdings=(Holding(POOL, WEB, 0, 4, takes_back=True),), vain=vain)
+    back = (f"{LINE}:2", f"Return {level.location}", 1, 0)
+    assert told(found) == [back, *([(f"{POOL}:4", "Allocation ECOM", 0, 1)] if with_it else [])]
+
+
 def test_what_came_from_elsewhere_does_not_go_to_the_allocation() -> None:
     """An allocation holds units of its own level only."""
     found = step(wish(0), row(0, 2, 0, SHOP), holdings=(Holding(POOL, WEB, 0, 4, takes_back=True),))

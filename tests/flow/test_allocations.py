@@ -216,6 +216,38 @@ async def test_a_switch_never_leaves_both_numbers_out() -> None:
         assert await h.store.read(lambda tx: tx.incidents()) == []
 
 
+@pytest.mark.parametrize("oversold", [False, True])
+async def test_returned_goods_are_the_shops_again_that_shows_them(oversold: bool) -> None:
+    """Sent, brought back, and put on London's number: they are reserved for it with the very return.
+
+    Where the books have promised more than there is, the return is entered all the same, and covers that.
+    """
+    async with house({BAG: 2}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 1, 1)
+        london = h.shops["london"]
+        order = london.buy("BAG-1")
+        await h.deliver("london", order)
+        await h.until(lambda: total(h.org.of("order:london")) == (0, 1))
+        london.change(order, open_quantity=0, fulfilled_quantity=1)
+        await h.deliver("london", order)
+        await h.until(lambda: h.org.numbers(BAG) == (1, 1))
+        await h.idle()
+        if oversold:
+            h.org.till(BAG, -1, "receipt 1")  # Dubai's own goes over the counter
+            await h.until(lambda: h.org.numbers(BAG)[0] == 0)
+            await h.idle()
+        before = len(h.org.requests)
+        london.change(order, returned_quantity=1, taken_quantity=0)
+        await h.deliver("london", order)
+        await h.until(lambda: h.org.numbers(BAG)[0] == (1 if oversold else 2))
+        await h.idle()
+        rows = [row for row in h.org.of("order:london") if row[1] > 0]
+        assert len(rows) == 1  # back once
+        with_it = next(keys for keys in h.org.requests[before:] if rows[0][0] in keys)
+        assert any(key.startswith("allocation:london") for key in with_it) is not oversold
+        assert h.org.numbers(BAG) == ((1, 1) if oversold else (2, 2))
+
+
 async def test_a_switch_there_and_back_leaves_no_shown_unit_to_others() -> None:
     """Three come in and three are sold at the till in one moment: shared, and divided again at once.
 

@@ -40,6 +40,28 @@ async def test_a_refusal_says_what_there_is() -> None:
         assert outcome.detail == "3 wanted of BAG-1|ECOM, 2 available"
 
 
+async def test_late_buyers_are_told_that_it_is_sold_out_and_only_while_it_is() -> None:
+    """The same question a moment later has the same answer, without a look at the books. A grant whose answer
+    was lost is found by its key all the same, and a bag that comes back is sold to the next who asks."""
+    async with house({BAG: 1}) as h:
+        h.clock.stop()  # however slow the machine is, it is the same moment
+        first = await h.reserve("BAG-1", key="k1", digest="d")
+        assert first.reservation is not None
+        assert (await h.reserve("BAG-1", key="k2", digest="d")).problem == "unavailable"
+        await h.idle()
+        late = [await h.reserve("BAG-1", key=f"late {number}", digest="d") for number in range(3)]
+        assert {each.problem for each in late} == {"unavailable"}
+        assert len({each.reservation and each.reservation.id for each in late}) == 3
+        again = await h.reserve("BAG-1", key="k1", digest="d")
+        assert again.reservation is not None
+        assert again.reservation.id == first.reservation.id
+        h.org.move(BAG, on_hand=1)
+        await h.until_kept(lambda tx: any(level.on_hand == 2 for level in tx.levels_of(["BAG-1"])))
+        granted = await h.reserve("BAG-1", key="k9", digest="d")
+        assert granted.reservation is not None
+        assert granted.reservation.state is GRANTED
+
+
 async def test_an_answer_that_came_before_anybody_waited_for_it_is_there_at_once() -> None:
     """The writer was quicker than whoever had asked: nobody waits out a shopper's patience for it."""
     async with house({BAG: 1}) as h:

@@ -224,7 +224,7 @@ async def test_reservations_are_listed_in_pages() -> None:
     assert [each["id"] for each in rest["reservations"]] == ["r3"]
     assert rest["next"] is None
     asked = house.desk.asked[0]
-    assert sorted(asked["states"]) == ["awaiting-store", "confirmed", "granted", "pending"]
+    assert sorted(asked["states"]) == ["awaiting-store", "confirmed", "granted", "ordered", "pending"]
     assert (asked["kind"], asked["location"], asked["owner"]) == ("cart", "ECOM", None)
 
 

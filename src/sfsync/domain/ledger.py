@@ -67,6 +67,10 @@ class Bundle:
         """What it adds to the level's reserved, in all."""
         return sum(m.reserved_delta for m in self.movements if m.level == level)
 
+    def brings(self, level: LevelKey) -> int:
+        """What it adds to the level's on hand, in all: it covers what is reserved with it."""
+        return sum(m.on_hand_delta for m in self.movements if m.level == level)
+
     @property
     def counts(self) -> bool:
         """True when it enters a count: nothing else of its level goes with it, so that its order is known."""
@@ -179,7 +183,8 @@ def next_request(
             alone |= bundle.levels
         for level in bundle.levels:
             if bundle.asks:
-                asking[level] = asking.get(level, 0) + max(0, bundle.net_reserved(level))
+                needs = bundle.net_reserved(level) - bundle.brings(level)
+                asking[level] = asking.get(level, 0) + max(0, needs)
             else:
                 posting.add(level)
     if not touched:
@@ -196,7 +201,8 @@ def unfit(bundle: Bundle, *, limit: int = REQUEST_ROWS) -> str | None:
 
 def _fits(bundle: Bundle, levels: Mapping[LevelKey, StockLevel], asking: Mapping[LevelKey, int]) -> bool:
     return all(
-        bundle.net_reserved(key) <= (levels[key].available if key in levels else 0) - asking.get(key, 0)
+        bundle.net_reserved(key) - bundle.brings(key)
+        <= (levels[key].available if key in levels else 0) - asking.get(key, 0)
         for key in bundle.levels
         if bundle.net_reserved(key) > 0
     )
@@ -365,6 +371,7 @@ def shortage(bundle: Bundle, levels: Mapping[LevelKey, StockLevel]) -> str | Non
         wanted = bundle.net_reserved(key)
         if wanted <= 0:
             continue
-        if levels[key].available < wanted:
-            return f"{wanted} wanted of {key}, {max(0, levels[key].available)} available"
+        there = levels[key].available + bundle.brings(key)
+        if there < wanted:
+            return f"{wanted} wanted of {key}, {max(0, there)} available"
     return None

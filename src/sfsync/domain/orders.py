@@ -309,11 +309,29 @@ def _take_back(facts: LineFacts, units: int, on_hand: Mapping[LevelKey, int]) ->
     """Goods came back: to where they left from, or to the location that the channel names."""
     owed = _owed(facts, on_hand)
     if not owed or min(owed) >= 0:
-        level, units = _return_level(on_hand, facts.sources, units)
-        return _alone(facts, level, MovementKind.RETURN, on_hand=units)
+        return _returned(facts, *_return_level(on_hand, facts.sources, units))
     place = facts.places[owed.index(min(owed))]
-    level, units = _return_level(_among(on_hand, place.sources), place.sources, min(units, -min(owed)))
-    return _alone(facts, level, MovementKind.RETURN, on_hand=units)
+    units = min(units, -min(owed))
+    return _returned(facts, *_return_level(_among(on_hand, place.sources), place.sources, units))
+
+
+def _returned(facts: LineFacts, level: LevelKey, units: int) -> NextStep:
+    """Goods are back at a level. What the channel has put on its own number again is reserved for it at once.
+
+    Both in one bundle: from the pool, another channel could take the very unit that it shows. A posting must
+    not be lost over that, so where the org has refused it, as goods that have been promised twice, the return
+    is entered alone.
+    """
+    line, kind = facts.line, MovementKind.RETURN
+    on_show = line.open_quantity + line.fulfilled_quantity - line.taken_quantity >= line.returned_quantity
+    if on_show and not facts.asked_in_vain:
+        for own in facts.holdings:
+            if own.takes_back and own.level == level:
+                back = _movement(facts, facts.subject, facts.next_step, level, kind, units, 0)
+                allocated = MovementKind.ALLOCATION
+                ours = _movement(facts, own.subject, own.next_step, level, allocated, 0, units)
+                return NextStep((back, ours))
+    return _alone(facts, level, kind, on_hand=units)
 
 
 def _put_back(facts: LineFacts, on_hand: dict[LevelKey, int]) -> dict[LevelKey, int]:

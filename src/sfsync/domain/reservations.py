@@ -25,7 +25,7 @@ until somebody, or the channel itself, has paid it back (`domain.refunds`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -604,6 +604,18 @@ class Refusals:
         return (lately or followed) and available < units and not freeing
 
 
+NO_LASTS = timedelta(seconds=0.5)
+LATELY = " a moment ago"
+
+# What a wish asks, whoever asks it: (channel, client, lines, takes a part, in hand).
+Question = tuple[str | None, str, tuple[WishedLine, ...], bool, bool]
+
+
+def question(wish: Wish) -> Question:
+    """Two wishes with the same question get the same answer at the same moment."""
+    return wish.channel, wish.client, wish.lines, wish.partial, wish.in_hand
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What the desk answers: the reservation as it stands, or the problem that kept it from being so."""
@@ -615,3 +627,35 @@ class Outcome:
     available: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # SKU -> location -> units
     detail: str = ""
     more: Mapping[str, object] = field(default_factory=dict)  # facts of an edition's denial
+
+
+@dataclass
+class SoldOut:
+    """That something is not to be had, told for a moment to all who ask the same, at hardly any cost.
+
+    In a drop thousands ask for what was sold out a moment ago. The answer is forgotten when anything about
+    its SKUs changes, and after `NO_LASTS` in any case.
+    """
+
+    told: dict[Question, tuple[datetime, Outcome]] = field(default_factory=dict)
+
+    def answer(self, wish: Wish, now: datetime) -> Outcome | None:
+        """The answer that was given a moment ago, if one was."""
+        found = self.told.get(question(wish))
+        return found[1] if found is not None and now - found[0] < NO_LASTS else None
+
+    def keep(self, wish: Wish, outcome: Outcome, now: datetime) -> None:
+        """It was not to be had: the refused reservation stands for those of all who ask the same."""
+        if (refused := outcome.reservation) is None:
+            return
+        reason = refused.reason if refused.reason.endswith(LATELY) else refused.reason + LATELY
+        no = replace(outcome, reservation=replace(refused, reason=reason), detail=reason)
+        self.told = {asked: one for asked, one in self.told.items() if now - one[0] < NO_LASTS}
+        self.told[question(wish)] = now, no
+
+    def forget(self, skus: Set[str]) -> None:
+        """Something about these SKUs has changed."""
+        if self.told:
+            self.told = {
+                asked: no for asked, no in self.told.items() if not any(line.sku in skus for line in asked[2])
+            }

@@ -13,7 +13,7 @@ import structlog
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.budget import Standing, Usage
 from sfsync.domain.forecast import Space
-from sfsync.domain.reservations import Refusals
+from sfsync.domain.reservations import Refusals, SoldOut
 from sfsync.ports import Budget, CallsSpent, Channel, Clock, Org, OutsideError, Store, TryLater, Tx
 
 from .trail import Trail
@@ -86,6 +86,7 @@ class Pulse:
     )
     space: Space | None = None  # once it was looked at
     trail: Trail | None = None  # None: changes are not traced
+    sold_out: SoldOut = field(default_factory=SoldOut)  # told for a moment to all who ask the same
     refusals: Refusals = field(default_factory=Refusals)  # of the org, told to who asks the same just then
     pushes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 

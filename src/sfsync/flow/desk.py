@@ -58,6 +58,11 @@ class Desk(Life):
             return Outcome(None, "later", detail="sfsync is stopping; nothing was asked")
         if ctx.pulse.rule_error:
             return Outcome(None, "later", detail=f"no reservation is granted while {ctx.pulse.rule_error}")
+        if (no := ctx.pulse.sold_out.answer(wish, ctx.clock.now())) is not None:
+            refused = partial(self._refuse, number=ctx.new_id(), wish=wish, no=no, key=idempotency_key)
+            found = await ctx.store.write(partial(refused, digest=digest))
+            if found is not None:
+                return replace(no, reservation=found)
         number = ctx.new_id()
         opened = await ctx.store.write(lambda tx: self._open(tx, number, wish, idempotency_key, digest))
         if isinstance(opened, Outcome):
@@ -80,6 +85,27 @@ class Desk(Life):
                 ctx.bell.ring(*bells)
                 break
         return await self._answer(reservation_id, wish)
+
+    def _refuse(
+        self, tx: Tx, *, number: str, wish: Wish, no: Outcome, key: str | None, digest: str
+    ) -> Reservation | None:
+        """Write down that it is refused as another just was; None for a key that has its answer already."""
+        if no.reservation is None or (key is not None and tx.remembered(KEYS, key) is not None):
+            return None
+        now = self._ctx.clock.now()
+        refused = replace(
+            no.reservation,
+            id=number,
+            kind=wish.kind,
+            owner=wish.owner,
+            created_at=now,
+            expires_at=wish.ends(now),
+            window=wish.window,
+        )
+        tx.put_reservation(refused)
+        if key is not None:
+            tx.remember(KEYS, key, digest, number, now)
+        return refused
 
     def _open(
         self, tx: Tx, number: str, wish: Wish, key: str | None, digest: str
@@ -358,6 +384,8 @@ class Desk(Life):
             return Outcome(reservation, "unavailable", self.available(tx, skus), reservation.reason)
 
         outcome = await self._ctx.store.read(read)
+        if outcome.problem == "unavailable":
+            self._ctx.pulse.sold_out.keep(wish, outcome, self._ctx.clock.now())
         if outcome.reservation is not None:
             self._ctx.log.info(
                 "reservation",

@@ -177,7 +177,8 @@ def _pending(rows: Sequence[PendingRow]) -> tuple[dict[LevelKey, int], dict[Leve
     asked: dict[LevelKey, int] = defaultdict(int)
     leaving: dict[LevelKey, int] = defaultdict(int)
     for (level, _), (reserved, on_hand) in net.items():
-        # A fulfilment lowers both: what is promised leaves, and available stays.
-        asked[level] += max(0, reserved)
+        # A fulfilment lowers both: what is promised leaves, and available stays. A return that is reserved at
+        # once raises both, and nobody else's units are asked for.
+        asked[level] += max(0, reserved - max(0, on_hand))
         leaving[level] += max(0, -on_hand + min(0, reserved)) if on_hand < 0 else 0
     return asked, leaving

@@ -107,6 +107,7 @@ def refresh(
     if not skus:
         return set()
     skus = with_whole_editions(assortment, skus)
+    pulse.sold_out.forget(skus)
     picture = Picture(tx.facts(skus), age_seconds=age_seconds(tx, assortment, pulse, now))
     divider = Divider(tx, assortment, pulse, picture, now)
     tied = skus if channel is None else {sku for sku in skus if _tied(assortment, sku)}

@@ -42,6 +42,7 @@ from .sku_mappings import MappingApi
 from .telling import StatusTeller
 from .tills import TillApi
 from .transfers import TransferApi
+from .turnstile import Turnstile
 from .webhooks import Webhooks
 
 _OPENAPI = Path(__file__).with_name("openapi.json")
@@ -83,7 +84,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *ActingLetters(services, options, doorkeeper, page).routes(),
             *ActingPickUps(services, options, doorkeeper, page).routes(),
         ],
-        middleware=[Middleware(Guard)],
+        middleware=[Middleware(Turnstile), Middleware(Guard)],
         exception_handlers={HTTPException: on_http_error, ProblemError: on_problem, OutsideError: on_problem},
     )
     app.state.live = page.live

@@ -99,6 +99,8 @@ def _tell(found: Report) -> None:
     made.add_row("sold out", sold_out, "after the opening" if found.sold_out_after_s else "pieces are left")
     made.add_row("answer: granted", _ms(found.granted_p50_ms), f"p99 {_ms(found.granted_p99_ms)}")
     made.add_row("answer: sold out", _ms(found.refused_p50_ms), f"p99 {_ms(found.refused_p99_ms)}")
+    if found.turned_away:
+        made.add_row("turned away", f"{found.turned_away:,}", "times, to come again a moment later")
     made.add_row("org calls", f"{found.org_calls:,}", _named(found))
     for name, points in found.shopify_points.items():
         made.add_row(f"Shopify points, {name}", f"{points:,.0f}", "")

@@ -18,6 +18,7 @@ import aiohttp
 from .plan import Plan
 
 SOLD_OUT = 409
+_STATES = {"pending": 202, "granted": 201, "refused": SOLD_OUT}  # as `create` would have answered
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class Visit:
     answered: float = 0.0
     ordered: bool = False  # the storefront has an order of it
     detail: str = ""  # why there was no answer
+    turned_away: int = 0  # times that it was told to come again
 
     @property
     def waited(self) -> float:
@@ -83,7 +85,7 @@ class Crowd:
                 else:
                     await self._buy(http, visit, opened, {})
         except TimeoutError:
-            visit.detail = "out of patience"
+            visit.detail = visit.detail or "out of patience"
         except aiohttp.ClientError as error:
             visit.detail = type(error).__name__
         if visit.outcome == "no answer":
@@ -101,18 +103,36 @@ class Crowd:
             "lines": [{"sku": sku, "quantity": 1}],
         }
         headers = self._headers | {"idempotency-key": f"buyer-{number}"}
-        async with http.post(f"{self._daemon}/v1/reservations", json=wish, headers=headers) as answer:
-            # A party that is overrun may answer with anything.
-            body: Any = await answer.json() if answer.status == 201 else await answer.read()
+        while True:
+            async with http.post(f"{self._daemon}/v1/reservations", json=wish, headers=headers) as answer:
+                # A party that is overrun may answer with anything.
+                known = answer.status in (201, 202)
+                body: Any = await answer.json() if known else await answer.read()
+            status, retry = answer.status, answer.headers.get("retry-after", "")
+            while status == 202:  # the org has not answered: the checkout looks again, by the id
+                await self._wait(retry)
+                address = f"{self._daemon}/v1/reservations/{body['id']}"
+                async with http.get(address, headers=self._headers) as answer:
+                    body = await answer.json() if answer.status == 200 else body
+                status = _STATES.get(body["state"], 200) if answer.status == 200 else 202
+            if status != 503 or not retry:
+                break
+            visit.turned_away += 1
+            visit.detail = "out of patience, told to come again"
+            await self._wait(retry)
         visit.answered = time.monotonic() - opened
-        if answer.status == SOLD_OUT:
+        if status == SOLD_OUT:
             visit.outcome = "sold out"
-        elif answer.status == 201 and body["state"] == "granted":
+        elif status == 201 and body["state"] == "granted":
             visit.outcome = "got one"
             if pays:
                 await self._pay(http, visit, body["id"])
         else:
-            visit.detail = f"answered {answer.status}"
+            visit.detail = f"answered {status}"
+
+    async def _wait(self, retry: str) -> None:
+        """As long as was asked for, and a little longer by chance, so that not all come again at once."""
+        await asyncio.sleep((int(retry) if retry.isdigit() else 1) + self._luck.random())
 
     async def _pay(self, http: aiohttp.ClientSession, visit: Visit, reservation: str) -> None:
         """The storefront sells what it holds a grant for; its order names the reservation."""

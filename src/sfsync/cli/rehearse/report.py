@@ -53,6 +53,7 @@ class Report:
     ordered: int
     sold_out: int
     no_answer: int
+    turned_away: int  # times that a buyer was told to come again
     oversold: int
     sold_out_after_s: float | None
     granted_p50_ms: float | None
@@ -89,6 +90,7 @@ def report(plan: Plan, visits: Sequence[Visit], seen: Seen) -> Report:
         ordered=seen.orders,
         sold_out=len(refused),
         no_answer=len(silent),
+        turned_away=sum(visit.turned_away for visit in visits),
         oversold=oversold,
         sold_out_after_s=round(got[-1].answered, 1) if len(got) >= plan.drop.pieces else None,
         granted_p50_ms=percentile(granted_ms, 50),
