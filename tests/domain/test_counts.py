@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 
 import pytest
 from hypothesis import find, given, settings
@@ -16,12 +17,13 @@ from sfsync.domain.counts import (
     counted_before,
     folded_after,
     is_late,
+    last_counted,
     missing,
     movement,
     on_hand_at,
 )
 from sfsync.domain.fold import Folded, LedgerRow
-from sfsync.domain.stock import LevelKey, Movement, MovementKind
+from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 
 BAG = LevelKey("BAG-1", "CONCESSION")
 DAY = datetime(2026, 11, 23, tzinfo=UTC)
@@ -41,7 +43,11 @@ def row(key: str, units: int, when: datetime, kind: MovementKind = MovementKind.
 
 def stands(*movements: Movement) -> list[LedgerRow]:
     """The level's rows in the order entered."""
-    return [LedgerRow(f"{n:06}", each, 1, DAY, by_sfsync=True) for n, each in enumerate(movements)]
+    entered = accumulate((each.occurred_at for each in movements), max)
+    return [
+        LedgerRow(f"{n:06}", each, 1, at, by_sfsync=True)
+        for n, (each, at) in enumerate(zip(movements, entered, strict=True))
+    ]
 
 
 OPENING = row("opening", 5, at("8:00"), MovementKind.OPENING)
@@ -143,12 +149,23 @@ def test_what_slipped_into_a_count_is_its_next_step() -> None:
 def test_a_count_before_the_last_folded_movement_cannot_be_entered() -> None:
     """The opening row says what there was when its last movement happened, and no longer how it came."""
     (opening,) = stands(row("fold:x:0", 5, at("12:00"), MovementKind.OPENING))
-    folded = LedgerRow(
-        opening.id, opening.movement, 3, DAY, by_sfsync=True, folded={"posting:a": Folded(1, 5)}
-    )
+    folded = replace(opening, folded={"posting:a": Folded(1, 5)})
     assert folded_after([folded], at("11:59")) == at("12:00")
     assert folded_after([folded], at("12:00")) is None
     assert folded_after([opening], at("11:00")) is None
+
+
+def test_what_is_dated_after_its_entry_happened_when_it_was_entered() -> None:
+    """A date in spring: neither a sale nor what was folded is still to come."""
+    (sale,) = stands(row("posting:a", -1, at("12:00")))
+    spring = replace(sale.movement, occurred_at=at("12:00") + timedelta(days=150))
+    ahead = replace(sale, movement=spring)
+    assert ahead.happened_at == at("12:00")
+    assert on_hand_at([ahead], at("12:00")) == -1
+    assert folded_after([replace(ahead, folded={"posting:a": Folded(1, -1)})], at("12:00")) is None
+    level = StockLevel(sale.movement.level, 5, 0, 2, "a01", spring.occurred_at)
+    assert last_counted(level, at("12:00")) is None
+    assert last_counted(level, spring.occurred_at) == spring.occurred_at
 
 
 # -- against the shelf itself --------------------------------------------------------------------------

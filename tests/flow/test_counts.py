@@ -10,6 +10,7 @@ import pytest
 from tests.flow.kit import TILL, House, house, total
 
 from sfsync.domain.counts import Count, CountOutcome
+from sfsync.domain.incidents import DATED_AHEAD
 from sfsync.domain.stock import LevelKey, Movement, MovementKind
 from sfsync.domain.transfers import Stage, Transfer
 from sfsync.flow.folding import FoldWish
@@ -22,11 +23,11 @@ def ago(h: House, hours: float) -> datetime:
     return h.clock.now().replace(microsecond=0) - timedelta(hours=hours)
 
 
-def long_ago(h: House) -> None:
+def long_ago(h: House, days: float = 2) -> None:
     """All that stands in the ledger happened and was entered two days ago."""
-    h.org.age(days=2)
+    h.org.age(days=days)
     h.org.rows = {
-        number: replace(row, occurred_at=row.occurred_at - timedelta(days=2))
+        number: replace(row, occurred_at=row.occurred_at - timedelta(days=days))
         for number, row in h.org.rows.items()
     }
 
@@ -275,16 +276,16 @@ async def test_the_newest_count_outlives_a_fold() -> None:
         await count(h, 4, ago(h, 14))
         h.org.move(BAG, on_hand=2)
         await h.shows("BAG-1", 6, 6)
-        h.org.age(days=200)
+        long_ago(h, days=200)
         run = h.supervisor.fold(FoldWish(timedelta(days=90)))
         assert run is not None
         await h.until(lambda: run.ended_at is not None)
         assert (run.rows, h.org.of("count:")) == (2, [("count:c-1:BAG-1|ECOM:0", -1, 0)])
-        sold(h, ago(h, 15))
+        sold(h, ago(h, 200 * 24 + 15))
         await h.until(lambda: h.org.of("posting:"))
         await h.idle()
         assert h.org.numbers(BAG) == (6, 0)
-        assert (await count(h, 4, ago(h, 13), "c-2")).problem == "too-old"
+        assert (await count(h, 4, ago(h, 200 * 24 + 13), "c-2")).problem == "too-old"
 
 
 async def test_a_count_that_cannot_be_is_not_entered() -> None:
@@ -298,3 +299,59 @@ async def test_a_count_that_cannot_be_is_not_entered() -> None:
         assert (await count(h, 4, now)).state == "entered"
         assert (await count(h, 5, now)).problem == "id-reused"
         assert h.org.numbers(BAG) == (4, 0)
+
+
+async def test_a_sale_that_somebody_has_dated_ahead_is_seen_by_the_counts_after_it() -> None:
+    """Other software enters it with a date in spring: it has left the shelf, before and after a fold."""
+    async with house({BAG: 98}) as h:
+        spring = h.clock.now() + timedelta(days=150)
+        h.org._enter(
+            Movement("person:x", "person:x", LevelKey.parse(BAG), MovementKind.SALE, -1, 0, "", "", spring)
+        )
+        h.org.tell("wake-ups", levels=frozenset({h.org.id_of(LevelKey.parse(BAG))}), events=1)
+        await h.shows("BAG-1", 97, 97)
+        assert (await count(h, 97, h.clock.now())).variance == 0
+        assert h.org.numbers(BAG) == (97, 0)
+        await h.idle()
+        h.org.age(days=200)
+        assert (await _folded(h)) > 0
+        later = await count(h, 96, h.clock.now(), "c-2")
+        assert (later.state, later.variance, later.problem) == ("entered", -1, "")
+
+
+async def test_a_count_that_somebody_has_dated_ahead_does_not_undo_what_is_sold_after_it() -> None:
+    """A person enters a count with a date in spring; what is sold after its entry counts."""
+    async with house({BAG: 10}) as h:
+        long_ago(h)
+        counted_by_a_person(h, -1, h.clock.now() + timedelta(days=150))
+        await h.shows("BAG-1", 9, 9)
+        entered = h.clock.now()
+        await h.until(lambda: h.clock.now() - entered > timedelta(seconds=2))  # the org keeps whole seconds
+        sold(h, h.clock.now(), "after")
+        sold(h, ago(h, 5), "before")
+        await h.until(lambda: len(h.org.of("posting:")) == 2)
+        await h.until(lambda: h.org.of("late:"))
+        await h.idle()
+        assert [key for key, _, _ in h.org.of("late:")] == ["late:posting:before:0"]
+        await h.shows("BAG-1", 8, 8)
+
+
+async def test_a_till_whose_clock_is_ahead_is_told_once_and_loses_nothing() -> None:
+    """Two sales dated next spring: both entered with the time of their events, and one incident."""
+    async with house({BAG: 10}) as h:
+        spring = h.clock.now() + timedelta(days=150)
+        for name in ("R1", "R2"):
+            at = h.clock.now()
+            posting = Posting(name, MovementKind.SALE, LevelKey.parse(BAG), -1, name, at, spring)
+            h.org.tell(TILL, postings=(posting,), events=1)
+        await h.shows("BAG-1", 8, 8)
+        (incident,) = await h.store.read(lambda tx: tx.incidents())
+        assert (incident.kind, incident.key) == (DATED_AHEAD, "ECOM")
+        assert spring.isoformat(timespec="seconds") in incident.title
+
+
+async def _folded(h: House) -> int:
+    run = h.supervisor.fold(FoldWish(timedelta(days=90)))
+    assert run is not None
+    await h.until(lambda: run.ended_at is not None)
+    return run.rows

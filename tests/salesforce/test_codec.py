@@ -247,7 +247,7 @@ def test_a_till_event_becomes_a_posting() -> None:
 def test_a_till_event_may_name_a_single_unit_and_no_time() -> None:
     """One-of-one pieces have their own level; without a time the event's own counts."""
     record = SALE | {"Unit__c": "NO-7", "OccurredAt__c": None, "Reference__c": None}
-    posted = codec.posting("uuid-1", record)
+    posted = codec.posting("uuid-1", record, NOW)
     assert isinstance(posted, Posting)
     assert (str(posted.level), posted.occurred_at, posted.reference) == ("BAG-1|KNIGHTSBRIDGE|NO-7", NOW, "")
 
@@ -281,7 +281,7 @@ def test_a_till_event_that_makes_no_sense_is_set_aside_with_its_reason(
     changes: dict[str, Any], reason: str
 ) -> None:
     """A person can read why, and finds the whole event."""
-    posted = codec.posting("uuid-1", SALE | changes)
+    posted = codec.posting("uuid-1", SALE | changes, NOW)
     assert isinstance(posted, Poison)
     assert reason in posted.reason
     assert posted.key == "uuid-1"  # two bad events of one SourceId are two letters
@@ -289,12 +289,41 @@ def test_a_till_event_that_makes_no_sense_is_set_aside_with_its_reason(
     assert "LocationCode__c" in json.loads(posted.payload)
 
 
+@pytest.mark.parametrize("kind", ["Sale", "TransferSent"])
+@pytest.mark.parametrize(
+    ("ahead", "heard_after", "published"),
+    [
+        (timedelta(minutes=4), timedelta(0), NOW),  # no clock is exact
+        (timedelta(days=150), timedelta(0), NOW),
+        (timedelta(minutes=30), timedelta(hours=3), NOW),  # past by now, but not when it was published
+        (timedelta(days=150), timedelta(0), NOW + timedelta(days=1)),  # the org's own clock is ahead too
+    ],
+)
+def test_nothing_has_happened_that_is_still_to_come(
+    kind: str, ahead: timedelta, heard_after: timedelta, published: datetime
+) -> None:
+    """A till whose clock is ahead: the moment its event was published stands for its own."""
+    said, heard = NOW + ahead, NOW + heard_after
+    times = {"OccurredAt__c": _milliseconds(said), "CreatedDate": _milliseconds(published)}
+    units = {"Kind__c": kind, "Quantity__c": -1.0 if kind == "Sale" else 1.0}
+    posted = codec.posting("uuid-1", SALE | times | units, heard)
+    assert isinstance(posted, Posting | Transfer)
+    if ahead < timedelta(minutes=5):
+        assert (posted.occurred_at, posted.dated) == (said, None)
+    else:
+        assert (posted.occurred_at, posted.dated) == (min(published, heard), said)
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
 @pytest.mark.parametrize(
     ("kind", "quantity"), [("Adjustment", -3.0), ("Adjustment", 3.0), ("Return", 1.0), ("Receipt", 40.0)]
 )
 def test_every_kind_that_a_till_may_tell(kind: str, quantity: float) -> None:
     """An adjustment goes either way."""
-    posted = codec.posting("uuid-1", SALE | {"Kind__c": kind, "Quantity__c": quantity})
+    posted = codec.posting("uuid-1", SALE | {"Kind__c": kind, "Quantity__c": quantity}, NOW)
     assert isinstance(posted, Posting)
     assert (posted.kind.value, posted.on_hand_delta) == (kind, quantity)
 
@@ -311,7 +340,7 @@ def test_goods_on_their_way_as_a_till_tells_of_them(
     changes: dict[str, Any], expected: tuple[str, str | None, str | None]
 ) -> None:
     """The reference is the transfer's number, which both ends share."""
-    told = codec.posting("uuid-1", SALE | {"Quantity__c": 3.0} | changes)
+    told = codec.posting("uuid-1", SALE | {"Quantity__c": 3.0} | changes, NOW)
     assert isinstance(told, Transfer)
     assert (told.stage, told.origin, told.target) == expected
     assert (told.event_id, told.number, told.units) == ("till-7/4711", "R-4711", 3)
@@ -329,7 +358,7 @@ def test_goods_on_their_way_as_a_till_tells_of_them(
 )
 def test_a_transfer_that_makes_no_sense_is_set_aside(changes: dict[str, Any], reason: str) -> None:
     """With its reason, like every other event."""
-    told = codec.posting("uuid-1", SALE | {"Quantity__c": 3.0} | changes)
+    told = codec.posting("uuid-1", SALE | {"Quantity__c": 3.0} | changes, NOW)
     assert isinstance(told, Poison)
     assert reason in told.reason
 

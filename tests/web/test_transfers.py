@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -50,6 +51,7 @@ async def test_what_the_org_has_not_yet_answered_is_written_down() -> None:
         ({"to": "DUBAI"}, "stage"),
         ({"sku": "BAG|ECOM"}, "sku"),
         ({"occurred_at": "yesterday"}, "occurred_at"),
+        ({"occurred_at": (NOW + timedelta(hours=1)).isoformat()}, "occurred_at"),
         ({"colour": "red"}, "colour"),
     ],
 )

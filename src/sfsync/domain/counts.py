@@ -22,7 +22,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from .fold import LedgerRow
-from .stock import LevelKey, Movement, MovementKind, count_subject, late_subject, step_key
+from .stock import (
+    CLOCK_SKEW,
+    LevelKey,
+    Movement,
+    MovementKind,
+    StockLevel,
+    count_subject,
+    late_subject,
+    step_key,
+)
 
 _LATE = late_subject("")
 
@@ -87,12 +96,12 @@ def second(at: datetime) -> datetime:
 
 def on_hand_at(rows: Iterable[LedgerRow], at: datetime) -> int:
     """The ledger's sum of everything that had happened at a level up to a moment, whenever entered."""
-    return sum(row.movement.on_hand_delta for row in rows if second(row.movement.occurred_at) <= second(at))
+    return sum(row.movement.on_hand_delta for row in rows if second(row.happened_at) <= second(at))
 
 
 def folded_after(rows: Iterable[LedgerRow], at: datetime) -> datetime | None:
     """The last moment that folded rows reach, when it is after `at`: nobody knows any more what was when."""
-    found = [second(row.movement.occurred_at) for row in rows if row.folded is not None]
+    found = [second(row.happened_at) for row in rows if row.folded is not None]
     return max((each for each in found if each > second(at)), default=None)
 
 
@@ -130,6 +139,15 @@ def missing(row: Movement, rows: Sequence[LedgerRow], step: int) -> Movement | N
     )
 
 
+def last_counted(level: StockLevel, now: datetime) -> datetime | None:
+    """When a level was last counted; None, too, where that is said to be still to come.
+
+    Somebody has dated a count ahead then: which rows came before it, only the rows themselves tell.
+    """
+    at = level.counted_at
+    return None if at is None or at > now + CLOCK_SKEW else at
+
+
 def is_late(row: Movement, counted_at: datetime | None) -> bool:
     """True when the level was counted after the movement happened: the count has seen it."""
     if counted_at is None or not row.on_hand_delta:
@@ -165,7 +183,7 @@ def counted_before(row: Movement, rows: Sequence[LedgerRow]) -> datetime | None:
     """
     place = next((n for n, each in enumerate(rows) if each.movement.key == row.key), None)
     counts = [
-        (second(each.movement.occurred_at), n)
+        (second(each.happened_at), n)
         for n, each in enumerate(rows)
         if each.movement.kind is MovementKind.COUNT and n != place
     ]

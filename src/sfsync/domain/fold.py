@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from .stock import LevelKey, Movement, MovementKind, fold_subject, step_key, step_of
+from .stock import CLOCK_SKEW, LevelKey, Movement, MovementKind, fold_subject, step_key, step_of
 
 ROWS_A_CALL = 200  # records of one collections call
 CALLS = 5  # collections in one composite call
@@ -62,6 +62,12 @@ class LedgerRow:
     created_at: datetime
     by_sfsync: bool
     folded: Mapping[str, Folded] | None = None  # of an opening row: what it stands for, by subject
+
+    @property
+    def happened_at(self) -> datetime:
+        """When it happened. Nothing that is still to come is entered: a later date is an error."""
+        told, entered = self.movement.occurred_at, self.created_at
+        return entered if told > entered + CLOCK_SKEW else told
 
     @property
     def step(self) -> int | None:
@@ -164,7 +170,7 @@ def plan(
     for row in elsewhere:
         away[row.movement.subject].append(row)
     counts = [row for row in rows if row.movement.kind is MovementKind.COUNT]
-    newest_count = max(counts, key=lambda row: (row.movement.occurred_at, row.id), default=None)
+    newest_count = max(counts, key=lambda row: (row.happened_at, row.id), default=None)
     for group in _grouped(level, rows):
         reason = _why_kept(group, level, away.get(group.subject, ()), before, open_subjects, newest_count)
         if reason is None:
@@ -270,7 +276,7 @@ def _fold(level: LevelKey, rows: Iterable[LedgerRow], chosen: Sequence[_Group]) 
         0,
         f"{len(taken)} movements folded",
         "",
-        max(row.movement.occurred_at for row in taken).astimezone(UTC),
+        max(row.happened_at for row in taken).astimezone(UTC),
     )
     version = sum(row.version_delta for row in taken) + 1
     return Fold(opening, version, folded, fresh, tuple(_calls(chosen)))

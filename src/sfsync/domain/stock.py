@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
+CLOCK_SKEW = timedelta(minutes=5)  # that another system's clock may be ahead of the org's and ours
 SUBJECT_LENGTH = 240  # characters of SubjectKey__c; the key adds ":<n>" and has 255
 SKU_LENGTH = 120
 LOCATION_LENGTH = 80

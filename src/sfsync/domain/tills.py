@@ -17,9 +17,8 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 
 from .ats import LevelFacts
-from .stock import LevelKey, MovementKind, posting_subject
+from .stock import CLOCK_SKEW, LevelKey, MovementKind, posting_subject
 
-CLOCK_SKEW = timedelta(minutes=5)  # that a till's clock may be ahead of ours
 OLDEST = timedelta(days=366)  # what is told later than that is a mistake
 DAY_ENDS = time(23, 59, 59)
 MOST_UNITS = 100  # of one line of a receipt, unless somebody says that it is so

@@ -43,6 +43,7 @@ class Transfer:
     origin: str | None = None  # the location that goods leave: sent, moved
     target: str | None = None  # the location that goods reach: received, moved
     unit: str | None = None
+    dated: datetime | None = None  # as it was told, where that was still to come: it occurred at another time
 
     def __post_init__(self) -> None:
         if self.units == 0 or (self.units < 0 and self.stage is not Stage.LOST):

@@ -16,7 +16,15 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sfsync.domain.counts import Count, CountOutcome, folded_after, is_late, movement, on_hand_at
+from sfsync.domain.counts import (
+    Count,
+    CountOutcome,
+    folded_after,
+    is_late,
+    last_counted,
+    movement,
+    on_hand_at,
+)
 from sfsync.domain.fold import LedgerRow
 from sfsync.domain.stock import LevelKey, Movement
 from sfsync.ports import OutsideError, Tx
@@ -144,7 +152,7 @@ class Counts:
             return None
         row = movement(count, tx.next_step(count.subject), reading.variance)
         held, _ = tx.levels([count.level])[count.level]
-        sent = 2 if is_late(row, held.counted_at) else 1
+        sent = 2 if is_late(row, last_counted(held, now)) else 1
         return add(tx, [row], {}, now), sum(each.version_delta for each in reading.rows) + sent
 
 

@@ -31,9 +31,9 @@ from sfsync.ports import (
 )
 
 from .context import Context, unread
-from .identities import set_aside, told_before, used_again
 from .lateness import add
 from .levels import apply_levels, levels_gone
+from .told_amiss import dated_ahead, set_aside, told_before, used_again
 from .transfers import enter_transfer
 from .watching import Watch
 
@@ -250,6 +250,7 @@ def enter_posting(tx: Tx, ctx: Context, topic: str, posting: Posting, now: datet
         return set()
     if add_posting(tx, posting, now) is None:
         return set()
+    dated_ahead(tx, ctx, posting.level.location, posting.source_id, posting.dated, posting.occurred_at)
     return {"writer"} | apply_levels(tx, ctx, (), now, [posting.level.sku])
 
 

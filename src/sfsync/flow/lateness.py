@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sfsync.domain.counts import compensation, counted_before, is_late, missing
+from sfsync.domain.counts import compensation, counted_before, is_late, last_counted, missing
 from sfsync.domain.fold import LedgerRow
 from sfsync.domain.ledger import Answer, Bundle, entered
 from sfsync.domain.retry import backoff_seconds
@@ -28,12 +28,12 @@ from .context import Context
 def add(tx: Tx, movements: Sequence[Movement], owners: Mapping[str, str | None], now: datetime) -> int:
     """Write down movements that are to happen together, with the compensations of those that are late."""
     levels = tx.levels({row.level for row in movements if row.on_hand_delta})
-    counted = {key: level.counted_at for key, (level, _) in levels.items()}
+    moments = {key: last_counted(level, now) for key, (level, _) in levels.items()}
     bundle = tx.add_bundle(movements, owners, now)
     along = [
         compensation(row, at)
         for row in movements
-        if (at := counted.get(row.level)) is not None and is_late(row, at)
+        if (at := moments.get(row.level)) is not None and is_late(row, at)
     ]
     if along:
         tx.set_companions(bundle, along, {})

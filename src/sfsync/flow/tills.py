@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial as partial_of
 
 from sfsync.domain.ats import LevelFacts
-from sfsync.domain.counts import is_late
+from sfsync.domain.counts import is_late, last_counted
 from sfsync.domain.stock import Movement
 from sfsync.domain.tills import MaySell, Till, TillOutcome, TillReport, TillSale, happened, may_sell
 from sfsync.ports import Posting, Tx
@@ -64,7 +64,9 @@ class Tills:
             await asyncio.wait(answers, timeout=ANSWER_SECONDS)
         for start in range(0, len(sales), TOGETHER):
             end = start + TOGETHER
-            told = partial_of(_told_all, sales=sales[start:end], checked=outcomes[start:end])
+            told = partial_of(
+                _told_all, sales=sales[start:end], checked=outcomes[start:end], now=ctx.clock.now()
+            )
             outcomes[start:end] = await ctx.store.read(told)
         return outcomes
 
@@ -110,9 +112,11 @@ def _checked(tx: Tx, *, sales: Sequence[TillSale], now: datetime) -> list[TillOu
     return [_check(tx, sale, now) for sale in sales]
 
 
-def _told_all(tx: Tx, *, sales: Sequence[TillSale], checked: Sequence[TillOutcome]) -> list[TillOutcome]:
+def _told_all(
+    tx: Tx, *, sales: Sequence[TillSale], checked: Sequence[TillOutcome], now: datetime
+) -> list[TillOutcome]:
     return [
-        before if before.problem else _told(tx, sale, again=before.again)
+        before if before.problem else _told(tx, sale, now, again=before.again)
         for sale, before in zip(sales, checked, strict=True)
     ]
 
@@ -158,7 +162,7 @@ def _plan(tx: Tx, *, ctx: Context, sales: Sequence[TillSale]) -> tuple[list[int]
     return bundles, bells | {"writer"}
 
 
-def _told(tx: Tx, sale: TillSale, *, again: bool) -> TillOutcome:
+def _told(tx: Tx, sale: TillSale, now: datetime, *, again: bool) -> TillOutcome:
     """What is known of a line that was written down."""
     if not (known := tx.planned(sale.subject)):
         detail = "the org did not take it; see the dead letters"
@@ -167,5 +171,5 @@ def _told(tx: Tx, sale: TillSale, *, again: bool) -> TillOutcome:
         return reused
     state = "waiting" if tx.busy([sale.subject]) else "entered"
     held = tx.levels([sale.level]).get(sale.level)
-    late = held is not None and is_late(known[0], held[0].counted_at)
+    late = held is not None and is_late(known[0], last_counted(held[0], now))
     return TillOutcome(state, again=again, late=late)

@@ -15,9 +15,9 @@ from sfsync.domain.transfers import Transfer, TransferOutcome, movements
 from sfsync.ports import InTransit, Tx
 
 from .context import Context, wait_until_read
-from .identities import set_aside, told_before, used_again
 from .lateness import add
 from .levels import apply_levels
+from .told_amiss import dated_ahead, set_aside, told_before, used_again
 from .writer import Writer
 
 ANSWER_SECONDS = 8.0
@@ -79,6 +79,8 @@ def enter_transfer(tx: Tx, ctx: Context, topic: str, transfer: Transfer, now: da
         return set()
     if tx.next_step(transfer.subject):
         return set()
+    place = transfer.target or transfer.origin or ctx.assortment.in_transit
+    dated_ahead(tx, ctx, place, transfer.event_id, transfer.dated, transfer.occurred_at)
     return _plan(tx, ctx, rows)[1]
 
 

@@ -95,7 +95,10 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """What another system (a till) says has happened: one movement of on hand to be entered, once."""
+    """What another system (a till) says has happened: one movement of on hand to be entered, once.
+
+    `dated` is the time that it was told with, where that was still to come: `occurred_at` is another then.
+    """
 
     source_id: str
     kind: MovementKind
@@ -103,6 +106,7 @@ class Posting:
     on_hand_delta: int
     reference: str
     occurred_at: datetime
+    dated: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from sfsync.domain.stock import BadKeyError, LevelKey, MovementKind
+from sfsync.domain.stock import CLOCK_SKEW, BadKeyError, LevelKey, MovementKind
 from sfsync.domain.transfers import Stage, Transfer
 from sfsync.ports import Poison, Posting
 
@@ -83,7 +83,7 @@ def note(found: Findings, event: Event | Garbled, now: datetime) -> None:
         return
     header = event.record.get(HEADER)
     if header is None:
-        posted = posting(event.id, event.record)
+        posted = posting(event.id, event.record, now)
         if isinstance(posted, Posting):
             found.postings.append(posted)
         elif isinstance(posted, Transfer):
@@ -170,27 +170,31 @@ def _tells_nothing(changed: frozenset[str] | None) -> bool:
     return changed is not None and len(changed) > 0 and changed.isdisjoint(TELLING_FIELDS)
 
 
-def posting(event_id: str, record: Mapping[str, Any]) -> Posting | Transfer | Poison:
-    """A till's event as a posting or a transfer, or as poison with the reason why it is neither."""
+def posting(event_id: str, record: Mapping[str, Any], now: datetime) -> Posting | Transfer | Poison:
+    """A till's event as a posting or a transfer, or as poison with the reason why it is neither.
+
+    `now` is when it is heard: no event tells of what is still to come.
+    """
     source_id = _words(record, "SourceId__c")
     try:
         if not 0 < len(source_id) <= SOURCE_ID_LENGTH:
             raise ValueError(f"SourceId__c needs 1 to {SOURCE_ID_LENGTH} characters")
         if (stage := _STAGES.get(_words(record, "Kind__c"))) is not None:
-            return _transfer(source_id, stage, record)
+            return _transfer(source_id, stage, record, now)
         kind = _kind(_words(record, "Kind__c"))
         level = LevelKey(
             _words(record, "Sku__c"), _words(record, "LocationCode__c"), _words(record, "Unit__c") or None
         )
         quantity = _quantity(kind, record.get("Quantity__c"))
-        return Posting(source_id, kind, level, quantity, _words(record, "Reference__c"), _moment(record))
+        at, dated = _moment(record, now)
+        return Posting(source_id, kind, level, quantity, _words(record, "Reference__c"), at, dated)
     except (BadKeyError, ValueError) as error:
         # By the event, not by its SourceId: the next bad one of that name is another one.
         named = f"SourceId__c {source_id!r}: " if source_id else ""
         return Poison(event_id, f"{named}{error}", as_text(record))
 
 
-def _transfer(source_id: str, stage: Stage, record: Mapping[str, Any]) -> Transfer:
+def _transfer(source_id: str, stage: Stage, record: Mapping[str, Any], now: datetime) -> Transfer:
     """Goods on their way: `LocationCode__c` is the end where it was told, `ToLocationCode__c` the far one."""
     here, there = _words(record, "LocationCode__c"), _words(record, "ToLocationCode__c")
     if stage is Stage.MOVED and not there:
@@ -198,16 +202,18 @@ def _transfer(source_id: str, stage: Stage, record: Mapping[str, Any]) -> Transf
     units = _whole(record.get("Quantity__c"))
     if units < 0:
         raise ValueError(f"Quantity__c is {units}; a transfer tells how many units go, a number above 0")
+    at, dated = _moment(record, now)
     transfer = Transfer(
         source_id,
         _words(record, "Reference__c") or source_id,
         stage,
         _words(record, "Sku__c"),
         units,
-        _moment(record),
+        at,
         origin=here if stage is not Stage.RECEIVED else None,
         target={Stage.RECEIVED: here, Stage.MOVED: there}.get(stage),
         unit=_words(record, "Unit__c") or None,
+        dated=dated,
     )
     for location in (transfer.origin, transfer.target):
         if location is not None:
@@ -249,7 +255,20 @@ def _quantity(kind: MovementKind, value: object) -> int:
     return quantity
 
 
-def _moment(record: Mapping[str, Any]) -> datetime:
+def _moment(record: Mapping[str, Any], now: datetime) -> tuple[datetime, datetime | None]:
+    """When it happened; and, where its till says of a time that is still to come, that time.
+
+    What was published has happened, so the moment of that stands then for the till's.
+    """
+    told = _time(record)
+    try:
+        published = min(now, _epoch(record["CreatedDate"]))
+    except (KeyError, OverflowError, OSError, TypeError, ValueError):
+        published = now
+    return (published, told) if told > published + CLOCK_SKEW else (told, None)
+
+
+def _time(record: Mapping[str, Any]) -> datetime:
     for name in ("OccurredAt__c", "CreatedDate"):
         value = record.get(name)
         if value is None:

@@ -19,6 +19,7 @@ _ADVICE = {
         "Movements were deleted or a backup restored; the org's present numbers and rows were taken over."
     ),
     kinds.POSTINGS_LOST: "Compare the till's own journal with the org for that time, or count.",
+    kinds.DATED_AHEAD: "Set the clock there right; what it told was entered with the time of its event.",
     kinds.UNEXPLAINED: "Somebody may have edited the number; its units are for sale again.",
     kinds.GAVE_WAY: "Tell whoever had the promise; an order is covered elsewhere by itself if it can be.",
     kinds.PAID_UNAVAILABLE: "Take the units elsewhere, take other pieces, or owe the customer the money.",

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH
+from sfsync.domain.stock import CLOCK_SKEW, LOCATION_LENGTH, SKU_LENGTH
 from sfsync.domain.transfers import Stage, Transfer, TransferOutcome
 from sfsync.ports import InTransit
 
@@ -73,6 +73,8 @@ def read_transfer(table: Mapping[str, Any], now: datetime) -> Transfer:
     target = fields.optional_text(table, "to", LOCATION_LENGTH)
     unit = fields.optional_text(table, "unit", 80)
     at = now if table.get("occurred_at") is None else fields.moment(table, "occurred_at")
+    if at is not None and at > now + CLOCK_SKEW:
+        fields.errors["occurred_at"] = "is still to come"
     for name, text in (("sku", sku), ("from", origin), ("to", target), ("unit", unit)):
         if text and "|" in text:
             fields.errors.setdefault(name, "contains '|'")

@@ -1,4 +1,6 @@
-"""An identity tells of one thing: who uses it again for another is told, so that nothing is lost in silence.
+"""What tills tell amiss, and is never lost for it: identities used twice, times that are still to come.
+
+An identity tells of one thing: who uses it again for another is told, so that nothing is lost in silence.
 
 A till's event that says once more what is known of its identity is a repetition, and nothing comes of it.
 One that says something else may be a second sale under one receipt number: it is set aside whole.
@@ -7,8 +9,9 @@ One that says something else may be a second sale under one receipt number: it i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
+from sfsync.domain.incidents import DATED_AHEAD
 from sfsync.domain.letters import LEDGER, REUSED, REUSED_ADVICE
 from sfsync.domain.stock import Movement, tells_again
 from sfsync.ports import Tx
@@ -51,6 +54,23 @@ def set_aside(
     ctx.log.warning(
         "identity used twice", source=source, identity=identity, reason=reason, next=REUSED_ADVICE
     )
+
+
+def dated_ahead(
+    tx: Tx, ctx: Context, location: str, identity: str, dated: datetime | None, at: datetime
+) -> None:
+    """Tell a place whose clock is ahead, once until somebody has dealt with it. `at`: what stands instead."""
+    if dated is None:
+        return
+    title = f"{location} dates what it tells with times that are still to come: {identity}, {_iso(dated)}"
+    detail = {"location": location, "told": _iso(dated), "entered": _iso(at)}
+    if tx.open_incident(DATED_AHEAD, location, title, detail, ctx.clock.now()):
+        then = "entered with the time of its event; set the clock there right"
+        ctx.log.warning("dated ahead", location=location, identity=identity, told=_iso(dated), next=then)
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def _words(rows: Sequence[Movement]) -> str:
