@@ -14,6 +14,7 @@ The flow in one line::
 - ``simulators``  the other parties over their real wire; they import nothing of ours
 - ``overview``    how things stand, as one status with its verdict
 - ``reports``     accuracy of the books by the counts, what sells, what lacks, what to count next
+- ``shadow``      beside another integration: the ports that let nothing out, and what they saw
 - ``kinds``       the kinds of channel that other packages bring
 - ``lives``       the life of a SKU's numbers, for its page
 - ``telemetry``   traces to a collector, where they are wanted

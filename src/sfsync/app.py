@@ -11,12 +11,14 @@ import asyncio
 import random
 import secrets
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from starlette.applications import Starlette
@@ -62,7 +64,12 @@ from sfsync.settings import (
     ShopifySettings,
     VendureSettings,
 )
+from sfsync.shadow import ShadowChannel, ShadowOrg, Watch, report
+from sfsync.shadow.report import handed_over
 from sfsync.store import Database, StoreError, open_store
+from sfsync.store import shadow as shadows
+from sfsync.store.shadow import ShadowTx
+from sfsync.store.tx import SqlTx
 from sfsync.web import (
     CannotListenError,
     Proxy,
@@ -121,6 +128,7 @@ class Daemon:
         settings: Settings,
         *,
         approve: bool = False,
+        shadow: bool = False,
         clock: Clock | None = None,
         org: Org | None = None,
         channels: Mapping[str, Channel] | None = None,
@@ -133,7 +141,8 @@ class Daemon:
         read_again: Callable[[], Settings] | None = None,
     ) -> None:
         self._settings = settings
-        self._approve = approve
+        self._shadow = shadow or settings.shadow.enabled
+        self._approve = approve or self._shadow  # nobody need look at a plan that writes nothing
         self._clock = clock or SystemClock()
         self._log: Logger = log or structlog.get_logger("sfsync")
         self._org, self._channels = org, channels
@@ -159,6 +168,15 @@ class Daemon:
         org = self._org or await self._open_org(store)
         channels = self._channels or await self._open_channels(store, org)
         receivers = await self._open_receivers(store, org, channels)
+        shade: ShadowOrg | None = None
+        beside: dict[str, Callable[[], Awaitable[None]]] = {}
+        if self._shadow:
+            store.transact_by(lambda connection: ShadowTx(connection, self._clock.now))
+            org = shade = ShadowOrg(org, store, self._clock.now)
+            channels = {
+                name: ShadowChannel(channel, store, self._clock) for name, channel in channels.items()
+            }
+            beside = self._watches(channels, store)
         ctx = Context(
             org,
             channels,
@@ -174,16 +192,20 @@ class Daemon:
         ctx.pulse.calls = org.calls
         ctx.pulse.trail = Trail(tracer, self._new_id) if tracer else None
         ctx.pulse.topics, ctx.pulse.posting_topics = tuple(org.topics), org.posting_topics
-        nightly = settings.ledger.fold_older_than_days if settings.ledger.fold_nightly else None
+        folds = settings.ledger.fold_nightly and not self._shadow
+        nightly = settings.ledger.fold_older_than_days if folds else None
+        tells = settings.shadow.alerts or not self._shadow
         supervisor = Supervisor(
             ctx,
             approve=self._approve,
-            poll_seconds=self._poll_seconds,
+            poll_seconds=settings.shadow.orders_every_seconds if self._shadow else self._poll_seconds,
             watch_seconds=settings.salesforce.poll_after_seconds,
             fold_nightly_days=nightly,
-            drift=Pace(**settings.drift.model_dump()),
-            alerts=Alerts(ctx, receivers, Limits(settings.alerts.exposed_units)),
-            till_places=till_places(settings),
+            # What differs is the other integration's, and stands in the shadow's report.
+            drift=None if self._shadow else Pace(**settings.drift.model_dump()),
+            alerts=Alerts(ctx, receivers if tells else (), Limits(settings.alerts.exposed_units)),
+            till_places=() if self._shadow else till_places(settings),
+            beside=beside,
         )
         local_token = _local_token(settings)
         front = _Front()
@@ -212,13 +234,19 @@ class Daemon:
             lives=Lives(ctx, store),
             reloader=reloading,
         )
-        front.open(lambda held: build_web(services, web_options(held, local_token)), settings)
+        front.open(
+            lambda held: build_web(services, replace(web_options(held, local_token), shadow=self._shadow)),
+            settings,
+        )
         web = self._served(front, settings.web.host, settings.web.port)
         try:
             await self._serve(web)
             if ready is not None:
                 ready.set()
             if await self._bind(ctx, store, stop):
+                if shade is not None:
+                    await shade.load()
+                    log.warning("in shadow", next="nothing is written anywhere; see `sfsync shadow report`")
                 await recall(ctx)
                 ctx.assortment.learn(await store.read(lambda tx: tx.products()))
                 supervisor.start()
@@ -247,7 +275,8 @@ class Daemon:
 
     async def _open_org(self, store: Database) -> Org:
         try:
-            return SalesforceOrg(org_config(self._settings), self._clock)
+            config = replace(org_config(self._settings), read_only=self._shadow)
+            return SalesforceOrg(config, self._clock)
         except Refused as error:
             await store.close()
             raise StartError(f"{error}: {error.advice}") from error
@@ -256,7 +285,7 @@ class Daemon:
         opened: dict[str, Channel] = {}
         try:
             for name, channel in self._settings.channels.items():
-                opened[name] = open_one(name, channel, self._clock)
+                opened[name] = open_one(name, channel, self._clock, read_only=self._shadow)
         except BadConfigError as error:
             for other in opened.values():
                 await other.close()
@@ -304,16 +333,36 @@ class Daemon:
             return False
         ctx.pulse.org_error = ""
         names = {*ctx.channels, *ctx.assortment.shared}
-        await store.write(lambda tx: _note_channels(tx, names, self._clock.now()))
         bound = await store.read(lambda tx: tx.bound_org())
         if bound is None:
-            await store.write(lambda tx: _bind_first(tx, org_id, self._clock.now()))
+            await store.write(lambda tx: _bind_first(tx, org_id, self._clock.now(), shadow=self._shadow))
         elif bound != org_id:
             raise StartError(
                 f"this store was made with org {bound}, but the credentials are of org {org_id}. "
                 "Give the other org a store of its own (store.url), or mend [salesforce]"
             )
+        elif (await store.read(shadows.since)) is not None:
+            if not self._shadow:
+                await store.write(lambda tx: _go_live(tx, self._clock.now(), self._log))
+        elif self._shadow:
+            raise StartError(
+                "this store has been used without --shadow: what it holds was really written, or is to be. "
+                "Give the shadow a store of its own (store.url)"
+            )
+        await store.write(lambda tx: _note_channels(tx, names, self._clock.now()))
         return True
+
+    def _watches(
+        self, channels: Mapping[str, Channel], store: Database
+    ) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What looks at the channels in shadow; one that is only told can not be looked at."""
+        watch = Watch(channels, store, self._clock, every_seconds=self._settings.shadow.numbers_every_seconds)
+        looks: dict[str, Callable[[], Awaitable[None]]] = {
+            f"shadow at {name}": partial(watch.follow, name)
+            for name, channel in channels.items()
+            if channel.ability.callbacks is None
+        }
+        return {"shadow": watch.stay, **looks}
 
 
 def _open_tracer(settings: Settings) -> OtlpTracer | None:
@@ -346,10 +395,37 @@ class _Front:
         await self._app(scope, receive, send)
 
 
-def _bind_first(tx: Tx, org_id: str, now: datetime) -> None:
+def _bind_first(tx: SqlTx, org_id: str, now: datetime, *, shadow: bool) -> None:
     """A new store: it is this org's from now on, and nothing of the org has been read."""
     tx.bind_org(org_id, now)
+    if shadow:
+        shadows.begin(tx, now)
     tx.open_hole(SNAPSHOT, now, "the org was never read whole", now)
+
+
+def _go_live(tx: SqlTx, now: datetime, log: Logger) -> None:
+    """A shadow's store, and no shadow any more: what was only thought is forgotten, and all begins anew.
+
+    What the other integration had not entered by then is nobody's, and a person is told of each.
+    """
+    marks = {name: tx.poll_mark(name) for name in shadows.channels(tx)}
+    ours, left = handed_over(tx, marks, now)
+    shadows.leave(tx, now)
+    tx.open_hole(SNAPSHOT, now, "the org was never read whole", now)
+    for name, since in ours.items():
+        tx.note_channel(name, since)
+    for each in left:
+        sale = each.sale
+        tx.dead_letter(
+            sale.channel,
+            f"shadow:{sale.subject}",
+            f"order {sale.order_name}: {each.missing} of {sale.sku} sold while sfsync was in shadow, "
+            "and entered by nobody",
+            "enter it in the org by hand if the former integration never will, then drop this",
+            sale.order_id,
+            now,
+        )
+    log.warning("live", sales_entered_by_nobody=len(left), next="read anew; `sfsync dead-letters`")
 
 
 def _note_channels(tx: Tx, channels: Iterable[str], now: datetime) -> None:
@@ -398,18 +474,21 @@ def _orders_config(orders: OrgOrdersSettings) -> OrgOrdersConfig:
     )
 
 
-def open_one(name: str, settings: ChannelSettings, clock: Clock) -> Channel:
-    """The channel that its settings describe. Raises `BadConfigError`."""
+def open_one(name: str, settings: ChannelSettings, clock: Clock, *, read_only: bool = False) -> Channel:
+    """The channel that its settings describe. Raises `BadConfigError`.
+
+    `read_only`: nothing that could change anything there leaves, at those of our own kinds that are read.
+    """
     if isinstance(settings, ShopifySettings):
-        return open_channel(channel_config(name, settings), clock)
+        return open_channel(replace(channel_config(name, settings), read_only=read_only), clock)
     if isinstance(settings, CallbackSettings):
         return CallbackChannel(callback_config(name, settings), clock)
     if isinstance(settings, MiraklSettings):
-        return open_channel(market_config(name, settings), clock)
+        return open_channel(replace(market_config(name, settings), read_only=read_only), clock)
     if isinstance(settings, AmazonSettings):
-        return open_channel(amazon_config(name, settings), clock)
+        return open_channel(replace(amazon_config(name, settings), read_only=read_only), clock)
     if isinstance(settings, VendureSettings):
-        return open_channel(vendure_config(name, settings), clock)
+        return open_channel(replace(vendure_config(name, settings), read_only=read_only), clock)
     return open_offered(name, settings.kind, settings, clock)
 
 
@@ -576,6 +655,17 @@ def reports(settings: Settings, store: Database, clock: Clock, org: Org | None =
     fields = settings.products.fields if settings.products else ()
     without = frozenset(settings.assortment().not_for_sale)
     return Reports(store, clock, fields[0] if fields else "", org, without)
+
+
+def shadow_report(settings: Settings, store: Database, clock: Clock, since: datetime | None) -> Any:
+    """What a shadow has seen, held against what sfsync would have done; JSON-ready, in the calling thread."""
+
+    def told(tx: SqlTx) -> Any:
+        assortment = settings.assortment()
+        assortment.learn(tx.products())
+        return report(tx, assortment, clock.now(), since, settings.shadow.late_after_seconds)
+
+    return store.read_now(told)
 
 
 def local_token_path(settings: Settings) -> Path | None:

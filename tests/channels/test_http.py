@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from sfsync.channels.http import never_sent, open_client
+from sfsync.ports import Refused
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -211,3 +212,41 @@ async def test_channels_whose_names_are_not_answered_keep_no_other_from_connecti
 async def _fails(client: httpx.AsyncClient) -> None:
     with pytest.raises(httpx.TransportError):
         await client.get("/")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "passes"),
+    [
+        ("GET", "/api/offers", b"", True),
+        ("POST", "/admin/oauth/access_token", b"{}", True),
+        ("POST", "/auth/o2/token", b"grant_type=refresh_token", True),
+        ("POST", "/admin/api/2026-10/graphql.json", b'{"query": "\\nquery Variants { shop { id } }"}', True),
+        ("POST", "/admin/api/2026-10/graphql.json", b'{"query": "\\nmutation Adjust { x }"}', False),
+        ("POST", "/admin-api", b'{"query": "\\nmutation SignIn($username: String!) { login { id } }"}', True),
+        ("POST", "/admin-api", b'{"query": "\\nmutation SetStock($input: X) { y }"}', False),
+        ("POST", "/admin/api/2026-10/graphql.json", b"no json", False),
+        ("POST", "/api/offers/imports", b"", False),
+        ("PATCH", "/listings/2021-08-01/items/S/BAG", b"{}", False),
+        ("PUT", "/feed-document", b"", False),
+        ("DELETE", "/anything", b"", False),
+    ],
+)
+async def test_a_client_that_only_reads_lets_nothing_else_leave(
+    method: str, path: str, content: bytes, passes: bool
+) -> None:
+    """In shadow: whatever an adapter asks for, the last step to the wire says no."""
+    arrived: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        arrived.append(request.method)
+        return httpx.Response(200, json={})
+
+    wire = httpx.MockTransport(answer)
+    client = open_client("http://localhost:9", timeout_seconds=5, transport=wire, read_only=True)
+    async with client:
+        if passes:
+            await client.request(method, path, content=content)
+        else:
+            with pytest.raises(Refused, match="in shadow"):
+                await client.request(method, path, content=content)
+    assert arrived == ([method] if passes else [])

@@ -274,7 +274,7 @@ class LittleOrg(Fates):
     async def org_id(self) -> str:
         return "00D000000000001AAA"
 
-    async def check(self) -> Sequence[Finding]:
+    async def check(self, *, writing: bool = True) -> Sequence[Finding]:
         return self.findings
 
     async def snapshot(self, work: Work = Work.REFRESH) -> AsyncIterator[Sequence[StockLevel]]:
@@ -431,6 +431,15 @@ class LittleOrg(Fates):
     async def rows_at(self, record_ids: Collection[str]) -> Sequence[LedgerRow]:
         self.reads += 1
         return [row for number in record_ids for row in await self.level_rows(number)]
+
+    async def entered_since(self, record_ids: Collection[str], at: datetime) -> Sequence[LedgerRow]:
+        self.reads += 1
+        return [
+            row
+            for number in record_ids
+            for row in await self.level_rows(number)
+            if row.created_at >= at.replace(microsecond=0)
+        ]
 
     async def moved(
         self, since: datetime, kinds: Collection[MovementKind]

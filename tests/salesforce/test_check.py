@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.salesforce.kit import config
+from tests.salesforce.kit import WallClock, config
+from tests.sandbox import OrgSandbox
 
-from sfsync.ports import Severity
+from sfsync.domain.stock import LevelKey
+from sfsync.ports import Refused, Severity
 from sfsync.salesforce.check import NEEDED, object_findings, version_findings
+from sfsync.salesforce.config import OrgConfig
+from sfsync.salesforce.org import SalesforceOrg
 
 MOVEMENT = "StockMovement__c"
 
@@ -80,3 +86,46 @@ def test_a_user_who_may_not_delete_movements_cannot_fold_and_is_warned() -> None
 def test_the_api_version_is_one_that_the_org_lists(versions: object, found: int) -> None:
     """A retired version answers everything with the same unhelpful refusal."""
     assert len(version_findings(config(), versions)) == found
+
+
+@pytest.mark.parametrize("name", list(NEEDED))
+def test_a_user_who_only_reads_lacks_no_right_to_write(name: str) -> None:
+    """In shadow: what cannot be read is told all the same."""
+    reader = described(name, createable=False, deletable=False)
+    for field in reader["fields"]:
+        field["createable"] = False
+    assert object_findings(name, reader, writing=False) == []
+    assert object_findings(name, described(name, queryable=False), writing=False) != []
+
+
+async def test_in_shadow_the_org_is_looked_at_and_no_call_that_could_change_it_leaves(
+    settings: OrgConfig, sandbox: OrgSandbox
+) -> None:
+    """Not even the one that tries the rule out; the org counts every call."""
+    before = sandbox.control("GET", "/calls")["by_kind"]
+    ours = SalesforceOrg(replace(settings, read_only=True), WallClock())
+    try:
+        findings = await ours.check(writing=False)
+        assert [each for each in findings if each.severity is Severity.FATAL] == []
+        with pytest.raises(Refused, match="in shadow"):
+            await ours.create_levels([LevelKey("BAG", "ECOM")])
+        (lock,) = [each for each in await ours.check() if each.severity is Severity.FATAL]
+        assert "could not be tried" in lock.what, "should the flow ever ask for more than it may"
+    finally:
+        await ours.close()
+    after = sandbox.control("GET", "/calls")["by_kind"]
+    assert {kind for kind, count in after.items() if count != before.get(kind, 0)} <= {
+        kind for kind in after if kind.startswith("GET ")
+    }
+
+
+async def test_rows_made_since_a_moment_are_told_whoever_made_them(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """By level, oldest first."""
+    level = sandbox.create("StockLevel__c", Sku__c=sku, LocationCode__c="ECOM", LevelKey__c=f"{sku}|ECOM")
+    sandbox.move(f"{sku}|ECOM", on_hand=3, kind="Receipt")
+    sandbox.move(f"{sku}|ECOM", on_hand=-1, kind="Sale")
+    rows = await org.entered_since([level], datetime.now(UTC) - timedelta(hours=1))
+    assert [row.movement.on_hand_delta for row in rows] == [3, -1]
+    assert await org.entered_since([level], datetime.now(UTC) + timedelta(hours=1)) == []

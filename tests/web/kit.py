@@ -973,6 +973,7 @@ def status() -> Status:
             "org": "00D5g000004XyZAEA0",
             "version": "0.1.0",
             "started_at": "2026-11-23T06:02:11Z",
+            "shadow_since": None,
             "now": "2026-11-23T08:15:00Z",
         },
         "stream": {

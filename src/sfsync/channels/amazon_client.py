@@ -39,7 +39,11 @@ class AmazonClient:
     ) -> None:
         self._config, self._clock = config, clock
         self._http = open_client(
-            config.url, timeout_seconds=config.timeout_seconds, ca_file=config.ca_file, transport=transport
+            config.url,
+            timeout_seconds=config.timeout_seconds,
+            ca_file=config.ca_file,
+            transport=transport,
+            read_only=config.read_only,
         )
         self._token, self._ends_at = "", clock.now()
         self._renewing = asyncio.Lock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sfsync.channels.config import BadConfigError, ChannelConfig, is_loopback
+from sfsync.channels.config import GENERAL, BadConfigError, ChannelConfig, is_loopback
 
 AUTH_URL = "https://api.amazon.com"
 _NEEDED = ("seller_id", "marketplace_id", "client_id", "client_secret", "refresh_token", "location")
@@ -34,11 +34,12 @@ class AmazonConfig:
     settle_seconds: float = 300.0
     timeout_seconds: float = 15.0
     ca_file: Path | None = None
+    read_only: bool = False
 
     @classmethod
     def of(cls, config: ChannelConfig) -> AmazonConfig:
         """The general configuration read as a store's. Raises `BadConfigError` with every mistake."""
-        known = set(cls.__dataclass_fields__) - {"name", "url", "timeout_seconds", "ca_file"}
+        known = set(cls.__dataclass_fields__) - {"name", "url", *GENERAL}
         problems = [
             (key, f"no such option; known are {', '.join(sorted(known))}")
             for key in config.options
@@ -53,6 +54,4 @@ class AmazonConfig:
         if problems:
             raise BadConfigError(config.name, problems)
         url = config.url.rstrip("/")
-        return cls(
-            config.name, url, timeout_seconds=config.timeout_seconds, ca_file=config.ca_file, **config.options
-        )
+        return cls(config.name, url, **{key: getattr(config, key) for key in GENERAL}, **config.options)

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 SHOPIFY_API_VERSION = "2026-10"
+GENERAL = ("timeout_seconds", "ca_file", "read_only")  # what every kind of channel is told in the same words
 _LOCATION_GID = re.compile(r"gid://shopify/Location/(\d+)")
 
 
@@ -37,6 +38,7 @@ class ChannelConfig:
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     timeout_seconds: float = 15.0
     ca_file: Path | None = None
+    read_only: bool = False  # nothing that could change anything there leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class ShopifyConfig:
     shop_domain: str = ""
     timeout_seconds: float = 15.0
     ca_file: Path | None = None
+    read_only: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", self.url.rstrip("/"))
@@ -91,9 +94,7 @@ class ShopifyConfig:
             options["webhook_secrets"] = (secrets,)
         else:
             options["webhook_secrets"] = tuple(secrets)
-        read = cls(
-            config.name, config.url, timeout_seconds=config.timeout_seconds, ca_file=config.ca_file, **options
-        )
+        read = cls(config.name, config.url, **{key: getattr(config, key) for key in GENERAL}, **options)
         if problems := read.problems():
             raise BadConfigError(config.name, problems)
         return read

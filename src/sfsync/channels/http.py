@@ -15,10 +15,12 @@ from pathlib import Path
 
 import aiohttp
 import httpx
+import orjson
 from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
 
 from sfsync.channels.config import is_loopback
+from sfsync.ports import Refused
 
 _CONNECT_SECONDS = 5.0
 _KEEP_ALIVE_SECONDS = 30.0
@@ -96,8 +98,11 @@ def open_client(
     transport: httpx.AsyncBaseTransport | None = None,
     resolver: AbstractResolver | None = None,
     most_bytes: int | None = None,
+    read_only: bool = False,
 ) -> httpx.AsyncClient:
     """A client for one host. It follows no redirects, keeps no cookies, and never proxies loopback.
+
+    `read_only`: what is no reading is `Refused` before it leaves.
 
     `resolver` says where a name leads, on each new connection; nothing goes by a proxy then, which would
     resolve it anew. No more than `most_bytes` of an answer's body are read.
@@ -110,7 +115,30 @@ def open_client(
         cached = resolver is None
         transport = _Transport(lambda: _session(verify, names, cached=cached), verify, most_bytes, names)
     return httpx.AsyncClient(
-        base_url=url, timeout=timeout, trust_env=trust_env, follow_redirects=False, transport=transport
+        base_url=url,
+        timeout=timeout,
+        trust_env=trust_env,
+        follow_redirects=False,
+        transport=transport,
+        event_hooks={"request": [_only_read]} if read_only else None,
+    )
+
+
+async def _only_read(request: httpx.Request) -> None:
+    """Let through what changes nothing: GET, a GraphQL query, and the ways to a token or a session."""
+    if request.method in ("GET", "HEAD") or request.url.path.endswith(("/token", "/access_token")):
+        return
+    if request.method == "POST":
+        try:
+            document = str(orjson.loads(request.content)["query"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            document = ""
+        # Of our own documents, one that changes anything begins with that word, and has one operation.
+        if document.lstrip().startswith(("query ", "mutation SignIn(")):
+            return
+    raise Refused(
+        f"{request.method} {request.url.path}: sfsync runs in shadow, and writes nothing",
+        advice="run it without --shadow",
     )
 
 

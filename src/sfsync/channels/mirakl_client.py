@@ -36,7 +36,11 @@ class MiraklClient:
     ) -> None:
         self._config, self._clock = config, clock
         self._http = open_client(
-            config.url, timeout_seconds=config.timeout_seconds, ca_file=config.ca_file, transport=transport
+            config.url,
+            timeout_seconds=config.timeout_seconds,
+            ca_file=config.ca_file,
+            transport=transport,
+            read_only=config.read_only,
         )
 
     async def close(self) -> None:

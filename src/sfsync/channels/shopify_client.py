@@ -68,7 +68,11 @@ class ShopifyClient:
         self._clock = clock
         self._luck = luck
         self._http = open_client(
-            config.url, timeout_seconds=config.timeout_seconds, ca_file=config.ca_file, transport=transport
+            config.url,
+            timeout_seconds=config.timeout_seconds,
+            ca_file=config.ca_file,
+            transport=transport,
+            read_only=config.read_only,
         )
         self._token = ShopifyToken(config, self._http, clock)
         self._points = Points(lambda: clock.now().timestamp())

@@ -37,7 +37,11 @@ class VendureClient:
         self._config, self._session = config, ""
         self._signing_in = asyncio.Lock()
         self._http = open_client(
-            config.url, timeout_seconds=config.timeout_seconds, ca_file=config.ca_file, transport=transport
+            config.url,
+            timeout_seconds=config.timeout_seconds,
+            ca_file=config.ca_file,
+            transport=transport,
+            read_only=config.read_only,
         )
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sfsync.channels.config import BadConfigError, ChannelConfig, is_loopback
+from sfsync.channels.config import GENERAL, BadConfigError, ChannelConfig, is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,12 @@ class VendureConfig:
     admin_path: str = "/admin-api"
     timeout_seconds: float = 15.0
     ca_file: Path | None = None
+    read_only: bool = False
 
     @classmethod
     def of(cls, config: ChannelConfig) -> VendureConfig:
         """The general configuration read as a Vendure shop's. Raises `BadConfigError` with every mistake."""
-        known = set(cls.__dataclass_fields__) - {"name", "url", "timeout_seconds", "ca_file"}
+        known = set(cls.__dataclass_fields__) - {"name", "url", *GENERAL}
         options: Mapping[str, Any] = config.options
         problems = [
             (key, f"no such option; known are {', '.join(sorted(known))}")
@@ -64,7 +65,6 @@ class VendureConfig:
         return cls(
             config.name,
             config.url.rstrip("/"),
-            timeout_seconds=config.timeout_seconds,
-            ca_file=config.ca_file,
+            **{key: getattr(config, key) for key in GENERAL},
             **options,
         )

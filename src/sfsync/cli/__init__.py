@@ -32,6 +32,7 @@ from sfsync.cli import (
     resync,
     run,
     sandbox,
+    shadow,
     status,
     till,
     transfer,
@@ -71,6 +72,7 @@ app.add_typer(till.app, name="till")
 app.add_typer(transfer.app, name="transfer")
 app.add_typer(edition.app, name="edition")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(shadow.app, name="shadow")
 app.add_typer(sandbox.app, name="sandbox")
 
 

@@ -24,6 +24,13 @@ def run(
             help="Push each channel's first differences without asking (else: look at `sfsync resync`).",
         ),
     ] = False,
+    shadow: Annotated[
+        bool,
+        typer.Option(
+            "--shadow",
+            help="Beside another integration: hear everything, write nothing (see `sfsync shadow report`).",
+        ),
+    ] = False,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; work in hand is then finished or left for the next start.
 
@@ -35,7 +42,7 @@ def run(
     settings = settings_or_exit(config)
     logs.configure(settings.log.format, settings.log.level)
     try:
-        asyncio.run(_run(Daemon(settings, approve=approve, read_again=lambda: load(config))))
+        asyncio.run(_run(Daemon(settings, approve=approve, shadow=shadow, read_again=lambda: load(config))))
     except StartError as error:
         fail(str(error))
 

@@ -34,6 +34,7 @@ from sfsync.settings import Settings
 from sfsync.store import StoreError, open_store
 
 COUNTS = (("due", "due"), ("in flight", "in_flight"), ("dead letters", "dead_letters"))
+SHADOW = "nothing is written anywhere. What would have been: `sfsync shadow report`"
 COLOURS = {"good": "green", "warning": "yellow", "bad": "red"}
 
 
@@ -90,7 +91,8 @@ def _watch(settings: Settings, every: float, looks: int | None, *, as_json: bool
 def line(found: Any) -> str:
     """A status in one line, for logs."""
     health, ledger = found["health"], found["ledger"]
-    parts = [f"{health['now']}  {health['state']}  {health['sentence']}"]
+    shadow = "in shadow: " if health["shadow_since"] else ""
+    parts = [f"{health['now']}  {health['state']}  {shadow}{health['sentence']}"]
     more = len(health["reasons"]) - 1
     parts += [f"and {more} more"] if more > 0 else []
     parts.append(f"waiting {ledger['queue']}, {ledger['rows_a_minute']} rows a minute")
@@ -123,7 +125,10 @@ def picture(found: Any) -> list[RenderableType]:
     """A status for people, part by part: the verdict and what to do first."""
     health = found["health"]
     colour = COLOURS[health["state"]]
-    verdict: list[RenderableType] = [Text(health["sentence"], style=f"bold {colour}")]
+    verdict: list[RenderableType] = []
+    if health["shadow_since"]:
+        verdict.append(Text(f"IN SHADOW since {health['shadow_since'][:19]}: {SHADOW}", style="bold reverse"))
+    verdict.append(Text(health["sentence"], style=f"bold {colour}"))
     verdict += [Text(f"  {reason}") for reason in health["reasons"][1:]]
     verdict += [Text(f"Next: {' · '.join(steps)}", style="bold")] if (steps := next_steps(found)) else []
     return [

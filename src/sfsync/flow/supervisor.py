@@ -7,7 +7,7 @@ time is left in the store for the next start. A part that breaks for a reason no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -73,6 +73,7 @@ class Supervisor:
         drift: Pace | None = None,
         alerts: Alerts | None = None,
         till_places: Sequence[TillPlace] = (),
+        beside: Mapping[str, Callable[[], Awaitable[None]]] | None = None,
     ) -> None:
         self._ctx, self._approve = ctx, approve
         others = ctx.org.posting_topics | ctx.org.order_topics
@@ -94,6 +95,7 @@ class Supervisor:
         self._till_places = till_places
         self.folding = Folding(ctx, self.writer)
         self._alerts = alerts
+        self._beside = beside or {}  # other loops that live as long
         self.calls = CallKeeper(ctx)
         self._fold_days = fold_nightly_days
         self._watch_seconds = watch_seconds
@@ -141,6 +143,7 @@ class Supervisor:
             self._keep("open folds", self.folding.finish),
             self._keep("nightly folding", self._fold_nightly),
         ]
+        self._inner += [self._keep(name, part) for name, part in self._beside.items()]
         if self._alerts is not None:
             self._inner.append(self._keep("alerts", self._alerts.run))
         self._entrances = [

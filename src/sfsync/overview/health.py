@@ -14,13 +14,15 @@ from sfsync.domain.coverage import lasting
 from sfsync.domain.exposure import SCARCE_UNITS
 from sfsync.flow.context import Pulse
 from sfsync.ports import DeadLetter
-from sfsync.store import views
+from sfsync.store import shadow, views
 from sfsync.store.tx import SqlTx
 from sfsync.web.status_shape import ChannelStatus, Health, Ledger, State, Stream, TillStatus
 
 from .rows import mode, moment
 
 NAMED = 3  # SKUs in one sentence
+GOOD = "Every channel has been told what the org has."
+GOOD_IN_SHADOW = "Every channel would have been told what the org would have."
 
 
 class HealthTeller:
@@ -105,7 +107,9 @@ class HealthTeller:
             numbers = "1 number differs" if drift == 1 else f"{drift:,} numbers differ"
             doubtful.append(f"{numbers} although nothing is under way: `sfsync drift`.")
         state: State = "bad" if bad else "warning" if doubtful else "good"
-        sentence = "Every channel has been told what the org has." if state == "good" else (bad + doubtful)[0]
+        in_shadow = shadow.since(tx)
+        good = GOOD if in_shadow is None else GOOD_IN_SHADOW
+        sentence = good if state == "good" else (bad + doubtful)[0]
         return Health(
             state=state,
             sentence=sentence,
@@ -114,6 +118,7 @@ class HealthTeller:
             version=__version__,
             started_at=moment(pulse.started_at) if pulse else "",
             now=moment(now),
+            shadow_since=None if in_shadow is None else moment(in_shadow),
         )
 
     def _weak(self, tx: SqlTx) -> list[str]:

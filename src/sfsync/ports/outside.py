@@ -198,8 +198,11 @@ class Org(Protocol):
         """The org's 18-character id."""
         ...
 
-    async def check(self) -> Sequence[Finding]:
-        """Objects, fields, permissions, and whether the rule really refuses."""
+    async def check(self, *, writing: bool = True) -> Sequence[Finding]:
+        """Objects, fields, permissions, and whether the rule really refuses.
+
+        Not `writing`: the rule is not tried, and no right to write anything is asked for.
+        """
         ...
 
     def snapshot(self, work: Work = Work.REFRESH) -> AsyncIterator[Sequence[StockLevel]]:
@@ -284,6 +287,10 @@ class Org(Protocol):
 
     async def rows_at(self, record_ids: Collection[str]) -> Sequence[LedgerRow]:
         """Every row of these levels, the rows of each oldest first."""
+        ...
+
+    async def entered_since(self, record_ids: Collection[str], at: datetime) -> Sequence[LedgerRow]:
+        """Rows of these levels that were made since then, whoever entered them, oldest first."""
         ...
 
     def moved(self, since: datetime, kinds: Collection[MovementKind]) -> AsyncIterator[Sequence[LedgerRow]]:

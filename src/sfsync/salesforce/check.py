@@ -87,21 +87,21 @@ def version_findings(config: OrgConfig, versions: object) -> list[Finding]:
     ]
 
 
-def object_findings(name: str, described: Mapping[str, Any]) -> list[Finding]:
-    """What an object's description lacks."""
+def object_findings(name: str, described: Mapping[str, Any], *, writing: bool = True) -> list[Finding]:
+    """What an object's description lacks; not `writing`: for a user who only reads."""
     found: list[Finding] = []
     if not described.get("queryable"):
         found.append(fatal(f"{name} may not be read", ASSIGN, UNREAD))
-    if not described.get("createable"):
+    if writing and not described.get("createable"):
         found.append(fatal(f"{name} records may not be created", ASSIGN, UNREAD))
-    if name == "StockMovement__c" and not described.get("deletable"):
+    if writing and name == "StockMovement__c" and not described.get("deletable"):
         what = f"{name} records may not be deleted: old movements cannot be folded, and the ledger only grows"
         found.append(Finding(Severity.WARNING, what, ASSIGN, GROWS))
     fields = {each["name"]: each for each in described.get("fields", ())}
     for field, filled in NEEDED[name].items():
         if field not in fields:
             found.append(_hidden(f"{name}.{field}"))
-        elif filled and not fields[field].get("createable"):
+        elif writing and filled and not fields[field].get("createable"):
             found.append(fatal(f"{name}.{field} may not be filled", ASSIGN, UNREAD))
     key = {"StockLevel__c": "LevelKey__c", "StockMovement__c": "IdempotencyKey__c"}[name]
     if key in fields and not (fields[key].get("unique") and fields[key].get("caseSensitive", True)):
@@ -131,16 +131,21 @@ class Check:
         self._topic = topic
         self._now = now
 
-    async def run(self) -> Sequence[Finding]:
-        """Every finding; good ones too, so that a reader sees what was looked at."""
+    async def run(self, *, writing: bool = True) -> Sequence[Finding]:
+        """Every finding; good ones too, so that a reader sees what was looked at.
+
+        Not `writing`: the rule is not tried, and what may not be written is no finding.
+        """
         found = version_findings(self._config, await self._rest.get("/services/data"))
         if found:
             return found
         for name, fields in NEEDED.items():
-            lacks = await self._object(name)
-            what = f"{name}: its {len(fields)} fields can be read, and {sum(fields.values())} of them filled"
+            lacks = await self._object(name, writing=writing)
+            what = f"{name}: its {len(fields)} fields can be read"
+            if writing:
+                what += f", and {sum(fields.values())} of them filled"
             found.extend(lacks or [Finding(Severity.GOOD, what)])
-        if not any(finding.severity is Severity.FATAL for finding in found):
+        if writing and not any(finding.severity is Severity.FATAL for finding in found):
             found.append(await self._rule())
         if self._config.orders is not None:
             found.extend(await OrderCheck(self._config.orders, self._describe).run())
@@ -150,14 +155,14 @@ class Check:
             found.append(await self._may_listen(topic))
         return found
 
-    async def _object(self, name: str) -> list[Finding]:
+    async def _object(self, name: str, *, writing: bool) -> list[Finding]:
         try:
             described = await self._describe(name)
         except OrgRefused as error:
             if error.code not in ("NOT_FOUND", "INVALID_TYPE"):
                 raise
             return [_hidden(name)]
-        return object_findings(name, described)
+        return object_findings(name, described, writing=writing)
 
     async def _may_listen(self, topic: str) -> Finding:
         try:

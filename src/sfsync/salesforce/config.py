@@ -66,6 +66,7 @@ class OrgConfig:
     pos_topic: str | None = POS_TOPIC  # None: no till publishes events
     orders: OrgOrdersConfig | None = None  # None: no orders live in the org
     products: ProductsConfig | None = None  # None: no policy asks for them
+    read_only: bool = False  # no call that could change anything in the org leaves
 
     @property
     def data_path(self) -> str:

@@ -72,6 +72,15 @@ class LedgerReader:
                 found.extend(page)
         return found
 
+    async def entered_since(self, record_ids: Collection[str], at: datetime) -> list[LedgerRow]:
+        """The rows of these levels that were made since then, oldest first."""
+        found: list[LedgerRow] = []
+        for names in soql.slices(sorted(record_ids)):
+            condition = f"StockLevel__c IN ({','.join(names)}) AND CreatedDate >= {soql.moment(at)}"
+            async for page in self._rows(condition):
+                found.extend(page)
+        return found
+
     async def moved(
         self, since: datetime, kinds: Collection[MovementKind]
     ) -> AsyncIterator[Sequence[LedgerRow]]:

@@ -101,9 +101,9 @@ class SalesforceOrg:
         """The org's 18-character id."""
         return (await self._tokens.token()).org_id
 
-    async def check(self) -> Sequence[Finding]:
+    async def check(self, *, writing: bool = True) -> Sequence[Finding]:
         """Objects, fields, permissions, topics, and whether the rule really refuses."""
-        return await self._check(Work.REFRESH).run()
+        return await self._check(Work.REFRESH).run(writing=writing)
 
     async def clock_offset(self) -> tuple[timedelta, timedelta] | None:
         """How far the org's clock is ahead of ours, and how surely; None when it tells no time."""
@@ -219,6 +219,10 @@ class SalesforceOrg:
     async def rows_at(self, record_ids: Collection[str]) -> Sequence[LedgerRow]:
         """Every row of these levels, the rows of each oldest first."""
         return await self._ledgers[Work.SALE].rows_at(record_ids)
+
+    async def entered_since(self, record_ids: Collection[str], at: datetime) -> Sequence[LedgerRow]:
+        """Rows of these levels that were made since then, oldest first."""
+        return await self._ledgers[Work.SALE].entered_since(record_ids, at)
 
     def moved(self, since: datetime, kinds: Collection[MovementKind]) -> AsyncIterator[Sequence[LedgerRow]]:
         """Every row of these kinds that happened since then, in pages, whoever entered it."""

@@ -170,6 +170,11 @@ class Rest:
         """
         content = None if json is None else orjson.dumps(json)
         if method != "GET" if write is None else write:
+            if self._config.read_only:
+                raise OrgRefused(
+                    f"{method} {path.partition('?')[0]}: sfsync runs in shadow, and writes nothing",
+                    advice="run it without --shadow",
+                )
             return await self._call(method, path, content, write=True)
         async for attempt in reads(self._sleep):
             with attempt:

@@ -141,6 +141,16 @@ class DriftSettings(Section):
     org_calls: int = Field(default=20, ge=1, le=1000)  # at most, in one look
 
 
+class ShadowSettings(Section):
+    """Beside another integration: hear everything, write nothing, and report. See `sfsync run --shadow`."""
+
+    enabled: bool = False  # `sfsync run` is in shadow, also without --shadow
+    orders_every_seconds: float = Field(default=15.0, ge=0.2, le=3600)  # between two readings of order lists
+    numbers_every_seconds: float = Field(default=5.0, ge=0.2, le=3600)  # and of what channels show
+    late_after_seconds: float = Field(default=60.0, gt=0, le=86_400)  # a number wrong for longer is late
+    alerts: bool = False  # tell the receivers of alerts what is noticed
+
+
 class TelemetrySettings(Section):
     """Traces of each change's way, told to a collector; needs the extra `otel`."""
 
@@ -259,6 +269,7 @@ class Settings(BaseSettings):
     telemetry: TelemetrySettings = TelemetrySettings()
     ledger: LedgerSettings = LedgerSettings()
     drift: DriftSettings = DriftSettings()
+    shadow: ShadowSettings = ShadowSettings()
     alerts: AlertsSettings = AlertsSettings()
     locations: LocationsSettings = LocationsSettings()
     org_orders: OrgOrdersSettings | None = None

@@ -68,6 +68,11 @@ class Database:
         self._asked: deque[tuple[Callable[[SqlTx], Any], asyncio.Future[Any]]] = deque()
         self._idle: list[Connection] = []  # readers between two transactions
         self._closed = False
+        self._tx: Callable[[Connection], SqlTx] = SqlTx
+
+    def transact_by(self, make: Callable[[Connection], SqlTx]) -> None:
+        """Have every transaction from now on be one that `make` makes of a connection."""
+        self._tx = make
 
     async def write(self, work: Callable[[SqlTx], T]) -> T:
         """Run `work` in the next transaction and commit it; roll back when it raises.
@@ -88,7 +93,7 @@ class Database:
     def read_now(self, work: Callable[[SqlTx], T]) -> T:
         """`read`, in the calling thread."""
         with self._for_reading() as connection, _begun(connection, "BEGIN") as transaction:
-            found = work(SqlTx(connection))
+            found = work(self._tx(connection))
             transaction.rollback()
             return found
 
@@ -113,7 +118,7 @@ class Database:
     def write_now(self, work: Callable[[SqlTx], T]) -> T:
         """`write`, in the calling thread, beside a daemon that may be writing too."""
         with self._writer.connect() as connection, _begun(connection, "BEGIN IMMEDIATE"):
-            return work(SqlTx(connection))
+            return work(self._tx(connection))
 
     def _write_asked(self, loop: asyncio.AbstractEventLoop) -> None:
         """In the writer's thread: all that was asked so far, in one commit. Later calls may find nothing."""
@@ -138,16 +143,15 @@ class Database:
         with _begun(self._connection, "BEGIN IMMEDIATE"):
             yield self._connection
 
-    @staticmethod
     def _one(
-        connection: Connection, work: Callable[[SqlTx], T], *, alone: bool
+        self, connection: Connection, work: Callable[[SqlTx], T], *, alone: bool
     ) -> tuple[T | None, BaseException | None]:
         """(result, None) or (None, what it raised): its own changes are undone, those of others stay."""
         if alone:
-            return work(SqlTx(connection)), None
+            return work(self._tx(connection)), None
         try:
             with _nested(connection):
-                return work(SqlTx(connection)), None
+                return work(self._tx(connection)), None
         except Exception as error:
             return None, error
 

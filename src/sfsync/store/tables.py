@@ -103,6 +103,9 @@ binding = Table(
     Column("org_id", Text, nullable=False),
     Column("first_start", Instant, nullable=False),
     Column("policies", Text),  # by which all that is stored was decided
+    Column(
+        "shadow_since", Instant
+    ),  # what is stored was only thought, beside another integration, since then
 )
 
 cursor = Table(
@@ -793,3 +796,101 @@ Index(
     sqlite_where=text("ended_at IS NULL"),
     postgresql_where=text("ended_at IS NULL"),
 )
+
+# -- in shadow: what would have been, and what others did (`domain.shadow`); kept when sfsync goes live -----
+
+# Times for which a shadow watched.
+shadow_span = Table(
+    "shadow_span",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+
+# Movements that sfsync would have entered in the org.
+shadow_row = Table(
+    "shadow_row",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("subject", Text, nullable=False, index=True),
+    Column("level_key", Text, nullable=False),
+    Column("sku", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("on_hand_delta", Integer, nullable=False),
+    Column("reserved_delta", Integer, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("source_version", Text, nullable=False),
+    Column("occurred_at", Instant, nullable=False),
+    Column("entered_at", Instant, nullable=False),
+)
+
+# Movements that others have entered there meanwhile, and for which sale.
+shadow_entry = Table(
+    "shadow_entry",
+    metadata,
+    Column("id", Text, primary_key=True),  # the org's
+    Column("level_key", Text, nullable=False),
+    Column("sku", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("on_hand_delta", Integer, nullable=False),
+    Column("reserved_delta", Integer, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("sale", Text),
+    Column("certain", Boolean, nullable=False, server_default=false()),
+)
+
+shadow_sale = Table(
+    "shadow_sale",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("order_name", Text, nullable=False),
+    Column("sku", Text, nullable=False, index=True),
+    Column("location", Text, nullable=False),
+    Column("units", Integer, nullable=False),
+    Column("wanted", Integer, nullable=False),
+    Column("placed_at", Instant, nullable=False, index=True),
+    Column("heard_at", Instant, nullable=False),
+    Column("uncovered", Integer, nullable=False),
+    Column("uncovered_at", Instant),
+)
+
+# What levels would have beyond what the org has.
+shadow_overlay = Table(
+    "shadow_overlay",
+    metadata,
+    Column("level_key", Text, primary_key=True),
+    Column("on_hand", Integer, nullable=False),
+    Column("reserved", Integer, nullable=False),
+    Column("changes", Integer, nullable=False),
+)
+
+# What channels would have shown, from when on; and what was read there, from when to when.
+shadow_would = Table(
+    "shadow_would",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("channel", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("number", Integer, nullable=False),
+)
+Index("ix_shadow_would_place", shadow_would.c.channel, shadow_would.c.sku, shadow_would.c.location)
+shadow_seen = Table(
+    "shadow_seen",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("channel", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("first_at", Instant, nullable=False),
+    Column("last_at", Instant, nullable=False),
+    Column("newest", Boolean, nullable=False),
+)
+Index("ix_shadow_seen_place", shadow_seen.c.channel, shadow_seen.c.sku, shadow_seen.c.location)
+_partial("ix_shadow_seen_newest", "newest", shadow_seen.c.channel, shadow_seen.c.sku, shadow_seen.c.location)

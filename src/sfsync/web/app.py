@@ -38,6 +38,7 @@ from .reloading import ReloadApi
 from .requests import Doorkeeper
 from .resync import ResyncApi
 from .services import Services
+from .shade import Shade
 from .sku_mappings import MappingApi
 from .telling import StatusTeller
 from .tills import TillApi
@@ -84,7 +85,11 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *ActingLetters(services, options, doorkeeper, page).routes(),
             *ActingPickUps(services, options, doorkeeper, page).routes(),
         ],
-        middleware=[Middleware(Turnstile), Middleware(Guard)],
+        middleware=[
+            Middleware(Turnstile),
+            Middleware(Guard),
+            *([Middleware(Shade)] if options.shadow else ()),
+        ],
         exception_handlers={HTTPException: on_http_error, ProblemError: on_problem, OutsideError: on_problem},
     )
     app.state.live = page.live

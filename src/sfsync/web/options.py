@@ -83,3 +83,4 @@ class WebOptions:
     open_status: bool = False  # the pages need no log-in
     tills: Mapping[str, TillAccess] = field(default_factory=dict)
     proxy: Proxy | None = None  # None: nobody's header is believed
+    shadow: bool = False  # nothing is promised, and nothing changed

@@ -21,6 +21,7 @@ class Health(TypedDict):
     version: str  # of sfsync
     started_at: str
     now: str
+    shadow_since: str | None  # nothing is written since then: sfsync runs beside another integration
 
 
 class Topic(TypedDict):

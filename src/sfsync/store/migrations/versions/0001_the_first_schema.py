@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("org_id", sa.Text(), nullable=False),
         sa.Column("first_start", sa.Double(), nullable=False),
         sa.Column("policies", sa.Text(), nullable=True),
+        sa.Column("shadow_since", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_binding")),
     )
     op.create_table(
@@ -819,11 +820,128 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'planned'"),
         postgresql_where=sa.text("state = 'planned'"),
     )
+    op.create_table(
+        "shadow_entry",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("level_key", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("on_hand_delta", sa.Integer(), nullable=False),
+        sa.Column("reserved_delta", sa.Integer(), nullable=False),
+        sa.Column("words", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("sale", sa.Text(), nullable=True),
+        sa.Column("certain", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_shadow_entry")),
+    )
+    op.create_index(op.f("ix_shadow_entry_sku"), "shadow_entry", ["sku"], unique=False)
+    op.create_table(
+        "shadow_overlay",
+        sa.Column("level_key", sa.Text(), nullable=False),
+        sa.Column("on_hand", sa.Integer(), nullable=False),
+        sa.Column("reserved", sa.Integer(), nullable=False),
+        sa.Column("changes", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("level_key", name=op.f("pk_shadow_overlay")),
+    )
+    op.create_table(
+        "shadow_row",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("level_key", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("on_hand_delta", sa.Integer(), nullable=False),
+        sa.Column("reserved_delta", sa.Integer(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("source_version", sa.Text(), nullable=False),
+        sa.Column("occurred_at", sa.Double(), nullable=False),
+        sa.Column("entered_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_shadow_row")),
+    )
+    op.create_index(op.f("ix_shadow_row_sku"), "shadow_row", ["sku"], unique=False)
+    op.create_index(op.f("ix_shadow_row_subject"), "shadow_row", ["subject"], unique=False)
+    op.create_table(
+        "shadow_sale",
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("order_id", sa.Text(), nullable=False),
+        sa.Column("order_name", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("units", sa.Integer(), nullable=False),
+        sa.Column("wanted", sa.Integer(), nullable=False),
+        sa.Column("placed_at", sa.Double(), nullable=False),
+        sa.Column("heard_at", sa.Double(), nullable=False),
+        sa.Column("uncovered", sa.Integer(), nullable=False),
+        sa.Column("uncovered_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_shadow_sale")),
+    )
+    op.create_index(op.f("ix_shadow_sale_placed_at"), "shadow_sale", ["placed_at"], unique=False)
+    op.create_index(op.f("ix_shadow_sale_sku"), "shadow_sale", ["sku"], unique=False)
+    op.create_table(
+        "shadow_seen",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("first_at", sa.Double(), nullable=False),
+        sa.Column("last_at", sa.Double(), nullable=False),
+        sa.Column("newest", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_shadow_seen")),
+    )
+    op.create_index(
+        "ix_shadow_seen_newest",
+        "shadow_seen",
+        ["channel", "sku", "location"],
+        unique=False,
+        sqlite_where=sa.text("newest"),
+        postgresql_where=sa.text("newest"),
+    )
+    op.create_index("ix_shadow_seen_place", "shadow_seen", ["channel", "sku", "location"], unique=False)
+    op.create_table(
+        "shadow_span",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_shadow_span")),
+    )
+    op.create_table(
+        "shadow_would",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_shadow_would")),
+    )
+    op.create_index("ix_shadow_would_place", "shadow_would", ["channel", "sku", "location"], unique=False)
 
 
 def downgrade() -> None:
     """One step back."""
 
+    op.drop_index("ix_shadow_would_place", table_name="shadow_would")
+    op.drop_table("shadow_would")
+    op.drop_table("shadow_span")
+    op.drop_index("ix_shadow_seen_place", table_name="shadow_seen")
+    op.drop_index(
+        "ix_shadow_seen_newest",
+        table_name="shadow_seen",
+        sqlite_where=sa.text("newest"),
+        postgresql_where=sa.text("newest"),
+    )
+    op.drop_table("shadow_seen")
+    op.drop_index(op.f("ix_shadow_sale_sku"), table_name="shadow_sale")
+    op.drop_index(op.f("ix_shadow_sale_placed_at"), table_name="shadow_sale")
+    op.drop_table("shadow_sale")
+    op.drop_index(op.f("ix_shadow_row_subject"), table_name="shadow_row")
+    op.drop_index(op.f("ix_shadow_row_sku"), table_name="shadow_row")
+    op.drop_table("shadow_row")
+    op.drop_table("shadow_overlay")
+    op.drop_index(op.f("ix_shadow_entry_sku"), table_name="shadow_entry")
+    op.drop_table("shadow_entry")
     op.drop_index(
         "ix_resync_row_planned",
         table_name="resync_row",
