@@ -9,7 +9,8 @@ from .actors_gate import Gate
 from .actors_last_one import Rivals, Sellout
 from .actors_org import Clerk, Connector, OrderTrouble
 from .actors_stock import Bookkeeper, Concession, Counter, Storeroom
+from .trouble import Twin
 
 IN_THE_ORG: list[type[Actor]] = [Clerk, Connector, OrderTrouble]
 OF_THE_STOCK: list[type[Actor]] = [Storeroom, Concession, Counter, Bookkeeper]
-ACTORS: list[type[Actor]] = [*IN_THE_SHOPS, *IN_THE_ORG, Rivals, Gate, Sellout, Boutique, *OF_THE_STOCK]
+ACTORS: list[type[Actor]] = [*IN_THE_SHOPS, *IN_THE_ORG, Rivals, Gate, Sellout, Boutique, *OF_THE_STOCK, Twin]

@@ -29,6 +29,7 @@ class Habits:
     counts: bool = False  # stock is counted; goods come in, and concessions tell late, by the points of sale
     folds: bool = False  # the ledger is folded in the midst of the day
     floor: tuple[int, int] | None = None  # of FLOOR-1, on hand at the first place and in the boutique
+    twins: bool = False  # now and then somebody starts a second daemon on the same store
     sellouts: bool = False  # all that is left of a divided article is bought at once
 
 
@@ -48,6 +49,7 @@ def habits(seed: int) -> Habits:
         folds=Random(f"plan {seed} folds").random() < 0.4,
         floor=_floor(seed),
         sellouts=sellouts,
+        twins=Random(f"plan {seed} twins").random() < 0.3,
     )
 
 

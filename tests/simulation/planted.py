@@ -80,6 +80,13 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         2,
+        "a second daemon may work on the same store",
+        "store/database.py",
+        "fcntl.LOCK_EX | fcntl.LOCK_NB",
+        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+    ),
+    Bug(
+        2,
         "what is given back twice is released twice",
         "flow/life.py",
         "        if reservation.state not in OPEN:\n"

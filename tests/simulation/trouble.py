@@ -222,6 +222,19 @@ class Outage:
         self.world.story.tell("outage", "the org can be reached again")
 
 
+class Twin(Actor):
+    """Starts a second daemon by mistake: while the first works, dies, or is started anew."""
+
+    pace_seconds = 8.0
+    acts_an_order = 0.05
+
+    async def act(self) -> None:
+        life = self.world.life
+        if not self.world.plan.habits.twins or life is None or not life.alive:
+            return
+        await self.world.start_twin(self.chance.getrandbits(16) + 1)
+
+
 class Reaper:
     """Lets the daemon die, or restarts it, as often as the plan says."""
 

@@ -18,7 +18,7 @@ from uuid import UUID
 import httpx
 import structlog
 
-from sfsync.app import Daemon, channel_config, org_config
+from sfsync.app import Daemon, StartError, channel_config, org_config
 from sfsync.channels.config import ShopifyConfig
 from sfsync.channels.shopify import ShopifyChannel
 from sfsync.ports import Clock
@@ -38,7 +38,7 @@ from sfsync.simulators.shopify.clock import ShopClock
 from sfsync.simulators.shopify.config import Knobs, SeedVariant, ShopConfig
 from sfsync.simulators.shopify.config import Plan as ShopPlan
 from sfsync.simulators.shopify.shop import Shop
-from sfsync.store import Database, Hands, open_store
+from sfsync.store import Database, Hands, StoreError, open_store
 
 from .habits import BOUTIQUE, RETURNS
 from .life import LIFE, Disk, Life
@@ -58,6 +58,7 @@ TOPICS = (
     "orders/fulfilled",
     "orders/partially_fulfilled",
 )
+TWIN_SECONDS = 5.0  # within which a second daemon must have ended
 ORG_URL = "http://org.localhost"
 ORDERS = "/data/SfsyncOrders__chn"
 
@@ -260,14 +261,44 @@ class World:
         life = Life(self.lives)
         self.life = life
         self._stop = asyncio.Event()
+        self.story.tell("world", f"the daemon starts, life {life.number}")
+        self._running = self._run(life, self._stop)
+        return life
+
+    async def start_twin(self, number: int) -> None:
+        """Somebody starts a second daemon beside the first, on the same store: it must see that, and end."""
+        life, stop = Life(-number), asyncio.Event()
+        self.story.tell("world", "a second daemon is started on the same store")
+        first, running = self.life, self._run(life, stop)
+        try:
+            await asyncio.wait([running], timeout=TWIN_SECONDS)
+            if first is None or not first.alive:
+                return  # dead at that very moment: then there is one
+            if life.passed:
+                self.violated(2, f"a second daemon has begun to work on the same store: {life.passed[:3]}")
+            if not running.done():
+                self.violated(2, "a second daemon runs on the same store")
+                return
+            error = running.exception()
+            if not isinstance(error, StoreError | StartError):
+                self.violated("-", f"a second daemon ended with {error!r}")
+            self.story.tell("world", f"it ends with {type(error).__name__}")
+        finally:
+            life.end("its mistake was seen")
+            await life.bury()
+
+    def _run(self, life: Life, stop: asyncio.Event) -> asyncio.Task[None]:
+        """A daemon with all that it needs for this life."""
         disk = Disk(life, self.chance(f"disk {life.number}"), self.plan.disk_seconds)
         disk.committed = self._committed
         luck = self.chance(f"luck {life.number}").random
 
         def opened(url: str) -> Database:
             readers = Disk(life, self.chance(f"readers {life.number}"), self.plan.disk_seconds)
-            self._store = open_store(url, exclusive=True, migrate=False, hands=Hands(disk, readers, "OFF"))
-            return self._store
+            store = open_store(url, exclusive=True, migrate=False, hands=Hands(disk, readers, "OFF"))
+            if life is self.life:
+                self._store = store
+            return store
 
         org_carrier = partial(self.net.transport, "org", lambda: self.org.app, life)
         configured = org_config(self.settings)
@@ -309,9 +340,7 @@ class World:
         )
         context = self.outside.copy()
         context.run(LIFE.set, life)
-        self.story.tell("world", f"the daemon starts, life {life.number}")
-        self._running = self.loop.create_task(daemon.run(self._stop), context=context, name="daemon")
-        return life
+        return self.loop.create_task(daemon.run(stop), context=context, name="daemon")
 
     async def bury(self) -> None:
         """After a crash."""
