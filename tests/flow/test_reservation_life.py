@@ -150,6 +150,44 @@ async def test_nothing_is_held_where_nothing_is_for_sale() -> None:
         assert (other.problem, other.available) == ("unavailable", {"BAG-1": {}})
 
 
+@pytest.mark.parametrize("shop", ["london", None])
+async def test_what_comes_in_goes_to_who_has_paid_before_anybody_else(shop: str | None) -> None:
+    """She waits for the next delivery. It comes, and a stranger asks for it in the same moment."""
+    async with house({BAG: 1}) as h:
+        lines = (WishedLine("BAG-1", 1, "ECOM"),)
+        wish = Wish(ReservationKind.CLIENT, shop, "client 4", lines, SHORT)
+        number = reservation_of(await h.desk.create(wish, idempotency_key=None, digest="")).id
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.EXPIRED)
+        await h.idle()
+        await granted(h)
+        assert (await h.desk.confirm(number, "#1001")).problem == "paid-unavailable"
+        h.org.move(BAG, on_hand=1)
+        await h.until_kept(lambda tx: any(level.on_hand == 2 for level in tx.levels_of(["BAG-1"])))
+        assert (await h.reserve("BAG-1")).problem == "unavailable"
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.CONFIRMED)
+        await h.idle()
+        assert h.org.numbers(BAG) == (2, 2)
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_what_comes_in_is_asked_for_once_where_the_order_asks_for_it_too() -> None:
+    """The order's own line gets the bag; a second one is not held for the same customer."""
+    async with house({BAG: 1}, shelf={"BAG-1": 1}, shops=["london"]) as h:
+        number = await expired(h)
+        await granted(h)
+        h.shops["london"].shelf["BAG-1"] = 1
+        order = h.shops["london"].buy("BAG-1")
+        await h.desk.confirm(number, f"#{order}")
+        await h.deliver("london", order)
+        await h.idle()
+        h.org.move(BAG, on_hand=2)
+        await h.until(lambda: total(h.org.of("order:london")) == (0, 1))
+        await h.idle()
+        assert (h.org.numbers(BAG), total(h.org.of("order:london"))) == ((3, 2), (0, 1))
+        await h.store.write(lambda tx: h.desk.report(tx, now=h.clock.now()))
+        assert (await kept(h, number)).state is State.RELEASED
+
+
 async def test_a_refund_ends_what_was_paid_and_is_not_available() -> None:
     """The reason and the name stay in its story."""
     async with house({BAG: 1}) as h:

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sfsync.domain.editions import Denial
-from sfsync.domain.incidents import Wish, signed
-from sfsync.domain.reservations import Outcome, Reservation, asks
-from sfsync.domain.stock import Movement
+from sfsync.domain.incidents import Wish
+from sfsync.domain.reservations import Outcome, Reservation
 from sfsync.ports import Tx
 
 from . import block
 from .context import Context
 from .picture import Picture
+from .reserving import Asked, ask
 from .rooms import denied
-from .shelf import refresh
 from .writer import Writer
 
 ANSWER_SECONDS = 8.0  # a shopper waits no longer; the storefront may ask again by id
 LOOK_SECONDS = 1.0  # the longest between looks at whether what was asked before has its answer
-
-Asked = tuple[list[int], set[str]]  # bundles that wait for the org's answer, bells to ring
 
 
 class Asking:
@@ -39,14 +35,7 @@ class Asking:
 
     def ask(self, tx: Tx, reservation: Reservation, signature: Wish | None = None) -> Asked:
         """Write down what is asked: all of it in one bundle, or each line by itself when a part will do."""
-        ctx, now = self._ctx, self._ctx.clock.now()
-        steps = [tx.next_step(subject) for subject in reservation.subjects()]
-        movements = under(asks(reservation, steps, now), signature)
-        owners = {movement.subject: reservation.channel for movement in movements}
-        together = [[m] for m in movements] if reservation.partial else [list(movements)]
-        bundles = [tx.add_bundle(bundle, owners, now) for bundle in together]
-        skus = {line.level.sku for line in reservation.lines}
-        return bundles, {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+        return ask(tx, self._ctx, reservation, signature)
 
     def denied_again(self, tx: Tx, reservation: Reservation) -> Denial | None:
         """Why what holds nothing any more may not be asked for again: others have had its edition since."""
@@ -94,13 +83,6 @@ class Asking:
                     if units > 0 and key.location not in self._ctx.assortment.not_for_sale:
                         places[key.location] = places.get(key.location, 0) + units
         return found
-
-
-def under(movements: Sequence[Movement], signature: Wish | None) -> tuple[Movement, ...]:
-    """The movements with the name and the reason of whoever decided them, where a person did."""
-    if signature is None:
-        return tuple(movements)
-    return tuple(replace(each, reference=signed(each.reference, signature)) for each in movements)
 
 
 def not_yet(reservation: Reservation) -> Outcome:

@@ -32,13 +32,13 @@ from sfsync.ports import Tx
 
 from . import block
 from .allocations import Divider
-from .asking import Asked, not_yet
+from .asking import not_yet
 from .context import wait_until_read
 from .giving import close_covered_again
 from .life import Life
 from .orphans import orphans
 from .picture import Picture, on_floor
-from .reserving import close_covered, give_back, stand_in, tell_overdue
+from .reserving import Asked, close_covered, give_back, stand_in, tell_overdue
 from .rooms import denied
 from .settling import BELL as SETTLING
 from .shelf import refresh

@@ -13,6 +13,7 @@ from sfsync.domain.stock import Freshness, LevelKey, MovementKind, StockLevel, c
 from sfsync.ports import LineState, SubjectHolding, Tx
 
 from .context import Context
+from .reserving import ask_for_paid
 from .rooms import with_whole_editions
 from .shelf import refresh
 
@@ -59,7 +60,7 @@ def apply_levels(
     skus = {level.key.sku for level in newer}
     # Units that somebody asked for in vain are free again, though no level has changed.
     freed = with_whole_editions(ctx.assortment, skus | set(also))
-    bells = {"orders"} if wake_uncovered(tx, freed) else set()
+    bells = ({"orders"} if wake_uncovered(tx, freed) else set()) | ask_for_paid(tx, ctx, freed)
     if rewritten or doubtful:
         bells.add(READ_AGAIN)
     if new and tx.note_skus(new):

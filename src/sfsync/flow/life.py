@@ -28,10 +28,10 @@ from sfsync.domain.reservations import (
 from sfsync.domain.stock import LevelKey, Movement
 from sfsync.ports import Tx
 
-from .asking import Asked, Asking, not_yet, under
+from .asking import Asking, not_yet
 from .context import wait_until_read
 from .picture import Picture
-from .reserving import give_back, held_by, lines_taking_over, put, steps_of, tell_not_found
+from .reserving import Asked, give_back, held_by, lines_taking_over, put, steps_of, tell_not_found, under
 from .shelf import refresh
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sfsync.domain.incidents import NO_ORDER, NOT_FOUND, PAID_UNAVAILABLE
+from sfsync.domain.incidents import NO_ORDER, NOT_FOUND, PAID_UNAVAILABLE, Wish, signed
 from sfsync.domain.reservations import (
     HOLDING,
     Reservation,
     ReservationKind,
     ReservationState,
     answered,
+    asks,
     order_names,
     overdue,
     takes_place,
@@ -22,8 +23,10 @@ from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
 from sfsync.ports import LineState, Tx
 
 from .context import Context
+from .picture import Picture
 from .shelf import refresh
 
+Asked = tuple[list[int], set[str]]  # bundles that wait for the org's answer, bells to ring
 COVERED = "its order got the units by itself"
 LATE = "when nothing was held for it any more"
 
@@ -39,6 +42,62 @@ def held_by(tx: Tx, reservation: Reservation) -> dict[str, dict[LevelKey, int]]:
 def steps_of(tx: Tx, reservation: Reservation) -> dict[str, int]:
     """The next step of each of its subjects."""
     return {subject: tx.next_step(subject) for subject in reservation.subjects()}
+
+
+def ask(tx: Tx, ctx: Context, reservation: Reservation, signature: Wish | None = None) -> Asked:
+    """Write down what is asked: all of it in one bundle, or each line by itself when a part will do."""
+    now = ctx.clock.now()
+    steps = [tx.next_step(subject) for subject in reservation.subjects()]
+    movements = under(asks(reservation, steps, now), signature)
+    owners = {movement.subject: reservation.channel for movement in movements}
+    together = [[m] for m in movements] if reservation.partial else [list(movements)]
+    bundles = [tx.add_bundle(bundle, owners, now) for bundle in together]
+    skus = {line.level.sku for line in reservation.lines}
+    return bundles, {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+
+
+def under(movements: Sequence[Movement], signature: Wish | None) -> tuple[Movement, ...]:
+    """The movements with the name and the reason of whoever decided them, where a person did."""
+    if signature is None:
+        return tuple(movements)
+    return tuple(replace(each, reference=signed(each.reference, signature)) for each in movements)
+
+
+def ask_for_paid(tx: Tx, ctx: Context, skus: Collection[str]) -> set[str]:
+    """Ask again for what was paid for and was not available, as soon as it is there; the bells to ring.
+
+    In the commit that learns of the goods, so that nobody is told of them who has not paid. Where an order of
+    the channel stands for the payment, the order asks; where other pieces are being asked for, nobody does.
+    """
+    bells: set[str] = set()
+    for reservation in tx.paid_unavailable():
+        levels = [line.level for line in reservation.lines]
+        if not {level.sku for level in levels} & set(skus) or tx.busy(reservation.subjects()):
+            continue
+        if reservation.channel is not None:
+            names = order_names(reservation.order_reference)
+            if names and tx.lines_of_order(reservation.channel, names):
+                continue
+        if any(each.state is ReservationState.PENDING for each in tx.stand_ins(reservation.id)):
+            continue
+        left = {key: facts for sku in {k.sku for k in levels} for key, facts in _sellable(tx, sku).items()}
+        for level, units in zip(levels, reservation.due(), strict=True):
+            left[level] = left.get(level, 0) - units
+        if any(left[level] < 0 for level in levels):
+            continue
+        due = zip(reservation.lines, reservation.due(), strict=True)
+        lines = tuple(replace(line, quantity=units) for line, units in due)
+        held = tx.levels(levels)
+        floor = any(ctx.assortment.floor.scarce(k.location, held[k][0].available) for k in levels)
+        again = replace(reservation, state=ReservationState.PENDING, lines=lines, needs_store=floor)
+        tx.put_reservation(again)
+        ctx.log.info("paid for, and there again", reservation=reservation.id, next="asked of the org")
+        bells |= ask(tx, ctx, again)[1]
+    return bells
+
+
+def _sellable(tx: Tx, sku: str) -> Mapping[LevelKey, int]:
+    return Picture(tx.facts([sku])).sellable(sku)
 
 
 def settle(tx: Tx, ctx: Context, reservation_id: str, reason: str) -> None:

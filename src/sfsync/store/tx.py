@@ -889,6 +889,10 @@ class SqlTx(
         rows = CONFIRMED_FOR.run(self._c, {"b_channel": channel, "among": sorted(references)})
         return sorted(rows.scalars())
 
+    def paid_unavailable(self) -> list[Reservation]:
+        """Those that were paid for and are not available, oldest first."""
+        return self._reservations(list(PAID_UNAVAILABLE.run(self._c, {})))
+
     def stand_ins(self, reservation_id: str) -> list[Reservation]:
         """Those that were asked for in the place of a paid one, oldest first."""
         return self._reservations(STAND_INS.run(self._c, {"b_id": reservation_id}))
@@ -1558,6 +1562,11 @@ CONFIRMED_FOR = Prepared(
         t.among(_RESERVATION.order_reference),
         or_(_RESERVATION.channel == bindparam("b_channel"), _RESERVATION.channel.is_(None)),
     )
+)
+PAID_UNAVAILABLE = Prepared(
+    select(t.reservation)
+    .where(_one_of(_RESERVATION.state, "paid-unavailable"))
+    .order_by(_RESERVATION.created_at, _RESERVATION.id)
 )
 STAND_INS = Prepared(
     select(t.reservation)
