@@ -88,6 +88,9 @@ class Store(Counterpart):
         self.opened.append(made)
         return made
 
+    def reader(self) -> Channel:
+        return self.open(replace(self.config, read_only=True))
+
     def stranger(self) -> Channel:
         return self.open(replace(self.config, refresh_token="Atzr|of nobody"))
 

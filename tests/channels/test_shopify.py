@@ -118,6 +118,9 @@ class Shop(Counterpart):
         self.opened.append(made)
         return made
 
+    def reader(self) -> Channel:
+        return self.open(replace(self.config, read_only=True))
+
     def stranger(self) -> Channel:
         return self.open(replace(self.config, access_token="shpat_of_nobody"))
 

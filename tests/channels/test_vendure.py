@@ -85,6 +85,9 @@ class Boutique(Counterpart):
         self.opened.append(made)
         return made
 
+    def reader(self) -> Channel:
+        return self.open(replace(self.config, read_only=True))
+
     def stranger(self) -> Channel:
         return self.open(replace(self.config, api_key="", username="somebody", password="a guess"))
 

@@ -118,6 +118,9 @@ def _channels(told: Any) -> None:
                 f"{each['showed']} instead of {each['would_show']}",
             )
         out.print(made)
+    unread = [each["name"] for each in told["channels"] if each["numbers"] and not each["read"]]
+    if unread:
+        out.print(f"What {', '.join(unread)} shows could not be read.", highlight=False)
     never = [each for each in told["channels"] if each["never_equal"]]
     for each in never:
         skus = ", ".join(one["sku"] for one in each["never_equal_named"][:3])

@@ -36,6 +36,7 @@ from sfsync.store.tx import SqlTx
 MADE = "shadow:"  # the record id of a level that would have been made
 NONE = Overlay()
 SECOND = timedelta(seconds=1)  # the org tells times in whole seconds
+OVERLAP = timedelta(minutes=2)  # a movement may be committed so long after the time that stands in it
 log = structlog.get_logger(__name__)
 
 
@@ -54,6 +55,7 @@ class ShadowOrg:
         self._rows: dict[str, Movement] = {}  # that would have been entered, by key
         self._overlays: dict[LevelKey, Overlay] = {}
         self._versions: dict[LevelKey, int] = {}  # of the org's own; the movements up to them are known
+        self._known_to: dict[LevelKey, datetime] = {}  # its movements up to then are known, but late ones
         self._made: set[LevelKey] = set()
 
     async def load(self) -> None:
@@ -178,7 +180,9 @@ class ShadowOrg:
         newer = [each for each in levels.values() if each.version > self._versions.get(each.key, -1)]
         if not newer or self._since is None:
             return list(levels.values())
-        rows = await self._inner.entered_since([each.record_id for each in newer], self._since - SECOND)
+        begin = self._since - SECOND
+        oldest = min(self._known_to.get(each.key, begin) for each in newer)
+        rows = await self._inner.entered_since([each.record_id for each in newer], oldest)
         entries = [_entry(row) for row in rows]
         known = await self._store.write(partial(_add, entries=entries))
         if known:
@@ -187,6 +191,9 @@ class ShadowOrg:
             if again:
                 fresh = await self._inner.read_levels(levels=again, work=work)
                 levels |= {level.key: level for level in fresh if level.key in levels}
+        for row in rows:
+            known_to = max(begin, row.created_at - OVERLAP)
+            self._known_to[row.movement.level] = max(known_to, self._known_to.get(row.movement.level, begin))
         for level in newer:
             self._versions[level.key] = max(level.version, self._versions.get(level.key, -1))
         return list(levels.values())

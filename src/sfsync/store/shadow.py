@@ -185,9 +185,13 @@ class ShadowTx(SqlTx):
         oldest_first = select(t.shadow_row).order_by(c.entered_at, c.key)
         return [_movement(row) for row in self._c.execute(oldest_first)]
 
-    def overlays(self) -> dict[LevelKey, Overlay]:
-        """What levels would have beyond what the org has."""
-        rows = self._c.execute(select(t.shadow_overlay))
+    def overlays(self, keys: Collection[LevelKey] | None = None) -> dict[LevelKey, Overlay]:
+        """What levels would have beyond what the org has: these, or all of them."""
+        c, wanted = t.shadow_overlay.c, select(t.shadow_overlay)
+        if keys is None:
+            rows = self._c.execute(wanted)
+        else:
+            rows = self._c.execute(wanted.where(t.among(c.level_key)), {"among": [str(key) for key in keys]})
         return {LevelKey.parse(r.level_key): Overlay(r.on_hand, r.reserved, r.changes) for r in rows}
 
     def enter_virtually(self, movements: Collection[Movement], at: datetime) -> None:
@@ -238,7 +242,6 @@ class ShadowTx(SqlTx):
     def settle(self, skus: Collection[str]) -> dict[LevelKey, Overlay]:
         """Find anew whose the movements of these SKUs are; the overlays that are others by that."""
         changed: dict[LevelKey, Overlay] = {}
-        held = self.overlays() if skus else {}
         for sku in sorted(skus):
             theirs = entries(self, sku=sku)
             matches = matched(sales(self, sku=sku), theirs)
@@ -248,13 +251,12 @@ class ShadowTx(SqlTx):
                 level[0] += row.on_hand_delta
                 level[1] += row.reserved_delta
             for entry in theirs:
-                if entry.id in matches:
-                    level = sums[entry.level]
-                    level[0] -= entry.on_hand_delta
-                    level[1] -= entry.reserved_delta
-            for key in {*sums, *(key for key in held if key.sku == sku)}:
+                level, own = sums[entry.level], entry.id in matches
+                level[0] -= entry.on_hand_delta if own else 0
+                level[1] -= entry.reserved_delta if own else 0
+            held = self.overlays(sums)
+            for key, (on_hand, reserved) in sums.items():
                 before = held.get(key, Overlay())
-                on_hand, reserved = sums.get(key, (0, 0))
                 if (after := before.with_(on_hand, reserved)) != before:
                     changed[key] = after
             self._c.execute(

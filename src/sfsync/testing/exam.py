@@ -306,6 +306,20 @@ class ChannelExam:
         assert findings[0].remedy
         assert await party.shows(sku) == before
 
+    async def test_one_that_only_reads_tells_all_and_writes_nothing(self, party: Counterpart) -> None:
+        """As in shadow, should a push ever get so far; nothing left, so nothing is unknown."""
+        reader, sku = party.reader(), party.plain[0]
+        _needs(reader is not None, "it has no lock of its own: its port alone keeps a shadow's writes")
+        assert reader is not None
+        before = await party.shows(sku)
+        assert [item.shows for item in await listed(reader, {sku})] == [before]
+        assert [each for each in await reader.check() if each.severity is Severity.FATAL] == []
+        if reader.ability.tells_orders:
+            await orders(reader, party.began_at)
+        with pytest.raises(Refused, match="in shadow"):
+            await reader.push(reader.encode(new_key(), [await self.write(party, sku, -1)]))
+        assert await party.shows(sku) == before
+
     async def test_a_good_channel_checks_out(self, party: Counterpart) -> None:
         """Nothing fatal, and what was looked at is told."""
         findings = await party.channel.check()

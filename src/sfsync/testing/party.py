@@ -60,6 +60,10 @@ class Counterpart(ABC):
     def stranger(self) -> Channel:
         """The same channel with a credential that is not accepted."""
 
+    def reader(self) -> Channel | None:
+        """The same channel, opened so that nothing that writes can leave; None where it has no such lock."""
+        return None
+
     @abstractmethod
     async def shows(self, sku: str) -> int:
         """What the other party itself says it shows."""
