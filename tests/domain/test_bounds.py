@@ -1,0 +1,253 @@
+"""Bounds and signs of what decides who gets a unit: what a change by one, or of a sign, would do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sfsync.domain.allocation import Books, Move, Share, moves, split
+from sfsync.domain.ledger import REQUEST_GROUPS, Bundle, next_request, shortage
+from sfsync.domain.reservations import (
+    ORDER_PATIENCE,
+    REFUSED_LATELY,
+    OrphanCause,
+    Refusals,
+    Reservation,
+    ReservationKind,
+    ReservationLine,
+    ReservationState,
+    answered,
+    asks,
+    gave_way,
+    handed_over,
+    orphaned,
+    part,
+    told_channel,
+)
+from sfsync.domain.reservations import moves as carried
+from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
+
+NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
+BAG, SCARF = LevelKey("BAG", "ECOM"), LevelKey("SCARF", "ECOM")
+BAG_IN_TOWN, SCARF_IN_TOWN = LevelKey("BAG", "TOWN"), LevelKey("SCARF", "TOWN")
+K, State = MovementKind, ReservationState
+CART = Reservation(
+    "r",
+    State.GRANTED,
+    ReservationKind.CART,
+    "london",
+    "cart 7",
+    (ReservationLine(BAG, 2), ReservationLine(SCARF, 1)),
+    NOW,
+    NOW + timedelta(minutes=15),
+)
+BAGS, SCARVES = CART.subjects()
+
+
+def row(
+    subject: str, step: int, level: LevelKey, kind: MovementKind, on_hand: int, reserved: int
+) -> Movement:
+    """A movement of the cart's, whole."""
+    return Movement(f"{subject}:{step}", subject, level, kind, on_hand, reserved, "cart 7", "for london", NOW)
+
+
+# -- what a reservation enters ------------------------------------------------------------------------
+
+
+def test_a_cart_asks_for_its_units_and_leaves_on_hand_alone() -> None:
+    """Each line by its own subject and step; a line of nothing asks nothing."""
+    cart = replace(CART, lines=(*CART.lines, ReservationLine(SCARF_IN_TOWN, 0, 1)))
+    assert asks(cart, (3, 0, 0), NOW) == (
+        row(BAGS, 3, BAG, K.CART, 0, 2),
+        row(SCARVES, 0, SCARF, K.CART, 0, 1),
+    )
+
+
+def test_a_cart_that_moves_gives_back_here_what_it_takes_there() -> None:
+    """Step after step, level after level; what is there already, or holds nothing, stays."""
+    held = {BAGS: {BAG: 2, BAG_IN_TOWN: 1}, SCARVES: {SCARF: 0}}
+    assert carried(CART, held, {BAGS: 1, SCARVES: 5}, "TOWN", NOW) == (
+        row(BAGS, 1, BAG, K.RELEASE, 0, -2),
+        row(BAGS, 2, BAG_IN_TOWN, K.CART, 0, 2),
+    )
+    two = {BAGS: {BAG: 1, LevelKey("BAG", "WEST"): 1}}
+    steps = [each.key for each in carried(CART, two, {BAGS: 0, SCARVES: 0}, "TOWN", NOW)]
+    assert steps == [f"{BAGS}:{number}" for number in range(4)]
+
+
+def test_goods_that_are_handed_over_leave_on_hand_and_reserved_alike() -> None:
+    """As many as are held, under the till's receipt; of nothing held nothing leaves."""
+    found = handed_over(CART, {BAGS: {BAG: 2}, SCARVES: {SCARF: 0}}, {BAGS: 1, SCARVES: 1}, "receipt 7", NOW)
+    assert found == (replace(row(BAGS, 1, BAG, K.SALE, -2, -2), reference="receipt 7"),)
+
+
+def test_a_row_says_for_which_channel_it_is_and_nothing_where_there_is_none() -> None:
+    """A new store learns it there."""
+    assert (told_channel(CART), told_channel(replace(CART, channel=None))) == ("for london", "")
+
+
+# -- what a reservation is afterwards ------------------------------------------------------------------
+
+
+def test_a_line_may_have_wanted_nothing_and_wants_what_it_holds_by_default() -> None:
+    """Nothing is not the same as not said."""
+    assert [ReservationLine(BAG, 2, wanted).wanted for wanted in (0, 1, 3)] == [0, 1, 3]
+    assert ReservationLine(BAG, 2).wanted == 2
+
+
+def test_a_grant_counts_what_is_held_above_nothing_wherever_it_is() -> None:
+    """Two levels add up; a level of nothing, or below it, is no place."""
+    held = {BAGS: {BAG: 1, BAG_IN_TOWN: 1, SCARF: -1}, SCARVES: {SCARF: 0}}
+    pending = replace(CART, state=State.PENDING, reason="asked")
+    found = answered(pending, held, "no")
+    assert (found.state, [line.quantity for line in found.lines]) == (State.GRANTED, [2, 0])
+    assert (found.reason, found.expires_at) == ("", pending.expires_at)
+    paid = answered(replace(pending, paid_at=NOW), held, "no")
+    assert (paid.state, paid.expires_at) == (State.CONFIRMED, None)
+    assert answered(pending, {BAGS: {BAG: 0}}, "no").state is State.REFUSED
+    assert answered(pending, {}, "sold out").reason == "sold out"
+
+
+def test_a_cart_follows_its_units_and_stays_where_they_were_when_they_are_in_two_places() -> None:
+    """Where an order has taken all of a line over, the line stays its history."""
+    found = answered(CART, {BAGS: {BAG: 1, LevelKey("BAG", "ZOO"): 1}, SCARVES: {}}, "")
+    assert [line.level for line in found.lines] == [BAG, SCARF]
+    moved = answered(CART, {BAGS: {BAG_IN_TOWN: 2, LevelKey("BAG", "ATTIC"): 1}, SCARVES: {}}, "")
+    assert [line.level for line in moved.lines] == [BAG_IN_TOWN, SCARF]
+
+
+@pytest.mark.parametrize(
+    ("held", "paid", "state", "left"),
+    [
+        ({BAGS: {BAG: 1, SCARF: -1}, SCARVES: {SCARF: 1}}, False, State.GRANTED, [1, 1]),
+        ({BAGS: {BAG: 5}}, False, State.GRANTED, [2, 0]),  # never more than it was granted
+        ({BAGS: {BAG: 0}}, False, State.RELEASED, [2, 1]),
+        ({BAGS: {BAG: 0}}, True, State.PAID_UNAVAILABLE, [2, 1]),
+        ({}, True, State.PAID_UNAVAILABLE, [2, 1]),
+    ],
+)
+def test_what_gives_way_leaves_what_is_still_held(
+    held: dict[str, dict[LevelKey, int]], paid: bool, state: ReservationState, left: list[int]
+) -> None:
+    """A part of it, or all."""
+    cart = replace(CART, paid_at=NOW if paid else None)
+    found = gave_way(cart, held, "the goods have left")
+    assert (found.state, [line.quantity for line in found.lines]) == (state, left)
+    assert found.reason == "the goods have left"
+    over = replace(cart, state=State.EXPIRED)
+    assert gave_way(over, held, "the goods have left") == over
+
+
+def test_a_part_is_what_each_level_has_and_no_more_than_is_wanted() -> None:
+    """The best first; a level below nothing gives nothing, and takes nothing from what is wanted."""
+    levels = (BAG, SCARF, BAG_IN_TOWN, SCARF_IN_TOWN)
+    able = {BAG: -3, SCARF: 1, BAG_IN_TOWN: 2}
+    assert part(2, levels, able) == [(SCARF, 1), (BAG_IN_TOWN, 1)]
+    assert part(9, levels, able) == [(SCARF, 1), (BAG_IN_TOWN, 2)]
+    assert part(1, levels, able) == [(SCARF, 1)]
+
+
+def test_a_paid_reservation_is_nobodys_when_its_channel_has_been_silent_for_a_day() -> None:
+    """Unless it is said otherwise, a channel tells of its orders."""
+    paid = replace(CART, state=State.CONFIRMED, paid_at=NOW)
+    assert orphaned(paid, NOW + ORDER_PATIENCE) is OrphanCause.NO_ORDER
+    assert orphaned(paid, NOW + ORDER_PATIENCE - timedelta(seconds=1)) is None
+    assert orphaned(paid, NOW + ORDER_PATIENCE, told=False) is None
+
+
+def test_a_refusal_is_kept_for_its_moment_and_no_longer() -> None:
+    """What was refused two seconds ago is asked again, and takes no room."""
+    refusals = Refusals()
+    refusals.note([BAG], NOW)
+    refusals.note([SCARF], NOW + REFUSED_LATELY - timedelta(milliseconds=1))
+    assert set(refusals.told_at) == {BAG, SCARF}
+    refusals.note([BAG_IN_TOWN], NOW + REFUSED_LATELY)
+    assert set(refusals.told_at) == {SCARF, BAG_IN_TOWN}
+
+
+# -- what goes into a request --------------------------------------------------------------------------
+
+
+def bundle(
+    number: int, *parts: tuple[LevelKey, int, int], asked: int | None = None, refusals: int = 0
+) -> Bundle:
+    """A bundle of (level, on hand, reserved), asked for in the order of the numbers."""
+    subject = f"order:london:{number}:1"
+    rows = tuple(
+        Movement(f"{subject}:{step}", subject, level, K.ORDER, on_hand, reserved, "", "", NOW)
+        for step, (level, on_hand, reserved) in enumerate(parts)
+    )
+    return replace(Bundle(number, rows, number if asked is None else asked), refusals=refusals)
+
+
+def there(**available: int) -> dict[LevelKey, StockLevel]:
+    """Levels at ECOM by SKU."""
+    return {
+        LevelKey(sku, "ECOM"): StockLevel(LevelKey(sku, "ECOM"), n, 0, 1, sku) for sku, n in available.items()
+    }
+
+
+def test_a_movement_that_stands_alone_is_no_group() -> None:
+    """Groups have few places in a request; whoever asks for one level takes none of them."""
+    singles = [bundle(number, (BAG, 0, 1)) for number in range(REQUEST_GROUPS + 2)]
+    request = next_request(singles, there(BAG=99), frozenset())
+    assert request is not None
+    assert (len(request.singles), request.groups) == (REQUEST_GROUPS + 2, ())
+
+
+def test_goods_that_come_back_cover_what_is_reserved_with_them_and_nothing_else() -> None:
+    """A return that is reserved at once fits where nothing is left; it leaves the others what there was."""
+    back = bundle(1, (BAG, 1, 0), (BAG, 0, 1))
+    request = next_request([back, bundle(2, (BAG, 0, 1))], there(BAG=1), frozenset())
+    assert request is not None
+    assert [each.id for each in request.sent] == [2, 1]
+    assert not request.checked
+    assert shortage(back, there(BAG=0)) is None
+    assert shortage(back, there(BAG=-1)) == "1 wanted of BAG|ECOM, 0 available"
+    assert shortage(bundle(3, (BAG, 1, 0), (BAG, 0, 2)), there(BAG=0)) == "2 wanted of BAG|ECOM, 1 available"
+
+
+def test_what_asks_for_nothing_at_a_level_is_not_short_there() -> None:
+    """A swap between two pieces: the level that gives may owe others, the one that takes must have it."""
+    swap = bundle(1, (BAG, 0, -1), (SCARF, 0, 1))
+    assert shortage(swap, there(BAG=-5, SCARF=1)) is None
+    level_of_nothing = bundle(2, (BAG, 0, 0), (SCARF, 0, 1))
+    assert shortage(level_of_nothing, there(BAG=-5, SCARF=1)) is None
+    request = next_request([level_of_nothing], there(BAG=-5, SCARF=1), frozenset())
+    assert request is not None
+    assert not request.checked
+
+
+def test_two_that_were_refused_in_company_are_each_heard_alone() -> None:
+    """At two levels: neither lets another one go along."""
+    waiting = [
+        bundle(1, (BAG, 0, 1), refusals=1),
+        bundle(2, (SCARF, 0, 1), refusals=1),
+        bundle(3, (BAG, 0, 1)),
+        bundle(4, (SCARF, 0, 1)),
+    ]
+    request = next_request(waiting, there(BAG=9, SCARF=9), frozenset())
+    assert request is not None
+    assert [each.id for each in request.sent] == [1, 2]
+
+
+# -- who gets what of the units that are divided --------------------------------------------------------
+
+
+def test_what_a_channel_may_not_have_goes_to_the_others_to_the_last_unit() -> None:
+    """Caps of nothing, of less than a share, and of just a share."""
+    shares = [Share("london", 1, most=0), Share("dubai", 1, most=3), Share("paris", 1)]
+    assert split(10, shares, {}) == {"london": 0, "dubai": 3, "paris": 7}
+    assert split(2, [Share("london", 1, most=1), Share("dubai", 1)], {}) == {"london": 1, "dubai": 1}
+    assert split(1, [Share("london", 1, most=5)], {}) == {"london": 1}
+    assert split(0, [Share("london", 1)], {}) == {"london": 0}
+
+
+def test_whoever_has_no_goal_is_given_nothing_and_covered_for_nothing() -> None:
+    """A channel that has left shows two that nothing is reserved for: it is lowered, not covered."""
+    books = [Books("dubai", held=0, shown=2), Books("london", held=1, spare=1)]
+    assert moves(3, books, {"london": 1}) == []
+    assert moves(3, [Books("dubai")], {}) == []
+    assert moves(3, books, {"dubai": 1, "london": 1}) == [Move(None, "dubai", 1)]
