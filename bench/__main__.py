@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import burst, latency, resync, simulator
+from bench import block, burst, latency, resync, simulator
 
 out = Console()
+CASES = ["latency", "burst", "killed", "simulator", "resync", "block"]
 
 
 def main() -> None:
@@ -22,11 +23,9 @@ def main() -> None:
         "--quick", action="store_true", help="fewer and shorter rounds; the rival's burst is cut short"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument(
-        "cases", nargs="*", choices=["latency", "burst", "killed", "simulator", "resync", []], default=[]
-    )
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], default=[])
     options = parser.parse_args()
-    cases = options.cases or ["latency", "burst", "killed", "simulator", "resync"]
+    cases = options.cases or CASES
     limit = 60.0 if options.quick else 400.0
     found: dict[str, object] = {}
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -49,6 +48,9 @@ def main() -> None:
             skus = 2_000 if options.quick else 100_000
             progress.add_task(f"resync: {5 * skus:,} levels, one in a hundred drifted, two kills")
             found["resync"] = resync.run(skus, 300.0 if options.quick else 3600.0)
+        if "block" in cases:
+            progress.add_task("block: reservations out of the local block, and asked of the org")
+            found["block"] = block.run(*((30, 50) if options.quick else (200, 300)))
     if options.json:
         print(json.dumps(found, indent=2))
     else:

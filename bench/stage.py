@@ -125,20 +125,24 @@ class Stage:
 
 
 @contextmanager
-def stage(skus: int, shops: int, plan: str) -> Iterator[Stage]:
-    """One unit of each SKU everywhere to begin with: nothing is to be done before the first change."""
+def stage(skus: int, shops: int, plan: str, *, org: Sequence[str] = ()) -> Iterator[Stage]:
+    """One unit of each SKU everywhere to begin with: nothing is to be done before the first change.
+
+    `org` are further words of the simulated org's command line.
+    """
     names = [f"SKU-{number:05d}" for number in range(skus)]
     levels = [{"sku": sku, "location": "ECOM", "on_hand": 1} for sku in names]
     variants = [{"sku": sku, "title": sku, "available": {"Online": 1}} for sku in names]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sfsync-bench-")))
-        org = stack.enter_context(start_org({"levels": levels}, knobs=["keepalive_seconds=1"]))
+        knobs = ["keepalive_seconds=1"]
+        running = stack.enter_context(start_org({"levels": levels}, knobs=knobs, options=org))
         seed = {"locations": ["Online"], "variants": variants}
         made = [
             stack.enter_context(start_shop(seed, options=["--plan", plan, "--name", f"shop{number}"]))
             for number in range(shops)
         ]
-        yield Stage(org, made, names, folder)
+        yield Stage(running, made, names, folder)
 
 
 class _Process:
@@ -217,6 +221,7 @@ class Sfsync(_Process):
     name = "sfsync"
 
     address = ""
+    more = ""  # further settings
 
     def token(self) -> str:
         """The one that the daemon leaves for its own user."""
@@ -227,7 +232,7 @@ class Sfsync(_Process):
         port = _free_port()
         self.address = f"http://127.0.0.1:{port}"
         config = self._stage.folder / "sfsync.toml"
-        config.write_text(_config(self._stage, port))
+        config.write_text(_config(self._stage, port) + self.more)
         config.chmod(0o600)
         words = ["-m", "sfsync", "run", "--config", str(config), "--approve"]
         self._process = self._spawn(words, {"PYTHONPATH": str(ROOT / "src")})
