@@ -10,20 +10,26 @@ import pytest
 from sfsync.domain.allocation import Books, Move, Share, moves, split
 from sfsync.domain.ledger import REQUEST_GROUPS, Bundle, next_request, shortage
 from sfsync.domain.reservations import (
+    NO_LASTS,
     ORDER_PATIENCE,
     REFUSED_LATELY,
     OrphanCause,
+    Outcome,
     Refusals,
     Reservation,
     ReservationKind,
     ReservationLine,
     ReservationState,
+    SoldOut,
+    Wish,
+    WishedLine,
     answered,
     asks,
     gave_way,
     handed_over,
     orphaned,
     part,
+    takes_place,
     told_channel,
 )
 from sfsync.domain.reservations import moves as carried
@@ -165,6 +171,49 @@ def test_a_refusal_is_kept_for_its_moment_and_no_longer() -> None:
     assert set(refusals.told_at) == {BAG, SCARF}
     refusals.note([BAG_IN_TOWN], NOW + REFUSED_LATELY)
     assert set(refusals.told_at) == {SCARF, BAG_IN_TOWN}
+
+
+def test_that_it_is_sold_out_is_told_for_a_moment_to_all_who_ask_the_same() -> None:
+    """Under whatever name; not for other pieces or of another client, and not when its SKU has changed."""
+    wish = Wish(ReservationKind.CART, "london", "cart 7", (WishedLine("BAG", 1),), timedelta(minutes=15))
+    refused = replace(CART, state=State.REFUSED, reason="1 wanted, 0 available")
+    sold_out = SoldOut()
+    sold_out.keep(wish, Outcome(refused, "unavailable"), NOW)
+    told = sold_out.answer(replace(wish, owner="cart 8", kind=ReservationKind.CLIENT), NOW)
+    assert told is not None
+    assert (told.problem, told.detail) == ("unavailable", "1 wanted, 0 available a moment ago")
+    sold_out.keep(wish, told, NOW)  # told again, it is no longer ago
+    assert sold_out.answer(wish, NOW) == told
+    assert sold_out.answer(wish, NOW + NO_LASTS - timedelta(milliseconds=1)) is not None
+    assert sold_out.answer(wish, NOW + NO_LASTS) is None
+    for other in ({"channel": None}, {"client": "c"}, {"lines": (WishedLine("BAG", 2),)}, {"partial": True}):
+        assert sold_out.answer(replace(wish, **other), NOW) is None
+    sold_out.forget({"SCARF"})
+    assert sold_out.answer(wish, NOW) is not None
+    sold_out.forget({"SCARF", "BAG"})
+    assert sold_out.answer(wish, NOW) is None
+    sold_out.keep(wish, Outcome(None, "unavailable"), NOW)
+    assert sold_out.answer(wish, NOW) is None
+
+
+def test_a_stand_in_takes_over_what_was_paid_for_and_ends_it() -> None:
+    """The order, the payment and no expiry; the former one says which reservation took its place."""
+    paid = replace(CART, state=State.PAID_UNAVAILABLE, paid_at=NOW, order_reference="#1001", expires_at=None)
+    asked = replace(CART, id="s", lines=(ReservationLine(SCARF, 3),), instead_of="r")
+    taken, over = takes_place(asked, paid)
+    assert (taken.state, taken.order_reference, taken.paid_at, taken.expires_at) == (
+        State.CONFIRMED,
+        "#1001",
+        NOW,
+        None,
+    )
+    assert over is not None
+    assert (over.state, over.reason) == (State.RELEASED, "3 SCARF at ECOM instead: reservation s")
+    on_floor, _ = takes_place(replace(asked, needs_store=True), paid)
+    assert on_floor.state is State.AWAITING_STORE
+    for late in (None, replace(paid, state=State.RELEASED), replace(paid, state=State.CONFIRMED)):
+        let_go, nothing = takes_place(asked, late)
+        assert (let_go.state, let_go.paid_at, nothing) == (State.RELEASED, None, None)
 
 
 # -- what goes into a request --------------------------------------------------------------------------
