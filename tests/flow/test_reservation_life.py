@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 from tests.flow.kit import House, house, total
 
+from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.incidents import NO_ORDER, PAID_UNAVAILABLE
 from sfsync.domain.reservations import (
     TO_FETCH,
@@ -489,6 +490,40 @@ async def test_a_partial_wish_is_granted_what_the_org_grants_of_it() -> None:
         await h.desk.release(reservation.id)
         await h.idle()
         assert h.org.numbers(BAG_IN_TOWN) == (1, 0)
+
+
+async def test_the_safety_stock_is_reserved_by_no_cart() -> None:
+    """What a shop keeps back is not shown, and not had by asking for it either; a part is had beside it."""
+    rules = (PolicyRule(("BAG-1",), channels=("london",), safety_stock=2),)
+    async with house({BAG: 3, BAG_IN_TOWN: 1}, rules=rules) as h:
+        assert (await h.reserve("BAG-1", 3)).problem == "unavailable"
+        assert h.org.numbers(BAG) == (3, 0)
+        lines = (WishedLine("BAG-1", 3),)
+        wish = Wish(ReservationKind.CART, "london", "cart 9", lines, timedelta(days=1), partial=True)
+        part = reservation_of(await h.desk.create(wish, idempotency_key=None, digest=""))
+        assert [(str(line.level), line.quantity, line.wanted) for line in part.lines] == [(BAG, 2, 3)]
+        assert (await h.reserve("BAG-1")).problem == "unavailable"
+        assert reservation_of(await h.reserve("BAG-1", 2, shop="dubai")).state is State.GRANTED
+        assert (h.org.numbers(BAG), h.org.numbers(BAG_IN_TOWN)) == ((3, 3), (1, 1))
+
+
+async def test_a_cart_is_sent_from_several_places_where_none_has_all_of_it() -> None:
+    """The site shows two, one in the warehouse and one in town: a cart of two gets them, or neither."""
+    async with house({BAG: 1, BAG_IN_TOWN: 1}) as h:
+        cart = reservation_of(await h.reserve("BAG-1", 2))
+        assert [(str(line.level), line.quantity) for line in cart.lines] == [(BAG, 1), (BAG_IN_TOWN, 1)]
+        assert (h.org.numbers(BAG), h.org.numbers(BAG_IN_TOWN)) == ((1, 1), (1, 1))
+        await h.desk.release(cart.id)
+        await h.idle()
+        h.org.move(BAG_IN_TOWN, on_hand=-1, told=False)
+        assert (await h.reserve("BAG-1", 2)).problem == "unavailable"
+        assert h.org.numbers(BAG) == (1, 0)
+        lines = (WishedLine("BAG-1", 2),)
+        fetched = Wish(ReservationKind.PICK_UP, "london", "client 4", lines, timedelta(days=1))
+        h.org.move(BAG_IN_TOWN, on_hand=1)
+        await h.until_kept(lambda tx: sum(level.on_hand for level in tx.levels_of(["BAG-1"])) == 2)
+        outcome = await h.desk.create(fetched, idempotency_key=None, digest="")
+        assert outcome.problem == "unavailable"
 
 
 async def test_units_held_for_an_order_that_never_came_are_found_and_reported() -> None:

@@ -20,6 +20,7 @@ from sfsync.domain.reservations import (
     Orphan,
     Outcome,
     Reservation,
+    ReservationKind,
     ReservationLine,
     ReservationState,
     Wish,
@@ -250,7 +251,7 @@ class Desk(Life):
         wish = Wish(paid.kind, paid.channel, paid.owner, lines, STAND_IN_LIFE, client=paid.client)
         picture = Picture(tx.facts({line.sku for line in lines}))
         from_block = self._from_block(wish, picture)
-        placed = (from_block, False) if from_block else self._place(tx, wish, picture)
+        placed = (from_block, False) if from_block else self._place(tx, wish, picture, paid=True)
         if isinstance(placed, Outcome):
             return replace(placed, reservation=paid)
         pending = Reservation(
@@ -299,12 +300,12 @@ class Desk(Life):
         return tuple(lines)
 
     def _place(
-        self, tx: Tx, wish: Wish, picture: Picture
+        self, tx: Tx, wish: Wish, picture: Picture, *, paid: bool = False
     ) -> tuple[tuple[ReservationLine, ...], bool] | Outcome:
         """Levels for each line: the best that seem able; the org decides whether they are.
 
         The last pieces of a shop floor come after everything else, and only if the shop then says that it has
-        them: that is the second value.
+        them: that is the second value. A channel's safety stock is never given, but to who has paid already.
         """
         lines: list[ReservationLine] = []
         taken: dict[LevelKey, int] = {}
@@ -318,6 +319,10 @@ class Desk(Life):
                 wait_until_read(tx)
                 return Outcome(None, "unknown-sku", detail=self._nowhere(wish, line))
             candidates.sort(key=floor.__contains__)
+            kept = 0 if paid else self._keep_back(wish, line.sku, able)
+            if kept and not wish.partial and (left := _sum(able, candidates)) < line.quantity <= left + kept:
+                detail = f"{line.quantity} wanted of {line.sku}, {left} available beside the safety stock"
+                return Outcome(None, "unavailable", self.available(tx, {line.sku}), detail)
             sure = {key: 0 if key in floor else units for key, units in able.items()}
             asked = _split(wish, line, candidates, sure)
             if sum(min(units, sure[level]) for level, units, _ in asked) < line.quantity:
@@ -327,6 +332,25 @@ class Desk(Life):
                 needs_store |= level in floor
                 lines.append(ReservationLine(level, units, wanted, line.unit is not None))
         return tuple(lines), needs_store
+
+    def _keep_back(self, wish: Wish, sku: str, able: dict[LevelKey, int]) -> int:
+        """Take the channel's safety stock out of what its locations are able to give, the best one last.
+
+        Returns how many units of it there are. A shop that has the pieces in its hand may have all of them.
+        """
+        assortment = self._ctx.assortment
+        if wish.channel is None or wish.channel not in assortment.channels or wish.in_hand:
+            return 0
+        plan = assortment.channels[wish.channel]
+        places = [place for sources in plan.locations.values() for place in sources]
+        keep = assortment.policy(wish.channel, sku).safety_stock
+        kept = 0
+        for place in reversed(list(dict.fromkeys(places))):
+            for level in [key for key in able if key.location == place]:
+                units = min(keep - kept, max(0, able[level]))
+                able[level] -= units
+                kept += units
+        return kept
 
     @staticmethod
     def _nowhere(wish: Wish, line: WishedLine) -> str:
@@ -446,11 +470,24 @@ def _is_for(reservation: Reservation, lines: Sequence[WishedLine]) -> bool:
     return had == wanted
 
 
+def _sum(able: Mapping[LevelKey, int], levels: Iterable[LevelKey]) -> int:
+    return sum(max(0, able.get(level, 0)) for level in levels)
+
+
 def _split(
     wish: Wish, line: WishedLine, candidates: Sequence[LevelKey], sellable: Mapping[LevelKey, int]
 ) -> list[tuple[LevelKey, int, int]]:
-    """(level, units to ask there, units wanted there): one location for all, or what each can give."""
+    """(level, units to ask there, units wanted there): one location for all, or what each can give.
+
+    What is sent may come from several locations, where none has all of it; nobody fetches a pick-up in two.
+    """
     if wish.partial and (asked := part(line.quantity, candidates, sellable)):
         missing = line.quantity - sum(units for _, units in asked)
         return [(key, units, units + (0 if number else missing)) for number, (key, units) in enumerate(asked)]
-    return [(level, units, units) for level, units in chosen(line.quantity, candidates, sellable)]
+    found = chosen(line.quantity, candidates, sellable)
+    sent = wish.kind in (ReservationKind.CART, ReservationKind.ORDER)
+    if sent and any(units > sellable.get(level, 0) for level, units in found):
+        several = part(line.quantity, candidates, sellable)
+        if sum(units for _, units in several) == line.quantity:
+            found = several
+    return [(level, units, units) for level, units in found]
