@@ -16,6 +16,7 @@ from sfsync.domain.allocation import (
     Move,
     Share,
     fallen,
+    kept,
     lowered,
     mode,
     moves,
@@ -396,7 +397,7 @@ def test_what_a_channel_has_sold_is_not_split_again() -> None:
 def test_a_unit_that_covers_an_unheard_sale_is_not_offered_when_it_comes() -> None:
     """Two shown, one of them covered; both are sold before anybody hears: the second unit comes too late."""
     books = Books(LONDON, held=1, coming=1, shown=2)
-    books = replace(books, shown=0, spare=fallen(books))  # the number is read
+    books = replace(books, shown=0, spare=fallen(books, 2, 0))  # the number is read
     assert target(books, 2) == 0
     assert received(books, 1) == 0
     books = replace(books, held=2, coming=0, spare=received(books, 1))
@@ -406,7 +407,7 @@ def test_a_unit_that_covers_an_unheard_sale_is_not_offered_when_it_comes() -> No
 def test_a_lowering_leaves_owed_what_was_sold_uncovered() -> None:
     """Three shown, one covered; two are sold unheard: the last must go too, and what it frees covers one."""
     books = Books(LONDON, held=1, shown=3)
-    books = replace(books, shown=1, spare=fallen(books))
+    books = replace(books, shown=1, spare=fallen(books, 2, 0))
     assert target(books, 3) == 0
     books = replace(books, shown=0, spare=lowered(books, 1))
     assert (books.spare, books.missing) == (-1, 2)
@@ -415,3 +416,19 @@ def test_a_lowering_leaves_owed_what_was_sold_uncovered() -> None:
 def test_a_raise_spends_spare_units_and_makes_no_debt() -> None:
     """A number below zero rises to zero without any; what is owed stays owed."""
     assert [spent(spare, 1) for spare in (2, 0, -1)] == [1, 0, -1]
+
+
+def test_a_known_sale_that_the_number_had_not_seen_leaves_nothing_owed() -> None:
+    """Three shown, one of them sold and settled: read as two, the bag that came in meanwhile is spare."""
+    books = Books(LONDON, held=3, shown=3, spare=1)
+    assert fallen(books, 1, 1) == 1
+    assert fallen(books, 1, 0) == 0
+
+
+def test_spare_units_that_orders_from_before_took_are_none() -> None:
+    """Three came, two counted as spare, and orders of before took all: hearing of a sale frees nothing."""
+    books = Books(LONDON, held=1, shown=1, spare=2)
+    assert kept(books) == 0
+    heard = replace(books, shown=0, spare=kept(books))
+    assert target(heard, 1) == 0
+    assert kept(Books(LONDON, held=1, shown=2, spare=-1)) == -1

@@ -16,7 +16,7 @@ from tests.simulation.actors_org import Clerk, Connector, OrderTrouble
 from tests.simulation.cast import ACTORS as CAST
 from tests.simulation.habits import Habits
 from tests.simulation.plan import draw
-from tests.simulation.plan_last_one import draw_last_one
+from tests.simulation.plan_last_one import draw_last_one, with_sellouts
 from tests.simulation.planted import BUGS, plant
 from tests.simulation.seed import run_seed
 
@@ -81,6 +81,15 @@ WHOLE_DAYS = {
     (21, 60): (
         Habits(last_one=draw_last_one(21), sellouts=True, counts=True),
         "a unit that came to cover a number, which had been read lower meanwhile",
+    ),
+    (29, 60): (
+        Habits(
+            org_orders=True,
+            last_one=with_sellouts(draw_last_one(29), 29),
+            sellouts=True,
+            twins=True,
+        ),
+        "units that orders of before had taken, still counted as spare when another sale was heard of",
     ),
     (49, 60): (
         Habits(last_one=draw_last_one(49), floor=(2, 2)),

@@ -137,13 +137,24 @@ def lowered(books: Books, units: int) -> int:
     return books.spare + max(0, units - books.gap)
 
 
-def fallen(books: Books) -> int:
-    """Spare units after its number was read and is lower than ours: a sale, and no order says so yet.
+def kept(books: Books) -> int:
+    """Spare units that something is reserved for; the others are none.
 
+    Orders from before its units were set aside draw on them, too. What they took was not spare; and as long
+    as it counts, hearing of one more sale looks like room for one more unit.
+    """
+    return max(min(0, books.spare), books.spare - books.gap)
+
+
+def fallen(books: Books, units: int, known: int) -> int:
+    """Spare units after its number was read and is lower than ours by so many units.
+
+    `known` are sales that were heard of, and of which nobody could tell whether our number had seen them: it
+    has not. The others no order speaks of yet.
     What was shown uncovered may have been sold uncovered. It stays owed although nobody sees it any more:
     else the units that the org is asked for to cover it would be offered once more when they come.
     """
-    return books.spare - books.gap
+    return books.spare - max(0, books.gap - known) if units > known else books.spare
 
 
 def spent(spare: int, units: int) -> int:

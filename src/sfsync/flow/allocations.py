@@ -28,6 +28,7 @@ from .rooms import Rooms
 WITHHELD = timedelta(days=1)  # how long an order that gave up units without restock explains a lower number
 PATIENCE = timedelta(minutes=15)  # in which a sale that a number tells of must have been heard of
 SEARCH_LAG = timedelta(minutes=10)  # a storefront's order list may run so far behind its orders
+CLOCKS = timedelta(seconds=2)  # so near to a reading, nobody can tell whether it has seen a sale (`taken`)
 SUBJECT = "allocation:"
 
 
@@ -91,7 +92,7 @@ class Divider:
             and level.location == self._assortment.channels[level.channel].first_location
         }
         places = self._places(channels)
-        books = [self.books(sku, channel, levels.get(channel)) for channel in channels]
+        books = [self._kept(self.books(sku, channel, levels.get(channel)), levels) for channel in channels]
         if division is None or mode is Mode.SHARED:
             return self._give_back(sku, books, levels, places)
         short = bool(self._picture.uncovered.get(sku, 0))  # accepted orders come before any allocation
@@ -126,6 +127,17 @@ class Divider:
         shown, spare = level.published + level.flying, level.spare - level.flying
         owes = shown < 0 and (self._picture.asks_for_orders(sku, channel) or self._tx.owes(channel, sku))
         return Books(channel, held, coming, shown, sold, spare, owes)
+
+    def _kept(self, books: Books, levels: dict[str, ChannelLevel]) -> Books:
+        """The same without spare units that nothing is reserved for; they are forgotten for good."""
+        kept, level = allocation.kept(books), levels.get(books.channel)
+        if level is None or level.problem == IN_DOUBT or kept == books.spare:
+            return books
+        if not self._only_look:
+            level = replace(level, spare=level.spare - books.spare + kept)
+            levels[books.channel] = level
+            self._tx.put_spare(level.channel, level.sku, level.location, level.spare)
+        return replace(books, spare=kept)
 
     def missing(self, sku: str, channel: str, level: ChannelLevel | None) -> int:
         """Units of a channel's allocation that nobody can account for; none while any is on its way.
@@ -312,7 +324,10 @@ def read(tx: Tx, ctx: Context, seen: Mapping[tuple[str, str], int], channel: str
             continue
         books = divider.books(level.sku, channel, level)
         if books.gap:
-            tx.put_spare(channel, level.sku, level.location, allocation.fallen(books))
+            since, until = level.baseline_from - CLOCKS, level.baseline_at + CLOCKS
+            known = tx.sold_between(channel, level.sku, since, until)
+            spare = allocation.fallen(books, level.published - shows, known)
+            tx.put_spare(channel, level.sku, level.location, spare)
 
 
 def explain(tx: Tx, ctx: Context) -> set[str]:

@@ -541,6 +541,16 @@ class SqlTx(
             later = {"due_at": again_at, "tries": call.tries + 1}
             self._c.execute(t.order_call.update().where(*same).values(later))
 
+    def sold_between(self, channel: str, sku: str, since: datetime, until: datetime) -> int:
+        """Units that a channel has taken off its numbers for orders placed in that time."""
+        c = t.order_line.c
+        found = self._c.execute(
+            select(func.sum(c.taken_quantity)).where(
+                c.channel == channel, c.sku == sku, c.placed_at >= since, c.placed_at <= until
+            )
+        )
+        return int(found.scalar() or 0)
+
     def withheld(self, channel: str, sku: str, since: datetime) -> int:
         """Units that orders (changed since then) gave up without the channel putting them back on sale."""
         c = t.order_line.c
