@@ -79,6 +79,16 @@ async def test_a_quiet_house_is_green_and_says_so() -> None:
         assert sellers == {"london": "sells", "dubai": "closed"}
 
 
+async def test_the_last_one_on_a_channel_that_does_not_ask_is_a_red_finding() -> None:
+    """Both sites show it, and both may sell it."""
+    async with house({BAG: 1}) as h:
+        await h.shows("BAG-1", 1, 1)
+        (scarce,) = (await overview(h).status())["scarce"]
+        assert [(each["may"], each["why"]) for each in scarce["sellers"]] == [
+            ("sells unasked", "mirrored")
+        ] * 2
+
+
 async def test_how_far_a_stream_is_behind_is_told() -> None:
     """From the commit in the org to the moment when every target is stored; not known before an event."""
     async with house({BAG: 5}) as h:

@@ -356,7 +356,10 @@ def _scarce(scarce: Any) -> list[RenderableType]:
     made = table("\nScarce", "SKU", ("available", "right"), "where", "who may sell it")
     for item in scarce:
         where = ", ".join(f"{place} {units}" for place, units in item["locations"].items() if units)
-        sellers = ", ".join(f"{s['channel']}: {s['may']} ({s['why']})" for s in item["sellers"])
+        sellers = Text(", ").join(
+            Text(f"{s['channel']}: {s['may']} ({s['why']})", "red" if s["may"] == "sells unasked" else "")
+            for s in item["sellers"]
+        )
         made.add_row(item["sku"], str(item["available"]), where or "-", sellers or "-")
     return [made]
 

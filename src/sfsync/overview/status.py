@@ -384,7 +384,7 @@ class Overview:
     ) -> Seller:
         edition = self._assortment.edition(level.sku)
         policy = self._assortment.policy(level.channel, level.sku, mode(level.sku, divided))
-        may: Literal["sells", "asks first", "closed"] = "sells"
+        may: Literal["sells", "asks first", "sells unasked", "closed"] = "sells unasked"
         why = policy.guarantee.value
         if policy.allocated_elsewhere:
             division = self._assortment.division(level.sku)
@@ -402,7 +402,7 @@ class Overview:
         elif policy.guarantee is Guarantee.GATED:
             may = "asks first"
         elif policy.guarantee is Guarantee.ALLOCATED:
-            why = "its allocation"
+            may, why = "sells", "its allocation"
         return Seller(channel=level.channel, shows=level.published, may=may, why=why)
 
     def _too_old(self, policy: Policy) -> bool:

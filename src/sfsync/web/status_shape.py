@@ -235,7 +235,7 @@ class Seller(TypedDict):
 
     channel: str
     shows: int  # units it shows
-    may: Literal["sells", "asks first", "closed"]
+    may: Literal["sells", "asks first", "sells unasked", "closed"]  # unasked: another may sell the same unit
     why: str  # "its allocation", "gated", "allocated to london", "sold out"
 
 
