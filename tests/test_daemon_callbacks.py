@@ -62,7 +62,7 @@ def test_a_storefront_is_told_asks_first_and_catches_up_after_it_was_away(tmp_pa
                 org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
                 _shows(shop, "BAG-1", 29)
                 _sells(daemon, shop)
-                _wakes(daemon, org, pager)
+                _wakes(daemon, org, pager, config)
             org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
             until(lambda: "failing since" in _told(daemon), "the daemon to miss its receiver")
             org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
@@ -92,15 +92,24 @@ def _sells(daemon: Daemon, shop: str) -> None:
     assert (level["channel"], level["quantity"]) == ("boutique", 28)
 
 
-def _wakes(daemon: Daemon, org: OrgSandbox, pager: Sandbox) -> None:
-    """A till sells what a cart holds: somebody is told, and told again when a receipt has covered it."""
+def _wakes(daemon: Daemon, org: OrgSandbox, pager: Sandbox, config: Path) -> None:
+    """A till sells what a cart holds: somebody is told, and told again when a receipt has covered it.
+
+    So is somebody else, whom the settings name only meanwhile, and who is read of without a restart.
+    """
     wish = {"kind": "cart", "channel": "boutique", "owner": "8", "lines": [{"sku": "BELT-1", "quantity": 1}]}
     assert ask(daemon, "POST", "/v1/reservations", wish).status_code == 201
     org.move("BELT-1|ECOM", on_hand=-30, kind="Sale")
     until(lambda: [kind for kind, _ in _alerts(pager)] == ["alert.opened"], "the alert")
+    table = config.read_text().partition("[alerts.receivers.pager]")[2]
+    config.write_text(f"{config.read_text()}\n[alerts.receivers.second]{table}")
+    reloaded = daemon.cli("reload", "--json")
+    assert reloaded.returncode == 0, reloaded.stderr
+    assert "alerts.receivers.second.url" in reloaded.stdout
+    until(lambda: [kind for kind, _ in _alerts(pager)] == ["alert.opened"] * 2, "the second to be told")
     org.move("BELT-1|ECOM", on_hand=5, kind="Receipt")
-    until(lambda: [kind for kind, _ in _alerts(pager)] == ["alert.opened", "alert.resolved"], "its end")
-    (_, begun), (_, over) = _alerts(pager)
+    until(lambda: [kind for kind, _ in _alerts(pager)][2:] == ["alert.resolved"] * 2, "its end")
+    (_, begun), _, (_, over), _ = _alerts(pager)
     assert begun["alert"] == over["alert"]
     assert "BELT-1" in begun["title"]
 

@@ -51,6 +51,11 @@ def test_the_same_settings_have_no_changes() -> None:
             '["ECOM"]',
             ("channels.london.locations.online.sells_from", '["ECOM","KNIGHTSBRIDGE"]', '["ECOM"]', False),
         ),
+        (
+            "[channels.london]",
+            "[alerts]\nexposed_units = 5\n[channels.london]",
+            ("alerts.exposed_units", "not given", "5", True),
+        ),
         ('client_id = "sfsync"', 'client_id = "x"', ("salesforce.client_id", '"sfsync"', '"x"', False)),
         (
             'name = "checkout"',
@@ -106,3 +111,32 @@ def test_what_is_live_is_taken_over_and_the_rest_stays() -> None:
     assert held.ledger.fold_nightly is False
     assert (held.channels["london"].cap, held.policies[0].cap) == (2, 5)
     assert changes(held, after) == [Change("ledger.fold_nightly", "false", "true", live=False)]
+
+
+CALLBACK = """
+[channels.boutique]
+kind = "callback"
+url = "https://boutique.example.com/stock"
+secret = "whsec_YmV0d2VlbiB0aGUgaG91c2UgYW5kIGl0cyBib3V0aXF1ZQ=="
+[channels.boutique.locations.online]
+sells_from = ["ECOM"]
+"""
+PAGER = """
+[alerts.receivers.pager]
+url = "https://pager.example.com"
+secret = "whsec_YmV0d2VlbiB0aGUgaG91c2UgYW5kIGl0cyBib3V0aXF1ZQ=="
+"""
+
+
+def test_who_is_told_by_callbacks_and_alerts_and_where_is_taken_over_at_once() -> None:
+    """A receiver that comes or goes, too; a channel that comes waits for a restart, as any other."""
+    moved = CALLBACK.replace("boutique.example.com", "shop.example.com")
+    ((key, _, _, live),) = told(GOOD + CALLBACK, GOOD + moved)
+    assert (key, live) == ("channels.boutique.url", True)
+    after = with_live(read(GOOD + CALLBACK), read(GOOD + moved + PAGER))
+    assert after.channels["boutique"] == read(GOOD + moved).channels["boutique"]
+    assert list(after.alerts.receivers) == ["pager"]
+    assert all(each[3] for each in told(GOOD, GOOD + PAGER))
+    assert not any(each[3] for each in told(GOOD, GOOD + CALLBACK))
+    sells = moved.replace('["ECOM"]', '["KNIGHTSBRIDGE"]')
+    assert [each[3] for each in told(GOOD + moved, GOOD + sells)] == [False]

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sfsync.channels import BadConfigError, ChannelConfig, open_channel, open_offered
 from sfsync.channels.alert import AlertCallback
 from sfsync.channels.callback import CallbackChannel
-from sfsync.channels.sender import CallbackConfig
+from sfsync.channels.sender import CallbackConfig, Sender
 from sfsync.channels.till_folder import InboxFolder, LevelsFile
 from sfsync.domain.alerts import AlertKind
 from sfsync.domain.assortment import Assortment
@@ -36,6 +36,7 @@ from sfsync.domain.drift import Pace
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.rights import SCOPES, Role
 from sfsync.flow.alerting import Alerts, Limits
+from sfsync.flow.callbacks import receiver_changed
 from sfsync.flow.calls import recall
 from sfsync.flow.catching_up import CatchingUp
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
@@ -53,14 +54,17 @@ from sfsync.reports import Reports
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
 from sfsync.salesforce.org import SalesforceOrg
 from sfsync.settings import (
+    AlertReceiverSettings,
     AmazonSettings,
     CallbackSettings,
     ChannelSettings,
     MiraklSettings,
     OrgOrdersSettings,
+    Problem,
     ProxySettings,
     ReceiverSettings,
     Settings,
+    SettingsError,
     ShopifySettings,
     VendureSettings,
 )
@@ -195,6 +199,7 @@ class Daemon:
         folds = settings.ledger.fold_nightly and not self._shadow
         nightly = settings.ledger.fold_older_than_days if folds else None
         tells = settings.shadow.alerts or not self._shadow
+        alerts = Alerts(ctx, receivers if tells else (), Limits(settings.alerts.exposed_units))
         supervisor = Supervisor(
             ctx,
             approve=self._approve,
@@ -203,14 +208,22 @@ class Daemon:
             fold_nightly_days=nightly,
             # What differs is the other integration's, and stands in the shadow's report.
             drift=None if self._shadow else Pace(**settings.drift.model_dump()),
-            alerts=Alerts(ctx, receivers if tells else (), Limits(settings.alerts.exposed_units)),
+            alerts=alerts,
             till_places=() if self._shadow else till_places(settings),
             beside=beside,
         )
         local_token = _local_token(settings)
         front = _Front()
         reloading = self._reloading = (
-            ReloadService(ctx, settings, self._read_again, front.follow) if self._read_again else None
+            ReloadService(
+                ctx,
+                settings,
+                self._read_again,
+                front.follow,
+                _Outside(ctx, alerts, settings, tells=tells).follow,
+            )
+            if self._read_again
+            else None
         )
         services = Services(
             doorman=Door(ctx),
@@ -259,7 +272,8 @@ class Daemon:
             await web.stop()
             for channel in channels.values():
                 await channel.close()
-            for receiver in receivers:
+            await alerts.close()
+            for receiver in () if tells else receivers:  # beside another integration nobody was told
                 await receiver.close()
             await org.close()
             await store.close()
@@ -395,6 +409,38 @@ class _Front:
         await self._app(scope, receive, send)
 
 
+class _Outside:
+    """Those who are told by callbacks and alerts, as the settings that hold say."""
+
+    def __init__(self, ctx: Context, alerts: Alerts, settings: Settings, *, tells: bool) -> None:
+        self._ctx, self._alerts, self._held, self._tells = ctx, alerts, settings, tells
+
+    async def follow(self, settings: Settings) -> None:
+        """Tell them by these settings. Raises `SettingsError`, and changes nothing, where one cannot be."""
+        held, clock = self._held, self._ctx.clock
+        told: list[AlertReceiver] = []
+        senders: list[tuple[CallbackChannel, Sender, CallbackConfig]] = []
+        try:
+            for name, each in settings.alerts.receivers.items() if self._tells else ():
+                known = self._alerts.receiver(name) if held.alerts.receivers.get(name) == each else None
+                told.append(known or open_receiver(name, each, clock))
+            for name, channel in self._ctx.channels.items():
+                now, before = settings.channels.get(name), held.channels.get(name)
+                if not (isinstance(now, CallbackSettings) and isinstance(before, CallbackSettings)):
+                    continue
+                config = callback_config(name, now)
+                if isinstance(channel, CallbackChannel) and config != callback_config(name, before):
+                    senders.append((channel, channel.sender(config), config))
+        except BadConfigError as error:
+            raise SettingsError([Problem("settings", error.channel, str(error))]) from error
+        for receiver, sender, config in senders:
+            receiver.adopt(sender, config)
+            await receiver_changed(self._ctx, receiver.name)
+        if self._tells and settings.alerts != held.alerts:
+            await self._alerts.adopt(told, Limits(settings.alerts.exposed_units))
+        self._held = settings
+
+
 def _bind_first(tx: SqlTx, org_id: str, now: datetime, *, shadow: bool) -> None:
     """A new store: it is this org's from now on, and nothing of the org has been read."""
     tx.bind_org(org_id, now)
@@ -494,10 +540,12 @@ def open_one(name: str, settings: ChannelSettings, clock: Clock, *, read_only: b
 
 def open_receivers(settings: Settings, clock: Clock) -> list[AlertReceiver]:
     """Whoever is told of alerts. Raises `BadConfigError`."""
-    return [
-        AlertCallback(callback_config(name, each), [AlertKind(kind) for kind in each.kinds], clock)
-        for name, each in settings.alerts.receivers.items()
-    ]
+    return [open_receiver(name, each, clock) for name, each in settings.alerts.receivers.items()]
+
+
+def open_receiver(name: str, settings: AlertReceiverSettings, clock: Clock) -> AlertReceiver:
+    """One of them. Raises `BadConfigError`."""
+    return AlertCallback(callback_config(name, settings), [AlertKind(kind) for kind in settings.kinds], clock)
 
 
 def callback_config(name: str, settings: ReceiverSettings) -> CallbackConfig:

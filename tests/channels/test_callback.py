@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -17,6 +18,7 @@ from tests.sandbox import Sandbox, start_receiver
 from sfsync.channels.callback import CallbackChannel
 from sfsync.channels.config import BadConfigError
 from sfsync.channels.sender import CallbackConfig
+from sfsync.domain.callbacks import Patience
 from sfsync.ports import Clock, Forged, Gone, PushAnswer, Refused, Severity, TryLater, Unknown, Write
 from sfsync.testing.exam import ChannelExam
 from sfsync.testing.party import Counterpart, Trouble
@@ -392,3 +394,19 @@ class TestExam(ChannelExam):
     async def write(self, party: Counterpart, sku: str, delta: int) -> Write:
         """A row with the next sequence number: that it is the newest is all that counts."""
         return write(sku, await party.shows(sku) + delta, next(self.numbers))
+
+
+async def test_another_address_is_told_from_the_next_message_on(shop: Sandbox) -> None:
+    """Settings read again: who was told wrongly is told rightly, and the old connections are given back."""
+    config = CallbackConfig("boutique", "http://127.0.0.1:9/nowhere", (OTHER,), allow_private=True)
+    boutique, name = CallbackChannel(config, WallClock()), sku()
+    with pytest.raises(TryLater):
+        await send(boutique, write(name, 4, 1))
+    patience = Patience(timedelta(minutes=7))
+    right = replace(config, url=shop.ready["url"], secrets=(shop.ready["secret"],), patience=patience)
+    with pytest.raises(BadConfigError):
+        boutique.sender(replace(right, url="http://shop.example.com"))
+    boutique.adopt(boutique.sender(right), right)
+    assert (await send(boutique, write(name, 4, 1))).applied
+    assert boutique.ability.callbacks == patience
+    await boutique.close()

@@ -226,3 +226,60 @@ def watching(h: House, clock: HandClock, limits: Limits | None = None) -> Look:
         return sorted(key.partition(":")[0] for key in await h.store.read(lambda tx: tx.open_alerts()))
 
     return look
+
+
+async def test_who_is_taken_on_while_something_goes_on_is_told_of_it_once() -> None:
+    """By changed settings or at a start; of what he is to hear; and of its end, as everybody."""
+    old, new, deaf = Pager("old"), Pager("new"), Pager("deaf", [AlertKind.SILENCE])
+    async with house({BAG: 5}) as h:
+        watcher = Alerts(h.ctx, [old], Limits())
+        task = asyncio.create_task(watcher.run())
+        await raises(h, "sold twice")
+        await h.until(lambda: old.heard == ["+sold twice"])
+        await watcher.adopt([old, new, deaf], Limits())
+        await h.until(lambda: new.heard == ["+sold twice"])
+        await h.until_kept(lambda tx: tx.next_notice("new") is None)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        late = Pager("late")
+        async with alerts(h, old, new, deaf, late):
+            await h.until(lambda: late.heard == ["+sold twice"])
+            await ends(h, "sold twice")
+            await h.until(lambda: len(late.heard) == len(new.heard) == len(old.heard) == 2)
+    assert old.heard == new.heard == late.heard == ["+sold twice", "-sold twice"]
+    assert deaf.heard == []
+
+
+async def test_who_is_let_go_hears_no_more_and_who_is_another_now_is_tried_at_once() -> None:
+    """A receiver that was set aside for its wrong address need not wait for its next turn."""
+    gone, wrong, right = Pager("gone"), Pager("pager"), Pager("pager")
+    wrong.patience = replace(Pager.patience, schedule_seconds=(86_400.0,))
+    async with house({BAG: 5}) as h:
+        watcher = Alerts(h.ctx, [gone, wrong], Limits())
+        task = asyncio.create_task(watcher.run())
+        wrong.failure = TryLater("nobody lives there")
+        await raises(h, "sold twice")
+        await h.until(lambda: bool(gone.heard and wrong.tried))
+        await h.until_kept(lambda tx: tx.next_notice("gone") is None)
+        await h.until_kept(lambda tx: tx.failing("alerts:pager"))
+        await watcher.adopt([right], Limits())
+        await h.until(lambda: right.heard == ["+sold twice"])
+        await raises(h, "sold thrice")
+        await h.until(lambda: len(right.heard) == 2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert gone.heard == ["+sold twice"]
+
+
+async def test_nobody_is_told_until_somebody_is_taken_on() -> None:
+    """A house that has named nobody may name somebody without a restart."""
+    pager = Pager()
+    async with house({BAG: 5}) as h:
+        watcher = Alerts(h.ctx, [], Limits())
+        task = asyncio.create_task(watcher.run())
+        await raises(h, "sold twice")
+        await watcher.adopt([pager], Limits())
+        await h.until(lambda: pager.heard == ["+sold twice"])
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await watcher.close()

@@ -11,7 +11,9 @@ more. Whatever else it answers, nothing is lost: the newest numbers are sent aga
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,7 +42,9 @@ class CallbackChannel:
     """One receiver; see `sfsync.ports.Channel` for what each call promises."""
 
     def __init__(self, config: CallbackConfig, clock: Clock, *, lookup: Lookup = system_lookup) -> None:
+        self._clock, self._lookup = clock, lookup
         self._sender = Sender(config, clock, lookup=lookup)
+        self._retiring: set[asyncio.Task[None]] = set()
         self.name = config.name
         self.ability = Ability(
             batch_rows=ROWS,
@@ -51,6 +55,18 @@ class CallbackChannel:
             webhooks=False,
             callbacks=config.patience,
         )
+
+    def sender(self, config: CallbackConfig) -> Sender:
+        """What would tell it by other settings. Raises `BadConfigError`."""
+        return Sender(config, self._clock, lookup=self._lookup)
+
+    def adopt(self, sender: Sender, config: CallbackConfig) -> None:
+        """Tell it so from the next message on; one that is under way is finished as it was begun."""
+        old, self._sender = self._sender, sender
+        self.ability = replace(self.ability, callbacks=config.patience)
+        task = asyncio.create_task(old.retire(), name=f"{self.name}'s former receiver")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     # -- what it is told
 
@@ -93,6 +109,9 @@ class CallbackChannel:
     async def close(self) -> None:
         """Give back connections."""
         await self._sender.close()
+        for task in tuple(self._retiring):
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
 
     # -- what it never tells
 

@@ -73,6 +73,8 @@ class Sender:
             raise BadConfigError(config.name, problems)
         self._config, self._clock, self._lookup = config, clock, lookup
         self._host = urlsplit(config.url).hostname or ""
+        self._sending = 0
+        self._idle = asyncio.Event()
         self._client = open_client(
             config.url,
             timeout_seconds=config.timeout_seconds,
@@ -83,7 +85,14 @@ class Sender:
 
     async def send(self, key: str, body: bytes) -> httpx.Response:
         """Send a message once. The answer, when it is 2xx or one of `UNUSABLE`; else one of the failures."""
-        answer = await self._post(key, body)
+        self._sending += 1
+        try:
+            answer = await self._post(key, body)
+        finally:
+            self._sending -= 1
+            if not self._sending:
+                self._idle.set()
+                self._idle = asyncio.Event()
         if answer.is_success or answer.status_code in UNUSABLE:
             return answer
         raise self._failure(answer, told_by(answer))
@@ -159,6 +168,14 @@ class Sender:
         except OutsideError as error:
             return Finding(Severity.WARNING, f"{name}: {error}", "it is told when it is back")
         return Finding(Severity.GOOD, f"{name}: {self._host} takes signed messages")
+
+    async def retire(self) -> None:
+        """Give back connections once nothing is under way by them."""
+        try:
+            while self._sending:
+                await self._idle.wait()
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         """Give back connections."""

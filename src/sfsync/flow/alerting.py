@@ -8,10 +8,11 @@ another, in order; a receiver that fails is tried by the schedule of callbacks, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from sfsync.domain.alerts import LASTING, SILENT_AFTER, Alert, AlertKind, Notice, Patient
 from sfsync.domain.budget import delivery_outlook
@@ -22,7 +23,7 @@ from sfsync.domain.incidents import HOLE, SET_ASIDE
 from sfsync.ports import AlertReceiver, Gone, OutsideError, TryLater, Tx, Unusable
 
 from .context import Context
-from .failing import set_aside, standing, took_again
+from .failing import set_aside, standing, took_again, try_again
 
 LOOK_SECONDS = 5.0
 SWEEP_SECONDS = 15.0
@@ -35,45 +36,114 @@ class Limits:
     exposed_units: int | None = None  # at one channel; None: never
 
 
+class _Changes(NamedTuple):
+    begun: Sequence[Alert]
+    over: Sequence[str]  # keys
+    further: Mapping[str, Sequence[str]]  # key -> receivers that came after it had begun
+
+
 class Alerts:
     """Watches, and tells."""
 
     def __init__(self, ctx: Context, receivers: Sequence[AlertReceiver], limits: Limits) -> None:
-        self._ctx, self._receivers, self._limits = ctx, receivers, limits
+        self._ctx, self._receivers, self._limits = ctx, tuple(receivers), limits
         self._patient = Patient()
+        self._adopted = 0  # how often other receivers were taken on
+        self._caught_up: int | None = None  # up to which of these all know what is open
+        self._changed = asyncio.Event()
+        self._serving: dict[str, tuple[AlertReceiver, asyncio.Task[None]]] = {}
+        self._retired: list[AlertReceiver] = []
+
+    def receiver(self, name: str) -> AlertReceiver | None:
+        """One of those who are told."""
+        return next((each for each in self._receivers if each.name == name), None)
+
+    async def adopt(self, receivers: Sequence[AlertReceiver], limits: Limits) -> None:
+        """Tell these from now on, and no others. Who is new, or was changed, is tried at once."""
+        others = [each for each in receivers if each not in self._receivers]
+        self._retired += [each for each in self._receivers if each not in receivers]
+        self._receivers, self._limits = tuple(receivers), limits
+        self._adopted += 1
+        await self._ctx.store.write(partial(self._try_again, others=others))
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _try_again(self, tx: Tx, *, others: Sequence[AlertReceiver]) -> None:
+        for each in others:
+            try_again(tx, self._ctx, _failing(each))
+
+    async def close(self) -> None:
+        """Give back the connections of all who were ever told."""
+        for receiver in (*self._retired, *self._receivers):
+            await receiver.close()
+        self._retired = []
 
     async def run(self) -> None:
-        """Until cancelled; at once done where nobody is to be told."""
-        if self._receivers:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._watch())
-                for receiver in self._receivers:
-                    group.create_task(self._serve(receiver))
+        """Until cancelled; nothing is looked at while nobody is to be told."""
+        self._serving.clear()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
+            while True:
+                changed = self._changed
+                await self._let_go()
+                for each in self._receivers:
+                    if each.name not in self._serving:
+                        self._serving[each.name] = each, group.create_task(self._serve(each))
+                await changed.wait()
+
+    async def _let_go(self) -> None:
+        """Serve those no longer who are told no more. What was on its way is told again under its own id."""
+        for name, (receiver, task) in list(self._serving.items()):
+            if receiver not in self._receivers:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                del self._serving[name]
+        retired, self._retired = self._retired, []
+        for each in retired:
+            await each.close()
 
     async def _watch(self) -> None:
         while True:
-            await self.look()
-            await self._ctx.clock.sleep(LOOK_SECONDS)
+            changed = self._changed
+            if self._receivers:
+                await self.look()
+                await self._ctx.clock.sleep(LOOK_SECONDS)
+            else:
+                await changed.wait()
 
     async def look(self) -> None:
         """Write down what has begun and what is over, and wake those who tell it."""
-        begun, over = await self._ctx.store.read(self._changes)
-        if begun or over:
-            await self._ctx.store.write(partial(self._note, begun=begun, over=over))
+        adopted = self._adopted
+        changes = await self._ctx.store.read(self._changes)
+        if any(changes):
+            await self._ctx.store.write(partial(self._note, changes=changes))
             self._ctx.bell.ring(*(_bell(each.name) for each in self._receivers))
+        self._caught_up = adopted
 
-    def _changes(self, tx: Tx) -> tuple[Sequence[Alert], Sequence[str]]:
-        """The alerts that have begun, and the keys of those that are over."""
+    def _changes(self, tx: Tx) -> _Changes:
+        """What has begun, what is over, and who has not heard of what goes on."""
         now, known = self._ctx.clock.now(), tx.open_alerts()
         holds = {each.key: each for each in self._patient.lasting(self._holding(tx, now), known, now)}
-        return [holds[key] for key in sorted(holds.keys() - known)], sorted(known - holds.keys())
+        further: dict[str, Sequence[str]] = {}
+        if self._caught_up != self._adopted:
+            told = tx.alert_receivers()
+            for key in sorted(known & holds.keys()):
+                new = [each for each in self._hearing(holds[key]) if each not in told[key]]
+                further |= {key: new} if new else {}
+        begun = [holds[key] for key in sorted(holds.keys() - known)]
+        return _Changes(begun, sorted(known - holds.keys()), further)
 
-    def _note(self, tx: Tx, *, begun: Sequence[Alert], over: Sequence[str]) -> None:
+    def _note(self, tx: Tx, *, changes: _Changes) -> None:
         now = self._ctx.clock.now()
-        for key in over:
+        for key in changes.over:
             tx.resolve_alert(key, {each.name for each in self._receivers}, now)
-        for alert in begun:
-            tx.add_alert(alert, [each.name for each in self._receivers if _hears(each, alert)], now)
+        for alert in changes.begun:
+            tx.add_alert(alert, self._hearing(alert), now)
+        for key, names in changes.further.items():
+            tx.tell_further(key, names)
+
+    def _hearing(self, alert: Alert) -> list[str]:
+        return [each.name for each in self._receivers if _hears(each, alert)]
 
     def _holding(self, tx: Tx, now: datetime) -> list[Alert]:
         """Everything that is worth an alert at this moment."""

@@ -29,7 +29,7 @@ from sfsync.ports import (
 )
 
 from .context import Context, relay_bell
-from .failing import set_aside, standing, took_again
+from .failing import set_aside, standing, took_again, try_again
 from .orders import OrderPoll
 from .relay import Relay
 from .shelf import with_numbers
@@ -40,9 +40,8 @@ SWEEP_SECONDS = 15.0
 class CallbackRelay(Relay):
     """One receiver: one message under way, the newest numbers only."""
 
-    def __init__(self, ctx: Context, channel: Channel, polls: OrderPoll, patience: Patience) -> None:
+    def __init__(self, ctx: Context, channel: Channel, polls: OrderPoll) -> None:
         super().__init__(ctx, channel, polls)
-        self._patience = patience
         self._failing: Failing | None = None
         self._next_at: datetime | None = None  # when what is due may be sent
 
@@ -132,7 +131,7 @@ class CallbackRelay(Relay):
             str(error),
             now,
             ctx.luck(),
-            self._patience,
+            self._channel.ability.callbacks or Patience(),
             asked_seconds=error.after_seconds if isinstance(error, TryLater) else None,
             gone=isinstance(error, Gone),
         )
@@ -179,6 +178,12 @@ class CallbackRelay(Relay):
             )
         tx.put_numbers(changed)
         self._lag(changed)
+
+
+async def receiver_changed(ctx: Context, name: str) -> None:
+    """A channel is told at another address, or otherwise: what is due is sent at once."""
+    await ctx.store.write(lambda tx: try_again(tx, ctx, name))
+    ctx.bell.ring(relay_bell(name))
 
 
 def _of(tx: Tx, record: PushRecord) -> list[tuple[ChannelLevel, PushRow]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sfsync.domain.callbacks import Failing
+from sfsync.domain.callbacks import Failing, heard
 from sfsync.domain.incidents import SET_ASIDE
 from sfsync.ports import Tx
 
@@ -31,6 +31,12 @@ def took_again(tx: Tx, ctx: Context, name: str) -> None:
     tx.put_failing(name, None)
     if tx.close_incident(SET_ASIDE, name, ctx.clock.now()):
         ctx.log.info("a receiver is back", channel=name)
+
+
+def try_again(tx: Tx, ctx: Context, name: str) -> None:
+    """Somebody has mended something about it: it is tried at once, whatever its schedule says."""
+    if (failing := tx.failing(name)) is not None:
+        tx.put_failing(name, heard(failing, ctx.clock.now()))
 
 
 def standing(failing: Failing) -> str:

@@ -434,7 +434,7 @@ def _relay(ctx: Context, channel: Channel, polls: OrderPoll) -> Relay:
     patience = channel.ability.callbacks
     if patience is None:
         return Relay(ctx, channel, polls)
-    return CallbackRelay(ctx, channel, polls, patience)
+    return CallbackRelay(ctx, channel, polls)
 
 
 def _compared_bell(channel: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from sfsync.flow.context import Context
 from sfsync.flow.policies import Policies
@@ -14,7 +14,8 @@ from sfsync.settings import Settings, SettingsError, changes, with_live
 class ReloadService:
     """Reads the settings again and takes over what can be; all of it or, where anything is wrong, none.
 
-    `settings` are those that hold now; `read` reads them anew; `adopt` makes the web and the log follow.
+    `settings` are those that hold now; `read` reads them anew; `adopt` makes the web and the log follow, and
+    `outside` those who are told by callbacks and alerts: it raises `SettingsError` before anything changes.
     """
 
     def __init__(
@@ -23,7 +24,9 @@ class ReloadService:
         settings: Settings,
         read: Callable[[], Settings],
         adopt: Callable[[Settings], None],
+        outside: Callable[[Settings], Awaitable[None]] | None = None,
     ) -> None:
+        self._outside = outside
         self._ctx, self._settings, self._read, self._adopt = ctx, settings, read, adopt
         self._lock = asyncio.Lock()
         self._deciding: asyncio.Task[None] | None = None
@@ -34,15 +37,15 @@ class ReloadService:
             log = self._ctx.log
             try:
                 wanted = await asyncio.to_thread(self._read)
+                found = changes(self._settings, wanted)
+                live = [each for each in found if each.live]
+                if live and not dry_run:
+                    await self._take(with_live(self._settings, wanted))
             except SettingsError as error:
                 problems = [str(problem) for problem in error.problems]
                 for problem in problems:
                     log.error("settings refused", problem=problem, next="what was in force stays so")
                 return {"dry_run": dry_run, "applied": False, "changes": [], "problems": problems}
-            found = changes(self._settings, wanted)
-            live = [each for each in found if each.live]
-            if live and not dry_run:
-                await self._take(with_live(self._settings, wanted))
             for each in () if dry_run else found:
                 log.info(
                     "setting changed" if each.live else "setting waits for a restart",
@@ -62,6 +65,8 @@ class ReloadService:
 
     async def _take(self, settings: Settings) -> None:
         ctx, assortment = self._ctx, settings.assortment()
+        if self._outside is not None:
+            await self._outside(settings)  # first: it alone may say no
         if assortment.fingerprint() != ctx.assortment.fingerprint():
             # In the store's own thread: no transaction sees half of it.
             await ctx.store.write(lambda tx: ctx.assortment.adopt(assortment))

@@ -1,24 +1,27 @@
 """Two readings of the settings compared: what is other, and whether a running daemon can take it over.
 
-Who may do what, the log's level, and what policies and channels say of quantities are taken over at once.
+Who may do what, the log's level, what policies and channels say of quantities, and who is told by callbacks
+and alerts, and where, are taken over at once.
 What connections, loops and stores were made from waits for a restart, and so does all that rests on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from pydantic import SecretStr
 
+from .channel import CallbackSettings, ReceiverSettings
 from .model import PolicySettings, Settings
 from .problems import KeyPath
 
 WEB = ("tokens", "open_status", "proxy", "max_body_bytes")
 LOG = ("level",)
 CHANNEL = ("guarantee", "safety_stock", "cap")
+RECEIVER = tuple(ReceiverSettings.model_fields)  # of a channel that is told by callbacks
 MISSING = object()
 
 
@@ -35,12 +38,13 @@ class Change:
 def changes(before: Settings, after: Settings) -> list[Change]:
     """All that is other, in the order of the keys."""
     old, new = dict(_leaves((), _dumped(before))), dict(_leaves((), _dumped(after)))
-    policies = policies_are_live(before, after)
+    policies, callbacks = policies_are_live(before, after), _callbacks(before, after)
+    kept = before.channels.keys() & after.channels.keys()
     found = []
     for path in sorted(old.keys() | new.keys(), key=_dotted):
         was, now = old.get(path, MISSING), new.get(path, MISSING)
         if was != now:
-            live = policies if path[0] == "policies" else _live(path)
+            live = policies if path[0] == "policies" else _live(path, kept, callbacks)
             found.append(Change(_dotted(path), _told(was), _told(now, after=True), live))
     return found
 
@@ -49,14 +53,30 @@ def with_live(before: Settings, after: Settings) -> Settings:
     """The settings that hold once what is live of `after` was taken over."""
     web = before.web.model_copy(update={name: getattr(after.web, name) for name in WEB})
     log = before.log.model_copy(update={name: getattr(after.log, name) for name in LOG})
+    callbacks = _callbacks(before, after)
     channels = {
-        name: channel.model_copy(update={key: getattr(after.channels[name], key) for key in CHANNEL})
+        name: channel.model_copy(
+            update={
+                key: getattr(after.channels[name], key)
+                for key in (*CHANNEL, *(RECEIVER if name in callbacks else ()))
+            }
+        )
         if name in after.channels
         else channel
         for name, channel in before.channels.items()
     }
     policies = after.policies if policies_are_live(before, after) else before.policies
-    return before.model_copy(update={"web": web, "log": log, "channels": channels, "policies": policies})
+    live = {"web": web, "log": log, "channels": channels, "policies": policies, "alerts": after.alerts}
+    return before.model_copy(update=live)
+
+
+def _callbacks(before: Settings, after: Settings) -> frozenset[str]:
+    """The channels that are told by callbacks, in both."""
+    old, new = (
+        {name for name, each in settings.channels.items() if isinstance(each, CallbackSettings)}
+        for settings in (before, after)
+    )
+    return frozenset(old & new)
 
 
 def policies_are_live(before: Settings, after: Settings) -> bool:
@@ -79,14 +99,16 @@ def _dumped(settings: Settings) -> dict[str, Any]:
     return {**settings.model_dump(exclude={"channels"}), "channels": channels}
 
 
-def _live(path: KeyPath) -> bool:
+def _live(path: KeyPath, kept: Collection[str], callbacks: Collection[str]) -> bool:
     match path:
+        case ("alerts", *_):
+            return True
         case ("web", str(key), *_):
             return key in WEB
         case ("log", str(key)):
             return key in LOG
-        case ("channels", _, str(key)):
-            return key in CHANNEL
+        case ("channels", name, str(key)):
+            return (name in kept and key in CHANNEL) or (name in callbacks and key in RECEIVER)
         case _:
             return False
 

@@ -40,6 +40,23 @@ class AlertStatements:
             raise RuntimeError("the database gave no id for a new alert")
         self._notify(int(made[0]), receivers)
 
+    def alert_receivers(self) -> Mapping[str, frozenset[str]]:
+        """Who is told of each alert that holds, by its key."""
+        rows = self._c.execute(
+            select(t.alert.c.key, t.alert.c.receivers).where(t.alert.c.resolved_at.is_(None))
+        )
+        return {row.key: frozenset(row.receivers) for row in rows}
+
+    def tell_further(self, key: str, receivers: Collection[str]) -> None:
+        """These too are to be told of an alert that has begun before."""
+        c = t.alert.c
+        alert = self._c.execute(select(t.alert).where(c.key == key, c.resolved_at.is_(None))).first()
+        if alert is not None:
+            new = set(receivers) - set(alert.receivers)
+            everybody = sorted({*alert.receivers, *new})
+            self._c.execute(update(t.alert).where(c.id == alert.id).values(receivers=everybody))
+            self._notify(alert.id, new)
+
     def resolve_alert(self, key: str, receivers: Collection[str], at: datetime) -> None:
         """It is over: who was told that it began is told; whoever was not, or is no more, hears nothing."""
         c = t.alert.c

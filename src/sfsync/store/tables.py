@@ -416,6 +416,7 @@ notice = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("receiver", Text, nullable=False, index=True),
     Column("alert", Integer, nullable=False, index=True),
+    sqlite_autoincrement=True,  # an id is never given again: what drops a notice late drops no other
 )
 
 # Receivers of callbacks that did not take the last message (`domain.callbacks`).

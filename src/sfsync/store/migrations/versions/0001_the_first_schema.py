@@ -160,6 +160,7 @@ def upgrade() -> None:
         sa.Column("receiver", sa.Text(), nullable=False),
         sa.Column("alert", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_notice_alert"), "notice", ["alert"], unique=False)
     op.create_index(op.f("ix_notice_receiver"), "notice", ["receiver"], unique=False)
