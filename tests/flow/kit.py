@@ -150,6 +150,8 @@ class LittleOrg(Fates):
         self.forgotten: dict[str, int] = {}  # record id -> versions taken back by a deletion
         self.requests: list[list[str]] = []
         self.reads = self.summed = 0
+        self.reading_all = False
+        self.asked_moved: list[bool] = []  # for each question what moved: was everything being read just then
         self.hours: list[HourOfCalls] = []  # of API calls, as a former run kept them
         self.log: dict[str, list[EventBatch]] = {WAKE: [], TILL: [], SALES: []}
         self.orders: dict[str, tuple[OrgOrder, datetime]] = {}  # each with the time of its last change
@@ -278,10 +280,12 @@ class LittleOrg(Fates):
         return self.findings
 
     async def snapshot(self, work: Work = Work.REFRESH) -> AsyncIterator[Sequence[StockLevel]]:
+        self.reading_all = True
         for key in list(self.keys.values()):
             if self.pages is not None:
                 await self.pages.acquire()
             yield [self.level(key)]
+        self.reading_all = False
 
     async def export(self) -> AsyncIterator[Sequence[StockLevel]]:
         self._reach()
@@ -338,12 +342,14 @@ class LittleOrg(Fates):
         if self.cut_off:
             raise TryLater("the org is away")
 
-    async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:
+    async def levels_moved_since(self, at: datetime) -> AsyncIterator[Sequence[StockLevel]]:
         self._reach()
+        self.asked_moved.append(self.reading_all)
         entered = self.entered_at.items()
         moved = {self.rows[number].level for number, when in entered if when >= at and number in self.rows}
         moved |= {level for level, when in self.deleted_at.items() if when >= at}
-        return [self.level(key) for key in sorted(moved)]
+        for key in sorted(moved):
+            yield [self.level(key)]
 
     async def read_orders(self, *, orders: Collection[str] = (), items: Collection[str] = ()) -> OrgReading:
         self.reads += 1

@@ -52,6 +52,21 @@ async def test_the_first_joining_is_a_hole_that_a_reading_closes() -> None:
         assert [hole["source"] for hole in holes] == [WAKE]
 
 
+async def test_what_moved_is_not_asked_for_while_everything_is_being_read() -> None:
+    """A first start after a load: all has moved lately, and reading it twice would take twice as long."""
+    async with house({BAG: 5, SCARF: 5}) as h:
+        await h.kill()
+        h.forget_everything()
+        h.org.pages = asyncio.Semaphore(1)
+        await h.start()
+        await h.until_kept(lambda tx: tx.levels_of(["BAG-1"]) and tx.open_holes())
+        await h.until(lambda: WAKE in h.pulse.last_sign)
+        h.ctx.bell.ring("holes")
+        h.org.pages.release()
+        await h.idle()
+        assert True not in h.org.asked_moved
+
+
 async def test_a_hole_in_the_stream_is_read_again() -> None:
     """The stream says that it does not carry some changes."""
     async with house({BAG: 5}) as h:

@@ -347,12 +347,14 @@ async def test_levels_that_moved_since_a_moment_are_found(
     bag, scarf = level_in(sandbox, f"{sku}A", 3), level_in(sandbox, f"{sku}B", 4)
     gone = sandbox.move(str(scarf.key), on_hand=1)
     sandbox.records("delete", gone)
-    found = {
-        level.key: level for level in await org.levels_moved_since(datetime.now(UTC) - timedelta(minutes=5))
-    }
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    moved = [level async for page in org.levels_moved_since(since) for level in page]
+    found = {level.key: level for level in moved}
     assert found[bag.key] == bag
     assert found[scarf.key].on_hand == 4
-    assert await org.levels_moved_since(datetime.now(UTC) + timedelta(hours=1)) == []
+    assert len(found) == len(moved)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert [page async for page in org.levels_moved_since(later)] == []
 
 
 async def test_a_subjects_rows_come_oldest_first(org: SalesforceOrg, sandbox: OrgSandbox, sku: str) -> None:

@@ -316,31 +316,44 @@ class Poll:
         known = [at for at in (self._asked_at, before) if at is not None]
         going_on = self._asked_at if away and self._why else None
         since = going_on or min(known, default=asked_at)
-        read = await ctx.org.levels_moved_since(since - OVERLAP)
         broke = ctx.pulse.stream_error.get(self._topic, "the stream has not begun")
         why = broke if away else "the stream told of changes late, or not at all"
         so_far = self._found if going_on and why == self._why else 0
-        if not away:
-            await ctx.clock.sleep(LATE_SECONDS)  # what is only just on its way is not late
-
-        def commit(tx: Tx) -> tuple[set[str], int]:
-            held = tx.levels([level.key for level in read])
-            newer = sum(held[level.key][0].version < level.version for level in read if level.key in held)
-            bells = apply_levels(tx, ctx, read, asked_at)
-            if away or newer:
-                found = counted(newer + so_far, "stock level was newer", "stock levels were newer")
-                polled = Interval(self._topic, since, asked_at, How.POLLED, why, found)
-                (tx.watch_on if going_on and why == self._why else tx.watch)(polled)
-            return bells, newer
-
-        bells, newer = await ctx.store.write(commit)
-        ctx.bell.ring(*bells)
+        newer = pages = 0
+        async for page in ctx.org.levels_moved_since(since - OVERLAP):
+            if not away and not pages:
+                await ctx.clock.sleep(LATE_SECONDS)  # what is only just on its way is not late
+            bells, more = await ctx.store.write(partial(_apply_moved, ctx=ctx, read=page, asked_at=asked_at))
+            ctx.bell.ring(*bells)
+            newer, pages = newer + more, pages + 1
+        if away or newer:
+            found = counted(newer + so_far, "stock level was newer", "stock levels were newer")
+            polled = Interval(self._topic, since, asked_at, How.POLLED, why, found)
+            on = bool(going_on) and why == self._why
+            await ctx.store.write(lambda tx: (tx.watch_on if on else tx.watch)(polled))
         self._asked_at = asked_at
         self._found, self._why = newer + so_far, why if away else ""
         if newer:
             ctx.pulse.polled[self._topic] += newer
             ctx.log.info("found by polling", topic=self._topic, levels=newer, stream_away=away)
         return newer
+
+
+def closed_by_reading_all(tx: Tx, ctx: Context) -> list[Hole]:
+    """The holes that a reading of every level closes, if it begins now: what comes after is the stream's."""
+    stock = set(ctx.pulse.stock_topics)
+    found = (hole for hole in tx.open_holes() if hole.source in stock and hole.closes is Closes.READING)
+    signs = ctx.pulse.last_sign
+    return [hole for hole in found if hole.source in signs and signs[hole.source] >= hole.opened_at]
+
+
+def _apply_moved(
+    tx: Tx, *, ctx: Context, read: Sequence[StockLevel], asked_at: datetime
+) -> tuple[set[str], int]:
+    """Take over a page of levels: the bells to ring, and how many were newer than we knew."""
+    held = tx.levels([level.key for level in read])
+    newer = sum(held[level.key][0].version < level.version for level in read if level.key in held)
+    return apply_levels(tx, ctx, read, asked_at), newer
 
 
 class Holes:
@@ -367,7 +380,12 @@ class Holes:
                 ctx.warn("hole not closed", error, next=f"again in {SWEEP_SECONDS:g} s")
 
     async def close_all(self) -> None:
-        """Every open hole whose stream has shown a sign of life since it was opened: one reading a stream."""
+        """Every open hole whose stream has shown a sign of life since it was opened: one reading a stream.
+
+        Not before the org has been read whole: that reading closes them too, and more would only double it.
+        """
+        if await self._ctx.store.read(unread):
+            return
         found = await self._ctx.store.read(lambda tx: tx.open_holes())
         replays = {hole.source for hole in found if hole.closes is Closes.REPLAY}
         for source, holes in groupby(sorted(found, key=lambda hole: hole.source), lambda hole: hole.source):
@@ -392,22 +410,23 @@ class Holes:
             hole.since - (OVERLAP if hole.closes is Closes.REPLAY else timedelta(0)) for hole in holes
         )
         at = ctx.clock.now()
-        read: Sequence[StockLevel] = ()
         if source in ctx.org.order_topics:
             if self._org_orders is None:
                 return
             orders = await self._org_orders.changed_since(since)
             found = counted(len(orders), "order had changed", "orders had changed")
         else:
-            read = await ctx.org.levels_moved_since(since)
-            found = counted(len(read), "stock level had moved", "stock levels had moved")
+            moved = 0
+            async for page in ctx.org.levels_moved_since(since):
+                moved += len(page)
+                bells, _ = await ctx.store.write(partial(_apply_moved, ctx=ctx, read=page, asked_at=at))
+                ctx.bell.ring(*bells)
+            found = counted(moved, "stock level had moved", "stock levels had moved")
 
-        def commit(tx: Tx) -> set[str]:
-            bells = apply_levels(tx, ctx, read, at)
+        def commit(tx: Tx) -> None:
             for hole in holes:
                 tx.close_hole(hole.id, ctx.clock.now(), found)
-            return bells
 
-        ctx.bell.ring(*await ctx.store.write(commit))
+        await ctx.store.write(commit)
         for hole in holes:
             ctx.log.info("hole closed", source=source, reason=hole.reason, found=found)

@@ -17,17 +17,19 @@ from sfsync.domain.fold import LedgerRow
 from sfsync.domain.letters import UNREADABLE
 from sfsync.domain.resync import BLOCKING, Cause, Scope
 from sfsync.domain.stock import LevelKey, StockLevel
-from sfsync.ports import ChannelItem, Tx
+from sfsync.ports import ChannelItem, Hole, Tx
 
 from . import allocations
 from .comparing import Seen, problem, rows_of
 from .context import Context
+from .intake import closed_by_reading_all
 from .levels import apply_levels
 from .orders import OrderPoll
 from .relearning import relearn
 from .shelf import refresh
 
 SKUS_AT_ONCE = 500
+ALL_READ = "every stock level was read"
 RESTORE = "restore its field Folded__c from a backup of the org, then start sfsync with a new store"
 
 
@@ -41,6 +43,7 @@ class Reconcile:
         """Learn who holds units, then read every stock level of the org; returns how many."""
         ctx, count = self._ctx, 0
         await relearn(ctx)
+        holes = await ctx.store.read(partial(closed_by_reading_all, ctx=ctx))
         pages = ctx.org.snapshot()
         asked_at = ctx.clock.now()
         async for page in pages:
@@ -51,6 +54,9 @@ class Reconcile:
 
             ctx.bell.ring(*await ctx.store.write(commit))
         await self._openings()
+        await ctx.store.write(partial(_close, holes=holes, now=ctx.clock.now()))
+        for hole in holes:
+            ctx.log.info("hole closed", source=hole.source, reason=hole.reason, found=ALL_READ)
         ctx.log.info("snapshot taken", levels=count)
         return count
 
@@ -212,6 +218,11 @@ def _tell_duplicate(tx: Tx, ctx: Context, channel: str, item: ChannelItem) -> No
         item.item_id,
         ctx.clock.now(),
     )
+
+
+def _close(tx: Tx, *, holes: Sequence[Hole], now: datetime) -> None:
+    for hole in holes:
+        tx.close_hole(hole.id, now, ALL_READ)
 
 
 def _in_doubt(tx: Tx, *, channel: str) -> Sequence[str]:

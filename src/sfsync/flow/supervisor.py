@@ -232,7 +232,7 @@ class Supervisor:
         await self._check()
         await self._until_answered(self.products.read, "")
         await self._until_answered(partial(self._whole, SNAPSHOT, self.reconcile.snapshot), "")
-        ctx.bell.ring("orders", "known")
+        ctx.bell.ring("orders", "known", "holes")
         await asyncio.gather(*(self._first(name) for name in ctx.channels))
 
     async def _whole(self, source: str, work: Callable[[], Awaitable[object]]) -> None:

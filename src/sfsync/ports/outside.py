@@ -242,8 +242,8 @@ class Org(Protocol):
         """The levels with these record ids, of these movements, of these keys. Missing ones are left out."""
         ...
 
-    async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:
-        """The levels that any movement entered since `at` belongs to."""
+    def levels_moved_since(self, at: datetime) -> AsyncIterator[Sequence[StockLevel]]:
+        """The levels that any movement entered since `at` belongs to, in pages: after a load, that is all."""
         ...
 
     async def read_orders(self, *, orders: Collection[str] = (), items: Collection[str] = ()) -> OrgReading:

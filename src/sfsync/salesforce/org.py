@@ -175,10 +175,9 @@ class SalesforceOrg:
         by_id = await reader.levels(wanted) if wanted else []
         return [*by_id, *(await reader.levels_of_keys(keys) if keys else ())]
 
-    async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:
-        """The levels that any movement entered since `at` belongs to."""
-        reader = self._readers[Work.REFRESH]
-        return await reader.levels(await reader.moved_since(at))
+    def levels_moved_since(self, at: datetime) -> AsyncIterator[Sequence[StockLevel]]:
+        """The levels that any movement entered since `at` belongs to, in pages."""
+        return self._readers[Work.REFRESH].moved_since(at)
 
     async def read_orders(self, *, orders: Collection[str] = (), items: Collection[str] = ()) -> OrgReading:
         """The orders with these ids and those that these order items belong to, deleted ones too."""

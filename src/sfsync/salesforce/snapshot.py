@@ -18,6 +18,7 @@ from sfsync.salesforce.records import Record
 from sfsync.salesforce.rest import Rest
 
 GROUPS = 2_000  # the most that an aggregate query gives, and it has no next page
+LEVELS_A_PAGE = 2_000  # by their ids
 NEWEST_ORDERS = 200  # orders give way last; a posting uncovers no more of them than it has units
 ALL_LEVELS = f"SELECT {records.LEVEL_FIELDS} FROM StockLevel__c"  # noqa: S608 — constants
 
@@ -135,13 +136,22 @@ class Reader:
                 found.update(record["StockLevel__c"] for record in page)
         return found
 
-    async def moved_since(self, at: datetime) -> set[str]:
-        """Record ids of the levels that any movement written since `at` belongs to, deleted ones included."""
+    async def moved_since(self, at: datetime) -> AsyncIterator[Sequence[StockLevel]]:
+        """The levels that any movement written since `at` belongs to, deleted ones included, in pages.
+
+        Each level once. Only the ids are held of what was read: after a load, that is every level.
+        """
         query = f"SELECT StockLevel__c FROM StockMovement__c WHERE SystemModstamp >= {soql.moment(at)}"  # noqa: S608 — a time
-        found: set[str] = set()
+        seen: set[str] = set()
+        fresh: set[str] = set()
         async for page in self._few.pages(query, deleted_too=True):
-            found.update(record["StockLevel__c"] for record in page)
-        return found
+            fresh |= {record["StockLevel__c"] for record in page} - seen
+            if len(fresh) >= LEVELS_A_PAGE:
+                yield await self.levels(fresh)
+                seen |= fresh
+                fresh = set()
+        if fresh:
+            yield await self.levels(fresh)
 
     async def promises(self, levels: Mapping[LevelKey, str]) -> list[Promise]:
         """Who holds units reserved at these levels: everything but orders, and the newest of those.

@@ -148,10 +148,16 @@ class ShadowOrg:
                 known += [self._laid(level) for level in await self._of_keys(keys, work)]
             return known
 
-    async def levels_moved_since(self, at: datetime) -> Sequence[StockLevel]:
-        """The levels that any movement entered since `at` belongs to."""
-        async with self._turn:
-            return await self._known(await self._inner.levels_moved_since(at), Work.REFRESH)
+    async def levels_moved_since(self, at: datetime) -> AsyncIterator[Sequence[StockLevel]]:
+        """The levels that any movement entered since `at` belongs to, in pages."""
+        pages = aiter(self._inner.levels_moved_since(at))
+        while True:
+            async with self._turn:
+                page = await anext(pages, None)
+                known = None if page is None else await self._known(page, Work.REFRESH)
+            if known is None:
+                return
+            yield known
 
     async def _of_keys(self, keys: Collection[LevelKey], work: Work) -> list[StockLevel]:
         """Levels by key, as the org has them; those that would have been made are empty."""
