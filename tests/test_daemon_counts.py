@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.test_daemon import Daemon, world
+from tests.test_daemon import Daemon, until, world
 
 HEAD = "sku,location,quantity,counted_at,counted_by\n"
 
@@ -63,6 +63,45 @@ def test_a_sheet_is_counted_once_and_its_bad_rows_are_told(tmp_path: Path) -> No
             "SELECT Reference__c FROM StockMovement__c WHERE Kind__c = 'Count' AND OnHandDelta__c = 1"
         )
         assert row["Reference__c"] == "stock take; counted by Amina"
+
+
+def test_counts_in_the_org_are_answered_there_and_a_sheets_counts_join_them(tmp_path: Path) -> None:
+    """A clerk's count, a mistyped SKU, a kill, and a sheet: the org has each once, and what was off."""
+    with world(tmp_path) as (org, daemon):
+        daemon.env["SFSYNC_ORG_COUNTS__EVERY_SECONDS"] = "5"
+
+        def record(number: str) -> Any:
+            fields = "Status__c, Expected__c, Variance__c, Message__c"
+            return org.query(f"SELECT {fields} FROM StockCount__c WHERE Id = '{number}'")[0]  # noqa: S608 — an id
+
+        bag = org.create("StockCount__c", Sku__c="BAG-1", LocationCode__c="ECOM", Counted__c=28)
+        wrong = org.create("StockCount__c", Sku__c="BAG-ONE", LocationCode__c="ECOM", Counted__c=3)
+        daemon.start("--approve")
+        until(lambda: record(bag)["Status__c"] == "Entered", "the count to be entered")
+        until(lambda: record(wrong)["Status__c"] == "Mistake", "the mistake to be told")
+        assert (record(bag)["Expected__c"], record(bag)["Variance__c"]) == (30, -2)
+        assert "no stock level BAG-ONE|ECOM" in record(wrong)["Message__c"]
+        daemon.shows("BAG-1", 28)
+
+        daemon.kill()
+        change = {"attributes": {"type": "StockCount__c"}, "Id": wrong, "Sku__c": "SCARF-1", "Counted__c": 31}
+        org.control("POST", "/records/update", {"records": [change]})
+        daemon.start()
+        until(lambda: record(wrong)["Status__c"] == "Entered", "the corrected count to be entered")
+        assert record(wrong)["Message__c"] is None
+        assert imported(daemon, _sheet(tmp_path / "sheet.csv", ["BELT-1,ECOM,30"]), 0)["entered"] == 1
+        fields = "Sku__c, Counted__c, Variance__c, AccurateExact__c, CountedBy__c"
+        copies = f"SELECT {fields} FROM StockCount__c WHERE CountKey__c != null"  # noqa: S608 — constants
+        until(lambda: len(org.query(copies)) == 1, "the sheet's count to be written to the org")
+        (copy,) = org.query(copies)
+        assert (copy["Sku__c"], copy["Counted__c"], copy["Variance__c"]) == ("BELT-1", 30, 0)
+        assert (copy["AccurateExact__c"], copy["CountedBy__c"]) == (1, "Amina")
+        assert [org.level(f"{sku}|ECOM")["OnHand__c"] for sku in ("BAG-1", "SCARF-1")] == [28, 31]
+        (line,) = json.loads(daemon.cli("report", "ira", "--json").stdout)["rows"]
+        assert (line["n"], line["missing"], line["found"]) == (3, 2, 1)
+        parts = json.loads(daemon.cli("check", "--json").stdout)["parts"]
+        said = [each["finding"] for part in parts for each in part["findings"]]
+        assert "stock counts in the org can be read and answered" in said
 
 
 def _sheet(file: Path, rows: Any, at: str | None = None) -> Path:

@@ -42,6 +42,7 @@ from sfsync.flow.catching_up import CatchingUp
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
 from sfsync.flow.letters import Letters
+from sfsync.flow.org_counts import Counting
 from sfsync.flow.resync_told import ResyncDesk
 from sfsync.flow.sku_mappings import SkuMappings
 from sfsync.flow.supervisor import Supervisor
@@ -211,6 +212,7 @@ class Daemon:
             alerts=alerts,
             till_places=() if self._shadow else till_places(settings),
             beside=beside,
+            counting=counting(settings),
         )
         local_token = _local_token(settings)
         front = _Front()
@@ -502,7 +504,13 @@ def org_config(settings: Settings) -> OrgConfig:
         pos_topic=org.pos_topic or None,
         orders=_orders_config(settings.org_orders) if settings.org_orders else None,
         products=ProductsConfig(**settings.products.model_dump()) if settings.products else None,
+        counts=settings.org_counts is not None,
     )
+
+
+def counting(settings: Settings) -> Counting | None:
+    """How the org's count records are followed; None: not at all."""
+    return Counting(**settings.org_counts.model_dump()) if settings.org_counts else None
 
 
 def _orders_config(orders: OrgOrdersSettings) -> OrgOrdersConfig:

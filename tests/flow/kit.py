@@ -48,6 +48,7 @@ from sfsync.ports import (
     Ability,
     ChannelItem,
     Children,
+    CountBook,
     CursorRefused,
     Delivery,
     EventBatch,
@@ -134,6 +135,7 @@ class LittleOrg(Fates):
     posting_topics = frozenset({TILL})
     order_topics: frozenset[str] = frozenset()
     has_products = False
+    counts: CountBook | None = None
 
     def __init__(self, clock: HastyClock, stock: Mapping[str, int]) -> None:
         super().__init__()

@@ -33,6 +33,8 @@ from .stock import (
     step_key,
 )
 
+MOST_UNITS = 100_000  # more of one level is no count but a mistake
+
 _LATE = late_subject("")
 
 
@@ -47,6 +49,7 @@ class Count:
     reference: str = ""  # which sheet, for people
     counted_by: str = ""
     reason: str = ""  # why it was counted
+    record_id: str = ""  # of the record in the org that it was made as; "": made elsewhere
 
     @property
     def words(self) -> str:

@@ -2,7 +2,7 @@
 
 A letter tells its cause by where it comes from and by its key: `push:SKU@location` and `sku:SKU` of a
 channel, the subject of an order's line, a movement's key in the ledger, a stream's topic, a till and the
-name of its file. Whatever else is a channel's is a delivery of it.
+name of its file, a count's record. Whatever else is a channel's is a delivery of it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-LEDGER, TRANSFERS = "ledger", "transfers"
+LEDGER, TRANSFERS, COUNTS = "ledger", "transfers", "counts"
 TILL = "till "  # before its name; no channel's name has a blank
 LONGEST_REASON, LONGEST_NAME = 160, 80
 REUSED = "its source has told of something else under the same identity"  # how such a reason begins
@@ -32,6 +32,7 @@ class Cause(StrEnum):
     TRANSFER = "transfer not understood"
     REUSED = "identity used twice"
     TILL_FILE = "till's file has bad rows"
+    COUNT_UNTOLD = "count not told to the org"
 
 
 class Retry(StrEnum):
@@ -120,6 +121,12 @@ VERDICTS = {
         "mend the rows that the text beside it names, and put a file of its name into the folder again",
         "the file stays what it is; all of it may be brought again, as each line is entered once",
     ),
+    Cause.COUNT_UNTOLD: Verdict(
+        Retry.ITSELF,
+        "the org refuses to have written into a stock count's record what became of the count",
+        "mend what the reason names in the org (a validation, a trigger, a permission)",
+        "the count itself is entered or told as a mistake; its record is written again each hour",
+    ),
 }
 
 
@@ -134,6 +141,8 @@ def cause_of(source: str, key: str, reason: str) -> Cause:
         return Cause.MOVEMENT_WAITS if waits else Cause.MOVEMENT_REFUSED
     if source == TRANSFERS:
         return Cause.TRANSFER
+    if source == COUNTS:
+        return Cause.COUNT_UNTOLD
     if source.startswith(TILL):
         return Cause.TILL_FILE
     if source.startswith("/"):
@@ -147,7 +156,7 @@ def cause_of(source: str, key: str, reason: str) -> Cause:
 
 def is_channel(source: str) -> bool:
     """True where the letter is a channel's, and so waits for that channel."""
-    return source not in (LEDGER, TRANSFERS) and not source.startswith(("/", TILL))
+    return source not in (LEDGER, TRANSFERS, COUNTS) and not source.startswith(("/", TILL))
 
 
 def item_of(key: str) -> tuple[str, str]:

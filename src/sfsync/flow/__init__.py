@@ -2,6 +2,7 @@
 
     intake   a till's sale wakes us: the levels it names are read again, in one commit with the bookmark
     orders   a storefront's order becomes the next step of each of its lines
+    org_counts  stock counts made as records in the org, taken up and answered; others' copied there
     org_orders  orders that live in the org, read again whenever a part of them changes
     transfers   goods on their way between locations: two movements together, in transit meanwhile
     lateness    what a stock count had already seen is entered with its compensation

@@ -30,6 +30,7 @@ from .freshness import Freshness
 from .intake import Holes, Intake, Poll
 from .order_calls import OrderCalls
 from .orders import OrderPoll, Orders
+from .org_counts import Counting, OrgCounts
 from .org_orders import OrgOrders
 from .policies import Policies
 from .products import Products
@@ -74,6 +75,7 @@ class Supervisor:
         alerts: Alerts | None = None,
         till_places: Sequence[TillPlace] = (),
         beside: Mapping[str, Callable[[], Awaitable[None]]] | None = None,
+        counting: Counting | None = None,
     ) -> None:
         self._ctx, self._approve = ctx, approve
         others = ctx.org.posting_topics | ctx.org.order_topics
@@ -91,6 +93,10 @@ class Supervisor:
         self.editions = Editions(ctx)
         self.products = Products(ctx)
         self.counts = Counts(ctx, self.writer)
+        book = ctx.org.counts
+        self.org_counts = (
+            OrgCounts(ctx, book, self.counts, counting or Counting()) if book is not None else None
+        )
         self.tills = Tills(ctx, self.writer)
         self._till_places = till_places
         self.folding = Folding(ctx, self.writer)
@@ -172,6 +178,8 @@ class Supervisor:
                 )
         if self.org_orders is not None:
             self._entrances.append(self._keep("the org's orders", self._poll_org))
+        if self.org_counts is not None:
+            self._entrances.append(self._keep("the org's counts", self.org_counts.run))
 
     async def stop(self) -> None:
         """End every part: entrances, then deciding, then what sends. Work in hand gets a deadline."""

@@ -23,6 +23,7 @@ from sfsync.domain.fold import Fold, LedgerRow
 from sfsync.domain.incidents import Stage, Waiting
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.orders import OrderLine
+from sfsync.domain.org_counts import Taken
 from sfsync.domain.products import Product
 from sfsync.domain.refunds import RefundTask
 from sfsync.domain.reservations import Reservation
@@ -417,6 +418,9 @@ class Tx(ComparingTx, Protocol):
 
     # -- counts
     def add_count(self, count: Count, price: float | None, at: datetime) -> None: ...
+    def counts_of_records(self, record_ids: Collection[str]) -> Mapping[str, Taken]: ...
+    def counts_to_tell(self, *, copies: bool, since: datetime, after: str, limit: int) -> Sequence[Taken]: ...
+    def mark_counts_told(self, told: Mapping[str, int]) -> None: ...
 
     # -- reservations
     def put_reservation(self, reservation: Reservation) -> None: ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from typing import Protocol, runtime_checkable
 
 from sfsync.domain.alerts import AlertKind, Notice
@@ -18,6 +19,7 @@ from sfsync.domain.findings import Finding
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.orders import OrderSnapshot
+from sfsync.domain.org_counts import CountTold, OrgCount
 from sfsync.domain.org_orders import OrgOrder, OrgReturnLine
 from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise
@@ -183,6 +185,42 @@ def since(moment: datetime, place: bytes = EVERYTHING) -> bytes:
     return SINCE + str(round(moment.timestamp() * 1000)).encode() + b":" + place
 
 
+TOLD_AT_ONCE = 200  # records written by one call
+
+
+class CountFate(Enum):
+    """What became of something written to a count's record."""
+
+    WRITTEN = "written"
+    GONE = "gone"  # somebody deleted the record
+    LATER = "later"  # nothing changed; the same may go well later
+    REFUSED = "refused"  # a person must look
+
+
+@dataclass(frozen=True, slots=True)
+class CountAnswer:
+    """What became of one; `why` has the org's words where it was not written."""
+
+    fate: CountFate
+    why: str = ""
+
+
+class CountBook(Protocol):
+    """Stock counts as records in the org. Every call may raise the three failures."""
+
+    def changed_since(self, at: datetime) -> AsyncIterator[Sequence[OrgCount]]:
+        """Records made or changed since then, by anybody, in pages; none of a count made elsewhere."""
+        ...
+
+    def unanswered(self) -> AsyncIterator[Sequence[OrgCount]]:
+        """Records that are new or have a mistake, however old, in pages."""
+        ...
+
+    async def tell(self, told: Sequence[CountTold]) -> Sequence[CountAnswer]:
+        """Write to records, at most `TOLD_AT_ONCE`; an answer for each. The same may be written again."""
+        ...
+
+
 class Org(Protocol):
     """The Salesforce org: ledger, levels and stream. Every call may raise the three failures.
 
@@ -193,6 +231,7 @@ class Org(Protocol):
     posting_topics: frozenset[str]  # of these, the ones whose events are postings, not wake-ups
     order_topics: frozenset[str]  # of these, the ones whose events name orders
     has_products: bool  # policies ask what its products are
+    counts: CountBook | None  # where stock counts are records of it; None: nobody asks for that
 
     async def org_id(self) -> str:
         """The org's 18-character id."""

@@ -16,6 +16,7 @@ from sfsync.domain.ledger import RowAnswer, RowResult
 from sfsync.domain.stock import Movement, MovementKind
 from sfsync.ports import Finding, Refused, Severity, TryLater
 from sfsync.salesforce import folding, records
+from sfsync.salesforce.check_counts import CountCheck
 from sfsync.salesforce.check_orders import OrderCheck
 from sfsync.salesforce.check_products import ProductCheck
 from sfsync.salesforce.config import OrgConfig
@@ -149,6 +150,8 @@ class Check:
             found.append(await self._rule())
         if self._config.orders is not None:
             found.extend(await OrderCheck(self._config.orders, self._describe).run())
+        if self._config.counts:
+            found.extend(await CountCheck(self._describe).run())
         if self._config.products is not None:
             found.extend(await ProductCheck(self._config.products, self._describe).run())
         for topic in self._config.topics:

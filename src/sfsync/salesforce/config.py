@@ -67,6 +67,7 @@ class OrgConfig:
     orders: OrgOrdersConfig | None = None  # None: no orders live in the org
     products: ProductsConfig | None = None  # None: no policy asks for them
     read_only: bool = False  # no call that could change anything in the org leaves
+    counts: bool = False  # stock counts are records of the org
 
     @property
     def data_path(self) -> str:

@@ -17,11 +17,12 @@ from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
-from sfsync.ports import Children, Clock, EventBatch, Finding, OrgReading, Refused, Storage
+from sfsync.ports import Children, Clock, CountBook, EventBatch, Finding, OrgReading, Refused, Storage
 from sfsync.salesforce import check_allowances, codec, folding, ledger, library, records
 from sfsync.salesforce.auth import TokenProvider
 from sfsync.salesforce.check import Check
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
+from sfsync.salesforce.counts import CountRecords
 from sfsync.salesforce.gate import Gate
 from sfsync.salesforce.library import Library, LibraryPages
 from sfsync.salesforce.orders import OrderReader
@@ -92,6 +93,7 @@ class SalesforceOrg:
         }
         self._products = ProductReader(RestPages(rests[Work.REFRESH]), config.products or ProductsConfig())
         self.has_products = config.products is not None
+        self.counts: CountBook | None = CountRecords(self._rest) if config.counts else None
         self._source = source or event_source(config, self._tokens, self.order_topics)
 
     def _many(self, rest: Rest, work: Work) -> Pages:

@@ -241,6 +241,13 @@ class OrgOrdersSettings(Section):
     received_statuses: tuple[Text, ...] = ("Closed",)  # of a return order: its goods are there
 
 
+class OrgCountsSettings(Section):
+    """Stock counts made as StockCount__c records in the org."""
+
+    every_seconds: float = Field(default=60.0, ge=5, le=3600)  # between two looks: one call each
+    copies: bool = True  # counts made elsewhere (file, phone, API) are written there too
+
+
 AlertKindName = Literal["incident", "hole", "silence", "dead-letters", "exposure", "allowance"]
 
 
@@ -273,6 +280,7 @@ class Settings(BaseSettings):
     alerts: AlertsSettings = AlertsSettings()
     locations: LocationsSettings = LocationsSettings()
     org_orders: OrgOrdersSettings | None = None
+    org_counts: OrgCountsSettings | None = None
     products: ProductsSettings | None = None
     location_groups: dict[Name, Annotated[tuple[OrgLocation, ...], Field(min_length=1)]] = Field(default={})
     channels: dict[Name, AnyChannel] = Field(default={})

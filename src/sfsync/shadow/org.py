@@ -28,7 +28,7 @@ from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise, open_promises
 from sfsync.domain.shadow import Entry, Overlay, answered
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
-from sfsync.ports import Children, EventBatch, Finding, Org, OrgReading, Refused, Storage
+from sfsync.ports import Children, CountBook, EventBatch, Finding, Org, OrgReading, Refused, Storage
 from sfsync.store import Database
 from sfsync.store.shadow import ShadowTx, since
 from sfsync.store.tx import SqlTx
@@ -50,6 +50,7 @@ class ShadowOrg:
         self.posting_topics: frozenset[str] = frozenset()
         self.order_topics = inner.order_topics
         self.has_products = inner.has_products
+        self.counts: CountBook | None = None  # whoever enters counts today answers those who made them
         self._turn = asyncio.Lock()  # one reading of levels at a time
         self._since: datetime | None = None
         self._rows: dict[str, Movement] = {}  # that would have been entered, by key

@@ -243,8 +243,13 @@ stock_count = Table(
     Column("counted_by", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("price", Double),  # of one unit, when it was counted
+    Column("record_id", Text, nullable=False, server_default=""),  # of the org's record that it was made as
+    Column("told", Integer),  # the variance that its record in the org has; None: not told yet
 )
 Index("ix_stock_count_counted_at", stock_count.c.counted_at)
+Index("ix_stock_count_level", stock_count.c.level_key)
+_partial("ix_stock_count_record", "record_id <> ''", stock_count.c.record_id)
+_partial("ix_stock_count_untold", "told IS NULL", stock_count.c.subject)
 
 # A fold that is, or was, sent to the org: written down before its first byte leaves.
 fold = Table(

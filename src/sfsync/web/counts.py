@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sfsync.domain.counts import Count, CountOutcome, identity, second
+from sfsync.domain.counts import MOST_UNITS, Count, CountOutcome, identity, second
 from sfsync.domain.ira_wish import BadWishError, read_wish
 from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH, BadKeyError, LevelKey
 from sfsync.domain.turnover_wish import TurnoverWish, read_turnover
@@ -25,7 +25,6 @@ from .services import Services
 from .wishes import Fields, read_idempotency_key
 
 MOST_COUNTS = 200
-MOST_UNITS = 100_000
 LONGEST_ID = 120
 LONGEST_WORDS = 100
 FIELDS = ("id", "sku", "location", "unit", "quantity", "counted_at", "counted_by", "reason")

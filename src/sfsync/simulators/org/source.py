@@ -4,10 +4,11 @@
 (system fields, standard objects, key prefixes) and checks that the parts fit together. All problems are
 reported at once, each with its file and element, as one `SourceError`.
 
-Key prefixes are given by name order, so the same source always makes the same ids. Not simulated, and
-ignored: permission sets, layouts, Apex, flows, record types, sharing, field history. Not simulated, and
-refused: field types that `source_fields` does not list, standard objects that `standard` does not have,
-formula functions that `formula` does not know.
+Key prefixes are given package directory by package directory, in each by name, so the same source always
+makes the same ids. Not simulated, and ignored: permission sets, layouts, tabs, list views, reports,
+dashboards, Apex, flows, record types, sharing, field history. Not simulated, and refused: field types that
+`source_fields` does not list, standard objects that `standard` does not have, formula functions that
+`formula` does not know.
 """
 
 from __future__ import annotations
@@ -199,8 +200,8 @@ def load_schema(path: Path) -> Schema:
 
 def _assemble(reader: _Reader, sources: dict[str, _ObjectSource]) -> dict[str, SObject]:
     objects = standard_objects()
-    custom = sorted(name for name in sources if name.endswith("__c"))
-    events = sorted(name for name in sources if name.endswith("__e"))
+    custom = [name for name in sources if name.endswith("__c")]
+    events = [name for name in sources if name.endswith("__e")]
     prefixes = {name: "a" + _two_digits(number) for number, name in enumerate(custom)}
     prefixes |= {name: "e" + _two_digits(number) for number, name in enumerate(events)}
     for name in sorted(sources):

@@ -721,9 +721,28 @@ def upgrade() -> None:
         sa.Column("counted_by", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("price", sa.Double(), nullable=True),
+        sa.Column("record_id", sa.Text(), server_default="", nullable=False),
+        sa.Column("told", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_stock_count")),
     )
     op.create_index("ix_stock_count_counted_at", "stock_count", ["counted_at"], unique=False)
+    op.create_index("ix_stock_count_level", "stock_count", ["level_key"], unique=False)
+    op.create_index(
+        "ix_stock_count_record",
+        "stock_count",
+        ["record_id"],
+        unique=False,
+        sqlite_where=sa.text("record_id <> ''"),
+        postgresql_where=sa.text("record_id <> ''"),
+    )
+    op.create_index(
+        "ix_stock_count_untold",
+        "stock_count",
+        ["subject"],
+        unique=False,
+        sqlite_where=sa.text("told IS NULL"),
+        postgresql_where=sa.text("told IS NULL"),
+    )
     op.create_table(
         "watch",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
@@ -972,6 +991,19 @@ def downgrade() -> None:
     )
     op.drop_table("draw")
     op.drop_table("sku")
+    op.drop_index(
+        "ix_stock_count_untold",
+        table_name="stock_count",
+        sqlite_where=sa.text("told IS NULL"),
+        postgresql_where=sa.text("told IS NULL"),
+    )
+    op.drop_index(
+        "ix_stock_count_record",
+        table_name="stock_count",
+        sqlite_where=sa.text("record_id <> ''"),
+        postgresql_where=sa.text("record_id <> ''"),
+    )
+    op.drop_index("ix_stock_count_level", table_name="stock_count")
     op.drop_index("ix_stock_count_counted_at", table_name="stock_count")
     op.drop_table("stock_count")
     op.drop_index(
