@@ -146,6 +146,17 @@ async def test_a_bulk_read_is_waited_for_and_asks_only_for_what_pages_have_not_t
     assert "x-shopify-access-token" not in asked.requests[-1].headers
 
 
+async def test_a_store_that_is_too_busy_to_say_how_far_it_is_is_asked_again_later() -> None:
+    """It goes on with the file all the same; page by page would take the larger part of an hour."""
+    busy = [httpx.Response(503)] * 6
+    file = httpx.Response(200, content=json.dumps(nodes(READ, READ + 1)[0]).encode())
+    made, _ = channel(*PAGES, STARTED, *busy, state("COMPLETED", "https://files.example.com/1"), file)
+    with capture_logs() as logs:
+        items = await listed(made)
+    assert [item.sku for item in items] == [f"S{n}" for n in range(READ + 1)]
+    assert not [line for line in logs if line["event"] == "no bulk read"]
+
+
 @pytest.mark.parametrize(
     ("answers", "words"),
     [

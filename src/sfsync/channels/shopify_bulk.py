@@ -15,7 +15,7 @@ import structlog
 
 from sfsync.channels import shopify_documents as documents
 from sfsync.channels.shopify_client import ShopifyClient
-from sfsync.ports import Clock, OutsideError
+from sfsync.ports import Clock, OutsideError, TryLater
 
 log = structlog.get_logger(__name__)
 
@@ -75,9 +75,12 @@ async def _finished(client: ShopifyClient, clock: Clock, operation: str) -> Mapp
     while waited < _PATIENCE_SECONDS:
         await clock.sleep(wait)
         waited, wait = waited + wait, min(2 * wait, _LONGEST_WAIT_SECONDS)
-        found: Mapping[str, Any] = (await client.read("Bulk", documents.BULK, {"id": operation}))[
-            "bulkOperation"
-        ]
+        try:
+            found: Mapping[str, Any] = (await client.read("Bulk", documents.BULK, {"id": operation}))[
+                "bulkOperation"
+            ]
+        except TryLater:
+            continue  # a store that is slow to answer goes on with what it was asked for
         if found["status"] not in _RUNNING:
             return found
     raise _NoBulkError(f"it still runs after {_PATIENCE_SECONDS:g} s")
