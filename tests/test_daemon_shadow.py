@@ -71,7 +71,7 @@ def written(org: OrgSandbox, shops: Mapping[str, Sandbox]) -> dict[str, int]:
     for name, shop in shops.items():
         told = shop.control("GET", "/calls")["operations"]
         reading = {"shop", "orders", "order", "productVariants", "locations", "currentAppInstallation"}
-        reading |= {"publicApiVersions"}
+        reading |= {"publicApiVersions", "webhookSubscriptions"}
         made |= {f"{name} {each}": told[each]["count"] for each in told if each not in reading}
     return made
 
@@ -142,7 +142,9 @@ def test_a_shadow_writes_nothing_and_names_what_the_glue_script_did(tmp_path: Pa
         good, doubled, missed = placed(london, "SCARF-1"), placed(dubai, "SCARF-1"), placed(london, "BELT-1")
         would_show(daemon, "SCARF-1", 28, 28)
         would_show(daemon, "BELT-1", 29, 29)
-        glue.enter("SCARF-1", "london", good)
+        daemon.kill()
+        glue.enter("SCARF-1", "london", good)  # while nobody hears it
+        daemon.start("--shadow")
         for _ in range(2):
             glue.enter("SCARF-1", "dubai", doubled)
         glue.carry("SCARF-1")
@@ -160,7 +162,9 @@ def test_a_shadow_writes_nothing_and_names_what_the_glue_script_did(tmp_path: Pa
         would_show(daemon, "SCARF-1", 28, 28)  # one of its three movements never should have been
         _promises_nothing(daemon)
         _told(daemon, missed, doubled, late)
+        _looks(daemon)
         assert daemon.terminate() == 0
+        assert "rewritten" not in daemon.log(), "no level ever seemed to go back"
         assert written(org, daemon.shops) == {}
         assert org.query("SELECT Id FROM StockMovement__c WHERE BySfsync__c = true") == []
         _goes_live(org, daemon, missed)
@@ -173,8 +177,16 @@ def _promises_nothing(daemon: Daemon) -> None:
     assert (asked.status_code, asked.json()["type"]) == (503, "urn:sfsync:problem:shadow")
     assert HTTP.get(f"{daemon.url}/v1/levels", headers=token(daemon)).status_code == 503
     assert daemon.status()["health"]["shadow_since"] is not None
-    assert "IN SHADOW since" in daemon.cli("status").stdout
     assert "<strong>In shadow</strong>" in HTTP.get(daemon.url).text
+
+
+def _looks(daemon: Daemon) -> None:
+    """The doctor tries nothing out where the settings say that this is a shadow."""
+    daemon.env["SFSYNC_SHADOW__ENABLED"] = "true"
+    checked = daemon.cli("check", "--json")
+    assert checked.returncode in (0, 1), checked.stdout + checked.stderr
+    assert "was not tried: nothing is written in shadow" in checked.stdout
+    del daemon.env["SFSYNC_SHADOW__ENABLED"]
 
 
 def _told(daemon: Daemon, missed: str, doubled: str, late: Mapping[str, str]) -> None:
@@ -225,7 +237,7 @@ def _goes_live(org: OrgSandbox, daemon: Daemon, missed: str) -> None:
     assert made["POST composite"]
     assert made["dubai inventoryAdjustQuantities"]
     assert daemon.terminate() == 0
-    assert daemon.cli("shadow", "report").returncode == 1, "what the shadow has seen is kept"
+    assert len(store(daemon).read_now(shadow.sales)) == 7, "what the shadow has seen is kept"
     refused = daemon.cli("run", "--shadow")
     assert (refused.returncode, "used without --shadow" in refused.stderr) == (3, True), refused.stderr
 

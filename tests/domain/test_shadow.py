@@ -82,6 +82,13 @@ def test_a_movement_that_names_an_order_is_that_orders(words: str, found: bool) 
     assert all(match.certain and match.subject == one.subject for match in got.values())
 
 
+def test_a_receipt_with_an_orders_number_from_before_the_order_is_none_of_it() -> None:
+    """Nor is a digit or two in a key: they count lines, or shops."""
+    assert matched([sale(1001, placed=600)], [entry("a", "receipt 1001", 5)]) == {}
+    assert matched([sale(12)], [entry("a", "till:12:BAG", 5)]) == {}
+    assert set(matched([sale(12)], [entry("a", "order #12", 5)])) == {"a"}
+
+
 def test_a_movement_that_says_nothing_is_taken_for_the_oldest_sale_before_it_that_lacks_it() -> None:
     """How many are missing is then sure; which ones is not."""
     first, second = sale(1001, placed=0), sale(1002, placed=10)

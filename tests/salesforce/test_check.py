@@ -107,6 +107,7 @@ async def test_in_shadow_the_org_is_looked_at_and_no_call_that_could_change_it_l
     try:
         findings = await ours.check(writing=False)
         assert [each for each in findings if each.severity is Severity.FATAL] == []
+        assert any("was not tried" in each.what for each in findings)
         with pytest.raises(Refused, match="in shadow"):
             await ours.create_levels([LevelKey("BAG", "ECOM")])
         (lock,) = [each for each in await ours.check() if each.severity is Severity.FATAL]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -15,7 +19,7 @@ from tests.flow.kit import HastyClock, LittleOrg, LittleShop
 from sfsync.domain.ledger import Bundle, Request, RowResult
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.shadow import Entry
-from sfsync.domain.stock import Freshness, LevelKey, Movement, MovementKind, compare
+from sfsync.domain.stock import Freshness, LevelKey, Movement, MovementKind, StockLevel, compare
 from sfsync.ports import Channel, LineState, Org, Refused, Write
 from sfsync.shadow import ShadowChannel, ShadowOrg
 from sfsync.shadow.report import handed_over
@@ -96,10 +100,10 @@ class Shade:
         (level,) = await self.org.read_levels(keys=[BAG])
         return level.on_hand, level.reserved
 
-    async def hear(self, name: str) -> str:
-        """A shop has sold a bag; the subject of the order's line."""
-        subject, now = f"order:london:{name}:1", self.clock.now()
-        line = LineState(subject, "london", name, f"#{name}", OrderLine("1", "BAG", 1), now, now, "online")
+    async def hear(self, name: str, placed_at: datetime | None = None) -> str:
+        """A shop has sold a bag, just now if it is not told when; the subject of the order's line."""
+        subject, at = f"order:london:{name}:1", placed_at or self.clock.now()
+        line = LineState(subject, "london", name, f"#{name}", OrderLine("1", "BAG", 1), at, at, "online")
         await self.store.write(lambda tx: tx.put_line(line))
         return subject
 
@@ -281,3 +285,57 @@ async def test_orders_are_ours_from_where_the_shadow_stopped_and_none_is_entered
         ours, left = await made.store.read(lambda tx: handed_over(tx, marks, now))
         assert ours["london"] == now - timedelta(seconds=8)
         assert [each.sale.order_name for each in left] == ["#2", "#3"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whatever_comes_between_no_level_seems_to_go_back_and_in_the_end_it_is_the_orgs_own(
+    tmp_path: Path, seed: int
+) -> None:
+    """Sales heard early and late, entered by name or without a word, tills between, readings side by side."""
+    luck = random.Random(seed)
+    async with shade(tmp_path) as made:
+        made.real.move("BAG|ECOM", 50)
+        held: list[tuple[StockLevel, datetime]] = []
+
+        async def look() -> None:
+            asked_at = made.clock.now()
+            (level,) = await made.org.read_levels(keys=[BAG])
+            if held:
+                before, stored_at = held[-1]
+                found = compare(before, level, asked_after_held=asked_at > stored_at)
+                assert found is not Freshness.REWRITTEN, (before, level)
+                if found is not Freshness.NEWER:
+                    return
+            held.append((level, made.clock.now()))
+
+        async def sell(number: int) -> None:
+            parts = [partial(made.hear, str(number), made.clock.now()), partial(enter, number)]
+            for part in luck.sample(parts, 2):
+                await asyncio.sleep(luck.random() / 100)
+                subject = await part()
+                if subject:
+                    assert await made.reserve(subject) is RowResult.CREATED
+
+        async def enter(number: int) -> str:
+            row = made.real.move("BAG|ECOM", -1)
+            if luck.random() < 0.7:
+                plain = made.real.rows[row]
+                made.real.rows[row] = replace(plain, key=f"glue:R{row}", subject="", reference=f"#{number}")
+            return ""
+
+        async def till() -> None:
+            await asyncio.sleep(luck.random() / 100)
+            row = made.real.move("BAG|ECOM", -1)
+            plain = made.real.rows[row]
+            made.real.rows[row] = replace(plain, key=f"till:R{row}", subject="", reference=f"receipt R{row}")
+
+        async def watch() -> None:
+            await asyncio.sleep(luck.random() / 50)
+            await look()
+
+        await asyncio.gather(
+            *(sell(number) for number in range(8)), *(till() for _ in range(4)), *(watch() for _ in range(20))
+        )
+        await look()
+        (level,) = await made.org.read_levels(keys=[BAG])
+        assert (level.available, made.real.level(BAG).available) == (39, 39)

@@ -163,7 +163,7 @@ def _with(settings: Settings, name: str, work: Callable[[Channel], Awaitable[_T]
         fail(f"{name!r} is none of {known}" if known else "these settings have no channel", 2)
 
     async def run() -> _T:
-        channel = open_one(name, settings.channels[name], SystemClock())
+        channel = open_one(name, settings.channels[name], SystemClock(), read_only=settings.shadow.enabled)
         try:
             return await work(channel)
         finally:

@@ -7,7 +7,7 @@ the org's own pace does. A part that is not reached is a finding too; the others
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from sfsync.app import SystemClock, open_one, open_receivers, org_config
@@ -57,6 +57,7 @@ class Examination:
         self._settings, self._tell, self._with_skus = settings, tell, skus
         self._clock = SystemClock()
         self._assortment: Assortment = settings.assortment()
+        self._shadow = settings.shadow.enabled  # then nothing is tried out
         self._in_org: dict[str, set[str]] | None = None  # location -> SKUs; None: not read
 
     async def run(self, only: Collection[str] = ()) -> AsyncIterator[Part]:
@@ -74,7 +75,8 @@ class Examination:
                 yield part
         for name in wanted:
             yield await self._channel(name, remembered)
-        if self._settings.alerts.receivers and (not only or "alerts" in only):
+        called = self._settings.shadow.alerts or not self._shadow
+        if self._settings.alerts.receivers and called and (not only or "alerts" in only):
             yield await self._alerts()
 
     # -- the settings and the store
@@ -118,7 +120,8 @@ class Examination:
         part = Part("org")
         self._tell("the org: signing in")
         try:
-            org = SalesforceOrg(org_config(self._settings), self._clock)
+            config = replace(org_config(self._settings), read_only=self._shadow)
+            org = SalesforceOrg(config, self._clock)
         except Refused as error:
             part.findings.append(Finding(Severity.FATAL, str(error), error.advice, "no event is heard"))
             return part
@@ -147,7 +150,7 @@ class Examination:
                 )
             )
         self._tell("the org: objects, fields, permissions, rule, topics")
-        checked = await org.check()
+        checked = await org.check(writing=not self._shadow)
         part.findings += checked
         if any(each.severity is Severity.FATAL for each in checked):
             return  # what follows would only say the same in other words
@@ -197,11 +200,15 @@ class Examination:
         part = Part(name)
         self._tell(f"{name}: credential, scopes, version, locations")
         try:
-            channel = open_one(name, self._settings.channels[name], self._clock)
+            settings = self._settings.channels[name]
+            channel = open_one(name, settings, self._clock, read_only=self._shadow)
         except BadConfigError as error:
             part.findings.append(Finding(Severity.FATAL, str(error), "mend the settings"))
             return part
         try:
+            if self._shadow and channel.ability.callbacks is not None:
+                part.findings.append(Finding(Severity.GOOD, f"{name} is not called in shadow"))
+                return part
             part.findings += await channel.check()
             if any(each.severity is Severity.FATAL for each in part.findings):
                 return part

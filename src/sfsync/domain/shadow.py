@@ -26,6 +26,8 @@ from .stock import LevelKey, Movement, MovementKind, StockLevel
 GOES_UNSAID = timedelta(
     hours=24
 )  # a movement without words is taken for a sale's no later than this after it
+SHORTEST = 3  # digits of an order's bare number: fewer count lines, shops or units in many a key
+CLOCKS = timedelta(minutes=1)  # an order's movement was not made longer before the order
 # A storefront tells times in whole seconds: what was right so short before the order may have been too late.
 CLOSE_SECONDS = 2.0
 _WORDS = re.compile(r"[\s,;:/|()\[\]]+")
@@ -55,7 +57,8 @@ class Sale:
     def names(self) -> frozenset[str]:
         """What a movement may call its order by."""
         last = self.order_id.rpartition("/")[2]
-        return frozenset({self.order_id, last, *order_names(self.order_name)} - {""})
+        names = {self.order_id, last, *order_names(self.order_name)} - {""}
+        return frozenset(name for name in names if not (name.isdigit() and len(name) < SHORTEST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,12 @@ def matched(sales: Collection[Sale], entries: Iterable[Entry]) -> dict[str, Matc
     silent: list[Entry] = []
     for entry in sorted(entries, key=lambda each: (each.created_at, each.id)):
         words = named(entry.words)
-        meant = {sale.subject: sale for word in sorted(words) for sale in by_name.get(word, ())}
+        meant = {
+            sale.subject: sale
+            for word in sorted(words)
+            for sale in by_name.get(word, ())
+            if sale.placed_at - CLOCKS <= entry.created_at  # a till's receipt may have an order's number
+        }
         if meant:
             sale = max(meant.values(), key=lambda each: _likeness(each, words, entry, lacks))
             like = _likeness(sale, words, entry, lacks)

@@ -28,6 +28,7 @@ PERMISSION_SET = "Sfsync_Integration"
 DEPLOY = "deploy the metadata in salesforce/"
 ASSIGN = f"assign the permission set {PERMISSION_SET} to the user that sfsync signs in as"
 RULE = "Reservation_needs_stock"
+UNTRIED = f"whether the rule {RULE} refuses was not tried: nothing is written in shadow"
 # Why each lack matters, for whoever reads the finding.
 UNSPOKEN = "an org answers every call in a version that it does not speak with a refusal"
 UNREAD = "without it sfsync cannot read stock or enter what is sold"
@@ -146,8 +147,8 @@ class Check:
             if writing:
                 what += f", and {sum(fields.values())} of them filled"
             found.extend(lacks or [Finding(Severity.GOOD, what)])
-        if writing and not any(finding.severity is Severity.FATAL for finding in found):
-            found.append(await self._rule())
+        if not any(finding.severity is Severity.FATAL for finding in found):
+            found.append(await self._rule() if writing else Finding(Severity.GOOD, UNTRIED))
         if self._config.orders is not None:
             found.extend(await OrderCheck(self._config.orders, self._describe).run())
         if self._config.counts:
