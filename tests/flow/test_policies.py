@@ -44,6 +44,15 @@ async def restarted(h: House, *rules: PolicyRule) -> None:
     await h.until_kept(lambda tx: tx.policies() == h.ctx.assortment.fingerprint())
 
 
+async def test_where_the_guarantee_is_unknown_nothing_is_shown() -> None:
+    """Dubai must not sell the bag yet, whatever comes in and goes out."""
+    rules = (PolicyRule(("BAG-1",), channels=("dubai",), guarantee=Guarantee.UNKNOWN),)
+    async with house({BAG: 3}, rules=rules, shelf={"BAG-1": 3}) as h:
+        await h.shows("BAG-1", 3, 0)
+        h.org.move(BAG, on_hand=2)
+        await h.shows("BAG-1", 5, 0)
+
+
 async def test_settings_that_change_most_numbers_of_a_channel_wait_for_a_person() -> None:
     """A cap meant for one bag is written for all of them, at one channel; the other goes on as ever."""
     async with house(MANY) as h:

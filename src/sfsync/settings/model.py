@@ -172,7 +172,7 @@ class PolicySettings(Section):
     tags: tuple[Text, ...] = ()  # and one of these tags
     price_from: float | None = Field(default=None, ge=0)  # and costs so much, or more
     channels: tuple[Name, ...] = ()  # empty: every channel
-    guarantee: Literal["allocated", "gated", "mirrored"] | None = None
+    guarantee: Literal["allocated", "gated", "mirrored", "unknown"] | None = None  # unknown: it shows 0
     safety_stock: int | None = Field(default=None, ge=0)
     cap: int | None = Field(default=None, ge=0)
     # How units are divided among channels where the guarantee is "allocated": 1 each where not given.
