@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sfsync.ports import EVERYTHING, CursorRefused, OutsideError, Refused, TryLater
 from sfsync.salesforce import bayeux
 from sfsync.salesforce.bayeux import ALL, NEW, SessionGone, WornToken
+from sfsync.salesforce.bookmark import FROM_NOW, FROM_OLDEST
 from sfsync.salesforce.codec import Event, Garbled
 
 STOCK, TILL = "/data/SfsyncStock__chn", "/event/StockEvent__e"
@@ -130,7 +131,7 @@ def test_no_answer_is_without_a_meaning(channel: str, error: Any, ext: Any) -> N
     [
         (None, NEW),
         (EVERYTHING, ALL),
-        (bayeux.FROM_OLDEST, ALL),
+        (FROM_OLDEST, ALL),
         (bayeux.cursor_after(17), 17),
         (bayeux.cursor_after(0), 0),
     ],
@@ -144,7 +145,7 @@ def test_a_cursor_stands_for_a_place(topic: str, cursor: bytes | None, expected:
 def test_a_stream_that_has_told_nothing_since_it_was_joined_has_no_place_to_go_on_from() -> None:
     """Changes can be read from the records, which costs no deliveries: so the cursor is refused."""
     with pytest.raises(CursorRefused, match="no event yet"):
-        bayeux.place(STOCK, bayeux.FROM_NOW)
+        bayeux.place(STOCK, FROM_NOW)
 
 
 @pytest.mark.parametrize(

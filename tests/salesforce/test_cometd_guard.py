@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp import web
-from tests.salesforce.kit import TOKEN_ANSWER, RoteOrg, config
+from tests.salesforce.kit import TOKEN_ANSWER, RoteOrg, WallClock, config
 from tests.sandbox import OrgSandbox
 
 from sfsync.ports import OutsideError, Refused, TryLater
@@ -353,7 +353,7 @@ async def listen(
     settings = dataclasses.replace(config(login_url=org.url), transport="cometd", api_version="50.0")
     found: list[Batch] = []
     async with http_client(org.url, timeout_seconds=5, ca_file=None, transport=None) as http:
-        stream = Cometd(settings, TokenProvider(settings, http)).subscribe(topic, cursor)
+        stream = Cometd(settings, TokenProvider(settings, http), WallClock().now).subscribe(topic, cursor)
         async with asyncio.timeout(PATIENCE_SECONDS), aclosing(stream) as told:
             async for batch in told:
                 found.append(batch)

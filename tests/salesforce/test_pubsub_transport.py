@@ -108,7 +108,7 @@ async def test_each_schema_is_asked_for_once(settings: OrgConfig, sandbox: OrgSa
     async with http_client(
         settings.login_url, timeout_seconds=20.0, ca_file=settings.ca_file, transport=None
     ) as http:
-        wire = CountingWire(settings, TokenProvider(settings, http))
+        wire = CountingWire(settings, TokenProvider(settings, http), WallClock().now)
         ours = SalesforceOrg(settings, WallClock(), source=AvroSource(wire))
         for _ in range(2):
             async with live_stream(ours) as listener:

@@ -339,6 +339,8 @@ class Watch:
 
 
 def _replay(cursor: bytes | None) -> int:
+    if cursor and cursor.startswith(b"seen@"):  # with the event that it is proved by
+        cursor = cursor.split(b":", 3)[3]
     return int.from_bytes(cursor[:8], "big") if cursor else 0
 
 

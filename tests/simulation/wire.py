@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import Context
+from datetime import datetime
 from random import Random
 from typing import Any, NoReturn
 
@@ -174,8 +175,9 @@ class Wire(PubSub):
         outside: Context,
         chance: Random,
         reachable: Callable[[], bool],
+        now: Callable[[], datetime],
     ) -> None:
-        super().__init__(config, TokenProvider(config, http))
+        super().__init__(config, TokenProvider(config, http), now)
         self.life, self.service = life, service
         self._outside, self._chance, self.reachable = outside, chance, reachable
 

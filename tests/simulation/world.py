@@ -311,6 +311,7 @@ class World:
             self.outside,
             self.chance(f"stream {life.number}"),
             lambda: "org" not in self.net.cut_off,
+            self.clock.now,
         )
         org = SalesforceOrg(configured, self.clock, transport=org_carrier(), source=AvroSource(source))
         channels: dict[str, Any] = {}

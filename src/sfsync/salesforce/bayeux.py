@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from sfsync.ports import EVERYTHING, CursorRefused, Refused, TryLater
+from sfsync.salesforce.bookmark import COMETD_MARK, FROM_NOW, FROM_OLDEST
 from sfsync.salesforce.codec import HEADER, Event, Garbled, as_text
-from sfsync.salesforce.stream import ACCESS_ADVICE, COMETD_MARK, DEPLOY_ADVICE
+from sfsync.salesforce.stream import ACCESS_ADVICE, DEPLOY_ADVICE
 
 Message: TypeAlias = dict[str, Any]
 
@@ -23,8 +24,6 @@ OLDEST_VERSION = 52.0  # the first that tells an event's UUID
 DAILY_LIMIT_SECONDS = 900.0  # allowances are counted over 24 h; asking more often changes nothing
 BUSY_SECONDS = 60.0
 _AFTER = COMETD_MARK + b":"
-# Cursors of a stream that has told no event yet, by where it was joined.
-FROM_OLDEST, FROM_NOW = COMETD_MARK + b"@oldest", COMETD_MARK + b"@now"
 _QUOTED = re.compile(r"\{[^}]*\}")  # an error's own words do not stand in braces; what it speaks of does
 
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -27,6 +28,7 @@ from sfsync.ports import OutsideError, TryLater
 from sfsync.salesforce import bayeux
 from sfsync.salesforce.auth import TokenProvider
 from sfsync.salesforce.bayeux import SessionGone, WornToken
+from sfsync.salesforce.bookmark import FROM_NOW, FROM_OLDEST, Thread
 from sfsync.salesforce.cometd_guard import Access, Guard
 from sfsync.salesforce.config import OrgConfig
 from sfsync.salesforce.stream import Batch
@@ -101,24 +103,23 @@ class _Session(Client):
 class Cometd:
     """The Streaming API of one org. Implements `stream.EventSource`; each topic has a session of its own."""
 
-    def __init__(self, config: OrgConfig, tokens: TokenProvider) -> None:
+    def __init__(self, config: OrgConfig, tokens: TokenProvider, now: Callable[[], datetime]) -> None:
         self._config = config
         self._tokens = tokens
+        self._now = now
 
     async def subscribe(self, topic: str, cursor: bytes | None) -> AsyncGenerator[Batch, None]:
         """The events after `cursor`; from now on when None, all that are kept when `EVERYTHING`."""
         access = Access(self._tokens)
+        thread = Thread(topic, cursor)
         dead = 0  # sessions in a row that did not live to their first poll
         while True:
             try:
-                async with aclosing(self._session(topic, cursor, access)) as batches:
-                    joined = await anext(batches)
-                    cursor = joined.cursor
-                    yield joined
+                async with aclosing(self._session(topic, thread.join(), access)) as batches:
+                    yield thread.kept(await anext(batches), self._now())
                     async for batch in batches:
                         dead = 0
-                        cursor = batch.cursor
-                        yield batch
+                        yield thread.kept(batch, self._now())
             except (SessionGone, WornToken) as error:
                 dead += 1
                 if dead == SESSIONS_TRIED:
@@ -132,7 +133,7 @@ class Cometd:
         session = _Session(access, guard, self._config)
         try:
             await self._join(session, topic, guard, what)
-            cursor = bayeux.FROM_NOW if cursor is None else cursor or bayeux.FROM_OLDEST
+            cursor = FROM_NOW if cursor is None else cursor or FROM_OLDEST
             yield Batch((), cursor, joined=True)
             while True:
                 try:
@@ -143,7 +144,8 @@ class Cometd:
                 numbers = [number for each in told if (number := bayeux.replay_id(each)) is not None]
                 if numbers:
                     cursor = bayeux.cursor_after(numbers[-1])
-                yield Batch([bayeux.event(each) for each in told], cursor)
+                before = bayeux.cursor_after(numbers[-2]) if len(numbers) > 1 else b""
+                yield Batch([bayeux.event(each) for each in told], cursor, before=before)
         finally:
             await session.leave()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.ports import Children, Clock, CountBook, EventBatch, Finding, OrgReading, Refused, Storage
 from sfsync.salesforce import check_allowances, codec, folding, ledger, library, records
 from sfsync.salesforce.auth import TokenProvider
+from sfsync.salesforce.bookmark import Thread, marked, unmarked
 from sfsync.salesforce.check import Check
 from sfsync.salesforce.config import OrgConfig, OrgOrdersConfig, ProductsConfig
 from sfsync.salesforce.counts import CountRecords
@@ -37,16 +39,18 @@ EXPORT_ROWS = 10_000  # in a page of an export: some megabytes
 ORDER_EVENTS = "/data/OrderChangeEvent"
 
 
-def event_source(config: OrgConfig, tokens: TokenProvider, order_topics: Collection[str]) -> EventSource:
+def event_source(
+    config: OrgConfig, tokens: TokenProvider, order_topics: Collection[str], now: Callable[[], datetime]
+) -> EventSource:
     """What carries the event stream; `Refused` when that part is not installed."""
     if config.transport == "pubsub":
-        return AvroSource(PubSub(config, tokens), dict.fromkeys(order_topics, ORDER_EVENTS))
+        return AvroSource(PubSub(config, tokens, now), dict.fromkeys(order_topics, ORDER_EVENTS))
     try:
         from sfsync.salesforce.cometd import Cometd  # noqa: PLC0415 — an extra that most do without
     except ModuleNotFoundError as error:
         what = f'transport = "cometd" needs {error.name}, which is not installed'
         raise Refused(what, advice="install sfsync with its extra: pip install 'sfsync[cometd]'") from error
-    return Cometd(config, tokens)
+    return Cometd(config, tokens, now)
 
 
 class SalesforceOrg:
@@ -94,7 +98,7 @@ class SalesforceOrg:
         self._products = ProductReader(RestPages(rests[Work.REFRESH]), config.products or ProductsConfig())
         self.has_products = config.products is not None
         self.counts: CountBook | None = CountRecords(self._rest) if config.counts else None
-        self._source = source or event_source(config, self._tokens, self.order_topics)
+        self._source = source or event_source(config, self._tokens, self.order_topics, clock.now)
 
     def _many(self, rest: Rest, work: Work) -> Pages:
         return LibraryPages(self._library, work) if self._by_library else RestPages(rest)
@@ -274,10 +278,15 @@ class SalesforceOrg:
 
         Each batch comes as soon as the org sent it. When "now" began, only the first batch proves.
         """
-        beginning, place = opened(topic, cursor)
-        async with aclosing(self._source.subscribe(topic, place)) as batches:
+        place, anchor = unmarked(topic, cursor, self._clock.now())
+        beginning, place = opened(topic, place)
+        thread = Thread(topic, place, anchor)
+        async with aclosing(self._source.subscribe(topic, thread.join())) as batches:
             async for batch in batches:
-                yield self._told(topic, batch if beginning is None else beginning.kept(batch))
+                told = thread.kept(batch, self._clock.now())
+                if beginning is not None:
+                    told = beginning.kept(told)
+                yield self._told(topic, replace(told, cursor=marked(told.cursor, thread.anchor)))
 
     def _told(self, topic: str, batch: Batch) -> EventBatch:
         if not batch.events:

@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,10 +26,11 @@ import grpc.aio
 from sfsync.ports import EVERYTHING, CursorRefused, OutsideError, Refused, TryLater
 from sfsync.salesforce.auth import TRUST_ADVICE, Token, TokenProvider
 from sfsync.salesforce.avro import RawEvent
+from sfsync.salesforce.bookmark import COMETD_MARK, Thread
 from sfsync.salesforce.config import OrgConfig
 from sfsync.salesforce.proto import pubsub_api_pb2 as pb
 from sfsync.salesforce.proto.pubsub_api_pb2_grpc import PubSubStub
-from sfsync.salesforce.stream import ACCESS_ADVICE, COMETD_MARK, DEPLOY_ADVICE, RawBatch
+from sfsync.salesforce.stream import ACCESS_ADVICE, DEPLOY_ADVICE, RawBatch
 from sfsync.salesforce.transport import is_loopback
 
 if TYPE_CHECKING:
@@ -127,9 +129,10 @@ def failure(error: grpc.aio.AioRpcError, what: str) -> Exception:
 class PubSub:
     """The Pub/Sub API of one org. Implements `stream.AvroWire`."""
 
-    def __init__(self, config: OrgConfig, tokens: TokenProvider) -> None:
+    def __init__(self, config: OrgConfig, tokens: TokenProvider, now: Callable[[], datetime]) -> None:
         self._config = config
         self._tokens = tokens
+        self._now = now
         self._channel: grpc.aio.Channel | None = None
 
     async def subscribe(self, topic: str, cursor: bytes | None) -> AsyncGenerator[RawBatch, None]:
@@ -137,16 +140,16 @@ class PubSub:
         if cursor is not None and cursor.startswith(COMETD_MARK):
             raise CursorRefused(f"the bookmark of {topic} is not of this transport", advice="")
         token = await self._tokens.token()
+        thread = Thread(topic, cursor)
         fresh = False  # this very token was just asked for because the last one was refused
         masked = 0
         while True:
             try:
-                async with aclosing(self._stream(topic, cursor, token)) as batches:
+                async with aclosing(self._stream(topic, thread.join(), token)) as batches:
                     async for batch in batches:
                         fresh, masked = False, 0
                         if batch.cursor:  # an empty one would stand for everything
-                            cursor = batch.cursor
-                            yield batch
+                            yield thread.kept(batch, self._now())
             except _WornToken as error:
                 if fresh:
                     raise Refused(error.words, advice=ACCESS_ADVICE) from None
@@ -264,7 +267,8 @@ def _batch(response: pb.FetchResponse, *, joined: bool) -> RawBatch:
     if not response.events:
         return RawBatch((), response.latest_replay_id, joined)
     events = [RawEvent(each.event.id, each.event.schema_id, each.event.payload) for each in response.events]
-    return RawBatch(events, response.events[-1].replay_id)
+    before = response.events[-2].replay_id if len(events) > 1 else b""
+    return RawBatch(events, response.events[-1].replay_id, before=before)
 
 
 async def _ended(call: grpc.aio.StreamStreamCall[pb.FetchRequest, pb.FetchResponse], what: str) -> Exception:

@@ -26,7 +26,6 @@ from sfsync.salesforce.codec import Event, Garbled, is_older
 
 log = structlog.get_logger(__name__)
 
-COMETD_MARK = b"cometd"  # how a cursor of that transport begins
 ACCESS_ADVICE = "assign the permission set Sfsync_Integration to the user that sfsync signs in as"
 # Our clock and the org's may differ; what is told since then and was never entered is rather entered.
 BEGINNING_MARGIN = timedelta(minutes=5)
@@ -37,12 +36,14 @@ DEPLOY_ADVICE = "deploy the metadata in salesforce/ and check the topic's name"
 class Batch:
     """Some events and the cursor that stands after them; no events: a sign of life.
 
-    `joined`: the first of a session, which may come before anything that is pending.
+    `joined`: the first of a session, which may come before anything that is pending. `before`: the cursor
+    before the last of several events.
     """
 
     events: Sequence[Event | Garbled]
     cursor: bytes
     joined: bool = False
+    before: bytes = b""
 
 
 class Beginning:
@@ -103,6 +104,7 @@ class RawBatch:
     events: Sequence[RawEvent]
     cursor: bytes
     joined: bool = False
+    before: bytes = b""
 
 
 class AvroWire(Protocol):
@@ -140,7 +142,8 @@ class AvroSource:
         try:
             async with aclosing(self._wire.subscribe(topic, cursor)) as batches:
                 async for raw in batches:
-                    yield Batch([await self._event(each) for each in raw.events], raw.cursor, raw.joined)
+                    events = [await self._event(each) for each in raw.events]
+                    yield Batch(events, raw.cursor, raw.joined, raw.before)
         finally:
             warm_up.cancel()
 

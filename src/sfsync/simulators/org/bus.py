@@ -344,11 +344,18 @@ class EventBus:
             self.on_commit(commit)
         return len(held)
 
-    def reset_stream(self) -> None:
-        """Forgets events, makes replay ids meaningless and cuts subscribers, as an instance refresh does."""
+    def reset_stream(self, next_id: int | None = None) -> None:
+        """Forgets events, makes replay ids meaningless and cuts subscribers, as an instance refresh does.
+
+        With a next id, the new stream goes on with it as if it were the old one: ids that were given already
+        are given to other events, as a migration may do.
+        """
         for topic in self._catalogue.topics.values():
             topic.clear()
-        self.ids.restart()
+        if next_id is None:
+            self.ids.restart()
+        else:
+            self.ids.repeat(next_id)
         self.cut(StreamEnded(SERVICE_UNAVAILABLE, "The service is unavailable. Try again later."))
 
     def cut(self, reason: StreamEnded, name: str | None = None) -> int:

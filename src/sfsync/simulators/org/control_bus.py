@@ -31,7 +31,7 @@ class BusControl:
             "duplicate_last": lambda told: org.bus.duplicate_last(told["topic"], int(told.get("count", 1))),
             "hold": lambda told: org.bus.hold(told.get("commits")),
             "release": lambda told: org.bus.release(shuffled=bool(told.get("shuffled", False))),
-            "reset_stream": lambda told: org.bus.reset_stream(),
+            "reset_stream": lambda told: org.bus.reset_stream(told.get("next_id")),
             "use_up_allowance": lambda told: org.bus.allowance.use_up(),
             "refill_allowance": lambda told: org.bus.allowance.refill(),
             "forbid": lambda told: org.bus.forbid(told["topic"]),

@@ -99,19 +99,26 @@ class ReplayIds:
         self._rng = rng
         self._issued: list[int] = []
         self._times: list[datetime] = []
-        self._last = 0
+        self._last = self._next = 0
         self.restart()
 
     def restart(self) -> None:
         """Forgets all ids issued so far, as a refreshed instance does."""
+        self._next = 0
         self._issued.clear()
         self._times.clear()
         self._last = self._rng.randrange(1_000_000, 50_000_000)
         self.issue()
 
+    def repeat(self, next_id: int) -> None:
+        """Goes back: the next id is this one, whatever it has stood for before."""
+        kept = bisect_left(self._issued, next_id)
+        del self._issued[kept:], self._times[kept:]
+        self._last, self._next = next_id - 1, next_id
+
     def issue(self) -> int:
         """Returns the next id."""
-        self._last += self._rng.randrange(1, 20)
+        self._last, self._next = self._next or self._last + self._rng.randrange(1, 20), 0
         self._issued.append(self._last)
         now = self._clock.now()
         self._times.append(
