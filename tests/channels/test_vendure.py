@@ -252,6 +252,17 @@ async def test_a_number_below_zero_is_told_as_it_is_and_mended(boutique: Boutiqu
     assert await boutique.level("BAG-1") == {"on_hand": 7, "allocated": 7, "shows": 0}
 
 
+async def test_a_shop_that_has_allocated_less_than_nothing_shows_what_it_should(boutique: Boutique) -> None:
+    """It forgot to count orders that were cancelled then: on hand goes below zero, for the rest counts."""
+    await boutique.sell({"BAG-1": 1})
+    await boutique.tell("POST", "/allocated", {"BAG-1": -2})
+    (item,) = await listed(boutique.channel, {"BAG-1"})
+    assert item.shows == 1002
+    body = boutique.channel.encode(new_key(), [row("BAG-1", item.item_id, 0, compare=1002)])
+    assert (await boutique.channel.push(body)).applied
+    assert await boutique.level("BAG-1") == {"on_hand": -2, "allocated": -2, "shows": 0}
+
+
 async def test_a_shop_that_fails_inside_has_written_nothing(boutique: Boutique) -> None:
     """A mutation is one transaction there: it is tried later, and no row is to blame."""
     await boutique.tell("POST", "/faults", {"match": "updateProductVariants", "kind": "internal_error"})
@@ -389,6 +400,18 @@ async def test_a_webhook_that_was_lost_is_made_up_for_by_the_order_list(boutique
     await boutique.change(number, "send")
     (order,) = await orders(boutique.channel, datetime.fromtimestamp(since, UTC))
     assert [line.fulfilled_quantity for line in order.lines] == [2]
+
+
+async def test_an_order_that_the_shop_has_allocated_nothing_for_can_be_cancelled() -> None:
+    """Its stock was gone when it was paid: there is nothing to take off a number first."""
+    seed = {"variants": [{"sku": "UNSTOCKED", "stock": {}, "tracked": False}]}
+    with start_vendure(seed) as bare:
+        async for boutique in visit(bare):
+            number = await boutique.sell({"UNSTOCKED": 1})
+            await boutique.channel.cancel_order(number, refund=True, notify=False, note="none left")
+            order = await boutique.channel.order(number)
+            assert order is not None
+            assert [(line.open_quantity, line.taken_quantity) for line in order.lines] == [(0, 0)]
 
 
 def test_a_configuration_tells_all_its_mistakes_at_once() -> None:

@@ -30,7 +30,8 @@ from sfsync.simulators.vendure.api import load_schema
 from sfsync.testing import ChannelExam, Counterpart, Trouble, Webhook, listed
 from sfsync.testing.post_box import PostBox, post_box
 
-pytestmark = needs("vendure")
+# A real shop on a busy machine takes its time.
+pytestmark = [needs("vendure"), pytest.mark.timeout(900)]
 
 PLAIN = ("BAG-1", "BAG-2", "SHOE-38", "SHOE-39", "SCARF", "belt")
 ODD = (

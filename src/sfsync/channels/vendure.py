@@ -8,10 +8,12 @@ have not heard of is in the allocated number, and no write of ours goes over it.
 It knows neither a comparison nor keys. So the comparison is made here: the numbers are read, a row whose
 number is not the one believed in stops its push, and then all rows are written in one transaction. A sale
 between the two does no harm, for it is kept apart. Whatever else changes a number on hand in that moment is
-seen in the answer, which is read in the same transaction, and then the number is read again. A push that is
-repeated finds its own numbers on hand: `_sent` keeps which they are. Nobody but the shop's staff, its
-fulfilments and we change them; after a restart of ours a push of unknown outcome finds that its rows are not
-as believed, unless nothing has come of it.
+seen in the answer, which is read in the same transaction, and then the number is read again. Where the shop
+has miscounted, allocated may be below zero; then so is what is written, for the difference counts.
+
+A push that is repeated finds its own numbers on hand: `_sent` keeps which they are. Nobody but the shop's
+staff, its fulfilments and we change them; after a restart of ours a push of unknown outcome finds that its
+rows are not as believed, unless nothing has come of it.
 """
 
 from __future__ import annotations
@@ -235,7 +237,7 @@ class VendureChannel:
                     level.shows != row["believed"] or (old is not None and level.on_hand != old)
                 ):
                     stale.add(index)
-                wanted[place] = max(0, row["shows"] + level.allocated)
+                wanted[place] = row["shows"] + level.allocated
             if stale:
                 return PushAnswer(applied=False, bad_rows=bad, stale_rows=frozenset(stale))
             now = {place: levels[place[0]].get(place[1], _Level()) for place in wanted}
@@ -380,10 +382,12 @@ class VendureChannel:
     async def _change(self, units: Mapping[_Place, int], sign: int) -> None:
         """Change numbers on hand."""
         units = {place: part for place, part in units.items() if part}
+        if not units:  # what the shop has allocated nothing for, it puts nothing back of
+            return
         async with self._writing:
             levels, _ = await self._levels_now({variant for variant, _ in units})
             now = {place: levels.get(place[0], {}).get(place[1], _Level()) for place in units}
-            wanted = {place: max(0, level.on_hand + sign * units[place]) for place, level in now.items()}
+            wanted = {place: level.on_hand + sign * units[place] for place, level in now.items()}
             await self._write(wanted, now)
 
     async def _refund(self, order_id: str, payments: Sequence[Mapping[str, Any]], note: str) -> None:

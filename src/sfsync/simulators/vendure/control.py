@@ -28,6 +28,7 @@ class Control:
             routes=[
                 Route("/levels", self.levels),
                 Route("/stock", _told(self.stock), methods=["POST"]),
+                Route("/allocated", _told(self.miscount), methods=["POST"]),
                 Route("/orders", _told(self.buy), methods=["POST"]),
                 Route("/orders/change", _told(self.change), methods=["POST"]),
                 Route("/sessions", self.end_sessions, methods=["DELETE"]),
@@ -61,6 +62,14 @@ class Control:
         for each in self._shop.variants.values():
             if each.sku in asked:
                 each.levels = {first: Level(int(asked[each.sku]))}
+        return JSONResponse(dict(asked))
+
+    def miscount(self, asked: Mapping[str, Any]) -> Response:
+        """`{"SKU": units}`: so many count as allocated at the first location, whatever was sold."""
+        first = next(iter(self._shop.locations))
+        for each in self._shop.variants.values():
+            if each.sku in asked:
+                each.levels[first].allocated = int(asked[each.sku])
         return JSONResponse(dict(asked))
 
     def buy(self, asked: Mapping[str, Any]) -> Response:
