@@ -29,6 +29,7 @@ class Habits:
     counts: bool = False  # stock is counted; goods come in, and concessions tell late, by the points of sale
     folds: bool = False  # the ledger is folded in the midst of the day
     floor: tuple[int, int] | None = None  # of FLOOR-1, on hand at the first place and in the boutique
+    short: tuple[int, int] | None = None  # the org has so few calls left, and then none for so many seconds
     twins: bool = False  # now and then somebody starts a second daemon on the same store
     sellouts: bool = False  # all that is left of a divided article is bought at once
 
@@ -49,6 +50,7 @@ def habits(seed: int) -> Habits:
         folds=Random(f"plan {seed} folds").random() < 0.4,
         floor=_floor(seed),
         sellouts=sellouts,
+        short=_short(seed),
         twins=Random(f"plan {seed} twins").random() < 0.3,
     )
 
@@ -56,3 +58,10 @@ def habits(seed: int) -> Habits:
 def _floor(seed: int) -> tuple[int, int] | None:
     chance = Random(f"plan {seed} floor")
     return (chance.randint(0, 2), chance.randint(0, 3)) if chance.random() < 0.35 else None
+
+
+def _short(seed: int) -> tuple[int, int] | None:
+    chance = Random(f"plan {seed} short")
+    if chance.random() >= 0.25:
+        return None
+    return chance.choice([0, 20, 60]), chance.choice([60, 300, 900])

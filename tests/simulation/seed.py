@@ -24,7 +24,7 @@ from .life import note_task
 from .loop import Stuck, VirtualLoop
 from .plan import Plan, draw
 from .story import Story
-from .trouble import Outage, Reaper, Trouble
+from .trouble import Outage, Reaper, ShortDay, Trouble
 from .world import World
 
 LONGEST_DAY_SECONDS = 1800.0
@@ -95,7 +95,7 @@ async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Act
     world.start()
     trouble = Trouble.several(world, day)
     reaper = asyncio.create_task(Reaper(world, day).run())
-    outage = asyncio.create_task(Outage(world, day).run())
+    outages = [asyncio.create_task(each(world, day).run()) for each in (Outage, ShortDay)]
     await watch.listening.wait()
     acting = [asyncio.create_task(actor(world, day).run()) for actor in (*actors,)]
     acting += [asyncio.create_task(each.run()) for each in trouble]
@@ -108,7 +108,7 @@ async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Act
     story.tell("world", f"the day is over: {day.orders} orders")
     await _gather(acting, world)
     await _gather([reaper], world)
-    await _gather([outage], world)
+    await _gather(outages, world)
     trouble[0].end()
     if not world.violations and not story.broken:
         await _calm(world, day, watch, last, gate, floor)
@@ -125,7 +125,8 @@ async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Act
 
 async def _gather(tasks: Sequence[asyncio.Task[None]], world: World) -> None:
     """Let actors finish what they are at; one that broke is the harness's own mistake."""
-    done, late = await asyncio.wait(tasks, timeout=300.0 + world.plan.outage_seconds)
+    away = max(world.plan.outage_seconds, (world.plan.habits.short or (0, 0))[1])
+    done, late = await asyncio.wait(tasks, timeout=300.0 + away)
     for task in late:
         task.cancel()
     for task in done:

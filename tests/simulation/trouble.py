@@ -211,15 +211,36 @@ class Outage:
         seconds, chance = self.world.plan.outage_seconds, self.world.chance("outage")
         if not seconds:
             return
-        first = chance.randint(0, self.world.plan.orders // 2)
-        while self.day.orders < first and not self.day.over.is_set():  # noqa: ASYNC110 — time is virtual
-            await asyncio.sleep(1.0)
+        await self._until(chance.randint(0, self.world.plan.orders // 2))
         self.world.story.tell("outage", f"the org cannot be reached for {seconds:g} s")
         self.world.net.cut_off.add("org")
         self.world.pubsub.cut(None)
         await asyncio.sleep(seconds)
         self.world.net.cut_off.discard("org")
         self.world.story.tell("outage", "the org can be reached again")
+
+    async def _until(self, orders: int) -> None:
+        while self.day.orders < orders and not self.day.over.is_set():  # noqa: ASYNC110 — time is virtual
+            await asyncio.sleep(1.0)
+
+
+class ShortDay(Outage):
+    """Lets the org's calls of the day run out, from some moment on; shops, tills and the stream go on."""
+
+    async def run(self) -> None:
+        """Once, until there are calls again."""
+        short, chance, org = self.world.plan.habits.short, self.world.chance("short day"), self.world.org
+        if short is None:
+            return
+        await self._until(chance.randint(0, self.world.plan.orders // 2))
+        calls, seconds = short
+        knobs, plenty = org.engine.knobs, org.engine.knobs.daily_api_requests
+        knobs.refusal_tells_usage = chance.choice([True, False])
+        knobs.daily_api_requests = org.usage.used + calls
+        self.world.story.tell("org", f"{calls} calls are left, for {seconds} s")
+        await asyncio.sleep(seconds)
+        knobs.daily_api_requests = plenty
+        self.world.story.tell("org", "it takes calls again")
 
 
 class Twin(Actor):
