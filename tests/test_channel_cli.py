@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.sandbox import Sandbox, start_shop
+from tests.test_daemon_markets import AMAZON, MIRAKL, started
 from typer.testing import CliRunner, Result
 
 from sfsync.cli import app
@@ -185,3 +186,24 @@ def test_the_kinds_that_settings_can_name_are_listed(tmp_path: Path, monkeypatch
     assert {"amazon", "callback", "mirakl", "shopify", "vendure", "kiosk"} == rows.keys()
     assert rows["kiosk"]["from"] == "sfsync-kiosk 1.4"
     assert "No module named 'no_such_kiosk'" in rows["kiosk"]["problem"]
+
+
+@pytest.mark.parametrize("kind", ["mirakl", "amazon"])
+def test_a_marketplace_has_nothing_to_set_up_and_is_checked_instead(tmp_path: Path, kind: str) -> None:
+    """It says how its orders are heard of, needs no address of ours, and tells a wrong key for what it is."""
+    with started(kind) as sandbox:
+        market = (MIRAKL if kind == "mirakl" else AMAZON).format(**sandbox.ready)
+        org = '[salesforce]\nlogin_url = "https://localhost:8443"\nclient_id = "x"\nclient_secret = "hush"\n'
+        file = tmp_path / "sfsync.toml"
+        file.write_text(org + market)
+        file.chmod(0o600)
+        told = sfsync("setup", "bazaar", "--config", str(file))
+        assert told.exit_code == 0, told.output
+        for words in ("Nothing is to be set up at bazaar", "it sends no webhooks", "good"):
+            assert words in told.output
+        secret = sandbox.ready["api_key" if kind == "mirakl" else "refresh_token"]
+        file.write_text((org + market).replace(secret, "x" * 20))
+        wrong = sfsync("setup", "bazaar", "--config", str(file), "--json")
+        assert wrong.exit_code == 1, wrong.output
+        found = json.loads(wrong.stdout)
+        assert (found["steps"], found["findings"][0]["severity"]) == ([], "fatal")

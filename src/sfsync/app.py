@@ -582,6 +582,7 @@ def market_config(name: str, settings: MiraklSettings) -> ChannelConfig:
         "settle_seconds": settings.settle_seconds,
         "imports_every_seconds": settings.imports_every_seconds,
         "status_every_seconds": settings.status_every_seconds,
+        "outcome_within_minutes": settings.outcome_within_minutes,
         "orders_every_seconds": settings.orders_every_seconds,
     }
     return ChannelConfig(
@@ -602,6 +603,7 @@ def amazon_config(name: str, settings: AmazonSettings) -> ChannelConfig:
         "settle_seconds": settings.settle_seconds,
         "landing_seconds": settings.landing_seconds,
         "outcome_every_seconds": settings.outcome_every_seconds,
+        "outcome_within_minutes": settings.outcome_within_minutes,
         "orders_every_seconds": settings.orders_every_seconds,
     }
     return ChannelConfig(

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -250,6 +251,25 @@ async def test_a_raise_that_was_perhaps_taken_is_read_back_once_it_has_landed() 
         await h.shows("BAG-1", 8)
         await h.idle()
         assert numbers_sent(bazaar).count({"BAG-1": 8}) == 1
+
+
+async def test_a_ticket_without_an_answer_is_an_incident_within_the_hour_and_over_once_it_has_one() -> None:
+    """Its number is written no other meanwhile: a person should know long before the day is over."""
+    async with market({BAG: 5}, LaterMarket) as (h, bazaar):
+        assert isinstance(bazaar, LaterMarket)
+        bazaar.ability = replace(bazaar.ability, outcome_within_seconds=0.5)
+        bazaar.at_once = False
+        h.org.move(BAG, -1)
+        await h.until_kept(lambda tx: [each for each in tx.incidents() if each.kind == "push lost"])
+        (incident,) = await h.store.read(lambda tx: tx.incidents())
+        assert "has not said" in incident.title
+        await h.kill()
+        bazaar.at_once = True
+        bazaar.work()
+        await h.start()
+        await h.shows("BAG-1", 4)
+        await h.until_kept(lambda tx: not tx.incidents())
+        assert numbers_sent(bazaar).count({"BAG-1": 4}) == 1
 
 
 async def test_a_ticket_that_is_not_known_any_more_has_its_numbers_read() -> None:

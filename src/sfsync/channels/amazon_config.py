@@ -30,6 +30,7 @@ class AmazonConfig:
     auth_url: str = AUTH_URL
     landing_seconds: float = 60.0
     outcome_every_seconds: float = 15.0
+    outcome_within_minutes: float = 60.0
     orders_every_seconds: float = 180.0
     settle_seconds: float = 300.0
     timeout_seconds: float = 15.0

@@ -63,6 +63,7 @@ class MiraklChannel:
             webhooks=False,
             asynchronous=True,
             outcome_every_seconds=config.status_every_seconds,
+            outcome_within_seconds=config.outcome_within_minutes * 60,
             orders_every_seconds=config.orders_every_seconds,
             settle_seconds=config.settle_seconds,
         )

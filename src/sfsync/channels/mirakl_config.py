@@ -28,6 +28,7 @@ class MiraklConfig:
     falls_at: str = "order"
     imports_every_seconds: float = 60.0
     status_every_seconds: float = 15.0
+    outcome_within_minutes: float = 60.0
     orders_every_seconds: float = 60.0
     settle_seconds: float = 120.0
     timeout_seconds: float = 15.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from rich.markup import escape
@@ -108,10 +108,15 @@ def setup(
     Only those to …/webhooks/NAME are ours; what others subscribed to with the same app is left alone. Doing
     it twice changes nothing. Needs no daemon; one that runs hears the webhooks from then on.
 
-    Exit codes: 0 in order now; 1 with --dry-run: something would change; 2 wrong settings; 3 not reached, or
-    refused.
+    A channel that cannot be told which webhooks to send (Amazon, Mirakl, callbacks, Vendure) is not changed:
+    it is said how it tells of its orders, and what can be checked there is.
+
+    Exit codes: 0 in order now; 1 with --dry-run: something would change, or something is to be mended; 2
+    wrong settings; 3 not reached, or refused.
     """
     settings = settings_or_exit(config)
+    if (without := _with(settings, name, _without_setup)) is not None:
+        _tell_without(name, *without, as_json=as_json)
     base = address or settings.web.public_url
     if not base:
         fail("where does the channel reach us? Give --address, or web.public_url in the settings", 2)
@@ -137,6 +142,35 @@ def setup(
     else:
         _show_steps(name, steps, dry_run=dry_run)
     raise typer.Exit(1 if dry_run and changes else 0)
+
+
+async def _without_setup(channel: Channel) -> tuple[str, Sequence[Finding]] | None:
+    """How a channel tells of its orders that is told nothing about it, and what is found there; else None."""
+    if isinstance(channel, Subscriber):
+        return None
+    ability = channel.ability
+    if ability.webhooks:
+        how = "its webhooks are set up on its own side: see the page of its kind in docs/"
+    elif ability.tells_orders:
+        every = f"{ability.orders_every_seconds:g}"
+        how = f"it sends no webhooks: its order list is read, and counts as known for {every} s"
+    else:
+        how = "it sends no webhooks and has no orders to tell: its shoppers' reservations are its orders"
+    return how, await channel.check()
+
+
+def _tell_without(name: str, how: str, findings: Sequence[Finding], *, as_json: bool) -> NoReturn:
+    good = all(each.severity is Severity.GOOD for each in findings)
+    if as_json:
+        told = [
+            {"severity": each.severity.value, "finding": each.what, "remedy": each.remedy}
+            for each in findings
+        ]
+        print_json({"applied": False, "steps": [], "why": how, "findings": told})
+    else:
+        out.print(f"Nothing is to be set up at {name}: {how}.", highlight=False)
+        _show_findings(findings)
+    raise typer.Exit(0 if good else 1)
 
 
 def set_up_now(settings: Settings, name: str, base: str) -> None:

@@ -55,6 +55,7 @@ class Relay:
         weak = channel.ability.weak and channel.ability.tells_orders
         self._careful = Careful(ctx, channel, polls) if weak else None
         self._later: dict[int, tuple[PushRecord, datetime]] = {}  # pushes to be done later, and when to ask
+        self._told: set[int] = set()  # of these, those that have been told as overdue
 
     @property
     def name(self) -> str:
@@ -116,6 +117,7 @@ class Relay:
                 answer = await channel.outcome(record.ticket, record.body)
             except Refused as error:
                 del self._later[record.id]
+                await self._answered(record)
                 await self._unsure(record, str(error))
                 self._log(record, 1, began, f"outcome not told: {error}", "its numbers are read")
             except OutsideError as error:
@@ -124,10 +126,17 @@ class Relay:
                 ctx.pulse.channel_error.pop(record.channel, None)
                 if answer is not None:
                     del self._later[record.id]
+                    await self._answered(record)
                     following = await self._conclude(record, answer)
                     self._log(record, 1, began, _outcome(answer), "")
                     if following is not None:
                         return following
+            if record.id in self._later and self._overdue(record) and record.id not in self._told:
+                self._told.add(record.id)
+                await ctx.store.write(partial(self._tell_overdue, record=record))
+                self._log(
+                    record, 1, began, "its outcome is not told", "it is asked for further; see incidents"
+                )
             if record.id in self._later and self._too_old(record):
                 del self._later[record.id]
                 await ctx.store.write(partial(self._lost, record=record))
@@ -273,6 +282,30 @@ class Relay:
         life = timedelta(seconds=ability.key_life_seconds) if ability.relative else timedelta(days=1)
         return self._ctx.clock.now() > record.planned_at + life
 
+    def _overdue(self, record: PushRecord) -> bool:
+        """True when the channel should have said by now what became of a push that it took.
+
+        Its rows are written no other number meanwhile, because this one may still be carried out.
+        """
+        within = timedelta(seconds=self._channel.ability.outcome_within_seconds)
+        return self._ctx.clock.now() > record.planned_at + within
+
+    def _tell_overdue(self, tx: Tx, *, record: PushRecord) -> None:
+        minutes = round(self._channel.ability.outcome_within_seconds / 60)
+        title = (
+            f"{record.channel} took a push of {len(record.rows)} numbers and has not said for {minutes} "
+            "minutes what became of it"
+        )
+        detail = {"rows": len(record.rows), "ticket": record.ticket, "since": record.planned_at.isoformat()}
+        tx.open_incident(PUSH_LOST, _push_key(record), title, detail, self._ctx.clock.now())
+
+    async def _answered(self, record: PushRecord) -> None:
+        """What was told of it as overdue is over."""
+        self._told.discard(record.id)
+        if self._overdue(record):
+            now = self._ctx.clock.now()
+            await self._ctx.store.write(lambda tx: tx.close_incident(PUSH_LOST, _push_key(record), now))
+
     def _lost(self, tx: Tx, *, record: PushRecord) -> None:
         """Nobody can say whether it was applied: its rows wait for a comparison."""
         now = self._ctx.clock.now()
@@ -283,7 +316,7 @@ class Relay:
                 record.channel, row.sku, row.location, "outcome of a push unknown: run sfsync resync", now
             )
         title = f"a push of {len(record.rows)} numbers to {record.channel} never got an answer"
-        tx.open_incident(PUSH_LOST, f"{record.channel}:{record.key}", title, {"rows": len(record.rows)}, now)
+        tx.open_incident(PUSH_LOST, _push_key(record), title, {"rows": len(record.rows)}, now)
 
     async def _conclude(self, record: PushRecord, answer: PushAnswer) -> PushRecord | None:
         """Commit what the answer means, and in the same commit the next push."""
@@ -418,6 +451,11 @@ def _write(level: ChannelLevel, row: PushRow, *, relative: bool) -> Write:
     # Units are freed by our own confirmed lowering alone, so that one must meet the number we believe in.
     held = row.allocated and row.delta < 0
     return Write(*place, delta=row.delta, compare=level.published if held else None)
+
+
+def _push_key(record: PushRecord) -> str:
+    """An incident's key of a push."""
+    return f"{record.channel}:{record.key}"
 
 
 def _outcome(answer: PushAnswer) -> str:

@@ -412,6 +412,7 @@ class Ability:
     tells_orders: bool = True  # what it sells can be asked for; False: nobody can know of an unseen sale
     asynchronous: bool = False  # a push is accepted with a ticket, and done later (`LaterOutcome`)
     outcome_every_seconds: float = 15.0  # how often a ticket may be asked for
+    outcome_within_seconds: float = 3600.0  # a ticket without an answer for so long is an incident
     orders_every_seconds: float = 10.0  # how long its orders count as known after they were read
     settle_seconds: float = 0.0  # so long after a sale its order list tells of it
 

@@ -129,6 +129,7 @@ class MiraklSettings(SiteSettings):
     # The marketplace's own limits: how often it takes a stock file, tells a file's status, lists orders.
     imports_every_seconds: float = Field(default=60.0, ge=0, le=3600)
     status_every_seconds: float = Field(default=15.0, gt=0, le=3600)
+    outcome_within_minutes: float = Field(default=60.0, gt=0, le=1440)  # or an incident says so
     orders_every_seconds: float = Field(default=60.0, gt=0, le=3600)
 
 
@@ -152,6 +153,7 @@ class AmazonSettings(SiteSettings):
     settle_seconds: float = Field(default=300.0, ge=0, le=86_400)  # a raise waits so long, and for the orders
     landing_seconds: float = Field(default=60.0, ge=0, le=3600)  # from a change's acceptance to the listing
     outcome_every_seconds: float = Field(default=15.0, gt=0, le=3600)  # how often a feed is asked for
+    outcome_within_minutes: float = Field(default=60.0, gt=0, le=1440)  # or an incident says so
     orders_every_seconds: float = Field(default=180.0, gt=0, le=3600)  # so long read orders count as known
 
 
