@@ -325,8 +325,17 @@ POLICY = '[[policies]]\nskus = ["LE-*"]\n'
             "policies[0].fields.Famly",
             "Did you mean Family?",
         ),
-        (POLICY + "cap = 1\nprice_from = 5000", "policies[0].price_from", "Give products.price_field"),
+        (
+            POLICY + "cap = 1\nprice_from = 5000",
+            "policies[0].price_from",
+            "Give products.price_field or products.price_from_channel",
+        ),
         (POLICY + 'cap = 1\ntags = ["iconic"]', "policies[0].tags", "Give products.tags_field"),
+        (
+            '[products]\nprice_from_channel = "paris"',
+            "products.price_from_channel",
+            "is no channel that tells prices",
+        ),
         ('[products]\nfields = ["Family; DROP"]', "products.fields[0]", "is not a field"),
         (POLICY + "fresh_seconds = 0", "policies[0].fresh_seconds", "more than 0"),
         (POLICY + "block = 0", "policies[0].block", "at least 1"),

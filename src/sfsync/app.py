@@ -62,6 +62,7 @@ from sfsync.settings import (
     MiraklSettings,
     OrgOrdersSettings,
     Problem,
+    ProductsSettings,
     ProxySettings,
     ReceiverSettings,
     Settings,
@@ -503,7 +504,7 @@ def org_config(settings: Settings) -> OrgConfig:
         stock_topic=org.stock_topic,
         pos_topic=org.pos_topic or None,
         orders=_orders_config(settings.org_orders) if settings.org_orders else None,
-        products=ProductsConfig(**settings.products.model_dump()) if settings.products else None,
+        products=_products_config(settings.products) if settings.products else None,
         counts=settings.org_counts is not None,
     )
 
@@ -511,6 +512,10 @@ def org_config(settings: Settings) -> OrgConfig:
 def counting(settings: Settings) -> Counting | None:
     """How the org's count records are followed; None: not at all."""
     return Counting(**settings.org_counts.model_dump()) if settings.org_counts else None
+
+
+def _products_config(products: ProductsSettings) -> ProductsConfig:
+    return ProductsConfig(**products.model_dump(exclude={"price_from_channel"}))
 
 
 def _orders_config(orders: OrgOrdersSettings) -> OrgOrdersConfig:

@@ -100,6 +100,7 @@ def nodes(first: int, last: int) -> list[dict[str, Any]]:
         {
             "id": f"gid://shopify/ProductVariant/{n}",
             "sku": f"S{n}",
+            "price": "4900.00",
             "inventoryPolicy": "DENY",
             "requiresComponents": False,
             "inventoryItem": {

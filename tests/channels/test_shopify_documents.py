@@ -177,6 +177,7 @@ def node(sku: str | None, number: int, *shows: int | None, **more: Any) -> dict[
     return {
         "id": variant,
         "sku": sku,
+        "price": "4900.00",
         "inventoryPolicy": "DENY",
         "requiresComponents": False,
         "inventoryItem": item,

@@ -8,7 +8,7 @@ import pytest
 
 from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.products import Catalogue, Product, Wanted
+from sfsync.domain.products import Catalogue, Product, Wanted, priced
 
 BAG = Product("01t1", "BAG-1", {"Family": "Handbags"}, frozenset({"iconic", "gold"}), 9_500.0)
 
@@ -102,3 +102,25 @@ def test_what_was_decided_while_products_were_learnt_is_not_kept() -> None:
     learnt.append(lambda: told.learn([Product("01t1", "BAG-1", gone=True)]))
     assert told.policy("london", "BAG-1").guarantee is Guarantee.GATED  # begun before: an answer of before
     assert told.policy("london", "BAG-1").guarantee is Guarantee.MIRRORED
+
+
+def test_the_orgs_word_counts_and_a_shops_price_stands_in_where_the_org_has_none() -> None:
+    """Whichever is heard first; a shop never says what a product is."""
+    priceless = Product("01t2", "BAG-2", {"Family": "Handbags"})
+    told = [priced("london", sku, 100.0) for sku in ("BAG-1", "BAG-2", "BAG-3")]
+    for heard in ([BAG, priceless, *told], [*told, priceless, BAG]):
+        catalogue = Catalogue()
+        for product in heard:
+            catalogue.learn([product])
+        assert catalogue.of("BAG-1") == BAG
+        found = [catalogue.of(sku) for sku in ("BAG-2", "BAG-3")]
+        assert [(each and dict(each.fields), each and each.price) for each in found] == [
+            ({"Family": "Handbags"}, 100.0),
+            ({}, 100.0),
+        ]
+    assert catalogue.learn([priced("london", "BAG-3", 100.0)]) == set()
+    assert catalogue.learn([priced("london", "BAG-3", 90.0)]) == {"BAG-3"}
+    catalogue.learn([Product("01t2", "BAG-2", gone=True)])
+    third = catalogue.of("BAG-2")
+    assert third is not None
+    assert (third.price, third.fields) == (100.0, {})

@@ -591,6 +591,7 @@ class LittleShop(Fates):
         self.deaf = False  # it says yes to a cancellation and does nothing
         self.cancelled: list[tuple[str, bool, bool, str]] = []  # every cancellation that was asked
         self.shelf = dict(shelf)
+        self.prices: dict[str, float] = {}
         self.bad: dict[str, str] = {}  # SKUs that it refuses to write, with its words
         self.names_bad_rows = True
         self.sent: list[bytes] = []
@@ -636,7 +637,8 @@ class LittleShop(Fates):
     async def items(self, skus: Collection[str] | None = None) -> AsyncIterator[Sequence[ChannelItem]]:
         for sku in list(self.shelf):
             if skus is None or sku in skus:
-                page = [ChannelItem(sku, "online", f"item {sku}", "place 1", self.shelf[sku])]
+                price = self.prices.get(sku)
+                page = [ChannelItem(sku, "online", f"item {sku}", "place 1", self.shelf[sku], price=price)]
                 self.read.set()
                 if self.reading is not None:
                     await self.reading.acquire()
@@ -734,7 +736,9 @@ class House:
         make_shop: Callable[..., LittleShop] = LittleShop,
         plan: Mapping[str, tuple[str, ...]] | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
+        price_channel: str = "",
     ) -> None:
+        self.price_channel = price_channel
         self.patience_seconds = patience_seconds
         self.plan = plan  # the org locations of each of a shop's; None: all of them, of the only one
         self.floor = floor or Floor()
@@ -795,6 +799,7 @@ class House:
                 self.not_for_sale,
                 self.floor,
                 editions={edition.name: edition for edition in self.editions},
+                price_channel=self.price_channel,
             ),
             Bell(),
             self.pulse,

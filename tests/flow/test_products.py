@@ -83,3 +83,26 @@ async def test_a_product_that_becomes_a_drop_is_set_aside_and_given_back_afterwa
         await read(h)
         await h.shows("BAG-1", 5, 5)
         assert h.org.numbers("BAG-1|ECOM") == (5, 0)
+
+
+async def test_a_policy_goes_by_the_price_that_one_shop_shows_where_the_org_has_none() -> None:
+    """London's bag costs 5,000, of which three are kept back; Dubai's prices are in another currency."""
+    dear = PolicyRule(("*",), safety_stock=3, product=Wanted(price_from=5_000.0))
+    async with house(STOCK, rules=(dear,), price_channel="london") as h:
+        await h.shows("BAG-1", 5, 5)
+        h.shops["london"].prices = {"BAG-1": 5_000.0, "SCARF": 350.0}
+        h.shops["dubai"].prices = {"SCARF": 18_350.0}
+        await h.supervisor.resync.compare()
+        await h.idle()
+        await h.shows("BAG-1", 2, 2)
+        await h.shows("SCARF", 5, 5)
+        await h.stop()
+        at_start(h, Product("01t1", "BAG-1", price=4_900.0))  # the org's word counts
+        await h.start()
+        await h.shows("BAG-1", 5, 5)
+        await h.stop()
+        h.org.cut_off = True
+        await h.start()
+        scarf = h.ctx.assortment.catalogue.of("SCARF")
+        assert scarf is not None
+        assert scarf.price == 350.0  # kept over a restart, though no product of the org

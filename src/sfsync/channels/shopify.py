@@ -220,6 +220,7 @@ class ShopifyChannel:
                 tracked=node["inventoryItem"]["tracked"] and not node["requiresComponents"],
                 oversell_allowed=node["inventoryPolicy"] == "CONTINUE",
                 duplicate=len(carriers[_sku(node)]) > 1 or node["inventoryItem"]["duplicateSkuCount"] > 0,
+                price=float(node["price"]),
             )
             for node in nodes
             for location, shows in node["levels"].items()

@@ -241,6 +241,7 @@ def _variant(locations: Sequence[str]) -> str:
     )
     return f"""id
       sku
+      price
       inventoryPolicy
       requiresComponents
       inventoryItem {{

@@ -131,6 +131,7 @@ class Assortment:
     not_for_sale: frozenset[str] = frozenset()  # in transit, returns, repairs: no channel sells from there
     floor: Floor = Floor()
     editions: Mapping[str, Edition] = field(default_factory=dict)  # limited ones, by name
+    price_channel: str = ""  # whose prices stand in where the org says none
     catalogue: Catalogue = field(default_factory=Catalogue, repr=False, compare=False)
     # What was decided once, each with the catalogue's count of changes before that: while one thread decides,
     # another may learn of products, and what was decided by the old ones must not be taken for new.

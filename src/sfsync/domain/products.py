@@ -1,9 +1,14 @@
-"""What the org's products say of a SKU, as far as policies ask: fields, tags, a price."""
+"""What is said of a SKU, as far as policies ask: fields, tags and a price by the org, a price by one channel.
+
+The org's word counts. The price that a channel shows stands in only where the org's product has none, or
+where there is no such product; a channel never says anything else. One channel, because two may sell in
+two currencies.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +21,19 @@ class Product:
     tags: frozenset[str] = frozenset()
     price: float | None = None  # in the org's currency
     gone: bool = False
+
+    @property
+    def of_channel(self) -> bool:
+        """True for the word of a channel, which fills gaps only."""
+        return self.record_id.startswith(_CHANNEL)
+
+
+_CHANNEL = "channel:"  # the org's record ids have no colon
+
+
+def priced(channel: str, sku: str, price: float) -> Product:
+    """What a channel says of a SKU."""
+    return Product(f"{_CHANNEL}{channel}:{sku}", sku, price=price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +94,11 @@ class Catalogue:
         if changed:
             self._products = known
             last_first = sorted(known.values(), key=lambda product: product.record_id, reverse=True)
-            self._by_sku = {product.sku: product for product in last_first}
+            by_sku = {product.sku: product for product in last_first if not product.of_channel}
+            for product in last_first:
+                if product.of_channel:
+                    own = by_sku.get(product.sku, product)
+                    by_sku[product.sku] = replace(own, price=product.price) if own.price is None else own
+            self._by_sku = by_sku
             self.changes += 1
         return changed

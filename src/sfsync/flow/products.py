@@ -6,12 +6,12 @@ event tells of it. What was read last stands in the store: a restart without the
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import partial
 
 from sfsync.domain.coverage import OVERLAP
-from sfsync.domain.products import Product
+from sfsync.domain.products import Product, priced
 from sfsync.ports import OutsideError, Refused, Tx
 
 from .context import Context, grouped
@@ -53,7 +53,8 @@ class Products:
         known = await ctx.store.read(lambda tx: tx.products())
         if whole:
             there = {product.record_id for product in found}
-            found += [_gone(product) for product in known if product.record_id not in there]
+            ours = [product for product in known if not product.of_channel]
+            found += [_gone(product) for product in ours if product.record_id not in there]
         await ctx.store.write(partial(_keep, products=found))
         changed = ctx.assortment.learn(found)
         # What the store holds may have been decided by what was known before a restart.
@@ -67,6 +68,25 @@ class Products:
 
     def _refresh(self, tx: Tx, *, skus: Collection[str]) -> set[str]:
         return refresh(tx, self._ctx.assortment, self._ctx.pulse, skus, self._ctx.clock.now())
+
+
+async def learn_prices(ctx: Context, channel: str, prices: Mapping[str, float]) -> None:
+    """Keep what a channel's listing says of prices, where policies take them from it."""
+    if channel != ctx.assortment.price_channel or not prices:
+        return
+    told = [priced(channel, sku, price) for sku, price in prices.items()]
+    known = {product.record_id: product for product in await ctx.store.read(lambda tx: tx.products())}
+    changed = [product for product in told if known.get(product.record_id) != product]
+    await ctx.store.write(partial(_keep, products=changed))
+    skus = sorted(ctx.assortment.learn(told))
+
+    def work_out(tx: Tx, part: Collection[str]) -> set[str]:
+        return refresh(tx, ctx.assortment, ctx.pulse, part, ctx.clock.now())
+
+    for part in grouped(skus, SKUS_AT_ONCE):
+        ctx.bell.ring(*await ctx.store.write(partial(work_out, part=part)))
+    if skus:
+        ctx.log.info("prices read", channel=channel, changed=len(skus))
 
 
 def _keep(tx: Tx, *, products: Collection[Product]) -> None:

@@ -25,6 +25,7 @@ from .context import Context
 from .intake import closed_by_reading_all
 from .levels import apply_levels
 from .orders import OrderPoll
+from .products import learn_prices
 from .relearning import relearn
 from .shelf import refresh
 
@@ -138,11 +139,14 @@ class Reconcile:
             for start in range(0, len(found), SKUS_AT_ONCE):
                 yield [Seen(item, asked_at, asked_at) for item in found[start : start + SKUS_AT_ONCE]]
             return
+        prices: dict[str, float] = {}
         async for page in ctx.channels[channel].items(skus):
             read_at = ctx.clock.now()
             yield [Seen(item, asked_at, read_at) for item in page]
+            prices |= {item.sku: item.price for item in page if item.price is not None}
             if skus is not None:  # a whole listing may be read all at once, and given in pages
                 asked_at = read_at
+        await learn_prices(ctx, channel, prices)
 
     async def _adopt(self, channel: str, seen: Sequence[Seen]) -> None:
         """Keep what a channel lists, and what it shows, as the baseline."""

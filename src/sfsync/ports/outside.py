@@ -436,6 +436,7 @@ class ChannelItem:
     tracked: bool = True
     oversell_allowed: bool = False
     duplicate: bool = False  # another item of the channel carries this SKU too
+    price: float | None = None  # in the channel's currency; None: it is not told
 
 
 @dataclass(frozen=True, slots=True)

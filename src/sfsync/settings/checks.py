@@ -38,6 +38,7 @@ def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
         _callback(receiver, ("alerts", "receivers", name), origins)
     for number, policy in enumerate(_list(tree.get("policies"))):
         _policy(policy, ("policies", number), tree, origins)
+    _prices(tree, origins)
     _editions(tree, origins)
     _org_orders(tree, origins)
     _not_for_sale(tree, origins)
@@ -189,10 +190,24 @@ def _product(policy: dict[str, Any], path: KeyPath, tree: dict[str, Any], origin
             what = "is no field that is read of products"
             remedy = meant(name, read) if read else f'Give products.fields = ["{name}"]'
             origins.problem((*path, "fields", name), what, remedy)
-    for key, needs in (("tags", "tags_field"), ("price_from", "price_field")):
-        if key in policy and not products.get(needs):
+    for key, needs in (("tags", ["tags_field"]), ("price_from", ["price_field", "price_from_channel"])):
+        if key in policy and not any(products.get(each) for each in needs):
             what = "cannot be known: no field of products is named for it"
-            origins.problem((*path, key), what, f"Give products.{needs}, or remove it")
+            either = " or ".join(f"products.{each}" for each in needs)
+            origins.problem((*path, key), what, f"Give {either}, or remove it")
+
+
+def _prices(tree: dict[str, Any], origins: Origins) -> None:
+    """The channel whose prices stand in is one of ours, and one that tells prices."""
+    products = tree.get("products")
+    name = products.get("price_from_channel") if isinstance(products, dict) else None
+    if not name:
+        return
+    path: KeyPath = ("products", "price_from_channel")
+    telling = [channel for channel, table in _tables(tree.get("channels")) if table.get("kind") == "shopify"]
+    if name not in telling:
+        remedy = meant(str(name), telling) or "Remove it: there is no channel of the kind shopify"
+        origins.problem(path, f"names {name!r}, which is no channel that tells prices", remedy)
 
 
 def _fresh(policy: dict[str, Any], path: KeyPath, tree: dict[str, Any], origins: Origins) -> None:

@@ -218,6 +218,7 @@ class ProductsSettings(Section):
     fields: tuple[FieldPath, ...] = ()  # that `fields` of a policy may name
     tags_field: FieldPath = ""  # values with ; between, as of a multi-select picklist
     price_field: FieldPath = ""  # a number or currency
+    price_from_channel: str = ""  # whose prices stand in where the org's product has none
 
 
 class OrgOrdersSettings(Section):
@@ -331,6 +332,7 @@ class Settings(BaseSettings):
             not_for_sale=frozenset(
                 {self.locations.in_transit, *self.locations.not_for_sale, *self._returns()}
             ),
+            price_channel=self.products.price_from_channel if self.products else "",
             editions={name: Edition(name, **edition.model_dump()) for name, edition in self.editions.items()},
         )
 
