@@ -92,6 +92,7 @@ UNABLE = {
     "the channel cannot compare",
     "the channel takes numbers only",
     "the channel remembers no keys",
+    "it opens no reader that cannot write",
 }
 
 

@@ -309,7 +309,7 @@ class ChannelExam:
     async def test_one_that_only_reads_tells_all_and_writes_nothing(self, party: Counterpart) -> None:
         """As in shadow, should a push ever get so far; nothing left, so nothing is unknown."""
         reader, sku = party.reader(), party.plain[0]
-        _needs(reader is not None, "it has no lock of its own: its port alone keeps a shadow's writes")
+        _needs(reader is not None, "it opens no reader that cannot write")
         assert reader is not None
         before = await party.shows(sku)
         assert [item.shows for item in await listed(reader, {sku})] == [before]
