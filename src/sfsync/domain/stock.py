@@ -13,8 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 CLOCK_SKEW = timedelta(minutes=5)  # that another system's clock may be ahead of the org's and ours
+KEYS_KEPT = 20_000  # parsed keys: whatever is sold just now is asked for again and again
 SUBJECT_LENGTH = 240  # characters of SubjectKey__c; the key adds ":<n>" and has 255
 SKU_LENGTH = 120
 LOCATION_LENGTH = 80
@@ -56,6 +58,7 @@ class LevelKey:
         )
 
     @classmethod
+    @lru_cache(KEYS_KEPT)
     def parse(cls, text: str) -> LevelKey:
         """The key that ``str()`` gave; `BadKeyError` when it has not two or three parts."""
         parts = text.split("|")

@@ -332,7 +332,8 @@ def with_reservations(tx: Tx, snapshot: OrderSnapshot) -> OrderSnapshot:
     if snapshot.reservations:
         return snapshot
     references = {snapshot.order_id, *order_names(snapshot.name)}
-    return replace(snapshot, reservations=tuple(tx.confirmed_for(snapshot.channel, references)))
+    confirmed = tx.confirmed_for(snapshot.channel, references)
+    return replace(snapshot, reservations=tuple(confirmed)) if confirmed else snapshot
 
 
 def _log_recorded(ctx: Context, snapshot: OrderSnapshot) -> None:

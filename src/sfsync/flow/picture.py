@@ -161,7 +161,10 @@ class Picture:
 def on_floor(assortment: Assortment, levels: Sequence[ats.LevelFacts]) -> list[ats.LevelFacts]:
     """The levels, marked where their last pieces stand on a shop floor that sells without asking."""
     floor = assortment.floor
-    return [replace(level, floor=floor.scarce(level.key.location, level.sellable)) for level in levels]
+    return [
+        replace(level, floor=True) if floor.scarce(level.key.location, level.sellable) else level
+        for level in levels
+    ]
 
 
 def _pending(rows: Sequence[PendingRow]) -> tuple[dict[LevelKey, int], dict[LevelKey, int]]:

@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, RootTransaction, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from .tx import SqlTx
@@ -92,10 +92,8 @@ class Database:
 
     def read_now(self, work: Callable[[SqlTx], T]) -> T:
         """`read`, in the calling thread."""
-        with self._for_reading() as connection, _begun(connection, "BEGIN") as transaction:
-            found = work(self._tx(connection))
-            transaction.rollback()
-            return found
+        with self._for_reading() as connection, _begun(connection, "BEGIN", keeps=False):
+            return work(self._tx(connection))
 
     @contextmanager
     def _for_reading(self) -> Iterator[Connection]:
@@ -178,12 +176,32 @@ class Database:
 
 
 @contextmanager
-def _begun(connection: Connection, begin: str) -> Iterator[RootTransaction]:
-    """A transaction; SQLite is told how it begins (a listener on the engine would cost every statement)."""
-    with connection.begin() as transaction:
-        if connection.dialect.name == "sqlite":
-            _say(connection, begin)
-        yield transaction
+def _begun(connection: Connection, begin: str, *, keeps: bool = True) -> Iterator[None]:
+    """A transaction, committed at its end unless it keeps nothing; SQLite is told how it begins.
+
+    SQLite is told of its end, too, where SQLAlchemy has had no part in it.
+    """
+    if connection.dialect.name != "sqlite":
+        with connection.begin() as transaction:
+            yield
+            if not keeps:
+                transaction.rollback()
+        return
+    _say(connection, begin)
+    try:
+        yield
+        _end(connection, keeps=keeps)
+    except BaseException:
+        _end(connection, keeps=False)
+        raise
+
+
+def _end(connection: Connection, *, keeps: bool) -> None:
+    driver: Any = connection.connection.driver_connection
+    if connection.in_transaction():
+        (connection.commit if keeps else connection.rollback)()
+    elif driver.in_transaction:  # some errors of SQLite's end it by themselves
+        _say(connection, "COMMIT" if keeps else "ROLLBACK")
 
 
 @contextmanager

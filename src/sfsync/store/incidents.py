@@ -14,15 +14,20 @@ from sfsync.ports.keeping import Incident, Resolution
 from . import tables as t
 from .prepared import Prepared
 
-CLOSE_INCIDENT = Prepared(
-    update(t.incident)
-    .where(
-        t.incident.c.kind == bindparam("b_kind"),
-        t.incident.c.key == bindparam("b_key"),
-        t.incident.c.closed_at.is_(None),
-    )
-    .values(closed_at=bindparam("b_at"))
+_THIS = (
+    t.incident.c.kind == bindparam("b_kind"),
+    t.incident.c.key == bindparam("b_key"),
+    t.incident.c.closed_at.is_(None),
 )
+TELL_INCIDENT = Prepared(
+    update(t.incident).where(*_THIS).values(title=bindparam("b_title"), detail=bindparam("b_detail"))
+)
+OPEN_INCIDENT = Prepared(t.incident.insert(), ["kind", "key", "title", "detail", "opened_at"])
+ALL_INCIDENTS = Prepared(select(t.incident).order_by(t.incident.c.id.desc()))
+INCIDENTS = Prepared(
+    select(t.incident).where(t.incident.c.closed_at.is_(None)).order_by(t.incident.c.id.desc())
+)
+CLOSE_INCIDENT = Prepared(update(t.incident).where(*_THIS).values(closed_at=bindparam("b_at")))
 # What became of the movements tells what became of a resolution that has some.
 _STAGES = {"waiting": Stage.ASKED, "done": Stage.DONE}
 
@@ -36,17 +41,11 @@ class IncidentStatements:
         self, kind: str, key: str, title: str, detail: Mapping[str, object], at: datetime
     ) -> bool:
         """Raise an incident, or bring an open one up to date; True when it is new."""
-        table = t.incident
-        changed = self._c.execute(
-            update(table)
-            .where(table.c.kind == kind, table.c.key == key, table.c.closed_at.is_(None))
-            .values(title=title, detail=dict(detail))
-        )
-        if changed.rowcount:
+        told = {"b_kind": kind, "b_key": key, "b_title": title, "b_detail": dict(detail)}
+        if TELL_INCIDENT.run(self._c, told).changed:
             return False
-        self._c.execute(
-            table.insert().values(kind=kind, key=key, title=title, detail=dict(detail), opened_at=at)
-        )
+        row = {"kind": kind, "key": key, "title": title, "detail": dict(detail), "opened_at": at}
+        OPEN_INCIDENT.run(self._c, row)
         return True
 
     def close_incident(self, kind: str, key: str, at: datetime) -> bool:
@@ -61,10 +60,7 @@ class IncidentStatements:
 
     def incidents(self, *, open_only: bool = True) -> list[Incident]:
         """Incidents, newest first."""
-        statement = select(t.incident).order_by(t.incident.c.id.desc())
-        if open_only:
-            statement = statement.where(t.incident.c.closed_at.is_(None))
-        return [incident_of(row) for row in self._c.execute(statement)]
+        return [incident_of(row) for row in (INCIDENTS if open_only else ALL_INCIDENTS).run(self._c, {})]
 
     def wait_with(self, incident_id: int, waiting: Waiting) -> None:
         """Somebody has said that it may wait."""
@@ -107,9 +103,7 @@ class IncidentStatements:
 
     def asked_resolutions(self, way: str) -> list[Resolution]:
         """Those that wait for an answer from outside which no movement will give, oldest first."""
-        c = t.resolution.c
-        asked = _RESOLUTIONS.where(c.stage == Stage.ASKED.value, c.bundle.is_(None), c.way == way)
-        return [_resolution(row) for row in self._c.execute(asked)]
+        return [_resolution(row) for row in _ASKED.run(self._c, {"b_way": way})]
 
     def finish_resolution(self, resolution_id: int, stage: Stage, answer: str, at: datetime) -> None:
         """The answer is there."""
@@ -135,6 +129,15 @@ _RESOLUTIONS: Select[Any] = (
     )
     .outerjoin(t.bundle, t.bundle.c.id == t.resolution.c.bundle)
     .order_by(t.resolution.c.id)
+)
+
+
+_ASKED = Prepared(
+    _RESOLUTIONS.where(
+        t.resolution.c.stage == Stage.ASKED.value,
+        t.resolution.c.bundle.is_(None),
+        t.resolution.c.way == bindparam("b_way"),
+    )
 )
 
 

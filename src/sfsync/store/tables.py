@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,7 +44,13 @@ class Instant(TypeDecorator[datetime]):
 
     def process_result_value(self, value: float | None, dialect: Dialect) -> datetime | None:
         """To an aware datetime."""
-        return None if value is None else datetime.fromtimestamp(value, UTC)
+        return _moment(value)
+
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[float | None], datetime | None]:
+        """The same without the library's steps in between: each row has several."""
+        return _moment
 
 
 class Json(TypeDecorator[Any]):
@@ -58,7 +65,19 @@ class Json(TypeDecorator[Any]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """From JSON text."""
-        return None if value is None else orjson.loads(value)
+        return _from_json(value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], Any]:
+        """The same without the library's steps in between."""
+        return _from_json
+
+
+def _moment(value: float | None) -> datetime | None:
+    return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+def _from_json(value: str | None) -> Any:
+    return None if value is None else orjson.loads(value)
 
 
 class each_of(FunctionElement[str]):

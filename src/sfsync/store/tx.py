@@ -565,7 +565,8 @@ class SqlTx(
 
     def poll_mark(self, channel: str) -> datetime | None:
         """Up to when the channel's order list was read."""
-        return self._c.execute(select(t.channel.c.poll_mark).where(t.channel.c.name == channel)).scalar()
+        mark: datetime | None = POLL_MARK.run(self._c, {"b_channel": channel}).scalar()
+        return mark
 
     def put_poll_mark(self, channel: str, at: datetime) -> None:
         """The order list was read up to here."""
@@ -588,12 +589,7 @@ class SqlTx(
 
         Where we do not have the rows that were folded, one for each level stands for them.
         """
-        rows = self._c.execute(
-            select(t.movement)
-            .where(t.movement.c.subject == subject, t.movement.c.state.in_(["done", "folded", "waiting"]))
-            .order_by(t.movement.c.step, t.movement.c.id)
-        )
-        found = [_movement(row) for row in rows]
+        found = [_movement(row) for row in PLANNED.run(self._c, {"b_subject": subject})]
         known = {row.level for row in found}
         return [row for row in self.folded_rows([subject])[subject] if row.level not in known] + found
 
@@ -694,9 +690,8 @@ class SqlTx(
 
     def companion_subjects(self, bundles: Collection[int]) -> frozenset[str]:
         """Whose movements ever went along with these bundles."""
-        c = t.movement.c
-        rows = self._c.execute(select(c.subject).where(c.bundle.in_(bundles), c.companion))
-        return frozenset(row.subject for row in rows)
+        found = [COMPANIONS.run(self._c, {"b_bundle": bundle}) for bundle in bundles]
+        return frozenset(row.subject for rows in found for row in rows)
 
     def finish_bundle(
         self,
@@ -713,15 +708,7 @@ class SqlTx(
         """
         kept = "refused" if state == "voided" else state
         if entered is not None:
-            self._c.execute(
-                update(t.movement)
-                .where(
-                    t.movement.c.bundle == bundle_id,
-                    t.movement.c.state == "waiting",
-                    t.movement.c.key.not_in(entered),
-                )
-                .values(state="dropped")
-            )
+            DROP_OTHERS.run(self._c, {"b_bundle": bundle_id, "among": list(entered), "b_state": "dropped"})
         rows = WAITING_OF_BUNDLE.run(self._c, {"b_id": bundle_id})
         FINISH_BUNDLE.run(self._c, {"b_id": bundle_id, "b_state": kept, "b_reason": reason, "b_at": at})
         FINISH_MOVEMENTS.run(self._c, {"b_id": bundle_id, "b_state": kept})
@@ -995,11 +982,8 @@ class SqlTx(
 
     def remember(self, scope: str, key: str, digest: str, reservation_id: str, at: datetime) -> None:
         """Keep what an idempotency key stands for."""
-        self._c.execute(
-            t.remembered.insert().values(
-                scope=scope, key=key, digest=digest, reservation_id=reservation_id, at=at
-            )
-        )
+        row = {"scope": scope, "key": key, "digest": digest, "reservation_id": reservation_id, "at": at}
+        REMEMBER.run(self._c, row)
 
     # -- limited editions ----------------------------------------------------------------------------
 
@@ -1245,9 +1229,8 @@ class SqlTx(
         self, channel: str, after: int, until: datetime
     ) -> list[tuple[int, tuple[PushRow, ...]]]:
         """A channel's confirmed pushes after one, up to the first that is open or was confirmed later."""
-        c = t.push.c
         found: list[tuple[int, tuple[PushRow, ...]]] = []
-        for row in self._c.execute(select(t.push).where(c.id > after, c.channel == channel).order_by(c.id)):
+        for row in PUSHES_AFTER.run(self._c, {"b_channel": channel, "b_after": after}):
             if row.state == "open" or row.answered_at > until:
                 break
             applied = tuple(PushRow(*part) for part in row.rows) if row.state == "applied" else ()
@@ -1588,6 +1571,17 @@ DUE_LINES = Prepared(
     .limit(bindparam("b_limit"))
 )
 _ROW = t.movement.c
+PLANNED = Prepared(
+    select(t.movement)
+    .where(_ROW.subject == bindparam("b_subject"), _one_of(_ROW.state, "done", "folded", "waiting"))
+    .order_by(_ROW.step, _ROW.id)
+)
+COMPANIONS = Prepared(select(_ROW.subject).where(_ROW.bundle == bindparam("b_bundle"), _ROW.companion))
+DROP_OTHERS = Prepared(
+    update(t.movement)
+    .where(_ROW.bundle == bindparam("b_bundle"), _ROW.state == "waiting", ~t.among(_ROW.key))
+    .values(state=bindparam("b_state"))
+)
 ROWS_BY_SUBJECT = Prepared(_among(_ROW.subject, _ROW.state == "done").order_by(_ROW.step, _ROW.id))
 HELD_STEPS = Prepared(
     select(t.holding.c.subject, func.max(t.holding.c.next_step).label("next_step"))
@@ -1657,6 +1651,7 @@ EXPIRED = Prepared(
     .order_by(_RESERVATION.expires_at)
     .limit(bindparam("b_limit"))
 )
+REMEMBER = Prepared(t.remembered.insert(), [column.name for column in t.remembered.columns])
 REMEMBERED = Prepared(
     select(t.remembered).where(
         t.remembered.c.scope == bindparam("b_scope"), t.remembered.c.key == bindparam("b_key")
@@ -1667,6 +1662,12 @@ DROP_LETTER = Prepared(
     t.dead_letter.delete().where(
         t.dead_letter.c.source == bindparam("b_source"), t.dead_letter.c.key == bindparam("b_key")
     )
+)
+POLL_MARK = Prepared(select(t.channel.c.poll_mark).where(t.channel.c.name == bindparam("b_channel")))
+PUSHES_AFTER = Prepared(
+    select(t.push)
+    .where(t.push.c.id > bindparam("b_after"), t.push.c.channel == bindparam("b_channel"))
+    .order_by(t.push.c.id)
 )
 CHANNEL_SINCE = Prepared(select(t.channel.c.since).where(t.channel.c.name == bindparam("b_channel")))
 APPROVED = Prepared(select(t.channel.c.approved_at).where(t.channel.c.name == bindparam("b_channel")))
@@ -1801,7 +1802,7 @@ def _step(movement: Movement) -> int:
 
 
 def _level(row: Row[Any]) -> StockLevel:
-    key = LevelKey(row.sku, row.location, row.unit)
+    key = LevelKey.parse(row.level_key)
     return StockLevel(key, row.on_hand, row.reserved, row.version, row.record_id, row.counted_at)
 
 

@@ -7,10 +7,9 @@ Documents that were read and found valid are kept, as clients send the same few 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from types import CoroutineType
 from typing import Any, TypeGuard
@@ -129,12 +128,11 @@ class Engine:
 
     def __init__(self, knobs: Knobs) -> None:
         self._knobs = knobs
-        self._documents: OrderedDict[str, _Document] = OrderedDict()
         self.schema = load_schema()
 
     def prepare(self, text: str, variables: Mapping[str, Any], operation_name: str | None) -> Prepared:
         """Everything before the run. Raises Refused."""
-        held = self._document(text)
+        held = _document(text)
         if held.node is None or held.errors:
             raise Refused(held.errors)
         operation = _chosen(held.node, operation_name)
@@ -164,27 +162,19 @@ class Engine:
             answer["errors"] = [_formatted(error, call) for error in result.errors]
         return answer
 
-    def _document(self, text: str) -> _Document:
-        held = self._documents.get(text)
-        if held is not None:
-            self._documents.move_to_end(text)
-            return held
-        held = self._read(text)
-        self._documents[text] = held
-        if len(self._documents) > DOCUMENTS_KEPT:
-            self._documents.popitem(last=False)
-        return held
 
-    def _read(self, text: str) -> _Document:
-        try:
-            node = parse(text)
-        except GraphQLError as error:
-            return _Document(None, [_error(f"syntax error: {error.message}", "PARSE_ERROR", error)])
-        errors = [
-            _error(error.message, _validation_code(error.message), error)
-            for error in validate(self.schema, node)
-        ]
-        return _Document(node, errors, _longest_literal(node))
+@lru_cache(DOCUMENTS_KEPT)
+def _document(text: str) -> _Document:
+    """Read and checked, for all stores of this process: they have one schema, and documents are few."""
+    try:
+        node = parse(text)
+    except GraphQLError as error:
+        return _Document(None, [_error(f"syntax error: {error.message}", "PARSE_ERROR", error)])
+    errors = [
+        _error(error.message, _validation_code(error.message), error)
+        for error in validate(load_schema(), node)
+    ]
+    return _Document(node, errors, _longest_literal(node))
 
 
 def _is_coroutine(value: Any) -> TypeGuard[Awaitable[Any]]:
