@@ -269,3 +269,31 @@ def test_how_far_our_knowledge_reaches(
         replayed=map(at, replayed),
     )
     assert found == (None if expected is None else at(expected))
+
+
+@pytest.mark.parametrize(
+    ("intervals", "since", "missed", "said"),
+    [
+        # A quiet stream: up to its last sign of life nothing was missed, and the rest is said.
+        ([interval(0, 11.9, How.LIVE)], 0, False, "not yet known: since 05:54:00 UTC"),
+        # Asked for no more than that rest, nobody can say that nothing was missed.
+        ([interval(0, 11.9, How.LIVE)], 11.95, True, "nothing of this time is known yet"),
+        # A hole counts at once, however young.
+        ([interval(0, 12, How.LIVE), interval(11.95, 12, How.OPEN)], 0, True, "are not known yet"),
+        # While polls stand in for a stream that is away, what is newer than the last is not known yet.
+        (
+            [interval(0, 5, How.LIVE), interval(5, 12, How.OPEN), interval(5, 11.9, How.POLLED)],
+            0,
+            False,
+            "not yet known: since 05:54:00 UTC",
+        ),
+        # What lasts longer than a quiet stream's patience is no rest.
+        ([interval(0, 11, How.LIVE)], 0, True, "60 minutes are not known yet"),
+    ],
+)
+def test_what_is_not_yet_known_is_said_and_a_hole_in_it_counts(
+    intervals: list[Interval], since: float, missed: bool, said: str
+) -> None:
+    """At six in the morning, with a patience of ten minutes."""
+    told = answer("stock", (at(since), at(12)), intervals, timedelta(minutes=10))
+    assert (told.missed, said in told.sentence) == (missed, True)

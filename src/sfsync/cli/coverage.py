@@ -20,7 +20,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
-from sfsync.domain.coverage import ACCEPTED, Answer, Interval, answer
+from sfsync.domain.coverage import ACCEPTED, Answer, How, Interval, answer
 from sfsync.store import StoreError, open_store
 from sfsync.store.tx import SqlTx
 
@@ -37,7 +37,11 @@ def coverage(
 
     Works with the daemon running or not. Thirty days are kept.
 
-    Exit codes: 0 nothing was missed; 1 some time is not known yet; 2 wrong settings or --since; 3 no store.
+    A quiet stream shows a sign of life only every few minutes: what came since the last one is not yet known,
+    and said so. It counts only with a hole in it, after some minutes, or where it is all that you ask for.
+
+    Exit codes: 0 nothing was missed, up to the last sign of life; 1 some time is not known; 2 wrong settings
+    or --since; 3 no store.
     """
     settings = settings_or_exit(config)
     now = datetime.now(UTC)
@@ -50,20 +54,18 @@ def coverage(
     intervals = store.read_now(lambda tx: tx.coverage(start, now))
     if first is None:
         fail("this store has never been bound to an org: `sfsync run` does that at its first start")
-    # A quiet stream shows a sign of life only now and then: what is newer than that is not yet a break.
-    patience = settings.salesforce.silence_seconds + settings.salesforce.poll_after_seconds
-    until = now - timedelta(seconds=patience)
+    patience = timedelta(seconds=settings.salesforce.silence_seconds + settings.salesforce.poll_after_seconds)
     topics = [settings.salesforce.stock_topic, settings.salesforce.pos_topic]
     if settings.org_orders is not None:
         topics.append(settings.org_orders.topic)
+    holes = {each.source: each.since for each in reversed(intervals) if each.how is How.OPEN}
     answers = []
-    for topic in filter(None, topics):
-        begun = store.read_now(partial(SqlTx.first_watched, source=topic))
+    for topic in dict.fromkeys([*filter(None, topics), *holes]):  # an open hole counts, whatever it is in
+        begun = store.read_now(partial(SqlTx.first_watched, source=topic)) or holes.get(topic)
         if begun is not None:  # what lies before is no break: nobody watched it yet
-            begin = max(start, begun)
-            answers.append(answer(topic, (begin, max(begin, until)), intervals))
+            answers.append(answer(topic, (min(max(start, begun), now), now), intervals, patience))
     if as_json:
-        print_json([_as_json(each, max(start, first), until) for each in answers])
+        print_json([_as_json(each, max(start, first), now) for each in answers])
     else:
         _print(answers, max(start, first))
     raise typer.Exit(1 if any(each.missed for each in answers) else 0)
@@ -110,6 +112,7 @@ def _as_json(told: Answer, since: datetime, until: datetime) -> dict[str, object
         "until": until.isoformat(),
         "missed": told.missed,
         "sentence": told.sentence,
+        "not_yet_known_since": told.pending.isoformat() if told.pending else None,
         "unknown": [[begin.isoformat(), end.isoformat()] for begin, end in told.unknown],
         "breaks": [
             {

@@ -153,25 +153,46 @@ class Answer:
     sentence: str
     unknown: tuple[Span, ...]
     breaks: tuple[Interval, ...]  # what was not simply observed, in order
+    pending: datetime | None = None  # since when nothing is known yet, and need not be
 
 
-def answer(source: str, window: Span, intervals: Sequence[Interval]) -> Answer:
-    """Did we miss anything of a source in that time?"""
+def answer(
+    source: str, window: Span, intervals: Sequence[Interval], patience: timedelta = timedelta(0)
+) -> Answer:
+    """Did we miss anything of a source in that time?
+
+    A quiet stream shows a sign of life only now and then: what is newer than that by at most `patience`, with
+    no hole in it, is not known *yet*; nor is what is newer than the last poll, while polls stand in for the
+    stream. Nothing was missed up to there; of a time that lies wholly in it nobody can say so.
+    """
     own = [each for each in intervals if each.source == source and each.until > window[0]]
     left = unknown(window, own)
+    pending: datetime | None = None
+    holes = [(each.since, each.until) for each in own if each.how is How.OPEN]
+    newest = left[-1:] if left and left[-1][1] == window[1] else []
+    if newest and window[1] - newest[0][0] <= patience:
+        # Between two polls the newest is not known yet either; the hole stays open until the stream is back.
+        polled = any(each.how is How.POLLED and each.until == newest[0][0] for each in own)
+        if polled or less(newest, holes) == newest:
+            pending = left.pop()[0]
     breaks = tuple(
         sorted((each for each in own if each.how is not How.LIVE), key=lambda each: (each.since, each.until))
     )
     if left:
         seconds = sum((until - since).total_seconds() for since, until in left)
         sentence = f"{lasting(seconds)} are not known yet"
+    elif pending is not None and pending <= window[0]:
+        sentence = "nothing of this time is known yet: ask again in a few minutes"
+        return Answer(source, True, sentence, ((pending, window[1]),), breaks, pending)
     elif breaks:
         times = len(merged((each.since, each.until) for each in breaks))  # what goes together broke once
         times_said = "once" if times == 1 else f"{times} times"
         sentence = f"nothing was missed: the stream broke {times_said}, and all of it was made up for"
     else:
         sentence = "nothing was missed: the stream was observed all the time"
-    return Answer(source, bool(left), sentence, tuple(left), breaks)
+    if pending is not None:
+        sentence = f"{sentence}; not yet known: since {pending:%H:%M:%S} UTC"
+    return Answer(source, bool(left), sentence, tuple(left), breaks, pending)
 
 
 def counted(number: int, one: str, many: str) -> str:
