@@ -10,10 +10,12 @@ from datetime import timedelta
 import pytest
 from tests.flow.kit import House, house, total
 
+from sfsync.domain.incidents import NEGATIVE
 from sfsync.domain.reservations import ReservationKind, ReservationState, Wish, WishedLine
 from sfsync.domain.stock import LevelKey, Movement, MovementKind
 from sfsync.ports import Finding, Severity
 from sfsync.store.tx import SqlTx
+from sfsync.web.incident_rows import incident_row
 
 BAG = "BAG-1|ECOM"
 GRANTED, REFUSED, PENDING = ReservationState.GRANTED, ReservationState.REFUSED, ReservationState.PENDING
@@ -293,6 +295,20 @@ async def test_a_rule_found_off_at_the_start_is_an_error_until_it_is_on() -> Non
         await h.until(lambda: not h.pulse.rule_error)
         outcome = await h.reserve("BAG-1")
         assert outcome.reservation is not None
+
+
+async def test_stock_below_zero_that_nobody_was_promised_is_no_promise_broken() -> None:
+    """More was sold at the counter than the books had: to be counted, and nobody's order is at stake."""
+    async with house({BAG: 1}) as h:
+        h.org.till(BAG, -3, "R1")
+        await h.until_kept(lambda tx: tx.incidents())
+        (incident,) = await h.store.read(lambda tx: tx.incidents())
+        assert (incident.kind, incident.key) == (NEGATIVE, BAG)
+        assert incident.title == f"{BAG} is at -2: more has left than came"
+        row = incident_row(incident, (), None, h.clock.now())
+        assert (row["ways"], "sfsync count" in row["detail"]) == (["wait"], True)
+        h.org.move(BAG, on_hand=4)
+        await h.until_kept(lambda tx: not tx.incidents())
 
 
 async def test_a_posting_that_uncovers_a_promise_is_entered_and_raised() -> None:

@@ -369,7 +369,9 @@ def _levels(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
     }
     open_incidents = {
         key
-        for (key,) in watch.query("SELECT key FROM incident WHERE kind = 'oversold' AND closed_at IS NULL")
+        for (key,) in watch.query(
+            "SELECT key FROM incident WHERE kind IN ('oversold', 'negative stock') AND closed_at IS NULL"
+        )
     }
     for key, sums in sorted(watch.levels.items()):
         if key.startswith(PROBE):
@@ -405,7 +407,9 @@ def _transfers(watch: Watch, day: Day) -> Iterator[tuple[int, str]]:
 def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
     open_incidents = {
         key
-        for (key,) in watch.query("SELECT key FROM incident WHERE kind = 'oversold' AND closed_at IS NULL")
+        for (key,) in watch.query(
+            "SELECT key FROM incident WHERE kind IN ('oversold', 'negative stock') AND closed_at IS NULL"
+        )
     }
     yield from org_orders(watch, world, open_incidents)
     copies, of = copied(world), by_order(watch)

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from tests.web.kit import CHECKOUT, NOW, OPERATIONS, House, problem
 
-from sfsync.domain.incidents import Resolved, Stage, Way, Wish
+from sfsync.domain.incidents import OVERSOLD, Resolved, Stage, Way, Wish
+from sfsync.ports import Incident
+from sfsync.web.incident_rows import incident_row
 
 AT = "/v1/incidents/7/resolution"
 MOVE = {"way": "move", "location": "MAYFAIR", "reason": "the customer is waiting"}
@@ -109,3 +111,22 @@ async def test_only_an_operator_resolves() -> None:
         problem(await client.post(AT, json=MOVE), 403, "not-allowed")
         problem(await client.get("/v1/incidents/7"), 403, "not-allowed")
     assert house.resolutions.asked == []
+
+
+@pytest.mark.parametrize("cancelling", [frozenset({"london"}), None])
+@pytest.mark.parametrize(
+    ("subject", "ways"),
+    [
+        ("order:london:1042:1", ["move", "wait", "cancel"]),
+        ("reservation:r1:0", ["move", "wait"]),  # a cart is no order that one could cancel
+        ("allocation:london:BAG|ECOM", ["wait"]),
+    ],
+)
+def test_only_ways_that_work_are_offered(
+    subject: str, ways: list[str], cancelling: frozenset[str] | None
+) -> None:
+    """The same to the page, the API and the command line."""
+    promise = {"subject": subject, "units": 1, "uncovered": 1, "channel": "london", "since": NOW.isoformat()}
+    detail = {"sku": "BAG", "units": 1, "promises": [promise]}
+    incident = Incident(7, OVERSOLD, "BAG|ECOM", "1 of BAG|ECOM promised beyond stock", detail, NOW, None)
+    assert incident_row(incident, (), cancelling, NOW)["ways"] == ways

@@ -100,6 +100,14 @@ class DaemonClient:
         """The JSON at a path; `httpx.HTTPError` when nobody answers."""
         return self._read(self._http.get(path))
 
+    def peek(self, path: str) -> Any:
+        """The JSON at a path; None when nobody answers, or not with it."""
+        try:
+            answer = self._http.get(path, timeout=5.0)
+            return answer.json() if answer.status_code == 200 else None
+        except (httpx.HTTPError, ValueError):
+            return None
+
     def post(self, path: str, body: object) -> Any:
         """Post JSON, get JSON."""
         return self._read(self._http.post(path, json=body))

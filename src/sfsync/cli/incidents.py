@@ -21,9 +21,11 @@ from sfsync.cli.common import (
     table,
     user_name,
 )
+from sfsync.domain.incidents import Way
 from sfsync.ports import Incident, Resolution, Tx
 from sfsync.store import StoreError, open_store
 from sfsync.web.incident_rows import incident_row
+from sfsync.web.status_shape import IncidentRow
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -47,12 +49,14 @@ def incidents(
         fail(str(error))
     now = datetime.now(UTC)
     found = store.read_now(_read)
+    client = DaemonClient(settings)
+    rows = [_row(each, decided, now, client) for each, decided in found]
     if as_json:
-        print_json([_json(each, decided, now) for each, decided in found])
+        print_json([_json(each, row) for (each, _), row in zip(found, rows, strict=True)])
     elif not found:
         out.print("No open incidents.")
     else:
-        _print(found, now)
+        _print([each for each, _ in found], rows)
     raise typer.Exit(0 if all(each.waits(now) for each, _ in found) else 1)
 
 
@@ -62,15 +66,21 @@ def _read(tx: Tx) -> list[tuple[Incident, list[Resolution]]]:
     return [(each, [one for one in decided if one.incident == each.id]) for each in found]
 
 
-def _json(incident: Incident, decided: list[Resolution], now: datetime) -> dict[str, Any]:
+def _row(incident: Incident, decided: list[Resolution], now: datetime, client: DaemonClient) -> IncidentRow:
+    """The incident with its ways out: which channels take a cancellation only the running daemon knows."""
     row = incident_row(incident, decided, None, now)
+    if Way.CANCEL.value in row["ways"] and (told := client.peek(f"/v1/incidents/{incident.id}")) is not None:
+        row["ways"] = told["ways"]
+    return row
+
+
+def _json(incident: Incident, row: IncidentRow) -> dict[str, Any]:
     return {**row, "key": incident.key, "advice": row["detail"], "detail": incident.detail}
 
 
-def _print(found: list[tuple[Incident, list[Resolution]]], now: datetime) -> None:
+def _print(found: list[Incident], rows: list[IncidentRow]) -> None:
     made = table(f"{len(found)} open incidents", ("id", "right"), "opened", "kind", "what", "ways out")
-    for incident, decided in found:
-        row = incident_row(incident, decided, None, now)
+    for incident, row in zip(found, rows, strict=True):
         what = [incident.title]
         what += [
             f"  {_order(order)}: {'has its stock' if order['covered'] else 'no stock covers it'}"

@@ -20,6 +20,7 @@ from enum import StrEnum
 from .stock import LevelKey, Movement, MovementKind, step_key
 
 OVERSOLD = "oversold"
+NEGATIVE = "negative stock"
 MISPLACED = "misplaced"
 UNKNOWN_LOCATION = "unknown location"
 REWRITTEN = "rewritten ledger"
@@ -53,6 +54,7 @@ class Way(StrEnum):
 
 _WAYS: Mapping[str, tuple[Way, ...]] = {
     OVERSOLD: (Way.MOVE, Way.WAIT, Way.CANCEL),
+    NEGATIVE: (Way.WAIT,),
     MISPLACED: (Way.WAIT, Way.CANCEL),
     UNKNOWN_LOCATION: (Way.WAIT, Way.ACCEPT),
     PAID_UNAVAILABLE: (Way.MOVE, Way.SUBSTITUTE, Way.REFUND, Way.WAIT),

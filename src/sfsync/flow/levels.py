@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sfsync.domain.incidents import OVERSOLD, REWRITTEN
+from sfsync.domain.incidents import NEGATIVE, OVERSOLD, REWRITTEN
 from sfsync.domain.promises import Promise, Stake, at_stake
 from sfsync.domain.reservations import KINDS
 from sfsync.domain.stock import Freshness, LevelKey, MovementKind, StockLevel, compare
@@ -92,7 +92,23 @@ def wake_uncovered(tx: Tx, skus: Collection[str]) -> bool:
 
 
 def _oversold(tx: Tx, ctx: Context, before: StockLevel | None, level: StockLevel, now: datetime) -> None:
-    if level.oversold:
+    if level.oversold and level.reserved <= 0:
+        # Nobody was promised anything: more has left than the org knows to have come.
+        title = f"{level.key} is at {level.on_hand}: more has left than came"
+        detail = {
+            "sku": level.key.sku,
+            "location": level.key.location,
+            "units": level.oversold,
+            "on_hand": level.on_hand,
+            "in_transit": level.key.location == ctx.assortment.in_transit,
+        }
+        if tx.open_incident(NEGATIVE, str(level.key), title, detail, now):
+            ctx.log.warning(
+                "negative stock", level=str(level.key), on_hand=level.on_hand, next="see `sfsync status`"
+            )
+    elif before is not None and before.oversold and before.reserved <= 0:
+        tx.close_incident(NEGATIVE, str(level.key), now)
+    if level.oversold and level.reserved > 0:
         title = f"{level.oversold} of {level.key} promised beyond stock"
         detail = {
             "sku": level.key.sku,
@@ -106,7 +122,7 @@ def _oversold(tx: Tx, ctx: Context, before: StockLevel | None, level: StockLevel
             ctx.log.warning(
                 "oversold", level=str(level.key), units=level.oversold, next="see `sfsync status`"
             )
-    elif before is not None and before.oversold:
+    elif before is not None and before.oversold and before.reserved > 0:
         tx.close_incident(OVERSOLD, str(level.key), now)
 
 

@@ -6,13 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sfsync.domain import incidents as kinds
-from sfsync.domain.incidents import OVERSOLD, Way, ways
+from sfsync.domain.incidents import NEGATIVE, OVERSOLD, Way, ways
 from sfsync.ports import Incident, Resolution
 
 from .status_shape import IncidentRow, OrderOfIncident, ResolutionRow
 
 _ADVICE = {
     OVERSOLD: "Find the piece elsewhere, wait for a receipt, or cancel this order at its channel.",
+    NEGATIVE: "Count it (`sfsync count`), or have the receipt entered that is missing; it closes by itself.",
     kinds.MISPLACED: "Move the fulfilment at the channel, or bring stock to where it is sent from.",
     kinds.UNKNOWN_LOCATION: "Name the location in the settings, or move the fulfilment at the channel.",
     kinds.REWRITTEN: (
@@ -74,9 +75,11 @@ def _ways(
         return []
     found = list(ways(incident.kind))
     if cancelling is not None and not any(
-        order["promise"] and order["channel"] in cancelling for order in orders
+        order["promise"].startswith("order:") and order["channel"] in cancelling for order in orders
     ):
         found = [way for way in found if way is not Way.CANCEL]
+    if not any(order["promise"].startswith("order:") for order in orders):
+        found = [way for way in found if way is not Way.CANCEL]  # a cart, say, is no order that one cancels
     movable = ("order:", "reservation:")
     if incident.kind == OVERSOLD and not any(order["promise"].startswith(movable) for order in orders):
         found = [way for way in found if way is not Way.MOVE]
@@ -116,6 +119,11 @@ def _advice(incident: Incident) -> str:
     """What a person should know or do; the incident's own words where it has some."""
     if incident.kind == OVERSOLD and "order" not in incident.detail:
         return "Goods left that were promised: the newest promise is moved or cancelled first, or it waits."
+    if incident.kind == NEGATIVE and incident.detail.get("in_transit"):
+        return (
+            "More arrived than was sent: have the missing dispatch told, or write the surplus off with "
+            "`sfsync transfer lost` and a number below zero. It closes by itself."
+        )
     return _ADVICE.get(incident.kind, "Run `sfsync resync` to compare and put right.")
 
 
