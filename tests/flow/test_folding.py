@@ -8,7 +8,7 @@ import pytest
 from tests.flow.kit import TILL, HastyClock, House, house, total
 
 from sfsync.domain.fold import Fold
-from sfsync.domain.incidents import REWRITTEN
+from sfsync.domain.incidents import PAID_UNAVAILABLE, REWRITTEN
 from sfsync.domain.transfers import Stage, Transfer
 from sfsync.flow.folding import FoldRun, FoldWish
 from sfsync.flow.levels import apply_levels
@@ -283,6 +283,22 @@ async def test_a_reservation_that_lost_its_row_is_reported_and_not_believed() ->
         (incident,) = await rewritten(h)
         assert incident.detail["reservations_lost"] == [mine]
         await h.shows("BAG-1", 1, 1)
+
+
+async def test_a_paid_reservation_whose_row_was_deleted_is_told_with_that_reason() -> None:
+    """It was paid for in time: nobody is told that it had expired."""
+    async with house({BAG: 1}) as h:
+        outcome = await h.reserve("BAG-1")
+        assert outcome.reservation is not None
+        mine = outcome.reservation.id
+        assert (await h.desk.confirm(mine, "#500")).problem == ""
+        await h.idle()
+        h.org.forget(h.org.number_of(f"reservation:{mine}:0:0"))
+        await h.until_kept(lambda tx: any(each.kind == PAID_UNAVAILABLE for each in tx.incidents()))
+        (incident,) = [
+            each for each in await h.store.read(lambda tx: tx.incidents()) if each.kind == PAID_UNAVAILABLE
+        ]
+        assert "deleted from the org's ledger" in incident.title
 
 
 async def test_a_late_reading_from_before_the_rewriting_does_not_win() -> None:

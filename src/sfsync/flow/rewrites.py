@@ -34,6 +34,7 @@ from .writer import Writer
 SWEEP_SECONDS = 30.0
 NAMED = 50  # subjects that an incident names
 LOST = "its movement was deleted from the org's ledger"
+LOST_WHEN_PAID = "and what was held for it was deleted from the org's ledger"
 
 
 class Rewrites:
@@ -108,7 +109,7 @@ def decide_again(tx: Tx, ctx: Context, level: StockLevel, changed: Sequence[str]
         lost.append(reservation_id)
         paid = reservation.state is ReservationState.CONFIRMED
         state = ReservationState.PAID_UNAVAILABLE if paid else ReservationState.RELEASED
-        put(tx, ctx, reservation, replace(reservation, state=state, reason=LOST))
+        put(tx, ctx, reservation, replace(reservation, state=state, reason=LOST), because=LOST_WHEN_PAID)
     _tell(tx, ctx, level, changed, lost, now)
     return {"orders", "writer"} | refresh(tx, ctx.assortment, ctx.pulse, {level.key.sku}, now)
 
