@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import types
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
+import pytest
 from tests.flow.kit import TILL, WAKE, House, house
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.budget import Standing, Work
 from sfsync.overview import Overview
+from sfsync.overview.health import short_of_calls
 from sfsync.web.status_shape import Status, StockOfSku
 
 BAG, SCARF, GOLD = "BAG-1|ECOM", "SCARF|ECOM", "GOLD|ECOM"
@@ -77,6 +80,14 @@ async def test_a_quiet_house_is_green_and_says_so() -> None:
         assert [(s["sku"], s["available"]) for s in status["scarce"]] == [("GOLD", 0), ("SCARF", 2)]
         sellers = {seller["channel"]: seller["may"] for seller in status["scarce"][0]["sellers"]}
         assert sellers == {"london": "sells", "dubai": "closed"}
+
+
+async def test_a_place_that_owes_takes_nothing_from_what_the_others_can_sell() -> None:
+    """One place has fifty-five, another ninety-five less than none: the SKU is not scarce."""
+    async with house({BAG: 55, "BAG-1|DUBAI": 1, SCARF: 2}) as h:
+        h.org.move("BAG-1|DUBAI", on_hand=-96)
+        await h.until_kept(lambda tx: tx.incidents())
+        assert [each["sku"] for each in (await overview(h).status())["scarce"]] == ["SCARF"]
 
 
 async def test_the_last_one_on_a_channel_that_does_not_ask_is_a_red_finding() -> None:
@@ -222,3 +233,28 @@ async def test_the_last_pieces_at_a_shop_that_takes_plain_numbers_only_are_a_red
         await h.idle()
         left = (await overview(h).status())["health"]["reasons"]
         assert [each for each in left if not each.startswith("The stream")] == []
+
+
+@pytest.mark.parametrize(
+    ("paused", "said"),
+    [
+        ({Work.SALE: 1, Work.REFRESH: 3, Work.BULK: 9}, ["sales wait", "about 2026-11-23 10:00 UTC"]),
+        (
+            {Work.REFRESH: 3, Work.BULK: 9},
+            [
+                "looking again waits, expected to go on about 2026-11-23 12:00",
+                "about 2026-11-23 18:00 UTC",
+            ],
+        ),
+        ({Work.BULK: 9}, ["bulk work waits, expected to go on about 2026-11-23 18:00 UTC"]),
+    ],
+)
+def test_each_kind_of_work_is_told_its_own_hour_of_recovery(paused: dict[Work, int], said: list[str]) -> None:
+    """Sales go on in an hour; that folding waits until the evening is no reason to say that they do."""
+    nine = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    waits = {work: nine + timedelta(hours=hours) for work, hours in paused.items()}
+    standing = Standing(400, 400, 300, 300, 100, waits, refused=Work.SALE in waits)
+    (sentence,) = [each for told in short_of_calls(standing) for each in told]
+    assert all(each in sentence for each in said)
+    assert sentence.count("UTC") == len(paused) or Work.SALE in paused
+    assert sentence.count("UTC") == 1 or Work.SALE not in paused

@@ -204,6 +204,13 @@ def test_the_pace_of_the_last_hours_tells_when_the_day_is_used_up(
     assert found.used_up_at == (None if used_up is None else at(used_up))
 
 
+def test_calls_that_are_used_up_are_so_now_and_not_in_an_hour() -> None:
+    """Four hundred of four hundred: no later moment is told."""
+    found = outlook(told(Usage(20), at(5), 400, 400), at(5))
+    assert found is not None
+    assert found.used_up_at == at(5)
+
+
 def test_without_a_word_of_the_org_there_is_no_outlook() -> None:
     """Nothing is known of its allowance."""
     assert outlook(Usage(20), at(0)) is None

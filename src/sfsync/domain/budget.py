@@ -76,7 +76,7 @@ class Outlook:
 
     pace_an_hour: int  # everybody's
     most_used: int  # in any 24 hours that end within the next 24
-    used_up_at: datetime | None  # None: not within 24 hours
+    used_up_at: datetime | None  # now, where they are already; None: not within 24 hours
 
 
 def outlook(usage: Usage, now: datetime) -> Outlook | None:
@@ -87,7 +87,8 @@ def outlook(usage: Usage, now: datetime) -> Outlook | None:
     everybody = _everybody(usage)
     lately = sum(calls for hour, calls in everybody.items() if hour >= since)
     pace = lately / ((now - since) / HOUR)
-    most, used_up = _shares(usage, now, everybody)[0], None
+    most = _shares(usage, now, everybody)[0]
+    used_up = now if most >= usage.allowed else None
     for number in range(1, 25):
         at = now + number * HOUR
         # What has fallen out of the window by then; calls to come fall out after a day, later than this.

@@ -65,7 +65,7 @@ class HealthTeller:
                 for topic in pulse.topics
                 if now - pulse.last_sign.get(topic, pulse.started_at) > SILENT_AFTER
             ]
-            calls_bad, calls_doubtful = _short_of_calls(pulse.calls())
+            calls_bad, calls_doubtful = short_of_calls(pulse.calls())
             bad += calls_bad
             doubtful += calls_doubtful
             doubtful += pulse.space.findings() if pulse.space else []
@@ -143,18 +143,21 @@ class HealthTeller:
         return found
 
 
-def _short_of_calls(calls: Standing | None) -> tuple[list[str], list[str]]:
+def short_of_calls(calls: Standing | None) -> tuple[list[str], list[str]]:
     """What is bad and what is doubtful about the org's API calls."""
     if calls is None or not calls.paused:
         return [], []
-    until = max(calls.paused.values())
-    then = f"expected to go on about {until:%Y-%m-%d %H:%M} UTC"
     if Work.SALE in calls.paused:
-        then = f"they are tried every minute, and {then}"
+        then = f"they are tried every minute, and expected to go on about {_minute(calls.paused[Work.SALE])}"
         return [f"The org's API calls of the last 24 hours are used up, so sales wait: {then}."], []
-    waits = "bulk work waits" if len(calls.paused) == 1 else "looking again and bulk work wait"
-    said = f"{calls.ours_used:,} of the {calls.ours:,} API calls that are ours are used, so {waits}: {then}."
-    return [], [said]
+    named = {Work.REFRESH: "looking again waits", Work.BULK: "bulk work waits"}
+    waits = [f"{named[work]}, expected to go on about {_minute(at)}" for work, at in calls.paused.items()]
+    used = f"{calls.ours_used:,} of the {calls.ours:,} API calls that are ours are used"
+    return [], [f"{used}, so {'; '.join(waits)}."]
+
+
+def _minute(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def channel_state(count: views.ChannelCount | None, error: str) -> tuple[State, str]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select
 
 from sfsync.domain.ira import Counted, Late
 from sfsync.domain.relay import IN_DOUBT
@@ -124,14 +124,19 @@ def queue_count(tx: SqlTx) -> QueueCount:
     return QueueCount(bundles, oldest, inbox, lines)
 
 
+def _free(units: ColumnElement[int]) -> ColumnElement[int]:
+    """What several levels have together: one that owes takes nothing from the others."""
+    return func.sum(case((units > 0, units), else_=0))
+
+
 def scarce_skus(tx: SqlTx, *, most: int, limit: int) -> list[ScarceSku]:
     """SKUs with stock of which at most `most` units may still be promised, scarcest first."""
     c = t.level.c
-    total = func.sum(c.on_hand - c.reserved)
+    total = _free(c.on_hand - c.reserved)
     found = tx.connection.execute(
         select(c.sku, total.label("available"))
         .group_by(c.sku)
-        .having(and_(total <= most, func.sum(c.on_hand) > 0))
+        .having(and_(total <= most, _free(c.on_hand) > 0))
         .order_by(total, c.sku)
         .limit(limit)
     ).all()
@@ -147,7 +152,7 @@ def scarce_skus(tx: SqlTx, *, most: int, limit: int) -> list[ScarceSku]:
 def few_shown(tx: SqlTx, channel: str, most: int) -> list[tuple[str, int]]:
     """(SKU, units that may still be promised) of what a channel shows, where there are one to `most`."""
     c, shown = t.level.c, t.channel_level.c
-    total = func.sum(c.on_hand - c.reserved)
+    total = _free(c.on_hand - c.reserved)
     showing = select(shown.sku).where(shown.channel == channel, shown.published > 0)
     rows = tx.connection.execute(
         select(c.sku, total)
