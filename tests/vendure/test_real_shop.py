@@ -83,6 +83,9 @@ class RealBoutique(Counterpart):
         self.opened.append(made)
         return made
 
+    def reader(self) -> Channel:
+        return self.open(replace(self.config, read_only=True))
+
     def stranger(self) -> Channel:
         return self.open(replace(self.config, api_key="", username="superadmin", password="a guess"))
 
