@@ -573,5 +573,6 @@ def _expected(reason: str) -> bool:
         "gave way to",
         "was paid for",
         "does not find",
+        "more has left than came",
     )
     return any(words in reason for words in known)
