@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.flow.kit import House, house, total, uncovered
+from tests.flow.kit import WAKE, House, house, total, uncovered
 
 from sfsync.domain.incidents import NOT_APPLIED, OVERSOLD, PAID_UNAVAILABLE, Resolved, Stage, Way, Wish
+from sfsync.domain.reservations import OrphanCause
+from sfsync.domain.stock import LevelKey, Movement, MovementKind
 from sfsync.ports import Incident, Resolution
 
 BAG, MAYFAIR = "BAG-1|ECOM", "BAG-1|MAYFAIR"
@@ -245,3 +247,29 @@ async def test_what_lasts_cannot_be_waved_away_and_what_is_over_not_be_resolved(
         await h.until_kept(lambda tx: not tx.incidents())
         assert (await resolve(found.id, MOVE)).problem == "over"
         assert h.org.numbers(MAYFAIR) == (1, 0)
+
+
+async def test_units_that_other_software_holds_for_a_reservation_nobody_knows_are_told() -> None:
+    """It wrote a row of a reservation that we never had: told while we run, and after a restart."""
+    async with house({BAG: 3}) as h:
+        ghost = Movement(
+            "reservation:ghost:0:0",
+            "reservation:ghost:0",
+            LevelKey.parse(BAG),
+            MovementKind.CART,
+            0,
+            1,
+            "",
+            "",
+            h.clock.now(),
+        )
+        h.org._enter(ghost)
+        h.org.tell(WAKE, levels=frozenset({h.org.id_of(ghost.level)}), events=1)
+        await h.shows("BAG-1", 2, 2)
+        for _ in range(2):
+            (orphan,) = await h.desk.orphans()
+            assert (orphan.reservation_id, orphan.cause) == ("ghost", OrphanCause.UNKNOWN)
+            assert orphan.units == {ghost.level: 1}
+            await h.kill()
+            await h.start()
+            await h.idle()

@@ -37,7 +37,7 @@ from .asking import not_yet
 from .context import wait_until_read
 from .giving import close_covered_again
 from .life import Life
-from .orphans import orphans
+from .orphans import all_orphans
 from .picture import Picture, on_floor
 from .reserving import Asked, close_covered, give_back, stand_in, tell_overdue
 from .rooms import denied
@@ -426,7 +426,7 @@ class Desk(Life):
 
     async def orphans(self) -> Sequence[Orphan]:
         """What reservations hold for nobody, longest held first."""
-        return await self._ctx.store.read(lambda tx: orphans(tx, self._ctx))
+        return await all_orphans(self._ctx)
 
     async def sweep(self) -> None:
         """Until cancelled: let go of what has expired, and report what holds units for nobody."""

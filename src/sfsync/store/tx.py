@@ -593,6 +593,19 @@ class SqlTx(
         known = {row.level for row in found}
         return [row for row in self.folded_rows([subject])[subject] if row.level not in known] + found
 
+    def promised_by_others(self) -> dict[LevelKey, str]:
+        """Levels where more is reserved than we know the holders of, each with its record id."""
+        ours = func.coalesce(func.sum(t.holding.c.reserved), 0)
+        c = t.level.c
+        rows = self._c.execute(
+            select(c.level_key, c.record_id)
+            .outerjoin(t.holding, t.holding.c.level_key == c.level_key)
+            .where(c.reserved > 0)
+            .group_by(c.level_key, c.record_id, c.reserved)
+            .having(c.reserved > ours)
+        )
+        return {LevelKey.parse(row.level_key): row.record_id for row in rows}
+
     def in_transit(self, location: str) -> list[InTransit]:
         """What is on its way, by the transfer's number and the level; oldest first."""
         m, units = t.movement.c, func.sum(t.movement.c.on_hand_delta)
