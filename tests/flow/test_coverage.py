@@ -17,10 +17,11 @@ BAG = "BAG-1|ECOM"
 
 async def told(h: House, until: datetime | None = None) -> Answer:
     """The answer for the stream of stock, since the house opened; until its last sign, if not told."""
-    now = h.clock.now()
     start = await h.store.read(lambda tx: tx.first_start())
-    intervals = await h.store.read(lambda tx: tx.coverage(start or now, now))
+    # Before the intervals: the stream may show another sign between the two readings.
     until = until or await h.store.read(lambda tx: tx.last_watched(WAKE))
+    now = h.clock.now()
+    intervals = await h.store.read(lambda tx: tx.coverage(start or now, now))
     assert start is not None
     assert until is not None
     return answer(WAKE, (start, until), intervals)
