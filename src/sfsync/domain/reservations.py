@@ -607,13 +607,13 @@ class Refusals:
 NO_LASTS = timedelta(seconds=0.5)
 LATELY = " a moment ago"
 
-# What a wish asks, whoever asks it: (channel, client, lines, takes a part, in hand).
-Question = tuple[str | None, str, tuple[WishedLine, ...], bool, bool]
+# What a wish asks, whoever asks it: (channel, client, lines, takes a part, in hand, what for).
+Question = tuple[str | None, str, tuple[WishedLine, ...], bool, bool, ReservationKind]
 
 
 def question(wish: Wish) -> Question:
     """Two wishes with the same question get the same answer at the same moment."""
-    return wish.channel, wish.client, wish.lines, wish.partial, wish.in_hand
+    return wish.channel, wish.client, wish.lines, wish.partial, wish.in_hand, wish.kind
 
 
 @dataclass(frozen=True, slots=True)
