@@ -310,5 +310,21 @@ def test_what_was_refused_long_ago_is_forgotten() -> None:
     """A year of drops takes no room."""
     refusals = Refusals()
     refusals.note([ECOM], NOW)
-    refusals.note([SCARF], NOW + timedelta(seconds=3))
-    assert refusals.told_at.keys() == {SCARF}
+    refusals.note([SCARF], NOW + timedelta(seconds=4))
+    assert refusals.told.keys() == {SCARF}
+
+
+def test_what_the_org_refuses_again_and_again_is_told_for_longer_each_time() -> None:
+    """Ten thousand ask all evening for what is gone: fourteen questions, where there were two hundred."""
+    refusals, asked = Refusals(), 0
+    for second in range(400):
+        now = NOW + timedelta(seconds=second)
+        if not refusals.stands(ECOM, 1, available=0, freeing=False, now=now):
+            asked += 1
+            refusals.note([ECOM], now)
+            refusals.note([ECOM], now)  # two asked in the same moment
+    assert asked <= 20
+    later = NOW + timedelta(seconds=520)
+    refusals.note([ECOM], later)
+    assert refusals.stands(ECOM, 1, available=0, freeing=False, now=later + timedelta(seconds=1.9))
+    assert not refusals.stands(ECOM, 1, available=0, freeing=False, now=later + timedelta(seconds=2))

@@ -34,6 +34,9 @@ from .stock import LevelKey, Movement, MovementKind, reservation_subject, step_k
 
 LONGEST = timedelta(days=30)
 REFUSED_LATELY = timedelta(seconds=2)  # for so long a refusal of the org is told to others who ask the same
+REFUSED_AGAIN = timedelta(
+    seconds=30
+)  # and for so long, at most, where the org refused each time it was asked
 ORDER_PATIENCE = timedelta(hours=24)  # from a payment to the news of its order
 STAND_IN_LIFE = timedelta(
     minutes=15
@@ -572,15 +575,21 @@ class Refusals:
     """Where the org has just refused: in a drop thousands ask for what has been sold out a moment ago.
 
     They are told the same without asking again, for a moment only: what comes back by ways that we hear of
-    late is asked for soon.
+    late is asked for soon. Each further refusal that follows at once is told for twice as long, so that a day
+    of asking in vain costs the org few calls.
     """
 
-    told_at: dict[LevelKey, datetime] = field(default_factory=dict)
+    told: dict[LevelKey, tuple[datetime, timedelta]] = field(default_factory=dict)  # when, and for how long
 
     def note(self, levels: Iterable[LevelKey], now: datetime) -> None:
         """The org has refused units there."""
-        self.told_at = {key: at for key, at in self.told_at.items() if now - at < REFUSED_LATELY}
-        self.told_at |= dict.fromkeys(levels, now)
+        self.told = {key: (at, long) for key, (at, long) in self.told.items() if now - at < 2 * long}
+        for level in levels:
+            before = self.told.get(level)
+            again = REFUSED_LATELY if before is None else min(2 * before[1], REFUSED_AGAIN)
+            if before is not None and now - before[0] < before[1]:
+                again = before[1]  # asked together, and refused together
+            self.told[level] = now, again
 
     def stands(
         self,
@@ -599,8 +608,8 @@ class Refusals:
         sold out of a local block, and the org's stream tells of its units without a hole; then nobody has to
         have been refused first, for answers in a drop must not wait for the org.
         """
-        at = self.told_at.get(level)
-        lately = at is not None and now - at < REFUSED_LATELY
+        at, long = self.told.get(level, (now, timedelta()))
+        lately = now - at < long
         return (lately or followed) and available < units and not freeing
 
 
