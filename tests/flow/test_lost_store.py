@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.flow.kit import house
+from tests.flow.test_reservation_life import expiring
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
@@ -91,6 +92,7 @@ async def test_a_reservation_learned_again_expires_by_itself() -> None:
         await h.start()
         await h.until_kept(lambda tx: tx.reservation(number))
         await h.idle()
-        await h.desk.extend(number, timedelta(0))
+        now = h.clock.now()
+        await h.store.write(lambda tx: tx.put_reservation(expiring(tx.reservation(number), now)))
         await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.EXPIRED)
         await h.until(lambda: h.org.numbers(BAG) == (1, 0))

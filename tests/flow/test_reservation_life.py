@@ -270,7 +270,7 @@ async def test_paid_on_the_last_second_keeps_the_unit_that_nobody_has_let_go_yet
     async with house({BAG: 1}) as h:
         number = await granted(h)
         late = (await kept(h, number)).created_at
-        await h.store.write(lambda tx: tx.put_reservation(_expiring(tx.reservation(number), late)))
+        await h.store.write(lambda tx: tx.put_reservation(expiring(tx.reservation(number), late)))
         outcome = await h.desk.confirm(number, "#1001")
         state = reservation_of(outcome).state
         assert state is State.CONFIRMED
@@ -278,7 +278,8 @@ async def test_paid_on_the_last_second_keeps_the_unit_that_nobody_has_let_go_yet
         assert h.org.numbers(BAG) == (1, 1)
 
 
-def _expiring(reservation: Reservation | None, at: datetime) -> Reservation:
+def expiring(reservation: Reservation | None, at: datetime) -> Reservation:
+    """The reservation, with its end then."""
     assert reservation is not None
     return replace(reservation, expires_at=at)
 
