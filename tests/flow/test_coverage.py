@@ -35,7 +35,7 @@ async def test_a_first_start_leaves_nothing_unknown() -> None:
         found = await told(h)
         assert not found.missed, found
         assert found.breaks[0].how is How.REREAD
-        assert found.breaks[0].found.endswith("had moved")
+        assert found.breaks[0].found == "every stock level was read"
 
 
 async def test_what_happened_while_we_were_away_was_replayed() -> None:

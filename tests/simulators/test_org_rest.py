@@ -267,7 +267,10 @@ def test_a_description_tells_what_can_be_written(org: OrgClient) -> None:
     assert fields["LevelKey__c"]["externalId"]
     assert fields["LevelKey__c"]["unique"]
     assert not fields["LevelKey__c"]["nillable"]
-    assert [child["relationshipName"] for child in described["childRelationships"]] == ["StockMovements__r"]
+    assert [child["relationshipName"] for child in described["childRelationships"]] == [
+        "StockMovements__r",
+        "StockCounts__r",
+    ]
     kind = {
         field["name"]: field for field in org.call("GET", f"/sobjects/{MOVEMENT}/describe").json()["fields"]
     }

@@ -166,9 +166,9 @@ class Reservation:
         return tuple(reservation_subject(self.id, number) for number in range(len(self.lines)))
 
     def due(self) -> tuple[int, ...]:
-        """Units of each line that its customer is to have: what was granted, or all if nothing ever was."""
-        granted = any(line.quantity for line in self.lines)
-        return tuple(line.quantity if granted else line.wanted for line in self.lines)
+        """Units of each line that its customer is to have: all, or what was granted where a part will do."""
+        part = self.partial and any(line.quantity for line in self.lines)
+        return tuple(line.quantity if part else line.wanted for line in self.lines)
 
 
 def order_names(reference: str) -> tuple[str, ...]:
