@@ -92,6 +92,9 @@ def test_a_split_gives_every_unit_away_once_and_nobody_more_than_allowed(
         (Books(LONDON, held=0, shown=-1, owes=True), 0, -1),  # not before: a step up may offer what is owed
         (Books(LONDON, held=2, shown=-1, spare=2, owes=True), 2, 1),  # its spare units raise it all the same
         (Books(LONDON, held=2, shown=-3, spare=2, owes=True), 0, -1),
+        (Books(LONDON, held=3, spare=3, claimed=True), 3, 0),  # a sale that is known may still draw on them
+        (Books(LONDON, held=3, shown=2, spare=1, claimed=True), 3, 2),
+        (Books(LONDON, held=1, shown=2, claimed=True), 2, 1),  # lowered all the same
     ],
 )
 def test_a_number_is_lowered_at_once_and_raised_by_spare_units_alone(

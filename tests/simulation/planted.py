@@ -129,8 +129,8 @@ BUGS: tuple[Bug, ...] = (
         5,
         "a shop's number is raised before the units were lowered elsewhere and moved",
         "domain/allocation.py",
-        "    return max(min(0, shown), min(goal, shown + books.spare - gap))\n",
-        "    return max(min(0, shown), goal - 0 * gap)\n",
+        "    return max(min(0, shown), min(goal, shown + room))\n",
+        "    return max(min(0, shown), goal - 0 * room)\n",
     ),
     Bug(
         5,

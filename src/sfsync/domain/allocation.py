@@ -48,6 +48,7 @@ class Books:
     sold: int = 0  # its sales that are known and not yet taken from the allocation
     spare: int = 0  # below zero: units sold unheard that nothing is reserved for
     owes: bool = False  # a sale of it is not decided yet, or nothing covers it
+    claimed: bool = False  # sales of it that are known and not counted yet may still draw on its units
 
     @property
     def has(self) -> int:
@@ -114,13 +115,19 @@ def target(books: Books, goal: int) -> int:
     A number that is not covered is lowered by what is missing, after the spare units have covered it; but not
     while the org is being asked to cover it.
 
+    Nor is it raised while a sale of it is known and not decided, or is being asked of what everybody may
+    reserve: refused there, it draws on the units that are spare.
+
     A number below zero stands for sales that went beyond it. It rises to zero by itself only when none of the
     channel's sales is open any more: until then a step up may meet units that the channel has put back on
     sale without our knowing, and offer what another sale is owed.
     """
     gap = max(0, books.gap - books.coming)
     shown = books.shown if books.owes else max(0, books.shown)
-    return max(min(0, shown), min(goal, shown + books.spare - gap))
+    room = books.spare - gap
+    if books.claimed and shown >= 0:
+        room = min(0, room)
+    return max(min(0, shown), min(goal, shown + room))
 
 
 def received(books: Books, units: int, *, in_doubt: bool = False) -> int:
@@ -198,8 +205,8 @@ def moves(pool: int, books: Sequence[Books], goals: Mapping[str, int]) -> list[M
 
 
 def _over(books: Books, goal: int) -> int:
-    """Spare units that the channel has beyond its goal and that are really reserved for it."""
-    return max(0, min(books.spare - books.gap, books.has - goal))
+    """Spare units that the channel has beyond its goal, really reserved for it, and claimed by no sale."""
+    return 0 if books.claimed else max(0, min(books.spare - books.gap, books.has - goal))
 
 
 def _uncovered(books: Iterable[Books], goals: Mapping[str, int]) -> list[tuple[str, int]]:

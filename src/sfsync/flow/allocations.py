@@ -126,7 +126,8 @@ class Divider:
             return Books(channel, held, coming, 0, sold, max(0, held - sold))
         shown, spare = level.published + level.flying, level.spare - level.flying
         owes = shown < 0 and (self._picture.asks_for_orders(sku, channel) or self._tx.owes(channel, sku))
-        return Books(channel, held, coming, shown, sold, spare, owes)
+        claimed = spare > 0 and (self._picture.asks_pool(sku, channel) or self._tx.owes(channel, sku))
+        return Books(channel, held, coming, shown, sold, spare, owes, claimed)
 
     def _kept(self, books: Books, levels: dict[str, ChannelLevel]) -> Books:
         """The same without spare units that nothing is reserved for; they are forgotten for good."""

@@ -137,6 +137,18 @@ class Picture:
         """True while the org is being asked for units for the channel's orders."""
         return any(row.kind == "order" and row.channel == channel for row in self._pending.get(sku, ()))
 
+    def asks_pool(self, sku: str, channel: str) -> bool:
+        """True while the channel's orders ask for units that are not of its allocation."""
+        rows = self._pending.get(sku, ())
+        own = {row.bundle for row in rows if row.kind == "allocation" and row.channel == channel}
+        return any(
+            row.kind == "order"
+            and row.channel == channel
+            and row.reserved_delta > 0
+            and row.bundle not in own
+            for row in rows
+        )
+
     def allocation_books(self, sku: str, channel: str, locations: Collection[str]) -> tuple[int, int, int]:
         """Units (held, being asked, sold and being taken over by orders) of the channel's allocation."""
         held = sum(

@@ -510,9 +510,7 @@ class SqlTx(
 
     def owes(self, channel: str, sku: str) -> bool:
         """True while a line of the channel is still to be decided, or no stock covers it."""
-        c = t.order_line.c
-        query = select(c.subject).where(c.channel == channel, c.sku == sku, c.due | (c.uncovered > 0))
-        return self._c.execute(query.limit(1)).first() is not None
+        return OWES.run(self._c, {"b_channel": channel, "b_sku": sku}).first() is not None
 
     def open_lines(self, channel: str) -> list[LineState]:
         """A channel's lines with units still to be delivered: read once, at a start."""
@@ -1641,6 +1639,15 @@ PAID_UNAVAILABLE = Prepared(
     select(t.reservation)
     .where(_one_of(_RESERVATION.state, "paid-unavailable"))
     .order_by(_RESERVATION.created_at, _RESERVATION.id)
+)
+OWES = Prepared(
+    select(t.order_line.c.subject)
+    .where(
+        t.order_line.c.channel == bindparam("b_channel"),
+        t.order_line.c.sku == bindparam("b_sku"),
+        t.order_line.c.due | (t.order_line.c.uncovered > 0),
+    )
+    .limit(1)
 )
 STAND_INS = Prepared(
     select(t.reservation)
