@@ -9,13 +9,14 @@ import argparse
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from multiprocessing import get_context
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .plan import draw
-from .seed import Verdict, run_seed, timed
+from .seed import Verdict, in_time, run_seed
 
 
 def many(seeds: range, orders: int, jobs: int, minutes: float, outage_seconds: float) -> int:
@@ -26,19 +27,19 @@ def many(seeds: range, orders: int, jobs: int, minutes: float, outage_seconds: f
     sold = lives = 0
     cpu = virtual = 0.0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    # Not concurrent.futures: with tasks counted, its pool may wait for ever for the worker that follows.
     with (
-        ProcessPoolExecutor(jobs, max_tasks_per_child=50) as pool,
+        get_context("spawn").Pool(jobs, maxtasksperchild=50) as pool,
         Progress(*columns, console=console) as bar,
     ):
         task = bar.add_task("seeds", total=len(seeds))
-        waiting = [pool.submit(timed, seed, orders, outage_seconds) for seed in seeds]
-        for future in as_completed(waiting):
-            if time.monotonic() - began > minutes * 60:
-                for each in waiting:
-                    each.cancel()
-            if future.cancelled():
+        live = partial(
+            in_time, until=time.time() + minutes * 60, orders=orders, outage_seconds=outage_seconds
+        )
+        for found in pool.imap_unordered(live, seeds):
+            if found is None:
                 continue
-            verdict, seconds = future.result()
+            verdict, seconds = found
             done += 1
             sold, lives, cpu = sold + verdict.orders, lives + verdict.lives, cpu + seconds
             virtual += verdict.virtual_seconds

@@ -13,7 +13,6 @@ from sfsync.simulators.org.model import Commit
 
 from .actors import Asked, Day
 from .checks import Watch
-from .habits import BOUTIQUE
 from .world import World
 
 
@@ -52,12 +51,7 @@ class GateWatch:
     def _told(self, asked: Asked, state: str) -> None:
         if state == "confirmed" and asked.kept_until == inf:
             self._must_hold(asked, "was told confirmed")
-        elif asked.place == BOUTIQUE:
-            return  # what the shop does not find it gives back, the org a moment later
-        elif state == "paid-unavailable" and asked.channel is None and any(self.held(asked).values()):
-            self.world.violated(
-                2, f"{asked.id} was told that its goods are gone, and holds {self.held(asked)}"
-            )
+        # Told that its goods are gone, it may hold them a moment later: what comes in is its own first.
 
     def _must_hold(self, asked: Asked, what: str) -> None:
         if self.world.plan.fallback or asked.channel is not None:

@@ -155,3 +155,8 @@ async def _calm(
             return
     for promise, what in wrong:
         world.violated(promise, what)
+
+
+def in_time(seed: int, until: float, orders: int, outage_seconds: float) -> tuple[Verdict, float] | None:
+    """As `timed`, if it can begin before then (seconds since the epoch); None when it cannot."""
+    return timed(seed, orders, outage_seconds) if time.time() < until else None
