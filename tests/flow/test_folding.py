@@ -12,7 +12,7 @@ from sfsync.domain.incidents import PAID_UNAVAILABLE, REWRITTEN
 from sfsync.domain.transfers import Stage, Transfer
 from sfsync.flow.folding import FoldRun, FoldWish
 from sfsync.flow.levels import apply_levels
-from sfsync.ports import Incident
+from sfsync.ports import Incident, Tx
 
 BAG = "BAG-1|ECOM"
 DAYS = timedelta(days=90)
@@ -286,7 +286,7 @@ async def test_a_reservation_that_lost_its_row_is_reported_and_not_believed() ->
 
 
 async def test_a_paid_reservation_whose_row_was_deleted_is_told_with_that_reason() -> None:
-    """It was paid for in time: nobody is told that it had expired."""
+    """It was paid for in time: nobody is told that it had expired. The bag is there and asked for again."""
     async with house({BAG: 1}) as h:
         outcome = await h.reserve("BAG-1")
         assert outcome.reservation is not None
@@ -294,11 +294,15 @@ async def test_a_paid_reservation_whose_row_was_deleted_is_told_with_that_reason
         assert (await h.desk.confirm(mine, "#500")).problem == ""
         await h.idle()
         h.org.forget(h.org.number_of(f"reservation:{mine}:0:0"))
-        await h.until_kept(lambda tx: any(each.kind == PAID_UNAVAILABLE for each in tx.incidents()))
-        (incident,) = [
-            each for each in await h.store.read(lambda tx: tx.incidents()) if each.kind == PAID_UNAVAILABLE
-        ]
+
+        def told(tx: Tx) -> list[Incident]:
+            return [each for each in tx.incidents(open_only=False) if each.kind == PAID_UNAVAILABLE]
+
+        await h.until_kept(lambda tx: any(each.closed_at for each in told(tx)))
+        (incident,) = await h.store.read(told)
         assert "deleted from the org's ledger" in incident.title
+        await h.idle()
+        assert h.org.numbers(BAG) == (1, 1)
 
 
 async def test_a_late_reading_from_before_the_rewriting_does_not_win() -> None:
