@@ -229,7 +229,7 @@ class Daemon:
             else None
         )
         services = Services(
-            doorman=Door(ctx),
+            doorman=Door(ctx, None if self._shadow else supervisor.drift.hear),
             desk=supervisor.desk,
             overview=overview(settings, store, ctx.clock, ctx.pulse, ctx.assortment),
             reconciler=ResyncDesk(ctx, supervisor.resync),

@@ -10,7 +10,7 @@ import pytest
 from tests.channels.shopify_bench import OLD_SECRET, SECRET, adjusted, channel
 
 from sfsync.channels.shopify import ShopifyChannel
-from sfsync.ports import Forged
+from sfsync.ports import Delivery, Forged, LevelHint, Refused
 
 BODY = '{"id": 1, "name": "#1001 – Zoë"}'.encode()
 
@@ -118,3 +118,38 @@ async def test_a_webhook_without_event_id_goes_by_its_own(london: ShopifyChannel
     again = london.receive(headers(event_id=None), BODY)
     other = london.receive(headers(event_id=None, webhook_id="w-2"), BODY)
     assert first.dedup_key == again.dedup_key != other.dedup_key
+
+
+def level(body: bytes, topic: str = "inventory_levels/update") -> Delivery:
+    return Delivery(topic, "key", body)
+
+
+def test_a_level_is_a_hint_with_the_ids_that_pushes_use(london: ShopifyChannel) -> None:
+    """Also one that is not stocked any more, or that stands below nought."""
+    told = (
+        b'{"inventory_item_id": 7, "location_id": 9, "available": %s, "updated_at": "2026-01-01T00:00:00Z"}'
+    )
+    for available, shows in ((b"4", 4), (b"-1", -1), (b"null", None)):
+        hint = LevelHint("gid://shopify/InventoryItem/7", "gid://shopify/Location/9", shows)
+        assert london.level_hint(level(told % available)) == hint
+    assert london.level_hint(level(told % b"4", "inventory_levels/connect")) is None
+    assert london.read_order(level(told % b"4")) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b"", "body"),
+        (b"[]", "body"),
+        (b'{"inventory_item_id": 7, "location_id": 9}', "available"),
+        (b'{"inventory_item_id": "x", "location_id": 9, "available": 1}', "inventory_item_id"),
+        (b'{"inventory_item_id": 7, "location_id": 0, "available": 1}', "location_id"),
+        (b'{"inventory_item_id": 7, "location_id": 9, "available": 1.5}', "available"),
+    ],
+)
+def test_a_level_that_is_not_whole_is_refused_and_names_the_place(
+    london: ShopifyChannel, body: bytes, place: str
+) -> None:
+    """The subscription leaves fields out, or it is no level."""
+    with pytest.raises(Refused, match=f"cannot be read: {place}: "):
+        london.level_hint(level(body))

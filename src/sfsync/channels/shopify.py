@@ -37,6 +37,7 @@ from sfsync.ports import (
     Clock,
     Delivery,
     Finding,
+    LevelHint,
     PushAnswer,
     Refused,
     TryLater,
@@ -320,6 +321,12 @@ class ShopifyChannel:
         if not self._routes or delivery.topic not in shopify_orders.CALL_TOPICS:
             return None
         return shopify_orders.read_call(self.name, delivery.topic, delivery.body)
+
+    def level_hint(self, delivery: Delivery) -> LevelHint | None:
+        """The level of an inventory_levels/update."""
+        if delivery.topic != shopify_webhooks.LEVEL_TOPIC:
+            return None
+        return shopify_webhooks.read_level(self.name, delivery.body)
 
     async def order(self, reference: str) -> OrderSnapshot | None:
         """One order as it stands: by its id, or by the gid of one of its fulfilment orders.

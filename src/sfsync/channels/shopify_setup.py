@@ -11,13 +11,13 @@ from typing import Any
 import orjson
 
 from sfsync.channels import shopify_documents as documents
-from sfsync.channels import shopify_orders
+from sfsync.channels import shopify_orders, shopify_webhooks
 from sfsync.channels.shopify_client import ShopifyClient
 from sfsync.domain.subscriptions import Subscription
 from sfsync.ports import Refused, Unknown
 
 # orders/paid tells nothing that orders/updated does not, and comes for every order.
-TOPICS = tuple(sorted(shopify_orders.ORDER_TOPICS - {"orders/paid"}))
+TOPICS = tuple(sorted((shopify_orders.ORDER_TOPICS - {"orders/paid"}) | {shopify_webhooks.LEVEL_TOPIC}))
 ROUTING_TOPICS = tuple(sorted(shopify_orders.CALL_TOPICS))
 _BY_NAME = {topic.replace("/", "_").upper(): topic for topic in (*TOPICS, *ROUTING_TOPICS)}
 

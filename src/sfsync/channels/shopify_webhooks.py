@@ -7,9 +7,20 @@ import hmac
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 
-from sfsync.ports import Delivery, Forged
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sfsync.ports import Delivery, Forged, LevelHint, Refused
+
+LEVEL_TOPIC = "inventory_levels/update"
 _SIGNATURE = "x-shopify-hmac-sha256"
+
+
+class _Level(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    inventory_item_id: int = Field(gt=0)
+    location_id: int = Field(gt=0)
+    available: int | None
 
 
 def signature(secret: str, body: bytes) -> bytes:
@@ -43,3 +54,24 @@ def receive(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], sho
     event = headers.get("x-shopify-event-id", "").strip() or headers.get("x-shopify-webhook-id", "").strip()
     digest = hashlib.sha256(body).hexdigest()[:32]
     return Delivery(topic, f"{topic}:{event}:{digest}", body)
+
+
+def read_level(channel: str, body: bytes) -> LevelHint:
+    """The level that an inventory_levels/update tells. Raises `Refused`.
+
+    It is the number when the payload was built. It names neither cause nor author, and comes for each of our
+    own pushes too.
+    """
+    try:
+        told = _Level.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise Refused(
+            f"{channel}: a level cannot be read: {where}: {first['msg']}",
+            advice="the webhook subscription must send whole levels, without a choice of fields",
+        ) from error
+    item, location = told.inventory_item_id, told.location_id
+    return LevelHint(
+        f"gid://shopify/InventoryItem/{item}", f"gid://shopify/Location/{location}", told.available
+    )

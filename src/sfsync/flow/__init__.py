@@ -26,6 +26,7 @@
     resync     both compared on a person's wish: planned, looked at, put right
     letters    what was set aside, by cause; tried again, or dropped with a name and a reason
     drift      both compared all the time, cheaply: by sums, and by sample
+    hints      what channels say of their own numbers: a reason to look, never a number to believe
 
 Each loop works off the store: what is not finished when the process dies is found there by the next one. A
 `Bell` only saves waiting; a lost ring is a delay of seconds, never a loss.

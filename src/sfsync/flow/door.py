@@ -6,25 +6,26 @@ and a stranger may send what he likes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sfsync.flow.context import Context
-from sfsync.ports import Forged
+from sfsync.ports import Delivery, Forged, Hinting, LevelHint, Refused
 
 REASONS_TOLD = 100  # a stranger may think of many
 LONGEST_TOLD = 200
 
 
 class Door:
-    """Takes webhooks in, once each."""
+    """Takes webhooks in, once each. `hears` is told of levels; None: nobody looks at what they tell."""
 
-    def __init__(self, ctx: Context) -> None:
-        self._ctx = ctx
+    def __init__(self, ctx: Context, hears: Callable[[str, LevelHint], None] | None = None) -> None:
+        self._ctx, self._hears = ctx, hears
         self._told: set[tuple[str, str]] = set()
 
     async def accept(self, channel: str, headers: Mapping[str, str], body: bytes) -> bool:
-        """Store a delivery before it is answered; False when it was stored before.
+        """Store a delivery before it is answered; False when there is nothing new to store.
 
+        What only tells a level is not stored: nothing is decided by it (`hints`).
         Raises `Forged` when the channel did not sign it, and `KeyError` for a channel we do not have.
         """
         ctx = self._ctx
@@ -33,6 +34,8 @@ class Door:
         except Forged as error:
             self.turned_away(channel, str(error))
             raise
+        if self._only_tells_a_level(channel, delivery):
+            return False
         now = ctx.clock.now()
         new = await ctx.store.write(
             lambda tx: tx.put_inbox(channel, delivery.topic, delivery.dedup_key, delivery.body, now)
@@ -40,6 +43,19 @@ class Door:
         if new:
             ctx.bell.ring("orders")
         return new
+
+    def _only_tells_a_level(self, channel: str, delivery: Delivery) -> bool:
+        party = self._ctx.channels[channel]
+        if not isinstance(party, Hinting):
+            return False
+        try:
+            hint = party.level_hint(delivery)
+        except Refused as error:  # nothing is lost: it would only have been a reason to look
+            self.turned_away(channel, str(error))
+            return True
+        if hint is not None and self._hears is not None:
+            self._hears(channel, hint)
+        return hint is not None
 
     def turned_away(self, channel: str, reason: str) -> None:
         """Tell, once, of webhooks that are not taken in."""

@@ -17,15 +17,17 @@ from functools import partial
 from sfsync.domain.drift import Drift, Held, Pace, Range, Sums, differing
 from sfsync.domain.resync import Cause, code_of
 from sfsync.domain.stock import StockLevel
-from sfsync.ports import OutsideError, Tx
+from sfsync.ports import LevelHint, OutsideError, Tx
 
 from .comparing import Looking, Seen, newer, place_of
 from .context import Context, unread
+from .hints import Heard, Hints, unexplained
 from .orders import OrderPoll
 from .reconcile import Reconcile
 
 KEPT_DAYS = 30
 MOST_TOLD = 1_000
+HINTS_SECONDS = 15.0  # between two looks at what channels have told of their numbers
 AGAIN = 50  # SKUs that differed before, read again in one look
 _TOLD = frozenset({Cause.ORDER_UNSEEN, Cause.MANUAL_EDIT})
 
@@ -61,7 +63,46 @@ class DriftWatch:
         self._pace = pace or Pace()
         self._after: dict[str, str] = {}  # channel -> the last SKU that was read
         self._explained: dict[str, tuple[Sums, Sums]] = {}  # location -> sums of which no level differs
+        self._hints = Hints()
         self.checked = Checked()
+
+    def hear(self, channel: str, hint: LevelHint) -> None:
+        """A channel has told a number: it is looked at when what explains it has had time to arrive."""
+        if self._pace.every_seconds:
+            self._hints.take(channel, hint, self._ctx.clock.now())
+
+    async def follow(self) -> None:
+        """Until cancelled: look at the numbers that channels have told."""
+        while self._pace.every_seconds:
+            await self._ctx.clock.sleep(HINTS_SECONDS)
+            if self._hints:
+                await self.look_at_hints()
+
+    async def look_at_hints(self) -> int:
+        """Read the numbers told that nothing explains; how many were read. A failure is tried again."""
+        ctx, count = self._ctx, 0
+        for name in ctx.channels:
+            now = ctx.clock.now()
+            heard = self._hints.rested(name, now - self._pace.settle, AGAIN)
+            if not heard:
+                continue
+            skus, dealt = await ctx.store.read(partial(self._unexplained, name=name, heard=heard, now=now))
+            try:
+                count += await self._read(name, skus)
+            except OutsideError as error:
+                ctx.warn("a number that a channel told not looked at", error, of=name)
+                continue
+            self._hints.done(name, dealt)
+        return count
+
+    def _unexplained(
+        self, tx: Tx, *, name: str, heard: Sequence[Heard], now: datetime
+    ) -> tuple[list[str], list[Heard]]:
+        if not tx.approved(name):
+            return [], list(heard)
+        found = tx.levels_of_items(name, {one.hint.item_id for one in heard})
+        levels = {(level.item_id, level.location_id): level for level in found}
+        return unexplained(heard, levels, now, self._pace.settle)
 
     async def run(self) -> None:
         """Until cancelled; the first look comes after a while."""
@@ -162,7 +203,10 @@ class DriftWatch:
         ctx = self._ctx
         if ctx.channels[name].ability.callbacks is not None:
             return 0  # it is only told, never read
-        skus = await ctx.store.read(partial(self._next, name=name))
+        return await self._read(name, await ctx.store.read(partial(self._next, name=name)))
+
+    async def _read(self, name: str, skus: Sequence[str]) -> int:
+        ctx = self._ctx
         if not skus:
             return 0
         await self._polls.poll(name)  # a sale explains itself first

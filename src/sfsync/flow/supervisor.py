@@ -139,6 +139,7 @@ class Supervisor:
             self._keep("learn", self._learn),
             self._keep("resync", self.resync.run),
             *([self._keep("drift", self.drift.run)] if self._drift is not None else ()),
+            *([self._keep("hints", self.drift.follow)] if self._drift is not None else ()),
             self._keep("explain", self._explain),
             self._keep("policies", Policies(ctx, ask=not self._approve).run),
             self._keep("freshness", Freshness(ctx).run),

@@ -479,6 +479,15 @@ class Delivery:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class LevelHint:
+    """A number that a channel tells unasked, with its own ids: a reason to read it, nothing more."""
+
+    item_id: str
+    location_id: str
+    shows: int | None  # None: the item is not stocked there
+
+
 class Forged(Exception):
     """A webhook that the channel did not sign; nothing of it may be believed."""
 
@@ -580,6 +589,15 @@ class Subscriber(Protocol):
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         """Have them sent no more; one that is gone is fine."""
+        ...
+
+
+@runtime_checkable
+class Hinting(Protocol):
+    """A channel whose webhooks tell its numbers too."""
+
+    def level_hint(self, delivery: Delivery) -> LevelHint | None:
+        """The number that a delivery tells; None when it is about something else. `Refused`: malformed."""
         ...
 
 

@@ -412,6 +412,7 @@ _partial(
     channel_level.c.channel,
 )
 Index("ix_channel_level_sequence", channel_level.c.sequence)
+Index("ix_channel_level_item", channel_level.c.channel, channel_level.c.item_id)
 
 # What people should know (`domain.alerts`), and who is still to be told that it began, or that it is over.
 alert = Table(

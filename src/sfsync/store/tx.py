@@ -1131,6 +1131,13 @@ class SqlTx(
             rows = CHANNEL_LEVELS_OF.run(self._c, {"b_channel": channel, "among": list(skus)})
         return [channel_level_of(row) for row in rows]
 
+    def levels_of_items(self, channel: str, item_ids: Collection[str]) -> list[ChannelLevel]:
+        """Channel levels by the channel's own item ids."""
+        if not item_ids:
+            return []
+        rows = CHANNEL_LEVELS_OF_ITEMS.run(self._c, {"b_channel": channel, "among": list(item_ids)})
+        return [channel_level_of(row) for row in rows]
+
     def put_numbers(self, levels: Collection[ChannelLevel], now: datetime | None = None) -> None:
         """Store the numbers of channel levels that exist, and since when; what ended, as history.
 
@@ -1537,6 +1544,9 @@ ENDED_BY_ID = Prepared(
 CHANNEL_LEVELS_BY_SKU = Prepared(_among(t.channel_level.c.sku))
 CHANNEL_LEVELS_OF = Prepared(
     _among(t.channel_level.c.sku, t.channel_level.c.channel == bindparam("b_channel"))
+)
+CHANNEL_LEVELS_OF_ITEMS = Prepared(
+    _among(t.channel_level.c.item_id, t.channel_level.c.channel == bindparam("b_channel"))
 )
 LAST_WATCHED = Prepared(
     select(t.watch.c.until)

@@ -13,7 +13,17 @@ from datetime import timedelta
 
 import pytest
 
-from sfsync.ports import Delivery, Forged, LaterOutcome, Refused, Severity, TryLater, Unknown, Write
+from sfsync.ports import (
+    Delivery,
+    Forged,
+    Hinting,
+    LaterOutcome,
+    Refused,
+    Severity,
+    TryLater,
+    Unknown,
+    Write,
+)
 from sfsync.testing.party import (
     Counterpart,
     Trouble,
@@ -444,9 +454,13 @@ class ChannelExam:
             assert str(caught.value)
 
     async def test_the_echo_of_our_own_push_is_no_sale(self, party: Counterpart) -> None:
-        """What the channel tells of a number that we changed ourselves is neither an order nor about one."""
+        """What the channel tells of a number that we changed ourselves is neither an order nor about one.
+
+        Where it is read at all, it names the item and the location as pushes do.
+        """
         _needs(party.channel.ability.webhooks, "it sends no webhooks")
-        body = party.channel.encode(new_key(), [await self.write(party, party.plain[0], -1)])
+        write = await self.write(party, party.plain[0], -1)
+        body = party.channel.encode(new_key(), [write])
         assert (await pushed(party.channel, body)).applied
         echo = await party.echo()
         _needs(echo is not None, "it tells nothing of numbers")
@@ -455,6 +469,11 @@ class ChannelExam:
         assert party.channel.read_order(delivery) is None
         assert party.channel.order_called(delivery) is None
         assert await orders(party.channel, party.began_at) == []
+        if isinstance(party.channel, Hinting):
+            hint = party.channel.level_hint(delivery)
+            assert hint is not None
+            items = [(each.item_id, each.location_id) for each in await listed(party.channel)]
+            assert (hint.item_id, hint.location_id) in items
 
     async def test_a_delivery_of_a_topic_that_nobody_asked_for_is_no_order(self, party: Counterpart) -> None:
         """It is taken in, and means nothing."""

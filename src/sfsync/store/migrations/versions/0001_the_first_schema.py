@@ -114,6 +114,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("problem <> ''"),
     )
     op.create_index("ix_channel_level_sequence", "channel_level", ["sequence"], unique=False)
+    op.create_index("ix_channel_level_item", "channel_level", ["channel", "item_id"], unique=False)
     op.create_index(op.f("ix_channel_level_sku"), "channel_level", ["sku"], unique=False)
     op.create_table(
         "cursor",
