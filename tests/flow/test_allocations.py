@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import Double, type_coerce, update
-from tests.flow.kit import ForgetfulShop, House, house, total, uncovered
+from tests.flow.kit import ForgetfulShop, House, LittleShop, house, total, uncovered
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
@@ -129,6 +129,34 @@ async def test_a_number_that_somebody_lowered_is_given_up_only_after_the_order_l
         assert [incident.kind for incident in told] == [UNEXPLAINED]
         h.org.move(BAG, on_hand=1)
         await h.shows("BAG-1", 5)
+
+
+async def test_a_shop_that_joins_makes_nothing_spare_of_what_another_has_sold_unheard() -> None:
+    """Dubai has sold one, and its order list lags. London opens and is read for the first time: both shops
+    call their stockroom "online", and the sold bag must not be taken for one that Dubai never showed."""
+    async with house({BAG: 4}, rules=(DIVIDED,), shops=("dubai",)) as h:
+        await h.shows("BAG-1", 4)
+        dubai = h.shops["dubai"]
+        unseen = dubai.buy("BAG-1")
+        order = dubai.orders.pop(unseen)
+        plan = await h.supervisor.resync.compare()
+        await h.supervisor.resync.put_right(plan.id)
+        await h.idle()
+        await h.stop()
+        h.shops["london"] = LittleShop(h.clock, "london", {"BAG-1": 0})
+        await h.start()
+        watching = asyncio.create_task(watch(h, {"dubai": 1, "london": 0}))
+        await h.until(lambda: h.shops["london"].shelf["BAG-1"] > 0)
+        await h.idle()
+        assert not watching.done(), watching.exception()
+        watching.cancel()
+        assert sum(shop.shelf["BAG-1"] for shop in h.shops.values()) == 3
+        dubai.orders[unseen] = order
+        await h.deliver("dubai", unseen)
+        await h.until(lambda: total(h.org.of("order:dubai:")) == (0, 1))
+        await h.idle()
+        assert held(h, "dubai") + held(h, "london") == 3
+        assert await h.store.read(lambda tx: tx.incidents()) == []
 
 
 async def test_a_unit_that_comes_while_a_number_is_in_doubt_is_missing_nowhere() -> None:

@@ -257,14 +257,17 @@ class Divider:
         return {each.channel: max(0, min(each.shown, most)) for each in books}
 
 
-def adopted(tx: Tx, assortment: Assortment, new: Collection[ChannelItem]) -> None:
-    """A channel's number is read for the first time: what it holds beyond that has never been shown there."""
+def adopted(tx: Tx, assortment: Assortment, new: Collection[ChannelItem], channel: str) -> None:
+    """A channel's number is read for the first time: what it holds beyond that has never been shown there.
+
+    Of other channels, whose locations may have the same names, nothing was learned.
+    """
     skus = {item.sku for item in new if assortment.division(item.sku) is not None}
     if not skus:
         return
     picture = Picture(tx.facts(skus))
     known = {(item.sku, item.location) for item in new}
-    for level in tx.channel_levels(skus):
+    for level in tx.channel_levels(skus, channel):
         places = assortment.sources(level.channel, level.location)
         held, _, sold = picture.allocation_books(level.sku, level.channel, places)
         if (level.sku, level.location) in known and held:

@@ -197,7 +197,7 @@ def take_over(tx: Tx, *, ctx: Context, channel: str, seen: Sequence[Seen]) -> se
         unsure = ctx.channels[channel].ability.callbacks is not None
         tx.put_items(channel, items, problems, asked_at, read_at, unsure=unsure)
     new = [one.item for one in seen if (one.item.sku, one.item.location) not in held]
-    allocations.adopted(tx, ctx.assortment, new)
+    allocations.adopted(tx, ctx.assortment, new, channel)
     return refresh(tx, ctx.assortment, ctx.pulse, skus, ctx.clock.now(), channel=channel)
 
 
