@@ -259,7 +259,7 @@ def _mapping(daemon: Daemon, sheet: Path) -> None:
     sheet.write_text("old,new,channel\nMYSTERY-1,BAG-1,\nMYSTERY-2,BAG-7,dubai\n")
     told = daemon.cli("dead-letters", "map", str(sheet), "--apply")
     assert told.returncode == 1
-    for words in ("1 of 2 rows are bad", "maps to BAG-7", "--partial"):
+    for words in ("1 of 2 rows is bad", "maps to BAG-7", "--partial"):
         assert words in told.stdout
     looked = daemon.cli("dead-letters", "map", str(sheet), "--partial")
     assert "--apply would map 1 and try 1 dead letter again" in looked.stdout

@@ -86,7 +86,7 @@ def test_the_answer_is_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(1, "1 seconds"), (119, "119 seconds"), (7200, "2 hours"), (200_000, "2 days")]
+    ("seconds", "words"), [(1, "1 second"), (119, "119 seconds"), (7200, "2 hours"), (200_000, "2 days")]
 )
 def test_a_duration_is_told_in_its_largest_sensible_unit(seconds: float, words: str) -> None:
     """For the sentence."""

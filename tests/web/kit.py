@@ -419,7 +419,7 @@ def compared(state: str = "ready", changes: int = 2) -> dict[str, Any]:
         "compared": 1000,
         "org_newer": 1,
         "unread": {"dubai": "dubai does not answer"},
-        "warnings": ["london sells 1 items beyond their stock (HAT): set them to stop at zero there"],
+        "warnings": ["london sells 1 item beyond its stock (HAT): set it to stop at zero there"],
         "causes": [
             {"channel": "london", "cause": "changed at the channel", "code": "manual-edit", "rows": 2}
         ],

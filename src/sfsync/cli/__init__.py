@@ -38,11 +38,13 @@ from sfsync.cli import (
     transfer,
     why,
 )
+from sfsync.cli.common import Commands
 from sfsync.cli.demo import demo
 from sfsync.cli.rehearse import rehearse
 
 app = typer.Typer(
     name="sfsync",
+    cls=Commands,
     help="Keeps every storefront's stock equal to the Salesforce org's ledger: the last one is sold once.",
     no_args_is_help=True,
     add_completion=False,

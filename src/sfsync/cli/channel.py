@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from sfsync import kinds
 from sfsync.app import SystemClock, open_one
@@ -58,7 +58,7 @@ def list_kinds(as_json: JsonOption = False) -> None:
     else:
         made = table("Kinds of channel", "kind", "from", "place", "problem")
         for row in rows:
-            made.add_row(*map(escape, row.values()))
+            made.add_row(*row.values())
         out.print(made)
     raise typer.Exit(1 if any(row["problem"] for row in rows) else 0)
 
@@ -168,7 +168,7 @@ def _tell_without(name: str, how: str, findings: Sequence[Finding], *, as_json: 
         ]
         print_json({"applied": False, "steps": [], "why": how, "findings": told})
     else:
-        out.print(f"Nothing is to be set up at {name}: {how}.", highlight=False)
+        out.print(f"Nothing is to be set up at {name}: {how}.")
         _show_findings(findings)
     raise typer.Exit(0 if good else 1)
 
@@ -218,8 +218,7 @@ def _show_findings(findings: Sequence[Finding]) -> None:
     colours = {Severity.GOOD: "green", Severity.WARNING: "yellow", Severity.FATAL: "red"}
     made = table("Check", "", "finding", "remedy")
     for each in findings:
-        severity = f"[{colours[each.severity]}]{each.severity.value}[/]"
-        made.add_row(severity, escape(each.what), escape(each.remedy))
+        made.add_row(Text(each.severity.value, colours[each.severity]), each.what, each.remedy)
     out.print(made)
 
 
@@ -229,7 +228,7 @@ def _show_steps(name: str, steps: Sequence[Step], *, dry_run: bool) -> None:
     made = table(f"Webhooks of {name}", "topic", "address", "", "why")
     for step in steps:
         word = done.get(step.act, step.act.value)
-        made.add_row(step.subscription.topic, escape(step.subscription.address), word, step.why)
+        made.add_row(step.subscription.topic, step.subscription.address, word, step.why)
     out.print(made)
     changes = sum(step.act in done for step in steps)
     if not changes:

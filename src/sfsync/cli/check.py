@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from sfsync.cli import channel
 from sfsync.cli.common import (
@@ -27,8 +27,10 @@ from sfsync.cli.common import (
     table,
 )
 from sfsync.cli.examination import Examination, Part, Tell
+from sfsync.cli.tables import visible
 from sfsync.domain import doctor
 from sfsync.domain.findings import Finding, Severity, worst
+from sfsync.domain.words import counted
 from sfsync.settings import Settings
 
 COLOURS = {Severity.GOOD: "green", Severity.WARNING: "yellow", Severity.FATAL: "red"}
@@ -186,25 +188,24 @@ def _show(parts: Sequence[Part], mended: dict[str, str]) -> None:
             done = mended.get(each.mend, "") if each.mend else ""
             fixable |= bool(each.mend) and not done
             counts[Severity.GOOD if done.startswith("mended") else each.severity] += 1
-            made.add_row(f"[{COLOURS[each.severity]}]{each.severity.value}[/]", _told(each, done))
+            made.add_row(Text(each.severity.value, COLOURS[each.severity]), _told(each, done))
         out.print(made)
     out.print()
     wrong = counts[Severity.FATAL] + counts[Severity.WARNING]
     if not wrong:
-        out.print("[bold green]All well.[/]")
+        out.print("All well.", style="bold green")
         return
     said = [f"{counts[Severity.FATAL]} fatal"] if counts[Severity.FATAL] else []
     if warnings := counts[Severity.WARNING]:
-        said.append("1 warning" if warnings == 1 else f"{warnings} warnings")
+        said.append(counted(warnings, "warning"))
     colour = COLOURS[worst(each for part in parts for each in part.findings)]
     hint = " Some can be mended by --fix." if fixable else ""
-    out.print(f"[bold {colour}]{', '.join(said)}.[/]{hint}", highlight=False)
+    out.print(Text.assemble((f"{', '.join(said)}.", f"bold {colour}"), hint))
 
 
-def _told(finding: Finding, done: str) -> str:
-    lines = [escape(finding.what)]
+def _told(finding: Finding, done: str) -> Text:
+    lines = [Text(visible(finding.what))]
     if finding.severity is not Severity.GOOD:
-        lines += [f"[dim]why[/]   {escape(finding.why)}"] if finding.why else []
-        lines += [f"[dim]mend[/]  {escape(finding.remedy)}"] if finding.remedy else []
-        lines += [f"[dim]fix[/]   {escape(done)}"] if done else []
-    return "\n".join(lines)
+        more = (("why   ", finding.why), ("mend  ", finding.remedy), ("fix   ", done))
+        lines += [Text.assemble((name, "dim"), visible(text)) for name, text in more if text]
+    return Text("\n").join(lines)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import getpass
 import sys
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -12,10 +15,12 @@ import httpx
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
+from typer.core import TyperGroup
 
 from sfsync.app import local_token_path
+from sfsync.cli.tables import Sheet
 from sfsync.domain.coverage import asked_since
+from sfsync.domain.words import counted
 from sfsync.settings import Settings, SettingsError, load
 
 DEFAULT_CONFIG = Path("sfsync.toml")
@@ -25,8 +30,46 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of tables.")]
 
-out = Console(soft_wrap=not sys.stdout.isatty())
-err = Console(stderr=True, soft_wrap=not sys.stderr.isatty())
+# what is printed is shown letter for letter: a SKU may look like markup
+out = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
+err = Console(markup=False, highlight=False, stderr=True, soft_wrap=not sys.stderr.isatty())
+
+
+@dataclass(slots=True)
+class _Document:
+    """What a command that was called with --json has said."""
+
+    written: bool = False
+    error: dict[str, Any] | None = None
+
+
+_document: ContextVar[_Document] = ContextVar("document")
+
+
+class Commands(TyperGroup):
+    """All commands. One that is called with --json writes one document, however it ends.
+
+    Where a command has nothing of its own to write, that is `{"error": {"message": …, "exit_code": …,
+    "problems": […]}}`: one problem for each mistake, where there may be several. What is for people stands on
+    standard error as ever.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run what was called."""
+        words: list[str] = [*getattr(ctx, "_protected_args", ()), *ctx.args]
+        if "--json" not in words[: words.index("--") if "--" in words else None]:
+            return super().invoke(ctx)
+        document = _Document()
+        _document.set(document)
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            code = getattr(error, "exit_code", 1)
+            if code and not document.written:
+                said = error.format_message() if hasattr(error, "format_message") else str(error)
+                noted = document.error or {"message": said or type(error).__name__, "problems": []}
+                print_json({"error": noted | {"exit_code": code}})
+            raise
 
 
 def settings_or_exit(path: Path) -> Settings:
@@ -34,40 +77,30 @@ def settings_or_exit(path: Path) -> Settings:
     try:
         return load(path)
     except SettingsError as error:
-        count = len(error.problems)
-        err.print(
-            f"[bold red]{path}: {count} {'mistake' if count == 1 else 'mistakes'}; nothing was started.[/]"
-        )
-        for problem in error.problems:
-            err.print(f"  {problem}", markup=False, highlight=False)
-        raise typer.Exit(2) from None
+        mistakes = counted(len(error.problems), "mistake")
+        fail(f"{path}: {mistakes}; nothing was started.", 2, problems=[str(each) for each in error.problems])
 
 
 def print_json(value: Any) -> None:
     """JSON on standard output, one document."""
     sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
     sys.stdout.flush()
+    if (document := _document.get(None)) is not None:
+        document.written = True
 
 
-def table(title: str, *columns: str | tuple[str, str]) -> Table:
-    """An empty table; a column is a heading, or a heading with its justification."""
-    made = Table(
-        title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False
-    )
-    for column in columns:
-        heading, justify = column if isinstance(column, tuple) else (column, "left")
-        made.add_column(
-            heading,
-            justify="right" if justify == "right" else "left",
-            overflow="fold",
-            no_wrap=justify == "right",
-        )
-    return made
+def table(title: str, *columns: str | tuple[str, str]) -> Sheet:
+    """An empty table; a column is a heading, or a heading with how it stands: `right`, `whole`."""
+    return Sheet(title, *columns)
 
 
-def fail(message: str, code: int = 3) -> NoReturn:
-    """Say what is missing and leave."""
-    err.print(message, style="red", markup=False, highlight=False)
+def fail(message: str, code: int = 3, *, problems: Sequence[str] = ()) -> NoReturn:
+    """Say what is missing and leave; `problems` are its single mistakes, each with its place and remedy."""
+    err.print(message, style="bold red" if problems else "red")
+    for problem in problems:
+        err.print(f"  {problem}")
+    if (document := _document.get(None)) is not None:
+        document.error = {"message": message, "exit_code": code, "problems": list(problems)}
     raise typer.Exit(code)
 
 

@@ -29,6 +29,7 @@ from sfsync.cli.common import (
 )
 from sfsync.domain.count_file import MOST_UNITS, BadRow, FileError, Reading, Sheet, decode, read
 from sfsync.domain.counts import Count
+from sfsync.domain.words import agree, counted, of_rows
 
 app = typer.Typer(
     help="Stock counts: what somebody counted, held against the ledger of that moment.", no_args_is_help=True
@@ -190,7 +191,7 @@ def _show(file: Path, told: dict[str, Any]) -> None:
     bad = told["bad"]
     if bad:
         made = table(
-            f"{file}: {len(bad)} of {told['rows']} rows are bad", ("line", "right"), "SKU", "what", "remedy"
+            f"{file}: {of_rows(len(bad), told['rows'])} bad", ("line", "right"), "SKU", "what", "remedy"
         )
         for row in bad:
             made.add_row(str(row["line"]), row["sku"], row["detail"], row["remedy"])
@@ -214,11 +215,16 @@ def _show(file: Path, told: dict[str, Any]) -> None:
         if len(off) > SHOWN:
             out.print(f"… and {len(off) - SHOWN} more: --json lists them all.")
     if told["dry_run"]:
-        out.print(f"Nothing was entered: {told['rows'] - len(bad)} of {told['rows']} rows are good.")
+        out.print(f"Nothing was entered: {of_rows(told['rows'] - len(bad), told['rows'])} good.")
     elif not counts:
         out.print("Nothing was entered. Mend the rows, or give --partial to enter the good ones.")
     else:
         again = f", {told['again']} of them before" if told["again"] else ""
-        waiting = f" {told['waiting']} wait for the org." if told["waiting"] else ""
+        waiting = (
+            f" {told['waiting']} {agree(told['waiting'], 'waits', 'wait')} for the org."
+            if told["waiting"]
+            else ""
+        )
         right = len(counts) - len(off)
-        out.print(f"{len(counts)} counts entered{again}: {right} as in the books, {len(off)} off.{waiting}")
+        entered = f"{counted(len(counts), 'count')} entered{again}"
+        out.print(f"{entered}: {right} as in the books, {len(off)} off.{waiting}")

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from sfsync.cli.common import (
     DEFAULT_CONFIG,
@@ -72,10 +73,10 @@ def coverage(
 
 
 def _print(answers: Sequence[Answer], start: datetime) -> None:
-    out.print(f"Since {_said(start)} UTC", highlight=False)
+    out.print(f"Since {_said(start)} UTC")
     for each in answers:
         colour = "red" if each.missed else "green"
-        out.print(f"  {each.source}: [{colour}]{each.sentence}[/]", highlight=False)
+        out.print(Text.assemble(f"  {each.source}: ", (each.sentence, colour)))
     rows = [(each.source, interval) for each in answers for interval in each.breaks]
     gaps = [(each.source, gap) for each in answers for gap in each.unknown]
     if rows or gaps:
@@ -83,7 +84,7 @@ def _print(answers: Sequence[Answer], start: datetime) -> None:
         for source, interval in rows:
             made.add_row(_short(source), *_row(interval))
         for source, (since, until) in gaps:
-            made.add_row(_short(source), _said(since), _said(until), "[red]not known[/]", "", "")
+            made.add_row(_short(source), _said(since), _said(until), Text("not known", "red"), "", "")
         out.print(made)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import httpx
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from sfsync.cli.common import (
     DEFAULT_CONFIG,
@@ -23,6 +23,7 @@ from sfsync.cli.common import (
 )
 from sfsync.cli.mapping import give_file
 from sfsync.domain.letters import LONGEST_NAME, LONGEST_REASON, Cause
+from sfsync.domain.words import counted
 from sfsync.flow import letters
 from sfsync.settings import Settings
 from sfsync.store import Database, StoreError, open_store
@@ -86,8 +87,8 @@ def retry(
         print_json(tried)
     else:
         for each in tried["tried"]:
-            mark = "[green]retried[/]" if each["retried"] else "[yellow]kept   [/]"
-            out.print(f"{each['id']:>6}  {mark}  {escape(each['said'])}", highlight=False)
+            mark = ("retried", "green") if each["retried"] else ("kept   ", "yellow")
+            out.print(Text.assemble(f"{each['id']:>6}  ", mark, f"  {each['said']}"))
         if not tried["tried"]:
             out.print("There is none of that cause.")
     raise typer.Exit(0 if all(each["retried"] for each in tried["tried"]) else 1)
@@ -117,10 +118,9 @@ def drop(
     if as_json:
         print_json(told)
     else:
-        count = len(told["dropped"])
-        out.print(f"{count} dropped, and kept in the record.", highlight=False)
+        out.print(f"{len(told['dropped'])} dropped, and kept in the record.")
         for number in told["missing"]:
-            out.print(f"[yellow]there is no dead letter {number}[/]", highlight=False)
+            out.print(f"there is no dead letter {number}", style="yellow")
     raise typer.Exit(1 if told["missing"] else 0)
 
 
@@ -137,7 +137,7 @@ def dropped(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
     made = table("Dropped", "at (UTC)", "source", "item", "reason", "dropped by", "because")
     for each in told["dropped"]:
         at = each["dropped_at"][:16].replace("T", " ")
-        made.add_row(at, *(escape(each[name]) for name in ("source", "key", "reason", "by", "because")))
+        made.add_row(at, *(each[name] for name in ("source", "key", "reason", "by", "because")))
     out.print(made)
 
 
@@ -175,14 +175,14 @@ def _show(told: Any) -> None:
         return
     for group in told["causes"]:
         items, colour = group["items"], RETRY_COLOURS[group["retry"]]
-        count = "1 item" if len(items) == 1 else f"{len(items)} items"
-        out.print(f"\n[bold]{group['cause']}[/]: {count}; {escape(group['means'])}", highlight=False)
-        out.print(f"  mend   {escape(group['advice'])}", highlight=False)
-        out.print(f"  retry  [{colour}]{group['retry']}[/]: {escape(group['why'])}", highlight=False)
+        count = counted(len(items), "item")
+        out.print(Text.assemble("\n", (group["cause"], "bold"), f": {count}; {group['means']}"))
+        out.print(f"  mend   {group['advice']}")
+        out.print(Text.assemble("  retry  ", (group["retry"], colour), f": {group['why']}"))
         made = table("", ("id", "right"), "at (UTC)", "source", "item", "reason")
         for item in items[:SHOWN]:
             at = item["at"][:16].replace("T", " ")
-            made.add_row(str(item["id"]), at, *(escape(item[name]) for name in ("source", "key", "reason")))
+            made.add_row(str(item["id"]), at, *(item[name] for name in ("source", "key", "reason")))
         out.print(made)
         if len(items) > SHOWN:
-            out.print(f"… and {len(items) - SHOWN} more: --json lists them all.", highlight=False)
+            out.print(f"… and {len(items) - SHOWN} more: --json lists them all.")

@@ -19,6 +19,7 @@ from sfsync.cli.common import (
     table,
 )
 from sfsync.cli.resync import put_right
+from sfsync.domain.words import counted
 
 ROWS_SHOWN = 40
 MOST_SKUS = 1_000  # in one comparison
@@ -59,9 +60,11 @@ def _show(found: Any) -> None:
     checked = found["checked"]
     made = table("Looked at", "what", "last", "how much", "error")
     org = checked["org"]
-    made.add_row("org", org["at"] or "not yet", f"{org['calls']} calls", org["error"])
+    made.add_row("org", org["at"] or "not yet", counted(org["calls"], "call"), org["error"])
     for name, of in checked["channels"].items():
-        made.add_row(name, of["at"] or "not yet", f"{of['numbers']:,} numbers since the start", of["error"])
+        made.add_row(
+            name, of["at"] or "not yet", f"{counted(of['numbers'], 'number')} since the start", of["error"]
+        )
     out.print(made)
     if not found["open"]:
         out.print("\nNothing differs, as far as was looked.")
@@ -74,7 +77,7 @@ def _show(found: Any) -> None:
             made.add_row(row["channel"], row["sku"], row["location"], *numbers, row["cause"], row["found_at"])
         out.print(made)
         if (more := len(found["open"]) + found["open_more"] - ROWS_SHOWN) > 0:
-            out.print(f"… and {more:,} more: --json lists them.", highlight=False)
+            out.print(f"… and {more:,} more: --json lists them.")
     if found["days"]:
         made = table("\nBy day", "day", "where", "cause", ("found", "right"), ("units", "right"))
         for day in found["days"]:

@@ -18,6 +18,7 @@ from sfsync.domain.budget import Work
 from sfsync.domain.findings import Finding, Severity
 from sfsync.domain.forecast import forecast
 from sfsync.domain.subscriptions import Act, plan
+from sfsync.domain.words import counted
 from sfsync.ports import Channel, OutsideError, Refused, Subscriber
 from sfsync.salesforce.check_allowances import allowance
 from sfsync.salesforce.org import SalesforceOrg
@@ -276,7 +277,7 @@ class Examination:
                 )
                 for each in page
             ]
-            self._tell(f"{channel.name}: {len(listed):,} items")
+            self._tell(f"{channel.name}: {counted(len(listed), 'item')}")
         places = self._settings.channels[channel.name].locations
         in_org: set[str] = set()
         for location in places:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from sfsync.app import SystemClock, overview
 from sfsync.cli.common import (
@@ -20,6 +21,7 @@ from sfsync.cli.common import (
     table,
 )
 from sfsync.domain.coverage import ACCEPTED, lasting
+from sfsync.domain.words import counted
 from sfsync.store import StoreError, open_store
 
 
@@ -55,7 +57,7 @@ def exposure(
 
 
 def _print(told: Any) -> None:
-    out.print(f"Since {told['since']}", highlight=False)
+    out.print(f"Since {told['since']}")
     if not told["classes"] and not told["emptied"]:
         out.print("No mirrored channel showed more than there was to sell.")
         return
@@ -69,7 +71,7 @@ def _print(told: Any) -> None:
         made.add_row(
             each["channel"],
             each["skus"],
-            f"[red]{each['units']} units[/]" if each["units"] else "0 units",
+            Text(counted(each["units"], "unit"), "red" if each["units"] else ""),
             f"{each['spells']:,}",
             _seconds(each["p99_seconds"]),
             _seconds(longest and longest["seconds"]),
@@ -87,7 +89,7 @@ def _print_sooner(told: Any) -> None:
     made = table(
         "\nSooner at zero, had the channel been gated or allocated",
         *("channel", ("numbers", "right"), ("late", "right"), ("gated p99", "right"), ("worst", "right")),
-        *(("allocated: sooner", "right"), ("worst", "right"), ("still selling", "right")),
+        *(("allocated: sooner", "right"), ("its worst", "right"), ("still selling", "right")),
     )
     for each in told["sooner"]:
         made.add_row(

@@ -13,7 +13,6 @@ from sfsync.cli.common import (
     ConfigOption,
     DaemonClient,
     JsonOption,
-    err,
     fail,
     out,
     print_json,
@@ -22,6 +21,7 @@ from sfsync.cli.common import (
     user_name,
 )
 from sfsync.domain.incidents import Way
+from sfsync.domain.words import counted
 from sfsync.ports import Incident, Resolution, Tx
 from sfsync.store import StoreError, open_store
 from sfsync.web.incident_rows import incident_row
@@ -79,7 +79,7 @@ def _json(incident: Incident, row: IncidentRow) -> dict[str, Any]:
 
 
 def _print(found: list[Incident], rows: list[IncidentRow]) -> None:
-    made = table(f"{len(found)} open incidents", ("id", "right"), "opened", "kind", "what", "ways out")
+    made = table(counted(len(found), "open incident"), ("id", "right"), "opened", "kind", "what", "ways out")
     for incident, row in zip(found, rows, strict=True):
         what = [incident.title]
         what += [
@@ -184,8 +184,7 @@ def resolve(
         one_of = (
             "--move LOCATION, --substitute SKU, --refund, --wait-for-receipt, --cancel-at-channel, --accept"
         )
-        err.print(f"Say one of {one_of}.", style="red")
-        raise typer.Exit(2)
+        fail(f"Say one of {one_of}.", 2)
     body: dict[str, Any] = {"way": chosen[0], "reason": reason, "by": by or user_name(), "location": move}
     body |= {"promise": promise, "whole_order": whole_order, "refund": refund and cancel, "notify": notify}
     body["sku"] = substitute

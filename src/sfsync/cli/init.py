@@ -16,8 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
+from rich.text import Text
 
-from sfsync.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, err, fail, out, print_json
+from sfsync.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, fail, out, print_json
 from sfsync.settings import Problem, SettingsError, load
 from sfsync.settings.first import (
     CERTIFICATE_FILE,
@@ -171,10 +172,8 @@ def _refuse_wrong(config: Path, text: str) -> None:
     finally:
         trial.unlink()
     if problems:
-        err.print(f"[bold red]{len(problems)} of these answers cannot be used; nothing was written.[/]")
-        for each in problems:
-            err.print(f"  {each.key} {each.what}. {each.remedy}", markup=False, highlight=False)
-        raise typer.Exit(2)
+        wrong = [f"{each.key} {each.what}. {each.remedy}" for each in problems]
+        fail(f"{len(wrong)} of these answers cannot be used; nothing was written.", 2, problems=wrong)
 
 
 def _problems(path: Path) -> list[Problem]:
@@ -304,14 +303,14 @@ def clicks(first: First, certificate: Path) -> list[str]:
 
 def _show(config: Path, made: Made, steps: list[str]) -> None:
     for each in made.written:
-        out.print(f"written  {each}", markup=False, highlight=False)
+        out.print(f"written  {each}")
     for each in made.kept:
-        out.print(f"kept     {each}", markup=False, highlight=False)
-    out.print("\n[bold]In the org[/] (docs/salesforce-setup.md)")
+        out.print(f"kept     {each}")
+    out.print(Text.assemble(("\nIn the org", "bold"), " (docs/salesforce-setup.md)"))
     for number, step in enumerate(steps, 1):
-        out.print(f"  {number}. {step}", markup=False, highlight=False)
+        out.print(f"  {number}. {step}")
     if made.todo:
-        out.print("\n[bold yellow]Still to do[/]")
+        out.print("\nStill to do", style="bold yellow")
         for each in made.todo:
-            out.print(f"  - {each}", markup=False, highlight=False)
-    out.print(f"\nThen: sfsync check --config {config}", markup=False, highlight=False)
+            out.print(f"  - {each}")
+    out.print(f"\nThen: sfsync check --config {config}")

@@ -22,6 +22,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.domain.words import agree, counted
 
 ASKED_EVERY_SECONDS = 0.5
 
@@ -74,11 +75,11 @@ def _watched(client: DaemonClient, run: Any) -> Any:
 
 def _show(run: Any) -> None:
     for problem in run["problems"]:
-        err.print(f"[yellow]{problem}[/]", highlight=False)
+        err.print(problem, style="yellow")
     verb = "would become" if run["dry_run"] else "became"
-    rows = f"{run['rows']:,} movements {verb} opening rows"
-    requests = "" if run["dry_run"] else f" in {run['requests']:,} requests"
-    out.print(f"{run['done']} of {run['levels']} levels looked at; {rows}{requests}.", highlight=False)
+    rows = f"{counted(run['rows'], 'movement')} {verb} {agree(run['rows'], 'an opening row', 'opening rows')}"
+    requests = "" if run["dry_run"] else f" in {counted(run['requests'], 'request')}"
+    out.print(f"{run['done']:,} of {counted(run['levels'], 'level')} looked at; {rows}{requests}.")
     if run["kept"]:
         made = table("\nKept as they are", "why", ("movements", "right"))
         for why, count in sorted(run["kept"].items()):

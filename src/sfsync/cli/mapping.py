@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import httpx
 import typer
-from rich.markup import escape
 
 from sfsync.cli.common import (
     DEFAULT_CONFIG,
@@ -25,6 +24,7 @@ from sfsync.cli.common import (
 )
 from sfsync.domain.count_file import FileError, decode
 from sfsync.domain.sku_mapping import Sheet, read
+from sfsync.domain.words import counted, of_rows
 from sfsync.flow import sku_mappings
 from sfsync.ports import TryLater
 from sfsync.settings import Settings
@@ -55,9 +55,7 @@ def list_all(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False)
     for each in kept:
         at = each["at"][:16].replace("T", " ")
         rests = "rests: the org has the old one" if each["rests"] else ""
-        made.add_row(
-            escape(each["old"]), escape(each["new"]), each["channel"] or "all", at, each["by"], rests
-        )
+        made.add_row(each["old"], each["new"], each["channel"] or "all", at, each["by"], rests)
     out.print(made)
 
 
@@ -86,7 +84,7 @@ def remove(
     if as_json:
         print_json({"old": old, "channel": channel, "removed": gone})
     else:
-        out.print(f"{old} is mapped no longer." if gone else f"{old} is not mapped.", highlight=False)
+        out.print(f"{old} is mapped no longer." if gone else f"{old} is not mapped.")
     raise typer.Exit(0 if gone else 1)
 
 
@@ -128,10 +126,9 @@ def give_file(
         _show(file, told, apply=apply, partial=partial)
     if apply and told["asks"] and not told["applied"] and (partial or not told["errors"]):
         err.print(
-            f"{told['new']} SKUs would be mapped anew, and the org has {told['skus']}. Nothing was changed: "
-            f"look at the rows, then give --yes-change {told['new']}",
+            f"{counted(told['new'], 'SKU')} would be mapped anew, and the org has {told['skus']}. "
+            f"Nothing was changed: look at the rows, then give --yes-change {told['new']}",
             style="red",
-            highlight=False,
         )
         raise typer.Exit(STOPPED)
     raise typer.Exit(1 if told["errors"] else 0)
@@ -180,21 +177,19 @@ def _show(file: Path, told: dict[str, Any], *, apply: bool, partial: bool) -> No
     bad, rows = told["errors"], told["rows"]
     if bad:
         count = len(bad) + len(rows)
-        made = table(
-            f"{file}: {len(bad)} of {count} rows are bad", ("line", "right"), "SKU", "what", "remedy"
-        )
+        made = table(f"{file}: {of_rows(len(bad), count)} bad", ("line", "right"), "SKU", "what", "remedy")
         for row in bad:
-            made.add_row(str(row["line"]), *(escape(row[name]) for name in ("sku", "detail", "remedy")))
+            made.add_row(str(row["line"]), *(row[name] for name in ("sku", "detail", "remedy")))
         out.print(made)
     if rows:
         made = table("Mappings", ("line", "right"), "old", "new", "of", "state", ("letters", "right"))
         for row in rows[:SHOWN]:
-            names = escape(row["old"]), escape(row["new"]), row["channel"] or "all", row["state"]
+            names = row["old"], row["new"], row["channel"] or "all", row["state"]
             made.add_row(str(row["line"]), *names, str(len(row["letters"])))
         out.print(made)
         if len(rows) > SHOWN:
-            out.print(f"… and {len(rows) - SHOWN} more: --json lists them all.", highlight=False)
-    letters = "1 dead letter" if told["letters"] == 1 else f"{told['letters']} dead letters"
+            out.print(f"… and {len(rows) - SHOWN} more: --json lists them all.")
+    letters = counted(told["letters"], "dead letter")
     if told["applied"]:
         done = f"{told['new']} mapped, {told['kept']} kept before; {letters} tried again."
     elif not apply:
@@ -203,4 +198,4 @@ def _show(file: Path, told: dict[str, Any], *, apply: bool, partial: bool) -> No
         done = "Nothing was mapped. Mend the rows, or give --partial to keep the good ones."
     else:
         return
-    out.print(done, highlight=False)
+    out.print(done)

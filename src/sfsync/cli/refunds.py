@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import httpx
 import typer
-from rich.markup import escape
 
 from sfsync.cli.common import (
     DEFAULT_CONFIG,
@@ -106,7 +105,7 @@ def _close(number: int, ending: str, reason: str, by: str, config: Any, *, as_js
     if as_json:
         print_json(told)
     else:
-        out.print(escape(f"Refund {number} is {told['state']}: {told['said']} ({told['closed_by']})."))
+        out.print(f"Refund {number} is {told['state']}: {told['said']} ({told['closed_by']}).")
 
 
 def _show(rows: Any) -> None:
@@ -120,9 +119,9 @@ def _show(rows: Any) -> None:
         made.add_row(
             str(row["id"]),
             row["opened_at"][:16].replace("T", " "),
-            *(escape(row[name]) for name in ("debtor", "creditor")),
-            escape(order),
-            escape(f"{row['reason']} ({row['opened_by']})"),
-            escape(state),
+            *(row[name] for name in ("debtor", "creditor")),
+            order,
+            f"{row['reason']} ({row['opened_by']})",
+            state,
         )
     out.print(made)

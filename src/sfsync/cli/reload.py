@@ -44,7 +44,7 @@ def reload(
         if not as_json:
             err.print("The daemon's settings are wrong; what was in force stays so.", style="bold red")
             for problem in told["problems"]:
-                err.print(f"  {problem}", markup=False, highlight=False)
+                err.print(f"  {problem}")
         raise typer.Exit(2)
     if status != 200:
         fail(f"the daemon answered {status}: {told.get('detail', '')}")
@@ -64,4 +64,4 @@ def _show(changes: list[dict[str, str]], *, dry_run: bool) -> None:
         made.add_row(
             each["key"], each["before"], each["after"], now if each["live"] else "waits for a restart"
         )
-    out.print(made, markup=False)
+    out.print(made)

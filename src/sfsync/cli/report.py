@@ -24,11 +24,13 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.cli.tables import Sheet
 from sfsync.domain.coverage import ACCEPTED
 from sfsync.domain.ira import DIMENSIONS
 from sfsync.domain.ira_wish import SINCE, BadWishError, read_wish
 from sfsync.domain.turnover import DIMENSIONS as DIMENSIONS_SOLD
 from sfsync.domain.turnover_wish import MOST_DAYS, MOST_ROWS
+from sfsync.domain.words import counted
 from sfsync.store import StoreError, open_store
 
 app = typer.Typer(
@@ -129,7 +131,7 @@ def sell_through(
         )
         for row in found["rows"]
     ]
-    title = f"Sold in {days} days"
+    title = f"Sold in {counted(days, 'day')}"
     _told(found, title, [*found["by"], *((name, "right") for name in names)], rows, as_csv, as_json)
 
 
@@ -180,7 +182,7 @@ def replenish(
         ("buy", "right"),
         ("over", "right"),
     ]
-    title = f"To last {lead} + {cover} days at the pace of the last {days}"
+    title = f"To last {lead} + {counted(cover, 'day')} at the pace of the last {days}"
     _told(found, title, columns, rows, as_csv, as_json)
 
 
@@ -244,8 +246,8 @@ def _told(
             made.add_row(*row)
         out.print(made)
         if found["left_off"]:
-            out.print(f"… and {found['left_off']} more: --limit shows them.", highlight=False)
-        out.print(found["definition"], style="dim", highlight=False)
+            out.print(f"… and {found['left_off']} more: --limit shows them.")
+        out.print(found["definition"], style="dim")
     raise typer.Exit(0 if rows else 1)
 
 
@@ -285,10 +287,26 @@ def _flat(row: Mapping[str, Any], by: Sequence[str]) -> dict[str, object]:
 
 
 def _show(found: Any) -> None:
-    total, by = found["total"], found["by"]
-    if not total["n"]:
+    if not found["total"]["n"]:
         out.print(f"Nothing was counted between {found['since']} and {found['until']}.")
         return
+    out.print(ira_table(found))
+    first = found["tolerances"][0]
+    recounts = counted(found["total"]["recounts"], "recount is", "recounts are")
+    out.print(
+        f"Interval, by value and complete (nothing told late) are of the tolerance {first}. "
+        f"{recounts} left out.",
+        style="dim",
+    )
+    if "class" in found["by"] and not found["class_field"]:
+        out.print(
+            "No field of products is kept: name one in [products] fields to have classes.", style="yellow"
+        )
+
+
+def ira_table(found: Any) -> Sheet:
+    """The accuracy of the books, a row for each place, class or whatever was asked for."""
+    total, by = found["total"], found["by"]
     tolerances = found["tolerances"]
     columns: list[str | tuple[str, str]] = [*by, ("n", "right")]
     columns += [(tolerances[0], "right"), ("95 %", "right"), *((name, "right") for name in tolerances[1:])]
@@ -302,18 +320,7 @@ def _show(found: Any) -> None:
         made.add_row(*(row[name] for name in by), *_cells(row))
     if len(rows) != 1:
         made.add_row(*(["all", *[""] * (len(by) - 1)] if by else []), *_cells(total), style="bold")
-    out.print(made)
-    first = tolerances[0]
-    out.print(
-        f"Interval, by value and complete (nothing told late) are of the tolerance {first}. "
-        f"{total['recounts']} recounts are left out.",
-        style="dim",
-        highlight=False,
-    )
-    if "class" in by and not found["class_field"]:
-        out.print(
-            "No field of products is kept: name one in [products] fields to have classes.", style="yellow"
-        )
+    return made
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

@@ -59,8 +59,7 @@ def reservations(
     elif not rows:
         out.print("None.")
     else:
-        made = table("Reservations", "reservation", "kind", "state", "owner", "pieces", "until")
-        made.columns[0].no_wrap = True  # to be copied
+        made = table("Reservations", ("reservation", "whole"), "kind", "state", "owner", "pieces", "until")
         for row in rows:
             made.add_row(
                 row["id"],
@@ -103,8 +102,9 @@ def _tell_orphans(rows: list[Any], *, as_json: bool) -> None:
     elif not rows:
         out.print("Nothing is held for nobody.")
     else:
-        made = table("Held for nobody", "reservation", "owner", "pieces", "since", "why", "what to do")
-        made.columns[0].no_wrap = True
+        made = table(
+            "Held for nobody", ("reservation", "whole"), "owner", "pieces", "since", "why", "what to do"
+        )
         for row in rows:
             made.add_row(
                 row["reservation"],

@@ -28,6 +28,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.domain.words import agree, counted
 
 ROWS_SHOWN = 40
 ASKED_EVERY_SECONDS = 0.25
@@ -231,10 +232,16 @@ def _sent(client: DaemonClient, path: str, body: object, *, what: str = "", firs
     """Post a wish; what is wrong with it is told, and the exit code is 2. `first`: rows sent before."""
     status, answer = client.attempt(path, body)
     if status == 422:
-        for error in answer["errors"]:
-            field = _ROW_NUMBER.sub(lambda found: f"rows[{int(found[1]) + first}]", error["field"])
-            err.print(f"{what}{field} {error['detail']}", style="red", markup=False, highlight=False)
-        raise typer.Exit(2)
+        wrong = [
+            _ROW_NUMBER.sub(lambda found: f"rows[{int(found[1]) + first}]", error["field"])
+            + f" {error['detail']}"
+            for error in answer["errors"]
+        ]
+        fail(
+            f"{what or 'what to compare: '}{counted(len(wrong), 'mistake')}; nothing was done.",
+            2,
+            problems=wrong,
+        )
     if status >= 400:
         fail(f"the daemon answered {status}: {answer.get('detail') or answer.get('title') or ''}")
     return answer
@@ -288,12 +295,12 @@ def _wanted(run: Any, *, dry_run: bool, yes: bool) -> bool:
 
 def _show(run: Any, rows: _Rows) -> None:
     for channel, why in run["unread"].items():
-        err.print(f"[red]{channel} could not be read: {why}[/]", highlight=False)
+        err.print(f"{channel} could not be read: {why}", style="red")
     for warning in run["warnings"]:
-        err.print(f"[yellow]{warning}[/]", highlight=False)
-    compared = f"{run['compared']:,} channel levels compared"
+        err.print(warning, style="yellow")
+    compared = f"{counted(run['compared'], 'channel level')} compared"
     if not rows.count:
-        out.print(f"{compared}: every one shows what it should.", highlight=False)
+        out.print(f"{compared}: {agree(run['compared'], 'it shows', 'every one shows')} what it should.")
         return
     made = table(compared, "channel", "cause", "--cause", ("rows", "right"))
     for each in run["causes"]:
@@ -307,7 +314,7 @@ def _show(run: Any, rows: _Rows) -> None:
         made.add_row(row["channel"], row["sku"], row["location"], shows, target, row["cause"])
     out.print(made)
     if rows.count > ROWS_SHOWN:
-        out.print(f"… and {rows.count - ROWS_SHOWN:,} more: --json lists them all.", highlight=False)
+        out.print(f"… and {rows.count - ROWS_SHOWN:,} more: --json lists them all.")
     _show_price(run["price"])
 
 
@@ -322,7 +329,7 @@ def _show_price(price: Any) -> None:
             wait = "-" if of["minutes"] is None else _minutes(of["minutes"])
             made.add_row(name, f"{of['rows']:,}", f"{of['calls']:,}", points, wait)
     org = price["org"]
-    left = "" if org["calls_left"] is None else f"{org['calls_left']:,} calls left"
+    left = "" if org["calls_left"] is None else f"{counted(org['calls_left'], 'call')} left"
     made.add_row("org", f"{org['levels']:,}", f"{org['calls']:,}", "-", left)
     out.print(made)
 
@@ -333,8 +340,8 @@ def _minutes(minutes: float) -> str:
 
 def _tell_applied(run: Any, rows: _Rows) -> None:
     done = run["rows_done"]["applied"]
-    rows_are = "row is" if done == 1 else "rows are"
-    out.print(f"Applied: {done:,} {rows_are} on the way; `sfsync status` shows the arrival.", highlight=False)
+    on_the_way = counted(done, "row is", "rows are")
+    out.print(f"Applied: {on_the_way} on the way; `sfsync status` shows the arrival.")
     if not rows.changed:
         return
     made = table("\nRefused, because the facts have changed", "channel", "SKU", "location", "why")
@@ -342,7 +349,7 @@ def _tell_applied(run: Any, rows: _Rows) -> None:
         made.add_row(row["channel"], row["sku"], row["location"], row["note"])
     out.print(made)
     if rows.changed > ROWS_SHOWN:
-        out.print(f"… and {rows.changed - ROWS_SHOWN:,} more.", highlight=False)
+        out.print(f"… and {rows.changed - ROWS_SHOWN:,} more.")
 
 
 def _watched(client: DaemonClient, run: Any, what: str) -> Any:

@@ -20,6 +20,7 @@ from sfsync.cli.common import (
     table,
 )
 from sfsync.domain.coverage import ACCEPTED, lasting
+from sfsync.domain.words import counted
 from sfsync.store import StoreError, open_store
 
 app = typer.Typer(help="What a shadow has seen: sfsync beside another integration, writing nothing.")
@@ -70,9 +71,8 @@ def _print(told: Any) -> None:
     out.print(
         f"{told['since'][:19]} to {told['until'][:19]} UTC: "
         f"{lasting(told['watched_seconds'])} watched, {state}. "
-        f"sfsync would have entered {told['would_have_entered']:,} movements; "
+        f"sfsync would have entered {counted(told['would_have_entered'], 'movement')}; "
         f"others entered {told['others_movements']['seen']:,}.",
-        highlight=False,
     )
     _channels(told)
     _sales(told)
@@ -120,16 +120,15 @@ def _channels(told: Any) -> None:
         out.print(made)
     unread = [each["name"] for each in told["channels"] if each["numbers"] and not each["read"]]
     if unread:
-        out.print(f"What {', '.join(unread)} shows could not be read.", highlight=False)
+        out.print(f"What {', '.join(unread)} shows could not be read.")
     never = [each for each in told["channels"] if each["never_equal"]]
     for each in never:
         skus = ", ".join(one["sku"] for one in each["never_equal_named"][:3])
         more = " …" if each["never_equal"] > 3 else ""
         out.print(
             f"{each['name']} was never seen to show what sfsync would have told it of "
-            f"{each['never_equal']:,} numbers ({skus}{more}): another policy (safety stock, locations, cap) "
-            "rather than lateness. They are in none of these times.",
-            highlight=False,
+            f"{counted(each['never_equal'], 'number')} ({skus}{more}): another policy (safety stock, "
+            "locations, cap) rather than lateness. They are in none of these times.",
         )
 
 
@@ -173,9 +172,9 @@ def _sales(told: Any) -> None:
     guessed = told["others_movements"]["of_sales_by_number_only"]
     if guessed:
         out.print(
-            f"{guessed:,} movements name no order; each was taken for the oldest sale that lacked its units. "
+            f"{counted(guessed, 'movement names', 'movements name')} no order; "
+            "each was taken for the oldest sale that lacked its units. "
             "How many are missing is sure, which ones is not.",
-            highlight=False,
         )
 
 
@@ -184,14 +183,14 @@ def _oversells(oversells: Any) -> None:
         out.print("\nNothing was sold beyond stock.")
         return
     out.print(
-        f"\n[bold]Sold beyond stock: {oversells['units']:,} units; "
-        f"{oversells['would_not_have_happened']:,} of them would not have been on offer[/]",
-        highlight=False,
+        f"\nSold beyond stock: {counted(oversells['units'], 'unit')}; "
+        f"{oversells['would_not_have_happened']:,} of them would not have been on offer",
+        style="bold",
     )
     for each in oversells["cases"][: 2 * NAMED]:
         what = f"{each['units']} of {each['sku']}, order {each['order']} ({each['guarantee']})"
-        out.print(f"{each['placed_at'][:19].replace('T', ' ')} {each['channel']}: {what}", highlight=False)
-        out.print(f"    {each['sentence']}", highlight=False)
+        out.print(f"{each['placed_at'][:19].replace('T', ' ')} {each['channel']}: {what}")
+        out.print(f"    {each['sentence']}")
     if len(oversells["cases"]) > 2 * NAMED:
         out.print(f"and {len(oversells['cases']) - 2 * NAMED:,} more: --json has all")
 

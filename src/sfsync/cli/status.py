@@ -30,6 +30,7 @@ from sfsync.cli.common import (
 )
 from sfsync.domain.coverage import lasting
 from sfsync.domain.forecast import SOON_DAYS
+from sfsync.domain.words import counted
 from sfsync.settings import Settings
 from sfsync.store import StoreError, open_store
 
@@ -77,7 +78,7 @@ def _watch(settings: Settings, every: float, looks: int | None, *, as_json: bool
                 sys.stdout.write(orjson.dumps(found).decode() + "\n")
                 sys.stdout.flush()
             else:
-                out.print(line(found), markup=False, highlight=False)
+                out.print(line(found))
             if number == looks:
                 break
             try:
@@ -95,7 +96,7 @@ def line(found: Any) -> str:
     parts = [f"{health['now']}  {health['state']}  {shadow}{health['sentence']}"]
     more = len(health["reasons"]) - 1
     parts += [f"and {more} more"] if more > 0 else []
-    parts.append(f"waiting {ledger['queue']}, {ledger['rows_a_minute']} rows a minute")
+    parts.append(f"waiting {ledger['queue']}, {counted(ledger['rows_a_minute'], 'row')} a minute")
     parts += [
         f"{each['name']}: {', '.join(f'{words} {each[key]}' for words, key in COUNTS)}"
         for each in found["channels"]
@@ -118,7 +119,7 @@ def _status(settings: Settings) -> Any:
 def show(found: Any) -> None:
     """Print a status as tables."""
     for part in picture(found):
-        out.print(part, highlight=False)
+        out.print(part)
 
 
 def picture(found: Any) -> list[RenderableType]:
@@ -191,8 +192,10 @@ def _engine(found: Any) -> list[RenderableType]:
         made.add_row(topic["name"], state)
         made.add_row("  in the last 24 h", topic["coverage"])
     made.add_row("holes", str(len(stream["holes"])))
-    made.add_row("waiting for the org", f"{ledger['queue']} ({ledger['inbox']} webhooks not yet decided)")
-    made.add_row("entered", f"{ledger['rows_a_minute']:,} rows in the last minute")
+    made.add_row(
+        "waiting for the org", f"{ledger['queue']} ({counted(ledger['inbox'], 'webhook')} not yet decided)"
+    )
+    made.add_row("entered", f"{counted(ledger['rows_a_minute'], 'row')} in the last minute")
     made.add_row("API calls in 24 h", _calls(ledger))
     if ledger["calls_outlook"]:
         made.add_row("  at this pace", _outlook(ledger["calls_outlook"]))
@@ -226,7 +229,7 @@ def _room(space: Any) -> str:
     if space["left_mb"] is not None:
         said += f"; {space['left_mb']:,} of {space['allowed_mb']:,} MB of data storage left"
     if space["full_in_days"] is not None:
-        said += f", for {space['full_in_days']:,} days at that pace"
+        said += f", for {counted(space['full_in_days'], 'day')} at that pace"
     if space["fullest"]:
         said += f"; most at {space['fullest']}: {space['fullest_rows']:,}"
     return said
@@ -265,7 +268,7 @@ def _channels(channels: Any) -> list[RenderableType]:
     for channel in channels:
         guarantees = channel["guarantees"]
         made.add_row(
-            f"[{COLOURS[channel['state']]}]{channel['name']}[/]",
+            Text(channel["name"], COLOURS[channel["state"]]),
             *(
                 str(channel["levels"]),
                 *(str(guarantees[kind]) for kind in ("gated", "allocated", "mirrored")),
@@ -289,18 +292,18 @@ def _channels(channels: Any) -> list[RenderableType]:
             channel["name"],
             _milliseconds(channel["lag_p50_ms"]),
             _milliseconds(channel["lag_p99_ms"]),
-            f"{channel['exposed_units']} units",
+            counted(channel["exposed_units"], "unit"),
             f"{channel['exposure_unit_seconds']:.1f} unit s",
             *_scarce_spells(channel["exposure"]),
             channel["sentence"],
         )
-    counted = [channel for channel in channels if channel["budget"]]
-    if not counted:
+    budgeted = [channel for channel in channels if channel["budget"]]
+    if not budgeted:
         return [first, made]
     budgets = table(
         "", "channel", ("budget left", "right"), ("of", "right"), ("back in a second", "right"), ""
     )
-    for channel in counted:
+    for channel in budgeted:
         told = channel["budget"]
         budgets.add_row(
             channel["name"], f"{told['left']:,}", f"{told['most']:,}", f"{told['a_second']:g}", told["unit"]
@@ -344,7 +347,11 @@ def _tills(tills: Any) -> list[RenderableType]:
     for till in tills:
         numbers = (str(till[name]) for name in ("lines", "again", "counted_before", "refused"))
         late = f"LATE: due every {till['every_hours']:g} h" if till["late"] else ""
-        files = f"{till['refused_files']} refused files wait" if till["refused_files"] else ""
+        files = (
+            counted(till["refused_files"], "refused file waits", "refused files wait")
+            if till["refused_files"]
+            else ""
+        )
         said = "; ".join(each for each in (late, files) if each)
         made.add_row(till["name"], till["last_at"] or "never", till["last_way"] or "-", *numbers, said)
     return [made]
@@ -414,7 +421,7 @@ def _accuracy(places: Any) -> list[RenderableType]:
     made = table("\nAccuracy of the books, exact", "location")
     for span in places[0]["spans"]:
         for heading in (f"{span['days']} days", "95 %", "counts", "complete"):
-            made.add_column(heading, justify="right", no_wrap=True)
+            made.add_column(heading, "right")
     for place in places:
         cells = []
         for span in place["spans"]:

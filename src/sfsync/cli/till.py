@@ -22,6 +22,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.domain.words import agree, counted, of_rows
 
 app = typer.Typer(
     help="A concession's till: another company's, which tells of its sales afterwards.", no_args_is_help=True
@@ -104,20 +105,23 @@ def _send(client: DaemonClient, name: str, raw: bytes, *, partial: bool, dry_run
 def _show(file: Path, told: dict[str, Any]) -> None:
     bad, rows = told["errors"], told["rows"]
     if bad:
-        made = table(f"{file}: {len(bad)} of {rows} rows are bad", ("line", "right"), "SKU", "what", "remedy")
+        made = table(f"{file}: {of_rows(len(bad), rows)} bad", ("line", "right"), "SKU", "what", "remedy")
         for row in bad:
             made.add_row(str(row["line"]), row["sku"], row["detail"], row["remedy"])
         out.print(made)
     lines = told["entered"] + told["waiting"]
     if told["dry_run"]:
-        out.print(f"Nothing was entered: {rows - len(bad)} of {rows} rows are good.")
+        out.print(f"Nothing was entered: {of_rows(rows - len(bad), rows)} good.")
     elif not told["sales"]:
         out.print("Nothing was entered. Mend the rows, or give --partial to enter the good ones.")
     else:
         again = f", {told['again']} of them before" if told["again"] else ""
         late = f" {told['late']} had been seen by a stock count." if told["late"] else ""
-        waiting = f" {told['waiting']} wait for the org." if told["waiting"] else ""
+        waiting = (
+            f" {told['waiting']} {agree(told['waiting'], 'waits', 'wait')} for the org."
+            if told["waiting"]
+            else ""
+        )
         sold = sum(max(0, row["quantity"]) for row in told["sales"])
         back = sum(max(0, -row["quantity"]) for row in told["sales"])
-        noun = "line" if lines == 1 else "lines"
-        out.print(f"{lines} {noun} entered{again}: {sold} sold, {back} returned.{late}{waiting}")
+        out.print(f"{counted(lines, 'line')} entered{again}: {sold} sold, {back} returned.{late}{waiting}")

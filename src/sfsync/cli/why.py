@@ -22,6 +22,7 @@ from sfsync.cli.common import (
     settings_or_exit,
 )
 from sfsync.domain.coverage import ACCEPTED
+from sfsync.domain.words import counted
 
 Sku = Annotated[str, typer.Argument(help="The SKU, spelt as in the org.")]
 Channel = Annotated[str | None, typer.Option(help="Only what this channel shows.")]
@@ -60,7 +61,7 @@ def why(
     if as_json:
         print_json(told)
     else:
-        out.print(tree(told), highlight=False)
+        out.print(tree(told))
     raise typer.Exit(1 if any(_wrong(each) for each in told["channels"]) else 0)
 
 
@@ -116,7 +117,8 @@ def _level(level: Any) -> str:
     known = level.get("known")
     if "on_hand" not in level:
         return f"{place}: {known['on_hand']} on hand, {known['reserved']} reserved, as last heard"
-    words = f"{place}: {level['on_hand']} on hand, {level['reserved']} reserved, by {level['rows']} movements"
+    rows = counted(level["rows"], "movement")
+    words = f"{place}: {level['on_hand']} on hand, {level['reserved']} reserved, by {rows}"
     if level["folded_until"]:
         words += f", folded until {_when(level['folded_until'])}"
     if known and (known["on_hand"], known["reserved"]) != (level["on_hand"], level["reserved"]):

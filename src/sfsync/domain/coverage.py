@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from enum import StrEnum
 
+from sfsync.domain.words import counted
+
 
 class How(StrEnum):
     """How an interval came to be known."""
@@ -186,7 +188,7 @@ def answer(
         return Answer(source, True, sentence, ((pending, window[1]),), breaks, pending)
     elif breaks:
         times = len(merged((each.since, each.until) for each in breaks))  # what goes together broke once
-        times_said = "once" if times == 1 else f"{times} times"
+        times_said = "once" if times == 1 else f"{times:,} times"
         sentence = f"nothing was missed: the stream broke {times_said}, and all of it was made up for"
     else:
         sentence = "nothing was missed: the stream was observed all the time"
@@ -195,17 +197,12 @@ def answer(
     return Answer(source, bool(left), sentence, tuple(left), breaks, pending)
 
 
-def counted(number: int, one: str, many: str) -> str:
-    """A number of things, in words."""
-    return f"{number:,} {one if number == 1 else many}"
-
-
 def lasting(seconds: float) -> str:
     """A duration in words."""
     for size, unit in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+    return counted(round(seconds), "second")
 
 
 def known_until(

@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sfsync.domain.words import counted
+
 from .findings import Finding, Severity
 from .forecast import Space
 
@@ -136,8 +138,14 @@ def space_findings(space: Space) -> list[Finding]:
     if found:
         return found
     left = "not told" if space.left_mb is None else f"{space.left_mb:,} of {space.allowed_mb:,} MB left"
-    lasts = "" if space.full_in_days is None else f", for {space.full_in_days:,} days at the last day's pace"
-    return [Finding(Severity.GOOD, f"data storage: {left}{lasts}; {space.rows:,} movements in the org")]
+    lasts = (
+        ""
+        if space.full_in_days is None
+        else f", for {counted(space.full_in_days, 'day')} at the last day's pace"
+    )
+    return [
+        Finding(Severity.GOOD, f"data storage: {left}{lasts}; {counted(space.rows, 'movement')} in the org")
+    ]
 
 
 def _not_told(what: str) -> Finding:
@@ -285,7 +293,8 @@ def map_findings(
     ]
     wrong = [each for each in found if each is not None]
     good = len(skus & has)
-    return [*wrong, Finding(Severity.GOOD, f"{good:,} SKUs of {channel} have a stock level in the org")]
+    have = counted(good, f"SKU of {channel} has", f"SKUs of {channel} have")
+    return [*wrong, Finding(Severity.GOOD, f"{have} a stock level in the org")]
 
 
 def _of(

@@ -29,6 +29,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from sfsync.domain.words import counted
+
 from .stock import CLOCK_SKEW, LevelKey, Movement, MovementKind, fold_subject, step_key, step_of
 
 ROWS_A_CALL = 200  # records of one collections call
@@ -274,7 +276,7 @@ def _fold(level: LevelKey, rows: Iterable[LedgerRow], chosen: Sequence[_Group]) 
         MovementKind.OPENING,
         sum(row.movement.on_hand_delta for row in taken),
         0,
-        f"{len(taken)} movements folded",
+        f"{counted(len(taken), 'movement')} folded",
         "",
         max(row.happened_at for row in taken).astimezone(UTC),
     )

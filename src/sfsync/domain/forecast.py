@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sfsync.domain.words import counted
+
 ROW_MB = 2 / 1024
 MOST_ROWS = 10_000  # of one level
 SOON_DAYS = 30
@@ -73,4 +75,4 @@ def forecast(storage: tuple[int, int] | None, rows: Mapping[str, int], older: Ma
 
 
 def _days(days: int) -> str:
-    return "1 day" if days == 1 else f"{days} days"
+    return counted(days, "day")

@@ -20,6 +20,8 @@ from heapq import nsmallest
 from math import ceil, floor
 from operator import itemgetter
 
+from sfsync.domain.words import counted
+
 from .stock import LevelKey, MovementKind
 
 SOLD = (MovementKind.SALE, MovementKind.FULFILMENT)
@@ -247,7 +249,7 @@ def _scored(
     else:
         days = max(0.0, (now - last.at).total_seconds() / 86_400)
         points = days / INTERVALS[abc]
-        why = [f"counted {days:.0f} days ago; class {abc} is due every {INTERVALS[abc]}"]
+        why = [f"counted {counted(round(days), 'day')} ago; class {abc} is due every {INTERVALS[abc]}"]
         if last.variance:
             why.append(f"off by {last.variance:+} at the last count")
     if row.on_hand < 0:

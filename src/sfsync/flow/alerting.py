@@ -20,6 +20,7 @@ from sfsync.domain.callbacks import failed
 from sfsync.domain.coverage import lasting
 from sfsync.domain.forecast import SOON_DAYS
 from sfsync.domain.incidents import HOLE, SET_ASIDE
+from sfsync.domain.words import counted
 from sfsync.ports import AlertReceiver, Gone, OutsideError, TryLater, Tx, Unusable
 
 from .context import Context
@@ -209,7 +210,9 @@ class Alerts:
                     what = (
                         "the org's data storage is full" if name == "storage" else f"{space.crowded} is full"
                     )
-                    title = f"{what} in about {days} days at the last day's pace: sfsync ledger fold"
+                    title = (
+                        f"{what} in about {counted(days, 'day')} at the last day's pace: sfsync ledger fold"
+                    )
                     found.append(
                         Alert(AlertKind.ALLOWANCE, f"allowance:{name}", title, {"days": days}, lasts=False)
                     )
@@ -223,7 +226,8 @@ class Alerts:
             Alert(
                 AlertKind.EXPOSURE,
                 f"exposure:{channel}",
-                f"{channel} shows {units} units more than there are to sell, beyond the limit of {limit}",
+                f"{channel} shows {counted(units, 'unit')} more than there are to sell, beyond the limit of "
+                f"{limit}",
                 {"channel": channel, "units": units, "limit": limit},
                 lasts=False,
             )

@@ -14,10 +14,11 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from sfsync.domain.coverage import OVERLAP, Closes, How, Interval, counted
+from sfsync.domain.coverage import OVERLAP, Closes, How, Interval
 from sfsync.domain.incidents import POSTINGS_LOST
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import Movement, StockLevel, posting_subject
+from sfsync.domain.words import counted
 from sfsync.ports import (
     CursorRefused,
     EventBatch,

@@ -13,11 +13,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sfsync.domain.coverage import OVERLAP, How, Interval, counted
+from sfsync.domain.coverage import OVERLAP, How, Interval
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules, loose_return, snapshot
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.sources import Source, Word, deciding, wanted
+from sfsync.domain.words import counted
 from sfsync.ports import LineState, OrgReading, OutsideError, TryLater, Tx
 
 from .context import Context

@@ -19,6 +19,7 @@ from sfsync.domain import allocation
 from sfsync.domain.incidents import PUSH_LOST
 from sfsync.domain.relay import IN_DOUBT, AfterUnknown, after_unknown
 from sfsync.domain.retry import backoff_seconds
+from sfsync.domain.words import counted
 from sfsync.ports import (
     Channel,
     ChannelLevel,
@@ -293,8 +294,8 @@ class Relay:
     def _tell_overdue(self, tx: Tx, *, record: PushRecord) -> None:
         minutes = round(self._channel.ability.outcome_within_seconds / 60)
         title = (
-            f"{record.channel} took a push of {len(record.rows)} numbers and has not said for {minutes} "
-            "minutes what became of it"
+            f"{record.channel} took a push of {counted(len(record.rows), 'number')} and has not said for "
+            f"{counted(minutes, 'minute')} what became of it"
         )
         detail = {"rows": len(record.rows), "ticket": record.ticket, "since": record.planned_at.isoformat()}
         tx.open_incident(PUSH_LOST, _push_key(record), title, detail, self._ctx.clock.now())
@@ -315,7 +316,7 @@ class Relay:
             tx.set_problem(
                 record.channel, row.sku, row.location, "outcome of a push unknown: run sfsync resync", now
             )
-        title = f"a push of {len(record.rows)} numbers to {record.channel} never got an answer"
+        title = f"a push of {counted(len(record.rows), 'number')} to {record.channel} never got an answer"
         tx.open_incident(PUSH_LOST, _push_key(record), title, {"rows": len(record.rows)}, now)
 
     async def _conclude(self, record: PushRecord, answer: PushAnswer) -> PushRecord | None:

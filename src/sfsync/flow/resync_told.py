@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sfsync.domain.resync import Cause, Difference, Scope, WrittenPlan, code_of
+from sfsync.domain.words import agree, counted
 from sfsync.ports import PlannedRow, ResyncRun, RowCount, RowState, RunState, Tx
 
 from .context import Context
@@ -173,14 +174,14 @@ def _warnings(about: Mapping[str, Any]) -> list[str]:
         if beyond := of["oversell"]:
             named = ", ".join(beyond[:3]) + (" …" if len(beyond) > 3 else "")
             told.append(
-                f"{channel} sells {len(beyond)} items beyond their stock ({named}): "
-                "set them to stop at zero there"
+                f"{channel} sells {counted(len(beyond), 'item beyond its', 'items beyond their')} stock "
+                f"({named}): set {agree(len(beyond), 'it', 'them')} to stop at zero there"
             )
     if gone := about["org"].get("gone", 0):
         named = ", ".join(about["org"]["gone_named"]) + (
             " …" if gone > len(about["org"]["gone_named"]) else ""
         )
-        levels = "1 stock level is" if gone == 1 else f"{gone:,} stock levels are"
+        levels = counted(gone, "stock level is", "stock levels are")
         told.append(
             f"{levels} no longer in the org ({named}): applied, each counts as empty, and is an incident"
         )

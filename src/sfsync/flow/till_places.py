@@ -14,6 +14,7 @@ from sfsync.domain.count_file import BadRow, FileError, decode
 from sfsync.domain.letters import TILL
 from sfsync.domain.till_file import Report, levels_csv, read
 from sfsync.domain.tills import REMEDIES, TillOutcome, TillReport
+from sfsync.domain.words import agree, counted, of_rows
 from sfsync.ports import Inbox, LevelsOut, OutsideError, TillPlace, Tx
 
 from .context import Context
@@ -80,12 +81,13 @@ class TillWatch:
         entered = sum(bool(outcome.state) for outcome in outcomes)
         rows = len(report.sales) + len(report.bad) + report.again
         if bad:
-            reason = f"{len(bad)} of {rows} rows are bad: {'; '.join(map(_line, bad[:TOLD_ROWS]))}"
+            reason = f"{of_rows(len(bad), rows)} bad: {'; '.join(map(_line, bad[:TOLD_ROWS]))}"
             text = "".join(f"{_line(row)}: {row.remedy}\n" for row in bad)
             if not entered:
                 await self._refuse(inbox, name, reason, f"Nothing was entered.\n{text}", rows=len(bad))
                 return
-            text = f"{entered} lines were entered, and these {len(bad)} rows were not:\n{text}"
+            these = agree(len(bad), "this row was", f"these {len(bad)} rows were")
+            text = f"{counted(entered, 'line was', 'lines were')} entered, and {these} not:\n{text}"
             await self._tell(name, reason, text)
             where = await inbox.done(name, text)
         else:

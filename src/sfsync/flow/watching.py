@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sfsync.domain.coverage import OVERLAP, Closes, How, Progress, counted, then
+from sfsync.domain.coverage import OVERLAP, Closes, How, Progress, then
 from sfsync.domain.incidents import HOLE
+from sfsync.domain.words import counted
 from sfsync.ports import EventBatch, Hole, Tx
 
 from .context import Context

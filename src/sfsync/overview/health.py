@@ -12,6 +12,7 @@ from sfsync.domain.ats import Guarantee
 from sfsync.domain.budget import Standing, Work
 from sfsync.domain.coverage import lasting
 from sfsync.domain.exposure import SCARCE_UNITS
+from sfsync.domain.words import agree, counted
 from sfsync.flow.context import Pulse
 from sfsync.ports import DeadLetter
 from sfsync.store import shadow, views
@@ -74,7 +75,7 @@ class HealthTeller:
         bad += [f"{each.title}." for each in still if not each.waits(now)]
         soon = [each for each in still if each.waiting is None or each.waiting.until <= now]
         if more := incidents.urgent - len(soon):
-            are = "incident is" if more == 1 else "incidents are"
+            are = agree(more, "incident is", "incidents are")
             bad.append(f"{more} more {are} open: `sfsync incidents`.")
         doubtful += [
             f"The stream {hole['source']} has a hole of {lasting(hole['age_seconds'])}: {hole['reason']}. "
@@ -98,13 +99,13 @@ class HealthTeller:
                 "what moves is then found by polling."
             )
         if letters:
-            waits = "1 dead letter waits" if len(letters) == 1 else f"{len(letters)} dead letters wait"
+            waits = counted(len(letters), "dead letter waits", "dead letters wait")
             doubtful.append(f"{waits} for a person: `sfsync dead-letters`.")
         if refunds:
-            are = "1 refund is" if refunds == 1 else f"{refunds} refunds are"
+            are = counted(refunds, "refund is", "refunds are")
             doubtful.append(f"{are} owed to customers: `sfsync refunds`.")
         if drift := tx.count_drifts():
-            numbers = "1 number differs" if drift == 1 else f"{drift:,} numbers differ"
+            numbers = counted(drift, "number differs", "numbers differ")
             doubtful.append(f"{numbers} although nothing is under way: `sfsync drift`.")
         state: State = "bad" if bad else "warning" if doubtful else "good"
         in_shadow = shadow.since(tx)
@@ -173,5 +174,5 @@ def channel_state(count: views.ChannelCount | None, error: str) -> tuple[State, 
     if count.problems:
         return "warning", f"{count.problems} items cannot be written: `sfsync dead-letters`."
     if count.due:
-        return "good", f"{count.due} changes are on their way."
+        return "good", f"{counted(count.due, 'change is on its', 'changes are on their')} way."
     return "good", "Shows what it should."
