@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,8 @@ class Watch:
             self._note(row)
         self._owed: dict[str, Owed] = {}  # by level key: the newest change that the stock stream told of
         self._lost: dict[str, int] = {}  # by level key: the version at a reset; owed once no hole is open
+        self._untold: deque[dict[str, int]] = deque()  # level keys and versions: the next overflow's
+        self._overflows: list[tuple[int, dict[str, int]]] = []  # by replay id: lost once the bookmark is past
         self.changed = True  # the store, by the last of the daemon's commits
         self._change = -1  # of the store, as SQLite counts
         self._seen: dict[str, int] = {}  # versions in the store
@@ -84,6 +86,7 @@ class Watch:
         world.org.engine.on_commit = on_commit
         world.on_commit.append(self.store_commit)
         world.resets.append(self._reset)
+        world.overflows.append(self._overflow)
         day.granted.append(self._granted)
         self._raised_by: int = 0  # the newest push seen
         self._lower: dict[tuple[str, str], tuple[int, int]] = {}  # due to go down: target, published
@@ -187,10 +190,25 @@ class Watch:
         for key in self._owed:
             self._lost[key] = self.levels[key].version
         self._owed.clear()
+        for _, lost in self._overflows:
+            self._lose(lost)
+        self._overflows.clear()
         self._tills.clear()
         self._taken = 0
         self._told.update(dict.fromkeys(self._told, 0))
         self._behind = {hole: (source, 0) for hole, (source, _) in self._behind.items()}
+
+    def _overflow(self, rows: Sequence[str]) -> None:
+        """Rows that no event tells of but an overflow, which follows."""
+        lost: dict[str, int] = {}
+        for key, version in self._levels_of(rows):
+            lost[key] = max(version, lost.get(key, 0))
+        self._untold.append(lost)
+
+    def _lose(self, levels: Mapping[str, int]) -> None:
+        """Owed once no hole is open."""
+        for key, version in levels.items():
+            self._lost[key] = max(version, self._lost.get(key, 0))
 
     def _hear(self) -> None:
         """What the topics hold that we have not seen."""
@@ -202,6 +220,8 @@ class Watch:
                     self._tills.append((entry.replay, str(entry.event.values.get("SourceId__c") or "")))
                     continue
                 header = entry.event.header or {}
+                if header.get("changeType") == "GAP_OVERFLOW" and self._untold:
+                    self._overflows.append((entry.replay, self._untold.popleft()))
                 for key, version in self._levels_of(header.get("recordIds", ())):
                     self._owed[key] = Owed(entry.replay, version)
 
@@ -244,6 +264,8 @@ class Watch:
     def _bookmark(self, cursors: dict[str, bytes], versions: dict[str, int]) -> None:
         """Promise 7: what lies before the bookmark is in the store."""
         at = self._at(cursors, STOCK)
+        while self._overflows and self._overflows[0][0] <= at:
+            self._lose(self._overflows.pop(0)[1])
         for key, owed in list(self._owed.items()):
             if owed.replay <= at:
                 del self._owed[key]

@@ -118,10 +118,13 @@ class Trouble(Actor):
 
     async def _bus_overflow(self) -> None:
         """Some changes are told by nothing but an overflow event."""
-        fates = self.world.bus.fates
+        fates, rows = self.world.bus.fates, self.world.org.engine.store.tables["StockMovement__c"].rows
         fates.order([Fate.LOST] * 3)
+        before = set(rows)
         await asyncio.sleep(1.0)
         fates.ordered.clear()
+        for told in self.world.overflows:
+            told(sorted(set(rows) - before))
         self.world.bus.inject_overflow("StockMovement__c")
 
     async def _bus_duplicate(self) -> None:

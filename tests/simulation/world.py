@@ -116,6 +116,7 @@ class World:
         self.violations: list[str] = []
         self.on_commit: list[Any] = []  # called after each of the daemon's transactions
         self.resets: list[Any] = []  # called when the stream was reset
+        self.overflows: list[Any] = []  # called with the rows of which only the overflow tells
         self._running: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._store: Database | None = None
