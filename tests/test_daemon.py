@@ -172,7 +172,11 @@ def free_port() -> int:
 
 @contextmanager
 def world(
-    folder: Path, *, levels: Sequence[Mapping[str, object]] = LEVELS, **org: Any
+    folder: Path,
+    *,
+    levels: Sequence[Mapping[str, object]] = LEVELS,
+    shop: Mapping[str, object] = SEED_SHOP,
+    **org: Any,
 ) -> Iterator[tuple[OrgSandbox, Daemon]]:
     """An org, two storefronts, and a daemon that is not yet running."""
     port = free_port()
@@ -181,7 +185,7 @@ def world(
         shops = {
             name: stack.enter_context(
                 start_shop(
-                    SEED_SHOP,
+                    shop,
                     options=["--name", name, "--webhook-url", f"http://127.0.0.1:{port}/webhooks/{name}"],
                 )
             )

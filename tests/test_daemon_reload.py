@@ -6,7 +6,7 @@ import json
 import signal
 from pathlib import Path
 
-from tests.test_daemon import CHANNEL_SECRETS, CONFIG, HTTP, Daemon, free_port, until
+from tests.test_daemon import CHANNEL_SECRETS, CONFIG, HTTP, Daemon, free_port, until, world
 
 TOKEN = "a-new-token-of-the-house"
 
@@ -50,4 +50,57 @@ def test_a_new_token_works_after_a_signal_and_a_wrong_file_changes_nothing(tmp_p
         assert allowed()
         assert TOKEN not in daemon.log()
     finally:
+        assert daemon.terminate() == 0
+
+
+BAGS = [f"BAG-{number:02}" for number in range(1, 25)]
+
+
+def test_a_mistaken_cap_for_most_bags_is_held_while_sales_go_out_until_a_person_lets_it_go(
+    tmp_path: Path,
+) -> None:
+    """Reload, check, status and why name the channel, the numbers and the command; a till sale goes out."""
+    config = tmp_path / "sfsync.toml"
+    text = CONFIG.read_text()
+    config.write_text(text)
+    config.chmod(0o600)
+    levels = [{"sku": sku, "location": "ECOM", "on_hand": 9} for sku in BAGS]
+    variants = [{"sku": sku, "title": sku, "price": "9.00", "available": {"Online": 0}} for sku in BAGS]
+    with world(tmp_path, levels=levels, shop={"locations": ["Online"], "variants": variants}) as (
+        org,
+        daemon,
+    ):
+        daemon.config = config
+        daemon.env["COLUMNS"] = "250"  # no sentence is cut into lines
+        daemon.start()
+        until(lambda: [c["levels"] for c in daemon.status()["channels"]] == [24, 24], "the comparison")
+        assert "Applied" in daemon.cli("resync", "--yes").stdout
+        for sku in BAGS:
+            daemon.shows(sku, 9)
+        config.write_text(f'{text}\n[[policies]]\nskus = ["BAG-*"]\nchannels = ["london"]\ncap = 2\n')
+        sentence = "24 of 24 numbers of london would change; held until `sfsync resync --channel london`."
+        for words in (("reload", "--dry-run"), ("reload",)):
+            told = daemon.cli(*words)
+            assert (told.returncode, sentence in " ".join(told.stderr.split())) == (4, True), told.stderr
+        org.move("BAG-01|ECOM", on_hand=-9, kind="Sale")
+        org.move("BAG-02|ECOM", on_hand=-1, kind="Sale")
+        daemon.shows("BAG-01", 0)
+        daemon.shows("BAG-02", 8)
+        assert daemon.shown("BAG-03") == [9, 9]
+
+        (london,) = [each for each in daemon.status()["channels"] if each["name"] == "london"]
+        assert (london["state"], london["held"], sentence in london["sentence"]) == ("bad", 24, True)
+        assert "sfsync resync --channel london" in daemon.cli("status").stdout
+        why = daemon.cli("why", "BAG-02", "--channel", "london")
+        assert why.returncode == 1
+        assert all(words in why.stdout for words in ("held back", "cap 2, before none", "resync --channel"))
+        assert "held until" in daemon.cli("check", "london", "--no-skus").stdout
+        metric = 'sfsync_channel_levels_held{channel="london"} 24'
+        assert metric in HTTP.get(f"{daemon.url}/metrics").text
+        assert sentence in daemon.log()
+
+        assert "Applied" in daemon.cli("resync", "--channel", "london", "--yes").stdout
+        until(lambda: daemon.shown("BAG-03") == [2, 9], "the cap to hold at london")
+        assert daemon.shown("BAG-02") == [2, 8]
+        assert daemon.cli("reload").returncode == 0
         assert daemon.terminate() == 0

@@ -7,6 +7,9 @@ from typing import Any
 
 from tests.flow.kit import House, house
 
+from sfsync.domain.why import Question
+from sfsync.flow.policies import Policies
+from sfsync.flow.why import HELD_BACK, Why
 from sfsync.overview import ReloadService
 from sfsync.settings import Problem, Settings, SettingsError
 
@@ -80,7 +83,13 @@ async def test_wrong_settings_are_refused_whole() -> None:
         desk = Desk(h)
         wrong = Problem("sfsync.toml, line 9", "web.port", "is 'many', not a whole number")
         told = await desk.reload(wrong)
-        assert told == {"dry_run": False, "applied": False, "changes": [], "problems": [str(wrong)]}
+        assert told == {
+            "dry_run": False,
+            "applied": False,
+            "changes": [],
+            "held": [],
+            "problems": [str(wrong)],
+        }
         assert desk.held == []
         assert not (await desk.reload(BASE))["changes"]
 
@@ -98,3 +107,57 @@ async def test_what_waits_for_a_restart_is_told_again_until_then() -> None:
         assert again["key"] == "salesforce.login_url"
         assert len(desk.held) == 1
         await desk.service.stop()
+
+
+async def test_a_change_of_most_numbers_is_told_and_held_and_the_way_out_is_said() -> None:
+    """Thirty bags capped by mistake: the answer says so, before and after; put right, all is as it was."""
+    many = {f"BAG-{number:02}|ECOM": 9 for number in range(30)}
+    async with house(many) as h:
+        await h.shows("BAG-00", 9, 9)
+        desk = Desk(h)
+        tried = await desk.reload(CAPPED, dry_run=True)
+        sentences = [
+            f"30 of 30 numbers of {name} would change; held until `sfsync resync --channel {name}`."
+            for name in ("dubai", "london")
+        ]
+        assert [each["sentence"] for each in tried["held"]] == sentences
+        assert await h.store.read(lambda tx: tx.holds()) == {}
+        done = await desk.reload(CAPPED)
+        assert done["held"] == tried["held"]
+        assert [each["next"] for each in h.logged if each["event"] == "held back"] == sentences[::-1]
+        h.org.move("BAG-00|ECOM", on_hand=-1)
+        await h.shows("BAG-00", 8, 8)
+        assert h.shops["london"].shelf["BAG-01"] == 9
+
+        answer: Any = await Why(h.ctx).tell(Question("BAG-00", channel="london"))
+        (shown,) = answer["channels"]
+        assert (shown["shows"], shown["should_show"], shown["held"]) == (8, 8, True)
+        leaf = shown["sum"][-1]
+        assert (leaf["what"], leaf["units"]) == (HELD_BACK, 6)
+        rule, hold = (each["what"] for each in leaf["because"])
+        assert rule == "the settings say cap 2, before none"
+        assert "30 of 30 numbers of london would change" in hold
+        assert "`sfsync resync --channel london`" in hold
+        assert hold.endswith("because its ask_above_percent is 20")
+
+        assert (await desk.reload(CAPPED))["held"] == done["held"]
+        assert (await desk.reload(BASE))["held"] == []
+        h.org.move("BAG-02|ECOM", on_hand=-1)
+        await h.shows("BAG-02", 8, 8)
+        await desk.service.stop()
+
+
+async def test_a_sale_between_the_reading_and_the_weighing_of_new_settings_changes_nothing_else() -> None:
+    """The bag that was just sold shows one fewer, not the two that the mistaken cap would have it show."""
+    many = {f"BAG-{number:02}|ECOM": 9 for number in range(30)}
+    async with house(many) as h:
+        await h.shows("BAG-00", 9, 9)
+        desk = Desk(h)
+        policies = Policies(h.ctx)
+        desk.text = CAPPED
+        await policies.adopt(desk.read().assortment())
+        h.org.move("BAG-00|ECOM", on_hand=-1)
+        await h.shows("BAG-00", 8, 8)
+        await policies.run()
+        assert sorted(await h.store.read(lambda tx: tx.holds())) == ["dubai", "london"]
+        assert h.shops["london"].shelf["BAG-00"] == 8

@@ -12,7 +12,7 @@ GREEN: dict[str, Any] = {
     "health": {"started_at": "2026-11-23T08:00:00Z"},
     "stream": {"state": "good"},
     "ledger": {"state": "good", "space": {"full_in_days": 400, "crowded_in_days": None}},
-    "channels": [{"name": "london", "state": "good", "approved": True, "problems": 0}],
+    "channels": [{"name": "london", "state": "good", "approved": True, "held": 0, "problems": 0}],
     "incidents": [{"closed_at": "2026-11-23T08:00:00Z", "waits_until": None}],
     "refunds": [],
     "dead_letters": [],

@@ -224,6 +224,7 @@ class Daemon:
                 self._read_again,
                 front.follow,
                 _Outside(ctx, alerts, settings, tells=tells).follow,
+                ask=not self._approve,
             )
             if self._read_again
             else None
@@ -265,7 +266,7 @@ class Daemon:
                     log.warning("in shadow", next="nothing is written anywhere; see `sfsync shadow report`")
                 await recall(ctx)
                 ctx.assortment.learn(await store.read(lambda tx: tx.products()))
-                supervisor.start()
+                await supervisor.start()
                 await stop.wait()
                 log.info("stopping", next="work in hand is finished or left for the next start")
             await supervisor.stop()

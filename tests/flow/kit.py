@@ -817,7 +817,7 @@ class House:
         )
         self.desk = self.supervisor.desk
         ctx.assortment.learn(await self.store.read(lambda tx: tx.products()))
-        self.supervisor.start()
+        await self.supervisor.start()
 
     def _bind(self, tx: SqlTx) -> None:
         now = self.clock.now()

@@ -54,36 +54,119 @@ async def test_where_the_guarantee_is_unknown_nothing_is_shown() -> None:
 
 
 async def test_settings_that_change_most_numbers_of_a_channel_wait_for_a_person() -> None:
-    """A cap meant for one bag is written for all of them, at one channel; the other goes on as ever."""
+    """A cap meant for one bag is written for all of them; sales and receipts reach both shops as ever."""
     async with house(MANY) as h:
         await restarted(h, PolicyRule(("BAG-*",), ("london",), cap=2))
-        assert await h.store.read(lambda tx: (tx.approved("london"), tx.approved("dubai"))) == (False, True)
+        hold = await h.store.read(lambda tx: tx.held("london"))
+        assert hold is not None
+        assert (hold.changed, hold.known) == (30, 30)
         counts = await h.store.read(lambda tx: views.channel_counts(tx, h.clock.now()))
         state, sentence = channel_state(counts["london"], "")
         assert state == "bad"
-        assert "30 of 30 numbers" in sentence
-        assert "`sfsync resync --channel london`" in sentence
+        assert (
+            "30 of 30 numbers of london would change; held until `sfsync resync --channel london`" in sentence
+        )
         h.org.move("BAG-00|ECOM", on_hand=-1)
-        await h.until(lambda: h.shops["dubai"].shelf["BAG-00"] == 8)
-        assert h.shops["london"].sent == []
+        h.org.move("BAG-01|ECOM", on_hand=-9)
+        h.org.move("BAG-02|ECOM", on_hand=3)
+        for sku, units in (("BAG-00", 8), ("BAG-01", 0), ("BAG-02", 12), ("BAG-03", 9)):
+            await h.shows(sku, units, units)
+        shown = {"london": h.shops["london"].shelf["BAG-29"], "dubai": h.shops["dubai"].shelf["BAG-29"]}
+        assert shown == {"london": 9, "dubai": 9}
 
         plan = await h.supervisor.resync.compare(Scope(channels=("london",)))
-        assert {(row.shows, row.target, row.cause) for row in plan.rows} == {(9, 2, Cause.OUR_PUSH_DUE)}
+        rows = {(row.shows, row.target, row.cause) for row in plan.rows}
+        assert rows == {(shows, 2, Cause.OUR_PUSH_DUE) for shows in (8, 9, 12)}
         await h.supervisor.resync.put_right(plan.id)
-        await h.until(lambda: set(h.shops["london"].shelf.values()) == {2})
-        assert await h.store.read(lambda tx: tx.held("london")) == ""
+        left = {"BAG-01": 0}
+        await h.until(lambda: h.shops["london"].shelf == {key.partition("|")[0]: 2 for key in MANY} | left)
+        assert await h.store.read(lambda tx: tx.held("london")) is None
+        await h.until_kept(lambda tx: tx.policies() == h.ctx.assortment.fingerprint())
+
+
+async def test_a_channel_that_waits_for_a_person_is_neither_raised_nor_freed_by_the_way() -> None:
+    """A safety stock is taken away for all bags; looking after one of them lets no other go up."""
+    rules = (PolicyRule(("BAG-*",), ("london",), safety_stock=4),)
+    async with house(MANY, rules=rules) as h:
+        await h.shows("BAG-00", 5, 9)
+        await restarted(h)
+        assert await h.store.read(lambda tx: tx.held("london")) is not None
+        h.org.move("BAG-00|ECOM", on_hand=-6)
+        await h.shows("BAG-00", 0, 3)
+        plan = await h.supervisor.resync.compare(Scope(skus=("BAG-01",), channels=("london",)))
+        assert plan.rows == ()
+        await h.supervisor.resync.put_right(plan.id)
+        h.org.move("BAG-01|ECOM", on_hand=-1)
+        await h.shows("BAG-01", 4, 8)
+        assert h.shops["london"].shelf["BAG-02"] == 5
+        assert await h.store.read(lambda tx: tx.held("london")) is not None
+        await h.kill()
+        h.approve = False
+        await h.start()
+        h.org.move("BAG-02|ECOM", on_hand=-1)
+        await h.shows("BAG-02", 4, 8)
+
+
+async def test_stock_that_changed_settings_take_out_of_sale_is_shown_no_longer_while_they_wait() -> None:
+    """The boutique's bags are for its own shoppers from now on: the lower number goes out, none rises."""
+    stock = MANY | {f"BAG-{number:02}|SHOP": 2 for number in range(30)}
+    async with house(stock) as h:
+        await h.shows("BAG-00", 11, 11)
+        h.not_for_sale = frozenset({"SHOP"})
+        await restarted(h, PolicyRule(("BAG-*",), ("london",), safety_stock=3))
+        h.org.move("BAG-00|ECOM", on_hand=-1)
+        await h.shows("BAG-00", 8, 8)
+
+
+async def test_units_that_changed_settings_divide_among_channels_are_never_shown_twice() -> None:
+    """Both shops wait for a person: each goes down to its own units at once, and no number rises."""
+    async with house(MANY) as h:
+        await h.shows("BAG-00", 9, 9)
+        await restarted(h, PolicyRule(("BAG-*",), guarantee=Guarantee.ALLOCATED, shares={"dubai": 2}))
+        await h.until_kept(lambda tx: len(tx.allocated_skus()) == 30)
+
+        def within() -> bool:
+            shelves = [shop.shelf for shop in h.shops.values()]
+            return all(sum(shelf[sku] for shelf in shelves) <= 9 for sku in shelves[0])
+
+        await h.until(within)
+
+
+async def test_a_change_of_settings_that_was_let_go_is_not_asked_for_again_after_a_kill() -> None:
+    """The person has looked; sfsync dies before every number is decided, and goes on where it was."""
+    async with house(MANY) as h:
+        await restarted(h, PolicyRule(("BAG-*",), ("london",), cap=2))
+        plan = await h.supervisor.resync.compare(Scope(channels=("london",)))
+        await h.supervisor.resync.put_right(plan.id)
+        await h.store.write(lambda tx: tx.put_policies(""))
+        await h.kill()
+        await h.start()
+        await h.until_kept(lambda tx: tx.policies() == h.ctx.assortment.fingerprint())
+        assert await h.store.read(lambda tx: tx.holds()) == {}
+        await h.shows("BAG-00", 2, 9)
 
 
 async def test_settings_that_were_put_right_again_free_the_channel_by_themselves() -> None:
     """The mistake was seen, mended, and never reached the shop."""
     async with house(MANY) as h:
         await restarted(h, PolicyRule(("*",), ("london",), cap=0))
-        assert not await h.store.read(lambda tx: tx.approved("london"))
+        assert await h.store.read(lambda tx: tx.held("london")) is not None
         await restarted(h)
-        assert await h.store.read(lambda tx: (tx.approved("london"), tx.held("london"))) == (True, "")
+        assert await h.store.read(lambda tx: tx.holds()) == {}
         h.org.move("BAG-00|ECOM", on_hand=-1)
         await h.shows("BAG-00", 8, 8)
         assert len(h.shops["london"].sent) == 1
+
+
+async def test_a_second_change_while_the_first_waits_is_weighed_against_what_is_shown() -> None:
+    """The cap of all bags becomes the cap of one: nothing waits any more, and that one follows."""
+    async with house(MANY) as h:
+        await restarted(h, PolicyRule(("BAG-*",), ("london",), cap=2))
+        await restarted(h, PolicyRule(("BAG-*",), ("london",), cap=3))
+        assert await h.store.read(lambda tx: tx.held("london")) is not None
+        await restarted(h, PolicyRule(("BAG-07",), ("london",), cap=3))
+        await h.shows("BAG-07", 3, 9)
+        assert h.shops["london"].shelf["BAG-08"] == 9
 
 
 async def test_settings_that_change_a_few_numbers_are_followed_at_once() -> None:

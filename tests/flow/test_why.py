@@ -10,9 +10,10 @@ from tests.flow.kit import House, house
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.resync import Scope
 from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
 from sfsync.flow.folding import FoldWish
-from sfsync.flow.why import Why
+from sfsync.flow.why import HELD_BACK, Why
 from sfsync.ports import TryLater
 
 BAG, FAR = "BAG-1|ECOM", "BAG-1|DUBAI"
@@ -82,6 +83,43 @@ async def test_the_past_is_the_ledger_up_to_then() -> None:
         assert "shows" not in then["channels"][0]
         assert sorted(sums(await told(h), "london")) == [("on hand at DUBAI", 2), ("on hand at ECOM", 2)]
         assert [each["location"] for each in (await told(h, location="DUBAI"))["levels"]] == ["DUBAI"]
+
+
+async def test_the_past_is_told_under_the_settings_of_then() -> None:
+    """London kept one bag back until it was told not to; what was shown before is explained by that."""
+    kept = (PolicyRule(("BAG-*",), ("london",), safety_stock=1),)
+    async with house({BAG: 5}, rules=kept) as h:
+        await h.shows("BAG-1", 4, 5)
+        before = h.clock.now()
+        await h.stop()
+        h.rules = ()
+        await h.start()
+        await h.shows("BAG-1", 5, 5)
+        then, now = await told(h, at=before), await told(h)
+        assert (then["settings"], now["settings"]) == ("of then", "in force")
+        assert sums(then, "london") == [("on hand at ECOM", 5), ("safety stock", -1)]
+        assert sums(now, "london") == [("on hand at ECOM", 5)]
+        long_ago = await told(h, at=before - timedelta(days=3000))
+        assert long_ago["settings"] == "of today"
+
+
+async def test_the_past_of_a_channel_at_which_changed_settings_waited_is_told_as_it_was() -> None:
+    """A cap was held back, and let go later: in between, London went on without it."""
+    many = {f"BAG-{number}|ECOM": 5 for number in range(30)}
+    async with house(many) as h:
+        await h.shows("BAG-1", 5, 5)
+        await h.stop()
+        h.rules, h.approve, h.ask_above_percent = (PolicyRule(("*",), ("london",), cap=2),), False, 20
+        await h.start()
+        await h.until_kept(lambda tx: "london" in tx.holds())
+        await h.until_kept(lambda tx: tx.policies() == h.ctx.assortment.fingerprint())
+        between = h.clock.now()
+        plan = await h.supervisor.resync.compare(Scope(channels=("london",)))
+        await h.supervisor.resync.put_right(plan.id)
+        await h.shows("BAG-1", 2, 5)
+        assert sums(await told(h), "london") == [("on hand at ECOM", 5), ("above its cap of 2", -3)]
+        then = await told(h, at=between)
+        assert sums(then, "london")[-1] == (HELD_BACK, 3)
 
 
 async def test_a_gated_shop_is_told_of_what_its_own_shopper_holds() -> None:

@@ -594,6 +594,7 @@ def why_of_bag(*, past: bool) -> Mapping[str, object]:
         "guarantee": "mirrored",
         "sells_from": ["ECOM"],
         "should_show": 1,
+        "held": False,
         "sum": [
             {"what": "on hand at ECOM", "units": 3, "because": [sale]},
             {"what": "reserved at ECOM", "units": -1, "because": [order]},
@@ -1052,6 +1053,7 @@ def status() -> Status:
                 "state": "good",
                 "sentence": "Shows what it should.",
                 "approved": True,
+                "held": 0,
                 "levels": 412,
                 "guarantees": {"gated": 12, "allocated": 3, "mirrored": 397},
                 "due": 0,
@@ -1072,6 +1074,7 @@ def status() -> Status:
                 "state": "warning",
                 "sentence": "Two items carry the same SKU and are not written.",
                 "approved": True,
+                "held": 0,
                 "levels": 408,
                 "guarantees": {"gated": 12, "allocated": 0, "mirrored": 396},
                 "due": 7,

@@ -17,6 +17,7 @@ from sfsync.domain.assortment import Assortment
 from sfsync.domain.budget import Work
 from sfsync.domain.findings import Finding, Severity
 from sfsync.domain.forecast import forecast
+from sfsync.domain.mapping import Hold
 from sfsync.domain.subscriptions import Act, plan
 from sfsync.domain.words import counted
 from sfsync.ports import Channel, OutsideError, Refused, Subscriber
@@ -44,11 +45,12 @@ Tell = Callable[[str], None]  # what is being looked at now
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What the store knows: of the org's id, our calls of 24 hours, and each channel's items."""
+    """What the store knows: the org's id, our calls of 24 hours, each channel's items, what is held."""
 
     org: str | None = None
     calls: int | None = None
     items: Mapping[str, Mapping[tuple[str, str], str]] = field(default_factory=dict)
+    holds: Mapping[str, Hold] = field(default_factory=dict)  # changed settings that wait for a person
 
 
 class Examination:
@@ -113,7 +115,8 @@ class Examination:
         told = [each.ours for each in hours if each.hour > since]
         whole = bool(hours) and hours[0].hour <= since
         bound = store.read_now(lambda tx: tx.bound_org())
-        return Remembered(bound, sum(told) if whole else None, items)
+        holds = store.read_now(lambda tx: tx.holds())
+        return Remembered(bound, sum(told) if whole else None, items, holds)
 
     # -- the org
 
@@ -199,6 +202,10 @@ class Examination:
 
     async def _channel(self, name: str, remembered: Remembered) -> Part:
         part = Part(name)
+        if (hold := remembered.holds.get(name)) is not None:
+            what = f"the settings have changed: {hold.sentence}"
+            why = "until then it goes on by the settings from before"
+            part.findings.append(Finding(Severity.WARNING, what, hold.way_out, why))
         self._tell(f"{name}: credential, scopes, version, locations")
         try:
             settings = self._settings.channels[name]

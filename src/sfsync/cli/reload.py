@@ -20,6 +20,7 @@ from sfsync.cli.common import (
     table,
 )
 
+HELD = 4
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would change.")]
 
 
@@ -31,7 +32,11 @@ def reload(
     Who may do what, the log's level, and what policies and channels say of quantities are taken over at once;
     all else waits for a restart, and is named. Where anything is wrong, nothing is taken over.
 
-    Exit codes: 0 nothing waits; 1 something waits for a restart; 2 wrong settings; 3 no daemon.
+    Where more of a channel's numbers would change than its `ask_above_percent`, the change is held there
+    until `sfsync resync --channel` is applied. What is sold and received goes out meanwhile.
+
+    Exit codes: 0 nothing waits; 1 something waits for a restart; 2 wrong settings; 3 no daemon; 4 a channel's
+    numbers are held.
     """
     daemon = DaemonClient(settings_or_exit(config))
     try:
@@ -51,7 +56,9 @@ def reload(
     waits = [each for each in told["changes"] if not each["live"]]
     if not as_json:
         _show(told["changes"], dry_run=dry_run)
-    raise typer.Exit(1 if waits else 0)
+        for each in told["held"]:
+            err.print(each["sentence"], style="bold red", markup=False, highlight=False)
+    raise typer.Exit(HELD if told["held"] else 1 if waits else 0)
 
 
 def _show(changes: list[dict[str, str]], *, dry_run: bool) -> None:

@@ -155,7 +155,9 @@ def next_steps(found: Any) -> list[str]:
     if found["ledger"]["state"] == "bad" or stream["state"] == "bad":
         steps.append("sfsync check org")
     for each in channels:
-        if each["state"] == "bad":
+        if each["held"]:
+            steps.append(f"sfsync resync --channel {each['name']}")
+        elif each["state"] == "bad":
             steps.append(f"sfsync check {each['name']}")
         elif not each["approved"]:
             steps.append(f"sfsync resync --channel {each['name']}")

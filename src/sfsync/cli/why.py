@@ -41,7 +41,7 @@ def why(
     """Tell why channels show what they show of a SKU, down to the movements and promises behind it.
 
     The daemon reads the org's ledger for it. With --at, the same for a moment of the past, under the
-    settings of today, as far back as movements are kept one by one.
+    settings of then, as far back as movements are kept one by one.
 
     Exit codes: 0 every number is as it should be; 1 one is not, or is kept back; 2 wrong settings or options;
     3 no daemon, no such SKU, or nothing kept of that time.
@@ -66,12 +66,13 @@ def why(
 
 
 def _wrong(shown: Any) -> bool:
-    return "shows" in shown and (shown["shows"] != shown["should_show"] or bool(shown["problem"]))
+    off = shown.get("shows", shown["should_show"]) != shown["should_show"]
+    return "shows" in shown and (off or shown["held"] or bool(shown["problem"]))
 
 
 def tree(told: Any) -> Tree:
     """The answer as a person reads it."""
-    when = f" at {_when(told['at'])}, under the settings of today" if told["past"] else ""
+    when = f" at {_when(told['at'])}, under the settings {told['settings']}" if told["past"] else ""
     root = Tree(Text(f"{told['sku']}{when}", style="bold"), guide_style="dim")
     if told["org"] != "read":
         root.add(Text(f"the org's ledger was {told['org']}: told from the store", style="yellow"))
@@ -99,7 +100,7 @@ def _head(shown: Any) -> list[Any]:
         words.append((f", and is kept back: {shown['problem']}", "red"))
     elif shown["in_flight"]:
         words.append((f", and {shown['should_show']} is on its way", "yellow"))
-    elif _wrong(shown):
+    elif shown["shows"] != shown["should_show"]:
         words.append((f", and should show {shown['should_show']}", "red"))
     words.append(f", since {_when(shown['changed_at'])}")
     return words

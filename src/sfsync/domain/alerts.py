@@ -26,6 +26,7 @@ class AlertKind(StrEnum):
     SILENCE = "silence"  # the org, or a stream of it, is not heard
     DEAD_LETTERS = "dead-letters"
     EXPOSURE = "exposure"  # mirrored channels show more than there is, beyond the limit
+    HELD = "held"  # changed settings wait for a person at a channel
     ALLOWANCE = "allowance"  # API calls or storage run short
 
 

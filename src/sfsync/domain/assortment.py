@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from fnmatch import fnmatchcase
 from hashlib import sha256
 
@@ -133,6 +133,8 @@ class Assortment:
     editions: Mapping[str, Edition] = field(default_factory=dict)  # limited ones, by name
     price_channel: str = ""  # whose prices stand in where the org says none
     catalogue: Catalogue = field(default_factory=Catalogue, repr=False, compare=False)
+    # Channels that go on by settings from before, because the changed ones wait for a person.
+    held: Mapping[str, Assortment] = field(default_factory=dict, repr=False, compare=False)
     # What was decided once, each with the catalogue's count of changes before that: while one thread decides,
     # another may learn of products, and what was decided by the old ones must not be taken for new.
     _policies: dict[tuple[str, str, Mode, int], Policy] = field(
@@ -205,10 +207,27 @@ class Assortment:
         self._policies.clear()
         self._divisions.clear()
 
+    def keep(self, held: Mapping[str, Assortment]) -> None:
+        """From now on these channels, and no others, go on by settings from before.
+
+        Called where no transaction is under way.
+        """
+        kept = {name: before for name, before in held.items() if name in before.channels}
+        object.__setattr__(self, "held", kept)
+
+    def snapshot(self, catalogue: Catalogue | None = None) -> Assortment:
+        """The same settings, which stay what they are when others are adopted here; of other products."""
+        return replace(self, catalogue=catalogue or self.catalogue, held={}, _policies={}, _divisions={})
+
+    def together(self, sku: str) -> bool:
+        """True when what one channel shows of a SKU depends on what others show."""
+        return self.division(sku) is not None or self.edition(sku) is not None
+
     @property
     def limits_seconds(self) -> frozenset[float]:
         """How old what we know may be, in every rule that says so."""
-        return frozenset(rule.fresh_seconds for rule in self.rules if rule.fresh_seconds is not None)
+        rules = (rule for each in (self, *self.held.values()) for rule in each.rules)
+        return frozenset(rule.fresh_seconds for rule in rules if rule.fresh_seconds is not None)
 
     def scarce_at_most(self, units: int) -> int:
         """The most units that are scarce by any rule, and at least these."""
@@ -216,7 +235,11 @@ class Assortment:
 
     def limited(self, sku: str, limits_seconds: Collection[float]) -> bool:
         """True when one of these limits holds for the SKU at some channel."""
-        return any(self.policy(channel, sku).fresh_seconds in limits_seconds for channel in self.channels)
+        return any(
+            each.policy(channel, sku).fresh_seconds in limits_seconds
+            for channel in self.channels
+            for each in (self, self.held.get(channel, self))
+        )
 
     def _rule(self, channel: str, sku: str) -> PolicyRule | None:
         return next((rule for rule in self.rules if rule.covers(channel, sku, self.catalogue.of(sku))), None)

@@ -6,6 +6,9 @@ them looks like any other change.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
+
 FEWEST = 20  # channel levels: fewer are looked over in a moment when they are wrong
 
 
@@ -15,3 +18,26 @@ def must_ask(changed: int, known: int, percent: int) -> bool:
     `percent`: the most that may change without; 100 never asks.
     """
     return changed >= FEWEST and 100 * changed > percent * known
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Changed settings that wait for a person at one channel, which goes on by those from before."""
+
+    channel: str
+    changed: int  # of its numbers, would be others by the changed settings
+    known: int  # numbers
+    since: datetime
+
+    @property
+    def way_out(self) -> str:
+        """The command that lets the changed settings hold."""
+        return f"sfsync resync --channel {self.channel}"
+
+    @property
+    def sentence(self) -> str:
+        """What waits, and for what."""
+        return (
+            f"{self.changed:,} of {self.known:,} numbers of {self.channel} would change; "
+            f"held until `{self.way_out}`."
+        )

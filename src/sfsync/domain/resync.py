@@ -135,6 +135,11 @@ class Scope:
         """True when every level of the org is looked at."""
         return not self.skus and self.changed_since is None
 
+    @property
+    def every_row(self) -> bool:
+        """True when all that differs at its channels is looked at."""
+        return self.whole and not self.locations and not self.causes
+
     def told(self) -> dict[str, Any]:
         """As JSON."""
         since = self.changed_since

@@ -169,6 +169,15 @@ class Alerts:
             title = f"{count} of {source} cannot be handled without a person: sfsync dead-letters"
             detail = {"source": source, "count": count}
             found.append(Alert(AlertKind.DEAD_LETTERS, f"dead-letters:{source}", title, detail))
+        found += [
+            Alert(
+                AlertKind.HELD,
+                f"held:{name}",
+                f"the settings have changed: {each.sentence}",
+                {"channel": name, "changed": each.changed, "of": each.known},
+            )
+            for name, each in sorted(tx.holds().items())
+        ]
         return found + self._silences(now) + self._shortages() + self._exposures(tx)
 
     def _silences(self, now: datetime) -> list[Alert]:

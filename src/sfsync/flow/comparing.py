@@ -20,7 +20,7 @@ from .allocations import Divider
 from .context import Context
 from .picture import Picture
 from .rooms import Rooms
-from .shelf import shows
+from .shelf import goes_on, shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,16 @@ def place_of(key: LevelKey) -> str:
 class Looking:
     """What some SKUs should show at a channel, and what is known of them there."""
 
-    def __init__(self, tx: Tx, ctx: Context, channel: str, skus: Collection[str], run_id: str | None) -> None:
+    def __init__(
+        self,
+        tx: Tx,
+        ctx: Context,
+        channel: str,
+        skus: Collection[str],
+        run_id: str | None,
+        *,
+        whole: bool,
+    ) -> None:
         assortment, now = ctx.assortment, ctx.clock.now()
         self._assortment, self._channel = assortment, channel
         facts = tx.facts(skus)
@@ -84,7 +93,7 @@ class Looking:
         self._kept: dict[str, list[ChannelLevel]] = defaultdict(list)
         for level in tx.channel_levels(skus):
             self._kept[level.sku].append(level)
-        self._approved = tx.approved(channel) or tx.held(channel)
+        self._approved = tx.approved(channel)
         self._counting = tx.counting_skus(skus)
         self._undecided = tx.undecided(channel)
         self._lower = tx.drifted_since(channel, skus)
@@ -92,6 +101,8 @@ class Looking:
         self._trail = ctx.pulse.trail
         self._tells_orders = ctx.channels[channel].ability.tells_orders
         self._now = now
+        # Changed settings that wait for a person are told, and let go, by a comparison of the whole channel.
+        self._held = not whole and channel in assortment.held
 
     def level(self, sku: str, location: str) -> ChannelLevel | None:
         """What we keep of a number at the channel."""
@@ -105,6 +116,8 @@ class Looking:
         mode, kept = self._divider.mode(sku), self._kept[sku]
         own = self._divider.targets(sku, mode, kept)
         units = shows(self._picture, self._assortment, self._channel, sku, location, mode=mode, own=own)
+        if self._held and (level := self.level(sku, location)) is not None:
+            return goes_on(self._picture, self._assortment, level, units)
         if self._assortment.edition(sku) is None:
             return units
         known = [each.target for each in kept if (each.channel, each.location) == (self._channel, location)]
@@ -170,7 +183,7 @@ def rows_of(
     tx: Tx, *, ctx: Context, channel: str, page: Sequence[Seen], scope: Scope, run_id: str | None
 ) -> list[PlannedRow]:
     """The rows that a page makes, of those that count."""
-    looking = Looking(tx, ctx, channel, {one.item.sku for one in page}, run_id)
+    looking = Looking(tx, ctx, channel, {one.item.sku for one in page}, run_id, whole=scope.every_row)
     found = []
     for one in page:
         row = looking.row(one)

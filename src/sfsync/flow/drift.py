@@ -229,7 +229,7 @@ class DriftWatch:
 
     def _keep_numbers(self, tx: Tx, *, name: str, page: Sequence[Seen]) -> None:
         now = self._ctx.clock.now()
-        looking = Looking(tx, self._ctx, name, {one.item.sku for one in page}, None)
+        looking = Looking(tx, self._ctx, name, {one.item.sku for one in page}, None, whole=False)
         for one in page:
             sku, location, shows = one.item.sku, one.item.location, one.item.shows
             level = looking.level(sku, location)

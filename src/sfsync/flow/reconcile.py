@@ -25,6 +25,7 @@ from .context import Context
 from .intake import closed_by_reading_all
 from .levels import apply_levels
 from .orders import OrderPoll
+from .policies import Policies
 from .products import learn_prices
 from .relearning import relearn
 from .shelf import refresh
@@ -155,10 +156,15 @@ class Reconcile:
             part = seen[start : start + SKUS_AT_ONCE]
             ctx.bell.ring(*await ctx.store.write(partial(take_over, ctx=ctx, channel=channel, seen=part)))
 
-    async def approve(self, channel: str) -> None:
-        """A person has seen the first plan: the channel may be written to."""
+    async def approve(self, channel: str, *, whole: bool = True) -> None:
+        """A person has seen the first plan: the channel may be written to.
+
+        `whole`: of all of it, so that changed settings which have waited for that hold from now on.
+        """
         now = self._ctx.clock.now()
         await self._ctx.store.write(lambda tx: tx.approve(channel, now))
+        if whole:
+            await Policies(self._ctx).free(channel)
         waited = self._ctx.pulse.due_since
         for key in [key for key in waited if key[0] == channel]:
             waited[key] = now.timestamp()  # until now it waited for a person, not for us

@@ -442,7 +442,7 @@ class Resync:
             if name in self._ctx.channels and not run.about["channels"][name]["unread"]:
                 run = await self._apply_rows(run, name)
                 await self._ctx.store.write(partial(_pushes_found, channel=name, now=self._ctx.clock.now()))
-                await self._reconcile.approve(name)
+                await self._reconcile.approve(name, whole=run.scope.every_row)
         await self._keep(replace(run, state=RunState.DONE).told(ended_at=_moment(self._ctx.clock.now())))
 
     async def _apply_levels(self, run: ResyncRun) -> ResyncRun:
@@ -555,7 +555,9 @@ class Resync:
     ) -> tuple[Counter[str], set[str]]:
         """Apply rows in one commit: what became of how many, and the bells to ring."""
         ctx = self._ctx
-        looking = Looking(tx, ctx, channel, {row.difference.sku for row in rows}, None)
+        looking = Looking(
+            tx, ctx, channel, {row.difference.sku for row in rows}, None, whole=run.scope.every_row
+        )
         seen: list[Seen] = []
         become: list[PlannedRow] = []
         for row in rows:

@@ -110,11 +110,14 @@ def refresh(
     pulse.sold_out.forget(skus)
     picture = Picture(tx.facts(skus), age_seconds=age_seconds(tx, assortment, pulse, now))
     divider = Divider(tx, assortment, pulse, picture, now)
-    tied = skus if channel is None else {sku for sku in skus if _tied(assortment, sku)}
+    tied = skus if channel is None else {sku for sku in skus if assortment.together(sku)}
     levels = tx.channel_levels(tied)
     if channel is not None:
         levels = [*levels, *tx.channel_levels(skus - tied, channel)]
     by_sku, targets = _decided(tx, assortment, divider, picture, skus, levels)
+    for level in levels if assortment.held else ():
+        key = level.sku, level.channel, level.location
+        targets[key] = goes_on(picture, assortment, level, targets.get(key))
     changed: list[ChannelLevel] = []
     bells: set[str] = set()
     for shown in by_sku.values():
@@ -142,7 +145,8 @@ def foreseen(
 ) -> list[tuple[ChannelLevel, int | None]]:
     """The channel levels of these SKUs, each with the target that `refresh` would give it. Changes nothing.
 
-    The org counts as just heard of: what only our being away has closed is no change of the settings.
+    Nothing is held: these are the numbers by the settings themselves. The org counts as just heard of: what
+    only our being away has closed is no change of the settings.
     """
     skus = with_whole_editions(assortment, skus)
     picture = Picture(tx.facts(skus))
@@ -175,9 +179,30 @@ def _decided(
     return by_sku, targets
 
 
-def _tied(assortment: Assortment, sku: str) -> bool:
-    """True when what one channel shows of a SKU depends on what others show."""
-    return assortment.division(sku) is not None or assortment.edition(sku) is not None
+def goes_on(picture: Picture, assortment: Assortment, level: ChannelLevel, target: int | None) -> int | None:
+    """What a channel level should show while changed settings wait for a person; `target` is by those.
+
+    It shows what the settings from before say of the present facts, so that a sale and a receipt reach the
+    channel as ever; and only of units that both the old and the new settings let it sell. Where its number
+    hangs on those of other channels, it follows the new settings down, and rises no more.
+    """
+    before = assortment.held.get(level.channel)
+    if before is None or target is None:
+        return target
+    if before.together(level.sku) or assortment.together(level.sku):
+        return min(target, level.published)
+    return kept_sum(picture, assortment, before, level).units
+
+
+def kept_sum(picture: Picture, assortment: Assortment, before: Assortment, level: ChannelLevel) -> ats.Ats:
+    """The sum that the settings from before make of the units that a channel may sell by both."""
+    facts = ats_facts(picture, before, level.channel, level.sku, level.location, mode=Mode.SHARED)
+    now = ats_facts(picture, assortment, level.channel, level.sku, level.location, mode=Mode.SHARED)
+    return min(
+        ats.available_to_sell(facts),
+        ats.available_to_sell(replace(now, policy=facts.policy)),
+        key=lambda sum_: sum_.units,
+    )
 
 
 def with_numbers(

@@ -122,9 +122,11 @@ class Supervisor:
         self._inner: list[asyncio.Task[None]] = []
         self._finishing: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
-        """Begin every part. Returns at once; what needs the org waits for it."""
+    async def start(self) -> None:
+        """Begin every part. Returns soon; what needs the org waits for it."""
         ctx = self._ctx
+        policies = Policies(ctx, ask=not self._approve)
+        await policies.recall()
         self._finishing = [self._keep("writer", self._write)]
         self._finishing += [self._keep(f"relay {r.name}", r.run) for r in self._relays]
         self._inner = [
@@ -141,7 +143,7 @@ class Supervisor:
             *([self._keep("drift", self.drift.run)] if self._drift is not None else ()),
             *([self._keep("hints", self.drift.follow)] if self._drift is not None else ()),
             self._keep("explain", self._explain),
-            self._keep("policies", Policies(ctx, ask=not self._approve).run),
+            self._keep("policies", policies.run),
             self._keep("freshness", Freshness(ctx).run),
             self._keep("editions", self.editions.run),
             self._keep("editions' sales", self.editions.count),

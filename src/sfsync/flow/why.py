@@ -2,7 +2,7 @@
 
 The sum is made by the very functions that decide what is pushed. What stands behind it is read from the org's
 ledger, not from what we remember of it, so that a number that we got wrong is seen to be wrong. The same for
-a moment of the past: the ledger's rows up to then, and today's settings.
+a moment of the past: the ledger's rows up to then, under the settings that each channel went by then.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from sfsync.domain.allocation import Mode
+from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Ats, Guarantee, available_to_sell
 from sfsync.domain.budget import Work
 from sfsync.domain.fold import LedgerRow
 from sfsync.domain.stock import LevelKey, StockLevel
-from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
+from sfsync.domain.why import NotKeptError, Question, UnknownSkuError, told_change
 from sfsync.ports import ChannelLevel, Facts, Held, OutsideError, TryLater, Tx
 
 from .age import age_seconds
@@ -24,8 +25,9 @@ from .allocations import Divider
 from .context import Context, wait_until_read
 from .picture import Picture
 from .rooms import Rooms, limit, with_whole_editions
-from .shelf import ats_facts, targets_of
+from .shelf import ats_facts, goes_on, targets_of
 
+HELD_BACK = "held back: changed settings wait for a person"
 NEWEST = 8  # movements told behind a number on hand
 Told = dict[str, object]
 
@@ -55,7 +57,7 @@ class Why:
             if asked.at is not None:
                 raise TryLater(f"the past is in the org's ledger, which was not read: {error}") from error
             unread, rows = str(error), {}
-        return await ctx.store.read(lambda tx: self._tell(tx, asked, levels, rows, unread))
+        return await ctx.store.read(lambda tx: _Answer(ctx, tx, asked).tell(levels, rows, unread))
 
     def _levels(self, tx: Tx, asked: Question) -> list[StockLevel]:
         levels = sorted(tx.levels_of([asked.sku]), key=lambda each: each.key)
@@ -64,40 +66,46 @@ class Why:
             raise UnknownSkuError(asked.sku, asked.location)
         return levels
 
-    def _tell(
-        self,
-        tx: Tx,
-        asked: Question,
-        levels: Sequence[StockLevel],
-        rows: Mapping[LevelKey, Sequence[LedgerRow]],
-        unread: str,
+
+class _Answer:
+    """One answer, within a transaction."""
+
+    def __init__(self, ctx: Context, tx: Tx, asked: Question) -> None:
+        self._ctx, self._tx, self._asked = ctx, tx, asked
+        self._now = asked.at or ctx.clock.now()
+        self._assortment, self._settings = ctx.assortment, "in force"
+        if asked.at is not None:
+            then = _settings_of(tx, ctx, asked.at)
+            self._assortment, self._settings = then or ctx.assortment, "of then" if then else "of today"
+
+    def tell(
+        self, levels: Sequence[StockLevel], rows: Mapping[LevelKey, Sequence[LedgerRow]], unread: str
     ) -> Told:
-        ctx = self._ctx
-        now = asked.at or ctx.clock.now()
+        """All of it."""
+        ctx, tx, asked, now, assortment = self._ctx, self._tx, self._asked, self._now, self._assortment
         behind = _Behind(tx, rows)
         if asked.at is None:
-            age = age_seconds(tx, ctx.assortment, ctx.pulse, now)
-            skus = with_whole_editions(ctx.assortment, {asked.sku})
+            age = age_seconds(tx, assortment, ctx.pulse, now)
+            skus = with_whole_editions(assortment, {asked.sku})
             picture = Picture(tx.facts(skus), age_seconds=age)
         else:
             picture = Picture(behind.facts(levels, divided=tx.facts([asked.sku]).divided))
         shown = [
             level
             for level in tx.channel_levels([asked.sku])
-            if level.channel in ctx.assortment.channels
+            if level.channel in assortment.channels
             and asked.channel in (None, level.channel)
             and (
-                asked.location is None
-                or asked.location in ctx.assortment.sources(level.channel, level.location)
+                asked.location is None or asked.location in assortment.sources(level.channel, level.location)
             )
         ]
         return {
             "sku": asked.sku,
             "at": _moment(now),
             "past": asked.at is not None,
-            "settings": "of today" if asked.at is not None else "in force",
+            "settings": self._settings,
             "org": f"not read: {unread}" if unread else "read",
-            "channels": self._channels(tx, asked, picture, shown, behind, now),
+            "channels": self._channels(picture, shown, behind),
             "levels": [
                 behind.level(level, known=asked.at is None, read=not unread)
                 for level in levels
@@ -105,82 +113,87 @@ class Why:
             ],
         }
 
-    def _channels(
-        self,
-        tx: Tx,
-        asked: Question,
-        picture: Picture,
-        shown: Sequence[ChannelLevel],
-        behind: _Behind,
-        now: datetime,
-    ) -> list[Told]:
-        ctx, sku = self._ctx, asked.sku
-        divider = Divider(tx, ctx.assortment, ctx.pulse, picture, now, only_look=True)
+    def _channels(self, picture: Picture, shown: Sequence[ChannelLevel], behind: _Behind) -> list[Told]:
+        ctx, tx, asked, now = self._ctx, self._tx, self._asked, self._now
+        sku, assortment = asked.sku, self._assortment
+        divider = Divider(tx, assortment, ctx.pulse, picture, now, only_look=True)
         mode = divider.mode(sku)
         own = (
             divider.targets(sku, mode, tx.channel_levels([sku]))
             if asked.at is None
-            else _own(picture, self._ctx, sku)
+            else _own(picture, assortment, sku)
         )
         sums: dict[tuple[str, str, str], Ats] = {}
         for level in shown:
-            units = _of_its_own(ctx, level, own)
+            units = _of_its_own(assortment, level, own)
             if mode is Mode.SHARED and units is not None:
                 part = ("what it may still show while it gives its allocation back", units)
                 sums[sku, level.channel, level.location] = Ats(units, (part,))
                 continue
-            facts = ats_facts(
-                picture, ctx.assortment, level.channel, sku, level.location, mode=mode, own=units
-            )
+            facts = ats_facts(picture, assortment, level.channel, sku, level.location, mode=mode, own=units)
             sums[sku, level.channel, level.location] = available_to_sell(facts)
         targets: dict[tuple[str, str, str], int | None] = {key: each.units for key, each in sums.items()}
         if asked.at is None:
-            beside = self._beside(tx, sku, divider, picture, targets)
-            limit(Rooms(tx, ctx.assortment), picture, ctx.assortment, [*shown, *beside], targets)
+            beside = self._beside(divider, picture, targets)
+            limit(Rooms(tx, assortment), picture, assortment, [*shown, *beside], targets)
         found: list[Told] = []
         for level in shown:
             key = (sku, level.channel, level.location)
-            policy = ctx.assortment.policy(level.channel, sku, mode)
-            parts = [self._part(behind, level, what, units, tx, asked) for what, units in sums[key].parts]
+            policy = assortment.policy(level.channel, sku, mode)
+            parts = [self._part(behind, level, what, units) for what, units in sums[key].parts]
             should = targets[key] or 0
             if should != sums[key].units:
-                edition = ctx.assortment.edition(sku)
+                edition = assortment.edition(sku)
                 name = f"of the edition {edition.name}" if edition else "elsewhere"
                 parts.append(
                     {"what": f"not to be sold {name}", "units": should - sums[key].units, "because": []}
                 )
+            goes = goes_on(picture, assortment, level, should)
+            if goes is not None and goes != should:
+                parts.append(self._kept(level, should, goes, mode))
             told: Told = {
                 "channel": level.channel,
                 "location": level.location,
                 "guarantee": policy.guarantee.value,
-                "sells_from": list(ctx.assortment.sources(level.channel, level.location)),
-                "should_show": should,
+                "sells_from": list(assortment.sources(level.channel, level.location)),
+                "should_show": should if goes is None else goes,
                 "sum": parts,
+                "held": goes not in (None, should),
             }
             if asked.at is None:
                 told |= _shown(level, now)
             found.append(told)
         return found
 
+    def _kept(self, level: ChannelLevel, by_settings: int, shows: int, mode: Mode) -> Told:
+        """The part that changed settings would change, and that waits for a person."""
+        before = self._assortment.held[level.channel]
+        rule = told_change(
+            before.policy(level.channel, level.sku, mode),
+            self._assortment.policy(level.channel, level.sku, mode),
+        )
+        units = shows - by_settings
+        because = [_rule(rule, units)] if rule else []
+        hold = self._tx.held(level.channel) if self._asked.at is None else None
+        if hold is not None:
+            percent = self._assortment.channels[level.channel].ask_above_percent
+            sentence = f"{hold.sentence.removesuffix('.')}, because its ask_above_percent is {percent}"
+            because.append({**_rule(sentence, units), "at": _moment(hold.since)})
+        return {"what": HELD_BACK, "units": units, "because": because}
+
     def _beside(
-        self,
-        tx: Tx,
-        sku: str,
-        divider: Divider,
-        picture: Picture,
-        targets: dict[tuple[str, str, str], int | None],
+        self, divider: Divider, picture: Picture, targets: dict[tuple[str, str, str], int | None]
     ) -> list[ChannelLevel]:
         """The channel levels of its limited edition's other SKUs, which share what may still be sold."""
         found: list[ChannelLevel] = []
-        for other in sorted(with_whole_editions(self._ctx.assortment, {sku}) - {sku}):
-            levels = list(tx.channel_levels([other]))
-            targets |= targets_of(divider, picture, self._ctx.assortment, other, levels)
+        sku = self._asked.sku
+        for other in sorted(with_whole_editions(self._assortment, {sku}) - {sku}):
+            levels = list(self._tx.channel_levels([other]))
+            targets |= targets_of(divider, picture, self._assortment, other, levels)
             found += levels
         return found
 
-    def _part(
-        self, behind: _Behind, level: ChannelLevel, what: str, units: int, tx: Tx, asked: Question
-    ) -> Told:
+    def _part(self, behind: _Behind, level: ChannelLevel, what: str, units: int) -> Told:
         because: list[Told] = []
         if what == "its allocation":
             because = behind.holders(f"allocation:{level.channel}:")
@@ -195,7 +208,7 @@ class Why:
                     "subject": line.subject,
                     "channel": line.channel,
                 }
-                for line in tx.uncovered_lines([asked.sku])
+                for line in self._tx.uncovered_lines([self._asked.sku])
             ]
         elif what == "safety stock":
             because = [_rule(f"safety stock of {level.channel} for this SKU, in the settings", -units)]
@@ -345,17 +358,37 @@ def _shown(level: ChannelLevel, now: datetime) -> Told:
     }
 
 
-def _own(picture: Picture, ctx: Context, sku: str) -> dict[str, int]:
+def _settings_of(tx: Tx, ctx: Context, at: datetime) -> Assortment | None:
+    """What channels went by at a time, with today's products; None where that is not kept."""
+
+    def rules(channel: str) -> Assortment | None:
+        by = tx.went_by(channel, at)
+        kept = None if by is None else tx.rulebook(by)
+        return None if kept is None else kept.snapshot(ctx.assortment.catalogue)
+
+    then = rules("")
+    if then is None:
+        return None
+    others = {
+        name: kept
+        for name in then.channels
+        if tx.went_by(name, at) != tx.went_by("", at) and (kept := rules(name)) is not None
+    }
+    then.keep(others)
+    return then
+
+
+def _own(picture: Picture, assortment: Assortment, sku: str) -> dict[str, int]:
     """What each channel had of its own then."""
     return {
-        name: picture.allocation(sku, name, ctx.assortment.sources(name, plan.first_location))
-        for name, plan in ctx.assortment.channels.items()
-        if ctx.assortment.policy(name, sku).guarantee is Guarantee.ALLOCATED
+        name: picture.allocation(sku, name, assortment.sources(name, plan.first_location))
+        for name, plan in assortment.channels.items()
+        if assortment.policy(name, sku).guarantee is Guarantee.ALLOCATED
     }
 
 
-def _of_its_own(ctx: Context, level: ChannelLevel, own: Mapping[str, int]) -> int | None:
-    first = level.location == ctx.assortment.channels[level.channel].first_location
+def _of_its_own(assortment: Assortment, level: ChannelLevel, own: Mapping[str, int]) -> int | None:
+    first = level.location == assortment.channels[level.channel].first_location
     return own.get(level.channel) if first else None
 
 

@@ -167,8 +167,8 @@ def channel_state(count: views.ChannelCount | None, error: str) -> tuple[State, 
         return "bad", error
     if count is None:
         return "warning", "Not compared yet."
-    if count.held:
-        return "bad", count.held
+    if count.held is not None:
+        return "bad", f"The settings have changed: {count.held.sentence}"
     if not count.approved:
         return "warning", "Waits for its first plan to be approved: `sfsync resync`."
     if count.problems:

@@ -340,6 +340,7 @@ class Overview:
             state=state,
             sentence=sentence,
             approved=count is not None and count.approved,
+            held=count.held.changed if count and count.held else 0,
             levels=count.levels if count else 0,
             guarantees=GuaranteeCounts(
                 gated=guarantees.get(Guarantee.GATED, 0),

@@ -249,7 +249,7 @@ class OrgCountsSettings(Section):
     copies: bool = True  # counts made elsewhere (file, phone, API) are written there too
 
 
-AlertKindName = Literal["incident", "hole", "silence", "dead-letters", "exposure", "allowance"]
+AlertKindName = Literal["incident", "hole", "silence", "dead-letters", "exposure", "held", "allowance"]
 
 
 class AlertReceiverSettings(ReceiverSettings):

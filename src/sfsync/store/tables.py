@@ -366,12 +366,32 @@ channel = Table(
     Column("name", Text, primary_key=True),
     Column("since", Instant),  # when we first knew of it: older orders are not ours
     Column("approved_at", Instant),
-    Column("held", Text, nullable=False, server_default=""),  # why it waits for a person again
+    Column("policies", Text),  # the fingerprint of the settings that it goes by
+    Column("held_since", Instant),  # changed settings wait for a person
+    Column("held_changed", Integer, nullable=False, server_default="0"),  # of its numbers, by these
+    Column("held_known", Integer, nullable=False, server_default="0"),
     Column("poll_mark", Instant),
     Column(
         "asked_to", Integer
     ),  # it was asked for every SKU up to this number; null: it was never read whole
 )
+
+# What the settings say of quantities, as often as it was other, and from when who went by which.
+rulebook = Table(
+    "rulebook",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("rules", Text, nullable=False),
+)
+rules_since = Table(
+    "rules_since",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("channel", Text, nullable=False),  # empty: the settings as they stand in the file
+    Column("since", Instant, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+)
+Index("ix_rules_since_channel", rules_since.c.channel, rules_since.c.since)
 
 channel_level = Table(
     "channel_level",

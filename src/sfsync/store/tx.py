@@ -28,12 +28,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from sfsync.domain.assortment import Assortment
 from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.counts import Count
 from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.editions import Switch
 from sfsync.domain.exposure import KEPT_EMPTIED, KEPT_SPELLS
 from sfsync.domain.ledger import Bundle
+from sfsync.domain.mapping import Hold
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.org_counts import Taken, is_recount
 from sfsync.domain.places import LinePlace
@@ -69,6 +71,7 @@ from sfsync.ports.keeping import (
 )
 from sfsync.ports.outside import ChannelItem
 
+from . import rulebooks
 from . import tables as t
 from .alerts import AlertStatements
 from .callbacks import CallbackStatements
@@ -1068,17 +1071,39 @@ class SqlTx(
 
     def approve(self, channel: str, at: datetime) -> None:
         """The channel may be written to."""
-        self._upsert(t.channel, [{"name": channel, "approved_at": at, "held": ""}])
+        self._upsert(t.channel, [{"name": channel, "approved_at": at}])
 
-    def hold(self, channel: str, reason: str) -> None:
-        """Nothing is written to an approved channel any more, until a person has approved it again."""
-        c = t.channel.c
-        approved = update(t.channel).where(c.name == channel, c.approved_at.is_not(None))
-        self._c.execute(approved.values(approved_at=None, held=reason))
+    def hold(self, hold: Hold) -> None:
+        """Changed settings wait for a person at a channel. Where they do already, since when stays."""
+        rulebooks.hold(self._c, hold)
 
-    def held(self, channel: str) -> str:
-        """Why a channel waits for a person again; empty when it does not."""
-        return self._c.execute(select(t.channel.c.held).where(t.channel.c.name == channel)).scalar() or ""
+    def held(self, channel: str) -> Hold | None:
+        """What waits for a person at a channel; None when nothing does."""
+        return rulebooks.holds(self._c).get(channel)
+
+    def holds(self) -> dict[str, Hold]:
+        """The channels at which changed settings wait for a person."""
+        return rulebooks.holds(self._c)
+
+    def goes_by(self, channel: str) -> str | None:
+        """The fingerprint of the settings that a channel goes by; None before its first."""
+        return self._c.execute(select(t.channel.c.policies).where(t.channel.c.name == channel)).scalar()
+
+    def go_by(self, channel: str, fingerprint: str, at: datetime) -> None:
+        """A channel goes by these settings from now on, and nothing waits there; "": all of them do."""
+        rulebooks.go_by(self._c, channel, fingerprint, at)
+
+    def put_rulebook(self, fingerprint: str, rules: Assortment) -> None:
+        """Keep what the settings say of quantities; nothing changes when it is kept."""
+        rulebooks.put(self._c, self._insert(t.rulebook), fingerprint, rules)
+
+    def rulebook(self, fingerprint: str) -> Assortment | None:
+        """What settings said of quantities, without products; None when it is not kept."""
+        return rulebooks.read(self._c, fingerprint)
+
+    def went_by(self, channel: str, at: datetime) -> str | None:
+        """The fingerprint of the settings that a channel went by at a time, as far as that is kept."""
+        return rulebooks.went_by(self._c, channel, at)
 
     def put_items(
         self,

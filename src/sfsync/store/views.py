@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select
 
 from sfsync.domain.ira import Counted, Late
+from sfsync.domain.mapping import Hold
 from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.stock import LevelKey, MovementKind
 from sfsync.domain.turnover import Past
@@ -30,7 +31,7 @@ class ChannelCount:
     exposed_units: int
     exposure_unit_seconds: float
     approved: bool
-    held: str  # why it waits for a person again
+    held: Hold | None  # changed settings that wait for a person
     last_push_at: datetime | None
     dead_letters: int
 
@@ -84,6 +85,7 @@ def channel_counts(tx: SqlTx, now: datetime) -> dict[str, ChannelCount]:
             func.sum(grown).label("exposure"),
         ).group_by(c.channel)
     )
+    holds = tx.holds()
     known = {row.name: row for row in tx.connection.execute(select(t.channel))}
     pushed = dict(
         tx.connection.execute(
@@ -106,7 +108,7 @@ def channel_counts(tx: SqlTx, now: datetime) -> dict[str, ChannelCount]:
             r.exposed,
             r.exposure,
             r.channel in known and known[r.channel].approved_at is not None,
-            known[r.channel].held if r.channel in known else "",
+            holds.get(r.channel),
             pushed.get(r.channel),
             letters.get(r.channel, 0),
         )

@@ -262,6 +262,11 @@ def _channels(channels: Iterable[ChannelStatus]) -> Iterable[Family]:
         [(labels, channel["problems"]) for labels, channel in named],
     )
     yield _of(
+        "sfsync_channel_levels_held",
+        "Channel levels that changed settings would change, and that wait for a person.",
+        [(labels, channel["held"]) for labels, channel in named],
+    )
+    yield _of(
         "sfsync_channel_exposed_units",
         "Units shown beyond what can be sold, now.",
         [(labels, channel["exposed_units"]) for labels, channel in named],

@@ -215,6 +215,7 @@ class ChannelStatus(TypedDict):
         str  # "Shows what it should.", "Waits for its first plan to be approved.", "Not reached since …"
     )
     approved: bool
+    held: int  # numbers that changed settings would change, and that wait for a person
     levels: int  # channel levels
     guarantees: GuaranteeCounts
     due: int  # channel levels that do not yet show what they should

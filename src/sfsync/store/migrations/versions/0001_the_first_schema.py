@@ -53,11 +53,29 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("since", sa.Double(), nullable=True),
         sa.Column("approved_at", sa.Double(), nullable=True),
-        sa.Column("held", sa.Text(), server_default="", nullable=False),
+        sa.Column("policies", sa.Text(), nullable=True),
+        sa.Column("held_since", sa.Double(), nullable=True),
+        sa.Column("held_changed", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("held_known", sa.Integer(), server_default="0", nullable=False),
         sa.Column("poll_mark", sa.Double(), nullable=True),
         sa.Column("asked_to", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_channel")),
     )
+    op.create_table(
+        "rulebook",
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("rules", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("fingerprint", name=op.f("pk_rulebook")),
+    )
+    op.create_table(
+        "rules_since",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rules_since")),
+    )
+    op.create_index("ix_rules_since_channel", "rules_since", ["channel", "since"], unique=False)
     op.create_table(
         "channel_level",
         sa.Column("channel", sa.Text(), nullable=False),
