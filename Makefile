@@ -10,6 +10,8 @@ export NO_PROXY := $(addsuffix $(comma),$(or $(NO_PROXY),$(no_proxy)))localhost,
 export no_proxy := $(NO_PROXY)
 endif
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+# Else each of the processes that tests, demo and simulation start would compile the whole package for itself.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test simulate planted mutants check lint types contracts format bench soak lock protos clean run-env dev-env

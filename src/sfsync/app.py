@@ -17,7 +17,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import ip_network
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -90,7 +89,7 @@ from sfsync.web import (
 if TYPE_CHECKING:
     from sfsync.telemetry import OtlpTracer
 
-__all__ = ["Daemon", "StartError", "SystemClock", "local_token_path"]
+__all__ = ["Daemon", "StartError", "SystemClock"]
 
 
 class StartError(Exception):
@@ -732,14 +731,8 @@ def shadow_report(settings: Settings, store: Database, clock: Clock, since: date
     return store.read_now(told)
 
 
-def local_token_path(settings: Settings) -> Path | None:
-    """Where the daemon leaves a token for the CLI of the same user: beside an embedded store."""
-    url = settings.store_url()
-    return Path(url.removeprefix("sqlite:///") + ".token") if url.startswith("sqlite:///") else None
-
-
 def _local_token(settings: Settings) -> str:
-    path = local_token_path(settings)
+    path = settings.local_token_path()
     if path is None:
         return ""
     token = secrets.token_urlsafe(32)

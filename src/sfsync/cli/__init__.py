@@ -9,73 +9,80 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 import typer
+from typer.main import get_command, get_group
 
 from sfsync import __version__
-from sfsync.cli import (
-    channel,
-    check,
-    count,
-    coverage,
-    dead_letters,
-    drift,
-    edition,
-    exposure,
-    incidents,
-    init,
-    ledger,
-    mapping,
-    refunds,
-    reload,
-    report,
-    reservations,
-    resync,
-    run,
-    sandbox,
-    shadow,
-    status,
-    till,
-    transfer,
-    why,
-)
 from sfsync.cli.common import Commands
-from sfsync.cli.demo import demo
-from sfsync.cli.rehearse import rehearse
+
+COMMANDS = {
+    "run": "run",
+    "init": "init",
+    "check": "check",
+    "reload": "reload",
+    "status": "status",
+    "resync": "resync",
+    "drift": "drift",
+    "coverage": "coverage",
+    "exposure": "exposure",
+    "why": "why",
+    "reservations": "reservations",
+    "demo": "demo",
+    "rehearse": "rehearse",
+    "dead-letters": "app",
+    "mapping": "app",
+    "channel": "app",
+    "count": "app",
+    "report": "app",
+    "incidents": "app",
+    "refunds": "app",
+    "till": "app",
+    "transfer": "app",
+    "edition": "app",
+    "ledger": "app",
+    "shadow": "app",
+    "sandbox": "app",
+}
+"""Each command, in the order of the help: what its module calls it, be it one command or several."""
+
+
+class _Commands(Commands):
+    """Reads a command's module when that command is asked for: all of them take a second or two."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        # A name that there is not may be near to any.
+        for name in (cmd_name,) if cmd_name in COMMANDS else COMMANDS:
+            if name not in self.commands:
+                self.commands[name] = _command(name)
+        return super().get_command(ctx, cmd_name)
+
+
+def _command(name: str) -> Any:
+    held = getattr(import_module(f"sfsync.cli.{name.replace('-', '_')}"), COMMANDS[name])
+    if isinstance(held, typer.Typer):
+        made: Any = get_group(held)
+    else:
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        alone.command()(held)
+        made = get_command(alone)
+    made.name = name
+    return made
+
 
 app = typer.Typer(
     name="sfsync",
-    cls=Commands,
+    cls=_Commands,
     help="Keeps every storefront's stock equal to the Salesforce org's ledger: the last one is sold once.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("run")(run.run)
-app.command("init")(init.init)
-app.command("check")(check.check)
-app.command("reload")(reload.reload)
-app.command("status")(status.status)
-app.command("resync")(resync.resync)
-app.command("drift")(drift.drift)
-app.command("coverage")(coverage.coverage)
-app.command("exposure")(exposure.exposure)
-app.command("why")(why.why)
-app.command("reservations")(reservations.reservations)
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(mapping.app, name="mapping")
-app.command("demo")(demo)
-app.command("rehearse")(rehearse)
-app.add_typer(channel.app, name="channel")
-app.add_typer(count.app, name="count")
-app.add_typer(report.app, name="report")
-app.add_typer(incidents.app, name="incidents")
-app.add_typer(refunds.app, name="refunds")
-app.add_typer(till.app, name="till")
-app.add_typer(transfer.app, name="transfer")
-app.add_typer(edition.app, name="edition")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(shadow.app, name="shadow")
-app.add_typer(sandbox.app, name="sandbox")
 
 
 def _version(wanted: bool) -> None:

@@ -17,7 +17,6 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from sfsync.app import local_token_path
 from sfsync.cli.tables import Sheet
 from sfsync.domain.coverage import asked_since
 from sfsync.domain.words import counted
@@ -180,7 +179,7 @@ class DaemonClient:
 
 
 def _token(settings: Settings) -> str:
-    path = local_token_path(settings)
+    path = settings.local_token_path()
     if path is not None and path.exists():
         try:
             return path.read_text().strip()

@@ -16,7 +16,6 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from sfsync.app import SystemClock, overview
 from sfsync.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -32,7 +31,6 @@ from sfsync.domain.coverage import lasting
 from sfsync.domain.forecast import SOON_DAYS
 from sfsync.domain.words import counted
 from sfsync.settings import Settings
-from sfsync.store import StoreError, open_store
 
 COUNTS = (("due", "due"), ("in flight", "in_flight"), ("dead letters", "dead_letters"))
 SHADOW = "nothing is written anywhere. What would have been: `sfsync shadow report`"
@@ -109,6 +107,10 @@ def _status(settings: Settings) -> Any:
         return DaemonClient(settings).get("/v1/status")
     except httpx.HTTPError:
         pass
+    # Only here: reading them takes a second, and mostly a daemon runs.
+    from sfsync.app import SystemClock, overview  # noqa: PLC0415
+    from sfsync.store import StoreError, open_store  # noqa: PLC0415
+
     try:
         store = open_store(settings.store_url(), exclusive=False, migrate=False)
     except StoreError as error:

@@ -319,6 +319,11 @@ class Settings(BaseSettings):
             return f"sqlite:///{self._folder / rest[1:]}"
         return f"postgresql+psycopg://{rest}"
 
+    def local_token_path(self) -> Path | None:
+        """Where the daemon leaves a token for the CLI of the same user: beside an embedded store."""
+        url = self.store_url()
+        return Path(url.removeprefix("sqlite:///") + ".token") if url.startswith("sqlite:///") else None
+
     def assortment(self) -> Assortment:
         """Who sells what from where, in the domain's words."""
         return Assortment(
