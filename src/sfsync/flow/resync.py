@@ -463,8 +463,7 @@ class Resync:
                 asked_at=asked_at,
                 done=[each for each, _ in levels],
             )
-            ctx.bell.ring(*await self._write(run, take))
-            run = await self._keep(run.told(levels_applied=run.about["levels_applied"] + len(levels)))
+            run = await self._taken(run, take, len(levels))
         while gone := await ctx.store.read(partial(_gone_levels, run_id=run.id)):
             asked_at = ctx.clock.now()
             read = await ctx.org.read_levels(keys=[level.key for level in gone], work=Work.BULK)
@@ -477,8 +476,20 @@ class Resync:
                 done=gone,
                 ids=[level.record_id for level in gone if level.key not in back],
             )
-            ctx.bell.ring(*await self._write(run, take))
-            run = await self._keep(run.told(levels_applied=run.about["levels_applied"] + len(gone)))
+            run = await self._taken(run, take, len(gone))
+        return run
+
+    async def _taken(self, run: ResyncRun, take: Callable[[Tx], set[str]], levels: int) -> ResyncRun:
+        """Take levels over, and count them in the same commit."""
+        run = run.told(levels_applied=run.about["levels_applied"] + levels)
+
+        def commit(tx: Tx) -> set[str]:
+            bells = take(tx)
+            tx.put_resync(run)
+            return bells
+
+        self._ctx.bell.ring(*await self._write(run, commit))
+        self._ring()
         return run
 
     def _take_gone(
@@ -513,13 +524,11 @@ class Resync:
         while rows := await self._ctx.store.read(partial(_planned_rows, run_id=run.id, channel=name)):
             await self._wait_for_due(name)
             found = await self._read_again(run, name, rows)
-            become = await self._write(
+            run, bells = await self._write(
                 run, partial(self._apply_part, run=run, channel=name, rows=rows, found=found)
             )
-            self._ctx.bell.ring(*become[1])
-            told = Counter(run.about["rows"])
-            told.update(become[0])
-            run = await self._keep(run.told(rows=dict(told)))
+            self._ctx.bell.ring(*bells)
+            self._ring()
         return run
 
     async def _wait_for_due(self, name: str) -> None:
@@ -552,8 +561,8 @@ class Resync:
         channel: str,
         rows: Sequence[PlannedRow],
         found: Mapping[tuple[str, str], Seen] | None,
-    ) -> tuple[Counter[str], set[str]]:
-        """Apply rows in one commit: what became of how many, and the bells to ring."""
+    ) -> tuple[ResyncRun, set[str]]:
+        """Apply rows and count what became of them, in one commit: the run then, and the bells to ring."""
         ctx = self._ctx
         looking = Looking(
             tx, ctx, channel, {row.difference.sku for row in rows}, None, whole=run.scope.every_row
@@ -580,8 +589,11 @@ class Resync:
             if row.state is RowState.APPLIED:
                 tx.end_drift(channel, row.difference.sku, row.difference.location, ctx.clock.now())
         bells = take_over(tx, ctx=ctx, channel=channel, seen=seen)
-        told = Counter(row.state.value for row in become if row.difference.cause is not Cause.EVEN)
-        return told, bells
+        told = Counter(run.about["rows"])
+        told.update(row.state.value for row in become if row.difference.cause is not Cause.EVEN)
+        run = run.told(rows=dict(told))
+        tx.put_resync(run)
+        return run, bells
 
     # -- what is kept
 
