@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextvars import Context, ContextVar
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -87,27 +88,36 @@ class Disk(Executor):
         self._free_at = 0.0
         self.committed: Callable[[], None] = lambda: None  # told after each
 
+    def begin(self, fn: Callable[..., T], /, *args: Any) -> asyncio.Future[T]:
+        """What `run_in_executor` answers: there are no threads between which to hand it over."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._take_on(future, fn, args)
+        return future
+
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        future: Future[T] = Future()
+        unread = _Unread()
+        self._take_on(unread, partial(fn, **kwargs) if kwargs else fn, args)
+        return unread
+
+    def _take_on(self, future: Outcome, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
         if not self._life.alive:
             if getattr(fn, "__name__", "") != "_close_writer":  # a process that ends closes its files
                 future.set_exception(Severed())
-                return future
-            future.set_result(fn(*args, **kwargs))
-            return future
+                return
+            future.set_result(fn(*args))
+            return
         loop = asyncio.get_running_loop()
         self._free_at = max(self._free_at, loop.time()) + self._chance.random() * self._slowest
-        loop.call_at(self._free_at, self._work, future, fn, args, kwargs)
-        return future
+        loop.call_at(self._free_at, self._work, future, fn, args)
 
-    def _work(self, future: Future[Any], fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
-        if not future.set_running_or_notify_cancel():
+    def _work(self, future: Outcome, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        if future.cancelled():
             return  # a reader who has gone
         if not self._life.passes("before a transaction"):
             future.set_exception(Severed())
             return
         try:
-            result = fn(*args, **kwargs)
+            result = fn(*args)
         except BaseException as error:
             future.set_exception(error)
             return
@@ -119,3 +129,22 @@ class Disk(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         pass
+
+
+class _Unread(Future[Any]):
+    """Of work whose outcome nobody waits for: it has none, and no lock that guards one."""
+
+    def __init__(self) -> None:
+        pass
+
+    def cancelled(self) -> bool:
+        return False
+
+    def set_result(self, result: Any) -> None:
+        pass
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        pass
+
+
+Outcome = asyncio.Future[Any] | _Unread
