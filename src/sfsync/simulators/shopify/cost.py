@@ -7,7 +7,7 @@ asked for is taken at the start, and what the answer did not need is given back.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLObjectType,
     GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
@@ -77,24 +76,80 @@ class Bucket:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A field that may cost something: what leads to objects. Scalars cost nothing and are left out."""
+
+    name: str
+    key: str  # under which its answer stands
+    size: int | str | None  # rows asked for; a text names the variable that says so
+    is_connection: bool
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What of an operation costs something: found once, as clients send the same few again and again."""
+
+    is_mutation: bool
+    parts: tuple[Part, ...]
+
+
+def priced(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> Priced:
+    """Read what costs something off a valid operation."""
+    fragments = {
+        node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
+    }
+
+    def fields(selections: SelectionSetNode | None, parent: Any) -> Iterator[tuple[FieldNode, Any]]:
+        for node in selections.selections if selections else ():
+            if isinstance(node, FieldNode):
+                yield node, parent
+            elif isinstance(node, InlineFragmentNode):
+                condition = node.type_condition
+                inner = schema.get_type(condition.name.value) if condition else parent
+                yield from fields(node.selection_set, inner)
+            elif isinstance(node, FragmentSpreadNode):
+                fragment = fragments[node.name.value]
+                yield from fields(fragment.selection_set, schema.get_type(fragment.type_condition.name.value))
+
+    def parts(selections: SelectionSetNode | None, parent: Any) -> Iterator[Part]:
+        for node, owner in fields(selections, parent):
+            definition = owner.fields.get(node.name.value)
+            if definition is None or is_leaf_type(get_named_type(definition.type)):
+                continue
+            inner = get_named_type(definition.type)
+            yield Part(
+                node.name.value,
+                node.alias.value if node.alias else node.name.value,
+                _page_size(node),
+                inner.name.endswith("Connection"),
+                tuple(parts(node.selection_set, inner)),
+            )
+
+    root = schema.get_root_type(operation.operation)
+    is_mutation = operation.operation is OperationType.MUTATION
+    return Priced(is_mutation, tuple(parts(operation.selection_set, root)))
+
+
+def _page_size(node: FieldNode) -> int | str | None:
+    for argument in node.arguments or ():
+        if argument.name.value not in ("first", "last"):
+            continue
+        if isinstance(argument.value, IntValueNode):
+            return int(argument.value.value)
+        if isinstance(argument.value, VariableNode):
+            return str(argument.value.name.value)
+    return None
+
+
 class CostMeter:
     """Prices one operation, before it runs by its page sizes and afterwards by its answer."""
 
-    def __init__(
-        self,
-        schema: GraphQLSchema,
-        document: DocumentNode,
-        operation: OperationDefinitionNode,
-        variables: Mapping[str, Any],
-        scale: str,
-    ) -> None:
-        self._schema = schema
+    def __init__(self, operation: Priced, variables: Mapping[str, Any], scale: str) -> None:
         self._operation = operation
         self._variables = variables
         self._scale = _SCALES[scale]
-        self._fragments = {
-            node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
-        }
 
     def requested(self) -> int:
         """What the operation may cost at most."""
@@ -106,104 +161,64 @@ class CostMeter:
 
     def _root(self, data: Any) -> int:
         total = 0.0
-        root = self._schema.get_root_type(self._operation.operation)
-        for field_node, parent in self._fields(self._operation.selection_set, root):
-            answer = _part(data, field_node)
-            if self._operation.operation is OperationType.MUTATION:
-                total += MUTATION_COST + self._below(field_node, parent, answer)
+        for part in self._operation.parts:
+            answer = _answer(data, part)
+            if self._operation.is_mutation:
+                total += MUTATION_COST + self._below(part, answer)
             else:
-                total += self._field(field_node, parent, answer)
+                total += self._field(part, answer)
         return math.ceil(total)
 
-    def _fields(
-        self, selections: SelectionSetNode | None, parent: Any
-    ) -> list[tuple[FieldNode, GraphQLObjectType]]:
-        found: list[tuple[FieldNode, GraphQLObjectType]] = []
-        for node in selections.selections if selections else ():
-            if isinstance(node, FieldNode):
-                found.append((node, parent))
-            elif isinstance(node, InlineFragmentNode):
-                condition = node.type_condition
-                inner = self._schema.get_type(condition.name.value) if condition else parent
-                found += self._fields(node.selection_set, inner)
-            elif isinstance(node, FragmentSpreadNode):
-                fragment = self._fragments[node.name.value]
-                inner = self._schema.get_type(fragment.type_condition.name.value)
-                found += self._fields(fragment.selection_set, inner)
-        return found
-
-    def _field(self, node: FieldNode, parent: GraphQLObjectType, answer: Any) -> float:
-        definition = parent.fields.get(node.name.value)
-        if definition is None or is_leaf_type(get_named_type(definition.type)):
-            return 0.0
+    def _field(self, part: Part, answer: Any) -> float:
         if answer is None:  # asked for, but not there: nothing was read
             return 0.0
-        if get_named_type(definition.type).name.endswith("Connection"):
-            return self._connection(node, parent, answer)
-        size = self._page_size(node)
-        if size is not None and answer is _REQUESTED:  # a plain list with a length is priced by it
-            return size * (1.0 + self._below(node, parent, answer))
-        if size is not None and isinstance(answer, list):
-            return sum(1.0 + self._below(node, parent, row) for row in answer)
-        return 1.0 + self._below(node, parent, answer)
+        if part.is_connection:
+            return self._connection(part, answer)
+        if part.size is not None and answer is _REQUESTED:  # a plain list with a length is priced by it
+            return self._size(part) * (1.0 + self._below(part, answer))
+        if part.size is not None and isinstance(answer, list):
+            return sum(1.0 + self._below(part, row) for row in answer)
+        return 1.0 + self._below(part, answer)
 
-    def _below(self, node: FieldNode, parent: GraphQLObjectType, answer: Any) -> float:
-        definition = parent.fields.get(node.name.value)
-        if definition is None:
+    def _below(self, part: Part, answer: Any) -> float:
+        if not part.parts:
             return 0.0
-        inner = get_named_type(definition.type)
         if isinstance(answer, list):  # a plain list counts as one object
             answer = answer[0] if answer else None
         if answer is None:
             return 0.0
-        return sum(
-            self._field(child, owner, _part(answer, child))
-            for child, owner in self._fields(node.selection_set, inner)
-        )
+        total = 0.0
+        for inner in part.parts:
+            total += self._field(inner, _answer(answer, inner))
+        return total
 
-    def _connection(self, node: FieldNode, parent: GraphQLObjectType, answer: Any) -> float:
-        inner = get_named_type(parent.fields[node.name.value].type)
-        asked = self._page_size(node) or 0
-        rows: float = 0.0
-        for child, owner in self._fields(node.selection_set, inner):
-            if child.name.value not in ("nodes", "edges"):
+    def _connection(self, part: Part, answer: Any) -> float:
+        rows = 0.0
+        for inner in part.parts:
+            if inner.name not in ("nodes", "edges"):
                 continue
-            part = _part(answer, child)
-            if part is _REQUESTED:
-                rows += self._scale(asked) * (1.0 + self._row(child, owner, _REQUESTED))
+            held = _answer(answer, inner)
+            if held is _REQUESTED:
+                rows += self._scale(self._size(part)) * (1.0 + self._row(inner, _REQUESTED))
             else:
-                per_row = [1.0 + self._row(child, owner, row) for row in part]
-                rows += self._scale(len(part)) * (sum(per_row) / len(per_row)) if per_row else 0.0
+                per_row = [1.0 + self._row(inner, row) for row in held]
+                rows += self._scale(len(held)) * (sum(per_row) / len(per_row)) if per_row else 0.0
         return 2.0 + rows
 
-    def _row(self, node: FieldNode, parent: GraphQLObjectType, row: Any) -> float:
-        if node.name.value == "nodes":
-            return self._below(node, parent, row)
-        edge = get_named_type(parent.fields["edges"].type)
-        return sum(
-            self._below(child, owner, _part(row, child))
-            for child, owner in self._fields(node.selection_set, edge)
-            if child.name.value == "node"
-        )
+    def _row(self, part: Part, row: Any) -> float:
+        if part.name == "nodes":
+            return self._below(part, row)
+        return sum(self._below(inner, _answer(row, inner)) for inner in part.parts if inner.name == "node")
 
-    def _page_size(self, node: FieldNode) -> int | None:
-        for argument in node.arguments or ():
-            if argument.name.value not in ("first", "last"):
-                continue
-            if isinstance(argument.value, IntValueNode):
-                return int(argument.value.value)
-            if isinstance(argument.value, VariableNode):
-                return int(self._variables.get(argument.value.name.value) or 0)
-        return None
+    def _size(self, part: Part) -> int:
+        return int(self._variables.get(part.size) or 0) if isinstance(part.size, str) else part.size or 0
 
 
 _REQUESTED: Any = object()  # stands for the answer before there is one
 
 
-def _part(answer: Any, node: FieldNode) -> Any:
-    if answer is None or answer is _REQUESTED:
-        return answer
-    return answer.get(node.alias.value if node.alias else node.name.value)
+def _answer(answer: Any, part: Part) -> Any:
+    return answer if answer is None or answer is _REQUESTED else answer.get(part.key)
 
 
 _SCALES: Mapping[str, Callable[[int], float]] = {

@@ -7,7 +7,8 @@ Documents that were read and found valid are kept, as clients send the same few 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import resources
@@ -17,6 +18,7 @@ from typing import Any, TypeGuard
 from graphql import (
     DocumentNode,
     ExecutionResult,
+    Executor,
     FieldNode,
     GraphQLError,
     GraphQLObjectType,
@@ -28,6 +30,8 @@ from graphql import (
     Visitor,
     build_schema,
     execute,
+    get_nullable_type,
+    is_leaf_type,
     parse,
     validate,
     visit,
@@ -36,7 +40,7 @@ from graphql import (
 from sfsync.simulators.shopify.calls import Call
 from sfsync.simulators.shopify.clock import iso
 from sfsync.simulators.shopify.config import Knobs
-from sfsync.simulators.shopify.cost import CostMeter
+from sfsync.simulators.shopify.cost import CostMeter, Priced, priced
 from sfsync.simulators.shopify.queries import QUERY_FIELDS
 from sfsync.simulators.shopify.reading import attribute_name, read_attribute
 from sfsync.simulators.shopify.things import THING_FIELDS
@@ -113,6 +117,7 @@ class _Document:
     node: DocumentNode | None
     errors: list[dict[str, Any]] = field(default_factory=list)
     longest_list: int = 0
+    prices: Mapping[str | None, Priced] = field(default_factory=dict)  # of its operations, by name
 
 
 class Refused(Exception):
@@ -121,6 +126,44 @@ class Refused(Exception):
     def __init__(self, errors: list[dict[str, Any]]) -> None:
         super().__init__(errors[0]["message"])
         self.errors = errors
+
+
+class _Executor(Executor[Any]):
+    """The library's, with a short way for what most fields are: a thing's own attribute, and a scalar."""
+
+    def execute_field(
+        self,
+        parent_type: GraphQLObjectType,
+        source: Any,
+        field_details_list: Any,
+        path: Any,
+        position_context: Any,
+    ) -> Any:
+        plain = _plain_fields().get((parent_type.name, field_details_list[0].node.name.value))
+        if plain is not None:
+            name, told = plain
+            value = source.get(name) if type(source) is dict else getattr(source, name, None)
+            if type(value) in _SCALARS:
+                with suppress(Exception):  # of which the library has its own words
+                    return told(value)
+        return super().execute_field(parent_type, source, field_details_list, path, position_context)
+
+
+_SCALARS = (str, int, bool, float)
+
+
+@cache
+def _plain_fields() -> Mapping[tuple[str, str], tuple[str, Callable[[Any], Any]]]:
+    """Of type and field: the attribute that it is read from, and how its value is told."""
+    found = {}
+    for kind in load_schema().type_map.values():
+        if not isinstance(kind, GraphQLObjectType):
+            continue
+        for name, definition in kind.fields.items():
+            leaf = get_nullable_type(definition.type)
+            if definition.resolve is None and not definition.args and is_leaf_type(leaf):
+                found[kind.name, name] = attribute_name(name), leaf.coerce_output_value
+    return found
 
 
 class Engine:
@@ -140,7 +183,8 @@ class Engine:
         if longest > ARRAY_LIMIT:
             text = f"The input array size of {longest} is greater than the maximum allowed of {ARRAY_LIMIT}."
             raise Refused([_error(text, "MAX_INPUT_SIZE_EXCEEDED", path=[_first_field(operation), "input"])])
-        meter = CostMeter(self.schema, held.node, operation, variables, self._knobs.connection_cost)
+        price = held.prices[operation.name.value if operation.name else None]
+        meter = CostMeter(price, variables, self._knobs.connection_cost)
         return Prepared(held.node, operation, variables, meter, meter.requested())
 
     async def execute(self, prepared: Prepared, call: Call) -> dict[str, Any]:
@@ -152,6 +196,7 @@ class Engine:
             variable_values=dict(prepared.variables),
             operation_name=prepared.operation.name.value if prepared.operation.name else None,
             field_resolver=read_attribute,
+            executor_class=_Executor,
             is_awaitable=_is_coroutine,
         )
         result = outcome if isinstance(outcome, ExecutionResult) else await outcome
@@ -174,7 +219,14 @@ def _document(text: str) -> _Document:
         _error(error.message, _validation_code(error.message), error)
         for error in validate(load_schema(), node)
     ]
-    return _Document(node, errors, _longest_literal(node))
+    if errors:
+        return _Document(node, errors)
+    prices = {
+        each.name.value if each.name else None: priced(load_schema(), node, each)
+        for each in node.definitions
+        if isinstance(each, OperationDefinitionNode)
+    }
+    return _Document(node, [], _longest_literal(node), prices)
 
 
 def _is_coroutine(value: Any) -> TypeGuard[Awaitable[Any]]:
