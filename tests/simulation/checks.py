@@ -18,7 +18,7 @@ from sfsync.simulators.org.model import ChangeKind, Commit
 from sfsync.simulators.shopify.model import Order
 
 from .actors import Asked, Day
-from .checks_org import OrderWatch, Subjects, by_order, copied, org_orders, short
+from .checks_org import OrderWatch, Subjects, copied, order_of, org_orders, short
 from .checks_stock import Books, counts
 from .plan import PLACES, SHOPS, UNKNOWN
 from .sold import lines, wanted
@@ -54,7 +54,8 @@ class Watch:
         self.levels: dict[str, Sums] = defaultdict(Sums)  # by the level's key
         self.rows: dict[str, dict[str, Any]] = {}  # by the row's key, where it has one
         self._version_of: dict[str, int] = {}  # of a movement's record: the level's version with it
-        self.subjects: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+        self.subjects: dict[str, dict[str, list[int]]] = {}
+        self.by_order: dict[str, list[tuple[str, Mapping[str, Sequence[int]]]]] = defaultdict(list)
         self._keys = {
             str(row["Id"]): str(row["LevelKey__c"])
             for row in world.org.engine.store.tables["StockLevel__c"].rows.values()
@@ -117,10 +118,17 @@ class Watch:
         self._version_of[str(row["Id"])] = sums.version
         self.books.note(key, row)
         if row.get("SubjectKey__c"):
-            held = self.subjects[str(row["SubjectKey__c"])][key]
+            held = self._held_by(str(row["SubjectKey__c"])).setdefault(key, [0, 0])
             held[0] += on_hand
             held[1] += reserved
         return key
+
+    def _held_by(self, subject: str) -> dict[str, list[int]]:
+        """What a subject holds, which is found by its order, too: a day has thousands of subjects."""
+        if subject not in self.subjects:
+            self.subjects[subject] = {}
+            self.by_order[order_of(subject)].append((subject, self.subjects[subject]))
+        return self.subjects[subject]
 
     def _gone(self, row: Any) -> None:
         """Folded: the level has what the opening row says, and its subject holds what it held."""
@@ -434,7 +442,7 @@ def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
         )
     }
     yield from org_orders(watch, world, open_incidents)
-    copies, of = copied(world), by_order(watch)
+    copies, of = copied(world), watch.by_order
     for name, subject, order, line in lines(world):
         sku = line.variant.sku or ""
         if sku == UNKNOWN or (name == "london" and order.name in copies):
@@ -474,7 +482,7 @@ def _known_as(watch: Watch, of: Subjects, subject: str, order: Order, sku: str) 
 def uncovered(watch: Watch, world: World, channel: str | None = None) -> dict[str, int]:
     """Units sold (by one shop, or by all) that no stock covers, by SKU."""
     found: dict[str, int] = defaultdict(int)
-    copies, of = copied(world), by_order(watch)
+    copies, of = copied(world), watch.by_order
     for sku, units in short(watch, world).items():
         found[sku] += units if channel is None else 0
     for name, subject, order, line in lines(world):

@@ -165,23 +165,16 @@ def _rows(world: World, entity: str) -> list[Row]:
 Subjects = Mapping[str, Sequence[tuple[str, Mapping[str, Sequence[int]]]]]
 
 
-def _order_of(subject: str) -> str:
+def order_of(subject: str) -> str:
+    """The part of a subject that all lines of its order have in common."""
     return ":".join(subject.split(":", 3)[:3])
-
-
-def by_order(watch: Watch) -> Subjects:
-    """What each subject holds, by its order: a day has thousands, and each claim looks at a few of them."""
-    found: dict[str, list[tuple[str, Mapping[str, Sequence[int]]]]] = defaultdict(list)
-    for subject, held in watch.subjects.items():
-        found[_order_of(subject)].append((subject, held))
-    return found
 
 
 def _held(of: Subjects, claim: Claim) -> tuple[Word, list[str]]:
     """What the ledger holds for a claim, and the subjects that hold it."""
     gone = back = reserved = 0
     subjects = []
-    orders = dict.fromkeys(_order_of(beginning) for beginning in claim.beginnings)
+    orders = dict.fromkeys(order_of(beginning) for beginning in claim.beginnings)
     for subject, held in (each for order in orders for each in of.get(order, ())):
         if subject.startswith(claim.beginnings):
             subjects.append(subject)
@@ -197,18 +190,16 @@ def _held(of: Subjects, claim: Claim) -> tuple[Word, list[str]]:
 def short(watch: Watch, world: World) -> dict[str, int]:
     """Units sold by orders of the org that no stock covers, by SKU."""
     found: dict[str, int] = defaultdict(int)
-    of = by_order(watch)
     for claim in claims(world):
-        found[claim.sku] += max(0, claim.word.open - _held(of, claim)[0].open)
+        found[claim.sku] += max(0, claim.word.open - _held(watch.by_order, claim)[0].open)
     return found
 
 
 def org_orders(watch: Watch, world: World, incidents: set[str]) -> Iterator[tuple[int, str]]:
     """(promise, what differs) of the org's orders, once everything has come to rest."""
     known: list[str] = []
-    of = by_order(watch)
     for claim in claims(world):
-        held, subjects = _held(of, claim)
+        held, subjects = _held(watch.by_order, claim)
         known += claim.beginnings
         what = f"{claim.what} ({claim.beginnings[0]}): {claim.sku}"
         if (held.fulfilled, held.returned) != (claim.word.fulfilled, claim.word.returned):

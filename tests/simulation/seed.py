@@ -7,9 +7,9 @@ import gc
 import random
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 import structlog
@@ -139,21 +139,25 @@ async def _calm(
     world: World, day: Day, watch: Watch, last: LastOne, gate: GateWatch, floor: FloorWatch
 ) -> None:
     """Wait until all is well, and stays so for a while; say what is not when that takes too long."""
+
+    def differs() -> Iterator[tuple[int, str]]:
+        yield from settled(watch, world, day)
+        yield from settled_last_one(last)
+        yield from settled_gate(gate, day)
+        yield from settled_floor(floor, day)
+
     begun = world.loop.time()
-    wrong: list[tuple[int, str]] = [(9, "never looked")]
+    reasons = ["never looked"]
     while world.loop.time() < begun + CALM_SECONDS and not world.violations:
         # What takes a quarter of an hour need not be looked at every few seconds.
         await asyncio.sleep(max(LOOK_SECONDS, (world.loop.time() - begun) / 10))
-        found = chain(settled(watch, world, day), settled_last_one(last), settled_gate(gate, day))
-        found = chain(found, settled_floor(floor, day))
-        wrong = list(islice(found, 8))  # no more are told
-        if wrong:
-            continue
-        status = (await world.web.get("/v1/status")).json()
-        wrong = [(8, f"the status page says: {reason}") for reason in told_wrong(status)]
-        if not wrong:
+        if next(differs(), None) is not None:
+            continue  # one thing is enough to wait on
+        reasons = list(told_wrong((await world.web.get("/v1/status")).json()))
+        if not reasons:
             return
-    for promise, what in wrong:
+    wrong = list(islice(differs(), 8))  # no more are told
+    for promise, what in wrong or [(8, f"the status page says: {reason}") for reason in reasons]:
         world.violated(promise, what)
 
 
