@@ -127,6 +127,7 @@ async def test_a_change_of_most_numbers_is_told_and_held_and_the_way_out_is_said
         assert [each["next"] for each in h.logged if each["event"] == "held back"] == sentences[::-1]
         h.org.move("BAG-00|ECOM", on_hand=-1)
         await h.shows("BAG-00", 8, 8)
+        await h.idle()
         assert h.shops["london"].shelf["BAG-01"] == 9
 
         answer: Any = await Why(h.ctx).tell(Question("BAG-00", channel="london"))

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from sfsync.domain.assortment import PLENTY
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.block import BlockRule
 from sfsync.domain.editions import Edition
@@ -314,7 +315,26 @@ POLICY = '[[policies]]\nskus = ["LE-*"]\n'
         (POLICY + "cap = 1.5", "policies[0].cap", "whole number"),
         (POLICY + "cap = -1", "policies[0].cap", "at least 0"),
         (POLICY + 'guarantee = "alocated"', "policies[0].guarantee", "did you mean allocated?"),
-        (POLICY + "scarce_at = 2\ncap = 1", "policies[0].scarce_at", "for the guarantee allocated"),
+        (POLICY + "scarce_at = 2\nblock = 5", "policies[0].block", "Give it in a policy of its own"),
+        (POLICY + "plentiful_at = 2\ncap = 5", "policies[0].plentiful_at", "Give both"),
+        (
+            POLICY + "scarce_at = 2\nplentiful_at = 2\ncap = 5",
+            "policies[0].plentiful_at",
+            "some units between",
+        ),
+        (POLICY + 'location_group = "boutiques"', "policies[0].location_group", "location_groups.boutiques"),
+        (
+            '[location_groups]\nvault = ["ECOM"]\n' + POLICY + 'location_group = "vaults"',
+            "policies[0].location_group",
+            "Did you mean vault?",
+        ),
+        (
+            '[location_groups]\nvault = ["ECOM"]\n' + POLICY + 'location_group = "vault"\nscarce_at = 2',
+            "policies[0].location_group",
+            "Give it in a policy of its own",
+        ),
+        ("[locations]\nsafety_stock = { ECOMM = 1 }", "locations.safety_stock.ECOMM", "Did you mean ECOM?"),
+        ("[locations]\nsafety_stock = { ECOM = 0 }", "locations.safety_stock.ECOM", "at least 1"),
         (
             POLICY + 'cap = 1\nfields = { Family = "Bags" }',
             "policies[0].fields.Family",
@@ -347,7 +367,7 @@ POLICY = '[[policies]]\nskus = ["LE-*"]\n'
         (
             POLICY + 'guarantee = "allocated"\nfresh_seconds = 300',
             "policies[0].fresh_seconds",
-            "Remove it, or give scarce_at",
+            "Remove it, or give it in a policy of its own",
         ),
         ("[[policies]]\nskus = []\ncap = 1", "policies[0].skus", "is empty"),
         ('[[policies]]\nskus = ["a|b"]\ncap = 1', "policies[0].skus[0]", "SKU pattern"),
@@ -464,8 +484,11 @@ def test_the_assortment_speaks_the_domains_words(write: Write) -> None:
     """Channels with their sources in order, and policies in order."""
     text = GOOD + '\n[[policies]]\nskus = ["GATED-*"]\nguarantee = "gated"\nsafety_stock = 2\n'
     assortment = load(write(text), {"SFSYNC_CHANNELS__LONDON__CAP": "4"}).assortment()
-    assert assortment.sources("london", "online") == ("ECOM", "KNIGHTSBRIDGE")
-    gated, other = assortment.policy("london", "GATED-1"), assortment.policy("london", "BAG-1")
+    assert assortment.sources("london", "online", None) == ("ECOM", "KNIGHTSBRIDGE")
+    gated, other = (
+        assortment.policy("london", "GATED-1", PLENTY),
+        assortment.policy("london", "BAG-1", PLENTY),
+    )
     assert (gated.guarantee, gated.safety_stock, gated.cap) == (Guarantee.GATED, 2, 4)
     assert (other.guarantee, other.safety_stock, other.cap) == (Guarantee.MIRRORED, 0, 4)
 
@@ -536,9 +559,11 @@ def test_a_policy_says_how_old_the_numbers_of_scarce_pieces_may_be(write: Write)
     text = GOOD + '\n[[policies]]\nskus = ["BAG-*"]\nscarce_at = 3\nfresh_seconds = 20\n'
     env = {"SFSYNC_SALESFORCE__POLL_AFTER_SECONDS": "10"}
     assortment = load(write(text), env).assortment()
-    bag = assortment.policy("london", "BAG-1")
+    (scarcity,) = assortment.scarcities("BAG-1")
+    bag = assortment.policy("london", "BAG-1", frozenset({scarcity.name}))
     assert (bag.guarantee, bag.scarce_at, bag.fresh_seconds) == (Guarantee.MIRRORED, 3, 20.0)
-    assert assortment.policy("london", "SCARF").fresh_seconds is None
+    assert assortment.policy("london", "BAG-1", PLENTY).fresh_seconds is None
+    assert assortment.policy("london", "SCARF", PLENTY).fresh_seconds is None
     assert assortment.limits_seconds == {20.0}
     assert (assortment.limited("BAG-1", {20.0}), assortment.limited("SCARF", {20.0})) == (True, False)
 
@@ -578,13 +603,13 @@ def test_the_demo_settings_hold_no_secret_and_load_with_the_demos_environment() 
     settings = load(config_folder() / "demo.toml", DEMO_ENVIRONMENT)
     assert settings.warnings == ()
     assortment = settings.assortment()
-    assert assortment.sources("london", "online") == ("KNIGHTSBRIDGE", "ECOM")
-    assert assortment.sources("dubai", "online") == ("ECOM", "KNIGHTSBRIDGE")
+    assert assortment.sources("london", "online", None) == ("KNIGHTSBRIDGE", "ECOM")
+    assert assortment.sources("dubai", "online", None) == ("ECOM", "KNIGHTSBRIDGE")
     for channel in ("london", "dubai"):
-        assert assortment.policy(channel, "GATED-1").guarantee is Guarantee.GATED
-        assert assortment.policy(channel, "BAG-1").guarantee is Guarantee.MIRRORED
-    assert assortment.policy("london", "ALLOC-1").guarantee is Guarantee.ALLOCATED
-    assert assortment.policy("dubai", "ALLOC-1").allocated_elsewhere
+        assert assortment.policy(channel, "GATED-1", PLENTY).guarantee is Guarantee.GATED
+        assert assortment.policy(channel, "BAG-1", PLENTY).guarantee is Guarantee.MIRRORED
+    assert assortment.policy("london", "ALLOC-1", PLENTY).guarantee is Guarantee.ALLOCATED
+    assert assortment.policy("dubai", "ALLOC-1", PLENTY).allocated_elsewhere
 
 
 def example_tree() -> dict[str, Any]:
@@ -613,7 +638,7 @@ def test_the_example_loads_once_its_secret_files_are_there(tmp_path: Path) -> No
     with_secret_files(example_tree(), tmp_path)
     settings = load(path, {})
     assert settings.warnings == ()
-    division = settings.assortment().division("LE-1")
+    division = settings.assortment().division("LE-1", PLENTY)
     assert division is not None
     assert division.channels == ("london",)
 
@@ -782,7 +807,7 @@ def test_orders_in_the_org_are_read_by_the_house_s_own_fields(write: Write) -> N
     assert assortment.org_orders is not None
     assert assortment.org_orders.channels == {"london": "london", "Web London": "london"}
     assert set(assortment.shared) == {"london", "org"}
-    assert assortment.sources("org", "") == ("ECOM",)
+    assert assortment.sources("org", "", None) == ("ECOM",)
     assert assortment.not_for_sale == {"IN-TRANSIT", "RETURNS"}
     assert load(write(GOOD), {}).assortment().shared == {}
 
@@ -897,8 +922,8 @@ def test_a_marketplace_is_mirrored_or_allocated_and_never_gated(write: Write, ma
     """It cannot ask before payment: gated for every channel means mirrored there; its own is refused."""
     gated = '\n[[policies]]\nskus = ["GATED-*"]\nguarantee = "gated"\n'
     assortment = load(write(GOOD + market + gated), {}).assortment()
-    assert assortment.policy("bazaar", "GATED-1").guarantee is Guarantee.MIRRORED
-    assert assortment.policy("london", "GATED-1").guarantee is Guarantee.GATED
+    assert assortment.policy("bazaar", "GATED-1", PLENTY).guarantee is Guarantee.MIRRORED
+    assert assortment.policy("london", "GATED-1", PLENTY).guarantee is Guarantee.GATED
     for wrong, key in (
         (market + gated + 'channels = ["bazaar"]\n', "policies"),
         (market.replace("url =", 'guarantee = "gated"\nurl ='), "channels.bazaar.guarantee"),

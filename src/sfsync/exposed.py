@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
-from sfsync.domain.allocation import Mode
-from sfsync.domain.assortment import Assortment
+from sfsync.domain.assortment import PLENTY, Assortment
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.exposure import ClassExposure, ExposureReport, NumberEmptied, Worst, sooner_by_channel
 from sfsync.store import exposure as kept
@@ -38,7 +37,7 @@ def _mirrors(tx: SqlTx, assortment: Assortment, skus: Collection[str]) -> Mappin
     found: dict[str, set[str]] = {}
     for level in tx.channel_levels(skus):
         if level.channel in assortment.channels:
-            policy = assortment.policy(level.channel, level.sku, Mode.SHARED)
+            policy = assortment.policy(level.channel, level.sku, PLENTY)
             if policy.guarantee is Guarantee.MIRRORED:
                 found.setdefault(level.sku, set()).add(level.channel)
     return found

@@ -12,13 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sfsync.domain.allocation import (
     Books,
-    Mode,
     Move,
     Share,
     fallen,
     kept,
     lowered,
-    mode,
     moves,
     received,
     spent,
@@ -183,23 +181,6 @@ def test_what_is_received_covers_an_uncovered_number_before_it_is_spare() -> Non
     assert received(Books(LONDON, held=1, shown=3), 3) == 1
     assert received(Books(LONDON, spare=1, held=1), 3) == 4
     assert received(Books(LONDON, held=1, shown=3), 2, in_doubt=True) == 2  # one of the three may be sold
-
-
-@pytest.mark.parametrize(
-    ("before", "available", "after"),
-    [
-        (Mode.SHARED, 4, Mode.SHARED),
-        (Mode.SHARED, 3, Mode.DIVIDED),
-        (Mode.DIVIDED, 4, Mode.DIVIDED),
-        (Mode.DIVIDED, 5, Mode.DIVIDED),
-        (Mode.DIVIDED, 6, Mode.SHARED),
-    ],
-)
-def test_a_sku_does_not_flicker_between_scarce_and_plentiful(
-    before: Mode, available: int, after: Mode
-) -> None:
-    """One return must not switch every channel, and one sale not switch it back."""
-    assert mode(before, available, scarce_at=3, plentiful_at=6) is after
 
 
 # -- a world that tries to cheat ---------------------------------------------------------------------

@@ -146,23 +146,21 @@ def test_a_gated_channel_never_shows_more_than_the_pool_and_its_own(facts: AtsFa
 
 
 @pytest.mark.parametrize(
-    ("guarantee", "scarce_at", "age_seconds", "on_hand", "expected"),
+    ("guarantee", "fresh_seconds", "age_seconds", "on_hand", "expected"),
     [
-        ("mirrored", 3, 300.0, 3, 3),  # as old as it may be
-        ("mirrored", 3, 301.0, 3, 0),
-        ("mirrored", 3, 301.0, 4, 4),  # deep stock stays open
-        ("mirrored", None, 301.0, 40, 0),  # every number is scarce where no limit is given
-        ("gated", 3, 301.0, 1, 0),
-        ("gated", 3, 301.0, 4, 4),
-        ("mirrored", 3, float("inf"), 3, 0),  # never heard
-        ("mirrored", 3, 301.0, -2, 0),
+        ("mirrored", 300.0, 300.0, 3, 3),  # as old as it may be
+        ("mirrored", 300.0, 301.0, 3, 0),
+        ("mirrored", None, 301.0, 4, 4),  # no policy says how old: as for deep stock
+        ("gated", 300.0, 301.0, 1, 0),
+        ("mirrored", 300.0, float("inf"), 3, 0),  # never heard
+        ("mirrored", 300.0, 301.0, -2, 0),
     ],
 )
 def test_what_is_scarce_is_closed_while_our_knowledge_is_too_old(
-    guarantee: str, scarce_at: int | None, age_seconds: float, on_hand: int, expected: int
+    guarantee: str, fresh_seconds: float | None, age_seconds: float, on_hand: int, expected: int
 ) -> None:
-    """Nobody told us for more than five minutes: the last three may be gone, of four one is left."""
-    policy = Policy(Guarantee(guarantee), fresh_seconds=300.0, scarce_at=scarce_at)
+    """Nobody told us for more than five minutes: the last three may be gone."""
+    policy = Policy(Guarantee(guarantee), fresh_seconds=fresh_seconds)
     facts = AtsFacts(policy, [LevelFacts(WEB, on_hand, 0)], age_seconds=age_seconds)
     assert available_to_sell(facts).units == expected
 
@@ -176,10 +174,20 @@ def test_old_knowledge_takes_nothing_from_who_holds_it_already() -> None:
     assert available_to_sell(AtsFacts(old, shelf, own_reserved=1, own_asked=1, age_seconds=1e6)).units == 1
 
 
-def test_scarcity_is_told_by_what_is_there_not_by_what_a_cap_lets_through() -> None:
-    """A hundred in the warehouse of which one is shown at a time are not scarce."""
-    policy = Policy(Guarantee.MIRRORED, cap=1, fresh_seconds=300.0, scarce_at=3)
-    assert available_to_sell(AtsFacts(policy, [LevelFacts(WEB, 100, 0)], age_seconds=1e6)).units == 1
+def test_what_a_location_keeps_is_promised_to_nobody_outside() -> None:
+    """The flagship keeps one for whoever comes in: of three two are shown, and the sum says why."""
+    told = available_to_sell(AtsFacts(Policy(Guarantee.MIRRORED), [LevelFacts(WEB, 3, 0, keep=1)]))
+    assert (told.units, told.parts[-1]) == (2, ("safety stock of ECOM", -1))
+    for on_hand, keep, promised in ((1, 1, 0), (1, 2, 0), (0, 1, 0), (-1, 1, -1)):
+        assert LevelFacts(WEB, on_hand, 0, keep=keep).promised == promised
+    floor = LevelFacts(WEB, 1, 0, keep=1, floor=True)  # nobody outside may count on it anyway: told once
+    assert (floor.promised, floor.kept) == (0, 0)
+
+
+def test_a_gated_channels_own_question_does_not_reach_what_the_location_keeps() -> None:
+    """Two there, one kept, both asked for by its own shoppers: one of them can be given."""
+    facts = AtsFacts(Policy(Guarantee.GATED), [LevelFacts(WEB, 2, 0, 2, keep=1)], own_asked=2)
+    assert available_to_sell(facts).units == 1
 
 
 def test_the_sum_says_why_it_is_closed() -> None:

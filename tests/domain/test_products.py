@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sfsync.domain.assortment import Assortment, ChannelPlan, PolicyRule
+from sfsync.domain.assortment import PLENTY, Assortment, ChannelPlan, PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.products import Catalogue, Product, Wanted, priced
 
@@ -66,13 +66,13 @@ def test_a_policy_changes_when_the_product_does() -> None:
             PolicyRule(("*",), guarantee=Guarantee.ALLOCATED, product=Wanted(tags=("drop",))),
         ),
     )
-    assert told.policy("london", "BAG-1").guarantee is Guarantee.MIRRORED
+    assert told.policy("london", "BAG-1", PLENTY).guarantee is Guarantee.MIRRORED
     told.learn([Product("01t1", "BAG-1", tags=frozenset({"drop"}))])
-    assert told.policy("london", "BAG-1").guarantee is Guarantee.ALLOCATED
-    assert told.division("BAG-1") is not None
+    assert told.policy("london", "BAG-1", PLENTY).guarantee is Guarantee.ALLOCATED
+    assert told.division("BAG-1", PLENTY) is not None
     assert told.learn([BAG]) == {"BAG-1"}
-    assert told.policy("london", "BAG-1").guarantee is Guarantee.GATED
-    assert told.division("BAG-1") is None
+    assert told.policy("london", "BAG-1", PLENTY).guarantee is Guarantee.GATED
+    assert told.division("BAG-1", PLENTY) is None
 
 
 class Meanwhile(tuple[str, ...]):
@@ -100,8 +100,10 @@ def test_what_was_decided_while_products_were_learnt_is_not_kept() -> None:
     told = Assortment({"london": ChannelPlan("london", {"online": ("ECOM",)})}, (rule,))
     told.learn([Product("01t1", "BAG-1", tags=frozenset({"drop"}))])
     learnt.append(lambda: told.learn([Product("01t1", "BAG-1", gone=True)]))
-    assert told.policy("london", "BAG-1").guarantee is Guarantee.GATED  # begun before: an answer of before
-    assert told.policy("london", "BAG-1").guarantee is Guarantee.MIRRORED
+    assert (
+        told.policy("london", "BAG-1", PLENTY).guarantee is Guarantee.GATED
+    )  # begun before: an answer of before
+    assert told.policy("london", "BAG-1", PLENTY).guarantee is Guarantee.MIRRORED
 
 
 def test_the_orgs_word_counts_and_a_shops_price_stands_in_where_the_org_has_none() -> None:

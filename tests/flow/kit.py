@@ -731,6 +731,7 @@ class House:
         org_rules: OrgOrderRules | None = None,
         not_for_sale: Sequence[str] = ("IN-TRANSIT", "RETURNS"),
         floor: Floor | None = None,
+        keep: Mapping[str, int] | None = None,
         editions: Sequence[Edition] = (),
         rim: Callable[[Any], Any] = lambda part: part,
         make_shop: Callable[..., LittleShop] = LittleShop,
@@ -742,6 +743,7 @@ class House:
         self.patience_seconds = patience_seconds
         self.plan = plan  # the org locations of each of a shop's; None: all of them, of the only one
         self.floor = floor or Floor()
+        self.keep = keep or {}
         self.editions = editions
         self.rim = rim  # stands between the daemon and org, shops and store
         self.groups = groups or {}
@@ -798,6 +800,7 @@ class House:
                 "IN-TRANSIT",
                 self.not_for_sale,
                 self.floor,
+                stays=self.keep,
                 editions={edition.name: edition for edition in self.editions},
                 price_channel=self.price_channel,
             ),

@@ -287,9 +287,9 @@ async def test_a_switch_there_and_back_leaves_no_shown_unit_to_others() -> None:
         h.org.next.extend(["late", *["lost"] * 500])
         h.org.move(BAG, on_hand=3)
         await h.until(lambda: h.org.under_way)  # the units of both shops are being given back
-        await h.until_kept(lambda tx: not tx.divided_skus())
+        await h.until_kept(lambda tx: not tx.scarce_skus())
         h.org.move(BAG, on_hand=-3)
-        await h.until_kept(lambda tx: tx.divided_skus())
+        await h.until_kept(lambda tx: tx.scarce_skus())
         asked = asyncio.create_task(h.reserve("BAG-1"))
         await h.until_kept(lambda tx: tx.reservations())
         h.org.next.clear()

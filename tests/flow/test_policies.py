@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.flow.kit import House, house
 
-from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule
+from sfsync.domain.assortment import PLENTY, Assortment, ChannelPlan, Floor, PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.mapping import must_ask
 from sfsync.domain.resync import Cause, Scope
@@ -214,5 +214,5 @@ def test_every_change_that_decides_a_number_is_told_apart(other: Assortment) -> 
 def test_the_same_settings_are_not_decided_again() -> None:
     """Sets have no order, and what was learnt since is no setting."""
     same = replace(BASE, floor=Floor(frozenset({"X", "SHOP"})))
-    same.policy("london", "BAG-1")
+    same.policy("london", "BAG-1", PLENTY)
     assert same.fingerprint() == BASE.fingerprint()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.flow.kit import House, house
 
-from sfsync.domain.assortment import PolicyRule
+from sfsync.domain.assortment import PLENTY, PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.products import Product, Wanted
 
@@ -55,8 +55,8 @@ async def test_a_restart_without_the_org_decides_by_what_was_read_last() -> None
         await h.stop()
         h.org.cut_off = True
         await h.start()
-        assert h.ctx.assortment.policy("london", "BAG-1").safety_stock == 3
-        assert h.ctx.assortment.policy("london", "SCARF").guarantee is Guarantee.MIRRORED
+        assert h.ctx.assortment.policy("london", "BAG-1", PLENTY).safety_stock == 3
+        assert h.ctx.assortment.policy("london", "SCARF", PLENTY).guarantee is Guarantee.MIRRORED
         await h.stop()
         at_start(h)
         h.org.cut_off = False

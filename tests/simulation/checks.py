@@ -515,7 +515,7 @@ def _reservations(watch: Watch, day: Day) -> Iterator[tuple[int, str]]:
 
 def should_show(watch: Watch, world: World, channel: str, sku: str, owed: dict[str, int]) -> int:
     """What a channel should show of a SKU: the design's sum, read anew."""
-    waning = sku.startswith("WANE") and watch.query("SELECT 1 FROM divided WHERE sku = ?", sku)
+    waning = sku.startswith("WANE") and watch.query("SELECT 1 FROM scarce WHERE sku = ?", sku)
     if waning or sku.startswith(("ALLOC", "SPLIT")):
         if channel != "london" and sku.startswith("ALLOC"):
             return 0

@@ -96,7 +96,7 @@ class LastOne:
         """What is shared again owes nothing to the rule."""
         if not self._waning or not self.watch.changed:
             return
-        divided = {sku for (sku,) in self.watch.query("SELECT sku FROM divided")}
+        divided = {sku for (sku,) in self.watch.query("SELECT DISTINCT sku FROM scarce")}
         for pair in self._waning:
             if pair in self.covered and pair[1] not in divided:
                 self.covered.discard(pair)
@@ -146,7 +146,7 @@ class LastOne:
 
     def divided(self, sku: str) -> bool:
         """Whether the daemon has divided what turned scarce."""
-        return bool(self.watch.query("SELECT 1 FROM divided WHERE sku = ?", sku))
+        return bool(self.watch.query("SELECT 1 FROM scarce WHERE sku = ?", sku))
 
     def shown(self, pair: Pair) -> int:
         """The shop's number; below zero when it sold by itself what it did not have."""

@@ -592,6 +592,7 @@ def why_of_bag(*, past: bool) -> Mapping[str, object]:
         "channel": "london",
         "location": "online",
         "guarantee": "mirrored",
+        "policy": "policies[0]",
         "sells_from": ["ECOM"],
         "should_show": 1,
         "held": False,

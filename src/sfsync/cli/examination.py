@@ -285,11 +285,9 @@ class Examination:
                 for each in page
             ]
             self._tell(f"{channel.name}: {counted(len(listed), 'item')}")
-        places = self._settings.channels[channel.name].locations
         in_org: set[str] = set()
-        for location in places:
-            for source in self._assortment.sources(channel.name, location):
-                in_org |= self._in_org.get(source, set())
+        for source in self._assortment.places(channel.name):
+            in_org |= self._in_org.get(source, set())
         known = remembered.items.get(channel.name, {})
         return doctor.map_findings(channel.name, listed, in_org, known)
 

@@ -102,7 +102,7 @@ def _head(shown: Any) -> list[Any]:
         words.append((f", and {shown['should_show']} is on its way", "yellow"))
     elif shown["shows"] != shown["should_show"]:
         words.append((f", and should show {shown['should_show']}", "red"))
-    words.append(f", since {_when(shown['changed_at'])}")
+    words.append(f", since {_when(shown['changed_at'])}; by {shown['policy']}")
     return words
 
 

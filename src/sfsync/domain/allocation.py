@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from fractions import Fraction
 
 
@@ -221,17 +220,3 @@ def _too_few(books: Iterable[Books], goals: Mapping[str, int]) -> list[tuple[str
     return [
         (each.channel, units) for each, units in sorted(wants, key=lambda want: want[0].has > 0) if units > 0
     ]
-
-
-class Mode(StrEnum):
-    """How a SKU is sold whose policy depends on how scarce it is."""
-
-    SHARED = "shared"  # every channel shows the common number
-    DIVIDED = "divided"  # each channel has its own units
-
-
-def mode(before: Mode, available: int, *, scarce_at: int, plentiful_at: int) -> Mode:
-    """Scarce at or below one number, plentiful again at or above another: between them it stays as it is."""
-    if available <= scarce_at:
-        return Mode.DIVIDED
-    return Mode.SHARED if available >= plentiful_at else before

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from fnmatch import fnmatchcase
 from hashlib import sha256
+from typing import Any
 
-from .allocation import Mode, Share, mode
+from .allocation import Share
 from .ats import Guarantee, Policy
 from .block import BlockRule
 from .editions import Edition
@@ -15,14 +16,41 @@ from .org_orders import OrgOrderRules
 from .products import Catalogue, Product, Wanted
 from .sources import Source
 
+InForce = frozenset[str]  # names of the scarcities that hold of a SKU now
+PLENTY: InForce = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Scarcity:
+    """When a rule for scarce SKUs holds: from so few units on, and until there are so many again.
+
+    Between the two it stays as it is, so that nothing flickers. The units are those that may be promised, and
+    those set aside, where these channels sell from; where every channel does, when none is named.
+    """
+
+    at: int
+    plentiful_at: int
+    channels: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the store remembers it by."""
+        return f"{self.at} to {self.plentiful_at} at {', '.join(self.channels) or 'all'}"
+
+    def holds(self, before: bool, available: int) -> bool:
+        """True while the SKU is scarce; `before`: it was so far."""
+        if available <= self.at:
+            return True
+        return before and available < self.plentiful_at
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyRule:
     """Overrides a channel's defaults for the SKUs that match. The first matching rule of a channel counts.
 
-    With `scarce_at` the guarantee *allocated* holds only while there are so few: at or below that many units
-    the SKU is divided among the channels, at or above `plentiful_at` it is shared again. With `fresh_seconds`
-    a shared number of at most `scarce_at` units (any, when None) is closed while what we know is older.
+    With `scarce_at` the rule matches only while there are so few units, and until there are `plentiful_at`
+    again (`Scarcity`): otherwise the next one that matches counts. `block` and `sells_from` are set by the
+    first rule that has them, whichever of the others counts.
     """
 
     skus: tuple[str, ...]  # shell patterns, case-sensitive
@@ -36,6 +64,21 @@ class PolicyRule:
     fresh_seconds: float | None = None
     block: BlockRule | None = None  # units that sfsync holds itself, to grant reservations from
     product: Wanted = field(default_factory=Wanted)
+    sells_from: tuple[str, ...] = ()  # the org's locations, best first, instead of the channels' own
+    demand_days: int | None = None  # shares go by what each channel has sold in so many days
+
+    @property
+    def scarcity(self) -> Scarcity | None:
+        """When it holds; always, when None."""
+        if self.scarce_at is None:
+            return None
+        plentiful_at = self.scarce_at + 1 if self.plentiful_at is None else self.plentiful_at
+        return Scarcity(self.scarce_at, plentiful_at, self.channels)
+
+    def in_force(self, scarce: InForce) -> bool:
+        """True when it holds while these scarcities do."""
+        scarcity = self.scarcity
+        return scarcity is None or scarcity.name in scarce
 
     def covers(self, channel: str, sku: str, product: Product | None = None) -> bool:
         """True when the rule speaks of this SKU at this channel."""
@@ -99,23 +142,15 @@ class SharedOrders:
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """How a SKU is divided: the channels' claims, in the order of priority, and when."""
+    """How a SKU is divided: the channels' claims, in the order of priority."""
 
     shares: tuple[Share, ...]
-    scarce_at: int | None = None  # always, when None
-    plentiful_at: int | None = None
+    demand_days: int | None = None  # the weights are to be multiplied by what was sold in so many days
 
     @property
     def channels(self) -> tuple[str, ...]:
         """The channels that have a claim."""
         return tuple(share.channel for share in self.shares)
-
-    def mode(self, before: Mode, available: int) -> Mode:
-        """Whether it is divided now, with so many units to sell."""
-        if self.scarce_at is None:
-            return Mode.DIVIDED
-        plentiful = self.scarce_at + 1 if self.plentiful_at is None else self.plentiful_at
-        return mode(before, available, scarce_at=self.scarce_at, plentiful_at=plentiful)
 
 
 @dataclass(frozen=True)
@@ -130,6 +165,7 @@ class Assortment:
     in_transit: str = ""  # where goods on their way between locations stand
     not_for_sale: frozenset[str] = frozenset()  # in transit, returns, repairs: no channel sells from there
     floor: Floor = Floor()
+    stays: Mapping[str, int] = field(default_factory=dict)  # units of each SKU that stay at an org location
     editions: Mapping[str, Edition] = field(default_factory=dict)  # limited ones, by name
     price_channel: str = ""  # whose prices stand in where the org says none
     catalogue: Catalogue = field(default_factory=Catalogue, repr=False, compare=False)
@@ -137,10 +173,17 @@ class Assortment:
     held: Mapping[str, Assortment] = field(default_factory=dict, repr=False, compare=False)
     # What was decided once, each with the catalogue's count of changes before that: while one thread decides,
     # another may learn of products, and what was decided by the old ones must not be taken for new.
-    _policies: dict[tuple[str, str, Mode, int], Policy] = field(
+    _policies: dict[tuple[str, str, InForce, int], Policy] = field(
         default_factory=dict, repr=False, compare=False
     )
-    _divisions: dict[tuple[str, int], tuple[Division | None]] = field(
+    _divisions: dict[tuple[str, InForce, int], tuple[Division | None]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _dividable: dict[tuple[str, int], bool] = field(default_factory=dict, repr=False, compare=False)
+    _scarcities: dict[tuple[str, int], tuple[Scarcity, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _groups: dict[tuple[str, str, int], Mapping[str, tuple[str, ...]]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -153,36 +196,60 @@ class Assortment:
             self.in_transit,
             self.not_for_sale,
             self.floor,
+            self.stays,
             self.editions,
         )
         return sha256(repr([_plain(part) for part in parts]).encode()).hexdigest()
 
-    def policy(self, channel: str, sku: str, mode: Mode = Mode.DIVIDED) -> Policy:
-        """What holds for a SKU at a channel; `mode` matters where the policy depends on how scarce it is."""
-        key = channel, sku, mode, self.catalogue.changes
+    def policy(self, channel: str, sku: str, scarce: InForce) -> Policy:
+        """What holds for a SKU at a channel while these scarcities do."""
+        key = channel, sku, scarce, self.catalogue.changes
         known = self._policies.get(key)
         if known is None:
-            known = self._policies[key] = self._policy(channel, sku, mode)
+            known = self._policies[key] = self._policy(channel, sku, scarce)
         return known
 
-    def _policy(self, channel: str, sku: str, mode: Mode) -> Policy:
-        plan, rule = self.channels[channel], self._rule(channel, sku)
-        division = self.division(sku)
-        if division is not None and division.scarce_at is None:
-            mode = Mode.DIVIDED
+    def _policy(self, channel: str, sku: str, scarce: InForce) -> Policy:
+        plan, rule = self.channels[channel], self._rule(channel, sku, scarce)
+        division = self.division(sku, scarce)
         guarantee = plan.guarantee
-        safety_stock, cap = plan.safety_stock, plan.cap
-        fresh_seconds, scarce_at = None, None
+        safety_stock, cap, fresh_seconds = plan.safety_stock, plan.cap, None
         if rule is not None:
-            shared = rule.guarantee is Guarantee.ALLOCATED and mode is Mode.SHARED
-            guarantee = guarantee if shared else rule.guarantee or guarantee
+            guarantee = rule.guarantee or guarantee
             safety_stock = safety_stock if rule.safety_stock is None else rule.safety_stock
             cap = cap if rule.cap is None else rule.cap
-            fresh_seconds, scarce_at = rule.fresh_seconds, rule.scarce_at
+            fresh_seconds = rule.fresh_seconds
         if guarantee is Guarantee.GATED and not plan.asks:
             guarantee = Guarantee.MIRRORED
-        elsewhere = division is not None and mode is Mode.DIVIDED and channel not in division.channels
-        return Policy(guarantee, safety_stock, cap, elsewhere, fresh_seconds, scarce_at)
+        elsewhere = division is not None and channel not in division.channels
+        product = self.catalogue.of(sku)
+        few = [
+            each.scarce_at
+            for each in self.rules
+            if each.scarce_at is not None and each.covers(channel, sku, product)
+        ]
+        number = next((number for number, each in enumerate(self.rules) if each is rule), None)
+        return Policy(guarantee, safety_stock, cap, elsewhere, fresh_seconds, max(few, default=None), number)
+
+    def told(self, policy: Policy) -> str:
+        """Which of the settings a policy is, in words."""
+        if policy.rule is None:
+            return "the channel's own settings"
+        rule = self.rules[policy.rule]
+        scarcity = rule.scarcity
+        if scarcity is None:
+            return f"policies[{policy.rule}]"
+        return f"policies[{policy.rule}], from {scarcity.at} units on until there are {scarcity.plentiful_at}"
+
+    def scarcities(self, sku: str) -> tuple[Scarcity, ...]:
+        """What rules want to know of how scarce a SKU is."""
+        key = sku, self.catalogue.changes
+        if (known := self._scarcities.get(key)) is None:
+            product = self.catalogue.of(sku)
+            found = (rule.scarcity for rule in self.rules if rule.matches(sku, product))
+            known = tuple(dict.fromkeys(each for each in found if each is not None))
+            self._scarcities[key] = known
+        return known
 
     def edition(self, sku: str) -> Edition | None:
         """The limited edition that a SKU belongs to."""
@@ -192,8 +259,7 @@ class Assortment:
         """Take over what the org says of products. Returns the SKUs whose policies may be others now."""
         changed = self.catalogue.learn(products)
         if changed:
-            self._policies.clear()
-            self._divisions.clear()
+            self._forget()
         return changed
 
     def adopt(self, other: Assortment) -> None:
@@ -204,8 +270,17 @@ class Assortment:
         object.__setattr__(self, "rules", other.rules)
         object.__setattr__(self, "channels", other.channels)
         self.catalogue.changes += 1  # decisions are kept by it
-        self._policies.clear()
-        self._divisions.clear()
+        self._forget()
+
+    def _forget(self) -> None:
+        for decided in (
+            self._policies,
+            self._divisions,
+            self._dividable,
+            self._scarcities,
+            self._groups,
+        ):
+            decided.clear()
 
     def keep(self, held: Mapping[str, Assortment]) -> None:
         """From now on these channels, and no others, go on by settings from before.
@@ -217,11 +292,11 @@ class Assortment:
 
     def snapshot(self, catalogue: Catalogue | None = None) -> Assortment:
         """The same settings, which stay what they are when others are adopted here; of other products."""
-        return replace(self, catalogue=catalogue or self.catalogue, held={}, _policies={}, _divisions={})
+        return replace(self, catalogue=catalogue or self.catalogue, held={}, **_nothing_decided())
 
     def together(self, sku: str) -> bool:
-        """True when what one channel shows of a SKU depends on what others show."""
-        return self.division(sku) is not None or self.edition(sku) is not None
+        """True when what one channel shows of a SKU depends on what others show, or on how scarce it is."""
+        return self.may_divide(sku) or bool(self.scarcities(sku)) or self.edition(sku) is not None
 
     @property
     def limits_seconds(self) -> frozenset[float]:
@@ -235,37 +310,52 @@ class Assortment:
 
     def limited(self, sku: str, limits_seconds: Collection[float]) -> bool:
         """True when one of these limits holds for the SKU at some channel."""
+        product = self.catalogue.of(sku)
         return any(
-            each.policy(channel, sku).fresh_seconds in limits_seconds
-            for channel in self.channels
-            for each in (self, self.held.get(channel, self))
+            rule.fresh_seconds in limits_seconds and rule.matches(sku, product)
+            for each in (self, *self.held.values())
+            for rule in each.rules
         )
 
-    def _rule(self, channel: str, sku: str) -> PolicyRule | None:
-        return next((rule for rule in self.rules if rule.covers(channel, sku, self.catalogue.of(sku))), None)
+    def _rule(self, channel: str, sku: str, scarce: InForce) -> PolicyRule | None:
+        product = self.catalogue.of(sku)
+        rules = (rule for rule in self.rules if rule.in_force(scarce))
+        return next((rule for rule in rules if rule.covers(channel, sku, product)), None)
 
-    def division(self, sku: str) -> Division | None:
-        """Among which channels a SKU is divided, if it is: those of the first rule that says so."""
+    def may_divide(self, sku: str) -> bool:
+        """True when a SKU is divided, or would be while it is scarce."""
         key = sku, self.catalogue.changes
+        if (known := self._dividable.get(key)) is None:
+            product, allocated = self.catalogue.of(sku), Guarantee.ALLOCATED
+            found = (rule.matches(sku, product) for rule in self.rules if rule.guarantee is allocated)
+            known = self._dividable[key] = any(found)
+        return known
+
+    def division(self, sku: str, scarce: InForce) -> Division | None:
+        """Among which channels a SKU is divided, if it is: those of the first rule that says so."""
+        key = sku, scarce, self.catalogue.changes
         if (known := self._divisions.get(key)) is None:
-            known = self._divisions[key] = (self._division(sku),)
+            known = self._divisions[key] = (self._division(sku, scarce),)
         return known[0]
 
-    def _division(self, sku: str) -> Division | None:
+    def _division(self, sku: str, scarce: InForce) -> Division | None:
+        product = self.catalogue.of(sku)
         for rule in self.rules:
-            if rule.guarantee is not Guarantee.ALLOCATED or not rule.matches(sku, self.catalogue.of(sku)):
+            if rule.guarantee is not Guarantee.ALLOCATED or not rule.in_force(scarce):
+                continue
+            if not rule.matches(sku, product):
                 continue
             channels = [
                 channel
                 for channel in (rule.channels or self.channels)
-                if channel in self.channels and self._rule(channel, sku) is rule
+                if channel in self.channels and self._rule(channel, sku, scarce) is rule
             ]
             if channels:
                 shares = tuple(
                     Share(channel, rule.shares.get(channel, 1), self._most(channel, rule))
                     for channel in channels
                 )
-                return Division(shares, rule.scarce_at, rule.plentiful_at)
+                return Division(shares, rule.demand_days)
         return None
 
     @property
@@ -281,19 +371,60 @@ class Assortment:
     def _most(self, channel: str, rule: PolicyRule) -> int | None:
         return self.channels[channel].cap if rule.cap is None else rule.cap
 
-    def sources(self, channel: str, location: str) -> tuple[str, ...]:
-        """The org locations that a channel's location sells from, best first; none of a channel now gone."""
+    def sources(self, channel: str, location: str, sku: str | None) -> tuple[str, ...]:
+        """The org locations that a channel's location sells a SKU from, best first.
+
+        None of a channel that is gone by now. `sku` None: what most SKUs are sold from.
+        """
         plan = self.channels.get(channel)
         if plan is not None:
-            return plan.locations.get(location, ())
+            return self.sells_from(channel, sku).get(location, ())
         return self.shared[channel].sells_from if channel in self.shared else ()
 
-    def sells_from(self, channel: str) -> Mapping[str, tuple[str, ...]]:
-        """What each of a channel's locations sells from; of one that is no storefront, its list under ""."""
+    def places(self, channel: str) -> frozenset[str]:
+        """All org locations that a channel sells any SKU from."""
+        own = (place for places in self.sells_from(channel, None).values() for place in places)
+        ruled = (
+            place
+            for rule in self.rules
+            if not rule.channels or channel in rule.channels
+            for place in rule.sells_from
+        )
+        return frozenset({*own, *ruled})
+
+    def sells_from(self, channel: str, sku: str | None) -> Mapping[str, tuple[str, ...]]:
+        """What each of a channel's locations sells a SKU from; of no storefront, its list under "".
+
+        Where a rule names other locations, each of the channel's sells from those of them that it has in its
+        own list, and the first one from all that none of them has: so no unit is shown at two.
+        """
         plan = self.channels.get(channel)
-        if plan is not None:
+        if plan is None:
+            return {"": self.shared[channel].sells_from} if channel in self.shared else {}
+        if sku is None or not any(rule.sells_from for rule in self.rules):
             return plan.locations
-        return {"": self.shared[channel].sells_from} if channel in self.shared else {}
+        key = channel, sku, self.catalogue.changes
+        if (known := self._groups.get(key)) is None:
+            known = self._groups[key] = self._sells_from(plan, sku)
+        return known
+
+    def _sells_from(self, plan: ChannelPlan, sku: str) -> Mapping[str, tuple[str, ...]]:
+        product = self.catalogue.of(sku)
+        rules = (rule for rule in self.rules if rule.sells_from and rule.covers(plan.name, sku, product))
+        rule = next(rules, None)
+        if rule is None:
+            return plan.locations
+        found: dict[str, tuple[str, ...]] = {}
+        given: set[str] = set()
+        for location in sorted(plan.locations, key=lambda each: each == plan.first_location):
+            listed = {*plan.locations[location]}
+            first = location == plan.first_location
+            found[location] = tuple(
+                place for place in rule.sells_from if place not in given and (first or place in listed)
+            )
+            if not first:
+                given.update(found[location])
+        return {location: found[location] for location in plan.locations}
 
     def first_location(self, channel: str) -> str:
         """Where a sale belongs when the channel does not say; "" at a channel that is no storefront."""
@@ -303,6 +434,17 @@ class Assortment:
     def returns_to(self, channel: str) -> str | None:
         """The location that a channel's returned goods go to; None: to where they left from."""
         return self.shared[channel].returns_to if channel in self.shared else None
+
+
+def _nothing_decided() -> dict[str, Any]:
+    """What an assortment remembers of its own decisions, empty."""
+    return {
+        "_policies": {},
+        "_divisions": {},
+        "_dividable": {},
+        "_scarcities": {},
+        "_groups": {},
+    }
 
 
 def _plain(value: object) -> object:

@@ -9,8 +9,9 @@ Per level, *sellable* is available less what is being asked of it and not yet an
   by no other;
 - **unknown**: nothing.
 
-While what we know of the org is too old (`Policy.fresh_seconds`), a shared number that is scarce is closed
-and deep stock stays open: the few may be gone, the many are not. What is allocated is the channel's own.
+While what we know of the org is too old (`Policy.fresh_seconds`), a shared number is closed where a policy
+says so, which may be while it is scarce only: the few may be gone, the many are not. What is allocated is the
+channel's own.
 """
 
 from __future__ import annotations
@@ -39,16 +40,13 @@ class Policy:
     safety_stock: int = 0  # units of the group never offered
     cap: int | None = None  # never show more than this
     allocated_elsewhere: bool = False
-    fresh_seconds: float | None = None  # how old what we know may be before scarce units are closed
-    scarce_at: int | None = None  # scarce are so many units, or fewer; any number, when None
+    fresh_seconds: float | None = None  # how old what we know may be before shared units are closed
+    scarce_at: int | None = None  # what the policies call few, where they say: for what is told, not decided
+    rule: int | None = None  # which of the policies it is, from 0; None: the channel's own settings
 
     def too_old(self, age_seconds: float) -> bool:
         """True when what was known so long ago is no ground to sell scarce units on."""
         return self.fresh_seconds is not None and age_seconds > self.fresh_seconds
-
-    def scarce(self, units: int) -> bool:
-        """True for so few units that old knowledge of them is worth nothing."""
-        return self.scarce_at is None or units <= self.scarce_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,7 @@ class LevelFacts:
     asked: int = 0  # units of reservations sent or waiting to be sent
     leaving: int = 0  # units of postings that lower on hand, waiting likewise
     floor: bool = False  # on a shop floor whose till does not ask, and so few that they may be gone by now
+    keep: int = 0  # units that stay there for whoever comes in
 
     @property
     def sellable(self) -> int:
@@ -68,9 +67,14 @@ class LevelFacts:
         return self.on_hand - self.reserved - self.asked - self.leaving
 
     @property
+    def kept(self) -> int:
+        """Of the units to be kept there, those that are there."""
+        return 0 if self.floor else min(self.keep, max(0, self.sellable))
+
+    @property
     def promised(self) -> int:
         """Units that may be promised to somebody who is not in the shop; negative where the level owes."""
-        return min(0, self.sellable) if self.floor else self.sellable
+        return min(0, self.sellable) if self.floor else self.sellable - self.kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,10 @@ def available_to_sell(facts: AtsFacts) -> Ats:
             _less(parts, f"reserved at {level.key.location}", level.reserved)
             _less(parts, f"being asked at {level.key.location}", level.asked)
             _less(parts, f"leaving {level.key.location}", level.leaving)
-            _less(parts, f"on the floor of {level.key.location}", level.sellable - level.promised)
+            _less(
+                parts, f"on the floor of {level.key.location}", level.sellable - level.promised - level.kept
+            )
+            _less(parts, f"safety stock of {level.key.location}", level.kept)
             # A level that owes takes nothing from its neighbours: its debt is told by an incident.
             _less(parts, f"not covered at {level.key.location}", min(0, level.sellable))
         _less(parts, "orders that no stock covers", facts.uncovered)
@@ -129,9 +136,9 @@ def available_to_sell(facts: AtsFacts) -> Ats:
 
 
 def _shut(parts: list[tuple[str, int]], facts: AtsFacts) -> bool:
-    """Take scarce units back when what we know of them is too old; True when it is."""
+    """Take shared units back when what we know of them is too old; True when it is."""
     pool = sum(units for _, units in parts)
-    if not facts.policy.too_old(facts.age_seconds) or not facts.policy.scarce(pool):
+    if not facts.policy.too_old(facts.age_seconds):
         return False
     _less(parts, "too long ago that the org was heard", max(0, pool))
     return True
@@ -145,7 +152,7 @@ def _own(parts: list[tuple[str, int]], facts: AtsFacts, *, shut: bool) -> None:
     """
     pool = sum(units for _, units in parts)
     there = sum(
-        min(level.asked, max(0, level.on_hand - level.reserved - level.leaving))
+        min(level.asked, max(0, level.on_hand - level.reserved - level.leaving - level.keep))
         for level in facts.levels
         if not level.floor
     )

@@ -12,8 +12,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sfsync.domain import allocation
-from sfsync.domain.allocation import Books, Mode, Move
-from sfsync.domain.assortment import Assortment
+from sfsync.domain.allocation import Books, Move
+from sfsync.domain.assortment import Assortment, Division, InForce
 from sfsync.domain.editions import claims
 from sfsync.domain.incidents import UNEXPLAINED
 from sfsync.domain.ledger import Bundle
@@ -32,9 +32,14 @@ CLOCKS = timedelta(seconds=2)  # so near to a reading, nobody can tell whether i
 SUBJECT = "allocation:"
 
 
-def parties(assortment: Assortment, picture: Picture, sku: str) -> tuple[str, ...]:
-    """The channels among which a SKU is divided, best first, then those that left and still hold some."""
-    division = assortment.division(sku)
+def parties(
+    assortment: Assortment, picture: Picture, sku: str, scarce: InForce | None = None
+) -> tuple[str, ...]:
+    """The channels among which a SKU is divided, best first, then those that left and still hold some.
+
+    `scarce` are the scarcities that hold now; those that held when the facts were read, when None.
+    """
+    division = assortment.division(sku, picture.scarce(sku) if scarce is None else scarce)
     members = () if division is None else division.channels
     left = (picture.holders(sku) & assortment.channels.keys()) - set(members)
     return (*members, *sorted(left))
@@ -57,32 +62,39 @@ class Divider:
         self._picture, self._now, self._only_look = picture, now, only_look
         self.asked = False  # something waits for the org now
 
-    def mode(self, sku: str) -> Mode:
-        """How the SKU is sold now; remembered where it depends on how scarce it is."""
-        division = self._assortment.division(sku)
-        if division is None:
-            return Mode.SHARED
-        if division.scarce_at is None:
-            return Mode.DIVIDED
-        before = Mode.DIVIDED if sku in self._picture.divided else Mode.SHARED
-        channels = parties(self._assortment, self._picture, sku)
-        places = self._places(channels)
-        held = sum(self._picture.allocation(sku, channel, places) for channel in channels)
-        after = division.mode(before, self._pool(sku, places) + held)
-        if after is not before and not self._only_look:
-            self._tx.divide(sku, after is Mode.DIVIDED, self._now)
+    def scarce(self, sku: str) -> InForce:
+        """Which scarcities hold of the SKU now; remembered, because it depends on what held before."""
+        before = self._picture.scarce(sku)
+        after = frozenset(
+            each.name
+            for each in self._assortment.scarcities(sku)
+            if each.holds(each.name in before, self._available(sku, each.channels))
+        )
+        if after != before and not self._only_look:
+            self._tx.put_scarce(sku, after, self._now)
         return after
 
-    def targets(self, sku: str, mode: Mode, shown: Sequence[ChannelLevel]) -> Mapping[str, int]:
+    def _available(self, sku: str, channels: Collection[str]) -> int:
+        """Units that may be promised, or are set aside, where these channels sell it from; all, for none."""
+        found: dict[str, None] = {}
+        for channel in channels or self._assortment.channels:
+            for sources in self._assortment.sells_from(channel, sku).values():
+                found |= dict.fromkeys(sources)
+        places = list(found)
+        holders = self._picture.holders(sku)
+        held = sum(self._picture.allocation(sku, channel, places) for channel in holders)
+        return self._pool(sku, places) + held
+
+    def targets(self, sku: str, scarce: InForce, shown: Sequence[ChannelLevel]) -> Mapping[str, int]:
         """What each channel should show of its own units; asks the org for what must change hands.
 
         `shown` are the SKU's channel levels, of which a channel's first location has its units. While a SKU
         that is shared again is still being given back, nobody's number rises. A channel that has left the
         division is lowered to nothing, and what is spare of its units goes to the others.
         """
-        division = self._assortment.division(sku)
+        division = self._assortment.division(sku, scarce)
         # Where no policy divides it any more, what is still reserved goes back.
-        channels = parties(self._assortment, self._picture, sku)
+        channels = parties(self._assortment, self._picture, sku, scarce)
         if not channels:
             return {}
         levels = {
@@ -91,13 +103,15 @@ class Divider:
             if level.channel in channels
             and level.location == self._assortment.channels[level.channel].first_location
         }
-        places = self._places(channels)
+        places = self._places(channels, sku)
         books = [self._kept(self.books(sku, channel, levels.get(channel)), levels) for channel in channels]
-        if division is None or mode is Mode.SHARED:
+        if not self._only_look:
+            self._free_strays(sku, books, division)
+        if division is None:
             return self._give_back(sku, books, levels, places)
         short = bool(self._picture.uncovered.get(sku, 0))  # accepted orders come before any allocation
         safety = max(
-            (self._assortment.policy(each, sku).safety_stock for each in division.channels), default=0
+            (self._assortment.policy(each, sku, scarce).safety_stock for each in division.channels), default=0
         )
         pool = 0 if short else max(0, self._pool(sku, places) - safety)
         has = {each.channel: each.has for each in books}
@@ -120,7 +134,7 @@ class Divider:
 
     def books(self, sku: str, channel: str, level: ChannelLevel | None) -> Books:
         """What a channel has of a SKU, its number at worst. One that does not list it yet shows nothing."""
-        places = self._sources(channel)
+        places = self._sources(channel, sku)
         held, coming, sold = self._picture.allocation_books(sku, channel, places)
         if level is None:
             return Books(channel, held, coming, 0, sold, max(0, held - sold))
@@ -145,7 +159,7 @@ class Divider:
 
         What is being given away is no longer spare, and still held.
         """
-        places, books = self._sources(channel), self.books(sku, channel, level)
+        places, books = self._sources(channel, sku), self.books(sku, channel, level)
         leaving = books.held - books.sold - self._picture.allocation(sku, channel, places)
         return 0 if books.coming or leaving > 0 else books.missing
 
@@ -155,8 +169,8 @@ class Divider:
         None while everybody shows the common number. When the SKU has just become scarce, or again, they are
         being set aside: what is still in the pool of them is nobody else's.
         """
-        division = self._assortment.division(sku)
-        if division is None or (division.scarce_at is not None and sku not in self._picture.divided):
+        division = self._assortment.division(sku, self._picture.scarce(sku))
+        if division is None:
             return {}
         found = {}
         for level in shown:
@@ -166,18 +180,19 @@ class Divider:
             if plan is None or level.location != plan.first_location:
                 continue
             books = self.books(sku, level.channel, level)
-            stays = self._picture.allocation(sku, level.channel, self._sources(level.channel))
+            stays = self._picture.allocation(sku, level.channel, self._sources(level.channel, sku))
             if units := books.has - max(0, stays) - books.coming:
                 found[level.channel] = max(0, units)
         return {channel: units for channel, units in found.items() if units}
 
-    def _sources(self, channel: str) -> tuple[str, ...]:
-        return self._assortment.sources(channel, self._assortment.channels[channel].first_location)
+    def _sources(self, channel: str, sku: str) -> tuple[str, ...]:
+        """Where a channel has its units of a SKU: in what its first location sells it from."""
+        return self._assortment.sources(channel, self._assortment.channels[channel].first_location, sku)
 
-    def _places(self, channels: Iterable[str]) -> list[str]:
+    def _places(self, channels: Iterable[str], sku: str) -> list[str]:
         found: dict[str, None] = {}
         for channel in channels:
-            found |= dict.fromkeys(self._sources(channel))
+            found |= dict.fromkeys(self._sources(channel, sku))
         return list(found)
 
     def _pool(self, sku: str, places: Collection[str]) -> int:
@@ -210,12 +225,12 @@ class Divider:
 
     def _where(self, sku: str, move: Move) -> list[tuple[LevelKey, int]]:
         """Levels that can give the units: the taker's best source first, a giver's worst."""
-        order = () if move.taker is None else self._sources(move.taker)
+        order = () if move.taker is None else self._sources(move.taker, sku)
         if move.giver is None:
             levels = on_floor(self._assortment, self._picture.levels(sku, order))
             able = {level.key: level.promised for level in levels}
         else:
-            givers = self._sources(move.giver)[::-1]
+            givers = self._sources(move.giver, sku)[::-1]
             order = tuple(place for place in givers if move.taker is None or place in order)
             able = self._picture.allocated_levels(sku, move.giver, order)
         return sorted(
@@ -227,6 +242,23 @@ class Divider:
         subject = allocation_subject(channel, key)
         step = step_key(subject, self._tx.next_step(subject))
         return Movement(step, subject, key, kind, 0, change, f"units of {channel}", "", self._now)
+
+    def _free_strays(self, sku: str, books: Sequence[Books], division: Division | None) -> None:
+        """Give back what is reserved for a channel where it does not sell the SKU from any more.
+
+        Not before its number is covered by what it has where it sells from now.
+        """
+        everywhere = {level.key.location for level in self._picture.levels(sku)}
+        for each in books:
+            if division is not None and (each.gap or each.coming or each.owes):
+                continue
+            strays = everywhere - {*self._sources(each.channel, sku)}
+            for key, units in self._picture.allocated_levels(sku, each.channel, strays).items():
+                subject = allocation_subject(each.channel, key)
+                if units > 0 and not self._tx.busy([subject]):
+                    row = self._row(each.channel, key, MovementKind.RELEASE, -units)
+                    self._tx.add_bundle([row], {subject: each.channel}, self._now)
+                    self.asked = True
 
     def _give_back(
         self,
@@ -241,7 +273,7 @@ class Divider:
             if each.held <= 0:
                 continue
             left += each.held
-            able = self._picture.allocated_levels(sku, each.channel, self._sources(each.channel))
+            able = self._picture.allocated_levels(sku, each.channel, self._sources(each.channel, sku))
             for key, units in able.items():
                 subject = allocation_subject(each.channel, key)
                 if units > 0 and not self._only_look and not self._tx.busy([subject]):
@@ -262,13 +294,13 @@ def adopted(tx: Tx, assortment: Assortment, new: Collection[ChannelItem], channe
 
     Of other channels, whose locations may have the same names, nothing was learned.
     """
-    skus = {item.sku for item in new if assortment.division(item.sku) is not None}
+    skus = {item.sku for item in new if assortment.may_divide(item.sku)}
     if not skus:
         return
     picture = Picture(tx.facts(skus))
     known = {(item.sku, item.location) for item in new}
     for level in tx.channel_levels(skus, channel):
-        places = assortment.sources(level.channel, level.location)
+        places = assortment.sources(level.channel, level.location, level.sku)
         held, _, sold = picture.allocation_books(level.sku, level.channel, places)
         if (level.sku, level.location) in known and held:
             spare = max(0, held - sold - max(0, level.published))
@@ -314,7 +346,7 @@ def pushed(
 def read(tx: Tx, ctx: Context, seen: Mapping[tuple[str, str], int], channel: str) -> None:
     """Numbers were read that are lower than ours, by SKU and location; called before they are taken over."""
     assortment, now = ctx.assortment, ctx.clock.now()
-    skus = {sku for sku, _ in seen if assortment.division(sku) is not None}
+    skus = {sku for sku, _ in seen if assortment.may_divide(sku)}
     if not skus:
         return
     picture = Picture(tx.facts(skus))
@@ -323,8 +355,8 @@ def read(tx: Tx, ctx: Context, seen: Mapping[tuple[str, str], int], channel: str
         shows = seen.get((level.sku, level.location))
         if shows is None or shows >= level.published:
             continue
-        own = channel in parties(assortment, picture, level.sku)
-        if not own or divider.mode(level.sku) is not Mode.DIVIDED:
+        division = assortment.division(level.sku, scarce := divider.scarce(level.sku))
+        if division is None or channel not in parties(assortment, picture, level.sku, scarce):
             continue
         books = divider.books(level.sku, channel, level)
         if books.gap:
@@ -343,7 +375,7 @@ def explain(tx: Tx, ctx: Context) -> set[str]:
     """
     now, found = ctx.clock.now(), set[str]()
     for level in tx.channel_levels(tx.allocated_skus()):
-        if ctx.assortment.division(level.sku) is None or level.push is not None:
+        if not ctx.assortment.may_divide(level.sku) or level.push is not None:
             continue
         read = tx.poll_mark(level.channel)
         if level.changed_at > now - PATIENCE or read is None or read < level.changed_at + SEARCH_LAG:

@@ -13,7 +13,7 @@ from sfsync.ports import Tx
 
 from . import block
 from .context import Context
-from .picture import Picture
+from .picture import Picture, on_floor
 from .reserving import Asked, ask
 from .rooms import denied
 from .writer import Writer
@@ -78,7 +78,9 @@ class Asking:
         for sku in skus:
             places = found.setdefault(sku, {})
             ready = block.ready(picture, self._ctx.assortment, sku)
-            for units_by_level in (picture.sellable(sku), ready):
+            levels = on_floor(self._ctx.assortment, picture.levels(sku))
+            free = {level.key: level.sellable - level.kept for level in levels}
+            for units_by_level in (free, ready):
                 for key, units in sorted(units_by_level.items()):
                     if units > 0 and key.location not in self._ctx.assortment.not_for_sale:
                         places[key.location] = places.get(key.location, 0) + units

@@ -113,9 +113,9 @@ class Looking:
         """What a number should be; None where the org has no level of the SKU."""
         if not self._picture.levels(sku):
             return None
-        mode, kept = self._divider.mode(sku), self._kept[sku]
-        own = self._divider.targets(sku, mode, kept)
-        units = shows(self._picture, self._assortment, self._channel, sku, location, mode=mode, own=own)
+        scarce, kept = self._divider.scarce(sku), self._kept[sku]
+        own = self._divider.targets(sku, scarce, kept)
+        units = shows(self._picture, self._assortment, self._channel, sku, location, scarce=scarce, own=own)
         if self._held and (level := self.level(sku, location)) is not None:
             return goes_on(self._picture, self._assortment, level, units)
         if self._assortment.edition(sku) is None:
@@ -158,7 +158,7 @@ class Looking:
         self, one: Seen, target: int, published: int | None, level: ChannelLevel | None
     ) -> Evidence:
         sku, location = one.item.sku, one.item.location
-        sources = self._assortment.sources(self._channel, location)
+        sources = self._assortment.sources(self._channel, location, sku)
         since = self._lower.get((sku, location))
         return Evidence(
             one.item.shows,
@@ -189,7 +189,7 @@ def rows_of(
         row = looking.row(one)
         if row is None:
             continue
-        sources = ctx.assortment.sources(channel, one.item.location)
+        sources = ctx.assortment.sources(channel, one.item.location, one.item.sku)
         if scope.takes(one.item.location, sources, row.difference.cause):
             found.append(row)
     return found
@@ -200,7 +200,7 @@ def not_listed(
 ) -> list[PlannedRow]:
     """A row for each SKU of the org that a channel does not list."""
     now, location = ctx.clock.now(), ctx.assortment.channels[channel].first_location
-    if not scope.takes(location, ctx.assortment.sources(channel, location), Cause.NOT_LISTED):
+    if not scope.takes(location, ctx.assortment.sources(channel, location, None), Cause.NOT_LISTED):
         return []
     known = tx.all_skus()
     wanted = known if skus is None else sorted(set(known) & set(skus))

@@ -165,7 +165,7 @@ def _sold_at(line: LineState) -> list[str]:
 
 
 def _drawn(ctx: Context, line: LineState, place: str) -> Draw:
-    plan, wish = ctx.assortment.sells_from(line.channel), line.line
+    plan, wish = ctx.assortment.sells_from(line.channel, line.line.sku), line.line
     return drawn(wish.location, place, plan, several=bool(wish.places), routed=wish.routed)
 
 
@@ -252,15 +252,14 @@ def _holdings(
         for held in tx.holdings(subjects)
         if held.reserved > 0
     ]
-    division = ctx.assortment.division(line.line.sku)
-    if division is None:
+    if not ctx.assortment.may_divide(line.line.sku):
         return found, False
     picture = books.picture(line.line.sku)
+    divided = ctx.assortment.division(line.line.sku, picture.scarce(line.line.sku)) is not None
     if line.channel in parties(ctx.assortment, picture, line.line.sku):
         for level in sources:
             units = picture.allocated_levels(line.line.sku, line.channel, {level.location}).get(level, 0)
             subject = allocation_subject(line.channel, level)
-            divided = division.scarce_at is None or line.line.sku in picture.divided
             found.append(Holding(subject, level, max(0, units), tx.next_step(subject), takes_back=divided))
     return found, False
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from sfsync.domain.ats import LevelFacts
 from sfsync.domain.block import picked
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.reservations import (
@@ -166,13 +167,14 @@ class Desk(Life):
     def _spoken_for(self, tx: Tx, line: ReservationLine, picture: Picture, now: datetime) -> str:
         """Why units are nobody's to ask for although the org may have them: channels show them."""
         assortment, sku = self._ctx.assortment, line.level.sku
-        if assortment.division(sku) is None:
+        if not assortment.may_divide(sku):
             return ""
         divider = Divider(tx, assortment, self._ctx.pulse, picture, now, only_look=True)
         shown = {
             channel: units
             for channel, units in divider.spoken_for(sku, tx.channel_levels([sku])).items()
-            if line.level.location in assortment.sources(channel, assortment.channels[channel].first_location)
+            if line.level.location
+            in assortment.sources(channel, assortment.channels[channel].first_location, sku)
         }
         free = max(0, picture.sellable(sku).get(line.level, 0)) - sum(shown.values())
         if not shown or line.quantity <= free:
@@ -319,7 +321,8 @@ class Desk(Life):
                 wait_until_read(tx)
                 return Outcome(None, "unknown-sku", detail=self._nowhere(wish, line))
             candidates.sort(key=floor.__contains__)
-            kept = 0 if paid else self._keep_back(wish, line.sku, able)
+            kept = 0 if paid or wish.in_hand else _stays(able, levels)
+            kept += 0 if paid else self._keep_back(wish, line.sku, able, picture)
             if kept and not wish.partial and (left := _sum(able, candidates)) < line.quantity <= left + kept:
                 detail = f"{line.quantity} wanted of {line.sku}, {left} available beside the safety stock"
                 return Outcome(None, "unavailable", self.available(tx, {line.sku}), detail)
@@ -333,7 +336,7 @@ class Desk(Life):
                 lines.append(ReservationLine(level, units, wanted, line.unit is not None))
         return tuple(lines), needs_store
 
-    def _keep_back(self, wish: Wish, sku: str, able: dict[LevelKey, int]) -> int:
+    def _keep_back(self, wish: Wish, sku: str, able: dict[LevelKey, int], picture: Picture) -> int:
         """Take the channel's safety stock out of what its locations are able to give, the best one last.
 
         Returns how many units of it there are. A shop that has the pieces in its hand may have all of them.
@@ -341,9 +344,9 @@ class Desk(Life):
         assortment = self._ctx.assortment
         if wish.channel is None or wish.channel not in assortment.channels or wish.in_hand:
             return 0
-        plan = assortment.channels[wish.channel]
-        places = [place for sources in plan.locations.values() for place in sources]
-        keep = assortment.policy(wish.channel, sku).safety_stock
+        plan = assortment.sells_from(wish.channel, sku)
+        places = [place for sources in plan.values() for place in sources]
+        keep = assortment.policy(wish.channel, sku, picture.scarce(sku)).safety_stock
         kept = 0
         for place in reversed(list(dict.fromkeys(places))):
             for level in [key for key in able if key.location == place]:
@@ -368,10 +371,8 @@ class Desk(Life):
         elif line.location_group is not None:
             locations = assortment.groups.get(line.location_group, ())
         elif wish.channel is not None and wish.channel in assortment.channels:
-            plan = assortment.channels[wish.channel]
-            locations = tuple(
-                dict.fromkeys(place for sources in plan.locations.values() for place in sources)
-            )
+            plan = assortment.sells_from(wish.channel, line.sku)
+            locations = tuple(dict.fromkeys(place for sources in plan.values() for place in sources))
         else:
             locations = ()
         there = [place for place in dict.fromkeys(locations) if place not in assortment.not_for_sale]
@@ -468,6 +469,14 @@ def _is_for(reservation: Reservation, lines: Sequence[WishedLine]) -> bool:
     for wish in lines:
         wanted[wish.sku] = wanted.get(wish.sku, 0) + wish.quantity
     return had == wanted
+
+
+def _stays(able: dict[LevelKey, int], levels: Iterable[LevelFacts]) -> int:
+    """Take what locations keep for whoever comes in out of what they are able to give; how many units."""
+    kept = {level.key: min(level.kept, max(0, able[level.key])) for level in levels}
+    for key, units in kept.items():
+        able[key] -= units
+    return sum(kept.values())
 
 
 def _sum(able: Mapping[LevelKey, int], levels: Iterable[LevelKey]) -> int:

@@ -66,7 +66,7 @@ class OrderCalls:
     def _recall(self, tx: Tx, *, channel: str) -> None:
         """Read again what stood at a location that the settings did not name: they may be new ones."""
         ctx, now = self._ctx, self._ctx.clock.now()
-        plan = ctx.assortment.sells_from(channel)
+        plan = ctx.assortment.sells_from(channel, None)
         unknown = set()
         for incident in tx.incidents():
             if incident.kind == UNKNOWN_LOCATION and incident.key.startswith(f"{channel}:"):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from sfsync.domain import ats
-from sfsync.domain.assortment import Assortment
+from sfsync.domain.assortment import PLENTY, Assortment, InForce
 from sfsync.domain.block import HOLDER
 from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.ports import Facts, Held, PendingRow
@@ -19,7 +19,7 @@ class Picture:
     def __init__(self, facts: Facts, *, age_seconds: float = 0.0) -> None:
         self.age_seconds = age_seconds  # how long ago all of it was last known; counts for what is shown
         self.uncovered: Mapping[str, int] = facts.uncovered
-        self.divided = facts.divided
+        self._scarce = facts.scarce
         self._levels: dict[str, list[StockLevel]] = defaultdict(list)
         for level in facts.levels:
             self._levels[level.key.sku].append(level)
@@ -40,6 +40,10 @@ class Picture:
             self._leaving[level] += units
         for row in rows:
             self._pending[row.level.sku].append(row)
+
+    def scarce(self, sku: str) -> InForce:
+        """The scarcities that held of a SKU when its facts were read."""
+        return self._scarce.get(sku, PLENTY)
 
     def levels(self, sku: str, locations: Collection[str] | None = None) -> list[ats.LevelFacts]:
         """A SKU's levels at some locations (all units of each), with what is on its way to them."""
@@ -171,12 +175,24 @@ class Picture:
 
 
 def on_floor(assortment: Assortment, levels: Sequence[ats.LevelFacts]) -> list[ats.LevelFacts]:
-    """The levels, marked where their last pieces stand on a shop floor that sells without asking."""
-    floor = assortment.floor
-    return [
+    """One SKU's levels, marked where their last pieces stand on a shop floor that sells without asking.
+
+    And with what of them stays at a location that keeps some for whoever comes in: of several pieces there,
+    the last ones.
+    """
+    floor, keep = assortment.floor, dict(assortment.stays)
+    found = [
         replace(level, floor=True) if floor.scarce(level.key.location, level.sellable) else level
         for level in levels
     ]
+    if not keep:
+        return found
+    for number in sorted(range(len(found)), key=lambda each: found[each].key, reverse=True):
+        level = found[number]
+        if units := keep.get(level.key.location, 0):
+            found[number] = level = replace(level, keep=units)
+            keep[level.key.location] = units - max(0, min(units, level.sellable))
+    return found
 
 
 def _pending(rows: Sequence[PendingRow]) -> tuple[dict[LevelKey, int], dict[LevelKey, int]]:

@@ -16,6 +16,7 @@ from functools import partial
 from time import perf_counter
 
 from sfsync.domain import allocation
+from sfsync.domain.assortment import PLENTY
 from sfsync.domain.incidents import PUSH_LOST
 from sfsync.domain.relay import IN_DOUBT, AfterUnknown, after_unknown
 from sfsync.domain.retry import backoff_seconds
@@ -177,15 +178,20 @@ class Relay:
     def _divided(self, tx: Tx, due: Sequence[ChannelLevel]) -> set[str]:
         """Which of these SKUs are the channel's own units at present, booked one by one."""
         assortment = self._ctx.assortment
-        divisions = {level.sku: of for level in due if (of := assortment.division(level.sku)) is not None}
-        scarce = {sku for sku, of in divisions.items() if of.scarce_at is not None}
-        own = {sku for sku, of in divisions.items() if self.name in of.channels}
-        unsure = scarce | (divisions.keys() - own)
+        divided = {level.sku for level in due if assortment.may_divide(level.sku)}
+        # Where nothing depends on how scarce it is, the settings know who has units of his own.
+        always = {sku: assortment.division(sku, PLENTY) for sku in divided if not assortment.scarcities(sku)}
+        own = {sku for sku, of in always.items() if of is not None and self.name in of.channels}
+        unsure = divided - own
         if not unsure:
             return own
         picture = Picture(tx.facts(unsure))
-        own |= {sku for sku in unsure if self.name in allocations.parties(assortment, picture, sku)}
-        return own - (scarce - picture.divided)
+        return own | {
+            sku
+            for sku in unsure
+            if assortment.division(sku, picture.scarce(sku)) is not None
+            and self.name in allocations.parties(assortment, picture, sku)
+        }
 
     async def _deliver(self, record: PushRecord, *, maybe_sent: bool) -> PushRecord | None:
         """Send until the outcome is known, then commit what it means. Returns the next push, if any."""

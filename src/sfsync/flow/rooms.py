@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sfsync.domain.allocation import Mode
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.editions import REST, Denial, Edition, Switch, dealt, denial
@@ -150,9 +149,9 @@ def limit(
         for level in levels:
             key = (level.sku, channel, level.location)
             units = targets[key] or 0
-            mode = Mode.DIVIDED if level.sku in picture.divided else Mode.SHARED
-            if assortment.policy(channel, level.sku, mode).guarantee is Guarantee.GATED:
-                sources = assortment.sources(channel, level.location)
+            scarce = picture.scarce(level.sku)
+            if assortment.policy(channel, level.sku, scarce).guarantee is Guarantee.GATED:
+                sources = assortment.sources(channel, level.location, level.sku)
                 holds = assortment.channels[channel].counts_down
                 own = sum(picture.own_reserved(level.sku, channel, sources)) if holds else 0
                 targets[key] = min(units, room + own)

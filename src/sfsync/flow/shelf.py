@@ -11,8 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from sfsync.domain import ats
-from sfsync.domain.allocation import Mode
-from sfsync.domain.assortment import Assortment
+from sfsync.domain.assortment import PLENTY, Assortment, InForce
 from sfsync.domain.exposure import SCARCE_UNITS
 from sfsync.ports import ChannelLevel, Tx
 
@@ -31,12 +30,12 @@ def ats_facts(
     sku: str,
     location: str,
     *,
-    mode: Mode = Mode.DIVIDED,
+    scarce: InForce,
     own: int | None = None,
 ) -> ats.AtsFacts:
     """What the ATS of one channel level depends on; `own` are the units it should show of its allocation."""
-    policy = assortment.policy(channel, sku, mode)
-    sources = assortment.sources(channel, location)
+    policy = assortment.policy(channel, sku, scarce)
+    sources = assortment.sources(channel, location, sku)
     gated = policy.guarantee is ats.Guarantee.GATED
     holds = gated and assortment.channels[channel].counts_down
     own_reserved, own_asked = picture.own_reserved(sku, channel, sources) if holds else (0, 0)
@@ -61,13 +60,13 @@ def targets_of(
 
     Less what a limited edition does not allow, which depends on the edition's other SKUs too (`limit`).
     """
-    mode = divider.mode(sku)
-    own = divider.targets(sku, mode, shown)
+    scarce = divider.scarce(sku)
+    own = divider.targets(sku, scarce, shown)
     found: dict[tuple[str, str, str], int | None] = {}
     for level in shown:
         if level.channel not in assortment.channels:
             continue
-        units = shows(picture, assortment, level.channel, sku, level.location, mode=mode, own=own)
+        units = shows(picture, assortment, level.channel, sku, level.location, scarce=scarce, own=own)
         found[sku, level.channel, level.location] = units if picture.levels(sku) else None
     return found
 
@@ -79,14 +78,14 @@ def shows(
     sku: str,
     location: str,
     *,
-    mode: Mode,
+    scarce: InForce,
     own: Mapping[str, int],
 ) -> int:
     """What one channel level should show; `own` has the units that channels should show of their own."""
     units = own.get(channel) if location == assortment.channels[channel].first_location else None
-    if units is not None and (mode is Mode.SHARED or units < 0):
+    if units is not None and (units < 0 or assortment.division(sku, scarce) is None):
         return units  # a number below zero stays there until the sales behind it are settled
-    facts = ats_facts(picture, assortment, channel, sku, location, mode=mode, own=units)
+    facts = ats_facts(picture, assortment, channel, sku, location, scarce=scarce, own=units)
     return ats.available_to_sell(facts).units
 
 
@@ -196,8 +195,8 @@ def goes_on(picture: Picture, assortment: Assortment, level: ChannelLevel, targe
 
 def kept_sum(picture: Picture, assortment: Assortment, before: Assortment, level: ChannelLevel) -> ats.Ats:
     """The sum that the settings from before make of the units that a channel may sell by both."""
-    facts = ats_facts(picture, before, level.channel, level.sku, level.location, mode=Mode.SHARED)
-    now = ats_facts(picture, assortment, level.channel, level.sku, level.location, mode=Mode.SHARED)
+    facts = ats_facts(picture, before, level.channel, level.sku, level.location, scarce=PLENTY)
+    now = ats_facts(picture, assortment, level.channel, level.sku, level.location, scarce=PLENTY)
     return min(
         ats.available_to_sell(facts),
         ats.available_to_sell(replace(now, policy=facts.policy)),
@@ -217,7 +216,7 @@ def with_numbers(
     published = level.published if published is None else published
     exposure = level.exposure
     # A SKU that is divided only while it is scarce was shared before, and may be shown too high until then.
-    policy = assortment.policy(level.channel, level.sku, Mode.SHARED)
+    policy = assortment.policy(level.channel, level.sku, PLENTY)
     if policy.guarantee is ats.Guarantee.MIRRORED:
         exposure = exposure.at(
             now.timestamp(),

@@ -11,8 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from sfsync.domain.allocation import Mode
-from sfsync.domain.assortment import Assortment
+from sfsync.domain.assortment import Assortment, InForce
 from sfsync.domain.ats import Ats, Guarantee, available_to_sell
 from sfsync.domain.budget import Work
 from sfsync.domain.fold import LedgerRow
@@ -89,14 +88,15 @@ class _Answer:
             skus = with_whole_editions(assortment, {asked.sku})
             picture = Picture(tx.facts(skus), age_seconds=age)
         else:
-            picture = Picture(behind.facts(levels, divided=tx.facts([asked.sku]).divided))
+            picture = Picture(behind.facts(levels, scarce=tx.facts([asked.sku]).scarce))
         shown = [
             level
             for level in tx.channel_levels([asked.sku])
             if level.channel in assortment.channels
             and asked.channel in (None, level.channel)
             and (
-                asked.location is None or asked.location in assortment.sources(level.channel, level.location)
+                asked.location is None
+                or asked.location in assortment.sources(level.channel, level.location, level.sku)
             )
         ]
         return {
@@ -117,20 +117,22 @@ class _Answer:
         ctx, tx, asked, now = self._ctx, self._tx, self._asked, self._now
         sku, assortment = asked.sku, self._assortment
         divider = Divider(tx, assortment, ctx.pulse, picture, now, only_look=True)
-        mode = divider.mode(sku)
+        scarce = divider.scarce(sku)
         own = (
-            divider.targets(sku, mode, tx.channel_levels([sku]))
+            divider.targets(sku, scarce, tx.channel_levels([sku]))
             if asked.at is None
-            else _own(picture, assortment, sku)
+            else _own(picture, assortment, sku, scarce)
         )
         sums: dict[tuple[str, str, str], Ats] = {}
         for level in shown:
             units = _of_its_own(assortment, level, own)
-            if mode is Mode.SHARED and units is not None:
+            if units is not None and assortment.division(sku, scarce) is None:
                 part = ("what it may still show while it gives its allocation back", units)
                 sums[sku, level.channel, level.location] = Ats(units, (part,))
                 continue
-            facts = ats_facts(picture, assortment, level.channel, sku, level.location, mode=mode, own=units)
+            facts = ats_facts(
+                picture, assortment, level.channel, sku, level.location, scarce=scarce, own=units
+            )
             sums[sku, level.channel, level.location] = available_to_sell(facts)
         targets: dict[tuple[str, str, str], int | None] = {key: each.units for key, each in sums.items()}
         if asked.at is None:
@@ -139,7 +141,7 @@ class _Answer:
         found: list[Told] = []
         for level in shown:
             key = (sku, level.channel, level.location)
-            policy = assortment.policy(level.channel, sku, mode)
+            policy = assortment.policy(level.channel, sku, scarce)
             parts = [self._part(behind, level, what, units) for what, units in sums[key].parts]
             should = targets[key] or 0
             if should != sums[key].units:
@@ -150,12 +152,13 @@ class _Answer:
                 )
             goes = goes_on(picture, assortment, level, should)
             if goes is not None and goes != should:
-                parts.append(self._kept(level, should, goes, mode))
+                parts.append(self._kept(level, should, goes, scarce))
             told: Told = {
                 "channel": level.channel,
                 "location": level.location,
                 "guarantee": policy.guarantee.value,
-                "sells_from": list(assortment.sources(level.channel, level.location)),
+                "policy": assortment.told(policy),
+                "sells_from": list(assortment.sources(level.channel, level.location, sku)),
                 "should_show": should if goes is None else goes,
                 "sum": parts,
                 "held": goes not in (None, should),
@@ -165,12 +168,12 @@ class _Answer:
             found.append(told)
         return found
 
-    def _kept(self, level: ChannelLevel, by_settings: int, shows: int, mode: Mode) -> Told:
+    def _kept(self, level: ChannelLevel, by_settings: int, shows: int, scarce: InForce) -> Told:
         """The part that changed settings would change, and that waits for a person."""
         before = self._assortment.held[level.channel]
         rule = told_change(
-            before.policy(level.channel, level.sku, mode),
-            self._assortment.policy(level.channel, level.sku, mode),
+            before.policy(level.channel, level.sku, scarce),
+            self._assortment.policy(level.channel, level.sku, scarce),
         )
         units = shows - by_settings
         because = [_rule(rule, units)] if rule else []
@@ -212,6 +215,9 @@ class _Answer:
             ]
         elif what == "safety stock":
             because = [_rule(f"safety stock of {level.channel} for this SKU, in the settings", -units)]
+        elif what.startswith("safety stock of "):
+            place = what.removeprefix("safety stock of ")
+            because = [_rule(f"locations.safety_stock.{place}, in the settings", -units)]
         elif what.startswith("above its cap"):
             because = [_rule(f"cap of {level.channel} for this SKU, in the settings", units)]
         elif what.startswith("on hand at "):
@@ -231,7 +237,7 @@ class _Behind:
             for row in each:
                 self._held[row.movement.subject, key].append(row)
 
-    def facts(self, levels: Sequence[StockLevel], *, divided: frozenset[str]) -> Facts:
+    def facts(self, levels: Sequence[StockLevel], *, scarce: Mapping[str, InForce]) -> Facts:
         """The facts as the ledger's rows make them. What was on its way then, and by whom, nobody keeps."""
         then = [
             StockLevel(
@@ -250,7 +256,7 @@ class _Behind:
                 units = sum(row.movement.reserved_delta for row in rows)
                 held[kind, self._channel(subject), key] += units
         by = [Held(kind, channel, key, units) for (kind, channel, key), units in held.items() if units]
-        return Facts(then, by, (), {}, divided)
+        return Facts(then, by, (), {}, scarce)
 
     def holders(self, start: str, location: str | None = None) -> list[Told]:
         """Subjects with units reserved, newest first."""
@@ -378,12 +384,12 @@ def _settings_of(tx: Tx, ctx: Context, at: datetime) -> Assortment | None:
     return then
 
 
-def _own(picture: Picture, assortment: Assortment, sku: str) -> dict[str, int]:
+def _own(picture: Picture, assortment: Assortment, sku: str, scarce: InForce) -> dict[str, int]:
     """What each channel had of its own then."""
     return {
-        name: picture.allocation(sku, name, assortment.sources(name, plan.first_location))
+        name: picture.allocation(sku, name, assortment.sources(name, plan.first_location, sku))
         for name, plan in assortment.channels.items()
-        if assortment.policy(name, sku).guarantee is Guarantee.ALLOCATED
+        if assortment.policy(name, sku, scarce).guarantee is Guarantee.ALLOCATED
     }
 
 

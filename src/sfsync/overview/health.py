@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sfsync import __version__
 from sfsync.domain.alerts import SILENT_AFTER
-from sfsync.domain.assortment import Assortment
+from sfsync.domain.assortment import PLENTY, Assortment
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.budget import Standing, Work
 from sfsync.domain.coverage import lasting
@@ -19,7 +19,7 @@ from sfsync.store import shadow, views
 from sfsync.store.tx import SqlTx
 from sfsync.web.status_shape import ChannelStatus, Health, Ledger, State, Stream, TillStatus
 
-from .rows import mode, moment
+from .rows import moment
 
 NAMED = 3  # SKUs in one sentence
 GOOD = "Every channel has been told what the org has."
@@ -125,12 +125,12 @@ class HealthTeller:
     def _weak(self, tx: SqlTx) -> list[str]:
         """Scarce SKUs shown, unasked, where each of our writes may go over a sale not yet heard of."""
         found: list[str] = []
-        divided = frozenset(tx.divided_skus())
+        scarce = tx.scarce_skus()
         weak = self._pulse.weak_channels if self._pulse else ()
         for channel in sorted(self._assortment.channels.keys() & weak):
             skus = []
             for sku, units in views.few_shown(tx, channel, self._assortment.scarce_at_most(SCARCE_UNITS)):
-                policy = self._assortment.policy(channel, sku, mode(sku, divided))
+                policy = self._assortment.policy(channel, sku, scarce.get(sku, PLENTY))
                 limit = SCARCE_UNITS if policy.scarce_at is None else policy.scarce_at
                 if policy.guarantee is Guarantee.MIRRORED and units <= limit:
                     skus.append(sku)

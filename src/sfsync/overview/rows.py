@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import quantiles
 
 from sfsync.domain import budget
-from sfsync.domain.allocation import Mode
 from sfsync.domain.forecast import Space
 from sfsync.domain.stock import LevelKey
 from sfsync.domain.tills import TillExpected, TillHistory, overdue
@@ -82,11 +81,6 @@ def pick_ups_row(told: PickUps) -> PickUpsOfPlace:
         next_at=moment_or_none(told.next_at),
         overdue=told.overdue,
     )
-
-
-def mode(sku: str, divided: Collection[str]) -> Mode:
-    """Whether a SKU is divided now."""
-    return Mode.DIVIDED if sku in divided else Mode.SHARED
 
 
 def percentile_ms(ordered_seconds: Sequence[float], percent: int) -> float | None:

@@ -6,15 +6,14 @@ Without a running daemon (`pulse` is None) the store alone is told, and health s
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Literal
 
 from sfsync import exposed
 from sfsync.domain.alerts import SILENT_AFTER
-from sfsync.domain.allocation import Mode
-from sfsync.domain.assortment import Assortment
+from sfsync.domain.assortment import PLENTY, Assortment, InForce
 from sfsync.domain.ats import Guarantee, Policy
 from sfsync.domain.block import HOLDER
 from sfsync.domain.coverage import Closes, answer, remedy
@@ -55,7 +54,6 @@ from .rows import (
     budget_row,
     deliveries_row,
     letter_row,
-    mode,
     moment,
     moment_or_none,
     movement_row,
@@ -312,16 +310,16 @@ class Overview:
             begun, counted = perf_counter(), defaultdict[str, Counter[Guarantee]](Counter)
             for channel, sku in views.listed(tx):
                 if channel in self._assortment.channels:
-                    counted[channel][policy(channel, sku, Mode.SHARED).guarantee] += 1
+                    counted[channel][policy(channel, sku, PLENTY).guarantee] += 1
             self._counted = basis, counted
             took = perf_counter() - begun
             self._not_counted_before = begun + (SHARE * took if took > LONG_SECONDS else 0.0)
         found = {name: Counter(each) for name, each in self._counted[1].items()}
-        divided = tx.divided_skus()
-        for level in tx.channel_levels(divided) if divided else ():
+        scarce = tx.scarce_skus()
+        for level in tx.channel_levels(scarce) if scarce else ():
             if level.channel in found:
-                found[level.channel][policy(level.channel, level.sku, Mode.SHARED).guarantee] -= 1
-                found[level.channel][policy(level.channel, level.sku, Mode.DIVIDED).guarantee] += 1
+                found[level.channel][policy(level.channel, level.sku, PLENTY).guarantee] -= 1
+                found[level.channel][policy(level.channel, level.sku, scarce[level.sku]).guarantee] += 1
         return found
 
     def _channel(
@@ -362,7 +360,7 @@ class Overview:
 
     def _scarce(self, tx: SqlTx) -> list[Scarce]:
         skus = views.scarce_skus(tx, most=SCARCE_UNITS, limit=12)
-        divided, rooms = tx.divided_skus(), Rooms(tx, self._assortment)
+        held, rooms = tx.scarce_skus(), Rooms(tx, self._assortment)
         shown: dict[str, list[ChannelLevel]] = {}
         for level in tx.channel_levels([scarce.sku for scarce in skus]):
             shown.setdefault(level.sku, []).append(level)
@@ -372,7 +370,7 @@ class Overview:
                 available=scarce.available,
                 locations=dict(scarce.locations),
                 sellers=[
-                    self._seller(level, scarce, divided, rooms)
+                    self._seller(level, scarce, held.get(level.sku, PLENTY), rooms)
                     for level in shown.get(scarce.sku, ())
                     if level.channel in self._kinds
                 ],
@@ -380,22 +378,20 @@ class Overview:
             for scarce in skus
         ]
 
-    def _seller(
-        self, level: ChannelLevel, scarce: views.ScarceSku, divided: Collection[str], rooms: Rooms
-    ) -> Seller:
+    def _seller(self, level: ChannelLevel, scarce: views.ScarceSku, held: InForce, rooms: Rooms) -> Seller:
         edition = self._assortment.edition(level.sku)
-        policy = self._assortment.policy(level.channel, level.sku, mode(level.sku, divided))
+        policy = self._assortment.policy(level.channel, level.sku, held)
         may: Literal["sells", "asks first", "sells unasked", "closed"] = "sells unasked"
         why = policy.guarantee.value
         if policy.allocated_elsewhere:
-            division = self._assortment.division(level.sku)
+            division = self._assortment.division(level.sku, held)
             may, why = "closed", f"allocated to {', '.join(division.channels if division else ())}"
         elif level.published <= 0 and edition is not None and not rooms.is_open(edition):
             may, why = "closed", f"the edition {edition.name} is closed"
         elif level.published <= 0 < scarce.available and self._too_old(policy):
             may, why = "closed", "the org was not heard for too long"
         elif level.published <= 0:
-            sources = self._assortment.sources(level.channel, level.location)
+            sources = self._assortment.sources(level.channel, level.location, level.sku)
             elsewhere = scarce.available > 0 and not any(
                 scarce.locations.get(place, 0) > 0 for place in sources
             )
@@ -423,7 +419,7 @@ class Overview:
                     "version": level.version,
                 }
             )
-        divided = tx.divided_skus()
+        scarce = tx.scarce_skus()
         for shown in tx.channel_levels(skus):
             if shown.channel in self._assortment.channels:
                 made[shown.sku]["shown"].append(
@@ -431,7 +427,7 @@ class Overview:
                         "channel": shown.channel,
                         "location": shown.location,
                         "guarantee": self._assortment.policy(
-                            shown.channel, shown.sku, mode(shown.sku, divided)
+                            shown.channel, shown.sku, scarce.get(shown.sku, PLENTY)
                         ).guarantee.value,
                         "published": shown.published,
                         "target": shown.target,

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from sfsync.domain.alerts import Alert, Notice
-from sfsync.domain.assortment import Assortment
+from sfsync.domain.assortment import Assortment, InForce
 from sfsync.domain.block import Draw
 from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.callbacks import Failing, NumberPlace
@@ -160,7 +160,7 @@ class Facts:
     held: Sequence[Held]  # by reservations and allocations
     pending: Sequence[PendingRow]
     uncovered: Mapping[str, int]  # by SKU
-    divided: frozenset[str] = frozenset()  # SKUs that are divided now because they are scarce
+    scarce: Mapping[str, InForce] = field(default_factory=dict)  # the scarcities that hold, by SKU
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,8 +348,8 @@ class Tx(ComparingTx, Protocol):
     def facts(self, skus: Collection[str]) -> Facts: ...
     def pending(self, skus: Collection[str]) -> Sequence[PendingRow]: ...
     def allocated_skus(self) -> Sequence[str]: ...
-    def divided_skus(self) -> Sequence[str]: ...
-    def divide(self, sku: str, divided: bool, at: datetime) -> None: ...
+    def scarce_skus(self) -> Mapping[str, InForce]: ...
+    def put_scarce(self, sku: str, scarce: InForce, at: datetime) -> None: ...
 
     # -- epochs, folds
     def epochs(self) -> Mapping[LevelKey, datetime]: ...

@@ -80,16 +80,16 @@ def _callbacks(before: Settings, after: Settings) -> frozenset[str]:
 
 
 def policies_are_live(before: Settings, after: Settings) -> bool:
-    """Policies wait where channels come or go, or where a loop would have to begin or end for them."""
+    """Policies wait where channels come or go, and where loops or what is sold from where rest on them."""
     same_channels = before.channels.keys() == after.channels.keys()
     return same_channels and _loops(before.policies) == _loops(after.policies)
 
 
 def _loops(policies: tuple[PolicySettings, ...]) -> list[tuple[object, ...]]:
     return [
-        (each.skus, each.block, each.block_at, each.fresh_seconds)
+        (each.skus, each.block, each.block_at, each.fresh_seconds, each.location_group)
         for each in policies
-        if each.block is not None or each.fresh_seconds is not None
+        if each.block is not None or each.fresh_seconds is not None or each.location_group is not None
     ]
 
 

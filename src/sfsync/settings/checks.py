@@ -14,7 +14,14 @@ from .shape import Shape, sections
 from .texts import is_loopback
 
 NEVER_ASK = ("amazon", "mirakl")  # kinds of channel whose shoppers pay before anybody is asked
-SAYS = ("guarantee", "safety_stock", "cap", "fresh_seconds", "block")  # what a policy may say of its SKUs
+SAYS = (
+    "guarantee",
+    "safety_stock",
+    "cap",
+    "fresh_seconds",
+    "block",
+    "location_group",
+)  # what a policy may say of its SKUs
 
 
 def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
@@ -42,6 +49,7 @@ def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
     _editions(tree, origins)
     _org_orders(tree, origins)
     _not_for_sale(tree, origins)
+    _kept(tree, origins)
     _tokens(tree, origins)
     _tills(tree, origins)
     _open_page(tree, origins)
@@ -156,6 +164,8 @@ def _policy(policy: object, path: KeyPath, tree: dict[str, Any], origins: Origin
         if policy.get("guarantee") == "gated" and kinds.get(str(channel)) in NEVER_ASK:
             what = f"names {channel}, which cannot ask before payment"
             origins.problem((*path, "channels", number), what, "Allocate these SKUs, or leave it out")
+    _scarce(policy, path, origins)
+    _group(policy, path, tree, origins)
     _fresh(policy, path, tree, origins)
     _block(policy, path, known, origins)
     _product(policy, path, tree, origins)
@@ -177,6 +187,31 @@ def _block(policy: dict[str, Any], path: KeyPath, channels: list[str], origins: 
     if not policy.get("block_at") and not channels:
         what = "does not say where, and there is no channel whose first location it could be"
         origins.problem((*path, "block"), what, "Give block_at")
+
+
+def _scarce(policy: dict[str, Any], path: KeyPath, origins: Origins) -> None:
+    """Two limits with some units between; for what may change while units are on their way."""
+    scarce_at, plentiful_at = policy.get("scarce_at"), policy.get("plentiful_at")
+    if plentiful_at is not None and scarce_at is None:
+        origins.problem((*path, "plentiful_at"), "is given without scarce_at", "Give both, or neither")
+    elif isinstance(plentiful_at, int) and isinstance(scarce_at, int) and plentiful_at <= scarce_at:
+        what = f"is {plentiful_at}, not more than scarce_at"
+        remedy = "Leave some units between, so that it does not flicker"
+        origins.problem((*path, "plentiful_at"), what, remedy)
+    for key in ("block", "location_group"):
+        if key in policy and scarce_at is not None:
+            what = "holds always, and scarce_at says that the policy does not"
+            origins.problem((*path, key), what, "Give it in a policy of its own")
+
+
+def _group(policy: dict[str, Any], path: KeyPath, tree: dict[str, Any], origins: Origins) -> None:
+    """A group that there is."""
+    name, groups = policy.get("location_group"), tree.get("location_groups")
+    known = list(groups) if isinstance(groups, dict) else []
+    if isinstance(name, str) and name not in known:
+        what = f"names {name}, which is no group of these settings"
+        remedy = meant(name, known) if known else f'Give location_groups.{name} = ["..."]'
+        origins.problem((*path, "location_group"), what, remedy)
 
 
 def _product(policy: dict[str, Any], path: KeyPath, tree: dict[str, Any], origins: Origins) -> None:
@@ -220,9 +255,9 @@ def _fresh(policy: dict[str, Any], path: KeyPath, tree: dict[str, Any], origins:
     if poll is not None and limit < 2 * poll:
         what = f"is {limit:g}, less than two polls of the org ({poll:g} s each): scarce items would flicker"
         origins.problem(here, what, f"Give {2 * poll:g} or more, or lower salesforce.poll_after_seconds")
-    if policy.get("guarantee") == "allocated" and "scarce_at" not in policy:
+    if policy.get("guarantee") == "allocated":
         what = "has no effect: what is allocated is reserved in the org, and may be sold without it"
-        origins.problem(here, what, "Remove it, or give scarce_at")
+        origins.problem(here, what, "Remove it, or give it in a policy of its own")
 
 
 def _editions(tree: dict[str, Any], origins: Origins) -> None:
@@ -301,6 +336,23 @@ def _org_orders(tree: dict[str, Any], origins: Origins) -> None:
         )
 
 
+def _kept(tree: dict[str, Any], origins: Origins) -> None:
+    """Units that stay at a location that something is sold from."""
+    places, groups = tree.get("locations"), tree.get("location_groups")
+    kept = places.get("safety_stock") if isinstance(places, dict) else None
+    if not isinstance(kept, dict):
+        return
+    known = [code for codes in (groups.values() if isinstance(groups, dict) else ()) for code in _list(codes)]
+    for _, channel in _tables(tree.get("channels")):
+        for _, place in _tables(channel.get("locations")):
+            known += _list(place.get("sells_from"))
+    for code in kept:
+        if code not in known:
+            what = "is no location that a channel or a location group names"
+            remedy = meant(str(code), [str(each) for each in known]) or "Remove it"
+            origins.problem(("locations", "safety_stock", code), what, remedy)
+
+
 def _not_for_sale(tree: dict[str, Any], origins: Origins) -> None:
     """Goods in transit, returned or set apart are never sold from where they stand."""
     places, orders = tree.get("locations"), tree.get("org_orders")
@@ -333,7 +385,7 @@ def _division(
     policy: dict[str, Any], path: KeyPath, channels: list[str], told: dict[str, object], origins: Origins
 ) -> None:
     """How units are divided makes sense only where they are."""
-    shares, scarce_at, plentiful_at = (policy.get(key) for key in ("shares", "scarce_at", "plentiful_at"))
+    shares = policy.get("shares")
     if policy.get("guarantee") == "allocated":
         for channel in channels:
             if told.get(channel) == "callback":
@@ -341,22 +393,14 @@ def _division(
                 remedy = f"Give the policy channels without {channel}; it shows none of these then"
                 origins.problem((*path, "channels"), what, remedy)
     else:
-        for key in ("shares", "scarce_at", "plentiful_at"):
-            if key in policy and not (key == "scarce_at" and "fresh_seconds" in policy):
-                what = "is for the guarantee allocated only"
-                origins.problem((*path, key), what, 'Say guarantee = "allocated", or remove it')
+        if "shares" in policy:
+            what = "is for the guarantee allocated only"
+            origins.problem((*path, "shares"), what, 'Say guarantee = "allocated", or remove it')
         return
     for channel in shares if isinstance(shares, dict) else ():
         if channel not in channels:
             what = f"names {channel}, which is no channel of this policy"
             origins.problem((*path, "shares", channel), what, meant(channel, channels))
-    if plentiful_at is not None and scarce_at is None:
-        origins.problem((*path, "plentiful_at"), "is given without scarce_at", "Give both, or neither")
-    elif isinstance(plentiful_at, int) and isinstance(scarce_at, int) and plentiful_at <= scarce_at:
-        what = f"is {plentiful_at}, not more than scarce_at"
-        origins.problem(
-            (*path, "plentiful_at"), what, "Leave some units between, so that it does not flicker"
-        )
 
 
 def _open_page(tree: dict[str, Any], origins: Origins) -> None:

@@ -177,10 +177,11 @@ class PolicySettings(Section):
     cap: int | None = Field(default=None, ge=0)
     # How units are divided among channels where the guarantee is "allocated": 1 each where not given.
     shares: dict[Name, Annotated[int, Field(ge=0, le=1000)]] = Field(default={})
-    scarce_at: int | None = Field(default=None, ge=0)  # allocated only at or below so many units
-    plentiful_at: int | None = Field(default=None, ge=1)  # and shared again at or above so many
-    # Shared units, where there are at most `scarce_at` (any number by default), are closed while our
-    # knowledge of the org is older.
+    # It holds only from so few units on that may be promised where its channels sell from, and
+    scarce_at: int | None = Field(default=None, ge=0)
+    plentiful_at: int | None = Field(default=None, ge=1)  # no more when there are so many again
+    location_group: Name | None = None  # the channels sell these from here, instead of from their own
+    # Shared units are closed while our knowledge of the org is older.
     fresh_seconds: float | None = Field(default=None, gt=0)
     # Units that sfsync sets aside in the org for itself, to grant reservations from within milliseconds, and
     # where, best first; the first source of the first channel when not given.
@@ -209,6 +210,8 @@ class LocationsSettings(Section):
     # promised to nobody outside before the shop has said that it has them.
     tills_after_sale: tuple[OrgLocation, ...] = ()
     floor_scarce_at: int = Field(default=2, ge=0)
+    # Units of each SKU there that are promised to nobody outside: they stay for whoever comes in.
+    safety_stock: dict[OrgLocation, Annotated[int, Field(ge=1)]] = Field(default={})
 
 
 class ProductsSettings(Section):
@@ -328,11 +331,12 @@ class Settings(BaseSettings):
         """Who sells what from where, in the domain's words."""
         return Assortment(
             channels={name: _plan(name, channel) for name, channel in self.channels.items()},
-            rules=tuple(_rule(policy, self.channels) for policy in self.policies),
+            rules=tuple(_rule(policy, self.channels, self.location_groups) for policy in self.policies),
             groups=self.location_groups,
             shared=_shared(self.org_orders, self.channels) if self.org_orders else {},
             org_orders=_org_rules(self.org_orders, self.channels) if self.org_orders else None,
             floor=Floor(self._told_after_sale(), self.locations.floor_scarce_at),
+            stays=dict(self.locations.safety_stock),
             in_transit=self.locations.in_transit,
             not_for_sale=frozenset(
                 {self.locations.in_transit, *self.locations.not_for_sale, *self._returns()}
@@ -391,7 +395,11 @@ def _block(policy: PolicySettings, channels: Mapping[str, ChannelSettings]) -> B
     return BlockRule(policy.block, places)
 
 
-def _rule(policy: PolicySettings, channels: Mapping[str, ChannelSettings]) -> PolicyRule:
+def _rule(
+    policy: PolicySettings,
+    channels: Mapping[str, ChannelSettings],
+    groups: Mapping[str, tuple[str, ...]],
+) -> PolicyRule:
     return PolicyRule(
         skus=policy.skus,
         channels=policy.channels,
@@ -404,4 +412,5 @@ def _rule(policy: PolicySettings, channels: Mapping[str, ChannelSettings]) -> Po
         fresh_seconds=policy.fresh_seconds,
         block=_block(policy, channels),
         product=Wanted(policy.fields, policy.tags, policy.price_from),
+        sells_from=groups[policy.location_group] if policy.location_group else (),
     )

@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sfsync.domain.allocation import Mode
-from sfsync.domain.assortment import Assortment
+from sfsync.domain.assortment import PLENTY, Assortment
 from sfsync.domain.shadow import (
     Apart,
     Booked,
@@ -234,13 +233,12 @@ def _oversold(
     would: Mapping[Place, list[Would]],
     seen: Mapping[Place, list[Seen]],
 ) -> list[Oversell]:
-    divided = frozenset(tx.divided_skus())
+    scarce = tx.scarce_skus()
     found = []
     for sale in heard:
         if not sale.uncovered or sale.channel not in assortment.channels:
             continue
-        mode = Mode.DIVIDED if sale.sku in divided else Mode.SHARED
-        guarantee = assortment.policy(sale.channel, sale.sku, mode).guarantee
+        guarantee = assortment.policy(sale.channel, sale.sku, scarce.get(sale.sku, PLENTY)).guarantee
         place = sale.channel, sale.sku, sale.location
         found.append(oversell(sale, guarantee, would.get(place, []), seen.get(place, [])))
     return sorted(found, key=lambda each: each.sale.placed_at)

@@ -30,6 +30,7 @@ class _Rules:
     in_transit: str = ""
     not_for_sale: frozenset[str] = frozenset()
     floor: Floor = field(default_factory=Floor)
+    stays: Mapping[str, int] = field(default_factory=dict)
     editions: Mapping[str, Edition] = field(default_factory=dict)
 
 

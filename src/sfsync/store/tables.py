@@ -512,10 +512,11 @@ emptied = Table(
     Column("shown_at", Double, nullable=False),
 )
 
-divided = Table(
-    "divided",
+scarce = Table(
+    "scarce",
     metadata,
-    Column("sku", Text, primary_key=True),  # scarce now, so that each channel has its own units
+    Column("sku", Text, primary_key=True),
+    Column("scarcity", Text, primary_key=True),  # the name of what holds of it now
     Column("since", Instant, nullable=False),
 )
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sfsync.domain.assortment import Assortment
+from sfsync.domain.assortment import Assortment, InForce
 from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.counts import Count
 from sfsync.domain.coverage import Closes, How, Interval
@@ -380,7 +380,7 @@ class SqlTx(
             held,
             self.pending(skus),
             short,
-            frozenset(row.sku for row in self._in(DIVIDED_BY_SKU, skus)),
+            _scarcities(self._in(SCARCE_BY_SKU, skus)),
         )
 
     def pending(self, skus: Collection[str]) -> list[PendingRow]:
@@ -404,16 +404,16 @@ class SqlTx(
         query = select(c.sku).where(c.kind == "allocation", c.reserved != 0).distinct().order_by(c.sku)
         return list(self._c.execute(query).scalars())
 
-    def divided_skus(self) -> list[str]:
-        """SKUs that are divided now because they are scarce."""
-        return list(self._c.execute(select(t.divided.c.sku).order_by(t.divided.c.sku)).scalars())
+    def scarce_skus(self) -> dict[str, InForce]:
+        """SKUs that are scarce now in the eyes of some policy, each with the scarcities that hold."""
+        return _scarcities(self._c.execute(select(t.scarce).order_by(t.scarce.c.sku)))
 
-    def divide(self, sku: str, divided: bool, at: datetime) -> None:
-        """Remember that a scarce SKU is divided among its channels, or no longer."""
-        if divided:
-            self._upsert(t.divided, [{"sku": sku, "since": at}])
-        else:
-            self._c.execute(t.divided.delete().where(t.divided.c.sku == sku))
+    def put_scarce(self, sku: str, scarce: InForce, at: datetime) -> None:
+        """Remember which scarcities hold of a SKU, instead of those that did."""
+        self._c.execute(t.scarce.delete().where(t.scarce.c.sku == sku))
+        rows = [{"sku": sku, "scarcity": name, "since": at} for name in sorted(scarce)]
+        if rows:
+            self._c.execute(t.scarce.insert(), rows)
 
     # -- inbox, orders -------------------------------------------------------------------------------
 
@@ -1539,7 +1539,7 @@ WAITING_BY_SKU = Prepared(select(*_CHANGES).where(t.among(t.movement.c.sku), t.m
 WAITING_BY_SUBJECT = Prepared(
     select(t.movement.c.subject).where(t.among(t.movement.c.subject), t.movement.c.state == "waiting")
 )
-DIVIDED_BY_SKU = Prepared(_among(t.divided.c.sku))
+SCARCE_BY_SKU = Prepared(_among(t.scarce.c.sku))
 LINES_BY_SUBJECT = Prepared(_among(t.order_line.c.subject))
 LINES_OF_ORDER = Prepared(
     select(t.order_line).where(
@@ -1890,6 +1890,14 @@ def _holding(row: Row[Any]) -> SubjectHolding:
 def _hole(row: Row[Any]) -> Hole:
     closes = Closes(row.closes)
     return Hole(row.id, row.source, row.since, row.reason, row.opened_at, closes, row.replayed_to)
+
+
+def _scarcities(rows: Iterable[Row[Any]]) -> dict[str, InForce]:
+    """The names of what holds, by SKU."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        found[row.sku].add(row.scarcity)
+    return {sku: frozenset(names) for sku, names in found.items()}
 
 
 def _line(row: Row[Any]) -> LineState:

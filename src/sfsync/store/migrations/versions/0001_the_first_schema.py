@@ -322,10 +322,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_emptied")),
     )
     op.create_table(
-        "divided",
+        "scarce",
         sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("scarcity", sa.Text(), nullable=False),
         sa.Column("since", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("sku", name=op.f("pk_divided")),
+        sa.PrimaryKeyConstraint("sku", "scarcity", name=op.f("pk_scarce")),
     )
     op.create_table(
         "draw",
@@ -1130,7 +1131,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("done_at IS NULL"),
     )
     op.drop_table("inbox")
-    op.drop_table("divided")
+    op.drop_table("scarce")
     op.drop_table("emptied")
     op.drop_index("ix_spell_unit_seconds", table_name="spell")
     op.drop_index("ix_spell_seconds", table_name="spell")
