@@ -108,14 +108,44 @@ class Sellout(Actor):
 
     async def _all_of_it(self, name: str, sku: str) -> None:
         """Until nothing is left, or the shopper is tired."""
-        shop = self.world.shops[name]
         for _ in range(5):
             await asyncio.sleep(self.chance.choice([0.0, 0.1, 1.0]))
-            units = self.chance.choice([1, 1, 2])
-            try:
-                order = await shop.selling.buy(Purchase([(shop.stock.by_sku[sku][0], units)]))
-            except NotPossible as error:
-                self.tell(f"{name}: {units} {sku}: {error}")
-                continue
-            self.day.orders += 1
-            self.tell(f"{name}: buys {units} {sku} as {order.name} ({order.number})")
+            await buys(self, name, sku, self.chance.choice([1, 1, 2]))
+
+
+class SlowRaise(Actor):
+    """Goods come in, one shop takes long over its higher number, and the other sells what it has meanwhile.
+
+    The balance moves while units are on their way to the slow one: they are shown there, or will be.
+    """
+
+    pace_seconds = 8.0
+    acts_an_order = 0.1
+
+    async def act(self) -> None:
+        if not self.world.plan.habits.slow_raises or not self.world.plan.last_one.skus:
+            return
+        sku, place = self.chance.choice(self.world.plan.last_one.skus), self.chance.choice(PLACES)
+        slow, quick = self.chance.sample(SHOPS, 2)
+        kind = self.chance.choice(["delay_inside", "delay_after", "cut_after"])
+        match = "inventoryAdjustQuantities"
+        self.world.shops[slow].faults.order({"kind": kind, "match": match, "times": 1, "seconds": 20.0})
+        units = self.chance.choice([4, 6, 8])
+        if not await self.world.enter(sku, place, "Receipt", on_hand=units):
+            self.day.people[sku, place] += units
+        self.tell(f"Receipt {units:+d} {sku} at {place}; {slow} takes its time: {kind}")
+        for _ in range(units // 2):
+            await asyncio.sleep(self.chance.choice([0.3, 0.6, 1.0]))
+            await buys(self, quick, sku, 1)
+
+
+async def buys(shopper: Actor, name: str, sku: str, units: int) -> None:
+    """Somebody buys at a shop, where it lets her."""
+    shop = shopper.world.shops[name]
+    try:
+        order = await shop.selling.buy(Purchase([(shop.stock.by_sku[sku][0], units)]))
+    except NotPossible as error:
+        shopper.tell(f"{name}: {units} {sku}: {error}")
+        return
+    shopper.day.orders += 1
+    shopper.tell(f"{name}: buys {units} {sku} as {order.name} ({order.number})")

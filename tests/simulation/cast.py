@@ -6,11 +6,21 @@ from .actors import ACTORS as IN_THE_SHOPS
 from .actors import Actor
 from .actors_floor import Boutique
 from .actors_gate import Gate
-from .actors_last_one import Rivals, Sellout
+from .actors_last_one import Rivals, Sellout, SlowRaise
 from .actors_org import Clerk, Connector, OrderTrouble
 from .actors_stock import Bookkeeper, Concession, Counter, Storeroom
 from .trouble import Twin
 
 IN_THE_ORG: list[type[Actor]] = [Clerk, Connector, OrderTrouble]
 OF_THE_STOCK: list[type[Actor]] = [Storeroom, Concession, Counter, Bookkeeper]
-ACTORS: list[type[Actor]] = [*IN_THE_SHOPS, *IN_THE_ORG, Rivals, Gate, Sellout, Boutique, *OF_THE_STOCK, Twin]
+ACTORS: list[type[Actor]] = [
+    *IN_THE_SHOPS,
+    *IN_THE_ORG,
+    Rivals,
+    Gate,
+    Sellout,
+    SlowRaise,
+    Boutique,
+    *OF_THE_STOCK,
+    Twin,
+]

@@ -31,6 +31,7 @@ class Habits:
     floor: tuple[int, int] | None = None  # of FLOOR-1, on hand at the first place and in the boutique
     short: tuple[int, int] | None = None  # the org has so few calls left, and then none for so many seconds
     twins: bool = False  # now and then somebody starts a second daemon on the same store
+    slow_raises: bool = False  # a shop takes its time with a raise, while the other sells its own units
     sellouts: bool = False  # all that is left of a divided article is bought at once
 
 
@@ -51,6 +52,7 @@ def habits(seed: int) -> Habits:
         floor=_floor(seed),
         sellouts=sellouts,
         short=_short(seed),
+        slow_raises=Random(f"plan {seed} slow raises").random() < 0.4,
         twins=Random(f"plan {seed} twins").random() < 0.3,
     )
 
