@@ -129,6 +129,7 @@ async def test_a_change_of_most_numbers_is_told_and_held_and_the_way_out_is_said
         await h.shows("BAG-00", 8, 8)
         await h.idle()
         assert h.shops["london"].shelf["BAG-01"] == 9
+        await h.until_kept(lambda tx: {each.published for each in tx.channel_levels(["BAG-00"])} == {8})
 
         answer: Any = await Why(h.ctx).tell(Question("BAG-00", channel="london"))
         (shown,) = answer["channels"]

@@ -49,7 +49,7 @@ def test_the_same_settings_have_no_changes() -> None:
         (
             '["ECOM", "KNIGHTSBRIDGE"]',
             '["ECOM"]',
-            ("channels.london.locations.online.sells_from", '["ECOM","KNIGHTSBRIDGE"]', '["ECOM"]', False),
+            ("channels.london.locations.online.sells_from", '["ECOM", "KNIGHTSBRIDGE"]', '["ECOM"]', False),
         ),
         (
             "[channels.london]",
@@ -70,6 +70,60 @@ def test_each_change_is_named_with_what_becomes_of_it(
     """The dotted key, both values, and whether it waits for a restart."""
     before = GOOD + POLICIES
     assert told(before, before.replace(old, new, 1)) == [change]
+
+
+NEW_POLICY = """
+[[policies]]
+skus = ["BAG-*"]
+channels = ["london"]
+cap = 2
+"""
+
+
+def test_a_policy_put_before_others_is_the_only_thing_that_is_other() -> None:
+    """With what was written of it, and none of its defaults; taken away again, the same is told."""
+    before, after = GOOD + POLICIES * 2, GOOD + NEW_POLICY + POLICIES * 2
+    written = [("channels", '["london"]'), ("cap", "2"), ("skus", '["BAG-*"]')]
+    keys = sorted(written)
+    assert told(before, after) == [(f"policies.1.{key}", "not given", text, True) for key, text in keys]
+    assert told(after, before) == [
+        (f"policies.1 (gone).{key}", text, "not given", True) for key, text in keys
+    ]
+
+
+def test_a_policy_that_was_changed_and_moved_by_another_is_told_as_the_same() -> None:
+    """The file's number of now; the tenth comes after the ninth."""
+    before = GOOD + POLICIES
+    after = GOOD + NEW_POLICY + POLICIES.replace("cap = 3", "cap = 5")
+    assert ("policies.2.cap", "3", "5", True) in told(before, after)
+    assert not any(
+        key.startswith("policies.2.") and key != "policies.2.cap" for key, *_ in told(before, after)
+    )
+    many = "".join(f'\n[[policies]]\nskus = ["A-{number}"]\ncap = 1\n' for number in range(11))
+    keys = [key for key, *_ in told(GOOD + many, GOOD + many.replace("cap = 1", "cap = 2"))]
+    assert keys == [f"policies.{number}.cap" for number in range(1, 12)]
+
+
+def test_a_new_channel_token_and_list_are_told_as_they_are_written() -> None:
+    """No defaults, no empty lists, no name twice; numbers as people write them."""
+    paris = GOOD[GOOD.index("[channels.london]") :].replace("london", "paris")
+    keys = [key for key, *_ in told(GOOD, GOOD + paris)]
+    assert keys == [
+        "channels.paris.access_token",
+        "channels.paris.kind",
+        "channels.paris.locations.online.id",
+        "channels.paris.locations.online.sells_from",
+        "channels.paris.shop_domain",
+        "channels.paris.url",
+        "channels.paris.webhook_secret",
+    ]
+    token = f'[[web.tokens]]\nname = "screen"\nrole = "viewer"\ntoken = "{SECRET}"\n'
+    assert [key for key, *_ in told(GOOD, GOOD + token)] == [
+        "web.tokens.screen.role",
+        "web.tokens.screen.token",
+    ]
+    assert told(GOOD, f"{GOOD}[drift]\nevery_seconds = 60\n") == [("drift.every_seconds", "900", "60", False)]
+    assert told(GOOD + POLICIES, GOOD + POLICIES + "channels = []\n") == []
 
 
 def test_a_secret_is_another_one_and_never_told() -> None:

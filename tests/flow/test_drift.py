@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from sqlalchemy import update
@@ -9,7 +10,7 @@ from tests.flow.kit import House, house
 
 from sfsync.domain.drift import Pace
 from sfsync.domain.resync import Scope
-from sfsync.flow.drift import DriftWatch
+from sfsync.flow.drift import WHOLE_SECONDS, DriftWatch
 from sfsync.overview import Overview
 from sfsync.store.tables import drift as drift_table
 
@@ -17,8 +18,9 @@ BAG, SCARF = "BAG-1|ECOM", "SCARF|ECOM"
 Told = list[tuple[object, object, object, object, object]]
 
 
-def watch(h: House, **pace: int) -> DriftWatch:
+def watch(h: House, *, started: int = 0, **pace: int) -> DriftWatch:
     """Looks at once, and takes what is there for settled."""
+    h.pulse.started_at = h.pulse.started_at.replace(microsecond=started)
     made = Pace(settle=timedelta(0), **pace)
     return DriftWatch(h.ctx, h.supervisor.polls, h.supervisor.reconcile, made)
 
@@ -133,3 +135,42 @@ async def test_drift_is_told_by_cause_and_day_and_on_the_status() -> None:
         await looks.look_at("london")
         assert await h.store.read(lambda tx: tx.count_drifts()) == 0
         assert len((await looks.tell())["days"]) == 1  # type: ignore[arg-type]  # reason: a list
+
+
+async def test_a_daemon_that_is_restarted_often_is_looked_at_all_the_same() -> None:
+    """The first look comes soon after the start, and not before all that is being read has been read."""
+    async with house({BAG: 5}, shops=("london",)) as h:
+        now, asleep = h.clock.now(), h.clock.asleep
+        await h.store.write(lambda tx: tx.open_hole("a stream", now, "it was away", now))
+        looks = watch(h, soon_seconds=31, every_seconds=901)
+        run = asyncio.create_task(looks.run())
+        await h.until(lambda: asleep[WHOLE_SECONDS])
+        assert (asleep[31], looks.checked.org_at) == (0, None)
+        (hole,) = await h.store.read(lambda tx: tx.open_holes())
+        await h.store.write(lambda tx: tx.close_hole(hole.id, h.clock.now()))
+        await h.until(lambda: asleep[31])
+        assert looks.checked.org_at is None
+        await h.until(lambda: asleep[901])
+        assert looks.checked.org_at is not None
+        assert list(looks.checked.channel_at) == ["london"]
+        run.cancel()
+
+
+async def test_each_start_begins_its_round_of_a_channel_elsewhere() -> None:
+    """Ten are read in a look, and after the first look it is started again: not the same ten."""
+    many = {f"BAG-{number:02}|ECOM": 5 for number in range(40)}
+    async with house(many, shops=("london",)) as h:
+        for sku in h.shops["london"].shelf:
+            h.shops["london"].shelf[sku] += 1
+        found, known = list[list[str]](), set[object]()
+        for part in (0, 250_000, 990_000):
+            looks = watch(h, started=part, sample_skus=10)
+            await looks.look_at("london")
+            skus = {row[1] for row in await told(looks)}
+            found.append(sorted(map(str, skus - known)))
+            known |= skus
+        assert [(each[0], each[-1]) for each in found] == [
+            ("BAG-00", "BAG-09"),
+            ("BAG-10", "BAG-19"),
+            ("BAG-39", "BAG-39"),
+        ]

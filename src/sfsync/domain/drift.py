@@ -77,6 +77,7 @@ class Pace:
     sample_skus: int = 50
     org_calls: int = 20
     settle: timedelta = SETTLE
+    soon_seconds: float = 60.0  # after a start, up to twice as long: the first look
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from .reconcile import Reconcile
 KEPT_DAYS = 30
 MOST_TOLD = 1_000
 HINTS_SECONDS = 15.0  # between two looks at what channels have told of their numbers
+WHOLE_SECONDS = 5.0  # between two looks whether coverage is whole
 AGAIN = 50  # SKUs that differed before, read again in one look
 _TOLD = frozenset({Cause.ORDER_UNSEEN, Cause.MANUAL_EDIT})
 
@@ -105,10 +106,27 @@ class DriftWatch:
         return unexplained(heard, levels, now, self._pace.settle)
 
     async def run(self) -> None:
-        """Until cancelled; the first look comes after a while."""
-        while self._pace.every_seconds:
-            await self._ctx.clock.sleep(self._pace.every_seconds)
+        """Until cancelled. The first look comes soon, so that who is restarted often is looked at too."""
+        every = self._pace.every_seconds
+        if not every:
+            return
+        await self._until_whole(every)
+        # Many that are started at once do not look at once: the moment of the start is chance enough.
+        await self._ctx.clock.sleep(min(every, self._pace.soon_seconds * (1 + self._share())))
+        while True:
             await self.look()
+            await self._ctx.clock.sleep(every)
+
+    async def _until_whole(self, at_most_seconds: float) -> None:
+        """Wait until nothing is unknown that is being found out anyway; not for longer than a look's turn."""
+        waited = 0.0
+        while waited < at_most_seconds and await self._ctx.store.read(lambda tx: bool(tx.open_holes())):
+            await self._ctx.clock.sleep(WHOLE_SECONDS)
+            waited += WHOLE_SECONDS
+
+    def _share(self) -> float:
+        """A number from 0 to 1, another at each start."""
+        return self._ctx.pulse.started_at.microsecond / 1_000_000
 
     async def look(self) -> None:
         """One look at the org and at each channel; one that does not answer keeps nobody else from it."""
@@ -223,7 +241,9 @@ class DriftWatch:
         if not tx.approved(name):
             return []
         again = [drift.sku for drift in tx.drifts(limit=MOST_TOLD) if drift.channel == name][:AGAIN]
-        found = tx.next_listed(name, self._after.get(name, ""), self._pace.sample_skus)
+        if name not in self._after:  # each start begins its round elsewhere
+            self._after[name] = tx.listed_at(name, int(self._share() * tx.count_channel_levels(name)))
+        found = tx.next_listed(name, self._after[name], self._pace.sample_skus)
         self._after[name] = found[-1] if len(found) == self._pace.sample_skus else ""
         return list(dict.fromkeys((*again, *found)))
 

@@ -7,8 +7,9 @@ What connections, loops and stores were made from waits for a restart, and so do
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any
 
 import orjson
@@ -36,17 +37,73 @@ class Change:
 
 
 def changes(before: Settings, after: Settings) -> list[Change]:
-    """All that is other, in the order of the keys."""
-    old, new = dict(_leaves((), _dumped(before))), dict(_leaves((), _dumped(after)))
+    """All that is other, in the order of the keys, as the file has them.
+
+    What a new table, or one that is gone, leaves at its default is not told; a policy goes by its place in
+    the file, and is the same one wherever others are put before it.
+    """
+    pairs = _paired(before.policies, after.policies)
+    old, new = (
+        _Told(before, {was: name for name, was, _ in pairs}),
+        _Told(after, {now: n for n, _, now in pairs}),
+    )
     policies, callbacks = policies_are_live(before, after), _callbacks(before, after)
     kept = before.channels.keys() & after.channels.keys()
     found = []
-    for path in sorted(old.keys() | new.keys(), key=_dotted):
-        was, now = old.get(path, MISSING), new.get(path, MISSING)
+    for path in sorted(old.all.keys() | new.all.keys(), key=_in_order):
+        was, now = old.value(path, new), new.value(path, old)
         if was != now:
             live = policies if path[0] == "policies" else _live(path, kept, callbacks)
-            found.append(Change(_dotted(path), _told(was), _told(now, after=True), live))
+            found.append(Change(_dotted(path), _told(was), _told(now, after=was is not MISSING), live))
     return found
+
+
+class _Told:
+    """One reading: each single value by its path, and which of them are no defaults."""
+
+    def __init__(self, settings: Settings, numbers: Mapping[int | None, str]) -> None:
+        self.all = dict(_leaves((), _dumped(settings, numbers)))
+        self._given = dict(_leaves((), _dumped(settings, numbers, exclude_defaults=True)))
+
+    def value(self, path: KeyPath, other: _Told) -> Any:
+        """What is at a path; nothing, for a mere default of a table that the other reading does not have."""
+        if path not in other.all and path not in self._given and path[-1] != "kind":
+            return MISSING
+        value = self.all.get(path, MISSING)
+        empty = value is None or (isinstance(value, Mapping | list | tuple) and not value)
+        return MISSING if empty else value
+
+
+def _paired(
+    before: Sequence[PolicySettings], after: Sequence[PolicySettings]
+) -> list[tuple[str, int | None, int | None]]:
+    """(name, number before, number after) of each policy; the name is its number in the file that has it.
+
+    Equal ones are found first, in their order; between them those for the same SKUs are the same policy, and
+    what is left goes by its order.
+    """
+    found: list[tuple[str, int | None, int | None]] = []
+    ours, theirs = [repr(each) for each in before], [repr(each) for each in after]
+    matcher = SequenceMatcher(None, ours, theirs, autojunk=False)
+    for _, old_from, old_to, new_from, new_to in matcher.get_opcodes():
+        old, new = list(range(old_from, old_to)), list(range(new_from, new_to))
+        for same in (_same_skus, _in_turn):
+            for was in list(old):
+                if (now := next((n for n in new if same(before[was], after[n])), None)) is not None:
+                    found.append((str(now + 1), was, now))
+                    old.remove(was)
+                    new.remove(now)
+        found += [(f"{was + 1} (gone)", was, None) for was in old]
+        found += [(str(now + 1), None, now) for now in new]
+    return found
+
+
+def _same_skus(one: PolicySettings, other: PolicySettings) -> bool:
+    return (one.skus, one.channels) == (other.skus, other.channels)
+
+
+def _in_turn(_one: PolicySettings, _other: PolicySettings) -> bool:
+    return True
 
 
 def with_live(before: Settings, after: Settings) -> Settings:
@@ -93,10 +150,20 @@ def _loops(policies: tuple[PolicySettings, ...]) -> list[tuple[object, ...]]:
     ]
 
 
-def _dumped(settings: Settings) -> dict[str, Any]:
-    """All values; each channel with what its own kind has."""
-    channels = {name: channel.model_dump() for name, channel in settings.channels.items()}
-    return {**settings.model_dump(exclude={"channels"}), "channels": channels}
+def _dumped(
+    settings: Settings, numbers: Mapping[int | None, str], *, exclude_defaults: bool = False
+) -> dict[str, Any]:
+    """All values; each channel with what its own kind has, each policy by its name."""
+    channels = {
+        name: channel.model_dump(exclude_defaults=exclude_defaults)
+        for name, channel in settings.channels.items()
+    }
+    policies = {
+        numbers[number]: policy.model_dump(exclude_defaults=exclude_defaults)
+        for number, policy in enumerate(settings.policies)
+    }
+    rest = settings.model_dump(exclude={"channels", "policies"}, exclude_defaults=exclude_defaults)
+    return {**rest, "channels": channels, "policies": policies}
 
 
 def _live(path: KeyPath, kept: Collection[str], callbacks: Collection[str]) -> bool:
@@ -114,13 +181,14 @@ def _live(path: KeyPath, kept: Collection[str], callbacks: Collection[str]) -> b
 
 
 def _leaves(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
-    """Each single value with its path. A token goes by its name, a policy by its number."""
+    """Each single value with its path. A token goes by its name, what has none by its number."""
     if isinstance(value, Mapping) and value:
         for key, part in value.items():
             yield from _leaves((*path, str(key)), part)
     elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
         for number, part in enumerate(value):
-            yield from _leaves((*path, str(part.get("name", number + 1))), part)
+            named = {key: each for key, each in part.items() if key != "name"}
+            yield from _leaves((*path, str(part.get("name", number + 1))), named)
     else:
         yield path, value
 
@@ -129,9 +197,19 @@ def _dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
 
 
+def _in_order(path: KeyPath) -> list[tuple[int, str]]:
+    """Numbers as numbers: the tenth policy comes after the ninth."""
+    return [(int(part.split()[0]) if part[:1].isdigit() else 0, part) for part in map(str, path)]
+
+
 def _told(value: Any, *, after: bool = False) -> str:
+    """A value as the file has it."""
     if value is MISSING or value is None:
         return "not given"
     if isinstance(value, SecretStr):
         return "another secret" if after else "a secret"
+    if isinstance(value, list | tuple | frozenset):
+        return f"[{', '.join(_told(each) for each in value)}]"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return orjson.dumps(value, default=str).decode()

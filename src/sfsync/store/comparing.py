@@ -270,6 +270,12 @@ class ComparingStatements:
         query = select(c.record_id, c.on_hand, c.reserved, c.version).where(c.location == location)
         return [HeldLevel(*row) for row in self._c.execute(query)]
 
+    def listed_at(self, channel: str, number: int) -> str:
+        """The SKU of a channel's nth number in the order of SKUs; "" before the first and beyond the last."""
+        c = t.channel_level.c
+        query = select(c.sku).where(c.channel == channel).order_by(c.sku).offset(max(0, number - 1)).limit(1)
+        return str(self._c.execute(query).scalar() or "") if number > 0 else ""
+
     def next_listed(self, channel: str, after: str, limit: int) -> list[str]:
         """The next SKUs that a channel lists."""
         c = t.channel_level.c
