@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from tests.flow.kit import House, house
 
 from sfsync.domain.assortment import PLENTY, Assortment, ChannelPlan, Floor, PolicyRule
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.block import BlockRule
+from sfsync.domain.editions import Edition
 from sfsync.domain.mapping import must_ask
+from sfsync.domain.products import Wanted
 from sfsync.domain.resync import Cause, Scope
 from sfsync.overview.health import channel_state
 from sfsync.store import views
@@ -216,3 +220,36 @@ def test_the_same_settings_are_not_decided_again() -> None:
     same = replace(BASE, floor=Floor(frozenset({"X", "SHOP"})))
     same.policy("london", "BAG-1", PLENTY)
     assert same.fingerprint() == BASE.fingerprint()
+
+
+async def test_what_is_kept_of_the_settings_is_all_that_decides_a_number() -> None:
+    """Read back they have the same fingerprint: a setting that was forgotten would decide otherwise."""
+    rich = Assortment(
+        {"london": replace(LONDON, safety_stock=1, cap=4, counts_down=False)},
+        (
+            PolicyRule(
+                ("BAG-*",),
+                ("london",),
+                Guarantee.ALLOCATED,
+                shares={"london": 2},
+                scarce_at=2,
+                plentiful_at=5,
+                block=BlockRule(5, ("ECOM",)),
+                product=Wanted({"Family": "Bags"}, ("new",), 500.0),
+                sells_from=("ECOM",),
+            ),
+        ),
+        {"all": ("ECOM", "SHOP")},
+        in_transit="ROAD",
+        not_for_sale=frozenset({"RETURNS"}),
+        floor=Floor(frozenset({"SHOP"}), 3),
+        stays={"SHOP": 1},
+        editions={
+            "noir": Edition("noir", ("LE-1",), 50, {"london": 10}, 1, datetime(2026, 12, 1, tzinfo=UTC))
+        },
+    )
+    async with house({BAG: 1}) as h:
+        await h.store.write(lambda tx: tx.put_rulebook(rich.fingerprint(), rich))
+        kept = await h.store.read(lambda tx: tx.rulebook(rich.fingerprint()))
+        assert kept is not None
+        assert kept.fingerprint() == rich.fingerprint()
