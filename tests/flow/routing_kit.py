@@ -62,6 +62,19 @@ class RoutingShop(LittleShop):
             self.shelves[place.location][line.sku] += place.taken_quantity
         self._put(number, [], version=True)
 
+    def keep_back(self, number: str, *, edited: bool = False) -> None:
+        """Nothing of it is wanted any more, and it is not put back; nobody says where it was.
+
+        Refunded, it stays taken. Edited, the shop does not tell whether it was put back.
+        """
+        order = self.orders[number]
+        (line,) = order.lines
+        taken = 0 if edited else line.taken_quantity
+        gone = replace(
+            line, open_quantity=0, taken_quantity=taken, taken_in_doubt=edited, places=(), routed=True
+        )
+        self.orders[number] = replace(order, version=self.clock.now(), lines=(gone,), channel_location=None)
+
     def age(self, number: str, seconds: float = 30) -> None:
         """It was all so much longer ago: long before the next reading of a number."""
         order, ago = self.orders[number], timedelta(seconds=seconds)

@@ -192,6 +192,32 @@ async def test_a_number_read_between_sale_and_edit_has_seen_the_one_and_not_the_
         await standing(h, seen=(4, 4), bond=(5, 1), mall=(5, 1))
 
 
+@pytest.mark.parametrize("edited", [False, True], ids=["refunded", "edited"])
+async def test_what_is_called_off_and_not_put_back_before_we_hear_of_it_was_at_any_location(
+    edited: bool,
+) -> None:
+    """Sold from the Mall, called off and kept, and only then heard of: it may have been Bond Street's as well.
+
+    Counted at one of them, the one shows a bag too many ever after, and the other one too few.
+    """
+    async with house(STOCK, **routing()) as h:
+        number = london(h).sell(MALL)
+        london(h).keep_back(number, edited=edited)
+        await h.supervisor.polls.poll("london")
+        await standing(h, seen=(5, 5), bond=(5, 0), mall=(5, 0))
+
+
+async def test_what_is_moved_called_off_and_not_put_back_was_not_where_we_knew_it() -> None:
+    """Assigned to Bond Street, moved to the Mall, refunded and kept there: we hear of the end alone."""
+    async with house(STOCK, **routing()) as h:
+        number = await sold(h, BOND)
+        await standing(h, seen=(4, 5), bond=(5, 1), mall=(5, 0))
+        london(h).move(number, MALL, version=True)
+        london(h).keep_back(number)
+        await h.deliver("london", number)
+        await standing(h, seen=(5, 5), bond=(5, 0), mall=(5, 0))
+
+
 async def test_a_move_that_leaves_the_order_as_it_was_is_counted_after_a_reading() -> None:
     """Assigned, both numbers read, then moved; the order's own time of change stays that of the sale."""
     async with house(STOCK, **routing()) as h:

@@ -29,6 +29,9 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
     The change happened between the snapshot that we knew and this one, in one step or in several: where the
     reading lies between them, a part of it may be in the number.
 
+    Units that were called off and not put back, and those of an edit, changed the number of a location that
+    nobody names: where the channel has several, all of them are read again.
+
     Units whose location was only supposed, or that went from one location to another, changed the numbers at
     some time between the last answer about locations (or the sale) and now. Where a number was read since
     then, nobody can tell what it has seen, and it is read again.
@@ -52,7 +55,7 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
     if before is not None and moved:
         known, told = (before.routed_at or state.placed_at).replace(microsecond=0), now
     levels = tx.channel_levels([state.line.mapped_from or state.line.sku], state.channel)
-    if _kept_somewhere(state, before) and (len(changes) > 1 or state.routed_at is None):
+    if _several(ctx, state) and (unsure or _kept_somewhere(state, before)):
         unsure, changes = True, {level.location: 0 for level in levels} | changes
     if before is not None and not any(changes.values()) and not unsure and not moved:
         return False  # of an order first heard of, even nothing in sum may be a sale and its refund
@@ -93,7 +96,15 @@ def _may_have_moved(state: LineState, before: LineState, changes: Mapping[str, i
     return shifted or (state.line.routed and not before.line.routed)
 
 
+def _several(ctx: Context, state: LineState) -> bool:
+    """True when the channel has several locations, and assigns what it sells to one of them."""
+    channel = ctx.channels.get(state.channel)
+    return channel is not None and channel.ability.routes
+
+
 def _kept_somewhere(state: LineState, before: LineState | None) -> bool:
-    """True when units were called off and not put back: at which location they were, nobody says."""
-    known = kept(before.line.places) if before else 0
-    return bool(state.line.places) and kept(state.line.places) != known
+    """True when units were called off and not put back: at which location they were, nobody says.
+
+    Not even where they stood before: they may have been moved in between.
+    """
+    return kept(state.line.places) != (kept(before.line.places) if before else 0)
