@@ -58,6 +58,7 @@ class Day:
     reservations: list[Asked] = field(default_factory=list)
     granted: list[Callable[[Asked], None]] = field(default_factory=list)  # told of each at once
     told: list[Callable[[Asked, str], None]] = field(default_factory=list)  # what a party was told it is
+    short: list[Callable[[bool], None]] = field(default_factory=list)  # told of the org's calls: over again?
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -241,6 +242,26 @@ class Staff(Actor):
     def _unfulfil(self, shop: Shop, order: Order) -> str:
         shop.selling.unfulfil(order)
         return ""
+
+
+class Router(Actor):
+    """Lets another of a shop's locations send what is still to be sent."""
+
+    pace_seconds = 0.8
+    acts_an_order = 0.2
+
+    async def act(self) -> None:
+        shop = self.world.shops["dubai"]
+        orders = list(shop.selling.orders.values())[-20:]
+        if self.world.plan.habits.mall is None or not orders:
+            return
+        order, target = self.chance.choice(orders), self.chance.choice(list(shop.stock.locations.values()))
+        try:
+            shop.selling.move(order, target)
+        except NotPossible as error:
+            self.tell(f"{order.name} to {target.name}: not possible: {error}")
+        else:
+            self.tell(f"{order.name} is sent from {target.name}")
 
 
 class Till(Actor):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .actors import ACTORS as IN_THE_SHOPS
-from .actors import Actor
+from .actors import Actor, Router
 from .actors_floor import Boutique
 from .actors_gate import Gate
 from .actors_last_one import Rivals, Sellout, SlowRaise
@@ -15,6 +15,7 @@ IN_THE_ORG: list[type[Actor]] = [Clerk, Connector, OrderTrouble]
 OF_THE_STOCK: list[type[Actor]] = [Storeroom, Concession, Counter, Bookkeeper]
 ACTORS: list[type[Actor]] = [
     *IN_THE_SHOPS,
+    Router,
     *IN_THE_ORG,
     Rivals,
     Gate,

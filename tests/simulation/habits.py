@@ -17,6 +17,14 @@ FLOOR = "FLOOR-1"  # what is sold there, and never plentiful
 
 
 @dataclass(frozen=True, slots=True)
+class Mall:
+    """How a shop with two locations says which of them is to send what."""
+
+    routing_seconds: float = 0.0  # from a sale to its answer; 0: at once
+    told: bool = True  # by webhooks of their own; else only the order itself says so
+
+
+@dataclass(frozen=True, slots=True)
 class Habits:
     """One seed's. The defaults are a house without any."""
 
@@ -32,6 +40,7 @@ class Habits:
     short: tuple[int, int] | None = None  # the org has so few calls left, and then none for so many seconds
     twins: bool = False  # now and then somebody starts a second daemon on the same store
     slow_raises: bool = False  # a shop takes its time with a raise, while the other sells its own units
+    mall: Mall | None = None  # Dubai sells from a second location of its own
     sellouts: bool = False  # all that is left of a divided article is bought at once
 
 
@@ -54,12 +63,20 @@ def habits(seed: int) -> Habits:
         short=_short(seed),
         slow_raises=Random(f"plan {seed} slow raises").random() < 0.4,
         twins=Random(f"plan {seed} twins").random() < 0.3,
+        mall=_mall(seed),
     )
 
 
 def _floor(seed: int) -> tuple[int, int] | None:
     chance = Random(f"plan {seed} floor")
     return (chance.randint(0, 2), chance.randint(0, 3)) if chance.random() < 0.35 else None
+
+
+def _mall(seed: int) -> Mall | None:
+    chance = Random(f"plan {seed} mall")
+    return (
+        Mall(chance.choice([0.0, 0.0, 1.0, 5.0]), chance.random() < 0.7) if chance.random() < 0.35 else None
+    )
 
 
 def _short(seed: int) -> tuple[int, int] | None:

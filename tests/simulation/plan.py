@@ -12,6 +12,7 @@ from .plan_last_one import LastOnePlan
 PLACES = ("ECOM", "KNIGHTSBRIDGE")
 IN_TRANSIT = "IN-TRANSIT"
 SHOPS = ("london", "dubai")
+ONLINE, MALL = "Online", "Mall"  # what shops call their own locations
 UNKNOWN = "MYSTERY-1"  # sold by the shops; the org has never heard of it
 
 
@@ -43,6 +44,14 @@ class Plan:
     def last_one(self) -> LastOnePlan:
         """What those look at who fight for the last piece."""
         return self.habits.last_one
+
+    def sells_from(self, shop: str) -> dict[str, tuple[str, ...]]:
+        """The org's locations that each of a shop's own locations sells from, best first."""
+        places = PLACES if shop == "london" else PLACES[::-1]
+        floor = (BOUTIQUE,) if self.habits.floor is not None else ()
+        if shop == "dubai" and self.habits.mall is not None:
+            return {ONLINE: (*places[:1], *floor), MALL: places[1:]}
+        return {ONLINE: (*places, *floor)}
 
     @property
     def all_skus(self) -> tuple[str, ...]:

@@ -207,6 +207,27 @@ BUGS: tuple[Bug, ...] = (
         "compare=None",
     ),
     Bug(
+        2,
+        "what another of a shop's locations is to send stays reserved where it was",
+        "domain/orders.py",
+        "    return _put_in_place(facts, reserved)\n",
+        "    return NextStep()\n",
+    ),
+    Bug(
+        9,
+        "once the org takes no more calls, sales wait as long as everything else",
+        "domain/budget.py",
+        "every = SALE_PROBE if work is Work.SALE else OTHER_PROBE",
+        "every = OTHER_PROBE",
+    ),
+    Bug(
+        9,
+        "an org that takes no more calls is asked again and again",
+        "domain/budget.py",
+        "return at is None or now >= at",
+        "return True",
+    ),
+    Bug(
         12,
         "what goes up is pushed before what goes down",
         "store/tx.py",

@@ -20,6 +20,8 @@ from .checks import Watch, settled, told_wrong
 from .checks_floor import FloorWatch, settled_floor
 from .checks_gate import GateWatch, settled_gate
 from .checks_last_one import LastOne, settled_last_one
+from .checks_places import settled_places
+from .checks_short import ShortWatch
 from .life import note_task
 from .loop import Stuck, VirtualLoop
 from .plan import Plan, draw
@@ -92,6 +94,7 @@ async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Act
     watch = Watch(world, day)
     last, gate = LastOne(world, day, watch), GateWatch(world, day, watch)
     floor = FloorWatch(world, day, watch)
+    ShortWatch(world, day, watch)
     world.start()
     trouble = Trouble.several(world, day)
     reaper = asyncio.create_task(Reaper(world, day).run())
@@ -145,6 +148,7 @@ async def _calm(
         yield from settled_last_one(last)
         yield from settled_gate(gate, day)
         yield from settled_floor(floor, day)
+        yield from settled_places(watch, world)
 
     begun = world.loop.time()
     reasons = ["never looked"]

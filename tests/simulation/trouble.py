@@ -241,9 +241,15 @@ class ShortDay(Outage):
         knobs.refusal_tells_usage = chance.choice([True, False])
         knobs.daily_api_requests = org.usage.used + calls
         self.world.story.tell("org", f"{calls} calls are left, for {seconds} s")
+        self._told(over=False)
         await asyncio.sleep(seconds)
         knobs.daily_api_requests = plenty
         self.world.story.tell("org", "it takes calls again")
+        self._told(over=True)
+
+    def _told(self, *, over: bool) -> None:
+        for told in self.day.short:
+            told(over)
 
 
 class Twin(Actor):

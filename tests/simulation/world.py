@@ -58,6 +58,7 @@ TOPICS = (
     "orders/fulfilled",
     "orders/partially_fulfilled",
 )
+ROUTING_TOPICS = ("fulfillment_orders/order_routing_complete", "fulfillment_orders/moved")
 TWIN_SECONDS = 5.0  # within which a second daemon must have ended
 ORG_URL = "http://org.localhost"
 ORDERS = "/data/SfsyncOrders__chn"
@@ -182,15 +183,21 @@ class World:
 
     def _shop(self, name: str) -> Shop:
         skus = (*self.plan.all_skus, UNKNOWN)
+        places, mall = list(self.plan.sells_from(name)), self.plan.habits.mall
+        routing: dict[str, Any] = {}
+        if len(places) > 1 and mall is not None:
+            routing = {"routing_seconds": mall.routing_seconds, "routing_webhooks": mall.told}
         config = ShopConfig(
             name=name,
             plan=ShopPlan.ENTERPRISE,
+            locations=places,
             variants=[
-                SeedVariant(sku, sku, available={"Online": 3 if sku == UNKNOWN else 0}) for sku in skus
+                SeedVariant(sku, sku, available=dict.fromkeys(places, 3 if sku == UNKNOWN else 0))
+                for sku in skus
             ],
             webhook_url=f"{self.site}/webhooks/{name}",
-            webhook_topics=TOPICS,
-            knobs=Knobs(**self.plan.shop_knobs[name]),
+            webhook_topics=(*TOPICS, *(ROUTING_TOPICS if routing else ())),
+            knobs=Knobs(**self.plan.shop_knobs[name], **routing),
         )
         return Shop(
             config,
@@ -201,9 +208,6 @@ class World:
 
     def _settings(self) -> Settings:
         plan = self.plan
-        order = {"london": PLACES, "dubai": tuple(reversed(PLACES))}
-        if plan.habits.floor is not None:
-            order = {name: (*places, BOUTIQUE) for name, places in order.items()}
         app = next(iter(self.org.identity.apps.values()))
         return Settings.model_validate(
             {
@@ -233,10 +237,11 @@ class World:
                         "safety_stock": plan.safety[name],
                         "cap": plan.caps[name],
                         "locations": {
-                            "online": {
-                                "id": next(iter(shop.stock.locations.values())).id,
-                                "sells_from": order[name],
+                            place.name.lower(): {
+                                "id": place.id,
+                                "sells_from": plan.sells_from(name)[place.name],
                             }
+                            for place in shop.stock.locations.values()
                         },
                     }
                     for name, shop in self.shops.items()

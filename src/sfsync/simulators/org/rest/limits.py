@@ -25,6 +25,7 @@ class Usage:
         self._knobs = knobs
         self._buckets: deque[list[Any]] = deque()  # [start of the bucket, requests]
         self._used = 0
+        self.refused = 0  # requests that came when nothing was left
 
     @property
     def used(self) -> int:
@@ -35,6 +36,7 @@ class Usage:
         """Counts one request, or refuses it when the allowance is used up."""
         now = self._forget()
         if self._used >= self._knobs.daily_api_requests:
+            self.refused += 1
             raise limit_exceeded()
         if not self._buckets or now - self._buckets[-1][0] >= _BUCKET:
             self._buckets.append([now, 0])
