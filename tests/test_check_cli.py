@@ -155,7 +155,7 @@ def test_skus_that_do_not_fit_together_are_named_with_what_may_come_of_them(
         result = sfsync("-c", settings(tmp_path, org, shop), "london", "--json")
     assert result.exit_code == 4
     told = {each["finding"]: each["severity"] for _, each in found(result)}
-    unknown = "one SKU of london is listed and has no stock level in the org where it sells from: NEW-1"
+    unknown = "one SKU of london is listed and has no stock level anywhere in the org: NEW-1"
     assert (
         told.items()
         >= {

@@ -119,9 +119,26 @@ def test_members_that_the_org_does_not_show_are_a_warning() -> None:
     assert "View Setup" in finding.remedy
 
 
-def items(*rows: Listed) -> list[tuple[Severity, str]]:
-    found = doctor.map_findings("london", rows, {"BAG", "HAT", "BELT"}, {("i1", "online"): "BAG"})
+def items(*rows: Listed, **elsewhere: str) -> list[tuple[Severity, str]]:
+    in_org = {sku: {"ECOM"} for sku in ("BAG", "HAT", "BELT")} | {sku: {at} for sku, at in elsewhere.items()}
+    found = doctor.map_findings("london", rows, in_org, {"ECOM", "DUBAI"}, {("i1", "online"): "BAG"})
+    for each in found:
+        assert each.severity is GOOD or (each.why and each.remedy), each
     return [(each.severity, each.what) for each in found]
+
+
+def test_a_sku_without_stock_anywhere_is_told_apart_from_one_whose_stock_is_elsewhere() -> None:
+    """The one needs a stock level, the other a location in the settings, or a transfer."""
+    rows = [Listed(sku, "online", f"i{n}") for n, sku in enumerate(("BAG", "HAT", "BELT", "NEW", "TIE"), 1)]
+    assert items(*rows, TIE="MAYFAIR") == [
+        (WARNING, "one SKU of london is listed and has no stock level anywhere in the org: NEW"),
+        (
+            WARNING,
+            "one SKU of london is listed and has its stock only where london does not sell from "
+            "(it sells from DUBAI, ECOM): TIE (MAYFAIR)",
+        ),
+        (GOOD, "3 SKUs of london have a stock level in the org"),
+    ]
 
 
 def test_an_item_that_was_renamed_is_told_once_and_not_as_missing_too() -> None:

@@ -12,9 +12,12 @@ from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.resync import Scope
 from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
+from sfsync.flow.comparing import Seen
 from sfsync.flow.folding import FoldWish
+from sfsync.flow.letters import Letters
+from sfsync.flow.reconcile import take_over
 from sfsync.flow.why import HELD_BACK, Why
-from sfsync.ports import TryLater
+from sfsync.ports import ChannelItem, TryLater
 
 BAG, FAR = "BAG-1|ECOM", "BAG-1|DUBAI"
 GATED = PolicyRule(("BAG-*",), guarantee=Guarantee.GATED)
@@ -174,3 +177,85 @@ async def test_what_cannot_be_told_is_said() -> None:
         assert sums(answer, "london") == [("on hand at ECOM", 2)]
         with pytest.raises(TryLater, match="not read"):
             await told(h, at=h.clock.now())
+
+
+async def findings(h: House, sku: str = "BAG-1", **asked: Any) -> dict[str, tuple[str, str, bool]]:
+    """What is amiss with a SKU, by where."""
+    answer: Any = await Why(h.ctx).tell(Question(sku, **asked))
+    return {each["where"]: (each["what"], each["remedy"], each["wrong"]) for each in answer["findings"]}
+
+
+async def adopt(h: House, *items: ChannelItem) -> None:
+    """London's listing is read, and it has these items."""
+    now = h.clock.now() + timedelta(seconds=1)
+    seen = [Seen(item, now, now) for item in items]
+    await h.store.write(lambda tx: take_over(tx, ctx=h.ctx, channel="london", seen=seen))
+
+
+async def test_nothing_is_amiss_with_a_number_that_is_right() -> None:
+    """And no finding is told of the past, which nobody has read then."""
+    async with house({BAG: 5}) as h:
+        await h.shows("BAG-1", 5, 5)
+        assert await findings(h) == {}
+
+
+async def test_several_items_of_one_sku_are_told_with_what_to_do() -> None:
+    """None of them is written: an admin who asks why the shop sells on must hear it."""
+    async with house({BAG: 5}) as h:
+        await h.shows("BAG-1", 5, 5)
+        await adopt(h, ChannelItem("BAG-1", "online", "i1", "p1", 5, duplicate=True))
+        what, remedy, wrong = (await findings(h))["london"]
+        assert (wrong, "several items" in what, "its own SKU" in remedy) == (True, True, True)
+
+
+async def test_an_item_that_is_not_tracked_or_sells_on_at_zero_is_told_until_it_is_mended() -> None:
+    """It stands in the list of dead letters, which the status names; the next reading takes it off."""
+    async with house({BAG: 5}) as h:
+        await h.shows("BAG-1", 5, 5)
+        for item, word in (
+            (ChannelItem("BAG-1", "online", "i1", "p1", 5, tracked=False), "keeps no number"),
+            (ChannelItem("BAG-1", "online", "i1", "p1", 5, oversell_allowed=True), "shows zero"),
+        ):
+            await adopt(h, item)
+            what, remedy, wrong = (await findings(h))["london"]
+            assert (word in what, "sfsync resync" in remedy, wrong) == (True, True, True)
+            (letter,) = await h.store.read(lambda tx: tx.dead_letters())
+            assert "BAG-1" in letter.reason
+        await adopt(h, ChannelItem("BAG-1", "online", "i1", "p1", 5))
+        assert await findings(h) == {}
+        assert await h.store.read(lambda tx: tx.dead_letters()) == []
+
+
+async def test_what_is_meant_to_sell_beyond_its_stock_is_told_no_more_once_it_is_dropped() -> None:
+    """A pre-order may be meant so; the record keeps who said it."""
+    async with house({BAG: 5}) as h:
+        await h.shows("BAG-1", 5, 5)
+        preorder = ChannelItem("BAG-1", "online", "i1", "p1", 5, oversell_allowed=True)
+        await adopt(h, preorder)
+        (letter,) = await h.store.read(lambda tx: tx.dead_letters())
+        await Letters(h.ctx).drop([letter.id], "Anna Kay", "a pre-order")
+        await adopt(h, preorder)
+        assert await h.store.read(lambda tx: tx.dead_letters()) == []
+
+
+async def test_a_sku_that_only_a_channel_has_is_told_and_one_that_nobody_has_is_unknown() -> None:
+    """What the shop shows of it is written by nobody."""
+    async with house({BAG: 5}) as h:
+        await h.shows("BAG-1", 5, 5)
+        await adopt(h, ChannelItem("NEW-1", "online", "i2", "p1", 7))
+        found = await findings(h, "NEW-1")
+        assert ("no stock level" in found["org"][0], "create the stock level" in found["org"][1]) == (
+            True,
+            True,
+        )
+        assert ("showed 7" in found["london"][0], found["london"][2]) == (True, True)
+        with pytest.raises(UnknownSkuError):
+            await findings(h, "NEW-2")
+
+
+async def test_a_channel_that_does_not_list_a_sku_is_named() -> None:
+    """Which need not be wrong, unless that channel was asked for."""
+    async with house({BAG: 5, "SCARF|ECOM": 3}, shops=("london",), shelf={"BAG-1": 0}) as h:
+        what, remedy, wrong = (await findings(h, "SCARF"))["london"]
+        assert ("does not list it" in what, "--channel london" in remedy, wrong) == (True, True, False)
+        assert (await findings(h, "SCARF", channel="london"))["london"][2]

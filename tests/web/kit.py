@@ -617,6 +617,7 @@ def why_of_bag(*, past: bool) -> Mapping[str, object]:
         "past": past,
         "settings": "of today" if past else "in force",
         "org": "read",
+        "findings": [],
         "channels": [london],
         "levels": [
             {

@@ -6,6 +6,7 @@ the org's own pace does. A part that is not reached is a finding too; the others
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -285,11 +286,13 @@ class Examination:
                 for each in page
             ]
             self._tell(f"{channel.name}: {counted(len(listed), 'item')}")
-        in_org: set[str] = set()
-        for source in self._assortment.places(channel.name):
-            in_org |= self._in_org.get(source, set())
+        sells_from = set(self._assortment.places(channel.name))
+        in_org: dict[str, set[str]] = defaultdict(set)
+        for location, skus in self._in_org.items():
+            for sku in skus:
+                in_org[sku].add(location)
         known = remembered.items.get(channel.name, {})
-        return doctor.map_findings(channel.name, listed, in_org, known)
+        return doctor.map_findings(channel.name, listed, in_org, sells_from, known)
 
 
 def _channel_of(topic: str) -> str:

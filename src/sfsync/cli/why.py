@@ -21,6 +21,7 @@ from sfsync.cli.common import (
     print_json,
     settings_or_exit,
 )
+from sfsync.cli.tables import visible
 from sfsync.domain.coverage import ACCEPTED
 from sfsync.domain.words import counted
 
@@ -43,8 +44,11 @@ def why(
     The daemon reads the org's ledger for it. With --at, the same for a moment of the past, under the
     settings of then, as far back as movements are kept one by one.
 
-    Exit codes: 0 every number is as it should be; 1 one is not, or is kept back; 2 wrong settings or options;
-    3 no daemon, no such SKU, or nothing kept of that time.
+    What keeps it from being shown as it should is told with its remedy: no stock level in the org, several
+    items of a channel that carry it, one that is not tracked, or may be sold beyond its stock.
+
+    Exit codes: 0 every number is as it should be; 1 one is not, or is kept back, or there is something to
+    mend; 2 wrong settings or options; 3 no daemon, nobody knows the SKU, or nothing is kept of that time.
     """
     settings = settings_or_exit(config)
     if channel is not None and channel not in settings.channels:
@@ -62,7 +66,8 @@ def why(
         print_json(told)
     else:
         out.print(tree(told))
-    raise typer.Exit(1 if any(_wrong(each) for each in told["channels"]) else 0)
+    amiss = any(each["wrong"] for each in told["findings"])
+    raise typer.Exit(1 if amiss or any(_wrong(each) for each in told["channels"]) else 0)
 
 
 def _wrong(shown: Any) -> bool:
@@ -73,7 +78,7 @@ def _wrong(shown: Any) -> bool:
 def tree(told: Any) -> Tree:
     """The answer as a person reads it."""
     when = f" at {_when(told['at'])}, under the settings {told['settings']}" if told["past"] else ""
-    root = Tree(Text(f"{told['sku']}{when}", style="bold"), guide_style="dim")
+    root = Tree(Text(f"{visible(told['sku'])}{when}", style="bold"), guide_style="dim")
     if told["org"] != "read":
         root.add(Text(f"the org's ledger was {told['org']}: told from the store", style="yellow"))
     for shown in told["channels"]:
@@ -83,8 +88,14 @@ def tree(told: Any) -> Tree:
             for cause in part["because"]:
                 leaf.add(Text(_cause(cause), style="dim"))
         branch.add(Text(f"{shown['should_show']:5d}  is what it should show", style="bold"))
-    if not told["channels"]:
+    for each in told["findings"]:
+        colour = "red" if each["wrong"] else "yellow"
+        amiss = root.add(Text.assemble((each["where"], "bold"), (f" {visible(each['what'])}", colour)))
+        amiss.add(Text(f"mend: {each['remedy']}"))
+    if not told["channels"] and not told["findings"]:
         root.add(Text("no channel lists it"))
+    if not told["levels"]:
+        return root
     levels = root.add("the org's stock levels")
     for level in told["levels"]:
         levels.add(Text(_level(level)))

@@ -25,6 +25,7 @@ IDLE_CALLS = 500  # a day: looking again, polls, checks, when nothing is sold
 CALLS_A_MOVEMENT = 2  # at most: one to enter it, or to read its level again, and one for what follows
 TIGHT = 0.8  # of an allowance: more than that leaves no room for a busy day
 NAMED = 5  # SKUs in one finding
+PLACES = 3  # of a SKU, in one finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,15 +225,17 @@ def _bare(name: str) -> str:
 def map_findings(
     channel: str,
     listed: Sequence[Listed],
-    in_org: Collection[str],
+    in_org: Mapping[str, Collection[str]],
+    sells_from: Collection[str],
     known: Mapping[tuple[str, str], str],
 ) -> list[Finding]:
     """How a channel's SKUs and the org's fit together.
 
-    `in_org` are the SKUs that have a stock level where the channel sells from. `known` is the SKU under which
-    each (item id, location) was known until now.
+    `in_org` are the locations at which the org has a stock level of each SKU, `sells_from` those that the
+    channel sells from. `known` is the SKU under which each (item id, location) was known until now.
     """
-    has = set(in_org)
+    from_here = set(sells_from)
+    has = {sku for sku, places in in_org.items() if from_here.intersection(places)}
     skus = {each.sku for each in listed}
     renamed = {
         (before, each.sku)
@@ -253,10 +256,20 @@ def map_findings(
         _of(
             channel,
             Severity.WARNING,
-            "are listed and have no stock level in the org where it sells from",
-            (skus - has) - new_names,
-            "create the stock level (with an opening movement of 0), mend sells_from, or mend the SKU",
+            "are listed and have no stock level anywhere in the org",
+            (skus - in_org.keys()) - new_names,
+            "create the stock level (with an opening movement of 0), or mend the SKU at the channel; what "
+            "was sold under it already: sfsync dead-letters map",
             "sfsync writes nothing there: the channel goes on selling what it shows",
+        ),
+        _of(
+            channel,
+            Severity.WARNING,
+            f"are listed and have their stock only where {channel} does not sell from "
+            f"(it sells from {_named(from_here)})",
+            [f"{sku} ({_named(in_org[sku])})" for sku in (skus & in_org.keys()) - has - new_names],
+            f"name the location in sells_from of {channel}, or transfer stock to where it sells from",
+            "sfsync shows 0 of them there, whatever the org has elsewhere",
         ),
         _of(
             channel,
@@ -307,6 +320,11 @@ def _of(
     count = f"{len(names):,} SKUs of {channel}" if len(names) > 1 else f"one SKU of {channel}"
     verb = are if len(names) > 1 else _singular(are)
     return Finding(severity, f"{count} {verb}: {', '.join(shown)}{more}", remedy, why)
+
+
+def _named(places: Collection[str]) -> str:
+    shown = sorted(places)
+    return ", ".join(shown[:PLACES]) + (f" and {len(shown) - PLACES:,} more" if len(shown) > PLACES else "")
 
 
 def _singular(words: str) -> str:

@@ -1,8 +1,9 @@
 """Dead letters by their cause: what it means, what to do about it, and whether a retry is safe.
 
-A letter tells its cause by where it comes from and by its key: `push:SKU@location` and `sku:SKU` of a
-channel, the subject of an order's line, a movement's key in the ledger, a stream's topic, a till and the
-name of its file, a count's record. Whatever else is a channel's is a delivery of it.
+A letter tells its cause by where it comes from and by its key: `push:SKU@location`, `sku:SKU`,
+`untracked:SKU@location` and `beyond:SKU@location` of a channel, the subject of an order's line, a movement's
+key in the ledger, a stream's topic, a till and the name of its file, a count's record. Whatever else is a
+channel's is a delivery of it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 LEDGER, TRANSFERS, COUNTS = "ledger", "transfers", "counts"
+PUSH, UNTRACKED, BEYOND = "push:", "untracked:", "beyond:"  # how the keys of items' letters begin
 TILL = "till "  # before its name; no channel's name has a blank
 LONGEST_REASON, LONGEST_NAME = 160, 80
 REUSED = "its source has told of something else under the same identity"  # how such a reason begins
@@ -23,6 +25,8 @@ class Cause(StrEnum):
 
     ITEM_REFUSED = "item refused"
     DUPLICATE_SKU = "duplicate SKU"
+    UNTRACKED = "item not tracked"
+    BEYOND_STOCK = "item sold beyond its stock"
     NO_LEVEL = "no stock level"
     DELIVERY = "delivery not understood"
     MOVEMENT_REFUSED = "movement refused"
@@ -65,6 +69,19 @@ VERDICTS = {
         "several items of the channel carry one SKU",
         "give each item its own SKU at the channel, then `sfsync resync`",
         "the next comparison finds the same as long as the items carry one SKU",
+    ),
+    Cause.UNTRACKED: Verdict(
+        Retry.USELESS,
+        "the channel keeps no number of an item, and so sells it for ever; nothing is written there",
+        "switch inventory tracking on for the item at the channel, then `sfsync resync`",
+        "the next comparison finds the same as long as it is not tracked",
+    ),
+    Cause.BEYOND_STOCK: Verdict(
+        Retry.USELESS,
+        "the channel goes on selling an item that shows zero: the number that sfsync writes stops nobody",
+        "switch off 'Continue selling when out of stock' for the item, then `sfsync resync`; or drop it, "
+        "where it is meant so: it is not told again",
+        "the next comparison finds the same as long as it may be sold so",
     ),
     Cause.NO_LEVEL: Verdict(
         Retry.ITSELF,
@@ -147,10 +164,14 @@ def cause_of(source: str, key: str, reason: str) -> Cause:
         return Cause.TILL_FILE
     if source.startswith("/"):
         return Cause.EVENT
-    if key.startswith("push:"):
+    if key.startswith(PUSH):
         return Cause.ITEM_REFUSED
     if key.startswith("sku:"):
         return Cause.DUPLICATE_SKU
+    if key.startswith(UNTRACKED):
+        return Cause.UNTRACKED
+    if key.startswith(BEYOND):
+        return Cause.BEYOND_STOCK
     return Cause.NO_LEVEL if key.startswith("order:") else Cause.DELIVERY
 
 
@@ -161,8 +182,13 @@ def is_channel(source: str) -> bool:
 
 def item_of(key: str) -> tuple[str, str]:
     """(SKU, the channel's location) of a letter about an item."""
-    sku, _, location = key.removeprefix("push:").rpartition("@")
+    sku, _, location = key.partition(":")[2].rpartition("@")
     return sku, location
+
+
+def item_keys(sku: str, location: str) -> tuple[str, ...]:
+    """The keys of all letters that may tell of an item at a channel."""
+    return f"sku:{sku}", *(f"{kind}{sku}@{location}" for kind in (PUSH, UNTRACKED, BEYOND))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from sfsync.domain.letters import BEYOND, item_keys
 from sfsync.domain.resync import BLOCKING, Cause, Difference, Evidence, Scope, cause
 from sfsync.domain.stock import Freshness, LevelKey, StockLevel, compare
 from sfsync.ports import ChannelItem, ChannelLevel, PlannedRow, Tx
@@ -97,7 +98,11 @@ class Looking:
         self._counting = tx.counting_skus(skus)
         self._undecided = tx.undecided(channel)
         self._lower = tx.drifted_since(channel, skus)
-        self._letters = {key for source, key in tx.with_dead_letter([f"sku:{sku}" for sku in skus])}
+        places = assortment.channels[channel].locations
+        keys = [key for sku in skus for place in places for key in item_keys(sku, place)]
+        told = tx.with_dead_letter([*dict.fromkeys(keys)])
+        self._letters = {key for source, key in told if source == channel}
+        self._tx = tx
         self._trail = ctx.pulse.trail
         self._tells_orders = ctx.channels[channel].ability.tells_orders
         self._now = now
@@ -176,7 +181,11 @@ class Looking:
         """True when we know something else of an item whose number is right."""
         if level is None or level.published != item.shows or level.problem:
             return True
-        return f"sku:{item.sku}" in self._letters
+        told = f"{BEYOND}{item.sku}@{item.location}" if blocked is Cause.OVERSELL_ALLOWED else ""
+        letters = self._letters.intersection(item_keys(item.sku, item.location))
+        if letters - {told}:
+            return True  # it holds no more
+        return bool(told) and not letters and not self._tx.dropped_for_good(self._channel, told)
 
 
 def rows_of(

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import partial
 
 from sfsync.domain.fold import LedgerRow
-from sfsync.domain.letters import UNREADABLE
+from sfsync.domain.letters import BEYOND, UNREADABLE, UNTRACKED, VERDICTS, cause_of, item_keys
 from sfsync.domain.resync import BLOCKING, Cause, Scope
 from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.ports import ChannelItem, Hole, Tx
@@ -32,6 +32,11 @@ from .shelf import refresh
 
 SKUS_AT_ONCE = 500
 ALL_READ = "every stock level was read"
+# what a person must mend at an item: the beginning of its letter's key, and what the letter says
+ITEMS = {
+    Cause.UNTRACKED: (UNTRACKED, "{channel} keeps no number of {sku!r}"),
+    Cause.OVERSELL_ALLOWED: (BEYOND, "{channel} sells {sku!r} beyond its stock"),
+}
 RESTORE = "restore its field Folded__c from a backup of the org, then start sfsync with a new store"
 
 
@@ -176,6 +181,10 @@ def take_over(tx: Tx, *, ctx: Context, channel: str, seen: Sequence[Seen]) -> se
     skus = {one.item.sku for one in seen}
     held = {(level.sku, level.location): level for level in tx.channel_levels(skus, channel)}
     known = {level.key.sku for level in tx.levels_of(skus)}
+    lettered = tx.with_dead_letter(
+        [key for one in seen for key in item_keys(one.item.sku, one.item.location)]
+    )
+    letters = {key for source, key in lettered if source == channel}
     by_time: dict[tuple[datetime, datetime], list[ChannelItem]] = defaultdict(list)
     problems: dict[tuple[str, str], str] = {}
     for one in seen:
@@ -185,10 +194,8 @@ def take_over(tx: Tx, *, ctx: Context, channel: str, seen: Sequence[Seen]) -> se
             continue
         if level is not None and (level.push is not None or level.changed_at >= one.asked_at):
             continue
-        if level is not None and level.problem:
-            tx.drop_dead_letter(channel, f"push:{item.sku}@{item.location}")
-        tx.drop_dead_letter(channel, f"sku:{item.sku}")
         cause = problem(item, 0 if item.sku in known else None)
+        _tell_item(tx, ctx, channel, item, cause, letters)
         if cause is not None and cause in BLOCKING and cause is not Cause.NOT_IN_ORG:
             problems[item.sku, item.location] = cause.value
         if (
@@ -228,6 +235,23 @@ def _tell_duplicate(tx: Tx, ctx: Context, channel: str, item: ChannelItem) -> No
         item.item_id,
         ctx.clock.now(),
     )
+
+
+def _tell_item(
+    tx: Tx, ctx: Context, channel: str, item: ChannelItem, cause: Cause | None, letters: Collection[str]
+) -> None:
+    """Take the letters that hold no more off the list, and put on it what a person must mend there."""
+    kind = ITEMS.get(cause) if cause is not None else None
+    wanted = "" if kind is None else f"{kind[0]}{item.sku}@{item.location}"
+    for key in item_keys(item.sku, item.location):
+        if key != wanted and key in letters:
+            tx.drop_dead_letter(channel, key)
+    if kind is None or wanted in letters or tx.dropped_for_good(channel, wanted):
+        return
+    at = "" if len(ctx.assortment.channels[channel].locations) == 1 else f" at {item.location}"
+    reason = kind[1].format(channel=channel, sku=item.sku) + at
+    advice = VERDICTS[cause_of(channel, wanted, reason)].advice
+    tx.dead_letter(channel, wanted, reason, advice, item.item_id, ctx.clock.now())
 
 
 def _close(tx: Tx, *, holes: Sequence[Hole], now: datetime) -> None:

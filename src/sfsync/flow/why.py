@@ -21,6 +21,7 @@ from sfsync.ports import ChannelLevel, Facts, Held, OutsideError, TryLater, Tx
 
 from .age import age_seconds
 from .allocations import Divider
+from .amiss import findings, heard_of
 from .context import Context, wait_until_read
 from .picture import Picture
 from .rooms import Rooms, limit, with_whole_editions
@@ -62,7 +63,8 @@ class Why:
         levels = sorted(tx.levels_of([asked.sku]), key=lambda each: each.key)
         if not any(asked.location in (None, each.key.location) for each in levels):
             wait_until_read(tx)
-            raise UnknownSkuError(asked.sku, asked.location)
+            if levels or asked.at is not None or not heard_of(tx, self._ctx, asked.sku):
+                raise UnknownSkuError(asked.sku, asked.location)
         return levels
 
 
@@ -105,7 +107,8 @@ class _Answer:
             "past": asked.at is not None,
             "settings": self._settings,
             "org": f"not read: {unread}" if unread else "read",
-            "channels": self._channels(picture, shown, behind),
+            "findings": [] if asked.at is not None else findings(tx, ctx, asked, levels, shown),
+            "channels": self._channels(picture, shown, behind) if levels else [],
             "levels": [
                 behind.level(level, known=asked.at is None, read=not unread)
                 for level in levels

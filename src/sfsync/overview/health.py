@@ -172,7 +172,8 @@ def channel_state(count: views.ChannelCount | None, error: str) -> tuple[State, 
     if not count.approved:
         return "warning", "Waits for its first plan to be approved: `sfsync resync`."
     if count.problems:
-        return "warning", f"{count.problems} items cannot be written: `sfsync dead-letters`."
+        listed = "`sfsync dead-letters`" if count.dead_letters else "`sfsync dead-letters dropped`"
+        return "warning", f"{counted(count.problems, 'item')} cannot be written: {listed}."
     if count.due:
         return "good", f"{counted(count.due, 'change is on its', 'changes are on their')} way."
     return "good", "Shows what it should."

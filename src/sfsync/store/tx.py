@@ -1344,6 +1344,13 @@ class SqlTx(
         self._c.execute(t.dead_letter.delete().where(wanted))
         return [row.id for row in rows]
 
+    def dropped_for_good(self, source: str, key: str) -> bool:
+        """Whether a person has taken a letter of this key off the list."""
+        c = t.dropped_letter.c
+        return (
+            self._c.execute(select(c.id).where(c.source == source, c.key == key).limit(1)).first() is not None
+        )
+
     def dropped_letters(self, limit: int = 100) -> list[DroppedLetter]:
         """The last that persons took off the list, newest first."""
         table = t.dropped_letter

@@ -62,7 +62,8 @@ class Looking:
             code, trouble = 410, sentence(str(error))
         except OutsideError as error:
             code, trouble = 503, sentence(str(error))
-        if code in (200, 410, 503) and self._services.lives is not None:
+        known = code in (410, 503) or (told is not None and told["levels"])
+        if known and self._services.lives is not None:
             life = await self._services.lives.tell(query["sku"])
         return self._page.render(
             "sku.html",
