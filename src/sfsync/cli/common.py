@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -40,6 +40,7 @@ class _Document:
 
     written: bool = False
     error: dict[str, Any] | None = None
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
 
 _document: ContextVar[_Document] = ContextVar("document")
@@ -49,8 +50,9 @@ class Commands(TyperGroup):
     """All commands. One that is called with --json writes one document, however it ends.
 
     Where a command has nothing of its own to write, that is `{"error": {"message": …, "exit_code": …,
-    "problems": […]}}`: one problem for each mistake, where there may be several. What is for people stands on
-    standard error as ever.
+    "problems": […]}}`: one problem for each mistake, where there may be several. Where something is known all
+    the same (the plan that a guard has stopped), it stands beside. What is for people stands on standard
+    error as ever.
     """
 
     def invoke(self, ctx: Any) -> Any:
@@ -67,7 +69,7 @@ class Commands(TyperGroup):
             if code and not document.written:
                 said = error.format_message() if hasattr(error, "format_message") else str(error)
                 noted = document.error or {"message": said or type(error).__name__, "problems": []}
-                print_json({"error": noted | {"exit_code": code}})
+                print_json({**document.beside, "error": noted | {"exit_code": code}})
             raise
 
 
@@ -93,13 +95,23 @@ def table(title: str, *columns: str | tuple[str, str]) -> Sheet:
     return Sheet(title, *columns)
 
 
-def fail(message: str, code: int = 3, *, problems: Sequence[str] = ()) -> NoReturn:
-    """Say what is missing and leave; `problems` are its single mistakes, each with its place and remedy."""
+def fail(
+    message: str,
+    code: int = 3,
+    *,
+    problems: Sequence[str] = (),
+    beside: Mapping[str, Any] | None = None,
+) -> NoReturn:
+    """Say what is missing and leave; `problems` are its single mistakes, each with its place and remedy.
+
+    `beside` is what is known all the same, and stands in the document of a command with --json.
+    """
     err.print(message, style="bold red" if problems else "red")
     for problem in problems:
         err.print(f"  {problem}")
     if (document := _document.get(None)) is not None:
         document.error = {"message": message, "exit_code": code, "problems": list(problems)}
+        document.beside = beside or {}
     raise typer.Exit(code)
 
 

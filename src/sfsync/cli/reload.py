@@ -43,21 +43,18 @@ def reload(
         status, told = daemon.attempt("/v1/reload", {"dry_run": dry_run})
     except httpx.HTTPError as error:
         fail(f"no daemon answers at {daemon.address} ({error}); start it with `sfsync run`")
-    if as_json:
-        print_json(told)
     if status == 422 and "problems" in told:
-        if not as_json:
-            err.print("The daemon's settings are wrong; what was in force stays so.", style="bold red")
-            for problem in told["problems"]:
-                err.print(f"  {problem}")
-        raise typer.Exit(2)
+        wrong = "The daemon's settings are wrong; what was in force stays so."
+        fail(wrong, 2, problems=told["problems"], beside=told)
     if status != 200:
         fail(f"the daemon answered {status}: {told.get('detail', '')}")
+    if as_json:
+        print_json(told)
     waits = [each for each in told["changes"] if not each["live"]]
     if not as_json:
         _show(told["changes"], dry_run=dry_run)
         for each in told["held"]:
-            err.print(each["sentence"], style="bold red", markup=False, highlight=False)
+            err.print(each["sentence"], style="bold red")
     raise typer.Exit(HELD if told["held"] else 1 if waits else 0)
 
 

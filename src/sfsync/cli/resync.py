@@ -132,7 +132,8 @@ def put_right(
         _show(run, seen)
     applied = False
     if _wanted(run, dry_run=dry_run, yes=yes or as_json or yes_change is not None):
-        run = _watched(client, _apply(client, run, yes_change), "applying")
+        beside = {**run, "rows": seen.kept, "applied": False}
+        run = _watched(client, _apply(client, run, yes_change, beside), "applying")
         seen, applied = _Rows(keep=as_json), True
         seen.look_at(_rows(client, run))
     if as_json:
@@ -247,11 +248,11 @@ def _sent(client: DaemonClient, path: str, body: object, *, what: str = "", firs
     return answer
 
 
-def _apply(client: DaemonClient, run: Any, yes_change: int | None) -> Any:
+def _apply(client: DaemonClient, run: Any, yes_change: int | None, beside: dict[str, Any]) -> Any:
     status, answer = client.attempt(f"/v1/resync/{run['id']}/apply", {"yes_change": yes_change})
     if status == 409 and "changes" in answer:
         told = f"{answer['detail']} Nothing was changed: look at the plan, then give --yes-change "
-        fail(f"{told}{answer['changes']}", STOPPED)
+        fail(f"{told}{answer['changes']}", STOPPED, beside={**beside, "changes": answer["changes"]})
     if status >= 400:
         fail(f"the daemon answered {status}: {answer.get('detail') or answer.get('title') or ''}")
     return answer

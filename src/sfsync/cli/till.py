@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 import time
 from pathlib import Path
@@ -74,8 +75,8 @@ def import_file(
 
 
 @app.command("levels")
-def levels(name: Name, config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Print what the till may sell, as CSV: the bad news first.
+def levels(name: Name, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Print what the till may sell, as CSV: the bad news first. With --json a list of `sku`, `available`.
 
     Exit codes: 0 printed; 2 wrong settings; 3 no such till, or no daemon.
     """
@@ -84,7 +85,11 @@ def levels(name: Name, config: ConfigOption = DEFAULT_CONFIG) -> None:
         text = client.text(f"/v1/tills/{quote(name, safe='')}/levels")
     except httpx.HTTPError:
         fail(f"no daemon answers at {client.address}; start it with `sfsync run`")
-    sys.stdout.write(text.replace("\r\n", "\n"))
+    if as_json:
+        rows = csv.DictReader(text.splitlines())
+        print_json([{"sku": row["sku"], "available": int(row["available"])} for row in rows])
+    else:
+        sys.stdout.write(text.replace("\r\n", "\n"))
 
 
 def _send(client: DaemonClient, name: str, raw: bytes, *, partial: bool, dry_run: bool) -> dict[str, Any]:

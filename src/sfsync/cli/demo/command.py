@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from sfsync.cli.common import fail
+from sfsync.cli.common import fail, print_json
 
 from .closing import close_the_books
 from .handbag import last_handbag
@@ -38,6 +38,9 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep logs, store and all that was seen; say where.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the checks as JSON at the end; implies --exit.")
+    ] = False,
 ) -> None:
     """Tell the whole story: a simulated org, two simulated storefronts, sfsync between them.
 
@@ -50,14 +53,18 @@ def demo(
     if missing:
         fail("the simulated parties need more packages: pip install 'sfsync[sandbox]'")
     folder = Path(tempfile.mkdtemp(prefix="sfsync-demo-"))
-    teller = Teller()
+    teller, began = Teller(aside=as_json), time.monotonic()
     try:
-        code = asyncio.run(_Show(teller, Stage(folder), seed).run(exit_after=exit_after))
+        code = asyncio.run(_Show(teller, Stage(folder), seed).run(exit_after=exit_after or as_json))
     finally:
         if keep:
             teller.say(f"Logs, the store and all that was seen are kept in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
+    if as_json:
+        checks = [{"claim": each.claim, "held": each.held, "seen": each.seen} for each in teller.checks]
+        took = round(time.monotonic() - began, 1)
+        print_json({"all_held": code == 0 and teller.all_held, "seconds": took, "checks": checks})
     raise typer.Exit(code)
 
 

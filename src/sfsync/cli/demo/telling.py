@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -27,8 +28,9 @@ class Check:
 class Teller:
     """Tells the story and keeps the checks."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or _console()
+    def __init__(self, console: Console | None = None, *, aside: bool = False) -> None:
+        """`aside`: on standard error, as standard output is for a document."""
+        self.console = console or _console(sys.stderr if aside else sys.stdout)
         self.checks: list[Check] = []
         signs = "✓✗…" if "utf" in self.console.encoding.lower() else "+!."
         self._yes, self._no, self._dots = signs[0], signs[1], signs[2] * (1 if signs[2] == "…" else 3)
@@ -88,9 +90,9 @@ class Teller:
         self.show(made)
 
 
-def _console() -> Console:
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
+def _console(stream: TextIO) -> Console:
+    console = Console(file=stream, width=None if stream.isatty() else PLAIN_WIDTH)
+    reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="replace")  # a terminal that cannot write a sign shows "?", the story goes on
     return console
