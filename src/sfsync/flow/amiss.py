@@ -61,7 +61,7 @@ def findings(
             )
         places = sorted({level.key.location for level in levels})
         for each in here:
-            sources = ctx.assortment.sources(name, each.location)
+            sources = ctx.assortment.sources(name, each.location, asked.sku)
             if levels and not set(sources).intersection(places):
                 found.append(
                     _finding(
