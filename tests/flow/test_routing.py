@@ -196,7 +196,7 @@ async def test_a_number_read_between_sale_and_edit_has_seen_the_one_and_not_the_
 async def test_what_is_called_off_and_not_put_back_before_we_hear_of_it_was_at_any_location(
     edited: bool,
 ) -> None:
-    """Sold from the Mall, called off and kept, and only then heard of: it may have been Bond Street's as well.
+    """Sold from the Mall, called off and kept, and only then heard of: it may have been Bond Street's too.
 
     Counted at one of them, the one shows a bag too many ever after, and the other one too few.
     """
