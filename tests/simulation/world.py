@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import shutil
 from collections.abc import Mapping
@@ -471,6 +472,8 @@ def _drop(_logger: Any, _method: str, _event: Any) -> Any:
 def _empty_store(folder: Path) -> Path:
     """A store at the present schema; migrating a new one for each seed would take longer than the seed."""
     path = folder / f"empty-{os.getpid()}.db"
+    path.unlink(missing_ok=True)  # of a process that had this number before, perhaps with another schema
+    atexit.register(path.unlink, missing_ok=True)
     store = open_store(f"sqlite:///{path}", exclusive=False)
     store._writer.dispose()
     store._reader.dispose()
