@@ -237,6 +237,7 @@ class Daemon:
             now=ctx.clock.now,
             transfers=supervisor.transfers,
             editions=supervisor.editions,
+            allocations=supervisor.hands,
             counts=supervisor.counts,
             reports=reports(settings, store, ctx.clock, org),
             incidents=supervisor.resolver,

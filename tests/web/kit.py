@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import httpx
 from starlette.applications import Starlette
 
+from sfsync.domain.by_hand import Allocated, Fixed, Said, Word
 from sfsync.domain.callbacks import NumberPlace
 from sfsync.domain.counts import Count, CountOutcome
 from sfsync.domain.editions import REST, Denial, Edition, PartyStanding, Standing, Switch
@@ -523,6 +524,30 @@ class Drops:
         return [standing(is_open=self.is_open)]
 
 
+class Divided:
+    """Two channels' units of one bag, and what was said of them."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[Word, str]] = []
+        self.answer = ""  # why the next word cannot be
+        self.held = 3
+
+    async def say(self, word: Word, who: str) -> Said:
+        if self.answer:
+            return Said(problem=self.answer, detail="london is to have 3 of BAG")
+        self.said.append((word, who))
+        return Said(await self.standing())
+
+    async def standing(self, sku: str | None = None) -> Sequence[Allocated]:
+        if sku not in (None, "BAG"):
+            return []
+        fixed = Fixed(3, "operations", NOW) if self.said else None
+        return [
+            Allocated("london", "BAG", 3, fixed, self.held, 3 - self.held, self.held, 0, 0),
+            Allocated("dubai", "BAG", 1, None, 1, 0, 1, 0, 0),
+        ]
+
+
 class Counter:
     """A count desk over a dictionary of what the books say."""
 
@@ -895,7 +920,7 @@ class House:
         self.door, self.desk = Door(), Desk({"BAG": {"ECOM": 1, "KNIGHTSBRIDGE": 0}, "TIE": {"ECOM": 9}})
         self.board, self.plans, self.carrier = Board(status()), Plans(), Carrier()
         self.reporter = Reporter()
-        self.drops = Drops()
+        self.drops, self.divided = Drops(), Divided()
         self.counter = Counter({"BAG|ECOM": 5, "TIE|ECOM": 9})
         self.resolutions = Resolutions()
         self.refunds = RefundPile()
@@ -934,6 +959,7 @@ class House:
             self.resolutions,
             self.refunds,
             self.drops,
+            self.divided,
             self.answers,
             self.numbers,
             letters=self.letters,

@@ -77,6 +77,7 @@ async def test_nobody_else_acts_by_a_form() -> None:
     for path, fields in (
         ("/incidents/7", {"way": "accept", "reason": "x"}),
         ("/editions/spring", {"word": "open"}),
+        ("/allocations", {"do": "set", "sku": "BAG", "channel": "london", "units": "1"}),
     ):
         async with house.client() as client:
             assert "Who is asking?" in (await client.get(path)).text
@@ -88,4 +89,4 @@ async def test_nobody_else_acts_by_a_form() -> None:
             form = await log_in(client, VIEWER)
             problem(await client.get(path), 403, "not-allowed")
             problem(await client.post(path, data={**fields, "form": form}), 403, "not-allowed")
-    assert (house.resolutions.asked, house.drops.pressed) == ([], [])
+    assert (house.resolutions.asked, house.drops.pressed, house.divided.said) == ([], [], [])

@@ -35,6 +35,7 @@ PATHS = (
     "/incidents/7",
     "/refunds/3",
     "/editions/spring",
+    "/allocations?sku=BAG",
     "/resync",
     "/dead-letters",
     "/pick-ups?location=KNIGHTSBRIDGE",

@@ -42,6 +42,7 @@ COMMANDS = {
     "till": "app",
     "transfer": "app",
     "edition": "app",
+    "allocation": "app",
     "ledger": "app",
     "shadow": "app",
     "sandbox": "app",

@@ -359,6 +359,11 @@ class Assortment:
         return None
 
     @property
+    def by_demand(self) -> bool:
+        """True when some rule divides by what channels sell."""
+        return any(rule.demand_days is not None for rule in self.rules)
+
+    @property
     def blocks(self) -> bool:
         """True when some rule wants a local block."""
         return any(rule.block for rule in self.rules)

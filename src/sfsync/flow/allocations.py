@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from sfsync.domain import allocation
 from sfsync.domain.allocation import Books, Move
 from sfsync.domain.assortment import Assortment, Division, InForce
+from sfsync.domain.by_hand import by_demand, window
+from sfsync.domain.by_hand import goals as by_hand_goals
 from sfsync.domain.editions import claims
 from sfsync.domain.incidents import UNEXPLAINED
 from sfsync.domain.ledger import Bundle
@@ -109,18 +111,10 @@ class Divider:
             self._free_strays(sku, books, division)
         if division is None:
             return self._give_back(sku, books, levels, places)
-        short = bool(self._picture.uncovered.get(sku, 0))  # accepted orders come before any allocation
-        safety = max(
-            (self._assortment.policy(each, sku, scarce).safety_stock for each in division.channels), default=0
-        )
-        pool = 0 if short else max(0, self._pool(sku, places) - safety)
-        has = {each.channel: each.has for each in books}
-        shares, total = division.shares, allocation.total(pool, books)
-        if (edition := self._assortment.edition(sku)) is not None:
-            shares = claims(edition, Rooms(self._tx, self._assortment).taken(edition), shares)
-        goals = allocation.split(total, shares, has)  # none for those that have left
+        goals = self.goals(sku, scarce, division, books)
         coming = {each.channel: each.coming for each in books}
         if not self._only_look:
+            pool = self._to_divide(sku, scarce, division, places)
             for move in allocation.moves(pool, books, goals):
                 units = self._ask(sku, move, levels)
                 if move.taker is not None:
@@ -131,6 +125,30 @@ class Divider:
             )
             for each in books
         }
+
+    def _to_divide(self, sku: str, scarce: InForce, division: Division, places: Collection[str]) -> int:
+        """Units of what everybody may reserve that may be set aside: accepted orders come before that."""
+        if self._picture.uncovered.get(sku, 0):
+            return 0
+        safety = max(
+            (self._assortment.policy(each, sku, scarce).safety_stock for each in division.channels), default=0
+        )
+        return max(0, self._pool(sku, places) - safety)
+
+    def goals(
+        self, sku: str, scarce: InForce, division: Division, books: Sequence[Books]
+    ) -> Mapping[str, int]:
+        """Units that each channel is to have: none of those that have left the division."""
+        places = self._places([each.channel for each in books], sku)
+        total = allocation.total(self._to_divide(sku, scarce, division, places), books)
+        shares = division.shares
+        if division.demand_days is not None:
+            since, until = window(self._now, division.demand_days)
+            shares = by_demand(shares, self._tx.sold_by_channel(sku, since, until))
+        if (edition := self._assortment.edition(sku)) is not None:
+            shares = claims(edition, Rooms(self._tx, self._assortment).taken(edition), shares)
+        fixed = {channel: each.units for channel, each in self._tx.by_hand(sku).items()}
+        return by_hand_goals(total, shares, {each.channel: each.has for each in books}, fixed)
 
     def books(self, sku: str, channel: str, level: ChannelLevel | None) -> Books:
         """What a channel has of a SKU, its number at worst. One that does not list it yet shows nothing."""

@@ -22,11 +22,13 @@ from .calls import CallKeeper
 from .cancelling import Cancellations
 from .context import SNAPSHOT, Context, unread
 from .counts import Counts
+from .demand import Demand
 from .desk import Desk
 from .drift import DriftWatch
 from .editions import Editions
 from .folding import Folding, FoldRun, FoldWish
 from .freshness import Freshness
+from .hands import Hands
 from .intake import Holes, Intake, Poll
 from .order_calls import OrderCalls
 from .orders import OrderPoll, Orders
@@ -91,6 +93,7 @@ class Supervisor:
         self.desk = Desk(ctx, self.writer)
         self.transfers = Transfers(ctx, self.writer)
         self.editions = Editions(ctx)
+        self.hands, self.demand = Hands(ctx), Demand(ctx)
         self.products = Products(ctx)
         self.counts = Counts(ctx, self.writer)
         book = ctx.org.counts
@@ -146,6 +149,7 @@ class Supervisor:
             self._keep("policies", policies.run),
             self._keep("freshness", Freshness(ctx).run),
             self._keep("editions", self.editions.run),
+            self._keep("demand", self.demand.run),
             self._keep("editions' sales", self.editions.count),
             self._keep("products", self.products.run),
             self._keep("rewrites", Rewrites(ctx, self.writer).run),

@@ -393,9 +393,10 @@ def _division(
                 remedy = f"Give the policy channels without {channel}; it shows none of these then"
                 origins.problem((*path, "channels"), what, remedy)
     else:
-        if "shares" in policy:
-            what = "is for the guarantee allocated only"
-            origins.problem((*path, "shares"), what, 'Say guarantee = "allocated", or remove it')
+        for key in ("shares", "demand_days"):
+            if key in policy:
+                what = "is for the guarantee allocated only"
+                origins.problem((*path, key), what, 'Say guarantee = "allocated", or remove it')
         return
     for channel in shares if isinstance(shares, dict) else ():
         if channel not in channels:

@@ -177,6 +177,7 @@ class PolicySettings(Section):
     cap: int | None = Field(default=None, ge=0)
     # How units are divided among channels where the guarantee is "allocated": 1 each where not given.
     shares: dict[Name, Annotated[int, Field(ge=0, le=1000)]] = Field(default={})
+    demand_days: int | None = Field(default=None, ge=1, le=365)  # weighted by what each sold in so many days
     # It holds only from so few units on that may be promised where its channels sell from, and
     scarce_at: int | None = Field(default=None, ge=0)
     plentiful_at: int | None = Field(default=None, ge=1)  # no more when there are so many again
@@ -412,5 +413,6 @@ def _rule(
         fresh_seconds=policy.fresh_seconds,
         block=_block(policy, channels),
         product=Wanted(policy.fields, policy.tags, policy.price_from),
+        demand_days=policy.demand_days,
         sells_from=groups[policy.location_group] if policy.location_group else (),
     )

@@ -512,6 +512,16 @@ emptied = Table(
     Column("shown_at", Double, nullable=False),
 )
 
+by_hand = Table(  # units that a channel is to have, by a person's word
+    "by_hand",
+    metadata,
+    Column("sku", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("units", Integer, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
 scarce = Table(
     "scarce",
     metadata,

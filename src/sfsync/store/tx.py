@@ -30,6 +30,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from sfsync.domain.assortment import Assortment, InForce
 from sfsync.domain.budget import HourOfCalls
+from sfsync.domain.by_hand import Fixed
 from sfsync.domain.counts import Count
 from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.editions import Switch
@@ -403,6 +404,34 @@ class SqlTx(
         c = t.holding.c
         query = select(c.sku).where(c.kind == "allocation", c.reserved != 0).distinct().order_by(c.sku)
         return list(self._c.execute(query).scalars())
+
+    def by_hand(self, sku: str) -> dict[str, Fixed]:
+        """What people have said that channels are to have of a SKU, by channel."""
+        rows = BY_HAND.run(self._c, {"b_sku": sku})
+        return {row.channel: Fixed(row.units, row.who, row.at) for row in rows}
+
+    def put_by_hand(self, sku: str, channel: str, fixed: Fixed | None) -> None:
+        """Remember a word, or forget it."""
+        c = t.by_hand.c
+        self._c.execute(t.by_hand.delete().where(c.sku == sku, c.channel == channel))
+        if fixed is not None:
+            row = {"sku": sku, "channel": channel, "units": fixed.units, "who": fixed.who, "at": fixed.at}
+            self._c.execute(t.by_hand.insert().values(row))
+
+    def skus_by_hand(self) -> list[str]:
+        """SKUs of which somebody has said who is to have how many."""
+        return list(self._c.execute(select(t.by_hand.c.sku).distinct().order_by(t.by_hand.c.sku)).scalars())
+
+    def sold_by_channel(self, sku: str, since: datetime, until: datetime) -> dict[str, int]:
+        """Units of a SKU in orders placed in that time and not called off, by channel."""
+        c = t.order_line.c
+        units = c.open_quantity + c.fulfilled_quantity - c.returned_quantity
+        query = (
+            select(c.channel, func.sum(units).label("units"))
+            .where(c.sku == sku, c.placed_at >= since, c.placed_at < until)
+            .group_by(c.channel)
+        )
+        return {row.channel: int(row.units) for row in self._c.execute(query)}
 
     def scarce_skus(self) -> dict[str, InForce]:
         """SKUs that are scarce now in the eyes of some policy, each with the scarcities that hold."""
@@ -1546,6 +1575,7 @@ WAITING_BY_SKU = Prepared(select(*_CHANGES).where(t.among(t.movement.c.sku), t.m
 WAITING_BY_SUBJECT = Prepared(
     select(t.movement.c.subject).where(t.among(t.movement.c.subject), t.movement.c.state == "waiting")
 )
+BY_HAND = Prepared(select(t.by_hand).where(t.by_hand.c.sku == bindparam("b_sku")))
 SCARCE_BY_SKU = Prepared(_among(t.scarce.c.sku))
 LINES_BY_SUBJECT = Prepared(_among(t.order_line.c.subject))
 LINES_OF_ORDER = Prepared(

@@ -15,9 +15,11 @@ from starlette.routing import Route
 from sfsync.ports import OutsideError
 
 from .acting import Acting
+from .acting_allocations import ActingAllocations
 from .acting_letters import ActingLetters
 from .acting_pickups import ActingPickUps
 from .acting_resync import ActingResync
+from .allocations import AllocationApi
 from .api import Api
 from .counting import Counting
 from .counts import CountApi
@@ -72,6 +74,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *MappingApi(services.mappings, options, doorkeeper).routes(),
             *LevelApi(services.levels, options, doorkeeper).routes(),
             *EditionApi(services.editions, options, doorkeeper).routes(),
+            *AllocationApi(services.allocations, options, doorkeeper).routes(),
             *ResyncApi(services, options, doorkeeper).routes(),
             *ReloadApi(services.reloader, options, doorkeeper).routes(),
             *Health(services.overview).routes(),
@@ -83,6 +86,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *Counting(services, options, doorkeeper, page).routes(),
             *ActingResync(services, options, doorkeeper, page).routes(),
             *ActingLetters(services, options, doorkeeper, page).routes(),
+            *ActingAllocations(services, options, doorkeeper, page).routes(),
             *ActingPickUps(services, options, doorkeeper, page).routes(),
         ],
         middleware=[

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from sfsync.domain import incidents
+from sfsync.domain.by_hand import Allocated, Said, Word
 from sfsync.domain.callbacks import NumberPlace
 from sfsync.domain.counts import Count, CountOutcome
 from sfsync.domain.editions import Standing
@@ -314,6 +315,18 @@ class EditionDesk(Protocol):
         ...
 
 
+class AllocationDesk(Protocol):
+    """Takes a person's word for how divided units stand."""
+
+    async def say(self, word: Word, who: str) -> Said:
+        """Remember the word, and ask for what follows from it; or say why it cannot be."""
+        ...
+
+    async def standing(self, sku: str | None = None) -> Sequence[Allocated]:
+        """How the units of each channel stand: of a SKU, or of all that are divided; by SKU and priority."""
+        ...
+
+
 class Folder(Protocol):
     """Folds old movements of the org's ledger. What it returns is JSON-ready."""
 
@@ -377,6 +390,7 @@ class Services:
     incidents: IncidentDesk
     refunds: RefundDesk
     editions: EditionDesk
+    allocations: AllocationDesk
     why: Explainer
     levels: NumberTeller
     letters: LetterDesk

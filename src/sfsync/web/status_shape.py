@@ -285,6 +285,22 @@ class EditionRow(TypedDict):
     shows: dict[str, int]  # channel -> units
 
 
+class AllocationRow(TypedDict):
+    """How the units of one channel stand, of one SKU. Quantities in units."""
+
+    sku: str
+    channel: str
+    goal: int  # that it is to have
+    by_hand: int | None  # that a person has said; None: the policy decides
+    said_by: str
+    said_at: str | None
+    held: int  # set aside in the org
+    coming: int  # being asked of the org
+    shows: int  # confirmed or under way
+    spare: int  # neither shown nor sold
+    sold: int  # and not yet taken from what is held
+
+
 class OrderOfIncident(TypedDict):
     """An order, or another promise, that an incident names; those that lose their cover first come first."""
 

@@ -322,6 +322,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_emptied")),
     )
     op.create_table(
+        "by_hand",
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("units", sa.Integer(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("sku", "channel", name=op.f("pk_by_hand")),
+    )
+    op.create_table(
         "scarce",
         sa.Column("sku", sa.Text(), nullable=False),
         sa.Column("scarcity", sa.Text(), nullable=False),
@@ -1132,6 +1141,7 @@ def downgrade() -> None:
     )
     op.drop_table("inbox")
     op.drop_table("scarce")
+    op.drop_table("by_hand")
     op.drop_table("emptied")
     op.drop_index("ix_spell_unit_seconds", table_name="spell")
     op.drop_index("ix_spell_seconds", table_name="spell")

@@ -1,0 +1,90 @@
+"""Divided units on a page: what `sfsync allocation` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from .access import Doorkeeper
+from .allocations import describe, done, problem_of, read_word
+from .forms import sent, who
+from .options import ADMIN, WebOptions
+from .page import Page
+from .problems import ProblemError
+from .services import Services
+
+
+class ActingAllocations:
+    """The handlers of ``/allocations``."""
+
+    def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper, page: Page) -> None:
+        self._services, self._options, self._doorkeeper, self._page = services, options, doorkeeper, page
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [
+            Route("/allocations", self.look, methods=["GET"]),
+            Route("/allocations", self.do, methods=["POST"]),
+        ]
+
+    async def look(self, request: Request) -> Response:
+        """How the units of each channel stand, and the form that changes it."""
+        if self._page.visitor(request) is None:
+            return self._page.ask(request)
+        self._doorkeeper.admit(request, ADMIN)
+        return await self._render(request, request.query_params.get("sku", "").strip())
+
+    async def do(self, request: Request) -> Response:
+        """Take a word; the page says how the units stand with it."""
+        party, fields = await sent(request, self._doorkeeper, self._options, ADMIN)
+        sku = fields.get("sku", "").strip()
+        try:
+            said = await self._services.allocations.say(read_word(_table(fields)), who(party))
+            if said.problem:
+                raise problem_of(said)
+        except ProblemError as error:
+            return await self._render(request, sku, error.status, error.detail, fields=fields)
+        asked = (
+            "Written down. Units are lowered, moved and raised in this order; load this page again to see."
+        )
+        return await self._render(request, sku, done="Done." if done(said.rows) else asked)
+
+    async def _render(
+        self,
+        request: Request,
+        sku: str,
+        status_code: int = 200,
+        trouble: str = "",
+        *,
+        done: str = "",
+        fields: Mapping[str, str] | None = None,
+    ) -> Response:
+        rows = [describe(row) for row in await self._services.allocations.standing(sku or None)]
+        return self._page.render(
+            "allocations.html",
+            request,
+            self._page.visitor(request),
+            status_code=status_code,
+            sku=sku,
+            rows=rows,
+            channels=list(dict.fromkeys(row["channel"] for row in rows)),
+            now=self._services.now().isoformat(),
+            trouble=trouble,
+            done=done,
+            fields=fields or {},
+        )
+
+
+def _table(fields: Mapping[str, str]) -> dict[str, Any]:
+    """The form as the API's body: what belongs to another word is left out, as the form cannot hide it."""
+    table: dict[str, Any] = {name: fields.get(name, "").strip() for name in ("do", "sku", "channel")}
+    units = fields.get("units", "").strip()
+    if units and table["do"] != "release":
+        table["units"] = int(units) if units.isascii() and units.isdigit() and len(units) < 10 else units
+    if table["do"] == "move" and (to := fields.get("to", "").strip()):
+        table["to"] = to
+    return table
