@@ -278,7 +278,10 @@ def _mapping_without_a_daemon(daemon: Daemon, sheet: Path) -> None:
     assert (again.returncode, "0 mapped, 1 kept before; 0 dead letters" in again.stdout) == (0, True)
     (kept,) = json.loads(daemon.cli("mapping", "list", "--json").stdout)
     assert (kept["old"], kept["new"], kept["channel"], kept["rests"]) == ("MYSTERY-1", "BAG-1", None, False)
-    assert "MYSTERY-1" in daemon.cli("mapping", "list").stdout
+    assert {each["channel"] for each in kept["still_listed"]} == {"london", "dubai"}
+    listed = daemon.cli("mapping", "list").stdout
+    assert "MYSTERY-1" in listed
+    assert "still lists it" in " ".join(listed.split())
     assert daemon.cli("mapping", "remove", "MYSTERY-1").returncode == 0
     assert daemon.cli("mapping", "remove", "MYSTERY-1").returncode == 1
     sheet.write_text("old;nwe\n")

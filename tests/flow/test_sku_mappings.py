@@ -67,6 +67,19 @@ async def test_the_other_item_of_the_shop_keeps_its_own_number() -> None:
         await h.shows("BAG-1", 3, 3)
 
 
+async def test_an_item_still_listed_under_the_old_sku_is_named_and_never_written() -> None:
+    """Two listings would sell the same five bags twice: a person renames the old one, or takes it away."""
+    async with house({BAG: 5}, shelf={"SAC": 3, "BAG-1": 5}) as h:
+        await give(h, SkuMapping("SAC", "BAG-1"), SkuMapping("SAC", "BAG-1", "dubai"))
+        h.org.move(BAG, on_hand=-1)
+        await h.shows("BAG-1", 4, 4)
+        assert {shop.shelf["SAC"] for shop in h.shops.values()} == {3}
+        listed: Any = {each["channel"]: each["still_listed"] for each in await desk(h).kept()}
+        own = [{"channel": name, "location": "online", "shows": 3} for name in ("dubai", "london")]
+        assert sorted(map(str, listed[None])) == sorted(map(str, own))
+        assert listed["dubai"] == own[:1]
+
+
 async def test_a_line_stays_what_it_was_found_to_be_when_the_mapping_is_taken_away() -> None:
     """What was entered stays, and goes on; a new sale under the old SKU is a dead letter again."""
     async with house({BAG: 5}) as h:

@@ -107,7 +107,8 @@ class MappingPile:
 
     async def kept(self) -> Sequence[Mapping[str, object]]:
         row = {"old": "OLD", "new": "BAG-1", "channel": None, "by": "operations", "rests": False}
-        return [{**row, "at": "2026-11-23T08:00:00.000Z"}]
+        listed = [{"channel": "london", "location": "online", "shows": 3}]
+        return [{**row, "at": "2026-11-23T08:00:00.000Z", "still_listed": listed}]
 
     async def give(
         self, sheet: Sheet, by: str, *, partial: bool, dry_run: bool, yes_change: int | None

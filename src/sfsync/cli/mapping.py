@@ -42,6 +42,9 @@ STOPPED = 4
 def list_all(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """List the mappings that are kept. One *rests* while the org has the old SKU itself.
 
+    A mapping says what is sold, not what is shown: a channel that still lists the old SKU is named, with the
+    number that it shows there and that sfsync does not write. Rename the item at the channel.
+
     Exit codes: 0 told; 2 wrong settings; 3 no store.
     """
     kept: Any = _store(settings_or_exit(config)).read_now(sku_mappings.tell)
@@ -54,8 +57,12 @@ def list_all(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False)
     made = table("Mapped", "old", "new", "of", "since (UTC)", "by", "")
     for each in kept:
         at = each["at"][:16].replace("T", " ")
-        rests = "rests: the org has the old one" if each["rests"] else ""
-        made.add_row(each["old"], each["new"], each["channel"] or "all", at, each["by"], rests)
+        note = "rests: the org has the old one" if each["rests"] else ""
+        listings = [
+            f"{one['channel']} still lists it, and shows {one['shows']}" for one in each["still_listed"]
+        ]
+        note = "; ".join([*([note] if note else []), *listings, *(["rename it there"] if listings else [])])
+        made.add_row(each["old"], each["new"], each["channel"] or "all", at, each["by"], note)
     out.print(made)
 
 
@@ -104,7 +111,9 @@ def give_file(
     """Mend letters of unknown SKUs in bulk: say what each old SKU is in the org. Without --apply a dry run.
 
     The mappings are kept (`sfsync mapping list`): what comes later under the old SKU is entered as the new
-    one too. The same file again does nothing. Works with and without a running daemon.
+    one too. What channels show is not mapped: an item listed under the old SKU gets no number, because two
+    listings of the same units would sell each of them twice. Rename it there; the list names what is left.
+    The same file again does nothing. Works with and without a running daemon.
 
     Exit codes: 0 done, or nothing is wrong; 1 rows are bad; 2 wrong settings; 3 the file cannot be read, or
     no store; 4 stopped, because so many would be mapped: look, then give --yes-change.

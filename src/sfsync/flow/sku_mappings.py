@@ -3,6 +3,10 @@
 A mapping is used at the last moment: for an order's line when no stock level of its own SKU is found, for a
 posting when the org has just said that its level is not there. A line keeps the SKU that it was once found to
 be about, so that a mapping taken away later undoes nothing.
+
+It counts one way. What a channel still lists under the old SKU is a second listing of the same units, beside
+the one under the new SKU or before that comes: two numbers of one stock would offer each unit twice. So no
+number is written to it, and the list of mappings tells where such listings are left, for a person to rename.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from sfsync.domain.orders import OrderLine
 from sfsync.domain.sku_mapping import ASK_ABOVE_PERCENT, MapFacts, Sheet, SkuMapping, asks, problem_of
 from sfsync.domain.stock import BadKeyError, LevelKey, Movement
 from sfsync.domain.tills import TillSale
-from sfsync.ports import KeptMapping, LineState, TryLater, Tx
+from sfsync.ports import ChannelLevel, KeptMapping, LineState, TryLater, Tx
 
 from .context import Context, unread
 
@@ -140,11 +144,15 @@ class SkuMappings:
 def tell(tx: Tx) -> Sequence[Mapping[str, object]]:
     """The mappings that are kept, by old SKU; JSON-ready."""
     kept = tx.sku_mappings()
-    own = {level.key.sku for level in tx.levels_of({each.mapping.old for each in kept})}
-    return [_told(each, each.mapping.old in own) for each in kept]
+    olds = {each.mapping.old for each in kept}
+    own = {level.key.sku for level in tx.levels_of(olds)}
+    listings: dict[str, list[ChannelLevel]] = {}
+    for level in tx.channel_levels(olds - own):
+        listings.setdefault(level.sku, []).append(level)
+    return [_told(each, each.mapping.old in own, listings.get(each.mapping.old, ())) for each in kept]
 
 
-def _told(each: KeptMapping, own: bool) -> Mapping[str, object]:
+def _told(each: KeptMapping, own: bool, listings: Sequence[ChannelLevel]) -> Mapping[str, object]:
     return {
         "old": each.mapping.old,
         "new": each.mapping.new,
@@ -152,6 +160,11 @@ def _told(each: KeptMapping, own: bool) -> Mapping[str, object]:
         "at": each.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "by": each.by,
         "rests": own,  # the org has the old SKU by now: it goes by its own name
+        "still_listed": [  # under the old SKU, to be renamed there
+            {"channel": level.channel, "location": level.location, "shows": level.published}
+            for level in listings
+            if each.mapping.source in ("", level.channel)
+        ],
     }
 
 
