@@ -244,8 +244,8 @@ def _goes_live(org: OrgSandbox, daemon: Daemon, missed: str) -> None:
 
 def gone_for(daemon: Daemon, sku: str) -> float:
     """For how many seconds Dubai would not have shown it any more."""
-    would, _ = store(daemon).read_now(shadow.numbers)
-    last = would["dubai", sku, "online"][-1]
+    ((_, would, _),) = store(daemon).read_now(lambda tx: list(shadow.numbers(tx, "dubai", sku=sku)))
+    last = would[-1]
     return (datetime.now(UTC) - last.at).total_seconds() if last.number <= 0 else 0.0
 
 

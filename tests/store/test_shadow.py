@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar, cast
 
 import pytest
 
 from sfsync.domain.orders import OrderLine
-from sfsync.domain.shadow import Entry, Overlay
+from sfsync.domain.shadow import Entry, Overlay, Seen, Would
 from sfsync.domain.stock import LevelKey, Movement, MovementKind
 from sfsync.ports import ChannelItem, LineState
 from sfsync.store import Database, shadow
@@ -67,6 +68,12 @@ def row(key: str, on_hand: int = 0, reserved: int = 0) -> Movement:
     return Movement(key, "order:london:7:1", BAG, MovementKind.ORDER, on_hand, reserved, "#7", "", NOW)
 
 
+def of_bag(tx: ShadowTx) -> tuple[list[Would], list[Seen]]:
+    """What London would have shown of the bag, and was seen to show."""
+    found = {place: (would, seen) for place, would, seen in shadow.numbers(tx, "london")}
+    return found["london", "BAG", "online"]
+
+
 async def test_what_would_be_shown_is_kept_as_it_changes(kept: Kept) -> None:
     """A listing, a number written, the same one again."""
     await kept.do(lambda tx: tx.put_items("london", [item("BAG", 3)], {}, NOW, NOW))
@@ -78,8 +85,8 @@ async def test_what_would_be_shown_is_kept_as_it_changes(kept: Kept) -> None:
         tx.put_numbers([replace(level, published=2, target=1)], NOW)
 
     await kept.do(write)
-    would, _ = await kept.do(shadow.numbers)
-    assert [(step.at, step.number) for step in would["london", "BAG", "online"]] == [
+    would, _ = await kept.do(of_bag)
+    assert [(step.at, step.number) for step in would] == [
         (NOW, 3),
         (NOW + timedelta(seconds=5), 2),
     ]
@@ -94,8 +101,8 @@ async def test_what_is_read_is_kept_from_when_to_when(kept: Kept) -> None:
     await kept.do(lambda tx: tx.saw("london", [item("BAG", 8)], NOW, first))
     third = kept.pass_(5)
     await kept.do(lambda tx: tx.saw("london", [item("BAG", 2)], third, third))
-    _, seen = await kept.do(shadow.numbers)
-    assert [(each.number, each.first_at, each.last_at) for each in seen["london", "BAG", "online"]] == [
+    _, seen = await kept.do(of_bag)
+    assert [(each.number, each.first_at, each.last_at) for each in seen] == [
         (3, first, second),
         (2, third, third),
     ]
@@ -130,8 +137,8 @@ async def test_a_sale_is_kept_with_the_most_that_it_wanted_and_lacked(kept: Kept
     assert (sale.units, sale.wanted, sale.heard_at) == (2, 1, heard)
     assert (sale.uncovered, sale.uncovered_at) == (1, short)
     await kept.do(lambda tx: tx.put_line(line(0, fulfilled=1, returned=1)))
-    assert [each.wanted for each in await kept.do(lambda tx: shadow.sales(tx, sku="BAG"))] == [0]
-    assert await kept.do(lambda tx: shadow.sales(tx, sku="TIE")) == []
+    assert [each.wanted for each in await kept.do(lambda tx: shadow.sales(tx, skus=["BAG"]))] == [0]
+    assert await kept.do(lambda tx: shadow.sales(tx, skus=["TIE"])) == []
 
 
 async def test_an_overlay_is_what_would_be_less_what_others_entered_for_the_same(kept: Kept) -> None:
@@ -147,6 +154,25 @@ async def test_an_overlay_is_what_would_be_less_what_others_entered_for_the_same
     assert await kept.do(lambda tx: tx.overlays()) == {BAG: Overlay(1, 1, 2)}
     assert [each.key for each in await kept.do(lambda tx: tx.virtual_rows())] == ["a"]
     assert await kept.do(lambda tx: shadow.would_have_entered(tx, NOW)) == 1
+
+
+async def test_the_numbers_of_many_places_are_told_one_place_after_another(kept: Kept) -> None:
+    """In the order of time at each, whatever the order in which they were kept, on both databases."""
+    skus = ["b-2", "B-10", "a b", "É", "B_1"]
+    for shows in (3, 2):
+        at = kept.pass_(1)
+        for sku in skus:
+            items = [item(sku, shows)]
+            await kept.do(partial(ShadowTx.saw, channel="london", items=items, asked_at=at, at=at))
+            await kept.do(
+                partial(ShadowTx.put_items, channel="london", items=items, problems={}, asked_at=NOW, at=NOW)
+            )
+    found = await kept.do(lambda tx: list(shadow.numbers(tx, "london")))
+    assert sorted(place[1] for place, _, _ in found) == sorted(skus)
+    assert all([step.number for step in would] == [3, 2] for _, would, _ in found)
+    assert all([spell.number for spell in seen] == [3, 2] for _, _, seen in found)
+    assert await kept.do(lambda tx: list(shadow.numbers(tx, "dubai"))) == []
+    assert await kept.do(lambda tx: shadow.count_changes(tx, "london", at)) == 5
 
 
 async def test_times_without_a_shadow_are_told_apart(kept: Kept) -> None:
@@ -167,9 +193,9 @@ async def test_what_is_old_is_forgotten_but_not_what_stands(kept: Kept) -> None:
         await kept.do(lambda tx, at=at, shows=shows: tx.saw("london", [item("BAG", shows)], at, at))  # type: ignore[misc]  # defaults of the lambda
     later = kept.pass_(3600)
     await kept.do(lambda tx: tx.forget(later))
-    would, seen = await kept.do(shadow.numbers)
-    assert [step.number for step in would["london", "BAG", "online"]] == [2]
-    assert [spell.number for spell in seen["london", "BAG", "online"]] == [2]
+    would, seen = await kept.do(of_bag)
+    assert [step.number for step in would] == [2]
+    assert [spell.number for spell in seen] == [2]
 
 
 async def test_leaving_empties_every_table_but_whose_the_store_is_and_what_was_seen(kept: Kept) -> None:

@@ -1,9 +1,14 @@
-"""A shadow's report: what was seen, held against what would have been. JSON-ready."""
+"""A shadow's report: what was seen, held against what would have been. JSON-ready.
+
+A house's weeks are more than memory should hold: numbers are read place by place, sales by some hundred SKUs
+at a time, and of each only what is told is kept.
+"""
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,9 +21,7 @@ from sfsync.domain.shadow import (
     Outcome,
     Oversell,
     Sale,
-    Seen,
     Spread,
-    Would,
     booked,
     compared,
     drop_own_sales,
@@ -32,6 +35,7 @@ from sfsync.store.tx import SqlTx
 
 HANDED_OVER = timedelta(minutes=15)  # a shadow that was stopped longer ago has handed nothing over
 GRAIN = timedelta(seconds=1)  # storefronts tell times in whole seconds, rounded down
+SKUS_AT_ONCE = 500
 NAMED = 20  # cases that are told one by one, the worst first
 
 
@@ -42,19 +46,10 @@ def report(
     spans = kept.spans(tx)
     begin = max(since, spans[0][0]) if since and spans else since or (spans[0][0] if spans else now)
     until = min(now, spans[-1][1]) if spans else now
-    every = kept.sales(tx)
-    heard = [sale for sale in every if sale.heard_at >= begin]
-    entries = kept.entries(tx)
-    matches = _matches(every, entries)
-    would, seen = kept.numbers(tx)
-    standing = booked(heard, entries, matches)
-    settled = [each for each in standing if (until - each.sale.heard_at).total_seconds() >= late_seconds]
-    channels = [
-        _channel(name, begin, until, late_seconds, settled, would, seen, every)
-        for name in assortment.channels
-    ]
-    beyond = _oversold(tx, assortment, heard, would, seen)
-    said = {match.subject for match in matches.values()}
+    sales = _Sales(begin, until, late_seconds)
+    for standing, matches in _standing(tx):
+        sales.add(standing, matches)
+    beyond = _oversold(tx, assortment, begin)
     return {
         "since": _moment(begin),
         "until": _moment(until),
@@ -64,14 +59,17 @@ def report(
         ),
         "in_shadow": kept.since(tx) is not None,
         "late_seconds": late_seconds,
-        "channels": channels,
-        "sales": _sales(settled),
-        "too_young": len(standing) - len(settled),
+        "channels": [
+            {**_channel(tx, name, begin, until, late_seconds), "sales": sales.of(name).told()}
+            for name in assortment.channels
+        ],
+        "sales": sales.told(),
+        "too_young": sales.too_young,
         "others_movements": {
-            "seen": sum(entry.created_at >= begin for entry in entries),
-            "of_sales_by_name": sum(match.certain for match in matches.values()),
-            "of_sales_by_number_only": sum(not match.certain for match in matches.values()),
-            "sales_found": len(said),
+            "seen": kept.count_entries(tx, begin),
+            "of_sales_by_name": sales.certain,
+            "of_sales_by_number_only": sales.guessed,
+            "sales_found": sales.found,
         },
         "would_have_entered": kept.would_have_entered(tx, begin),
         "oversells": {
@@ -91,21 +89,35 @@ def handed_over(
     They are ours from where the shadow stopped reading them (`marks`), if that was just now, but none that
     somebody else has entered is; else from now on.
     """
-    every, entries = kept.sales(tx), kept.entries(tx)
-    standing = booked(every, entries, _matches(every, entries))
     ours: dict[str, datetime] = {}
+    others: dict[str, datetime] = {}  # the newest order that somebody else has entered, by channel
+    for standing, _ in _standing(tx):
+        for each in standing:
+            placed, name = each.sale.placed_at, each.sale.channel
+            if each.units > 0:
+                others[name] = max(placed, others.get(name, placed))
     for name, mark in marks.items():
         if mark is None or now - mark > HANDED_OVER:
             ours[name] = now
-            continue
-        others = [each.sale.placed_at for each in standing if each.sale.channel == name and each.units > 0]
-        ours[name] = max([mark, *(placed + 2 * GRAIN for placed in others)])
+        else:
+            ours[name] = max(mark, others[name] + 2 * GRAIN) if name in others else mark
     left = [
         each
+        for standing, _ in _standing(tx)
         for each in standing
         if each.missing and each.sale.placed_at < ours.get(each.sale.channel, now) - GRAIN
     ]
-    return ours, left
+    return ours, sorted(left, key=lambda each: each.sale.placed_at)
+
+
+def _standing(tx: SqlTx) -> Iterator[tuple[list[Booked], Mapping[str, Match]]]:
+    """How sales stand in the org, some SKUs at a time, and whose the movements of these are."""
+    skus = kept.sold_skus(tx)
+    for start in range(0, len(skus), SKUS_AT_ONCE):
+        part = skus[start : start + SKUS_AT_ONCE]
+        sales, entries = kept.sales(tx, skus=part), kept.entries(tx, skus=part)
+        matches = _matches(sales, entries)
+        yield booked(sales, entries, matches), matches
 
 
 def _matches(sales: Iterable[Sale], entries: Iterable[Entry]) -> Mapping[str, Match]:
@@ -120,58 +132,93 @@ def _matches(sales: Iterable[Sale], entries: Iterable[Entry]) -> Mapping[str, Ma
     return found
 
 
+# -- numbers -------------------------------------------------------------------------------------------
+
+
+class _Times:
+    """Durations of differences, and their units times seconds."""
+
+    def __init__(self) -> None:
+        self.unit_seconds, self.least, self.most = 0.0, array("d"), array("d")
+
+    def add(self, each: Apart) -> None:
+        """One more."""
+        self.unit_seconds += abs(each.showed - each.would) * each.least_seconds
+        self.least.append(each.least_seconds)
+        self.most.append(each.most_seconds)
+
+    def told(self) -> Mapping[str, Any]:
+        """How often, how much, how long."""
+        return {
+            "times": len(self.least),
+            "unit_seconds": round(self.unit_seconds, 1),
+            **_spread(spread(self.least)),
+        }
+
+
+class _Worst:
+    """The late ones: how many, and those that were so for longest."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._longest: list[tuple[Place, Apart]] = []
+
+    def add(self, place: Place, each: Apart) -> None:
+        """One more."""
+        self.count += 1
+        self._longest.append((place, each))
+        if len(self._longest) > 8 * NAMED:
+            self._longest = self._sorted()
+
+    def _sorted(self) -> list[tuple[Place, Apart]]:
+        return sorted(self._longest, key=lambda one: -one[1].least_seconds)[:NAMED]
+
+    def told(self) -> list[Mapping[str, Any]]:
+        """Each with its place."""
+        return [_apart(place, each) for place, each in self._sorted()]
+
+
 def _channel(
-    name: str,
-    begin: datetime,
-    until: datetime,
-    late_seconds: float,
-    standing: Sequence[Booked],
-    would: Mapping[Place, list[Would]],
-    seen: Mapping[Place, list[Seen]],
-    sales: Collection[Sale],
+    tx: SqlTx, name: str, begin: datetime, until: datetime, late_seconds: float
 ) -> Mapping[str, Any]:
-    places = sorted(place for place in would if place[0] == name)
-    found: list[tuple[Place, Apart]] = []
+    behind, high, low, late = _Times(), _Times(), _Times(), _Worst()
     never: list[Place] = []
-    own = [sale for sale in sales if sale.channel == name]
-    for place in places:
-        both = compared(would[place], seen.get(place, []), until)
-        if not both.met:
-            never += [place] if place in seen else []
+    count = read = never_equal = still_apart = 0
+    for place, would, seen in kept.numbers(tx, name):
+        if not would:
             continue
-        of_sku = [sale for sale in own if sale.sku == place[1]]
-        found += [
-            (place, each)
-            for each in drop_own_sales(both.apart, of_sku, *place)
-            if each.ended_at is None or each.ended_at >= begin
-        ]
-    behind = [each for _, each in found if each.behind and each.ended_at is not None]
-    late = [(place, each) for place, each in found if each.least_seconds > late_seconds]
-    late.sort(key=lambda one: -one[1].least_seconds)
+        count += 1
+        read += bool(seen)
+        both = compared(would, seen, until)
+        if not both.met:
+            never_equal += bool(seen)
+            never += [place] if seen and len(never) < NAMED else []
+            continue
+        if not both.apart:
+            continue
+        for each in drop_own_sales(both.apart, kept.sales(tx, skus=[place[1]]), *place):
+            if each.ended_at is not None and each.ended_at < begin:
+                continue
+            still_apart += each.ended_at is None
+            (high if each.too_high else low).add(each)
+            if each.behind and each.ended_at is not None:
+                behind.add(each)
+            if each.least_seconds > late_seconds:
+                late.add(place, each)
     return {
         "name": name,
-        "numbers": len(places),
-        "read": sum(place in seen for place in places),
-        "changes": sum(step.at >= begin for place in places for step in would[place]),
-        "later_than_sfsync": _spread(spread(each.least_seconds for each in behind)),
-        "later_at_most": _spread(spread(each.most_seconds for each in behind)),
-        "too_high": _direction(each for _, each in found if each.too_high),
-        "too_low": _direction(each for _, each in found if not each.too_high),
-        "late": len(late),
-        "still_apart": sum(each.ended_at is None for _, each in found),
-        "never_equal": len(never),
-        "never_equal_named": [{"sku": place[1], "location": place[2]} for place in never[:NAMED]],
-        "worst": [_apart(place, each) for place, each in late[:NAMED]],
-        "sales": _sales([each for each in standing if each.sale.channel == name], named=False),
-    }
-
-
-def _direction(found: Iterable[Apart]) -> Mapping[str, Any]:
-    each = list(found)
-    return {
-        "times": len(each),
-        "unit_seconds": round(sum(abs(one.showed - one.would) * one.least_seconds for one in each), 1),
-        **_spread(spread(one.least_seconds for one in each)),
+        "numbers": count,
+        "read": read,
+        "changes": kept.count_changes(tx, name, begin),
+        "later_than_sfsync": _spread(spread(behind.least)),
+        "later_at_most": _spread(spread(behind.most)),
+        "too_high": high.told(),
+        "too_low": low.told(),
+        "late": late.count,
+        "still_apart": still_apart,
+        "never_equal": never_equal,
+        "never_equal_named": [{"sku": place[1], "location": place[2]} for place in never],
+        "worst": late.told(),
     }
 
 
@@ -188,22 +235,73 @@ def _apart(place: Place, each: Apart) -> Mapping[str, Any]:
     }
 
 
-def _sales(standing: Sequence[Booked], *, named: bool = True) -> dict[str, Any]:
-    missing = [each for each in standing if each.missing]
-    doubled = [each for each in standing if each.doubled]
-    late = [each.late_seconds for each in standing if each.late_seconds is not None]
-    heard = [(each.sale.heard_at - each.sale.placed_at).total_seconds() for each in standing]
-    told: dict[str, Any] = {
-        "lines": len(standing),
-        "heard": _spread(spread(max(0.0, each) for each in heard)),
-        "entered": _spread(spread(late)),
-        "missing": len(missing),
-        "doubled": len(doubled),
-    }
-    if named:
-        told["missing_lines"] = [_line(each, units=each.missing) for each in missing]
-        told["doubled_lines"] = [_line(each, units=each.doubled) for each in doubled]
-    return told
+# -- sales ---------------------------------------------------------------------------------------------
+
+
+class _Lines:
+    """Order lines: how soon they were heard, and entered; and which were not, or twice."""
+
+    def __init__(self) -> None:
+        self._heard, self._entered = array("d"), array("d")
+        self.missing: list[Booked] = []
+        self.doubled: list[Booked] = []
+
+    def add(self, each: Booked) -> None:
+        """One more."""
+        self._heard.append(max(0.0, (each.sale.heard_at - each.sale.placed_at).total_seconds()))
+        if each.late_seconds is not None:
+            self._entered.append(each.late_seconds)
+        self.missing += [each] if each.missing else []
+        self.doubled += [each] if each.doubled else []
+
+    def told(self) -> dict[str, Any]:
+        """In numbers."""
+        return {
+            "lines": len(self._heard),
+            "heard": _spread(spread(self._heard)),
+            "entered": _spread(spread(self._entered)),
+            "missing": len(self.missing),
+            "doubled": len(self.doubled),
+        }
+
+
+class _Sales:
+    """All lines that were heard in time, and those of each channel."""
+
+    def __init__(self, begin: datetime, until: datetime, late_seconds: float) -> None:
+        self._begin, self._until, self._late_seconds = begin, until, late_seconds
+        self._all, self._by_channel = _Lines(), defaultdict[str, _Lines](_Lines)
+        self.too_young = self.certain = self.guessed = self.found = 0
+
+    def add(self, standing: Iterable[Booked], matches: Mapping[str, Match]) -> None:
+        """Some more, and whose the movements of their SKUs are."""
+        self.certain += sum(match.certain for match in matches.values())
+        self.guessed += sum(not match.certain for match in matches.values())
+        self.found += len({match.subject for match in matches.values()})
+        for each in standing:
+            if each.sale.heard_at < self._begin:
+                continue
+            if (self._until - each.sale.heard_at).total_seconds() < self._late_seconds:
+                self.too_young += 1
+                continue
+            self._all.add(each)
+            self._by_channel[each.sale.channel].add(each)
+
+    def of(self, channel: str) -> _Lines:
+        """Those of a channel."""
+        return self._by_channel[channel]
+
+    def told(self) -> dict[str, Any]:
+        """All, with the lines that are wrong, oldest first."""
+        missing, doubled = (
+            sorted(lines, key=lambda each: each.sale.placed_at)
+            for lines in (self._all.missing, self._all.doubled)
+        )
+        return {
+            **self._all.told(),
+            "missing_lines": [_line(each, units=each.missing) for each in missing],
+            "doubled_lines": [_line(each, units=each.doubled) for each in doubled],
+        }
 
 
 def _line(each: Booked, *, units: int) -> Mapping[str, Any]:
@@ -226,22 +324,20 @@ def _sale(sale: Sale) -> dict[str, Any]:
     }
 
 
-def _oversold(
-    tx: SqlTx,
-    assortment: Assortment,
-    heard: Iterable[Sale],
-    would: Mapping[Place, list[Would]],
-    seen: Mapping[Place, list[Seen]],
-) -> list[Oversell]:
+# -- sales beyond stock --------------------------------------------------------------------------------
+
+
+def _oversold(tx: SqlTx, assortment: Assortment, begin: datetime) -> list[Oversell]:
     scarce = tx.scarce_skus()
     found = []
-    for sale in heard:
-        if not sale.uncovered or sale.channel not in assortment.channels:
+    for sale in kept.sales(tx, uncovered_since=begin):
+        if sale.channel not in assortment.channels:
             continue
         guarantee = assortment.policy(sale.channel, sale.sku, scarce.get(sale.sku, PLENTY)).guarantee
         place = sale.channel, sale.sku, sale.location
-        found.append(oversell(sale, guarantee, would.get(place, []), seen.get(place, [])))
-    return sorted(found, key=lambda each: each.sale.placed_at)
+        numbers = {at: (would, seen) for at, would, seen in kept.numbers(tx, sale.channel, sku=sale.sku)}
+        found.append(oversell(sale, guarantee, *numbers.get(place, ([], []))))
+    return found
 
 
 def _counted(found: Iterable[Oversell]) -> Mapping[str, int]:

@@ -8,11 +8,27 @@ store, `leave` forgets what was only thought, and keeps that history.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    union_all,
+    update,
+)
 
 from sfsync.domain.shadow import Entry, Overlay, Sale, Seen, Would, matched
 from sfsync.domain.stock import LevelKey, Movement, MovementKind
@@ -26,6 +42,7 @@ from .upsert import upsert
 # Tables that outlive the shadow, beside its own: whose the store is, and what people have told it.
 KEPT = frozenset({t.binding.name, t.calls.name, t.sku_mapping.name})
 RECENT = timedelta(seconds=60)  # numbers that have changed are looked at again for so long
+ROWS_AT_ONCE = 2_000  # of a history, in memory
 SPAN_GAP = timedelta(minutes=2)  # a shadow that was not there for longer has begun anew
 
 Place = tuple[str, str, str]  # channel, SKU, location
@@ -243,8 +260,8 @@ class ShadowTx(SqlTx):
         """Find anew whose the movements of these SKUs are; the overlays that are others by that."""
         changed: dict[LevelKey, Overlay] = {}
         for sku in sorted(skus):
-            theirs = entries(self, sku=sku)
-            matches = matched(sales(self, sku=sku), theirs)
+            theirs = entries(self, skus=[sku])
+            matches = matched(sales(self, skus=[sku]), theirs)
             sums: dict[LevelKey, list[int]] = defaultdict(lambda: [0, 0])
             for row in self._c.execute(select(t.shadow_row).where(t.shadow_row.c.sku == sku)):
                 level = sums[LevelKey.parse(row.level_key)]
@@ -307,9 +324,13 @@ def spans(tx: SqlTx) -> list[tuple[datetime, datetime]]:
     return [(row.since, row.until) for row in rows]
 
 
-def sales(tx: SqlTx, *, sku: str | None = None, after: datetime | None = None) -> list[Sale]:
-    """Sales heard: of a SKU, or placed after a moment."""
+def sales(
+    tx: SqlTx, *, skus: Collection[str] | None = None, uncovered_since: datetime | None = None
+) -> list[Sale]:
+    """Sales heard, oldest first: of these SKUs; or those heard since a moment that no stock covered."""
     c, wanted = t.shadow_sale.c, select(t.shadow_sale).order_by(t.shadow_sale.c.placed_at)
+    if uncovered_since is not None:
+        wanted = wanted.where(c.uncovered > 0, c.heard_at >= uncovered_since)
     return [
         Sale(
             row.subject,
@@ -325,12 +346,12 @@ def sales(tx: SqlTx, *, sku: str | None = None, after: datetime | None = None) -
             row.uncovered,
             row.uncovered_at,
         )
-        for row in tx.connection.execute(_narrowed(wanted, c.sku, sku, c.placed_at, after))
+        for row in tx.connection.execute(*_narrowed(wanted, c.sku, skus))
     ]
 
 
-def entries(tx: SqlTx, *, sku: str | None = None, after: datetime | None = None) -> list[Entry]:
-    """Movements that others entered: of a SKU, or made after a moment."""
+def entries(tx: SqlTx, *, skus: Collection[str] | None = None) -> list[Entry]:
+    """Movements that others entered, oldest first: of these SKUs."""
     c, wanted = t.shadow_entry.c, select(t.shadow_entry).order_by(t.shadow_entry.c.created_at)
     return [
         Entry(
@@ -342,8 +363,20 @@ def entries(tx: SqlTx, *, sku: str | None = None, after: datetime | None = None)
             row.words,
             row.created_at,
         )
-        for row in tx.connection.execute(_narrowed(wanted, c.sku, sku, c.created_at, after))
+        for row in tx.connection.execute(*_narrowed(wanted, c.sku, skus))
     ]
+
+
+def sold_skus(tx: SqlTx) -> list[str]:
+    """The SKUs that were sold."""
+    return list(tx.connection.execute(select(t.shadow_sale.c.sku).distinct()).scalars())
+
+
+def count_entries(tx: SqlTx, after: datetime) -> int:
+    """How many movements others entered since a moment."""
+    c = t.shadow_entry.c
+    query = select(func.count()).select_from(t.shadow_entry).where(c.created_at >= after)
+    return int(tx.connection.execute(query).scalar_one())
 
 
 def would_have_entered(tx: SqlTx, after: datetime) -> int:
@@ -356,24 +389,45 @@ def would_have_entered(tx: SqlTx, after: datetime) -> int:
     )
 
 
-def numbers(tx: SqlTx) -> tuple[dict[Place, list[Would]], dict[Place, list[Seen]]]:
-    """What channels would have shown, and what they were seen to show, by place, in the order of time."""
-    would: dict[Place, list[Would]] = defaultdict(list)
-    seen: dict[Place, list[Seen]] = defaultdict(list)
-    for row in tx.connection.execute(select(t.shadow_would).order_by(t.shadow_would.c.id)):
-        would[row.channel, row.sku, row.location].append(Would(row.at, row.number))
-    for row in tx.connection.execute(select(t.shadow_seen).order_by(t.shadow_seen.c.id)):
-        spell = Seen(row.number, row.first_at, max(row.first_at, row.last_at))
-        seen[row.channel, row.sku, row.location].append(spell)
-    return would, seen
+def count_changes(tx: SqlTx, channel: str, after: datetime) -> int:
+    """How many numbers sfsync would have changed at a channel since a moment."""
+    c = t.shadow_would.c
+    query = select(func.count()).select_from(t.shadow_would).where(c.channel == channel, c.at >= after)
+    return int(tx.connection.execute(query).scalar_one())
+
+
+def numbers(
+    tx: SqlTx, channel: str, *, sku: str | None = None
+) -> Iterator[tuple[Place, list[Would], list[Seen]]]:
+    """What a channel would have shown, and was seen to show: place by place, each in the order of time.
+
+    All of a channel is more than memory should hold, so that one place is read after another.
+    """
+    would, seen = t.shadow_would.c, t.shadow_seen.c
+    both = union_all(
+        select(
+            would.sku, would.location, literal(0).label("read"), would.id, would.number, would.at, would.at
+        ).where(would.channel == channel, *([] if sku is None else [would.sku == sku])),
+        select(seen.sku, seen.location, literal(1), seen.id, seen.number, seen.first_at, seen.last_at).where(
+            seen.channel == channel, *([] if sku is None else [seen.sku == sku])
+        ),
+    )
+    rows = tx.connection.execute(both.order_by(text("1, 2, 3, 4")).execution_options(yield_per=ROWS_AT_ONCE))
+    for (of_sku, location), group in groupby(rows, key=lambda row: (row[0], row[1])):
+        ours: list[Would] = []
+        theirs: list[Seen] = []
+        for _, _, read, _, number, first, last in group:
+            if read:
+                theirs.append(Seen(number, first, max(first, last)))
+            else:
+                ours.append(Would(first, number))
+        yield (channel, of_sku, location), ours, theirs
 
 
 def _narrowed(
-    wanted: Select[Any], sku_column: Any, sku: str | None, at_column: Any, after: datetime | None
-) -> Select[Any]:
-    if sku is not None:
-        wanted = wanted.where(sku_column == sku)
-    return wanted if after is None else wanted.where(at_column >= after)
+    wanted: Select[Any], column: Column[str], skus: Collection[str] | None
+) -> tuple[Select[Any], dict[str, list[str]]]:
+    return (wanted, {}) if skus is None else (wanted.where(t.among(column)), {"among": sorted(skus)})
 
 
 def _movement(row: Any) -> Movement:
@@ -404,11 +458,14 @@ __all__: Sequence[str] = (
     "ShadowTx",
     "begin",
     "channels",
+    "count_changes",
+    "count_entries",
     "entries",
     "leave",
     "numbers",
     "sales",
     "since",
+    "sold_skus",
     "spans",
     "would_have_entered",
 )
