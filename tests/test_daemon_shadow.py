@@ -162,6 +162,7 @@ def test_a_shadow_writes_nothing_and_names_what_the_glue_script_did(tmp_path: Pa
         would_show(daemon, "SCARF-1", 28, 28)  # one of its three movements never should have been
         _promises_nothing(daemon)
         _told(daemon, missed, doubled, late)
+        _on_pages(daemon)
         _looks(daemon)
         assert daemon.terminate() == 0
         assert "rewritten" not in daemon.log(), "no level ever seemed to go back"
@@ -187,6 +188,16 @@ def _looks(daemon: Daemon) -> None:
     assert checked.returncode in (0, 1), checked.stdout + checked.stderr
     assert "was not tried: nothing is written in shadow" in checked.stdout
     del daemon.env["SFSYNC_SHADOW__ENABLED"]
+
+
+def _on_pages(daemon: Daemon) -> None:
+    """JSON, page and metrics tell what the command tells."""
+    headers = {"authorization": f"Bearer {(daemon.folder / 's.db.token').read_text()}"}
+    told = HTTP.get(f"{daemon.url}/v1/shadow", headers=headers).json()
+    assert (told["sales"]["lines"], told["oversells"]["units"], told["in_shadow"]) == (7, 3, True)
+    page = HTTP.get(f"{daemon.url}/shadow", headers=headers)
+    assert (page.status_code, "3 units; 3 of them" in page.text) == (200, True)
+    until(lambda: "sfsync_shadow_oversold_units 3" in HTTP.get(f"{daemon.url}/metrics").text, "the metrics")
 
 
 def _told(daemon: Daemon, missed: str, doubled: str, late: Mapping[str, str]) -> None:

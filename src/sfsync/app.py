@@ -69,7 +69,7 @@ from sfsync.settings import (
     ShopifySettings,
     VendureSettings,
 )
-from sfsync.shadow import ShadowChannel, ShadowOrg, Watch, report
+from sfsync.shadow import ShadowChannel, ShadowOrg, ShadowReports, Watch, report
 from sfsync.shadow.report import handed_over
 from sfsync.store import Database, StoreError, open_store
 from sfsync.store import shadow as shadows
@@ -228,6 +228,7 @@ class Daemon:
             if self._read_again
             else None
         )
+        seen = ShadowReports(store, ctx.assortment, ctx.clock, settings.shadow.late_after_seconds)
         services = Services(
             doorman=Door(ctx, None if self._shadow else supervisor.drift.hear),
             desk=supervisor.desk,
@@ -250,6 +251,7 @@ class Daemon:
             folder=FoldService(supervisor, settings.ledger.fold_older_than_days),
             lives=Lives(ctx, store),
             reloader=reloading,
+            shadow=seen,
         )
         front.open(
             lambda held: build_web(services, replace(web_options(held, local_token), shadow=self._shadow)),
@@ -274,6 +276,7 @@ class Daemon:
             if reloading is not None:
                 await reloading.stop()
             await web.stop()
+            await seen.stop()
             for channel in channels.values():
                 await channel.close()
             await alerts.close()

@@ -914,6 +914,90 @@ CONCESSION = "concession-token-0123456789"
 OTHER_TILL = "other-till-token-0123456789"
 
 
+class Seen:
+    """What a shadow has seen: nothing before the last day. Scrapers do not wait for a report: none yet."""
+
+    def __init__(self) -> None:
+        self.asked: list[datetime | None] = []
+        self.last: Mapping[str, Any] | None = None
+
+    async def tell(self, since: datetime | None = None) -> Mapping[str, Any] | None:
+        self.asked.append(since)
+        return shadow_told() if since is None or since >= NOW - timedelta(days=1) else None
+
+    def recent(self) -> Mapping[str, Any] | None:
+        return self.last
+
+
+def shadow_told() -> Mapping[str, Any]:
+    """A report: London's number was late, an order was never entered, and a bag was sold twice."""
+    at = "2026-11-23T07:{}:00.000Z".format
+    none = {"count": 0, "p50_seconds": None, "p99_seconds": None, "worst_seconds": None}
+    some = {"count": 3, "p50_seconds": 1.72, "p99_seconds": 48.5, "worst_seconds": 600.0}
+    lines: dict[str, Any] = {"lines": 7, "heard": some, "entered": some, "missing": 1, "doubled": 0}
+    worst = {
+        "sku": "BELT",
+        "location": "online",
+        "began_at": at("10"),
+        "ended_at": None,
+        "would_show": 29,
+        "showed": 30,
+        "least_seconds": 600.0,
+        "most_seconds": 610.0,
+    }
+    way = {"times": 4, "unit_seconds": 600.0, **some}
+    london = {
+        "name": "london",
+        "numbers": 1200,
+        "read": 1200,
+        "changes": 40,
+        "later_than_sfsync": some,
+        "later_at_most": some,
+        "too_high": way,
+        "too_low": way,
+        "late": 2,
+        "still_apart": 1,
+        "never_equal": 1,
+        "never_equal_named": [{"sku": "HAT", "location": "online"}],
+        "worst": [worst],
+        "sales": lines,
+    }
+    dubai = {**london, "name": "dubai", "late": 0, "worst": [], "never_equal": 0, "later_than_sfsync": none}
+    sale = {"order": "#1002", "sku": "BAG", "placed_at": at("20"), "heard_at": at("21"), "units": 1}
+    missing = {**sale, "channel": "london", "entered": 0, "sold": 1, "or_same_name_at": ["dubai"]}
+    case = {
+        **sale,
+        "channel": "dubai",
+        "guarantee": "mirrored",
+        "outcome": "not on show",
+        "would_not_have_happened": True,
+        "would_show": 0,
+        "would_show_too_few_since": at("19"),
+        "seconds_before_the_order": 60.0,
+        "shown_until": at("20"),
+        "sentence": "would have shown 0 since 07:19:00, 60 s before the order",
+    }
+    movements = {"seen": 9, "of_sales_by_name": 5, "of_sales_by_number_only": 1, "sales_found": 6}
+    return {
+        "since": at("00"),
+        "until": at("59"),
+        "watched_seconds": 3540.0,
+        "in_shadow": True,
+        "late_seconds": 60.0,
+        "channels": [london, dubai],
+        "sales": {**lines, "missing_lines": [missing], "doubled_lines": []},
+        "too_young": 0,
+        "others_movements": movements,
+        "would_have_entered": 6,
+        "oversells": {
+            "units": 1,
+            "would_not_have_happened": 1,
+            "by_outcome": {"not on show": 1},
+            "cases": [case],
+        },
+    }
+
+
 class House:
     """The app and everything behind it."""
 
@@ -929,7 +1013,7 @@ class House:
         self.mappings = MappingPile()
         self.answers = Answers()
         self.numbers = Numbers()
-        self.tills = Tills()
+        self.tills, self.seen = Tills(), Seen()
         till = Till("rinascente", "MILAN", ZoneInfo("Europe/Rome"))
         self.options = replace(
             WebOptions(
@@ -968,6 +1052,7 @@ class House:
             drift=Drifts(),
             tills=self.tills,
             lives=Biography(),
+            shadow=self.seen,
         )
         self.app: Starlette = build_web(self.services, self.options)
 

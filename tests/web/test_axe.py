@@ -38,6 +38,7 @@ PATHS = (
     "/allocations?sku=BAG",
     "/resync",
     "/dead-letters",
+    "/shadow",
     "/pick-ups?location=KNIGHTSBRIDGE",
 )
 

@@ -41,6 +41,7 @@ from .requests import Doorkeeper
 from .resync import ResyncApi
 from .services import Services
 from .shade import Shade
+from .shadowing import Shadowing
 from .sku_mappings import MappingApi
 from .telling import StatusTeller
 from .tills import TillApi
@@ -78,10 +79,11 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
             *ResyncApi(services, options, doorkeeper).routes(),
             *ReloadApi(services.reloader, options, doorkeeper).routes(),
             *Health(services.overview).routes(),
-            *Metrics(teller, options, doorkeeper, services.drift).routes(),
+            *Metrics(teller, options, doorkeeper, services.drift, services.shadow).routes(),
             Route("/openapi.json", openapi, methods=["GET"]),
             *page.routes(),
             *Looking(services, options, page).routes(),
+            *Shadowing(services, doorkeeper, page).routes(),
             *Acting(services, options, doorkeeper, page).routes(),
             *Counting(services, options, doorkeeper, page).routes(),
             *ActingResync(services, options, doorkeeper, page).routes(),

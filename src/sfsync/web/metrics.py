@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from .options import WebOptions
 from .requests import Doorkeeper
-from .services import DriftTeller
+from .services import DriftTeller, ShadowTeller
 from .status_shape import ChannelStatus, Ledger, Outlook, Status, Stream, TillStatus
 from .telling import StatusTeller
 
@@ -51,9 +51,10 @@ class Metrics:
         options: WebOptions,
         doorkeeper: Doorkeeper,
         drift: DriftTeller | None = None,
+        shadow: ShadowTeller | None = None,
     ) -> None:
         self._teller, self._options, self._doorkeeper = teller, options, doorkeeper
-        self._drift = drift
+        self._drift, self._shadow = drift, shadow
 
     def routes(self) -> list[Route]:
         """Its address."""
@@ -63,9 +64,12 @@ class Metrics:
         """What there is to scrape; open to whom the status page is."""
         if not self._options.open_status:
             self._doorkeeper.admit(request, None)
-        told = families(await self._teller.status())
+        status = await self._teller.status()
+        told = families(status)
         if self._drift is not None:
             told += drifting(await self._drift.tell())
+        if self._shadow is not None and status["health"]["shadow_since"] is not None:
+            told += in_shadow(self._shadow.recent())
         text = exposition(told)
         return Response(text, headers={"Cache-Control": "no-store", "Content-Type": CONTENT_TYPE})
 
@@ -142,6 +146,39 @@ def drifting(told: Mapping[str, Any]) -> list[Family]:
             [({"where": where, "cause": cause}, units) for (where, cause), units in sorted(found.items())],
         ),
         _one("sfsync_drifting_numbers_untold", "And beside those.", told["open_more"]),
+    ]
+
+
+def in_shadow(told: Mapping[str, Any] | None) -> list[Family]:
+    """What the shadow has seen, by a report of some minutes ago; nothing before the first."""
+    if told is None:
+        return []
+    named = [({"channel": each["name"]}, each) for each in told["channels"]]
+    beyond = told["oversells"]
+    return [
+        _one(
+            "sfsync_shadow_watched_seconds", "For how long the shadow has watched.", told["watched_seconds"]
+        ),
+        _of(
+            "sfsync_shadow_late_numbers",
+            "Times for which a channel showed a wrong number for longer than the limit.",
+            [(labels, each["late"]) for labels, each in named],
+        ),
+        _of(
+            "sfsync_shadow_sales",
+            "Order lines heard, and those that the other integration never entered or entered twice.",
+            [
+                ({**labels, "of": name}, each["sales"][key])
+                for labels, each in named
+                for name, key in (("heard", "lines"), ("missing", "missing"), ("doubled", "doubled"))
+            ],
+        ),
+        _one("sfsync_shadow_oversold_units", "Units sold beyond stock.", beyond["units"]),
+        _one(
+            "sfsync_shadow_prevented_units",
+            "Of these, units that would not have been on offer with sfsync.",
+            beyond["would_not_have_happened"],
+        ),
     ]
 
 

@@ -367,6 +367,18 @@ class Reloader(Protocol):
         ...
 
 
+class ShadowTeller(Protocol):
+    """Tells what a shadow has seen beside another integration."""
+
+    async def tell(self, since: datetime | None = None) -> Mapping[str, Any] | None:
+        """The report, JSON-ready; None where nothing was watched in that time."""
+        ...
+
+    def recent(self) -> Mapping[str, Any] | None:
+        """The report of some minutes ago, without waiting; None before the first."""
+        ...
+
+
 class Biographer(Protocol):
     """Tells the life of a SKU's numbers."""
 
@@ -400,3 +412,4 @@ class Services:
     drift: DriftTeller | None = None
     lives: Biographer | None = None
     reloader: Reloader | None = None
+    shadow: ShadowTeller | None = None

@@ -353,7 +353,7 @@ def read_exposure(
     channel = table.get("channel")
     if channel is not None and channel not in channels:
         fields.errors["channel"] = f"is none of {', '.join(sorted(channels))}"
-    since = _past(fields, table, "since", now)
+    since = past(fields, table, "since", now)
     if fields.errors:
         raise bad_fields(fields.errors)
     return since, channel
@@ -368,13 +368,13 @@ def read_question(table: Mapping[str, str], channels: Collection[str], now: date
     if channel is not None and channel not in channels:
         fields.errors["channel"] = f"is none of {', '.join(sorted(channels))}"
     location = fields.optional_text(table, "location", LOCATION_LENGTH)
-    at = _past(fields, table, "at", now)
+    at = past(fields, table, "at", now)
     if fields.errors:
         raise bad_fields(fields.errors)
     return Question(sku, channel, location, at)
 
 
-def _past(fields: Fields, table: Mapping[str, str], name: str, now: datetime) -> datetime | None:
+def past(fields: Fields, table: Mapping[str, str], name: str, now: datetime) -> datetime | None:
     """A moment that is over, where one is given."""
     if (text := table.get(name)) is None:
         return None
