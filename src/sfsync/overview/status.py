@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Literal
 
 from sfsync import exposed
@@ -67,7 +67,9 @@ from .rows import (
 
 KEPT = timedelta(days=KEPT_DAYS)
 LONG_SECONDS = 0.2  # what takes longer is done again only after SHARE times as long
+QUICK_SECONDS = 0.05
 SHARE = 20
+MOST_SCARCE = 12
 EXPOSURE_AGAIN = timedelta(seconds=10)
 LATE_AFTER = timedelta(seconds=60)
 COVERAGE_AGAIN = timedelta(seconds=30)
@@ -96,6 +98,8 @@ class Overview:
         self._exposure: tuple[datetime | None, Mapping[str, list[ExposureOfClass]]] = (None, {})
         self._counted: tuple[object, Mapping[str, Counter[Guarantee]]] = (None, {})
         self._not_counted_before = 0.0
+        self._ranked: Sequence[views.ScarceSku] = ()
+        self._not_ranked_before = 0.0
 
     async def status(self) -> Status:
         """Everything the status page shows."""
@@ -358,8 +362,17 @@ class Overview:
             budget=budget_row(self._pulse, name),
         )
 
+    def _scarcest(self, tx: SqlTx) -> Sequence[views.ScarceSku]:
+        """Every level is looked at for it: of a large house less often than it is asked for."""
+        if perf_counter() >= self._not_ranked_before:
+            begun = thread_time()  # the work alone: a small house is looked at anew however busy the machine
+            self._ranked = views.scarce_skus(tx, most=SCARCE_UNITS, limit=MOST_SCARCE)
+            took = thread_time() - begun
+            self._not_ranked_before = perf_counter() + (SHARE * took if took > QUICK_SECONDS else 0.0)
+        return self._ranked
+
     def _scarce(self, tx: SqlTx) -> list[Scarce]:
-        skus = views.scarce_skus(tx, most=SCARCE_UNITS, limit=12)
+        skus = self._scarcest(tx)
         held, rooms = tx.scarce_skus(), Rooms(tx, self._assortment)
         shown: dict[str, list[ChannelLevel]] = {}
         for level in tx.channel_levels([scarce.sku for scarce in skus]):

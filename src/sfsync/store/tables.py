@@ -426,6 +426,13 @@ channel_level = Table(
 )
 _partial("ix_channel_level_exposed", "exposure_units > 0", channel_level.c.channel)
 _partial("ix_channel_level_problem", "problem <> ''", channel_level.c.channel)
+_partial("ix_channel_level_flying", "push IS NOT NULL", channel_level.c.channel)
+_partial(
+    "ix_channel_level_was_exposed",
+    "exposure_unit_seconds > 0",
+    channel_level.c.channel,
+    channel_level.c.exposure_unit_seconds,
+)
 _partial(
     "ix_channel_level_due",
     "push IS NULL AND problem = '' AND (target <> published OR unsure)",

@@ -131,6 +131,22 @@ def upgrade() -> None:
         sqlite_where=sa.text("problem <> ''"),
         postgresql_where=sa.text("problem <> ''"),
     )
+    op.create_index(
+        "ix_channel_level_flying",
+        "channel_level",
+        ["channel"],
+        unique=False,
+        sqlite_where=sa.text("push IS NOT NULL"),
+        postgresql_where=sa.text("push IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_channel_level_was_exposed",
+        "channel_level",
+        ["channel", "exposure_unit_seconds"],
+        unique=False,
+        sqlite_where=sa.text("exposure_unit_seconds > 0"),
+        postgresql_where=sa.text("exposure_unit_seconds > 0"),
+    )
     op.create_index("ix_channel_level_sequence", "channel_level", ["sequence"], unique=False)
     op.create_index("ix_channel_level_item", "channel_level", ["channel", "item_id"], unique=False)
     op.create_index(op.f("ix_channel_level_sku"), "channel_level", ["sku"], unique=False)
@@ -1183,6 +1199,18 @@ def downgrade() -> None:
     op.drop_table("cursor")
     op.drop_index(op.f("ix_channel_level_sku"), table_name="channel_level")
     op.drop_index("ix_channel_level_sequence", table_name="channel_level")
+    op.drop_index(
+        "ix_channel_level_was_exposed",
+        table_name="channel_level",
+        sqlite_where=sa.text("exposure_unit_seconds > 0"),
+        postgresql_where=sa.text("exposure_unit_seconds > 0"),
+    )
+    op.drop_index(
+        "ix_channel_level_flying",
+        table_name="channel_level",
+        sqlite_where=sa.text("push IS NOT NULL"),
+        postgresql_where=sa.text("push IS NOT NULL"),
+    )
     op.drop_index(
         "ix_channel_level_problem",
         table_name="channel_level",
