@@ -8,6 +8,7 @@ requests give the same ids.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
@@ -16,6 +17,7 @@ _SHAPE = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?\Z")
 _COUNTER_DIGITS = 9
 
 
+@lru_cache(1 << 14)  # each id is looked at many times
 def checksum(id15: str) -> str:
     """The three check characters: one per block of five, a bit for each upper-case letter."""
     marks = []

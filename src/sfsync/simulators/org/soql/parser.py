@@ -7,6 +7,7 @@ client asks the same few queries again and again.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -74,11 +75,9 @@ def unescape(raw: str, extra: str = "") -> str:
 
 
 class _Builder(Transformer[Token, Any]):
-    """Turns the parse tree into `syntax` values."""
+    """Makes `syntax` values while the text is parsed, without a tree in between."""
 
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.source = source
+    source = ""  # what is being parsed
 
     def expression(self, children: Sequence[Token]) -> Column:
         return _path(children[0])
@@ -233,9 +232,18 @@ class _Builder(Transformer[Token, Any]):
         )
 
 
-@lru_cache(maxsize=1)
-def _lark() -> Lark:
-    return Lark(GRAMMAR, parser="lalr", start=["query", "condition"], maybe_placeholders=True)
+_held = threading.local()
+
+
+def _parser() -> tuple[Lark, _Builder]:
+    """This thread's parser, and the builder that it tells what it reads."""
+    found: tuple[Lark, _Builder] | None = getattr(_held, "parser", None)
+    if found is None:
+        builder = _Builder()
+        starts = ["query", "condition"]
+        lark = Lark(GRAMMAR, parser="lalr", start=starts, maybe_placeholders=True, transformer=builder)
+        found = _held.parser = lark, builder
+    return found
 
 
 def _unexpected(source: str, error: UnexpectedInput) -> SoqlError:
@@ -252,8 +260,10 @@ def _unexpected(source: str, error: UnexpectedInput) -> SoqlError:
 
 
 def _parse(source: str, start: str) -> Any:
+    lark, builder = _parser()
+    builder.source = source
     try:
-        return _Builder(source).transform(_lark().parse(source, start=start))
+        return lark.parse(source, start=start)
     except UnexpectedInput as error:
         raise _unexpected(source, error) from error
     except RecursionError as error:
@@ -261,8 +271,6 @@ def _parse(source: str, start: str) -> Any:
     except VisitError as error:
         if isinstance(error.orig_exc, SoqlError):
             raise error.orig_exc from error
-        if isinstance(error.orig_exc, RecursionError):
-            raise SoqlError("MALFORMED_QUERY", _TOO_DEEP) from error
         raise
 
 
