@@ -83,7 +83,7 @@ def claims(world: World) -> Iterator[Claim]:
 
 def _both(world: World, read: _Reading, order: Order, copy: str) -> Iterator[Claim]:
     """A shop's order and its copy: the authority's quantities, and whatever has happened."""
-    row = next(row for row in _rows(world, "Order") if row["Id"] == copy)
+    row = read.order(copy)
     words: dict[str, dict[str, list[Word]]] = defaultdict(lambda: {"channel": [], "org": []})
     for line in order.lines:
         on_hand, open_units = wanted(order, line)
@@ -122,6 +122,9 @@ class _Reading:
         self.loose: list[Row] = []
         for line in _rows(world, "ReturnOrderLineItem"):
             (self._lines[line["OrderItemId"]] if line["OrderItemId"] else self.loose).append(line)
+
+    def order(self, record: str) -> Row:
+        return self._orders[record]
 
     def sku(self, row: Row) -> str:
         return self._skus[row["Product2Id"]]

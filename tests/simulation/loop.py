@@ -151,9 +151,13 @@ class VirtualClock:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._at, self._date = 0.0, BEGIN  # asked for many times at one moment
 
     def now(self) -> datetime:
-        return BEGIN + timedelta(seconds=self._loop.time())
+        at = self._loop.time()
+        if at != self._at:
+            self._at, self._date = at, BEGIN + timedelta(seconds=at)
+        return self._date
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

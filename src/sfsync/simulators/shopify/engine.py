@@ -27,6 +27,7 @@ from graphql import (
     ListValueNode,
     OperationDefinitionNode,
     OperationType,
+    Undefined,
     Visitor,
     build_schema,
     execute,
@@ -131,22 +132,35 @@ class Refused(Exception):
 class _Executor(Executor[Any]):
     """The library's, with a short way for what most fields are: a thing's own attribute, and a scalar."""
 
-    def execute_field(
+    def execute_fields(
         self,
         parent_type: GraphQLObjectType,
-        source: Any,
-        field_details_list: Any,
+        source_value: Any,
         path: Any,
+        grouped_field_set: Any,
         position_context: Any,
     ) -> Any:
-        plain = _plain_fields().get((parent_type.name, field_details_list[0].node.name.value))
-        if plain is not None:
-            name, told = plain
-            value = source.get(name) if type(source) is dict else getattr(source, name, None)
-            if type(value) in _SCALARS:
-                with suppress(Exception):  # of which the library has its own words
-                    return told(value)
-        return super().execute_field(parent_type, source, field_details_list, path, position_context)
+        if path is None:  # at the top there may be something to wait for
+            return super().execute_fields(
+                parent_type, source_value, path, grouped_field_set, position_context
+            )
+        plain, kind, results = _plain_fields(), parent_type.name, {}
+        for key, details in grouped_field_set.items():
+            found = plain.get((kind, details[0].node.name.value))
+            if found is not None:
+                name, told = found
+                is_dict = type(source_value) is dict
+                value = source_value.get(name) if is_dict else getattr(source_value, name, None)
+                if type(value) in _SCALARS:
+                    with suppress(Exception):  # of which the library has its own words
+                        results[key] = told(value)
+                        continue
+            answer = self.execute_field(
+                parent_type, source_value, details, path.add_key(key, kind), position_context
+            )
+            if answer is not Undefined:
+                results[key] = answer
+        return results
 
 
 _SCALARS = (str, int, bool, float)
