@@ -68,14 +68,23 @@ def run_seed(plan: Plan | int, *, told: bool = False, actors: Sequence[type[Acto
 
 
 def timed(seed: int, orders: int, outage_seconds: float = 0.0) -> tuple[Verdict, float]:
-    """A seed's verdict, and the CPU seconds it took."""
-    if gc.get_freeze_count() == 0:  # what is there by now stays: not looked at again and again
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 50)
+    """A seed's verdict, and the CPU seconds it took.
+
+    A world is one knot of references and goes as a whole, so nobody looks for rubbish before it has ended;
+    what is there even then is the libraries' own and stays, so nobody looks at it again.
+    """
+    if gc.isenabled():
+        gc.disable()
+        _tidy()
     began = time.process_time()
     verdict = run_seed(draw(seed, orders=orders, outage_seconds=outage_seconds))
+    _tidy()
     return verdict, time.process_time() - began
+
+
+def _tidy() -> None:
+    gc.collect()
+    gc.freeze()
 
 
 def _end(loop: asyncio.AbstractEventLoop) -> None:
