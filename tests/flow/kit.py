@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -714,6 +715,15 @@ class ForgetfulShop(LittleShop):
         return await super().push(body)
 
 
+@cache
+def _empty_store() -> bytes:
+    """What a store is before its first start: made once, because making it takes longer than most stories."""
+    with tempfile.TemporaryDirectory(prefix="sfsync-flow-") as folder:
+        path = Path(folder) / "s.db"
+        asyncio.run(open_store(f"sqlite:///{path}", exclusive=True).close())
+        return path.read_bytes()
+
+
 class House:
     """The org, two storefronts, and a daemon that can be started, stopped and killed."""
 
@@ -771,7 +781,10 @@ class House:
     async def start(self) -> None:
         """Begin the daemon on what the store holds."""
         self._before = asyncio.all_tasks()
-        self.store = self.rim(open_store(f"sqlite:///{self.folder / 's.db'}", exclusive=True))
+        path = self.folder / "s.db"
+        if not path.exists():
+            path.write_bytes(await asyncio.to_thread(_empty_store))
+        self.store = self.rim(open_store(f"sqlite:///{path}", exclusive=True))
         found = dict.fromkeys(key.location for key in self.org.keys.values())
         places = tuple(place for place in found if place not in self.not_for_sale)
         plans = {
