@@ -147,7 +147,7 @@ def test_a_channel_of_another_package_is_kept_right_by_the_daemon(tmp_path: Path
         assert ("kiosk", "sfsync-kiosk 0.1.0", "") in [
             (row["kind"], row["from"], row["problem"]) for row in listed
         ]
-        assert daemon.cli("channel", "check", "corner").returncode == 0
+        assert daemon.command("channel", "check", "corner").returncode == 0
         try:
             daemon.start("--approve")
             until(lambda: HTTP.get(f"{url}/keeper/shows").json() == {"BAG-1": 7}, "the kiosk to show 7")

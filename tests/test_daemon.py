@@ -25,7 +25,9 @@ from typing import Any
 import httpx
 import pytest
 from tests.sandbox import SOURCES, OrgSandbox, Sandbox, start_org, start_shop
+from typer.testing import CliRunner
 
+from sfsync.cli import app
 from sfsync.store import open_store
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -71,7 +73,13 @@ class Daemon:
         self.process: subprocess.Popen[bytes] | None = None
 
     def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """A command beside it."""
+        """A command beside it, in the tests' own process: starting one takes longer than most commands."""
+        typed = [*words, "--config", str(self.config)]
+        done = CliRunner().invoke(app, typed, env=self.env, catch_exceptions=False)
+        return subprocess.CompletedProcess(typed, done.exit_code, done.stdout, done.stderr)
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command beside it, as a process."""
         command = [sys.executable, "-m", "sfsync", *words, "--config", str(self.config)]
         return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=90, check=False)
 
@@ -205,7 +213,7 @@ def test_a_first_start_waits_for_a_person_and_then_carries_every_sale_everywhere
         daemon.start()
         until(lambda: [c["levels"] for c in daemon.status()["channels"]] == [4, 4], "the first comparison")
         assert [channel["approved"] for channel in daemon.status()["channels"]] == [False, False]
-        plan = daemon.cli("resync", "--dry-run")
+        plan = daemon.command("resync", "--dry-run")
         assert (plan.returncode, "first start" in plan.stdout) == (1, True)
         assert daemon.shown("BAG-1") == [0, 0]
         applied = daemon.cli("resync", "--yes")
@@ -236,7 +244,7 @@ def test_a_first_start_waits_for_a_person_and_then_carries_every_sale_everywhere
 
 def _dead_letters(daemon: Daemon) -> None:
     """By cause, with a verdict; tried again and dropped with a reason, here without a running daemon."""
-    listed = daemon.cli("dead-letters")
+    listed = daemon.command("dead-letters")
     assert listed.returncode == 1
     for words in ("no stock level: 1 item", "retry  by itself", "delivery not understood: 1 item"):
         assert words in listed.stdout
@@ -326,7 +334,7 @@ def _watched(daemon: Daemon) -> None:
     """A line a look, a document a look; and on a terminal the whole picture."""
     lines = daemon.cli("status", "--watch", "--looks", "3", "--every", "0.1").stdout.splitlines()
     assert len(lines) == 3
-    assert all("rows a minute; london: due" in line for line in lines), lines
+    assert all(re.search(r"rows? a minute; london: due", line) for line in lines), lines
     documents = daemon.cli(
         "status", "--watch", "--looks", "2", "--every", "0.1", "--json"
     ).stdout.splitlines()
@@ -461,7 +469,7 @@ def test_a_transport_whose_part_is_not_installed_is_told_with_the_remedy(tmp_pat
     daemon.env |= {"SFSYNC_SALESFORCE__CLIENT_SECRET": "x", "SFSYNC_SALESFORCE__TRANSPORT": "cometd"}
     daemon.env |= CHANNEL_SECRETS
     daemon.env["PYTHONPATH"] = f"{hidden.parent}{os.pathsep}{daemon.env['PYTHONPATH']}"
-    done = daemon.cli("run")
+    done = daemon.command("run")
     assert done.returncode == 3, done.stderr
     assert "sfsync[cometd]" in done.stderr
 
@@ -560,7 +568,7 @@ async def test_another_org_than_the_stores_is_refused(tmp_path: Path) -> None:
     with start_org({"levels": LEVELS}) as org:
         daemon = Daemon(tmp_path, org, {}, free_port())
         daemon.env |= CHANNEL_SECRETS
-        done = daemon.cli("run")
+        done = daemon.command("run")
     assert done.returncode == 3, done.stderr
     assert "00D000000000099AAA" in done.stderr
     assert "store of its own" in done.stderr

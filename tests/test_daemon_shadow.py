@@ -249,7 +249,7 @@ def _goes_live(org: OrgSandbox, daemon: Daemon, missed: str) -> None:
     assert made["dubai inventoryAdjustQuantities"]
     assert daemon.terminate() == 0
     assert len(store(daemon).read_now(shadow.sales)) == 7, "what the shadow has seen is kept"
-    refused = daemon.cli("run", "--shadow")
+    refused = daemon.command("run", "--shadow")
     assert (refused.returncode, "used without --shadow" in refused.stderr) == (3, True), refused.stderr
 
 
