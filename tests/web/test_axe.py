@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 from playwright.async_api import Page
 from tests.needs import NODE_CLIENTS_VARIABLE, needs
+from tests.web.browser import IN_CHROMIUM, browser_page
 from tests.web.kit import (
     OPERATIONS,
     House,
@@ -19,11 +20,10 @@ from tests.web.kit import (
     waiting_pick_ups,
 )
 from tests.web.test_looking import week
-from tests.web.test_page_in_chromium import browser_page
 
 from sfsync.web import serve
 
-pytestmark = [needs("chromium"), needs("axe")]
+pytestmark = [*IN_CHROMIUM, needs("axe")]
 
 
 PATHS = (

@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 from playwright.async_api import Page, Route, expect
-from tests.needs import needs
+from tests.web.browser import IN_CHROMIUM, browser_page
 from tests.web.kit import CHECKOUT, SHOP, House
-from tests.web.test_page_in_chromium import browser_page
 
 from sfsync.web import serve
 
-pytestmark = needs("chromium")
+pytestmark = IN_CHROMIUM
 
 
 @asynccontextmanager

@@ -7,10 +7,9 @@ import re
 import httpx
 import pytest
 from playwright.async_api import expect
-from tests.needs import needs
+from tests.web.browser import browser_page, in_chromium
 from tests.web.kit import AUDITOR, CHECKOUT, SHOP, House, problem
 from tests.web.test_log_in import log_in
-from tests.web.test_page_in_chromium import browser_page
 
 from sfsync.web import serve
 
@@ -98,7 +97,7 @@ async def test_nobody_else_counts_by_the_form() -> None:
     assert house.counter.entered == {}
 
 
-@needs("chromium")
+@in_chromium
 async def test_on_a_phone_without_scripts_a_scanner_fills_the_sheet() -> None:
     """The count page leads there; each scan ends its line; nothing spills over the edge."""
     house = House()

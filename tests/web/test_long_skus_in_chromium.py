@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.needs import needs
+from tests.web.browser import IN_CHROMIUM, browser_page
 from tests.web.kit import (
     OPERATIONS,
     Answers,
@@ -30,14 +30,13 @@ from tests.web.kit import (
     why_of_bag,
 )
 from tests.web.test_looking import week
-from tests.web.test_page_in_chromium import browser_page
 
 from sfsync.domain.stock import SKU_LENGTH, LevelKey
 from sfsync.domain.why import Question
 from sfsync.web import serve
 from sfsync.web.app import build_web
 
-pytestmark = needs("chromium")
+pytestmark = IN_CHROMIUM
 
 LONG = ("W" * 39 + "Ü") * 5
 SKUS = re.compile(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Literal
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
-from tests.needs import needs
+from playwright.async_api import expect
+from tests.web.browser import IN_CHROMIUM, browser_page
 from tests.web.kit import CHECKOUT, OPERATIONS, House, standing, stock_of_bag
 
 from sfsync.domain.incidents import Resolved, Stage, Way
@@ -18,29 +15,7 @@ from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.web import serve
 from sfsync.web.editions import describe
 
-pytestmark = needs("chromium")
-
-
-@asynccontextmanager
-async def browser_page(
-    width: int = 1280, scheme: Literal["light", "dark"] = "light", *, scripts: bool = True
-) -> AsyncIterator[Page]:
-    """A page in headless Chromium; any error on its console fails the test."""
-    own = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=own, args=["--no-sandbox"])
-        page = await browser.new_page(
-            viewport={"width": width, "height": 800}, color_scheme=scheme, java_script_enabled=scripts
-        )
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on(
-            "console",
-            lambda message: errors.append(message.text) if "Content Security" in message.text else None,
-        )
-        yield page
-        assert errors == []
-        await browser.close()
+pytestmark = IN_CHROMIUM
 
 
 async def test_news_appears_without_a_reload_and_a_calm_section_stays_as_it_is() -> None:
