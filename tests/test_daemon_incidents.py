@@ -23,7 +23,8 @@ def resolved(daemon: Daemon, incident: dict[str, Any], code: int, *words: str) -
     """What the command says of a way out."""
     done = daemon.cli("incidents", "resolve", str(incident["id"]), *words, "--by", "Anna Kay", "--json")
     assert done.returncode == code, done.stdout + done.stderr
-    return json.loads(done.stdout) if done.stdout else done.stderr
+    told = json.loads(done.stdout)
+    return told["error"]["message"] if code else told
 
 
 def clicked(daemon: Daemon, incident: dict[str, Any], **wish: Any) -> str:
