@@ -169,6 +169,67 @@ async def test_units_of_an_allocation_never_oversell_at_a_channel_that_takes_pla
         assert total(h.org.of("order:")) == (0, 4)
 
 
+@pytest.mark.parametrize("kind", [LittleMarket, LaterMarket])
+async def test_units_that_come_for_a_closed_number_wait_for_the_sales_from_before_it_was_closed(
+    kind: type[LittleMarket],
+) -> None:
+    """Five shown, three of them sold and not told of, then one is left: the number is closed, three come in.
+
+    They are set aside while nobody knows of the three: shown at once, seven would be sold of five.
+    """
+    rule = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED, scarce_at=4, plentiful_at=9)
+    async with house({BAG: 5}, rules=(rule,), shops=("bazaar",), make_shop=kind) as h:
+        bazaar = h.shops["bazaar"]
+        assert isinstance(bazaar, LittleMarket)
+        await h.shows("BAG-1", 5)
+        bazaar.silent = True
+        for _ in range(3):
+            bazaar.buy("BAG-1")
+        h.org.move(BAG, -4)
+        await h.shows("BAG-1", 0)
+        sent = len(bazaar.sent)
+        h.org.move(BAG, 3)
+        await h.until(lambda: total(h.org.of("allocation:bazaar:"))[1] == 4)
+        await h.until_kept(lambda tx: not tx.waiting_bundles(0))
+        assert bazaar.shelf["BAG-1"] == 0
+        bazaar.silent = False
+        await h.supervisor.polls.poll("bazaar")
+        await h.shows("BAG-1", 1)
+        await h.idle()
+        assert max(each["BAG-1"] for each in numbers_sent(bazaar)[sent:]) == 1
+        assert h.org.numbers(BAG) == (4, 4)
+        assert total(h.org.of("order:bazaar:")) == (0, 3)
+
+
+@pytest.mark.parametrize("kind", [LittleMarket, LaterMarket])
+async def test_no_number_is_written_higher_while_a_known_sale_may_still_draw_on_its_units(
+    kind: type[LittleMarket],
+) -> None:
+    """The org takes nothing for a while; two sales of the shared number wait to be asked for.
+
+    Somebody else takes the shared units meanwhile, and then two come in. The two sales are owed theirs before
+    anything is shown: one is left, and no number above it is ever written.
+    """
+    rule = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED, scarce_at=2, plentiful_at=9)
+    async with house({BAG: 5}, rules=(rule,), shops=("bazaar",), make_shop=kind) as h:
+        bazaar = h.shops["bazaar"]
+        await h.shows("BAG-1", 5)
+        h.org.next.extend(["later"] * 12)
+        for _ in range(2):
+            await h.deliver("bazaar", bazaar.buy("BAG-1"))
+        await h.until_kept(lambda tx: tx.waiting_bundles(0))
+        h.org.move(BAG, reserved=4)  # a till's clients, entered in the org itself
+        await h.shows("BAG-1", 0)
+        sent = len(bazaar.sent)
+        h.org.move(BAG, 2)
+        await h.until(lambda: not h.org.next and total(h.org.of("order:bazaar:")) == (0, 2))
+        await h.shows("BAG-1", 1)
+        await h.idle()
+        assert max(each["BAG-1"] for each in numbers_sent(bazaar)[sent:]) == 1
+        assert h.org.numbers(BAG) == (7, 7)
+        assert total(h.org.of("allocation:bazaar:"))[1] == 1
+
+
 async def test_an_unseen_sale_survives_a_resync() -> None:
     """Orders are read before the numbers are, and what is applied knows of the sale."""
     async with market({BAG: 5}) as (h, bazaar):
