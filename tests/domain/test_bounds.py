@@ -7,8 +7,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sfsync.domain.allocation import Books, Move, Share, moves, split
-from sfsync.domain.ledger import REQUEST_GROUPS, Bundle, next_request, shortage
+from sfsync.domain.allocation import Books, Move, Share, moves, spent, split
+from sfsync.domain.ledger import (
+    ENCODING_CHARACTERS,
+    KEY_CHARACTERS,
+    REQUEST_GROUPS,
+    Answer,
+    Bundle,
+    RowAnswer,
+    RowResult,
+    Verdict,
+    judge,
+    next_request,
+    shortage,
+)
 from sfsync.domain.reservations import (
     NO_LASTS,
     ORDER_PATIENCE,
@@ -25,6 +37,7 @@ from sfsync.domain.reservations import (
     WishedLine,
     answered,
     asks,
+    chosen,
     gave_way,
     handed_over,
     orphaned,
@@ -282,7 +295,155 @@ def test_two_that_were_refused_in_company_are_each_heard_alone() -> None:
     assert [each.id for each in request.sent] == [1, 2]
 
 
+def sent(waiting: list[Bundle], available: dict[LevelKey, StockLevel], **how: int) -> list[int]:
+    """The ids of what goes into the next request."""
+    request = next_request(waiting, available, frozenset(), **how)
+    return [] if request is None else [each.id for each in request.sent]
+
+
+def test_a_request_is_filled_to_its_last_place_and_no_further() -> None:
+    """Three rows fit where three may go, and the fourth waits; so does a pair for which one place is left."""
+    singles = [bundle(number, (BAG, 0, 1)) for number in range(4)]
+    assert sent(singles, there(BAG=9), limit=3) == [0, 1, 2]
+    assert sent(singles, there(BAG=9), limit=4) == [0, 1, 2, 3]
+    pair = bundle(1, (BAG, 0, 1), (SCARF, 0, 1))
+    assert sorted(sent([bundle(0, (BAG, 0, 1)), pair], there(BAG=9, SCARF=9), limit=3)) == [0, 1]
+    assert sent([bundle(0, (BAG, 0, 1)), pair], there(BAG=9, SCARF=9), limit=2) == [0]
+
+
+def test_keys_take_no_more_room_than_a_request_has() -> None:
+    """Exactly full is fine, a character more is not; the first one goes however long its key is."""
+
+    def keyed(number: int, characters: int) -> Bundle:
+        made = bundle(number, (BAG, 0, 1))
+        key = str(number) * (characters - ENCODING_CHARACTERS)
+        return replace(made, movements=(replace(made.movements[0], key=key),))
+
+    half = KEY_CHARACTERS // 2
+    assert sent([keyed(1, half), keyed(2, half)], there(BAG=9)) == [1, 2]
+    assert sent([keyed(1, half), keyed(2, half + 1)], there(BAG=9)) == [1]
+    assert sent([keyed(1, KEY_CHARACTERS + 1), keyed(2, 50)], there(BAG=9)) == [1]
+
+
+def test_the_last_unit_is_asked_for_and_the_one_after_it_is_looked_up() -> None:
+    """Two there: two ask, and the third is not sent; at a level that nobody has read, none is."""
+    asking = [bundle(number, (BAG, 0, 1)) for number in (1, 2, 3)]
+    request = next_request(asking, there(BAG=2), frozenset())
+    assert request is not None
+    assert ([each.id for each in request.sent], [each.id for each in request.checked]) == ([1, 2], [3])
+    unread = next_request([bundle(1, (BAG, 0, 1))], {}, frozenset())
+    assert unread is not None
+    assert (unread.sent, [each.id for each in unread.checked]) == ((), [1])
+    maybe = next_request([replace(bundle(1, (BAG, 0, 1)), maybe_sent=True)], there(BAG=0), frozenset())
+    assert maybe is not None
+    assert [each.id for each in maybe.sent] == [1]  # it may be in already: only the org can tell
+
+
+def test_a_level_of_which_nothing_is_asked_need_not_have_been_read() -> None:
+    """The answer says nothing of it, and nobody is refused or kept waiting for that."""
+    gives = bundle(1, (BAG, 0, -1), (SCARF, 0, 1))
+    refused = {each.key: RowAnswer(RowResult.INSUFFICIENT, "no") for each in gives.movements}
+    short = judge(gives, Answer(refused, there(SCARF=0), {}))
+    assert (short.verdict, short.reason) == (Verdict.REFUSED, "1 wanted of SCARF|ECOM, 0 available")
+    assert judge(gives, Answer(refused, there(BAG=0), {})).verdict is Verdict.LATER
+
+
+# -- where units are asked for -------------------------------------------------------------------------
+
+
+WEST = LevelKey("BAG", "WEST")
+ONE, TWO, FAR = LevelKey("BAG", "ECOM", "1"), LevelKey("BAG", "ECOM", "2"), LevelKey("BAG", "TOWN", "3")
+
+
+@pytest.mark.parametrize(
+    ("quantity", "sellable", "expected"),
+    [
+        (2, {BAG: 2, WEST: 9}, [(BAG, 2)]),  # just enough is enough, and the first place comes first
+        (2, {BAG: 1, WEST: 2}, [(WEST, 2)]),
+        (3, {BAG: 1, WEST: 2}, [(WEST, 3)]),  # nobody has three: who has most is asked for all
+        (3, {BAG: 2, WEST: 2}, [(BAG, 3)]),
+        (1, {BAG: 0, WEST: 0}, [(BAG, 1)]),
+        (1, {BAG: -2, WEST: -1}, [(WEST, 1)]),  # it owes less
+        (1, {}, [(BAG, 1)]),
+    ],
+)
+def test_all_of_it_is_asked_of_one_place(
+    quantity: int, sellable: dict[LevelKey, int], expected: list[tuple[LevelKey, int]]
+) -> None:
+    """The first that can give it; else the one that has most."""
+    assert chosen(quantity, [BAG, WEST], sellable) == expected
+
+
+def test_pieces_of_one_place_make_up_what_is_wanted() -> None:
+    """Two numbered bags of one shop, never one here and one there; the one too many is asked of the last."""
+    there_are = {ONE: 1, TWO: 1, FAR: 1}
+    assert chosen(2, [ONE, TWO, FAR], there_are) == [(ONE, 1), (TWO, 1)]
+    assert chosen(1, [ONE, TWO, FAR], {**there_are, ONE: 0}) == [(TWO, 1)]
+    assert chosen(3, [ONE, TWO, FAR], there_are) == [(ONE, 1), (TWO, 2)]
+    assert chosen(1, [ONE, TWO, FAR], {ONE: 0, TWO: 0, FAR: 1}) == [(FAR, 1)]
+
+
+def test_a_pick_up_without_units_waits_for_who_fetches_it_and_a_cart_is_over() -> None:
+    """Its order took them over: the bag is still to be handed out, unless it was."""
+    pick_up = replace(CART, kind=ReservationKind.PICK_UP, state=State.CONFIRMED)
+    assert answered(pick_up, {}, "").state is State.ORDERED
+    assert answered(pick_up, {}, "", left=1).state is State.SETTLED
+    assert answered(replace(CART, state=State.CONFIRMED), {}, "").state is State.SETTLED
+    assert answered(pick_up, {BAGS: {BAG: 1}}, "", left=1).state is State.CONFIRMED
+    for paid_at, state in ((None, State.REFUSED), (NOW, State.PAID_UNAVAILABLE)):
+        pending = replace(CART, state=State.PENDING, paid_at=paid_at)
+        assert answered(pending, {BAGS: {BAG: 0}}, "no").state is state
+
+
 # -- who gets what of the units that are divided --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("total", "weights", "has", "expected"),
+    [
+        (3, (1, 1), {}, (2, 1)),  # a tie goes by priority
+        (3, (1, 1), {"dubai": 1}, (2, 1)),  # it has no more than its part
+        (3, (1, 1), {"dubai": 2}, (1, 2)),
+        (4, (3, 2), {}, (2, 2)),  # 2.4 and 1.6: the larger fraction
+        (4, (2, 3), {}, (2, 2)),
+        (1, (1, 1), {"london": 0}, (1, 0)),
+        (5, (0, 1), {"london": 5}, (0, 5)),
+        (-3, (1, 1), {}, (0, 0)),
+    ],
+)
+def test_the_unit_that_is_left_over_goes_where_it_is_then_by_fraction_then_by_priority(
+    total: int, weights: tuple[int, int], has: dict[str, int], expected: tuple[int, int]
+) -> None:
+    """So nothing is moved for the sake of rounding."""
+    shares = [Share(name, weight) for name, weight in zip(("london", "dubai"), weights, strict=True)]
+    assert tuple(split(total, shares, has).values()) == expected
+
+
+def test_who_has_nothing_at_all_is_served_before_who_has_too_few() -> None:
+    """One unit, London has one of two and Dubai none: it is Dubai's; with one each it is London's."""
+    london, dubai = Books("london", held=1, shown=1), Books("dubai")
+    goals = {"london": 2, "dubai": 1}
+    assert moves(1, [london, dubai], goals) == [Move(None, "dubai", 1)]
+    both = [london, Books("dubai", held=1, shown=1)]
+    assert moves(1, both, {"london": 2, "dubai": 2}) == [Move(None, "london", 1)]
+
+
+def test_what_is_on_its_way_is_not_asked_for_again() -> None:
+    """What comes covers first what is shown uncovered, and counts beyond that."""
+    one_bare = Books("london", held=0, shown=1)
+    assert moves(9, [one_bare], {"london": 1}) == [Move(None, "london", 1)]
+    assert moves(9, [replace(one_bare, coming=1)], {"london": 1}) == []
+    assert moves(9, [replace(one_bare, coming=2)], {"london": 3}) == [Move(None, "london", 1)]
+    two_bare = Books("london", held=0, shown=2, coming=1)
+    assert moves(9, [two_bare], {"london": 5}) == [Move(None, "london", 1), Move(None, "london", 3)]
+
+
+@pytest.mark.parametrize(
+    ("spare", "units", "left"), [(3, 2, 1), (2, 2, 0), (2, 3, 0), (0, 1, 0), (-1, 1, -1), (-1, 0, -1)]
+)
+def test_a_raise_takes_spare_units_and_never_more_than_there_are(spare: int, units: int, left: int) -> None:
+    """What was owed before stays owed."""
+    assert spent(spare, units) == left
 
 
 def test_what_a_channel_may_not_have_goes_to_the_others_to_the_last_unit() -> None:
