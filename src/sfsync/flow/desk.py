@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -47,6 +47,8 @@ from .shelf import refresh
 
 PLACES = 3  # other locations tried after a refusal
 REPORT_SECONDS = 60.0
+LOOK_SECONDS = 5.0  # at the latest: a reservation may be made that ends before all others
+SOONEST_SECONDS = 1.0  # between two looks
 KEYS = "reservations"  # the keys of whatever channel: one that comes again with another is a mistake
 
 
@@ -433,17 +435,21 @@ class Desk(Life):
         """Until cancelled: let go of what has expired, and report what holds units for nobody."""
         ctx, reported = self._ctx, float("-inf")
         while True:
-            if await ctx.store.read(self._anything_over):
+            over, next_end = await ctx.store.read(self._anything_over)
+            if over:
                 ctx.bell.ring(*await ctx.store.write(self._expire))
             now = ctx.clock.now()
             if now.timestamp() - reported >= REPORT_SECONDS:
                 reported = now.timestamp()
                 await ctx.store.write(partial(self.report, now=now))
-            await ctx.clock.sleep(timedelta(seconds=1).total_seconds())
+            wait = LOOK_SECONDS if next_end is None else (next_end - now).total_seconds()
+            await ctx.clock.sleep(min(LOOK_SECONDS, max(SOONEST_SECONDS, wait)))
 
-    def _anything_over(self, tx: Tx) -> bool:
-        """A look that finds nothing costs nobody his turn to write."""
-        return bool(tx.expired_reservations(self._ctx.clock.now(), 1) or tx.ended_still_holding(100))
+    def _anything_over(self, tx: Tx) -> tuple[bool, datetime | None]:
+        """(Whether there is, when the next one ends). Finding nothing costs nobody his turn to write."""
+        next_end = tx.next_expiry()
+        over = next_end is not None and next_end <= self._ctx.clock.now()
+        return over or bool(tx.ended_still_holding(100)), next_end
 
     def _expire(self, tx: Tx) -> set[str]:
         bells: set[str] = set()

@@ -1014,6 +1014,11 @@ class SqlTx(
         found = self._reservations(self._in(ENDED_BY_ID, ids)[:limit])
         return [reservation for reservation in found if not self.busy(reservation.subjects())]
 
+    def next_expiry(self) -> datetime | None:
+        """When the time of the first granted reservation is over; None where none has an end."""
+        found: datetime | None = NEXT_EXPIRY.run(self._c, {}).scalar()
+        return found
+
     def expired_reservations(self, now: datetime, limit: int) -> list[Reservation]:
         """Granted ones whose time is over, oldest first."""
         return self._reservations(EXPIRED.run(self._c, {"b_now": now, "b_limit": limit}))
@@ -1742,6 +1747,12 @@ EXPIRED = Prepared(
     )
     .order_by(_RESERVATION.expires_at)
     .limit(bindparam("b_limit"))
+)
+NEXT_EXPIRY = Prepared(
+    select(_RESERVATION.expires_at)
+    .where(text("state IN ('granted', 'awaiting-store')"), _RESERVATION.expires_at.is_not(None))
+    .order_by(_RESERVATION.expires_at)
+    .limit(1)
 )
 REMEMBER = Prepared(t.remembered.insert(), [column.name for column in t.remembered.columns])
 REMEMBERED = Prepared(
