@@ -33,15 +33,18 @@ class Bell:
         for name in sorted(names):  # in one order, so that the same story runs the same way twice
             self._events[name].set()
 
-    async def wait(self, name: str, timeout_seconds: float) -> None:
-        """Until rung, or until the sweep is due anyway."""
+    async def wait(self, name: str, timeout_seconds: float) -> bool:
+        """Until rung, or until the sweep is due anyway; True when it was rung."""
         event = self._events[name]
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await event.wait()
-        except TimeoutError:
-            pass
+        if not event.is_set():
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    await event.wait()
+            except TimeoutError:
+                pass
+        rung = event.is_set()
         event.clear()
+        return rung
 
 
 @dataclass(slots=True)

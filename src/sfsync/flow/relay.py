@@ -58,6 +58,8 @@ class Relay:
         self._careful = Careful(ctx, channel, polls) if weak else None
         self._later: dict[int, tuple[PushRecord, datetime]] = {}  # pushes to be done later, and when to ask
         self._told: set[int] = set()  # of these, those that have been told as overdue
+        self._idle = False  # nothing was due at the last look: what has come since then rings
+        self._rung = False  # what is due is surely to be written down, so it is not looked for first
 
     @property
     def name(self) -> str:
@@ -77,7 +79,9 @@ class Relay:
         while not self._draining:
             record = record or await self._ask() or await self._next()
             if record is None:
-                await self._ctx.bell.wait(relay_bell(self._channel.name), self._patience_seconds())
+                bell = relay_bell(self._channel.name)
+                self._rung = await self._ctx.bell.wait(bell, self._patience_seconds())
+                self._idle = False
             else:
                 record = await self._deliver(record, maybe_sent=False)
 
@@ -88,8 +92,10 @@ class Relay:
 
     async def _next(self) -> PushRecord | None:
         """The next push; where the channel takes numbers only, after what must be known before it."""
+        if self._idle and self._careful is None:
+            return None
         while True:
-            if self._careful is None and not await self._ctx.store.read(self._has_work):
+            if self._careful is None and not self._rung and not await self._ctx.store.read(self._has_work):
                 return None  # a look that finds nothing costs the others no turn to write
             record = await self._ctx.store.write(self._plan)
             if record is not None or self._careful is None or not await self._careful.look():
@@ -340,11 +346,13 @@ class Relay:
             own = {row.sku for row in record.rows if row.allocated}
             bells.update(refresh(tx, ctx.assortment, ctx.pulse, own, ctx.clock.now()))
             # What was not applied although no row is to blame deserves a pause before it is tried anew.
-            return self._plan(tx) if answer.applied or answer.bad_rows or answer.stale_rows else None
+            return self._plan(tx) if looks else None
 
+        looks = bool(answer.applied or answer.bad_rows or answer.stale_rows)
         if answer.stale_rows:
             bells.add("learn")
         following = await ctx.store.write(commit)
+        self._idle = looks and following is None
         ctx.bell.ring(*bells)
         return following
 
