@@ -29,6 +29,7 @@ from .sku_mappings import as_mapped
 from .taken import CLOCK_GRAIN, taken
 
 BATCH = 200
+SWEEP_SECONDS = 15.0
 Read = OrderSnapshot | str | Refused | None  # an order, a call to read one, bad, or none of ours
 TOPICS_TOLD, TOPIC_TOLD = 100, 100  # how many topics are told, and how much of each
 LINES = 1_000  # so many that lines waiting for a reservation hold up no others
@@ -44,33 +45,45 @@ class Orders:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self._ctx.bell.wait("orders", 5.0)
-            while await self.work():
+            rung = await self._ctx.bell.wait("orders", SWEEP_SECONDS)
+            while await self.work(rung=rung):
                 pass
 
-    async def work(self) -> bool:
-        """One transaction's worth; True when there may be more."""
+    async def work(self, *, rung: bool = False) -> bool:
+        """One transaction's worth; True when there may be more. `rung`: there is surely something."""
         ctx = self._ctx
-        items, due = await ctx.store.read(lambda tx: (tx.inbox(BATCH), _any_due(tx)))
+        items, due = await ctx.store.read(lambda tx: (tx.inbox(BATCH), rung or _any_due(tx)))
         if not items and not due:
             return False  # a look that finds nothing costs the others no turn to write
         read = [(item, self._read(item)) for item in items]
         try:
-            if read:
-                ctx.bell.ring(*await ctx.store.write(partial(self._take, read=read)))
-        except Exception as error:  # what one item breaks, no other item suffers from (promise 10)
+            moved, bells = await ctx.store.write(partial(self._step, read=read))
+        except Exception:
+            if not read:
+                raise
+            # What one item breaks, no other item suffers from (promise 10), and deciding is not to blame.
             ctx.log.exception("a webhook broke its transaction", items=len(read), next="one at a time")
             for one in read:
-                await self._take_alone(one, error)
-        moved, bells = await ctx.store.write(self._decide)
+                await self._take_alone(one)
+            moved, bells = await ctx.store.write(partial(self._step, read=()))
         ctx.bell.ring(*bells)
         return len(items) == BATCH or moved >= BATCH
 
-    def _take(self, tx: Tx, *, read: Sequence[tuple[InboxItem, Read]]) -> set[str]:
-        """Record what came in."""
+    def _step(self, tx: Tx, *, read: Sequence[tuple[InboxItem, Read]]) -> tuple[int, set[str]]:
+        """Record what came in, and take the next step of each line that is due, in one commit.
+
+        Returns how many lines moved, and the bells to ring.
+        """
+        ctx = self._ctx
+        bells: set[str] = set()
+        skus = self._take(tx, read, bells)
+        moved, touched = self._decide(tx, bells)
+        return moved, bells | refresh(tx, ctx.assortment, ctx.pulse, skus | touched, ctx.clock.now())
+
+    def _take(self, tx: Tx, read: Sequence[tuple[InboxItem, Read]], bells: set[str]) -> set[str]:
+        """Record what came in; returns the SKUs touched."""
         ctx, now = self._ctx, self._ctx.clock.now()
         skus: set[str] = set()
-        bells: set[str] = set()
         for item, outcome in read:
             if isinstance(outcome, Refused):
                 self._set_aside(tx, item, str(outcome), outcome.advice)
@@ -80,12 +93,18 @@ class Orders:
                 skus |= record(tx, ctx, outcome, now, bells)
                 call_for_places(tx, ctx, outcome, now, bells)
             tx.finish_inbox(item.id, now)
-        return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+        return skus
 
-    async def _take_alone(self, one: tuple[InboxItem, Read], error: Exception) -> None:
+    async def _take_alone(self, one: tuple[InboxItem, Read]) -> None:
         ctx = self._ctx
+
+        def take(tx: Tx) -> set[str]:
+            bells: set[str] = set()
+            skus = self._take(tx, [one], bells)
+            return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, ctx.clock.now())
+
         try:
-            ctx.bell.ring(*await ctx.store.write(partial(self._take, read=[one])))
+            ctx.bell.ring(*await ctx.store.write(take))
         except Exception as broken:
             reason = f"it cannot be stored: {type(broken).__name__}"
 
@@ -100,15 +119,12 @@ class Orders:
         tx.dead_letter(item.source, item.key, reason, advice, payload, self._ctx.clock.now())
         self._ctx.log.warning("webhook set aside", channel=item.source, topic=item.topic, reason=reason)
 
-    def _decide(self, tx: Tx) -> tuple[int, set[str]]:
-        """Take the next step of each line that is due; returns how many moved, and the bells to ring."""
+    def _decide(self, tx: Tx, bells: set[str]) -> tuple[int, set[str]]:
+        """Take the next step of each line that is due; returns how many moved, and the SKUs touched."""
         ctx, now = self._ctx, self._ctx.clock.now()
-        if unread(tx):
+        if not (due := tx.due_lines(LINES)) or unread(tx):
             return 0, set()  # a level that seems missing may only not be here yet
-        if not (due := tx.due_lines(LINES)):
-            return 0, set()
         books = Books(tx, due)
-        bells: set[str] = set()
         skus: set[str] = set()
         moved = 0
         for line in due:
@@ -117,8 +133,7 @@ class Orders:
                 bells |= rung
                 moved += 1
                 skus.add(line.line.sku)
-        skus |= books.mapped
-        return moved, bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+        return moved, skus | books.mapped
 
     def _read(self, item: InboxItem) -> Read:
         channel = self._ctx.channels.get(item.source)
