@@ -213,7 +213,7 @@ def test_every_request_keeps_the_rules(
         here = [b for b in request.sent if level in b.levels]
         assert len({b.asks for b in here}) <= 1  # postings or reservations, never both
         new = [b for b in here if b.asks and not b.maybe_sent]
-        wanted = sum(max(0, b.net_reserved(level)) for b in new)
+        wanted = sum(max(0, b.net_reserved(level) - b.brings(level)) for b in new)
         assert wanted <= max(0, levels[level].available if level in levels else 0)
     waiting_posts = {b.id for b in free if not b.asks} - {b.id for b in request.sent}
     assert not waiting_posts or len(request.sent) > 0

@@ -21,7 +21,7 @@ becoming an order line; a reservation of several pieces). The rules (design sect
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import quote
 
@@ -47,6 +47,17 @@ class Bundle:
     maybe_sent: bool = False  # an earlier attempt's outcome is unknown (time-out, or a restart)
     refusals: int = 0  # times the org refused it although the level last read would have covered it
     companions: int = 0  # how many of its last movements only go along with the ones before them
+    # What its movements come to, worked out once: each bundle is looked at anew at every request.
+    levels: frozenset[LevelKey] = field(init=False, repr=False, compare=False)  # their slots: taken together
+    asks: bool = field(init=False, repr=False, compare=False)  # raises reserved: the org may refuse it
+    characters: int = field(init=False, repr=False, compare=False)  # that its keys take in a URL
+
+    def __post_init__(self) -> None:
+        levels = frozenset(movement.level for movement in self.movements)
+        characters = sum(len(quote(m.key)) + ENCODING_CHARACTERS for m in self.movements)
+        object.__setattr__(self, "levels", levels)
+        object.__setattr__(self, "asks", any(self.net_reserved(level) > 0 for level in levels))
+        object.__setattr__(self, "characters", characters)
 
     @property
     def own(self) -> tuple[Movement, ...]:
@@ -57,11 +68,6 @@ class Bundle:
     def along(self) -> tuple[Movement, ...]:
         """What goes along with it."""
         return self.movements[len(self.movements) - self.companions :]
-
-    @property
-    def levels(self) -> frozenset[LevelKey]:
-        """The levels it touches: their slots are taken together."""
-        return frozenset(movement.level for movement in self.movements)
 
     def net_reserved(self, level: LevelKey) -> int:
         """What it adds to the level's reserved, in all."""
@@ -86,11 +92,6 @@ class Bundle:
             and any(movement.reserved_delta for movement in self.movements)
             and all(self.net_reserved(level) == 0 for level in self.levels)
         )
-
-    @property
-    def asks(self) -> bool:
-        """True when it raises reserved somewhere, so that the org may refuse it."""
-        return any(self.net_reserved(level) > 0 for level in self.levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def next_request(
         if bundle.levels & busy:
             continue
         size = len(bundle.movements)
-        weight = sum(len(quote(m.key)) + ENCODING_CHARACTERS for m in bundle.movements)
+        weight = bundle.characters
         if (
             rows + size > limit
             or (rows and characters + weight > KEY_CHARACTERS)

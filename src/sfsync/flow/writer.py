@@ -68,11 +68,13 @@ class Writer:
 
     async def run(self) -> None:
         """Until drained. Whatever was planned before a restart may have been sent: it is treated so."""
-        await self._load(restart=True)
-        while not self._draining:
-            wait = await self._send_all()
+        restart = True
+        while True:
+            wait = await self._send_all(restart=restart)
+            restart = False
+            if self._draining:
+                return
             await self._ctx.bell.wait("writer", wait)
-            await self._load(restart=False)
 
     async def drain(self) -> None:
         """Send nothing new; return when what is in flight is answered."""
@@ -120,7 +122,8 @@ class Writer:
         self._claimed -= claimed
         self._freed.set()
         self._freed = asyncio.Event()
-        self._ctx.bell.ring("writer")
+        if self._waiting.keys() - self._flying:  # what is written down from now on rings by itself
+            self._ctx.bell.ring("writer")
 
     def answered(self, bundle_id: int) -> asyncio.Future[None]:
         """A future that is done when the bundle has its answer: at once where that came before.
@@ -141,35 +144,50 @@ class Writer:
             self._next_answer = asyncio.get_running_loop().create_future()
         return self._next_answer
 
-    async def _load(self, *, restart: bool) -> None:
-        for bundle in await self._ctx.store.read(lambda tx: tx.waiting_bundles(self._seen)):
+    async def _take_in(self, bundles: Sequence[Bundle], *, restart: bool) -> list[Bundle]:
+        """Bundles that were written down since the last look; returns those that can be sent."""
+        fit: list[Bundle] = []
+        for bundle in bundles:
             self._waiting[bundle.id] = replace(bundle, maybe_sent=restart)
             self._seen = max(self._seen, bundle.id)
-            if (reason := ledger.unfit(bundle)) is not None:
-                judgement = Judgement(Verdict.WRONG, reason)
-                bells = await self._ctx.store.write(partial(self._settle_alone, bundle, judgement))
-                self._after(bundle.id, judgement, sent=False)
-                self._ctx.bell.ring(*bells)
+            if (reason := ledger.unfit(bundle)) is None:
+                fit.append(self._waiting[bundle.id])
+                continue
+            judgement = Judgement(Verdict.WRONG, reason)
+            bells = await self._ctx.store.write(partial(self._settle_alone, bundle, judgement))
+            self._after(bundle.id, judgement, sent=False)
+            self._ctx.bell.ring(*bells)
+        return fit
 
     def _settle_alone(self, bundle: Bundle, judgement: Judgement, tx: Tx) -> set[str]:
         skus: set[str] = set()
         bells = self._settle(tx, bundle, judgement, {}, skus)
         return bells | apply_levels(tx, self._ctx, (), self._ctx.clock.now(), skus)
 
-    async def _send_all(self) -> float:
-        """Start every request that can go now; returns the seconds until a delayed one may."""
+    async def _send_all(self, *, restart: bool) -> float:
+        """Start every request that can go now; returns the seconds until a delayed one may.
+
+        What was written down since the last look and the levels of all that can go are read together.
+        """
         now = asyncio.get_running_loop().time()
-        if wait := self._silence.wait_seconds(now):
-            return wait
-        self._most = 1 if self._silence.lasts(now) else REQUESTS
+        silent = self._silence.wait_seconds(now)
         ready = [
             self._sendable(bundle)
             for bundle in self._waiting.values()
-            if bundle.id not in self._flying and self._not_before.get(bundle.id, 0.0) <= now
+            if not silent and bundle.id not in self._flying and self._not_before.get(bundle.id, 0.0) <= now
         ]
-        if ready:
-            keys = frozenset[LevelKey]().union(*(bundle.levels for bundle in ready))
-            held = await self._ctx.store.read(lambda tx: tx.levels(keys))
+
+        def read(tx: Tx) -> tuple[Sequence[Bundle], Mapping[LevelKey, tuple[StockLevel, datetime]]]:
+            new = tx.waiting_bundles(self._seen)
+            able = () if silent else (*ready, *new)
+            return new, tx.levels(frozenset[LevelKey]().union(*(bundle.levels for bundle in able)))
+
+        new, held = await self._ctx.store.read(read)
+        fit = await self._take_in(new, restart=restart)
+        if silent or self._draining:
+            return silent
+        self._most = 1 if self._silence.lasts(now) else REQUESTS
+        if ready := [*ready, *fit]:
             levels = {key: level for key, (level, _) in held.items()}
             self._send_counts([bundle for bundle in ready if bundle.counts], levels)
             ready = [bundle for bundle in ready if not bundle.counts]
