@@ -216,8 +216,11 @@ def _shares(
     used = ours_used
     last = next((each.used for each in reversed(usage.hours) if each.used is not None), None)
     if last is not None and usage.told_at is not None:
-        calls_of = _everybody(usage) if everybody is None else everybody
-        fallen = sum(calls for hour, calls in calls_of.items() if usage.told_at < _gone_at(hour) <= now)
+        fallen = 0.0
+        # Hours fall out as a whole, and mostly none has since the org told.
+        if usage.told_at < now.replace(minute=0, second=0, microsecond=0):
+            calls_of = _everybody(usage) if everybody is None else everybody
+            fallen = sum(calls for hour, calls in calls_of.items() if usage.told_at < _gone_at(hour) <= now)
         used = max(ours_used, round(last - fallen))
     allowed = usage.allowed or 0
     return used, ours_used, max(0, allowed - max(_reserve(usage), used - ours_used))
