@@ -26,7 +26,7 @@ from sfsync.channels.config import ShopifyConfig
 from sfsync.channels.shopify_bulk import variants_behind
 from sfsync.channels.shopify_check import check
 from sfsync.channels.shopify_client import Reply, ShopifyClient
-from sfsync.channels.shopify_order_list import changed_orders, one_order
+from sfsync.channels.shopify_order_list import changed_orders, one_order, order_heads
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.domain.resync import Tariff
 from sfsync.domain.subscriptions import Subscription
@@ -347,6 +347,11 @@ class ShopifyChannel:
             page = [order for node in nodes if (order := self._read(node)) is not None]
             if page:
                 yield page
+
+    async def order_times(self, at: datetime) -> AsyncIterator[Sequence[tuple[str, datetime]]]:
+        """(id, time of its last change) of orders changed at or after `at`: a page is one cheap call."""
+        async for nodes in order_heads(self._client, at):
+            yield [shopify_orders.read_head(node) for node in nodes]
 
     async def cancel_order(self, order_id: str, *, refund: bool, notify: bool, note: str) -> None:
         """Have an order cancelled: the store does it in a job of its own, so that `order` tells when.

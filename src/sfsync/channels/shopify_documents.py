@@ -185,6 +185,14 @@ query {operation}($id: ID!, $parts: Int!, $lines: Int!) {{
 
 ORDERS_SINCE = _orders_since(routed=False)
 ROUTED_ORDERS_SINCE = _orders_since(routed=True)
+ORDER_TIMES = f"""
+query OrderTimes($query: String!, $after: String) {{
+  orders(first: {PAGE_ROWS}, after: $after, query: $query, sortKey: UPDATED_AT) {{
+    pageInfo {{ hasNextPage endCursor }}
+    nodes {{ id updatedAt }}
+  }}
+}}
+"""
 ORDER = _one_order(routed=False)
 ROUTED_ORDER = _one_order(routed=True)
 

@@ -43,6 +43,20 @@ async def changed_orders(client: ShopifyClient, at: datetime, *, routed: bool) -
         if routed
         else ("OrdersSince", documents.ORDERS_SINCE)
     )
+    async for nodes in _pages(client, operation, document, at):
+        whole = [node if _is_whole(node) else await _read_whole(client, node, routed) for node in nodes]
+        if page_nodes := [node for node in whole if node is not None]:
+            yield page_nodes
+
+
+def order_heads(client: ShopifyClient, at: datetime) -> AsyncIterator[list[_Node]]:
+    """Pages of ids and times alone of the orders changed at or after `at`."""
+    return _pages(client, "OrderTimes", documents.ORDER_TIMES, at)
+
+
+async def _pages(
+    client: ShopifyClient, operation: str, document: str, at: datetime
+) -> AsyncIterator[list[_Node]]:
     moment = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     after: str | None = None
     paged = 0
@@ -50,9 +64,8 @@ async def changed_orders(client: ShopifyClient, at: datetime, *, routed: bool) -
         variables = {"query": f"updated_at:>='{moment}'", "after": after}
         data = await client.read(operation, document, variables)
         nodes = data["orders"]["nodes"]
-        whole = [node if _is_whole(node) else await _read_whole(client, node, routed) for node in nodes]
-        if page_nodes := [node for node in whole if node is not None]:
-            yield page_nodes
+        if nodes:
+            yield nodes
         page = data["orders"]["pageInfo"]
         if not page["hasNextPage"] or page["endCursor"] in (None, after):
             return

@@ -159,6 +159,11 @@ def read_node(
     return _snapshot(channel, order, _lines(channel, order, locations if routes else None), locations)
 
 
+def read_head(node: Mapping[str, Any]) -> tuple[str, datetime]:
+    """(id, time of its last change, to the second) of an order of which no more was asked."""
+    return str(number(node["id"])), datetime.fromisoformat(node["updatedAt"]).astimezone(UTC)
+
+
 def read_call(channel: str, topic: str, body: bytes) -> str:
     """The gid of the fulfilment order that a routing webhook names. `Refused` when it names none."""
     try:

@@ -9,7 +9,7 @@ so that the same unit is not taken off twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,7 +20,7 @@ from sfsync.domain.refunds import Ending, paid_back
 from sfsync.domain.reservations import order_names
 from sfsync.domain.sources import Source, Word, deciding, pair, wanted
 from sfsync.domain.stock import order_line_subject
-from sfsync.ports import Delivery, InboxItem, LineState, OutsideError, Refused, Tx
+from sfsync.ports import Channel, Delivery, InboxItem, LineState, OrderTimes, OutsideError, Refused, Tx
 
 from .context import Context, reading_bell, unread
 from .deciding import Books, decide
@@ -32,6 +32,9 @@ BATCH = 200
 SWEEP_SECONDS = 15.0
 Read = OrderSnapshot | str | Refused | None  # an order, a call to read one, bad, or none of ours
 TOPICS_TOLD, TOPIC_TOLD = 100, 100  # how many topics are told, and how much of each
+OVERLAP = timedelta(minutes=5)  # a channel's list may be behind its orders
+SETTLED = timedelta(minutes=1)  # a change that was read so much later was read whole, whatever the clocks
+FEW = 5  # changed orders that are read one by one rather than with all that have changed lately
 LINES = 1_000  # so many that lines waiting for a reservation hold up no others
 
 
@@ -167,6 +170,8 @@ class OrderPoll:
 
     def __init__(self, ctx: Context, *, every_seconds: float) -> None:
         self._ctx, self._every = ctx, every_seconds
+        # What was stored of each channel's orders that changed lately, and when it was asked for.
+        self._stored: dict[str, dict[str, tuple[datetime, datetime]]] = {name: {} for name in ctx.channels}
         # From asking to storing: of two readings of one order, the one stored last must be the newer one.
         self.reading = {name: asyncio.Lock() for name in ctx.channels}
 
@@ -181,12 +186,18 @@ class OrderPoll:
             await self._ctx.clock.sleep(self._every)
 
     async def poll(self, channel: str) -> int:
-        """Record every order changed since the last poll; returns how many were read."""
-        ctx = self._ctx
+        """Record every order changed since the last poll; returns how many were read.
+
+        The list goes back further than that, and most of what it names then is known. Where the channel tells
+        for little which orders have changed, those that are known are not read again.
+        """
+        ctx, shop = self._ctx, self._ctx.channels[channel]
         started = ctx.clock.now()
         mark = await ctx.store.read(lambda tx: tx.poll_mark(channel) or tx.channel_since(channel))
+        since = (mark or started) - OVERLAP
+        few = await self._few(shop, since)
         count = 0
-        pages = ctx.channels[channel].orders_since((mark or started) - timedelta(minutes=5))
+        pages = shop.orders_since(since) if few is None else _one_by_one(shop, few)
         while True:
             async with self.reading[channel]:
                 asked_at = ctx.clock.now()
@@ -194,19 +205,47 @@ class OrderPoll:
                 if page is None:
                     break
                 count += len(page)
-
-                def commit(tx: Tx, page: Sequence[OrderSnapshot] = page, at: datetime = asked_at) -> set[str]:
-                    now = ctx.clock.now()
-                    skus: set[str] = set()
-                    bells = {"orders"}
-                    for snapshot in page:
-                        skus |= record(tx, ctx, replace(snapshot, read_at=at), now, bells)
-                        call_for_places(tx, ctx, snapshot, now, bells)
-                    return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
-
-                ctx.bell.ring(*await ctx.store.write(commit))
+                ctx.bell.ring(*await ctx.store.write(partial(self._keep, page=page, asked_at=asked_at)))
+                stored = {order.order_id: (order.version, asked_at) for order in page}
+                self._stored[channel].update(stored)
         await ctx.store.write(lambda tx: tx.put_poll_mark(channel, started))
         return count
+
+    def _keep(self, tx: Tx, *, page: Sequence[OrderSnapshot], asked_at: datetime) -> set[str]:
+        ctx, now = self._ctx, self._ctx.clock.now()
+        skus: set[str] = set()
+        bells = {"orders"}
+        for snapshot in page:
+            skus |= record(tx, ctx, replace(snapshot, read_at=asked_at), now, bells)
+            call_for_places(tx, ctx, snapshot, now, bells)
+        return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+
+    async def _few(self, shop: Channel, since: datetime) -> list[str] | None:
+        """The orders that are not known as they stand now, where they are few; None: all are to be read.
+
+        Where units may go from one location to another, no order tells of it by its time.
+        """
+        if shop.ability.routes or not isinstance(shop, OrderTimes) or not self._stored[shop.name]:
+            return None
+        before, listed = self._stored[shop.name], set[str]()
+        fresh: list[str] = []
+        async for page in shop.order_times(since):
+            for order_id, changed_at in page:
+                listed.add(order_id)
+                version, asked_at = before.get(order_id, (None, since))
+                same = version is not None and version.replace(microsecond=0) == changed_at
+                if not same or asked_at < changed_at + SETTLED:
+                    fresh.append(order_id)
+                if len(fresh) > FEW:
+                    return None
+        self._stored[shop.name] = {order: told for order, told in before.items() if order in listed}
+        return fresh
+
+
+async def _one_by_one(shop: Channel, orders: Sequence[str]) -> AsyncIterator[Sequence[OrderSnapshot]]:
+    for order_id in orders:
+        if (order := await shop.order(order_id)) is not None:
+            yield [order]
 
 
 def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: set[str]) -> set[str]:

@@ -613,6 +613,15 @@ class LaterOutcome(Protocol):
         ...
 
 
+@runtime_checkable
+class OrderTimes(Protocol):
+    """A channel that tells which orders have changed for less than it tells the orders."""
+
+    def order_times(self, at: datetime) -> AsyncIterator[Sequence[tuple[str, datetime]]]:
+        """(id, version) of every order that `orders_since` would give, in pages, as its snapshot has them."""
+        ...
+
+
 # -- whoever is to be woken -----------------------------------------------------------------------------
 
 
