@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import BindParameter, Connection, Delete, Dialect, Insert, Select, Update, literal_column
@@ -59,11 +60,11 @@ class Prepared:
             plan = self._plans[dialect.name] = _Plan(self.statement, self.columns, dialect)
         cursor = connection.connection.cursor()
         try:
-            if isinstance(parameters, Mapping):
+            if type(parameters) is dict or isinstance(parameters, Mapping):
                 cursor.execute(plan.sql, plan.bound(parameters))
             else:
                 cursor.executemany(plan.sql, [plan.bound(one) for one in parameters])
-            rows = Rows(plan.rows(cursor)) if plan.reads else Rows()
+            rows = plan.rows(cursor) if plan.reads else Rows()
             rows.changed = cursor.rowcount
         except dialect.loaded_dbapi.Error as error:
             if dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor):
@@ -96,7 +97,8 @@ class _Plan:
         columns: list[Any] = list(statement.exported_columns)  # selected, or returned by what changes rows
         self.reads = bool(columns)
         self._columns = columns
-        self._make = _row_class([column.key or "" for column in columns])._make
+        # Without the named tuple's own steps in between, which check what the statement has said.
+        self._make = partial(tuple.__new__, _row_class([column.key or "" for column in columns]))
         self._dialect = dialect
         self._converts: list[tuple[int, Callable[[Any], Any]]] | None = None
 
@@ -111,7 +113,7 @@ class _Plan:
             name: values[name] if convert is None else convert(values[name]) for name, convert in self._binds
         }
 
-    def rows(self, cursor: Any) -> list[Any]:
+    def rows(self, cursor: Any) -> Rows:
         """The driver's rows with their types."""
         converts = self._converts
         if converts is None:  # what is to be done may depend on what the database says of its columns
@@ -122,8 +124,8 @@ class _Plan:
             ]
         make, raw = self._make, cursor.fetchall()
         if not converts:
-            return [make(row) for row in raw]
-        found = []
+            return Rows(map(make, raw))
+        found = Rows()
         for row in raw:
             values = list(row)
             for number, convert in converts:
