@@ -19,6 +19,7 @@ The flow in one line::
 - ``lives``       the life of a SKU's numbers, for its page
 - ``telemetry``   traces to a collector, where they are wanted
 - ``settings``    one TOML file, environment and secret files
+- ``plain_http`` HTTP requests as they are, for whoever calls the outside
 - ``app``         the one place where everything meets
 - ``cli``         what an admin types
 - ``testing``     the exam that every channel's adapter sits, ours and others'

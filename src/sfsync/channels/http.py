@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
 
 from sfsync.channels.config import is_loopback
+from sfsync.plain_http import PlainClient
 from sfsync.ports import Refused
 
 _CONNECT_SECONDS = 5.0
@@ -114,14 +115,8 @@ def open_client(
         names = _OwnThread() if resolver is None else resolver
         cached = resolver is None
         transport = _Transport(lambda: _session(verify, names, cached=cached), verify, most_bytes, names)
-    return httpx.AsyncClient(
-        base_url=url,
-        timeout=timeout,
-        trust_env=trust_env,
-        follow_redirects=False,
-        transport=transport,
-        event_hooks={"request": [_only_read]} if read_only else None,
-    )
+    hook = _only_read if read_only else None
+    return PlainClient(transport, base_url=url, timeout=timeout, trust_env=trust_env, hook=hook)
 
 
 async def _only_read(request: httpx.Request) -> None:

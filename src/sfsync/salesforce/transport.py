@@ -15,6 +15,8 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from sfsync.plain_http import PlainClient
+
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = (
     30.0  # shorter than what the org's edge keeps, so that no request meets a closing connection
@@ -57,12 +59,12 @@ def http_client(
     """A client for the org at `url`; over `transport` when one is given (in-process tests, virtual time)."""
     timeout = httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
     if transport is not None:
-        return httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False)
+        return PlainClient(transport, timeout=timeout)
     trust: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
     if is_proxied(url):
         return httpx.AsyncClient(timeout=timeout, verify=trust, limits=LIMITS)
     carrier = AiohttpTransport(verify=trust, limits=LIMITS, trust_env=not is_loopback(url))
-    return httpx.AsyncClient(transport=carrier, timeout=timeout, trust_env=False)
+    return PlainClient(carrier, timeout=timeout)
 
 
 _BEFORE_ANY_BYTE = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
