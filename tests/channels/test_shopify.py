@@ -20,7 +20,7 @@ from sfsync.channels import shopify_documents as documents
 from sfsync.channels.config import ShopifyConfig
 from sfsync.channels.shopify import ShopifyChannel
 from sfsync.channels.shopify_orders import ORDER_TOPICS
-from sfsync.ports import Channel, Refused, Severity, Unknown, Write
+from sfsync.ports import Channel, OrderTimes, Refused, Severity, Unknown, Write
 from sfsync.testing import (
     ChannelExam,
     Counterpart,
@@ -351,6 +351,17 @@ class TestShopify(ChannelExam):
         told = [order.order_id for page in pages for order in page]
         assert sorted(told) == sorted(ids)
         assert told[-1] == ids[0]
+
+    async def test_the_times_of_orders_are_those_of_the_orders(self, party: Shop) -> None:
+        """Which orders have changed, and to which second: as the order list itself tells them."""
+        ids = [await party.sell({"BAG-1": 1}) for _ in range(3)]
+        await party.later(2)
+        await party.act(f"orders/{ids[0]}/fulfil", {})
+        assert isinstance(party.channel, OrderTimes)
+        read = await orders(party.channel, party.began_at)
+        told = [head async for page in party.channel.order_times(party.began_at) for head in page]
+        assert told == [(order.order_id, order.version.replace(microsecond=0)) for order in read]
+        assert sorted(order_id for order_id, _ in told) == sorted(ids)
 
     async def test_a_token_asked_for_and_revoked_is_asked_for_again(self, party: Shop) -> None:
         """With the app's own credentials, amid the work."""
