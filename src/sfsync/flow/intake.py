@@ -56,6 +56,7 @@ class Intake:
         self._ctx, self._topic, self._org_orders = ctx, topic, org_orders
         self._failures = 0  # in a row
         self._watch = Watch(ctx, topic)
+        self._known = False  # the org's levels were read whole
 
     async def run(self) -> None:
         """Until cancelled. Nothing is lost then: the cursor stands where the last effect stands."""
@@ -78,8 +79,9 @@ class Intake:
 
     async def _until_read_whole(self) -> None:
         """A posting names its level: wait until the levels are known. The stream is joined meanwhile."""
-        while await self._ctx.store.read(unread):
+        while not self._known and await self._ctx.store.read(unread):
             await self._ctx.bell.wait("known", 5.0)
+        self._known = True  # what was read whole stays so as long as the daemon runs
 
     async def _follow(self) -> None:
         """One subscription, from the stored cursor until it breaks."""
