@@ -74,11 +74,15 @@ class Desk(Life):
         reservation_id, bundles, bells = opened
         if not bundles:  # granted out of the local block, or asked for before
             ctx.bell.ring(*bells)
+        read = partial(self._outcome, number=reservation_id, wish=wish)
+        outcome: Outcome | None = None
         for _ in range(PLACES):
             await self.answers(bundles, bells)
-            reservation = await ctx.store.read(lambda tx: tx.reservation(reservation_id))
+            outcome = await ctx.store.read(read)
+            reservation = outcome.reservation
             if reservation is None or reservation.state is not ReservationState.REFUSED or not bundles:
                 break
+            outcome = None
             # Refused where we asked: another place may have it.
             ctx.pulse.refusals.note((line.level for line in reservation.lines), ctx.clock.now())
             elsewhere = await ctx.store.write(partial(self._elsewhere, refused=reservation, wish=wish))
@@ -88,7 +92,9 @@ class Desk(Life):
             if not bundles:
                 ctx.bell.ring(*bells)
                 break
-        return await self._answer(reservation_id, wish)
+        if outcome is None:
+            outcome = await ctx.store.read(read)
+        return self._replied(outcome, reservation_id, wish)
 
     def _refuse(
         self, tx: Tx, *, number: str, wish: Wish, no: Outcome, key: str | None, digest: str
@@ -402,15 +408,15 @@ class Desk(Life):
         tx.put_reservation(again)
         return self.ask(tx, again)
 
-    async def _answer(self, reservation_id: str, wish: Wish) -> Outcome:
-        def read(tx: Tx) -> Outcome:
-            reservation = tx.reservation(reservation_id)
-            if reservation is None or reservation.state is not ReservationState.REFUSED:
-                return Outcome(reservation)
-            skus = {line.sku for line in wish.lines}
-            return Outcome(reservation, "unavailable", self.available(tx, skus), reservation.reason)
+    def _outcome(self, tx: Tx, *, number: str, wish: Wish) -> Outcome:
+        reservation = tx.reservation(number)
+        if reservation is None or reservation.state is not ReservationState.REFUSED:
+            return Outcome(reservation)
+        skus = {line.sku for line in wish.lines}
+        return Outcome(reservation, "unavailable", self.available(tx, skus), reservation.reason)
 
-        outcome = await self._ctx.store.read(read)
+    def _replied(self, outcome: Outcome, reservation_id: str, wish: Wish) -> Outcome:
+        """The outcome, once it is remembered for who asks the same just then, and logged."""
         if outcome.problem == "unavailable":
             self._ctx.pulse.sold_out.keep(wish, outcome, self._ctx.clock.now())
         if outcome.reservation is not None:
