@@ -10,6 +10,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from sfsync.domain.assortment import PLENTY, Assortment
@@ -178,33 +179,50 @@ class _Worst:
         return [_apart(place, each) for place, each in self._sorted()]
 
 
+def _in_parts(
+    places: Iterable[tuple[Place, Sequence[Apart]]],
+) -> Iterator[list[tuple[Place, Sequence[Apart]]]]:
+    """Some at a time, so that one question to the store answers for all of them."""
+    places = iter(places)
+    while part := list(islice(places, SKUS_AT_ONCE)):
+        yield part
+
+
 def _channel(
     tx: SqlTx, name: str, begin: datetime, until: datetime, late_seconds: float
 ) -> Mapping[str, Any]:
     behind, high, low, late = _Times(), _Times(), _Times(), _Worst()
     never: list[Place] = []
     count = read = never_equal = still_apart = 0
-    for place, would, seen in kept.numbers(tx, name):
-        if not would:
-            continue
-        count += 1
-        read += bool(seen)
-        both = compared(would, seen, until)
-        if not both.met:
-            never_equal += bool(seen)
-            never += [place] if seen and len(never) < NAMED else []
-            continue
-        if not both.apart:
-            continue
-        for each in drop_own_sales(both.apart, kept.sales(tx, skus=[place[1]]), *place):
-            if each.ended_at is not None and each.ended_at < begin:
+
+    def places() -> Iterator[tuple[Place, Sequence[Apart]]]:
+        nonlocal count, read, never_equal
+        for place, would, seen in kept.numbers(tx, name):
+            if not would:
                 continue
-            still_apart += each.ended_at is None
-            (high if each.too_high else low).add(each)
-            if each.behind and each.ended_at is not None:
-                behind.add(each)
-            if each.least_seconds > late_seconds:
-                late.add(place, each)
+            count += 1
+            read += bool(seen)
+            both = compared(would, seen, until)
+            if both.apart:
+                yield place, both.apart
+            elif not both.met and seen:
+                never_equal += 1
+                never.extend([place] if len(never) < NAMED else [])
+
+    for part in _in_parts(places()):
+        sold: dict[str, list[Sale]] = defaultdict(list)
+        for sale in kept.sales(tx, skus={sku for (_, sku, _), _ in part}):
+            sold[sale.sku].append(sale)
+        for place, apart in part:
+            for each in drop_own_sales(apart, sold[place[1]], *place):
+                if each.ended_at is not None and each.ended_at < begin:
+                    continue
+                still_apart += each.ended_at is None
+                (high if each.too_high else low).add(each)
+                if each.behind and each.ended_at is not None:
+                    behind.add(each)
+                if each.least_seconds > late_seconds:
+                    late.add(place, each)
     return {
         "name": name,
         "numbers": count,
