@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from sfsync.cli import channel
@@ -19,14 +16,14 @@ from sfsync.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,
     JsonOption,
-    err,
     fail,
     out,
     print_json,
     settings_or_exit,
     table,
 )
-from sfsync.cli.examination import Examination, Part, Tell
+from sfsync.cli.examination import Examination, Part
+from sfsync.cli.progress import bar
 from sfsync.cli.tables import visible
 from sfsync.domain import doctor
 from sfsync.domain.findings import Finding, Severity, worst
@@ -71,8 +68,8 @@ def check(
         known = ", ".join(names)
         fail(f"{', '.join(sorted(unknown))}: there is no such part. Known: {known}", 2)
     found: list[Part] = []
-    with _progress() as tell:
-        asyncio.run(_examine(Examination(settings, tell, skus=skus), parts or (), found))
+    with bar() as shown:
+        asyncio.run(_examine(Examination(settings, shown.show, skus=skus), parts or (), found))
     mended = _mend(settings, found) if fix else {}
     if as_json:
         print_json(_report(found, mended))
@@ -84,19 +81,6 @@ def check(
 async def _examine(examination: Examination, only: Sequence[str], found: list[Part]) -> None:
     async for part in examination.run(only):
         found.append(part)
-
-
-@contextmanager
-def _progress() -> Iterator[Tell]:
-    """A line that says what is being looked at, where somebody looks."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("")
-
-        def tell(what: str) -> None:
-            progress.update(task, description=what)
-
-        yield tell
 
 
 # -- mending ---------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,20 +12,19 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sfsync.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,
     DaemonClient,
     JsonOption,
-    err,
     fail,
     out,
     print_json,
     settings_or_exit,
     table,
 )
+from sfsync.cli.progress import waiting
 from sfsync.domain.count_file import MOST_UNITS, BadRow, FileError, Reading, Sheet, decode, read
 from sfsync.domain.counts import Count
 from sfsync.domain.words import agree, counted, of_rows
@@ -143,13 +141,11 @@ class _Import:
         }
 
     def _parts(self, what: str) -> Iterator[Sequence[tuple[int, Count]]]:
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         counts = list(self._counts)
-        with Progress(*columns, console=err, transient=True, disable=not sys.stderr.isatty()) as progress:
-            task = progress.add_task(what, total=len(counts))
+        with waiting(self._client, what) as shown:
             for start in range(0, len(counts), PART):
                 yield (part := counts[start : start + PART])
-                progress.advance(task, len(part))
+                shown.show(what, start + len(part), len(counts))
 
     def _send(self, part: Sequence[tuple[int, Count]], *, dry_run: bool) -> dict[str, Any]:
         body = {"counts": [_row(count) for _, count in part], "partial": True, "dry_run": dry_run}

@@ -22,6 +22,7 @@ from sfsync.cli.common import (
     table,
 )
 from sfsync.cli.mapping import give_file
+from sfsync.cli.progress import waiting
 from sfsync.domain.letters import LONGEST_NAME, LONGEST_REASON, Cause
 from sfsync.domain.words import counted
 from sfsync.flow import letters
@@ -146,8 +147,10 @@ app.command("map")(give_file)
 
 def _asked(settings: Settings, act: str, wish: Any) -> Any:
     """The running daemon's answer; None when none runs."""
+    client = DaemonClient(settings)
     try:
-        return DaemonClient(settings).post(f"/v1/dead-letters/{act}", wish)
+        with waiting(client, act):
+            return client.post(f"/v1/dead-letters/{act}", wish)
     except httpx.HTTPError:
         return None
 

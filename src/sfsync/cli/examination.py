@@ -7,9 +7,10 @@ the org's own pace does. A part that is not reached is a finding too; the others
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Protocol
 
 from sfsync.app import SystemClock, open_one, open_receivers, org_config
 from sfsync.channels import BadConfigError
@@ -20,7 +21,6 @@ from sfsync.domain.findings import Finding, Severity
 from sfsync.domain.forecast import forecast
 from sfsync.domain.mapping import Hold
 from sfsync.domain.subscriptions import Act, plan
-from sfsync.domain.words import counted
 from sfsync.ports import Channel, OutsideError, Refused, Subscriber
 from sfsync.salesforce.check_allowances import allowance
 from sfsync.salesforce.org import SalesforceOrg
@@ -41,7 +41,12 @@ class Part:
     reached: bool = True
 
 
-Tell = Callable[[str], None]  # what is being looked at now
+class Tell(Protocol):
+    """Is told what is being looked at now, how far that is, of how much, and what is left to spend."""
+
+    def __call__(
+        self, what: str, done: int = 0, total: int | None = None, budget: str | None = None
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Remembered:
     org: str | None = None
     calls: int | None = None
     items: Mapping[str, Mapping[tuple[str, str], str]] = field(default_factory=dict)
+    levels: int | None = None  # stock levels, as far as the store knows
     holds: Mapping[str, Hold] = field(default_factory=dict)  # changed settings that wait for a person
 
 
@@ -117,7 +123,8 @@ class Examination:
         whole = bool(hours) and hours[0].hour <= since
         bound = store.read_now(lambda tx: tx.bound_org())
         holds = store.read_now(lambda tx: tx.holds())
-        return Remembered(bound, sum(told) if whole else None, items, holds)
+        levels = store.read_now(lambda tx: tx.count_levels())
+        return Remembered(bound, sum(told) if whole else None, items, levels or None, holds)
 
     # -- the org
 
@@ -163,7 +170,7 @@ class Examination:
         part.findings += doctor.member_findings(await org.members(), self._entities())
         await self._allowances(org, part, remembered)
         if skus:
-            await self._read_skus(org)
+            await self._read_skus(org, remembered.levels)
 
     async def _allowances(self, org: SalesforceOrg, part: Part, remembered: Remembered) -> None:
         limits = await org.limits()
@@ -189,12 +196,14 @@ class Examination:
             wanted[self._settings.org_orders.topic] = ORDER_ENTITIES
         return {_channel_of(topic): entities for topic, entities in wanted.items()}
 
-    async def _read_skus(self, org: SalesforceOrg) -> None:
+    async def _read_skus(self, org: SalesforceOrg, known: int | None) -> None:
         found: dict[str, set[str]] = {}
         count = 0
         async for page in org.snapshot(Work.BULK):
             count += len(page)
-            self._tell(f"the org: {count:,} stock levels")
+            standing = org.calls()
+            left = "" if standing is None else f"org {max(0, standing.allowed - standing.used):,} calls left"
+            self._tell("the org: stock levels", count, known, left)
             for level in page:
                 found.setdefault(level.key.location, set()).add(level.key.sku)
         self._in_org = found
@@ -278,6 +287,7 @@ class Examination:
         if self._in_org is None or channel.ability.callbacks is not None:
             return []
         listed: list[doctor.Listed] = []
+        known = remembered.items.get(channel.name, {})
         async for page in channel.items():
             listed += [
                 doctor.Listed(
@@ -285,13 +295,12 @@ class Examination:
                 )
                 for each in page
             ]
-            self._tell(f"{channel.name}: {counted(len(listed), 'item')}")
+            self._tell(f"{channel.name}: items", len(listed), len(known) or None)
         sells_from = set(self._assortment.places(channel.name))
         in_org: dict[str, set[str]] = defaultdict(set)
         for location, skus in self._in_org.items():
             for sku in skus:
                 in_org[sku].add(location)
-        known = remembered.items.get(channel.name, {})
         return doctor.map_findings(channel.name, listed, in_org, sells_from, known)
 
 

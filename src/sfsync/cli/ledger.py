@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Annotated, Any
 
 import httpx
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sfsync.cli.common import (
     DEFAULT_CONFIG,
@@ -22,6 +20,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.cli.progress import waiting
 from sfsync.domain.words import agree, counted
 
 ASKED_EVERY_SECONDS = 0.5
@@ -63,11 +62,9 @@ def fold(
 
 def _watched(client: DaemonClient, run: Any) -> Any:
     """Wait for the end of a run, with a bar on a terminal."""
-    columns = (TextColumn("levels"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("levels", total=None)
+    with waiting(client, "levels") as shown:
         while run["ended_at"] is None:
-            progress.update(task, total=run["levels"] or None, completed=run["done"])
+            shown.show("levels", run["done"], run["levels"] or None)
             time.sleep(ASKED_EVERY_SECONDS)
             run = client.get(f"/v1/ledger/fold/{run['id']}")
     return run

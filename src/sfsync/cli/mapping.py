@@ -22,6 +22,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.cli.progress import waiting
 from sfsync.domain.count_file import FileError, decode
 from sfsync.domain.sku_mapping import Sheet, read
 from sfsync.domain.words import counted, of_rows
@@ -150,8 +151,10 @@ def _asked(
     words = [] if apply else ["dry_run=true"]
     words += ["partial=true"] if partial else []
     words += [f"yes_change={yes_change}"] if yes_change is not None else []
+    client = DaemonClient(settings)
     try:
-        status, answer = DaemonClient(settings).send(f"/v1/sku-mappings?{'&'.join(words)}", raw, "text/csv")
+        with waiting(client, "mapping"):
+            status, answer = client.send(f"/v1/sku-mappings?{'&'.join(words)}", raw, "text/csv")
     except httpx.HTTPError:
         return None
     if "rows" not in answer:

@@ -24,6 +24,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.cli.progress import waiting
 from sfsync.cli.tables import Sheet
 from sfsync.domain.coverage import ACCEPTED
 from sfsync.domain.ira import DIMENSIONS
@@ -221,7 +222,8 @@ def _ask(config: Path, report: str, asked: Mapping[str, object]) -> Any:
     client = DaemonClient(settings_or_exit(config))
     query = urlencode({name: value for name, value in asked.items() if value != ""})
     try:
-        return client.get(f"/v1/reports/{report}?{query}")
+        with waiting(client, "the org's ledger is read"):
+            return client.get(f"/v1/reports/{report}?{query}")
     except httpx.HTTPError:
         fail(f"no daemon answers at {client.address}; start it with `sfsync run`")
 

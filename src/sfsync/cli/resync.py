@@ -6,7 +6,6 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import quote
@@ -14,7 +13,6 @@ from urllib.parse import quote
 import httpx
 import orjson
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from sfsync.cli.common import (
     DEFAULT_CONFIG,
@@ -28,9 +26,11 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.cli.progress import Bar, bar
 from sfsync.domain.words import agree, counted
 
 ROWS_SHOWN = 40
+ROWS_A_STEP = 200  # of a plan, from one drawing of its bar to the next
 ASKED_EVERY_SECONDS = 0.25
 STOPPED = 4  # the exit code of a plan that would change too much
 PART_BYTES = 200_000  # of a plan in one request
@@ -124,10 +124,12 @@ def put_right(
     """Compare or bring a plan, show it, ask, apply; ends with the exit code that says how it went."""
     run = _brought(client, plan, part_bytes) if plan is not None else _compared(client, scope)
     seen = _Rows(keep=as_json)
-    if write is not None:
-        _write(write, run, seen.looked_at(_rows(client, run)))
-    else:
-        seen.look_at(_rows(client, run))
+    with bar("fetching the plan") as shown:
+        rows = _counted(shown, _rows(client, run), sum(each["rows"] for each in run["causes"]))
+        if write is not None:
+            _write(write, run, seen.looked_at(rows))
+        else:
+            seen.look_at(rows)
     if not as_json:
         _show(run, seen)
     applied = False
@@ -193,7 +195,7 @@ def _brought(client: DaemonClient, path: Path, part_bytes: int) -> Any:
     if not isinstance(rows, list) or not rows:
         return _sent(client, "/v1/resync/plan", {**head, "rows": rows}, what=f"{path}: ")
     run, done = None, 0
-    with _bar("bringing in", len(rows)) as progress:
+    with bar("bringing in") as shown:
         for part in _parts(rows, part_bytes):
             more = {"more": True} if done + len(part) < len(rows) else {}
             body = {"rows": part, **more}
@@ -202,7 +204,7 @@ def _brought(client: DaemonClient, path: Path, part_bytes: int) -> Any:
             else:
                 run = _sent(client, f"/v1/resync/{run['id']}/rows", body, what=f"{path}: ", first=done)
             done += len(part)
-            progress.advance(TaskID(0), len(part))
+            shown.show("bringing in", done, len(rows))
     return run
 
 
@@ -219,14 +221,6 @@ def _parts(rows: Sequence[Any], part_bytes: int) -> Iterator[list[Any]]:
         part.append(bare)
         size += length
     yield part
-
-
-def _bar(what: str, total: int) -> Progress:
-    """A bar on a terminal, with its only task."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    progress = Progress(*columns, console=err, transient=True, disable=not sys.stderr.isatty())
-    progress.add_task(what, total=total)
-    return progress
 
 
 def _sent(client: DaemonClient, path: str, body: object, *, what: str = "", first: int = 0) -> Any:
@@ -355,22 +349,11 @@ def _tell_applied(run: Any, rows: _Rows) -> None:
 
 def _watched(client: DaemonClient, run: Any, what: str) -> Any:
     """Wait for its end, with a bar on a terminal: rate, time left, and what is left of the budgets."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[told]}"),
-        TimeElapsedColumn(),
-    )
     steps = _applied_of if what == "applying" else _compared_of
-    with Progress(*columns, console=err, transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(what, total=None, told="")
-        began, from_ = datetime.now(UTC), steps(run)[0]
+    with bar(what) as shown:
         while not run["ended"]:
             done, total = steps(run)
-            seconds = (datetime.now(UTC) - began).total_seconds()
-            told = _pace(done - from_, total - done, seconds) + _budget(run)
-            progress.update(task, total=total or None, completed=done, told=told)
+            shown.show(what, done, total or None, _budget(run))
             time.sleep(ASKED_EVERY_SECONDS)
             run = client.get(f"/v1/resync/{run['id']}")
     return run
@@ -390,16 +373,17 @@ def _applied_of(run: Any) -> tuple[int, int]:
     return done, done + run["rows_planned"]
 
 
-def _pace(done: int, left: int, seconds: float) -> str:
-    if done <= 0 or seconds <= 0:
-        return ""
-    rate = done / seconds
-    return f"{rate:,.0f}/s, {max(0, round(left / rate)):,} s left"
-
-
 def _budget(run: Any) -> str:
     progress = run["progress"]
     told = [f"{name} {points:,} points" for name, points in progress["points"].items() if points is not None]
     if progress["calls_left"] is not None:
         told.append(f"org {progress['calls_left']:,} calls")
-    return f"; {', '.join(told)}" if told else ""
+    return ", ".join(told)
+
+
+def _counted(shown: Bar, rows: Iterable[Any], total: int) -> Iterator[Any]:
+    """They, with a bar that says how many have come."""
+    for number, row in enumerate(rows, 1):
+        if number % ROWS_A_STEP == 0:
+            shown.show("fetching the plan", number, max(number, total))
+        yield row

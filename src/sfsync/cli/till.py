@@ -23,6 +23,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.cli.progress import waiting
 from sfsync.domain.words import agree, counted, of_rows
 
 app = typer.Typer(
@@ -62,7 +63,8 @@ def import_file(
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}")
     try:
-        told = _send(client, name, raw, partial=partial, dry_run=dry_run)
+        with waiting(client, f"{file.name}: the daemon enters it"):
+            told = _send(client, name, raw, partial=partial, dry_run=dry_run)
     except httpx.HTTPError:
         fail(f"no daemon answers at {client.address}; start it with `sfsync run`")
     if "errors" not in told:

@@ -1378,6 +1378,10 @@ class SqlTx(
         self._c.execute(t.dead_letter.delete().where(wanted))
         return [row.id for row in rows]
 
+    def count_levels(self) -> int:
+        """How many stock levels we hold."""
+        return self._c.execute(select(func.count()).select_from(t.level)).scalar_one()
+
     def dropped_for_good(self, source: str, key: str) -> bool:
         """Whether a person has taken a letter of this key off the list."""
         c = t.dropped_letter.c

@@ -1,0 +1,116 @@
+"""Bars for work that takes longer than a moment: how far, how fast, how long still, what is left to spend.
+
+They stand on standard error, on a terminal only, and go when the work is over: a pipe, a log and a document
+of `--json` never see one.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from sfsync.cli.common import DaemonClient, err
+from sfsync.domain.coverage import lasting
+
+BUDGET_FIRST_SECONDS, BUDGET_AGAIN_SECONDS = 2.0, 5.0
+
+
+def pace(done: int, left: int | None, seconds: float) -> str:
+    """The rate so far and the time that the rest will take; nothing before anything is done."""
+    if done <= 0 or seconds <= 0:
+        return ""
+    rate = done / seconds
+    told = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:,.1f}/s"
+    return told if left is None else f"{told}, {lasting(max(0.0, left / rate))} left"
+
+
+class Bar:
+    """One bar. Without a terminal it does nothing."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+        self._what = ""
+        self._from, self._began = 0, time.monotonic()
+        self._done = 0
+        self._told, self._budget = "", ""
+
+    def show(self, what: str, done: int = 0, total: int | None = None, budget: str | None = None) -> None:
+        """What is being done, how far it is, of how much, and what is left to spend.
+
+        Another `what` begins anew: its pace is its own.
+        """
+        if what != self._what:
+            self._what, self._from, self._began = what, done, time.monotonic()
+        self._done = done
+        self._budget = self._budget if budget is None else budget
+        left = None if total is None else max(0, total - done)
+        told = f"{done:,} of {total:,}" if total else f"{done:,}" if done else ""
+        parts = [told, pace(done - self._from, left, time.monotonic() - self._began)]
+        self._told = ", ".join(each for each in parts if each)
+        self._draw(total=total or None)
+
+    def spend(self, budget: str) -> None:
+        """What is left to spend, where that alone is news."""
+        self._budget = budget
+        self._draw()
+
+    def _draw(self, total: int | None = None) -> None:
+        told = "; ".join(each for each in (self._told, self._budget) if each)
+        if total is not None or self._done:
+            self._progress.update(
+                self._task, description=self._what, total=total, completed=self._done, told=told
+            )
+        else:
+            self._progress.update(self._task, description=self._what, told=told)
+
+
+@contextmanager
+def bar(what: str = "") -> Iterator[Bar]:
+    """A bar while the work goes on."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[told]}", markup=False),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not sys.stderr.isatty()) as progress:
+        made = Bar(progress, progress.add_task(what, total=None, told=""))
+        made.show(what)
+        yield made
+
+
+@contextmanager
+def waiting(client: DaemonClient, what: str) -> Iterator[Bar]:
+    """A bar beside work that the daemon does in one piece, with what is left of the org's API calls."""
+    with bar(what) as made:
+        if not sys.stderr.isatty():
+            yield made
+            return
+        over = Event()
+        beside = Thread(target=_told_budget, args=(client, made, over), daemon=True)
+        beside.start()
+        try:
+            yield made
+        finally:
+            over.set()
+
+
+def calls_left(client: DaemonClient) -> str:
+    """What is left of the API calls that sfsync may make; nothing where it is not known."""
+    told = client.peek("/v1/status")
+    ledger = told["ledger"] if told else {}
+    if ledger.get("calls_ours") is None:
+        return ""
+    return f"org {max(0, ledger['calls_ours'] - ledger['calls_by_us']):,} calls left"
+
+
+def _told_budget(client: DaemonClient, made: Bar, over: Event) -> None:
+    pause = BUDGET_FIRST_SECONDS
+    while not over.wait(pause):
+        made.spend(calls_left(client))
+        pause = BUDGET_AGAIN_SECONDS
