@@ -165,7 +165,7 @@ class LastOne:
     def _lines(self, shop: str) -> Mapping[str, Sequence[Sold]]:
         """A shop's order lines by SKU. None is ever taken away: their count tells whether there are more."""
         orders = self.world.shops[shop].selling.orders.values()
-        count = sum(len(order.lines) for order in orders)
+        count = sum([len(order.lines) for order in orders])  # a list, for it is asked after each change
         if self._sold.get(shop, (0, {}))[0] != count:
             found: dict[str, list[Sold]] = defaultdict(list)
             for order in orders:

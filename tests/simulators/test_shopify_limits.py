@@ -190,7 +190,7 @@ async def test_latency_is_spent_on_each_call() -> None:
             await shop.http.post(
                 "/admin/api/2026-10/graphql.json",
                 json={"query": SET, "variables": {"input": call, "key": "k"}},
-                timeout=0.05,
+                timeout=httpx.Timeout(10, read=0.05),
             )
         assert (await shop.control.get("/log", params={"wait": 10})).json()["changes"][0]["after"] == 1
         assert shop.http.headers["X-Shopify-Access-Token"] == TOKEN
