@@ -419,6 +419,12 @@ def test_the_unit_that_is_left_over_goes_where_it_is_then_by_fraction_then_by_pr
     assert tuple(split(total, shares, has).values()) == expected
 
 
+def test_a_share_of_nothing_gets_nothing_not_even_what_is_left_over() -> None:
+    """Though it has one: of three the third goes to who has a claim."""
+    shares = [Share("london", 0), Share("dubai", 1), Share("paris", 1)]
+    assert split(3, shares, {"london": 1}) == {"london": 0, "dubai": 2, "paris": 1}
+
+
 def test_who_has_nothing_at_all_is_served_before_who_has_too_few() -> None:
     """One unit, London has one of two and Dubai none: it is Dubai's; with one each it is London's."""
     london, dubai = Books("london", held=1, shown=1), Books("dubai")
