@@ -350,7 +350,11 @@ POLICY = '[[policies]]\nskus = ["LE-*"]\n'
             "policies[0].price_from",
             "Give products.price_field or products.price_from_channel",
         ),
-        (POLICY + 'cap = 1\ntags = ["iconic"]', "policies[0].tags", "Give products.tags_field"),
+        (
+            POLICY + 'cap = 1\ntags = ["iconic"]',
+            "policies[0].tags",
+            "Give products.tags_field, or product_tags",
+        ),
         (
             '[products]\nprice_from_channel = "paris"',
             "products.price_from_channel",
@@ -937,3 +941,16 @@ def test_a_marketplace_is_mirrored_or_allocated_and_never_gated(write: Write, ma
             load(write(GOOD + wrong), {})
         assert any(key in problem.key for problem in caught.value.problems), caught.value
         assert SECRET not in str(caught.value)
+
+
+def test_the_tags_of_one_store_only_are_read(write: Write) -> None:
+    """Two may tag one product differently, in two languages; of one they stand in for the org's."""
+    start = GOOD.index("[channels.london]")
+    other = GOOD[start:].replace("channels.london", "channels.dubai")
+    both = {f"SFSYNC_CHANNELS__{name}__PRODUCT_TAGS": "true" for name in ("LONDON", "DUBAI")}
+    (told,) = problems_of(write(f"{GOOD}\n{other}"), both)
+    assert (told.key, told.remedy) == ("channels.dubai.product_tags", "Read the tags of one store")
+    text = GOOD + '\n[[policies]]\nskus = ["*"]\ntags = ["iconic"]\ncap = 1\n'
+    one = load(write(text), {"SFSYNC_CHANNELS__LONDON__PRODUCT_TAGS": "true"}).assortment()
+    assert one.tags_channel == "london"
+    assert load(write(GOOD), {}).assortment().tags_channel == ""

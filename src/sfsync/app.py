@@ -626,6 +626,7 @@ def channel_config(name: str, settings: ShopifySettings) -> ChannelConfig:
     options: dict[str, object] = {
         "api_version": settings.api_version,
         "shop_domain": settings.shop_domain,
+        "product_tags": settings.product_tags,
         "locations": {location: place.id for location, place in settings.locations.items()},
         "webhook_secrets": tuple(
             secret.get_secret_value() for secret in secrets_accepted if secret is not None

@@ -85,6 +85,8 @@ def calls() -> Iterator[tuple[str, dict[str, Any]]]:
             first = documents.variants_rows(count, skus)
             variables = {"first": first, "after": None, "query": "sku:x", **places}
             yield documents.variants_document(count), variables
+            rows = documents.variants_rows(count, skus, tags=True)
+            yield documents.variants_document(count, tags=True), {**variables, "first": rows}
 
 
 def definitions(text: str) -> list[VariableDefinitionNode]:
@@ -131,6 +133,8 @@ def test_a_page_of_variants_is_affordable(locations: int) -> None:
     assert 2 + rows * (2 + 2 * locations) < 1000
     assert rows >= 20
     assert documents.variants_rows(locations, 1) <= 4
+    with_tags = documents.variants_rows(locations, tags=True)
+    assert 2 + with_tags * (3 + 2 * locations) < 1000
 
 
 def test_a_page_of_orders_and_each_size_of_parts_is_affordable() -> None:
@@ -280,3 +284,15 @@ def test_a_write_needs_nothing_but_its_ids() -> None:
     body = orjson.loads(made.encode("k", [Write("any", "any", "gid://a", "gid://b", delta=1)]))
     (row,) = body["variables"]["input"]["changes"]
     assert (row["inventoryItemId"], row["locationId"]) == ("gid://a", "gid://b")
+
+
+async def test_the_tags_of_products_are_read_of_the_store_that_is_asked_for_them() -> None:
+    """One object more for each article, so it is asked where policies want it, and nowhere else."""
+    tagged = node("BAG-1", 1, 5, product={"tags": ["iconic", "aw26"]})
+    for wanted in (True, False):
+        made, asked = channel(page(tagged), product_tags=wanted)
+        (items,) = [items async for items in made.items()]
+        assert items[0].tags == (frozenset({"iconic", "aw26"}) if wanted else None)
+        assert ("product { tags }" in asked.documents[0]["query"]) is wanted
+        bulk = documents.bulk_variants_document(["gid://shopify/Location/7"], 3, tags=wanted)
+        assert ("product { tags }" in bulk) is wanted

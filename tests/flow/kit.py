@@ -593,6 +593,7 @@ class LittleShop(Fates):
         self.cancelled: list[tuple[str, bool, bool, str]] = []  # every cancellation that was asked
         self.shelf = dict(shelf)
         self.prices: dict[str, float] = {}
+        self.tags: dict[str, frozenset[str]] = {}
         self.bad: dict[str, str] = {}  # SKUs that it refuses to write, with its words
         self.names_bad_rows = True
         self.sent: list[bytes] = []
@@ -639,7 +640,8 @@ class LittleShop(Fates):
         for sku in list(self.shelf):
             if skus is None or sku in skus:
                 price = self.prices.get(sku)
-                page = [ChannelItem(sku, "online", f"item {sku}", "place 1", self.shelf[sku], price=price)]
+                item = ChannelItem(sku, "online", f"item {sku}", "place 1", self.shelf[sku], price=price)
+                page = [replace(item, tags=self.tags.get(sku))]
                 self.read.set()
                 if self.reading is not None:
                     await self.reading.acquire()
@@ -748,8 +750,9 @@ class House:
         plan: Mapping[str, tuple[str, ...]] | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
         price_channel: str = "",
+        tags_channel: str = "",
     ) -> None:
-        self.price_channel = price_channel
+        self.price_channel, self.tags_channel = price_channel, tags_channel
         self.patience_seconds = patience_seconds
         self.plan = plan  # the org locations of each of a shop's; None: all of them, of the only one
         self.floor = floor or Floor()
@@ -816,6 +819,7 @@ class House:
                 stays=self.keep,
                 editions={edition.name: edition for edition in self.editions},
                 price_channel=self.price_channel,
+                tags_channel=self.tags_channel,
             ),
             Bell(),
             self.pulse,

@@ -106,3 +106,27 @@ async def test_a_policy_goes_by_the_price_that_one_shop_shows_where_the_org_has_
         scarf = h.ctx.assortment.catalogue.of("SCARF")
         assert scarf is not None
         assert scarf.price == 350.0  # kept over a restart, though no product of the org
+
+
+async def test_a_policy_goes_by_the_tags_that_one_shop_has_where_the_org_has_none() -> None:
+    """London tags the bag as iconic, of which three are kept back; Dubai's tags do not count."""
+    iconic = PolicyRule(("*",), safety_stock=3, product=Wanted(tags=("iconic",)))
+    async with house(STOCK, rules=(iconic,), tags_channel="london", price_channel="dubai") as h:
+        await h.shows("BAG-1", 5, 5)
+        h.shops["london"].tags = {"BAG-1": frozenset({"iconic", "aw26"}), "SCARF": frozenset()}
+        h.shops["dubai"].tags = {"SCARF": frozenset({"iconic"})}
+        h.shops["dubai"].prices = {"BAG-1": 18_350.0}
+        await h.supervisor.resync.compare()
+        await h.idle()
+        await h.shows("BAG-1", 2, 2)
+        await h.shows("SCARF", 5, 5)
+        bag = h.ctx.assortment.catalogue.of("BAG-1")
+        assert bag is not None
+        assert (bag.price, bag.tags) == (18_350.0, frozenset({"iconic", "aw26"}))
+        h.shops["london"].tags = {"BAG-1": frozenset()}
+        await h.supervisor.resync.compare()
+        await h.shows("BAG-1", 5, 5)
+        await h.stop()
+        at_start(h, Product("01t1", "SCARF", tags=frozenset({"iconic"})))  # the org's word counts
+        await h.start()
+        await h.shows("SCARF", 2, 2)

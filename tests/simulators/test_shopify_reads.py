@@ -356,3 +356,11 @@ async def test_an_empty_bulk_read_has_no_file() -> None:
         (operation,) = shop.shop.bulk.operations.values()
         await until(lambda: operation.status == "COMPLETED")
         assert operation.url is None
+
+
+async def test_a_product_shows_its_tags_by_the_alphabet() -> None:
+    """As the Admin API sorts them; most have none."""
+    async with opened(seed("BAG-1", tags=["iconic", "aw26"]), seed("BELT-1")) as shop:
+        data = await shop.ask("query { productVariants(first: 2) { nodes { sku product { tags } } } }")
+        told = {node["sku"]: node["product"]["tags"] for node in data["productVariants"]["nodes"]}
+        assert told == {"BAG-1": ["aw26", "iconic"], "BELT-1": []}

@@ -60,6 +60,7 @@ class ShopifyConfig:
     client_secret: str = field(default="", repr=False)
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     shop_domain: str = ""
+    product_tags: bool = False  # read the tags of its products, for policies
     timeout_seconds: float = 15.0
     ca_file: Path | None = None
     read_only: bool = False
@@ -85,6 +86,8 @@ class ShopifyConfig:
         for key in ("api_version", "access_token", "client_id", "client_secret", "shop_domain"):
             if not isinstance(config.options.get(key, ""), str):
                 problems.append((key, "must be a text"))
+        if not isinstance(config.options.get("product_tags", False), bool):
+            problems.append(("product_tags", "must be true or false"))
         if not _are_texts(config.options.get("webhook_secrets", ())):
             problems.append(("webhook_secrets", "must be a text or a list of texts"))
         if problems:
@@ -127,6 +130,7 @@ class ShopifyConfig:
 
 
 _OPTIONS = (
+    "product_tags",
     "locations",
     "api_version",
     "access_token",

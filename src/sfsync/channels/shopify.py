@@ -168,9 +168,12 @@ class ShopifyChannel:
     async def _pages(
         self, locations: Sequence[str], skus: Sequence[str] | None, behind: int
     ) -> AsyncIterator[list[dict[str, Any]]]:
-        document = documents.variants_document(len(locations))
+        tags = self._config.product_tags
+        document = documents.variants_document(len(locations), tags=tags)
         fixed: dict[str, Any] = {f"at{n}": self._config.locations[name] for n, name in enumerate(locations)}
-        fixed["first"] = documents.variants_rows(len(locations), None if skus is None else len(skus))
+        fixed["first"] = documents.variants_rows(
+            len(locations), None if skus is None else len(skus), tags=tags
+        )
         query = f"id:>{behind}" if behind else None if skus is None else documents.sku_query(skus)
         after: str | None = None
         paged = pages = 0
@@ -185,7 +188,7 @@ class ShopifyChannel:
             if skus is None and pages == documents.PAGES_BEFORE_BULK:
                 gids = [self._config.locations[name] for name in locations]
                 last = shopify_orders.number(nodes[-1]["id"])
-                rest = await variants_behind(self._client, self._clock, self.name, gids, last)
+                rest = await variants_behind(self._client, self._clock, self.name, gids, last, tags=tags)
                 if rest is not None:
                     for start in range(0, len(rest), documents.PAGE_ROWS):
                         yield [orjson.loads(line) for line in rest[start : start + documents.PAGE_ROWS]]
@@ -196,12 +199,13 @@ class ShopifyChannel:
     def tariff(self) -> Tariff:
         """What calls cost: as the store last charged for them, or the documented 10 points of a mutation."""
         points, locations = self._client.points, len(self._config.locations)
-        rows = documents.variants_rows(locations, _SKUS_A_QUERY)
+        tags = self._config.product_tags
+        rows = documents.variants_rows(locations, _SKUS_A_QUERY, tags=tags)
         return Tariff(
             documents.PAGE_ROWS,
             _SKUS_A_QUERY,
             points.cost("AdjustQuantities") or _MUTATION_POINTS,
-            points.cost(f"Variants {rows}") or rows * (2 + 2 * locations) + 2,
+            points.cost(f"Variants {rows}") or rows * (2 + tags + 2 * locations) + 2,
             points.rate,
             points.held,
         )
@@ -222,6 +226,7 @@ class ShopifyChannel:
                 oversell_allowed=node["inventoryPolicy"] == "CONTINUE",
                 duplicate=len(carriers[_sku(node)]) > 1 or node["inventoryItem"]["duplicateSkuCount"] > 0,
                 price=float(node["price"]),
+                tags=frozenset(node["product"]["tags"]) if self._config.product_tags else None,
             )
             for node in nodes
             for location, shows in node["levels"].items()

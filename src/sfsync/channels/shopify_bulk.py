@@ -28,7 +28,13 @@ Node = dict[str, Any]
 
 
 async def variants_behind(
-    client: ShopifyClient, clock: Clock, channel: str, locations: list[str], behind: int
+    client: ShopifyClient,
+    clock: Clock,
+    channel: str,
+    locations: list[str],
+    behind: int,
+    *,
+    tags: bool = False,
 ) -> list[bytes] | None:
     """Every variant behind one, in the order of their ids, with its numbers at these locations (gids).
 
@@ -37,7 +43,7 @@ async def variants_behind(
     None when the store would not, could not, or took too long: then nothing has changed there.
     """
     try:
-        return await _read(client, clock, documents.bulk_variants_document(locations, behind))
+        return await _read(client, clock, documents.bulk_variants_document(locations, behind, tags=tags))
     except (OutsideError, _NoBulkError, KeyError, TypeError, ValueError) as error:
         reason = str(error) if isinstance(error, _NoBulkError) else f"{type(error).__name__}: {error}"
         log.warning("no bulk read", channel=channel, reason=reason, next="read page by page")

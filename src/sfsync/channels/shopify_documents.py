@@ -241,7 +241,10 @@ query Bulk($id: ID!) {
 """
 
 
-def _variant(locations: Sequence[str]) -> str:
+_TAGS = "\n      product { tags }"
+
+
+def _variant(locations: Sequence[str], *, tags: bool) -> str:
     """A variant with what is available at locations: each is a variable, or a text in quotes."""
     levels = "\n        ".join(
         f'at{n}: inventoryLevel(locationId: {place}) {{ quantities(names: ["available"]) {{ quantity }} }}'
@@ -251,7 +254,7 @@ def _variant(locations: Sequence[str]) -> str:
       sku
       price
       inventoryPolicy
-      requiresComponents
+      requiresComponents{_TAGS if tags else ""}
       inventoryItem {{
         id
         tracked
@@ -260,7 +263,7 @@ def _variant(locations: Sequence[str]) -> str:
       }}"""
 
 
-def variants_document(locations: int) -> str:
+def variants_document(locations: int, *, tags: bool = False) -> str:
     """Reads variants with what is available at that many locations, `$at0`, `$at1` …"""
     asked = "".join(f", $at{n}: ID!" for n in range(locations))
     return f"""
@@ -268,21 +271,21 @@ query Variants($first: Int!, $after: String, $query: String{asked}) {{
   productVariants(first: $first, after: $after, query: $query, sortKey: ID) {{
     pageInfo {{ hasNextPage endCursor }}
     nodes {{
-      {_variant([f"$at{n}" for n in range(locations)])}
+      {_variant([f"$at{n}" for n in range(locations)], tags=tags)}
     }}
   }}
 }}
 """
 
 
-def bulk_variants_document(locations: Sequence[str], behind: int) -> str:
+def bulk_variants_document(locations: Sequence[str], behind: int, *, tags: bool = False) -> str:
     """The same for a bulk read of every variant behind one: it takes no variables, and no pages."""
     return f"""
 {{
   productVariants(query: "id:>{behind}", sortKey: ID) {{
     edges {{
       node {{
-      {_variant([f'"{gid}"' for gid in locations])}
+      {_variant([f'"{gid}"' for gid in locations], tags=tags)}
       }}
     }}
   }}
@@ -290,13 +293,15 @@ def bulk_variants_document(locations: Sequence[str], behind: int) -> str:
 """
 
 
-def variants_rows(locations: int, skus: int | None = None) -> int:
+def variants_rows(locations: int, skus: int | None = None, *, tags: bool = False) -> int:
     """How many variants one page may have: each costs itself, its item, and two objects a location.
+
+    Its product, where its tags are read, is one more.
 
     A page is paid for by its size, so for a few SKUs it is small; twice as many as were asked for leave room
     for what a search finds besides.
     """
-    affordable = min(PAGE_ROWS, QUERY_POINTS // (2 + 2 * locations))
+    affordable = min(PAGE_ROWS, QUERY_POINTS // (2 + tags + 2 * locations))
     return affordable if skus is None else min(affordable, 2 * skus + 2)
 
 

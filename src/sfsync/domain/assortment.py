@@ -168,6 +168,7 @@ class Assortment:
     stays: Mapping[str, int] = field(default_factory=dict)  # units of each SKU that stay at an org location
     editions: Mapping[str, Edition] = field(default_factory=dict)  # limited ones, by name
     price_channel: str = ""  # whose prices stand in where the org says none
+    tags_channel: str = ""  # whose tags do
     catalogue: Catalogue = field(default_factory=Catalogue, repr=False, compare=False)
     # Channels that go on by settings from before, because the changed ones wait for a person.
     held: Mapping[str, Assortment] = field(default_factory=dict, repr=False, compare=False)

@@ -1,8 +1,8 @@
-"""What is said of a SKU, as far as policies ask: fields, tags and a price by the org, a price by one channel.
+"""What is said of a SKU, as far as policies ask: fields, tags, price by the org; price and tags by a channel.
 
-The org's word counts. The price that a channel shows stands in only where the org's product has none, or
-where there is no such product; a channel never says anything else. One channel, because two may sell in
-two currencies.
+The org's word counts. The price that a channel shows, and the tags that another or the same has on it, stand
+in only where the org's product has none, or where there is no such product; a channel never says anything
+else. One channel each, because two may sell in two currencies and tag in two languages.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Product:
 _CHANNEL = "channel:"  # the org's record ids have no colon
 
 
-def priced(channel: str, sku: str, price: float) -> Product:
+def priced(channel: str, sku: str, price: float | None, tags: frozenset[str] = frozenset()) -> Product:
     """What a channel says of a SKU."""
-    return Product(f"{_CHANNEL}{channel}:{sku}", sku, price=price)
+    return Product(f"{_CHANNEL}{channel}:{sku}", sku, price=price, tags=tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,8 @@ class Catalogue:
             for product in last_first:
                 if product.of_channel:
                     own = by_sku.get(product.sku, product)
-                    by_sku[product.sku] = replace(own, price=product.price) if own.price is None else own
+                    price = product.price if own.price is None else own.price
+                    by_sku[product.sku] = replace(own, price=price, tags=own.tags or product.tags)
             self._by_sku = by_sku
             self.changes += 1
         return changed

@@ -12,7 +12,7 @@ from functools import partial
 
 from sfsync.domain.coverage import OVERLAP
 from sfsync.domain.products import Product, priced
-from sfsync.ports import OutsideError, Refused, Tx
+from sfsync.ports import ChannelItem, OutsideError, Refused, Tx
 
 from .context import Context, grouped
 from .shelf import refresh
@@ -70,11 +70,16 @@ class Products:
         return refresh(tx, self._ctx.assortment, self._ctx.pulse, skus, self._ctx.clock.now())
 
 
-async def learn_prices(ctx: Context, channel: str, prices: Mapping[str, float]) -> None:
-    """Keep what a channel's listing says of prices, where policies take them from it."""
-    if channel != ctx.assortment.price_channel or not prices:
+async def learn_listing(ctx: Context, channel: str, items: Mapping[str, ChannelItem]) -> None:
+    """Keep what a channel's listing says of prices and tags, by SKU, where policies take them from it."""
+    prices, tags = channel == ctx.assortment.price_channel, channel == ctx.assortment.tags_channel
+    told = [
+        priced(channel, sku, item.price if prices else None, (item.tags if tags else None) or frozenset())
+        for sku, item in items.items()
+        if (prices and item.price is not None) or (tags and item.tags is not None)
+    ]
+    if not told:
         return
-    told = [priced(channel, sku, price) for sku, price in prices.items()]
     known = {product.record_id: product for product in await ctx.store.read(lambda tx: tx.products())}
     changed = [product for product in told if known.get(product.record_id) != product]
     await ctx.store.write(partial(_keep, products=changed))
@@ -86,7 +91,7 @@ async def learn_prices(ctx: Context, channel: str, prices: Mapping[str, float]) 
     for part in grouped(skus, SKUS_AT_ONCE):
         ctx.bell.ring(*await ctx.store.write(partial(work_out, part=part)))
     if skus:
-        ctx.log.info("prices read", channel=channel, changed=len(skus))
+        ctx.log.info("listing read", channel=channel, changed=len(skus))
 
 
 def _keep(tx: Tx, *, products: Collection[Product]) -> None:

@@ -26,7 +26,7 @@ from .intake import closed_by_reading_all
 from .levels import apply_levels
 from .orders import OrderPoll
 from .policies import Policies
-from .products import learn_prices
+from .products import learn_listing
 from .relearning import relearn
 from .shelf import refresh
 
@@ -145,14 +145,14 @@ class Reconcile:
             for start in range(0, len(found), SKUS_AT_ONCE):
                 yield [Seen(item, asked_at, asked_at) for item in found[start : start + SKUS_AT_ONCE]]
             return
-        prices: dict[str, float] = {}
+        listed: dict[str, ChannelItem] = {}
         async for page in ctx.channels[channel].items(skus):
             read_at = ctx.clock.now()
             yield [Seen(item, asked_at, read_at) for item in page]
-            prices |= {item.sku: item.price for item in page if item.price is not None}
+            listed |= {item.sku: item for item in page if (item.price, item.tags) != (None, None)}
             if skus is not None:  # a whole listing may be read all at once, and given in pages
                 asked_at = read_at
-        await learn_prices(ctx, channel, prices)
+        await learn_listing(ctx, channel, listed)
 
     async def _adopt(self, channel: str, seen: Sequence[Seen]) -> None:
         """Keep what a channel lists, and what it shows, as the baseline."""

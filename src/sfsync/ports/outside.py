@@ -437,6 +437,7 @@ class ChannelItem:
     oversell_allowed: bool = False
     duplicate: bool = False  # another item of the channel carries this SKU too
     price: float | None = None  # in the channel's currency; None: it is not told
+    tags: frozenset[str] | None = None  # of its product; None: they are not told
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,7 @@ class ShopifySettings(SiteSettings):
     webhook_secret_file: Path | None = None
     previous_webhook_secret: Secret | None = None  # still accepted while a new one takes over
     previous_webhook_secret_file: Path | None = None
+    product_tags: bool = False  # its products' tags count in policies, where the org's product has none
 
 
 class MiraklSettings(SiteSettings):

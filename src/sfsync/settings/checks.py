@@ -225,15 +225,23 @@ def _product(policy: dict[str, Any], path: KeyPath, tree: dict[str, Any], origin
             what = "is no field that is read of products"
             remedy = meant(name, read) if read else f'Give products.fields = ["{name}"]'
             origins.problem((*path, "fields", name), what, remedy)
-    for key, needs in (("tags", ["tags_field"]), ("price_from", ["price_field", "price_from_channel"])):
-        if key in policy and not any(products.get(each) for each in needs):
-            what = "cannot be known: no field of products is named for it"
-            either = " or ".join(f"products.{each}" for each in needs)
-            origins.problem((*path, key), what, f"Give {either}, or remove it")
+    tagged = any(_true(channel.get("product_tags")) for _, channel in _tables(tree.get("channels")))
+    if "tags" in policy and not products.get("tags_field") and not tagged:
+        what = "cannot be known: no field of products is named for it, and no store's tags are read"
+        remedy = "Give products.tags_field, or product_tags = true to one Shopify channel, or remove it"
+        origins.problem((*path, "tags"), what, remedy)
+    if "price_from" in policy and not (products.get("price_field") or products.get("price_from_channel")):
+        what = "cannot be known: no field of products is named for it"
+        remedy = "Give products.price_field or products.price_from_channel, or remove it"
+        origins.problem((*path, "price_from"), what, remedy)
 
 
 def _prices(tree: dict[str, Any], origins: Origins) -> None:
-    """The channel whose prices stand in is one of ours, and one that tells prices."""
+    """The channel whose prices stand in is one of ours, and one that tells prices; tags are one store's."""
+    tagged = [each for each, table in _tables(tree.get("channels")) if _true(table.get("product_tags"))]
+    for other in tagged[1:]:
+        what = f"is true, and that of {tagged[0]} too: two stores may tag one product differently"
+        origins.problem(("channels", other, "product_tags"), what, "Read the tags of one store")
     products = tree.get("products")
     name = products.get("price_from_channel") if isinstance(products, dict) else None
     if not name:

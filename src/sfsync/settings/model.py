@@ -21,7 +21,7 @@ from sfsync.domain.products import Wanted
 from sfsync.domain.rights import Role, scopes_of
 from sfsync.domain.sources import Source
 
-from .channel import AnyChannel, ChannelSettings, ReceiverSettings
+from .channel import AnyChannel, ChannelSettings, ReceiverSettings, ShopifySettings
 from .problems import Problem
 from .section import Section
 from .texts import (
@@ -343,6 +343,14 @@ class Settings(BaseSettings):
                 {self.locations.in_transit, *self.locations.not_for_sale, *self._returns()}
             ),
             price_channel=self.products.price_from_channel if self.products else "",
+            tags_channel=next(
+                (
+                    name
+                    for name, channel in self.channels.items()
+                    if isinstance(channel, ShopifySettings) and channel.product_tags
+                ),
+                "",
+            ),
             editions={name: Edition(name, **edition.model_dump()) for name, edition in self.editions.items()},
         )
 

@@ -145,6 +145,7 @@ class SeedVariant:
     tracked: bool = True
     requires_components: bool = False  # the parent of a bundle: its stock cannot be written
     gift_card: bool = False
+    tags: Sequence[str] = ()  # of its product
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class Variant:
     tracked: bool
     requires_components: bool
     gift_card: bool
+    tags: list[str]  # of its product, by the alphabet
     created_at: float
     updated_at: float
     title: str = "Default Title"

@@ -91,6 +91,7 @@ class Stock:
             tracked=seed.tracked,
             requires_components=seed.requires_components,
             gift_card=seed.gift_card,
+            tags=sorted(seed.tags),
             created_at=now,
             updated_at=now,
         )

@@ -80,6 +80,7 @@ def _product(variant: Variant) -> dict[str, Any]:
         "status": "ACTIVE",
         "total_inventory": sum(level.quantities["available"] for level in variant.levels.values()),
         "tracks_inventory": variant.tracked,
+        "tags": variant.tags,
     }
 
 
