@@ -409,6 +409,20 @@ def test_a_known_sale_that_the_number_had_not_seen_leaves_nothing_owed() -> None
     assert fallen(books, 1, 0) == 0
 
 
+def test_a_number_that_falls_by_more_than_the_known_sales_owes_all_of_it() -> None:
+    """Eight shown by all, none set aside; one sold and heard of in the second of the reading, two unheard.
+
+    The number had seen the one already. Taken for a part of the fall, it leaves one of the two unowed: three
+    come, two are shown, and two were sold.
+    """
+    books = Books(LONDON, coming=1, shown=8)
+    books = replace(books, shown=6, spare=fallen(books, 2, 1))
+    books = replace(books, shown=0, spare=lowered(books, 6))
+    books = replace(books, coming=0, held=1, spare=received(books, 1))
+    books = replace(books, held=3, spare=received(books, 2))
+    assert target(books, 3) == 1
+
+
 def test_spare_units_that_orders_from_before_took_are_none() -> None:
     """Three came, two counted as spare, and orders of before took all: hearing of a sale frees nothing."""
     books = Books(LONDON, held=1, shown=1, spare=2)
