@@ -29,6 +29,7 @@ class RoutingShop(LittleShop):
         self.ability = replace(self.ability, routes=True)
         self.shelves: dict[str, dict[str, int]] = {BOND: dict(self.shelf), MALL: dict(self.shelf)}
         self.knows = True  # it has assigned what it sold
+        self.stuck: set[str] = set()  # places whose numbers it refuses to write
         self.asked: list[str] = []  # references of single orders
 
     def sell(self, place: str, sku: str = "BAG-1", units: int = 1) -> str:
@@ -132,9 +133,10 @@ class RoutingShop(LittleShop):
     def _push(self, body: bytes) -> PushAnswer:
         key, rows = json.loads(body)
         if key not in self._answers:
-            for sku, place, delta, _ in rows:
+            bad = {at: "not here" for at, (_, place, *_) in enumerate(rows) if place in self.stuck}
+            for sku, place, delta, _ in rows if not bad else ():
                 self.shelves[place][sku] += delta
-            self._answers[key] = PushAnswer(True)
+            self._answers[key] = PushAnswer(not bad, bad)
         return self._answers[key]
 
     def read_order(self, delivery: Delivery) -> OrderSnapshot | None:

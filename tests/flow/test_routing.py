@@ -10,7 +10,8 @@ import pytest
 from tests.flow.kit import House, house, total
 from tests.flow.routing_kit import BOND, MALL, PLAN, known_for_long, london, routing, sold
 
-from sfsync.domain.assortment import SharedOrders
+from sfsync.domain.assortment import PolicyRule, SharedOrders
+from sfsync.domain.ats import Guarantee
 from sfsync.domain.org_orders import ACTIVATED, ORG_CHANNEL, OrgItem, OrgOrder, OrgOrderRules
 from sfsync.domain.sources import Source
 
@@ -332,6 +333,25 @@ async def test_a_location_that_nobody_named_is_told_by_name_and_its_units_are_re
         await h.until(lambda: h.org.numbers("BAG-1|WARE") == (5, 1), of=lambda: h.org.of("order:"))
         await standing(h, seen=(5, 5), bond=(5, 0), mall=(5, 0))
         assert not await h.store.read(lambda tx: tx.incidents())
+
+
+async def test_nothing_is_raised_at_one_location_while_another_still_shows_what_was_shared() -> None:
+    """Bags turn scarce: Bond Street's are set aside for the shop. The Mall shows three that nobody holds.
+
+    It cannot be lowered. Raised nevertheless, both numbers are out, and the shop sells more than its own.
+    """
+    scarce = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED, scarce_at=3, plentiful_at=9)
+    async with house({"BAG-1|BOND": 4, "BAG-1|MALL": 3}, **routing(rules=(scarce,))) as h:
+        shop = london(h)
+        await h.until(lambda: shop.seen() == (4, 3))
+        await h.idle()
+        shop.stuck.add(MALL)
+        h.org.move("BAG-1|BOND", on_hand=-4)
+        await h.until(lambda: shop.seen() == (0, 3), of=shop.seen)
+        h.org.move("BAG-1|BOND", on_hand=2)
+        await h.until(lambda: total(h.org.of("allocation:london:"))[1] == 2)
+        await h.idle()
+        assert shop.seen() == (0, 3)
 
 
 async def test_the_log_says_why_a_line_took_its_location() -> None:

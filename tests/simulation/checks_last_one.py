@@ -89,7 +89,7 @@ class LastOne:
             return
         if change.cause != "adjust":  # else it is the daemon that goes below zero: nobody's permission
             pair = shop, str(change.sku)
-            self.beyond[pair] = max(self.beyond[pair], -self.shown(pair))
+            self.beyond[pair] = max(self.beyond[pair], self._below_zero(pair))
         self._look_soon(change.sku)
 
     def _store_commit(self) -> None:
@@ -119,7 +119,7 @@ class LastOne:
             if pair[1] not in due:
                 continue
             # Nobody is offered less than nothing: a number below zero makes up for no sale.
-            shows, sold = max(0, self.shown(pair)), self.unsettled(pair)
+            shows, sold = self.shown(pair), self.unsettled(pair)
             if pair not in self.covered:
                 self._may_be_covered(pair, shows + sold)
             elif shows + sold > self._held[pair] + self.beyond[pair]:
@@ -149,9 +149,16 @@ class LastOne:
         return bool(self.watch.query("SELECT 1 FROM scarce WHERE sku = ?", sku))
 
     def shown(self, pair: Pair) -> int:
-        """The shop's number; below zero when it sold by itself what it did not have."""
+        """Units that the shop offers, at all its locations."""
+        return sum(max(0, units) for units in self._numbers(pair))
+
+    def _below_zero(self, pair: Pair) -> int:
+        """Units that it sold by itself where it did not have them, or has moved there to be sent."""
+        return sum(max(0, -units) for units in self._numbers(pair))
+
+    def _numbers(self, pair: Pair) -> list[int]:
         variant = self.world.shops[pair[0]].stock.by_sku[pair[1]][0]
-        return sum(level.quantities["available"] for level in variant.levels.values())
+        return [level.quantities["available"] for level in variant.levels.values()]
 
     def unsettled(self, pair: Pair) -> int:
         """Units sold by the shop's own record, less those that the ledger has taken for them."""

@@ -155,9 +155,9 @@ def kept(books: Books) -> int:
 def fallen(books: Books, units: int, known: int) -> int:
     """Spare units after its number was read and is lower than ours by so many units.
 
-    `known` are sales that were heard of, and of which nobody could tell whether our number had seen them. When
-    they explain the fall, it had not. When it is deeper than that, it may have: then they explain none of it,
-    and every unit may be a sale that no order speaks of yet.
+    `known` are sales that were heard of, and of which nobody could tell whether our number had seen them.
+    When they explain the fall, it had not. When it is deeper than that, it may have: then they explain none
+    of it, and every unit may be a sale that no order speaks of yet.
     What was shown uncovered may have been sold uncovered. It stays owed although nobody sees it any more:
     else the units that the org is asked for to cover it would be offered once more when they come.
     """

@@ -107,6 +107,8 @@ class Divider:
         }
         places = self._places(channels, sku)
         books = [self._kept(self.books(sku, channel, levels.get(channel)), levels) for channel in channels]
+        elsewhere = {level.channel for level in shown if self._shown_beside(level)}
+        books = [replace(each, claimed=True) if each.channel in elsewhere else each for each in books]
         if not self._only_look:
             self._free_strays(sku, books, division)
         if division is None:
@@ -125,6 +127,15 @@ class Divider:
             )
             for each in books
         }
+
+    def _shown_beside(self, level: ChannelLevel) -> bool:
+        """True while another location than the one that has its units shows some too, or may.
+
+        They are of the number that all shared. What is sold of them draws on what is set aside.
+        """
+        if level.channel not in self._assortment.channels or _has_units(self._assortment, level):
+            return False
+        return level.published + level.flying > 0 or level.problem == IN_DOUBT
 
     def _to_divide(self, sku: str, scarce: InForce, division: Division, places: Collection[str]) -> int:
         """Units of what everybody may reserve that may be set aside: accepted orders come before that."""
@@ -307,6 +318,11 @@ class Divider:
         return {each.channel: max(0, min(each.shown, most)) for each in books}
 
 
+def _has_units(assortment: Assortment, level: ChannelLevel) -> bool:
+    """True for the location at which a channel shows what is its own: its first."""
+    return level.location == assortment.channels[level.channel].first_location
+
+
 def adopted(tx: Tx, assortment: Assortment, new: Collection[ChannelItem], channel: str) -> None:
     """A channel's number is read for the first time: what it holds beyond that has never been shown there.
 
@@ -355,6 +371,8 @@ def pushed(
     tx: Tx, assortment: Assortment, pulse: Pulse, level: ChannelLevel, delta: int, now: datetime
 ) -> None:
     """The channel has confirmed a change of its number; called before its new number is stored."""
+    if not _has_units(assortment, level):
+        return  # nothing was reserved for what it showed there
     divider = Divider(tx, assortment, pulse, Picture(tx.facts([level.sku])), now)
     books = divider.books(level.sku, level.channel, level)
     spare = allocation.spent(level.spare, delta) if delta > 0 else allocation.lowered(books, -delta)
@@ -376,6 +394,8 @@ def read(tx: Tx, ctx: Context, seen: Mapping[tuple[str, str], int], channel: str
         division = assortment.division(level.sku, scarce := divider.scarce(level.sku))
         if division is None or channel not in parties(assortment, picture, level.sku, scarce):
             continue
+        if not _has_units(assortment, level):
+            continue
         books = divider.books(level.sku, channel, level)
         if books.gap:
             since, until = level.baseline_from - CLOCKS, level.baseline_at + CLOCKS
@@ -394,6 +414,8 @@ def explain(tx: Tx, ctx: Context) -> set[str]:
     now, found = ctx.clock.now(), set[str]()
     for level in tx.channel_levels(tx.allocated_skus()):
         if not ctx.assortment.may_divide(level.sku) or level.push is not None:
+            continue
+        if level.channel not in ctx.assortment.channels or not _has_units(ctx.assortment, level):
             continue
         read = tx.poll_mark(level.channel)
         if level.changed_at > now - PATIENCE or read is None or read < level.changed_at + SEARCH_LAG:
