@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from tests.web.kit import OPERATIONS as OPERATIONS_TOKEN
+from tests.web.kit import House, Plans, compared, planned
 from typer.testing import CliRunner, Result
 
 from sfsync.cli import app
+from sfsync.domain.resync import Extent, Scope, TooMuchError
+from sfsync.web import serve
+from sfsync.web.app import build_web
 
 OPERATIONS = Path(__file__).parent.parent / "docs" / "operations.md"
 WORDS = {  # what stands for an argument
@@ -208,3 +217,42 @@ def test_no_command_ends_with_a_code_that_its_help_does_not_tell(nothing_runs: P
             continue
         code = sfsync(*_words(name), "--json").exit_code
         assert str(code) in _codes_of_help(_help(name)), (name, code)
+
+
+# -- a plan that the guard stops -------------------------------------------------------------------------
+
+
+class _TooLarge(Plans):
+    """A plan that would change 900 numbers."""
+
+    async def begin(self, scope: Scope) -> Mapping[str, object]:
+        return compared()
+
+    async def run(self, run_id: str) -> Mapping[str, object]:
+        return compared()
+
+    async def apply(self, run_id: str, yes_change: int | None) -> Mapping[str, object]:
+        raise TooMuchError({"london": Extent(1000, 900, 100)}, 900)
+
+
+async def test_a_plan_that_the_guard_stops_is_told_whole_in_a_document(nothing_runs: Path) -> None:
+    """With its rows and the number that a script must name to go on; nothing was applied."""
+    house = House()
+    plans = _TooLarge()
+    plans.page = [planned("BAG", 9, 4)]
+    server = serve(build_web(replace(house.services, reconciler=plans), house.options), "127.0.0.1", 0)
+    await server.start()
+    file = nothing_runs / "sfsync.toml"
+    port = server.address.rpartition(":")[2]
+    text = re.sub(r"port = \d+", f"port = {port}", file.read_text())
+    text += f'\n[[web.tokens]]\nname = "operations"\ntoken = "{OPERATIONS_TOKEN}"\nscopes = ["admin"]\n'
+    file.write_text(text)
+    try:
+        words = [sys.executable, "-m", "sfsync", "resync", "--json"]
+        result = await asyncio.to_thread(subprocess.run, words, capture_output=True, check=False)
+    finally:
+        await server.stop()
+    told = json.loads(result.stdout)
+    assert (result.returncode, told["error"]["exit_code"], told["applied"]) == (4, 4, False)
+    assert (told["changes"], told["rows"][0]["sku"]) == (900, "BAG")
+    assert "--yes-change 900" in told["error"]["message"]
