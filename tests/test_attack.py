@@ -167,7 +167,7 @@ async def test_many_who_want_the_last_pieces_see_one_order_of_things(tmp_path: P
     """Eight shoppers, two bags, forty tries, lines that break on both sides: each answer was right."""
     levels = [{"sku": "BAG-1", "location": "ECOM", "on_hand": PIECES}]
     with world(tmp_path, levels=levels) as (org, daemon):
-        daemon.env["SFSYNC_WEB__TOKENS"] = json.dumps([{"name": "shop", "token": TOKEN}])
+        daemon.env["SFSYNC_WEB__TOKENS"] = json.dumps([{"name": "shop", "token": TOKEN, "channels": ["*"]}])
         daemon.start("--approve")
         daemon.shows("BAG-1", PIECES)
         buyers = await asyncio.wait_for(_attack(daemon.url, org, seed), ATTACK_SECONDS)

@@ -22,6 +22,7 @@ client_id = "sfsync"
 name = "site"
 token = "{token}"
 scopes = ["reservations", "levels"]
+channels = ["*"]
 
 [channels.boutique]
 kind = "callback"

@@ -89,7 +89,7 @@ def test_the_promises_hold_at_every_setting(tmp_path: Path, day: int, transport:
             org.control("POST", "/rules", {"name": "Reservation_needs_stock", "active": False})
             org.control("POST", "/rules", {"name": "Reserved_within_on_hand", "active": True})
         daemon.env |= {
-            "SFSYNC_WEB__TOKENS": json.dumps([{"name": "boutique", "token": TOKEN}]),
+            "SFSYNC_WEB__TOKENS": json.dumps([{"name": "boutique", "token": TOKEN, "channels": ["*"]}]),
             "SFSYNC_SALESFORCE__TRANSPORT": transport,
         }
         daemon.start("--approve")

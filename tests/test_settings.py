@@ -32,6 +32,7 @@ client_secret = "{SECRET}"
 [[web.tokens]]
 name = "checkout"
 token = "{SECRET}"
+channels = ["*"]
 
 [channels.london]
 kind = "shopify"
@@ -98,8 +99,8 @@ def test_three_mistakes_are_reported_together_with_line_key_and_remedy(write: Wr
     )
     assert [(problem.where, problem.key) for problem in problems_of(path)] == [
         (f"{path}, line 3", "salesforce.clent_id"),
-        (f"{path}, line 11", "channels.london.kind"),
-        (f"{path}, line 22", "web.port"),
+        (f"{path}, line 12", "channels.london.kind"),
+        (f"{path}, line 23", "web.port"),
     ]
     misspelt, wrong_word, wrong_type = problems_of(path)
     assert "client_id" in misspelt.remedy
@@ -193,7 +194,7 @@ def test_secret_files_work_inside_lists_of_tables(write: Write, tmp_path: Path) 
     (tmp_path / "token").write_text(SECRET)
     path = write(GOOD.replace(f'token = "{SECRET}"', 'token_file = "token"', 1))
     assert load(path, {}).web.tokens[0].token.get_secret_value() == SECRET
-    variable = {"SFSYNC_WEB__TOKENS": '[{"name": "till", "token_file": "token"}]'}
+    variable = {"SFSYNC_WEB__TOKENS": '[{"name": "till", "token_file": "token", "role": "viewer"}]'}
     (token,) = load(write(GOOD), variable).web.tokens
     assert (token.name, token.token.get_secret_value()) == ("till", SECRET)
 
@@ -883,15 +884,15 @@ opens_at = "soon"
 """
     )
     assert sorted(str(problem).partition(", line ")[2] for problem in problems_of(path)) == [
-        "22: editions.drop.skus[0] is not a SKU. Name each SKU by itself, without * and ?",
-        "24: editions.drop.split gives 6 to channels, more than its size of 5. "
+        "23: editions.drop.skus[0] is not a SKU. Name each SKU by itself, without * and ?",
+        "25: editions.drop.split gives 6 to channels, more than its size of 5. "
         "Lower the shares, or raise the size",
-        "24: editions.drop.split.lodnon is no channel of these settings. Did you mean london?",
-        "25: editions.drop.opens_at does not say in which time zone. "
+        "25: editions.drop.split.lodnon is no channel of these settings. Did you mean london?",
+        "26: editions.drop.opens_at does not say in which time zone. "
         "Give it like 2026-12-01T09:00:00Z, with Z or an offset",
-        "28: editions.other.skus[0] names RED, which is of the edition drop too. "
+        "29: editions.other.skus[0] names RED, which is of the edition drop too. "
         "Name each SKU in one edition",
-        "30: editions.other.opens_at is not a moment. Give it like 2026-12-01T09:00:00Z, with Z or an offset",
+        "31: editions.other.opens_at is not a moment. Give it like 2026-12-01T09:00:00Z, with Z or an offset",
     ]
 
 
@@ -954,3 +955,60 @@ def test_the_tags_of_one_store_only_are_read(write: Write) -> None:
     one = load(write(text), {"SFSYNC_CHANNELS__LONDON__PRODUCT_TAGS": "true"}).assortment()
     assert one.tags_channel == "london"
     assert load(write(GOOD), {}).assortment().tags_channel == ""
+
+
+TOKEN = f"""
+[[web.tokens]]
+name = "other"
+token = "{SECRET}2"
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "key", "remedy"),
+    [
+        ("", "channels", 'channels = ["london"]'),
+        ('scopes = ["reservations"]', "channels", "or a boutique's own locations"),
+        ('scopes = ["levels"]\nlocations = ["ECOM"]', "channels", 'channels = ["london"]'),
+        ('scopes = ["stores"]', "locations", 'locations = ["KNIGHTSBRIDGE"], or ["*"]'),
+        ('scopes = ["counts"]\nchannels = ["london"]', "locations", "its counts are about"),
+        ('channels = ["londno"]', "channels[0]", "london"),
+        ('channels = ["London!"]', "channels[0]", "name"),
+        ('channels = ["london"]\nlocations = ["A|B"]', "locations[0]", "as the org does"),
+        ('role = "operator"\nchannels = ["london"]', "channels", "Remove it"),
+        ('scopes = ["admin"]\nlocations = ["ECOM"]', "locations", "Remove it"),
+        ('role = "viewer"\nchannels = ["london"]', "channels", "Remove it"),
+        ('scopes = ["levels"]\nchannels = ["london"]\nlocations = ["ECOM"]', "locations", "Remove it"),
+        ('scopes = ["tills"]', "scopes", 'tokens = ["other"]'),
+    ],
+)
+def test_a_token_says_whose_things_it_may_touch(write: Write, said: str, key: str, remedy: str) -> None:
+    """Nothing is open by being forgotten: what is missing, or means nothing, is named with its remedy."""
+    problems = problems_of(write(GOOD + TOKEN + said))
+    assert f"web.tokens[1].{key}" in {problem.key for problem in problems}
+    assert any(remedy in problem.remedy for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("said", "channels", "locations"),
+    [
+        ('channels = ["london"]', {"london"}, set()),
+        ('channels = ["*"]', None, set()),
+        ('locations = ["KNIGHTSBRIDGE"]', set(), {"KNIGHTSBRIDGE"}),
+        ('scopes = ["stores", "counts"]\nlocations = ["*"]', set(), None),
+        ('role = "viewer"', set(), set()),
+        ('role = "operator"', set(), set()),
+    ],
+)
+def test_a_token_s_sight_is_what_it_names(
+    write: Write, said: str, channels: set[str] | None, locations: set[str] | None
+) -> None:
+    """And no more: without a word it sees nothing, and an operator's role sees everything by itself."""
+    token = load(write(GOOD + TOKEN + said), {}).web.tokens[1]
+    assert (token.sight().channels, token.sight().locations) == (channels, locations)
+
+
+def test_the_name_of_the_daemon_s_own_token_is_taken(write: Write) -> None:
+    """Two tokens of one name would end each other's log-ins."""
+    (problem,) = problems_of(write(GOOD.replace('name = "checkout"', 'name = "local"')))
+    assert (problem.key, "another name" in problem.remedy) == ("web.tokens[0].name", True)

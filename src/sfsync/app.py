@@ -662,7 +662,8 @@ def vendure_config(name: str, settings: VendureSettings) -> ChannelConfig:
 def web_options(settings: Settings, local_token: str) -> WebOptions:
     """The web server's settings in its package's words; the local token is an admin's."""
     tokens = [
-        Token(token.name, token.token.get_secret_value(), token.rights()) for token in settings.web.tokens
+        Token(token.name, token.token.get_secret_value(), token.rights(), token.sight())
+        for token in settings.web.tokens
     ]
     if local_token:
         tokens.append(Token("local", local_token, frozenset(SCOPES)))

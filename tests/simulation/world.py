@@ -222,9 +222,9 @@ class World:
                 "store": {"url": f"sqlite:///{self.store_path}"},
                 "web": {
                     "tokens": [
-                        {"name": "shop", "token": TOKEN},
+                        {"name": "shop", "token": TOKEN, "channels": ["*"]},
                         {"name": "warehouse", "token": WAREHOUSE_TOKEN, "scopes": ["admin"]},
-                        {"name": "boutique", "token": STORE_TOKEN, "scopes": ["stores"]},
+                        {"name": "boutique", "token": STORE_TOKEN, "scopes": ["stores"], "locations": ["*"]},
                     ],
                     "open_status": True,
                 },

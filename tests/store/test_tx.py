@@ -18,6 +18,7 @@ from sfsync.domain.reservations import (
     ReservationLine,
     ReservationState,
 )
+from sfsync.domain.rights import Sight
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.ports import ChannelItem, Held, LineState, PushRow
 from sfsync.store import Database
@@ -324,6 +325,32 @@ async def test_a_reservation_is_kept_as_it_is(store: Database) -> None:
     )
     await store.write(lambda tx: tx.put_reservation(confirmed))
     assert await store.read(lambda tx: tx.reservation("r1")) == confirmed
+
+
+async def test_reservations_are_listed_within_a_party_s_sight(store: Database) -> None:
+    """Its channels' and those with a piece at its locations, page by page as if there were no others."""
+    bag = ReservationLine(LevelKey("BAG", "MAYFAIR"), 1)
+    made = [
+        replace(RESERVATION, id="r1", channel="london"),
+        replace(RESERVATION, id="r2", channel="dubai"),
+        replace(RESERVATION, id="r3", channel="dubai", lines=(*RESERVATION.lines, bag)),
+        replace(RESERVATION, id="r4", channel=None),
+    ]
+    for one in made:
+        await store.write(methodcaller("put_reservation", one))
+    for sight, seen in (
+        (Sight(frozenset({"london"})), ["r1"]),
+        (Sight(frozenset({"london"}), frozenset({"MAYFAIR"})), ["r1", "r3"]),
+        (Sight(frozenset(), frozenset({"MAYFAIR"})), ["r3"]),
+        (Sight(), []),
+        (Sight(None, frozenset()), ["r1", "r2", "r3", "r4"]),
+        (Sight(frozenset(), None), ["r1", "r2", "r3", "r4"]),
+    ):
+        found = await store.read(methodcaller("reservations", sight=sight))
+        assert [one.id for one in found] == seen == [one.id for one in made if sight.sees(one)]
+        first = await store.read(methodcaller("reservations", sight=sight, limit=1))
+        rest = await store.read(methodcaller("reservations", sight=sight, after=seen[0])) if seen else []
+        assert [one.id for one in (*first, *rest)] == seen
 
 
 async def test_only_granted_reservations_expire(store: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -47,10 +48,12 @@ from sfsync.ports import ChannelLevel, Forged, Incident, InTransit, Resolution
 from sfsync.web import (
     ADMIN,
     COUNTS,
+    LEVELS,
     RESERVATIONS,
     STORES,
     TILLS,
     Services,
+    Sight,
     Status,
     StockOfSku,
     TillAccess,
@@ -64,7 +67,9 @@ from sfsync.web.status_shape import Exposure, TillStatus, WorstSpell
 SECRET = b"hush"
 CHECKOUT = "checkout-token-0123456789"
 OPERATIONS = "operations-token-0123456789"
+GULF = "gulf-site-token-0123456789"
 SHOP = "knightsbridge-token-0123456789"
+OF_SHOP = Sight(frozenset(), frozenset({"KNIGHTSBRIDGE", "ECOM"}))
 VIEWER = "viewer-token-0123456789"
 AUDITOR = "auditor-token-0123456789"
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
@@ -233,7 +238,12 @@ class Desk:
         self.asked.append(wanted)
         after = wanted.pop("after") or ""
         states = wanted["states"] or list(ReservationState)
-        found = [each for each in self.granted.values() if each.id > after and each.state in states]
+        sight: Sight = wanted["sight"]
+        found = [
+            each
+            for each in self.granted.values()
+            if each.id > after and each.state in states and sight.sees(each)
+        ]
         return found[: wanted["limit"]]
 
     async def confirm(self, reservation_id: str, order_reference: str) -> Outcome:
@@ -792,9 +802,15 @@ class RefundPile:
         self.task = RefundTask(3, "r1", "london", "#1042", "cart-7", "", lines, NOW, "Anna Kay", "none left")
 
     async def find(
-        self, *, open_only: bool = True, channel: str | None = None, after: int = 0, limit: int = 100
+        self,
+        *,
+        open_only: bool = True,
+        channels: Collection[str] | None = None,
+        after: int = 0,
+        limit: int = 100,
     ) -> Sequence[RefundTask]:
-        fits = (not open_only or self.task.closed_at is None) and channel in (None, "london")
+        theirs = channels is None or "london" in channels
+        fits = (not open_only or self.task.closed_at is None) and theirs
         return [self.task] if fits and self.task.id > after else []
 
     async def get(self, number: int) -> RefundTask | None:
@@ -1018,8 +1034,9 @@ class House:
         self.options = replace(
             WebOptions(
                 tokens=(
-                    Token("checkout", CHECKOUT),
-                    Token("knightsbridge", SHOP, frozenset({RESERVATIONS, STORES, COUNTS})),
+                    Token("checkout", CHECKOUT, sight=Sight(frozenset({"london"}))),
+                    Token("gulf", GULF, frozenset({RESERVATIONS, LEVELS}), Sight(frozenset({"dubai"}))),
+                    Token("knightsbridge", SHOP, frozenset({RESERVATIONS, STORES, COUNTS}), OF_SHOP),
                     Token("operations", OPERATIONS, frozenset({RESERVATIONS, ADMIN})),
                     Token("screen", VIEWER, ROLES[Role.VIEWER]),
                     Token("rinascente", CONCESSION, frozenset({TILLS})),
@@ -1061,6 +1078,17 @@ class House:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=True)
         return httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers)
+
+
+def on_page(answer: httpx.Response, status_code: int, words: str) -> str:
+    """The page that tells what went wrong, in these words."""
+    assert answer.status_code == status_code, answer.text
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    told = re.search(r'role="alert">([^<]+)<', answer.text)
+    assert told is not None
+    assert words in told[1]
+    return answer.text
 
 
 def problem(answer: httpx.Response, status_code: int, kind: str) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from tests.web.kit import OPERATIONS, VIEWER, House, problem
+from tests.web.kit import OPERATIONS, VIEWER, House, on_page
 from tests.web.test_log_in import log_in
 
 from sfsync.domain.incidents import Resolved, Stage, Way, Wish
@@ -53,7 +53,7 @@ async def test_a_form_that_says_too_little_is_answered_with_what_is_missing() ->
             told = re.search(r'role="alert">([^<]+)<', answer.text)
             assert told is not None
             assert words in told[1]
-        problem(await client.get("/incidents/8"), 404, "no-such-incident")
+        on_page(await client.get("/incidents/8"), 404, "There is no incident")
     assert house.resolutions.asked == []
 
 
@@ -67,7 +67,7 @@ async def test_an_edition_is_opened_by_a_form() -> None:
         assert "spring is open" in opened.text
         assert "Close it everywhere" in opened.text
         assert (await client.post("/editions/spring", data={"form": form})).status_code == 422
-        problem(await client.get("/editions/autumn"), 404, "no-such-edition")
+        on_page(await client.get("/editions/autumn"), 404, "There is no edition")
     assert house.drops.pressed == [("spring", True, "Anna Kay")]
 
 
@@ -81,12 +81,12 @@ async def test_nobody_else_acts_by_a_form() -> None:
     ):
         async with house.client() as client:
             assert "Who is asking?" in (await client.get(path)).text
-            problem(await client.post(path, data=fields), 401, "who-are-you")
+            on_page(await client.post(path, data=fields), 401, "Log in")
             await log_in(client, OPERATIONS)
-            problem(await client.post(path, data=fields), 403, "old-form")
-            problem(await client.post(path, data={**fields, "form": "x"}), 403, "old-form")
+            on_page(await client.post(path, data=fields), 403, "another log-in")
+            on_page(await client.post(path, data={**fields, "form": "x"}), 403, "another log-in")
         async with house.client() as client:
             form = await log_in(client, VIEWER)
-            problem(await client.get(path), 403, "not-allowed")
-            problem(await client.post(path, data={**fields, "form": form}), 403, "not-allowed")
+            on_page(await client.get(path), 403, "lacks the scope")
+            on_page(await client.post(path, data={**fields, "form": form}), 403, "lacks the scope")
     assert (house.resolutions.asked, house.drops.pressed, house.divided.said) == ([], [], [])

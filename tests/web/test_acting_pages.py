@@ -14,8 +14,8 @@ from tests.web.kit import (
     House,
     compared,
     letters_told,
+    on_page,
     planned,
-    problem,
     waiting_pick_ups,
 )
 from tests.web.test_log_in import log_in
@@ -181,7 +181,7 @@ async def test_who_may_only_reserve_does_not_speak_for_a_shop() -> None:
         form = await log_in(client, CHECKOUT)
         assert "It is here" not in (await client.get("/pick-ups")).text
         fields = {"form": form, "reservation": "r1", "do": "found"}
-        problem(await client.post("/pick-ups", data=fields), 403, "not-allowed")
+        on_page(await client.post("/pick-ups", data=fields), 403, "needs the scope stores")
     assert house.desk.granted["r1"].state is ReservationState.AWAITING_STORE
 
 
@@ -198,19 +198,19 @@ async def test_nobody_acts_on_these_pages_without_the_right_or_from_another_site
     ):
         async with house.client() as client:
             assert "Who is asking?" in (await client.get(path)).text
-            problem(await client.post(path, data=fields), 401, "who-are-you")
+            on_page(await client.post(path, data=fields), 401, "Log in")
             await log_in(client, OPERATIONS)
             assert act in (await client.get(path)).text
-            problem(await client.post(path, data=fields), 403, "old-form")
-            problem(await client.post(path, data={**fields, "form": "x"}), 403, "old-form")
+            on_page(await client.post(path, data=fields), 403, "another log-in")
+            on_page(await client.post(path, data={**fields, "form": "x"}), 403, "another log-in")
         async with house.client() as client:
             form = await log_in(client, VIEWER)
-            problem(await client.get(path), 403, "not-allowed")
-            problem(await client.post(path, data={**fields, "form": form}), 403, "not-allowed")
+            on_page(await client.get(path), 403, "lacks the scope")
+            on_page(await client.post(path, data={**fields, "form": form}), 403, "lacks the scope")
         async with house.client() as client:
             form = await log_in(client, AUDITOR)
             seen = await client.get(path)
             assert (seen.status_code, act in seen.text) == (200, False)
-            problem(await client.post(path, data={**fields, "form": form}), 403, "not-allowed")
+            on_page(await client.post(path, data={**fields, "form": form}), 403, "lacks the scope")
     assert (house.plans.asked, house.letters.asked) == ([], [])
     assert house.desk.granted["r2"].state is ReservationState.GRANTED

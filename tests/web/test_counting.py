@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.async_api import expect
 from tests.web.browser import browser_page, in_chromium
-from tests.web.kit import AUDITOR, CHECKOUT, SHOP, House, problem
+from tests.web.kit import AUDITOR, CHECKOUT, SHOP, House, on_page
 from tests.web.test_log_in import log_in
 
 from sfsync.web import serve
@@ -87,13 +87,13 @@ async def test_nobody_else_counts_by_the_form() -> None:
     fields = {**SHEET, "sheet": "BAG", "do": "enter"}
     async with house.client() as client:
         assert "Who is asking?" in (await client.get(PATH)).text
-        problem(await client.post(PATH, data=fields), 401, "who-are-you")
+        on_page(await client.post(PATH, data=fields), 401, "Log in")
         await log_in(client, SHOP)
-        problem(await client.post(PATH, data=fields), 403, "old-form")
+        on_page(await client.post(PATH, data=fields), 403, "another log-in")
     for token in (CHECKOUT, AUDITOR):
         async with house.client() as client:
             form = await log_in(client, token)
-            problem(await client.post(PATH, data={**fields, "form": form}), 403, "not-allowed")
+            on_page(await client.post(PATH, data={**fields, "form": form}), 403, "lacks the scope")
     assert house.counter.entered == {}
 
 

@@ -151,8 +151,8 @@ async def test_what_sells_what_lacks_and_what_to_count_is_told_with_what_was_ask
     """And everything that cannot be asked is named at once."""
     async with House().client(SHOP) as client:
         for path, query, told in (
-            ("sell-through", {"days": "90"}, {"sold in": 90}),
-            ("replenish", {"cover_days": "14"}, {"cover": 14}),
+            ("sell-through", {"days": "90", "location": "ECOM"}, {"sold in": 90}),
+            ("replenish", {"cover_days": "14", "location": "KNIGHTSBRIDGE"}, {"cover": 14}),
             ("count-next", {"location": "ECOM"}, {"at": "ECOM"}),
         ):
             answer = await client.get(f"/v1/reports/{path}", params=query)

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import pytest
-from tests.web.kit import CHECKOUT, OPERATIONS, House, problem
+from tests.web.kit import CHECKOUT, OPERATIONS, VIEWER, House, problem
 
 from sfsync.domain.editions import Denial
 
 WISH = {"kind": "cart", "channel": "london", "owner": "c", "lines": [{"sku": "BAG", "quantity": 1}]}
 
 
-async def test_an_admin_opens_and_closes_and_everybody_reads_how_it_stands() -> None:
-    """Pressed twice it is open; who pressed is kept; a checkout may look and not press."""
+async def test_an_admin_opens_and_closes_and_who_may_look_reads_how_it_stands() -> None:
+    """Pressed twice it is open; who pressed is kept; a viewer may look and not press."""
     house = House()
-    async with house.client(OPERATIONS) as client, house.client(CHECKOUT) as checkout:
-        assert (await checkout.get("/v1/editions/spring")).json()["state"] == "closed"
+    async with house.client(OPERATIONS) as client, house.client(VIEWER) as viewer:
+        assert (await viewer.get("/v1/editions/spring")).json()["state"] == "closed"
         for _ in range(2):
             answer = await client.post("/v1/editions/spring/open")
             assert (answer.status_code, answer.json()["state"]) == (200, "open")
-        told = (await checkout.get("/v1/editions")).json()["editions"]
-        assert told == [(await checkout.get("/v1/editions/spring")).json()]
+        told = (await viewer.get("/v1/editions")).json()["editions"]
+        assert told == [(await viewer.get("/v1/editions/spring")).json()]
         assert told[0]["shares"] == [
             {"channel": "london", "limit": 200, "taken": 150, "left": 50},
             {"channel": None, "limit": 300, "taken": 0, "left": 300},
         ]
         assert (told[0]["left"], told[0]["opens_at"]) == (350, None)  # nothing is planned any more
-        problem(await checkout.post("/v1/editions/spring/close"), 403, "not-allowed")
+        problem(await viewer.post("/v1/editions/spring/close"), 403, "not-allowed")
         assert (await client.post("/v1/editions/spring/close")).json()["opens_at"] == "2026-11-23T09:15:00Z"
         problem(await client.post("/v1/editions/spring/open", json={"at": "noon"}), 422, "bad-input")
         none = problem(await client.post("/v1/editions/autumn/open"), 404, "no-such-edition")

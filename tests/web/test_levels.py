@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from tests.web.kit import CHECKOUT, OPERATIONS, House, problem
 
-from sfsync.web import LEVELS, Token, WebOptions
+from sfsync.web import LEVELS, Sight, Token, WebOptions
 
 SITE = "boutique-site-token-0123456789"
 
 
-async def read(house: House, query: str = "", token: str = CHECKOUT) -> dict[str, Any]:
+async def read(house: House, query: str = "", token: str = OPERATIONS) -> dict[str, Any]:
     async with house.client(token) as client:
         answer = await client.get(f"/v1/levels{query}")
     assert answer.status_code == 200, answer.text
@@ -83,12 +83,16 @@ async def test_what_is_wrong_with_a_question_is_named(query: str, field: str) ->
 async def test_a_storefront_may_have_a_token_for_nothing_but_its_numbers() -> None:
     """The scope levels; it reserves nothing with it. A token for counts alone reads none."""
     site = WebOptions(
-        tokens=(Token("site", SITE, frozenset({LEVELS})), Token("till", OPERATIONS, frozenset({"counts"}))),
-        channels=frozenset({"london", "dubai"}),
+        tokens=(
+            Token("site", SITE, frozenset({LEVELS}), Sight(frozenset({"london"}))),
+            Token("till", OPERATIONS, frozenset({"counts"})),
+        ),
     )
     house = House(tokens=site.tokens)
-    assert len((await read(house, token=SITE))["levels"]) == 3
+    assert {each["channel"] for each in (await read(house, token=SITE))["levels"]} == {"london"}
     async with house.client(SITE) as client:
+        other = problem(await client.get("/v1/levels?channel=dubai"), 422, "bad-input")
+        assert other == problem(await client.get("/v1/levels?channel=nowhere"), 422, "bad-input")
         problem(await client.get("/v1/reservations"), 403, "not-allowed")
     async with house.client(OPERATIONS) as client:
         problem(await client.get("/v1/levels"), 403, "not-allowed")

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.web.kit import CHECKOUT, House
+from tests.web.kit import VIEWER, House
 
 from sfsync.web import serve
 from sfsync.web.live import Live
@@ -102,7 +102,7 @@ async def test_the_events_come_over_the_wire_to_those_who_may_see_the_page() -> 
     await server.start()
     async with httpx.AsyncClient(base_url=server.address, trust_env=False) as client:
         assert (await client.get("/events")).status_code == 401
-        asked = {"Authorization": f"Bearer {CHECKOUT}"}
+        asked = {"Authorization": f"Bearer {VIEWER}"}
         async with client.stream("GET", "/events", headers=asked, timeout=60) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             assert answer.headers["cache-control"] == "no-store"

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 import httpx
 import pytest
 from starlette.routing import Route
-from tests.web.kit import AUDITOR, CHECKOUT, NOW, OPERATIONS, VIEWER, House, problem
+from tests.web.kit import AUDITOR, CHECKOUT, NOW, OPERATIONS, VIEWER, House, on_page, problem
 
 from sfsync.domain.incidents import Way
 from sfsync.domain.rights import ROLES, SCOPES, Role
@@ -172,7 +172,7 @@ async def test_the_log_in_leads_where_it_was_wanted_and_never_elsewhere() -> Non
             answer = await client.post("/login", data={"token": CHECKOUT, "next": wanted})
             assert (answer.status_code, answer.headers["location"]) == (303, leads)
         foreign = {"Sec-Fetch-Site": "cross-site"}
-        problem(await client.post("/login", data={"token": CHECKOUT}, headers=foreign), 403, "other-site")
+        on_page(await client.post("/login", data={"token": CHECKOUT}, headers=foreign), 403, "another site")
         wrong = await client.post("/login", data={"token": "wrong-token-0123456789"})
         assert wrong.status_code == 401
         assert "wrong-token" not in wrong.text
@@ -193,7 +193,7 @@ async def test_logging_out_is_a_form_of_ours_too() -> None:
     """Another site cannot even do that."""
     async with House().client() as client:
         form = await log_in(client, VIEWER)
-        problem(await client.post("/logout", data={"form": "x"}), 403, "old-form")
+        on_page(await client.post("/logout", data={"form": "x"}), 403, "another log-in")
         assert (await client.post("/logout", data={"form": form})).status_code == 303
         problem(await client.get("/v1/status"), 401, "who-are-you")
 

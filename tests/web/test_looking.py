@@ -6,7 +6,7 @@ from datetime import timedelta
 from xml.etree import ElementTree
 
 import pytest
-from tests.web.kit import CHECKOUT, NOW, House
+from tests.web.kit import NOW, VIEWER, House
 from tests.web.test_page import Markup, page_of
 
 from sfsync.domain.why import Question
@@ -75,7 +75,7 @@ async def test_nobody_looks_without_a_log_in() -> None:
             answer = await client.get(path)
             assert "Who is asking?" in answer.text
             assert f'name="next" value="{path}"' in answer.text
-        async with house.client(CHECKOUT) as client:
+        async with house.client(VIEWER) as client:
             assert "Who is asking?" not in (await client.get(path)).text
     assert len(house.answers.asked) == 1
 

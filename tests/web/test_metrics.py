@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from prometheus_client.parser import text_string_to_metric_families
-from tests.web.kit import CHECKOUT, House, problem
+from tests.web.kit import VIEWER, House, problem
 
 from sfsync.web.metrics import Family, exposition, families
 
@@ -78,7 +78,7 @@ async def test_metrics_are_for_those_who_may_see_the_status() -> None:
     house = House()
     async with house.client() as client:
         problem(await client.get("/metrics"), 401, "who-are-you")
-    async with house.client(CHECKOUT) as client:
+    async with house.client(VIEWER) as client:
         assert (await client.get("/metrics")).status_code == 200
 
 

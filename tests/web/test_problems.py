@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.web.kit import CHECKOUT, House, problem
+from tests.web.kit import CHECKOUT, VIEWER, House, problem
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ async def test_the_status_is_told_as_json_with_the_stock_asked_for() -> None:
 
     house = House()
     house.board.stock = [stock_of_bag()]
-    async with house.client(CHECKOUT) as client:
+    async with house.client(VIEWER) as client:
         plain = (await client.get("/v1/status")).json()
         found = (await client.get("/v1/status", params={"sku": "gated"})).json()
     assert "levels" not in plain

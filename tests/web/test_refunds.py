@@ -32,6 +32,8 @@ async def test_a_refund_is_opened_and_closed_once_with_a_name() -> None:
     """The second click finds the first; another ending is refused; who only looks on can do neither."""
     house = House()
     async with house.client(CHECKOUT) as client:
+        assert (await client.post("/v1/reservations", json=WISH)).json()["id"] == "r1"
+        house.desk.granted["r9"] = replace(house.desk.granted["r1"], id="r9")
         opened = await client.post("/v1/reservations/r1/refund", json={"reason": "sold at the till"})
         assert (opened.status_code, opened.headers["location"]) == (201, "/v1/refunds/3")
         assert opened.json()["opened_by"] == "checkout"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.web.kit import CHECKOUT, OPERATIONS, SHOP, House, problem
+from tests.web.kit import AUDITOR, CHECKOUT, OPERATIONS, SHOP, House, problem
 
 from sfsync.domain.reservations import ReservationState
 from sfsync.ports import TryLater
@@ -239,10 +239,14 @@ async def test_a_list_that_is_asked_for_wrongly_is_422(query: str) -> None:
 
 
 async def test_what_is_held_for_nobody_is_listed_with_what_to_do() -> None:
-    """Whose it is as far as that is known, since when, and how to mend it."""
-    async with House().client(CHECKOUT) as client:
+    """Whose it is as far as that is known, since when, and how to mend it. A shop is told of its own."""
+    house = House()
+    async with house.client(CHECKOUT) as client:
         address = (await client.post("/v1/reservations", json=WISH)).headers["location"]
         await client.post(f"{address}/confirm", json={"order_reference": "#1042"})
+        own = await client.get("/v1/reservations/orphans")
+    assert [each["owner"] for each in own.json()["orphans"]] == ["cart-17"]
+    async with house.client(AUDITOR) as client:
         answer = await client.get("/v1/reservations/orphans")
     assert answer.status_code == 200
     lost, foreign = answer.json()["orphans"]
@@ -336,7 +340,7 @@ async def test_bad_input_is_422_and_names_the_field(
     """Nothing is asked of the org."""
     house = House()
     content = json.dumps(WISH | change)
-    async with house.client(CHECKOUT) as client:
+    async with house.client(OPERATIONS) as client:
         answer = await client.post(
             "/v1/reservations", content=content, headers={"Content-Type": "application/json"}
         )
@@ -348,7 +352,7 @@ async def test_bad_input_is_422_and_names_the_field(
 
 async def test_all_bad_fields_are_named_at_once() -> None:
     """One answer is enough to mend them."""
-    async with House().client(CHECKOUT) as client:
+    async with House().client(OPERATIONS) as client:
         answer = await client.post("/v1/reservations", json={"lines": [{"sku": ""}], "x": 1})
     body = problem(answer, 422, "bad-input")
     fields = {error["field"] for error in body["errors"]}  # type: ignore[attr-defined]  # reason: JSON

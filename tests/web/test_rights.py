@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.web.kit import CHECKOUT, NOW, House, exposure_at_dubai, problem
+from tests.web.kit import CHECKOUT, NOW, VIEWER, House, exposure_at_dubai, problem
 
 from sfsync.domain.why import Question
 
@@ -66,7 +66,7 @@ async def test_a_token_without_the_scope_is_403(path: str) -> None:
 async def test_why_a_number_is_what_it_is_is_told_now_and_of_the_past() -> None:
     """404 for what the org does not have, 410 for what is not kept, 422 naming what is wrong."""
     house = House()
-    async with house.client(CHECKOUT) as client:
+    async with house.client(VIEWER) as client:
         assert (await client.get("/v1/why?sku=BAG")).json()["sku"] == "BAG"
         await client.get("/v1/why?sku=BAG&channel=london&location=ECOM&at=2026-11-22T08:15:00Z")
         assert house.answers.asked == [
@@ -79,10 +79,10 @@ async def test_why_a_number_is_what_it_is_is_told_now_and_of_the_past() -> None:
         assert {error["field"] for error in wrong.json()["errors"]} == {"sku", "channel", "at", "colour"}
 
 
-async def test_exposure_is_told_to_any_party_with_a_token_since_a_moment_and_of_a_channel() -> None:
+async def test_exposure_is_told_to_whoever_may_look_since_a_moment_and_of_a_channel() -> None:
     """A wrong question names what is wrong with it."""
     house = House()
-    async with house.client(CHECKOUT) as client:
+    async with house.client(VIEWER) as client:
         answer = await client.get("/v1/exposure?since=2026-11-22T08:15:00Z&channel=london")
         assert answer.json() == exposure_at_dubai()
         assert house.board.asked_exposure == (NOW - timedelta(days=1), "london")
@@ -116,7 +116,7 @@ async def test_a_closed_page_shows_no_stock_until_a_token_is_given() -> None:
         page = await client.get("/?sku=BAG")
     assert page.status_code == 200
     assert "MIRROR-BAG-01" not in page.text
-    async with house.client(CHECKOUT) as client:
+    async with house.client(VIEWER) as client:
         assert "MIRROR-BAG-01" in (await client.get("/")).text
 
 

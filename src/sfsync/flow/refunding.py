@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -24,11 +24,16 @@ class Refunds:
         self._ctx, self._polls = ctx, polls
 
     async def find(
-        self, *, open_only: bool = True, channel: str | None = None, after: int = 0, limit: int = 100
+        self,
+        *,
+        open_only: bool = True,
+        channels: Collection[str] | None = None,
+        after: int = 0,
+        limit: int = 100,
     ) -> Sequence[RefundTask]:
-        """Tasks, oldest first, after the one of that id."""
+        """Tasks, oldest first, after the one of that id; of these channels, or of all."""
         return await self._ctx.store.read(
-            lambda tx: tx.refunds(open_only=open_only, channel=channel, after=after, limit=limit)
+            lambda tx: tx.refunds(open_only=open_only, channels=channels, after=after, limit=limit)
         )
 
     async def get(self, number: int) -> RefundTask | None:

@@ -30,6 +30,7 @@ from sfsync.domain.org_counts import Taken
 from sfsync.domain.products import Product
 from sfsync.domain.refunds import RefundTask
 from sfsync.domain.reservations import Reservation
+from sfsync.domain.rights import EVERYTHING, Sight
 from sfsync.domain.sku_mapping import SkuMapping
 from sfsync.domain.sources import Source, Word
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
@@ -443,6 +444,7 @@ class Tx(ComparingTx, Protocol):
         location: str | None = None,
         after: str | None = None,
         limit: int = 100,
+        sight: Sight = EVERYTHING,
     ) -> Sequence[Reservation]: ...
     def paid_before(self, at: datetime) -> Sequence[Reservation]: ...
     def held_by_reservations(self) -> Sequence[SubjectHolding]: ...
@@ -465,7 +467,12 @@ class Tx(ComparingTx, Protocol):
     def owes_refunds(self, channel: str) -> bool: ...
     def refunds_of_order(self, channel: str, references: Collection[str]) -> Sequence[RefundTask]: ...
     def refunds(
-        self, *, open_only: bool = True, channel: str | None = None, after: int = 0, limit: int = 100
+        self,
+        *,
+        open_only: bool = True,
+        channels: Collection[str] | None = None,
+        after: int = 0,
+        limit: int = 100,
     ) -> Sequence[RefundTask]: ...
 
     # -- limited editions

@@ -7,6 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from sfsync.domain.block import HOLDER
+from sfsync.domain.rights import (
+    ADMIN,
+    EVERY,
+    LEVELS,
+    OF_CHANNELS,
+    OF_LOCATIONS,
+    RESERVATIONS,
+    TILLS,
+    Role,
+)
 
 from .origins import Origins, variable
 from .problems import KeyPath, meant
@@ -14,6 +24,7 @@ from .shape import Shape, sections
 from .texts import is_loopback
 
 NEVER_ASK = ("amazon", "mirakl")  # kinds of channel whose shoppers pay before anybody is asked
+LOCAL = "local"  # the token that the daemon leaves beside its store
 SAYS = (
     "guarantee",
     "safety_stock",
@@ -438,6 +449,58 @@ def _tokens(tree: dict[str, Any], origins: Origins) -> None:
                     ("web", "tokens", number, key), "is that of another token too", "Make it unique"
                 )
             seen.add(str(value))
+        _rights(token, ("web", "tokens", number), tree, origins)
+
+
+def _rights(token: dict[str, Any], path: KeyPath, tree: dict[str, Any], origins: Origins) -> None:
+    """A token says whose things it may touch: a storefront's its channel, a boutique's its location."""
+    role, scopes = token.get("role"), [str(scope) for scope in _list(token.get("scopes"))]
+    if token.get("name") == LOCAL:
+        what = "is the name of the token that the daemon leaves for the command line of its own machine"
+        origins.problem((*path, "name"), what, "Give it another name")
+    known = sorted(name for name, _ in _tables(tree.get("channels")))
+    channels, locations = _list(token.get("channels")), _list(token.get("locations"))
+    for number, channel in enumerate(channels):
+        if isinstance(channel, str) and channel not in (EVERY, *known):
+            what = f"names {channel}, which is no channel of these settings"
+            origins.problem((*path, "channels", number), what, meant(channel, known))
+    if role == Role.OPERATOR or ADMIN in scopes:
+        for key in ("channels", "locations"):
+            if key in token:
+                what = "limits a token that may do everything everywhere"
+                origins.problem((*path, key), what, "Remove it, or the role operator and the scope admin")
+        return
+    scopes = scopes or ([] if role else [RESERVATIONS])
+    some = known[0] if known else "london"
+    every = 'or ["*"] for one that speaks for all of them'
+    if LEVELS in scopes and not channels:
+        remedy = f'Give the channels whose numbers it reads, like channels = ["{some}"], {every}'
+        origins.missing((*path, "channels"), remedy)
+    elif RESERVATIONS in scopes and not channels and not locations:
+        remedy = (
+            f'Give the channels whose reservations it makes and sees, like channels = ["{some}"], {every}; '
+            'or a boutique\'s own locations = ["..."]'
+        )
+        origins.missing((*path, "channels"), remedy)
+    places = [scope for scope in OF_LOCATIONS if scope in scopes]
+    if places and not locations:
+        remedy = (
+            f"Give the org's locations that its {' and '.join(places)} are about, like "
+            'locations = ["KNIGHTSBRIDGE"], or ["*"] for all of them'
+        )
+        origins.missing((*path, "locations"), remedy)
+    _without_meaning(token, path, {*scopes}, origins)
+    named = {str(name) for _, till in _tables(tree.get("tills")) for name in _list(till.get("tokens"))}
+    if TILLS in scopes and token.get("name") not in named:
+        what = "has the scope tills, and no till names it: it could speak for none"
+        origins.problem((*path, "scopes"), what, f'Give the till tokens = ["{token.get("name")}"]')
+
+
+def _without_meaning(token: dict[str, Any], path: KeyPath, scopes: set[str], origins: Origins) -> None:
+    for key, uses in (("channels", OF_CHANNELS), ("locations", (*OF_LOCATIONS, RESERVATIONS))):
+        if _list(token.get(key)) and scopes.isdisjoint(uses):
+            what = f"limits a token that has none of the scopes {', '.join(uses)}"
+            origins.problem((*path, key), what, "Remove it, or give the scope that was meant")
 
 
 def _tables(table: object) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -71,15 +71,11 @@ client_id = {_text(first.client_id)}   # the External Client App's consumer key
 # port = 8181
 {"" if first.public_url else "# "}public_url = {public}   # where shops reach it: for `sfsync channel setup`
 
-[[web.tokens]]
-name = "checkout"   # what the shop's checkout reserves with
-token_file = {_text(CHECKOUT_FILE)}
-scopes = ["reservations"]
-
+{_checkout(first.shop)}
 [[web.tokens]]
 name = "operations"   # people and scripts
 token_file = {_text(OPERATIONS_FILE)}
-scopes = ["reservations", "admin"]
+role = "operator"
 
 {_shop(first.shop) if first.shop else _NO_SHOP}
 # What holds for some SKUs instead of their channel's defaults; the first that matches counts.
@@ -87,6 +83,19 @@ scopes = ["reservations", "admin"]
 # skus = ["LE-*"]
 # guarantee = "allocated"   # "gated", "mirrored"
 """
+
+
+def _checkout(shop: FirstShop | None) -> str:
+    """The token of the shop's checkout; without a shop there is nobody who could use one yet."""
+    mark, channel = ("", shop.name) if shop else ("# ", "london")
+    lines = (
+        "[[web.tokens]]",
+        'name = "checkout"   # what the shop\'s checkout reserves with',
+        f"token_file = {_text(CHECKOUT_FILE)}",
+        'scopes = ["reservations"]',
+        f"channels = [{_text(channel)}]   # it sees nothing of others",
+    )
+    return "".join(f"{mark}{line}\n" for line in lines)
 
 
 def _shop(shop: FirstShop) -> str:

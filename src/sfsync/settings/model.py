@@ -18,7 +18,7 @@ from sfsync.domain.block import BlockRule
 from sfsync.domain.editions import Edition
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules
 from sfsync.domain.products import Wanted
-from sfsync.domain.rights import Role, scopes_of
+from sfsync.domain.rights import EVERY, Role, Sight, scopes_of
 from sfsync.domain.sources import Source
 
 from .channel import AnyChannel, ChannelSettings, ReceiverSettings, ShopifySettings
@@ -31,6 +31,7 @@ from .texts import (
     HostAndPort,
     Moment,
     Name,
+    NameOrAll,
     Network,
     OrgLocation,
     OrgVersion,
@@ -94,12 +95,24 @@ class TokenSettings(Section):
     token_file: Path | None = None
     role: RoleName | None = None
     scopes: tuple[Scope, ...] = ()  # ("reservations",) where there is no role either
+    # Whose things it sees and touches, by the scopes reservations, levels, stores and counts: all else is not
+    # there for it. An operator sees everything.
+    channels: tuple[NameOrAll, ...] = ()
+    locations: tuple[OrgLocation, ...] = ()  # ("*",): everywhere
 
     def rights(self) -> frozenset[str]:
         """What it may do: its role's scopes and its own."""
         if self.role is None and not self.scopes:
             return frozenset({"reservations"})
         return scopes_of([Role(self.role)] if self.role else []) | {*self.scopes}
+
+    def sight(self) -> Sight:
+        """Whose things are there for it."""
+        return Sight(_named(self.channels), _named(self.locations))
+
+
+def _named(names: tuple[str, ...]) -> frozenset[str] | None:
+    return None if EVERY in names else frozenset(names)
 
 
 class ProxySettings(Section):

@@ -170,6 +170,9 @@ Name = Annotated[
         "Use up to 40 lower-case letters, digits, '-' and '_', a letter first: it is part of addresses",
     ),
 ]
+NameOrAll = Annotated[
+    str, matching(r"\*|[a-z][a-z0-9_-]{0,39}", "is not a name", 'Give a channel\'s name, or "*" for all')
+]
 ShopDomain = Annotated[
     str, matching(r"[A-Za-z0-9.-]+(:\d+)?", "is not a host name", "Give it like example.myshopify.com")
 ]

@@ -35,7 +35,7 @@ class TillSettings(Section):
 
     location: OrgLocation
     timezone: Annotated[str, AfterValidator(_zone)]  # of its dates and times
-    tokens: tuple[Text, ...] = ()  # names of those that may speak for it; empty: all with the scope "tills"
+    tokens: tuple[Text, ...] = ()  # names of those that may speak for it; empty: operators only
     # Its file: our columns receipt, line, sku, quantity, date, time, unit -> its own names of them.
     columns: dict[Annotated[str, AfterValidator(_column)], Text] = Field(default={})
     delimiter: Literal["", ",", ";", "\t", "|"] = ""  # empty: what the first line has most of

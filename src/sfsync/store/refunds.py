@@ -76,14 +76,19 @@ class RefundStatements:
         return [_task(row) for row in rows]
 
     def refunds(
-        self, *, open_only: bool = True, channel: str | None = None, after: int = 0, limit: int = 100
+        self,
+        *,
+        open_only: bool = True,
+        channels: Collection[str] | None = None,
+        after: int = 0,
+        limit: int = 100,
     ) -> list[RefundTask]:
-        """Tasks, oldest first, after the one of that id."""
+        """Tasks, oldest first, after the one of that id; of these channels, or of all."""
         wanted = select(t.refund).where(_REFUND.id > after).order_by(_REFUND.id).limit(limit)
         if open_only:
             wanted = wanted.where(_REFUND.closed_at.is_(None))
-        if channel is not None:
-            wanted = wanted.where(_REFUND.channel == channel)
+        if channels is not None:
+            wanted = wanted.where(_REFUND.channel.in_(sorted(channels)))
         return [_task(row) for row in self._c.execute(wanted)]
 
 

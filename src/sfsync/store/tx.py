@@ -49,6 +49,7 @@ from sfsync.domain.reservations import (
     ReservationLine,
     ReservationState,
 )
+from sfsync.domain.rights import EVERYTHING, Sight
 from sfsync.domain.sku_mapping import SkuMapping
 from sfsync.domain.sources import Source, Word
 from sfsync.domain.stock import SOLD, LevelKey, Movement, MovementKind, StockLevel, reservation_subject
@@ -949,8 +950,12 @@ class SqlTx(
         location: str | None = None,
         after: str | None = None,
         limit: int = 100,
+        sight: Sight = EVERYTHING,
     ) -> list[Reservation]:
-        """Reservations that fit all that is asked for, oldest first; after the one of id `after`."""
+        """Reservations that fit all that is asked for, oldest first; after the one of id `after`.
+
+        Those beyond `sight` are not there.
+        """
         c, line = t.reservation.c, t.reservation_line.c
         query = select(t.reservation).order_by(c.created_at, c.id).limit(limit)
         if states:
@@ -961,6 +966,9 @@ class SqlTx(
         if location is not None:
             there = select(line.reservation).where(line.location == location, line.quantity > 0)
             query = query.where(c.id.in_(there))
+        if sight.channels is not None and sight.locations is not None:
+            there = select(line.reservation).where(line.location.in_(sorted(sight.locations)))
+            query = query.where(or_(c.channel.in_(sorted(sight.channels)), c.id.in_(there)))
         if after is not None:
             last = select(c.created_at).where(c.id == after).scalar_subquery()
             query = query.where(or_(c.created_at > last, and_(c.created_at == last, c.id > after)))

@@ -12,13 +12,15 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from ipaddress import ip_address
 
 from starlette.requests import Request
 
-from .options import ADMIN, AUDIT, Proxy, Token
+from sfsync.domain.rights import whole
+
+from .options import ADMIN, AUDIT, EVERYTHING, NOTHING, Proxy, Sight, Token
 from .problems import ProblemError
 from .sessions import COOKIE, LONGEST_PERSON, Session, Sessions
 
@@ -34,46 +36,55 @@ class Party:
     scopes: frozenset[str]
     person: str = ""  # who has logged in; empty for programs
     form: str = ""  # what forms must bring along; empty where nothing comes by itself
+    sight: Sight = NOTHING  # whose things it sees, unless it may see all of them
+    named_by: str = "token"  # or "proxy"
 
     @property
     def acts(self) -> bool:
         """Whether it may do what an operator does."""
         return ADMIN in self.scopes
 
+    def sight_of(self, method: str) -> Sight:
+        """Whose things are there for it: all for an operator, and for an auditor who only reads."""
+        reads_all = AUDIT in self.scopes and method in SAFE
+        return EVERYTHING if self.acts or reads_all else self.sight
+
+    def owner(self, channel: str | None) -> str:
+        """In whose name it asks: its channel's, whichever token is used for it; its own otherwise.
+
+        No two parties have the same, whatever they are called.
+        """
+        if channel is not None and not self.acts and channel in (self.sight.channels or ()):
+            return f"channel {channel}"
+        return f"{self.named_by} {len(self.name)} {self.name}"
+
 
 class Doorkeeper:
     """Knows the parties and what each may do."""
 
     def __init__(self, tokens: Sequence[Token], now: Callable[[], datetime], proxy: Proxy | None) -> None:
+        tokens = [replace(token, scopes=whole(token.scopes)) for token in tokens]
         # Digests have one length, so that comparing them tells nothing, not even a token's length.
         self._tokens = [(_digest(token.secret.encode()), token) for token in tokens]
         self._sessions, self._now, self._proxy = Sessions(tokens), now, proxy
         self._key = secrets.token_bytes(32)  # of the forms of those whom a proxy names
 
-    def admit(self, request: Request, scope: str | None, *or_else: str) -> Party:
-        """The party that asks; a problem when it is unknown, or lacks the scope (None: any will do).
-
-        A scope of `or_else` will do too, and whoever may audit may read everything.
-        """
-        party = self.permit(request, scope, *or_else)
-        if request.method not in SAFE:
-            self.check_form(party, request.headers.get(FORM_HEADER, ""))
-        return party
-
-    def permit(self, request: Request, scope: str | None, *or_else: str) -> Party:
-        """As `admit`, before a form is read that brings its token along in a field."""
-        party = self.known(request)
+    def let_in(self, request: Request, party: Party | None, scopes: Sequence[str]) -> Party:
+        """The party, which has one of these scopes (none: it is enough to be known); a problem otherwise."""
         if party is None:
             raise self._unknown("Log in, or send Authorization: Bearer with a token of these settings.")
         request.state.party = party.name
-        enough = {scope, *or_else, *([AUDIT] if request.method in SAFE else [])}
-        if scope is not None and party.scopes.isdisjoint(enough):
+        if scopes and party.scopes.isdisjoint(scopes):
             header = {
-                "WWW-Authenticate": f'Bearer realm="sfsync", error="insufficient_scope", scope="{scope}"'
+                "WWW-Authenticate": f'Bearer realm="sfsync", error="insufficient_scope", scope="{scopes[0]}"'
             }
-            detail = f"{_whose(party)} lacks the scope {scope}."
+            detail = f"{_whose(party)} lacks the scope {' or '.join(scopes)}."
             raise ProblemError(403, "not-allowed", detail, headers=header)
         return party
+
+    def check_header(self, party: Party, request: Request) -> None:
+        """As `check_form`, where a script brings the token along."""
+        self.check_form(party, request.headers.get(FORM_HEADER, ""))
 
     @staticmethod
     def check_form(party: Party, token: str) -> None:
@@ -91,8 +102,7 @@ class Doorkeeper:
         session = self._sessions.read(request.cookies.get(COOKIE, ""), self._now())
         if session is None:
             return None
-        person = session.person or session.token.name
-        return Party(session.token.name, session.token.scopes, person, Sessions.form_token(session))
+        return _logged_in(session)
 
     def log_in(self, secret: str, person: str) -> tuple[Session, Party] | None:
         """A session for whoever gives a token; None when it is not known."""
@@ -100,8 +110,7 @@ class Doorkeeper:
         if token is None:
             return None
         session = self._sessions.begin(token, person[:LONGEST_PERSON], self._now())
-        form = Sessions.form_token(session)
-        return session, Party(token.name, token.scopes, session.person or token.name, form)
+        return session, _logged_in(session)
 
     def _of_token(self, request: Request) -> Party:
         scheme, _, given = request.headers["authorization"].partition(" ")
@@ -110,22 +119,26 @@ class Doorkeeper:
         found = self._find(given.strip())
         if found is None:
             raise self._unknown("This token is not known here.", 'error="invalid_token"')
-        return Party(found.name, found.scopes)
+        return Party(found.name, found.scopes, sight=found.sight)
 
     def _of_proxy(self, request: Request) -> Party | None:
         proxy = self._proxy
         if proxy is None or not self._trusted(request):
             return None
+        for header in filter(None, (proxy.user_header, proxy.groups_header)):
+            if len(request.headers.getlist(header)) > 1:  # the client's own beside the proxy's
+                detail = f"{header} came twice: the proxy must replace what it is sent."
+                raise ProblemError(403, "two-names", detail)
         name = request.headers.get(proxy.user_header, "").strip()[:LONGEST_PERSON]
         if not name:
             return None
         groups = request.headers.get(proxy.groups_header, "") if proxy.groups_header else ""
-        scopes = proxy.scopes(name, {group.strip() for group in groups.split(",")})
+        scopes = whole(proxy.scopes(name, {group.strip() for group in groups.split(",")}))
         if not scopes:
             request.state.party = name
             raise ProblemError(403, "not-allowed", f"{name} has no role here: see web.proxy in the settings.")
         form = hmac.new(self._key, name.encode(), hashlib.sha256).hexdigest()
-        return Party(name, scopes, name, form)
+        return Party(name, scopes, name, form, named_by="proxy")
 
     def _trusted(self, request: Request) -> bool:
         """Whether the connection itself comes from the proxy: a header alone proves nothing."""
@@ -149,6 +162,11 @@ class Doorkeeper:
     def _unknown(detail: str, error: str = "") -> ProblemError:
         challenge = 'Bearer realm="sfsync"' + (f", {error}" if error else "")
         return ProblemError(401, "who-are-you", detail, headers={"WWW-Authenticate": challenge})
+
+
+def _logged_in(session: Session) -> Party:
+    token, form = session.token, Sessions.form_token(session)
+    return Party(token.name, token.scopes, session.person or token.name, form, token.sight)
 
 
 def same(one: str, other: str) -> bool:

@@ -12,14 +12,13 @@ from starlette.routing import Route
 from sfsync.domain.incidents import Stage
 
 from . import refunds
-from .access import Doorkeeper
 from .editions import describe
-from .forms import sent, who
 from .incident_rows import incident_row
 from .incidents import number_of, problem_of, read_resolution
-from .options import ADMIN, WebOptions
+from .options import WebOptions
 from .page import Page
 from .problems import ProblemError, sentence
+from .rights import form_of, party_of, who
 from .services import Services
 
 FLAGS = ("whole_order", "refund", "notify")
@@ -36,8 +35,8 @@ WAYS = {
 class Acting:
     """The handlers of ``/incidents``, ``/refunds`` and ``/editions``."""
 
-    def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper, page: Page) -> None:
-        self._services, self._options, self._doorkeeper, self._page = services, options, doorkeeper, page
+    def __init__(self, services: Services, options: WebOptions, page: Page) -> None:
+        self._services, self._options, self._page = services, options, page
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -52,14 +51,11 @@ class Acting:
 
     async def incident(self, request: Request) -> Response:
         """An incident, what was decided about it, and the form of its ways out."""
-        if self._page.visitor(request) is None:
-            return self._page.ask(request)
-        self._doorkeeper.admit(request, ADMIN)
         return await self._incident(request)
 
     async def resolve(self, request: Request) -> Response:
         """Take a way out; the page says what has become of it. The same again is done once."""
-        party, fields = await sent(request, self._doorkeeper, self._options, ADMIN)
+        party, fields = party_of(request), form_of(request)
         table = {**_table(fields), "by": who(party)}
         try:
             wish = read_resolution(table, party.name, self._services.now())
@@ -77,14 +73,11 @@ class Acting:
 
     async def refund(self, request: Request) -> Response:
         """What is owed to a customer, and the form that says that it is over."""
-        if self._page.visitor(request) is None:
-            return self._page.ask(request)
-        self._doorkeeper.admit(request, ADMIN)
         return await self._refund(request)
 
     async def close(self, request: Request) -> Response:
         """It is paid back, or owed no more; the page says how it stands then."""
-        party, fields = await sent(request, self._doorkeeper, self._options, ADMIN)
+        party, fields = party_of(request), form_of(request)
         table = {name: fields.get(name, "").strip() for name in ("ending", "reason")}
         try:
             ending, said, _ = refunds.read_closing(table)
@@ -98,14 +91,11 @@ class Acting:
 
     async def edition(self, request: Request) -> Response:
         """A limited edition, and its switch."""
-        if self._page.visitor(request) is None:
-            return self._page.ask(request)
-        self._doorkeeper.admit(request, ADMIN)
         return await self._edition(request)
 
     async def switch(self, request: Request) -> Response:
         """Open or close it everywhere; the page says how it stands then."""
-        party, fields = await sent(request, self._doorkeeper, self._options, ADMIN)
+        party, fields = party_of(request), form_of(request)
         word = fields.get("word", "")
         if word not in ("open", "close"):
             return await self._edition(request, 422, "Say whether it is to be opened or closed.")

@@ -9,20 +9,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .access import Doorkeeper
 from .allocations import describe, done, problem_of, read_word
-from .forms import sent, who
-from .options import ADMIN, WebOptions
+from .options import WebOptions
 from .page import Page
 from .problems import ProblemError
+from .rights import form_of, party_of, who
 from .services import Services
 
 
 class ActingAllocations:
     """The handlers of ``/allocations``."""
 
-    def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper, page: Page) -> None:
-        self._services, self._options, self._doorkeeper, self._page = services, options, doorkeeper, page
+    def __init__(self, services: Services, options: WebOptions, page: Page) -> None:
+        self._services, self._options, self._page = services, options, page
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -33,14 +32,11 @@ class ActingAllocations:
 
     async def look(self, request: Request) -> Response:
         """How the units of each channel stand, and the form that changes it."""
-        if self._page.visitor(request) is None:
-            return self._page.ask(request)
-        self._doorkeeper.admit(request, ADMIN)
         return await self._render(request, request.query_params.get("sku", "").strip())
 
     async def do(self, request: Request) -> Response:
         """Take a word; the page says how the units stand with it."""
-        party, fields = await sent(request, self._doorkeeper, self._options, ADMIN)
+        party, fields = party_of(request), form_of(request)
         sku = fields.get("sku", "").strip()
         try:
             said = await self._services.allocations.say(read_word(_table(fields)), who(party))

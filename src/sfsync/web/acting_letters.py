@@ -11,12 +11,12 @@ from starlette.routing import Route
 
 from sfsync.domain.letters import Cause
 
-from .access import Doorkeeper, Party
-from .forms import sent, who
+from .access import Party
 from .letters import read_drop
-from .options import ADMIN, WebOptions
+from .options import WebOptions
 from .page import Page
 from .problems import ProblemError
+from .rights import form_of, party_of, who
 from .services import Services
 from .sku_mappings import no_mapping, read_csv, refusal
 
@@ -27,8 +27,8 @@ PICKED = "letter-"
 class ActingLetters:
     """The handlers of ``/dead-letters``."""
 
-    def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper, page: Page) -> None:
-        self._services, self._options, self._doorkeeper, self._page = services, options, doorkeeper, page
+    def __init__(self, services: Services, options: WebOptions, page: Page) -> None:
+        self._services, self._options, self._page = services, options, page
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -39,14 +39,11 @@ class ActingLetters:
 
     async def look(self, request: Request) -> Response:
         """All of them by cause, and the SKUs that are mapped."""
-        if self._page.visitor(request) is None:
-            return self._page.ask(request)
-        self._doorkeeper.admit(request, ADMIN)
         return await self._render(request)
 
     async def do(self, request: Request) -> Response:
         """Try some or all of a cause again, drop some, map SKUs, or map one no longer."""
-        party, fields = await sent(request, self._doorkeeper, self._options, ADMIN)
+        party, fields = party_of(request), form_of(request)
         try:
             match fields.get("do", ""):
                 case "retry":

@@ -11,24 +11,24 @@ from starlette.routing import Route
 from sfsync.domain.reservations import OPEN, TO_FETCH, Outcome, Reservation, ReservationKind
 from sfsync.domain.stock import LOCATION_LENGTH
 
-from .access import Doorkeeper, Party
-from .api import describe, problem_of
-from .forms import sent, who
+from .access import Party
+from .api import changeable, describe, in_hand, problem_of
 from .options import RESERVATIONS, STORES, WebOptions
 from .page import Page
 from .problems import ProblemError
+from .rights import form_of, party_of, who
 from .services import Services
 from .wishes import LONGEST_REFERENCE
 
 SHOWN = 50
-NEEDS = {"found": STORES, "not-found": STORES}  # all else needs RESERVATIONS
+NEEDS = {"found": (STORES,), "not-found": (STORES,), "hand-over": (STORES, RESERVATIONS)}  # else RESERVATIONS
 
 
 class ActingPickUps:
     """The handlers of ``/pick-ups``."""
 
-    def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper, page: Page) -> None:
-        self._services, self._options, self._doorkeeper, self._page = services, options, doorkeeper, page
+    def __init__(self, services: Services, options: WebOptions, page: Page) -> None:
+        self._services, self._options, self._page = services, options, page
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -39,20 +39,22 @@ class ActingPickUps:
 
     async def look(self, request: Request) -> Response:
         """What waits, of one location or of all; oldest first."""
-        if self._page.visitor(request) is None:
-            return self._page.ask(request)
-        self._doorkeeper.admit(request, RESERVATIONS, STORES)
         return await self._render(request)
 
     async def do(self, request: Request) -> Response:
         """One step of one pick-up, under the name of who has logged in; the same again changes nothing."""
-        party, fields = await sent(request, self._doorkeeper, self._options, RESERVATIONS, STORES)
+        party, fields = party_of(request), form_of(request)
         step, number = fields.get("do", ""), fields.get("reservation", "")
-        self._doorkeeper.permit(request, NEEDS.get(step, RESERVATIONS))
+        needed = NEEDS.get(step, (RESERVATIONS,))
+        if party.scopes.isdisjoint(needed):
+            told = f"This step needs the scope {' or '.join(needed)}, which {who(party)} lacks."
+            return await self._render(request, 403, told)
         text = fields.get("text", "").strip()
         if len(text) > LONGEST_REFERENCE or not text.isprintable():
             return await self._render(request, 422, "What was typed is too long, or cannot be printed.")
         try:
+            may = in_hand if step in ("found", "not-found") else changeable
+            number = (await may(request, self._services.desk, number)).id
             outcome = await self._step(step, number, text, party)
             if outcome.problem or outcome.reservation is None:
                 raise problem_of(outcome)
@@ -88,9 +90,9 @@ class ActingPickUps:
             location=location or None,
             after=request.query_params.get("after") or None,
             limit=SHOWN + 1,
+            sight=party_of(request).sight_of("GET"),
         )
-        party = self._page.visitor(request)
-        scopes = party.scopes if party else frozenset()
+        party = party_of(request)
         return self._page.render(
             "pick-ups.html",
             request,
@@ -99,8 +101,9 @@ class ActingPickUps:
             location=location,
             waiting=_rows(found[:SHOWN]),
             following=found[SHOWN - 1].id if len(found) > SHOWN else None,
-            finds=STORES in scopes,
-            reserves=RESERVATIONS in scopes,
+            own=sorted(party.sight.locations or ()) if not party.acts else [],
+            finds=STORES in party.scopes,
+            reserves=RESERVATIONS in party.scopes,
             now=self._services.now().isoformat(),
             trouble=trouble,
             done=done,

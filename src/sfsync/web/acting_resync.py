@@ -11,12 +11,11 @@ from starlette.routing import Route
 
 from sfsync.domain.resync import BusyError, TooMuchError
 
-from .access import Doorkeeper
-from .forms import sent
-from .options import ADMIN, WebOptions
+from .options import WebOptions
 from .page import Page
 from .problems import ProblemError, sentence
 from .resync import MOST_NAMED, read_scope
+from .rights import form_of
 from .services import Services
 
 SHOWN = 100  # rows of a plan on one page
@@ -25,8 +24,8 @@ SHOWN = 100  # rows of a plan on one page
 class ActingResync:
     """The handlers of ``/resync``."""
 
-    def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper, page: Page) -> None:
-        self._services, self._options, self._doorkeeper, self._page = services, options, doorkeeper, page
+    def __init__(self, services: Services, options: WebOptions, page: Page) -> None:
+        self._services, self._options, self._page = services, options, page
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -37,14 +36,11 @@ class ActingResync:
 
     async def look(self, request: Request) -> Response:
         """The last comparison with its plan, and the forms to compare and to apply."""
-        if self._page.visitor(request) is None:
-            return self._page.ask(request)
-        self._doorkeeper.admit(request, ADMIN)
         return await self._render(request)
 
     async def do(self, request: Request) -> Response:
         """Compare (all, some, or what drift names), or apply the plan that was looked at."""
-        _, fields = await sent(request, self._doorkeeper, self._options, ADMIN)
+        fields = form_of(request)
         if fields.get("do") == "apply":
             return await self._apply(request, fields)
         try:

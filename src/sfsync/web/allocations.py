@@ -13,11 +13,11 @@ from starlette.routing import Route
 from sfsync.domain.by_hand import Allocated, Do, Said, Word
 from sfsync.domain.stock import SKU_LENGTH
 
-from .access import Doorkeeper
 from .json_text import to_json
-from .options import ADMIN, VIEW, WebOptions
+from .options import WebOptions
 from .problems import ProblemError, bad_fields, sentence
 from .requests import read_object
+from .rights import party_of
 from .services import AllocationDesk
 from .status_shape import AllocationRow
 from .wishes import Fields
@@ -30,8 +30,8 @@ STATUS = {"no-such-channel": 404, "not-said": 404}
 class AllocationApi:
     """The handlers of ``/v1/allocations``."""
 
-    def __init__(self, desk: AllocationDesk, options: WebOptions, doorkeeper: Doorkeeper) -> None:
-        self._desk, self._options, self._doorkeeper = desk, options, doorkeeper
+    def __init__(self, desk: AllocationDesk, options: WebOptions) -> None:
+        self._desk, self._options = desk, options
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -42,13 +42,12 @@ class AllocationApi:
 
     async def all(self, request: Request) -> Response:
         """How the units of each channel stand: of a SKU, or of all that are divided."""
-        self._doorkeeper.admit(request, VIEW, ADMIN)
         rows = await self._desk.standing(request.query_params.get("sku") or None)
         return _json(rows)
 
     async def say(self, request: Request) -> Response:
         """Say how many units a channel is to have; 200 when nothing is on its way any more, else 202."""
-        party = self._doorkeeper.admit(request, ADMIN)
+        party = party_of(request)
         body = await read_object(request, self._options.max_body_bytes, self._options.body_seconds)
         said = await self._desk.say(read_word(body), party.person or party.name)
         if said.problem:

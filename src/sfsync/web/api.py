@@ -13,10 +13,11 @@ from sfsync.domain.reservations import REMEDIES, Orphan, Outcome, Reservation, R
 from sfsync.domain.why import NotKeptError, UnknownSkuError
 
 from .json_text import to_json
-from .options import ADMIN, RESERVATIONS, STORES, WebOptions
+from .options import STORES, Sight, WebOptions
 from .problems import ProblemError, later, sentence
-from .requests import Doorkeeper, read_object
-from .services import Folder, Services
+from .requests import read_object
+from .rights import party_of, sight_of
+from .services import Folder, ReservationDesk, Services
 from .telling import StatusTeller
 from .wishes import (
     digest_of,
@@ -39,10 +40,8 @@ from .wishes import (
 class Api:
     """The handlers of ``/v1``."""
 
-    def __init__(
-        self, services: Services, options: WebOptions, doorkeeper: Doorkeeper, teller: StatusTeller
-    ) -> None:
-        self._services, self._options, self._doorkeeper = services, options, doorkeeper
+    def __init__(self, services: Services, options: WebOptions, teller: StatusTeller) -> None:
+        self._services, self._options = services, options
         self._teller = teller
 
     def routes(self) -> list[Route]:
@@ -68,18 +67,21 @@ class Api:
 
     async def create(self, request: Request) -> Response:
         """Ask for a reservation: 201 granted, 202 pending, 409 not to be had."""
-        party = self._doorkeeper.admit(request, RESERVATIONS)
-        key = read_idempotency_key(request.headers.get("idempotency-key"), party.name)
+        party, sight = party_of(request), sight_of(request)
         options, now = self._options, self._services.now()
         wish = read_wish(
             await self._body(request),
             options.channels,
             options.location_groups,
             now,
+            sight=sight,
             is_store=STORES in party.scopes,
         )
+        key = read_idempotency_key(request.headers.get("idempotency-key"), party.owner(wish.channel))
         outcome = await self._services.desk.create(wish, idempotency_key=key, digest=digest_of(wish))
         reservation = _or_problem(outcome)
+        if not sight.sees(reservation):  # the key is of a time when the token saw more
+            raise problem_of(Outcome(None, "key-reused"))
         place = {"Location": f"/v1/reservations/{reservation.id}"}
         match reservation.state:
             case ReservationState.PENDING:
@@ -93,92 +95,82 @@ class Api:
 
     async def find(self, request: Request) -> Response:
         """Reservations, oldest first; `next` is the `after` of the following page."""
-        self._doorkeeper.admit(request, RESERVATIONS)
-        asked = read_list(request.query_params)
-        found = list(await self._services.desk.find(**asked.wanted, limit=asked.limit + 1))
+        sight = sight_of(request)
+        asked = read_list(request.query_params, self._options.channels, sight)
+        found = list(await self._services.desk.find(**asked.wanted, limit=asked.limit + 1, sight=sight))
         page = found[: asked.limit]
         following = page[-1].id if len(found) > asked.limit else None
         return _json({"reservations": [describe(each) for each in page], "next": following})
 
     async def orphans(self, request: Request) -> Response:
         """What reservations hold for nobody, longest held first."""
-        self._doorkeeper.admit(request, RESERVATIONS)
-        found = await self._services.desk.orphans()
-        return _json({"orphans": [_orphan(each) for each in found]})
+        sight, found = sight_of(request), await self._services.desk.orphans()
+        return _json({"orphans": [_orphan(each) for each in found if _seen(sight, each)]})
 
     async def read(self, request: Request) -> Response:
         """A reservation as it stands."""
-        self._doorkeeper.admit(request, RESERVATIONS)
-        reservation = await self._services.desk.get(request.path_params["id"])
-        if reservation is None:
-            raise problem_of(Outcome(None, "not-found"))
-        return _json(describe(reservation))
+        return _json(describe(await seen(request, self._services.desk)))
 
     async def confirm(self, request: Request) -> Response:
         """The customer has paid: 200 confirmed, 202 asked of the org again, 409 paid and not available."""
-        self._doorkeeper.admit(request, RESERVATIONS)
+        number = await self._own(request)
         reference = read_order_reference(await self._body(request))
-        return _as_it_stands(await self._services.desk.confirm(request.path_params["id"], reference))
+        return _as_it_stands(await self._services.desk.confirm(number, reference))
 
     async def extend(self, request: Request) -> Response:
         """It expires that long from now."""
-        self._doorkeeper.admit(request, RESERVATIONS)
+        number = await self._own(request)
         life = read_life(await self._body(request))
-        return _as_it_stands(await self._services.desk.extend(request.path_params["id"], life))
+        return _as_it_stands(await self._services.desk.extend(number, life))
 
     async def move(self, request: Request) -> Response:
         """Hold it at another location."""
-        self._doorkeeper.admit(request, RESERVATIONS)
-        location = read_location(await self._body(request))
-        return _as_it_stands(await self._services.desk.move(request.path_params["id"], location))
+        moved = await changeable(request, self._services.desk)
+        location = read_location(await self._body(request), moved.channel, sight_of(request))
+        return _as_it_stands(await self._services.desk.move(moved.id, location))
 
     async def substitute(self, request: Request) -> Response:
         """Take other pieces for one that is paid and not available: 201 taken, 202 asked, 409 none."""
-        self._doorkeeper.admit(request, RESERVATIONS)
-        desk, number = self._services.desk, request.path_params["id"]
-        paid = await desk.get(number)
-        if paid is None:
-            raise problem_of(Outcome(None, "not-found"))
-        lines = read_stand_in(await self._body(request), paid.channel, self._options.location_groups)
-        stand_in = _or_problem(await desk.substitute(number, lines))
+        desk = self._services.desk
+        paid = await changeable(request, desk)
+        groups = self._options.location_groups
+        lines = read_stand_in(await self._body(request), paid.channel, groups, sight_of(request))
+        stand_in = _or_problem(await desk.substitute(paid.id, lines))
         pending = stand_in.state is ReservationState.PENDING
         headers = {"Location": f"/v1/reservations/{stand_in.id}"} | ({"Retry-After": "1"} if pending else {})
         return _json(describe(stand_in), 202 if pending else 201, headers)
 
     async def hand_over(self, request: Request) -> Response:
         """The customer has the goods."""
-        self._doorkeeper.admit(request, RESERVATIONS)
+        number = await self._own(request)
         receipt = read_receipt(await self._body(request))
-        return _as_it_stands(await self._services.desk.hand_over(request.path_params["id"], receipt))
+        return _as_it_stands(await self._services.desk.hand_over(number, receipt))
 
     async def release(self, request: Request) -> Response:
         """The units are no longer wanted."""
-        party = self._doorkeeper.admit(request, RESERVATIONS)
+        party, number = party_of(request), await self._own(request)
         reason = read_reason(await self._body(request, needed=False))
         told = f"{reason} ({party.name})" if reason else ""
-        return _as_it_stands(await self._services.desk.release(request.path_params["id"], told))
+        return _as_it_stands(await self._services.desk.release(number, told))
 
     async def store(self, request: Request) -> Response:
         """The shop says whether it has the piece."""
-        party = self._doorkeeper.admit(request, STORES)
+        party, desk = party_of(request), self._services.desk
+        there = await in_hand(request, desk)
         found = read_found(await self._body(request))
-        desk, number = self._services.desk, request.path_params["id"]
-        return _as_it_stands(await desk.store_confirmation(number, found=found, who=party.name))
+        return _as_it_stands(await desk.store_confirmation(there.id, found=found, who=party.name))
 
     async def status(self, request: Request) -> Response:
         """How things stand; with ``?sku=``, the stock of the SKUs that contain it too."""
-        self._doorkeeper.admit(request, None)
         return _json(await self._teller.told(request))
 
     async def exposure(self, request: Request) -> Response:
         """What mirrored channels have shown beyond what there was to sell; ``?since=``, ``?channel=``."""
-        self._doorkeeper.admit(request, None)
         since, channel = read_exposure(request.query_params, self._options.channels, self._services.now())
         return _json(await self._services.overview.exposure(since, channel))
 
     async def why(self, request: Request) -> Response:
         """The sum behind a number; ``?sku=``, ``?channel=``, ``?location=``, ``?at=``."""
-        self._doorkeeper.admit(request, None)
         asked = read_question(request.query_params, self._options.channels, self._services.now())
         try:
             return _json(await self._services.why.tell(asked))
@@ -189,7 +181,6 @@ class Api:
 
     async def fold(self, request: Request) -> Response:
         """Begin to fold old movements: 202 with the run; 409 while another is under way."""
-        self._doorkeeper.admit(request, ADMIN)
         days, sku, location, dry_run = read_fold(await self._body(request, needed=False))
         folder = self._folder()
         run = await folder.begin(days, sku, location, dry_run=dry_run)
@@ -199,7 +190,6 @@ class Api:
 
     async def folding(self, request: Request) -> Response:
         """How far a folding has come."""
-        self._doorkeeper.admit(request, ADMIN)
         try:
             return _json(await self._folder().run(request.path_params["id"]))
         except KeyError:
@@ -210,9 +200,56 @@ class Api:
             raise later("Nothing can be folded here.")
         return self._services.folder
 
+    async def _own(self, request: Request) -> str:
+        """The id of a reservation that the party may change."""
+        if party_of(request).sight_of(request.method).everything:
+            return str(request.path_params["id"])  # the desk itself says whether there is one
+        return (await changeable(request, self._services.desk)).id
+
     async def _body(self, request: Request, *, needed: bool = True) -> dict[str, object]:
         limits = self._options.max_body_bytes, self._options.body_seconds
         return await read_object(request, *limits, needed=needed)
+
+
+async def seen(request: Request, desk: ReservationDesk, number: str | None = None) -> Reservation:
+    """The reservation of that id, or of the one in the address; 404 where it is not there for the party."""
+    found = await desk.get(request.path_params["id"] if number is None else number)
+    if found is None or not sight_of(request).sees(found):
+        raise problem_of(Outcome(None, "not-found"))
+    return found
+
+
+async def changeable(request: Request, desk: ReservationDesk, number: str | None = None) -> Reservation:
+    """As `seen`, and the party may change it; 409 where pieces of it are at somebody else's location."""
+    found = await seen(request, desk, number)
+    if not sight_of(request).may_move(found):
+        raise _elsewhere_too()
+    return found
+
+
+async def in_hand(request: Request, desk: ReservationDesk, number: str | None = None) -> Reservation:
+    """As `seen`, and all of its pieces are where the party is, who may say what is in its hand."""
+    found, sight = await seen(request, desk, number), sight_of(request)
+    if not any(sight.at(line.level.location) for line in found.lines):
+        raise problem_of(Outcome(None, "not-found"))
+    if not sight.holds(found):
+        raise _elsewhere_too()
+    return found
+
+
+def _elsewhere_too() -> ProblemError:
+    detail = "Some of its pieces are at a location that is not this token's. An operator can do it."
+    return ProblemError(409, "elsewhere-too", detail)
+
+
+def _seen(sight: Sight, orphan: Orphan) -> bool:
+    if orphan.reservation is not None:
+        return sight.sees(orphan.reservation)
+    return (
+        sight.everything
+        or sight.of_channel(orphan.channel)
+        or any(sight.at(level.location) for level in orphan.units)
+    )
 
 
 def _or_problem(outcome: Outcome) -> Reservation:

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from sfsync.ports import OutsideError
 
+from .access import Doorkeeper
 from .acting import Acting
 from .acting_allocations import ActingAllocations
 from .acting_letters import ActingLetters
@@ -34,11 +35,11 @@ from .looking import Looking
 from .metrics import Metrics
 from .options import WebOptions
 from .page import Page
-from .problems import ProblemError, on_http_error, on_problem
+from .problems import ProblemError, problem_of, wants_page
 from .refunds import RefundApi
 from .reloading import ReloadApi
-from .requests import Doorkeeper
 from .resync import ResyncApi
+from .rights import guarded
 from .services import Services
 from .shade import Shade
 from .shadowing import Shadowing
@@ -62,41 +63,48 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
     async def openapi(_: Request) -> Response:
         return Response(description, media_type="application/json")
 
+    def told(request: Request, problem: ProblemError) -> Response:
+        return page.problem(request, problem) if wants_page(request) else problem.response()
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        return told(request, problem_of(request, error))
+
+    routes = [
+        *Webhooks(services.doorman, options).routes(),
+        *Api(services, options, teller).routes(),
+        *TransferApi(services.transfers, options, services.now).routes(),
+        *TillApi(services.tills, options, services.now).routes(),
+        *CountApi(services, options).routes(),
+        *IncidentApi(services.incidents, options, services.now).routes(),
+        *RefundApi(services.refunds, services.desk, options).routes(),
+        *LetterApi(services.letters, options).routes(),
+        *MappingApi(services.mappings, options).routes(),
+        *LevelApi(services.levels, options).routes(),
+        *EditionApi(services.editions, options).routes(),
+        *AllocationApi(services.allocations, options).routes(),
+        *ResyncApi(services, options).routes(),
+        *ReloadApi(services.reloader, options).routes(),
+        *Health(services.overview).routes(),
+        *Metrics(teller, services.drift, services.shadow).routes(),
+        Route("/openapi.json", openapi, methods=["GET"]),
+        *page.routes(),
+        *Looking(services, options, page).routes(),
+        *Shadowing(services, page).routes(),
+        *Acting(services, options, page).routes(),
+        *Counting(services, options, page).routes(),
+        *ActingResync(services, options, page).routes(),
+        *ActingLetters(services, options, page).routes(),
+        *ActingAllocations(services, options, page).routes(),
+        *ActingPickUps(services, options, page).routes(),
+    ]
     app = Starlette(
-        routes=[
-            *Webhooks(services.doorman, options).routes(),
-            *Api(services, options, doorkeeper, teller).routes(),
-            *TransferApi(services.transfers, options, doorkeeper, services.now).routes(),
-            *TillApi(services.tills, options, doorkeeper, services.now).routes(),
-            *CountApi(services, options, doorkeeper).routes(),
-            *IncidentApi(services.incidents, options, doorkeeper, services.now).routes(),
-            *RefundApi(services.refunds, options, doorkeeper).routes(),
-            *LetterApi(services.letters, options, doorkeeper).routes(),
-            *MappingApi(services.mappings, options, doorkeeper).routes(),
-            *LevelApi(services.levels, options, doorkeeper).routes(),
-            *EditionApi(services.editions, options, doorkeeper).routes(),
-            *AllocationApi(services.allocations, options, doorkeeper).routes(),
-            *ResyncApi(services, options, doorkeeper).routes(),
-            *ReloadApi(services.reloader, options, doorkeeper).routes(),
-            *Health(services.overview).routes(),
-            *Metrics(teller, options, doorkeeper, services.drift, services.shadow).routes(),
-            Route("/openapi.json", openapi, methods=["GET"]),
-            *page.routes(),
-            *Looking(services, options, page).routes(),
-            *Shadowing(services, doorkeeper, page).routes(),
-            *Acting(services, options, doorkeeper, page).routes(),
-            *Counting(services, options, doorkeeper, page).routes(),
-            *ActingResync(services, options, doorkeeper, page).routes(),
-            *ActingLetters(services, options, doorkeeper, page).routes(),
-            *ActingAllocations(services, options, doorkeeper, page).routes(),
-            *ActingPickUps(services, options, doorkeeper, page).routes(),
-        ],
+        routes=guarded(routes, doorkeeper, options, page.ask),
         middleware=[
             Middleware(Turnstile),
-            Middleware(Guard),
-            *([Middleware(Shade)] if options.shadow else ()),
+            Middleware(Guard, told=told),
+            *([Middleware(Shade, told=told)] if options.shadow else ()),
         ],
-        exception_handlers={HTTPException: on_http_error, ProblemError: on_problem, OutsideError: on_problem},
+        exception_handlers=dict.fromkeys((HTTPException, ProblemError, OutsideError), on_error),
     )
     app.state.live = page.live
     app.router.redirect_slashes = (

@@ -13,12 +13,12 @@ from starlette.routing import Route
 from sfsync.domain import typed_sheet
 from sfsync.domain.counts import second
 
-from .access import Doorkeeper, Party
+from .access import Party
 from .counts import REMEDIES, describe, read_counts
-from .forms import sent, who
-from .options import ADMIN, COUNTS, WebOptions
+from .options import WebOptions
 from .page import Page
 from .problems import ProblemError
+from .rights import form_of, party_of, sight_of, who
 from .services import Services
 
 KEPT = ("location", "by", "reason")
@@ -27,8 +27,8 @@ KEPT = ("location", "by", "reason")
 class Counting:
     """The handlers of ``/counts/plain``."""
 
-    def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper, page: Page) -> None:
-        self._services, self._options, self._doorkeeper, self._page = services, options, doorkeeper, page
+    def __init__(self, services: Services, options: WebOptions, page: Page) -> None:
+        self._services, self._options, self._page = services, options, page
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -39,9 +39,6 @@ class Counting:
 
     async def look(self, request: Request) -> Response:
         """The empty sheet."""
-        if self._page.visitor(request) is None:
-            return self._page.ask(request)
-        self._doorkeeper.admit(request, COUNTS, ADMIN)
         return self._render(request)
 
     async def do(self, request: Request) -> Response:
@@ -49,7 +46,7 @@ class Counting:
 
         Its moment comes back with it, so that the same sheet sent twice counts once.
         """
-        party, fields = await sent(request, self._doorkeeper, self._options, COUNTS, ADMIN)
+        party, fields = party_of(request), form_of(request)
         typed, bad = typed_sheet.read(fields.get("sheet", ""))
         wrong: list[dict[str, Any]] = [
             {"line": each.line, "sku": each.text, "detail": each.detail, "remedy": "correct the line"}
@@ -61,7 +58,9 @@ class Counting:
         if not typed:
             return self._render(request, 422, "Nothing is on the sheet.", errors=wrong, fields=fields)
         try:
-            wish = read_counts({"counts": [_row(each, fields, party, at) for each in typed]})
+            wish = read_counts(
+                {"counts": [_row(each, fields, party, at) for each in typed]}, sight_of(request)
+            )
         except ProblemError as error:
             return self._render(request, error.status, _told(error, typed), errors=wrong, fields=fields)
         partial = "partial" in fields

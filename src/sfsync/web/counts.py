@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +18,10 @@ from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH, BadKeyError, LevelK
 from sfsync.domain.turnover_wish import TurnoverWish, read_turnover
 
 from .json_text import to_json
-from .options import ADMIN, COUNTS, WebOptions
+from .options import Sight, WebOptions
 from .problems import RETRY_SECONDS, ProblemError, bad_fields, sentence
-from .requests import Doorkeeper, read_object
+from .requests import read_object
+from .rights import party_of, sight_of
 from .services import Services
 from .wishes import Fields, read_idempotency_key
 
@@ -50,9 +51,9 @@ class CountWish:
 class CountApi:
     """The handlers of ``/v1/counts`` and ``/v1/reports``."""
 
-    def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper) -> None:
+    def __init__(self, services: Services, options: WebOptions) -> None:
         self._desk, self._reports, self._now = services.counts, services.reports, services.now
-        self._options, self._doorkeeper = options, doorkeeper
+        self._options = options
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -70,10 +71,10 @@ class CountApi:
         201 all are in the org; 202 some wait for its answer; 200 not all were taken (`partial`, `dry_run`);
         422 one is wrong and nothing was entered; 503 the org did not answer for some: send the same again.
         """
-        party = self._doorkeeper.admit(request, COUNTS, ADMIN)
-        key = read_idempotency_key(request.headers.get("idempotency-key"), party.name)
+        party = party_of(request)
+        key = read_idempotency_key(request.headers.get("idempotency-key"), party.owner(None))
         body = await read_object(request, self._options.max_body_bytes, self._options.body_seconds)
-        wish = read_counts(body)
+        wish = read_counts(body, sight_of(request))
         if key is not None and not wish.dry_run and not await self._desk.sheet(key, _digest(wish)):
             detail = "This Idempotency-Key came with other counts before."
             raise ProblemError(422, "key-reused", detail)
@@ -93,12 +94,11 @@ class CountApi:
 
     async def ira(self, request: Request) -> Response:
         """Inventory Record Accuracy; 422 names what cannot be asked."""
-        self._doorkeeper.admit(request, COUNTS, ADMIN)
         try:
             wish = read_wish(request.query_params, self._now())
         except BadWishError as error:
             raise bad_fields(error.problems) from None
-        return _json(await self._reports.ira(wish))
+        return _json(await self._reports.ira(replace(wish, location=_reported(request, wish.location))))
 
     async def sell_through(self, request: Request) -> Response:
         """What sold, of what could have been sold."""
@@ -113,15 +113,26 @@ class CountApi:
         return _json(await self._reports.count_next(self._turnover(request)))
 
     def _turnover(self, request: Request) -> TurnoverWish:
-        self._doorkeeper.admit(request, COUNTS, ADMIN)
         try:
-            return read_turnover(request.query_params)
+            wish = read_turnover(request.query_params)
         except BadWishError as error:
             raise bad_fields(error.problems) from None
+        return replace(wish, location=_reported(request, wish.location))
 
 
-def read_counts(table: Mapping[str, Any]) -> CountWish:
-    """The counts of a request; a 422 problem with all bad fields otherwise."""
+def _reported(request: Request, location: str | None) -> str | None:
+    """The location that a report is about; who has one only need not name it."""
+    own = sight_of(request).locations
+    if own is None or (location is not None and location in own):
+        return location
+    if location is None and len(own) == 1:
+        return next(iter(own))
+    what = "is missing" if location is None else "is no location of this token"
+    raise bad_fields({"location": f"{what}; give one of {', '.join(sorted(own))}"})
+
+
+def read_counts(table: Mapping[str, Any], sight: Sight) -> CountWish:
+    """The counts of a request; a 422 problem with all bad fields otherwise, other people's locations too."""
     fields = Fields()
     fields.unknown(table, ("counts", "partial", "dry_run"))
     rows = table.get("counts")
@@ -132,6 +143,10 @@ def read_counts(table: Mapping[str, Any]) -> CountWish:
         fields.errors["counts"] = f"has more than {MOST_COUNTS} counts; send them in several requests"
     else:
         counts = [_count(fields, row, f"counts[{number}]") for number, row in enumerate(rows)]
+        for number, each in enumerate(counts):
+            if each is not _NOWHERE and not sight.at(each.level.location):
+                own = ", ".join(sorted(sight.locations or ())) or "none"
+                fields.errors[f"counts[{number}].location"] = f"is no location of this token; it has {own}"
     seen: dict[object, int] = {}
     for number, count in enumerate(counts):
         if count is _NOWHERE:

@@ -11,9 +11,10 @@ from starlette.routing import Route
 from sfsync.domain.editions import REST, Standing
 
 from .json_text import to_json
-from .options import ADMIN, WebOptions
+from .options import WebOptions
 from .problems import ProblemError, bad_fields
-from .requests import Doorkeeper, read_object
+from .requests import read_object
+from .rights import party_of
 from .services import EditionDesk
 from .status_shape import EditionRow
 
@@ -21,8 +22,8 @@ from .status_shape import EditionRow
 class EditionApi:
     """The handlers of ``/v1/editions``."""
 
-    def __init__(self, desk: EditionDesk, options: WebOptions, doorkeeper: Doorkeeper) -> None:
-        self._desk, self._options, self._doorkeeper = desk, options, doorkeeper
+    def __init__(self, desk: EditionDesk, options: WebOptions) -> None:
+        self._desk, self._options = desk, options
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -35,12 +36,10 @@ class EditionApi:
 
     async def all(self, request: Request) -> Response:
         """Every edition, in the order of the settings."""
-        self._doorkeeper.admit(request, None)
         return _json({"editions": [describe(each) for each in await self._desk.standings()]})
 
     async def one(self, request: Request) -> Response:
         """How one stands."""
-        self._doorkeeper.admit(request, None)
         name = request.path_params["name"]
         for each in await self._desk.standings():
             if each.edition.name == name:
@@ -56,7 +55,7 @@ class EditionApi:
         return await self._switch(request, on=False)
 
     async def _switch(self, request: Request, *, on: bool) -> Response:
-        party, name = self._doorkeeper.admit(request, ADMIN), request.path_params["name"]
+        party, name = party_of(request), request.path_params["name"]
         limits = self._options.max_body_bytes, self._options.body_seconds
         if await read_object(request, *limits, needed=False):
             raise bad_fields({"body": "is not empty"})

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .problems import later, unexpected
+from .problems import ProblemError, later, unexpected
 
+Told = Callable[[Request, ProblemError], Response]  # a problem, as whoever asked reads it
 _QUIET = ("/healthz", "/readyz", "/metrics", "/events", "/status.json", "/status.fragment", "/static/")
 
 
 class Guard:
     """Logs and answers for the app inside."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, told: Told) -> None:
+        self._app, self._told = app, told
         self._log = structlog.get_logger("sfsync.web")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,11 +43,11 @@ class Guard:
         except asyncio.CancelledError:
             # The grace of a stop is over: nothing is promised, the sender comes again.
             if not status:
-                await later("The daemon is stopping.").response()(scope, receive, watch)
+                await self._told(Request(scope), later("The daemon is stopping."))(scope, receive, watch)
         except Exception:
             self._log.exception("request failed", method=scope["method"], path=_path(scope))
             if not status:
-                await unexpected()(scope, receive, watch)
+                await self._told(Request(scope), unexpected())(scope, receive, watch)
         finally:
             self._tell(scope, status, time.perf_counter() - began)
 

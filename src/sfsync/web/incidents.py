@@ -24,9 +24,10 @@ from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH, SUBJECT_LENGTH
 
 from .incident_rows import incident_row
 from .json_text import to_json
-from .options import ADMIN, WebOptions
+from .options import WebOptions
 from .problems import ProblemError, bad_fields, later, sentence
-from .requests import Doorkeeper, read_object
+from .requests import read_object
+from .rights import party_of
 from .services import IncidentDesk
 from .wishes import Fields
 
@@ -44,10 +45,8 @@ _OF_WAY = {
 class IncidentApi:
     """The handlers of ``/v1/incidents``."""
 
-    def __init__(
-        self, desk: IncidentDesk, options: WebOptions, doorkeeper: Doorkeeper, now: Callable[[], datetime]
-    ) -> None:
-        self._desk, self._options, self._doorkeeper, self._now = desk, options, doorkeeper, now
+    def __init__(self, desk: IncidentDesk, options: WebOptions, now: Callable[[], datetime]) -> None:
+        self._desk, self._options, self._now = desk, options, now
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -58,7 +57,6 @@ class IncidentApi:
 
     async def read(self, request: Request) -> Response:
         """An incident, open or closed, with all that was decided about it."""
-        self._doorkeeper.admit(request, ADMIN)
         found = await self._desk.incident(number_of(request))
         if found is None:
             raise problem_of(Resolved(problem="no-such-incident"))
@@ -67,7 +65,7 @@ class IncidentApi:
 
     async def resolve(self, request: Request) -> Response:
         """Take a way out: 200 done, 202 asked of the org or the channel, 409 refused; twice is once."""
-        party = self._doorkeeper.admit(request, ADMIN)
+        party = party_of(request)
         number = number_of(request)
         body = await read_object(request, self._options.max_body_bytes, self._options.body_seconds)
         wish = read_resolution(body, party.name, self._now())

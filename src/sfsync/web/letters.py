@@ -12,9 +12,10 @@ from starlette.routing import Route
 from sfsync.domain.letters import LONGEST_NAME, LONGEST_REASON, Cause
 
 from .json_text import to_json
-from .options import ADMIN, WebOptions
+from .options import WebOptions
 from .problems import bad_fields
-from .requests import Doorkeeper, read_object
+from .requests import read_object
+from .rights import party_of
 from .services import LetterDesk
 from .wishes import Fields
 
@@ -26,8 +27,8 @@ DROP_FIELDS = ("ids", "by", "reason")
 class LetterApi:
     """The handlers of ``/v1/dead-letters``."""
 
-    def __init__(self, desk: LetterDesk, options: WebOptions, doorkeeper: Doorkeeper) -> None:
-        self._desk, self._options, self._doorkeeper = desk, options, doorkeeper
+    def __init__(self, desk: LetterDesk, options: WebOptions) -> None:
+        self._desk, self._options = desk, options
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -39,19 +40,17 @@ class LetterApi:
 
     async def list(self, request: Request) -> Response:
         """Every dead letter by its cause, and what was dropped last."""
-        self._doorkeeper.admit(request, ADMIN)
         return _json(await self._desk.told())
 
     async def retry(self, request: Request) -> Response:
         """Try some again, or all of a cause: an answer for each."""
-        self._doorkeeper.admit(request, ADMIN)
         numbers, cause = read_retry(await self._body(request))
         tried = await self._desk.retry(numbers, cause)
         return _json({"tried": [{"id": each.id, "retried": each.done, "said": each.said} for each in tried]})
 
     async def drop(self, request: Request) -> Response:
         """Take some off the list for good; the record keeps them, with the name and the reason."""
-        party = self._doorkeeper.admit(request, ADMIN)
+        party = party_of(request)
         numbers, by, reason = read_drop(await self._body(request))
         # Who has logged in does not say another name.
         dropped = await self._desk.drop(numbers, party.person or by or party.name, reason)

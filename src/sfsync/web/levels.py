@@ -13,12 +13,12 @@ from sfsync.domain.callbacks import NumberPlace
 from sfsync.ports import ChannelLevel
 
 from .json_text import BadJsonError, from_json, to_json
-from .options import LEVELS, RESERVATIONS, WebOptions
+from .options import WebOptions
 from .problems import bad_fields
-from .requests import Doorkeeper
+from .rights import sight_of
 from .services import NumberTeller
 from .status_shape import LevelRow
-from .wishes import Fields
+from .wishes import Fields, known_to
 
 MOST_LEVELS, USUAL_LEVELS = 1000, 200
 MOST_SKUS = 100
@@ -30,8 +30,8 @@ FIELDS = ("channel", "sku", "after", "limit")
 class LevelApi:
     """The handler of ``/v1/levels``."""
 
-    def __init__(self, teller: NumberTeller, options: WebOptions, doorkeeper: Doorkeeper) -> None:
-        self._teller, self._options, self._doorkeeper = teller, options, doorkeeper
+    def __init__(self, teller: NumberTeller, options: WebOptions) -> None:
+        self._teller, self._options = teller, options
 
     def routes(self) -> list[Route]:
         """Its address."""
@@ -39,7 +39,6 @@ class LevelApi:
 
     async def page(self, request: Request) -> Response:
         """Numbers, the ones that changed longest ago first; `cursor` is the `after` of the next page."""
-        self._doorkeeper.admit(request, LEVELS, RESERVATIONS)
         channels, skus, after, limit = self._read(request)
         found = list(await self._teller.page(channels, skus, after, limit + 1))
         page = found[:limit]
@@ -53,7 +52,11 @@ class LevelApi:
 
     def _read(self, request: Request) -> tuple[frozenset[str], list[str] | None, NumberPlace | None, int]:
         """(channels, SKUs or all, from after where, most); a 422 problem with all that is wrong otherwise."""
-        table, fields, known = request.query_params, Fields(), self._options.channels
+        table, fields, known = (
+            request.query_params,
+            Fields(),
+            known_to(sight_of(request), self._options.channels),
+        )
         fields.unknown(table, FIELDS)
         channel = table.get("channel")
         if channel is not None and channel not in known:

@@ -44,8 +44,6 @@ class Looking:
 
     async def sku(self, request: Request) -> Response:
         """One SKU: why its numbers are what they are, now or at a time, and their life."""
-        if (asked := self._page.guard(request)) is not None:
-            return asked
         party, code, trouble = self._page.visitor(request), 200, ""
         told: Mapping[str, Any] | None = None
         life: Mapping[str, Any] | None = None
@@ -80,8 +78,6 @@ class Looking:
 
     async def accuracy(self, request: Request) -> Response:
         """The exact IRA of each location, week by week."""
-        if (asked := self._page.guard(request)) is not None:
-            return asked
         now = self._services.now()
         if self._accuracy is None or not self._accuracy[0] <= now < self._accuracy[0] + KEPT:
             wish = IraWish(now - timedelta(weeks=WEEKS), now, ("location", "week"), (EXACT,))

@@ -17,8 +17,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .options import WebOptions
-from .requests import Doorkeeper
 from .services import DriftTeller, ShadowTeller
 from .status_shape import ChannelStatus, Ledger, Outlook, Status, Stream, TillStatus
 from .telling import StatusTeller
@@ -46,24 +44,16 @@ class Metrics:
     """The handler of ``/metrics``."""
 
     def __init__(
-        self,
-        teller: StatusTeller,
-        options: WebOptions,
-        doorkeeper: Doorkeeper,
-        drift: DriftTeller | None = None,
-        shadow: ShadowTeller | None = None,
+        self, teller: StatusTeller, drift: DriftTeller | None = None, shadow: ShadowTeller | None = None
     ) -> None:
-        self._teller, self._options, self._doorkeeper = teller, options, doorkeeper
-        self._drift, self._shadow = drift, shadow
+        self._teller, self._drift, self._shadow = teller, drift, shadow
 
     def routes(self) -> list[Route]:
         """Its address."""
         return [Route("/metrics", self.metrics, methods=["GET"])]
 
-    async def metrics(self, request: Request) -> Response:
+    async def metrics(self, _: Request) -> Response:
         """What there is to scrape; open to whom the status page is."""
-        if not self._options.open_status:
-            self._doorkeeper.admit(request, None)
         status = await self._teller.status()
         told = families(status)
         if self._drift is not None:

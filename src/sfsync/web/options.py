@@ -10,12 +10,15 @@ from sfsync.domain.rights import (
     ADMIN,
     AUDIT,
     COUNTS,
+    EVERYTHING,
     LEVELS,
+    NOTHING,
     RESERVATIONS,
     STORES,
     TILLS,
     VIEW,
     Role,
+    Sight,
     scopes_of,
 )
 from sfsync.domain.tills import Till
@@ -24,12 +27,15 @@ __all__ = [
     "ADMIN",
     "AUDIT",
     "COUNTS",
+    "EVERYTHING",
     "LEVELS",
+    "NOTHING",
     "RESERVATIONS",
     "STORES",
     "TILLS",
     "VIEW",
     "Proxy",
+    "Sight",
     "TillAccess",
     "Token",
     "WebOptions",
@@ -38,11 +44,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token: the party's name, which stands in logs in its place, and what it may do."""
+    """A bearer token: the party's name, which stands in logs in its place, what it may do, and of whose."""
 
     name: str
     secret: str = field(repr=False)
     scopes: frozenset[str] = frozenset({RESERVATIONS})
+    sight: Sight = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class TillAccess:
     """A concession's till, and whose tokens may speak for it."""
 
     till: Till
-    tokens: frozenset[str] = frozenset()  # names; empty: every token that has the scope
+    tokens: frozenset[str] = frozenset()  # names; empty: operators only
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -22,6 +23,7 @@ from .live import Live, Sections, stopping_of
 from .login import LogIn
 from .options import WebOptions
 from .problems import ProblemError
+from .rights import RIGHTS, right_of
 from .services import DriftTeller
 from .status_shape import Status
 from .telling import StatusTeller, query_of
@@ -66,6 +68,25 @@ SECTIONS = (
     "recent",
     "foot",
 )
+
+
+PAGES = {  # of the heading, by their addresses; each with the row that says who is meant
+    "/": ("Status", RIGHTS["GET /"]),
+    "/accuracy": ("Accuracy", RIGHTS["GET /accuracy"]),
+    "/counts": ("Count stock", RIGHTS["POST /v1/counts"]),
+    "/pick-ups": ("Pick-ups", RIGHTS["GET /pick-ups"]),
+}
+BEFORE_LOG_IN = ("/", "/accuracy", "/counts")
+
+
+def pages_of(party: Party | None, *, open_status: bool) -> dict[str, str]:
+    """The words of the heading's pages that a party may open, by their addresses."""
+    return {
+        path: words
+        for path, (words, right) in PAGES.items()
+        if (path in BEFORE_LOG_IN if party is None else right_of(party, right))
+        or (open_status and right.open_status)
+    }
 
 
 class Templates:
@@ -123,8 +144,6 @@ class Page:
 
     async def page(self, request: Request) -> Response:
         """The whole dashboard."""
-        if (asked := self.guard(request)) is not None:
-            return asked
         sections = await self._sections()
         if query_of(request):
             first = {name: sections.pop(name) for name in SECTIONS[:2]}
@@ -133,24 +152,21 @@ class Page:
 
     async def events(self, request: Request) -> Response:
         """What changes on the dashboard, as server-sent events."""
-        self.admit(request)
         stream = await self.live.follow(stopping_of(request.state))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
     async def counts(self, request: Request) -> Response:
         """The page for those who count; it holds nothing until a token is given."""
-        return self.render("counts.html", request, self._doorkeeper.known(request))
+        return self.render("counts.html", request, self.visitor(request))
 
     async def fragment(self, request: Request) -> Response:
         """What a search has found, for the script; nothing without one."""
-        self.admit(request)
         text = await self._found(request) if query_of(request) else ""
         return Response(text, media_type="text/html", headers=PAGE_HEADERS)
 
     async def facts(self, request: Request) -> Response:
         """The status as JSON."""
-        self.admit(request)
         headers = {"Cache-Control": "no-store"}
         if request.method == "HEAD":  # whether one may ask
             return Response(media_type="application/json", headers=headers)
@@ -170,18 +186,11 @@ class Page:
         }
         return Response(self._templates.files[name], media_type=_TYPES[name], headers=caching)
 
-    def admit(self, request: Request) -> Party | None:
-        """Who asks; None for anybody, where the pages are open. A problem for all others."""
-        if self._options.open_status:
-            return self.visitor(request)
-        return self._doorkeeper.admit(request, None)
-
-    def guard(self, request: Request) -> Response | None:
-        """The log-in form for those who may not see a page; None for all others."""
-        return None if self._options.open_status or self.visitor(request) is not None else self.ask(request)
-
     def visitor(self, request: Request) -> Party | None:
         """Who looks at a page; None for one who has not logged in."""
+        if hasattr(request.state, "who"):
+            found: Party | None = request.state.who
+            return found
         party = self._doorkeeper.known(request)
         if party is not None:
             request.state.party = party.name
@@ -192,6 +201,16 @@ class Page:
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return self.render("login.html", request, None, next=wanted)
 
+    def problem(self, request: Request, problem: ProblemError) -> Response:
+        """What went wrong as a page, with the pages that the party may open instead."""
+        party: Party | None = None
+        with suppress(ProblemError):  # who it is may be the very problem
+            party = self.visitor(request)
+        answer = self.render("problem.html", request, party, status_code=problem.status, problem=problem)
+        for name, text in problem.headers.items():
+            answer.headers[name] = text
+        return answer
+
     def render(
         self, template: str, request: Request, party: Party | None, *, status_code: int = 200, **said: object
     ) -> Response:
@@ -201,6 +220,7 @@ class Page:
             **{
                 "party": party,
                 "acts": party is None or party.acts,  # who has not logged in may do so, to act
+                "pages": pages_of(party, open_status=self._options.open_status),
                 "open": self._options.open_status,
                 "here": request.url.path,
                 "query": query_of(request),

@@ -1,4 +1,4 @@
-"""Every error as ``application/problem+json`` (RFC 9457): what went wrong, and nothing of our insides."""
+"""What went wrong, and nothing of our insides: as ``application/problem+json`` (RFC 9457), or as a page."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sfsync.ports import Refused, TryLater, Unknown
 from .json_text import to_json
 
 RETRY_SECONDS = 2
+_FOR_PROGRAMS = ("/v1/", "/webhooks/", "/metrics", "/healthz", "/readyz", "/openapi.json")
 
 
 class ProblemError(Exception):
@@ -34,11 +35,16 @@ class ProblemError(Exception):
         self.headers = dict(headers or {})
         self.more = dict(more or {})
 
+    @property
+    def title(self) -> str:
+        """The status in words."""
+        return HTTPStatus(self.status).phrase
+
     def response(self) -> Response:
         """The problem as a response."""
         body = {
             "type": f"urn:sfsync:problem:{self.kind}",
-            "title": HTTPStatus(self.status).phrase,
+            "title": self.title,
             "status": self.status,
             "detail": self.detail,
             **self.more,
@@ -65,35 +71,40 @@ def later(detail: str, after_seconds: float | None = None) -> ProblemError:
     return ProblemError(503, "later", detail, headers={"Retry-After": str(seconds)})
 
 
-async def on_http_error(_: Request, error: Exception) -> Response:
-    """Starlette's own errors: no such path, no such method."""
-    if not isinstance(error, HTTPException):
-        raise error
-    known = {
-        404: ("no-such-path", "There is nothing at this address."),
-        405: ("no-such-method", "Not by this method."),
-    }
-    kind, detail = known.get(error.status_code, ("http", HTTPStatus(error.status_code).phrase))
-    return ProblemError(error.status_code, kind, detail, headers=error.headers).response()
-
-
-async def on_problem(request: Request, error: Exception) -> Response:
-    """Our own, and the three failures of the outside."""
+def problem_of(request: Request, error: Exception) -> ProblemError:
+    """What an exception is for whoever asked: ours, the server's own, one of the outside's three failures."""
     if isinstance(error, ProblemError):
         if not hasattr(request.state, "reason"):
             request.state.reason = error.kind  # for the log
-        return error.response()
+        return error
+    if isinstance(error, HTTPException):  # no such path, no such method
+        known = {
+            404: ("no-such-path", "There is nothing at this address."),
+            405: ("no-such-method", "Not by this method."),
+        }
+        kind, detail = known.get(error.status_code, ("http", HTTPStatus(error.status_code).phrase))
+        return ProblemError(error.status_code, kind, detail, headers=error.headers)
     request.state.reason = str(error)
     if isinstance(error, TryLater):
-        return later(str(error), error.after_seconds).response()
+        return later(str(error), error.after_seconds)
     if isinstance(error, Unknown):
-        return later(str(error)).response()
+        return later(str(error))
     if isinstance(error, Refused):
         advice = {"advice": error.advice} if error.advice else {}
-        return ProblemError(502, "refused", str(error), more=advice).response()
+        return ProblemError(502, "refused", str(error), more=advice)
     raise error
 
 
-def unexpected() -> Response:
+def wants_page(request: Request) -> bool:
+    """True for a browser: what a person opens answers with pages, and what a program asks with JSON."""
+    if request.url.path.startswith(_FOR_PROGRAMS):
+        return False
+    accepts = request.headers.get("accept", "")
+    if getattr(request.state, "page", False):
+        return "text/html" in accepts or "json" not in accepts
+    return "text/html" in accepts
+
+
+def unexpected() -> ProblemError:
     """A mistake of ours: what it was stands in the log only."""
-    return ProblemError(500, "unexpected", "Something went wrong here; it has been logged.").response()
+    return ProblemError(500, "unexpected", "Something went wrong here; it has been logged.")

@@ -13,13 +13,15 @@ from starlette.routing import Route
 from sfsync.domain.incidents import LONGEST_NAME, LONGEST_REASON
 from sfsync.domain.refunds import Ending, RefundAnswer, RefundTask
 
+from .api import changeable
 from .json_text import to_json
-from .options import RESERVATIONS, WebOptions
+from .options import WebOptions
 from .problems import ProblemError, bad_fields, later, sentence
-from .requests import Doorkeeper, read_object
-from .services import RefundDesk
+from .requests import read_object
+from .rights import party_of, sight_of
+from .services import RefundDesk, ReservationDesk
 from .status_shape import OwedLineRow, RefundRow
-from .wishes import Fields
+from .wishes import Fields, known_to
 
 MOST_LISTED = 200
 LIST_FIELDS = ("state", "channel", "after", "limit")
@@ -31,8 +33,8 @@ STATES = ("open", "all")
 class RefundApi:
     """The handlers of ``/v1/refunds``."""
 
-    def __init__(self, desk: RefundDesk, options: WebOptions, doorkeeper: Doorkeeper) -> None:
-        self._desk, self._options, self._doorkeeper = desk, options, doorkeeper
+    def __init__(self, desk: RefundDesk, reservations: ReservationDesk, options: WebOptions) -> None:
+        self._desk, self._reservations, self._options = desk, reservations, options
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -45,27 +47,29 @@ class RefundApi:
 
     async def list(self, request: Request) -> Response:
         """Tasks, oldest first; `next` is the `after` of the following page."""
-        self._doorkeeper.admit(request, RESERVATIONS)
-        open_only, channel, after, limit = read_list(request.query_params, self._options.channels)
-        found = await self._desk.find(open_only=open_only, channel=channel, after=after, limit=limit + 1)
+        sight = sight_of(request)
+        known = known_to(sight, self._options.channels)
+        open_only, channel, after, limit = read_list(request.query_params, known)
+        channels = None if sight.everything else known
+        if channel is not None:
+            channels = frozenset({channel})
+        found = await self._desk.find(open_only=open_only, channels=channels, after=after, limit=limit + 1)
         page = found[:limit]
         following = page[-1].id if len(found) > limit else None
         return _json({"refunds": [refund_row(task) for task in page], "next": following})
 
     async def read(self, request: Request) -> Response:
         """One task, open or closed."""
-        self._doorkeeper.admit(request, RESERVATIONS)
-        task = await self._desk.get(number_of(request))
-        if task is None:
-            raise problem_of(RefundAnswer(None, "no-such-refund"))
-        return _json(refund_row(task))
+        return _json(refund_row(await self._seen(request)))
 
     async def open(self, request: Request) -> Response:
         """Owe the customer of one that is paid and not available: 201 a new task, 200 the known one."""
-        party = self._doorkeeper.admit(request, RESERVATIONS)
+        party, owed = party_of(request), request.path_params["id"]
+        if not sight_of(request).everything:
+            owed = (await changeable(request, self._reservations)).id
         reason, by = read_opening(await self._body(request))
         who = party.person or by or party.name  # who has logged in does not say another name
-        answer = await self._desk.open(request.path_params["id"], by=who, reason=reason)
+        answer = await self._desk.open(owed, by=who, reason=reason)
         if answer.task is None:
             raise problem_of(answer)
         place = {"Location": f"/v1/refunds/{answer.task.id}"}
@@ -73,13 +77,24 @@ class RefundApi:
 
     async def close(self, request: Request) -> Response:
         """The customer has the money, or is owed it no more; twice is once, another ending is 409."""
-        party = self._doorkeeper.admit(request, RESERVATIONS)
-        number = number_of(request)
+        party = party_of(request)
+        number = (await self._seen(request)).id
         ending, said, by = read_closing(await self._body(request))
         answer = await self._desk.close(number, ending, by=party.person or by or party.name, said=said)
         if answer.problem or answer.task is None:
             raise problem_of(answer)
         return _json(refund_row(answer.task))
+
+    async def _seen(self, request: Request) -> RefundTask:
+        """The task of the number in the address; 404 where it is not there for the party."""
+        task, sight = await self._desk.get(number_of(request)), sight_of(request)
+        if task is not None and not sight.everything and not sight.of_channel(task.channel):
+            owed = await self._reservations.get(task.reservation) if task.reservation else None
+            if owed is None or not sight.sees(owed):
+                task = None
+        if task is None:
+            raise problem_of(RefundAnswer(None, "no-such-refund"))
+        return task
 
     async def _body(self, request: Request) -> dict[str, Any]:
         return await read_object(request, self._options.max_body_bytes, self._options.body_seconds)

@@ -7,9 +7,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .json_text import to_json
-from .options import ADMIN, WebOptions
+from .options import WebOptions
 from .problems import ProblemError, bad_fields, later
-from .requests import Doorkeeper, read_object
+from .requests import read_object
 from .services import Reloader
 from .wishes import Fields
 
@@ -17,8 +17,8 @@ from .wishes import Fields
 class ReloadApi:
     """The handler of ``/v1/reload``."""
 
-    def __init__(self, reloader: Reloader | None, options: WebOptions, doorkeeper: Doorkeeper) -> None:
-        self._reloader, self._options, self._doorkeeper = reloader, options, doorkeeper
+    def __init__(self, reloader: Reloader | None, options: WebOptions) -> None:
+        self._reloader, self._options = reloader, options
 
     def routes(self) -> list[Route]:
         """Its address."""
@@ -26,7 +26,6 @@ class ReloadApi:
 
     async def reload(self, request: Request) -> Response:
         """Read the settings again: 200 with what is other; 422 they are wrong, and nothing was taken over."""
-        self._doorkeeper.admit(request, ADMIN)
         limits = self._options.max_body_bytes, self._options.body_seconds
         table, fields = await read_object(request, *limits, needed=False), Fields()
         fields.unknown(table, ("dry_run",))

@@ -8,11 +8,10 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 
-from .access import Doorkeeper
 from .json_text import BadJsonError, from_json
 from .problems import ProblemError, bad_fields, sentence
 
-__all__ = ["Doorkeeper", "read_body", "read_form", "read_object"]
+__all__ = ["read_body", "read_form", "read_object"]
 
 JSON_BODY_BYTES = 256 * 1024
 FORM_BYTES = 64 * 1024

@@ -21,9 +21,9 @@ from sfsync.domain.resync import (
 from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH
 
 from .json_text import to_json
-from .options import ADMIN, WebOptions
+from .options import WebOptions
 from .problems import ProblemError, bad_fields, later, sentence
-from .requests import Doorkeeper, read_object
+from .requests import read_object
 from .services import Services
 from .wishes import Fields
 
@@ -40,9 +40,9 @@ _BUSY = ProblemError(409, "already-applying", "A plan is being applied; wait for
 class ResyncApi:
     """The handlers of ``/v1/resync``."""
 
-    def __init__(self, services: Services, options: WebOptions, doorkeeper: Doorkeeper) -> None:
+    def __init__(self, services: Services, options: WebOptions) -> None:
         self._reconciler, self._drift = services.reconciler, services.drift
-        self._options, self._doorkeeper = options, doorkeeper
+        self._options = options
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -59,7 +59,6 @@ class ResyncApi:
 
     async def begin(self, request: Request) -> Response:
         """Begin to compare: 202. Nothing is changed."""
-        self._doorkeeper.admit(request, ADMIN)
         scope = read_scope(await self._body(request), self._options.channels)
         try:
             run = await self._reconciler.begin(scope)
@@ -69,7 +68,6 @@ class ResyncApi:
 
     async def last(self, request: Request) -> Response:
         """The newest comparison."""
-        self._doorkeeper.admit(request, ADMIN)
         run = await self._reconciler.last()
         if run is None:
             raise ProblemError(404, "no-such-plan", "Nothing has been compared yet.")
@@ -77,7 +75,6 @@ class ResyncApi:
 
     async def bring(self, request: Request) -> Response:
         """Take in a plan from a file: 201; apply it by its new id. With `more`, further rows follow."""
-        self._doorkeeper.admit(request, ADMIN)
         body = await self._body(request)
         plan = read_plan(body, self._options.channels)
         try:
@@ -90,7 +87,6 @@ class ResyncApi:
 
     async def bring_rows(self, request: Request) -> Response:
         """Take in further rows of a plan that is coming in: 200; without `more` they were the last."""
-        self._doorkeeper.admit(request, ADMIN)
         body, fields = await self._body(request), Fields()
         fields.unknown(body, ("rows", "more"))
         rows = _differences(fields, body, self._options.channels)
@@ -106,7 +102,6 @@ class ResyncApi:
 
     async def run(self, request: Request) -> Response:
         """How far a comparison is."""
-        self._doorkeeper.admit(request, ADMIN)
         try:
             return _json(await self._reconciler.run(request.path_params["id"]))
         except KeyError:
@@ -114,7 +109,6 @@ class ResyncApi:
 
     async def rows(self, request: Request) -> Response:
         """Rows of its plan; ``?after=`` thrice: channel, SKU and location of the last row known."""
-        self._doorkeeper.admit(request, ADMIN)
         after, limit = _page(request)
         try:
             return _json(await self._reconciler.rows(request.path_params["id"], after, limit))
@@ -123,7 +117,6 @@ class ResyncApi:
 
     async def apply(self, request: Request) -> Response:
         """Begin to apply a plan: 202; 409 where a person must name how many numbers it changes."""
-        self._doorkeeper.admit(request, ADMIN)
         body, fields = await self._body(request), Fields()
         fields.unknown(body, ("yes_change",))
         named = None
@@ -141,7 +134,6 @@ class ResyncApi:
 
     async def drift(self, request: Request) -> Response:
         """What differs although nothing is under way."""
-        self._doorkeeper.admit(request, None)
         if self._drift is None:
             raise later("Nobody looks for drift here.")
         return _json(await self._drift.tell())

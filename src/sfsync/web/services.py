@@ -61,7 +61,7 @@ class ReservationDesk(Protocol):
     async def find(self, **wanted: Any) -> Sequence[Reservation]:
         """Reservations by ``states``, ``kind``, ``channel``, ``owner``, ``location``; oldest first.
 
-        At most ``limit``, after the one of id ``after``.
+        At most ``limit``, after the one of id ``after``, and none beyond ``sight``.
         """
         ...
 
@@ -251,9 +251,14 @@ class RefundDesk(Protocol):
     """Keeps what is owed to customers."""
 
     async def find(
-        self, *, open_only: bool = True, channel: str | None = None, after: int = 0, limit: int = 100
+        self,
+        *,
+        open_only: bool = True,
+        channels: Collection[str] | None = None,
+        after: int = 0,
+        limit: int = 100,
     ) -> Sequence[RefundTask]:
-        """Tasks, oldest first, after the one of that id."""
+        """Tasks, oldest first, after the one of that id; of these channels, or of all."""
         ...
 
     async def get(self, number: int) -> RefundTask | None:

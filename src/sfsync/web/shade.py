@@ -6,8 +6,10 @@ the org; the settings can be read again. Numbers that a storefront or a till wou
 
 from __future__ import annotations
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .guard import Told
 from .problems import ProblemError
 
 _HEARD = ("/webhooks/", "/login", "/logout", "/v1/reload", "/v1/sku-mappings")
@@ -17,8 +19,8 @@ _ACTED_UPON = ("/v1/levels", "/v1/tills/")
 class Shade:
     """Answers for the app inside where it would promise or change something."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, told: Told) -> None:
+        self._app, self._told = app, told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -29,7 +31,7 @@ class Shade:
                 "sfsync runs in shadow beside another integration: it promises nothing and changes nothing. "
                 "Ask whoever answers today.",
             )
-            await problem.response()(scope, receive, send)
+            await self._told(Request(scope), problem)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

@@ -13,7 +13,6 @@ from starlette.routing import Route
 from .json_text import to_json
 from .page import Page
 from .problems import ProblemError, bad_fields
-from .requests import Doorkeeper
 from .services import Services
 from .wishes import Fields, past
 
@@ -26,8 +25,8 @@ SPANS = {"24h": timedelta(hours=24), "7d": timedelta(days=7)}
 class Shadowing:
     """The handlers of ``/v1/shadow`` and ``/shadow``."""
 
-    def __init__(self, services: Services, doorkeeper: Doorkeeper, page: Page) -> None:
-        self._services, self._doorkeeper, self._page = services, doorkeeper, page
+    def __init__(self, services: Services, page: Page) -> None:
+        self._services, self._page = services, page
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -38,7 +37,6 @@ class Shadowing:
 
     async def report(self, request: Request) -> Response:
         """The report: of all that is kept, or `since` a moment. 404: nothing was watched in that time."""
-        self._doorkeeper.admit(request, None)
         table, fields = dict(request.query_params), Fields()
         fields.unknown(table, ("since",))
         since = past(fields, table, "since", self._services.now())
@@ -51,8 +49,6 @@ class Shadowing:
 
     async def shown(self, request: Request) -> Response:
         """The same as a page, of the last day, the last week, or all."""
-        if (asked := self._page.guard(request)) is not None:
-            return asked
         of = request.query_params.get("of", "")
         span = SPANS.get(of)
         told = await self._tell(None if span is None else self._services.now() - span)

@@ -14,9 +14,10 @@ from sfsync.domain.sku_mapping import Sheet, read, read_rows
 from sfsync.domain.stock import SKU_LENGTH
 
 from .json_text import BadJsonError, from_json, to_json
-from .options import ADMIN, WebOptions
+from .options import WebOptions
 from .problems import ProblemError, bad_fields, sentence
-from .requests import Doorkeeper, read_body, read_object
+from .requests import read_body, read_object
+from .rights import party_of
 from .services import MappingDesk
 from .wishes import Fields
 
@@ -26,8 +27,8 @@ FLAGS = ("partial", "dry_run")
 class MappingApi:
     """The handlers of ``/v1/sku-mappings``."""
 
-    def __init__(self, desk: MappingDesk, options: WebOptions, doorkeeper: Doorkeeper) -> None:
-        self._desk, self._options, self._doorkeeper = desk, options, doorkeeper
+    def __init__(self, desk: MappingDesk, options: WebOptions) -> None:
+        self._desk, self._options = desk, options
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -39,7 +40,6 @@ class MappingApi:
 
     async def list(self, request: Request) -> Response:
         """Those that are kept."""
-        self._doorkeeper.admit(request, ADMIN)
         return _json({"mappings": await self._desk.kept()})
 
     async def give(self, request: Request) -> Response:
@@ -48,7 +48,7 @@ class MappingApi:
         200 done (or a dry run, or only the good rows by `partial`); 409 so many that a person must name the
         number; 422 a row is bad and nothing was kept; 503 the org is still being read.
         """
-        party = self._doorkeeper.admit(request, ADMIN)
+        party = party_of(request)
         partial, dry_run, yes_change = _query(request.query_params)
         body = await read_body(request, self._options.max_body_bytes, self._options.body_seconds)
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -63,7 +63,7 @@ class MappingApi:
 
     async def remove(self, request: Request) -> Response:
         """Keep one no longer; 404 where there is none."""
-        party = self._doorkeeper.admit(request, ADMIN)
+        party = party_of(request)
         limits = self._options.max_body_bytes, self._options.body_seconds
         old, channel = _removal(await read_object(request, *limits))
         if not await self._desk.remove(old, channel, party.person or party.name):

@@ -16,9 +16,10 @@ from sfsync.domain.till_file import Report, levels_csv, read, read_rows
 from sfsync.domain.tills import REMEDIES, Till, TillOutcome, TillReport, TillSale
 
 from .json_text import BadJsonError, from_json, to_json
-from .options import ADMIN, TILLS, WebOptions
+from .options import WebOptions
 from .problems import RETRY_SECONDS, ProblemError, bad_fields, sentence
-from .requests import Doorkeeper, read_body
+from .requests import read_body
+from .rights import party_of
 from .services import TillDesk
 
 QUERY = ("partial", "dry_run")
@@ -27,10 +28,8 @@ QUERY = ("partial", "dry_run")
 class TillApi:
     """The handlers of ``/v1/tills``."""
 
-    def __init__(
-        self, desk: TillDesk, options: WebOptions, doorkeeper: Doorkeeper, now: Callable[[], datetime]
-    ) -> None:
-        self._desk, self._options, self._doorkeeper, self._now = desk, options, doorkeeper, now
+    def __init__(self, desk: TillDesk, options: WebOptions, now: Callable[[], datetime]) -> None:
+        self._desk, self._options, self._now = desk, options, now
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -86,11 +85,11 @@ class TillApi:
         return Response(text, 200, headers, "text/csv; charset=utf-8")
 
     def _till(self, request: Request) -> Till:
-        party = self._doorkeeper.admit(request, TILLS, ADMIN)
+        party = party_of(request)
         name = request.path_params["name"]
         access = self._options.tills.get(name)
-        strange = access is not None and access.tokens and party.name not in access.tokens
-        if access is None or (strange and ADMIN not in party.scopes):
+        strange = access is not None and party.name not in access.tokens
+        if access is None or (strange and not party.sight_of(request.method).everything):
             known = "no till of this name, or it is not for this token"
             raise ProblemError(404, "no-such-till", f"There is {known}.")
         return access.till

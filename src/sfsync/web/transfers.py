@@ -15,9 +15,9 @@ from sfsync.domain.transfers import Stage, Transfer, TransferOutcome
 from sfsync.ports import InTransit
 
 from .json_text import to_json
-from .options import ADMIN, WebOptions
+from .options import WebOptions
 from .problems import ProblemError, bad_fields, sentence
-from .requests import Doorkeeper, read_object
+from .requests import read_object
 from .services import TransferDesk
 from .wishes import Fields
 
@@ -29,10 +29,8 @@ FIELDS = ("id", "number", "stage", "sku", "quantity", "from", "to", "unit", "occ
 class TransferApi:
     """The handlers of ``/v1/transfers``."""
 
-    def __init__(
-        self, desk: TransferDesk, options: WebOptions, doorkeeper: Doorkeeper, now: Callable[[], datetime]
-    ) -> None:
-        self._desk, self._options, self._doorkeeper, self._now = desk, options, doorkeeper, now
+    def __init__(self, desk: TransferDesk, options: WebOptions, now: Callable[[], datetime]) -> None:
+        self._desk, self._options, self._now = desk, options, now
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -43,7 +41,6 @@ class TransferApi:
 
     async def enter(self, request: Request) -> Response:
         """Enter one event of a transfer: 201 entered, 202 written down and entered when the org answers."""
-        self._doorkeeper.admit(request, ADMIN)
         body = await read_object(request, self._options.max_body_bytes, self._options.body_seconds)
         transfer = read_transfer(body, self._now())
         outcome = await self._desk.enter(transfer)
@@ -54,7 +51,6 @@ class TransferApi:
 
     async def open(self, request: Request) -> Response:
         """What was sent and has not arrived."""
-        self._doorkeeper.admit(request, ADMIN)
         return _json({"in_transit": [describe(each) for each in await self._desk.open()]})
 
 

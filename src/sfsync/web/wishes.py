@@ -19,6 +19,7 @@ from sfsync.domain.reservations import (
     Wish,
     WishedLine,
 )
+from sfsync.domain.rights import EVERYTHING, Sight
 from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH, BadKeyError, LevelKey
 from sfsync.domain.why import Question
 
@@ -115,31 +116,61 @@ def read_wish(
     groups: Collection[str],
     now: datetime,
     *,
+    sight: Sight = EVERYTHING,
     is_store: bool = False,
 ) -> Wish:
-    """A wish; a 422 problem with all bad fields otherwise."""
+    """A wish; a 422 problem with all bad fields otherwise.
+
+    `sight`: whose things the asking party sees. One of a single channel need not say which.
+    """
     fields = Fields()
     fields.unknown(table, _WISH_FIELDS)
     kind = _kind(fields, table)
-    channel = fields.optional_text(table, "channel", 40)
-    if channel and channel not in channels:
-        fields.errors["channel"] = f"is none of {', '.join(sorted(channels))}"
+    channel = _channel(fields, table, known_to(sight, channels), sight)
     owner = fields.text(table, "owner", LONGEST_REFERENCE)
     client = fields.optional_text(table, "client", LONGEST_REFERENCE)
     if client is None:
         client = owner if kind is ReservationKind.CLIENT else ""
     lines = _lines(fields, table.get("lines"), channel, groups)
+    _own_places(fields, sight, channel, lines)
     partial = fields.flag(table, "partial")
     window = _window(fields, table, kind, now)
     in_hand = fields.flag(table, "in_hand")
     if in_hand and not is_store:
         fields.errors["in_hand"] = "is for tokens with the scope stores"
+    elif in_hand and not all(line.location and sight.at(line.location) for line in lines):
+        fields.errors["in_hand"] = "is said of a line that is not at a location of this token"
     life = DEFAULT_LIFE[kind]
     if table.get("expires_in_seconds") is not None:
         life = timedelta(seconds=fields.whole(table, "expires_in_seconds", int(LONGEST.total_seconds())))
     if fields.errors:
         raise bad_fields(fields.errors)
     return Wish(kind, channel, owner, lines, life, partial, window, in_hand, client)
+
+
+def known_to(sight: Sight, channels: Collection[str]) -> frozenset[str]:
+    """The channels that a party may name: others are not there for it."""
+    return frozenset(channels) if sight.channels is None else sight.channels & frozenset(channels)
+
+
+def _channel(fields: Fields, table: Mapping[str, Any], known: frozenset[str], sight: Sight) -> str | None:
+    channel = fields.optional_text(table, "channel", 40)
+    if channel and channel not in known:
+        fields.errors["channel"] = f"is none of {', '.join(sorted(known)) or 'the channels of this token'}"
+    if channel is None and not sight.everything and not sight.locations and "channel" not in fields.errors:
+        if len(known) == 1:
+            return next(iter(known))
+        fields.errors["channel"] = f"is missing; give one of {', '.join(sorted(known))}"
+    return channel
+
+
+def _own_places(fields: Fields, sight: Sight, channel: str | None, lines: tuple[WishedLine, ...]) -> None:
+    """What a boutique asks for in nobody's name is at its own location."""
+    if "channel" in fields.errors:
+        return
+    for number in sight.misplaced(channel, lines):
+        what = f"is none of {', '.join(sorted(sight.locations or ()))}, the locations of this token"
+        fields.errors.setdefault(f"lines[{number}].location", what)
 
 
 def _window(
@@ -243,25 +274,28 @@ def read_order_reference(table: Mapping[str, Any]) -> str:
     return _one_text(table, "order_reference")
 
 
-def read_location(table: Mapping[str, Any]) -> str:
+def read_location(table: Mapping[str, Any], channel: str | None, sight: Sight) -> str:
     """The body of a move: the org's location that is to hold it."""
     fields = Fields()
     fields.unknown(table, ("location",))
     location = fields.text(table, "location", 80)
     if location and not _key_part(location):
         fields.errors["location"] = "contains '|'"
+    if location and sight.misplaced(channel, [WishedLine("", 1, location)]):
+        fields.errors["location"] = f"is none of {', '.join(sorted(sight.locations or ()))}"
     if fields.errors:
         raise bad_fields(fields.errors)
     return location
 
 
 def read_stand_in(
-    table: Mapping[str, Any], channel: str | None, groups: Collection[str]
+    table: Mapping[str, Any], channel: str | None, groups: Collection[str], sight: Sight
 ) -> tuple[WishedLine, ...]:
     """The body of a substitution: what is taken in the place of what was paid for and is not available."""
     fields = Fields()
     fields.unknown(table, ("lines",))
     lines = _lines(fields, table.get("lines"), channel, groups)
+    _own_places(fields, sight, channel, lines)
     if fields.errors:
         raise bad_fields(fields.errors)
     return lines
@@ -316,7 +350,7 @@ class ListWish:
     limit: int
 
 
-def read_list(table: Mapping[str, str]) -> ListWish:
+def read_list(table: Mapping[str, str], channels: Collection[str], sight: Sight) -> ListWish:
     """The query of a list; a 422 problem with all that is wrong with it otherwise."""
     fields = Fields()
     fields.unknown(table, _LIST_FIELDS)
@@ -324,6 +358,9 @@ def read_list(table: Mapping[str, str]) -> ListWish:
         name: fields.optional_text(table, name, LONGEST_REFERENCE)
         for name in ("channel", "owner", "location", "after")
     }
+    known = known_to(sight, channels)
+    if not sight.everything and not sight.locations and wanted["channel"] not in (None, *known):
+        fields.errors["channel"] = f"is none of {', '.join(sorted(known))}"
     kind = table.get("kind")
     if kind is not None and kind not in list(ReservationKind):
         fields.errors["kind"] = f"is none of {', '.join(ReservationKind)}"
@@ -405,11 +442,11 @@ def read_fold(table: Mapping[str, Any]) -> tuple[int | None, str | None, str | N
     return days, sku, location, dry_run
 
 
-def read_idempotency_key(key: str | None, party: str) -> str | None:
-    """The key, made the party's own, so that two parties never meet in one key."""
+def read_idempotency_key(key: str | None, owner: str) -> str | None:
+    """The key, made its owner's, so that two parties never meet in one key."""
     if key is None:
         return None
     if not key.strip() or len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
         detail = f"Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters."
         raise ProblemError(400, "bad-idempotency-key", detail)
-    return f"{party}:{key}"
+    return f"{owner}:{key}"

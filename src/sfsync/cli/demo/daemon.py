@@ -35,7 +35,12 @@ class Daemon:
 
     def _settings(self, org: Org, shops: Mapping[str, Shop]) -> dict[str, str]:
         tokens: list[dict[str, object]] = [
-            {"name": "storefronts", "token": self._token, "scopes": ["reservations"]},
+            {
+                "name": "storefronts",
+                "token": self._token,
+                "scopes": ["reservations", "view"],
+                "channels": [*shops],
+            },
             {"name": "operator", "token": self.operators_token, "role": "operator"},
         ]
         env = {

@@ -171,7 +171,10 @@ def settings_text(
         ),
         _table("store", {"url": "sqlite:///sfsync.db"}),
         _table("web", {"port": port}),
-        _table("[web.tokens]", {"name": "checkout", "token": token, "scopes": ["reservations"]}),
+        _table(
+            "[web.tokens]",
+            {"name": "checkout", "token": token, "scopes": ["reservations", "view"], "channels": [*shops]},
+        ),
         _table("log", {"format": "json", "level": "warning"}),
     ]
     for name, shop in shops.items():
