@@ -16,6 +16,7 @@ from sfsync.domain.incidents import Way
 from sfsync.domain.rights import ROLES, SCOPES, Role
 from sfsync.web import Proxy, Token, build_web
 from sfsync.web.sessions import LIFE, Sessions
+from sfsync.web.wrong_tokens import WrongTokens
 
 OPEN = {
     ("GET", "/healthz"),
@@ -166,6 +167,8 @@ async def test_the_log_in_leads_where_it_was_wanted_and_never_elsewhere() -> Non
             ("/?sku=BAG%201", "/?sku=BAG%201"),
             ("//elsewhere.example", "/"),
             ("/\\elsewhere.example", "/"),
+            ("/..//elsewhere.example", "/"),
+            ("/.\\\\elsewhere.example", "/"),
             ("https://elsewhere.example", "/"),
             ("/\r\nSet-Cookie: a=b", "/"),
         ):
@@ -249,3 +252,70 @@ async def test_whom_a_proxy_names_acts_with_the_token_of_the_page_s_form() -> No
         acting = {**anna, "X-Form-Token": form[1]}
         opened = await client.post("/v1/editions/spring/open", headers=acting)
         assert opened.status_code == 200
+
+
+async def test_ten_wrong_tokens_in_a_minute_close_the_form_for_their_address_and_for_no_other() -> None:
+    """A right token does not open it either; programs, and people elsewhere, go on as ever."""
+    house = House(proxy=PROXY)
+    app = build_web(house.services, house.options)
+
+    def from_(peer: str) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(app, client=(peer, 4711))
+        return httpx.AsyncClient(transport=transport, base_url="http://test")
+
+    async with from_("192.0.2.7") as guesser, from_("192.0.2.8") as other, from_("10.0.0.9") as proxy:
+        for number in range(10):
+            wrong = await guesser.post("/login", data={"token": f"wrong-token-012345678{number}"})
+            assert wrong.status_code == 401
+        closed = await guesser.post("/login", data={"token": OPERATIONS})
+        on_page(closed, 429, "Too many wrong tokens")
+        assert 1 <= int(closed.headers["retry-after"]) <= 60
+        bearer = {"Authorization": f"Bearer {OPERATIONS}"}
+        assert (await guesser.get("/v1/status", headers=bearer)).status_code == 200
+        assert (await other.post("/login", data={"token": OPERATIONS})).status_code == 303
+        for _ in range(10):  # through the proxy each is known by where it says that he comes from
+            await proxy.post(
+                "/login", data={"token": "x" * 20}, headers={"X-Forwarded-For": "8.8.8.8, 192.0.2.9"}
+            )
+        for address, status in (("192.0.2.9", 429), ("8.8.8.8, 192.0.2.9", 429), ("192.0.2.10", 303)):
+            told = {"X-Forwarded-For": address}
+            answer = await proxy.post("/login", data={"token": OPERATIONS}, headers=told)
+            assert answer.status_code == status, address
+
+
+def test_wrong_tokens_are_forgotten_in_time_and_need_little_room() -> None:
+    """A minute after the first of ten it is open again; a thousand addresses are kept in mind."""
+    wrong = WrongTokens()
+    for number in range(10):
+        assert wrong.closed_for("a", NOW) is None
+        wrong.another("a", NOW + timedelta(seconds=number))
+    assert wrong.closed_for("a", NOW + timedelta(seconds=10)) == timedelta(seconds=50)
+    assert wrong.closed_for("a", NOW + timedelta(seconds=60)) is None
+    for number in range(1_000):
+        wrong.another(f"address {number}", NOW)
+    assert wrong.closed_for("a", NOW + timedelta(seconds=10)) is None
+
+
+async def test_a_header_that_comes_twice_says_nothing() -> None:
+    """Of two names or two tokens nobody knows which one the proxy, or the program, meant."""
+    twice = [("X-Forwarded-User", "anna@house.example"), ("X-Forwarded-User", "bo@house.example")]
+    async with behind(PROXY, "10.0.0.9") as client:
+        problem(await client.get("/v1/status", headers=twice), 403, "two-names")
+        tokens = [("Authorization", f"Bearer {each}") for each in (OPERATIONS, "wrong-token-0123456789")]
+        problem(await client.get("/v1/status", headers=tokens), 401, "who-are-you")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/reservations/%00", 404),
+        ("GET", "/v1/reservations/a%ED%A0%80", 404),
+        ("GET", "/v1/why?sku=%00", 400),
+        ("GET", "/?sku=%00", 400),
+        ("GET", "/v1/reservations?%00=1", 400),
+    ],
+)
+async def test_what_no_database_keeps_does_not_reach_one(method: str, path: str, status: int) -> None:
+    """NUL in an address or a query is answered before anybody looks for it."""
+    async with House().client(OPERATIONS) as client:
+        assert (await client.request(method, path)).status_code == status

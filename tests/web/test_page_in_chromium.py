@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from playwright.async_api import expect
 from tests.web.browser import IN_CHROMIUM, browser_page
-from tests.web.kit import CHECKOUT, OPERATIONS, House, standing, stock_of_bag
+from tests.web.kit import CHECKOUT, OPERATIONS, VIEWER, House, standing, stock_of_bag
 
 from sfsync.domain.incidents import Resolved, Stage, Way
 from sfsync.domain.incidents import Wish as IncidentWish
@@ -61,11 +61,11 @@ async def test_a_closed_page_opens_with_a_token_and_not_with_a_wrong_one(scripts
         await page.get_by_label("Token", exact=True).fill("wrong-token-0123456789")
         await page.get_by_role("button", name="Log in").click()
         await expect(page.locator("#wrong")).to_be_visible()
-        await page.get_by_label("Token", exact=True).fill(CHECKOUT)
+        await page.get_by_label("Token", exact=True).fill(VIEWER)
         await page.get_by_label("Your name").fill("Anna Kay")
         await page.get_by_role("button", name="Log in").click()
         await expect(page.locator("#health h1")).to_be_visible()
-        await expect(page.locator(".resolve").first).to_be_hidden()  # a checkout is no operator
+        await expect(page.locator(".resolve").first).to_be_hidden()  # a viewer is no operator
         assert page.url == f"{server.address}/?sku=BAG"
         await page.reload()
         await expect(page.locator("#health h1")).to_be_visible()

@@ -21,7 +21,7 @@ import structlog
 from sfsync.channels.amazon_client import AmazonClient, AmazonRefused, said_of
 from sfsync.channels.amazon_config import AmazonConfig
 from sfsync.channels.amazon_orders import read_order
-from sfsync.domain.orders import OrderSnapshot
+from sfsync.domain.orders import OrderSnapshot, unreadable
 from sfsync.ports import (
     Ability,
     ChannelItem,
@@ -313,6 +313,7 @@ class AmazonChannel:
                     order=order.get("orderId"),
                     reason=str(failure),
                 )
+                found.append(unreadable(self.name, order.get("orderId"), str(failure)))
             else:
                 found += [snapshot] if snapshot is not None else []
         return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sfsync.domain.orders import OrderLine, OrderSnapshot
+from sfsync.domain.orders import OrderLine, OrderSnapshot, whole_units
 from sfsync.ports import Refused
 
 
@@ -35,13 +35,13 @@ def read_order(channel: str, order: Mapping[str, Any]) -> OrderSnapshot | None:
 
 def _line(item: Mapping[str, Any], status: str) -> OrderLine:
     number, sku = str(item["orderItemId"]), str(item["product"]["sellerSku"])
-    ordered, told = int(item["quantityOrdered"]), item.get("fulfillment") or {}
-    sent = int(told.get("quantityFulfilled") or 0)
+    ordered, told = whole_units(item["quantityOrdered"]), item.get("fulfillment") or {}
+    sent = whole_units(told.get("quantityFulfilled") or 0)
     if status == "CANCELLED":
         # Whether its units are on sale again only the number tells.
         return OrderLine(number, sku, 0, fulfilled_quantity=sent, taken_quantity=sent, taken_in_doubt=True)
     rest = told.get("quantityUnfulfilled")
-    still_open = max(0, ordered - sent) if rest is None else int(rest)
+    still_open = max(0, ordered - sent) if rest is None else whole_units(rest)
     taken = still_open + sent
     return OrderLine(
         number,

@@ -21,7 +21,7 @@ import structlog
 from sfsync.channels.mirakl_client import MiraklClient
 from sfsync.channels.mirakl_config import MiraklConfig
 from sfsync.channels.mirakl_orders import read_order
-from sfsync.domain.orders import OrderSnapshot
+from sfsync.domain.orders import OrderSnapshot, unreadable
 from sfsync.ports import (
     Ability,
     ChannelItem,
@@ -212,6 +212,7 @@ class MiraklChannel:
             except Refused as failure:
                 number = order.get("order_id") if isinstance(order, dict) else None
                 log.error("an order cannot be read", channel=self.name, order=number, reason=str(failure))
+                found.append(unreadable(self.name, number, str(failure)))
         return found
 
     async def cancel_order(self, order_id: str, *, refund: bool, notify: bool, note: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sfsync.domain.orders import OrderLine, OrderSnapshot
+from sfsync.domain.orders import OrderLine, OrderSnapshot, whole_units
 from sfsync.ports import Refused
 
 _CALLED_OFF = frozenset({"CANCELED", "REFUSED"})
@@ -45,7 +45,7 @@ def read_order(channel: str, order: Mapping[str, Any], *, falls_at: str) -> Orde
 
 def _line(line: Mapping[str, Any], order_state: str, falls_at: str) -> OrderLine:
     state = str(line.get("order_line_state") or order_state)
-    units = int(line["quantity"])
+    units = whole_units(line["quantity"])
     number, sku = str(line["order_line_id"]), str(line["offer_sku"])
     if state in _CALLED_OFF:
         # Whether its units are on sale again only the number tells.

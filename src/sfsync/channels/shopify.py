@@ -27,7 +27,7 @@ from sfsync.channels.shopify_bulk import variants_behind
 from sfsync.channels.shopify_check import check
 from sfsync.channels.shopify_client import Reply, ShopifyClient
 from sfsync.channels.shopify_order_list import changed_orders, one_order, order_heads
-from sfsync.domain.orders import OrderSnapshot
+from sfsync.domain.orders import OrderSnapshot, unreadable
 from sfsync.domain.resync import Tariff
 from sfsync.domain.subscriptions import Subscription
 from sfsync.ports import (
@@ -390,7 +390,7 @@ class ShopifyChannel:
         except Refused as failure:
             order = node.get("name")
             log.error("an order cannot be read", channel=self.name, order=order, reason=str(failure))
-            return None
+            return unreadable(self.name, str(node.get("id", order)).rpartition("/")[2], str(failure))
 
 
 def _check_rows(key: str, writes: Sequence[Write]) -> None:

@@ -47,8 +47,10 @@ CLIENT_ATTRIBUTE = "sfsync_client"
 UNIT_PROPERTIES = ("sfsync_unit", "_sfsync_unit")  # of a line; the shop shows the second to no customer
 LONGEST_CLIENT = 120  # characters, as in the reservation API
 
+MOST_TOLD = 10**15  # beyond it no reader of JSON is sure of the number
+
 _Id = Annotated[int, Field(gt=0)]
-_Units = Annotated[int, Field(ge=0, le=1_000_000_000)]  # more is no order, and no database holds it
+_Units = Annotated[int, Field(strict=True, ge=0, le=MOST_TOLD)]  # whether it is believed is decided later
 
 
 class _Payload(BaseModel):

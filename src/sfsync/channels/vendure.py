@@ -35,7 +35,7 @@ from sfsync.channels.signing import is_signed
 from sfsync.channels.vendure_client import VendureClient
 from sfsync.channels.vendure_config import VendureConfig
 from sfsync.channels.vendure_orders import CANCELLED, read_order, sent_units
-from sfsync.domain.orders import OrderSnapshot
+from sfsync.domain.orders import OrderSnapshot, unreadable
 from sfsync.ports import (
     Ability,
     ChannelItem,
@@ -341,7 +341,9 @@ class VendureChannel:
             except Refused as failure:
                 number = order.get("code") if isinstance(order, dict) else None
                 log.error("an order cannot be read", channel=self.name, order=number, reason=str(failure))
-                continue
+                snapshot = unreadable(
+                    self.name, order.get("id") if isinstance(order, dict) else None, str(failure)
+                )
             if snapshot is not None:
                 found.append(snapshot)
         return found

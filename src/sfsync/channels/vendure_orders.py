@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sfsync.domain.orders import OrderLine, OrderSnapshot
+from sfsync.domain.orders import OrderLine, OrderSnapshot, whole_units
 from sfsync.domain.places import LinePlace
 from sfsync.ports import Refused
 
@@ -49,14 +49,14 @@ def read_order(
 def sent_units(line: Mapping[str, Any]) -> int:
     """Units of a line that have left."""
     return sum(
-        int(each["quantity"])
+        whole_units(each["quantity"])
         for each in line["fulfillmentLines"] or ()
         if each["fulfillment"]["state"] not in _NOT_SENT
     )
 
 
 def _line(line: Mapping[str, Any], locations: Mapping[str, str], *, over: bool) -> OrderLine:
-    units, sent = (0 if over else int(line["quantity"])), sent_units(line)
+    units, sent = (0 if over else whole_units(line["quantity"])), sent_units(line)
     stands = line["sfsyncPlaces"]
     taken = sum(place["allocated"] - place["released"] - place["cancelled"] for place in stands)
     held = sum(place["allocated"] - place["released"] - place["sold"] for place in stands)

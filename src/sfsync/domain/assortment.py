@@ -10,6 +10,7 @@ from typing import Any
 
 from .allocation import Share
 from .ats import Guarantee, Policy
+from .believable import MOST_UNITS
 from .block import BlockRule
 from .editions import Edition
 from .org_orders import OrgOrderRules
@@ -104,6 +105,8 @@ class ChannelPlan:
     # So many of its numbers may change by changed settings before a person is asked.
     ask_above_percent: int = field(default=100, compare=False)
     asks: bool = True  # it can ask before payment; a marketplace cannot, and gated means mirrored there
+    # Of one line of an order: more are not believed.
+    most_units: int = field(default=MOST_UNITS, compare=False)
 
     @property
     def first_location(self) -> str:
@@ -169,6 +172,7 @@ class Assortment:
     editions: Mapping[str, Edition] = field(default_factory=dict)  # limited ones, by name
     price_channel: str = ""  # whose prices stand in where the org says none
     tags_channel: str = ""  # whose tags do
+    most_units_of_org: int = field(default=MOST_UNITS, compare=False)  # of an order that is no channel's
     catalogue: Catalogue = field(default_factory=Catalogue, repr=False, compare=False)
     # Channels that go on by settings from before, because the changed ones wait for a person.
     held: Mapping[str, Assortment] = field(default_factory=dict, repr=False, compare=False)
@@ -376,6 +380,11 @@ class Assortment:
 
     def _most(self, channel: str, rule: PolicyRule) -> int | None:
         return self.channels[channel].cap if rule.cap is None else rule.cap
+
+    def most_units(self, channel: str) -> int:
+        """The most units of one line of an order that are believed."""
+        plan = self.channels.get(channel)
+        return self.most_units_of_org if plan is None else plan.most_units
 
     def sources(self, channel: str, location: str, sku: str | None) -> tuple[str, ...]:
         """The org locations that a channel's location sells a SKU from, best first.

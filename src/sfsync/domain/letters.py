@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+UNBELIEVED = "unbelieved:"  # before who told of it and the order's id: no delivery's key begins so
+ITEM = "item:"  # before the SKU of an item, as it can be shown
 LEDGER, TRANSFERS, COUNTS = "ledger", "transfers", "counts"
 PUSH, UNTRACKED, BEYOND = "push:", "untracked:", "beyond:"  # how the keys of items' letters begin
 TILL = "till "  # before its name; no channel's name has a blank
@@ -37,6 +39,8 @@ class Cause(StrEnum):
     REUSED = "identity used twice"
     TILL_FILE = "till's file has bad rows"
     COUNT_UNTOLD = "count not told to the org"
+    UNBELIEVED = "order not believed"
+    NO_SKU = "item without a usable SKU"
 
 
 class Retry(StrEnum):
@@ -138,6 +142,18 @@ VERDICTS = {
         "mend the rows that the text beside it names, and put a file of its name into the folder again",
         "the file stays what it is; all of it may be brought again, as each line is entered once",
     ),
+    Cause.UNBELIEVED: Verdict(
+        Retry.SAFE,
+        "an order says what cannot be true, or cannot be read; nothing of it was entered",
+        "correct it at the channel; or, if it is true, raise most_units in the settings; then retry",
+        "the order is read again, and entered once if it is believed",
+    ),
+    Cause.NO_SKU: Verdict(
+        Retry.USELESS,
+        "an item of the channel carries a SKU that the org cannot have; its number is left alone",
+        "type its SKU anew at the channel, then `sfsync resync`, and drop this one",
+        "the next reading finds the same as long as the item carries it",
+    ),
     Cause.COUNT_UNTOLD: Verdict(
         Retry.ITSELF,
         "the org refuses to have written into a stock count's record what became of the count",
@@ -164,6 +180,10 @@ def cause_of(source: str, key: str, reason: str) -> Cause:
         return Cause.TILL_FILE
     if source.startswith("/"):
         return Cause.EVENT
+    if key.startswith(UNBELIEVED):
+        return Cause.UNBELIEVED
+    if key.startswith(ITEM):
+        return Cause.NO_SKU
     if key.startswith(PUSH):
         return Cause.ITEM_REFUSED
     if key.startswith("sku:"):

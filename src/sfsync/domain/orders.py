@@ -26,10 +26,11 @@ there; until then they stay where they are, for a promise covered at the wrong p
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import permutations
 
@@ -84,6 +85,27 @@ class OrderSnapshot:
     read_at: datetime | None = None  # when we began to read it at the channel; None when it was sent to us
     client: str = ""  # whose order it is, when the channel says so in the words of the reservation API
     money_back: MoneyBack = MoneyBack.NONE
+    unreadable: str = ""  # why nothing else is known of it: it is set aside, and hides no other order
+
+
+def unreadable(channel: str, order_id: object, reason: str) -> OrderSnapshot:
+    """An order in a channel's list that cannot be read."""
+    number = str(order_id or "without a number")
+    never = datetime.fromtimestamp(0, UTC)
+    return OrderSnapshot(channel, number, number, never, never, (), unreadable=reason)
+
+
+def whole_units(value: object) -> int:
+    """A quantity as a channel tells it. `ValueError`: it is no whole number from 0."""
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,20}", value):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"the quantity {value!r:.40} is not a whole number")
+    if value < 0:
+        raise ValueError(f"the quantity is {value}, less than nothing")
+    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,43 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from unicodedata import category
 
 CLOCK_SKEW = timedelta(minutes=5)  # that another system's clock may be ahead of the org's and ours
 KEYS_KEPT = 20_000  # parsed keys: whatever is sold just now is asked for again and again
 SUBJECT_LENGTH = 240  # characters of SubjectKey__c; the key adds ":<n>" and has 255
 SKU_LENGTH = 120
 LOCATION_LENGTH = 80
+
+
+UNFIT = {  # what no SKU, location or unit has: by the category of the character
+    "Cc": "the control character",  # NUL, line ends, escapes: databases and files break at them
+    "Cs": "half a character,",  # a lone surrogate: no encoding has it
+    "Zl": "the line separator",
+    "Zp": "the paragraph separator",
+}
+BROKEN = "\ufffd"  # stands where a text was broken on its way, and where we show what cannot be shown
+
+
+def unfit(text: str) -> str:
+    """What a text contains that no SKU can, and where; "" where nothing is wrong with it.
+
+    Whatever people write is fit: letters of every script, written from either side, marks that combine.
+    """
+    if text.isprintable() and BROKEN not in text:
+        return ""
+    for number, character in enumerate(text, 1):
+        what = UNFIT.get(category(character), "a replacement for a broken character," * (character == BROKEN))
+        if what:
+            return f"{what} U+{ord(character):04X} as its character no. {number}"
+    return ""
+
+
+def shown(text: str) -> str:
+    """A text with `BROKEN` for each character that cannot be kept: for people, and never equal to a SKU."""
+    if text.isprintable():
+        return text
+    return "".join(BROKEN if category(character) in UNFIT else character for character in text)
 
 
 class BadKeyError(ValueError):
@@ -46,6 +77,8 @@ class LevelKey:
                 raise BadKeyError(
                     f"the {name} {text!r} contains '|', which separates the parts of a level key"
                 )
+            if what := unfit(text):
+                raise BadKeyError(f"the {name} {text!r} contains {what}")
             if len(text) > longest:
                 raise BadKeyError(f"the {name} {text!r} has {len(text)} characters; {longest} is the most")
 

@@ -131,7 +131,7 @@ class Cancellations:
                 return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
             ctx.bell.ring(*await ctx.store.write(take))
-        return not _open(order, str(resolution.detail["promise"]))
+        return not order.unreadable and not _open(order, str(resolution.detail["promise"]))
 
     async def _not_carried_out(self, channel: str, resolution: Resolution) -> None:
         """The channel said yes and did nothing: that is an incident of its own."""

@@ -82,6 +82,8 @@ class Pulse:
     flying: int = 0  # bundles in requests that are under way
     calls: Callable[[], Standing | None] = lambda: None  # how the org's API calls stand
     paused: dict[str, float] = field(default_factory=dict)  # allocation subject -> not asked again before
+    # (channel, key) of the dead letters of orders that were not believed; None: not read from the store yet.
+    set_aside: set[tuple[str, str]] | None = None
     channel_error: dict[str, str] = field(default_factory=dict)
     due_since: dict[tuple[str, str, str], float] = field(default_factory=dict)
     lags_seconds: dict[str, deque[float]] = field(

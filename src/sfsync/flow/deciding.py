@@ -10,7 +10,7 @@ from datetime import datetime
 from sfsync.domain.incidents import MISPLACED, OVERSOLD, UNKNOWN_LOCATION
 from sfsync.domain.orders import Holding, LineFacts, NextStep, PlaceFacts, handed_to, next_step
 from sfsync.domain.places import Because, Draw, drawn
-from sfsync.domain.stock import BadKeyError, LevelKey, Movement, allocation_subject
+from sfsync.domain.stock import BROKEN, BadKeyError, LevelKey, Movement, allocation_subject
 from sfsync.ports import LineState, PendingRow, Tx
 
 from .allocations import parties
@@ -128,6 +128,10 @@ def _no_level(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
         f"order {line.order_name}: no stock level of {line.line.sku!r}{piece} where {line.channel} sells from"
     )
     advice = "create the stock level, or mend the channel's sells_from; it is then decided by itself"
+    if place := line.line.sku.find(BROKEN) + 1:
+        what = f"its character no. {place}, shown as {BROKEN}, is one that no SKU can have, such as NUL"
+        reason = f"{reason}; {what}"
+        advice = f"correct the SKU at {line.channel}, and say by `sfsync dead-letters map` which one it is"
     tx.dead_letter(line.channel, line.subject, reason, advice, repr(line.line), now)
     uncovered = line.line.open_quantity
     tx.put_line(replace(line, uncovered=uncovered, due=False))

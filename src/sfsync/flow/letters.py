@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sfsync.domain.letters import (
     LEDGER,
+    UNBELIEVED,
     VERDICTS,
     Cause,
     Retry,
@@ -22,12 +23,14 @@ from sfsync.domain.letters import (
     item_of,
 )
 from sfsync.domain.relay import IN_DOUBT
+from sfsync.domain.sources import Source
 from sfsync.ports import DeadLetter, DroppedLetter, Tx
 
 from .context import Context
 from .lateness import add
 
 CHANNEL_OFF = "its channel is off: it is kept, and tried when the channel is back and this is asked again"
+LOOKED_BACK = timedelta(hours=1)  # before a letter was written its order had changed
 BELLS = ("orders", "writer", "learn")
 
 
@@ -158,6 +161,18 @@ def _delivery(tx: Tx, letter: DeadLetter, now: datetime) -> tuple[bool, str]:
     return True, "it is taken up again as it came"
 
 
+def _order(tx: Tx, letter: DeadLetter, now: datetime) -> tuple[bool, str]:
+    """The channel's order list is read again from before the order; what is known of it is entered once."""
+    if f"{UNBELIEVED}{Source.ORG.value}:" in letter.key:
+        return False, "the org's orders are read when they change: save it there again, then it is read"
+    since = tx.channel_since(letter.source)
+    mark = tx.poll_mark(letter.source)
+    if mark is None or since is None:
+        return True, "its channel's orders are read anyway"
+    tx.put_poll_mark(letter.source, max(since, min(mark, letter.at - LOOKED_BACK)))
+    return True, "its channel's orders are read again, and this one with them"
+
+
 def _movement(tx: Tx, letter: DeadLetter, now: datetime) -> tuple[bool, str]:
     """Its order's line is decided again; what happened elsewhere goes again as it is, under its own keys."""
     rows = tx.wrong_rows(letter.key)
@@ -178,6 +193,7 @@ _RETRIES: Mapping[Cause, Callable[[Tx, DeadLetter, datetime], tuple[bool, str]]]
     Cause.ITEM_REFUSED: _item,
     Cause.NO_LEVEL: _line,
     Cause.DELIVERY: _delivery,
+    Cause.UNBELIEVED: _order,
     Cause.MOVEMENT_REFUSED: _movement,
 }
 

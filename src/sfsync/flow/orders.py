@@ -14,6 +14,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from sfsync.domain.believable import doubt as why_doubted
+from sfsync.domain.believable import presentable
+from sfsync.domain.letters import UNBELIEVED
 from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.domain.places import LinePlace, settled
 from sfsync.domain.refunds import Ending, paid_back
@@ -253,6 +256,9 @@ def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: 
 
     Adds to `bells`: they must not ring before the commit, or whoever hears them finds nothing.
     """
+    snapshot = presentable(snapshot)
+    if not _believed(tx, ctx, snapshot, Source.CHANNEL, now):
+        return set()
     _end_refunds(tx, ctx, snapshot, now)
     if snapshot.channel in ctx.assortment.shared:
         return record_shared(tx, ctx, snapshot, Source.CHANNEL, now, bells)
@@ -293,6 +299,27 @@ def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: 
     return touched
 
 
+def _believed(tx: Tx, ctx: Context, order: OrderSnapshot, source: Source, now: datetime) -> bool:
+    """False for an order that cannot be true: set aside whole, for a person, and nothing of it is entered."""
+    aside = ctx.pulse.set_aside
+    if aside is None:  # since a start: what the store has of them
+        letters = tx.dead_letters()
+        aside = {(each.source, each.key) for each in letters if each.key.startswith(UNBELIEVED)}
+        ctx.pulse.set_aside = aside
+    letter = order.channel, f"{UNBELIEVED}{source.value}:{order.order_id}"
+    doubt = why_doubted(order, ctx.assortment.most_units(order.channel))
+    if doubt is None:
+        if letter in aside and tx.drop_dead_letter(*letter):  # kept in mind: this commit may yet fail
+            ctx.log.info("order believed now", channel=order.channel, order=order.name)
+        return True
+    aside.add(letter)
+    tx.dead_letter(*letter, doubt.reason, doubt.advice, repr(order), now)
+    ctx.log.warning(
+        "order set aside", channel=order.channel, order=order.name, reason=doubt.reason, next=doubt.advice
+    )
+    return False
+
+
 def _end_refunds(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime) -> None:
     """What the channel says it has paid back is owed no more."""
     if snapshot.money_back is MoneyBack.NONE or not tx.owes_refunds(snapshot.channel):
@@ -319,6 +346,10 @@ def record_shared(
 
     A snapshot from the org is whole: what it no longer names is no longer wanted. Returns the SKUs touched.
     """
+    if source is Source.ORG:
+        snapshot = presentable(snapshot)
+        if not _believed(tx, ctx, snapshot, source, now):
+            return set()
     authority = ctx.assortment.shared[snapshot.channel].authority
     references = {snapshot.order_id, *order_names(snapshot.name)}
     held = {line.subject: line for line in tx.lines_of_order(snapshot.channel, references)}

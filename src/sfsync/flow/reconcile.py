@@ -14,9 +14,9 @@ from datetime import datetime
 from functools import partial
 
 from sfsync.domain.fold import LedgerRow
-from sfsync.domain.letters import BEYOND, UNREADABLE, UNTRACKED, VERDICTS, cause_of, item_keys
+from sfsync.domain.letters import BEYOND, ITEM, UNREADABLE, UNTRACKED, VERDICTS, cause_of, item_keys
 from sfsync.domain.resync import BLOCKING, Cause, Scope
-from sfsync.domain.stock import LevelKey, StockLevel
+from sfsync.domain.stock import LevelKey, StockLevel, shown, unfit
 from sfsync.ports import ChannelItem, Hole, Tx
 
 from . import allocations
@@ -148,11 +148,28 @@ class Reconcile:
         listed: dict[str, ChannelItem] = {}
         async for page in ctx.channels[channel].items(skus):
             read_at = ctx.clock.now()
+            page = await self._with_skus(channel, page)
             yield [Seen(item, asked_at, read_at) for item in page]
             listed |= {item.sku: item for item in page if (item.price, item.tags) != (None, None)}
             if skus is not None:  # a whole listing may be read all at once, and given in pages
                 asked_at = read_at
         await learn_listing(ctx, channel, listed)
+
+    async def _with_skus(self, channel: str, page: Sequence[ChannelItem]) -> Sequence[ChannelItem]:
+        """The items whose SKU can be one; the others are told, and left alone."""
+        bad = {item.sku: what for item in page if (what := unfit(item.sku))}
+        if not bad:
+            return page
+        ctx = self._ctx
+
+        def tell(tx: Tx) -> None:
+            for sku, what in bad.items():
+                reason = f"an item at {channel} carries the SKU {sku!r}, which contains {what}"
+                advice = "type its SKU anew at the channel, then `sfsync resync`"
+                tx.dead_letter(channel, f"{ITEM}{shown(sku)}", reason, advice, "", ctx.clock.now())
+
+        await ctx.store.write(tell)
+        return [item for item in page if item.sku not in bad]
 
     async def _adopt(self, channel: str, seen: Sequence[Seen]) -> None:
         """Keep what a channel lists, and what it shows, as the baseline."""

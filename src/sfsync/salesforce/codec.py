@@ -28,7 +28,7 @@ OVERLAP = timedelta(
 )  # rows are stamped before their transaction commits; transactions end within ten
 TELLING_FIELDS = frozenset({"StockLevel__c", "OnHandDelta__c", "ReservedDelta__c", "VersionDelta__c"})
 SOURCE_ID_LENGTH = 180
-LARGEST_QUANTITY = 10**15
+LARGEST_QUANTITY = 1_000_001  # nobody moves more of one level at once
 
 HEADER = "ChangeEventHeader"
 # Of a till's event; the goods of a transfer stand in transit between the two.

@@ -14,6 +14,7 @@ from pydantic import Field, ModelWrapValidatorHandler, ValidationError, WrapVali
 from pydantic_core import InitErrorDetails
 
 from sfsync import kinds
+from sfsync.domain.believable import MOST_UNITS
 
 from .problems import nearest
 from .section import Section
@@ -52,6 +53,8 @@ class ChannelSettings(Section):
     cap: int | None = Field(default=None, ge=0)  # units; never show more
     # When changed settings would change more of its numbers than so many per cent, a person is asked first.
     ask_above_percent: int = Field(default=20, ge=0, le=100)
+    # Of one line of an order. An order with more is set aside for a person: it moves no stock before that.
+    most_units: int = Field(default=MOST_UNITS, ge=1, le=1_000_000)
     locations: Mapping[Name, LocationSettings] = Field(min_length=1)
 
 

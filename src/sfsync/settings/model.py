@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule, SharedOrders
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.believable import MOST_UNITS
 from sfsync.domain.block import BlockRule
 from sfsync.domain.editions import Edition
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules
@@ -257,6 +258,9 @@ class OrgOrdersSettings(Section):
     reduction_orders: bool = True
     returns_to: OrgLocation | None = None  # follow return orders; their goods wait here, not for sale
     received_statuses: tuple[Text, ...] = ("Closed",)  # of a return order: its goods are there
+    most_units: int = Field(
+        default=MOST_UNITS, ge=1, le=1_000_000
+    )  # of one line of orders that are no channel's
 
 
 class OrgCountsSettings(Section):
@@ -364,6 +368,7 @@ class Settings(BaseSettings):
                 ),
                 "",
             ),
+            most_units_of_org=self.org_orders.most_units if self.org_orders else MOST_UNITS,
             editions={name: Edition(name, **edition.model_dump()) for name, edition in self.editions.items()},
         )
 
@@ -386,6 +391,7 @@ def _plan(name: str, channel: ChannelSettings) -> ChannelPlan:
         ask_above_percent=channel.ask_above_percent,
         counts_down=channel.counts_down,
         asks=channel.asks,
+        most_units=channel.most_units,
     )
 
 

@@ -52,7 +52,15 @@ from sfsync.domain.reservations import (
 from sfsync.domain.rights import EVERYTHING, Sight
 from sfsync.domain.sku_mapping import SkuMapping
 from sfsync.domain.sources import Source, Word
-from sfsync.domain.stock import SOLD, LevelKey, Movement, MovementKind, StockLevel, reservation_subject
+from sfsync.domain.stock import (
+    BROKEN,
+    SOLD,
+    LevelKey,
+    Movement,
+    MovementKind,
+    StockLevel,
+    reservation_subject,
+)
 from sfsync.domain.tills import TillHistory, TillReport
 from sfsync.ports.keeping import (
     ChannelLevel,
@@ -1354,10 +1362,10 @@ class SqlTx(
             [
                 {
                     "source": source,
-                    "key": key,
-                    "reason": reason,
-                    "advice": advice,
-                    "payload": payload,
+                    "key": _keepable(key),
+                    "reason": _keepable(reason),
+                    "advice": _keepable(advice),
+                    "payload": _keepable(payload),
                     "at": at,
                 }
             ],
@@ -1958,6 +1966,11 @@ def _scarcities(rows: Iterable[Row[Any]]) -> dict[str, InForce]:
     for row in rows:
         found[row.sku].add(row.scarcity)
     return {sku: frozenset(names) for sku, names in found.items()}
+
+
+def _keepable(text: str) -> str:
+    """A text as every database keeps it: none has NUL, nor half a character."""
+    return text.replace("\0", BROKEN).encode(errors="replace").decode()
 
 
 def _line(row: Row[Any]) -> LineState:

@@ -66,7 +66,7 @@ class Doorkeeper:
         tokens = [replace(token, scopes=whole(token.scopes)) for token in tokens]
         # Digests have one length, so that comparing them tells nothing, not even a token's length.
         self._tokens = [(_digest(token.secret.encode()), token) for token in tokens]
-        self._sessions, self._now, self._proxy = Sessions(tokens), now, proxy
+        self._sessions, self.now, self._proxy = Sessions(tokens), now, proxy
         self._key = secrets.token_bytes(32)  # of the forms of those whom a proxy names
 
     def let_in(self, request: Request, party: Party | None, scopes: Sequence[str]) -> Party:
@@ -99,20 +99,30 @@ class Doorkeeper:
             return self._of_token(request)
         if (named := self._of_proxy(request)) is not None:
             return named
-        session = self._sessions.read(request.cookies.get(COOKIE, ""), self._now())
+        session = self._sessions.read(request.cookies.get(COOKIE, ""), self.now())
         if session is None:
             return None
         return _logged_in(session)
+
+    def address(self, request: Request) -> str:
+        """Where somebody logs in from, as far as that is known: a trusted proxy says for whom it asks."""
+        if self._trusted(request):
+            told = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+            if told:
+                return told[:LONGEST_PERSON]
+        return request.client.host if request.client else ""
 
     def log_in(self, secret: str, person: str) -> tuple[Session, Party] | None:
         """A session for whoever gives a token; None when it is not known."""
         token = self._find(secret)
         if token is None:
             return None
-        session = self._sessions.begin(token, person[:LONGEST_PERSON], self._now())
+        session = self._sessions.begin(token, person[:LONGEST_PERSON], self.now())
         return session, _logged_in(session)
 
     def _of_token(self, request: Request) -> Party:
+        if len(request.headers.getlist("authorization")) > 1:
+            raise self._unknown("Send Authorization once.")
         scheme, _, given = request.headers["authorization"].partition(" ")
         if scheme.lower() != "bearer" or not given.strip():
             raise self._unknown("Send Authorization: Bearer with a token of these settings.")

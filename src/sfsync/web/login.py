@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from .options import WebOptions
 from .problems import ProblemError
 from .requests import read_form
 from .sessions import COOKIE, Session
+from .wrong_tokens import WrongTokens
 
 Render = Callable[..., Response]
 
@@ -24,6 +26,7 @@ class LogIn:
 
     def __init__(self, render: Render, options: WebOptions, doorkeeper: Doorkeeper) -> None:
         self._render, self._options, self._doorkeeper = render, options, doorkeeper
+        self._wrong = WrongTokens()
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -46,11 +49,17 @@ class LogIn:
         A script that asks for JSON gets the form's token instead of a page.
         """
         _same_site(request)
+        address, now = self._doorkeeper.address(request), self._doorkeeper.now()
+        if (closed := self._wrong.closed_for(address, now)) is not None:
+            seconds = max(1, ceil(closed.total_seconds()))
+            detail = f"Too many wrong tokens have come from this address. Come again in {seconds} seconds."
+            raise ProblemError(429, "too-many-wrong", detail, headers={"Retry-After": str(seconds)})
         fields = await read_form(request, self._options.body_seconds)
         begun = self._doorkeeper.log_in(fields.get("token", "").strip(), fields.get("person", "").strip())
         wants_json = "application/json" in request.headers.get("accept", "")
         then = _inside(fields.get("next", ""))
         if begun is None:
+            self._wrong.another(address, now)
             if wants_json:
                 raise ProblemError(401, "who-are-you", "This token is not known here.")
             return self._render("login.html", request, None, status_code=401, next=then, wrong=True)
@@ -101,6 +110,7 @@ def _same_site(request: Request) -> None:
 
 def _inside(path: str) -> str:
     """A path of ours; the page's for anything that might lead elsewhere."""
-    if not path.startswith("/") or path.startswith(("//", "/\\")) or not path.isprintable():
+    where = path.partition("?")[0]
+    if not path.startswith("/") or "//" in where or "\\" in where or not path.isprintable():
         return "/"
     return quote(path, safe="/?&=%+:;,.-_~@")

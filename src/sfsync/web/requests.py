@@ -67,6 +67,14 @@ async def read_form(request: Request, seconds: float) -> dict[str, str]:
         raise ProblemError(415, "not-a-form", "Send Content-Type: application/x-www-form-urlencoded.")
     body = await read_body(request, FORM_BYTES, seconds)
     try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FORM_FIELDS))
+        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FORM_FIELDS))
     except ValueError:
         raise ProblemError(400, "bad-form", "The form cannot be read.") from None
+    if any(unkept(name) or unkept(text) for name, text in fields.items()):
+        raise ProblemError(400, "bad-form", "The form contains characters that cannot be kept, such as NUL.")
+    return fields
+
+
+def unkept(text: str) -> bool:
+    """True for a text that no database keeps: with NUL, or half a character."""
+    return "\0" in text or (not text.isascii() and any("\ud800" <= each <= "\udfff" for each in text))

@@ -19,7 +19,8 @@ from starlette.routing import Route
 
 from .access import SAFE, Doorkeeper, Party
 from .options import ADMIN, AUDIT, COUNTS, LEVELS, RESERVATIONS, STORES, TILLS, VIEW, Sight, WebOptions
-from .requests import read_form
+from .problems import ProblemError
+from .requests import read_form, unkept
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -190,6 +191,12 @@ def _door(
     """The handler, for those who may come in."""
 
     async def door(request: Request) -> Response:
+        if any(unkept(text) for text in request.path_params.values()):
+            raise ProblemError(404, "no-such-path", "There is nothing at this address.")
+        for name, text in request.query_params.multi_items():
+            if unkept(name) or unkept(text):
+                detail = "The query contains characters that cannot be kept, such as NUL."
+                raise ProblemError(400, "bad-query", detail)
         request.state.page = right.way is Way.PERSON
         if right.public:
             return await handler(request)

@@ -20,7 +20,7 @@ from sfsync.domain.reservations import (
     WishedLine,
 )
 from sfsync.domain.rights import EVERYTHING, Sight
-from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH, BadKeyError, LevelKey
+from sfsync.domain.stock import BROKEN, LOCATION_LENGTH, SKU_LENGTH, BadKeyError, LevelKey
 from sfsync.domain.why import Question
 
 from .json_text import to_json
@@ -69,7 +69,7 @@ class Fields:
             self.errors[f"{at}{name}"] = "is empty or has blanks at its ends"
         elif len(value) > longest:
             self.errors[f"{at}{name}"] = f"has more than {longest} characters"
-        elif not value.isprintable():
+        elif not value.isprintable() or BROKEN in value:
             self.errors[f"{at}{name}"] = "contains characters that cannot be printed"
         else:
             return value
