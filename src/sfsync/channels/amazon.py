@@ -269,7 +269,7 @@ class AmazonChannel:
         return None
 
     async def order(self, reference: str) -> OrderSnapshot | None:
-        """One order by its id. One that cannot be read is logged and told as None."""
+        """One order by its id. One that cannot be read says why (`unreadable`)."""
         path = f"/orders/2026-01-01/orders/{quote(reference, safe='')}"
         try:
             document = await self._client.read(path, includedData="FULFILLMENT")
@@ -282,7 +282,7 @@ class AmazonChannel:
     async def orders_since(self, at: datetime) -> AsyncIterator[Sequence[OrderSnapshot]]:
         """Orders changed at or after `at`, in pages.
 
-        One that cannot be read is logged and left out, so that it does not hide the others.
+        One that cannot be read is among them and says why (`unreadable`); it hides no other.
         """
         token = ""
         while True:

@@ -176,7 +176,7 @@ class MiraklChannel:
         return None
 
     async def order(self, reference: str) -> OrderSnapshot | None:
-        """One order by its id. One that cannot be read is logged and told as None."""
+        """One order by its id. One that cannot be read says why (`unreadable`)."""
         document = await self._client.read("/api/orders", order_ids=reference, max=_PAGE)
         found = self._read(document["orders"])
         return next((order for order in found if order.order_id == reference), None)
@@ -184,7 +184,7 @@ class MiraklChannel:
     async def orders_since(self, at: datetime) -> AsyncIterator[Sequence[OrderSnapshot]]:
         """Orders changed at or after `at`, the oldest order first.
 
-        One that cannot be read is logged and left out, so that it does not hide the others.
+        One that cannot be read is among them and says why (`unreadable`); it hides no other.
         """
         since = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         offset, total = 0, 1

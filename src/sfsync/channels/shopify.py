@@ -336,7 +336,7 @@ class ShopifyChannel:
     async def order(self, reference: str) -> OrderSnapshot | None:
         """One order as it stands: by its id, or by the gid of one of its fulfilment orders.
 
-        One that cannot be read is logged and told as None.
+        One that cannot be read says why (`unreadable`).
         """
         gid = f"gid://shopify/Order/{reference}" if reference.isdigit() else reference
         node = await one_order(self._client, gid, routed=self._routes)
@@ -346,7 +346,7 @@ class ShopifyChannel:
         """Orders changed at or after `at`, oldest change first.
 
         The store's search lags behind its orders: ask from some minutes before the last time asked. An
-        order that cannot be read is logged and left out, so that it does not hide the others.
+        order that cannot be read is among them and says why (`unreadable`).
         """
         async for nodes in changed_orders(self._client, at, routed=self._routes):
             page = [order for node in nodes if (order := self._read(node)) is not None]

@@ -314,13 +314,13 @@ class VendureChannel:
         return number
 
     async def order(self, reference: str) -> OrderSnapshot | None:
-        """One order by its id; None for a cart. One that cannot be read is logged and told as None."""
+        """One order by its id; None for a cart. One that cannot be read says why (`unreadable`)."""
         told = await self._client.read(documents.ORDER, id=reference)
         found = self._read([] if told["order"] is None else [told["order"]])
         return found[0] if found else None
 
     async def orders_since(self, at: datetime) -> AsyncIterator[Sequence[OrderSnapshot]]:
-        """Orders changed at or after `at`, by their ids. One that cannot be read is logged and left out."""
+        """Orders changed at or after `at`, by their ids. One that cannot be read says why."""
         after: str | None = None
         while True:
             changed = await self._client.read(documents.CHANGED, since=_wire(at), after=after, take=_PAGE)

@@ -535,7 +535,10 @@ class Channel(Protocol):
         ...
 
     def orders_since(self, at: datetime) -> AsyncIterator[Sequence[OrderSnapshot]]:
-        """Orders changed since `at`, in pages, oldest change first."""
+        """Orders changed since `at`, in pages, oldest change first.
+
+        One that cannot be read is `domain.orders.unreadable`: it may be a sale, and a person must look.
+        """
         ...
 
     async def cancel_order(self, order_id: str, *, refund: bool, notify: bool, note: str) -> None:
