@@ -134,10 +134,11 @@ async def test_an_order_too_large_to_be_polled_hides_no_other() -> None:
 
 
 async def test_an_order_that_cannot_be_read_hides_no_other() -> None:
-    """It is told in the log."""
+    """It is told in the log, and stands in the list with the reason, for it may be a sale."""
     with capture_logs() as logs:
         found, _ = await polled(page(listed(updatedAt="never"), listed(name="#1002")))
-    assert [each.name for each in found] == ["#1002"]
+    assert [each.name for each in found][1:] == ["#1002"]
+    assert "updated_at" in found[0].unreadable
     assert "updated_at" in logs[0]["reason"]
 
 

@@ -26,7 +26,7 @@ OPEN = {
     ("GET", "/login"),
     ("POST", "/login"),
     ("POST", "/logout"),  # ends what is not there
-    ("GET", "/"),  # the log-in form stands in its place, and in that of the next nine
+    ("GET", "/"),  # the log-in form stands in its place, and in that of the next nine, and of the last two
     ("GET", "/sku"),
     ("GET", "/accuracy"),
     ("GET", "/resync"),
@@ -37,6 +37,8 @@ OPEN = {
     ("GET", "/refunds/{id}"),
     ("GET", "/editions/{name}"),
     ("GET", "/counts"),  # an empty sheet
+    ("GET", "/allocations"),
+    ("GET", "/shadow"),
     ("POST", "/webhooks/{channel}"),  # signed by the channel
 }
 

@@ -251,6 +251,7 @@ async def test_the_settings_may_open_the_pages_and_nothing_else() -> None:
     assert opened == {
         "GET /",
         "GET /accuracy",
+        "GET /shadow",
         "GET /sku",
         "GET /metrics",
         "GET /status.json",
