@@ -222,7 +222,12 @@ class World:
                 "store": {"url": f"sqlite:///{self.store_path}"},
                 "web": {
                     "tokens": [
-                        {"name": "shop", "token": TOKEN, "channels": ["*"]},
+                        {
+                            "name": "shop",
+                            "token": TOKEN,
+                            "scopes": ["reservations", "view"],
+                            "channels": ["*"],
+                        },
                         {"name": "warehouse", "token": WAREHOUSE_TOKEN, "scopes": ["admin"]},
                         {"name": "boutique", "token": STORE_TOKEN, "scopes": ["stores"], "locations": ["*"]},
                     ],
