@@ -59,6 +59,7 @@ class Day:
     granted: list[Callable[[Asked], None]] = field(default_factory=list)  # told of each at once
     told: list[Callable[[Asked, str], None]] = field(default_factory=list)  # what a party was told it is
     short: list[Callable[[bool], None]] = field(default_factory=list)  # told of the org's calls: over again?
+    away: list[Callable[[bool], None]] = field(default_factory=list)  # told of the org's absence: over again?
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 

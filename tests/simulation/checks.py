@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
+
 from sfsync.simulators.org.model import ChangeKind, Commit
 from sfsync.simulators.shopify.model import LineItem, Order
 
@@ -611,9 +613,12 @@ def _work_left(watch: Watch) -> Iterator[tuple[int, str]]:
             yield 9, f"{count} pushes have no answer"
 
 
-def told_wrong(status: dict[str, Any]) -> Iterator[str]:
-    """What the status page says is wrong, that is not wrong in the world either."""
-    yield from (reason for reason in status["health"]["reasons"] if not _expected(reason))
+def told_wrong(answer: httpx.Response) -> Iterator[str]:
+    """What the status page says is wrong, that is not wrong in the world either; or why it says nothing."""
+    if answer.status_code != httpx.codes.OK:
+        yield f"nothing, but {answer.status_code} {answer.text}"
+        return
+    yield from (reason for reason in answer.json()["health"]["reasons"] if not _expected(reason))
 
 
 def _expected(reason: str) -> bool:

@@ -17,7 +17,9 @@ class ShortWatch:
     def __init__(self, world: World, day: Day, watch: Watch) -> None:
         self.world, self.watch = world, watch
         self._began = (0.0, 0, 0)  # when, calls refused before, lives before
+        self._back_at = 0.0  # since when the org can be reached
         day.short.append(self._short)
+        day.away.append(self._away)
 
     def _short(self, over: bool) -> None:
         now, refused, lives = self.world.loop.time(), self.world.org.usage.refused, self.world.lives
@@ -29,6 +31,9 @@ class ShortWatch:
         if asked > most:
             self.world.violated(9, f"{asked} calls were made to an org that takes none, in {born} lives")
         self._look_later(self._waiting())
+
+    def _away(self, over: bool) -> None:
+        self._back_at = self.world.loop.time() if over else float("inf")
 
     def _waiting(self) -> set[str]:
         """What has happened, and the ledger does not know: no rule refuses that."""
@@ -47,9 +52,10 @@ class ShortWatch:
 
     def _look(self, waited: set[str], lives: int) -> None:
         left = waited & self._waiting()
-        if lives != self.world.lives:
+        reached = self.world.loop.time() - self._back_at  # it may be cut off, or have been, all that time
+        if lives != self.world.lives or reached < PATIENCE_SECONDS:
             self._look_later(left)
         elif left:
             self.world.violated(
-                9, f"the org has taken calls for {PATIENCE_SECONDS:g} s, and {sorted(left)[:3]} still wait"
+                9, f"the org has been there for {PATIENCE_SECONDS:g} s, and {sorted(left)[:3]} still wait"
             )

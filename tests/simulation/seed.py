@@ -166,7 +166,7 @@ async def _calm(
         await asyncio.sleep(max(LOOK_SECONDS, (world.loop.time() - begun) / 10))
         if next(differs(), None) is not None:
             continue  # one thing is enough to wait on
-        reasons = list(told_wrong((await world.web.get("/v1/status")).json()))
+        reasons = list(told_wrong(await world.web.get("/v1/status")))
         if not reasons:
             return
     wrong = list(islice(differs(), 8))  # no more are told

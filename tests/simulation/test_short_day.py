@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import httpx
 import pytest
-from tests.simulation.actors import London
+from tests.simulation.actors import Carrier, London
+from tests.simulation.checks import told_wrong
 from tests.simulation.plan import draw
 from tests.simulation.seed import run_seed
 
@@ -63,3 +65,38 @@ def test_sales_that_wait_for_calls_go_in_within_about_a_minute_of_their_return(t
     verdict = run_seed(replace(plan, org_knobs=knobs), actors=[Short])
     assert verdict.violations == []
     assert verdict.orders == 4
+
+
+class Away(Short):
+    """Sells, and moves goods, when the org, out of calls, cannot be reached either."""
+
+    async def run(self) -> None:
+        await self._sell()
+        await self._wait_for(1)
+        await self._sell()  # half of the day's orders: now the org goes
+        while not self.world.net.cut_off:  # noqa: ASYNC110 — time is virtual
+            await asyncio.sleep(1.0)
+        await self._sell()
+        await Carrier(self.world, self.day).act()  # goods have left, and nothing could refuse that
+        await self._sell()
+        await asyncio.sleep(600.0)
+        assert self._entered() < self.day.orders, "entered although nobody reaches the org"
+        await self._wait_for(4)
+
+
+def test_what_waits_for_calls_may_wait_until_the_org_can_be_reached_too() -> None:
+    """The calls are back after a minute, the org after a quarter of an hour: only then can all go in.
+
+    Seed 3 with an hour's outage lived such a day, and was accused of letting a hand-over and a transfer wait
+    for four minutes: nobody could reach the org in them.
+    """
+    plan = draw(1, orders=4, calm=True, outage_seconds=900.0)
+    verdict = run_seed(replace(plan, habits=replace(plan.habits, short=(0, 60))), actors=[Away])
+    assert verdict.violations == []
+    assert verdict.orders == 4
+
+
+def test_a_status_page_that_answers_with_an_error_is_quoted() -> None:
+    """Who reads the verdict of a day learns what was answered, and not only that it was no status."""
+    shut = httpx.Response(401, json={"title": "Unauthorized"})
+    assert list(told_wrong(shut)) == ['nothing, but 401 {"title":"Unauthorized"}']

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from random import Random
 
 from sfsync.simulators.org.fates import Fate
@@ -218,13 +219,20 @@ class Outage:
         self.world.story.tell("outage", f"the org cannot be reached for {seconds:g} s")
         self.world.net.cut_off.add("org")
         self.world.pubsub.cut(None)
+        self._told(self.day.away, over=False)
         await asyncio.sleep(seconds)
         self.world.net.cut_off.discard("org")
         self.world.story.tell("outage", "the org can be reached again")
+        self._told(self.day.away, over=True)
 
     async def _until(self, orders: int) -> None:
         while self.day.orders < orders and not self.day.over.is_set():  # noqa: ASYNC110 — time is virtual
             await asyncio.sleep(1.0)
+
+    @staticmethod
+    def _told(whom: Sequence[Callable[[bool], None]], *, over: bool) -> None:
+        for told in whom:
+            told(over)
 
 
 class ShortDay(Outage):
@@ -241,15 +249,11 @@ class ShortDay(Outage):
         knobs.refusal_tells_usage = chance.choice([True, False])
         knobs.daily_api_requests = org.usage.used + calls
         self.world.story.tell("org", f"{calls} calls are left, for {seconds} s")
-        self._told(over=False)
+        self._told(self.day.short, over=False)
         await asyncio.sleep(seconds)
         knobs.daily_api_requests = plenty
         self.world.story.tell("org", "it takes calls again")
-        self._told(over=True)
-
-    def _told(self, *, over: bool) -> None:
-        for told in self.day.short:
-            told(over)
+        self._told(self.day.short, over=True)
 
 
 class Twin(Actor):
