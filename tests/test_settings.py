@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from sfsync.channels.config import SHOPIFY_API_VERSIONS
 from sfsync.domain.assortment import PLENTY
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.block import BlockRule
@@ -448,6 +449,20 @@ def test_a_spoilt_key_is_found(write: Write, old: str, new: str, key: str) -> No
     """Each from good settings by one change."""
     assert old in GOOD
     assert key in [problem.key for problem in problems_of(write(GOOD.replace(old, new)))]
+
+
+def test_a_shopify_version_is_one_that_has_been_checked_against(write: Write) -> None:
+    """Before 2026 no key makes a write happen once there; of versions to come nobody knows."""
+    for version in SHOPIFY_API_VERSIONS:
+        if version != "unstable":
+            text = GOOD.replace("[channels.london]", f'[channels.london]\napi_version = "{version}"')
+            assert shopify(load(write(text), {}), "london").api_version == version
+    for version in ("2025-10", "2027-01", "unstable"):
+        text = GOOD.replace("[channels.london]", f'[channels.london]\napi_version = "{version}"')
+        (found,) = problems_of(write(text))
+        assert found.key == "channels.london.api_version"
+        assert "line" in found.where
+        assert "2026-10" in found.remedy
 
 
 def test_a_location_sold_from_twice_is_a_warning(write: Write) -> None:

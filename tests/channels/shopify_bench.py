@@ -100,12 +100,6 @@ def change(n: int = 0, delta: int = -1, compare: int | None = None) -> Write:
     )
 
 
-def setting(n: int = 0, quantity: int = 5, compare: int | None = None) -> Write:
-    """A row that sets item number `n`."""
-    item = f"gid://shopify/InventoryItem/{n}"
-    return Write(f"SKU-{n}", "warehouse", item, LOCATION, quantity=quantity, compare=compare)
-
-
 def order_node(**more: Any) -> dict[str, Any]:
     """The order list's words for a parcel sent, one of two come back, and a unit called off."""
     return {

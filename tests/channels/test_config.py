@@ -77,7 +77,7 @@ def test_an_unknown_option_is_a_mistake() -> None:
         ({"url": "https://me:pw@london.myshopify.com"}, "url"),
         ({"url": "https://london.myshopify.com:port"}, "url"),
         ({"url": "http://192.0.2.1"}, "url"),
-        ({"api_version": "26-10"}, "api_version"),
+        ({"api_version": "2025-10"}, "api_version"),
         ({"access_token": "", "client_id": "only"}, "access_token"),
         ({"locations": {}}, "locations"),
         ({"locations": {"a": "gid://shopify/Product/1"}}, "locations"),

@@ -15,23 +15,55 @@ import httpx
 import orjson
 import pytest
 from graphql import (
+    FieldNode,
     GraphQLError,
     GraphQLSchema,
+    IntValueNode,
     OperationDefinitionNode,
+    OperationType,
+    ValueNode,
     VariableDefinitionNode,
+    VariableNode,
     build_client_schema,
     get_variable_values,
     parse,
     validate,
 )
-from tests.channels.shopify_bench import LOCATION, adjusted, answered, change, channel, setting
+from tests.channels.shopify_bench import LOCATION, adjusted, answered, change, channel
 from tests.needs import SHOPIFY_SCHEMAS_VARIABLE, needs
 
 from sfsync.channels import shopify_documents as documents
+from sfsync.channels.config import SHOPIFY_API_VERSIONS
 from sfsync.channels.shopify_setup import ROUTING_TOPICS, TOPICS
 from sfsync.ports import Write
 
-VERSIONS = ("2026-01", "2026-04", "2026-07", "2026-10", "unstable")
+MOST_POINTS = 1000  # that a single query may cost
+MOST_ROWS = 250  # that a list holds, and a page
+
+# Mutations that the store refuses without @idempotent, which no schema says.
+DEMAND_A_KEY = frozenset(
+    {
+        "inventoryActivate",
+        "inventoryAdjustQuantities",
+        "inventoryMoveQuantities",
+        "inventorySetOnHandQuantities",
+        "inventorySetQuantities",
+        "inventorySetScheduledChanges",
+        "inventoryShipmentAddItems",
+        "inventoryShipmentCreate",
+        "inventoryShipmentCreateInTransit",
+        "inventoryShipmentReceive",
+        "inventoryTransferCreate",
+        "inventoryTransferCreateAsReadyToShip",
+        "inventoryTransferDuplicate",
+        "inventoryTransferSetItems",
+        "locationActivate",
+        "locationDeactivate",
+        "refundCreate",
+    }
+)
+# Those of them whose rows must say `changeFromQuantity`, be it null; the schema lets it be left out.
+DEMAND_A_COMPARE = frozenset({"inventoryAdjustQuantities", "inventorySetQuantities"})
 
 
 @cache
@@ -42,9 +74,10 @@ def schema(version: str) -> GraphQLSchema:
 
 
 def calls() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every text with a set of variables as the adapter builds them."""
+    """Every text that is sent, with a set of variables as the adapter builds them."""
     made, _ = channel(answered())
-    for writes in ([change(1)], [change(1, compare=3), change(2)], [setting(1)], [setting(1, compare=3)]):
+    full = [change(n) for n in range(made.ability.batch_rows)]
+    for writes in ([change(1)], [change(1, compare=3), change(2)], full):
         body = orjson.loads(made.encode("k", writes))
         yield body["query"], body["variables"]
     yield documents.CHECK_APP, {}
@@ -52,14 +85,12 @@ def calls() -> Iterator[tuple[str, dict[str, Any]]]:
     yield documents.WEBHOOKS, {"after": None}
     yield documents.RUN_BULK, {"query": documents.bulk_variants_document([LOCATION, LOCATION], 7)}
     yield documents.BULK, {"id": "gid://shopify/BulkOperation/1"}
-    for count in (1, 2, documents.LOCATIONS_A_QUERY):
-        yield documents.bulk_variants_document([LOCATION] * count, 7), {}
     for topic in (*TOPICS, *ROUTING_TOPICS):
         wanted = {"uri": "https://stock.example.com/webhooks/london", "format": "JSON"}
         name = topic.replace("/", "_").upper()
         yield documents.SUBSCRIBE_WEBHOOK, {"topic": name, "wanted": wanted}
     yield documents.UNSUBSCRIBE_WEBHOOK, {"id": "gid://shopify/WebhookSubscription/1"}
-    for text in (documents.ORDERS_SINCE, documents.ROUTED_ORDERS_SINCE):
+    for text in (documents.ORDERS_SINCE, documents.ROUTED_ORDERS_SINCE, documents.ORDER_TIMES):
         yield text, {"query": "updated_at:>='2026-11-23T09:00:00Z'", "after": None}
     order = "gid://shopify/Order/1"
     refund = {"originalPaymentMethodsRefund": True}
@@ -89,16 +120,96 @@ def calls() -> Iterator[tuple[str, dict[str, Any]]]:
             yield documents.variants_document(count, tags=True), {**variables, "first": rows}
 
 
+def carried_out_in_bulk() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every text that a bulk operation carries out: no variables, no pages, no points."""
+    for count in (1, 2, documents.LOCATIONS_A_QUERY):
+        for tags in (False, True):
+            yield documents.bulk_variants_document([LOCATION] * count, 7, tags=tags), {}
+
+
+@cache
+def operation(text: str) -> OperationDefinitionNode:
+    (found,) = (node for node in parse(text).definitions if isinstance(node, OperationDefinitionNode))
+    return found
+
+
 def definitions(text: str) -> list[VariableDefinitionNode]:
-    (operation,) = (node for node in parse(text).definitions if isinstance(node, OperationDefinitionNode))
-    return list(operation.variable_definitions or ())
+    return list(operation(text).variable_definitions or ())
+
+
+def fields(node: OperationDefinitionNode | FieldNode) -> list[FieldNode]:
+    """What is asked for directly below; our texts have no fragments."""
+    inside = node.selection_set.selections if node.selection_set else ()
+    assert all(isinstance(each, FieldNode) for each in inside)
+    return [each for each in inside if isinstance(each, FieldNode)]
+
+
+def lists(value: object) -> Iterator[list[Any]]:
+    """Every list in a set of variables."""
+    if isinstance(value, list):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from lists(inner)
+
+
+def faults(text: str, variables: dict[str, Any]) -> list[str]:
+    """What the store would refuse although its schema allows it."""
+    found = [f"a list of {len(each)}" for each in lists(variables) if len(each) > MOST_ROWS]
+    if operation(text).operation is OperationType.MUTATION:
+        for root in fields(operation(text)):
+            name = root.name.value
+            keys = [
+                argument.name.value
+                for directive in root.directives or ()
+                if directive.name.value == "idempotent"
+                for argument in directive.arguments or ()
+            ]
+            if name in DEMAND_A_KEY and (keys != ["key"] or not str(variables.get("key") or "").strip()):
+                found.append(f"{name} without a key")
+            if name in DEMAND_A_COMPARE:
+                rows = [row for each in lists(variables) for row in each]
+                if not rows or any("changeFromQuantity" not in row for row in rows):
+                    found.append(f"{name} without a compare")
+    if (points := cost(text, variables)) > MOST_POINTS:
+        found.append(f"{points} points")
+    return found
+
+
+def cost(text: str, variables: dict[str, Any]) -> int:
+    """The points of a call: a mutation 10, an object 1, a scalar nothing; a connection 2 and its page's rows.
+
+    A plain list that `first` cuts costs its rows; one whose length nothing says is reckoned as one.
+    """
+
+    def said(value: ValueNode) -> int:
+        if isinstance(value, VariableNode):
+            return int(variables[value.name.value])
+        assert isinstance(value, IntValueNode)
+        return int(value.value)
+
+    def price(node: FieldNode) -> int:
+        inside = fields(node)
+        if not inside or node.name.value == "pageInfo":
+            return 0
+        each = sum(price(part) for part in inside)
+        sizes = [said(given.value) for given in node.arguments or () if given.name.value == "first"]
+        if not sizes:
+            return 1 + each
+        assert sizes[0] <= MOST_ROWS, f"a page of {sizes[0]}"
+        connection = any(part.name.value == "nodes" for part in inside)
+        return 2 + sizes[0] * each if connection else sizes[0] * (1 + each)
+
+    asked = operation(text)
+    if asked.operation is OperationType.MUTATION:
+        return 10
+    return sum(price(root) for root in fields(asked))
 
 
 @needs("shopify-schemas")
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", SHOPIFY_API_VERSIONS)
 def test_every_text_is_valid_for_the_published_schema(version: str) -> None:
     """With its variables, for each version that may answer."""
-    for text, variables in calls():
+    for text, variables in (*calls(), *carried_out_in_bulk()):
         assert validate(schema(version), parse(text)) == [], text
         defined = definitions(text)
         values = get_variable_values(schema(version), defined, variables)
@@ -117,13 +228,66 @@ def test_a_mistake_would_be_found() -> None:
     assert [type(error) for error in values] == [GraphQLError]
 
 
-def test_every_write_is_idempotent_and_says_its_compare() -> None:
-    """The two rules that the schema cannot say."""
+def test_every_text_that_there_is_is_among_those_looked_at() -> None:
+    """No list kept by hand: a text that was added and forgotten here is named."""
+    public = {name: value for name, value in vars(documents).items() if not name.startswith("_")}
+    texts = {name for name, value in public.items() if isinstance(value, str) and name.isupper()}
+    made = {name for name in public if name.endswith("_document")}
+    assert made == {"variants_document", "bulk_variants_document"}
+    seen = {text for text, _ in calls()}
+    assert len(texts) > 10
+    assert {name for name in texts if public[name] not in seen} == set()
+    assert documents.variants_document(1) in seen
+    assert documents.bulk_variants_document([LOCATION], 7) in {text for text, _ in carried_out_in_bulk()}
+
+
+def test_every_call_keeps_the_rules_that_no_schema_says() -> None:
+    """A key where a write would else happen twice, its compare, no list too long, and not too dear."""
+    assert [(text, found) for text, variables in calls() if (found := faults(text, variables))] == []
+
+
+@needs("shopify-schemas")
+@pytest.mark.parametrize("version", SHOPIFY_API_VERSIONS)
+def test_a_write_whose_description_demands_a_key_is_known_to_demand_one(version: str) -> None:
+    """The list above is not only ours: each of the store's own mutations that says so is on it."""
+    mutations = schema(version).mutation_type
+    assert mutations is not None
+    demanding = {name for name, of in mutations.fields.items() if "@idempotent" in (of.description or "")}
+    assert demanding
+    assert demanding <= DEMAND_A_KEY
+
+
+def test_a_call_that_breaks_such_a_rule_is_found() -> None:
+    """Each rule once, so that none of them holds only because nobody looks."""
     made, _ = channel(adjusted())
-    for writes, rows in (([change(1)], "changes"), ([setting(1)], "quantities")):
-        body = orjson.loads(made.encode("k", writes))
-        assert "@idempotent(key: $key)" in body["query"]
-        assert all("changeFromQuantity" in row for row in body["variables"]["input"][rows])
+    body = orjson.loads(made.encode("k", [change(n) for n in range(250)]))
+    text, variables = body["query"], body["variables"]
+    assert faults(text, variables) == []
+    no_key = text.replace(" @idempotent(key: $key)", "")
+    assert faults(no_key, variables) == ["inventoryAdjustQuantities without a key"]
+    assert faults(text, {**variables, "key": " "}) == ["inventoryAdjustQuantities without a key"]
+    rows = variables["input"]["changes"]
+    assert faults(text, {**variables, "input": {"changes": [*rows, rows[0]]}}) == ["a list of 251"]
+    (row, *others) = rows
+    bare = {name: value for name, value in row.items() if name != "changeFromQuantity"}
+    lacking = {**variables, "input": {"changes": [bare, *others]}}
+    assert faults(text, lacking) == ["inventoryAdjustQuantities without a compare"]
+    places = {f"at{n}": LOCATION for n in range(20)}
+    page = {"first": 250, "after": None, "query": None, **places}
+    assert faults(documents.variants_document(20), page) == [f"{2 + 250 * 42} points"]
+
+
+@pytest.mark.parametrize("locations", [1, 2, documents.LOCATIONS_A_QUERY])
+@pytest.mark.parametrize("tags", [False, True])
+def test_what_is_reckoned_beforehand_is_what_the_texts_cost(locations: int, tags: bool) -> None:
+    """A plan of a resync is priced before the store has been asked anything."""
+    places = {f"l{n}": str(n + 1) for n in range(locations)}
+    made, _ = channel(adjusted(), locations=places, product_tags=tags)
+    tariff = made.tariff()
+    page = {"first": documents.variants_rows(locations, tariff.read_skus, tags=tags)}
+    assert tariff.read_points == cost(documents.variants_document(locations, tags=tags), page)
+    body = orjson.loads(made.encode("k", [change(n) for n in range(tariff.write_rows)]))
+    assert tariff.write_points == cost(body["query"], body["variables"])
 
 
 @pytest.mark.parametrize("locations", range(1, documents.LOCATIONS_A_QUERY + 1))

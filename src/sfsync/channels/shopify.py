@@ -1,9 +1,13 @@
 """A Shopify store as a channel: Admin GraphQL for numbers and orders, signed webhooks for news.
 
-Numbers are written in calls of up to 250 rows, all or none, each call under its own idempotency key; either
-changes (`inventoryAdjustQuantities`) or numbers (`inventorySetQuantities`), optionally only where the store
-shows what we believe it to show. What is written is the state `available`: the store keeps its own count of
-units sold and not yet sent.
+Changes are written (`inventoryAdjustQuantities`) in calls of up to 250 rows, all or none, each call under its
+own idempotency key, optionally only where the store shows what we believe it to show. What is written is the
+state `available`: the store keeps its own count of units sold and not yet sent.
+
+Numbers (`inventorySetQuantities`) are never written, not even to put a difference right. Compared with the
+number just read, a set goes over a sale that we have not heard of; compared with the one we believe in, it
+does so too once a sale and a return have met there. A change keeps both, and reconcile needs no more: what
+was read becomes the baseline once the orders before it are known, and the rest is a change like any other.
 """
 
 from __future__ import annotations
@@ -52,7 +56,7 @@ _SKUS_A_QUERY = 50
 _MUTATION_POINTS = 10.0
 _REASON = "correction"
 
-_STALE = frozenset({"CHANGE_FROM_QUANTITY_STALE", "COMPARE_QUANTITY_STALE"})
+_STALE = "CHANGE_FROM_QUANTITY_STALE"
 _KEY_SPENT = frozenset({"IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED", "IDEMPOTENCY_KEY_PARAMETER_MISMATCH"})
 
 
@@ -235,12 +239,11 @@ class ShopifyChannel:
     def encode(self, key: str, writes: Sequence[Write]) -> bytes:
         """The body of one call. ValueError for rows that cannot be in one call."""
         _check_rows(key, writes)
-        adjust = writes[0].delta is not None
         rows = [
             {
                 "inventoryItemId": write.item_id,
                 "locationId": write.location_id,
-                **({"delta": write.delta} if adjust else {"quantity": write.quantity}),
+                "delta": write.delta,
                 "changeFromQuantity": write.compare,  # must be said even when it is null
             }
             for write in writes
@@ -249,9 +252,9 @@ class ShopifyChannel:
         change = {"name": "available", "reason": _REASON, "referenceDocumentUri": uri}
         return orjson.dumps(
             {
-                "query": documents.ADJUST_QUANTITIES if adjust else documents.SET_QUANTITIES,
-                "operationName": "AdjustQuantities" if adjust else "SetQuantities",
-                "variables": {"key": key, "input": {**change, "changes" if adjust else "quantities": rows}},
+                "query": documents.ADJUST_QUANTITIES,
+                "operationName": "AdjustQuantities",
+                "variables": {"key": key, "input": {**change, "changes": rows}},
             }
         )
 
@@ -294,7 +297,7 @@ class ShopifyChannel:
         stale, bad = set(), {}
         for error in errors:
             row = _row(error.get("field"))
-            if row is not None and error.get("code") in _STALE:
+            if row is not None and error.get("code") == _STALE:
                 stale.add(row)
             elif row is not None:
                 bad[row] = _sentence(error)
@@ -398,10 +401,8 @@ def _check_rows(key: str, writes: Sequence[Write]) -> None:
         raise ValueError("a push needs a key")
     if not 1 <= len(writes) <= documents.PAGE_ROWS:
         raise ValueError(f"a push has 1 to {documents.PAGE_ROWS} rows, not {len(writes)}")
-    if any((write.delta is None) == (write.quantity is None) for write in writes):
-        raise ValueError("each row of a push has either a delta or a quantity")
-    if len({write.delta is None for write in writes}) > 1:
-        raise ValueError("the rows of one push are all deltas or all quantities")
+    if any(write.delta is None or write.quantity is not None for write in writes):
+        raise ValueError("each row of a push has a delta: a number could go over a sale")
     if len({(write.item_id, write.location_id) for write in writes}) < len(writes):
         raise ValueError("an item stands twice for one location in the same push")
 

@@ -23,15 +23,6 @@ mutation AdjustQuantities($key: String!, $input: InventoryAdjustQuantitiesInput!
 }
 """
 
-SET_QUANTITIES = """
-mutation SetQuantities($key: String!, $input: InventorySetQuantitiesInput!) {
-  inventorySetQuantities(input: $input) @idempotent(key: $key) {
-    inventoryAdjustmentGroup { id }
-    userErrors { code field message }
-  }
-}
-"""
-
 CANCEL_ORDER = """
 mutation CancelOrder(
   $orderId: ID!, $refundMethod: OrderCancelRefundMethodInput, $notifyCustomer: Boolean, $staffNote: String

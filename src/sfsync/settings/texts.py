@@ -180,7 +180,12 @@ OrgVersion = Annotated[
     str, matching(r"\d\d\.0", "is not an API version of Salesforce", 'Give it like "67.0"')
 ]
 ShopifyVersion = Annotated[
-    str, matching(r"20\d\d-(01|04|07|10)", "is not an API version of Shopify", 'Give it like "2026-10"')
+    str,
+    matching(
+        r"2026-(01|04|07|10)",
+        "is not an API version of Shopify that sfsync has been checked against",
+        'Set it to "2026-10" (2026-01, 2026-04 and 2026-07 are checked too)',
+    ),
 ]
 ShopifyLocation = Annotated[
     str,

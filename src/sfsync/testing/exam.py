@@ -199,8 +199,16 @@ class ChannelExam:
         items = {item.sku: item for item in await listed(party.channel, set(party.plain[:2]))}
         first, second = (items[sku] for sku in party.plain[:2])
         await party.sell({first.sku: 1})
+        relative = party.channel.ability.relative
         writes = [
-            Write(item.sku, item.location, item.item_id, item.location_id, quantity=5, compare=item.shows)
+            Write(
+                item.sku,
+                item.location,
+                item.item_id,
+                item.location_id,
+                **({"delta": 5 - item.shows} if relative else {"quantity": 5}),
+                compare=item.shows,
+            )
             for item in (second, first)
         ]
         answer = await pushed(party.channel, party.channel.encode(new_key(), writes))
