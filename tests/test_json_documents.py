@@ -222,37 +222,66 @@ def test_no_command_ends_with_a_code_that_its_help_does_not_tell(nothing_runs: P
 # -- a plan that the guard stops -------------------------------------------------------------------------
 
 
-class _TooLarge(Plans):
-    """A plan that would change 900 numbers."""
+class _Drifted(Plans):
+    """A plan whose one row is applied when somebody says so; or that would change 900 numbers."""
+
+    def __init__(self, *, large: bool = False) -> None:
+        super().__init__()
+        self._large = large
+        self.page = [planned("BAG", 9, 4)]
 
     async def begin(self, scope: Scope) -> Mapping[str, object]:
-        return compared()
+        return self._now()
 
     async def run(self, run_id: str) -> Mapping[str, object]:
-        return compared()
+        return self._now()
 
     async def apply(self, run_id: str, yes_change: int | None) -> Mapping[str, object]:
-        raise TooMuchError({"london": Extent(1000, 900, 100)}, 900)
+        if self._large and yes_change != 900:
+            raise TooMuchError({"london": Extent(1000, 900, 100)}, 900)
+        self.applied.append((run_id, yes_change))
+        self.page = [each | {"state": "applied"} for each in self.page]
+        return self._now()
+
+    def _now(self) -> Mapping[str, object]:
+        return compared("done" if self.applied else "ready") | {"unread": {}}
 
 
-async def test_a_plan_that_the_guard_stops_is_told_whole_in_a_document(nothing_runs: Path) -> None:
-    """With its rows and the number that a script must name to go on; nothing was applied."""
+async def _resync(plans: _Drifted, folder: Path, *words: str) -> tuple[int, Any]:
+    """The exit code and the document of `sfsync resync` beside a daemon that has these plans."""
     house = House()
-    plans = _TooLarge()
-    plans.page = [planned("BAG", 9, 4)]
     server = serve(build_web(replace(house.services, reconciler=plans), house.options), "127.0.0.1", 0)
     await server.start()
-    file = nothing_runs / "sfsync.toml"
+    file = folder / "sfsync.toml"
     port = server.address.rpartition(":")[2]
     text = re.sub(r"port = \d+", f"port = {port}", file.read_text())
     text += f'\n[[web.tokens]]\nname = "operations"\ntoken = "{OPERATIONS_TOKEN}"\nscopes = ["admin"]\n'
     file.write_text(text)
     try:
-        words = [sys.executable, "-m", "sfsync", "resync", "--json"]
-        result = await asyncio.to_thread(subprocess.run, words, capture_output=True, check=False)
+        command = [sys.executable, "-m", "sfsync", "resync", "--json", *words]
+        result = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False)
     finally:
         await server.stop()
-    told = json.loads(result.stdout)
-    assert (result.returncode, told["error"]["exit_code"], told["applied"]) == (4, 4, False)
+    return result.returncode, json.loads(result.stdout)
+
+
+async def test_a_plan_that_the_guard_stops_is_told_whole_in_a_document(nothing_runs: Path) -> None:
+    """With its rows and the number that a script must name to go on; nothing was applied."""
+    code, told = await _resync(_Drifted(large=True), nothing_runs, "--yes")
+    assert (code, told["error"]["exit_code"], told["applied"]) == (4, 4, False)
     assert (told["changes"], told["rows"][0]["sku"]) == (900, "BAG")
     assert "--yes-change 900" in told["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("words", "applied"), [([], []), (["--yes"], [("p1", None)]), (["--yes-change", "900"], [("p1", 900)])]
+)
+async def test_a_script_that_asks_for_json_applies_no_plan_without_a_yes(
+    nothing_runs: Path, words: list[str], applied: list[object]
+) -> None:
+    """Who only wants to read the differences by a program changes nothing, and is told that they remain."""
+    plans = _Drifted(large="--yes-change" in words)
+    code, told = await _resync(plans, nothing_runs, *words)
+    assert plans.applied == applied
+    assert (code, told["applied"]) == ((0, True) if applied else (1, False))
+    assert {row["state"] for row in told["rows"]} == {"applied" if applied else "planned"}

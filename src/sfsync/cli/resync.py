@@ -77,7 +77,8 @@ def resync(
 
     Reads the org whole (Bulk API 2.0) unless SKUs or a time are given. Needs the running daemon, which goes
     on with it after a restart. Applying a channel's first plan also approves the channel for pushing. A row
-    whose facts are others by the time it is applied is refused and told.
+    whose facts are others by the time it is applied is refused and told. With --json nobody is asked: the
+    plan is told, and applied only with --yes or --yes-change.
 
     Exit codes: 0 no difference, or applied; 1 differences remain (dry run, declined, refused rows, or some
     for a person to mend); 2 wrong settings, wishes or plan file; 3 no daemon; 4 stopped, because more of a
@@ -133,7 +134,7 @@ def put_right(
     if not as_json:
         _show(run, seen)
     applied = False
-    if _wanted(run, dry_run=dry_run, yes=yes or as_json or yes_change is not None):
+    if _wanted(run, dry_run=dry_run, yes=yes or yes_change is not None, ask=not as_json):
         beside = {**run, "rows": seen.kept, "applied": False}
         run = _watched(client, _apply(client, run, yes_change, beside), "applying")
         seen, applied = _Rows(keep=as_json), True
@@ -277,12 +278,12 @@ def _write(path: Path, run: Any, rows: Iterable[Any]) -> None:
         fail(f"{path}: {error.strerror}", 2)
 
 
-def _wanted(run: Any, *, dry_run: bool, yes: bool) -> bool:
+def _wanted(run: Any, *, dry_run: bool, yes: bool, ask: bool) -> bool:
     if dry_run or not run["compared"]:
         return False
     if yes:
         return True
-    if not sys.stdin.isatty():
+    if not ask or not sys.stdin.isatty():
         err.print("Nothing was changed: give --yes to apply without being asked.")
         return False
     return typer.confirm("Apply this plan?")
