@@ -29,6 +29,7 @@ ODD = (
     "o'clock",
     "x/y",
     "bag-1",
+    "L" * 200,
 )
 MANY = tuple(f"MANY-{number}" for number in range(45))
 SEED = {"listings": dict.fromkeys((*PLAIN, *ODD, *MANY, "FBA-1"), 1000), "by_amazon": ["FBA-1"]}

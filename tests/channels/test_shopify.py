@@ -57,6 +57,7 @@ SEED = {
         {"sku": "TWICE", "title": "first", "available": {"London": 1}},
         {"sku": "TWICE", "title": "second", "available": {"London": 2}},
         {"sku": "LOOSE", "title": "nobody counts these", "tracked": False},
+        {"sku": "SET", "title": "a bag with its scarf", "requires_components": True},
         {"sku": "BEYOND", "title": "sold beyond", "available": {"London": 1}, "inventory_policy": "CONTINUE"},
         {"sku": None, "title": "without a name"},
         *({"sku": f"MANY-{n}", "title": "one of many", "available": {"London": 1}} for n in range(250)),
@@ -96,6 +97,7 @@ class Shop(Counterpart):
     odd_names = ODD
     duplicate = "TWICE"
     untracked = "LOOSE"
+    bundle = "SET"
     oversold = "BEYOND"
 
     def __init__(self, ready: Mapping[str, Any], http: httpx.AsyncClient, box: PostBox) -> None:

@@ -27,6 +27,8 @@ SEED = {
         {"sku": "TWICE", "title": "first", "available": {"London": 1}},
         {"sku": "TWICE", "title": "second", "available": {"London": 2}},
         {"sku": "LOOSE", "title": "nobody counts these", "tracked": False},
+        {"sku": "SET", "title": "a bag with its scarf", "requires_components": True},
+        {"sku": "BEYOND", "title": "sold beyond", "available": {"London": 1}, "inventory_policy": "CONTINUE"},
         {"sku": None, "title": "without a name"},
     ],
 }
@@ -63,9 +65,10 @@ async def test_a_large_store_is_listed_whole_by_one_bulk_read_or_else_by_pages(
     assert {sku: shown[sku] for sku in shown if sku.startswith("MANY")} == {
         f"MANY-{n:04}": n for n in range(MANY)
     }
-    assert len(items) == len(PLAIN) + MANY + 3
+    assert len(items) == len(PLAIN) + MANY + 5
     assert [item.duplicate for item in items if item.sku == "TWICE"] == [True, True]
-    assert [item.sku for item in items if not item.tracked] == ["LOOSE"]
+    assert [item.sku for item in items if not item.tracked] == ["LOOSE", "SET"]
+    assert [item.sku for item in items if item.oversell_allowed] == ["BEYOND"]
 
 
 async def test_a_listing_goes_on_from_where_it_stood(shop: Shop) -> None:

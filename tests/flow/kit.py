@@ -717,6 +717,19 @@ class ForgetfulShop(LittleShop):
         return await super().push(body)
 
 
+class UnhurriedShop(LittleShop):
+    """It answers a push when it is let."""
+
+    def __init__(self, *how: Any, **more: Any) -> None:
+        super().__init__(*how, **more)
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def push(self, body: bytes) -> PushAnswer:
+        await self.answering.wait()
+        return await super().push(body)
+
+
 @cache
 def _empty_store() -> bytes:
     """What a store is before its first start: made once, because making it takes longer than most stories."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import Double, type_coerce, update
-from tests.flow.kit import ForgetfulShop, House, LittleShop, house, total, uncovered
+from tests.flow.kit import ForgetfulShop, House, LittleShop, UnhurriedShop, house, total, uncovered
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.incidents import UNEXPLAINED
 from sfsync.flow import allocations
+from sfsync.ports import Tx
 from sfsync.store.tables import channel_level
 
 BAG = "BAG-1|ECOM"
@@ -89,6 +91,53 @@ async def test_trouble_while_units_move_creates_and_loses_none(fate: str) -> Non
         assert not watching.done(), watching.exception()
         watching.cancel()
         assert h.org.numbers(BAG) == (6, 6)
+
+
+async def test_a_row_that_an_unseen_sale_stops_goes_out_of_its_push_and_the_others_leave_in_the_next() -> (
+    None
+):
+    """Dubai has sold a bag, unheard. One less is asked of it in the same call as scarves and shoes.
+
+    The call is refused whole, because of the bag alone. Scarves and shoes leave in the very next call, as
+    they were. The bag's number is read again: no call goes over the sale, and no bag is given away.
+    """
+    stock = {BAG: 4, "SCARF|ECOM": 5, "SHOE|ECOM": 5, "HAT|ECOM": 5}
+    async with house(stock, rules=(DIVIDED,), make_shop=UnhurriedShop) as h:
+        await h.shows("BAG-1", 2, 2)
+        dubai = h.shops["dubai"]
+        assert isinstance(dubai, UnhurriedShop)
+        async with h.supervisor.polls.reading["dubai"]:  # its order list is not read meanwhile
+            unseen = dubai.buy("BAG-1")
+            dubai.answering.clear()
+            h.org.move("HAT|ECOM", on_hand=-1)  # a call that is under way while the others become due
+            await h.until_kept(lambda tx: bool(tx.open_pushes("dubai")))
+            h.org.move("SCARF|ECOM", on_hand=-2)
+            h.org.move("SHOE|ECOM", on_hand=3)
+            for _ in range(2):
+                await h.deliver("london", h.shops["london"].buy("BAG-1"))
+            together = {"BAG-1", "SCARF", "SHOE"}
+            await h.until_kept(lambda tx: {level.sku for level in tx.due("dubai", 9)} == together)
+            tried = len(dubai.sent)
+            dubai.answering.set()
+            await h.until(lambda: (dubai.shelf["SCARF"], dubai.shelf["SHOE"]) == (3, 8))
+
+            def read_again(tx: Tx) -> bool:
+                (level,) = tx.channel_levels(["BAG-1"], "dubai")
+                return (level.published, level.problem) == (1, "")
+
+            await h.until_kept(read_again)
+            await h.idle()
+            _, refused, following, *later = (json.loads(body)[1] for body in dubai.sent[tried:])
+            changes = {sku: (delta, compare) for sku, delta, compare in refused}
+            assert changes == {"BAG-1": (-1, 2), "SCARF": (-2, None), "SHOE": (3, None)}
+            assert following == [row for row in refused if row[0] != "BAG-1"]
+            assert all(delta < 0 and compare == 1 for rows in later for _, delta, compare in rows)
+            await h.shows("BAG-1", 0, 1)
+        await h.deliver("dubai", unseen)
+        await h.idle()
+        assert held(h, "london") + held(h, "dubai") == 1
+        assert (total(h.org.of("order:london:")), total(h.org.of("order:dubai:"))) == ((0, 2), (0, 1))
+        assert h.org.numbers(BAG) == (4, 4)
 
 
 async def test_a_sale_that_nobody_has_told_of_is_not_given_away() -> None:

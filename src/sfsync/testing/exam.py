@@ -94,15 +94,16 @@ class ChannelExam:
         assert await listed(party.channel, set()) == []
 
     async def test_it_marks_what_must_not_be_written(self, party: Counterpart) -> None:
-        """A SKU on two items, one that nobody counts, and one that is sold beyond its stock."""
+        """A SKU on two items, one that nobody counts, one made of others, one sold beyond its stock."""
         _needs(party.channel.ability.callbacks is None, "it cannot be asked")
-        odd = {sku for sku in (party.duplicate, party.untracked, party.oversold) if sku}
+        odd = {sku for sku in (party.duplicate, party.untracked, party.bundle, party.oversold) if sku}
         for asked in (None, odd):
             items = await listed(party.channel, asked)
             twice = [item for item in items if party.duplicate and item.sku == party.duplicate]
             assert len(twice) == (2 if party.duplicate else 0)
             assert all(item.duplicate for item in twice)
-            assert [item.sku for item in items if not item.tracked] == [*filter(None, [party.untracked])]
+            unwritable = sorted(item.sku for item in items if not item.tracked)
+            assert unwritable == sorted(filter(None, [party.untracked, party.bundle]))
             assert [item.sku for item in items if item.oversell_allowed] == [*filter(None, [party.oversold])]
 
     # -- what it writes

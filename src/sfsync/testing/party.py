@@ -41,8 +41,8 @@ class Counterpart(ABC):
     """The other party, and the adapter that speaks to it.
 
     It sells `plain` (at least six SKUs) and `odd_names`, each in one place with ten units or more. Where the
-    like can be at such a channel it sells one each of `duplicate` (carried by two items), `untracked` and
-    `oversold` (sold beyond its stock); "" where it cannot.
+    like can be at such a channel it sells one each of `duplicate` (carried by two items), `untracked`,
+    `bundle` (its number follows from its parts) and `oversold` (sold beyond its stock); "" where it cannot.
     """
 
     channel: Channel
@@ -52,6 +52,7 @@ class Counterpart(ABC):
     odd_names: tuple[str, ...]  # SKUs with blanks, quotes, slashes, and letters of other alphabets
     duplicate: str = ""
     untracked: str = ""
+    bundle: str = ""
     oversold: str = ""
     secrets: tuple[str, ...]
     troubles: frozenset[Trouble] = frozenset(Trouble)  # those that can befall a call to it
