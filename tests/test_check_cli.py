@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sandbox import OrgSandbox, Sandbox, start_org, start_shop
+from tests.sandbox import OrgSandbox, Sandbox, start_market, start_org, start_shop
 from typer.testing import CliRunner, Result
 
 from sfsync.app import SystemClock, open_one
@@ -166,6 +166,48 @@ def test_skus_that_do_not_fit_together_are_named_with_what_may_come_of_them(
         }.items()
     )
     assert all(each["why"] and each["remedy"] for _, each in found(result))
+
+
+MARKET = """
+[channels.bazaar]
+kind = "mirakl"
+url = "{url}"
+api_key = "{api_key}"
+{more}
+
+[channels.bazaar.locations.warehouse]
+sells_from = ["ECOM"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "policy", "named"),
+    [
+        ("", "", "3 SKUs of bazaar are mirrored there without safety stock: BAG-1, BELT-1, HAT-1"),
+        ("safety_stock = 1", "", ""),
+        ("", 'skus = ["*"]\nguarantee = "allocated"', ""),
+        (
+            "safety_stock = 1",
+            'skus = ["BAG-*"]\nsafety_stock = 0\nscarce_at = 2\nplentiful_at = 4',
+            "one SKU of bazaar is mirrored there without safety stock: BAG-1",
+        ),
+    ],
+    ids=["nothing kept back", "one kept back", "its own units", "nothing kept back of the last ones"],
+)
+def test_the_last_one_at_a_marketplace_that_takes_plain_numbers_is_a_warning(
+    tmp_path: Path, org: OrgSandbox, shop: Sandbox, more: str, policy: str, named: str
+) -> None:
+    """What is written there may go over a sale that nobody has told of: a unit kept back makes that good."""
+    config = settings(tmp_path, org, shop)
+    with start_market({"offers": {level["sku"]: 3 for level in LEVELS}}) as market:
+        with config.open("a") as file:
+            file.write(MARKET.format(**market.ready, more=more))
+            file.write(f"[[policies]]\n{policy}\n" if policy else "")
+        result = sfsync("-c", config, "bazaar", "--json")
+    told = [each for _, each in found(result)]
+    assert [each["finding"] for each in told] == ([named] if named else [])
+    assert result.exit_code == (1 if named else 0)
+    assert all("safety_stock" in each["remedy"] and "sold twice" in each["why"] for each in told)
 
 
 def test_an_org_that_is_short_of_everything_or_shows_nothing_is_told_apart(

@@ -301,7 +301,12 @@ class Examination:
         for location, skus in self._in_org.items():
             for sku in skus:
                 in_org[sku].add(location)
-        return doctor.map_findings(channel.name, listed, in_org, sells_from, known)
+        found = doctor.map_findings(channel.name, listed, in_org, sells_from, known)
+        if channel.ability.weak and channel.ability.tells_orders:
+            skus = {each.sku for each in listed if sells_from & in_org.get(each.sku, set())}
+            risky = {sku for sku in skus if self._assortment.unguarded(channel.name, sku)}
+            found = [*doctor.unguarded_finding(channel.name, risky), *found]
+        return found
 
 
 def _channel_of(topic: str) -> str:

@@ -256,6 +256,14 @@ class Assortment:
             self._scarcities[key] = known
         return known
 
+    def unguarded(self, channel: str, sku: str) -> bool:
+        """True when its last unit is shown, also while it is scarce, to buyers who ask nobody first."""
+        policy = self.policy(channel, sku, frozenset(each.name for each in self.scarcities(sku)))
+        if policy.allocated_elsewhere or policy.cap == 0:
+            return False
+        kept = all(self.stays.get(place) for place in self.places(channel))
+        return policy.guarantee is Guarantee.MIRRORED and not policy.safety_stock and not kept
+
     def edition(self, sku: str) -> Edition | None:
         """The limited edition that a SKU belongs to."""
         return next((each for each in self.editions.values() if sku in each.skus), None)

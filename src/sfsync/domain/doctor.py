@@ -310,6 +310,21 @@ def map_findings(
     return [*wrong, Finding(Severity.GOOD, f"{have} a stock level in the org")]
 
 
+def unguarded_finding(channel: str, skus: Collection[str]) -> list[Finding]:
+    """What SKUs risk that a channel of plain numbers shows to their last unit, to buyers who ask nobody."""
+    found = _of(
+        channel,
+        Severity.WARNING,
+        "are mirrored there without safety stock",
+        skus,
+        f"give {channel} a safety_stock of 1 or more, or these SKUs a policy with one, or with "
+        'guarantee = "allocated"',
+        "it takes plain numbers only: what is written may go over a sale that nobody has told of, and the "
+        "last one is sold twice",
+    )
+    return [found] if found is not None else []
+
+
 def _of(
     channel: str, severity: Severity, are: str, names: Collection[str], remedy: str, why: str
 ) -> Finding | None:
