@@ -35,6 +35,7 @@ from sfsync.domain.drift import Sums
 from sfsync.domain.editions import Edition
 from sfsync.domain.fold import Fold, FoldAnswer, FoldResult, LedgerRow
 from sfsync.domain.ledger import Answer, Bundle, Request, RowAnswer, RowResult
+from sfsync.domain.mapping import Identity
 from sfsync.domain.orders import OrderLine, OrderSnapshot
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrder, OrgOrderRules, OrgReturnLine
 from sfsync.domain.products import Product
@@ -592,6 +593,7 @@ class LittleShop(Fates):
         self.deaf = False  # it says yes to a cancellation and does nothing
         self.cancelled: list[tuple[str, bool, bool, str]] = []  # every cancellation that was asked
         self.shelf = dict(shelf)
+        self.location, self.place = "online", "place 1"  # our name for where that shelf stands, and its id
         self.prices: dict[str, float] = {}
         self.tags: dict[str, frozenset[str]] = {}
         self.bad: dict[str, str] = {}  # SKUs that it refuses to write, with its words
@@ -640,7 +642,9 @@ class LittleShop(Fates):
         for sku in list(self.shelf):
             if skus is None or sku in skus:
                 price = self.prices.get(sku)
-                item = ChannelItem(sku, "online", f"item {sku}", "place 1", self.shelf[sku], price=price)
+                item = ChannelItem(
+                    sku, self.location, f"item {sku}", self.place, self.shelf[sku], price=price
+                )
                 page = [replace(item, tags=self.tags.get(sku))]
                 self.read.set()
                 if self.reading is not None:
@@ -809,6 +813,9 @@ class House:
                 self.plan or {"online": places},
                 counts_down=shop.counts_down,
                 ask_above_percent=self.ask_above_percent,
+                identity=Identity(
+                    name, {of: shop.place if of == shop.location else of for of in self.plan or ("online",)}
+                ),
             )
             for name, shop in self.shops.items()
         }

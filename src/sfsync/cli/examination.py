@@ -214,8 +214,7 @@ class Examination:
         part = Part(name)
         if (hold := remembered.holds.get(name)) is not None:
             what = f"the settings have changed: {hold.sentence}"
-            why = "until then it goes on by the settings from before"
-            part.findings.append(Finding(Severity.WARNING, what, hold.way_out, why))
+            part.findings.append(Finding(Severity.WARNING, what, hold.way_out, hold.meanwhile))
         self._tell(f"{name}: credential, scopes, version, locations")
         try:
             settings = self._settings.channels[name]

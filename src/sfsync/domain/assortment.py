@@ -13,6 +13,7 @@ from .ats import Guarantee, Policy
 from .believable import MOST_UNITS
 from .block import BlockRule
 from .editions import Edition
+from .mapping import Identity
 from .org_orders import OrgOrderRules
 from .products import Catalogue, Product, Wanted
 from .sources import Source
@@ -107,6 +108,8 @@ class ChannelPlan:
     asks: bool = True  # it can ask before payment; a marketplace cannot, and gated means mirrored there
     # Of one line of an order: more are not believed.
     most_units: int = field(default=MOST_UNITS, compare=False)
+    # Which shop and places it means: what is known of others is not known of these.
+    identity: Identity | None = field(default=None, compare=False)
 
     @property
     def first_location(self) -> str:

@@ -22,6 +22,7 @@
     catching_up  those numbers for whoever was away, in the order of their changes
     careful  channels that take plain numbers only: orders first, lower at once, raise slowly
     reconcile  the org read whole, and what channels show taken over as the baseline
+    moving     a channel that means another shop or place than its numbers are of: read anew, weighed
     comparing  what a page of a channel's listing reveals, with causes
     resync     both compared on a person's wish: planned, looked at, put right
     letters    what was set aside, by cause; tried again, or dropped with a name and a reason

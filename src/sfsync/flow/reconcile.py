@@ -24,6 +24,7 @@ from .comparing import Seen, problem, rows_of
 from .context import Context
 from .intake import closed_by_reading_all
 from .levels import apply_levels
+from .moving import weighed
 from .orders import OrderPoll
 from .policies import Policies
 from .products import learn_listing
@@ -101,6 +102,8 @@ class Reconcile:
             numbers, differences = numbers + len(page), differences + sum(each.applicable for each in found)
             await self._adopt(channel, page)
         await ctx.store.write(partial(_asked, channel=channel, number=last))
+        if await weighed(ctx, channel, differences, numbers):
+            await self.approve(channel)
         return numbers, differences
 
     async def learn(self, channel: str) -> None:
@@ -184,7 +187,16 @@ class Reconcile:
         `whole`: of all of it, so that changed settings which have waited for that hold from now on.
         """
         now = self._ctx.clock.now()
-        await self._ctx.store.write(lambda tx: tx.approve(channel, now))
+
+        def commit(tx: Tx) -> bool:
+            hold = tx.held(channel)
+            if hold is not None and hold.moved and not whole:
+                return False  # the rest of what it shows at its new place has not been looked at
+            tx.approve(channel, now)
+            return True
+
+        if not await self._ctx.store.write(commit):
+            return
         if whole:
             await Policies(self._ctx).free(channel)
         waited = self._ctx.pulse.due_since
@@ -218,6 +230,7 @@ def take_over(tx: Tx, *, ctx: Context, channel: str, seen: Sequence[Seen]) -> se
         if (
             level is None
             or level.published != item.shows
+            or (level.item_id, level.location_id) != (item.item_id, item.location_id)
             or level.problem != problems.get((item.sku, item.location), "")
         ):
             by_time[one.asked_at, one.read_at].append(item)

@@ -30,6 +30,7 @@ from .folding import Folding, FoldRun, FoldWish
 from .freshness import Freshness
 from .hands import Hands
 from .intake import Holes, Intake, Poll
+from .moving import recognise
 from .order_calls import OrderCalls
 from .orders import OrderPoll, Orders
 from .org_counts import Counting, OrgCounts
@@ -129,6 +130,7 @@ class Supervisor:
         """Begin every part. Returns soon; what needs the org waits for it."""
         ctx = self._ctx
         policies = Policies(ctx, ask=not self._approve)
+        await recognise(ctx)
         await policies.recall()
         self._finishing = [self._keep("writer", self._write)]
         self._finishing += [self._keep(f"relay {r.name}", r.run) for r in self._relays]

@@ -27,6 +27,7 @@ from .picture import Picture
 from .rooms import Rooms, limit, with_whole_editions
 from .shelf import ats_facts, goes_on, targets_of
 
+MOVED = "not written there yet: it is another place than before"
 HELD_BACK = "held back: changed settings wait for a person"
 NEWEST = 8  # movements told behind a number on hand
 Told = dict[str, object]
@@ -156,6 +157,11 @@ class _Answer:
             goes = goes_on(picture, assortment, level, should)
             if goes is not None and goes != should:
                 parts.append(self._kept(level, should, goes, scarce))
+            hold = tx.held(level.channel) if asked.at is None else None
+            moved = hold is not None and hold.moved
+            if hold is not None and moved:
+                because = [{**_rule(hold.sentence, 0), "at": _moment(hold.since)}]
+                parts.append({"what": MOVED, "units": 0, "because": because})
             told: Told = {
                 "channel": level.channel,
                 "location": level.location,
@@ -164,7 +170,7 @@ class _Answer:
                 "sells_from": list(assortment.sources(level.channel, level.location, sku)),
                 "should_show": should if goes is None else goes,
                 "sum": parts,
-                "held": goes not in (None, should),
+                "held": moved or goes not in (None, should),
             }
             if asked.at is None:
                 told |= _shown(level, now)

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationError, WrapValidator
 from pydantic_core import InitErrorDetails
 
 from sfsync import kinds
 from sfsync.domain.believable import MOST_UNITS
+from sfsync.domain.mapping import Identity
 
 from .problems import nearest
 from .section import Section
@@ -57,6 +59,14 @@ class ChannelSettings(Section):
     most_units: int = Field(default=MOST_UNITS, ge=1, le=1_000_000)
     locations: Mapping[Name, LocationSettings] = Field(min_length=1)
 
+    def shop(self) -> str:
+        """Which shop it is, told from all others of its kind; no secret."""
+        return ""
+
+    def identity(self) -> Identity | None:
+        """Shop and places: others mean that nothing known holds there. None: it cannot be read anyway."""
+        return Identity(self.shop(), {name: place.id for name, place in self.locations.items()})
+
 
 class ReceiverSettings(Section):
     """Somebody who is told by signed callbacks: where, and how messages are signed."""
@@ -81,6 +91,10 @@ class CallbackSettings(ReceiverSettings, ChannelSettings):
     kind: Literal["callback"]
     guarantee: Literal["mirrored", "gated"] = "gated"
 
+    def identity(self) -> Identity | None:
+        """None: it shows what it is told, and a new receiver asks for all of it (docs/callbacks.md)."""
+        return None
+
 
 class SiteSettings(ChannelSettings):
     """A channel that is spoken to at a web address of its own."""
@@ -88,6 +102,10 @@ class SiteSettings(ChannelSettings):
     url: SiteAddress
     ca_file: Path | None = None
     timeout_seconds: float = Field(default=10.0, gt=0, le=600)
+
+    def shop(self) -> str:
+        """Its address."""
+        return urlsplit(self.url).netloc.lower()
 
 
 class ShopifyLocationSettings(LocationSettings):
@@ -114,6 +132,16 @@ class ShopifySettings(SiteSettings):
     previous_webhook_secret_file: Path | None = None
     product_tags: bool = False  # its products' tags count in policies, where the org's product has none
 
+    def shop(self) -> str:
+        """Its address and the store's name."""
+        return f"{super().shop()} {self.shop_domain.lower()}"
+
+    def identity(self) -> Identity | None:
+        """A gid and the number in it are the same place."""
+        return Identity(
+            self.shop(), {name: place.id.rpartition("/")[2] for name, place in self.locations.items()}
+        )
+
 
 class MiraklSettings(SiteSettings):
     """A shop at a Mirakl marketplace, spoken to with its API key."""
@@ -135,6 +163,10 @@ class MiraklSettings(SiteSettings):
     status_every_seconds: float = Field(default=15.0, gt=0, le=3600)
     outcome_within_minutes: float = Field(default=60.0, gt=0, le=1440)  # or an incident says so
     orders_every_seconds: float = Field(default=60.0, gt=0, le=3600)
+
+    def shop(self) -> str:
+        """The marketplace's address and the shop there."""
+        return f"{super().shop()} {self.shop_id}".rstrip()
 
 
 class AmazonSettings(SiteSettings):
@@ -159,6 +191,10 @@ class AmazonSettings(SiteSettings):
     outcome_every_seconds: float = Field(default=15.0, gt=0, le=3600)  # how often a feed is asked for
     outcome_within_minutes: float = Field(default=60.0, gt=0, le=1440)  # or an incident says so
     orders_every_seconds: float = Field(default=180.0, gt=0, le=3600)  # so long read orders count as known
+
+    def shop(self) -> str:
+        """The API's address, the seller and the marketplace."""
+        return f"{super().shop()} {self.seller_id} {self.marketplace_id}"
 
 
 class VendureLocationSettings(LocationSettings):

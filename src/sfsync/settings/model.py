@@ -392,6 +392,7 @@ def _plan(name: str, channel: ChannelSettings) -> ChannelPlan:
         counts_down=channel.counts_down,
         asks=channel.asks,
         most_units=channel.most_units,
+        identity=channel.identity(),
     )
 
 

@@ -2,6 +2,7 @@
 
 - ``tables``      the schema, in one place
 - ``tx``          one transaction: short named statements, no decisions
+- ``identities``  which shop and places a channel's levels are of
 - ``database``    the engine, one writer thread, the lock against a second daemon, migrations
 - ``views``       read-only pictures for status, dashboard and CLI
 """

@@ -370,6 +370,10 @@ channel = Table(
     Column("held_since", Instant),  # changed settings wait for a person
     Column("held_changed", Integer, nullable=False, server_default="0"),  # of its numbers, by these
     Column("held_known", Integer, nullable=False, server_default="0"),
+    Column("identity", Json),  # the shop and the places that its levels are of
+    Column("moved_since", Instant),  # it means others since then, and waits until they are weighed
+    Column("moved_changed", Integer),  # of its numbers there, by what it should show; null: not read yet
+    Column("moved_known", Integer),
     Column("poll_mark", Instant),
     Column(
         "asked_to", Integer

@@ -36,7 +36,7 @@ from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.editions import Switch
 from sfsync.domain.exposure import KEPT_EMPTIED, KEPT_SPELLS
 from sfsync.domain.ledger import Bundle
-from sfsync.domain.mapping import Hold
+from sfsync.domain.mapping import Hold, Identity, Move
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.org_counts import Taken, is_recount
 from sfsync.domain.places import LinePlace
@@ -81,7 +81,7 @@ from sfsync.ports.keeping import (
 )
 from sfsync.ports.outside import ChannelItem
 
-from . import rulebooks
+from . import identities, rulebooks
 from . import tables as t
 from .alerts import AlertStatements
 from .callbacks import CallbackStatements
@@ -1121,7 +1121,28 @@ class SqlTx(
 
     def approve(self, channel: str, at: datetime) -> None:
         """The channel may be written to."""
-        self._upsert(t.channel, [{"name": channel, "approved_at": at}])
+        self._upsert(t.channel, [{"name": channel, "approved_at": at, **identities.FREE}])
+
+    def identity(self, channel: str) -> Identity | None:
+        """Which shop and places the channel's levels are of; None before that was ever noted."""
+        return identities.known(self._c, channel)
+
+    def put_identity(self, channel: str, identity: Identity) -> None:
+        """Note which shop and places the channel's levels are of."""
+        identities.put(self._c, channel, identity)
+
+    def move(self, channel: str, move: Move, at: datetime) -> None:
+        """The channel means other places: what is known of those it left is forgotten.
+
+        Then it is to be read whole, and waits unapproved until that was weighed. Renamed ones keep all.
+        """
+        identities.rename(self._c, channel, move.renamed)
+        if move.left:
+            identities.leave(self._c, channel, move, at)
+
+    def weigh_move(self, channel: str, changed: int, known: int) -> None:
+        """So many of the numbers that it shows where it is now would change."""
+        identities.weigh(self._c, channel, changed, known)
 
     def hold(self, hold: Hold) -> None:
         """Changed settings wait for a person at a channel. Where they do already, since when stays."""
@@ -1129,11 +1150,11 @@ class SqlTx(
 
     def held(self, channel: str) -> Hold | None:
         """What waits for a person at a channel; None when nothing does."""
-        return rulebooks.holds(self._c).get(channel)
+        return self.holds().get(channel)
 
     def holds(self) -> dict[str, Hold]:
         """The channels at which changed settings wait for a person."""
-        return rulebooks.holds(self._c)
+        return rulebooks.holds(self._c) | identities.waiting(self._c)
 
     def goes_by(self, channel: str) -> str | None:
         """The fingerprint of the settings that a channel goes by; None before its first."""
