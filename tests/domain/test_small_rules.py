@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,6 +173,37 @@ def test_at_a_channel_with_several_locations_no_unit_of_the_group_is_shown_twice
     rule = PolicyRule(("*",), sells_from=("VAULT", "SHOP", "ECOM"), cap=1)
     told = Assortment({"london": plan}, (PolicyRule(("*",), scarce_at=2, cap=0), rule))
     assert told.sells_from("london", "BAG") == {"online": ("VAULT",), "shop": ("SHOP", "ECOM")}
+
+
+BAZAAR = ChannelPlan("bazaar", {"own": ("ECOM",)})
+RESERVED = PolicyRule(("BAG*",), guarantee=Guarantee.ALLOCATED)
+
+
+@pytest.mark.parametrize(
+    ("plan", "rules", "stays", "unguarded"),
+    [
+        (BAZAAR, (), {}, True),
+        (replace(BAZAAR, safety_stock=1), (), {}, False),
+        (replace(BAZAAR, cap=0), (), {}, False),
+        (replace(BAZAAR, guarantee=Guarantee.GATED), (), {}, False),
+        (replace(BAZAAR, guarantee=Guarantee.GATED, asks=False), (), {}, True),
+        (BAZAAR, (RESERVED,), {}, False),
+        (BAZAAR, (replace(RESERVED, channels=("london",)),), {}, False),
+        (BAZAAR, (replace(RESERVED, scarce_at=2),), {}, False),
+        (BAZAAR, (PolicyRule(("BAG",), safety_stock=1),), {}, False),
+        (BAZAAR, (PolicyRule(("HAT",), safety_stock=1),), {}, True),
+        (replace(BAZAAR, safety_stock=1), (PolicyRule(("BAG",), safety_stock=0, scarce_at=2),), {}, True),
+        (BAZAAR, (), {"ECOM": 1}, False),
+        (BAZAAR, (), {"SHOP": 1}, True),
+        (replace(BAZAAR, locations={"own": ("ECOM", "SHOP")}), (), {"ECOM": 1}, True),
+    ],
+)
+def test_a_channel_that_shows_its_last_unit_to_buyers_who_ask_nobody_is_unguarded(
+    plan: ChannelPlan, rules: tuple[PolicyRule, ...], stays: dict[str, int], unguarded: bool
+) -> None:
+    """Judged when few are left: kept back, reserved, asked for or not shown, none is at risk."""
+    told = Assortment({"bazaar": plan, "london": LONDON}, rules, stays=stays)
+    assert told.unguarded("bazaar", "BAG") is unguarded
 
 
 def test_a_channel_or_location_that_is_no_longer_configured_sells_from_nowhere() -> None:
