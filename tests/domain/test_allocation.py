@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.domain.one_place import HERE, moves_here, total
 
 from sfsync.domain.allocation import (
     Books,
@@ -17,12 +18,10 @@ from sfsync.domain.allocation import (
     fallen,
     kept,
     lowered,
-    moves,
     received,
     spent,
     split,
     target,
-    total,
 )
 
 LONDON, DUBAI = "london", "dubai"
@@ -108,58 +107,58 @@ L, D, P = LONDON, DUBAI, "paris"
 @pytest.mark.parametrize(
     ("pool", "books", "goals", "expected"),
     [
-        (6, [Books(L), Books(D)], (3, 3), [Move(None, L, 3), Move(None, D, 3)]),
+        (6, [Books(L), Books(D)], (3, 3), [Move(None, L, 3, HERE), Move(None, D, 3, HERE)]),
         # Asked for already: not twice.
-        (6, [Books(L, coming=3), Books(D)], (3, 3), [Move(None, D, 3)]),
+        (6, [Books(L, coming=3), Books(D)], (3, 3), [Move(None, D, 3, HERE)]),
         # Dubai sold out, London has spare ones beyond its goal.
-        (0, [Books(L, held=4, shown=2, spare=2), Books(D)], (2, 2), [Move(L, D, 2)]),
+        (0, [Books(L, held=4, shown=2, spare=2), Books(D)], (2, 2), [Move(L, D, 2, HERE)]),
         # What London shows is not spare: it is lowered first.
         (0, [Books(L, held=4, shown=4), Books(D)], (2, 2), []),
         # A number that nothing covers comes before a wish for more.
-        (1, [Books(L), Books(D, shown=1)], (1, 1), [Move(None, D, 1)]),
+        (1, [Books(L), Books(D, shown=1)], (1, 1), [Move(None, D, 1, HERE)]),
         # Both show the two that they shared: each asks for its own, and is lowered to it.
-        (2, [Books(L, shown=2), Books(D, shown=2)], (1, 1), [Move(None, L, 1), Move(None, D, 1)]),
+        (2, [Books(L, shown=2), Books(D, shown=2)], (1, 1), [Move(None, L, 1, HERE), Move(None, D, 1, HERE)]),
         # Nobody needs it: back to the pool.
-        (0, [Books(L, held=4, spare=4), Books(D)], (0, 0), [Move(L, None, 4)]),
-        (0, [Books(L, held=4, spare=4), Books(D)], (0, 1), [Move(L, D, 1), Move(L, None, 3)]),
+        (0, [Books(L, held=4, spare=4), Books(D)], (0, 0), [Move(L, None, 4, HERE)]),
+        (0, [Books(L, held=4, spare=4), Books(D)], (0, 1), [Move(L, D, 1, HERE), Move(L, None, 3, HERE)]),
         # Spare in the books but not reserved: it cannot be given away; it covers the channel's own number.
         (0, [Books(L, held=1, shown=1, spare=2), Books(D)], (1, 1), []),
-        (0, [Books(L, held=5, shown=2, spare=4), Books(D)], (3, 0), [Move(L, None, 3)]),
+        (0, [Books(L, held=5, shown=2, spare=4), Books(D)], (3, 0), [Move(L, None, 3, HERE)]),
         # Each spare unit is given once.
         (
             0,
             [Books(L, held=2, spare=2), Books(D, shown=1), Books(P, shown=2)],
             (0, 1, 2),
-            [Move(L, D, 1), Move(L, P, 1)],
+            [Move(L, D, 1, HERE), Move(L, P, 1, HERE)],
         ),
         # The pool first, then whoever has too many, until it is enough.
         (
             2,
             [Books(L), Books(D, held=5, spare=5)],
             (3, 1),
-            [Move(None, L, 2), Move(D, L, 1), Move(D, None, 3)],
+            [Move(None, L, 2, HERE), Move(D, L, 1, HERE), Move(D, None, 3, HERE)],
         ),
         (
             0,
             [Books(L), Books(D, held=2, spare=2), Books(P, held=5, spare=5)],
             (3, 0, 0),
-            [Move(D, L, 2), Move(P, L, 1), Move(P, None, 4)],
+            [Move(D, L, 2, HERE), Move(P, L, 1, HERE), Move(P, None, 4, HERE)],
         ),
         # What it has already is not asked for again, nor what is on its way to cover its number.
-        (5, [Books(L, held=2, spare=2)], (3,), [Move(None, L, 1)]),
-        (5, [Books(L, coming=2, shown=2)], (4,), [Move(None, L, 2)]),
+        (5, [Books(L, held=2, spare=2)], (3,), [Move(None, L, 1, HERE)]),
+        (5, [Books(L, coming=2, shown=2)], (4,), [Move(None, L, 2, HERE)]),
         # A channel without a goal gets nothing, and keeps nothing that is spare.
         (5, [Books(L), Books(D, shown=1)], (), []),
-        (0, [Books(L, held=1, spare=1)], (), [Move(L, None, 1)]),
+        (0, [Books(L, held=1, spare=1)], (), [Move(L, None, 1, HERE)]),
         # Whoever has nothing comes first.
-        (1, [Books(L, held=1, shown=1), Books(D)], (2, 1), [Move(None, D, 1)]),
+        (1, [Books(L, held=1, shown=1), Books(D)], (2, 1), [Move(None, D, 1, HERE)]),
     ],
 )
 def test_units_move_from_the_pool_or_from_spare_ones(
     pool: int, books: list[Books], goals: tuple[int, ...], expected: list[Move]
 ) -> None:
     """Lower first, confirm, then move, then raise."""
-    assert moves(pool, books, dict(zip((L, D, P), goals, strict=False))) == expected
+    assert moves_here(pool, books, dict(zip((L, D, P), goals, strict=False))) == expected
 
 
 def test_lowering_a_number_that_nothing_covered_frees_nothing() -> None:
@@ -308,7 +307,7 @@ class World(RuleBasedStateMachine):
         if self.asks:
             return
         books = [shop.books for shop in self.shops.values()]
-        for move in moves(self.pool, books, self.goals()):
+        for move in moves_here(self.pool, books, self.goals()):
             self.asks.append(Ask(move))
             if move.giver:
                 self.change(move.giver, spare=self.shops[move.giver].books.spare - move.units)

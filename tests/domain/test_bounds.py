@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.domain.one_place import HERE, moves_here
 
-from sfsync.domain.allocation import Books, Move, Share, moves, spent, split
+from sfsync.domain.allocation import Books, Move, Share, spent, split
 from sfsync.domain.ledger import (
     ENCODING_CHARACTERS,
     KEY_CHARACTERS,
@@ -429,19 +430,19 @@ def test_who_has_nothing_at_all_is_served_before_who_has_too_few() -> None:
     """One unit, London has one of two and Dubai none: it is Dubai's; with one each it is London's."""
     london, dubai = Books("london", held=1, shown=1), Books("dubai")
     goals = {"london": 2, "dubai": 1}
-    assert moves(1, [london, dubai], goals) == [Move(None, "dubai", 1)]
+    assert moves_here(1, [london, dubai], goals) == [Move(None, "dubai", 1, HERE)]
     both = [london, Books("dubai", held=1, shown=1)]
-    assert moves(1, both, {"london": 2, "dubai": 2}) == [Move(None, "london", 1)]
+    assert moves_here(1, both, {"london": 2, "dubai": 2}) == [Move(None, "london", 1, HERE)]
 
 
 def test_what_is_on_its_way_is_not_asked_for_again() -> None:
     """What comes covers first what is shown uncovered, and counts beyond that."""
     one_bare = Books("london", held=0, shown=1)
-    assert moves(9, [one_bare], {"london": 1}) == [Move(None, "london", 1)]
-    assert moves(9, [replace(one_bare, coming=1)], {"london": 1}) == []
-    assert moves(9, [replace(one_bare, coming=2)], {"london": 3}) == [Move(None, "london", 1)]
+    assert moves_here(9, [one_bare], {"london": 1}) == [Move(None, "london", 1, HERE)]
+    assert moves_here(9, [replace(one_bare, coming=1)], {"london": 1}) == []
+    assert moves_here(9, [replace(one_bare, coming=2)], {"london": 3}) == [Move(None, "london", 1, HERE)]
     two_bare = Books("london", held=0, shown=2, coming=1)
-    assert moves(9, [two_bare], {"london": 5}) == [Move(None, "london", 1), Move(None, "london", 3)]
+    assert moves_here(9, [two_bare], {"london": 5}) == [Move(None, "london", 4, HERE)]
 
 
 @pytest.mark.parametrize(
@@ -464,6 +465,6 @@ def test_what_a_channel_may_not_have_goes_to_the_others_to_the_last_unit() -> No
 def test_whoever_has_no_goal_is_given_nothing_and_covered_for_nothing() -> None:
     """A channel that has left shows two that nothing is reserved for: it is lowered, not covered."""
     books = [Books("dubai", held=0, shown=2), Books("london", held=1, spare=1)]
-    assert moves(3, books, {"london": 1}) == []
-    assert moves(3, [Books("dubai")], {}) == []
-    assert moves(3, books, {"dubai": 1, "london": 1}) == [Move(None, "dubai", 1)]
+    assert moves_here(3, books, {"london": 1}) == []
+    assert moves_here(3, [Books("dubai")], {}) == []
+    assert moves_here(3, books, {"dubai": 1, "london": 1}) == [Move(None, "dubai", 1, HERE)]

@@ -8,10 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfsync.domain.allocation import Share, split
-from sfsync.domain.by_hand import Allocated, Do, Said, Word, by_demand, goals, taken, window
+from sfsync.domain.allocation import Share, Stock, divide, split
+from sfsync.domain.by_hand import Allocated, Do, Said, Word, by_demand, taken, window
 
 LONDON, DUBAI, PARIS = Share("london"), Share("dubai"), Share("paris", most=2)
+
+
+def goals(
+    total: int, shares: tuple[Share, ...], has: dict[str, int], fixed: dict[str, int]
+) -> dict[str, int]:
+    """Units for each channel out of so many, which all of them sell."""
+    stock = Stock({"here": max(0, total)}, {share.channel: ("here",) for share in shares})
+    return divide(stock, shares, has, fixed)
+
+
 UNITS = st.integers(min_value=-1, max_value=30)
 CHANNELS = st.sampled_from(["london", "dubai", "paris"])
 

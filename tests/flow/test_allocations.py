@@ -18,8 +18,9 @@ from sfsync.flow import allocations
 from sfsync.ports import Tx
 from sfsync.store.tables import channel_level
 
-BAG = "BAG-1|ECOM"
+BAG, IN_BOND_STREET = "BAG-1|ECOM", "BAG-1|BOND"
 DIVIDED = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED)
+DUBAI_FROM_ECOM = PolicyRule(("BAG-1",), ("dubai",), sells_from=("ECOM",))
 SCARCE = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED, scarce_at=3, plentiful_at=6)
 FIRST = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED, shares={"dubai": 0}, scarce_at=3)
 
@@ -51,6 +52,32 @@ async def test_units_are_divided_by_the_shares_of_the_policy() -> None:
     rule = PolicyRule(("BAG-1",), ("london", "dubai"), Guarantee.ALLOCATED, shares={"london": 3})
     async with house({BAG: 8}, rules=(rule,)) as h:
         await h.shows("BAG-1", 6, 2)
+
+
+async def test_units_that_one_shop_cannot_sell_are_set_aside_for_the_other_and_shown() -> None:
+    """Of six bags five stand in Bond Street, where Dubai does not sell from: its half cannot be three."""
+    async with house({BAG: 1, IN_BOND_STREET: 5}, rules=(DIVIDED, DUBAI_FROM_ECOM)) as h:
+        await h.shows("BAG-1", 5, 1)
+        await h.idle()
+        assert (held(h, "london"), held(h, "dubai")) == (5, 1)
+        h.org.move(BAG, on_hand=4)
+        await h.shows("BAG-1", 5, 5)
+        await h.idle()
+        assert (h.org.numbers(BAG), h.org.numbers(IN_BOND_STREET)) == ((5, 5), (5, 5))
+
+
+async def test_units_in_the_way_are_swapped_for_others_that_the_shop_can_sell() -> None:
+    """London has two that Dubai could sell. Four come in where London alone sells: it has those instead."""
+    async with house({BAG: 4, IN_BOND_STREET: 0}, rules=(DIVIDED, DUBAI_FROM_ECOM)) as h:
+        await h.shows("BAG-1", 2, 2)
+        watching = asyncio.create_task(watch(h, {"london": 0, "dubai": 0}))
+        h.org.move(IN_BOND_STREET, on_hand=4)
+        await h.shows("BAG-1", 4, 4)
+        await h.idle()
+        assert not watching.done(), watching.exception()
+        watching.cancel()
+        assert (held(h, "london"), held(h, "dubai")) == (4, 4)
+        assert (h.org.numbers(BAG), h.org.numbers(IN_BOND_STREET)) == ((4, 4), (4, 4))
 
 
 async def test_a_shop_that_has_sold_out_is_given_some_of_the_others() -> None:

@@ -579,10 +579,6 @@ def _channels(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
                 if shown < 0 and sku.startswith(("ALLOC", "SPLIT", "WANE")):
                     # What it sold below zero stays so until those sales are covered or called off.
                     should = max(should - uncovered(watch, world, channel)[sku], min(shown, should))
-                if shown < should and world.plan.habits.mall and sku.startswith(("SPLIT", "WANE")):
-                    # Known shortfall: what one shop has beyond its share, where the other does not sell
-                    # from (Dubai's own units stand at its first location), is neither moved nor shown.
-                    continue
                 if shown != should:
                     yield 9, f"{channel} shows {shown} of {sku} at {location}, and should show {should}"
 

@@ -44,6 +44,7 @@ class LastOne:
             self._waning = [pair for pair in self._waning if pair[0] != "london"]
         self._skus = {sku for _, sku in (*self._always, *self._waning)}
         self.covered: set[Pair] = set(self._always)  # from now on the rule holds
+        self._since: dict[Pair, object] = {}  # since when it was divided that time, of what wanes
         self.beyond: dict[Pair, int] = defaultdict(int)  # units that the shop by itself sold below zero
         self._held: dict[Pair, int] = defaultdict(int)  # set aside in the org
         self._taken: dict[Pair, int] = defaultdict(int)  # by order lines, of all stock
@@ -96,9 +97,9 @@ class LastOne:
         """What is shared again owes nothing to the rule."""
         if not self._waning or not self.watch.changed:
             return
-        divided = {sku for (sku,) in self.watch.query("SELECT DISTINCT sku FROM scarce")}
         for pair in self._waning:
-            if pair in self.covered and pair[1] not in divided:
+            # Shared and divided again in one moment is seen by the time alone since when it is divided.
+            if pair in self.covered and self._divided_since(pair[1]) != self._since[pair]:
                 self.covered.discard(pair)
             elif pair not in self.covered:
                 self._look_soon(pair[1])
@@ -143,6 +144,12 @@ class LastOne:
         )
         if not flying and not leaving:
             self.covered.add(pair)
+            self._since[pair] = self._divided_since(pair[1])
+
+    def _divided_since(self, sku: str) -> object:
+        """When the daemon last divided it; None while it is shared."""
+        ((since,),) = self.watch.query("SELECT max(since) FROM scarce WHERE sku = ?", sku)
+        return since
 
     def divided(self, sku: str) -> bool:
         """Whether the daemon has divided what turned scarce."""

@@ -18,13 +18,17 @@ the lowering does not.
 
 Spare units can be fewer than none: the channel has sold, unheard, what nothing was reserved for (`fallen`).
 What the org reserves next covers that first.
+
+Units stand at places, and a channel can have only those that stand where it sells from. So what is split is a
+`Stock`: units by place, and who sells from where.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,9 @@ class Books:
     spare: int = 0  # below zero: units sold unheard that nothing is reserved for
     owes: bool = False  # a sale of it is not decided yet, or nothing covers it
     claimed: bool = False  # sales of it that are known and not counted yet may still draw on its units
+    sources: Sequence[str] = ()  # the places that it sells from, best first
+    stands: Mapping[str, int] = field(default_factory=dict)  # place -> units held, less what is leaving
+    arriving: Mapping[str, int] = field(default_factory=dict)  # place -> units of those that are coming
 
     @property
     def has(self) -> int:
@@ -103,9 +110,175 @@ def split(total: int, shares: Sequence[Share], has: Mapping[str, int]) -> dict[s
     return goals
 
 
-def total(pool: int, books: Iterable[Books]) -> int:
-    """Units to split: what anybody may reserve, what is being asked for, what the channels have already."""
-    return max(0, pool) + sum(each.coming + max(0, min(each.has, each.held - each.sold)) for each in books)
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Units to split, where they stand, and who sells from there."""
+
+    units: Mapping[str, int]  # place -> units; never below zero
+    reach: Mapping[str, Collection[str]]  # channel -> places
+    kept: int = 0  # units that nobody is to have, wherever they stand
+
+    @property
+    def total(self) -> int:
+        """Units that somebody may have."""
+        return max(0, sum(self.units.values()) - self.kept)
+
+    def at(self, places: Collection[str]) -> int:
+        """Units that stand at these places."""
+        return sum(self.units.get(place, 0) for place in places)
+
+    def reached(self, channels: Iterable[str]) -> set[str]:
+        """The places that any of the channels sells from."""
+        return {place for channel in channels for place in self.reach.get(channel, ())}
+
+
+def stock(pool: Mapping[str, int], books: Iterable[Books], kept: int = 0) -> Stock:
+    """Units to split: what anybody may reserve, what is being asked for, what the channels have already.
+
+    `pool` has units by place, of which `kept` are not to be set aside.
+    """
+    books = list(books)
+    found = {place: max(0, units) for place, units in pool.items()}
+    kept = max(0, min(kept, sum(found.values())))
+    for each in books:
+        for place, units in _own(each).items():
+            found[place] = found.get(place, 0) + units
+    return Stock(found, {each.channel: each.sources for each in books}, kept)
+
+
+def _own(books: Books) -> dict[str, int]:
+    """Units by place that it has, or the org is asked for. Sales unheard of draw on its best place."""
+    has = max(0, min(books.has, books.held - books.sold))
+    gone = max(0, sum(books.stands.values()) - has)
+    found = dict(books.arriving)
+    for place in books.sources:
+        units = books.stands.get(place, 0)
+        part = min(units, gone)
+        gone -= part
+        found[place] = found.get(place, 0) + units - part
+    return found
+
+
+def divide(
+    stock: Stock, shares: Sequence[Share], has: Mapping[str, int], fixed: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """Units for each channel: what a word fixes, in the order of priority; else by weight (`split`).
+
+    Nobody's are more than what stands where it sells from. Channels whose shares come to more than all that
+    they can have, together, divide that among themselves; the others divide what those cannot have. So no
+    unit is left over that somebody below its `most` could have, and where everybody sells from everywhere
+    this is `split`.
+    """
+    fixed = {} if fixed is None else fixed
+    wants = [
+        (
+            share.channel,
+            max(0, fixed[share.channel] if share.most is None else min(fixed[share.channel], share.most)),
+        )
+        for share in shares
+        if share.channel in fixed
+    ]
+    told = _fill(wants, stock.units, stock.reach, stock.total)
+    said = {channel: sum(told.taken[channel].values()) for channel, _ in wants}
+    found = _divide(stock, stock.total, shares, has, said)
+    return {share.channel: found[share.channel] for share in shares}
+
+
+def _divide(
+    stock: Stock, limit: int, shares: Sequence[Share], has: Mapping[str, int], said: Mapping[str, int]
+) -> dict[str, int]:
+    """`divide` of no more than `limit` units, of what stands where these channels sell from."""
+    channels = [share.channel for share in shares]
+    goals = {channel: said[channel] for channel in channels if channel in said}
+    rest = [share for share in shares if share.channel not in said]
+    units = min(limit, stock.at(stock.reached(channels)))
+    goals |= split(units - sum(goals.values()), rest, has)
+    short = _short(stock, goals)
+    if not short:
+        return goals
+    theirs = stock.reached(short)
+    few = [share for share in shares if share.channel in short]
+    others = [share for share in shares if share.channel not in short]
+    beyond = Stock({place: n for place, n in stock.units.items() if place not in theirs}, stock.reach)
+    units = stock.at(theirs)
+    return _divide(stock, units, few, has, said) | _divide(beyond, limit - units, others, has, said)
+
+
+def _short(stock: Stock, goals: Mapping[str, int]) -> set[str]:
+    """The channels whose goals are together more than what they can have; none when all goals can be met."""
+    filled = {place for place, units in stock.units.items() if units}
+    if len({frozenset(filled.intersection(stock.reach.get(channel, ()))) for channel in goals}) <= 1:
+        return set()  # all sell from the same places: what is split is what they can have
+    found = _fill(list(goals.items()), stock.units, stock.reach, sum(goals.values()))
+    short = {channel for channel, _ in found.unmet}
+    while True:
+        places = stock.reached(short)
+        more = {
+            channel
+            for channel, taken in found.taken.items()
+            if any(units for place, units in taken.items() if place in places)
+        }
+        if more <= short:
+            return short
+        short |= more
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """Who takes how many where; what could not be met, in the order of the wants; what is left."""
+
+    taken: Mapping[str, Mapping[str, int]]  # channel -> place -> units
+    unmet: Sequence[tuple[str, int]]
+    free: dict[str, int]  # place -> units
+
+
+def _fill(
+    wants: Sequence[tuple[str, int]],
+    units: Mapping[str, int],
+    reach: Mapping[str, Collection[str]],
+    limit: int,
+) -> _Filled:
+    """Meet the wants in their order, as far as can be: an earlier one makes room where it can go elsewhere.
+
+    Each takes its best places first. No more than `limit` units are taken in all.
+    """
+    free, unmet = dict(units), list[tuple[str, int]]()
+    taken: dict[str, dict[str, int]] = {channel: {} for channel, _ in wants}
+    for channel, want in wants:
+        while want and limit and (path := _path(channel, free, taken, reach)):
+            part = min(want, limit, free[path[-1][1]])
+            for (_, place), (other, _) in pairwise(path):
+                part = min(part, taken[other][place])
+            for (taker, place), giver in zip(path, [*(step[0] for step in path[1:]), None], strict=True):
+                taken[taker][place] = taken[taker].get(place, 0) + part
+                if giver is None:
+                    free[place] -= part
+                else:
+                    taken[giver][place] -= part
+            want -= part
+            limit -= part
+        if want:
+            unmet.append((channel, want))
+    return _Filled(taken, unmet, free)
+
+
+def _path(
+    channel: str,
+    free: Mapping[str, int],
+    taken: Mapping[str, Mapping[str, int]],
+    reach: Mapping[str, Collection[str]],
+) -> list[tuple[str, str]]:
+    """Who takes where, each from the next one, the last from what is free; nothing when there is no way."""
+    ways, seen = [[(channel, place)] for place in reach.get(channel, ())], {channel}
+    for way in ways:  # which grows
+        place = way[-1][1]
+        if free.get(place, 0) > 0:
+            return way
+        for other, theirs in taken.items():
+            if other not in seen and theirs.get(place, 0) > 0:
+                seen.add(other)
+                ways += [[*way, (other, next_place)] for next_place in reach.get(other, ())]
+    return []
 
 
 def target(books: Books, goal: int) -> int:
@@ -171,37 +344,133 @@ def spent(spare: int, units: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Units that change hands: None stands for the pool that every reservation may draw on."""
+    """Units at a place that change hands: None stands for the pool that every reservation may draw on."""
 
     giver: str | None
     taker: str | None
     units: int
+    place: str
 
 
-def moves(pool: int, books: Sequence[Books], goals: Mapping[str, int]) -> list[Move]:
+def moves(
+    pool: Mapping[str, int], books: Sequence[Books], goals: Mapping[str, int], kept: int = 0
+) -> list[Move]:
     """What is to be asked of the org now: numbers that nothing covers first, then whoever has too few.
 
-    Units come from the pool, then from channels that have spare ones beyond their goal; what nobody needs
-    goes back to the pool. `books` are in the order of priority; every unit is given once.
+    Units come from the pool (by place, of which `kept` stay there), then from channels that have spare ones
+    beyond their goal; what nobody needs goes back to the pool. `books` are in the order of priority; every
+    unit is given once.
+
+    Where somebody's units stand with a channel that could have others, that one is first given those
+    (`_Detours`): it then has more than its goal, and gives away what was in the way.
     """
-    found: list[Move] = []
-    left = max(0, pool)
+    free = {place: max(0, units) for place, units in pool.items()}
+    reach = {each.channel: each.sources for each in books}
+    needs = [*_uncovered(books, goals), *_too_few(books, goals)]
+    filled = _fill(needs, free, reach, max(0, sum(free.values()) - kept))
+    found = [
+        Move(None, channel, units, place)
+        for channel, taken in filled.taken.items()
+        for place, units in taken.items()
+        if units
+    ]
     over = {each.channel: _over(each, goals.get(each.channel, 0)) for each in books}
-    for need in (_uncovered(books, goals), _too_few(books, goals)):
-        for channel, units in need:
-            part = min(units, left)
-            if part:
-                found.append(Move(None, channel, part))
-                left -= part
-                units -= part
-            for giver in books:
-                part = min(units, over[giver.channel])
-                if part and giver.channel != channel:
-                    found.append(Move(giver.channel, channel, part))
+    stands = {each.channel: dict(each.stands) for each in books}
+    short = []
+    for channel, need in filled.unmet:
+        units = need
+        for giver in books:
+            if giver.channel == channel:
+                continue
+            for place in reversed([place for place in giver.sources if place in reach[channel]]):
+                part = min(units, over[giver.channel], stands[giver.channel].get(place, 0))
+                if part:
+                    found.append(Move(giver.channel, channel, part, place))
                     over[giver.channel] -= part
+                    stands[giver.channel][place] -= part
                     units -= part
-    found += [Move(channel, None, units) for channel, units in over.items() if units]
+        if units:
+            short.append((channel, units))
+    left = max(0, sum(free.values()) - kept - sum(move.units for move in found if move.giver is None))
+    found += _Detours(books, goals, filled.free, left, over, stands).moves(short)
+    for each in books:
+        for place in reversed(each.sources):
+            part = min(over[each.channel], stands[each.channel].get(place, 0))
+            if part:
+                found.append(Move(each.channel, None, part, place))
+                over[each.channel] -= part
     return found
+
+
+class _Detours:
+    """Units for whoever can have none of what is free, through channels that can have other units instead."""
+
+    def __init__(
+        self,
+        books: Sequence[Books],
+        goals: Mapping[str, int],
+        free: dict[str, int],
+        left: int,
+        over: dict[str, int],
+        stands: dict[str, dict[str, int]],
+    ) -> None:
+        self._reach = {each.channel: each.sources for each in books}
+        self._free, self._left, self._over, self._stands = free, left, over, stands
+        # What a channel will have to give once it is confirmed, or lowered: that is waited for.
+        self._later = {
+            each.channel: max(0, each.has + max(0, each.coming - each.gap) - goals.get(each.channel, 0))
+            - _over(each, goals.get(each.channel, 0))
+            for each in books
+        }
+
+    def moves(self, short: Iterable[tuple[str, int]]) -> list[Move]:
+        """The first step of each detour; the next one follows when the org has confirmed it."""
+        found = []
+        for channel, need in short:
+            units = need
+            while units:
+                part, move = self._step(channel, units)
+                if not part:
+                    break
+                units -= part
+                found += [move] if move is not None else []
+        return found
+
+    def _step(self, channel: str, need: int) -> tuple[int, Move | None]:
+        """Units that a detour brings, and the move it starts with; none while they are on their way."""
+        ways: list[list[tuple[str, str]]] = [
+            [(channel, "")]
+        ]  # each channel, and where its units are in the way
+        seen = {channel}
+        for way in ways:  # which grows
+            taker = way[-1][0]
+            for place in self._reach[taker]:
+                if part := min(need, self._free.get(place, 0), self._left, self._room(way)):
+                    self._free[place] -= part
+                    self._left -= part
+                    self._pass(way, part)
+                    return part, Move(None, taker, part, place)
+                for giver, theirs in self._stands.items():
+                    if giver in seen or not theirs.get(place, 0):
+                        continue
+                    further = [*way, (giver, place)]
+                    for able in (self._over, self._later):
+                        if part := min(need, able[giver], self._room(further)):
+                            able[giver] -= part
+                            self._pass(further, part)
+                            return part, Move(giver, taker, part, place) if able is self._over else None
+                    seen.add(giver)
+                    ways.append(further)
+        return 0, None
+
+    def _room(self, way: Sequence[tuple[str, str]]) -> int:
+        """Units that can go this way: what each channel on it has at its place."""
+        held = [self._stands[giver].get(place, 0) for giver, place in way[1:]]
+        return min(held) if held else self._left
+
+    def _pass(self, way: Sequence[tuple[str, str]], units: int) -> None:
+        for giver, place in way[1:]:
+            self._stands[giver][place] -= units
 
 
 def _over(books: Books, goal: int) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from .allocation import Share, split
+from .allocation import Share
 
 
 class Do(StrEnum):
@@ -71,23 +71,6 @@ class Said:
     rows: Sequence[Allocated] = ()
     problem: str = ""  # not-divided, no-such-channel, too-few, not-said
     detail: str = ""
-
-
-def goals(
-    total: int, shares: Sequence[Share], has: Mapping[str, int], fixed: Mapping[str, int]
-) -> dict[str, int]:
-    """Units for each channel out of `total`: what a word fixes, in the order of priority; else by share.
-
-    A channel never gets more than its `most`, whoever says so.
-    """
-    left, found = max(0, total), dict[str, int]()
-    for share in shares:
-        if share.channel in fixed:
-            most = left if share.most is None else min(left, share.most)
-            found[share.channel] = max(0, min(fixed[share.channel], most))
-            left -= found[share.channel]
-    rest = [share for share in shares if share.channel not in fixed]
-    return found | split(left, rest, has)
 
 
 def taken(word: Word, goals: Mapping[str, int], fixed: Collection[str]) -> dict[str, int | None] | Said:

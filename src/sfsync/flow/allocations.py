@@ -15,7 +15,6 @@ from sfsync.domain import allocation
 from sfsync.domain.allocation import Books, Move
 from sfsync.domain.assortment import Assortment, Division, InForce
 from sfsync.domain.by_hand import by_demand, window
-from sfsync.domain.by_hand import goals as by_hand_goals
 from sfsync.domain.editions import claims
 from sfsync.domain.incidents import UNEXPLAINED
 from sfsync.domain.ledger import Bundle
@@ -116,8 +115,8 @@ class Divider:
         goals = self.goals(sku, scarce, division, books)
         coming = {each.channel: each.coming for each in books}
         if not self._only_look:
-            pool = self._to_divide(sku, scarce, division, places)
-            for move in allocation.moves(pool, books, goals):
+            pool, safety = self._to_divide(sku, scarce, division, places)
+            for move in allocation.moves(pool, books, goals, safety):
                 units = self._ask(sku, move, levels)
                 if move.taker is not None:
                     coming[move.taker] += units
@@ -137,21 +136,26 @@ class Divider:
             return False
         return level.published + level.flying > 0 or level.problem == IN_DOUBT
 
-    def _to_divide(self, sku: str, scarce: InForce, division: Division, places: Collection[str]) -> int:
-        """Units of what everybody may reserve that may be set aside: accepted orders come before that."""
+    def _to_divide(
+        self, sku: str, scarce: InForce, division: Division, places: Collection[str]
+    ) -> tuple[Mapping[str, int], int]:
+        """Units by place of what everybody may reserve, and how many of them are not to be set aside.
+
+        Accepted orders come before that.
+        """
         if self._picture.uncovered.get(sku, 0):
-            return 0
+            return {}, 0
         safety = max(
             (self._assortment.policy(each, sku, scarce).safety_stock for each in division.channels), default=0
         )
-        return max(0, self._pool(sku, places) - safety)
+        return self._pools(sku, places), safety
 
     def goals(
         self, sku: str, scarce: InForce, division: Division, books: Sequence[Books]
     ) -> Mapping[str, int]:
         """Units that each channel is to have: none of those that have left the division."""
         places = self._places([each.channel for each in books], sku)
-        total = allocation.total(self._to_divide(sku, scarce, division, places), books)
+        pool, safety = self._to_divide(sku, scarce, division, places)
         shares = division.shares
         if division.demand_days is not None:
             since, until = window(self._now, division.demand_days)
@@ -159,18 +163,22 @@ class Divider:
         if (edition := self._assortment.edition(sku)) is not None:
             shares = claims(edition, Rooms(self._tx, self._assortment).taken(edition), shares)
         fixed = {channel: each.units for channel, each in self._tx.by_hand(sku).items()}
-        return by_hand_goals(total, shares, {each.channel: each.has for each in books}, fixed)
+        stock = allocation.stock(pool, books, safety)
+        return allocation.divide(stock, shares, {each.channel: each.has for each in books}, fixed)
 
     def books(self, sku: str, channel: str, level: ChannelLevel | None) -> Books:
         """What a channel has of a SKU, its number at worst. One that does not list it yet shows nothing."""
         places = self._sources(channel, sku)
         held, coming, sold = self._picture.allocation_books(sku, channel, places)
+        stands = by_place(self._picture.allocated_levels(sku, channel, places))
+        arriving = by_place(self._picture.arriving_levels(sku, channel, places))
+        where = Books(channel, held, coming, 0, sold, sources=places, stands=stands, arriving=arriving)
         if level is None:
-            return Books(channel, held, coming, 0, sold, max(0, held - sold))
+            return replace(where, spare=max(0, held - sold))
         shown, spare = level.published + level.flying, level.spare - level.flying
         owes = shown < 0 and (self._picture.asks_for_orders(sku, channel) or self._tx.owes(channel, sku))
         claimed = spare > 0 and (self._picture.asks_pool(sku, channel) or self._tx.owes(channel, sku))
-        return Books(channel, held, coming, shown, sold, spare, owes, claimed)
+        return replace(where, shown=shown, spare=spare, owes=owes, claimed=claimed)
 
     def _kept(self, books: Books, levels: dict[str, ChannelLevel]) -> Books:
         """The same without spare units that nothing is reserved for; they are forgotten for good."""
@@ -225,11 +233,14 @@ class Divider:
         return list(found)
 
     def _pool(self, sku: str, places: Collection[str]) -> int:
-        """Units that anybody may reserve there; a level that owes takes nothing from the others."""
-        levels = on_floor(self._assortment, self._picture.levels(sku, places))
-        return sum(max(0, level.promised) for level in levels)
+        return sum(self._pools(sku, places).values())
 
-    def _ask(self, sku: str, move: Move, levels: Mapping[str, ChannelLevel]) -> int:
+    def _pools(self, sku: str, places: Collection[str]) -> Mapping[str, int]:
+        """Units that anybody may reserve, by place; a level that owes takes nothing from the others."""
+        levels = on_floor(self._assortment, self._picture.levels(sku, places))
+        return by_place({level.key: max(0, level.promised) for level in levels})
+
+    def _ask(self, sku: str, move: Move, levels: dict[str, ChannelLevel]) -> int:
         """Have units change hands, level by level, as far as nothing else waits there. Returns how many."""
         left = move.units
         for key, units in self._where(sku, move):
@@ -242,8 +253,8 @@ class Divider:
             if move.giver is not None:
                 rows.append(self._row(move.giver, key, MovementKind.RELEASE, -part))
                 if (giver := levels.get(move.giver)) is not None:
-                    spent = move.units - left + part
-                    self._tx.put_spare(giver.channel, sku, giver.location, giver.spare - spent)
+                    levels[move.giver] = giver = replace(giver, spare=giver.spare - part)
+                    self._tx.put_spare(giver.channel, sku, giver.location, giver.spare)
             if move.taker is not None:
                 rows.append(self._row(move.taker, key, MovementKind.ALLOCATION, part))
             owners = {allocation_subject(c, key): c for c in (move.giver, move.taker) if c is not None}
@@ -253,19 +264,13 @@ class Divider:
         return move.units - left
 
     def _where(self, sku: str, move: Move) -> list[tuple[LevelKey, int]]:
-        """Levels that can give the units: the taker's best source first, a giver's worst."""
-        order = () if move.taker is None else self._sources(move.taker, sku)
+        """Levels of the place that can give the units: of one-of-a-kind pieces each is one."""
         if move.giver is None:
-            levels = on_floor(self._assortment, self._picture.levels(sku, order))
+            levels = on_floor(self._assortment, self._picture.levels(sku, [move.place]))
             able = {level.key: level.promised for level in levels}
         else:
-            givers = self._sources(move.giver, sku)[::-1]
-            order = tuple(place for place in givers if move.taker is None or place in order)
-            able = self._picture.allocated_levels(sku, move.giver, order)
-        return sorted(
-            ((key, units) for key, units in able.items() if units > 0),
-            key=lambda found: (order.index(found[0].location), found[0]),
-        )
+            able = self._picture.allocated_levels(sku, move.giver, [move.place])
+        return sorted((key, units) for key, units in able.items() if units > 0)
 
     def _row(self, channel: str, key: LevelKey, kind: MovementKind, change: int) -> Movement:
         subject = allocation_subject(channel, key)
@@ -316,6 +321,14 @@ class Divider:
             return {}
         most = self._pool(sku, places) + left
         return {each.channel: max(0, min(each.shown, most)) for each in books}
+
+
+def by_place(levels: Mapping[LevelKey, int]) -> Mapping[str, int]:
+    """Units by location."""
+    found: dict[str, int] = {}
+    for key, units in levels.items():
+        found[key.location] = found.get(key.location, 0) + units
+    return found
 
 
 def _has_units(assortment: Assortment, level: ChannelLevel) -> bool:

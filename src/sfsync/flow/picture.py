@@ -137,6 +137,14 @@ class Picture:
                 found[row.level] += min(0, row.reserved_delta)
         return {level: units for level, units in found.items() if level.location in locations}
 
+    def arriving_levels(self, sku: str, channel: str, locations: Collection[str]) -> dict[LevelKey, int]:
+        """Units by level that the org is being asked for, for the channel's allocation."""
+        found: dict[LevelKey, int] = defaultdict(int)
+        for row in self._pending.get(sku, ()):
+            if row.kind == "allocation" and row.channel == channel and row.level.location in locations:
+                found[row.level] += max(0, row.reserved_delta)
+        return found
+
     def asks_for_orders(self, sku: str, channel: str) -> bool:
         """True while the org is being asked for units for the channel's orders."""
         return any(row.kind == "order" and row.channel == channel for row in self._pending.get(sku, ()))

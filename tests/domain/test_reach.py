@@ -1,0 +1,268 @@
+"""Divided units that not every channel can have: each sells from its own places, and no unit is left over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sfsync.domain.allocation import Books, Move, Share, Stock, divide, moves, split, stock, target
+
+L, D, P = "london", "dubai", "paris"
+EVEN = (Share(L), Share(D))
+TOGETHER = {L: ("hub", "bond"), D: ("hub",)}  # Dubai does not sell what stands in Bond Street
+
+
+@pytest.mark.parametrize(
+    ("units", "reach", "shares", "goals"),
+    [
+        # Everybody sells from everywhere: the plain split.
+        ({"hub": 4, "bond": 3}, {L: ("hub", "bond"), D: ("bond", "hub")}, EVEN, {L: 4, D: 3}),
+        # Dubai's half is in the hub: nothing changes.
+        ({"hub": 3, "bond": 3}, TOGETHER, EVEN, {L: 3, D: 3}),
+        # One in the hub: Dubai can have no more, and Bond Street's are London's.
+        ({"hub": 1, "bond": 5}, TOGETHER, EVEN, {L: 5, D: 1}),
+        ({"hub": 0, "bond": 5}, TOGETHER, EVEN, {L: 5, D: 0}),
+        ({"hub": 6, "bond": 0}, TOGETHER, EVEN, {L: 3, D: 3}),
+        # Nothing in common: each has its own.
+        ({"hub": 1, "bond": 5}, {L: ("bond",), D: ("hub",)}, EVEN, {L: 5, D: 1}),
+        # What London may not have, Dubai does not get: it cannot.
+        ({"hub": 1, "bond": 5}, TOGETHER, (Share(L, most=2), Share(D)), {L: 2, D: 1}),
+        # Dubai's limit first: the rest is London's.
+        ({"hub": 5, "bond": 1}, TOGETHER, (Share(L), Share(D, most=2)), {L: 4, D: 2}),
+        # By weight among those that can: three to one of eight would be six and two.
+        ({"hub": 6, "bond": 2}, TOGETHER, (Share(L, 1), Share(D, 3)), {L: 2, D: 6}),
+        ({"hub": 2, "bond": 6}, TOGETHER, (Share(L, 1), Share(D, 3)), {L: 6, D: 2}),
+        # London and Dubai have the hub's three alone, so Paris has its own seven, and not a third of ten.
+        (
+            {"hub": 3, "rue": 7},
+            {L: ("hub",), D: ("hub",), P: ("hub", "rue")},
+            (*EVEN, Share(P)),
+            {L: 2, D: 1, P: 7},
+        ),
+        # Units where nobody of them sells from are nobody's.
+        ({"hub": 2, "vault": 9}, TOGETHER, EVEN, {L: 1, D: 1}),
+        ({"vault": 9}, TOGETHER, EVEN, {L: 0, D: 0}),
+        # One channel at a time: where only the others sell from, units wait.
+        ({"hub": 2, "bond": 3}, TOGETHER, (Share(L, 0), Share(D)), {L: 0, D: 2}),
+    ],
+)
+def test_units_are_divided_among_those_who_sell_from_where_they_stand(
+    units: Mapping[str, int],
+    reach: Mapping[str, tuple[str, ...]],
+    shares: tuple[Share, ...],
+    goals: dict[str, int],
+) -> None:
+    """Of six bags five stand in Bond Street: Dubai's half cannot be three."""
+    assert divide(Stock(units, reach), shares, {}) == goals
+
+
+@pytest.mark.parametrize(
+    ("units", "fixed", "goals"),
+    [
+        ({"hub": 1, "bond": 5}, {D: 4}, {L: 5, D: 1}),  # a word gives Dubai no more than it can have
+        ({"hub": 3, "bond": 3}, {L: 5}, {L: 5, D: 1}),
+        ({"hub": 3, "bond": 3}, {L: 3}, {L: 3, D: 3}),  # Bond Street's three: the hub's stay Dubai's
+        ({"hub": 3, "bond": 3}, {L: 1}, {L: 1, D: 3}),  # the other two cannot be Dubai's
+        ({"hub": 3, "bond": 3}, {D: 0}, {L: 6, D: 0}),
+        ({"hub": 3, "bond": 3}, {L: 9, D: 9}, {L: 6, D: 0}),  # in the order of priority
+    ],
+)
+def test_a_word_gives_nobody_what_it_cannot_have(
+    units: Mapping[str, int], fixed: dict[str, int], goals: dict[str, int]
+) -> None:
+    """Whoever says so."""
+    assert divide(Stock(units, TOGETHER), EVEN, {}, fixed) == goals
+
+
+def test_what_is_kept_for_whoever_comes_in_may_stand_anywhere() -> None:
+    """Two of six are not set aside: two each are, as long as the hub has two."""
+    assert divide(Stock({"hub": 3, "bond": 3}, TOGETHER, 2), EVEN, {}) == {L: 2, D: 2}
+    assert divide(Stock({"hub": 1, "bond": 5}, TOGETHER, 2), EVEN, {}) == {L: 3, D: 1}
+    assert divide(Stock({"hub": 3, "bond": 3}, TOGETHER, 9), EVEN, {}) == {L: 0, D: 0}
+
+
+PLACES = ["hub", "bond", "mall", "rue"]
+CHANNELS = [L, D, P, "milan"]
+
+
+@st.composite
+def stocks(draw: st.DrawFn) -> Stock:
+    """Some units at some places, and where each channel sells from."""
+    units = {place: draw(st.integers(0, 9)) for place in PLACES}
+    reach = {channel: tuple(draw(st.permutations(PLACES)))[: draw(st.integers(0, 4))] for channel in CHANNELS}
+    return Stock(units, reach, draw(st.sampled_from([0, 0, 0, 1, 4])))
+
+
+SHARES = st.permutations(CHANNELS).flatmap(
+    lambda names: st.tuples(
+        *(st.builds(Share, st.just(name), st.integers(0, 4), st.none() | st.integers(0, 9)) for name in names)
+    )
+)
+UNITS = st.fixed_dictionaries({channel: st.integers(0, 9) for channel in CHANNELS})
+WORDS = st.just(dict[str, int]()) | st.dictionaries(st.sampled_from(CHANNELS), st.integers(0, 9))
+
+
+def most_together(units: Stock, channels: set[str]) -> int:
+    """Units that so many channels could have at most, whatever the others get."""
+    places = {place for channel in channels for place in units.reach[channel]}
+    return sum(units.units[place] for place in places)
+
+
+def can_have(units: Stock, goals: Mapping[str, int]) -> bool:
+    """True when the goals can all be met at once: no group of channels is to have more than it can."""
+    groups = (
+        {channel for bit, channel in enumerate(CHANNELS) if group >> bit & 1}
+        for group in range(1 << len(CHANNELS))
+    )
+    return sum(goals.values()) <= units.total and all(
+        sum(goals[channel] for channel in group) <= most_together(units, group) for group in groups
+    )
+
+
+@given(stocks(), SHARES, UNITS, WORDS)
+@settings(max_examples=120, deadline=None)
+def test_nobody_gets_what_it_cannot_have_and_nothing_is_left_that_somebody_could(
+    units: Stock, shares: tuple[Share, ...], has: dict[str, int], fixed: dict[str, int]
+) -> None:
+    """Whatever the weights, limits and words, and wherever everybody sells from."""
+    goals = divide(units, shares, has, fixed)
+    assert can_have(units, goals)
+    for share in shares:
+        assert 0 <= goals[share.channel] <= (99 if share.most is None else share.most)
+        if share.channel in fixed:
+            assert goals[share.channel] <= fixed[share.channel]
+            wants_more = goals[share.channel] < min(
+                fixed[share.channel], 99 if share.most is None else share.most
+            )
+            # Only those before it are served before it.
+            before = shares[: shares.index(share)]
+            told = {each.channel: goals[each.channel] for each in before if each.channel in fixed}
+            room = dict.fromkeys(CHANNELS, 0) | told | {share.channel: goals[share.channel] + 1}
+            assert not (wants_more and can_have(units, room))
+        elif share.weight and goals[share.channel] != share.most:
+            # Units kept back may be any: none of them is somebody's for the place where it stands.
+            assert not can_have(units, goals | {share.channel: goals[share.channel] + 1})
+
+
+@given(stocks(), SHARES, UNITS)
+@settings(max_examples=120, deadline=None)
+def test_units_that_everybody_can_have_are_split_as_ever(
+    units: Stock, shares: tuple[Share, ...], has: dict[str, int]
+) -> None:
+    """Where everybody sells from everywhere, places make no difference."""
+    everywhere = Stock(units.units, dict.fromkeys(CHANNELS, PLACES), units.kept)
+    assert divide(everywhere, shares, has) == split(units.total, shares, has)
+
+
+@given(stocks(), SHARES, UNITS, WORDS)
+@settings(max_examples=120, deadline=None)
+def test_once_everybody_has_its_share_nothing_is_moved_for_the_sake_of_rounding(
+    units: Stock, shares: tuple[Share, ...], has: dict[str, int], fixed: dict[str, int]
+) -> None:
+    """Worked out again with what everybody has got, the shares are the same."""
+    goals = divide(units, shares, has, fixed)
+    assert divide(units, shares, goals, fixed) == goals
+
+
+def at(channel: str, stands: Mapping[str, int], shown: int = 0, *, to: str = "", coming: int = 0) -> Books:
+    """A channel that holds units at places, of which it shows some; it sells from where `TOGETHER` says."""
+    held = sum(stands.values())
+    arriving = {to: coming} if coming else {}
+    return Books(
+        channel,
+        held,
+        coming,
+        shown,
+        spare=held - shown,
+        sources=TOGETHER[channel],
+        stands=stands,
+        arriving=arriving,
+    )
+
+
+@pytest.mark.parametrize(
+    ("pool", "books", "goals", "expected"),
+    [
+        # Dubai can have the hub's alone, so London takes Bond Street's although the hub is nearer to it.
+        (
+            {"hub": 3, "bond": 3},
+            [at(L, {}), at(D, {})],
+            (3, 3),
+            [Move(None, L, 3, "bond"), Move(None, D, 3, "hub")],
+        ),
+        # London has the hub's. It is given Bond Street's first: then it has too many, and gives the hub's.
+        ({"bond": 3}, [at(L, {"hub": 3}, 3), at(D, {})], (3, 3), [Move(None, L, 3, "bond")]),
+        # Those are on their way: nothing more is asked.
+        ({}, [at(L, {"hub": 3}, 3, to="bond", coming=3), at(D, {})], (3, 3), []),
+        ({}, [at(L, {"hub": 3, "bond": 3}, 3), at(D, {})], (3, 3), [Move(L, D, 3, "hub")]),
+        # It shows more than its goal: lowered first, and nothing is asked meanwhile.
+        ({}, [at(L, {"hub": 3, "bond": 3}, 6), at(D, {})], (3, 3), []),
+        # What nobody else can have is not taken from the pool for nothing.
+        ({"bond": 5}, [at(L, {"bond": 1}, 1), at(D, {})], (1, 0), []),
+        # Of what it has beyond its goal, what stands in Bond Street goes back to everybody.
+        (
+            {},
+            [at(L, {"hub": 1, "bond": 2}), at(D, {})],
+            (1, 1),
+            [Move(L, D, 1, "hub"), Move(L, None, 1, "bond")],
+        ),
+    ],
+)
+def test_units_move_where_the_taker_sells_from(
+    pool: Mapping[str, int], books: list[Books], goals: tuple[int, int], expected: list[Move]
+) -> None:
+    """Nobody is given units that it cannot sell, and nobody waits for those that another could do without."""
+    assert moves(pool, books, dict(zip((L, D), goals, strict=True))) == expected
+
+
+@given(stocks(), SHARES, st.data())
+@settings(max_examples=120, deadline=None)
+def test_wherever_the_units_are_they_come_to_whom_they_are_due(
+    units: Stock, shares: tuple[Share, ...], data: st.DataObject
+) -> None:
+    """All of them at first with whoever happened to have them; in a few rounds each shows its share."""
+    owners = {
+        place: data.draw(st.sampled_from(["", *(each for each in CHANNELS if place in units.reach[each])]))
+        for place in PLACES
+    }
+    pool = {place: units.units[place] for place in PLACES if not owners[place]}
+    books = []
+    for share in shares:
+        stands = {place: units.units[place] for place in PLACES if owners[place] == share.channel}
+        has = sum(stands.values())
+        sources = tuple(units.reach[share.channel])
+        books.append(Books(share.channel, has, shown=has, sources=sources, stands=stands))
+    kept = min(units.kept, sum(pool.values()))
+    goals: dict[str, int] = {}
+    for _ in range(12):
+        goals = divide(stock(pool, books, kept), shares, {each.channel: each.has for each in books})
+        lower = {each.channel: max(0, each.shown - goals[each.channel]) for each in books}
+        books = [
+            replace(each, shown=each.shown - lower[each.channel], spare=each.spare + lower[each.channel])
+            for each in books
+        ]
+        holds = {each.channel: dict(each.stands) for each in books}
+        for move in moves(pool, books, goals, kept):
+            giver = pool if move.giver is None else holds[move.giver]
+            taker = pool if move.taker is None else holds[move.taker]
+            assert move.taker is None or move.place in units.reach[move.taker]
+            giver[move.place] -= move.units
+            taker[move.place] = taker.get(move.place, 0) + move.units
+            assert giver[move.place] >= 0
+        books = [
+            replace(each, stands=holds[each.channel], held=sum(holds[each.channel].values()))
+            for each in books
+        ]
+        books = [replace(each, spare=each.held - each.shown) for each in books]
+        raised = {each.channel: target(each, goals[each.channel]) for each in books}
+        books = [
+            replace(each, shown=raised[each.channel], spare=each.held - raised[each.channel])
+            for each in books
+        ]
+    assert {each.channel: each.shown for each in books} == goals
+    assert [each for each in books if each.spare] == []
+    assert sum(pool.values()) == sum(units.units.values()) - sum(goals.values())
