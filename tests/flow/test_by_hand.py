@@ -81,6 +81,7 @@ async def test_what_is_withdrawn_from_all_goes_back_to_everybody() -> None:
         assert await say(h, Do.WITHDRAW, "london") == ""
         await h.shows("BAG-1", 0, 0)
         await h.until(lambda: h.org.numbers(BAG) == (6, 0))
+        await h.idle()  # the org's answer is taken over
         assert await stands(h) == [("london", 0, 0, 0), ("dubai", 0, 0, 0)]
         assert await say(h, Do.WITHDRAW, "london", 1) == "too-few"
         assert await say(h, Do.SET, "paris", 1) == "no-such-channel"
