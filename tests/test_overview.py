@@ -15,6 +15,7 @@ from sfsync.domain.ats import Guarantee
 from sfsync.domain.budget import Standing, Work
 from sfsync.overview import Overview
 from sfsync.overview.health import short_of_calls
+from sfsync.ports import Tx
 from sfsync.web.status_shape import Status, StockOfSku
 
 BAG, SCARF, GOLD = "BAG-1|ECOM", "SCARF|ECOM", "GOLD|ECOM"
@@ -156,6 +157,25 @@ async def test_a_house_in_trouble_has_the_same_shape_and_names_its_troubles() ->
         assert (await overview(h).healthy())[0] is True  # what went wrong in the shop takes nothing offline
         h.ctx.pulse.org_error = "it is away"
         assert await overview(h).healthy() == (False, "it is away")
+
+
+async def test_the_status_tells_the_newest_dead_letters_and_counts_the_rest() -> None:
+    """As many as a page has room for, however many items of a shop sell beyond their stock."""
+
+    def set_aside(tx: Tx) -> None:
+        for number in range(103):
+            tx.dead_letter("london", f"beyond:SCARF-{number}@online", "r", "a", "", h.clock.now())
+
+    async with house({BAG: 5}) as h:
+        await h.store.write(set_aside)
+        status = await overview(h).status()
+        assert [each["key"] for each in status["dead_letters"][:2]] == [
+            "beyond:SCARF-102@online",
+            "beyond:SCARF-101@online",
+        ]
+        assert (len(status["dead_letters"]), status["dead_letters_more"]) == (100, 3)
+        assert status["dead_letters_by_source"] == {"london": 103}
+        assert any("103 dead letters wait" in reason for reason in status["health"]["reasons"])
 
 
 async def test_the_movements_told_are_those_of_the_ledger() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from tests.flow.kit import House, house, total
 
 from sfsync.domain.letters import Cause
-from sfsync.flow.letters import CHANNEL_OFF, Letters
-from sfsync.ports import DeadLetter
+from sfsync.flow.letters import CHANNEL_OFF, PAGE, Letters
+from sfsync.ports import DeadLetter, Tx
 
 BAG, SCARF = "BAG-1|ECOM", "SCARF|ECOM"
 
@@ -128,3 +128,31 @@ async def test_what_a_person_drops_leaves_the_list_and_stays_in_the_record() -> 
         assert dropped["reason"] == letter.reason
         (unknown,) = await letters.retry([letter.id], None)
         assert not unknown.done
+
+
+async def test_a_house_whose_items_all_sell_beyond_their_stock_is_told_so_in_pages() -> None:
+    """Each item once, whatever page it is on; one that is mended leaves, and the next takes its place."""
+
+    def set_aside(tx: Tx) -> None:
+        for number in range(2 * PAGE + 1):
+            tx.dead_letter("london", f"beyond:SCARF-{number}@online", "r", "a", "", h.clock.now())
+        tx.dead_letter("london", "push:BAG-1@online", "r", "a", "", h.clock.now())
+
+    async with house({BAG: 5}, shops=("london",)) as h:
+        await h.store.write(set_aside)
+        letters = Letters(h.ctx)
+        told: Any = await letters.told()
+        assert [(of["cause"], of["count"], len(of["items"])) for of in told["causes"]] == [
+            (Cause.BEYOND_STOCK, 2 * PAGE + 1, PAGE),
+            (Cause.ITEM_REFUSED, 1, 1),
+        ]
+        seen, after = [], 0
+        while after is not None:
+            page: Any = await letters.told(Cause.BEYOND_STOCK, after)
+            (group,) = page["causes"]
+            seen += [item["key"] for item in group["items"]]
+            after = group["next"]
+        assert seen == [f"beyond:SCARF-{number}@online" for number in range(2 * PAGE + 1)]
+        await h.store.write(lambda tx: tx.drop_dead_letter("london", seen[0]))
+        told = await letters.told()
+        assert (told["causes"][0]["count"], told["causes"][0]["items"][0]["key"]) == (2 * PAGE, seen[1])

@@ -10,6 +10,7 @@ import pytest
 
 from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.exposure import Exposure
+from sfsync.domain.letters import REUSED, Cause
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.products import Product
 from sfsync.domain.reservations import (
@@ -489,6 +490,27 @@ async def test_approval_and_poll_mark_do_not_touch_each_other(store: Database) -
     await store.write(lambda tx: tx.put_poll_mark("london", LATER))
     assert await store.read(lambda tx: (tx.approved("london"), tx.poll_mark("london"))) == (True, LATER)
     assert not await store.read(lambda tx: tx.approved("dubai"))
+
+
+async def test_dead_letters_are_told_by_cause_and_in_pages(store: Database) -> None:
+    """Ten thousand items that sell beyond their stock are a number and a page, not ten thousand rows."""
+
+    def set_aside(tx: SqlTx) -> None:
+        for number in range(7):
+            tx.dead_letter("london", f"beyond:SCARF-{number}@online", "r", "a", "", NOW)
+        tx.dead_letter("london", "push:BAG@online", "r", "a", "", NOW)
+        tx.dead_letter("london", "push:BAG@online", f"{REUSED}: a bag", "a", "", NOW)
+
+    await store.write(set_aside)
+    assert await store.read(lambda tx: tx.letters_by_cause()) == {Cause.BEYOND_STOCK: 7, Cause.REUSED: 1}
+    first = await store.read(lambda tx: tx.dead_letters([Cause.BEYOND_STOCK], limit=5))
+    rest = await store.read(lambda tx: tx.dead_letters([Cause.BEYOND_STOCK], after=first[-1].id, limit=5))
+    assert [each.key for each in (*first, *rest)] == [f"beyond:SCARF-{number}@online" for number in range(7)]
+    assert len(first) == 5
+    (bag,) = await store.read(lambda tx: tx.newest_letters(1))
+    assert bag.key == "push:BAG@online"
+    chosen = await store.read(lambda tx: tx.dead_letters(ids=[bag.id, first[0].id, 999]))
+    assert [each.id for each in chosen] == [first[0].id, bag.id]
 
 
 async def test_the_same_item_is_one_dead_letter(store: Database) -> None:

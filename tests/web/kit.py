@@ -89,7 +89,10 @@ class LetterPile:
 
         self.listed: dict[str, Any] = {"causes": [], "dropped": []}
 
-    async def told(self) -> Mapping[str, object]:
+        self.pages: list[tuple[Cause | None, int]] = []
+
+    async def told(self, cause: Cause | None = None, after: int = 0) -> Mapping[str, object]:
+        self.pages.append((cause, after))
         return self.listed
 
     async def retry(self, numbers: Collection[int], cause: Cause | None) -> Sequence[Tried]:
@@ -463,8 +466,10 @@ def letters_told() -> dict[str, Any]:
         told = {"id": number, "key": key, "source": "london", "reason": "it is archived", "advice": "mend it"}
         return {**told, "at": "2026-11-23T08:00:00.000Z"}
 
-    first = {"cause": "item refused", "retry": "safe", **about, "items": [item(1, "push:A@o"), item(3, "B")]}
-    second = {"cause": "duplicate SKU", "retry": "useless", **about, "items": [item(4, "sku:C")]}
+    items = [item(1, "push:A@o"), item(3, "B")]
+    first = {"cause": "item refused", "retry": "safe", **about, "count": 201, "next": 3, "items": items}
+    alone: dict[str, object] = {"count": 1, "next": None, "items": [item(4, "sku:C")]}
+    second = {"cause": "duplicate SKU", "retry": "useless", **about, **alone}
     return {"causes": [first, second], "dropped": []}
 
 
@@ -1386,6 +1391,8 @@ def status() -> Status:
                 "at": "2026-11-23T07:58:20Z",
             }
         ],
+        "dead_letters_more": 0,
+        "dead_letters_by_source": {"dubai": 1},
         "recent": [
             {
                 "at": "2026-11-23T08:14:51Z",

@@ -91,6 +91,8 @@ async def test_chosen_letters_are_tried_again_or_dropped_with_a_reason() -> None
         form = await log_in(client, OPERATIONS, "Anna Kay")
         page = (await client.get("/dead-letters")).text
         assert "push:A@o" in page
+        assert "201 items" in page
+        assert 'href="/dead-letters?cause=item%20refused&amp;after=3"' in page
         tried = await client.post("/dead-letters", data={"form": form, "do": "retry", "letter-1": "on"})
         assert "1 tried again" in tried.text
         kept = await client.post("/dead-letters", data={"form": form, "do": "retry", "letter-3": "on"})

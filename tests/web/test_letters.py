@@ -55,6 +55,22 @@ async def test_a_bad_wish_names_its_field_and_does_nothing(
     assert house.letters.dropped == []
 
 
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("cause=bad+luck", "cause"), ("cause=item+refused&after=x", "after"), ("after=3", "after")],
+)
+async def test_a_page_is_asked_for_by_its_cause_and_the_id_before_it(query: str, field: str) -> None:
+    """What is no such page is refused by its field, on the API and on the page for people."""
+    house = House()
+    async with house.client(OPERATIONS) as client:
+        await client.get(LIST, params={"cause": "item refused", "after": "3"})
+        answer = await client.get(f"{LIST}?{query}")
+        assert (await client.get(f"/dead-letters?{query}")).status_code == 422
+    problem(answer, 422, "bad-input")
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert house.letters.pages == [(Cause.ITEM_REFUSED, 3)]
+
+
 async def test_only_an_admin_tries_again_and_drops_and_an_auditor_reads() -> None:
     """403 for everybody else."""
     house = House()

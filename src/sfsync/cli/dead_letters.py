@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 import httpx
@@ -26,12 +28,14 @@ from sfsync.cli.progress import waiting
 from sfsync.domain.letters import LONGEST_NAME, LONGEST_REASON, Cause
 from sfsync.domain.words import counted
 from sfsync.flow import letters
+from sfsync.ports import DeadLetter, Tx
 from sfsync.settings import Settings
 from sfsync.store import Database, StoreError, open_store
 
 app = typer.Typer(invoke_without_command=True)
 
 SHOWN = 10  # items of a cause, for people
+PAGE_READ = 1_000  # letters in one reading of the store
 RETRY_COLOURS = {"safe": "green", "by itself": "cyan", "useless": "yellow"}
 Numbers = Annotated[list[int], typer.Argument(help="Ids of dead letters.", min=1)]
 
@@ -51,9 +55,8 @@ def dead_letters(
         return
     store = _store(settings_or_exit(config))
     told: Any = store.read_now(letters.tell)
-    payloads = {each.id: each.payload for each in store.read_now(lambda tx: tx.dead_letters())}
     if as_json:
-        print_json(_rows(told, payloads))
+        print_json(list(_rows(store)))
     else:
         _show(told)
     raise typer.Exit(1 if told["causes"] else 0)
@@ -162,14 +165,17 @@ def _store(settings: Settings) -> Database:
         fail(str(error))
 
 
-def _rows(told: Any, payloads: dict[int, str]) -> list[dict[str, Any]]:
-    """One row an item, oldest first."""
-    rows = [
-        {**item, "cause": group["cause"], "retry": group["retry"], "payload": payloads.get(item["id"], "")}
-        for group in told["causes"]
-        for item in group["items"]
-    ]
-    return sorted(rows, key=lambda row: row["id"])
+def _rows(store: Database) -> Iterator[dict[str, Any]]:
+    """One row an item, oldest first; read page by page, because there may be very many."""
+    after = 0
+    while page := store.read_now(partial(_page, after=after)):
+        for each in page:
+            yield letters.item_row(each)
+        after = page[-1].id
+
+
+def _page(tx: Tx, *, after: int) -> Sequence[DeadLetter]:
+    return tx.dead_letters(after=after, limit=PAGE_READ)
 
 
 def _show(told: Any) -> None:
@@ -178,7 +184,7 @@ def _show(told: Any) -> None:
         return
     for group in told["causes"]:
         items, colour = group["items"], RETRY_COLOURS[group["retry"]]
-        count = counted(len(items), "item")
+        count = counted(group["count"], "item")
         out.print(Text.assemble("\n", (group["cause"], "bold"), f": {count}; {group['means']}"))
         out.print(f"  mend   {group['advice']}")
         out.print(Text.assemble("  retry  ", (group["retry"], colour), f": {group['why']}"))
@@ -187,5 +193,5 @@ def _show(told: Any) -> None:
             at = item["at"][:16].replace("T", " ")
             made.add_row(str(item["id"]), at, *(item[name] for name in ("source", "key", "reason")))
         out.print(made)
-        if len(items) > SHOWN:
-            out.print(f"… and {len(items) - SHOWN} more: --json lists them all.")
+        if group["count"] > SHOWN:
+            out.print(f"… and {group['count'] - SHOWN:,} more: --json lists them all.")

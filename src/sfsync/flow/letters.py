@@ -6,7 +6,6 @@ safe as the part that does it. A letter leaves the list when its item has gone w
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,6 +30,7 @@ from .lateness import add
 
 CHANNEL_OFF = "its channel is off: it is kept, and tried when the channel is back and this is asked again"
 LOOKED_BACK = timedelta(hours=1)  # before a letter was written its order had changed
+PAGE = 200  # letters of a cause that are told at once
 BELLS = ("orders", "writer", "learn")
 
 
@@ -40,9 +40,9 @@ class Letters:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
 
-    async def told(self) -> Mapping[str, object]:
-        """The letters by cause, and what was dropped; JSON-ready."""
-        return await self._ctx.store.read(tell)
+    async def told(self, cause: Cause | None = None, after: int = 0) -> Mapping[str, object]:
+        """The letters by cause, a page of each, or of one after an id; and what was dropped; JSON-ready."""
+        return await self._ctx.store.read(lambda tx: tell(tx, cause, after))
 
     async def retry(self, numbers: Collection[int], cause: Cause | None) -> Sequence[Tried]:
         """Try these again, or all of a cause; one answer each, unknown ids too."""
@@ -61,39 +61,50 @@ class Letters:
         return dropped
 
 
-def tell(tx: Tx) -> Mapping[str, object]:
-    """The letters by cause, the most frequent first, and the last that were dropped; JSON-ready."""
-    by_cause: dict[Cause, list[DeadLetter]] = defaultdict(list)
-    for letter in tx.dead_letters():
-        by_cause[_cause(letter)].append(letter)
+def tell(tx: Tx, cause: Cause | None = None, after: int = 0) -> Mapping[str, object]:
+    """The letters by cause, the most frequent first, and the last that were dropped; JSON-ready.
+
+    Of each cause its count and a page, the oldest first; or of one cause the page after an id.
+    """
     order = list(Cause)
-    groups = sorted(by_cause.items(), key=lambda group: (-len(group[1]), order.index(group[0])))
+    counts = [each for each in tx.letters_by_cause().items() if cause in (None, each[0])]
+    counts.sort(key=lambda each: (-each[1], order.index(each[0])))
     return {
-        "causes": [_group(cause, letters) for cause, letters in groups],
+        "causes": [_group(of, count, tx.dead_letters([of], after=after, limit=PAGE)) for of, count in counts],
         "dropped": [_dropped(each) for each in tx.dropped_letters()],
     }
 
 
-def _group(cause: Cause, letters: Sequence[DeadLetter]) -> dict[str, object]:
+def _group(cause: Cause, count: int, letters: Sequence[DeadLetter]) -> dict[str, object]:
     verdict = VERDICTS[cause]
     return {
         "cause": cause.value,
+        "count": count,
+        "next": letters[-1].id if len(letters) == PAGE else None,
         "means": verdict.means,
         "advice": verdict.advice,
         "retry": verdict.retry.value,
         "why": verdict.why,
-        "items": [
-            {
-                "id": each.id,
-                "source": each.source,
-                "key": each.key,
-                "reason": each.reason,
-                "advice": each.advice,
-                "at": _moment(each.at),
-            }
-            for each in letters
-        ],
+        "items": [_item_told(each) for each in letters],
     }
+
+
+def _item_told(each: DeadLetter) -> dict[str, object]:
+    return {
+        "id": each.id,
+        "source": each.source,
+        "key": each.key,
+        "reason": each.reason,
+        "advice": each.advice,
+        "at": _moment(each.at),
+    }
+
+
+def item_row(each: DeadLetter) -> dict[str, object]:
+    """One with its cause, whether a retry is safe, and what it held; JSON-ready."""
+    cause = _cause(each)
+    held = {"cause": cause.value, "retry": VERDICTS[cause].retry.value, "payload": each.payload}
+    return {**_item_told(each), **held}
 
 
 def _dropped(each: DroppedLetter) -> dict[str, object]:
@@ -114,10 +125,11 @@ def retry(
     tx: Tx, numbers: Collection[int], cause: Cause | None, on: Collection[str], now: datetime
 ) -> list[Tried]:
     """Write down that these letters, or all of a cause, are to be tried again. `on`: the channels."""
-    known = {letter.id: letter for letter in tx.dead_letters()}
     wanted = list(dict.fromkeys(numbers))
+    asked = tx.dead_letters(ids=wanted) if cause is None else tx.dead_letters([cause])
+    known = {letter.id: letter for letter in asked}
     if cause is not None:
-        wanted = [number for number, each in known.items() if _cause(each) is cause]
+        wanted = [*known]
     tried: list[Tried] = []
     for number in wanted:
         letter = known.get(number)

@@ -16,7 +16,7 @@ from functools import partial
 
 from sfsync.domain.believable import doubt as why_doubted
 from sfsync.domain.believable import presentable
-from sfsync.domain.letters import UNBELIEVED
+from sfsync.domain.letters import UNBELIEVED, Cause
 from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.domain.places import LinePlace, settled
 from sfsync.domain.refunds import Ending, paid_back
@@ -303,8 +303,7 @@ def _believed(tx: Tx, ctx: Context, order: OrderSnapshot, source: Source, now: d
     """False for an order that cannot be true: set aside whole, for a person, and nothing of it is entered."""
     aside = ctx.pulse.set_aside
     if aside is None:  # since a start: what the store has of them
-        letters = tx.dead_letters()
-        aside = {(each.source, each.key) for each in letters if each.key.startswith(UNBELIEVED)}
+        aside = {(each.source, each.key) for each in tx.dead_letters([Cause.UNBELIEVED])}
         ctx.pulse.set_aside = aside
     letter = order.channel, f"{UNBELIEVED}{source.value}:{order.order_id}"
     doubt = why_doubted(order, ctx.assortment.most_units(order.channel))

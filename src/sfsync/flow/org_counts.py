@@ -146,9 +146,9 @@ class OrgCounts:
 
         def commit(tx: Tx) -> None:
             tx.mark_counts_told(_variances(settled))
-            letters = {letter.key for letter in tx.dead_letters() if letter.source == COUNTS}
-            for name in letters.intersection(map(_name, settled)):
-                tx.drop_dead_letter(COUNTS, name)
+            for source, name in tx.with_dead_letter([_name(each) for each in settled]):
+                if source == COUNTS:
+                    tx.drop_dead_letter(COUNTS, name)
             for name, why in refused.items():
                 tx.dead_letter(COUNTS, name, f"not written to the org: {why}", ADVICE, "", now)
 

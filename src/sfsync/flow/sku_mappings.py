@@ -249,7 +249,7 @@ def _letters(tx: Tx) -> dict[str, list[_Letter]]:
     found: dict[str, list[_Letter]] = {}
     lines: dict[str, int] = {}
     keys: dict[str, int] = {}
-    for letter in tx.dead_letters():
+    for letter in tx.dead_letters([Cause.NO_LEVEL, Cause.MOVEMENT_WAITS]):
         cause = cause_of(letter.source, letter.key, letter.reason)
         if cause is Cause.NO_LEVEL:
             lines[letter.key] = letter.id

@@ -14,7 +14,6 @@ from sfsync.domain.coverage import lasting
 from sfsync.domain.exposure import SCARCE_UNITS
 from sfsync.domain.words import agree, counted
 from sfsync.flow.context import Pulse
-from sfsync.ports import DeadLetter
 from sfsync.store import shadow, views
 from sfsync.store.tx import SqlTx
 from sfsync.web.status_shape import ChannelStatus, Health, Ledger, State, Stream, TillStatus
@@ -40,7 +39,7 @@ class HealthTeller:
         ledger: Ledger,
         channels: Sequence[ChannelStatus],
         incidents: views.ToldIncidents,
-        letters: Sequence[DeadLetter],
+        letters: int,
         refunds: int,
         tills: Sequence[TillStatus],
     ) -> Health:
@@ -99,7 +98,7 @@ class HealthTeller:
                 "what moves is then found by polling."
             )
         if letters:
-            waits = counted(len(letters), "dead letter waits", "dead letters wait")
+            waits = counted(letters, "dead letter waits", "dead letters wait")
             doubtful.append(f"{waits} for a person: `sfsync dead-letters`.")
         if refunds:
             are = counted(refunds, "refund is", "refunds are")

@@ -74,6 +74,7 @@ EXPOSURE_AGAIN = timedelta(seconds=10)
 LATE_AFTER = timedelta(seconds=60)
 COVERAGE_AGAIN = timedelta(seconds=30)
 MOST_REFUNDS = 100
+MOST_LETTERS = 100
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
@@ -149,7 +150,8 @@ class Overview:
     def _status(self, tx: SqlTx) -> Status:
         now = self._clock.now()
         holes = tx.open_holes()
-        letters = tx.dead_letters()
+        sources = tx.count_dead_letters()
+        letters, waiting = tx.newest_letters(MOST_LETTERS), sum(sources.values())
         incidents = views.told_incidents(tx, now - timedelta(days=1), now)
         cancelling = self._pulse.cancelling_channels if self._pulse else None
         queue = views.queue_count(tx)
@@ -157,14 +159,13 @@ class Overview:
         channels = self._channels(tx, now)
         stream = self._stream(tx, holes, now)
         ledger = self._ledger(tx, queue, now)
-        sources = Counter(letter.source for letter in letters)
         history, began = tx.till_reports(), tx.first_start()
         tills = [
-            till_row(name, told, history.get(name), sources[f"{TILL}{name}"], began, now)
+            till_row(name, told, history.get(name), sources.get(f"{TILL}{name}", 0), began, now)
             for name, told in self._tills.items()
         ]
         return Status(
-            health=self._health.tell(tx, now, stream, ledger, channels, incidents, letters, owed, tills),
+            health=self._health.tell(tx, now, stream, ledger, channels, incidents, waiting, owed, tills),
             tills=tills,
             stream=stream,
             ledger=ledger,
@@ -182,7 +183,9 @@ class Overview:
             incidents_more=incidents.more,
             refunds=[refund_row(task) for task in refunds],
             refunds_more=max(0, owed - len(refunds)),
-            dead_letters=[letter_row(letter) for letter in reversed(letters)],
+            dead_letters=[letter_row(letter) for letter in letters],
+            dead_letters_more=waiting - len(letters),
+            dead_letters_by_source=dict(sources),
             recent=[movement_row(movement) for movement in views.recent_movements(tx, 20)],
             accuracy=self._live.rows(tx, now),
         )

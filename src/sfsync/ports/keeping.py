@@ -24,6 +24,7 @@ from sfsync.domain.exposure import Exposure
 from sfsync.domain.fold import Fold, LedgerRow
 from sfsync.domain.incidents import Stage, Waiting
 from sfsync.domain.ledger import Bundle
+from sfsync.domain.letters import Cause
 from sfsync.domain.mapping import Hold, Identity, Move
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.org_counts import Taken
@@ -567,7 +568,15 @@ class Tx(ComparingTx, Protocol):
     def with_dead_letter(self, keys: Collection[str]) -> frozenset[tuple[str, str]]: ...
     def drop_dead_letter(self, source: str, key: str) -> bool: ...
     def dropped_for_good(self, source: str, key: str) -> bool: ...
-    def dead_letters(self) -> Sequence[DeadLetter]: ...
+    def dead_letters(
+        self,
+        causes: Collection[Cause] = (),
+        *,
+        ids: Collection[int] | None = None,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> Sequence[DeadLetter]: ...
+    def letters_by_cause(self) -> Mapping[Cause, int]: ...
     def drop_letters(
         self, numbers: Collection[int], by: str, because: str, at: datetime
     ) -> Sequence[int]: ...

@@ -659,12 +659,14 @@ dead_letter = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("source", Text, nullable=False),
     Column("key", Text, nullable=False),
+    Column("cause", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("advice", Text, nullable=False),
     Column("payload", Text, nullable=False),
     Column("at", Instant, nullable=False),
     UniqueConstraint("source", "key"),
 )
+Index("ix_dead_letter_cause", dead_letter.c.cause, dead_letter.c.id)
 
 # Each till's last report, and sums of all.
 till_report = Table(

@@ -36,6 +36,7 @@ from sfsync.domain.coverage import Closes, How, Interval
 from sfsync.domain.editions import Switch
 from sfsync.domain.exposure import KEPT_EMPTIED, KEPT_SPELLS
 from sfsync.domain.ledger import Bundle
+from sfsync.domain.letters import Cause, cause_of
 from sfsync.domain.mapping import Hold, Identity, Move
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.org_counts import Taken, is_recount
@@ -1384,6 +1385,7 @@ class SqlTx(
                 {
                     "source": source,
                     "key": _keepable(key),
+                    "cause": cause_of(source, _keepable(key), _keepable(reason)).value,
                     "reason": _keepable(reason),
                     "advice": _keepable(advice),
                     "payload": _keepable(payload),
@@ -1410,6 +1412,7 @@ class SqlTx(
         said = {"dropped_at": at, "by": by, "because": because}
         kept = [row._asdict() for row in rows]
         for letter in kept:
+            del letter["cause"]
             letter |= {**said, "letter": letter.pop("id")}
         self._c.execute(t.dropped_letter.insert(), kept)
         self._c.execute(t.dead_letter.delete().where(wanted))
@@ -1463,10 +1466,33 @@ class SqlTx(
         )
         return [_movement(row) for row in rows if not row.companion]
 
-    def dead_letters(self) -> list[DeadLetter]:
-        """What a person must look at, oldest first."""
-        rows = self._c.execute(select(t.dead_letter).order_by(t.dead_letter.c.id))
-        return [DeadLetter(r.id, r.source, r.key, r.reason, r.advice, r.payload, r.at) for r in rows]
+    def dead_letters(
+        self,
+        causes: Collection[Cause] = (),
+        *,
+        ids: Collection[int] | None = None,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> list[DeadLetter]:
+        """What a person must look at, oldest first: of all causes or these, of these ids, after an id."""
+        c = t.dead_letter.c
+        asked = select(t.dead_letter).where(c.id > after).order_by(c.id).limit(limit)
+        if causes:
+            asked = asked.where(c.cause.in_([each.value for each in causes]))
+        if ids is not None:
+            asked = asked.where(c.id.in_(sorted(set(ids))))
+        return [_letter(row) for row in self._c.execute(asked)]
+
+    def newest_letters(self, limit: int) -> list[DeadLetter]:
+        """Those that came last, newest first."""
+        rows = self._c.execute(select(t.dead_letter).order_by(t.dead_letter.c.id.desc()).limit(limit))
+        return [_letter(row) for row in rows]
+
+    def letters_by_cause(self) -> dict[Cause, int]:
+        """How many there are of each cause."""
+        cause = t.dead_letter.c.cause
+        rows = self._c.execute(select(cause, func.count()).group_by(cause))
+        return {Cause(name): int(count) for name, count in rows}
 
     def put_till_report(self, report: TillReport) -> None:
         """A till's report was dealt with."""
@@ -1544,6 +1570,10 @@ class SqlTx(
     def _in(self, statement: Prepared, values: Collection[str]) -> list[Any]:
         """Rows of a statement made by `_among`."""
         return statement.run(self._c, {"among": list(values)}) if values else []
+
+
+def _letter(row: Any) -> DeadLetter:
+    return DeadLetter(row.id, row.source, row.key, row.reason, row.advice, row.payload, row.at)
 
 
 def _one_of(column: Column[Any], *values: str) -> ColumnElement[bool]:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from sfsync.domain.letters import Cause
 
 from .access import Party
-from .letters import read_drop
+from .letters import read_drop, read_page
 from .options import WebOptions
 from .page import Page
 from .problems import ProblemError
@@ -20,7 +20,6 @@ from .rights import form_of, party_of, who
 from .services import Services
 from .sku_mappings import no_mapping, read_csv, refusal
 
-SHOWN = 200  # items of a cause
 PICKED = "letter-"
 
 
@@ -38,8 +37,8 @@ class ActingLetters:
         ]
 
     async def look(self, request: Request) -> Response:
-        """All of them by cause, and the SKUs that are mapped."""
-        return await self._render(request)
+        """They by cause, a page of each or the next page of one, and the SKUs that are mapped."""
+        return await self._render(request, page=read_page(request.query_params))
 
     async def do(self, request: Request) -> Response:
         """Try some or all of a cause again, drop some, map SKUs, or map one no longer."""
@@ -108,15 +107,15 @@ class ActingLetters:
         done: str = "",
         looked: Mapping[str, Any] | None = None,
         fields: Mapping[str, str] | None = None,
+        page: tuple[Cause | None, int] = (None, 0),
     ) -> Response:
-        told: Mapping[str, Any] = await self._services.letters.told()
+        told: Mapping[str, Any] = await self._services.letters.told(*page)
         return self._page.render(
             "letters.html",
             request,
             self._page.visitor(request),
             status_code=status_code,
             causes=told["causes"],
-            shown=SHOWN,
             picked=PICKED,
             mappings=await self._services.mappings.kept(),
             looked=looked,

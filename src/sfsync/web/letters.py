@@ -39,8 +39,8 @@ class LetterApi:
         ]
 
     async def list(self, request: Request) -> Response:
-        """Every dead letter by its cause, and what was dropped last."""
-        return _json(await self._desk.told())
+        """Dead letters by cause, a page of each, or of one after an id; and what was dropped last."""
+        return _json(await self._desk.told(*read_page(request.query_params)))
 
     async def retry(self, request: Request) -> Response:
         """Try some again, or all of a cause: an answer for each."""
@@ -74,6 +74,21 @@ def read_retry(table: Mapping[str, Any]) -> tuple[list[int], Cause | None]:
     if fields.errors:
         raise bad_fields(fields.errors)
     return numbers, cause
+
+
+def read_page(query: Mapping[str, str]) -> tuple[Cause | None, int]:
+    """The cause, and the id that its page is to follow; a 422 problem with all bad fields otherwise."""
+    cause, after = query.get("cause", ""), query.get("after", "0")
+    errors = {}
+    if cause and cause not in list(Cause):
+        errors["cause"] = f"is none of {', '.join(Cause)}"
+    if not (after.isascii() and after.isdigit() and len(after) < 16):
+        errors["after"] = "is no id"
+    elif int(after) and not cause:
+        errors["after"] = "wants a cause too"
+    if errors:
+        raise bad_fields(errors)
+    return Cause(cause) if cause else None, int(after)
 
 
 def read_drop(table: Mapping[str, Any]) -> tuple[list[int], str | None, str]:

@@ -67,7 +67,7 @@ class Metrics:
 def families(status: Status) -> list[Family]:
     """Everything that is measured."""
     health = status["health"]
-    dead = Counter(letter["source"] for letter in status["dead_letters"])
+    dead = status["dead_letters_by_source"]
     still = Counter(each["kind"] for each in status["incidents"] if each["closed_at"] is None)
     started = _seconds(health["started_at"]) if health["started_at"] else None
     return [

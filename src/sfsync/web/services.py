@@ -277,8 +277,8 @@ class RefundDesk(Protocol):
 class LetterDesk(Protocol):
     """Tries dead letters again, and drops them."""
 
-    async def told(self) -> Mapping[str, object]:
-        """The letters by cause, and what was dropped last; JSON-ready."""
+    async def told(self, cause: Cause | None = None, after: int = 0) -> Mapping[str, object]:
+        """The letters by cause, a page of each, or of one after an id; and what was dropped; JSON-ready."""
         ...
 
     async def retry(self, numbers: Collection[int], cause: Cause | None) -> Sequence[Tried]:

@@ -463,7 +463,9 @@ class Status(TypedDict):
     incidents_more: int  # beside those
     refunds: list[RefundRow]  # that are owed, oldest first
     refunds_more: int  # owed beside those
-    dead_letters: list[DeadLetterRow]  # newest first
+    dead_letters: list[DeadLetterRow]  # newest first, at most 100
+    dead_letters_more: int  # beside those
+    dead_letters_by_source: dict[str, int]  # all of them
     recent: list[Movement]  # newest first
     accuracy: list[AccuracyOfPlace]  # of what was counted in the last 90 days, by location
 

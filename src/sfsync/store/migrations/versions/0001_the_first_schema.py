@@ -166,6 +166,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("advice", sa.Text(), nullable=False),
         sa.Column("payload", sa.Text(), nullable=False),
@@ -173,6 +174,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dead_letter")),
         sa.UniqueConstraint("source", "key", name=op.f("uq_dead_letter_source_key")),
     )
+    op.create_index("ix_dead_letter_cause", "dead_letter", ["cause", "id"], unique=False)
     op.create_table(
         "alert",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
@@ -1199,6 +1201,7 @@ def downgrade() -> None:
     op.drop_table("deliveries")
     op.drop_table("till_report")
     op.drop_table("dropped_letter")
+    op.drop_index("ix_dead_letter_cause", table_name="dead_letter")
     op.drop_table("dead_letter")
     op.drop_table("cursor")
     op.drop_index(op.f("ix_channel_level_sku"), table_name="channel_level")
