@@ -22,14 +22,15 @@ from sfsync.domain.stock import (
     posting_subject,
     reservation_subject,
     step_key,
+    unfit,
 )
 
 BAG = LevelKey("BAG-1", "ECOM")
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 
-parts = st.text(
-    st.characters(exclude_characters="|", exclude_categories=["Cs"]), min_size=1, max_size=80
-).filter(lambda text: text == text.strip())
+parts = st.text(st.characters(exclude_characters="|"), min_size=1, max_size=80).filter(
+    lambda text: text == text.strip() and not unfit(text)
+)
 keys = st.builds(LevelKey, parts, parts, st.none() | parts)
 
 

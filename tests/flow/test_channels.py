@@ -66,7 +66,7 @@ async def test_a_sale_heard_of_only_with_its_refund_is_counted_as_the_number_rea
         london = h.shops["london"]
         unheard = london.buy("BAG-1")
         lagging = london.orders.pop(unheard)  # the shop's order list does not show it yet
-        plan = await h.supervisor.resync.compare(Scope(channels=("london",)))
+        plan = await h.supervisor.resync.compare(Scope(channels=("london",), causes=("order-unseen",)))
         await h.supervisor.resync.put_right(plan.id)
         await h.shows("BAG-1", 5, 5)  # the number read, with the sale in it, is what we go by now
         london.orders[unheard] = lagging

@@ -91,6 +91,36 @@ async def test_a_comparison_is_narrowed_by_what_was_asked(scope: Scope, skus: se
         assert {row.sku for row in plan.rows} == skus
 
 
+async def test_a_sold_last_piece_is_not_put_back_on_sale_while_its_order_may_only_be_late() -> None:
+    """Its webhook is lost, and the shop's list is behind: the row waits, and the order explains it."""
+    async with house({BAG: 1, SCARF: 5}, shops=("london",)) as h:
+        london = h.shops["london"]
+        number = london.buy("BAG-1")
+        order = london.orders.pop(number)
+        london.shelf["SCARF"] = 9
+        plan = await h.supervisor.resync.compare()
+        assert ("london", "BAG-1", 0, 1, Cause.ORDER_UNSEEN) in told(plan)
+        run = await h.supervisor.resync.put_right(plan.id)
+        assert run is not None
+        assert run.about["rows"] == {"applied": 1, "left": 1}
+        await h.shows("SCARF", 5)
+        assert london.shelf["BAG-1"] == 0
+        london.orders[number] = order
+        await h.supervisor.polls.poll("london")
+        await h.until(lambda: h.org.level(BAG).available == 0)
+        assert told(await h.supervisor.resync.compare()) == []
+        assert london.shelf["BAG-1"] == 0
+
+
+async def test_a_person_who_knows_better_puts_a_lower_number_right_at_once() -> None:
+    """It was her own edit: she names the cause."""
+    async with house({BAG: 5}, shops=("london",)) as h:
+        h.shops["london"].shelf["BAG-1"] = 4
+        plan = await h.supervisor.resync.compare(Scope(causes=("order-unseen",)))
+        await h.supervisor.resync.put_right(plan.id)
+        await h.shows("BAG-1", 5)
+
+
 async def test_what_changed_since_a_time_is_compared_alone() -> None:
     """The bag moved in the org; the scarf was edited at the shop, of which nobody has heard."""
     async with house({BAG: 5, SCARF: 5}, shops=("london",)) as h:

@@ -54,7 +54,7 @@ class Bundle:
 
     def __post_init__(self) -> None:
         levels = frozenset(movement.level for movement in self.movements)
-        characters = sum(len(quote(m.key)) + ENCODING_CHARACTERS for m in self.movements)
+        characters = sum(len(quote(m.key, errors="replace")) + ENCODING_CHARACTERS for m in self.movements)
         object.__setattr__(self, "levels", levels)
         object.__setattr__(self, "asks", any(self.net_reserved(level) > 0 for level in levels))
         object.__setattr__(self, "characters", characters)

@@ -15,7 +15,9 @@ from typing import Any
 
 from .relay import IN_DOUBT
 
-ORDERS_LAG = timedelta(minutes=10)  # an order is in its channel's order list after so long
+ORDERS_LAG = timedelta(
+    minutes=10
+)  # an order is in its channel's list after so long; lists are read so far back
 
 
 class Cause(StrEnum):
@@ -71,6 +73,12 @@ class Difference:
     def applicable(self) -> bool:
         """False when a person must mend something first."""
         return self.cause not in BLOCKING and self.shows is not None and self.target is not None
+
+    @property
+    def perhaps_sold(self) -> bool:
+        """True when putting it right may put a unit back on sale that is sold, its order being unheard of."""
+        higher = self.shows is not None and self.target is not None and self.target > self.shows
+        return higher and self.cause is Cause.ORDER_UNSEEN
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,10 @@ class Looking:
         mine = (self._channel, location)
         return next((each for each in self._kept[sku] if (each.channel, each.location) == mine), None)
 
+    def divided(self, sku: str) -> bool:
+        """True when each channel has its own units of it."""
+        return self._assortment.division(sku, self._divider.scarce(sku)) is not None
+
     def target(self, sku: str, location: str) -> int | None:
         """What a number should be; None where the org has no level of the SKU."""
         if not self._picture.levels(sku):

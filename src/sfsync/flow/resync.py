@@ -63,6 +63,8 @@ FRESH = timedelta(minutes=1)  # a number asked for so lately need not be read ag
 DUE_SECONDS = 0.5  # between two looks whether live changes are out
 DUE_LOOKS = 120  # then the next rows go all the same, behind them
 SWEEP_SECONDS = 30.0
+# Put right, a unit that was sold would be on sale again until its order is heard of.
+PERHAPS_SOLD = "perhaps sold: compare again in ten minutes, or with --cause order-unseen"
 
 
 _CHANNEL: dict[str, Any] = {"read": 0, "total": 0, "done": False, "unread": "", "oversell": []}
@@ -579,6 +581,9 @@ class Resync:
             if why := _refusal(row, looking, found, strict=run.about["strict"]):
                 become.append(replace(row, state=RowState.CHANGED, note=why))
                 continue
+            if _waits_for_its_order(row.difference, run.scope, looking):
+                become.append(replace(row, state=RowState.LEFT, note=PERHAPS_SOLD))
+                continue
             become.append(replace(row, state=RowState.APPLIED))
             if found is not None and place in found:
                 seen.append(found[place])
@@ -704,6 +709,14 @@ def _missing(tx: Tx, *, there: _There, skus: Collection[str]) -> list[StockLevel
 
 def _keep_gone(tx: Tx, *, run_id: str, gone: Sequence[StockLevel], at: datetime) -> None:
     tx.put_resync_levels(run_id, [(level, at) for level in gone], gone=True)
+
+
+def _waits_for_its_order(of: Difference, scope: Scope, looking: Looking) -> bool:
+    """True when applying would raise a number over a sale that is perhaps only not heard of yet.
+
+    A channel's own units are not: what is missing of them is raised only once somebody has answered for it.
+    """
+    return of.perhaps_sold and "order-unseen" not in scope.causes and not looking.divided(of.sku)
 
 
 def _refusal(

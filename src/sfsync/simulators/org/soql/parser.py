@@ -40,6 +40,7 @@ _TEXT_IN_LIST = re.compile(r"'((?:\\.|[^'\\])*)'", re.DOTALL)
 _IGNORED_VIEWS = ("VIEW", "REFERENCE")
 _HIGHEST_OFFSET = 2000
 _MOST_DIGITS = 9  # of a count; of an exact whole number twice as many
+_DEEPEST = 100  # brackets within brackets
 _TOO_DEEP = "the filter conditions are too complicated"
 
 
@@ -259,15 +260,24 @@ def _unexpected(source: str, error: UnexpectedInput) -> SoqlError:
     return malformed(source, position, "unexpected token: '<EOF>'")
 
 
+def _depth(source: str) -> int:
+    """How many brackets stand within one another, those in texts among them."""
+    depth = deepest = 0
+    for letter in source:
+        depth += (letter == "(") - (letter == ")")
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _parse(source: str, start: str) -> Any:
     lark, builder = _parser()
     builder.source = source
+    if source.count("(") > _DEEPEST and _depth(source) > _DEEPEST:  # it is evaluated part within part
+        raise SoqlError("MALFORMED_QUERY", _TOO_DEEP)
     try:
         return lark.parse(source, start=start)
     except UnexpectedInput as error:
         raise _unexpected(source, error) from error
-    except RecursionError as error:
-        raise SoqlError("MALFORMED_QUERY", _TOO_DEEP) from error
     except VisitError as error:
         if isinstance(error.orig_exc, SoqlError):
             raise error.orig_exc from error
