@@ -276,8 +276,7 @@ def holes(daemon: Daemon) -> dict[str, Any]:
 def test_a_break_stands_on_the_status_until_it_was_made_up_for(house: tuple[OrgSandbox, Daemon]) -> None:
     """The permission is taken away for a while: since when nothing is known, and what will mend it."""
     org, daemon = house
-    # On a busy machine a sign of life may take four seconds: that silence would be a break before this one.
-    daemon.env["SFSYNC_SALESFORCE__SILENCE_SECONDS"] = "60"
+    daemon.env["COLUMNS"] = "250"  # no sentence is cut into lines
     daemon.start("--approve")
     daemon.shows("BAG-1", 30)
     org.move("BAG-1|ECOM", on_hand=1, kind="Receipt")  # from now on there is a bookmark to go on from
