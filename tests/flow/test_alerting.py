@@ -12,7 +12,7 @@ from tests.channels.clock import HandClock
 from tests.flow.kit import House, house
 
 from sfsync.domain.alerts import SILENT_AFTER, AlertKind, Notice
-from sfsync.domain.budget import Standing, Work
+from sfsync.domain.budget import HourOfCalls, Outlook, Standing, Usage, Work
 from sfsync.domain.callbacks import Patience
 from sfsync.domain.exposure import Exposure
 from sfsync.domain.forecast import Space
@@ -197,6 +197,27 @@ async def test_shortages_are_told_before_they_hurt() -> None:
         assert await look() == ["allowance"] * 3
         h.pulse.calls = lambda: replace(paused, paused={})
         h.pulse.space = replace(h.pulse.space, full_in_days=200, crowded_in_days=None)
+        assert await look() == []
+
+
+async def test_calls_and_deliveries_that_will_be_used_up_are_told_before_they_are() -> None:
+    """At everybody's pace, within the next 24 hours; not when the pace has fallen."""
+    async with house({BAG: 5}) as h:
+        clock = HandClock()
+        look = watching(h, clock)
+        soon = Outlook(9_000, 100_000, clock.at + timedelta(hours=5))
+        calls = Standing(60_000, 100_000, 9_000, 80_000, 20_000, {}, refused=False, outlook=soon)
+        h.pulse.calls = lambda: calls
+        hours = tuple(
+            HourOfCalls(clock.at - timedelta(hours=ago), used=used)
+            for ago, used in ((1, 30_000), (0, 48_000))
+        )
+        h.pulse.delivered = Usage(0, hours, 50_000)
+        assert await look() == []
+        clock.at += timedelta(minutes=1)
+        assert await look() == ["allowance", "allowance"]
+        h.pulse.calls = lambda: replace(calls, outlook=replace(soon, used_up_at=None))
+        h.pulse.delivered = None
         assert await look() == []
 
 

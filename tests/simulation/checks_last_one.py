@@ -46,6 +46,7 @@ class LastOne:
         self.covered: set[Pair] = set(self._always)  # from now on the rule holds
         self._since: dict[Pair, object] = {}  # since when it was divided that time, of what wanes
         self.beyond: dict[Pair, int] = defaultdict(int)  # units that the shop by itself sold below zero
+        self._mended: dict[Pair, int] = defaultdict(int)  # of those, raised to nothing by the daemon
         self._held: dict[Pair, int] = defaultdict(int)  # set aside in the org
         self._taken: dict[Pair, int] = defaultdict(int)  # by order lines, of all stock
         self._due: set[str] = set()
@@ -88,9 +89,12 @@ class LastOne:
     def _shop_change(self, shop: str, change: StockChange) -> None:
         if change.sku not in self._skus or change.name != "available":
             return
-        if change.cause != "adjust":  # else it is the daemon that goes below zero: nobody's permission
-            pair = shop, str(change.sku)
-            self.beyond[pair] = max(self.beyond[pair], self._below_zero(pair))
+        pair = shop, str(change.sku)
+        if change.cause == "adjust":  # the daemon's: nobody's permission to go below zero
+            # Raised to nothing by it, the units are still sold, and may be moved below zero once more.
+            self._mended[pair] += max(0, min(change.delta, change.delta - change.after))
+        else:
+            self.beyond[pair] = max(self.beyond[pair], self._below_zero(pair) + self._mended[pair])
         self._look_soon(change.sku)
 
     def _store_commit(self) -> None:

@@ -205,6 +205,13 @@ class Alerts:
             )
             detail = {"used": calls.ours_used, "ours": calls.ours, "until": until.isoformat()}
             found.append(Alert(AlertKind.ALLOWANCE, "allowance:calls", title, detail, lasts=False))
+        elif calls is not None and (ahead := calls.outlook) is not None and ahead.used_up_at is not None:
+            title = (
+                f"the org's API calls of 24 hours are used up about {ahead.used_up_at:%Y-%m-%d %H:%M} UTC "
+                "at everybody's pace: bulk work will wait, then sales"
+            )
+            detail = {"used_up_at": ahead.used_up_at.isoformat(), "pace_an_hour": ahead.pace_an_hour}
+            found.append(Alert(AlertKind.ALLOWANCE, "allowance:calls", title, detail, lasts=False))
         events = delivery_outlook(self._ctx.pulse.delivered, self._ctx.clock.now())
         if events is not None and events.used_up_at is not None:
             title = (
