@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import httpx
 from tests.web.kit import (
     AUDITOR,
     CHECKOUT,
+    NOW,
     OPERATIONS,
     SHOP,
     VIEWER,
@@ -45,14 +47,18 @@ async def test_a_comparison_is_begun_and_its_plan_looked_at_before_it_is_applied
         assert (begun.status_code, "100 numbers of london" in begun.text.replace("\u202f", "")) == (200, True)
         assert "Apply it" not in begun.text
         await client.post("/resync", data={"form": form, "do": "drift"})
+        day = {"form": form, "do": "compare", "cause": "manual-edit", "changed": "24"}
+        assert (await client.post("/resync", data=day)).status_code == 200
         assert house.plans.asked == [
             Scope(("BAG", "TIE"), ("london",)),
             Scope(("SCARF-07",)),
+            Scope(changed_since=NOW - timedelta(days=1), causes=("manual-edit",)),
         ]
         house.plans.told, house.plans.page = compared(), [planned("BAG", 9, 4)]
         plan = await client.get("/resync")
         for words in ("Apply this plan?", "I have looked at the plan", "dubai does not answer", "BAG"):
             assert words in plan.text
+        assert "2 calls and 422 points at london" in plan.text.replace("\u202f", "").replace("\xa0", " ")
         assert "after=london&amp;after=SCARF" in plan.text
         done = await client.post("/resync", data={"form": form, "do": "apply", "run": "p1", "looked": "on"})
         assert "It is being applied." in done.text

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sfsync.domain.resync import BusyError, TooMuchError
+from sfsync.domain.resync import CODES, BusyError, TooMuchError
 
 from .options import WebOptions
 from .page import Page
@@ -19,6 +20,7 @@ from .rights import form_of
 from .services import Services
 
 SHOWN = 100  # rows of a plan on one page
+SPANS = (("1", "hour"), ("24", "day"), ("168", "week"))  # hours in which something has changed
 
 
 class ActingResync:
@@ -62,6 +64,10 @@ class ActingResync:
             wish["channels"] = [channel]
         if location := fields.get("location", "").strip():
             wish["locations"] = [location]
+        if cause := fields.get("cause", "").strip():
+            wish["causes"] = [cause]
+        if (hours := fields.get("changed", "").strip()) in dict(SPANS):
+            wish["changed_since"] = (self._services.now() - timedelta(hours=int(hours))).isoformat()
         return wish
 
     async def _apply(self, request: Request, fields: Mapping[str, str]) -> Response:
@@ -117,4 +123,6 @@ class ActingResync:
             trouble=trouble,
             done=done,
             fields=fields or {},
+            causes=list(CODES),
+            spans=SPANS,
         )
