@@ -108,8 +108,8 @@ def _status(settings: Settings) -> Any:
     except httpx.HTTPError:
         pass
     # Only here: reading them takes a second, and mostly a daemon runs.
-    from sfsync.app import SystemClock, overview  # noqa: PLC0415
-    from sfsync.store import StoreError, open_store  # noqa: PLC0415
+    from sfsync.app import SystemClock, overview  # noqa: PLC0415 — see above
+    from sfsync.store import StoreError, open_store  # noqa: PLC0415 — see above
 
     try:
         store = open_store(settings.store_url(), exclusive=False, migrate=False)
