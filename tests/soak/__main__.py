@@ -130,6 +130,8 @@ def main() -> int:
 def _told(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(_told(each) for each in error.exceptions)
+    if isinstance(error, httpx.RequestError):
+        return f"{error!r} at {error.request.method} {error.request.url}"
     return str(error) or type(error).__name__
 
 

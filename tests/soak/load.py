@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from sfsync.cli.demo.catalogue import FLAGSHIP, WAREHOUSE
-from sfsync.cli.demo.outside import Shop
+from sfsync.cli.demo.outside import SHORT_LIVED, Shop
 from sfsync.cli.demo.processes import DemoError
 from sfsync.cli.demo.world import World
 
@@ -62,7 +62,7 @@ class Load:
         self.skus = [a.sku for a in Random(seed).sample(articles, ARTICLES)]
         self._stop = asyncio.Event()
         self._till_client = httpx.AsyncClient(
-            base_url=world.org.ready["control_url"], trust_env=False, timeout=30.0
+            base_url=world.org.ready["control_url"], trust_env=False, timeout=30.0, limits=SHORT_LIVED
         )
         self.tills: Counter[tuple[str, str]] = Counter()  # (SKU, location) -> units gone over a till
         self.receipts: list[str] = []  # of tills that enter their sales themselves

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from sfsync.cli.demo.outside import API
+from sfsync.cli.demo.outside import API, SHORT_LIVED
 from sfsync.cli.demo.world import World
 
 STARTUP_SHARE = 0.3  # of the kills come while the daemon is starting
@@ -51,7 +51,7 @@ class Trouble:
     def __init__(self, world: World, seed: int) -> None:
         self._world = world
         self._luck = Random(f"trouble {seed}")
-        self._http = httpx.AsyncClient(trust_env=False, timeout=30.0)
+        self._http = httpx.AsyncClient(trust_env=False, timeout=30.0, limits=SHORT_LIVED)
         self.done: Counter[str] = Counter()
 
     async def kill(self) -> None:

@@ -18,6 +18,8 @@ from .sums import Level, Row, SoldLine
 
 API = "/services/data/v67.0"
 ANSWER_SECONDS = 20.0
+# Servers close a connection that was idle for five seconds; what is sent on it just then is lost.
+SHORT_LIVED = httpx.Limits(keepalive_expiry=2.0)
 LOG_PAGE = 10_000
 OWN_CAUSES = frozenset({"order", "cancel", "refund", "edit", "fulfil"})  # a storefront's own changes
 
@@ -238,8 +240,10 @@ class Shop:
 
 
 def _client(url: str, verify: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
-    """A client that never asks a proxy for this machine."""
-    return httpx.AsyncClient(base_url=url, verify=verify, timeout=ANSWER_SECONDS, trust_env=False)
+    """A client that never asks a proxy for this machine, nor on a connection just being closed."""
+    return httpx.AsyncClient(
+        base_url=url, verify=verify, timeout=ANSWER_SECONDS, trust_env=False, limits=SHORT_LIVED
+    )
 
 
 def _good(answer: httpx.Response) -> httpx.Response:
