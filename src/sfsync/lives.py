@@ -91,7 +91,7 @@ def _moves(rows: Mapping[LevelKey, Sequence[LedgerRow]]) -> list[Told]:
         {
             "at": _moment(row.created_at),
             "where": f"{key.location} {key.unit or ''}".strip(),
-            "what": "fold" if row.folded is not None else row.movement.kind.value.lower(),
+            "what": "fold" if row.folded is not None else row.movement.kind.word,
             "on_hand": row.movement.on_hand_delta,
             "reserved": row.movement.reserved_delta,
             "reference": row.movement.reference,

@@ -141,6 +141,12 @@ def test_a_sku_without_stock_anywhere_is_told_apart_from_one_whose_stock_is_else
     ]
 
 
+def test_one_sku_that_is_not_listed_is_told_as_one() -> None:
+    """All of its verbs are those of one."""
+    rows = [Listed(sku, "online", f"i{n}") for n, sku in enumerate(("BAG", "HAT"), 1)]
+    assert items(*rows)[0] == (GOOD, "one SKU of london has stock in the org and is not listed: BELT")
+
+
 def test_an_item_that_was_renamed_is_told_once_and_not_as_missing_too() -> None:
     """Its old name is not missing and its new one not unknown: one finding says both."""
     hat, belt = Listed("HAT", "online", "i2"), Listed("BELT", "online", "i3")

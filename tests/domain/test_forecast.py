@@ -58,6 +58,16 @@ def test_a_person_is_told_a_month_before_it_hurts_and_what_helps(
         assert "`sfsync ledger fold`" in sentence
 
 
+def test_levels_are_named_by_their_keys_or_not_at_all() -> None:
+    """Of one whose key is not known a person is still told that it fills up."""
+    told = forecast((5_000, 5_000), {"a01": MOST_ROWS, "a02": 4_000}, {"a01": 9_000, "a02": 3_990})
+    named = told.named({"a01": "BAG-1|ECOM"})
+    assert (named.fullest, named.fullest_rows, named.crowded) == ("BAG-1|ECOM", MOST_ROWS, "BAG-1|ECOM")
+    unnamed = told.named({"a02": "BELT-1|ECOM"})
+    assert (unnamed.fullest, unnamed.fullest_rows, unnamed.crowded) == ("", 0, "")
+    assert unnamed.findings()[0].startswith("A stock level has 10,000 movements")
+
+
 def test_an_empty_org_has_nothing_to_tell() -> None:
     """Before the first movement."""
     found = forecast((10, 10), {}, {})

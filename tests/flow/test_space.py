@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from sqlalchemy import delete
 from tests.flow.kit import house
 
 from sfsync.domain.budget import delivery_outlook
 from sfsync.flow.space import SpaceWatch
+from sfsync.store.tables import level
 
 
 async def test_the_forecast_names_the_fullest_level_by_its_key() -> None:
@@ -25,6 +27,17 @@ async def test_the_forecast_names_the_fullest_level_by_its_key() -> None:
         assert (space.rows, space.rows_a_day) == (6, 6)
         assert space.left_mb is not None
         assert space.full_in_days == int(space.left_mb * 512 / 6)
+
+
+async def test_a_level_that_is_not_known_yet_is_not_named() -> None:
+    """A record id says nothing to anybody: before the first reading of the org the forecast names none."""
+    async with house({"BAG-1|ECOM": 2}) as h:
+        await h.idle()
+        await h.store.write(lambda tx: tx.connection.execute(delete(level)))
+        await SpaceWatch(h.ctx).look()
+        space = h.ctx.pulse.space
+        assert space is not None
+        assert (space.fullest, space.fullest_rows, space.crowded, space.rows) == ("", 0, "", 1)
 
 
 async def test_how_deliveries_go_on_is_known_again_after_a_restart() -> None:

@@ -941,10 +941,11 @@ class Seen:
     def __init__(self) -> None:
         self.asked: list[datetime | None] = []
         self.last: Mapping[str, Any] | None = None
+        self.told: Mapping[str, Any] | None = shadow_told()
 
     async def tell(self, since: datetime | None = None) -> Mapping[str, Any] | None:
         self.asked.append(since)
-        return shadow_told() if since is None or since >= NOW - timedelta(days=1) else None
+        return self.told if since is None or since >= NOW - timedelta(days=1) else None
 
     def recent(self) -> Mapping[str, Any] | None:
         return self.last
@@ -1417,6 +1418,18 @@ def status() -> Status:
                 "reference": "#1042",
                 "source": "london",
                 "available": 0,
+            },
+            {
+                "at": "2026-11-23T08:12:30Z",
+                "sku": "BELT-90",
+                "location": "MAYFAIR",
+                "unit": None,
+                "kind": "PickUp",
+                "on_hand_delta": 0,
+                "reserved_delta": 1,
+                "reference": "order #2077",
+                "source": "dubai",
+                "available": 2,
             },
             {
                 "at": "2026-11-23T08:10:44Z",

@@ -63,6 +63,7 @@ async def test_the_page_tells_the_whole_status_without_a_script() -> None:
         "12 gated · 3 allocated · 397 mirrored",
         "GATED-BAG-01 1 ECOM 1 london asks first 1 gated dubai asks first 1 gated",
         "#1042 at london, 1 unit, 08:13:01 has its stock",
+        "08:12:30 Pick-up BELT-90 MAYFAIR",
         "1 to be taken at MAYFAIR for order #2077 refused Anna Kay, 50 s ago: seen in the window",
         "May wait until 05 Dec 2026",
         "and 12 more incidents: sfsync incidents lists those that are open",

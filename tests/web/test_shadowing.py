@@ -44,13 +44,21 @@ async def test_the_page_names_what_went_wrong_and_what_would_not_have() -> None:
     assert house.seen.asked[-1] == NOW - timedelta(hours=24)
 
 
-async def test_where_nothing_was_watched_the_page_says_how_to_begin() -> None:
-    """404, and the command."""
+async def test_where_nothing_was_watched_the_page_says_what_a_shadow_is_and_how_to_begin() -> None:
+    """Calmly, because whoever follows the link has done nothing wrong."""
     house = House(open_status=True)
-    async with house.client() as client:
-        answer = await client.get("/shadow?of=7d")
-    assert answer.status_code == 404
-    assert "sfsync run --shadow" in answer.text
+    house.seen.told = None
+    page = await page_of(house, "/shadow")
+    assert "Nothing was watched yet. In shadow, sfsync runs beside the integration" in page.said
+    assert "Start one with sfsync run --shadow" in page.said
+    assert [attrs for _, attrs in page.tags if attrs.get("role") == "alert" and "hidden" not in attrs] == []
+
+
+async def test_a_week_in_which_nothing_was_watched_leaves_the_way_to_all() -> None:
+    """An older shadow is one link away."""
+    page = await page_of(House(open_status=True), "/shadow?of=7d")
+    assert "Nothing was watched in that time." in page.said
+    assert ("a", {"href": "/shadow"}) in page.tags
 
 
 async def test_scrapers_get_what_the_shadow_has_seen_while_it_is_one() -> None:

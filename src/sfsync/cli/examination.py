@@ -58,6 +58,14 @@ class Remembered:
     items: Mapping[str, Mapping[tuple[str, str], str]] = field(default_factory=dict)
     levels: int | None = None  # stock levels, as far as the store knows
     holds: Mapping[str, Hold] = field(default_factory=dict)  # changed settings that wait for a person
+    store: Database | None = None
+
+    def names(self, record_ids: Collection[str]) -> Mapping[str, str]:
+        """The keys of stock levels by their record ids, as far as they are known."""
+        if self.store is None:
+            return {}
+        levels = self.store.read_now(lambda tx: tx.levels_by_record(record_ids))
+        return {level.record_id: str(level.key) for level in levels}
 
 
 class Examination:
@@ -124,7 +132,7 @@ class Examination:
         bound = store.read_now(lambda tx: tx.bound_org())
         holds = store.read_now(lambda tx: tx.holds())
         levels = store.read_now(lambda tx: tx.count_levels())
-        return Remembered(bound, sum(told) if whole else None, items, levels or None, holds)
+        return Remembered(bound, sum(told) if whole else None, items, levels or None, holds, store)
 
     # -- the org
 
@@ -178,6 +186,7 @@ class Examination:
         older = {each.level: each.rows for each in await org.children(self._clock.now() - DAY)}
         storage = allowance(limits, "DataStorageMB")
         space = forecast((storage.allowed, storage.left) if storage else None, rows, older)
+        space = space.named(remembered.names({space.fullest, space.crowded}))
         reserved = self._settings.salesforce.calls_reserved_percent
         calls = allowance(limits, "DailyApiRequests")
         if calls is None and (standing := org.calls()) is not None:

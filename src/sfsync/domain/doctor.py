@@ -345,4 +345,8 @@ def _named(places: Collection[str]) -> str:
 def _singular(words: str) -> str:
     verb, _, rest = words.partition(" ")
     one = {"are": "is", "were": "was", "have": "has"}.get(verb, verb)
-    return f"{one} {rest}".replace(" their ", " its ").replace(" and have ", " and has ")
+    return (
+        f"{one} {rest}".replace(" their ", " its ")
+        .replace(" and have ", " and has ")
+        .replace(" and are ", " and is ")
+    )

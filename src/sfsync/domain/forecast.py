@@ -8,7 +8,7 @@ both is a fold: old rows become one (correctness F).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sfsync.domain.words import counted
 
@@ -26,10 +26,16 @@ class Space:
     rows: int
     rows_a_day: int  # entered in the last 24 h, at all levels
     full_in_days: int | None  # None: not at this pace
-    fullest: str  # the level with the most rows, "" where there are none
+    fullest: str  # the level with the most rows, "" where there are none, or its name is not known
     fullest_rows: int
-    crowded: str  # the level that reaches `MOST_ROWS` first at its own pace, "" where none does
+    crowded: str  # the level that reaches `MOST_ROWS` first at its own pace; "" as above
     crowded_in_days: int | None
+
+    def named(self, names: Mapping[str, str]) -> Space:
+        """The same of levels that were told by record ids: a person reads keys, or nothing."""
+        fullest = names.get(self.fullest, "")
+        rows = self.fullest_rows if fullest else 0
+        return replace(self, fullest=fullest, fullest_rows=rows, crowded=names.get(self.crowded, ""))
 
     def findings(self) -> list[str]:
         """What a person should know before it hurts; each with its remedy."""
@@ -41,8 +47,9 @@ class Space:
             )
         if self.crowded_in_days is not None and self.crowded_in_days <= SOON_DAYS:
             found.append(
-                f"{self.crowded} has {MOST_ROWS:,} movements in about {_days(self.crowded_in_days)}, and is "
-                "slow to save from then on: `sfsync ledger fold`."
+                f"{self.crowded or 'A stock level'} has {MOST_ROWS:,} movements in about "
+                f"{_days(self.crowded_in_days)}, and is slow to save from then on: "
+                "`sfsync ledger fold`."
             )
         return found
 

@@ -172,6 +172,11 @@ class MovementKind(StrEnum):
     RELEASE = "Release"
     VOID = "Void"
 
+    @property
+    def word(self) -> str:
+        """As people say it: "sale", "pick-up"."""
+        return "pick-up" if self is MovementKind.PICK_UP else self.value.lower()
+
 
 # The kinds by which goods go to a customer, or come back from one.
 SOLD = frozenset({MovementKind.SALE, MovementKind.FULFILMENT, MovementKind.RETURN})

@@ -224,7 +224,9 @@ class Alerts:
             for name, days in (("storage", space.full_in_days), ("rows", space.crowded_in_days)):
                 if days is not None and days <= SOON_DAYS:
                     what = (
-                        "the org's data storage is full" if name == "storage" else f"{space.crowded} is full"
+                        "the org's data storage is full"
+                        if name == "storage"
+                        else f"{space.crowded or 'a stock level'} is full"
                     )
                     title = (
                         f"{what} in about {counted(days, 'day')} at the last day's pace: sfsync ledger fold"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 from sfsync.domain.budget import KEPT, Usage, recalled, told
-from sfsync.domain.forecast import forecast
-from sfsync.ports import Children, OutsideError
+from sfsync.domain.forecast import Space, forecast
+from sfsync.ports import OutsideError
 
 from .context import Context
 
 EVERY_SECONDS = 3600.0
+NAMED_AGAIN_SECONDS = 60.0
 DAY = timedelta(days=1)
 
 
@@ -20,6 +20,7 @@ class SpaceWatch:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
+        self._found: Space | None = None  # its levels by their record ids
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -29,16 +30,21 @@ class SpaceWatch:
             except OutsideError as error:
                 # Nothing is lost: the forecast of an hour ago stands.
                 self._ctx.log.info("room in the org not read", reason=str(error), next="in an hour")
-            await self._ctx.clock.sleep(EVERY_SECONDS)
+            left = EVERY_SECONDS
+            while left > NAMED_AGAIN_SECONDS and not await self._name():  # the org is still being read
+                await self._ctx.clock.sleep(NAMED_AGAIN_SECONDS)
+                left -= NAMED_AGAIN_SECONDS
+            await self._ctx.clock.sleep(left)
 
     async def look(self) -> None:
         """One look. Raises as the org does."""
         ctx = self._ctx
         storage = await ctx.org.storage()
-        now = await self._named(await ctx.org.children())
-        older = await self._named(await ctx.org.children(ctx.clock.now() - DAY))
+        now = {each.level: each.rows for each in await ctx.org.children()}
+        older = {each.level: each.rows for each in await ctx.org.children(ctx.clock.now() - DAY)}
         room = (storage.allowed_mb, storage.left_mb) if storage is not None else None
-        ctx.pulse.space = forecast(room, now, older)
+        self._found = forecast(room, now, older)
+        await self._name()
         if storage is not None and storage.deliveries_allowed is not None:
             await self._delivered(storage.deliveries_allowed, storage.deliveries_left or 0)
 
@@ -55,8 +61,13 @@ class SpaceWatch:
             lambda tx: tx.put_deliveries(hour, allowed - left, allowed, forget_before=hour - KEPT)
         )
 
-    async def _named(self, children: Sequence[Children]) -> dict[str, int]:
-        ids = [each.level for each in children]
+    async def _name(self) -> bool:
+        """Put the forecast on the pulse, its levels by their keys; False while those are not known yet."""
+        found = self._found
+        if found is None:
+            return True
+        ids = {found.fullest, found.crowded} - {""}
         levels = await self._ctx.store.read(lambda tx: tx.levels_by_record(ids))
         names = {level.record_id: str(level.key) for level in levels}
-        return {names.get(each.level, each.level): each.rows for each in children}
+        self._ctx.pulse.space = found.named(names)
+        return ids <= names.keys()

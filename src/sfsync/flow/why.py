@@ -299,7 +299,7 @@ class _Behind:
         rows.sort(key=lambda row: row.created_at, reverse=True)
         found: list[Told] = [
             {
-                "what": f"{row.movement.kind.value.lower()} {row.movement.reference}".strip(),
+                "what": f"{row.movement.kind.word} {row.movement.reference}".strip(),
                 "units": row.movement.on_hand_delta,
                 "at": _moment(row.created_at),
                 "subject": row.movement.subject,

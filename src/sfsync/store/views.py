@@ -122,7 +122,7 @@ def _by_channel(
     """A sum over the channel levels for which all of that holds, by channel."""
     channel = t.channel_level.c.channel
     rows = tx.connection.execute(select(channel, what).where(*where).group_by(channel))
-    return dict(rows.tuples().all())
+    return {row[0]: row[1] for row in rows}
 
 
 def queue_count(tx: SqlTx) -> QueueCount:

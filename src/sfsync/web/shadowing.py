@@ -48,7 +48,11 @@ class Shadowing:
         return Response(to_json(told), 200, {"Cache-Control": "no-store"}, "application/json")
 
     async def shown(self, request: Request) -> Response:
-        """The same as a page, of the last day, the last week, or all."""
+        """The same as a page, of the last day, the last week, or all.
+
+        Where nothing was watched it says what a shadow is. That is no error: a person has
+        followed a link, and reads how to begin.
+        """
         of = request.query_params.get("of", "")
         span = SPANS.get(of)
         told = await self._tell(None if span is None else self._services.now() - span)
@@ -56,7 +60,6 @@ class Shadowing:
             "shadow.html",
             request,
             self._page.visitor(request),
-            status_code=404 if told is None else 200,
             told=told,
             of=of if span else "",
             worst=_worst(told) if told else [],

@@ -7,6 +7,8 @@ from datetime import datetime
 
 from markupsafe import Markup, escape
 
+from sfsync.domain.stock import MovementKind
+
 _THIN = "\u202f"  # a narrow space that does not break
 
 
@@ -99,6 +101,11 @@ def marked(text: str) -> Markup:
     )
 
 
+def moved(kind: str) -> str:
+    """A movement's kind, from the org's word for it: ``Sale``, ``Pick-up``."""
+    return MovementKind.PICK_UP.word.capitalize() if kind == MovementKind.PICK_UP else kind
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     """``1 order``, ``2 orders``."""
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
@@ -119,6 +126,7 @@ FILTERS: Mapping[str, Callable[..., str]] = {
         day,
         date,
         marked,
+        moved,
         plural,
     )
 }
