@@ -103,6 +103,18 @@ def test_goods_that_are_handed_over_leave_on_hand_and_reserved_alike() -> None:
     assert found == (replace(row(BAGS, 1, BAG, K.SALE, -2, -2), reference="receipt 7"),)
 
 
+def test_what_was_moved_leaves_from_where_it_is() -> None:
+    """Nothing is held where it was before; one bag here and one there are two sales."""
+    held = {BAGS: {BAG: 0, BAG_IN_TOWN: 1}}
+    found = handed_over(CART, held, {BAGS: 3, SCARVES: 0}, "receipt 7", NOW)
+    assert found == (replace(row(BAGS, 3, BAG_IN_TOWN, K.SALE, -1, -1), reference="receipt 7"),)
+    held = {BAGS: {BAG_IN_TOWN: 1, BAG: 1, SCARF: -1}}
+    assert handed_over(CART, held, {BAGS: 3, SCARVES: 0}, "receipt 7", NOW) == (
+        replace(row(BAGS, 3, BAG, K.SALE, -1, -1), reference="receipt 7"),
+        replace(row(BAGS, 4, BAG_IN_TOWN, K.SALE, -1, -1), reference="receipt 7"),
+    )
+
+
 def test_a_row_says_for_which_channel_it_is_and_nothing_where_there_is_none() -> None:
     """A new store learns it there."""
     assert (told_channel(CART), told_channel(replace(CART, channel=None))) == ("for london", "")

@@ -22,11 +22,13 @@ from sfsync.domain.reservations import (
     asks,
     gave_way,
     handed_over,
+    handed_over_by_order,
     moves,
     order_names,
     orphaned,
     overdue,
     part,
+    prolonged,
     store_said,
 )
 from sfsync.domain.stock import LevelKey, MovementKind
@@ -124,6 +126,125 @@ def test_goods_handed_over_leave_what_is_held_and_what_is_there_together() -> No
     assert [(row.key, row.on_hand_delta, row.reserved_delta, row.reference) for row in rows] == [
         ("reservation:r:0:1", -2, -2, "receipt 7")
     ]
+
+
+ORDERED = "order:london:1001:1", "order:london:1001:2"
+
+
+@pytest.mark.parametrize(
+    ("partial", "granted", "due"),
+    [
+        (False, (2, 1), (2, 1)),
+        (False, (2, 0), (2, 1)),  # all or nothing: the scarf is owed although its order holds it
+        (True, (1, 1), (1, 1)),  # a part will do: as many as were granted
+        (True, (1, 0), (1, 0)),
+        (True, (0, 1), (0, 1)),
+        (True, (0, 0), (2, 1)),  # nothing was granted: all that was wanted
+    ],
+)
+def test_a_customer_is_to_have_all_or_the_part_that_was_granted(
+    partial: bool, granted: tuple[int, int], due: tuple[int, int]
+) -> None:
+    """Of two bags and a scarf."""
+    lines = tuple(replace(line, quantity=units) for line, units in zip(WISHED.lines, granted, strict=True))
+    assert replace(WISHED, lines=lines, partial=partial).due() == due
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        # The order gives up what the reservation sells: two bags, a scarf.
+        (
+            [(0, ECOM, 2), (1, SCARF, 1)],
+            [
+                (f"{ORDERED[0]}:4", ECOM, MovementKind.RELEASE, 0, -2),
+                (f"{BAGS}:1", ECOM, MovementKind.SALE, -2, 0),
+                (f"{ORDERED[1]}:7", SCARF, MovementKind.RELEASE, 0, -1),
+                (f"{SCARVES}:2", SCARF, MovementKind.SALE, -1, 0),
+            ],
+        ),
+        # Three are held: no more leave with her than she had reserved.
+        (
+            [(0, ECOM, 3)],
+            [
+                (f"{ORDERED[0]}:4", ECOM, MovementKind.RELEASE, 0, -2),
+                (f"{BAGS}:1", ECOM, MovementKind.SALE, -2, 0),
+            ],
+        ),
+        # One here and two there: two in all, each step with a number of its own.
+        (
+            [(0, ECOM, 1), (0, TOWN, 2)],
+            [
+                (f"{ORDERED[0]}:4", ECOM, MovementKind.RELEASE, 0, -1),
+                (f"{BAGS}:1", ECOM, MovementKind.SALE, -1, 0),
+                (f"{ORDERED[0]}:5", TOWN, MovementKind.RELEASE, 0, -1),
+                (f"{BAGS}:2", TOWN, MovementKind.SALE, -1, 0),
+            ],
+        ),
+        # A level that holds nothing, or owes, and a SKU that she never reserved: nothing leaves of them,
+        # and what comes after them does.
+        (
+            [(0, TOWN, 0), (0, TOWN, -1), (0, LevelKey("HAT", "ECOM"), 1), (1, SCARF, 1)],
+            [
+                (f"{ORDERED[1]}:7", SCARF, MovementKind.RELEASE, 0, -1),
+                (f"{SCARVES}:2", SCARF, MovementKind.SALE, -1, 0),
+            ],
+        ),
+        ([], []),
+    ],
+)
+def test_what_she_fetches_of_her_order_the_order_gives_up_and_the_reservation_sells(
+    held: list[tuple[int, LevelKey, int]], expected: list[tuple[str, LevelKey, MovementKind, int, int]]
+) -> None:
+    """So much leaves on hand as was reserved, under the till's receipt."""
+    steps = {BAGS: 1, SCARVES: 2, ORDERED[0]: 4, ORDERED[1]: 7}
+    of_order = [(ORDERED[line], level, units) for line, level, units in held]
+    rows = handed_over_by_order(WISHED, of_order, steps, "receipt 7", NOW)
+    assert [(row.key, row.level, row.kind, row.on_hand_delta, row.reserved_delta) for row in rows] == expected
+    assert {(row.reference, row.source_version, row.occurred_at) for row in rows} <= {
+        ("receipt 7", "for london", NOW)
+    }
+    assert [row.key for row in rows] == [f"{row.subject}:{row.key.rpartition(':')[2]}" for row in rows]
+
+
+def test_lines_of_one_article_are_fetched_together() -> None:
+    """One bag of either line: both leave, though the order holds them in one line."""
+    two = replace(WISHED, lines=(ReservationLine(ECOM, 1), ReservationLine(TOWN, 1)))
+    rows = handed_over_by_order(two, [(ORDERED[0], ECOM, 3)], {SCARVES: 0, ORDERED[0]: 1}, "receipt 7", NOW)
+    assert [(row.on_hand_delta, row.reserved_delta) for row in rows] == [(0, -2), (-2, 0)]
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("until", "expires", "becomes", "fetched", "open_until"),
+    [
+        (2, 1, 2, None, None),
+        (1, 2, 2, None, None),  # no extension makes a life shorter
+        (30, 2, 30, None, None),
+        (31, 2, 30, None, None),  # a month from its beginning, however often it is prolonged
+        (40, 35, 35, None, None),  # one that was given more from the beginning keeps it
+        (5, 2, 5, 3, 5),  # she may fetch it as long as it is kept
+        (5, 2, 5, 5, 5),
+        (5, 2, 5, 6, 6),  # and a window that is open longer stays so
+        (5, None, None, 3, 3),  # paid for: it expires no more
+    ],
+)
+def test_a_reservation_is_prolonged_up_to_a_month_and_its_window_with_it(
+    until: int, expires: int | None, becomes: int | None, fetched: int | None, open_until: int | None
+) -> None:
+    """In days from its beginning."""
+
+    def day(number: int | None) -> datetime | None:
+        return None if number is None else NOW + number * DAY
+
+    def window(number: int | None) -> PickUpWindow | None:
+        return None if number is None else PickUpWindow(NOW, NOW + number * DAY)
+
+    held = replace(WISHED, expires_at=day(expires), window=window(fetched))
+    after = prolonged(held, NOW + until * DAY)
+    assert after == replace(held, expires_at=day(becomes), window=window(open_until))
 
 
 def test_a_line_of_no_units_asks_for_nothing() -> None:

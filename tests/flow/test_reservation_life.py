@@ -358,6 +358,21 @@ async def test_a_collected_pick_up_leaves_on_hand_and_reserved_together() -> Non
         assert h.org.numbers(BAG) == (1, 0)
 
 
+@pytest.mark.parametrize(("reserved_at", "fetched_at"), [("ECOM", "TOWN"), ("TOWN", "ECOM")])
+async def test_what_was_moved_is_handed_over_from_where_it_is(reserved_at: str, fetched_at: str) -> None:
+    """She reserved it here and fetches it there: it leaves there, wherever it was held before."""
+    async with house({BAG: 1, BAG_IN_TOWN: 1}) as h:
+        lines = (WishedLine("BAG-1", 1, reserved_at),)
+        wish = Wish(ReservationKind.PICK_UP, "london", "client 4", lines, timedelta(days=1))
+        number = reservation_of(await h.desk.create(wish, idempotency_key=None, digest="")).id
+        await h.desk.move(number, fetched_at)
+        outcome = await h.desk.hand_over(number, "receipt 77")
+        assert reservation_of(outcome).state is State.SETTLED
+        await h.idle()
+        assert h.org.numbers(f"BAG-1|{fetched_at}") == (0, 0)
+        assert h.org.numbers(f"BAG-1|{reserved_at}") == (1, 0)
+
+
 async def to_be_fetched(h: House) -> str:
     """The id of a pick-up that was granted."""
     lines = (WishedLine("BAG-1", 1),)

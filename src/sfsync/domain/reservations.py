@@ -387,16 +387,14 @@ def handed_over(
     reference: str,
     now: datetime,
 ) -> tuple[Movement, ...]:
-    """The movements by which the customer takes with him what was held for him: a sale of reserved units."""
-    return tuple(
-        replace(
-            _movement(reservation, subject, steps[subject], level, MovementKind.SALE, -units, -units, now),
-            reference=reference,
-        )
-        for subject in reservation.subjects()
-        for level, units in list(held.get(subject, {}).items())[:1]
-        if units > 0
-    )
+    """The movements by which the customer takes with him what is held for him: sales of reserved units."""
+    found: list[Movement] = []
+    for subject in reservation.subjects():
+        places = [place for place in sorted(held.get(subject, {}).items()) if place[1] > 0]
+        for step, (level, units) in enumerate(places, steps[subject]):
+            row = _movement(reservation, subject, step, level, MovementKind.SALE, -units, -units, now)
+            found.append(replace(row, reference=reference))
+    return tuple(found)
 
 
 def handed_over_by_order(
