@@ -38,6 +38,7 @@ from sfsync.domain.reservations import (
     WishedLine,
     answered,
     asks,
+    channel_told,
     chosen,
     gave_way,
     handed_over,
@@ -52,6 +53,8 @@ from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 BAG, SCARF = LevelKey("BAG", "ECOM"), LevelKey("SCARF", "ECOM")
 BAG_IN_TOWN, SCARF_IN_TOWN = LevelKey("BAG", "TOWN"), LevelKey("SCARF", "TOWN")
+WEST = LevelKey("BAG", "WEST")
+ONE, TWO, FAR = LevelKey("BAG", "ECOM", "1"), LevelKey("BAG", "ECOM", "2"), LevelKey("BAG", "TOWN", "3")
 K, State = MovementKind, ReservationState
 CART = Reservation(
     "r",
@@ -97,6 +100,25 @@ def test_a_cart_that_moves_gives_back_here_what_it_takes_there() -> None:
     assert steps == [f"{BAGS}:{number}" for number in range(4)]
 
 
+def test_what_has_been_moved_before_is_moved_on_from_where_it_is() -> None:
+    """Nothing is held where it was at first."""
+    held = {BAGS: {BAG: 0, BAG_IN_TOWN: 2}, SCARVES: {SCARF: 1}}
+    assert carried(CART, held, {BAGS: 3, SCARVES: 1}, "WEST", NOW) == (
+        row(BAGS, 3, BAG_IN_TOWN, K.RELEASE, 0, -2),
+        row(BAGS, 4, WEST, K.CART, 0, 2),
+        row(SCARVES, 1, SCARF, K.RELEASE, 0, -1),
+        row(SCARVES, 2, LevelKey("SCARF", "WEST"), K.CART, 0, 1),
+    )
+
+
+def test_a_numbered_piece_that_moves_is_that_piece_there_or_the_one_that_takes_its_place() -> None:
+    """Bag number 1 goes to town as number 1, unless number 3 of the town is taken for it."""
+    cart = replace(CART, lines=(ReservationLine(ONE, 1),))
+    for to, there_is in ((None, LevelKey("BAG", "TOWN", "1")), ({ONE: FAR}, FAR), ({TWO: FAR}, None)):
+        found = carried(cart, {BAGS: {ONE: 1}}, {BAGS: 1}, "TOWN", NOW, to=to)
+        assert [each.level for each in found] == [ONE, there_is or LevelKey("BAG", "TOWN", "1")]
+
+
 def test_goods_that_are_handed_over_leave_on_hand_and_reserved_alike() -> None:
     """As many as are held, under the till's receipt; of nothing held nothing leaves."""
     found = handed_over(CART, {BAGS: {BAG: 2}, SCARVES: {SCARF: 0}}, {BAGS: 1, SCARVES: 1}, "receipt 7", NOW)
@@ -118,6 +140,14 @@ def test_what_was_moved_leaves_from_where_it_is() -> None:
 def test_a_row_says_for_which_channel_it_is_and_nothing_where_there_is_none() -> None:
     """A new store learns it there."""
     assert (told_channel(CART), told_channel(replace(CART, channel=None))) == ("for london", "")
+    said = row(BAGS, 0, BAG, K.CART, 0, 2)
+    versions = ("for london", "", "7", "2026-11-23 for london")
+    assert [channel_told(replace(said, source_version=version)) for version in versions] == [
+        "london",
+        None,
+        None,
+        None,
+    ]
 
 
 # -- what a reservation is afterwards ------------------------------------------------------------------
@@ -199,6 +229,19 @@ def test_a_refusal_is_kept_for_its_moment_and_no_longer() -> None:
     assert set(refusals.told) == {SCARF, BAG_IN_TOWN}
 
 
+def test_each_refusal_that_follows_at_once_is_told_for_twice_as_long() -> None:
+    """Two seconds, four, eight, sixteen, and thirty from then on."""
+    refusals, now, lasted = Refusals(), NOW, []
+    for _ in range(6):
+        refusals.note([BAG], now)
+        lasted.append(refusals.told[BAG][1].total_seconds())
+        refusals.note([BAG], now + refusals.told[BAG][1] - timedelta(milliseconds=1))  # asked together
+        now, long = refusals.told[BAG]
+        assert long.total_seconds() == lasted[-1]
+        now += long
+    assert lasted == [2, 4, 8, 16, 30, 30]
+
+
 def test_that_it_is_sold_out_is_told_for_a_moment_to_all_who_ask_the_same() -> None:
     """Under whatever name; not for other pieces or of another client, and not when its SKU has changed."""
     wish = Wish(ReservationKind.CART, "london", "cart 7", (WishedLine("BAG", 1),), timedelta(minutes=15))
@@ -208,6 +251,7 @@ def test_that_it_is_sold_out_is_told_for_a_moment_to_all_who_ask_the_same() -> N
     told = sold_out.answer(replace(wish, owner="cart 8"), NOW)
     assert told is not None
     assert (told.problem, told.detail) == ("unavailable", "1 wanted, 0 available a moment ago")
+    assert told.reservation == replace(refused, reason=told.detail)
     sold_out.keep(wish, told, NOW)  # told again, it is no longer ago
     assert sold_out.answer(wish, NOW) == told
     assert sold_out.answer(wish, NOW + NO_LASTS - timedelta(milliseconds=1)) is not None
@@ -220,26 +264,34 @@ def test_that_it_is_sold_out_is_told_for_a_moment_to_all_who_ask_the_same() -> N
     assert sold_out.answer(wish, NOW) is None
     sold_out.keep(wish, Outcome(None, "unavailable"), NOW)
     assert sold_out.answer(wish, NOW) is None
+    for moment in (timedelta(), NO_LASTS):  # what nobody is told any more takes no room
+        sold_out.keep(replace(wish, client=str(moment)), Outcome(refused, "unavailable"), NOW + moment)
+    assert len(sold_out.told) == 1
 
 
 def test_a_stand_in_takes_over_what_was_paid_for_and_ends_it() -> None:
     """The order, the payment and no expiry; the former one says which reservation took its place."""
     paid = replace(CART, state=State.PAID_UNAVAILABLE, paid_at=NOW, order_reference="#1001", expires_at=None)
-    asked = replace(CART, id="s", lines=(ReservationLine(SCARF, 3),), instead_of="r")
+    asked = replace(CART, id="s", lines=(ReservationLine(SCARF, 3),), instead_of="r", reason="was refused")
     taken, over = takes_place(asked, paid)
-    assert (taken.state, taken.order_reference, taken.paid_at, taken.expires_at) == (
+    assert (taken.state, taken.order_reference, taken.paid_at, taken.expires_at, taken.reason) == (
         State.CONFIRMED,
         "#1001",
         NOW,
         None,
+        "",
     )
     assert over is not None
     assert (over.state, over.reason) == (State.RELEASED, "3 SCARF at ECOM instead: reservation s")
+    _, over = takes_place(replace(asked, lines=(ReservationLine(SCARF, 3), ReservationLine(BAG, 1))), paid)
+    assert over is not None
+    assert over.reason == "3 SCARF at ECOM, 1 BAG at ECOM instead: reservation s"
     on_floor, _ = takes_place(replace(asked, needs_store=True), paid)
     assert on_floor.state is State.AWAITING_STORE
     for late in (None, replace(paid, state=State.RELEASED), replace(paid, state=State.CONFIRMED)):
         let_go, nothing = takes_place(asked, late)
         assert (let_go.state, let_go.paid_at, nothing) == (State.RELEASED, None, None)
+        assert let_go.reason == "what it was to stand in for has found another way"
 
 
 # -- what goes into a request --------------------------------------------------------------------------
@@ -272,9 +324,50 @@ def test_a_movement_that_stands_alone_is_no_group() -> None:
     assert (len(request.singles), request.groups) == (REQUEST_GROUPS + 2, ())
 
 
+TRANSFER = (BAG, -1, 0), (BAG_IN_TOWN, 1, 0)
+CHANGES_HANDS = (SCARF, 0, -1), (SCARF, 0, 1)
+TWO_PIECES = (LevelKey("BELT", "ECOM"), 0, 1), (LevelKey("HAT", "ECOM"), 0, 1)
+PIECE_IN_TOWN = (SCARF_IN_TOWN, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "goes"),
+    [
+        # Two groups are the most beside what stands alone, which always has a place.
+        ([TRANSFER, TRANSFER, TRANSFER], [0, 1]),
+        ([TRANSFER, TRANSFER, (PIECE_IN_TOWN,)], [0, 1, 2]),
+        # All that changes hands is one collection together, and counts as one group.
+        ([CHANGES_HANDS, CHANGES_HANDS, CHANGES_HANDS], [0, 1, 2]),
+        ([CHANGES_HANDS, TRANSFER, TRANSFER], [0, 1]),
+        ([CHANGES_HANDS, TRANSFER, CHANGES_HANDS], [0, 1, 2]),
+        ([TRANSFER, TRANSFER, CHANGES_HANDS], [0, 1]),
+        # One of two pieces asked first: a place is left for it. One that stands alone needs none.
+        ([TWO_PIECES, CHANGES_HANDS, TRANSFER], [0, 1]),
+        ([(PIECE_IN_TOWN,), TRANSFER, TRANSFER], [0, 1, 2]),
+    ],
+)
+def test_groups_have_two_places_and_what_changes_hands_takes_one_of_them(
+    waiting: list[tuple[tuple[LevelKey, int, int], ...]], goes: list[int]
+) -> None:
+    """Each is all or none, and an org takes few of those in one request."""
+    asked = [bundle(number, *parts) for number, parts in enumerate(waiting)]
+    levels = there(BAG=9, BELT=9, HAT=9, SCARF=9) | {
+        SCARF_IN_TOWN: StockLevel(SCARF_IN_TOWN, 9, 0, 1, "SCARF")
+    }
+    assert sorted(sent(asked, levels)) == goes
+
+
+def test_a_reservation_that_waits_for_a_posting_holds_nobody_else_up() -> None:
+    """The bag's delivery goes in first, and its cart waits for the next request; the scarf's does not."""
+    delivery = bundle(1, (BAG, 3, 0))
+    assert sent([delivery, bundle(2, (BAG, 0, 1)), bundle(3, (SCARF, 0, 1))], there(BAG=9, SCARF=9)) == [1, 3]
+
+
 def test_goods_that_come_back_cover_what_is_reserved_with_them_and_nothing_else() -> None:
     """A return that is reserved at once fits where nothing is left; it leaves the others what there was."""
     back = bundle(1, (BAG, 1, 0), (BAG, 0, 1))
+    assert sent([back], there(BAG=0)) == [1]
+    assert sent([back], there(BAG=-1)) == []
     request = next_request([back, bundle(2, (BAG, 0, 1))], there(BAG=1), frozenset())
     assert request is not None
     assert [each.id for each in request.sent] == [2, 1]
@@ -359,13 +452,12 @@ def test_a_level_of_which_nothing_is_asked_need_not_have_been_read() -> None:
     short = judge(gives, Answer(refused, there(SCARF=0), {}))
     assert (short.verdict, short.reason) == (Verdict.REFUSED, "1 wanted of SCARF|ECOM, 0 available")
     assert judge(gives, Answer(refused, there(BAG=0), {})).verdict is Verdict.LATER
+    sells = bundle(2, (BAG, -1, 0), (SCARF, 0, 1))
+    refused = {each.key: RowAnswer(RowResult.INSUFFICIENT, "no") for each in sells.movements}
+    assert judge(sells, Answer(refused, there(SCARF=0), {})).verdict is Verdict.REFUSED
 
 
 # -- where units are asked for -------------------------------------------------------------------------
-
-
-WEST = LevelKey("BAG", "WEST")
-ONE, TWO, FAR = LevelKey("BAG", "ECOM", "1"), LevelKey("BAG", "ECOM", "2"), LevelKey("BAG", "TOWN", "3")
 
 
 @pytest.mark.parametrize(
@@ -378,6 +470,10 @@ ONE, TWO, FAR = LevelKey("BAG", "ECOM", "1"), LevelKey("BAG", "ECOM", "2"), Leve
         (1, {BAG: 0, WEST: 0}, [(BAG, 1)]),
         (1, {BAG: -2, WEST: -1}, [(WEST, 1)]),  # it owes less
         (1, {}, [(BAG, 1)]),
+        (1, {BAG: 0}, [(BAG, 1)]),  # a place that nobody knows of has none
+        (1, {WEST: 1}, [(WEST, 1)]),
+        (1, {WEST: 0}, [(BAG, 1)]),
+        (1, {BAG: -1}, [(WEST, 1)]),
     ],
 )
 def test_all_of_it_is_asked_of_one_place(
@@ -396,13 +492,26 @@ def test_pieces_of_one_place_make_up_what_is_wanted() -> None:
     assert chosen(1, [ONE, TWO, FAR], {ONE: 0, TWO: 0, FAR: 1}) == [(FAR, 1)]
 
 
+def test_units_without_numbers_are_taken_together_before_numbered_pieces_one_by_one() -> None:
+    """Where a shop numbers only what came lately: two of the old ones, else as many numbers as it has."""
+    both = [ONE, TWO, BAG]
+    assert chosen(2, both, {ONE: 1, TWO: 1, BAG: 2}) == [(BAG, 2)]
+    assert chosen(2, both, {ONE: 1, TWO: 1, BAG: 1}) == [(ONE, 1), (TWO, 1)]
+    assert chosen(1, both, {ONE: 1, TWO: 1, BAG: 1}) == [(ONE, 1)]
+
+
 def test_a_pick_up_without_units_waits_for_who_fetches_it_and_a_cart_is_over() -> None:
     """Its order took them over: the bag is still to be handed out, unless it was."""
     pick_up = replace(CART, kind=ReservationKind.PICK_UP, state=State.CONFIRMED)
-    assert answered(pick_up, {}, "").state is State.ORDERED
+    assert answered(pick_up, {}, "") == replace(pick_up, state=State.ORDERED, expires_at=None)
     assert answered(pick_up, {}, "", left=1).state is State.SETTLED
     assert answered(replace(CART, state=State.CONFIRMED), {}, "").state is State.SETTLED
     assert answered(pick_up, {BAGS: {BAG: 1}}, "", left=1).state is State.CONFIRMED
+    ordered = replace(pick_up, state=State.ORDERED)
+    assert answered(ordered, {}, "", left=1) == replace(pick_up, state=State.SETTLED)
+    assert answered(ordered, {}, "") == ordered  # nobody has come for it yet
+    for over in (State.EXPIRED, State.RELEASED, State.REFUSED, State.PAID_UNAVAILABLE):
+        assert answered(replace(pick_up, state=over), {}, "", left=1).state is over
     for paid_at, state in ((None, State.REFUSED), (NOW, State.PAID_UNAVAILABLE)):
         pending = replace(CART, state=State.PENDING, paid_at=paid_at)
         assert answered(pending, {BAGS: {BAG: 0}}, "no").state is state

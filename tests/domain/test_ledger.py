@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfsync.domain.ledger import (
+    NOT_READ,
     REQUEST_GROUPS,
     REQUEST_ROWS,
     Answer,
@@ -27,6 +28,7 @@ from sfsync.domain.ledger import (
     unfit,
 )
 from sfsync.domain.ledger import entered as entered_keys
+from sfsync.domain.letters import REUSED
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
@@ -257,33 +259,47 @@ ROW = ONE.movements[0]
 R = RowResult
 
 
+ALREADY = "its idempotency key stands in the ledger with other content"
+TWIN = "its key is being entered by another request"
+NONE_LEFT = "1 wanted of BAG|ECOM, 0 available"
+
+
 @pytest.mark.parametrize(
-    ("bundle", "result", "rows", "available", "verdict"),
+    ("bundle", "result", "rows", "available", "verdict", "reason"),
     [
-        (ONE, R.CREATED, (ROW,), 0, Verdict.DONE),
-        (ONE, R.CREATED, (), 0, Verdict.DONE),  # the read-back was cut short
-        (ONE, R.DUPLICATE, (ROW,), 0, Verdict.DONE),  # our own earlier attempt
-        (ONE, R.LATER, (ROW,), 0, Verdict.DONE),  # told as failed, and there all the same
-        (ONE, R.DUPLICATE, (), 0, Verdict.LATER),  # the twin may yet roll back: not a proof
-        (ONE, R.DUPLICATE, (replace(ROW, reserved_delta=2),), 0, Verdict.CONFLICT),
-        (ONE, R.DUPLICATE, (replace(ROW, level=SCARF),), 0, Verdict.CONFLICT),
-        (ONE, R.DUPLICATE, (ROW.void(),), 0, Verdict.REFUSED),  # voided before a restart
-        (ONE, R.LATER, (), 0, Verdict.LATER),
-        (ONE, R.ROLLED_BACK, (), 9, Verdict.LATER),
-        (ONE, R.WRONG, (), 9, Verdict.WRONG),
-        (ONE, R.INSUFFICIENT, (), 0, Verdict.REFUSED),
-        (ONE, R.INSUFFICIENT, (), 1, Verdict.AGAIN),  # the level read back could cover it
-        (replace(ONE, refusals=2), R.INSUFFICIENT, (), 1, Verdict.REFUSED),
-        (replace(ONE, maybe_sent=True), R.INSUFFICIENT, (), 0, Verdict.VOID_FIRST),
-        (replace(ONE, maybe_sent=True, refusals=2), R.INSUFFICIENT, (), 1, Verdict.VOID_FIRST),
-        (post(1), R.INSUFFICIENT, (), 9, Verdict.UNCOVERS),  # only the fallback rule refuses a posting
+        (ONE, R.CREATED, (ROW,), 0, Verdict.DONE, ""),
+        (ONE, R.CREATED, (), 0, Verdict.DONE, ""),  # the read-back was cut short
+        (ONE, R.DUPLICATE, (ROW,), 0, Verdict.DONE, ""),  # our own earlier attempt
+        (ONE, R.LATER, (ROW,), 0, Verdict.DONE, ""),  # told as failed, and there all the same
+        (ONE, R.DUPLICATE, (), 0, Verdict.LATER, TWIN),  # the twin may yet roll back: not a proof
+        (ONE, R.DUPLICATE, (replace(ROW, reserved_delta=2),), 0, Verdict.CONFLICT, ALREADY),
+        (ONE, R.DUPLICATE, (replace(ROW, level=SCARF),), 0, Verdict.CONFLICT, ALREADY),
+        (ONE, R.DUPLICATE, (ROW.void(),), 0, Verdict.REFUSED, "not available"),  # voided before a restart
+        (ONE, R.LATER, (), 0, Verdict.LATER, "words"),
+        (ONE, R.ROLLED_BACK, (), 9, Verdict.LATER, "another row of its collection kept it out"),
+        (ONE, R.WRONG, (), 9, Verdict.WRONG, "words"),
+        (ONE, R.INSUFFICIENT, (), 0, Verdict.REFUSED, NONE_LEFT),
+        (ONE, R.INSUFFICIENT, (), 1, Verdict.AGAIN, "words"),  # the level read back could cover it
+        (replace(ONE, refusals=1), R.INSUFFICIENT, (), 1, Verdict.AGAIN, "words"),
+        (replace(ONE, refusals=2), R.INSUFFICIENT, (), 1, Verdict.REFUSED, "words"),
+        (replace(ONE, refusals=2), R.INSUFFICIENT, (), 0, Verdict.REFUSED, NONE_LEFT),
+        (replace(ONE, maybe_sent=True), R.INSUFFICIENT, (), 0, Verdict.VOID_FIRST, NONE_LEFT),
+        (replace(ONE, maybe_sent=True, refusals=2), R.INSUFFICIENT, (), 1, Verdict.VOID_FIRST, "words"),
+        # Only the fallback rule refuses a posting.
+        (post(1), R.INSUFFICIENT, (), 9, Verdict.UNCOVERS, "words"),
     ],
 )
 def test_what_an_answer_means(
-    bundle: Bundle, result: RowResult, rows: tuple[Movement, ...], available: int, verdict: Verdict
+    bundle: Bundle,
+    result: RowResult,
+    rows: tuple[Movement, ...],
+    available: int,
+    verdict: Verdict,
+    reason: str,
 ) -> None:
-    """One row sent, one answer, the level and the row read after it."""
-    assert judge(bundle, answered(bundle, result, rows=rows, available=available)).verdict is verdict
+    """One row sent, one answer, the level and the row read after it; and what a person would be told."""
+    judgement = judge(bundle, answered(bundle, result, rows=rows, available=available))
+    assert (judgement.verdict, judgement.reason) == (verdict, reason)
 
 
 def test_a_refusal_says_how_many_there_are() -> None:
@@ -313,16 +329,21 @@ def test_a_group_stands_or_falls_together(results: tuple[RowResult, ...], verdic
 
 
 @pytest.mark.parametrize(
-    ("results", "verdict"),
+    ("results", "verdict", "reason"),
     [
-        ((R.ROLLED_BACK, R.ROLLED_BACK), Verdict.LATER),  # another's row kept it out
-        ((R.INSUFFICIENT, R.INSUFFICIENT), Verdict.AGAIN),  # the fallback rule looks at all of them together
-        ((R.WRONG, R.ROLLED_BACK), Verdict.WRONG),
+        # Another's row kept it out.
+        ((R.ROLLED_BACK, R.ROLLED_BACK), Verdict.LATER, "another row of its collection kept it out"),
+        # The fallback rule looks at all of them together.
+        ((R.INSUFFICIENT, R.INSUFFICIENT), Verdict.AGAIN, "words"),
+        ((R.WRONG, R.ROLLED_BACK), Verdict.WRONG, "words"),
     ],
 )
-def test_in_company_only_ones_own_row_can_be_wrong(results: tuple[RowResult, ...], verdict: Verdict) -> None:
+def test_in_company_only_ones_own_row_can_be_wrong(
+    results: tuple[RowResult, ...], verdict: Verdict, reason: str
+) -> None:
     """What shares a collection is rolled back with the others, and blamed for nothing of theirs."""
-    assert judge(handed(1), answered(handed(1), *results), in_company=True).verdict is verdict
+    judgement = judge(handed(1), answered(handed(1), *results), in_company=True)
+    assert (judgement.verdict, judgement.reason) == (verdict, reason)
 
 
 SOLD = group(1, move(1, on_hand=-1), move(2, reserved=-1))
@@ -331,28 +352,48 @@ SALE, GONE = GIVES_WAY.movements
 
 
 @pytest.mark.parametrize(
-    ("results", "rows", "verdict", "entered"),
+    ("results", "rows", "verdict", "reason", "entered"),
     [
-        ((R.CREATED, R.CREATED), (SALE, GONE), Verdict.DONE, 2),
-        ((R.CREATED, R.CREATED), (), Verdict.DONE, 2),
+        ((R.CREATED, R.CREATED), (SALE, GONE), Verdict.DONE, "", 2),
+        ((R.CREATED, R.CREATED), (), Verdict.DONE, "", 2),
         # The sale went in alone the first time, late; the promise was never released.
-        ((R.DUPLICATE, R.ROLLED_BACK), (SALE,), Verdict.DONE, 1),
+        ((R.DUPLICATE, R.ROLLED_BACK), (SALE,), Verdict.DONE, "", 1),
         # An earlier attempt of the same group had gone in.
-        ((R.DUPLICATE, R.DUPLICATE), (SALE, GONE), Verdict.DONE, 2),
+        ((R.DUPLICATE, R.DUPLICATE), (SALE, GONE), Verdict.DONE, "", 2),
         # The order was cancelled while we wanted to release it: its step is taken.
-        ((R.ROLLED_BACK, R.DUPLICATE), (replace(GONE, reserved_delta=-3),), Verdict.PLAN_ANEW, None),
+        (
+            (R.ROLLED_BACK, R.DUPLICATE),
+            (replace(GONE, reserved_delta=-3),),
+            Verdict.PLAN_ANEW,
+            "order:london:2:1 has changed meanwhile",
+            None,
+        ),
         # ... but a twin that may yet roll back is no proof.
-        ((R.ROLLED_BACK, R.DUPLICATE), (), Verdict.LATER, None),
-        ((R.INSUFFICIENT, R.INSUFFICIENT), (), Verdict.UNCOVERS, None),  # one more must give way
-        ((R.LATER, R.ROLLED_BACK), (), Verdict.LATER, None),
+        (
+            (R.ROLLED_BACK, R.DUPLICATE),
+            (),
+            Verdict.LATER,
+            "another row of its collection kept it out",
+            None,
+        ),
+        # The sale's own number stands for something else.
+        ((R.DUPLICATE, R.ROLLED_BACK), (replace(SALE, on_hand_delta=-2),), Verdict.CONFLICT, ALREADY, None),
+        ((R.INSUFFICIENT, R.INSUFFICIENT), (), Verdict.UNCOVERS, "words", None),  # one more must give way
+        ((R.LATER, R.ROLLED_BACK), (), Verdict.LATER, "words", None),
+        ((R.ROLLED_BACK, R.WRONG), (), Verdict.WRONG, "words", None),
     ],
 )
 def test_a_sale_that_promises_give_way_to_is_in_when_its_own_row_is(
-    results: tuple[RowResult, ...], rows: tuple[Movement, ...], verdict: Verdict, entered: int | None
+    results: tuple[RowResult, ...],
+    rows: tuple[Movement, ...],
+    verdict: Verdict,
+    reason: str,
+    entered: int | None,
 ) -> None:
     """The releases along with it follow it, never the other way round."""
     answer = answered(GIVES_WAY, *results, rows=rows)
-    assert judge(GIVES_WAY, answer).verdict is verdict
+    judgement = judge(GIVES_WAY, answer)
+    assert (judgement.verdict, judgement.reason) == (verdict, reason)
     if entered is not None:
         assert len(entered_keys(GIVES_WAY, answer)) == entered
 
@@ -362,7 +403,8 @@ def test_two_sales_under_one_identity_are_a_persons_business() -> None:
     sale = Movement("posting:r1", "posting:r1", BAG, MovementKind.SALE, -1, 0, "", "", NOW)
     bundle = Bundle(1, (sale,), 1)
     other = replace(sale, on_hand_delta=-2)
-    assert judge(bundle, answered(bundle, R.DUPLICATE, rows=(other,))).verdict is Verdict.WRONG
+    judgement = judge(bundle, answered(bundle, R.DUPLICATE, rows=(other,)))
+    assert (judgement.verdict, judgement.reason) == (Verdict.WRONG, REUSED)
 
 
 def test_what_fits_into_no_request_is_said_and_does_not_wait_for_ever() -> None:
@@ -394,48 +436,50 @@ def test_half_a_group_in_the_ledger_is_not_done() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bundle", "available", "verdict"),
+    ("bundle", "available", "verdict", "reason"),
     [
-        (ONE, 1, Verdict.AGAIN),  # there is one after all: now send it
-        (ONE, 0, Verdict.REFUSED),
-        (replace(ONE, maybe_sent=True), 0, Verdict.VOID_FIRST),
+        (ONE, 1, Verdict.AGAIN, ""),  # there is one after all: now send it
+        (ONE, 0, Verdict.REFUSED, NONE_LEFT),
+        (replace(ONE, maybe_sent=True), 0, Verdict.VOID_FIRST, NONE_LEFT),
     ],
 )
 def test_what_did_not_fit_is_judged_by_the_level_read_after_it_was_asked(
-    bundle: Bundle, available: int, verdict: Verdict
+    bundle: Bundle, available: int, verdict: Verdict, reason: str
 ) -> None:
     """Not by our memory of the level."""
-    assert judge_checked(bundle, stock(BAG=available)).verdict is verdict
+    judgement = judge_checked(bundle, stock(BAG=available))
+    assert (judgement.verdict, judgement.reason) == (verdict, reason)
 
 
 def test_without_a_reading_nobody_is_refused() -> None:
     """The read-back failed: nothing is known of the level, so it is asked again, not refused."""
-    assert judge_checked(ONE, {}).verdict is Verdict.LATER
     nothing = Answer({ROW.key: RowAnswer(R.INSUFFICIENT)}, {}, {})
-    assert judge(ONE, nothing).verdict is Verdict.LATER
+    for judgement in (judge_checked(ONE, {}), judge(ONE, nothing)):
+        assert (judgement.verdict, judgement.reason) == (Verdict.LATER, NOT_READ)
 
 
 VOID = ROW.void()
 
 
 @pytest.mark.parametrize(
-    ("result", "rows", "verdict"),
+    ("result", "rows", "verdict", "reason"),
     [
-        (R.CREATED, (VOID,), Verdict.REFUSED),
-        (R.CREATED, (), Verdict.REFUSED),
-        (R.DUPLICATE, (VOID,), Verdict.REFUSED),  # our void of before
-        (R.DUPLICATE, (ROW,), Verdict.DONE),  # it had been granted after all
-        (R.DUPLICATE, (replace(ROW, reserved_delta=5),), Verdict.CONFLICT),
-        (R.DUPLICATE, (), Verdict.LATER),
-        (R.LATER, (), Verdict.LATER),
+        (R.CREATED, (VOID,), Verdict.REFUSED, "not available"),
+        (R.CREATED, (), Verdict.REFUSED, "not available"),
+        (R.DUPLICATE, (VOID,), Verdict.REFUSED, "not available"),  # our void of before
+        (R.DUPLICATE, (ROW,), Verdict.DONE, ""),  # it had been granted after all
+        (R.DUPLICATE, (replace(ROW, reserved_delta=5),), Verdict.CONFLICT, ALREADY),
+        (R.DUPLICATE, (), Verdict.LATER, "the void row is not to be seen yet"),
+        (R.LATER, (), Verdict.LATER, "the void row is not to be seen yet"),
     ],
 )
 def test_what_the_answer_to_a_void_row_means(
-    result: RowResult, rows: tuple[Movement, ...], verdict: Verdict
+    result: RowResult, rows: tuple[Movement, ...], verdict: Verdict, reason: str
 ) -> None:
     """Refused only when the void row holds the key; granted when the first attempt holds it."""
     sent = replace(ONE, movements=(VOID,))
-    assert judge_void(sent.movements, ONE, answered(sent, result, rows=rows)).verdict is verdict
+    judgement = judge_void(sent.movements, ONE, answered(sent, result, rows=rows))
+    assert (judgement.verdict, judgement.reason) == (verdict, reason)
 
 
 # -- a small org, and the interleavings of it ----------------------------------------------------------

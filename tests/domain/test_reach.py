@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -83,6 +84,105 @@ def test_what_is_kept_for_whoever_comes_in_may_stand_anywhere() -> None:
     assert divide(Stock({"hub": 3, "bond": 3}, TOGETHER, 2), EVEN, {}) == {L: 2, D: 2}
     assert divide(Stock({"hub": 1, "bond": 5}, TOGETHER, 2), EVEN, {}) == {L: 3, D: 1}
     assert divide(Stock({"hub": 3, "bond": 3}, TOGETHER, 9), EVEN, {}) == {L: 0, D: 0}
+
+
+ECOM, KNIGHTSBRIDGE = "ECOM", "KNIGHTSBRIDGE"
+
+
+@pytest.mark.parametrize(
+    ("weights", "london", "dubai"),
+    [
+        # Two thirds of 107 are 71: London held 73 and showed 71; nobody could have the other two.
+        pytest.param((2, 1), (73, 71), (28, 28), id="seed 28"),
+        # Half of 16 are eight: the ninth of London was taken off its shelf, and nobody could have it.
+        pytest.param((1, 1), (9, 8), (7, 7), id="seed 56"),
+    ],
+)
+def test_a_shop_shows_what_it_has_beyond_its_share_where_nobody_else_sells_from(
+    weights: tuple[int, int], london: tuple[int, int], dubai: tuple[int, int]
+) -> None:
+    """Two simulated days, with 200 orders each, ended with pieces that no shop showed.
+
+    London's stand in the warehouse. Dubai's own number is of Knightsbridge alone, all of which it has.
+    """
+    books = [
+        Books(
+            L,
+            london[0],
+            0,
+            london[1],
+            0,
+            london[0] - london[1],
+            sources=(ECOM, KNIGHTSBRIDGE),
+            stands={ECOM: london[0]},
+        ),
+        Books(D, dubai[0], 0, dubai[1], 0, 0, sources=(KNIGHTSBRIDGE,), stands={KNIGHTSBRIDGE: dubai[0]}),
+    ]
+    shares = [Share(channel, weight) for channel, weight in zip((L, D), weights, strict=True)]
+    goals = divide(stock({}, books), shares, {each.channel: each.has for each in books})
+    assert [target(each, goals[each.channel]) for each in books] == [london[0], dubai[0]]
+    assert moves({}, books, goals) == []
+
+
+@pytest.mark.parametrize(
+    ("pool", "books", "units"),
+    [
+        # What anybody may reserve and what the channels have, each where it stands.
+        ({"hub": 3}, [], {"hub": 3}),
+        ({"hub": 3}, [{"stands": {"hub": 1, "bond": 2}, "shown": 3}], {"hub": 4, "bond": 2}),
+        ({}, [{"stands": {"bond": 2}, "shown": 1, "spare": 1}], {"bond": 2}),
+        # A place that owes has none to divide.
+        ({"hub": -2, "bond": 1}, [], {"bond": 1}),
+        # What the org is being asked for counts where it will stand.
+        (
+            {"hub": 3},
+            [{"stands": {"hub": 1}, "shown": 1, "arriving": {"hub": 2, "mall": 1}}],
+            {"hub": 6, "mall": 1},
+        ),
+        # Two sold that nobody has told of: gone from its best place, and what is not there from the next one.
+        ({}, [{"stands": {"hub": 2, "bond": 1}, "shown": 1}], {"bond": 1}),
+        ({}, [{"stands": {"hub": 1, "bond": 3}, "shown": 2}], {"bond": 2}),
+        ({}, [{"stands": {"hub": 1, "bond": 1, "mall": 3}, "shown": 2}], {"mall": 2}),
+        ({"hub": 1}, [{"stands": {"hub": 1}, "shown": 0}], {"hub": 1}),
+        # Sold, and told: its order takes it.
+        ({}, [{"stands": {"hub": 3}, "shown": 2, "sold": 1}], {"hub": 2}),
+        ({}, [{"stands": {"hub": 1}, "shown": -1, "sold": 2}], {}),
+        # More shown, or counted as spare, than is held: only what is held is there.
+        ({}, [{"stands": {"hub": 1}, "shown": 3}], {"hub": 1}),
+        ({}, [{"stands": {"hub": 2}, "shown": 1, "spare": 2, "sold": 1}], {"hub": 1}),
+        # Two channels at one place.
+        ({"hub": 1}, [{"stands": {"hub": 1}, "shown": 1}, {"stands": {"hub": 2}, "spare": 2}], {"hub": 4}),
+    ],
+)
+def test_what_is_divided_is_what_anybody_may_have_and_what_the_channels_have(
+    pool: dict[str, int], books: list[dict[str, Any]], units: dict[str, int]
+) -> None:
+    """Of a SKU at hub, Bond Street and the mall, by where it stands."""
+    sources = ("hub", "bond", "mall")
+    each = [
+        Books(name, sum(has["stands"].values()), sources=sources, **has)
+        for name, has in zip((L, D), books, strict=False)
+    ]
+    found = stock(pool, each)
+    assert {place: n for place, n in found.units.items() if n} == units
+    assert found.reach == {each.channel: sources for each in each}
+    assert (found.kept, found.total) == (0, sum(units.values()))
+
+
+@pytest.mark.parametrize(
+    ("pool", "kept", "total"),
+    [
+        ({"hub": 3, "bond": 2}, 2, 5),  # of five that anybody may have two are kept; two are London's
+        ({"hub": 3, "bond": 2}, 5, 2),
+        ({"hub": 3, "bond": 2}, 6, 2),  # nothing that London has is kept
+        ({"hub": 3, "bond": -2}, 3, 2),
+        ({"hub": 3}, -1, 5),
+        ({}, 1, 2),
+    ],
+)
+def test_what_is_kept_is_kept_of_what_nobody_has_yet(pool: dict[str, int], kept: int, total: int) -> None:
+    """Whoever has its units keeps them."""
+    assert stock(pool, [at(L, {"hub": 2}, 2)], kept).total == total
 
 
 PLACES = ["hub", "bond", "mall", "rue"]

@@ -208,10 +208,17 @@ def test_what_she_fetches_of_her_order_the_order_gives_up_and_the_reservation_se
 
 
 def test_lines_of_one_article_are_fetched_together() -> None:
-    """One bag of either line: both leave, though the order holds them in one line."""
-    two = replace(WISHED, lines=(ReservationLine(ECOM, 1), ReservationLine(TOWN, 1)))
-    rows = handed_over_by_order(two, [(ORDERED[0], ECOM, 3)], {SCARVES: 0, ORDERED[0]: 1}, "receipt 7", NOW)
-    assert [(row.on_hand_delta, row.reserved_delta) for row in rows] == [(0, -2), (-2, 0)]
+    """One bag of one line and two of the other: three leave, wherever her order holds them, and not four."""
+    two = replace(WISHED, lines=(ReservationLine(ECOM, 1), ReservationLine(TOWN, 2)))
+    held = [(ORDERED[0], ECOM, 1), (ORDERED[1], TOWN, 5)]
+    steps = {SCARVES: 0, ORDERED[0]: 1, ORDERED[1]: 1}
+    rows = handed_over_by_order(two, held, steps, "receipt 7", NOW)
+    assert [(row.level, row.on_hand_delta, row.reserved_delta) for row in rows] == [
+        (ECOM, 0, -1),
+        (ECOM, -1, 0),
+        (TOWN, 0, -2),
+        (TOWN, -2, 0),
+    ]
 
 
 DAY = timedelta(days=1)

@@ -250,10 +250,9 @@ def answered(
             return replace(reservation, state=ReservationState.SETTLED)
         pairs = zip(reservation.lines, places, strict=True)
         lines = tuple(_where_held(line, place) for line, place in pairs)
-        if [line.level for line in lines] == [line.level for line in reservation.lines]:
+        if lines == reservation.lines:
             # It stays where it was, and so does what the shop there has said or not.
-            needs_store = reservation.state is ReservationState.AWAITING_STORE
-            return replace(reservation, lines=lines, needs_store=needs_store)
+            return replace(reservation, needs_store=reservation.state is ReservationState.AWAITING_STORE)
         return replace(reservation, lines=lines, state=_granted(reservation))
     if reservation.state is ReservationState.ORDERED and left:
         return replace(reservation, state=ReservationState.SETTLED)
@@ -482,10 +481,7 @@ def _offer(
         if sellable.get(level, 0) >= quantity:
             return [(level, quantity)]
     pieces = [level for level in levels if level.unit is not None]
-    if pieces:
-        return part(quantity, pieces, sellable)
-    fullest = max(levels, key=lambda level: sellable.get(level, 0))
-    return part(quantity, [fullest], sellable)
+    return part(quantity, pieces or levels, sellable)
 
 
 def part(
