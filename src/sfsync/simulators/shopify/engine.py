@@ -7,8 +7,7 @@ Documents that were read and found valid are kept, as clients send the same few 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import resources
@@ -20,6 +19,7 @@ from graphql import (
     ExecutionResult,
     Executor,
     FieldNode,
+    FragmentDefinitionNode,
     GraphQLError,
     GraphQLObjectType,
     GraphQLScalarType,
@@ -27,12 +27,9 @@ from graphql import (
     ListValueNode,
     OperationDefinitionNode,
     OperationType,
-    Undefined,
     Visitor,
     build_schema,
     execute,
-    get_nullable_type,
-    is_leaf_type,
     parse,
     validate,
     visit,
@@ -44,6 +41,7 @@ from sfsync.simulators.shopify.config import Knobs
 from sfsync.simulators.shopify.cost import CostMeter, Priced, priced
 from sfsync.simulators.shopify.queries import QUERY_FIELDS
 from sfsync.simulators.shopify.reading import attribute_name, read_attribute
+from sfsync.simulators.shopify.selecting import Run, Selections
 from sfsync.simulators.shopify.things import THING_FIELDS
 from sfsync.simulators.shopify.writing import KEYED_MUTATIONS, MUTATION_FIELDS
 
@@ -97,6 +95,7 @@ class Prepared:
     variables: Mapping[str, Any]
     meter: CostMeter
     requested_cost: int
+    selections: Selections
 
     @property
     def is_mutation(self) -> bool:
@@ -119,6 +118,7 @@ class _Document:
     errors: list[dict[str, Any]] = field(default_factory=list)
     longest_list: int = 0
     prices: Mapping[str | None, Priced] = field(default_factory=dict)  # of its operations, by name
+    selections: Selections | None = None  # of a valid one
 
 
 class Refused(Exception):
@@ -130,54 +130,32 @@ class Refused(Exception):
 
 
 class _Executor(Executor[Any]):
-    """The library's, with a short way for what most fields are: a thing's own attribute, and a scalar."""
+    """The library's, with a short way for what stands below the fields at the top."""
 
-    def execute_fields(
+    def __init__(self, *args: Any, selections: Selections, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._selections = selections
+
+    def collect_and_execute_subfields(
         self,
-        parent_type: GraphQLObjectType,
-        source_value: Any,
+        return_type: GraphQLObjectType,
+        field_details_list: Any,
         path: Any,
-        grouped_field_set: Any,
+        result: Any,
         position_context: Any,
     ) -> Any:
-        if path is None:  # at the top there may be something to wait for
-            return super().execute_fields(
-                parent_type, source_value, path, grouped_field_set, position_context
-            )
-        plain, kind, results = _plain_fields(), parent_type.name, {}
-        for key, details in grouped_field_set.items():
-            found = plain.get((kind, details[0].node.name.value))
-            if found is not None:
-                name, told = found
-                is_dict = type(source_value) is dict
-                value = source_value.get(name) if is_dict else getattr(source_value, name, None)
-                if type(value) in _SCALARS:
-                    with suppress(Exception):  # of which the library has its own words
-                        results[key] = told(value)
-                        continue
-            answer = self.execute_field(
-                parent_type, source_value, details, path.add_key(key, kind), position_context
-            )
-            if answer is not Undefined:
-                results[key] = answer
-        return results
-
-
-_SCALARS = (str, int, bool, float)
-
-
-@cache
-def _plain_fields() -> Mapping[tuple[str, str], tuple[str, Callable[[Any], Any]]]:
-    """Of type and field: the attribute that it is read from, and how its value is told."""
-    found = {}
-    for kind in load_schema().type_map.values():
-        if not isinstance(kind, GraphQLObjectType):
-            continue
-        for name, definition in kind.fields.items():
-            leaf = get_nullable_type(definition.type)
-            if definition.resolve is None and not definition.args and is_leaf_type(leaf):
-                found[kind.name, name] = attribute_name(name), leaf.coerce_output_value
-    return found
+        if path.prev is None:
+            told = self._selections.of(return_type, [each.node for each in field_details_list])
+            if told is not None:
+                warnings = self.context_value.search_warnings
+                warned = len(warnings)
+                try:
+                    return told(result, Run(self.context_value, self.variable_values))
+                except Exception:  # of which the library has its own words, when it comes to the same
+                    del warnings[warned:]
+        return super().collect_and_execute_subfields(
+            return_type, field_details_list, path, result, position_context
+        )
 
 
 class Engine:
@@ -190,7 +168,7 @@ class Engine:
     def prepare(self, text: str, variables: Mapping[str, Any], operation_name: str | None) -> Prepared:
         """Everything before the run. Raises Refused."""
         held = _document(text)
-        if held.node is None or held.errors:
+        if held.node is None or held.selections is None:
             raise Refused(held.errors)
         operation = _chosen(held.node, operation_name)
         longest = max(held.longest_list, _longest_list(variables))
@@ -199,7 +177,7 @@ class Engine:
             raise Refused([_error(text, "MAX_INPUT_SIZE_EXCEEDED", path=[_first_field(operation), "input"])])
         price = held.prices[operation.name.value if operation.name else None]
         meter = CostMeter(price, variables, self._knobs.connection_cost)
-        return Prepared(held.node, operation, variables, meter, meter.requested())
+        return Prepared(held.node, operation, variables, meter, meter.requested(), held.selections)
 
     async def execute(self, prepared: Prepared, call: Call) -> dict[str, Any]:
         """Carry it out; answers `data` and perhaps `errors`. Raises Refused for wrong variables."""
@@ -211,6 +189,7 @@ class Engine:
             operation_name=prepared.operation.name.value if prepared.operation.name else None,
             field_resolver=read_attribute,
             executor_class=_Executor,
+            selections=prepared.selections,
             is_awaitable=_is_coroutine,
         )
         result = outcome if isinstance(outcome, ExecutionResult) else await outcome
@@ -240,7 +219,10 @@ def _document(text: str) -> _Document:
         for each in node.definitions
         if isinstance(each, OperationDefinitionNode)
     }
-    return _Document(node, [], _longest_literal(node), prices)
+    fragments = {
+        each.name.value: each for each in node.definitions if isinstance(each, FragmentDefinitionNode)
+    }
+    return _Document(node, [], _longest_literal(node), prices, Selections(load_schema(), fragments))
 
 
 def _is_coroutine(value: Any) -> TypeGuard[Awaitable[Any]]:
