@@ -12,7 +12,7 @@ from tests.flow.kit import TILL, WAKE, House, house
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.budget import Standing, Work
+from sfsync.domain.budget import Outlook, Standing, Work
 from sfsync.overview import Overview
 from sfsync.overview.health import short_of_calls
 from sfsync.ports import Tx
@@ -274,7 +274,41 @@ def test_each_kind_of_work_is_told_its_own_hour_of_recovery(paused: dict[Work, i
     nine = datetime(2026, 11, 23, 9, tzinfo=UTC)
     waits = {work: nine + timedelta(hours=hours) for work, hours in paused.items()}
     standing = Standing(400, 400, 300, 300, 100, waits, refused=Work.SALE in waits)
-    (sentence,) = [each for told in short_of_calls(standing) for each in told]
+    (sentence,) = [each for told in short_of_calls(standing, nine) for each in told]
     assert all(each in sentence for each in said)
     assert sentence.count("UTC") == len(paused) or Work.SALE in paused
     assert sentence.count("UTC") == 1 or Work.SALE not in paused
+
+
+@pytest.mark.parametrize(
+    ("hours", "when"),
+    [(5, "at 14:00 UTC at this pace"), (17, "at 02:00 on 2026-11-24 UTC at this pace"), (None, "")],
+)
+def test_calls_that_will_be_used_up_are_told_before_they_are(hours: int | None, when: str) -> None:
+    """In doubt, not wrong: nothing waits yet. With the pace, and how much of it is ours."""
+    nine = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    ahead = Outlook(9_000, 100_000, None if hours is None else nine + timedelta(hours=hours))
+    standing = Standing(60_000, 100_000, 12_000, 80_000, 20_000, {}, refused=False, outlook=ahead)
+    bad, doubtful = short_of_calls(standing, nine)
+    assert bad == []
+    if hours is None:
+        assert doubtful == []
+    else:
+        (sentence,) = doubtful
+        assert when in sentence
+        assert "9,000 an hour; of the last 24 hours' 60,000 we made 12,000" in sentence
+        assert short_of_calls(replace(standing, paused={Work.BULK: nine}), nine)[1] != doubtful
+
+
+async def test_a_day_that_will_not_last_turns_the_status_yellow() -> None:
+    """As `sfsync status` and `/v1/status` tell it; green again when the pace has fallen."""
+    async with house({BAG: 2}) as h:
+        assert (await overview(h).status())["health"]["state"] == "good"
+        soon = Outlook(9_000, 100_000, h.clock.now() + timedelta(hours=2))
+        calls = Standing(60_000, 100_000, 9_000, 80_000, 20_000, {}, refused=False, outlook=soon)
+        h.pulse.calls = lambda: calls
+        health = (await overview(h).status())["health"]
+        assert health["state"] == "warning"
+        assert "will be used up at" in health["sentence"]
+        h.pulse.calls = lambda: replace(calls, outlook=replace(soon, used_up_at=None))
+        assert (await overview(h).status())["health"]["state"] == "good"

@@ -65,7 +65,7 @@ class HealthTeller:
                 for topic in pulse.topics
                 if now - pulse.last_sign.get(topic, pulse.started_at) > SILENT_AFTER
             ]
-            calls_bad, calls_doubtful = short_of_calls(pulse.calls())
+            calls_bad, calls_doubtful = short_of_calls(pulse.calls(), now)
             bad += calls_bad
             doubtful += calls_doubtful
             doubtful += pulse.space.findings() if pulse.space else []
@@ -143,10 +143,21 @@ class HealthTeller:
         return found
 
 
-def short_of_calls(calls: Standing | None) -> tuple[list[str], list[str]]:
-    """What is bad and what is doubtful about the org's API calls."""
-    if calls is None or not calls.paused:
+def short_of_calls(calls: Standing | None, now: datetime) -> tuple[list[str], list[str]]:
+    """What is bad and what is doubtful about the org's API calls, today and by their forecast."""
+    if calls is None:
         return [], []
+    if not calls.paused:
+        ahead = calls.outlook
+        if ahead is None or ahead.used_up_at is None:
+            return [], []
+        at = ahead.used_up_at
+        when = f"{at:%H:%M}" if at.date() == now.date() else f"{at:%H:%M} on {at:%Y-%m-%d}"
+        ours = f"of the last 24 hours' {calls.used:,} we made {calls.ours_used:,}"
+        return [], [
+            f"The org's API calls will be used up at {when} UTC at this pace "
+            f"({ahead.pace_an_hour:,} an hour; {ours}): then bulk work waits, and sales after it."
+        ]
     if Work.SALE in calls.paused:
         then = f"they are tried every minute, and expected to go on about {_minute(calls.paused[Work.SALE])}"
         return [f"The org's API calls of the last 24 hours are used up, so sales wait: {then}."], []
