@@ -260,9 +260,18 @@ def _dead_letters(daemon: Daemon) -> None:
     (left,) = json.loads(daemon.cli("dead-letters", "--json").stdout)
     assert str(left["id"]) == unknown  # the other waits in the inbox, for the next start
     assert daemon.cli("dead-letters", "retry", "--cause", "bad luck").returncode == 2
-    dropped = daemon.cli("dead-letters", "drop", unknown, "999", "--reason", "a gift", "--by", "Anna Kay")
-    assert dropped.returncode == 1
-    assert "there is no dead letter 999" in dropped.stdout
+    missing = daemon.cli("dead-letters", "drop", "999", "--reason", "a gift")
+    assert (missing.returncode, "there is no dead letter 999" in missing.stdout) == (1, True)
+    of_cause = "dead-letters", "drop", "--cause", "no stock level", "--reason", "a gift", "--by", "Anna Kay"
+    declined = daemon.cli(*of_cause)
+    assert (declined.returncode, "1 item of the cause 'no stock level'" in declined.stderr) == (1, True)
+    unasked = daemon.cli(*of_cause, "--json")
+    assert (unasked.returncode, json.loads(unasked.stdout)) == (1, {"dropped": [], "missing": [], "count": 1})
+    dropped = daemon.cli(*of_cause, "--yes")
+    assert (dropped.returncode, dropped.stdout) == (0, "1 dropped, and kept in the record.\n")
+    again = daemon.cli(*of_cause, "--yes")
+    assert (again.returncode, again.stdout) == (0, "There is none of that cause.\n")
+    assert daemon.cli("dead-letters", "drop", unknown, *of_cause[2:]).returncode == 2
     assert daemon.cli("dead-letters").stdout == "No dead letters.\n"
     (kept,) = json.loads(daemon.cli("dead-letters", "dropped", "--json").stdout)
     assert (kept["by"], kept["because"], kept["key"]) == ("Anna Kay", "a gift", left["key"])

@@ -18,6 +18,7 @@ from sfsync.domain.stock import LevelKey, Movement, MovementKind
 from sfsync.domain.turnover_wish import TurnoverWish
 from sfsync.flow.folding import FoldWish
 from sfsync.overview import Overview
+from sfsync.ports import told_to
 from sfsync.reports import Reports
 from sfsync.store import views
 
@@ -131,7 +132,10 @@ async def test_the_report_tells_a_late_sale_from_a_missing_bag() -> None:
         await h.idle()
         reports = Reports(h.store, h.clock, "Family")
         wish = read_wish({"by": "location,class,band", "tolerance": "exact,1"}, h.clock.now())
-        told: Any = await reports.ira(wish)
+        seen: list[tuple[str, int, int | None]] = []
+        with told_to(lambda *far: seen.append(far)):
+            told: Any = await reports.ira(wish)
+        assert seen == [("counts read", 0, 2)]
         dubai, ecom = told["rows"]
         assert (ecom["location"], ecom["class"], ecom["band"]) == ("ECOM", "Leather", "500-1000")
         assert (ecom["late_only"], ecom["physical"], ecom["missing"], ecom["net_value"]) == (1, 0, 1, -900)
@@ -174,7 +178,10 @@ async def test_what_sold_is_the_ledgers_word_whoever_entered_it() -> None:
         await h.until_kept(lambda tx: [at.on_hand for at, _ in tx.levels([level]).values()] == [2])
         await h.idle()
         reports = Reports(h.store, h.clock, "", h.org, frozenset({"IN-TRANSIT"}))
-        told: Any = await reports.sell_through(TurnoverWish(days=3, by=("location",)))
+        seen: list[tuple[str, int, int | None]] = []
+        with told_to(lambda *far: seen.append(far)):
+            told: Any = await reports.sell_through(TurnoverWish(days=3, by=("location",)))
+        assert seen[-1] == ("stock levels", 0, 2)
         ecom, dubai = told["rows"]
         assert (ecom["location"], ecom["sold"], ecom["on_hand"], ecom["sell_through"]) == ("ECOM", 3, 2, 60)
         assert (ecom["velocity"], ecom["cover_days"], dubai["sell_through"]) == (1, 2, 0)

@@ -9,7 +9,7 @@ from tests.flow.kit import House, house, total
 
 from sfsync.domain.letters import Cause
 from sfsync.flow.letters import CHANNEL_OFF, PAGE, Letters
-from sfsync.ports import DeadLetter, Tx
+from sfsync.ports import DeadLetter, Tx, told_to
 
 BAG, SCARF = "BAG-1|ECOM", "SCARF|ECOM"
 
@@ -156,3 +156,48 @@ async def test_a_house_whose_items_all_sell_beyond_their_stock_is_told_so_in_pag
         await h.store.write(lambda tx: tx.drop_dead_letter("london", seen[0]))
         told = await letters.told()
         assert (told["causes"][0]["count"], told["causes"][0]["items"][0]["key"]) == (2 * PAGE, seen[1])
+
+
+async def test_a_whole_cause_is_dropped_as_it_was_looked_at() -> None:
+    """Thousands at once, in parts; what came since, and other causes, stay. Whoever waits sees how far."""
+
+    def set_aside(tx: Tx) -> None:
+        for number in range(2 * PAGE + 1):
+            tx.dead_letter("london", f"beyond:SCARF-{number}@online", "r", "a", "", h.clock.now())
+        tx.dead_letter("london", "push:BAG-1@online", "r", "a", "", h.clock.now())
+
+    async with house({BAG: 5}, shops=("london",)) as h:
+        await h.store.write(set_aside)
+        letters = Letters(h.ctx)
+        told: Any = await letters.told()
+        newest = told["causes"][0]["newest"]
+        await h.store.write(
+            lambda tx: tx.dead_letter("london", "beyond:NEW@online", "r", "a", "", h.clock.now())
+        )
+        seen: list[tuple[str, int, int | None]] = []
+        with told_to(lambda *far: seen.append(far)):
+            dropped = await letters.drop_cause(Cause.BEYOND_STOCK, newest, "Anna Kay", "the season is over")
+        assert len(dropped) == 2 * PAGE + 1
+        assert [done for _, done, _ in seen] == [PAGE, 2 * PAGE, 2 * PAGE + 1]
+        left = await h.store.read(lambda tx: tx.dead_letters())
+        assert {each.key for each in left} == {"push:BAG-1@online", "beyond:NEW@online"}
+        told = await letters.told()
+        assert told["dropped"][0]["because"] == "the season is over"
+        assert await letters.drop_cause(Cause.EVENT, None, "Anna Kay", "none") == []
+
+
+async def test_a_whole_cause_is_tried_again_in_parts_that_keep_no_sale_waiting() -> None:
+    """An answer for each letter; how far it is is told between the parts."""
+
+    def set_aside(tx: Tx) -> None:
+        for number in range(PAGE + 5):
+            tx.dead_letter("dubai", f"push:GONE-{number}@online", "refused", "a", "", h.clock.now())
+
+    async with house({BAG: 5}) as h:
+        await h.store.write(set_aside)
+        seen: list[tuple[str, int, int | None]] = []
+        with told_to(lambda *far: seen.append(far)):
+            tried = await Letters(h.ctx).retry([], Cause.ITEM_REFUSED)
+        assert len({each.id for each in tried}) == PAGE + 5
+        assert not any(each.done for each in tried)
+        assert seen == [("dead letters", PAGE, PAGE + 5), ("dead letters", PAGE + 5, PAGE + 5)]

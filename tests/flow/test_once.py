@@ -239,7 +239,7 @@ async def test_a_sale_that_the_org_refuses_keeps_its_receipt_number() -> None:
         h.org.till(BAG, -5, "R1")
         await h.until_kept(lambda tx: len(tx.dead_letters()) == 2)
         number = (await h.store.read(lambda tx: tx.dead_letters()))[0].id
-        tried = await h.store.write(lambda tx: retry(tx, [number], None, (), h.clock.now()))
+        tried = await h.store.write(lambda tx: retry(tx, [number], (), h.clock.now()))
         assert [each.done for each in tried] == [True]
         h.ctx.bell.ring("writer")
         await h.until(lambda: h.org.numbers(BAG) == (7, 0))

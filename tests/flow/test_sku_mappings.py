@@ -9,6 +9,7 @@ from tests.flow.kit import House, house, total
 from sfsync.domain.sku_mapping import Sheet, SkuMapping
 from sfsync.flow.letters import Letters
 from sfsync.flow.sku_mappings import SkuMappings
+from sfsync.ports import told_to
 
 BAG, SCARF = "BAG-1|ECOM", "SCARF|ECOM"
 
@@ -41,8 +42,11 @@ async def test_a_sale_under_an_old_sku_is_entered_as_the_new_one_once_it_is_mapp
         looked = await give(h, SkuMapping("SAC", "BAG-1"), dry_run=True)
         assert (looked["new"], looked["letters"], looked["applied"]) == (1, 1, False)
         assert await letters_of(h)
-        told = await give(h, SkuMapping("SAC", "BAG-1"))
+        seen: list[tuple[str, int, int | None]] = []
+        with told_to(lambda *far: seen.append(far)):
+            told = await give(h, SkuMapping("SAC", "BAG-1"))
         assert told["applied"]
+        assert seen == [("rows checked", 0, 1), ("dead letters tried again", 0, 1)]
         await h.until(lambda: total(h.org.of("order:")) == (0, 2))
         again = await give(h, SkuMapping("SAC", "BAG-1"))
         assert (again["new"], again["kept"], again["letters"]) == (0, 1, 0)

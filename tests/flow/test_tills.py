@@ -14,6 +14,7 @@ from tests.flow.test_counts import ago, count, long_ago
 from sfsync.domain.till_file import read
 from sfsync.domain.tills import MaySell, Till, TillOutcome, TillSale
 from sfsync.flow.context import SNAPSHOT
+from sfsync.ports import told_to
 
 BAG, TIE = "BAG-1|ECOM", "TIE-1|ECOM"
 TILL = Till("rinascente", "ECOM", ZoneInfo("Europe/Rome"))
@@ -51,6 +52,21 @@ async def test_a_report_is_in_the_ledger_once_however_often_it_comes() -> None:
         kinds = {row.subject: row.kind.value for row in h.org.rows.values()}
         assert kinds["posting:till:rinascente:77:1"] == "Sale"
         assert kinds["posting:till:rinascente:78:1"] == "Return"
+
+
+async def test_whoever_sends_a_report_sees_how_far_it_is() -> None:
+    """Checked, handed to the ledger, answered by the org: each with how many of how many lines."""
+    async with house({BAG: 5, TIE: 1}) as h:
+        sales = report((77, "BAG-1", 2, ago(h, 2)), (78, "TIE-1", -1, ago(h, 1)))
+        seen: list[tuple[str, int, int | None]] = []
+        with told_to(lambda *far: seen.append(far)):
+            await h.supervisor.tills.enter(sales)
+        assert seen == [
+            ("lines checked", 2, 2),
+            ("lines handed to the ledger", 2, 2),
+            ("lines answered by the org", 1, 2),
+            ("lines answered by the org", 2, 2),
+        ]
 
 
 async def test_the_evening_sale_told_in_the_morning_is_in_the_nights_count_already() -> None:

@@ -17,7 +17,7 @@ from sfsync.flow.folding import FoldWish
 from sfsync.flow.letters import Letters
 from sfsync.flow.reconcile import take_over
 from sfsync.flow.why import HELD_BACK, Why
-from sfsync.ports import ChannelItem, TryLater
+from sfsync.ports import ChannelItem, TryLater, told_to
 
 BAG, FAR = "BAG-1|ECOM", "BAG-1|DUBAI"
 GATED = PolicyRule(("BAG-*",), guarantee=Guarantee.GATED)
@@ -53,7 +53,10 @@ async def test_each_part_of_a_number_names_who_holds_and_who_moved_it() -> None:
         assert outcome.reservation is not None
         await h.shows("BAG-1", 1, 1)
         await h.idle()
-        answer = await told(h)
+        seen: list[tuple[str, int, int | None]] = []
+        with told_to(lambda *far: seen.append(far)):
+            answer = await told(h)
+        assert seen == [("stock levels read in the org", 0, 1)]
         assert sums(answer, "dubai") == [("on hand at ECOM", 4), ("reserved at ECOM", -3)]
         assert ("sale till-7", -1) in behind(answer, "dubai", "on hand at ECOM")
         assert sum(units for _, units in behind(answer, "dubai", "on hand at ECOM")) == 4

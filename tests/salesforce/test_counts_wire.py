@@ -10,6 +10,7 @@ from sfsync.domain.counts import Count, compensation, counted_before, on_hand_at
 from sfsync.domain.counts import movement as counted
 from sfsync.domain.ledger import Verdict, judge
 from sfsync.domain.stock import LevelKey, MovementKind
+from sfsync.ports import told_to
 from sfsync.salesforce.org import SalesforceOrg
 
 NOON, FIVE, SIX = (datetime(2026, 11, 22, hour, 0, 0, tzinfo=UTC) for hour in (12, 17, 18))
@@ -82,7 +83,11 @@ async def test_what_moved_since_a_moment_is_told_by_kind(org: SalesforceOrg, sku
         for key, (units, kind, at) in zip(keys, told, strict=True)
     ]
     await org.enter(request(*(bundle(n, row) for n, row in enumerate(rows))), {level: made.record_id})
-    pages = [page async for page in org.moved(FIVE, (MovementKind.SALE, MovementKind.RETURN))]
+    seen: list[tuple[str, int, int | None]] = []
+    with told_to(lambda *far: seen.append(far)):
+        pages = [page async for page in org.moved(FIVE, (MovementKind.SALE, MovementKind.RETURN))]
+    in_all = sum(map(len, pages))
+    assert seen[-1] == ("movements read in the org", in_all, in_all)
     found = [row.movement for page in pages for row in page if row.movement.level == level]
     assert sorted(row.on_hand_delta for row in found) == [-2, 1]
 

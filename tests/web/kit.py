@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -44,7 +45,7 @@ from sfsync.domain.tills import MaySell, Till, TillOutcome, TillReport, TillSale
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
 from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
-from sfsync.ports import ChannelLevel, Forged, Incident, InTransit, Resolution
+from sfsync.ports import ChannelLevel, Forged, Incident, InTransit, Resolution, telling
 from sfsync.web import (
     ADMIN,
     COUNTS,
@@ -86,6 +87,8 @@ class LetterPile:
     def __init__(self) -> None:
         self.asked: list[tuple[list[int], Cause | None]] = []
         self.dropped: list[tuple[list[int], str, str]] = []
+        self.slow: asyncio.Event | None = None  # a retry is not over before it is set
+        self.dropped_causes: list[tuple[Cause, int | None, str, str]] = []
 
         self.listed: dict[str, Any] = {"causes": [], "dropped": []}
 
@@ -97,6 +100,9 @@ class LetterPile:
 
     async def retry(self, numbers: Collection[int], cause: Cause | None) -> Sequence[Tried]:
         self.asked.append((list(numbers), cause))
+        telling()("dead letters", 1, 3)
+        if self.slow is not None:
+            await self.slow.wait()
         return [
             Tried(number, number < 3, "read again" if number < 3 else "kept") for number in numbers or [1]
         ]
@@ -104,6 +110,10 @@ class LetterPile:
     async def drop(self, numbers: Collection[int], by: str, reason: str) -> Sequence[int]:
         self.dropped.append((list(numbers), by, reason))
         return [number for number in numbers if number <= 3]
+
+    async def drop_cause(self, cause: Cause, up_to: int | None, by: str, reason: str) -> Sequence[int]:
+        self.dropped_causes.append((cause, up_to, by, reason))
+        return [1, 3]
 
 
 class MappingPile:
@@ -467,8 +477,16 @@ def letters_told() -> dict[str, Any]:
         return {**told, "at": "2026-11-23T08:00:00.000Z"}
 
     items = [item(1, "push:A@o"), item(3, "B")]
-    first = {"cause": "item refused", "retry": "safe", **about, "count": 201, "next": 3, "items": items}
-    alone: dict[str, object] = {"count": 1, "next": None, "items": [item(4, "sku:C")]}
+    first: dict[str, object] = {
+        "cause": "item refused",
+        "retry": "safe",
+        **about,
+        "count": 201,
+        "next": 3,
+        "newest": 209,
+    }
+    first["items"] = items
+    alone: dict[str, object] = {"count": 1, "next": None, "newest": 4, "items": [item(4, "sku:C")]}
     second = {"cause": "duplicate SKU", "retry": "useless", **about, **alone}
     return {"causes": [first, second], "dropped": []}
 

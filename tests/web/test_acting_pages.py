@@ -106,6 +106,10 @@ async def test_chosen_letters_are_tried_again_or_dropped_with_a_reason() -> None
         await client.post("/dead-letters", data={"form": form, "do": "retry", "all": "item refused"})
         gone = {"form": form, "do": "drop", "letter-1": "on", "letter-3": "on", "reason": "a gift"}
         assert "2 dropped" in (await client.post("/dead-letters", data=gone)).text
+        assert "Drop all 201" in page.replace("\u202f", " ")
+        every = {"form": form, "do": "drop", "all": "item refused", "up_to": "209", "reason": "no season"}
+        assert "2 dropped" in (await client.post("/dead-letters", data=every)).text
+        assert "up_to" in trouble(await client.post("/dead-letters", data=every | {"up_to": "x"}))
         for fields in (
             {"do": "retry"},
             {"do": "retry", "all": "bad luck"},

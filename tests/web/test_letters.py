@@ -23,8 +23,13 @@ async def test_each_wish_is_handed_on_and_answered_item_by_item() -> None:
         gone = await client.post(DROP, json={"ids": [2, 9], "by": "Anna Kay", "reason": "a gift"})
         assert gone.json() == {"dropped": [2], "missing": [9]}
         await client.post(DROP, json={"ids": [1], "reason": "a test order"})
+        all_of = {"cause": "item refused", "up_to": 209, "reason": "the season is over"}
+        assert (await client.post(DROP, json=all_of)).json() == {"dropped": [1, 3], "missing": []}
     assert house.letters.asked == [([1, 3], None), ([], Cause.ITEM_REFUSED)]
     assert house.letters.dropped == [([2, 9], "Anna Kay", "a gift"), ([1], "operations", "a test order")]
+    assert house.letters.dropped_causes == [
+        (Cause.ITEM_REFUSED, 209, "operations", "the season is over"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -37,6 +42,11 @@ async def test_each_wish_is_handed_on_and_answered_item_by_item() -> None:
         (RETRY, {"ids": [True]}, "ids"),
         (RETRY, {"ids": [0]}, "ids"),
         (RETRY, {"ids": [1], "colour": "red"}, "colour"),
+        (DROP, {"reason": "which?"}, "ids"),
+        (DROP, {"ids": [1], "cause": "item refused", "reason": "both"}, "ids"),
+        (DROP, {"cause": "bad luck", "reason": "no"}, "cause"),
+        (DROP, {"cause": "item refused", "up_to": 0, "reason": "no"}, "up_to"),
+        (DROP, {"ids": [1], "up_to": 3, "reason": "no"}, "up_to"),
         (DROP, {"ids": [1]}, "reason"),
         (DROP, {"ids": [1], "reason": "x" * 161}, "reason"),
         (DROP, {"ids": list(range(1, 1002)), "reason": "all of them"}, "ids"),
@@ -53,6 +63,7 @@ async def test_a_bad_wish_names_its_field_and_does_nothing(
     assert field in {error["field"] for error in answer.json()["errors"]}
     assert house.letters.asked == []
     assert house.letters.dropped == []
+    assert house.letters.dropped_causes == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -10,10 +11,10 @@ from tests.web.kit import NOW, VIEWER, House
 from tests.web.test_page import Markup, page_of
 
 from sfsync.domain.why import Question
-from sfsync.web.charts import HEIGHT, WIDTH, Band, curve, steps
+from sfsync.web.charts import CAP, HEIGHT, WIDTH, Band, curve, steps
 
 
-def week(location: str, name: str, n: int, percent: float | None) -> dict[str, object]:
+def week(location: str, name: str, n: int, percent: float | None) -> dict[str, Any]:
     """A line of the report, as it is grouped by location and week."""
     accuracy = {"n": n, "accurate": 9, "percent": percent, "low": 80.0, "high": 97.0}
     return {"location": location, "week": name, "accuracy": [accuracy]}
@@ -132,8 +133,27 @@ def test_a_line_lies_in_its_band() -> None:
     assert chart.band.startswith("M0 ")
     assert chart.band.endswith("Z")
     assert chart.band.count("L") == 3
-    one = curve([(5, 90)], Band([(5, 80, 95)]), low=70, high=100)
-    assert one.dots[0][0] == WIDTH / 2
+    assert chart.whisker == ""
+
+
+def test_a_point_alone_has_its_interval_as_a_whisker() -> None:
+    """A band of no width is not seen; from 70 to 100 percent, half of the picture is 85."""
+    one = curve([(5, 90)], Band([(5, 70, 85)]), low=70, high=100)
+    assert (one.dots[0][0], one.band, one.paths) == (WIDTH / 2, "", {})
+    middle, foot = HEIGHT / 2, HEIGHT - 4
+    left, right = WIDTH / 2 - CAP / 2, WIDTH / 2 + CAP / 2
+    assert one.whisker == (f"M500 {middle:g}V{foot}M{left:g} {middle:g}H{right:g}M{left:g} {foot}H{right:g}")
+
+
+async def test_one_week_of_counts_is_a_point_with_its_interval() -> None:
+    """The scale goes down to its foot, and the week is named once."""
+    house = House(open_status=True)
+    told = week("MAYFAIR", "2026-W47", 10, 90.0)
+    told["accuracy"][0]["low"] = 59.6
+    house.reporter.rows = [told]
+    page = await page_of(house, "/accuracy")
+    assert "100 % 50 % 16 Nov 2026 MAYFAIR" in page.said
+    assert [attributes["class"] for tag, attributes in page.tags if tag == "path"] == ["whisker", "dot"]
 
 
 async def test_a_picture_is_well_formed_and_has_no_text_that_would_shrink() -> None:

@@ -79,6 +79,7 @@ MAY = {
     "GET /v1/dead-letters": "audit admin",
     "GET /v1/incidents/{id}": "audit admin",
     "GET /v1/ledger/fold/{id}": "audit admin",
+    "GET /v1/progress/{id}": "audit admin",
     "GET /v1/resync": "audit admin",
     "GET /v1/resync/{id}": "audit admin",
     "GET /v1/resync/{id}/rows": "audit admin",

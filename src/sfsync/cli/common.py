@@ -139,10 +139,15 @@ class DaemonClient:
         if token := _token(settings):
             headers["authorization"] = f"Bearer {token}"
         self._http = httpx.Client(base_url=self.address, headers=headers, timeout=600.0, trust_env=False)
+        self._beside: dict[str, str] = {}
+
+    def watch(self, key: str) -> None:
+        """Send this id (none: "") with what is asked from now on, so that its progress can be asked for."""
+        self._beside = {"x-progress-id": key} if key else {}
 
     def get(self, path: str) -> Any:
         """The JSON at a path; `httpx.HTTPError` when nobody answers."""
-        return self._read(self._http.get(path))
+        return self._read(self._http.get(path, headers=self._beside))
 
     def peek(self, path: str) -> Any:
         """The JSON at a path; None when nobody answers, or not with it."""
@@ -154,11 +159,11 @@ class DaemonClient:
 
     def post(self, path: str, body: object) -> Any:
         """Post JSON, get JSON."""
-        return self._read(self._http.post(path, json=body))
+        return self._read(self._http.post(path, json=body, headers=self._beside))
 
     def attempt(self, path: str, body: object) -> tuple[int, Any]:
         """Post JSON; status and JSON of the answer, a problem's too ({} where it has none)."""
-        answer = self._http.post(path, json=body)
+        answer = self._http.post(path, json=body, headers=self._beside)
         try:
             return answer.status_code, answer.json()
         except ValueError:
@@ -166,7 +171,8 @@ class DaemonClient:
 
     def send(self, path: str, content: bytes, media_type: str) -> tuple[int, Any]:
         """Post a file; status and JSON of the answer, as `attempt` has them."""
-        answer = self._http.post(path, content=content, headers={"content-type": media_type})
+        headers = {"content-type": media_type, **self._beside}
+        answer = self._http.post(path, content=content, headers=headers)
         try:
             return answer.status_code, answer.json()
         except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -17,6 +18,7 @@ from sfsync.cli.common import (
     ConfigOption,
     DaemonClient,
     JsonOption,
+    err,
     fail,
     out,
     print_json,
@@ -24,8 +26,8 @@ from sfsync.cli.common import (
     table,
 )
 from sfsync.cli.mapping import give_file
-from sfsync.cli.progress import waiting
-from sfsync.domain.letters import LONGEST_NAME, LONGEST_REASON, Cause
+from sfsync.cli.progress import bar, waiting
+from sfsync.domain.letters import LONGEST_NAME, LONGEST_REASON, Cause, Tried
 from sfsync.domain.words import counted
 from sfsync.flow import letters
 from sfsync.ports import DeadLetter, Tx
@@ -37,7 +39,8 @@ app = typer.Typer(invoke_without_command=True)
 SHOWN = 10  # items of a cause, for people
 PAGE_READ = 1_000  # letters in one reading of the store
 RETRY_COLOURS = {"safe": "green", "by itself": "cyan", "useless": "yellow"}
-Numbers = Annotated[list[int], typer.Argument(help="Ids of dead letters.", min=1)]
+Numbers = Annotated[list[int] | None, typer.Argument(help="Ids of dead letters.", min=1)]
+CauseOption = Annotated[str | None, typer.Option(help="All of this cause, as the list names it.")]
 
 
 @app.callback()
@@ -64,8 +67,8 @@ def dead_letters(
 
 @app.command("retry")
 def retry(
-    numbers: Annotated[list[int] | None, typer.Argument(help="Ids of dead letters.", min=1)] = None,
-    cause: Annotated[str | None, typer.Option(help="All of this cause, as the list names it.")] = None,
+    numbers: Numbers = None,
+    cause: CauseOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,16 +79,11 @@ def retry(
     Exit codes: 0 all of them are tried again; 1 some are not; 2 wrong settings or words; 3 no store.
     """
     settings = settings_or_exit(config)
-    if bool(numbers) == bool(cause):
-        fail("give ids, or --cause with one of: " + ", ".join(Cause), 2)
-    if cause is not None and cause not in list(Cause):
-        fail(f"--cause: {cause!r} is none of {', '.join(Cause)}", 2)
-    wish = {"cause": cause} if cause else {"ids": numbers}
-    tried = _asked(settings, "retry", wish)
+    of = _which(numbers, cause)
+    wish = {"cause": of} if of else {"ids": numbers}
+    tried = _asked(settings, "retry", wish, "trying again")
     if tried is None:
-        store, of, on = _store(settings), Cause(cause) if cause else None, settings.channels.keys()
-        now = datetime.now(UTC)
-        done = store.write_now(lambda tx: letters.retry(tx, numbers or (), of, on, now))
+        done = _tried_here(settings, numbers or (), of)
         tried = {"tried": [{"id": each.id, "retried": each.done, "said": each.said} for each in done]}
     if as_json:
         print_json(tried)
@@ -100,32 +98,104 @@ def retry(
 
 @app.command("drop")
 def drop(
-    numbers: Numbers,
     reason: Annotated[str, typer.Option(help="Why it needs no work any more; kept in the record.")],
+    numbers: Numbers = None,
+    cause: CauseOption = None,
     by: Annotated[str | None, typer.Option(help="Who says so; your user name by default.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Drop a whole cause without being asked.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Take items off the list for good. The record keeps them, with your name and reason (`dropped`).
 
-    Exit codes: 0 dropped; 1 some ids are of no dead letter; 2 wrong settings or words; 3 no store.
+    Of a whole cause, their number is told, and you are asked first; what comes after that stays on the list.
+    With --json nobody is asked: they are dropped only with --yes. Works with and without a running daemon.
+
+    Exit codes: 0 dropped, or there is none of that cause; 1 some ids are of no dead letter, or nobody said
+    yes; 2 wrong settings or words; 3 no store.
     """
     settings = settings_or_exit(config)
+    of = _which(numbers, cause)
     who, because = (by or getpass.getuser()).strip(), reason.strip()
     if not because or len(because) > LONGEST_REASON or len(who) > LONGEST_NAME:
         fail(f"--reason has 1 to {LONGEST_REASON} characters, --by at most {LONGEST_NAME}", 2)
-    told = _asked(settings, "drop", {"ids": numbers, "by": who, "reason": because})
-    if told is None:
-        now = datetime.now(UTC)
-        dropped = _store(settings).write_now(lambda tx: tx.drop_letters(numbers, who, because, now))
-        told = {"dropped": dropped, "missing": sorted(set(numbers) - set(dropped))}
+    if of is None:
+        told = _dropped(settings, numbers or (), who, because)
+    else:
+        there = _store(settings).read_now(lambda tx: letters.first_part(tx, of))
+        if there.of and not _sure(there.of, of, yes=yes, ask=not as_json):
+            if as_json:
+                print_json({"dropped": [], "missing": [], "count": there.of})
+            raise typer.Exit(1)
+        told = _dropped_of(settings, there, who, because) if there.of else {"dropped": [], "missing": []}
     if as_json:
         print_json(told)
+    elif of is not None and not told["dropped"]:
+        out.print("There is none of that cause.")
     else:
-        out.print(f"{len(told['dropped'])} dropped, and kept in the record.")
+        out.print(f"{len(told['dropped']):,} dropped, and kept in the record.")
         for number in told["missing"]:
             out.print(f"there is no dead letter {number}", style="yellow")
     raise typer.Exit(1 if told["missing"] else 0)
+
+
+def _which(numbers: list[int] | None, cause: str | None) -> Cause | None:
+    """The cause that was named; None where ids were. Exit code 2 where it is neither or both."""
+    if bool(numbers) == bool(cause):
+        fail("give ids, or --cause with one of: " + ", ".join(Cause), 2)
+    if cause is not None and cause not in list(Cause):
+        fail(f"--cause: {cause!r} is none of {', '.join(Cause)}", 2)
+    return Cause(cause) if cause else None
+
+
+def _sure(count: int, cause: Cause, *, yes: bool, ask: bool) -> bool:
+    if yes:
+        return True
+    what = f"{counted(count, 'item')} of the cause {cause.value!r}"
+    if not ask or not sys.stdin.isatty():
+        err.print(f"Nothing was dropped: {what}; give --yes to drop without being asked.")
+        return False
+    return typer.confirm(f"Drop {what} for good?")
+
+
+def _dropped(settings: Settings, numbers: Sequence[int], who: str, because: str) -> Any:
+    told = _asked(settings, "drop", {"ids": numbers, "by": who, "reason": because}, "dropping")
+    if told is not None:
+        return told
+    now = datetime.now(UTC)
+    gone = _store(settings).write_now(lambda tx: tx.drop_letters(numbers, who, because, now))
+    return {"dropped": gone, "missing": sorted(set(numbers) - set(gone))}
+
+
+def _dropped_of(settings: Settings, part: letters.Part, who: str, because: str) -> Any:
+    """All of a cause, as it was when its number was told."""
+    wish = {"cause": part.cause, "up_to": part.up_to, "by": who, "reason": because}
+    told = _asked(settings, "drop", wish, "dropping")
+    if told is not None:
+        return told
+    store, gone = _store(settings), list[int]()
+    with bar("dropping") as shown:
+        while part.after < part.up_to:
+            work = partial(letters.drop_part, part=part, by=who, because=because, now=datetime.now(UTC))
+            done, part = store.write_now(work)
+            gone += done
+            shown.show(letters.LETTERS, len(gone), part.of)
+    return {"dropped": gone, "missing": []}
+
+
+def _tried_here(settings: Settings, numbers: Sequence[int], cause: Cause | None) -> list[Tried]:
+    """Without a daemon: written down for its next start."""
+    store, on, now = _store(settings), settings.channels.keys(), datetime.now(UTC)
+    if cause is None:
+        return store.write_now(lambda tx: letters.retry(tx, numbers, on, now))
+    tried: list[Tried] = []
+    part = store.read_now(lambda tx: letters.first_part(tx, cause))
+    with bar("trying again") as shown:
+        while part.after < part.up_to:
+            done, part = store.write_now(partial(letters.retry_part, part=part, on=on, now=now))
+            tried += done
+            shown.show(letters.LETTERS, len(tried), part.of)
+    return tried
 
 
 @app.command("dropped")
@@ -148,11 +218,11 @@ def dropped(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
 app.command("map")(give_file)
 
 
-def _asked(settings: Settings, act: str, wish: Any) -> Any:
+def _asked(settings: Settings, act: str, wish: Any, doing: str) -> Any:
     """The running daemon's answer; None when none runs."""
     client = DaemonClient(settings)
     try:
-        with waiting(client, act):
+        with waiting(client, doing):
             return client.post(f"/v1/dead-letters/{act}", wish)
     except httpx.HTTPError:
         return None

@@ -22,7 +22,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
-from sfsync.cli.progress import waiting
+from sfsync.cli.progress import bar, waiting
 from sfsync.domain.count_file import FileError, decode
 from sfsync.domain.sku_mapping import Sheet, read
 from sfsync.domain.words import counted, of_rows
@@ -169,11 +169,15 @@ def _done_here(
     store, now, by = _store(settings), datetime.now(UTC), getpass.getuser()
     parties = sku_mappings.Parties.of(settings.assortment(), settings.tills)
     try:
-        if not apply:
-            return store.read_now(lambda tx: sku_mappings.look(tx, sheet, parties))
-        return store.write_now(
-            lambda tx: sku_mappings.give(tx, sheet, parties, by, now, partial=partial, yes_change=yes_change)
-        )
+        with bar("mapping") as shown:
+            tell = shown.show
+            if not apply:
+                return store.read_now(lambda tx: sku_mappings.look(tx, sheet, parties, tell))
+            return store.write_now(
+                lambda tx: sku_mappings.give(
+                    tx, sheet, parties, by, now, tell, partial=partial, yes_change=yes_change
+                )
+            )
     except TryLater as error:
         fail(f"{error}; start the daemon, and give this again when it has read them")
 

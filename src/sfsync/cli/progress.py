@@ -6,6 +6,7 @@ of `--json` never see one.
 
 from __future__ import annotations
 
+import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from sfsync.cli.common import DaemonClient, err
 from sfsync.domain.coverage import lasting
 
+ASKED_EVERY_SECONDS = 0.5
 BUDGET_FIRST_SECONDS, BUDGET_AGAIN_SECONDS = 2.0, 5.0
 
 
@@ -86,17 +88,22 @@ def bar(what: str = "") -> Iterator[Bar]:
 
 @contextmanager
 def waiting(client: DaemonClient, what: str) -> Iterator[Bar]:
-    """A bar beside work that the daemon does in one piece, with what is left of the org's API calls."""
+    """A bar beside work that the daemon does in one piece.
+
+    How far it has come is asked of the daemon meanwhile, and what is left of the org's API calls.
+    """
     with bar(what) as made:
         if not sys.stderr.isatty():
             yield made
             return
-        over = Event()
-        beside = Thread(target=_told_budget, args=(client, made, over), daemon=True)
+        over, key = Event(), secrets.token_hex(16)
+        beside = Thread(target=_told_meanwhile, args=(client, made, over, key), daemon=True)
+        client.watch(key)
         beside.start()
         try:
             yield made
         finally:
+            client.watch("")
             over.set()
 
 
@@ -109,8 +116,12 @@ def calls_left(client: DaemonClient) -> str:
     return f"org {max(0, ledger['calls_ours'] - ledger['calls_by_us']):,} calls left"
 
 
-def _told_budget(client: DaemonClient, made: Bar, over: Event) -> None:
-    pause = BUDGET_FIRST_SECONDS
-    while not over.wait(pause):
-        made.spend(calls_left(client))
-        pause = BUDGET_AGAIN_SECONDS
+def _told_meanwhile(client: DaemonClient, made: Bar, over: Event, key: str) -> None:
+    budget_at = time.monotonic() + BUDGET_FIRST_SECONDS
+    while not over.wait(ASKED_EVERY_SECONDS):
+        told = client.peek(f"/v1/progress/{key}")
+        if told and told["what"] and not over.is_set():
+            made.show(told["what"], told["done"], told["total"])
+        if time.monotonic() >= budget_at and not over.is_set():
+            made.spend(calls_left(client))
+            budget_at = time.monotonic() + BUDGET_AGAIN_SECONDS

@@ -24,7 +24,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
-from sfsync.cli.progress import waiting
+from sfsync.cli.progress import bar, waiting
 from sfsync.cli.tables import Sheet
 from sfsync.domain.coverage import ACCEPTED
 from sfsync.domain.ira import DIMENSIONS
@@ -32,6 +32,7 @@ from sfsync.domain.ira_wish import SINCE, BadWishError, read_wish
 from sfsync.domain.turnover import DIMENSIONS as DIMENSIONS_SOLD
 from sfsync.domain.turnover_wish import MOST_DAYS, MOST_ROWS
 from sfsync.domain.words import counted
+from sfsync.ports import told_to
 from sfsync.store import StoreError, open_store
 
 app = typer.Typer(
@@ -84,7 +85,8 @@ def ira(
         store = open_store(settings.store_url(), exclusive=False, migrate=False)
     except StoreError as error:
         fail(str(error))
-    found: Any = reports(settings, store, clock).ira_now(wish)
+    with bar("accuracy of the counts") as shown, told_to(shown.show):
+        found: Any = reports(settings, store, clock).ira_now(wish)
     if as_json:
         print_json(found)
     elif as_csv:

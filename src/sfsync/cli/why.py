@@ -21,6 +21,7 @@ from sfsync.cli.common import (
     print_json,
     settings_or_exit,
 )
+from sfsync.cli.progress import waiting
 from sfsync.cli.tables import visible
 from sfsync.domain.coverage import ACCEPTED
 from sfsync.domain.words import counted
@@ -59,7 +60,8 @@ def why(
     query = httpx.QueryParams({name: value for name, value in asked.items() if value is not None})
     daemon = DaemonClient(settings)
     try:
-        told = daemon.get(f"/v1/why?{query}")
+        with waiting(daemon, "the org's ledger is read"):
+            told = daemon.get(f"/v1/why?{query}")
     except httpx.HTTPError as error:
         fail(f"no daemon answers at {daemon.address} ({error}); start it with `sfsync run`")
     if as_json:

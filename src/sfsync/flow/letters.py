@@ -7,8 +7,9 @@ safe as the part that does it. A letter leaves the list when its item has gone w
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from sfsync.domain.letters import (
     LEDGER,
@@ -23,14 +24,15 @@ from sfsync.domain.letters import (
 )
 from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.sources import Source
-from sfsync.ports import DeadLetter, DroppedLetter, Tx
+from sfsync.ports import DeadLetter, DroppedLetter, Tx, telling
 
 from .context import Context
 from .lateness import add
 
 CHANNEL_OFF = "its channel is off: it is kept, and tried when the channel is back and this is asked again"
 LOOKED_BACK = timedelta(hours=1)  # before a letter was written its order had changed
-PAGE = 200  # letters of a cause that are told at once
+PAGE = 200  # letters of a cause that are told, tried or dropped at once
+LETTERS = "dead letters"
 BELLS = ("orders", "writer", "learn")
 
 
@@ -47,9 +49,17 @@ class Letters:
     async def retry(self, numbers: Collection[int], cause: Cause | None) -> Sequence[Tried]:
         """Try these again, or all of a cause; one answer each, unknown ids too."""
         ctx = self._ctx
-        on = ctx.channels.keys()
-        tried = await ctx.store.write(lambda tx: retry(tx, numbers, cause, on, ctx.clock.now()))
-        ctx.bell.ring(*BELLS)
+        on, tell = ctx.channels.keys(), telling()
+        if cause is None:
+            tried = await ctx.store.write(lambda tx: retry(tx, numbers, on, ctx.clock.now()))
+            ctx.bell.ring(*BELLS)
+            return tried
+        tried, part = [], await ctx.store.read(lambda tx: first_part(tx, cause))
+        while part.after < part.up_to:
+            done, part = await ctx.store.write(partial(retry_part, part=part, on=on, now=ctx.clock.now()))
+            ctx.bell.ring(*BELLS)
+            tried += done
+            tell(LETTERS, len(tried), part.of)
         return tried
 
     async def drop(self, numbers: Collection[int], by: str, reason: str) -> Sequence[int]:
@@ -59,6 +69,55 @@ class Letters:
         for number in dropped:
             ctx.log.info("dead letter dropped", id=number, by=by, reason=reason)
         return dropped
+
+    async def drop_cause(self, cause: Cause, up_to: int | None, by: str, reason: str) -> Sequence[int]:
+        """Take all of a cause off the list for good, those that came after `up_to` not; their ids."""
+        ctx, tell = self._ctx, telling()
+        dropped: list[int] = []
+        part = await ctx.store.read(lambda tx: first_part(tx, cause, up_to))
+        while part.after < part.up_to:
+            gone, part = await ctx.store.write(
+                partial(drop_part, part=part, by=by, because=reason, now=ctx.clock.now())
+            )
+            dropped += gone
+            tell(LETTERS, len(dropped), part.of)
+        if dropped:
+            ctx.log.info("dead letters dropped", cause=cause.value, count=len(dropped), by=by, reason=reason)
+        return dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is still to be done of a cause: the letters after an id, up to the newest that there was."""
+
+    cause: Cause
+    after: int
+    up_to: int
+    of: int  # letters in all
+
+    def letters(self, tx: Tx) -> tuple[Sequence[DeadLetter], Part]:
+        """The next of them, and what is left then."""
+        page = tx.dead_letters([self.cause], after=self.after, limit=PAGE)
+        end = page[-1].id if len(page) == PAGE else self.up_to
+        return [each for each in page if each.id <= self.up_to], replace(self, after=end)
+
+
+def first_part(tx: Tx, cause: Cause, up_to: int | None = None) -> Part:
+    """All of a cause, as it is now: what comes while it is worked on is left alone."""
+    newest, there = tx.newest_letter(cause), tx.letters_by_cause().get(cause, 0)
+    return Part(cause, 0, newest if up_to is None else min(newest, up_to), there)
+
+
+def drop_part(tx: Tx, part: Part, by: str, because: str, now: datetime) -> tuple[Sequence[int], Part]:
+    """Drop some, in a transaction that keeps no sale waiting."""
+    letters, left = part.letters(tx)
+    return tx.drop_letters([each.id for each in letters], by, because, now), left
+
+
+def retry_part(tx: Tx, part: Part, on: Collection[str], now: datetime) -> tuple[list[Tried], Part]:
+    """Retry some, as `drop_part` drops them."""
+    letters, left = part.letters(tx)
+    return [_try(tx, letter, on, now) for letter in letters], left
 
 
 def tell(tx: Tx, cause: Cause | None = None, after: int = 0) -> Mapping[str, object]:
@@ -70,17 +129,21 @@ def tell(tx: Tx, cause: Cause | None = None, after: int = 0) -> Mapping[str, obj
     counts = [each for each in tx.letters_by_cause().items() if cause in (None, each[0])]
     counts.sort(key=lambda each: (-each[1], order.index(each[0])))
     return {
-        "causes": [_group(of, count, tx.dead_letters([of], after=after, limit=PAGE)) for of, count in counts],
+        "causes": [
+            _group(of, count, tx.newest_letter(of), tx.dead_letters([of], after=after, limit=PAGE))
+            for of, count in counts
+        ],
         "dropped": [_dropped(each) for each in tx.dropped_letters()],
     }
 
 
-def _group(cause: Cause, count: int, letters: Sequence[DeadLetter]) -> dict[str, object]:
+def _group(cause: Cause, count: int, newest: int, letters: Sequence[DeadLetter]) -> dict[str, object]:
     verdict = VERDICTS[cause]
     return {
         "cause": cause.value,
         "count": count,
         "next": letters[-1].id if len(letters) == PAGE else None,
+        "newest": newest,
         "means": verdict.means,
         "advice": verdict.advice,
         "retry": verdict.retry.value,
@@ -121,26 +184,23 @@ def _dropped(each: DroppedLetter) -> dict[str, object]:
     }
 
 
-def retry(
-    tx: Tx, numbers: Collection[int], cause: Cause | None, on: Collection[str], now: datetime
-) -> list[Tried]:
-    """Write down that these letters, or all of a cause, are to be tried again. `on`: the channels."""
+def retry(tx: Tx, numbers: Collection[int], on: Collection[str], now: datetime) -> list[Tried]:
+    """Write down that these letters are to be tried again. `on`: the channels."""
     wanted = list(dict.fromkeys(numbers))
-    asked = tx.dead_letters(ids=wanted) if cause is None else tx.dead_letters([cause])
-    known = {letter.id: letter for letter in asked}
-    if cause is not None:
-        wanted = [*known]
-    tried: list[Tried] = []
-    for number in wanted:
-        letter = known.get(number)
-        if letter is None:
-            tried.append(Tried(number, False, "there is no dead letter of this id"))
-        elif is_channel(letter.source) and letter.source not in on:
-            tried.append(Tried(number, False, CHANNEL_OFF))
-        else:
-            done, said = _RETRIES.get(_cause(letter), _useless)(tx, letter, now)
-            tried.append(Tried(number, done, said))
-    return tried
+    known = {letter.id: letter for letter in tx.dead_letters(ids=wanted)}
+    return [
+        _try(tx, known[number], on, now)
+        if number in known
+        else Tried(number, False, "there is no dead letter of this id")
+        for number in wanted
+    ]
+
+
+def _try(tx: Tx, letter: DeadLetter, on: Collection[str], now: datetime) -> Tried:
+    if is_channel(letter.source) and letter.source not in on:
+        return Tried(letter.id, False, CHANNEL_OFF)
+    done, said = _RETRIES.get(_cause(letter), _useless)(tx, letter, now)
+    return Tried(letter.id, done, said)
 
 
 def _useless(tx: Tx, letter: DeadLetter, now: datetime) -> tuple[bool, str]:

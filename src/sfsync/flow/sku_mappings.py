@@ -22,11 +22,12 @@ from sfsync.domain.orders import OrderLine
 from sfsync.domain.sku_mapping import ASK_ABOVE_PERCENT, MapFacts, Sheet, SkuMapping, asks, problem_of
 from sfsync.domain.stock import BadKeyError, LevelKey, Movement
 from sfsync.domain.tills import TillSale
-from sfsync.ports import ChannelLevel, KeptMapping, LineState, TryLater, Tx
+from sfsync.ports import ChannelLevel, KeptMapping, LineState, Tell, TryLater, Tx, nobody, telling
 
 from .context import Context, unread
 
 BELLS = ("orders", "learn")
+TOGETHER = 100  # rows or letters between two words on how far it is
 
 
 # -- used ------------------------------------------------------------------------------------------------
@@ -119,13 +120,13 @@ class SkuMappings:
 
         `dry_run`: only what would be. Raises `TryLater` while the org was never read whole.
         """
-        ctx = self._ctx
+        ctx, tell = self._ctx, telling()
         parties = Parties.of(ctx.assortment, self._tills)
         if dry_run:
-            return await ctx.store.read(lambda tx: look(tx, sheet, parties))
+            return await ctx.store.read(lambda tx: look(tx, sheet, parties, tell))
         now = ctx.clock.now()
         told = await ctx.store.write(
-            lambda tx: give(tx, sheet, parties, by, now, partial=partial, yes_change=yes_change)
+            lambda tx: give(tx, sheet, parties, by, now, tell, partial=partial, yes_change=yes_change)
         )
         if told["applied"]:
             ctx.log.info("SKUs mapped", new=told["new"], letters=told["letters"], by=by)
@@ -174,25 +175,27 @@ def give(
     parties: Parties,
     by: str,
     now: datetime,
+    tell: Tell = nobody,
     *,
     partial: bool,
     yes_change: int | None,
 ) -> dict[str, Any]:
     """Keep a sheet's mappings, unless rows are bad (and not `partial`) or a person must say so first."""
-    told = look(tx, sheet, parties)
+    told = look(tx, sheet, parties, tell)
     if (told["errors"] and not partial) or (told["asks"] and yes_change != told["new"]):
         return told
     good = [SkuMapping(row["old"], row["new"], row["channel"] or "") for row in told["rows"]]
     fresh = [row for row, each in zip(good, told["rows"], strict=True) if each["state"] == "new"]
     tx.put_sku_mappings(fresh, by, now)
-    for row in told["rows"]:
-        for subject in row["subjects"]:
-            for line in tx.lines([subject]).values():
-                tx.put_line(replace(line, due=True))
+    subjects = [subject for row in told["rows"] for subject in row["subjects"]]
+    for done in range(0, len(subjects), TOGETHER):
+        tell("dead letters tried again", done, len(subjects))
+        for line in tx.lines(subjects[done : done + TOGETHER]).values():
+            tx.put_line(replace(line, due=True))
     return {**told, "applied": True}
 
 
-def look(tx: Tx, sheet: Sheet, parties: Parties) -> dict[str, Any]:
+def look(tx: Tx, sheet: Sheet, parties: Parties, tell: Tell = nobody) -> dict[str, Any]:
     """What a sheet would do, row by row; JSON-ready."""
     if unread(tx):
         raise TryLater("the org's stock levels are still being read")
@@ -205,7 +208,9 @@ def look(tx: Tx, sheet: Sheet, parties: Parties) -> dict[str, Any]:
         {"line": bad.line, "sku": bad.sku, "detail": bad.detail, "remedy": bad.remedy} for bad in sheet.bad
     ]
     good: list[dict[str, Any]] = []
-    for line, row in sheet.rows:
+    for number, (line, row) in enumerate(sheet.rows):
+        if number % TOGETHER == 0:
+            tell("rows checked", number, len(sheet.rows))
         if (problem := problem_of(row, facts)) is not None:
             errors.append({"line": line, "sku": row.old, "detail": problem[0], "remedy": problem[1]})
             continue

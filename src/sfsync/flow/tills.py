@@ -16,7 +16,7 @@ from sfsync.domain.ats import LevelFacts
 from sfsync.domain.counts import is_late, last_counted
 from sfsync.domain.stock import Movement
 from sfsync.domain.tills import MaySell, Till, TillOutcome, TillReport, TillSale, happened, may_sell
-from sfsync.ports import Posting, Tx
+from sfsync.ports import Posting, Tell, Tx, telling
 
 from .context import Context, unread, wait_until_read
 from .intake import add_posting
@@ -43,7 +43,7 @@ class Tills:
 
         An outcome with neither state nor problem: nothing is wrong with that line, and it was not entered.
         """
-        ctx = self._ctx
+        ctx, tell = self._ctx, telling()
         now = ctx.clock.now()
         sales = await self._mapped(sales)
         outcomes: list[TillOutcome] = []
@@ -51,6 +51,7 @@ class Tills:
             outcomes += await ctx.store.read(
                 partial_of(_checked, sales=sales[start : start + TOGETHER], now=now)
             )
+            tell("lines checked", len(outcomes), len(sales))
         if dry_run or (not partial and any(outcome.problem for outcome in outcomes)):
             return outcomes
         fresh = [n for n, outcome in enumerate(outcomes) if not outcome.problem and not outcome.again]
@@ -60,7 +61,9 @@ class Tills:
             bundles, bells = await ctx.store.write(partial_of(_plan, ctx=ctx, sales=part))
             answers += [self._writer.answered(bundle) for bundle in bundles]
             ctx.bell.ring(*bells)
+            tell("lines handed to the ledger", min(start + TOGETHER, len(fresh)), len(fresh))
         if answers:
+            _count_answers(answers, tell)
             await asyncio.wait(answers, timeout=ANSWER_SECONDS)
         for start in range(0, len(sales), TOGETHER):
             end = start + TOGETHER
@@ -102,6 +105,19 @@ class Tills:
             part = skus[start : start + SKUS_AT_ONCE]
             found += await ctx.store.read(partial_of(levels, skus=part))
         return may_sell(till, found)
+
+
+def _count_answers(answers: Sequence[asyncio.Future[None]], tell: Tell) -> None:
+    """Tell of each line when the org has answered."""
+    done = 0
+
+    def another(_: asyncio.Future[None]) -> None:
+        nonlocal done
+        done += 1
+        tell("lines answered by the org", done, len(answers))
+
+    for each in answers:
+        each.add_done_callback(another)
 
 
 def _named(tx: Tx, *, sales: Sequence[TillSale]) -> list[TillSale]:

@@ -17,7 +17,7 @@ from sfsync.domain.budget import Work
 from sfsync.domain.fold import LedgerRow
 from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.domain.why import NotKeptError, Question, UnknownSkuError, told_change
-from sfsync.ports import ChannelLevel, Facts, Held, OutsideError, TryLater, Tx
+from sfsync.ports import ChannelLevel, Facts, Held, OutsideError, TryLater, Tx, telling
 
 from .age import age_seconds
 from .allocations import Divider
@@ -45,12 +45,13 @@ class Why:
         Raises `UnknownSkuError`, `NotKeptError`; `TryLater` where the past is asked for and the org does not
         answer. Without the org the present is told from the store, and says so.
         """
-        ctx = self._ctx
+        ctx, tell = self._ctx, telling()
         levels = await ctx.store.read(lambda tx: self._levels(tx, asked))
         rows: dict[LevelKey, Sequence[LedgerRow]] = {}
         unread = ""
         try:
-            for level in levels:
+            for number, level in enumerate(levels):
+                tell("stock levels read in the org", number, len(levels))
                 rows[level.key] = _until(
                     level.key, await ctx.org.level_rows(level.record_id, Work.REFRESH), asked.at
                 )

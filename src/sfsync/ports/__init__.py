@@ -68,6 +68,7 @@ from .outside import (
     Write,
     since,
 )
+from .progress import Tell, nobody, telling, told_to
 from .tills import Inbox, LevelsOut, TillPlace
 
 __all__ = [
@@ -134,11 +135,15 @@ __all__ = [
     "Store",
     "SubjectHolding",
     "Subscriber",
+    "Tell",
     "TillPlace",
     "TryLater",
     "Tx",
     "Unknown",
     "Unusable",
     "Write",
+    "nobody",
     "since",
+    "telling",
+    "told_to",
 ]

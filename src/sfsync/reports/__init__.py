@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from sfsync.domain.ira_wish import IraWish
 from sfsync.domain.turnover_wish import TurnoverWish
-from sfsync.ports import Clock, Org, TryLater
+from sfsync.ports import Clock, Org, TryLater, telling
 from sfsync.store import Database
 
 from . import ira, turnover
@@ -39,26 +39,32 @@ class Reports:
 
     async def ira(self, wish: IraWish) -> Mapping[str, object]:
         """Inventory Record Accuracy."""
-        return await self._store.read(lambda tx: ira.report(tx, wish, self._class(wish.class_field)))
+        tell = telling()
+        return await self._store.read(lambda tx: ira.report(tx, wish, self._class(wish.class_field), tell))
 
     def ira_now(self, wish: IraWish) -> Mapping[str, object]:
         """`ira`, in the calling thread."""
-        return self._store.read_now(lambda tx: ira.report(tx, wish, self._class(wish.class_field)))
+        tell = telling()
+        return self._store.read_now(lambda tx: ira.report(tx, wish, self._class(wish.class_field), tell))
 
     async def sell_through(self, wish: TurnoverWish) -> Mapping[str, object]:
         """What sold, of what could have been sold. Asks the org: may raise its failures."""
-        sold, name = await self._sold(wish), self._class(wish.class_field)
-        return await self._store.read(lambda tx: turnover.sell_through(tx, sold, wish, self._without, name))
+        sold, name, tell = await self._sold(wish), self._class(wish.class_field), telling()
+        return await self._store.read(
+            lambda tx: turnover.sell_through(tx, sold, wish, self._without, name, tell)
+        )
 
     async def replenish(self, wish: TurnoverWish) -> Mapping[str, object]:
         """What lacks where, whence it may come, and what is over-bought. Asks the org: may raise."""
-        sold = await self._sold(wish)
-        return await self._store.read(lambda tx: turnover.replenish(tx, sold, wish, self._without))
+        sold, tell = await self._sold(wish), telling()
+        return await self._store.read(lambda tx: turnover.replenish(tx, sold, wish, self._without, tell))
 
     async def count_next(self, wish: TurnoverWish) -> Mapping[str, object]:
         """What to count next, and why. Asks the org: may raise its failures."""
-        sold, now = await self._sold(wish), self._clock.now()
-        return await self._store.read(lambda tx: turnover.count_next(tx, sold, wish, self._without, now))
+        sold, now, tell = await self._sold(wish), self._clock.now(), telling()
+        return await self._store.read(
+            lambda tx: turnover.count_next(tx, sold, wish, self._without, now, tell)
+        )
 
     async def _sold(self, wish: TurnoverWish) -> turnover.Sold:
         if self._sales is None:

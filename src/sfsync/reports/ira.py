@@ -9,6 +9,7 @@ from time import perf_counter
 
 from sfsync.domain.ira import EXACT, RECOUNT, Accuracy, Line, Observation, group, line, observe
 from sfsync.domain.ira_wish import IraWish
+from sfsync.ports import Tell, nobody
 from sfsync.store import views
 from sfsync.store.tx import SqlTx
 from sfsync.web.status_shape import AccuracyOfDays, AccuracyOfPlace
@@ -24,9 +25,9 @@ DEFINITION = (
 LIVE_DAYS = (30, 90)
 
 
-def report(tx: SqlTx, wish: IraWish, class_field: str) -> dict[str, object]:
+def report(tx: SqlTx, wish: IraWish, class_field: str, tell: Tell) -> dict[str, object]:
     """Inventory Record Accuracy. A class is that field of the org's products."""
-    seen = [each for each in observed(tx, wish.since, wish.until) if _wanted(each, wish)]
+    seen = [each for each in observed(tx, wish.since, wish.until, tell) if _wanted(each, wish)]
     classes = classes_of(tx, class_field) if "class" in wish.by else {}
     lines = group(seen, wish.by, wish.tolerances, classes, wish.bands)
     return {
@@ -49,10 +50,10 @@ def classes_of(tx: SqlTx, class_field: str) -> dict[str, str]:
     return {sku: name for sku, name in named if name}
 
 
-def observed(tx: SqlTx, since: datetime, until: datetime) -> list[Observation]:
+def observed(tx: SqlTx, since: datetime, until: datetime, tell: Tell = nobody) -> list[Observation]:
     """The counts of a time. Those shortly before it are looked at too, to know which ones are recounts."""
     before = since - RECOUNT
-    counts = views.counted(tx, before, until)
+    counts = views.counted(tx, before, until, tell)
     return [each for each in observe(counts, views.late_postings(tx, before)) if each.count.at >= since]
 
 

@@ -11,7 +11,7 @@ from sfsync.domain import turnover as domain
 from sfsync.domain.stock import LevelKey
 from sfsync.domain.turnover import BACK, SOLD, Turnover
 from sfsync.domain.turnover_wish import TurnoverWish
-from sfsync.ports import Clock, Org
+from sfsync.ports import Clock, Org, Tell
 from sfsync.store import views
 from sfsync.store.tx import SqlTx
 
@@ -19,6 +19,7 @@ from .ira import classes_of
 
 Sold = Mapping[LevelKey, tuple[int, int]]  # units sold and units returned
 KEPT = timedelta(minutes=10)
+TOGETHER = 1_000  # levels between two words on how far it is
 DEFINITIONS = {
     "sell_through": "sold / (sold + on hand now) x 100; days of cover = available / units sold a day",
     "replenish": (
@@ -64,11 +65,11 @@ class Sales:
 
 
 def sell_through(
-    tx: SqlTx, sold: Sold, wish: TurnoverWish, without: Collection[str], class_field: str
+    tx: SqlTx, sold: Sold, wish: TurnoverWish, without: Collection[str], class_field: str, tell: Tell
 ) -> dict[str, object]:
     """By SKU, location, class or several of them."""
     classes = classes_of(tx, class_field) if "class" in wish.by else {}
-    lines = domain.sell_through(_turnovers(tx, sold, wish, without), wish.by, classes)
+    lines = domain.sell_through(_turnovers(tx, sold, wish, without, tell), wish.by, classes)
     rows = [
         {
             **line.labels,
@@ -85,9 +86,11 @@ def sell_through(
     return {**_head("sell_through", wish), "by": list(wish.by), **_cut(rows, wish)}
 
 
-def replenish(tx: SqlTx, sold: Sold, wish: TurnoverWish, without: Collection[str]) -> dict[str, object]:
+def replenish(
+    tx: SqlTx, sold: Sold, wish: TurnoverWish, without: Collection[str], tell: Tell
+) -> dict[str, object]:
     """What lacks first, then what is over-bought. Of one location, its surroundings are looked at as well."""
-    everywhere = _turnovers(tx, sold, wish, without, everywhere=True)
+    everywhere = _turnovers(tx, sold, wish, without, tell, everywhere=True)
     spans = {"lead_days": wish.lead_days, "cover_days": wish.cover_days, "over_days": wish.over_days}
     found, there_are = domain.replenish(everywhere, **spans, location=wish.location, limit=wish.limit)
     rows = [
@@ -108,10 +111,10 @@ def replenish(tx: SqlTx, sold: Sold, wish: TurnoverWish, without: Collection[str
 
 
 def count_next(
-    tx: SqlTx, sold: Sold, wish: TurnoverWish, without: Collection[str], now: datetime
+    tx: SqlTx, sold: Sold, wish: TurnoverWish, without: Collection[str], now: datetime, tell: Tell
 ) -> dict[str, object]:
     """The most pressing first."""
-    rows = _turnovers(tx, sold, wish, without)
+    rows = _turnovers(tx, sold, wish, without, tell)
     found = [
         {
             "sku": each.level.sku,
@@ -128,14 +131,24 @@ def count_next(
 
 
 def _turnovers(
-    tx: SqlTx, sold: Sold, wish: TurnoverWish, without: Collection[str], *, everywhere: bool = False
+    tx: SqlTx,
+    sold: Sold,
+    wish: TurnoverWish,
+    without: Collection[str],
+    tell: Tell,
+    *,
+    everywhere: bool = False,
 ) -> list[Turnover]:
     prices = {product.sku: product.price for product in tx.products()}
     found = views.stock(tx, None if everywhere else wish.location, wish.sku, without)
-    return [
-        Turnover(level, on_hand, available, *sold.get(level, (0, 0)), wish.days, prices.get(level.sku))
-        for level, on_hand, available in found
-    ]
+    rows: list[Turnover] = []
+    for level, on_hand, available in found:
+        if len(rows) % TOGETHER == 0:
+            tell("stock levels", len(rows), len(found))
+        rows.append(
+            Turnover(level, on_hand, available, *sold.get(level, (0, 0)), wish.days, prices.get(level.sku))
+        )
+    return rows
 
 
 def _troubles(tx: SqlTx, rows: Sequence[Turnover]) -> dict[LevelKey, list[str]]:

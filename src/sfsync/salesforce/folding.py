@@ -17,7 +17,7 @@ import structlog
 
 from sfsync.domain.fold import Fold, FoldAnswer, FoldResult, LedgerRow, from_text, plan, to_text
 from sfsync.domain.stock import Movement, MovementKind
-from sfsync.ports import Children, Finding, Severity, TryLater, Unknown
+from sfsync.ports import Children, Finding, Severity, Tell, TryLater, Unknown, nobody, telling
 from sfsync.salesforce import records, soql
 from sfsync.salesforce.ledger import LATER_CODES, MARKER, record_of
 from sfsync.salesforce.rest import LATER_WORDS, OrgError, Rest, errors_of
@@ -88,7 +88,7 @@ class LedgerReader:
         begin = soql.moment(since)
         happened = f"(OccurredAt__c >= {begin} OR (OccurredAt__c = null AND CreatedDate >= {begin}))"
         names = ",".join(soql.text(kind.value) for kind in kinds)
-        async for page in self._rows(f"Kind__c IN ({names}) AND {happened}"):
+        async for page in self._rows(f"Kind__c IN ({names}) AND {happened}", telling()):
             yield page
 
     async def rows_of(self, subjects: Collection[str]) -> list[LedgerRow]:
@@ -137,9 +137,12 @@ class LedgerReader:
             found.extend(Children(record["level"], int(record["rows"])) for record in page)
         return found
 
-    async def _rows(self, condition: str) -> AsyncIterator[list[LedgerRow]]:
+    async def _rows(self, condition: str, tell: Tell = nobody) -> AsyncIterator[list[LedgerRow]]:
         query = f"SELECT {ROW_FIELDS} FROM StockMovement__c WHERE {condition} ORDER BY CreatedDate, Name"  # noqa: S608 — escaped
-        async for page in self._pages.pages(query):
+        read = 0
+        async for page, total in self._pages.counted_pages(query):
+            read += len(page)
+            tell("movements read in the org", read, total)
             yield [row for record in page if (row := row_of(record)) is not None]
 
 

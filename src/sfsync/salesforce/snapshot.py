@@ -56,10 +56,17 @@ class RestPages:
 
     async def pages(self, query: str, *, deleted_too: bool = False) -> AsyncIterator[Sequence[Record]]:
         """Every record that the query finds, up to 2,000 at a time."""
+        async for page, _ in self.counted_pages(query, deleted_too=deleted_too):
+            yield page
+
+    async def counted_pages(
+        self, query: str, *, deleted_too: bool = False
+    ) -> AsyncIterator[tuple[Sequence[Record], int]]:
+        """The pages, each with how many records the query finds in all."""
         path = f"{'queryAll' if deleted_too else 'query'}?q={soql.encoded(query)}"
         while True:
             answer = await self._rest.get(path)
-            yield answer["records"]
+            yield answer["records"], answer["totalSize"]
             if answer["done"]:
                 return
             path = answer["nextRecordsUrl"]

@@ -1494,6 +1494,11 @@ class SqlTx(
         rows = self._c.execute(select(cause, func.count()).group_by(cause))
         return {Cause(name): int(count) for name, count in rows}
 
+    def newest_letter(self, cause: Cause) -> int:
+        """The id of a cause's newest letter; 0 when there is none."""
+        c = t.dead_letter.c
+        return self._c.execute(select(func.max(c.id)).where(c.cause == cause.value)).scalar() or 0
+
     def put_till_report(self, report: TillReport) -> None:
         """A till's report was dealt with."""
         c = t.till_report.c

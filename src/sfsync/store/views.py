@@ -16,9 +16,12 @@ from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.stock import LevelKey, MovementKind
 from sfsync.domain.turnover import Past
 from sfsync.ports.keeping import Incident, Resolution
+from sfsync.ports.progress import Tell, nobody
 from sfsync.store import tables as t
 from sfsync.store.incidents import incident_of
 from sfsync.store.tx import SqlTx
+
+TOGETHER = 1_000  # counts between two words on how far it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,28 +205,34 @@ def recent_movements(tx: SqlTx, limit: int) -> list[RecentMovement]:
     ]
 
 
-def counted(tx: SqlTx, since: datetime, until: datetime) -> list[Counted]:
+def counted(tx: SqlTx, since: datetime, until: datetime, tell: Tell = nobody) -> list[Counted]:
     """Counts made in a time that stand in the ledger, oldest first; each with its whole variance."""
     c, held = t.stock_count.c, t.holding.c
+    then = c.counted_at >= since, c.counted_at < until
+    total = 0 if tell is nobody else tx.connection.execute(select(func.count()).where(*then)).scalar_one()
     rows = tx.connection.execute(
         select(t.stock_count, held.on_hand)
         .join(t.holding, and_(held.subject == c.subject, held.level_key == c.level_key))
-        .where(c.counted_at >= since, c.counted_at < until)
+        .where(*then)
         .order_by(c.counted_at, c.subject)
     )
-    return [
-        Counted(
-            LevelKey.parse(r.level_key),
-            r.units,
-            r.on_hand,
-            r.counted_at,
-            r.entered_at,
-            r.counted_by,
-            r.reason,
-            r.price,
+    found: list[Counted] = []
+    for r in rows:
+        if len(found) % TOGETHER == 0:
+            tell("counts read", len(found), total)
+        found.append(
+            Counted(
+                LevelKey.parse(r.level_key),
+                r.units,
+                r.on_hand,
+                r.counted_at,
+                r.entered_at,
+                r.counted_by,
+                r.reason,
+                r.price,
+            )
         )
-        for r in rows
-    ]
+    return found
 
 
 def last_counts(tx: SqlTx) -> dict[LevelKey, Past]:

@@ -75,11 +75,21 @@ class ActingLetters:
         return await self._render(request, done=words, trouble=f"Kept: {'; '.join(kept)}." if kept else "")
 
     async def _drop(self, request: Request, party: Party, fields: Mapping[str, str]) -> Response:
-        numbers = _picked(fields)
-        if not numbers:
-            return await self._render(request, 422, "Choose what is to be dropped.", fields=fields)
-        ids, _, reason = read_drop({"ids": numbers, "reason": fields.get("reason", "").strip()})
-        dropped = await self._services.letters.drop(ids, who(party), reason)
+        reason = fields.get("reason", "").strip()
+        if cause := fields.get("all", ""):
+            up_to = fields.get("up_to", "")
+            newest = int(up_to) if up_to.isascii() and up_to.isdigit() and len(up_to) < 16 else 0
+            wish = read_drop({"cause": cause, "up_to": newest, "reason": reason})
+        else:
+            numbers = _picked(fields)
+            if not numbers:
+                return await self._render(request, 422, "Choose what is to be dropped.", fields=fields)
+            wish = read_drop({"ids": numbers, "reason": reason})
+        letters, by = self._services.letters, who(party)
+        if wish.cause is None:
+            dropped = await letters.drop(wish.ids, by, wish.reason)
+        else:
+            dropped = await letters.drop_cause(wish.cause, wish.up_to, by, wish.reason)
         return await self._render(request, done=f"{len(dropped)} dropped, and kept in the record.")
 
     async def _map(self, request: Request, party: Party, fields: Mapping[str, str]) -> Response:

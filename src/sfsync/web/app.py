@@ -36,6 +36,7 @@ from .metrics import Metrics
 from .options import WebOptions
 from .page import Page
 from .problems import ProblemError, problem_of, wants_page
+from .progress import Watched, Works
 from .refunds import RefundApi
 from .reloading import ReloadApi
 from .resync import ResyncApi
@@ -56,7 +57,7 @@ _OPENAPI = Path(__file__).with_name("openapi.json")
 def build_web(services: Services, options: WebOptions) -> Starlette:
     """The whole web: webhooks in, reservation API, resync, health, status page."""
     doorkeeper = Doorkeeper(options.tokens, services.now, options.proxy)
-    teller = StatusTeller(services.overview)
+    teller, works = StatusTeller(services.overview), Works()
     page = Page(teller, options, doorkeeper, services.drift)
     description = to_json(json.loads(_OPENAPI.read_bytes()))
 
@@ -85,6 +86,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
         *ResyncApi(services, options).routes(),
         *ReloadApi(services.reloader, options).routes(),
         *Health(services.overview).routes(),
+        *works.routes(),
         *Metrics(teller, services.drift, services.shadow).routes(),
         Route("/openapi.json", openapi, methods=["GET"]),
         *page.routes(),
@@ -102,6 +104,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
         middleware=[
             Middleware(Turnstile),
             Middleware(Guard, told=told),
+            Middleware(Watched, works=works),
             *([Middleware(Shade, told=told)] if options.shadow else ()),
         ],
         exception_handlers=dict.fromkeys((HTTPException, ProblemError, OutsideError), on_error),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 1000, 240
+CAP = 24  # the width of a whisker's ends
 Points = Sequence[tuple[float, float]]  # (x, y); x rises
 
 
@@ -28,6 +29,7 @@ class Chart:
     paths: dict[str, str]
     dots: list[tuple[float, float]]
     band: str
+    whisker: str  # in place of the band, where there is but one point: a band of no width is not seen
     low: float
     high: float
     zero: float | None  # where 0 lies, when that is neither edge
@@ -48,19 +50,27 @@ def steps(lines: dict[str, Points], until: float) -> Chart:
             last = y
         paths[name] = path
     zero = scale.y(0.0) if scale.low < 0 < scale.high else None
-    return Chart(paths, [], "", scale.low, scale.high, zero)
+    return Chart(paths, [], "", "", scale.low, scale.high, zero)
 
 
 def curve(points: Points, band: Band, *, low: float, high: float) -> Chart:
-    """A line from point to point, each marked, in a band."""
+    """A line from point to point, each marked, in a band; of one point alone the band is a whisker."""
     xs = [x for x, _ in points]
     scale = _Scale(min(xs), max(xs), low, high)
     placed = [(scale.x(x), scale.y(y)) for x, y in points]
     path = "M" + "L".join(f"{x:g} {y:g}" for x, y in placed)
+    if len(points) == 1:
+        ((x, bottom, top),) = band.points
+        return Chart({}, placed, "", _whisker(scale.x(x), scale.y(top), scale.y(bottom)), low, high, None)
     edge = [(scale.x(x), scale.y(top)) for x, _, top in band.points]
     edge += [(scale.x(x), scale.y(bottom)) for x, bottom, _ in reversed(band.points)]
     area = "M" + "L".join(f"{x:g} {y:g}" for x, y in edge) + "Z"
-    return Chart({"value": path}, placed, area, low, high, None)
+    return Chart({"value": path}, placed, area, "", low, high, None)
+
+
+def _whisker(x: float, top: float, bottom: float) -> str:
+    left, right = x - CAP / 2, x + CAP / 2
+    return f"M{x:g} {top:g}V{bottom:g}M{left:g} {top:g}H{right:g}M{left:g} {bottom:g}H{right:g}"
 
 
 @dataclass(frozen=True, slots=True)

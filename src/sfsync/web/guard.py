@@ -14,7 +14,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .problems import ProblemError, later, unexpected
 
 Told = Callable[[Request, ProblemError], Response]  # a problem, as whoever asked reads it
-_QUIET = ("/healthz", "/readyz", "/metrics", "/events", "/status.json", "/status.fragment", "/static/")
+_QUIET = (
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/events",
+    "/status.json",
+    "/status.fragment",
+    "/static/",
+    "/v1/progress/",
+)
 
 
 class Guard:

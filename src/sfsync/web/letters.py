@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -21,7 +22,7 @@ from .wishes import Fields
 
 MOST_IDS = 1000
 RETRY_FIELDS = ("ids", "cause")
-DROP_FIELDS = ("ids", "by", "reason")
+DROP_FIELDS = ("ids", "cause", "up_to", "by", "reason")
 
 
 class LetterApi:
@@ -49,12 +50,16 @@ class LetterApi:
         return _json({"tried": [{"id": each.id, "retried": each.done, "said": each.said} for each in tried]})
 
     async def drop(self, request: Request) -> Response:
-        """Take some off the list for good; the record keeps them, with the name and the reason."""
+        """Take some, or all of a cause, off the list for good; the record keeps them, and who said why."""
         party = party_of(request)
-        numbers, by, reason = read_drop(await self._body(request))
+        wish = read_drop(await self._body(request))
         # Who has logged in does not say another name.
-        dropped = await self._desk.drop(numbers, party.person or by or party.name, reason)
-        return _json({"dropped": list(dropped), "missing": sorted(set(numbers) - set(dropped))})
+        by = party.person or wish.by or party.name
+        if wish.cause is None:
+            dropped = await self._desk.drop(wish.ids, by, wish.reason)
+        else:
+            dropped = await self._desk.drop_cause(wish.cause, wish.up_to, by, wish.reason)
+        return _json({"dropped": list(dropped), "missing": sorted(set(wish.ids) - set(dropped))})
 
     async def _body(self, request: Request) -> dict[str, Any]:
         return await read_object(request, self._options.max_body_bytes, self._options.body_seconds)
@@ -64,16 +69,10 @@ def read_retry(table: Mapping[str, Any]) -> tuple[list[int], Cause | None]:
     """The ids, or the cause, of what is to be tried again; a 422 problem with all bad fields otherwise."""
     fields = Fields()
     fields.unknown(table, RETRY_FIELDS)
-    text = fields.optional_text(table, "cause", 40)
-    cause = Cause(text) if text in list(Cause) else None
-    if text and cause is None:
-        fields.errors["cause"] = f"is none of {', '.join(Cause)}"
-    if (text is None) == (table.get("ids") is None):
-        fields.errors["ids"] = "is given, and cause too" if text else "is missing, and cause is missing too"
-    numbers = [] if table.get("ids") is None else _ids(fields, table)
+    found = _which(fields, table)
     if fields.errors:
         raise bad_fields(fields.errors)
-    return numbers, cause
+    return found
 
 
 def read_page(query: Mapping[str, str]) -> tuple[Cause | None, int]:
@@ -91,27 +90,58 @@ def read_page(query: Mapping[str, str]) -> tuple[Cause | None, int]:
     return Cause(cause) if cause else None, int(after)
 
 
-def read_drop(table: Mapping[str, Any]) -> tuple[list[int], str | None, str]:
-    """The ids of what is to be dropped, by whom and why; a 422 problem with all bad fields otherwise."""
+@dataclass(frozen=True, slots=True)
+class DropWish:
+    """Which dead letters are to be dropped (by ids, or all of a cause up to an id), by whom, and why."""
+
+    ids: list[int]
+    cause: Cause | None
+    up_to: int | None
+    by: str | None
+    reason: str
+
+
+def read_drop(table: Mapping[str, Any]) -> DropWish:
+    """What is to be dropped; a 422 problem with all bad fields otherwise."""
     fields = Fields()
     fields.unknown(table, DROP_FIELDS)
-    numbers = _ids(fields, table)
+    numbers, cause = _which(fields, table)
+    up_to = table.get("up_to")
+    if up_to is not None and not _is_id(up_to):
+        fields.errors["up_to"] = "is no id"
+    elif up_to is not None and cause is None:
+        fields.errors["up_to"] = "wants a cause too"
     reason = fields.text(table, "reason", LONGEST_REASON)
     by = fields.optional_text(table, "by", LONGEST_NAME)
     if fields.errors:
         raise bad_fields(fields.errors)
-    return numbers, by, reason
+    return DropWish(numbers, cause, up_to, by, reason)
+
+
+def _which(fields: Fields, table: Mapping[str, Any]) -> tuple[list[int], Cause | None]:
+    """Either ids or a cause."""
+    text = fields.optional_text(table, "cause", 40)
+    cause = Cause(text) if text in list(Cause) else None
+    if text and cause is None:
+        fields.errors["cause"] = f"is none of {', '.join(Cause)}"
+    if (text is None) == (table.get("ids") is None):
+        fields.errors["ids"] = "is given, and cause too" if text else "is missing, and cause is missing too"
+    return [] if table.get("ids") is None else _ids(fields, table), cause
 
 
 def _ids(fields: Fields, table: Mapping[str, Any]) -> list[int]:
     value = table.get("ids")
     if not isinstance(value, list) or not 0 < len(value) <= MOST_IDS:
         fields.errors["ids"] = f"is not a list of 1 to {MOST_IDS} numbers"
-    elif any(isinstance(each, bool) or not isinstance(each, int) or not 0 < each < 2**53 for each in value):
+    elif not all(map(_is_id, value)):
         fields.errors["ids"] = "holds something that is no id"
     else:
         return value
     return []
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53
 
 
 def _json(value: object) -> Response:

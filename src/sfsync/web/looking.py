@@ -141,7 +141,10 @@ def _place(name: str, weeks: Sequence[Mapping[str, Any]]) -> Mapping[str, object
 
 
 def _accuracy_chart(seen: Sequence[tuple[date, Mapping[str, Any]]]) -> Chart:
-    low = min(LOWEST, *(each["percent"] // 10 * 10 for _, each in seen))
+    deepest = [each["percent"] for _, each in seen]
+    if len(seen) == 1:  # its whole interval is drawn
+        deepest.append(seen[0][1]["low"])
+    low = min(LOWEST, *(each // 10 * 10 for each in deepest))
     points = [(float(monday.toordinal()), each["percent"]) for monday, each in seen]
     band = Band([(float(monday.toordinal()), each["low"], each["high"]) for monday, each in seen])
     return curve(points, band, low=low, high=100.0)

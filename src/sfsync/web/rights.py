@@ -112,6 +112,7 @@ RIGHTS: dict[str, Right] = {
     "POST /v1/allocations": OPERATE,
     "POST /v1/ledger/fold": OPERATE,
     "GET /v1/ledger/fold/{id}": READ_ALL,
+    "GET /v1/progress/{id}": READ_ALL,
     "POST /v1/resync": OPERATE,
     "GET /v1/resync": READ_ALL,
     "POST /v1/resync/plan": OPERATE,

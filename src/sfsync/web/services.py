@@ -289,6 +289,10 @@ class LetterDesk(Protocol):
         """Take these off the list for good, with a name and a reason; the ids that there were."""
         ...
 
+    async def drop_cause(self, cause: Cause, up_to: int | None, by: str, reason: str) -> Sequence[int]:
+        """Take all of a cause off the list for good, those that came after `up_to` not; their ids."""
+        ...
+
 
 class MappingDesk(Protocol):
     """Keeps mappings of SKUs that the org does not have. What it returns is JSON-ready."""
