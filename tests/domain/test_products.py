@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -126,3 +127,28 @@ def test_the_orgs_word_counts_and_a_shops_price_stands_in_where_the_org_has_none
     third = catalogue.of("BAG-2")
     assert third is not None
     assert (third.price, third.fields) == (100.0, {})
+
+
+def test_what_is_counted_by_guarantee_is_what_each_policy_says() -> None:
+    """Patterns, products, channels, the first rule that fits, one for scarce goods only, no way to ask."""
+    rules = (
+        PolicyRule(("*",), scarce_at=2, guarantee=Guarantee.ALLOCATED),
+        PolicyRule(("BAG-[12]", "HAT"), ("london",), Guarantee.ALLOCATED),
+        PolicyRule(("*",), guarantee=Guarantee.GATED, product=Wanted({"Family": "Handbags"})),
+        PolicyRule(("B?LT-*",), safety_stock=2),
+        PolicyRule(("*-2", "hat"), guarantee=Guarantee.GATED),
+    )
+    channels = {
+        "london": ChannelPlan("london", {"online": ("ECOM",)}),
+        "dubai": ChannelPlan("dubai", {"online": ("ECOM",)}, Guarantee.GATED),
+        "mall": ChannelPlan("mall", {"online": ("ECOM",)}, asks=False),
+    }
+    house = Assortment(channels, rules)
+    house.learn([BAG, Product("01t9", "SCARF", {"Family": "Handbags"})])
+    skus = ["BAG-1", "BAG-2", "BAG-3", "BELT-1", "BELT-2", "BOLT-22", "HAT", "hat", "SCARF", "X.2", "A-2\n"]
+    listed = [(channel, sku) for channel in (*channels, "gone") for sku in skus]
+    counted = house.guarantees(listed)
+    for channel in channels:
+        each = Counter(house.policy(channel, sku, PLENTY).guarantee for sku in skus)
+        assert counted[channel] == each, channel
+    assert "gone" not in counted

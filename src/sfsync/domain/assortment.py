@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from hashlib import sha256
 from typing import Any
 
@@ -220,15 +222,12 @@ class Assortment:
     def _policy(self, channel: str, sku: str, scarce: InForce) -> Policy:
         plan, rule = self.channels[channel], self._rule(channel, sku, scarce)
         division = self.division(sku, scarce)
-        guarantee = plan.guarantee
+        guarantee = _guarantee(plan, rule)
         safety_stock, cap, fresh_seconds = plan.safety_stock, plan.cap, None
         if rule is not None:
-            guarantee = rule.guarantee or guarantee
             safety_stock = safety_stock if rule.safety_stock is None else rule.safety_stock
             cap = cap if rule.cap is None else rule.cap
             fresh_seconds = rule.fresh_seconds
-        if guarantee is Guarantee.GATED and not plan.asks:
-            guarantee = Guarantee.MIRRORED
         elsewhere = division is not None and channel not in division.channels
         product = self.catalogue.of(sku)
         few = [
@@ -238,6 +237,37 @@ class Assortment:
         ]
         number = next((number for number, each in enumerate(self.rules) if each is rule), None)
         return Policy(guarantee, safety_stock, cap, elsewhere, fresh_seconds, max(few, default=None), number)
+
+    def guarantees(self, listed: Iterable[tuple[str, str]]) -> Mapping[str, Counter[Guarantee]]:
+        """How many of these (channel, SKU) go by which guarantee while nothing is scarce; by channel.
+
+        A look at a whole house: `policy` would work out, and remember, all else of every SKU for it.
+        """
+        choices = {channel: self._choices(channel) for channel in self.channels}
+        plain = {channel: _guarantee(plan, None) for channel, plan in self.channels.items()}
+        found = {channel: Counter[Guarantee]() for channel in self.channels}
+        for channel, sku in listed:
+            if channel not in found:
+                continue
+            guarantee = plain[channel]
+            for matches, wanted, chosen in choices[channel]:
+                if matches(sku) and wanted.fits(self.catalogue.of(sku)):
+                    guarantee = chosen
+                    break
+            found[channel][guarantee] += 1
+        return found
+
+    def _choices(self, channel: str) -> list[tuple[Callable[[str], object], Wanted, Guarantee]]:
+        """The rules that hold at a channel while nothing is scarce, the first that fits counts."""
+        return [
+            (
+                re.compile("|".join(map(translate, rule.skus)) or "(?!)").match,
+                rule.product,
+                _guarantee(self.channels[channel], rule),
+            )
+            for rule in self.rules
+            if rule.in_force(PLENTY) and (not rule.channels or channel in rule.channels)
+        ]
 
     def told(self, policy: Policy) -> str:
         """Which of the settings a policy is, in words."""
@@ -484,3 +514,8 @@ def _plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
     return str(value)
+
+
+def _guarantee(plan: ChannelPlan, rule: PolicyRule | None) -> Guarantee:
+    guarantee = plan.guarantee if rule is None else rule.guarantee or plan.guarantee
+    return Guarantee.MIRRORED if guarantee is Guarantee.GATED and not plan.asks else guarantee

@@ -5,7 +5,7 @@ Without a running daemon (`pulse` is None) the store alone is told, and health s
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from time import perf_counter, thread_time
@@ -314,11 +314,8 @@ class Overview:
         """
         policy, basis = self._assortment.policy, (sizes, self._assortment.catalogue.changes)
         if self._counted[0] != basis and perf_counter() >= self._not_counted_before:
-            begun, counted = perf_counter(), defaultdict[str, Counter[Guarantee]](Counter)
-            for channel, sku in views.listed(tx):
-                if channel in self._assortment.channels:
-                    counted[channel][policy(channel, sku, PLENTY).guarantee] += 1
-            self._counted = basis, counted
+            begun = perf_counter()
+            self._counted = basis, self._assortment.guarantees(views.listed(tx))
             took = perf_counter() - begun
             self._not_counted_before = begun + (SHARE * took if took > LONG_SECONDS else 0.0)
         found = {name: Counter(each) for name, each in self._counted[1].items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -322,10 +322,10 @@ def refunds_owed(tx: SqlTx) -> int:
     return int(tx.connection.execute(owed).scalar() or 0)
 
 
-def listed(tx: SqlTx) -> Sequence[tuple[str, str]]:
+def listed(tx: SqlTx) -> Iterator[tuple[str, str]]:
     """(channel, SKU) of every channel level."""
     c = t.channel_level.c
-    return [(row.channel, row.sku) for row in tx.connection.execute(select(c.channel, c.sku))]
+    return ((row[0], row[1]) for row in tx.connection.execute(select(c.channel, c.sku)))
 
 
 def matching_skus(tx: SqlTx, query: str, limit: int) -> Sequence[str]:
