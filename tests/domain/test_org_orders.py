@@ -17,6 +17,7 @@ from sfsync.domain.org_orders import (
     OrgReturnLine,
     loose_return,
     snapshot,
+    spoken,
 )
 
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
@@ -67,6 +68,32 @@ def test_what_an_order_in_the_org_wants(changes: dict[str, Any], expected: tuple
     """(still to deliver, delivered, returned) of its one line of three bags."""
     (line,) = snapshot(replace(ORDER, **changes), RULES, NOW).lines
     assert (line.open_quantity, line.fulfilled_quantity, line.returned_quantity) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "heard", "expected"),
+    [
+        ({}, (), [3]),
+        # a draft that never was active says nothing, whatever becomes of it
+        ({"status": "Draft", "status_code": "Draft"}, (), []),
+        ({"status": "Draft", "status_code": "Draft", "deleted": True}, (), []),
+        ({"status": "Cancelled", "status_code": "Canceled"}, (), []),
+        # opened again: what it had told before is taken back
+        ({"status": "Draft", "status_code": "Draft"}, ("802A",), [0]),
+        ({"status": "Draft", "status_code": "Draft"}, ("802Z",), []),
+        # it was active before anybody of ours read it
+        ({"status": "Cancelled", "status_code": "Canceled", "activated": True}, (), [0]),
+        # goods that came back had left, whatever the papers say
+        ({"status": "Draft", "status_code": "Draft", "returns": [BACK]}, (), [0]),
+    ],
+)
+def test_a_draft_that_never_was_active_neither_sells_nor_takes_back(
+    changes: dict[str, Any], heard: tuple[str, ...], expected: list[int]
+) -> None:
+    """What is still to be delivered of each line that the order speaks of; `heard`: it told of it before."""
+    order = replace(ORDER, **changes)
+    found = spoken(snapshot(order, RULES, NOW), order, heard)
+    assert [line.open_quantity for line in found.lines] == expected
 
 
 @pytest.mark.parametrize(

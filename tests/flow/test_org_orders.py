@@ -193,6 +193,43 @@ async def test_a_webhook_and_a_record_in_the_org_tell_of_one_sale(first: Source,
         assert (h.org.numbers(BAG), h.org.numbers(BACK)) == ((7, 0), (2, 0))
 
 
+@pytest.mark.parametrize("authority", list(Source))
+@pytest.mark.parametrize("draft_first", [False, True])
+async def test_a_copy_that_is_still_a_draft_puts_no_sold_unit_back_on_sale(
+    authority: Source, draft_first: bool
+) -> None:
+    """The last bag is London's #1; the platform makes the connector begin its copy with a draft.
+
+    Activated, it is the same sale; opened again by a person, it is the authority that counts.
+    """
+    async with house({BAG: 1}, shared=shared(authority), org_rules=RULES) as h:
+        orders = h.supervisor.org_orders
+        assert orders is not None
+        number = h.shops["london"].buy("BAG-1", 1)
+        copy = order(h, channel="Web London", reference=f"#{number}")
+        draft = replace(copy, status="Draft", status_code="Draft")
+        if draft_first:
+            h.org.sells(draft, told=False)
+            await orders.poll()
+        await h.deliver("london", number)
+        await h.shows("BAG-1", 0, 0)
+        h.org.sells(draft, told=False)
+        await orders.poll()
+        await h.idle()
+        assert [units for _, *units in h.org.of("order:")] == [[0, 1]]
+        h.org.sells(copy, told=False)
+        await orders.poll()
+        await h.idle()
+        assert [units for _, *units in h.org.of("order:")] == [[0, 1]]
+        await h.shows("BAG-1", 0, 0)
+        h.org.sells(draft, told=False)
+        await orders.poll()
+        left = 1 if authority is Source.ORG else 0
+        await h.shows("BAG-1", left, left)
+        await h.idle()
+        assert h.org.numbers(BAG) == (1, 1 - left)
+
+
 async def test_the_reference_may_be_filled_in_after_the_order_was_activated() -> None:
     """First nobody knows that it is London's; then it is, and its own units are given back."""
     async with house({BAG: 9}, shared=shared(), org_rules=RULES) as h:

@@ -95,9 +95,11 @@ async def test_an_order_is_read_whole_with_what_reduces_and_returns_it(
 ) -> None:
     """Draft, activated, reduced once in earnest and once in draft, shipped, and one bag back."""
     number, item = people.draft(3, Type="London", OrderReferenceNumber="#1001")
-    assert wanted(await org.read_orders(orders=[number])) == (0, 0, 0)
+    draft = await org.read_orders(orders=[number])
+    assert (wanted(draft), draft.orders[0].activated) == ((0, 0, 0), False)
     assert people.status(number, "Activated")["success"]
-    assert wanted(await org.read_orders(orders=[number])) == (3, 0, 0)
+    active = await org.read_orders(orders=[number])
+    assert (wanted(active), active.orders[0].activated) == ((3, 0, 0), True)
     less = people.reduce(number, item, -1)
     assert wanted(await org.read_orders(orders=[number])) == (3, 0, 0)
     assert people.status(less, "Activated")["success"]

@@ -2,8 +2,10 @@
 
 The rules:
 
-- only an activated order sells: a draft, a deactivated, cancelled or deleted order wants nothing, and what
-  it held is released;
+- only an activated order sells: a deactivated, cancelled or deleted order wants nothing, and what it held is
+  released;
+- a draft that never was activated says nothing yet, neither yes nor no: the platform makes whoever copies a
+  storefront's order begin with one, and the sale that it is to be the copy of has been made;
 - units ordered = the order item's quantity less what activated *reduction orders* took off it;
 - units delivered are known where the house has a field for them, or by a status that means "all delivered";
 - goods come back by `ReturnOrder`: when its line says how many were received, or when its status says that
@@ -16,8 +18,8 @@ A reading of the org is its present truth: it has no version of its own but the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from .orders import OrderLine, OrderSnapshot
@@ -80,6 +82,9 @@ class OrgOrder:
     channel: str = ""  # the value of the house's channel field
     reference: str = ""  # the storefront's id or name of the order
     deleted: bool = False
+    activated: bool = (
+        False  # it has a date of activation; the platform takes that back when it is opened again
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,21 @@ def snapshot(order: OrgOrder, rules: OrgOrderRules, read_at: datetime) -> OrderS
         placed_at=order.placed_at,
         lines=tuple(_line(item, order, rules) for item in order.items if item.sku),
     )
+
+
+def spoken(shot: OrderSnapshot, order: OrgOrder, heard: Collection[str]) -> OrderSnapshot:
+    """The snapshot with the lines that the order has said anything of; `heard` are ids of lines it once told.
+
+    Of an order that never was activated that is nothing, but for goods that have left or come back.
+    """
+    if order.status_code == ACTIVATED or order.activated:
+        return shot
+    lines = [
+        line
+        for line in shot.lines
+        if line.line_id in heard or line.fulfilled_quantity or line.returned_quantity
+    ]
+    return replace(shot, lines=tuple(lines))
 
 
 def _line(item: OrgItem, order: OrgOrder, rules: OrgOrderRules) -> OrderLine:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from sfsync.domain.coverage import OVERLAP, How, Interval
 from sfsync.domain.orders import OrderSnapshot
-from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules, loose_return, snapshot
+from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules, loose_return, snapshot, spoken
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.sources import Source, Word, deciding, wanted
 from sfsync.domain.words import counted
@@ -120,9 +120,11 @@ class OrgOrders:
             bells: set[str] = {"orders"}
             skus: set[str] = set()
             for order in read.orders:
-                shot = snapshot(order, self._rules, read_at)
-                skus |= _moved(tx, ctx, order.order_id, shot.channel, read_at)
-                skus |= _one(tx, ctx, shot, now, bells, order.order_id)
+                known = tx.lines_of_org_order(order.order_id)
+                shot = spoken(snapshot(order, self._rules, read_at), order, _heard(known))
+                skus |= _moved(tx, ctx, known, shot.channel, read_at)
+                if shot.lines or known:
+                    skus |= _one(tx, ctx, shot, now, bells, order.order_id)
             for line in read.returns:
                 skus |= _one(tx, ctx, loose_return(line, self._rules, read_at), now, bells, line.line_id)
             for order_id in read.gone:
@@ -146,10 +148,14 @@ def _later(read_at: datetime, lines: Sequence[LineState]) -> datetime:
     return max([read_at, *(version + TICK for version in heard)])
 
 
-def _moved(tx: Tx, ctx: Context, order_id: str, channel: str, read_at: datetime) -> set[str]:
+def _heard(lines: Sequence[LineState]) -> set[str]:
+    """The ids of the lines that the org has told of, in its own words."""
+    return {line.words[Source.ORG].line.line_id for line in lines if Source.ORG in line.words}
+
+
+def _moved(tx: Tx, ctx: Context, known: Sequence[LineState], channel: str, read_at: datetime) -> set[str]:
     """The order has been given to another channel: under the old one the org wants nothing of it any more."""
-    lines = [line for line in tx.lines_of_org_order(order_id) if line.channel != channel]
-    return _gone(tx, ctx, lines, read_at, forget=True)
+    return _gone(tx, ctx, [line for line in known if line.channel != channel], read_at, forget=True)
 
 
 def _gone(tx: Tx, ctx: Context, lines: Sequence[LineState], read_at: datetime, *, forget: bool) -> set[str]:

@@ -148,6 +148,7 @@ class OrderReader:
             channel=words(row, config.channel_field),
             reference=words(row, config.order_field),
             deleted=bool(row["IsDeleted"]),
+            activated=row["ActivatedDate"] is not None,
         )
 
     def _item(self, row: Record) -> OrgItem:
