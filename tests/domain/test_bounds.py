@@ -492,12 +492,13 @@ def test_pieces_of_one_place_make_up_what_is_wanted() -> None:
     assert chosen(1, [ONE, TWO, FAR], {ONE: 0, TWO: 0, FAR: 1}) == [(FAR, 1)]
 
 
-def test_units_without_numbers_are_taken_together_before_numbered_pieces_one_by_one() -> None:
-    """Where a shop numbers only what came lately: two of the old ones, else as many numbers as it has."""
+def test_where_only_what_came_lately_is_numbered_all_of_it_can_be_had() -> None:
+    """Two out of the old ones when there are two; else numbered ones and old ones, as many as are wanted."""
     both = [ONE, TWO, BAG]
     assert chosen(2, both, {ONE: 1, TWO: 1, BAG: 2}) == [(BAG, 2)]
     assert chosen(2, both, {ONE: 1, TWO: 1, BAG: 1}) == [(ONE, 1), (TWO, 1)]
     assert chosen(1, both, {ONE: 1, TWO: 1, BAG: 1}) == [(ONE, 1)]
+    assert chosen(3, both, {ONE: 1, TWO: 1, BAG: 1}) == [(ONE, 1), (TWO, 1), (BAG, 1)]
 
 
 def test_a_pick_up_without_units_waits_for_who_fetches_it_and_a_cart_is_over() -> None:

@@ -44,6 +44,15 @@ TOGETHER = {L: ("hub", "bond"), D: ("hub",)}  # Dubai does not sell what stands 
             (*EVEN, Share(P)),
             {L: 2, D: 1, P: 7},
         ),
+        # London's third would be all of the hub: it divides the hub's two with Paris, and Dubai has rue's.
+        (
+            {"hub": 2, "rue": 4},
+            {L: ("hub",), P: ("hub",), D: ("rue",)},
+            (Share(L), Share(P), Share(D)),
+            {L: 1, P: 1, D: 4},
+        ),
+        # Who sells from nowhere has nothing.
+        ({"hub": 2}, {L: ("hub",)}, EVEN, {L: 2, D: 0}),
         # Units where nobody of them sells from are nobody's.
         ({"hub": 2, "vault": 9}, TOGETHER, EVEN, {L: 1, D: 1}),
         ({"vault": 9}, TOGETHER, EVEN, {L: 0, D: 0}),
@@ -77,6 +86,26 @@ def test_a_word_gives_nobody_what_it_cannot_have(
 ) -> None:
     """Whoever says so."""
     assert divide(Stock(units, TOGETHER), EVEN, {}, fixed) == goals
+
+
+@pytest.mark.parametrize(
+    ("said", "most", "goals"),
+    [
+        (4, None, {L: 4, D: 2}),
+        (4, 5, {L: 4, D: 2}),
+        (4, 3, {L: 3, D: 3}),  # a policy's limit holds whatever somebody says
+        (4, 0, {L: 0, D: 6}),
+        (-1, None, {L: 0, D: 6}),
+        (-1, 3, {L: 0, D: 6}),
+        (9, None, {L: 6, D: 0}),
+    ],
+)
+def test_a_word_counts_up_to_the_limit_of_the_policy(
+    said: int, most: int | None, goals: dict[str, int]
+) -> None:
+    """Of six that both could sell, so many are said to be London's, which may have so many at most."""
+    everywhere = Stock({"hub": 6}, {L: ("hub",), D: ("hub",)})
+    assert divide(everywhere, (Share(L, most=most), Share(D)), {}, {L: said}) == goals
 
 
 def test_what_is_kept_for_whoever_comes_in_may_stand_anywhere() -> None:
@@ -317,6 +346,232 @@ def test_units_move_where_the_taker_sells_from(
 ) -> None:
     """Nobody is given units that it cannot sell, and nobody waits for those that another could do without."""
     assert moves(pool, books, dict(zip((L, D), goals, strict=True))) == expected
+
+
+# London sells from rue, Bond Street and the hub, Dubai from the hub alone; Paris and Milan wait for units.
+FROM = {L: ("rue", "bond", "hub"), D: ("hub",), P: ("rue",), "milan": ("bond",)}
+RUE, BOND, HUB = "rue", "bond", "hub"
+
+
+def has(channel: str, shown: int = 0, spare: int = 0, **stands: int) -> Books:
+    """A channel that holds so many units by place, sells from where `FROM` says, and shows some of them."""
+    return Books(
+        channel, sum(stands.values()), shown=shown, spare=spare, sources=FROM[channel], stands=dict(stands)
+    )
+
+
+@pytest.mark.parametrize(
+    ("pool", "kept", "books", "goals", "expected"),
+    [
+        # The hub has what London could sell instead of what Paris waits for: as many as Paris needs,
+        (
+            {"hub": 5},
+            0,
+            [has(L, 3, rue=3), has(P)],
+            {L: 3, P: 1},
+            [Move(None, L, 1, HUB)],
+        ),
+        # ... as London has in rue,
+        ({"hub": 5}, 0, [has(L, 1, rue=1), has(P)], {L: 1, P: 3}, [Move(None, L, 1, HUB)]),
+        # ... as are in the hub,
+        ({"hub": 2}, 0, [has(L, 3, rue=3), has(P)], {L: 3, P: 3}, [Move(None, L, 2, HUB)]),
+        # ... and as need not be kept there.
+        ({"hub": 3}, 2, [has(L, 3, rue=3), has(P)], {L: 3, P: 3}, [Move(None, L, 1, HUB)]),
+        ({"hub": 3}, 3, [has(L, 3, rue=3), has(P)], {L: 3, P: 3}, []),
+        # One in the hub is for one of the two who wait; so is one of two when the other is kept.
+        (
+            {"hub": 1},
+            0,
+            [has(L, 2, rue=1, bond=1), has(P), has("milan")],
+            {L: 2, P: 1, "milan": 1},
+            [Move(None, L, 1, HUB)],
+        ),
+        (
+            {"hub": 2},
+            1,
+            [has(L, 2, rue=1, bond=1), has(P), has("milan")],
+            {L: 2, P: 1, "milan": 1},
+            [Move(None, L, 1, HUB)],
+        ),
+        (
+            {"hub": 2},
+            0,
+            [has(L, 2, rue=1, bond=1), has(P), has("milan")],
+            {L: 2, P: 1, "milan": 1},
+            [Move(None, L, 1, HUB), Move(None, L, 1, HUB)],
+        ),
+        # Three in the hub, and London has two in each of the others' ways: two for Paris, one for Milan.
+        (
+            {"hub": 3},
+            0,
+            [has(L, 4, rue=2, bond=2), has(P), has("milan")],
+            {L: 4, P: 2, "milan": 2},
+            [Move(None, L, 2, HUB), Move(None, L, 1, HUB)],
+        ),
+        # Whoever waits may come before the others.
+        ({"hub": 5}, 0, [has(P), has(L, 3, rue=3)], {L: 3, P: 1}, [Move(None, L, 1, HUB)]),
+        # Dubai has too many in the hub: London is given those, and Paris will be given London's.
+        ({}, 0, [has(L, 1, rue=1), has(D, 1, 1, hub=2), has(P)], {L: 1, D: 1, P: 1}, [Move(D, L, 1, HUB)]),
+        # No more than Paris needs: the rest goes back to everybody,
+        (
+            {},
+            0,
+            [has(L, 2, rue=2), has(D, 0, 3, hub=3), has(P)],
+            {L: 2, D: 0, P: 1},
+            [Move(D, L, 1, HUB), Move(D, None, 2, HUB)],
+        ),
+        # ... than London has there,
+        (
+            {},
+            0,
+            [has(L, 2, rue=2), has(D, 0, 3, hub=3), has(P)],
+            {L: 2, D: 0, P: 3},
+            [Move(D, L, 2, HUB), Move(D, None, 1, HUB)],
+        ),
+        # ... and than Dubai has beyond its goal.
+        ({}, 0, [has(L, 3, rue=3), has(D, 1, 1, hub=2), has(P)], {L: 3, D: 1, P: 2}, [Move(D, L, 1, HUB)]),
+        # What Dubai shows is lowered first: Paris waits for it, and is asked nothing for meanwhile.
+        ({}, 0, [has(L, 1, rue=1), has(D, 2, hub=2), has(P)], {L: 1, D: 1, P: 1}, []),
+        # One of Dubai's is spare and goes at once; the other is lowered first.
+        (
+            {},
+            0,
+            [has(L, 2, rue=2), has(D, 2, 1, hub=3), has(P)],
+            {L: 2, D: 1, P: 2},
+            [Move(D, L, 1, HUB)],
+        ),
+        # Nobody stands in the way: there is nothing to be had.
+        ({"hub": 5}, 0, [has(L, 1, bond=1), has(P)], {L: 1, P: 1}, []),
+    ],
+)
+def test_whoever_stands_in_the_way_is_given_as_many_others_as_are_waited_for(
+    pool: dict[str, int], kept: int, books: list[Books], goals: dict[str, int], expected: list[Move]
+) -> None:
+    """Of each the first step; the next one follows when the org has confirmed it."""
+    assert moves(pool, books, goals, kept) == expected
+
+
+M = "milan"
+AT_THE_HUB = replace(has(M), sources=("hub",))  # Milan, where it sells from the hub, too
+
+
+@pytest.mark.parametrize(
+    ("pool", "kept", "books", "goals", "expected"),
+    [
+        # Who has spare ones gives them at once, though one before it will have some when it is lowered.
+        (
+            {},
+            0,
+            [has(D, 2, hub=2), has(L, 0, 1, hub=1), AT_THE_HUB],
+            {D: 1, L: 0, M: 1},
+            [Move(L, M, 1, HUB)],
+        ),
+        # It gives what is least its own: of rue and Bond Street, Bond Street's.
+        (
+            {},
+            0,
+            [has(L, 1, 1, rue=1, bond=1), replace(has(P), sources=(RUE, BOND))],
+            {L: 1, P: 1},
+            [Move(L, P, 1, BOND)],
+        ),
+        # No more than it has there, and nothing where it has nothing; the rest goes back from where it is.
+        (
+            {},
+            0,
+            [has(L, 0, 3, bond=2, hub=1), has(D)],
+            {L: 0, D: 3},
+            [Move(L, D, 1, HUB), Move(L, None, 2, BOND)],
+        ),
+        ({}, 0, [has(L, 0, 1, bond=1), has(D)], {L: 0, D: 1}, [Move(L, None, 1, BOND)]),
+        # Once to one of two.
+        (
+            {},
+            0,
+            [has(L, 0, 3, rue=2, hub=1), has(D), AT_THE_HUB],
+            {L: 0, D: 1, M: 1},
+            [Move(L, D, 1, HUB), Move(L, None, 2, RUE)],
+        ),
+        # Back to everybody, the least its own first, down to what it is to have.
+        (
+            {},
+            0,
+            [has(L, 1, 3, rue=3, hub=1)],
+            {L: 1},
+            [Move(L, None, 1, HUB), Move(L, None, 2, RUE)],
+        ),
+        # One of the hub's two is kept: Dubai has the other one, and London can be given none for rue's.
+        (
+            {"hub": 2},
+            1,
+            [has(L, 1, rue=1), has(D), has(P)],
+            {L: 1, D: 1, P: 1},
+            [Move(None, D, 1, HUB)],
+        ),
+        # What Dubai will have to give is waited for, and what lacks beyond that is asked of the next one.
+        (
+            {},
+            0,
+            [has(L, 3, rue=3), has(D, 2, 1, hub=3), replace(has(M, 1, 1, hub=2), sources=("hub",)), has(P)],
+            {L: 3, D: 1, M: 1, P: 3},
+            [Move(D, L, 1, HUB), Move(M, L, 1, HUB)],
+        ),
+        # Three are lacking: one of the first, two of the next one, whose third goes back.
+        (
+            {},
+            0,
+            [has(L, 4, rue=4), has(D, 0, 1, hub=1), replace(has(M, 0, 3, hub=3), sources=("hub",)), has(P)],
+            {L: 4, P: 3},
+            [Move(D, L, 1, HUB), Move(M, L, 2, HUB), Move(M, None, 1, HUB)],
+        ),
+        # Sales of Dubai's that are known may still draw on what it has: it gives none of it away.
+        ({}, 0, [replace(has(D, 0, 2, hub=2), claimed=True), AT_THE_HUB], {D: 0, M: 1}, []),
+    ],
+)
+def test_who_has_more_than_its_share_gives_to_whoever_lacks_and_the_rest_to_everybody(
+    pool: dict[str, int], kept: int, books: list[Books], goals: dict[str, int], expected: list[Move]
+) -> None:
+    """From the places that both sell from, and each unit once."""
+    assert moves(pool, books, goals, kept) == expected
+
+
+@pytest.mark.parametrize(
+    ("london", "goal", "lacks", "asked"),
+    [
+        # London has the hub's, which alone Dubai can have, and Bond Street's could be London's instead.
+        (has(L, 3, hub=3), 3, 3, 3),
+        # It is being given those: it will have too many of its own accord, and nothing is asked twice.
+        (replace(has(L, 3, hub=3), coming=3, arriving={"bond": 3}), 3, 3, 0),
+        (replace(has(L, 3, hub=3), coming=1, arriving={"bond": 1}), 3, 3, 2),
+        # What comes covers a number that nothing was reserved for: there will be none to give.
+        (replace(has(L, 4, hub=3), coming=1, arriving={"bond": 1}), 4, 1, 1),
+        # One that it is to have and does not show yet is none that it could give.
+        (has(L, 1, 1, hub=2), 2, 1, 1),
+        # One that has no share any more will have all to give, once it is lowered.
+        (has(L, 1, hub=1), None, 1, 0),
+    ],
+)
+def test_what_will_be_given_anyway_is_waited_for(
+    london: Books, goal: int | None, lacks: int, asked: int
+) -> None:
+    """Three in Bond Street, where Dubai does not sell from."""
+    goals = {D: lacks} if goal is None else {L: goal, D: lacks}
+    expected = [Move(None, L, asked, BOND)] if asked else []
+    assert moves({BOND: 3}, [london, has(D)], goals) == expected
+
+
+@pytest.mark.parametrize(
+    ("pool", "kept", "asked"), [(5, 0, 3), (5, 2, 3), (5, 3, 2), (5, 4, 1), (5, 5, 0), (5, 6, 0), (-2, 0, 0)]
+)
+def test_what_is_kept_of_the_pool_is_given_to_nobody(pool: int, kept: int, asked: int) -> None:
+    """Dubai lacks three, and so many of what anybody may reserve are kept."""
+    expected = [Move(None, D, asked, HUB)] if asked else []
+    assert moves({HUB: pool}, [has(D)], {D: 3}, kept) == expected
+
+
+def test_who_stands_in_the_way_is_found_at_any_place_of_the_one_who_waits() -> None:
+    """Paris sells from rue and Bond Street; what London has of either stands in Bond Street."""
+    paris = replace(has(P), sources=(RUE, BOND))
+    assert moves({HUB: 2}, [has(L, 1, bond=1), paris], {L: 1, P: 1}) == [Move(None, L, 1, HUB)]
 
 
 @given(stocks(), SHARES, st.data())

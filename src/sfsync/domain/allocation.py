@@ -277,7 +277,7 @@ def _path(
         for other, theirs in taken.items():
             if other not in seen and theirs.get(place, 0) > 0:
                 seen.add(other)
-                ways += [[*way, (other, next_place)] for next_place in reach.get(other, ())]
+                ways += [[*way, (other, next_place)] for next_place in reach[other]]
     return []
 
 
@@ -465,8 +465,7 @@ class _Detours:
 
     def _room(self, way: Sequence[tuple[str, str]]) -> int:
         """Units that can go this way: what each channel on it has at its place."""
-        held = [self._stands[giver].get(place, 0) for giver, place in way[1:]]
-        return min(held) if held else self._left
+        return min((self._stands[giver][place] for giver, place in way[1:]), default=self._left)
 
     def _pass(self, way: Sequence[tuple[str, str]], units: int) -> None:
         for giver, place in way[1:]:

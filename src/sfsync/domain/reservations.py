@@ -476,12 +476,11 @@ def chosen(
 def _offer(
     quantity: int, levels: Sequence[LevelKey], sellable: Mapping[LevelKey, int]
 ) -> list[tuple[LevelKey, int]]:
-    """Units that one location can give: out of a single level, or as pieces."""
+    """Units that one location can give: out of a single level, or of each what it has."""
     for level in levels:
         if sellable.get(level, 0) >= quantity:
             return [(level, quantity)]
-    pieces = [level for level in levels if level.unit is not None]
-    return part(quantity, pieces or levels, sellable)
+    return part(quantity, levels, sellable)
 
 
 def part(
