@@ -227,6 +227,22 @@ def test_where_units_are_taken_from(
     assert source(units, [WEB, SHOP], sellable) == expected
 
 
+@pytest.mark.parametrize(
+    ("units", "promised", "expected"),
+    [
+        (1, {WEB: 0, SHOP: 2}, (SHOP, 1)),  # the last of a floor is not the first to go
+        (2, {WEB: 1, SHOP: 1}, (WEB, 1)),  # one from each; the rest is asked for afterwards
+        (1, {WEB: 0, SHOP: 0}, (WEB, 1)),  # nothing else is left, and it is sold already
+        (3, {WEB: 0}, (SHOP, 2)),  # what is not named promises all that it has
+    ],
+)
+def test_what_is_not_promised_to_others_is_drawn_on_last(
+    units: int, promised: dict[LevelKey, int], expected: tuple[LevelKey, int]
+) -> None:
+    """The last pieces of a shop floor, and what a location keeps."""
+    assert source(units, [WEB, SHOP], {WEB: 2, SHOP: 2}, promised) == expected
+
+
 def test_older_snapshots_are_dropped() -> None:
     """A late old snapshot must not reopen a cancelled line; an equal one may be read again."""
     snapshot = OrderSnapshot("london", "1", "#1", NOW, NOW, ())

@@ -8,7 +8,8 @@ from tests.flow.kit import House, house
 from tests.flow.test_reservation_life import kept, reservation_of
 
 from sfsync.domain.assortment import Floor
-from sfsync.domain.incidents import NOT_FOUND, PAID_UNAVAILABLE
+from sfsync.domain.incidents import NOT_FOUND, ON_FLOOR, PAID_UNAVAILABLE, Stage, Way
+from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.reservations import Outcome, ReservationKind, ReservationState, Wish, WishedLine
 
 STORE, FLOOR = "BAG-1|ECOM", "BAG-1|TOWN"
@@ -21,6 +22,11 @@ async def ask(h: House, units: int = 1, *, in_hand: bool = False, location: str 
     lines = (WishedLine("BAG-1", units, location),)
     wish = Wish(ReservationKind.PICK_UP, "london", "client 4", lines, timedelta(days=1), in_hand=in_hand)
     return await h.desk.create(wish, idempotency_key=None, digest="")
+
+
+async def kinds(h: House) -> list[str]:
+    """What a person has to look at."""
+    return [each.kind for each in await h.store.read(lambda tx: tx.incidents())]
 
 
 async def test_the_last_pieces_of_a_shop_floor_are_shown_nowhere_else() -> None:
@@ -144,3 +150,70 @@ async def test_paid_after_the_last_piece_of_a_floor_was_let_go_asks_the_shop_aga
         assert (paid.state, h.org.numbers(FLOOR)) == (State.AWAITING_STORE, (1, 1))
         said = await h.desk.store_confirmation(reservation.id, found=True, who="town")
         assert reservation_of(said).state is State.CONFIRMED
+
+
+async def test_an_order_draws_on_the_last_pieces_of_a_floor_after_all_others() -> None:
+    """Shown was the piece in the warehouse, and that is the one that was sold."""
+    async with house({FLOOR: 1, STORE: 1}, floor=TOWN, plan={"online": ("TOWN", "ECOM")}) as h:
+        await h.shows("BAG-1", 1, 1)
+        await h.deliver("london", h.shops["london"].buy("BAG-1"))
+        await h.idle()
+        assert (h.org.numbers(FLOOR), h.org.numbers(STORE)) == ((1, 0), (1, 1))
+        assert await kinds(h) == []
+
+
+async def test_a_shop_is_asked_to_look_when_an_order_has_nothing_but_its_last_piece() -> None:
+    """Both websites sold what was shown once. The second order gets the piece on the floor, and says so."""
+    async with house({FLOOR: 1, STORE: 1}, floor=TOWN, plan={"online": ("TOWN", "ECOM")}) as h:
+        await h.shows("BAG-1", 1, 1)
+        numbers = [h.shops[name].buy("BAG-1") for name in ("london", "dubai")]
+        for name, number in zip(("london", "dubai"), numbers, strict=True):
+            await h.deliver(name, number)
+        await h.idle()
+        assert (h.org.numbers(FLOOR), h.org.numbers(STORE)) == ((1, 1), (1, 1))
+        (incident,) = await h.store.read(lambda tx: tx.incidents())
+        assert (incident.kind, incident.detail["level"]) == (ON_FLOOR, FLOOR)
+        resolved = await h.supervisor.resolver.resolve(
+            incident.id, IncidentWish(Way.ACCEPT, "town", "in my hand")
+        )
+        assert resolved.stage is Stage.DONE
+        await h.idle()
+        assert await kinds(h) == []
+
+
+async def test_an_order_that_was_given_a_floors_last_piece_is_taken_elsewhere_when_the_shop_has_it_not() -> (
+    None
+):
+    """A receipt comes to the warehouse: the order moves there, and nobody need look any more."""
+    async with house({FLOOR: 1, STORE: 0}, floor=TOWN, plan={"online": ("TOWN", "ECOM")}) as h:
+        london = h.shops["london"]
+        london.shelf["BAG-1"] = 1
+        await h.deliver("london", london.buy("BAG-1"))
+        await h.idle()
+        assert (await kinds(h), h.org.numbers(FLOOR)) == ([ON_FLOOR], (1, 1))
+        h.org.move(STORE, on_hand=1)
+        await h.until_kept(lambda tx: any(level.on_hand == 1 for level in tx.levels_of(["BAG-1"])))
+        (incident,) = await h.store.read(lambda tx: tx.incidents())
+        moved = await h.supervisor.resolver.resolve(
+            incident.id, IncidentWish(Way.MOVE, "town", "sold this morning", location="ECOM")
+        )
+        assert moved.stage is Stage.DONE, moved
+        await h.idle()
+        assert (h.org.numbers(FLOOR), h.org.numbers(STORE)) == ((1, 0), (1, 1))
+        assert await kinds(h) == []
+
+
+async def test_the_shops_word_counts_when_an_order_has_taken_the_piece_over_before_it() -> None:
+    """She paid without waiting for the shop. It has it, or it has not: both are told."""
+    for found, told in ((True, []), (False, [NOT_FOUND, ON_FLOOR])):
+        async with house({FLOOR: 1}, floor=TOWN) as h:
+            reservation = reservation_of(await ask(h))
+            london = h.shops["london"]
+            london.shelf["BAG-1"] = 1
+            await h.deliver("london", london.buy("BAG-1", reservations=(reservation.id,)))
+            await h.idle()
+            assert await kinds(h) == [ON_FLOOR]
+            await h.desk.store_confirmation(reservation.id, found=found, who="town")
+            await h.desk.store_confirmation(reservation.id, found=found, who="town")
+            await h.idle()
+            assert sorted(await kinds(h)) == sorted(told)

@@ -32,6 +32,7 @@ GAVE_WAY = "promise gave way"
 PAID_UNAVAILABLE = "paid and not available"
 NO_ORDER = "reservation without an order"
 NOT_FOUND = "stock not found"
+ON_FLOOR = "sold from a shop floor"
 HOLE = "hole in coverage"
 NOT_APPLIED = "accepted and not applied"
 SET_ASIDE = "receiver set aside"
@@ -61,6 +62,7 @@ _WAYS: Mapping[str, tuple[Way, ...]] = {
     NO_ORDER: (Way.WAIT,),
     HOLE: (Way.WAIT,),
     NOT_FOUND: (Way.WAIT, Way.ACCEPT),
+    ON_FLOOR: (Way.ACCEPT, Way.MOVE, Way.WAIT, Way.CANCEL),
     GAVE_WAY: (Way.WAIT, Way.ACCEPT),
     NOT_APPLIED: (Way.WAIT, Way.ACCEPT),
     SET_ASIDE: (Way.WAIT, Way.ACCEPT),

@@ -149,6 +149,9 @@ class LineFacts:
     room: int | None = None  # units that its limited edition may still give it; None: of no edition
     # Units that a shop gave to the customer out of the line's reservations, by level: sold in their name.
     handed_over: Mapping[LevelKey, int] = field(default_factory=dict)
+    # Of `sellable`, what may be promised to somebody who is not in the shop: not the last pieces of a floor,
+    # nor what a location keeps. The others are drawn on last. Levels that are missing promise all they have.
+    promised: Mapping[LevelKey, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,7 +488,7 @@ def _raise(facts: LineFacts, units: int, sources: Sequence[LevelKey]) -> NextSte
         part = min(units, holding.reserved)
         if part > 0:
             return _moved(facts, holding, part)
-    asked = source(units, sources, facts.sellable)
+    asked = source(units, sources, facts.sellable, facts.promised)
     if asked is None:
         if facts.asked_in_vain:
             return NextStep(uncovered=units)
@@ -507,7 +510,7 @@ def _put_in_place(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> NextSte
         for own in facts.holdings:
             if own.takes_back and own.level in place.sources and own.reserved > 0:
                 return _put(facts, away, own.level, min(most, own.reserved), own)
-        found = source(most, place.sources, facts.sellable)
+        found = source(most, place.sources, facts.sellable, facts.promised)
         if found is not None:
             return _put(facts, away, *found, None)
     return NextStep(misplaced=sum(short for _, short in needs))
@@ -548,14 +551,28 @@ def _give_up(facts: LineFacts, units: int, reserved: Mapping[LevelKey, int]) -> 
 
 
 def source(
-    units: int, sources: Sequence[LevelKey], sellable: Mapping[LevelKey, int]
+    units: int,
+    sources: Sequence[LevelKey],
+    sellable: Mapping[LevelKey, int],
+    promised: Mapping[LevelKey, int] | None = None,
 ) -> tuple[LevelKey, int] | None:
-    """Which level to ask for how many units: the first that can give all; else the fullest, what it has."""
+    """Which level to ask for how many units: the first that can give all; else the fullest, what it has.
+
+    What may be promised comes first; only when nothing of it is left, what may not be: the last pieces of a
+    shop floor, which may be in a customer's hand, and what a location keeps.
+    """
+    sure = {key: min(have, (promised or {}).get(key, have)) for key, have in sellable.items()}
+    return _source(units, sources, sure) or _source(units, sources, sellable)
+
+
+def _source(
+    units: int, sources: Sequence[LevelKey], able: Mapping[LevelKey, int]
+) -> tuple[LevelKey, int] | None:
     for level in sources:
-        if sellable.get(level, 0) >= units:
+        if able.get(level, 0) >= units:
             return level, units
-    fullest = max(sources, key=lambda key: sellable.get(key, 0))
-    part = sellable.get(fullest, 0)
+    fullest = max(sources, key=lambda key: able.get(key, 0))
+    part = able.get(fullest, 0)
     return (fullest, part) if part > 0 else None
 
 

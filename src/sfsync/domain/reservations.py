@@ -84,6 +84,7 @@ class ReservationState(StrEnum):
 HOLDING = frozenset({ReservationState.GRANTED, ReservationState.CONFIRMED, ReservationState.AWAITING_STORE})
 OPEN = HOLDING | {ReservationState.PENDING}
 TO_FETCH = HOLDING | {ReservationState.ORDERED}  # what a boutique has to keep ready for somebody
+TAKEN_OVER = frozenset({ReservationState.ORDERED, ReservationState.SETTLED})  # by an order, as a rule
 # What ended before anybody had paid. A payment all the same asks the org anew.
 ENDED = frozenset({ReservationState.EXPIRED, ReservationState.RELEASED, ReservationState.REFUSED})
 

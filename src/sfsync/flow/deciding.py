@@ -13,11 +13,12 @@ from sfsync.domain.places import Because, Draw, drawn
 from sfsync.domain.stock import BROKEN, BadKeyError, LevelKey, Movement, allocation_subject
 from sfsync.ports import LineState, PendingRow, Tx
 
+from . import sold_from_floor
 from .allocations import parties
 from .context import Context
 from .lateness import add
 from .levels import order_told, told
-from .picture import Picture
+from .picture import Picture, promised
 from .reserving import release_rest
 from .rooms import Rooms
 from .sku_mappings import mapped
@@ -89,6 +90,7 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
     if wait:
         return None  # the reservation it was sold on is still being asked for
     line = replace(line, client=_client(tx, line))
+    picture = books.picture(line.line.sku)
     step = next_step(
         LineFacts(
             line.subject,
@@ -96,7 +98,7 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
             books.rows[line.subject],
             books.next_steps[line.subject],
             sources,
-            books.picture(line.line.sku).sellable(line.line.sku),
+            picture.sellable(line.line.sku),
             holdings,
             line.asked_in_vain,
             line.order_name,
@@ -106,10 +108,12 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
             places,
             _room(tx, ctx, line),
             _handed_over(tx, line),
+            promised(ctx.assortment, picture, line.line.sku),
         )
     )
     _tell_unknown(tx, ctx, line, now)
     if step.bundle:
+        sold_from_floor.drawn(tx, ctx, line, step.bundle, picture, now)
         owners = {movement.subject: line.channel for movement in step.bundle}
         books.enter(add(tx, step.bundle, owners, now), step.bundle, line.channel)
         _log_entered(ctx, line, step)
@@ -118,6 +122,7 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
     tx.put_line(replace(line, uncovered=step.uncovered, misplaced=step.misplaced, due=False))
     _tell(tx, ctx, line, step.uncovered, sources, now, beyond=step.beyond)
     _tell_misplaced(tx, ctx, line, step.misplaced, places, now)
+    sold_from_floor.over(tx, ctx, line, books.rows[line.subject], now)
     return release_rest(tx, ctx, line)
 
 

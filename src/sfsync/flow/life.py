@@ -13,6 +13,7 @@ from sfsync.domain.reservations import (
     ENDED,
     HOLDING,
     OPEN,
+    TAKEN_OVER,
     Outcome,
     Reservation,
     ReservationLine,
@@ -33,6 +34,7 @@ from .context import wait_until_read
 from .picture import Picture
 from .reserving import Asked, give_back, held_by, lines_taking_over, put, steps_of, tell_not_found, under
 from .shelf import refresh
+from .sold_from_floor import shop_said
 
 
 class Life(Asking):
@@ -279,6 +281,8 @@ class Life(Asking):
                 return Outcome(None, "not-found"), set()
             if reservation.state is ReservationState.PENDING or tx.busy(reservation.subjects()):
                 return not_yet(reservation), set()
+            if reservation.needs_store and reservation.state in TAKEN_OVER:
+                return self._store_said_late(tx, reservation, found=found, who=who), set()
             if reservation.state is not ReservationState.AWAITING_STORE:
                 return Outcome(reservation), set()
             after = store_said(reservation, found=found, reason=f"not found in the shop ({who})")
@@ -293,6 +297,15 @@ class Life(Asking):
         outcome, bells = await self._ctx.store.write(commit)
         self._ctx.bell.ring(*bells)
         return outcome
+
+    def _store_said_late(self, tx: Tx, reservation: Reservation, *, found: bool, who: str) -> Outcome:
+        """An order has taken the piece over before the shop spoke: what it says is told all the same."""
+        said = replace(reservation, needs_store=False)
+        put(tx, self._ctx, reservation, said)
+        shop_said(tx, self._ctx, reservation.id, found=found, now=self._ctx.clock.now())
+        if not found:
+            tell_not_found(tx, self._ctx, said, who)
+        return Outcome(said)
 
     def _enter(
         self,

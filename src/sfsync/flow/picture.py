@@ -182,6 +182,13 @@ class Picture:
         return held, coming, sold
 
 
+def promised(assortment: Assortment, picture: Picture, sku: str) -> dict[LevelKey, int]:
+    """What of a SKU may be promised to somebody who is not in the shop, by level; {}: all of it."""
+    if not assortment.floor.locations and not assortment.stays:
+        return {}
+    return {level.key: level.promised for level in on_floor(assortment, picture.levels(sku))}
+
+
 def on_floor(assortment: Assortment, levels: Sequence[ats.LevelFacts]) -> list[ats.LevelFacts]:
     """One SKU's levels, marked where their last pieces stand on a shop floor that sells without asking.
 

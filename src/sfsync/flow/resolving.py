@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from sfsync.domain.incidents import (
+    ON_FLOOR,
     PAID_UNAVAILABLE,
     Resolved,
     Stage,
@@ -29,6 +30,7 @@ from sfsync.domain.reservations import ReservationState, WishedLine
 from sfsync.domain.stock import BadKeyError, LevelKey
 from sfsync.ports import Incident, LineState, Resolution, Tx
 
+from . import sold_from_floor
 from .cancelling import Cancellations
 from .context import Context
 from .desk import Desk
@@ -185,6 +187,7 @@ class Resolver:
         if isinstance(target, Resolved):
             return target
         able = Picture(tx.facts([line.line.sku])).sellable(line.line.sku).get(target, 0)
+        scarce = self._ctx.assortment.floor.scarce(target.location, able)
         part = min(units, able) if able > 0 else units  # nothing seems to be there: only the org may say no
         now = self._ctx.clock.now()
         rows = taken_at(
@@ -198,6 +201,8 @@ class Resolver:
             at=now,
         )
         bundle = tx.add_bundle(rows, {subject: line.channel}, now)
+        if scarce:
+            sold_from_floor.tell(tx, self._ctx, line, target, part, now)
         detail = wish.detail | {"promise": subject, "units": part, "order": line.order_name}
         number = self._keep(tx, incident, wish, detail, Stage.ASKED, bundle)
         skus = {line.line.sku}
@@ -208,6 +213,8 @@ class Resolver:
         if incident.key.startswith("order:"):
             if wish.promise not in ("", incident.key):
                 return Resolved(problem="no-such-promise", detail=f"this incident is about {incident.key}")
+            if incident.kind == ON_FLOOR:
+                return incident.key, *sold_from_floor.stands(tx, incident.key, str(incident.detail["level"]))
             line = tx.lines([incident.key]).get(incident.key)
             held = sum(row.reserved_delta for row in tx.rows_of([incident.key]).get(incident.key, ()))
             return incident.key, None, line.line.open_quantity - held if line is not None else 0

@@ -26,6 +26,7 @@ _ADVICE = {
     kinds.PAID_UNAVAILABLE: "Take the units elsewhere, take other pieces, or owe the customer the money.",
     kinds.NO_ORDER: "Name the order in the shop's note, or release the reservation.",
     kinds.NOT_FOUND: "Count the stock level.",
+    kinds.ON_FLOOR: "Ask the shop: accept when it has the piece; else another location, or cancel the order.",
     kinds.HOLE: "It is closed by itself when the stream or a reading has made up for it.",
     kinds.NOT_APPLIED: "Look at the channel: it said yes to a change, and shows no sign of it.",
     kinds.SET_ASIDE: "Mend the receiver: it is tried again by itself, and gets the present numbers then.",
