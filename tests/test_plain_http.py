@@ -31,6 +31,7 @@ class Recorder(httpx.AsyncBaseTransport):
     ("method", "url", "options"),
     [
         ("GET", "/orders?limit=5&q=a%20b", {}),
+        ("GET", f"/query?q={'SELECT%20Id,' * 100}", {}),
         ("GET", "orders", {"headers": {"accept": "application/json"}}),
         (
             "POST",

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 _ADDRESSES = 256  # kept parsed: most requests go to a few paths
+_SHORT = 300  # characters; a query that names many records is as long as a page, and comes once
 _OURS = ("content", "headers")
 
 
@@ -58,7 +59,7 @@ class PlainClient(httpx.AsyncClient):
         headers = [pair for pair in self._usual if pair[0] not in named]
         request = httpx.Request(
             method,
-            self._whole(url) if isinstance(url, str) else url,
+            self._parsed(url) if isinstance(url, str) else url,
             headers=[*headers, *given.items()],
             content=options.get("content"),
             extensions=self._extensions,
@@ -72,6 +73,9 @@ class PlainClient(httpx.AsyncClient):
         finally:
             await answer.aclose()
         return answer
+
+    def _parsed(self, url: str) -> httpx.URL:
+        return self._whole(url) if len(url) <= _SHORT else self._addressed(url)
 
     def _addressed(self, url: str) -> httpx.URL:
         if "://" in url.partition("?")[0]:

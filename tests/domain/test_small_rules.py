@@ -56,6 +56,14 @@ def test_the_first_matching_rule_counts_and_leaves_the_rest_to_the_channel() -> 
     assert (plain.cap, plain.safety_stock) == (None, 5)
 
 
+def test_skus_that_the_same_rules_match_are_decided_once() -> None:
+    """A house has a hundred thousand SKUs and a handful of rules: what is remembered goes by the rules."""
+    told = assortment(PolicyRule(("*-GOLD",), cap=1), PolicyRule(("BAG-*",), safety_stock=5))
+    assert told.policy("london", "BAG-1", PLENTY) is told.policy("london", "BAG-2", PLENTY)
+    assert told.policy("london", "BAG-1", PLENTY) != told.policy("london", "BAG-GOLD", PLENTY)
+    assert told.policy("london", "BELT-GOLD", PLENTY).cap == 1
+
+
 def test_patterns_know_upper_from_lower_case() -> None:
     """SKUs do too."""
     assert assortment(PolicyRule(("bag*",), cap=1)).policy("london", "BAG", PLENTY).cap is None

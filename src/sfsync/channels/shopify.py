@@ -27,7 +27,7 @@ import structlog
 from sfsync.channels import shopify_documents as documents
 from sfsync.channels import shopify_orders, shopify_setup, shopify_webhooks
 from sfsync.channels.config import ShopifyConfig
-from sfsync.channels.shopify_bulk import variants_behind
+from sfsync.channels.shopify_bulk import unpacked, variants_behind
 from sfsync.channels.shopify_check import check
 from sfsync.channels.shopify_client import Reply, ShopifyClient
 from sfsync.channels.shopify_order_list import changed_orders, one_order, order_heads
@@ -194,8 +194,8 @@ class ShopifyChannel:
                 last = shopify_orders.number(nodes[-1]["id"])
                 rest = await variants_behind(self._client, self._clock, self.name, gids, last, tags=tags)
                 if rest is not None:
-                    for start in range(0, len(rest), documents.PAGE_ROWS):
-                        yield [orjson.loads(line) for line in rest[start : start + documents.PAGE_ROWS]]
+                    for packed in rest:
+                        yield unpacked(packed)
                     return
             if skus is None and paged >= documents.PAGED_ROWS:
                 query, after, paged = f"id:>{shopify_orders.number(nodes[-1]['id'])}", None, 0

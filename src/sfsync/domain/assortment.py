@@ -21,6 +21,7 @@ from .products import Catalogue, Product, Wanted
 from .sources import Source
 
 InForce = frozenset[str]  # names of the scarcities that hold of a SKU now
+Kind = tuple[int, ...]  # the numbers of the rules that match a SKU
 PLENTY: InForce = frozenset()
 
 
@@ -84,9 +85,9 @@ class PolicyRule:
         scarcity = self.scarcity
         return scarcity is None or scarcity.name in scarce
 
-    def covers(self, channel: str, sku: str, product: Product | None = None) -> bool:
-        """True when the rule speaks of this SKU at this channel."""
-        return (not self.channels or channel in self.channels) and self.matches(sku, product)
+    def speaks_of(self, channel: str) -> bool:
+        """True when the rule is for this channel too."""
+        return not self.channels or channel in self.channels
 
     def matches(self, sku: str, product: Product | None = None) -> bool:
         """True when one of the patterns fits, and the SKU's product is as the rule wants it."""
@@ -181,19 +182,18 @@ class Assortment:
     catalogue: Catalogue = field(default_factory=Catalogue, repr=False, compare=False)
     # Channels that go on by settings from before, because the changed ones wait for a person.
     held: Mapping[str, Assortment] = field(default_factory=dict, repr=False, compare=False)
-    # What was decided once, each with the catalogue's count of changes before that: while one thread decides,
-    # another may learn of products, and what was decided by the old ones must not be taken for new.
-    _policies: dict[tuple[str, str, InForce, int], Policy] = field(
+    # Which rules match a SKU was found out once, with the catalogue's count of changes before that: while one
+    # thread decides, another may learn of products, and what the old ones were must not be taken for new. All
+    # else is decided once for every SKU that the same rules match: a house has many SKUs and few such kinds.
+    _kinds: dict[tuple[str, int], Kind] = field(default_factory=dict, repr=False, compare=False)
+    _policies: dict[tuple[str, Kind, InForce], Policy] = field(
         default_factory=dict, repr=False, compare=False
     )
-    _divisions: dict[tuple[str, InForce, int], tuple[Division | None]] = field(
+    _divisions: dict[tuple[Kind, InForce], tuple[Division | None]] = field(
         default_factory=dict, repr=False, compare=False
     )
-    _dividable: dict[tuple[str, int], bool] = field(default_factory=dict, repr=False, compare=False)
-    _scarcities: dict[tuple[str, int], tuple[Scarcity, ...]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
-    _groups: dict[tuple[str, str, int], Mapping[str, tuple[str, ...]]] = field(
+    _scarcities: dict[Kind, tuple[Scarcity, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _groups: dict[tuple[str, Kind], Mapping[str, tuple[str, ...]]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -213,15 +213,31 @@ class Assortment:
 
     def policy(self, channel: str, sku: str, scarce: InForce) -> Policy:
         """What holds for a SKU at a channel while these scarcities do."""
-        key = channel, sku, scarce, self.catalogue.changes
+        key = channel, self._kind(sku), scarce
         known = self._policies.get(key)
         if known is None:
-            known = self._policies[key] = self._policy(channel, sku, scarce)
+            known = self._policies[key] = self._policy(*key)
         return known
 
-    def _policy(self, channel: str, sku: str, scarce: InForce) -> Policy:
-        plan, rule = self.channels[channel], self._rule(channel, sku, scarce)
-        division = self.division(sku, scarce)
+    def _kind(self, sku: str) -> Kind:
+        """Which rules match a SKU."""
+        if not self.rules:
+            return ()
+        key = sku, self.catalogue.changes
+        if (known := self._kinds.get(key)) is None:
+            product = self.catalogue.of(sku)
+            known = tuple(number for number, rule in enumerate(self.rules) if rule.matches(sku, product))
+            self._kinds[key] = known
+        return known
+
+    def _matching(self, kind: Kind) -> Iterable[PolicyRule]:
+        """These rules, the first one first."""
+        return (self.rules[number] for number in kind)
+
+    def _policy(self, channel: str, kind: Kind, scarce: InForce) -> Policy:
+        plan, number = self.channels[channel], self._rule(channel, kind, scarce)
+        rule = None if number is None else self.rules[number]
+        division = self._divided(kind, scarce)
         guarantee = _guarantee(plan, rule)
         safety_stock, cap, fresh_seconds = plan.safety_stock, plan.cap, None
         if rule is not None:
@@ -229,13 +245,11 @@ class Assortment:
             cap = cap if rule.cap is None else rule.cap
             fresh_seconds = rule.fresh_seconds
         elsewhere = division is not None and channel not in division.channels
-        product = self.catalogue.of(sku)
         few = [
             each.scarce_at
-            for each in self.rules
-            if each.scarce_at is not None and each.covers(channel, sku, product)
+            for each in self._matching(kind)
+            if each.scarce_at is not None and each.speaks_of(channel)
         ]
-        number = next((number for number, each in enumerate(self.rules) if each is rule), None)
         return Policy(guarantee, safety_stock, cap, elsewhere, fresh_seconds, max(few, default=None), number)
 
     def guarantees(self, listed: Iterable[tuple[str, str]]) -> Mapping[str, Counter[Guarantee]]:
@@ -266,7 +280,7 @@ class Assortment:
                 _guarantee(self.channels[channel], rule),
             )
             for rule in self.rules
-            if rule.in_force(PLENTY) and (not rule.channels or channel in rule.channels)
+            if rule.in_force(PLENTY) and rule.speaks_of(channel)
         ]
 
     def told(self, policy: Policy) -> str:
@@ -281,12 +295,11 @@ class Assortment:
 
     def scarcities(self, sku: str) -> tuple[Scarcity, ...]:
         """What rules want to know of how scarce a SKU is."""
-        key = sku, self.catalogue.changes
-        if (known := self._scarcities.get(key)) is None:
-            product = self.catalogue.of(sku)
-            found = (rule.scarcity for rule in self.rules if rule.matches(sku, product))
+        kind = self._kind(sku)
+        if (known := self._scarcities.get(kind)) is None:
+            found = (rule.scarcity for rule in self._matching(kind))
             known = tuple(dict.fromkeys(each for each in found if each is not None))
-            self._scarcities[key] = known
+            self._scarcities[kind] = known
         return known
 
     def unguarded(self, channel: str, sku: str) -> bool:
@@ -319,13 +332,7 @@ class Assortment:
         self._forget()
 
     def _forget(self) -> None:
-        for decided in (
-            self._policies,
-            self._divisions,
-            self._dividable,
-            self._scarcities,
-            self._groups,
-        ):
+        for decided in (self._kinds, self._policies, self._divisions, self._scarcities, self._groups):
             decided.clear()
 
     def keep(self, held: Mapping[str, Assortment]) -> None:
@@ -363,38 +370,40 @@ class Assortment:
             for rule in each.rules
         )
 
-    def _rule(self, channel: str, sku: str, scarce: InForce) -> PolicyRule | None:
-        product = self.catalogue.of(sku)
-        rules = (rule for rule in self.rules if rule.in_force(scarce))
-        return next((rule for rule in rules if rule.covers(channel, sku, product)), None)
+    def _rule(self, channel: str, kind: Kind, scarce: InForce) -> int | None:
+        """The number of the first of these rules that holds at a channel."""
+        rules = self.rules
+        return next(
+            (
+                number
+                for number in kind
+                if rules[number].in_force(scarce) and rules[number].speaks_of(channel)
+            ),
+            None,
+        )
 
     def may_divide(self, sku: str) -> bool:
         """True when a SKU is divided, or would be while it is scarce."""
-        key = sku, self.catalogue.changes
-        if (known := self._dividable.get(key)) is None:
-            product, allocated = self.catalogue.of(sku), Guarantee.ALLOCATED
-            found = (rule.matches(sku, product) for rule in self.rules if rule.guarantee is allocated)
-            known = self._dividable[key] = any(found)
-        return known
+        return any(rule.guarantee is Guarantee.ALLOCATED for rule in self._matching(self._kind(sku)))
 
     def division(self, sku: str, scarce: InForce) -> Division | None:
         """Among which channels a SKU is divided, if it is: those of the first rule that says so."""
-        key = sku, scarce, self.catalogue.changes
-        if (known := self._divisions.get(key)) is None:
-            known = self._divisions[key] = (self._division(sku, scarce),)
+        return self._divided(self._kind(sku), scarce)
+
+    def _divided(self, kind: Kind, scarce: InForce) -> Division | None:
+        if (known := self._divisions.get((kind, scarce))) is None:
+            known = self._divisions[kind, scarce] = (self._division(kind, scarce),)
         return known[0]
 
-    def _division(self, sku: str, scarce: InForce) -> Division | None:
-        product = self.catalogue.of(sku)
-        for rule in self.rules:
+    def _division(self, kind: Kind, scarce: InForce) -> Division | None:
+        for number in kind:
+            rule = self.rules[number]
             if rule.guarantee is not Guarantee.ALLOCATED or not rule.in_force(scarce):
-                continue
-            if not rule.matches(sku, product):
                 continue
             channels = [
                 channel
                 for channel in (rule.channels or self.channels)
-                if channel in self.channels and self._rule(channel, sku, scarce) is rule
+                if channel in self.channels and self._rule(channel, kind, scarce) == number
             ]
             if channels:
                 shares = tuple(
@@ -416,8 +425,7 @@ class Assortment:
 
     def block(self, sku: str) -> BlockRule | None:
         """What the local block is to have of a SKU: by the first rule that says so."""
-        rules = (rule for rule in self.rules if rule.block and rule.matches(sku, self.catalogue.of(sku)))
-        return next((rule.block for rule in rules), None)
+        return next((rule.block for rule in self._matching(self._kind(sku)) if rule.block), None)
 
     def _most(self, channel: str, rule: PolicyRule) -> int | None:
         return self.channels[channel].cap if rule.cap is None else rule.cap
@@ -459,14 +467,13 @@ class Assortment:
             return {"": self.shared[channel].sells_from} if channel in self.shared else {}
         if sku is None or not any(rule.sells_from for rule in self.rules):
             return plan.locations
-        key = channel, sku, self.catalogue.changes
+        key = channel, self._kind(sku)
         if (known := self._groups.get(key)) is None:
-            known = self._groups[key] = self._sells_from(plan, sku)
+            known = self._groups[key] = self._sells_from(plan, key[1])
         return known
 
-    def _sells_from(self, plan: ChannelPlan, sku: str) -> Mapping[str, tuple[str, ...]]:
-        product = self.catalogue.of(sku)
-        rules = (rule for rule in self.rules if rule.sells_from and rule.covers(plan.name, sku, product))
+    def _sells_from(self, plan: ChannelPlan, kind: Kind) -> Mapping[str, tuple[str, ...]]:
+        rules = (rule for rule in self._matching(kind) if rule.sells_from and rule.speaks_of(plan.name))
         rule = next(rules, None)
         if rule is None:
             return plan.locations
@@ -495,9 +502,9 @@ class Assortment:
 def _nothing_decided() -> dict[str, Any]:
     """What an assortment remembers of its own decisions, empty."""
     return {
+        "_kinds": {},
         "_policies": {},
         "_divisions": {},
-        "_dividable": {},
         "_scarcities": {},
         "_groups": {},
     }

@@ -6,7 +6,7 @@ event tells of it. What was read last stands in the store: a restart without the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
 from functools import partial
 
@@ -70,14 +70,20 @@ class Products:
         return refresh(tx, self._ctx.assortment, self._ctx.pulse, skus, self._ctx.clock.now())
 
 
-async def learn_listing(ctx: Context, channel: str, items: Mapping[str, ChannelItem]) -> None:
-    """Keep what a channel's listing says of prices and tags, by SKU, where policies take them from it."""
+def of_listing(ctx: Context, channel: str, items: Collection[ChannelItem]) -> list[Product]:
+    """What a part of a channel's listing says of prices and tags, where policies take them from it."""
     prices, tags = channel == ctx.assortment.price_channel, channel == ctx.assortment.tags_channel
-    told = [
-        priced(channel, sku, item.price if prices else None, (item.tags if tags else None) or frozenset())
-        for sku, item in items.items()
+    return [
+        priced(
+            channel, item.sku, item.price if prices else None, (item.tags if tags else None) or frozenset()
+        )
+        for item in items
         if (prices and item.price is not None) or (tags and item.tags is not None)
     ]
+
+
+async def learn_listing(ctx: Context, channel: str, told: Collection[Product]) -> None:
+    """Keep what a channel's listing says (`of_listing`), each SKU once."""
     if not told:
         return
     known = {product.record_id: product for product in await ctx.store.read(lambda tx: tx.products())}

@@ -15,6 +15,7 @@ from functools import partial
 
 from sfsync.domain.fold import LedgerRow
 from sfsync.domain.letters import BEYOND, ITEM, UNREADABLE, UNTRACKED, VERDICTS, cause_of, item_keys
+from sfsync.domain.products import Product
 from sfsync.domain.resync import BLOCKING, Cause, Scope
 from sfsync.domain.stock import LevelKey, StockLevel, shown, unfit
 from sfsync.ports import ChannelItem, Hole, Tx
@@ -27,7 +28,7 @@ from .levels import apply_levels
 from .moving import weighed
 from .orders import OrderPoll
 from .policies import Policies
-from .products import learn_listing
+from .products import learn_listing, of_listing
 from .relearning import relearn
 from .shelf import refresh
 
@@ -148,15 +149,15 @@ class Reconcile:
             for start in range(0, len(found), SKUS_AT_ONCE):
                 yield [Seen(item, asked_at, asked_at) for item in found[start : start + SKUS_AT_ONCE]]
             return
-        listed: dict[str, ChannelItem] = {}
+        said: dict[str, Product] = {}  # by SKU, and of nothing else: all that a channel lists is much to hold
         async for page in ctx.channels[channel].items(skus):
             read_at = ctx.clock.now()
             page = await self._with_skus(channel, page)
             yield [Seen(item, asked_at, read_at) for item in page]
-            listed |= {item.sku: item for item in page if (item.price, item.tags) != (None, None)}
+            said.update((product.sku, product) for product in of_listing(ctx, channel, page))
             if skus is not None:  # a whole listing may be read all at once, and given in pages
                 asked_at = read_at
-        await learn_listing(ctx, channel, listed)
+        await learn_listing(ctx, channel, said.values())
 
     async def _with_skus(self, channel: str, page: Sequence[ChannelItem]) -> Sequence[ChannelItem]:
         """The items whose SKU can be one; the others are told, and left alone."""

@@ -107,3 +107,24 @@ def movement(record: Record) -> Movement | None:
         record["SourceVersion__c"] or "",
         occurred or datetime.fromtimestamp(0, UTC),
     )
+
+
+class RecordIds:
+    """Ids of records of one object, of which neighbours differ in their fifteenth character.
+
+    The three characters behind it follow from those before them.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, int] = {}  # the first fourteen characters, and a bit for each fifteenth
+
+    def new_among(self, ids: Iterable[str]) -> set[str]:
+        """Those that were not held; from now on they are."""
+        new: set[str] = set()
+        for each in ids:
+            common, bit = each[:14], 1 << ord(each[14])
+            held = self._held.get(common, 0)
+            if not held & bit:
+                self._held[common] = held | bit
+                new.add(each)
+        return new

@@ -146,16 +146,15 @@ class Reader:
     async def moved_since(self, at: datetime) -> AsyncIterator[Sequence[StockLevel]]:
         """The levels that any movement written since `at` belongs to, deleted ones included, in pages.
 
-        Each level once. Only the ids are held of what was read: after a load, that is every level.
+        Each level once. Of what was read, a bit for each id is held: after a load, that is every level.
         """
         query = f"SELECT StockLevel__c FROM StockMovement__c WHERE SystemModstamp >= {soql.moment(at)}"  # noqa: S608 — a time
-        seen: set[str] = set()
+        seen = records.RecordIds()
         fresh: set[str] = set()
         async for page in self._few.pages(query, deleted_too=True):
-            fresh |= {record["StockLevel__c"] for record in page} - seen
+            fresh |= seen.new_among(record["StockLevel__c"] for record in page)
             if len(fresh) >= LEVELS_A_PAGE:
                 yield await self.levels(fresh)
-                seen |= fresh
                 fresh = set()
         if fresh:
             yield await self.levels(fresh)

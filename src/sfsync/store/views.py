@@ -329,13 +329,10 @@ def listed(tx: SqlTx) -> Iterator[tuple[str, str]]:
 
 
 def matching_skus(tx: SqlTx, query: str, limit: int) -> Sequence[str]:
-    """SKUs that contain a text, in order."""
-    c = t.level.c.sku
-    return list(
-        tx.connection.execute(
-            select(c).where(c.icontains(query, autoescape=True)).distinct().order_by(c).limit(limit)
-        ).scalars()
-    )
+    """SKUs that contain a text, in order. Every SKU is looked at, in its own table: its levels are more."""
+    c = t.sku.c.sku
+    found = select(c).where(c.icontains(query, autoescape=True)).order_by(c).limit(limit)
+    return list(tx.connection.execute(found).scalars())
 
 
 def held_by(tx: SqlTx, channel: str) -> list[str]:
