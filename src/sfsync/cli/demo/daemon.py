@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,7 @@ class Daemon:
             self.address = f"http://127.0.0.1:{port}"
             self._http.base_url = httpx.URL(self.address)
             self._env["SFSYNC_WEB__PORT"] = str(port)
+            self._env["SFSYNC_WEB__PUBLIC_URL"] = self.address
             try:
                 await self.start()
             except DemoError:
@@ -86,11 +87,28 @@ class Daemon:
                 return
         raise DemoError("every port was taken by others before sfsync could listen")
 
+    async def set_up(self, channels: Iterable[str]) -> None:
+        """Have the storefronts send their webhooks here, as an admin does: `sfsync channel setup`."""
+        typed = [self._sfsync(f"setup-{name}", "channel", "setup", name) for name in channels]
+        for child in typed:
+            child.wanted = False  # it ends by itself
+        for child in typed:
+
+            async def over(child: Child = child) -> int | None:
+                return child.ended
+
+            if await self._stage.until(f"sfsync {child.name}", over, START_SECONDS, concerned=child):
+                raise DemoError(f"sfsync {child.name} ended with {child.ended}. {child.tail()}")
+            child.let_go()
+
+    def _sfsync(self, name: str, *words: str) -> Child:
+        """One of its commands, as a process of its own that goes with us."""
+        command = ["-P", str(LEASH), *words, "--config", str(config_folder() / "demo.toml")]
+        return self._stage.start(name, command, **self._env)
+
     async def start(self) -> None:
         """Start it; returns when it listens."""
-        config = config_folder() / "demo.toml"
-        command = ["-P", str(LEASH), "run", "--config", str(config), "--approve"]
-        self._child = self._stage.start("sfsync", command, **self._env)
+        self._child = self._sfsync("sfsync", "run", "--approve")
 
         async def listening() -> bool | None:
             # Only our own daemon knows our token: another one may listen at the port that ours wanted.

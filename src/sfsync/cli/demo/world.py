@@ -142,8 +142,7 @@ async def _start_sfsync(world: World) -> None:
     with teller.busy("starting sfsync: it reads the org, compares both storefronts, pushes its first plan"):
         started = time.monotonic()
         await world.daemon.open(STATUS_PORT)
-        for name, shop in world.shops.items():
-            await shop.send_webhooks_to(f"{world.daemon.address}/webhooks/{name}")
+        await world.daemon.set_up(world.shops)
         listening = time.monotonic()
         picture = await _right(world)
         corrected = time.monotonic()
