@@ -13,6 +13,7 @@ from sfsync.ports import PlannedRow, ResyncRun, RowCount, RowState, RunState, Tx
 
 from .context import Context
 from .resync import Resync
+from .resync_pricing import tariff
 
 VERSION = 1  # of the plan's file
 
@@ -110,7 +111,7 @@ class ResyncDesk:
                     for name, of in about["channels"].items()
                 },
                 "calls_left": None if calls is None else max(0, calls.ours - calls.ours_used),
-                "points": {name: _points(self._resync, name) for name in self._ctx.channels},
+                "points": {name: _points(self._ctx, name) for name in self._ctx.channels},
             },
             "org_newer": about["org"].get("newer", 0),
             "org_gone": about["org"].get("gone", 0),
@@ -190,8 +191,8 @@ def _warnings(about: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def _points(resync: Resync, name: str) -> int | None:
-    held = resync.tariff(name).points_held
+def _points(ctx: Context, name: str) -> int | None:
+    held = tariff(ctx, name).points_held
     return None if held is None else round(held)
 
 
