@@ -582,6 +582,9 @@ def test_what_a_channel_may_not_have_goes_to_the_others_to_the_last_unit() -> No
     assert split(2, [Share("london", 1, most=1), Share("dubai", 1)], {}) == {"london": 1, "dubai": 1}
     assert split(1, [Share("london", 1, most=5)], {}) == {"london": 1}
     assert split(0, [Share("london", 1)], {}) == {"london": 0}
+    # A quarter of four is just what London may have: it gets none of what is left over, though it has two.
+    quarter = [Share("london", 2, most=1), Share("dubai", 3), Share("paris", 3)]
+    assert split(4, quarter, {"london": 2}) == {"london": 1, "dubai": 2, "paris": 1}
 
 
 def test_whoever_has_no_goal_is_given_nothing_and_covered_for_nothing() -> None:
