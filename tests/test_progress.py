@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -93,6 +94,16 @@ def test_a_bar_stands_on_a_terminal_and_tells_what_is_left_to_spend() -> None:
     assert "org 79,980 calls left" in text
 
 
+@pytest.mark.parametrize("columns", ["60", "80", "120"])
+def test_a_narrow_terminal_cuts_no_figure_off(columns: str) -> None:
+    """They stand below the bar where there is no room beside it."""
+    _, drawn = on_a_terminal(SCRIPT, columns=columns)
+    text = " ".join(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn).split())
+    assert "org 79,980 calls left" in text
+    assert "levels" in text
+    assert "\u2026" not in text
+
+
 def test_a_bar_beside_the_daemons_work_tells_how_far_the_daemon_is() -> None:
     """It is asked meanwhile, under an id that came with the work; what the work says is not disturbed."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
@@ -105,10 +116,10 @@ def test_a_bar_beside_the_daemons_work_tells_how_far_the_daemon_is() -> None:
     assert len(Slow.ids) == 1
 
 
-def on_a_terminal(script: str, *args: str) -> tuple[bytes, str]:
+def on_a_terminal(script: str, *args: str, columns: str = "120") -> tuple[bytes, str]:
     """Standard output, and what stood on the terminal meanwhile."""
     ours, theirs = pty.openpty()
-    env = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": columns}
     with subprocess.Popen(
         [sys.executable, "-c", script, *args], stdout=subprocess.PIPE, stderr=theirs, env=env
     ) as done:

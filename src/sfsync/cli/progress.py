@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from sfsync.cli.common import DaemonClient, err
 from sfsync.domain.coverage import lasting
 
+BESIDE_COLUMNS = 110  # a narrower terminal would cut the figures off
 ASKED_EVERY_SECONDS = 0.5
 BUDGET_FIRST_SECONDS, BUDGET_AGAIN_SECONDS = 2.0, 5.0
 
@@ -29,6 +32,31 @@ def pace(done: int, left: int | None, seconds: float) -> str:
     rate = done / seconds
     told = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:,.1f}/s"
     return told if left is None else f"{told}, {lasting(max(0.0, left / rate))} left"
+
+
+class _Lines(Progress):
+    """A bar whose figures stand beside it where there is room, and below it where there is not."""
+
+    def __init__(self) -> None:
+        self._below = err.width < BESIDE_COLUMNS
+        beside = [] if self._below else [TextColumn("{task.fields[told]}", markup=False)]
+        what = TextColumn("{task.description}", markup=False)
+        super().__init__(
+            what,
+            BarColumn(),
+            *beside,
+            TimeElapsedColumn(),
+            console=err,
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """The bar, and its figures if they stand below."""
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks if self._below else ():
+            if told := task.fields["told"]:
+                yield Text(f"  {told}")
 
 
 class Bar:
@@ -74,13 +102,7 @@ class Bar:
 @contextmanager
 def bar(what: str = "") -> Iterator[Bar]:
     """A bar while the work goes on."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[told]}", markup=False),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=err, transient=True, disable=not sys.stderr.isatty()) as progress:
+    with _Lines() as progress:
         made = Bar(progress, progress.add_task(what, total=None, told=""))
         made.show(what)
         yield made
