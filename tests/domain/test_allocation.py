@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.domain.one_place import HERE, moves_here, total
+from tests.domain.one_place import HERE, here, moves_here, total
 
 from sfsync.domain.allocation import (
     Books,
     Move,
     Share,
     fallen,
+    given_back,
     kept,
     lowered,
     received,
@@ -116,8 +117,11 @@ L, D, P = LONDON, DUBAI, "paris"
         (0, [Books(L, held=4, shown=4), Books(D)], (2, 2), []),
         # A number that nothing covers comes before a wish for more.
         (1, [Books(L), Books(D, shown=1)], (1, 1), [Move(None, D, 1, HERE)]),
-        # Both show the two that they shared: each asks for its own, and is lowered to it.
-        (2, [Books(L, shown=2), Books(D, shown=2)], (1, 1), [Move(None, L, 1, HERE), Move(None, D, 1, HERE)]),
+        # Both show the two that they shared: what the first may still sell is covered, and no share.
+        (2, [Books(L, shown=2), Books(D, shown=2)], (1, 1), [Move(None, L, 2, HERE)]),
+        (3, [Books(L, shown=2), Books(D, shown=2)], (2, 1), [Move(None, L, 2, HERE), Move(None, D, 1, HERE)]),
+        # London could not be lowered: nothing is the other's before it was.
+        (0, [Books(L, held=4, shown=6), Books(D)], (2, 2), []),
         # Nobody needs it: back to the pool.
         (0, [Books(L, held=4, spare=4), Books(D)], (0, 0), [Move(L, None, 4, HERE)]),
         (0, [Books(L, held=4, spare=4), Books(D)], (0, 1), [Move(L, D, 1, HERE), Move(L, None, 3, HERE)]),
@@ -147,8 +151,8 @@ L, D, P = LONDON, DUBAI, "paris"
         # What it has already is not asked for again, nor what is on its way to cover its number.
         (5, [Books(L, held=2, spare=2)], (3,), [Move(None, L, 1, HERE)]),
         (5, [Books(L, coming=2, shown=2)], (4,), [Move(None, L, 2, HERE)]),
-        # A channel without a goal gets nothing, and keeps nothing that is spare.
-        (5, [Books(L), Books(D, shown=1)], (), []),
+        # A channel without a goal keeps nothing that is spare, and gets what it may still sell.
+        (5, [Books(L), Books(D, shown=1)], (), [Move(None, D, 1, HERE)]),
         (0, [Books(L, held=1, spare=1)], (), [Move(L, None, 1, HERE)]),
         # Whoever has nothing comes first.
         (1, [Books(L, held=1, shown=1), Books(D)], (2, 1), [Move(None, D, 1, HERE)]),
@@ -159,6 +163,32 @@ def test_units_move_from_the_pool_or_from_spare_ones(
 ) -> None:
     """Lower first, confirm, then move, then raise."""
     assert moves_here(pool, books, dict(zip((L, D, P), goals, strict=False))) == expected
+
+
+@pytest.mark.parametrize(
+    ("books", "units"),
+    [
+        (Books(L, held=3, spare=3), 3),  # lowered to nothing, and confirmed
+        (Books(L, held=3, shown=3), 0),  # it may sell all of them
+        (Books(L, held=3, shown=1, spare=2), 2),
+        (Books(L, held=3, spare=1), 1),  # two are missing: sold, maybe, and nobody has told of it
+        (Books(L, held=3, spare=2, sold=1), 2),
+        (Books(L, held=2, spare=3), 2),  # an order from before took the third: nothing is reserved for it
+        (Books(L, held=2, shown=-1, spare=2), 2),
+        (Books(L, held=2, spare=-1), 0),
+        (Books(L, held=3, spare=3, claimed=True), 0),  # a sale that is known may still draw on them
+        (Books(L), 0),
+    ],
+)
+def test_a_channel_gives_back_what_it_certainly_neither_shows_nor_has_sold(books: Books, units: int) -> None:
+    """The bag is shared again: how many of London's are everybody's now?"""
+    assert given_back(here(books)) == ([Move(L, None, units, HERE)] if units else [])
+
+
+def test_what_is_given_back_leaves_the_worst_places_first() -> None:
+    """Four of five are spare; the one that it may have sold stays where it sells from first."""
+    books = Books(L, held=5, shown=1, spare=4, sources=("A", "B"), stands={"A": 2, "B": 3})
+    assert given_back(books) == [Move(L, None, 3, "B"), Move(L, None, 1, "A")]
 
 
 def test_lowering_a_number_that_nothing_covered_frees_nothing() -> None:

@@ -587,9 +587,9 @@ def test_what_a_channel_may_not_have_goes_to_the_others_to_the_last_unit() -> No
     assert split(4, quarter, {"london": 2}) == {"london": 1, "dubai": 2, "paris": 1}
 
 
-def test_whoever_has_no_goal_is_given_nothing_and_covered_for_nothing() -> None:
-    """A channel that has left shows two that nothing is reserved for: it is lowered, not covered."""
+def test_whoever_has_no_goal_is_covered_while_it_may_still_sell_and_given_nothing() -> None:
+    """A channel that has left shows two that nothing is reserved for: it may sell them till it is lowered."""
     books = [Books("dubai", held=0, shown=2), Books("london", held=1, spare=1)]
-    assert moves_here(3, books, {"london": 1}) == []
+    assert moves_here(3, books, {"london": 1}) == [Move(None, "dubai", 2, HERE)]
     assert moves_here(3, [Books("dubai")], {}) == []
-    assert moves_here(3, books, {"dubai": 1, "london": 1}) == [Move(None, "dubai", 1, HERE)]
+    assert moves_here(3, books, {"dubai": 1, "london": 1}) == [Move(None, "dubai", 2, HERE)]

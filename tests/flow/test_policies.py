@@ -136,6 +136,27 @@ async def test_units_that_changed_settings_divide_among_channels_are_never_shown
         await h.until(within)
 
 
+async def test_units_set_aside_stay_each_shops_own_while_another_policy_waits_for_a_person() -> None:
+    """No policy divides the bags any more; until somebody has looked, nothing is closed or given back."""
+    async with house(MANY, rules=(PolicyRule(("BAG-*",), guarantee=Guarantee.ALLOCATED),)) as h:
+        await h.shows("BAG-00", 5, 4)
+        await h.idle()
+        await restarted(h)
+        assert await h.store.read(lambda tx: tx.held("london")) is not None
+        await h.deliver("london", h.shops["london"].buy("BAG-00"))
+        await h.until(lambda: h.org.of("order:london:"))
+        await h.idle()
+        await h.shows("BAG-00", 4, 4)
+        await h.shows("BAG-01", 5, 4)
+        assert h.org.numbers("BAG-01|ECOM") == (9, 9)
+        plan = await h.supervisor.resync.compare()
+        await h.supervisor.resync.put_right(plan.id)
+        await h.shows("BAG-01", 9, 9)
+        await h.shows("BAG-00", 8, 8)
+        await h.idle()
+        assert h.org.numbers("BAG-00|ECOM") == (9, 1)
+
+
 async def test_a_change_of_settings_that_was_let_go_is_not_asked_for_again_after_a_kill() -> None:
     """The person has looked; sfsync dies before every number is decided, and goes on where it was."""
     async with house(MANY) as h:

@@ -4,7 +4,8 @@ Of an article that is divided among shops, each shop's number and its sales that
 are together never more than what the org has reserved for that shop (correctness D). As the org reserves
 nothing beyond stock, the shops together can then not sell more than there is. While an article turns scarce,
 each number stands for shared units until it has been lowered or covered; from that moment on the rule holds,
-until the article is shared again. Goods that come back are everybody's at first (docs/rules.md, what is
+until the article is shared again and the shop's number has risen: what it shows before that, or has sold
+unheard, is still of its own units. Goods that come back are everybody's at first (docs/rules.md, what is
 weaker): then too it holds from when the shop's number has been covered or lowered.
 
 All of it is read from the org's rows and from the shops' own numbers and orders. Only whether an article is
@@ -44,6 +45,7 @@ class LastOne:
             self._waning = [pair for pair in self._waning if pair[0] != "london"]
         self._skus = {sku for _, sku in (*self._always, *self._waning)}
         self.covered: set[Pair] = set(self._always)  # from now on the rule holds
+        self._shared: set[Pair] = set()  # of those, shared again, and not raised since
         self._since: dict[Pair, object] = {}  # since when it was divided that time, of what wanes
         self.beyond: dict[Pair, int] = defaultdict(int)  # units that the shop by itself sold below zero
         self._mended: dict[Pair, int] = defaultdict(int)  # of those, raised to nothing by the daemon
@@ -83,13 +85,15 @@ class LastOne:
             elif kind == "order":
                 self._taken[pair] += reserved - on_hand
                 if on_hand > 0:
-                    self.covered.discard(pair)
+                    self._uncover(pair)
             self._look_soon(pair[1])
 
     def _shop_change(self, shop: str, change: StockChange) -> None:
         if change.sku not in self._skus or change.name != "available":
             return
         pair = shop, str(change.sku)
+        if pair in self._shared and change.delta > 0:
+            self._uncover(pair)
         if change.cause == "adjust":  # the daemon's: nobody's permission to go below zero
             # Raised to nothing by it, the units are still sold, and may be moved below zero once more.
             self._mended[pair] += max(0, min(change.delta, change.delta - change.after))
@@ -98,15 +102,22 @@ class LastOne:
         self._look_soon(change.sku)
 
     def _store_commit(self) -> None:
-        """What is shared again owes nothing to the rule."""
+        """What is shared again owes nothing to the rule once its number has risen."""
         if not self._waning or not self.watch.changed:
             return
         for pair in self._waning:
             # Shared and divided again in one moment is seen by the time alone since when it is divided.
-            if pair in self.covered and self._divided_since(pair[1]) != self._since[pair]:
-                self.covered.discard(pair)
+            if pair in self.covered and (since := self._divided_since(pair[1])) != self._since[pair]:
+                if since is None:
+                    self._shared.add(pair)
+                else:
+                    self._uncover(pair)
             elif pair not in self.covered:
                 self._look_soon(pair[1])
+
+    def _uncover(self, pair: Pair) -> None:
+        self.covered.discard(pair)
+        self._shared.discard(pair)
 
     def _look_soon(self, sku: str) -> None:
         """Once whoever changed something has told all of it: nothing happens in between."""
@@ -133,7 +144,7 @@ class LastOne:
                     f"{pair[0]} shows {shows} of {pair[1]} and sold {sold} that the ledger does not know; "
                     f"{self._held[pair]} are set aside for it",
                 )
-                self.covered.discard(pair)
+                self._uncover(pair)
 
     def _may_be_covered(self, pair: Pair, needs: int) -> None:
         if needs > self._held[pair] or not (pair in self._always or self.divided(pair[1])):

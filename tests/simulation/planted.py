@@ -207,6 +207,13 @@ BUGS: tuple[Bug, ...] = (
         "compare=None",
     ),
     Bug(
+        5,
+        "what is shared again is given back before its channel is lowered",
+        "domain/allocation.py",
+        "    found, left = [], _over(books, 0)\n",
+        "    found, left = [], books.held\n",
+    ),
+    Bug(
         2,
         "what another of a shop's locations is to send stays reserved where it was",
         "domain/orders.py",

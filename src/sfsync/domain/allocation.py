@@ -19,6 +19,10 @@ the lowering does not.
 Spare units can be fewer than none: the channel has sold, unheard, what nothing was reserved for (`fallen`).
 What the org reserves next covers that first.
 
+A SKU that is shared again goes the same way back: each channel's number is lowered to nothing, what is spare
+then goes back to everybody (`given_back`), and only a channel that has none left shows the shared number. So
+a sale from before the switch that nobody has told of keeps the unit that was set aside for it.
+
 Units stand at places, and a channel can have only those that stand where it sells from. So what is split is a
 `Stock`: units by place, and who sells from where.
 """
@@ -357,6 +361,9 @@ def moves(
 ) -> list[Move]:
     """What is to be asked of the org now: numbers that nothing covers first, then whoever has too few.
 
+    What a channel shows may be sold there until it has confirmed a lower number. So it is covered beyond its
+    goal, too, and whoever comes after it in the order of priority waits for what that frees.
+
     Units come from the pool (by place, of which `kept` stay there), then from channels that have spare ones
     beyond their goal; what nobody needs goes back to the pool. `books` are in the order of priority; every
     unit is given once.
@@ -366,7 +373,7 @@ def moves(
     """
     free = {place: max(0, units) for place, units in pool.items()}
     reach = {each.channel: each.sources for each in books}
-    needs = [*_uncovered(books, goals), *_too_few(books, goals)]
+    needs = [*_uncovered(books), *_too_few(books, goals)]
     filled = _fill(needs, free, reach, max(0, sum(free.values()) - kept))
     found = [
         Move(None, channel, units, place)
@@ -472,14 +479,28 @@ class _Detours:
             self._stands[giver][place] -= units
 
 
+def given_back(books: Books) -> list[Move]:
+    """What a channel that is to have no units of its own any more gives back to everybody now, by place.
+
+    Its spare units alone, of the worst places first. What it may still show is lowered first, and what
+    is missing stays reserved for the sale that it may be, until an order or a whole reading of its orders
+    accounts for it.
+    """
+    found, left = [], _over(books, 0)
+    for place in reversed(books.sources):
+        if part := min(left, books.stands.get(place, 0)):
+            found.append(Move(books.channel, None, part, place))
+            left -= part
+    return found
+
+
 def _over(books: Books, goal: int) -> int:
     """Spare units that the channel has beyond its goal, really reserved for it, and claimed by no sale."""
     return 0 if books.claimed else max(0, min(books.spare - books.gap, books.has - goal))
 
 
-def _uncovered(books: Iterable[Books], goals: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Up to the goal: what is shown beyond it will be lowered anyway."""
-    needs = [(each.channel, min(each.gap, goals.get(each.channel, 0)) - each.coming) for each in books]
+def _uncovered(books: Iterable[Books]) -> list[tuple[str, int]]:
+    needs = [(each.channel, each.gap - each.coming) for each in books]
     return [(channel, units) for channel, units in needs if units > 0]
 
 

@@ -89,9 +89,9 @@ class Divider:
     def targets(self, sku: str, scarce: InForce, shown: Sequence[ChannelLevel]) -> Mapping[str, int]:
         """What each channel should show of its own units; asks the org for what must change hands.
 
-        `shown` are the SKU's channel levels, of which a channel's first location has its units. While a SKU
-        that is shared again is still being given back, nobody's number rises. A channel that has left the
-        division is lowered to nothing, and what is spare of its units goes to the others.
+        `shown` are the SKU's channel levels, of which a channel's first location has its units. A channel
+        that has left the division is lowered to nothing, and what is spare of its units goes to the others.
+        When the SKU is shared again each is, and shows the shared number once it has given all of them back.
         """
         division = self._assortment.division(sku, scarce)
         # Where no policy divides it any more, what is still reserved goes back.
@@ -107,11 +107,11 @@ class Divider:
         places = self._places(channels, sku)
         books = [self._kept(self.books(sku, channel, levels.get(channel)), levels) for channel in channels]
         elsewhere = {level.channel for level in shown if self._shown_beside(level)}
-        books = [replace(each, claimed=True) if each.channel in elsewhere else each for each in books]
         if not self._only_look:
             self._free_strays(sku, books, division)
         if division is None:
-            return self._give_back(sku, books, levels, places)
+            return self._give_back(sku, books, levels)
+        books = [replace(each, claimed=True) if each.channel in elsewhere else each for each in books]
         goals = self.goals(sku, scarce, division, books)
         coming = {each.channel: each.coming for each in books}
         if not self._only_look:
@@ -295,32 +295,24 @@ class Divider:
                     self.asked = True
 
     def _give_back(
-        self,
-        sku: str,
-        books: Sequence[Books],
-        levels: Mapping[str, ChannelLevel],
-        places: Collection[str],
+        self, sku: str, books: Sequence[Books], levels: dict[str, ChannelLevel]
     ) -> Mapping[str, int]:
-        """Shared again: what is reserved for single channels goes back to everybody."""
-        left = 0
+        """Shared again: what is reserved for single channels goes back to everybody. What each may show.
+
+        Whoever goes by settings from before, because the changed ones wait for a person, keeps its own.
+        """
+        found = {}
         for each in books:
             if each.held <= 0:
                 continue
-            left += each.held
-            able = self._picture.allocated_levels(sku, each.channel, self._sources(each.channel, sku))
-            for key, units in able.items():
-                subject = allocation_subject(each.channel, key)
-                if units > 0 and not self._only_look and not self._tx.busy([subject]):
-                    row = self._row(each.channel, key, MovementKind.RELEASE, -units)
-                    self._tx.add_bundle([row], {subject: each.channel}, self._now)
-                    self.asked = True
-            level = levels.get(each.channel)
-            if level is not None and level.spare and not self._only_look:
+            kept = each.channel in self._assortment.held
+            for move in () if kept or self._only_look else allocation.given_back(each):
+                self._ask(sku, move, levels)
+            found[each.channel] = allocation.target(each, max(0, each.shown) if kept else 0)
+        for level in levels.values():
+            if level.spare and level.channel not in found and not self._only_look:
                 self._tx.put_spare(level.channel, sku, level.location, 0)
-        if not left:
-            return {}
-        most = self._pool(sku, places) + left
-        return {each.channel: max(0, min(each.shown, most)) for each in books}
+        return found
 
 
 def by_place(levels: Mapping[LevelKey, int]) -> Mapping[str, int]:
@@ -341,7 +333,8 @@ def adopted(tx: Tx, assortment: Assortment, new: Collection[ChannelItem], channe
 
     Of other channels, whose locations may have the same names, nothing was learned.
     """
-    skus = {item.sku for item in new if assortment.may_divide(item.sku)}
+    skus = {item.sku for item in new}
+    skus = {sku for sku in skus if assortment.may_divide(sku)} | tx.own_units(channel, skus)
     if not skus:
         return
     picture = Picture(tx.facts(skus))
@@ -395,7 +388,8 @@ def pushed(
 def read(tx: Tx, ctx: Context, seen: Mapping[tuple[str, str], int], channel: str) -> None:
     """Numbers were read that are lower than ours, by SKU and location; called before they are taken over."""
     assortment, now = ctx.assortment, ctx.clock.now()
-    skus = {sku for sku, _ in seen if assortment.may_divide(sku)}
+    skus = {sku for sku, _ in seen}
+    skus = {sku for sku in skus if assortment.may_divide(sku)} | tx.own_units(channel, skus)
     if not skus:
         return
     picture = Picture(tx.facts(skus))
@@ -404,8 +398,7 @@ def read(tx: Tx, ctx: Context, seen: Mapping[tuple[str, str], int], channel: str
         shows = seen.get((level.sku, level.location))
         if shows is None or shows >= level.published:
             continue
-        division = assortment.division(level.sku, scarce := divider.scarce(level.sku))
-        if division is None or channel not in parties(assortment, picture, level.sku, scarce):
+        if channel not in parties(assortment, picture, level.sku, divider.scarce(level.sku)):
             continue
         if not _has_units(assortment, level):
             continue
@@ -426,9 +419,9 @@ def explain(tx: Tx, ctx: Context) -> set[str]:
     """
     now, found = ctx.clock.now(), set[str]()
     for level in tx.channel_levels(tx.allocated_skus()):
-        if not ctx.assortment.may_divide(level.sku) or level.push is not None:
+        if level.push is not None or level.channel not in ctx.assortment.channels:
             continue
-        if level.channel not in ctx.assortment.channels or not _has_units(ctx.assortment, level):
+        if not _has_units(ctx.assortment, level):
             continue
         read = tx.poll_mark(level.channel)
         if level.changed_at > now - PATIENCE or read is None or read < level.changed_at + SEARCH_LAG:

@@ -261,8 +261,6 @@ def _holdings(
         for held in tx.holdings(subjects)
         if held.reserved > 0
     ]
-    if not ctx.assortment.may_divide(line.line.sku):
-        return found, False
     picture = books.picture(line.line.sku)
     divided = ctx.assortment.division(line.line.sku, picture.scarce(line.line.sku)) is not None
     if line.channel in parties(ctx.assortment, picture, line.line.sku):

@@ -113,6 +113,7 @@ class Policies:
     async def _weighed(self, skus: Collection[str], other: Assortment) -> dict[str, Weighed]:
         changed: Counter[str] = Counter()
         known: Counter[str] = Counter()
+        other = other.snapshot()  # of which nothing is held yet
         for part in grouped(skus, SKUS_AT_ONCE):
             count = partial(self._count, other=other, skus=part, changed=changed, known=known)
             await self._ctx.store.read(count)

@@ -184,7 +184,9 @@ class Relay:
     def _divided(self, tx: Tx, due: Sequence[ChannelLevel]) -> set[str]:
         """Which of these SKUs are the channel's own units at present, booked one by one."""
         assortment = self._ctx.assortment
-        divided = {level.sku for level in due if assortment.may_divide(level.sku)}
+        skus = {level.sku for level in due}
+        divided = {sku for sku in skus if assortment.may_divide(sku)}
+        divided |= tx.own_units(self.name, skus - divided)  # which no policy divides any more
         # Where nothing depends on how scarce it is, the settings know who has units of his own.
         always = {sku: assortment.division(sku, PLENTY) for sku in divided if not assortment.scarcities(sku)}
         own = {sku for sku, of in always.items() if of is not None and self.name in of.channels}
@@ -192,12 +194,7 @@ class Relay:
         if not unsure:
             return own
         picture = Picture(tx.facts(unsure))
-        return own | {
-            sku
-            for sku in unsure
-            if assortment.division(sku, picture.scarce(sku)) is not None
-            and self.name in allocations.parties(assortment, picture, sku)
-        }
+        return own | {sku for sku in unsure if self.name in allocations.parties(assortment, picture, sku)}
 
     async def _deliver(self, record: PushRecord, *, maybe_sent: bool) -> PushRecord | None:
         """Send until the outcome is known, then commit what it means. Returns the next push, if any."""

@@ -109,7 +109,7 @@ def refresh(
     pulse.sold_out.forget(skus)
     picture = Picture(tx.facts(skus), age_seconds=age_seconds(tx, assortment, pulse, now))
     divider = Divider(tx, assortment, pulse, picture, now)
-    tied = skus if channel is None else {sku for sku in skus if assortment.together(sku)}
+    tied = skus if channel is None else {sku for sku in skus if _tied(assortment, picture, sku)}
     levels = tx.channel_levels(tied)
     if channel is not None:
         levels = [*levels, *tx.channel_levels(skus - tied, channel)]
@@ -137,6 +137,11 @@ def refresh(
     if divider.asked or any(asked):
         bells.add("writer")
     return bells
+
+
+def _tied(assortment: Assortment, picture: Picture, sku: str) -> bool:
+    """True when the channels' numbers depend on each other: while units go back to all, too."""
+    return assortment.together(sku) or bool(picture.holders(sku))
 
 
 def foreseen(

@@ -415,6 +415,12 @@ class SqlTx(
         query = select(c.sku).where(c.kind == "allocation", c.reserved != 0).distinct().order_by(c.sku)
         return list(self._c.execute(query).scalars())
 
+    def own_units(self, channel: str, skus: Collection[str]) -> set[str]:
+        """Of these SKUs, those of which the channel holds units of its own."""
+        if not skus:
+            return set()
+        return {row.sku for row in OWN_UNITS.run(self._c, {"b_channel": channel, "among": list(skus)})}
+
     def by_hand(self, sku: str) -> dict[str, Fixed]:
         """What people have said that channels are to have of a SKU, by channel."""
         rows = BY_HAND.run(self._c, {"b_sku": sku})
@@ -1657,6 +1663,14 @@ WAITING_BY_SUBJECT = Prepared(
     select(t.movement.c.subject).where(t.among(t.movement.c.subject), t.movement.c.state == "waiting")
 )
 BY_HAND = Prepared(select(t.by_hand).where(t.by_hand.c.sku == bindparam("b_sku")))
+OWN_UNITS = Prepared(
+    select(t.holding.c.sku).where(
+        t.among(t.holding.c.sku),
+        t.holding.c.kind == "allocation",
+        t.holding.c.channel == bindparam("b_channel"),
+        t.holding.c.reserved != 0,
+    )
+)
 SCARCE_BY_SKU = Prepared(_among(t.scarce.c.sku))
 LINES_BY_SUBJECT = Prepared(_among(t.order_line.c.subject))
 LINES_OF_ORDER = Prepared(
