@@ -127,6 +127,7 @@ def order_node(**more: Any) -> dict[str, Any]:
         },
         "fulfillments": [
             {
+                "createdAt": "2026-11-23T07:10:00Z",
                 "status": "SUCCESS",
                 "fulfillmentLineItems": {
                     "nodes": [{"quantity": 2, "lineItem": {"id": "gid://shopify/LineItem/11"}}]
@@ -135,12 +136,13 @@ def order_node(**more: Any) -> dict[str, Any]:
         ],
         "refunds": [
             {
+                "createdAt": "2026-11-23T07:20:00Z",
                 "refundLineItems": {
                     "nodes": [
                         {"quantity": 1, "restockType": kind, "lineItem": {"id": "gid://shopify/LineItem/11"}}
                         for kind in ("RETURN", "CANCEL")
                     ]
-                }
+                },
             }
         ],
         **more,

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from tests.channels.shopify_bench import adjusted, channel, order_node
 
 from sfsync.channels.shopify_orders import number, read_node, read_payload
+from sfsync.domain.moments import Moment
 from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.ports import Delivery, Refused
 
@@ -343,13 +344,17 @@ def test_an_order_is_the_same_from_the_list_and_from_a_webhook() -> None:
         line(4, 2, 1),
         location_id=7,
         note_attributes=[{"name": "sfsync_reservation", "value": "r1"}],
-        fulfillments=[sent(2)],
-        refunds=[refund((1, "return"), (1, "cancel"))],
+        fulfillments=[sent(2) | {"created_at": "2026-11-23T08:10:00+01:00"}],
+        refunds=[refund((1, "return"), (1, "cancel")) | {"created_at": "2026-11-23T08:20:00+01:00"}],
         financial_status="partially_refunded",
     )
     listed = read_node("london", order_node(), LOCATIONS)
     assert listed == read(told)
-    assert [line.refunded_quantity for line in listed.lines] == [2]  # which equality leaves out
+    for each in (listed, read(told)):  # what equality leaves out
+        (only,) = each.lines
+        assert only.refunded_quantity == 2
+        assert only.left == (Moment(datetime(2026, 11, 23, 7, 10, tzinfo=UTC), 2),)
+        assert only.came_back == (Moment(datetime(2026, 11, 23, 7, 20, tzinfo=UTC), 1),)
 
 
 @pytest.mark.parametrize(

@@ -82,11 +82,14 @@ def listed(name: str = "#1001", parcels: int = 1, more: bool = False, **changes:
     info = {"pageInfo": {"hasNextPage": False, "endCursor": None}}
     part = whole["fulfillments"][0]["fulfillmentLineItems"]
     parts: list[dict[str, Any]] = [
-        {"status": "SUCCESS", "fulfillmentLineItems": {**part, **info}} for _ in range(parcels)
+        {"createdAt": None, "status": "SUCCESS", "fulfillmentLineItems": {**part, **info}}
+        for _ in range(parcels)
     ]
     if more:
         parts[-1]["fulfillmentLineItems"]["pageInfo"] = {"hasNextPage": True, "endCursor": "c"}
-    refunds = [{"refundLineItems": {**refund["refundLineItems"], **info}} for refund in whole["refunds"]]
+    refunds = [
+        refund | {"refundLineItems": {**refund["refundLineItems"], **info}} for refund in whole["refunds"]
+    ]
     lines = {**whole["lineItems"], **info}
     return {**whole, "lineItems": lines, "fulfillments": parts, "refunds": refunds, **changes}
 

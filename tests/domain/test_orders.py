@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sfsync.domain.moments import Moment
 from sfsync.domain.orders import (
     Holding,
     LineFacts,
     NextStep,
     OrderLine,
     OrderSnapshot,
+    PlaceFacts,
     handed_to,
     newer,
     next_step,
@@ -158,6 +160,57 @@ def test_what_was_reserved_in_two_places_is_shipped_from_both_step_by_step() -> 
         found = step(wish(0, 3), *rows)
         rows += found.bundle
     assert {(m.level, m.on_hand_delta, m.reserved_delta) for m in rows[2:]} == {(SHOP, -2, -2), (WEB, -1, -1)}
+
+
+HOURS = [NOW - timedelta(hours=n) for n in range(5)]
+PARCELS = (Moment(HOURS[4], 1, "web"), Moment(HOURS[3], 1, "shop"), Moment(HOURS[2], 1, "shop"))
+REFUNDS = (Moment(HOURS[1], 1, "shop"), Moment(HOURS[0] + timedelta(hours=9), 1, "shop"))
+RESERVED = (row(0, 2), row(1, 2, level=SHOP))
+
+
+@pytest.mark.parametrize(
+    ("line", "rows", "places", "returns_to", "expected"),
+    [
+        # each parcel left when it left, whatever happened to the order later
+        (wish(1, 3), RESERVED, False, None, ("Fulfilment ECOM", -1, HOURS[4])),
+        (wish(1, 3), (*RESERVED, row(2, -1, -1)), False, None, ("Fulfilment KNIGHTSBRIDGE", -1, HOURS[3])),
+        # of a unit more than the parcels tell, only the order's change is known
+        (wish(0, 4), (*RESERVED, row(2, -2, -3)), False, None, ("Fulfilment KNIGHTSBRIDGE", -1, HOURS[0])),
+        # each location sent its own
+        (wish(1, 3), RESERVED, True, None, ("Fulfilment KNIGHTSBRIDGE", -1, HOURS[3])),
+        (
+            wish(1, 3),
+            (*RESERVED, row(2, -1, -1, level=SHOP)),
+            True,
+            None,
+            ("Fulfilment ECOM", -1, HOURS[4]),
+        ),
+        # what came back came back when its refund says; nothing has happened that is still to come
+        (wish(0, 4, 1), (row(0, 0, -4),), False, None, ("Return ECOM", 1, HOURS[1])),
+        (wish(0, 4, 2), (row(0, 0, -4), row(1, 0, 1)), False, None, ("Return ECOM", 1, HOURS[0])),
+        (wish(0, 4, 2), (row(0, 0, -4),), False, BACK, ("Return RETURNS", 1, HOURS[1])),
+        # a parcel that was called off is no return
+        (wish(1, 3, 1), (row(0, 0, -4), row(1, 0, 1, BACK)), False, BACK, ("Return ECOM", 1, HOURS[0])),
+    ],
+)
+def test_goods_leave_and_come_back_when_they_did(
+    line: OrderLine,
+    rows: tuple[Movement, ...],
+    places: bool,
+    returns_to: LevelKey | None,
+    expected: tuple[str, int, datetime],
+) -> None:
+    """Three parcels of three hours and two refunds: one step has one moment."""
+    told_line = replace(line, left=PARCELS, came_back=REFUNDS)
+    facts = LineFacts(
+        LINE, told_line, rows, len(rows), (WEB, SHOP), {}, (), False, "#1001", "v1", NOW, returns_to
+    )
+    if places:
+        web = PlaceFacts((WEB,), 1, 1, 0, PARCELS[:1])
+        facts = replace(facts, places=(web, PlaceFacts((SHOP,), 0, 2, 0, PARCELS[1:])))
+    (movement,) = next_step(facts).bundle
+    kind = f"{movement.kind} {movement.level.location}"
+    assert (kind, movement.on_hand_delta, movement.occurred_at) == expected
 
 
 def test_a_line_claims_what_it_was_sold_on_before_it_asks() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from sfsync.domain.moments import Moment
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.org_orders import (
     OrgItem,
@@ -70,6 +71,40 @@ def test_what_an_order_in_the_org_wants(changes: dict[str, Any], expected: tuple
     assert (line.open_quantity, line.fulfilled_quantity, line.returned_quantity) == expected
 
 
+FOUR, FIVE, SIX = (NOW - timedelta(hours=n) for n in (3, 2, 1))
+SAVED: dict[str, Any] = {"changed_at": FOUR, "items": [replace(ITEM, changed_at=FIVE)]}
+BACK_AT_SIX = replace(BACK, changed_at=SIX)
+
+
+@pytest.mark.parametrize(
+    ("changes", "left", "came_back"),
+    [
+        ({}, [], []),
+        # shipped: when order and item were last saved, whatever was announced later
+        ({"status": "Shipped"}, [(FIVE, 3)], []),
+        ({"status": "Shipped", "changed_at": SIX}, [(SIX, 3)], []),
+        ({"status": "Shipped", "returns": [replace(BACK_AT_SIX, status="Draft")]}, [(FIVE, 3)], []),
+        ({"items": [replace(ITEM, changed_at=FIVE, fulfilled=2)]}, [(FIVE, 2)], []),
+        # received: when the line of the return order was saved, or its head
+        ({"status": "Shipped", "returns": [BACK_AT_SIX]}, [(FIVE, 3)], [(SIX, 1)]),
+        # it had left by then, and nobody says when
+        ({"returns": [BACK_AT_SIX]}, [(SIX, 1)], [(SIX, 1)]),
+        (
+            {"items": [replace(ITEM, changed_at=FIVE, fulfilled=1)], "returns": [BACK_AT_SIX, BACK_AT_SIX]},
+            [(FIVE, 1), (SIX, 1)],
+            [(SIX, 1), (SIX, 1)],
+        ),
+    ],
+)
+def test_goods_left_and_came_back_when_the_record_that_says_so_was_saved(
+    changes: dict[str, Any], left: list[tuple[datetime, int]], came_back: list[tuple[datetime, int]]
+) -> None:
+    """Not when we read of it: the order was saved at four, its item at five."""
+    (line,) = snapshot(replace(ORDER, **(SAVED | changes)), RULES, NOW).lines
+    assert line.left == tuple(Moment(*each) for each in left)
+    assert line.came_back == tuple(Moment(*each) for each in came_back)
+
+
 @pytest.mark.parametrize(
     ("changes", "heard", "expected"),
     [
@@ -124,7 +159,8 @@ def test_a_line_names_its_storefront_line_its_place_and_its_piece_where_the_hous
 
 def test_a_return_of_no_order_is_goods_that_come_in() -> None:
     """Nothing was sold by us, and yet a bag lies on the counter."""
-    found = loose_return(replace(BACK, item_id="", received=2), RULES, NOW)
+    found = loose_return(replace(BACK_AT_SIX, item_id="", received=2), RULES, NOW)
+    assert found.lines[0].came_back == (Moment(SIX, 2),)
     assert (found.channel, found.order_id, found.lines) == (
         "org",
         "0raA",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sfsync.domain.moments import Moment
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.places import LinePlace
 from sfsync.domain.sources import Source, Word, Words, deciding, pair, wanted
@@ -188,3 +190,13 @@ def _same_goods(story: list[list[tuple[str, int, int, int]]]) -> list[list[tuple
     """Every snapshot of an order has the lines of the first one, with other numbers."""
     first = story[0]
     return [[(first[n][0], *told[min(n, len(told) - 1)][1:]) for n in range(len(first))] for told in story]
+
+
+@pytest.mark.parametrize("authority", list(Source))
+def test_goods_left_at_the_earlier_of_two_moments_whoever_is_the_authority(authority: Source) -> None:
+    """The storefront tells of one parcel; the org's record, saved later, of both."""
+    parcel = replace(line(1, 1), left=(Moment(NOW - timedelta(hours=2), 1),))
+    saved = replace(line(0, 2, 1), left=(Moment(NOW, 2),), came_back=(Moment(NOW, 1),))
+    found = wanted({"s": {SHOP: word(parcel), ORG: word(saved)}}, authority)["s"]
+    assert (found.fulfilled_quantity, found.left) == (2, (*parcel.left, Moment(NOW, 1)))
+    assert found.came_back == saved.came_back

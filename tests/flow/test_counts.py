@@ -11,6 +11,7 @@ from tests.flow.kit import TILL, House, house, total
 
 from sfsync.domain.counts import Count, CountOutcome
 from sfsync.domain.incidents import DATED_AHEAD
+from sfsync.domain.moments import Moment
 from sfsync.domain.stock import LevelKey, Movement, MovementKind
 from sfsync.domain.transfers import Stage, Transfer
 from sfsync.flow.folding import FoldWish
@@ -72,6 +73,27 @@ async def test_the_five_o_clock_sale_told_after_the_six_o_clock_count() -> None:
         await h.shows("BAG-1", 3, 3)
         await h.idle()
         assert len(h.org.of("late:")) == 1
+
+
+async def test_a_parcel_that_left_before_the_count_is_not_dated_by_a_parcel_that_left_after_it() -> None:
+    """Sold three, and we are away: one left at five, the shelf was counted at six, two left next morning."""
+    async with house({BAG: 5}) as h:
+        long_ago(h)
+        london = h.shops["london"]
+        number = london.buy("BAG-1", 3)
+        await h.deliver("london", number)
+        await h.until(lambda: total(h.org.of("order:")) == (0, 3))
+        await h.kill()
+        parcels = (Moment(ago(h, 15), 1), Moment(ago(h, 1), 2))
+        london.change(number, open_quantity=0, fulfilled_quantity=3, left=parcels)
+        counted_by_a_person(h, -1, ago(h, 14), told=False)  # four lay there, five were in the books
+        await h.start()
+        await h.deliver("london", number)
+        await h.until(lambda: total(h.org.of("order:")) == (-3, 0))
+        await h.idle()
+        assert [units for _, units, _ in h.org.of("order:") if units] == [-1, -2]
+        assert [units for _, units, _ in h.org.of("late:")] == [1]
+        assert h.org.numbers(BAG) == (2, 0)  # what lies there
 
 
 @pytest.mark.parametrize("fate", ["lost", "reply lost", "late", "later"])

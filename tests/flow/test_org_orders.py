@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from tests.flow.kit import SALES, House, house, total
+from tests.flow.test_counts import ago, count, counted_by_a_person, long_ago
 
 from sfsync.domain.assortment import SharedOrders
 from sfsync.domain.coverage import How, answer
@@ -228,6 +229,40 @@ async def test_a_copy_that_is_still_a_draft_puts_no_sold_unit_back_on_sale(
         await h.shows("BAG-1", left, left)
         await h.idle()
         assert h.org.numbers(BAG) == (1, 1 - left)
+
+
+async def test_what_left_by_an_order_in_the_org_before_a_count_is_in_the_count() -> None:
+    """Shipped at five, while we are away; four of five counted at six; then it is read."""
+    async with house({BAG: 5}, shared=shared(), org_rules=RULES) as h:
+        long_ago(h)
+        h.org.sells(order(h))
+        await h.until(lambda: told(h) == (0, 1))
+        await h.kill()
+        h.org.sells(order(h, status="Shipped", changed_at=ago(h, 15)), told=False)
+        counted_by_a_person(h, -1, ago(h, 14), told=False)
+        await h.start()
+        await h.until(lambda: told(h) == (-1, 0), of=lambda: told(h))
+        await h.idle()
+        assert [units for _, units, _ in h.org.of("late:")] == [1]
+        assert h.org.numbers(BAG) == (4, 0)
+
+
+async def test_what_came_back_before_a_count_of_the_returns_is_in_the_count() -> None:
+    """Return orders have no events: received at five, counted at six, read by the next poll."""
+    async with house({BAG: 9, BACK: 0}, shared=shared(), org_rules=RULES) as h:
+        orders = h.supervisor.org_orders
+        assert orders is not None
+        long_ago(h)
+        h.org.sells(order(h, units=2, status="Shipped"))
+        await h.until(lambda: told(h) == (-2, 0))
+        back = OrgReturnLine("0raA", "RO-1", "BAG-1", 1, 1, "Closed", h.clock.now(), "802A")
+        back = replace(back, changed_at=ago(h, 2))
+        h.org.sells(order(h, units=2, status="Shipped", returns=[back]), told=False)
+        assert (await count(h, 1, ago(h, 1), place=BACK)).variance == 1
+        await orders.poll()
+        await h.until(lambda: told(h) == (-1, 0), of=lambda: told(h))
+        await h.idle()
+        assert h.org.numbers(BACK) == (1, 0)
 
 
 async def test_the_reference_may_be_filled_in_after_the_order_was_activated() -> None:

@@ -117,6 +117,10 @@ async def test_an_order_is_read_whole_with_what_reduces_and_returns_it(
     assert people.update(line, "ReturnOrderLineItem", QuantityReceived=1)["success"]
     read = await org.read_orders(items=[item])
     assert wanted(read) == (0, 3, 1)
+    (whole,) = read.orders
+    moments = [whole.changed_at, *(each.changed_at for each in whole.items)]
+    moments += [each.changed_at for each in whole.returns]
+    assert all(at is not None and abs(datetime.now(UTC) - at) < timedelta(minutes=5) for at in moments)
     found = snapshot(read.orders[0], RULES, datetime.now(UTC))
     assert (found.channel, found.name, [each.sku for each in found.lines]) == ("london", "#1001", ["BAG-1"])
 

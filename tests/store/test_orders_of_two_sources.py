@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from sfsync.domain.moments import Moment
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.places import LinePlace
 from sfsync.domain.sources import Source, Word
@@ -33,7 +34,8 @@ async def test_each_sources_word_is_kept_as_it_was_said(store: Database) -> None
             routed=True,
         ),
     )
-    org = Word(LATER, OrderLine("802A", "BAG-1", 2, unit="S/1", location="ECOM"))
+    back = (Moment(NOW, 1), Moment(LATER, 1, "the mall"))
+    org = Word(LATER, OrderLine("802A", "BAG-1", 2, unit="S/1", location="ECOM", came_back=back))
     line = LineState("order:london:7:1", "london", "7", "#1001", shop.line, NOW, NOW, "online")
     await store.write(lambda tx: tx.put_line(line))
     (kept,) = (await store.read(lambda tx: tx.lines([line.subject]))).values()
@@ -44,6 +46,7 @@ async def test_each_sources_word_is_kept_as_it_was_said(store: Database) -> None
     (found,) = await store.read(lambda tx: tx.lines_of_org_order("801A"))
     assert found == both
     assert found.words[Source.CHANNEL].line.taken_in_doubt
+    assert [found.words[each].line.came_back for each in Source] == [(), back]
     assert await store.read(lambda tx: tx.lines_of_org_order("801B")) == []
 
 

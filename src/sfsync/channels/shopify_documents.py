@@ -107,14 +107,14 @@ _LOCATION = "location { id }"
 
 def _fulfillments(parts: str, lines: str, *, routed: bool) -> str:
     return f"""fulfillments(first: {parts}) {{
-        status {_LOCATION if routed else ""}
+        createdAt status {_LOCATION if routed else ""}
         fulfillmentLineItems(first: {lines}) {{ {_FULFILLMENT_LINES} }}
       }}"""
 
 
 def _refunds(parts: str, lines: str, *, routed: bool) -> str:
     rows = _ROUTED_REFUND_LINES if routed else _REFUND_LINES
-    return f"refunds(first: {parts}) {{ refundLineItems(first: {lines}) {{ {rows} }} }}"
+    return f"refunds(first: {parts}) {{ createdAt refundLineItems(first: {lines}) {{ {rows} }} }}"
 
 
 def _routes(parts: str, lines: str) -> str:

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from sfsync.domain.moments import Moment
 from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.domain.places import LinePlace
 from sfsync.ports import Refused
@@ -82,6 +83,7 @@ class _Fulfillment(_Payload):
     status: str | None
     line_items: list[_FulfilledLine]
     location_id: int | None = None
+    created_at: AwareDatetime | None = None
 
 
 class _RefundLine(_Payload):
@@ -93,6 +95,7 @@ class _RefundLine(_Payload):
 
 class _Refund(_Payload):
     refund_line_items: list[_RefundLine]
+    created_at: AwareDatetime | None = None
 
 
 class _Route(_Payload):
@@ -258,6 +261,8 @@ def _lines(channel: str, order: _Order, locations: Mapping[str, str] | None) -> 
         if (line.sku or "").strip() and not line.gift_card:
             cancelled = order.cancelled_at is not None
             read = _line(line, fulfilled[line.id], refunded[line.id], cancelled=cancelled)
+            left, back = _left(order, line.id, locations), _back(order, line.id, locations)
+            read = replace(read, left=left, came_back=back)
             if locations is not None:
                 told = tuple(places.get(line.id, {}).values())
                 routed = sum(place.open_quantity for place in told) == read.open_quantity
@@ -268,15 +273,44 @@ def _lines(channel: str, order: _Order, locations: Mapping[str, str] | None) -> 
     return tuple(lines)
 
 
+def _left(order: _Order, line_id: int, locations: Mapping[str, str] | None) -> tuple[Moment, ...]:
+    """When units of a line left, parcel by parcel."""
+    found = []
+    for part in order.fulfillments:
+        for row in part.line_items if part.status == "success" else ():
+            if row.id == line_id and row.quantity and part.created_at is not None:
+                place = _place(part.location_id, locations)
+                found.append(Moment(part.created_at.astimezone(UTC), row.quantity, place))
+    return tuple(found)
+
+
+def _back(order: _Order, line_id: int, locations: Mapping[str, str] | None) -> tuple[Moment, ...]:
+    """When units of a line came back, refund by refund."""
+    found = []
+    for refund in order.refunds:
+        for row in refund.refund_line_items:
+            returned = row.line_item_id == line_id and row.restock_type == "return"
+            if returned and row.quantity and refund.created_at is not None:
+                place = _place(row.location_id, locations)
+                found.append(Moment(refund.created_at.astimezone(UTC), row.quantity, place))
+    return tuple(found)
+
+
+def _place(location_id: int | None, locations: Mapping[str, str] | None) -> str:
+    """Our name of a location, or its gid where nobody mapped it; "" where it matters to nobody."""
+    if location_id is None or locations is None:
+        return ""
+    gid = f"gid://shopify/Location/{location_id}"
+    return locations.get(gid, gid)
+
+
 def _places(order: _Order, locations: Mapping[str, str]) -> dict[int, dict[str, LinePlace]]:
     """By line item: the units that the order says the location of. One that nobody mapped keeps its gid."""
     found: defaultdict[int, dict[str, LinePlace]] = defaultdict(dict)
 
     def add(line_id: int, location_id: int | None, **units: int) -> None:
-        if location_id is None:
+        if not (name := _place(location_id, locations)):
             return
-        gid = f"gid://shopify/Location/{location_id}"
-        name = locations.get(gid, gid)
         known = found[line_id].get(name, LinePlace(name))
         found[line_id][name] = replace(known, **{what: getattr(known, what) + n for what, n in units.items()})
 
@@ -363,6 +397,7 @@ def _as_payload(node: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "fulfillments": [
             {
+                "created_at": part["createdAt"],
                 "status": part["status"].lower(),
                 "location_id": _number_of(part.get("location")),
                 "line_items": [
@@ -374,6 +409,7 @@ def _as_payload(node: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "refunds": [
             {
+                "created_at": part["createdAt"],
                 "refund_line_items": [
                     {
                         "line_item_id": number(row["lineItem"]["id"]),
@@ -382,7 +418,7 @@ def _as_payload(node: Mapping[str, Any]) -> dict[str, Any]:
                         "location_id": _number_of(row.get("location")),
                     }
                     for row in part["refundLineItems"]["nodes"]
-                ]
+                ],
             }
             for part in node["refunds"]
         ],

@@ -34,6 +34,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import permutations
 
+from .moments import Moment, next_moment
 from .places import LinePlace, matched
 from .stock import LevelKey, Movement, MovementKind, step_key
 
@@ -68,6 +69,8 @@ class OrderLine:
     routed: bool = field(default=False, compare=False)  # it says so of every open unit
     mapped_from: str = field(default="", compare=False)  # what its source calls the SKU (`sku_mapping`)
     refunded_quantity: int = field(default=0, compare=False)  # units that its refunds name, sent or not
+    left: tuple[Moment, ...] = field(default=(), compare=False)  # when units left, as far as its source tells
+    came_back: tuple[Moment, ...] = field(default=(), compare=False)  # and when they came back
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ class PlaceFacts:
     open_quantity: int = 0
     fulfilled_quantity: int = 0
     returned_quantity: int = 0
+    left: Sequence[Moment] = ()  # when units left from here
+    came_back: Sequence[Moment] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,9 @@ class LineFacts:
     asked_in_vain: bool  # the org has refused this need: ask again only for what a level shows
     reference: str
     version: str
-    occurred_at: datetime  # when the order changed to what it wants now
+    occurred_at: (
+        datetime  # when the order changed to what it wants now; of units without a moment of their own
+    )
     returns_to: LevelKey | None = None  # where returned goods go; None: to where they left from
     places: Sequence[PlaceFacts] = ()  # where the channel says which location sends what
     room: int | None = None  # units that its limited edition may still give it; None: of no edition
@@ -197,6 +204,9 @@ def next_step(facts: LineFacts) -> NextStep:
     back = facts.line.returned_quantity - sum(put.values())
     if facts.returns_to is not None and back:
         level, units = _to_returns(facts.returns_to, back, put, on_hand)
+        if units > 0:
+            entered = facts.line.returned_quantity - back
+            facts, units = _dated(facts, facts.line.came_back, entered, units)
         return _alone(facts, level, MovementKind.RETURN, on_hand=units)
 
     change = facts.line.open_quantity - sum(reserved.values())
@@ -307,6 +317,8 @@ def _ship(
     """
     owed = _owed(facts, on_hand)
     if not owed or max(owed) <= 0:
+        line = facts.line
+        facts, units = _dated(facts, line.left, line.fulfilled_quantity - units, units)
         level = _fullest(reserved)
         if level is None:
             level, units = _unasked(facts.sources, units, on_hand)
@@ -314,7 +326,7 @@ def _ship(
         part = min(units, reserved[level])
         return _alone(facts, level, MovementKind.FULFILMENT, on_hand=-part, reserved=-part)
     place = facts.places[owed.index(max(owed))]
-    units = min(units, max(owed))
+    facts, units = _dated(facts, place.left, place.fulfilled_quantity - max(owed), min(units, max(owed)))
     spare = _not_needed(facts, reserved)
     level = _fullest(_among(spare, place.sources)) or _fullest(_among(reserved, place.sources))
     if level is not None:
@@ -330,13 +342,23 @@ def _ship(
     return NextStep((*rows, left))
 
 
+def _dated(facts: LineFacts, told: Sequence[Moment], entered: int, units: int) -> tuple[LineFacts, int]:
+    """The facts at the moment of the next units, and how many of them have it: one step has one moment."""
+    at, units = next_moment(told, entered, units)
+    return (facts if at is None else replace(facts, occurred_at=min(at, facts.occurred_at))), units
+
+
 def _take_back(facts: LineFacts, units: int, on_hand: Mapping[LevelKey, int]) -> NextStep:
     """Goods came back: to where they left from, or to the location that the channel names."""
     owed = _owed(facts, on_hand)
+    told = facts.returns_to is None  # else it has left after all: a parcel was called off
     if not owed or min(owed) >= 0:
+        line = facts.line
+        facts, units = _dated(facts, line.came_back if told else (), line.returned_quantity - units, units)
         return _returned(facts, *_return_level(on_hand, facts.sources, units))
     place = facts.places[owed.index(min(owed))]
-    units = min(units, -min(owed))
+    entered = place.returned_quantity + min(owed)
+    facts, units = _dated(facts, place.came_back if told else (), entered, min(units, -min(owed)))
     return _returned(facts, *_return_level(_among(on_hand, place.sources), place.sources, units))
 
 

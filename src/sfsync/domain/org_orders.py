@@ -13,15 +13,18 @@ The rules:
 - an order whose channel is one of ours is the storefront's order under the storefront's own reference; every
   other one belongs to the channel `org`.
 
-A reading of the org is its present truth: it has no version of its own but the moment it was asked for.
+A reading of the org is its present truth: it has no version of its own but the moment it was asked for. What
+it says of goods that left or came back had happened when the record that says so was last saved, which may be
+long before the reading.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from .moments import Moment
 from .orders import OrderLine, OrderSnapshot
 
 ORG_CHANNEL = "org"  # the channel of orders that belong to none of ours
@@ -39,6 +42,7 @@ class OrgItem:
     line: str = ""  # the storefront's id of the line, where the house keeps it
     location: str = ""  # the org's location code, where the house names one
     unit: str = ""
+    changed_at: datetime | None = None  # when anybody last saved it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class OrgReturnLine:
     placed_at: datetime
     item_id: str = ""  # the order item that it returns, when it names one
     deleted: bool = False
+    changed_at: datetime | None = None  # when anybody last saved it, or its return order
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +87,8 @@ class OrgOrder:
     channel: str = ""  # the value of the house's channel field
     reference: str = ""  # the storefront's id or name of the order
     deleted: bool = False
-    activated: bool = (
-        False  # it has a date of activation; the platform takes that back when it is opened again
-    )
+    activated: bool = False  # it has a date of activation, which it loses when it is opened again
+    changed_at: datetime | None = None  # when anybody last saved it
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +142,19 @@ def _line(item: OrgItem, order: OrgOrder, rules: OrgOrderRules) -> OrderLine:
     reduced = sum(
         abs(each.units) for each in order.reductions if each.item_id == item.item_id and rules.counts(each)
     )
-    returned = sum(come_back(each, rules) for each in order.returns if each.item_id == item.item_id)
+    returns = [each for each in order.returns if each.item_id == item.item_id]
+    returned = sum(come_back(each, rules) for each in returns)
     ordered = max(0, item.quantity - reduced) if rules.counts(order) else 0
-    fulfilled = max(item.fulfilled, returned)  # goods that came back had left
+    sent = item.fulfilled
     if rules.counts(order) and order.status in rules.fulfilled_statuses:
         # A reduction speaks of delivered goods as far as goods came back, and else of goods never sent.
-        fulfilled = max(fulfilled, min(item.quantity, ordered + returned))
+        sent = max(sent, min(item.quantity, ordered + returned))
+    fulfilled = max(sent, returned)  # goods that came back had left
+    came_back = _moments([(come_back(each, rules), each.changed_at) for each in returns])
+    saved = [at for at in (order.changed_at, item.changed_at) if at is not None]
+    left = _moments([(sent, max(saved, default=None))])
+    if came_back and sent < returned:
+        left += _moments([(returned - sent, max(each.at for each in (*left, *came_back)))])
     return OrderLine(
         line_id=item.line.strip().rpartition("/")[2] or item.item_id,
         sku=item.sku,
@@ -152,7 +163,14 @@ def _line(item: OrgItem, order: OrgOrder, rules: OrgOrderRules) -> OrderLine:
         returned_quantity=returned,
         unit=item.unit or None,
         location=item.location or None,
+        left=left,
+        came_back=came_back,
     )
+
+
+def _moments(told: Iterable[tuple[int, datetime | None]]) -> tuple[Moment, ...]:
+    """Units that had left, or were there again, when somebody saved the record that says so."""
+    return tuple(Moment(at, units) for units, at in told if units > 0 and at is not None)
 
 
 def come_back(line: OrgReturnLine, rules: OrgOrderRules) -> int:
@@ -166,5 +184,6 @@ def come_back(line: OrgReturnLine, rules: OrgOrderRules) -> int:
 
 def loose_return(line: OrgReturnLine, rules: OrgOrderRules, read_at: datetime) -> OrderSnapshot:
     """A return line that names no order item: goods that come in, and nothing else."""
-    back = OrderLine(line.line_id, line.sku, 0, 0, come_back(line, rules))
+    units = come_back(line, rules)
+    back = OrderLine(line.line_id, line.sku, 0, 0, units, came_back=_moments([(units, line.changed_at)]))
     return OrderSnapshot(ORG_CHANNEL, line.line_id, line.number, read_at, line.placed_at, (back,))

@@ -11,7 +11,8 @@ the ledger should hold is worked out from the two newest words, never from which
 - a line that only one source has counts as that source tells it, so a sale is reserved as soon as anybody
   tells of it; but what the other source has beyond the authority's lines of that SKU is superseded;
 - *what has happened*: goods that left or came back count as soon as one of the two tells of them (the
-  greater number), where each source has exactly one line of the SKU. Else the authority's numbers count;
+  greater number, each unit at the earlier of their moments), where each source has exactly one line of the
+  SKU. Else the authority's numbers count;
 - the storefront's own shelf (`taken_quantity`) is known by the storefront alone;
 - a location named by the authority counts before one named by the other;
 - which of the storefront's locations sends a unit is known by the storefront alone.
@@ -27,6 +28,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from .moments import earliest
 from .orders import OrderLine
 from .places import LinePlace, settled
 
@@ -125,6 +127,8 @@ def _wanted(words: Words, authority: Source, *, ruled: bool, single: bool) -> Or
             open_quantity=max(0, ordered - fulfilled),
             fulfilled_quantity=fulfilled,
             returned_quantity=returned,
+            left=earliest(*(word.line.left for word in words.values())),
+            came_back=earliest(*(word.line.came_back for word in words.values())),
         )
     own = words.get(Source.CHANNEL)
     if own is not None and own.line.places:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from sfsync.domain.incidents import MISPLACED, OVERSOLD, UNKNOWN_LOCATION
+from sfsync.domain.moments import at_place
 from sfsync.domain.orders import Holding, LineFacts, NextStep, PlaceFacts, handed_to, next_step
 from sfsync.domain.places import Because, Draw, drawn
 from sfsync.domain.stock import BROKEN, BadKeyError, LevelKey, Movement, allocation_subject
@@ -103,7 +104,8 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
             line.asked_in_vain,
             line.order_name,
             line.version.isoformat(),
-            line.version,  # not when it was placed: what left today was there at yesterday's count
+            # Not when it was placed: what left today was there at yesterday's count.
+            max(word.version for word in line.words.values()),
             _returns_to(ctx, line),
             places,
             _room(tx, ctx, line),
@@ -186,7 +188,8 @@ def _places(books: Books, ctx: Context, line: LineState, sources: Sequence[Level
     """
     wish = line.line
     if wish.unit and (wish.location or not wish.places):
-        return [PlaceFacts(sources, wish.open_quantity, wish.fulfilled_quantity, wish.returned_quantity)]
+        units = wish.open_quantity, wish.fulfilled_quantity, wish.returned_quantity
+        return [PlaceFacts(sources, *units, wish.left, wish.came_back)]
     if wish.location:
         return []
     return [
@@ -195,6 +198,8 @@ def _places(books: Books, ctx: Context, line: LineState, sources: Sequence[Level
             place.open_quantity,
             place.fulfilled_quantity,
             place.returned_quantity,
+            at_place(wish.left, place.location),
+            at_place(wish.came_back, place.location),
         )
         for place in line.line.places
     ]

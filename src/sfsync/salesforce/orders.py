@@ -106,14 +106,15 @@ class OrderReader:
 
     def _order_query(self) -> str:
         config = self._config
-        fields = ["Id", "OrderNumber", "Status", "StatusCode", "ActivatedDate", "CreatedDate", "IsDeleted"]
+        fields = ["Id", "OrderNumber", "Status", "StatusCode", "ActivatedDate", "CreatedDate"]
+        fields += ["SystemModstamp", "IsDeleted"]
         if config.reduction_orders:
             fields += ["IsReductionOrder", "OriginalOrderId"]
         return _select(fields, (config.channel_field, config.order_field), "Order", "Id")
 
     def _item_query(self) -> str:
         config = self._config
-        fields = ["Id", "OrderId", "Quantity", "IsDeleted"]
+        fields = ["Id", "OrderId", "Quantity", "SystemModstamp", "IsDeleted"]
         own = (
             config.sku_field,
             config.line_field,
@@ -126,7 +127,8 @@ class OrderReader:
     def _return_query(self) -> str:
         fields = (
             "Id, OrderItemId, OrderItem.OrderId, QuantityReturned, QuantityReceived, IsDeleted, CreatedDate, "
-            "ReturnOrder.ReturnOrderNumber, ReturnOrder.Status, ReturnOrder.IsDeleted"
+            "SystemModstamp, ReturnOrder.ReturnOrderNumber, ReturnOrder.Status, ReturnOrder.IsDeleted, "
+            "ReturnOrder.SystemModstamp"
         )
         return f"SELECT {fields}, {self._config.sku_field} FROM ReturnOrderLineItem WHERE"  # noqa: S608 — names
 
@@ -149,6 +151,7 @@ class OrderReader:
             reference=words(row, config.order_field),
             deleted=bool(row["IsDeleted"]),
             activated=row["ActivatedDate"] is not None,
+            changed_at=records.when(row["SystemModstamp"]),
         )
 
     def _item(self, row: Record) -> OrgItem:
@@ -164,6 +167,7 @@ class OrderReader:
             line=words(row, config.line_field),
             location=words(row, config.location_field),
             unit=words(row, config.unit_field),
+            changed_at=records.when(row["SystemModstamp"]),
         )
 
     def _return_line(self, row: Record) -> OrgReturnLine:
@@ -179,6 +183,7 @@ class OrderReader:
             placed_at=_placed(row["CreatedDate"]),
             item_id=row["OrderItemId"] or "",
             deleted=bool(row["IsDeleted"] or head.get("IsDeleted")),
+            changed_at=_later(row["SystemModstamp"], head.get("SystemModstamp")),
         )
 
 
@@ -221,6 +226,10 @@ def words(row: Record, path: str) -> str:
 def units(value: object) -> int:
     """A quantity field as units; what is no whole number is cut: there is no half handbag."""
     return int(max(-MOST_UNITS, min(MOST_UNITS, value))) if isinstance(value, int | float) else 0
+
+
+def _later(*values: object) -> datetime | None:
+    return max((at for value in values if (at := records.when(value)) is not None), default=None)
 
 
 def _placed(value: object) -> datetime:

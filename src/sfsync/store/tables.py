@@ -341,6 +341,7 @@ order_line = Table(
     Column(
         "mapped_from", Text, nullable=False, server_default=""
     ),  # the source's own SKU, where it is mapped
+    Column("moments", Json),  # when its units left and came back, where its source tells
 )
 Index("ix_order_line_sku", order_line.c.sku, order_line.c.placed_at)
 Index("ix_order_line_order", order_line.c.channel, order_line.c.order_id)

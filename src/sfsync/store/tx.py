@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -38,6 +38,7 @@ from sfsync.domain.exposure import KEPT_EMPTIED, KEPT_SPELLS
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.letters import Cause, cause_of
 from sfsync.domain.mapping import Hold, Identity, Move
+from sfsync.domain.moments import Moment
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.org_counts import Taken, is_recount
 from sfsync.domain.places import LinePlace
@@ -538,6 +539,7 @@ class SqlTx(
                     "misplaced": line.misplaced,
                     "client": line.client,
                     "mapped_from": wish.mapped_from,
+                    "moments": _moments_told(wish),
                 }
             ],
         )
@@ -2061,6 +2063,8 @@ def _line(row: Row[Any]) -> LineState:
             places=_places(row.places),
             routed=row.routed,
             mapped_from=row.mapped_from,
+            left=_moments(row.moments, "left"),
+            came_back=_moments(row.moments, "came_back"),
         ),
         row.version,
         row.placed_at,
@@ -2081,16 +2085,37 @@ def _places(told: Sequence[Mapping[str, Any]] | None) -> tuple[LinePlace, ...]:
     return tuple(LinePlace(**place) for place in told or ())
 
 
+def _moments_told(line: OrderLine) -> dict[str, Any] | None:
+    """When units left and came back, as JSON; None where nothing is told of it."""
+    if not line.left and not line.came_back:
+        return None
+    parts = {"left": line.left, "came_back": line.came_back}
+    return {
+        name: [(each.at.isoformat(), each.units, each.place) for each in told] for name, told in parts.items()
+    }
+
+
+def _moments(told: Mapping[str, Any] | None, name: str) -> tuple[Moment, ...]:
+    if told is None:
+        return ()
+    return tuple(Moment(datetime.fromisoformat(at), units, place) for at, units, place in told[name])
+
+
 def _told(words: Mapping[Source, Word]) -> dict[str, Any] | None:
     """What the sources have said, as JSON; None where only the channel ever spoke."""
     return {
-        source.value: {"version": word.version.isoformat(), "line": asdict(word.line)}
+        source.value: {
+            "version": word.version.isoformat(),
+            "line": asdict(replace(word.line, left=(), came_back=())),
+            "moments": _moments_told(word.line),
+        }
         for source, word in words.items()
     } or None
 
 
 def _word(told: Mapping[str, Any]) -> Word:
     line = {**told["line"], "places": _places(told["line"]["places"])}
+    line |= {name: _moments(told["moments"], name) for name in ("left", "came_back")}
     return Word(datetime.fromisoformat(told["version"]), OrderLine(**line))
 
 

@@ -596,6 +596,7 @@ def upgrade() -> None:
         sa.Column("misplaced", sa.Integer(), nullable=False),
         sa.Column("client", sa.Text(), server_default="", nullable=False),
         sa.Column("mapped_from", sa.Text(), server_default="", nullable=False),
+        sa.Column("moments", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_order_line")),
     )
     op.create_index(
