@@ -387,6 +387,13 @@ def has(channel: str, shown: int = 0, spare: int = 0, **stands: int) -> Books:
             [Move(None, L, 1, HUB)],
         ),
         (
+            {"hub": 1, "vault": 4},  # from where nobody sells
+            0,
+            [has(L, 2, rue=1, bond=1), has(P), has("milan")],
+            {L: 2, P: 1, "milan": 1},
+            [Move(None, L, 1, HUB)],
+        ),
+        (
             {"hub": 2},
             1,
             [has(L, 2, rue=1, bond=1), has(P), has("milan")],

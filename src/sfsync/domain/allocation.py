@@ -458,7 +458,7 @@ class _Detours:
                     self._pass(way, part)
                     return part, Move(None, taker, part, place)
                 for giver, theirs in self._stands.items():
-                    if giver in seen or not theirs.get(place, 0):
+                    if giver in seen or not theirs.get(place):
                         continue
                     further = [*way, (giver, place)]
                     for able in (self._over, self._later):
