@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
-from tests.flow.kit import TILL, WAKE, House, house
+from tests.flow.kit import TILL, WAKE, House, UnhurriedShop, house
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.budget import Outlook, Standing, Work
+from sfsync.flow.policies import Policies
 from sfsync.overview import Overview
 from sfsync.overview.health import short_of_calls
 from sfsync.ports import Tx
@@ -99,6 +100,46 @@ async def test_the_last_one_on_a_channel_that_does_not_ask_is_a_red_finding() ->
         assert [(each["may"], each["why"]) for each in scarce["sellers"]] == [
             ("sells unasked", "mirrored")
         ] * 2
+
+
+def sellers(status: Status) -> list[tuple[str, str]]:
+    """Whether London, and Dubai, may sell the scarce SKU, and why."""
+    (scarce,) = status["scarce"]
+    found = {each["channel"]: (each["may"], each["why"]) for each in scarce["sellers"]}
+    return [found["london"], found["dubai"]]
+
+
+async def test_a_number_is_told_as_a_shops_own_only_once_all_it_shows_is_set_aside() -> None:
+    """Three of five are sold at the till, and London is not reached: it may still sell five, unasked.
+
+    Then no policy divides it, and London is not reached again: its unit is its own until it is given back.
+    """
+    rule = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED, scarce_at=2, plentiful_at=6)
+    async with house({BAG: 5}, rules=(rule,), make_shop=UnhurriedShop) as h:
+        await h.shows("BAG-1", 5, 5)
+        london = h.shops["london"]
+        assert isinstance(london, UnhurriedShop)
+        london.answering.clear()
+        h.org.move(BAG, on_hand=-3)
+        await h.shows("BAG-1", 5, 0)
+        await h.until(lambda: h.org.numbers(BAG) == (2, 2))
+        await h.until_kept(lambda tx: not tx.waiting_bundles(0))
+        told = sellers(await overview(h).status())
+        assert told == [("sells unasked", "mirrored, being set aside"), ("closed", "sold out")]
+        london.answering.set()
+        await h.shows("BAG-1", 1, 1)
+        await h.idle()
+        told = sellers(await overview(h).status())
+        assert told == [("sells", "its allocation")] * 2
+        london.answering.clear()
+        policies = Policies(h.ctx, ask=False)
+        await policies.adopt(replace(h.ctx.assortment, rules=()))
+        await policies.run()
+        await h.until(lambda: h.org.numbers(BAG) == (2, 1))
+        await h.shows("BAG-1", 1, 1)
+        await h.until_kept(lambda tx: not tx.open_pushes("dubai") and not tx.waiting_bundles(0))
+        told = sellers(await overview(h).status())
+        assert told == [("sells", "its allocation, being given back"), ("sells unasked", "mirrored")]
 
 
 async def test_how_far_a_stream_is_behind_is_told() -> None:

@@ -315,6 +315,24 @@ class Divider:
         return found
 
 
+def own_books(
+    tx: Tx, assortment: Assortment, pulse: Pulse, shown: Sequence[ChannelLevel], now: datetime
+) -> Mapping[tuple[str, str, str], Books]:
+    """The books of those of these channel levels that have units of their own, or are to have some.
+
+    By channel, SKU and location.
+    """
+    levels = [level for level in shown if level.channel in assortment.channels]
+    levels = [level for level in levels if _has_units(assortment, level)]
+    picture = Picture(tx.facts({level.sku for level in levels}))
+    divider = Divider(tx, assortment, pulse, picture, now, only_look=True)
+    return {
+        (level.channel, level.sku, level.location): divider.books(level.sku, level.channel, level)
+        for level in levels
+        if level.channel in parties(assortment, picture, level.sku)
+    }
+
+
 def by_place(levels: Mapping[LevelKey, int]) -> Mapping[str, int]:
     """Units by location."""
     found: dict[str, int] = {}

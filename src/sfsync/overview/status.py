@@ -13,6 +13,7 @@ from typing import Literal
 
 from sfsync import exposed
 from sfsync.domain.alerts import SILENT_AFTER
+from sfsync.domain.allocation import Books
 from sfsync.domain.assortment import PLENTY, Assortment, InForce
 from sfsync.domain.ats import Guarantee, Policy
 from sfsync.domain.block import HOLDER
@@ -20,6 +21,7 @@ from sfsync.domain.coverage import Closes, answer, remedy
 from sfsync.domain.exposure import SCARCE_UNITS
 from sfsync.domain.letters import TILL
 from sfsync.domain.tills import TillExpected
+from sfsync.flow.allocations import own_books
 from sfsync.flow.block import levels_of
 from sfsync.flow.context import SNAPSHOT, Pulse
 from sfsync.flow.editions import standing
@@ -375,15 +377,23 @@ class Overview:
         skus = self._scarcest(tx)
         held, rooms = tx.scarce_skus(), Rooms(tx, self._assortment)
         shown: dict[str, list[ChannelLevel]] = {}
-        for level in tx.channel_levels([scarce.sku for scarce in skus]):
+        levels, now = tx.channel_levels([scarce.sku for scarce in skus]), self._clock.now()
+        for level in levels:
             shown.setdefault(level.sku, []).append(level)
+        own = own_books(tx, self._assortment, self._pulse or Pulse(now), levels, now)
         return [
             Scarce(
                 sku=scarce.sku,
                 available=scarce.available,
                 locations=dict(scarce.locations),
                 sellers=[
-                    self._seller(level, scarce, held.get(level.sku, PLENTY), rooms)
+                    self._seller(
+                        level,
+                        scarce,
+                        held.get(level.sku, PLENTY),
+                        rooms,
+                        own.get((level.channel, level.sku, level.location)),
+                    )
                     for level in shown.get(scarce.sku, ())
                     if level.channel in self._kinds
                 ],
@@ -391,18 +401,27 @@ class Overview:
             for scarce in skus
         ]
 
-    def _seller(self, level: ChannelLevel, scarce: views.ScarceSku, held: InForce, rooms: Rooms) -> Seller:
+    def _seller(
+        self, level: ChannelLevel, scarce: views.ScarceSku, held: InForce, rooms: Rooms, own: Books | None
+    ) -> Seller:
+        """Whether a channel may sell it now; what the policy says holds only once the units are its own."""
         edition = self._assortment.edition(level.sku)
         policy = self._assortment.policy(level.channel, level.sku, held)
         may: Literal["sells", "asks first", "sells unasked", "closed"] = "sells unasked"
         why = policy.guarantee.value
         if policy.allocated_elsewhere:
             division = self._assortment.division(level.sku, held)
-            may, why = "closed", f"allocated to {', '.join(division.channels if division else ())}"
+            why = f"allocated to {', '.join(division.channels if division else ())}"
+            if level.published > 0:
+                why = f"mirrored, being lowered: {why}"
+            else:
+                may = "closed"
         elif level.published <= 0 and edition is not None and not rooms.is_open(edition):
             may, why = "closed", f"the edition {edition.name} is closed"
         elif level.published <= 0 < scarce.available and self._too_old(policy):
             may, why = "closed", "the org was not heard for too long"
+        elif own is not None and own.held and policy.guarantee is not Guarantee.ALLOCATED and not own.gap:
+            may, why = ("sells" if level.published > 0 else "closed"), "its allocation, being given back"
         elif level.published <= 0:
             sources = self._assortment.sources(level.channel, level.location, level.sku)
             elsewhere = scarce.available > 0 and not any(
@@ -412,7 +431,10 @@ class Overview:
         elif policy.guarantee is Guarantee.GATED:
             may = "asks first"
         elif policy.guarantee is Guarantee.ALLOCATED:
-            may, why = "sells", "its allocation"
+            if own is None or own.gap:
+                why = "mirrored, being set aside"
+            else:
+                may, why = "sells", "its allocation"
         return Seller(channel=level.channel, shows=level.published, may=may, why=why)
 
     def _too_old(self, policy: Policy) -> bool:
