@@ -60,7 +60,7 @@ def copied(world: World) -> dict[str, str]:
     return {names.get(reference, reference): order for reference, order in told.items()}
 
 
-def claims(world: World) -> Iterator[Claim]:
+def claims(watch: Watch, world: World) -> Iterator[Claim]:
     """All that orders in the org want of the ledger."""
     if not world.plan.habits.org_orders:
         return
@@ -78,18 +78,29 @@ def claims(world: World) -> Iterator[Claim]:
         yield Claim("a return without an order", (subject,), read.sku(line), Word(0, 0, read.back(line)))
     shop = {order.name: order for order in world.shops[SHOP].selling.orders.values()}
     for name, copy in copies.items():
-        yield from _both(world, read, shop[name], copy)
+        yield from _both(world, read, shop[name], copy, heard=_heard(watch, copy))
 
 
-def _both(world: World, read: _Reading, order: Order, copy: str) -> Iterator[Claim]:
-    """A shop's order and its copy: the authority's quantities, and whatever has happened."""
+def _heard(watch: Watch, copy: str) -> bool:
+    """True when the daemon has been told anything by the copy: at the latest while it was active."""
+    rows = watch.query("SELECT told FROM order_line WHERE org_order = ?", copy)
+    return any("org" in json.loads(told) for (told,) in rows if told)
+
+
+def _both(world: World, read: _Reading, order: Order, copy: str, *, heard: bool) -> Iterator[Claim]:
+    """A shop's order and its copy: the authority's quantities, and whatever has happened.
+
+    Opened again, an order loses its date of activation and looks like one that never was active: a copy that
+    nobody could read while it was has said nothing, and the shop's word stands alone.
+    """
     row = read.order(copy)
+    silent = row["ActivatedDate"] is None and not heard
     words: dict[str, dict[str, list[Word]]] = defaultdict(lambda: {"channel": [], "org": []})
     for line in order.lines:
         on_hand, open_units = wanted(order, line)
         gone = line.fulfilled_quantity
         words[line.variant.sku or ""]["channel"].append(Word(open_units, gone, on_hand + gone))
-    for item in read.items[copy]:
+    for item in () if silent else read.items[copy]:
         words[read.sku(item)]["org"].append(read.word(row, item))
     authority = world.plan.habits.authority
     beginnings = tuple(f"order:{SHOP}:{name}:" for name in (order.number, order.name))
@@ -193,7 +204,7 @@ def _held(of: Subjects, claim: Claim) -> tuple[Word, list[str]]:
 def short(watch: Watch, world: World) -> dict[str, int]:
     """Units sold by orders of the org that no stock covers, by SKU."""
     found: dict[str, int] = defaultdict(int)
-    for claim in claims(world):
+    for claim in claims(watch, world):
         found[claim.sku] += max(0, claim.word.open - _held(watch.by_order, claim)[0].open)
     return found
 
@@ -201,7 +212,7 @@ def short(watch: Watch, world: World) -> dict[str, int]:
 def org_orders(watch: Watch, world: World, incidents: set[str]) -> Iterator[tuple[int, str]]:
     """(promise, what differs) of the org's orders, once everything has come to rest."""
     known: list[str] = []
-    for claim in claims(world):
+    for claim in claims(watch, world):
         held, subjects = _held(watch.by_order, claim)
         known += claim.beginnings
         what = f"{claim.what} ({claim.beginnings[0]}): {claim.sku}"
