@@ -604,3 +604,15 @@ async def test_what_is_held_for_nobody_is_found() -> None:
             "of-another": OrphanCause.UNKNOWN,
         }
         assert found["of-another"].units == {LevelKey.parse(BAG): 2}
+
+
+async def test_a_part_is_granted_also_a_moment_after_another_line_was_refused() -> None:
+    """The bag was just refused to somebody else; who takes what there is gets the scarves."""
+    async with house({"BAG-1|ECOM": 0, "SCARF-1|ECOM": 3}) as h:
+        assert (await h.reserve("BAG-1")).problem == "unavailable"
+        lines = (WishedLine("SCARF-1", 5), WishedLine("BAG-1", 1))
+        wish = Wish(ReservationKind.CART, "london", "cart 9", lines, timedelta(minutes=5), partial=True)
+        granted = reservation_of(await h.desk.create(wish, idempotency_key=None, digest=""))
+        assert [(line.quantity, line.wanted) for line in granted.lines] == [(3, 5), (0, 1)]
+        assert granted.state is State.GRANTED
+        assert (await h.desk.create(wish, idempotency_key=None, digest="")).problem == "unavailable"

@@ -134,7 +134,9 @@ class Desk(Life):
         if isinstance(placed, Outcome):
             return placed
         lines, needs_store = placed
-        refused = "" if from_block else self._sold_out(tx, lines, picture, now)
+        refused = ""
+        if not from_block:
+            lines, refused = self._without_sold_out(tx, lines, picture, now, part=wish.partial)
         reservation = Reservation(
             number,
             ReservationState.REFUSED if refused else ReservationState.PENDING,
@@ -157,20 +159,25 @@ class Desk(Life):
             return number, [], set()
         return number, *(self._grant(tx, reservation) if from_block else self.ask(tx, reservation))
 
-    def _sold_out(self, tx: Tx, lines: Sequence[ReservationLine], picture: Picture, now: datetime) -> str:
+    def _without_sold_out(
+        self, tx: Tx, lines: tuple[ReservationLine, ...], picture: Picture, now: datetime, *, part: bool
+    ) -> tuple[tuple[ReservationLine, ...], str]:
+        """(what to ask the org for, why nothing): where a part will do, without the lines it would refuse."""
+        reasons = [self._sold_out(tx, line, picture, now) for line in lines]
+        if not part or all(reasons):
+            return lines, next(filter(None, reasons), "")
+        kept = zip(lines, reasons, strict=True)
+        return tuple(replace(line, quantity=0) if reason else line for line, reason in kept), ""
+
+    def _sold_out(self, tx: Tx, line: ReservationLine, picture: Picture, now: datetime) -> str:
         """Why the org would refuse this: it has just done so, or the block is empty. Else nothing."""
-        refusals = self._ctx.pulse.refusals
-        for line in lines:
-            level, units = line.level, line.quantity
-            available, freeing = picture.available(level), picture.freeing(level)
-            followed = self._ctx.assortment.block(level.sku) is not None and not tx.open_holes()
-            if refusals.stands(
-                level, units, available=available, freeing=freeing, now=now, followed=followed
-            ):
-                return f"{units} wanted of {level}, {max(0, available)} available a moment ago"
-            if reason := self._spoken_for(tx, line, picture, now):
-                return reason
-        return ""
+        level, units = line.level, line.quantity
+        available, freeing = picture.available(level), picture.freeing(level)
+        followed = self._ctx.assortment.block(level.sku) is not None and not tx.open_holes()
+        stands = self._ctx.pulse.refusals.stands
+        if stands(level, units, available=available, freeing=freeing, now=now, followed=followed):
+            return f"{units} wanted of {level}, {max(0, available)} available a moment ago"
+        return self._spoken_for(tx, line, picture, now)
 
     def _spoken_for(self, tx: Tx, line: ReservationLine, picture: Picture, now: datetime) -> str:
         """Why units are nobody's to ask for although the org may have them: channels show them."""
