@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfsync.domain.allocation import Share
-from sfsync.domain.editions import REST, Edition, Switch, claims, dealt, denial, opening, switched
+from sfsync.domain.editions import (
+    REST,
+    Edition,
+    Switch,
+    claims,
+    dealt,
+    denial,
+    opening,
+    same_client,
+    switched,
+)
 
 NOON = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -174,3 +184,16 @@ def test_claims_to_divided_units_never_add_up_to_more_than_the_edition(
     for party in {edition.party(channel) for channel in channels}:
         of_party = [each.most or 0 for each in found if edition.party(each.channel) == party]
         assert sum(of_party) <= edition.room(known, party)
+
+
+@pytest.mark.parametrize(
+    "written", ["anna@example.com", "Anna@Example.com", " ANNA@example.COM ", "anna@example.com\t"]
+)
+def test_capitals_and_spaces_make_nobody_another_client(written: str) -> None:
+    """One to a client, however the websites write her address."""
+    assert same_client(written) == "anna@example.com"
+
+
+def test_ids_that_differ_in_capitals_are_two_clients() -> None:
+    """Two contacts of an org, by their ids of fifteen characters."""
+    assert same_client(" 0035g00000AbCdE") == "0035g00000AbCdE" != same_client("0035g00000aBcDe")

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from sfsync.domain.editions import same_client
 from sfsync.domain.moments import Moment
 from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.domain.places import LinePlace
@@ -236,7 +237,7 @@ def _reservations(attributes: Iterable[_NoteAttribute]) -> tuple[str, ...]:
 
 def _client(attributes: Iterable[_NoteAttribute]) -> str:
     """Whose order it is, where the storefront says so; what is no name is none."""
-    named = ((entry.value or "").strip() for entry in attributes if entry.name == CLIENT_ATTRIBUTE)
+    named = (same_client(entry.value or "") for entry in attributes if entry.name == CLIENT_ATTRIBUTE)
     return next((name for name in named if name and len(name) <= LONGEST_CLIENT and name.isprintable()), "")
 
 

@@ -23,6 +23,16 @@ from .allocation import Share, split
 REST = ""  # the party of everybody whom a split does not name: other channels, the house itself, tills
 
 
+def same_client(text: str) -> str:
+    """A client as all parties' words for him or her are compared.
+
+    Spaces tell nobody apart, nor do capitals in an e-mail address; in an id they do: of Salesforce's ids of
+    fifteen characters two may differ in nothing else.
+    """
+    name = " ".join(text.split())
+    return name.casefold() if "@" in name else name
+
+
 @dataclass(frozen=True, slots=True)
 class Edition:
     """One limited edition, as the settings have it. Quantities in units."""

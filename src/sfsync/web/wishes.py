@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from sfsync.domain.editions import same_client
 from sfsync.domain.reservations import (
     DEFAULT_LIFE,
     LONGEST,
@@ -131,6 +132,7 @@ def read_wish(
     client = fields.optional_text(table, "client", LONGEST_REFERENCE)
     if client is None:
         client = owner if kind is ReservationKind.CLIENT else ""
+    client = same_client(client)
     lines = _lines(fields, table.get("lines"), channel, groups)
     _own_places(fields, sight, channel, lines)
     partial = fields.flag(table, "partial")
