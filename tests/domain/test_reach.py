@@ -473,6 +473,13 @@ AT_THE_HUB = replace(has(M), sources=("hub",))  # Milan, where it sells from the
             {D: 1, L: 0, M: 1},
             [Move(L, M, 1, HUB)],
         ),
+        (
+            {},
+            0,
+            [AT_THE_HUB, has(D, 2, hub=2), has(L, 0, 1, hub=1)],
+            {D: 1, L: 0, M: 1},
+            [Move(L, M, 1, HUB)],
+        ),
         # It gives what is least its own: of rue and Bond Street, Bond Street's.
         (
             {},
