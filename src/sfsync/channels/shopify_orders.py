@@ -237,8 +237,9 @@ def _reservations(attributes: Iterable[_NoteAttribute]) -> tuple[str, ...]:
 
 def _client(attributes: Iterable[_NoteAttribute]) -> str:
     """Whose order it is, where the storefront says so; what is no name is none."""
-    named = (same_client(entry.value or "") for entry in attributes if entry.name == CLIENT_ATTRIBUTE)
-    return next((name for name in named if name and len(name) <= LONGEST_CLIENT and name.isprintable()), "")
+    named = ((entry.value or "").strip() for entry in attributes if entry.name == CLIENT_ATTRIBUTE)
+    names = (name for name in named if name and len(name) <= LONGEST_CLIENT and name.isprintable())
+    return same_client(next(names, ""))
 
 
 def _is_unnamed_product(line: _LineItem) -> bool:
