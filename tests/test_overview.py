@@ -115,6 +115,11 @@ async def test_a_number_is_told_as_a_shops_own_only_once_all_it_shows_is_set_asi
     Then no policy divides it, and London is not reached again: its unit is its own until it is given back.
     """
     rule = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED, scarce_at=2, plentiful_at=6)
+
+    def told_all(tx: Tx) -> bool:
+        """The org and Dubai have answered, and the answers are kept."""
+        return not tx.waiting_bundles(0) and not tx.open_pushes("dubai") and not tx.due("dubai", 1)
+
     async with house({BAG: 5}, rules=(rule,), make_shop=UnhurriedShop) as h:
         await h.shows("BAG-1", 5, 5)
         london = h.shops["london"]
@@ -123,7 +128,7 @@ async def test_a_number_is_told_as_a_shops_own_only_once_all_it_shows_is_set_asi
         h.org.move(BAG, on_hand=-3)
         await h.shows("BAG-1", 5, 0)
         await h.until(lambda: h.org.numbers(BAG) == (2, 2))
-        await h.until_kept(lambda tx: not tx.waiting_bundles(0))
+        await h.until_kept(told_all)
         told = sellers(await overview(h).status())
         assert told == [("sells unasked", "mirrored, being set aside"), ("closed", "sold out")]
         london.answering.set()
@@ -137,7 +142,7 @@ async def test_a_number_is_told_as_a_shops_own_only_once_all_it_shows_is_set_asi
         await policies.run()
         await h.until(lambda: h.org.numbers(BAG) == (2, 1))
         await h.shows("BAG-1", 1, 1)
-        await h.until_kept(lambda tx: not tx.open_pushes("dubai") and not tx.waiting_bundles(0))
+        await h.until_kept(told_all)
         told = sellers(await overview(h).status())
         assert told == [("sells", "its allocation, being given back"), ("sells unasked", "mirrored")]
 
