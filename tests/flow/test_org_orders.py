@@ -265,6 +265,61 @@ async def test_what_came_back_before_a_count_of_the_returns_is_in_the_count() ->
         assert h.org.numbers(BACK) == (1, 0)
 
 
+async def test_a_return_that_is_linked_to_its_order_later_is_one_return() -> None:
+    """A bag comes back and nobody knows whose; staff find its order, then that it was another's."""
+    async with house({BAG: 9, BACK: 0}, shared=shared(), org_rules=RULES) as h:
+        orders = h.supervisor.org_orders
+        assert orders is not None
+        first = order(h, units=2, status="Shipped")
+        second = order(h, "801B", items=[OrgItem("802B", "BAG-1", 1)], status="Shipped")
+        for sold in (first, second):
+            h.org.sells(sold)
+        await h.until(lambda: (told(h), told(h, "801B")) == ((-2, 0), (-1, 0)))
+        back = OrgReturnLine("0raB", "RO-2", "BAG-1", 1, 1, "Closed", h.clock.now())
+        h.org.returns["0raB"] = (back, h.clock.now())
+        await orders.poll()
+        await h.until(lambda: h.org.numbers(BACK) == (1, 0))
+
+        del h.org.returns["0raB"]
+        h.org.sells(replace(first, returns=[replace(back, item_id="802A")]), told=False)
+        await orders.poll()
+        await h.until(lambda: told(h) == (-1, 0), of=lambda: told(h))
+        await h.idle()
+        assert (h.org.numbers(BACK), told(h, "0raB")) == ((1, 0), (0, 0))
+
+        # An order that lost its return has not changed itself: no poll would name it.
+        h.org.orders["801A"] = (first, h.clock.now() - timedelta(days=1))
+        h.org.sells(replace(second, returns=[replace(back, item_id="802B")]), told=False)
+        await orders.poll()
+        await h.until(lambda: (told(h), told(h, "801B")) == ((-2, 0), (0, 0)))
+        await h.idle()
+        assert h.org.numbers(BACK) == (1, 0)
+
+        h.org.orders["801B"] = (second, h.clock.now() - timedelta(days=1))
+        h.org.returns["0raB"] = (back, h.clock.now())
+        await orders.poll()
+        await h.until(lambda: (told(h, "801B"), told(h, "0raB")) == ((-1, 0), (1, 0)))
+        await h.idle()
+        assert (h.org.numbers(BACK), h.org.numbers(BAG)) == ((1, 0), (6, 0))
+
+
+async def test_a_return_that_is_linked_to_an_order_from_before_us_stays_entered() -> None:
+    """Nothing of that order is ours to enter, and yet the bag lies there."""
+    async with house({BAG: 9, BACK: 0}, shared=shared(), org_rules=RULES) as h:
+        orders = h.supervisor.org_orders
+        assert orders is not None
+        back = OrgReturnLine("0raB", "RO-2", "BAG-1", 1, 1, "Closed", h.clock.now())
+        h.org.returns["0raB"] = (back, h.clock.now())
+        await orders.poll()
+        await h.until(lambda: h.org.numbers(BACK) == (1, 0))
+        del h.org.returns["0raB"]
+        old = order(h, status="Shipped", placed_at=h.clock.now() - timedelta(days=9))
+        h.org.sells(replace(old, returns=[replace(back, item_id="802A")]), told=False)
+        await orders.poll()
+        await h.idle()
+        assert (h.org.numbers(BACK), h.org.of("order:org:801A")) == ((1, 0), [])
+
+
 async def test_the_reference_may_be_filled_in_after_the_order_was_activated() -> None:
     """First nobody knows that it is London's; then it is, and its own units are given back."""
     async with house({BAG: 9}, shared=shared(), org_rules=RULES) as h:

@@ -63,7 +63,13 @@ class Clerk(InTheOrg):
     pace_seconds = 0.6
     acts_an_order = 0.5
 
+    def __init__(self, world: World, day: Day) -> None:
+        super().__init__(world, day)
+        self.links = world.chance(f"{self.name} links")
+
     async def work(self) -> None:
+        if self.world.plan.habits.relinks and self.links.random() < 0.15:
+            await self._link()
         orders = [row for row in self.records.rows("Order") if not row["IsReductionOrder"]][-12:]
         if not orders or self.chance.random() < 0.3:
             await self._sell()
@@ -141,6 +147,25 @@ class Clerk(InTheOrg):
         )
         line = {"ReturnOrderId": back, "Product2Id": self.product(self.sku()), "QuantityReturned": 1}
         await self.records.create("ReturnOrderLineItem", line)
+
+    async def _link(self) -> None:
+        """A return is found to be of an order, of another one than was thought, or of none."""
+        lines = [row for row in self.records.rows("ReturnOrderLineItem") if not row["IsDeleted"]]
+        if not lines:
+            return
+        line = self.links.choice(lines[-8:])
+        taken = {row["OrderItemId"] for row in lines}
+        items = [
+            item["Id"]
+            for item in self.records.rows("OrderItem")
+            if item["Product2Id"] == line["Product2Id"]
+            and not item["IsDeleted"]
+            and not item["OriginalOrderItemId"]
+            and item["Id"] not in taken
+        ]
+        found = self.links.choice([None, *items[-4:]])
+        self.tell(f"return line {line['Id']} is of order item {found}")
+        await self.records.update("ReturnOrderLineItem", line["Id"], OrderItemId=found)
 
     async def _cancel(self, order: Row) -> None:
         await self.records.update("Order", order["Id"], Status="Cancelled")

@@ -41,6 +41,7 @@ class Habits:
     twins: bool = False  # now and then somebody starts a second daemon on the same store
     slow_raises: bool = False  # a shop takes its time with a raise, while the other sells its own units
     mall: Mall | None = None  # Dubai sells from a second location of its own
+    relinks: bool = False  # staff find out, or correct, to which order a return belongs
     sellouts: bool = False  # all that is left of a divided article is bought at once
 
 
@@ -59,6 +60,7 @@ def habits(seed: int) -> Habits:
         counts=Random(f"plan {seed} counts").random() < 0.4,
         folds=Random(f"plan {seed} folds").random() < 0.4,
         floor=_floor(seed),
+        relinks=org_orders and Random(f"plan {seed} relinks").random() < 0.5,
         sellouts=sellouts,
         short=_short(seed),
         slow_raises=Random(f"plan {seed} slow raises").random() < 0.4,

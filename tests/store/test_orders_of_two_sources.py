@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from operator import methodcaller
 
 from sfsync.domain.moments import Moment
 from sfsync.domain.orders import OrderLine
@@ -48,6 +49,15 @@ async def test_each_sources_word_is_kept_as_it_was_said(store: Database) -> None
     assert found.words[Source.CHANNEL].line.taken_in_doubt
     assert [found.words[each].line.came_back for each in Source] == [(), back]
     assert await store.read(lambda tx: tx.lines_of_org_order("801B")) == []
+
+
+async def test_who_told_of_a_return_last_is_kept(store: Database) -> None:
+    """An order, then another, then nobody but the line itself."""
+    assert await store.read(lambda tx: tx.orders_of_returns(["0raA"])) == {}
+    for last in ("801A", "801B", "0raA"):
+        told = {"0raA": last, "0raB": "801A"}
+        await store.write(methodcaller("put_returns", told))
+        assert await store.read(lambda tx: tx.orders_of_returns(["0raA", "0raB", "0raC"])) == told
 
 
 async def test_what_is_on_its_way_is_told_by_transfer_and_level(store: Database) -> None:

@@ -4,18 +4,22 @@ Nothing of an event is believed but the ids it names. One reading is at work at 
 stored before the next begins: so a reading is always newer than those before it, and its moment is its
 version. What the stream lost is found by the poll, which reads every order changed since the last one. Orders
 are only ever read: nobody here makes or changes one.
+
+The line of a return order may come to name an order item, or another one than before. It is one return all
+the same: who told of it before is read again, and the effect of both is one commit.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from sfsync.domain.coverage import OVERLAP, How, Interval
 from sfsync.domain.orders import OrderSnapshot
-from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules, loose_return, snapshot, spoken
+from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrder, OrgOrderRules, loose_return, snapshot, spoken
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.sources import Source, Word, deciding, wanted
 from sfsync.domain.words import counted
@@ -90,7 +94,7 @@ class OrgOrders:
                 if page is None:
                     return found
                 found |= {order.order_id for order in page.orders} | {line.line_id for line in page.returns}
-                await self._record(page, read_at, lambda _tx: set())
+                await self._record(await self._with_former(page), read_at, lambda _tx: set())
 
     async def named(
         self, orders: Collection[str], items: Collection[str], also: Callable[[Tx], set[str]]
@@ -101,7 +105,7 @@ class OrgOrders:
             while True:
                 read_at = ctx.clock.now()
                 try:
-                    read = await ctx.org.read_orders(orders=orders, items=items)
+                    read = await self._with_former(await ctx.org.read_orders(orders=orders, items=items))
                 except OutsideError as error:
                     attempt += 1
                     ctx.pulse.org_failed(error)
@@ -112,6 +116,21 @@ class OrgOrders:
                     break
             await self._record(read, read_at, also)
 
+    async def _with_former(self, read: OrgReading) -> OrgReading:
+        """The reading together with the orders that told of its return lines before, as they are now."""
+        ctx, asked = self._ctx, frozenset[str]()
+        while lines := _returns(read):
+            before = await ctx.store.read(partial(_told_by, lines=lines))
+            former = {order for line, order in before.items() if order not in (line, lines[line])}
+            former -= {order.order_id for order in read.orders} | read.gone | asked
+            if not former:
+                break
+            more = await ctx.org.read_orders(orders=former, items=())
+            asked |= former
+            read = OrgReading([*read.orders, *more.orders], read.returns, read.gone | more.gone)
+        named = {line.line_id for order in read.orders for line in order.returns}
+        return replace(read, returns=[line for line in read.returns if line.line_id not in named])
+
     async def _record(self, read: OrgReading, read_at: datetime, also: Callable[[Tx], set[str]]) -> None:
         ctx = self._ctx
 
@@ -119,12 +138,16 @@ class OrgOrders:
             now = ctx.clock.now()
             bells: set[str] = {"orders"}
             skus: set[str] = set()
+            lines = _returns(read)
+            before = tx.orders_of_returns(lines)
+            tx.put_returns({line: order for line, order in lines.items() if before.get(line) != order})
             for order in read.orders:
                 known = tx.lines_of_org_order(order.order_id)
                 shot = spoken(snapshot(order, self._rules, read_at), order, _heard(known))
                 skus |= _moved(tx, ctx, known, shot.channel, read_at)
                 if shot.lines or known:
                     skus |= _one(tx, ctx, shot, now, bells, order.order_id)
+                skus |= _named(tx, ctx, order, read_at)
             for line in read.returns:
                 skus |= _one(tx, ctx, loose_return(line, self._rules, read_at), now, bells, line.line_id)
             for order_id in read.gone:
@@ -146,6 +169,27 @@ def _later(read_at: datetime, lines: Sequence[LineState]) -> datetime:
     """This reading is newer than every one before it, also where our clock was put back."""
     heard = [line.words[Source.ORG].version for line in lines if Source.ORG in line.words]
     return max([read_at, *(version + TICK for version in heard)])
+
+
+def _returns(read: OrgReading) -> dict[str, str]:
+    """By return line: the order that tells of it, or its own id where none does."""
+    named = {line.line_id: order.order_id for order in read.orders for line in order.returns}
+    return {line.line_id: line.line_id for line in read.returns} | named
+
+
+def _told_by(tx: Tx, lines: Collection[str]) -> Mapping[str, str]:
+    return tx.orders_of_returns(lines)
+
+
+def _named(tx: Tx, ctx: Context, order: OrgOrder, read_at: datetime) -> set[str]:
+    """Goods that had come back of no order are this order's: what they were entered as ends.
+
+    Where the order is none of ours, from before our time, they stay what they were entered as.
+    """
+    loose = [line for each in order.returns for line in tx.lines_of_org_order(each.line_id)]
+    if not loose or not tx.lines_of_org_order(order.order_id):
+        return set()
+    return _gone(tx, ctx, loose, read_at, forget=True)
 
 
 def _heard(lines: Sequence[LineState]) -> set[str]:

@@ -549,6 +549,15 @@ class SqlTx(
         rows = LINES_OF_ORG_ORDER.run(self._c, {"b_order": org_order})
         return [_line(row) for row in rows]
 
+    def orders_of_returns(self, line_ids: Collection[str]) -> dict[str, str]:
+        """By line of a return order: the org's id of the order that told of it last, or its own."""
+        return {row.line_id: row.org_order for row in self._in(RETURN_LINES, line_ids)}
+
+    def put_returns(self, orders: Mapping[str, str]) -> None:
+        """These lines of return orders were told of by these orders, or by themselves."""
+        rows = [{"line_id": line, "org_order": order} for line, order in orders.items()]
+        self._upsert(t.return_line, rows)
+
     def due_lines(self, limit: int) -> list[LineState]:
         """Lines to decide whose subject has nothing waiting for an answer, oldest order first."""
         return [_line(row) for row in DUE_LINES.run(self._c, {"b_limit": limit})]
@@ -1675,6 +1684,7 @@ OWN_UNITS = Prepared(
 )
 SCARCE_BY_SKU = Prepared(_among(t.scarce.c.sku))
 LINES_BY_SUBJECT = Prepared(_among(t.order_line.c.subject))
+RETURN_LINES = Prepared(_among(t.return_line.c.line_id))
 LINES_OF_ORDER = Prepared(
     select(t.order_line).where(
         t.order_line.c.channel == bindparam("b_channel"),

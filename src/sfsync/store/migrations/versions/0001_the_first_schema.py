@@ -559,6 +559,12 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'waiting'"),
     )
     op.create_table(
+        "return_line",
+        sa.Column("line_id", sa.Text(), nullable=False),
+        sa.Column("org_order", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("line_id", name=op.f("pk_return_line")),
+    )
+    op.create_table(
         "order_call",
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("reference", sa.Text(), nullable=False),
@@ -1114,6 +1120,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("due"),
     )
     op.drop_table("order_line")
+    op.drop_table("return_line")
     op.drop_index(
         "ix_movement_waiting",
         table_name="movement",
