@@ -346,3 +346,12 @@ def test_a_value_is_printed_as_rest_prints_it(field: str, value: Any, wanted: st
     described = our_schema().objects[entity].fields[name]
     assert described.type in FieldType
     assert repr(json_value(described, value)) == wanted
+
+
+def test_a_list_of_ids_finds_its_rows_in_the_same_order_in_every_process(tables: Tables) -> None:
+    """An org promises no order, but a day that is simulated again must be the same day."""
+    ids = [row["Id"] for row in tables.rows("StockMovement__c")][::-1]
+    listed = ", ".join(f"'{each}'" for each in ids)
+    assert tables.column(f"SELECT Id FROM StockMovement__c WHERE Id IN ({listed})", "Id") == ids
+    again = "SELECT Id FROM StockMovement__c ORDER BY Name DESC"
+    assert tables.column(f"SELECT Id FROM StockMovement__c WHERE Id IN ({again})", "Id") == ids

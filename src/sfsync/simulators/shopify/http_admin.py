@@ -7,6 +7,7 @@ import json
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -43,6 +44,8 @@ class AdminHttp:
         self.calls: Counter[str] = Counter()  # by root field
         self.points: defaultdict[str, float] = defaultdict(float)
         self.throttled = 0
+        # Numbers of requests are drawn from a source of their own, so that they move nothing else.
+        self._requests = Random(f"requests of {shop.config.name}/{shop.clock.now()}")  # noqa: S311 — no secret
         self.routes: list[BaseRoute] = [
             Route("/admin/api/{version}/graphql.json", self.graphql, methods=["POST"]),
             Route("/admin/oauth/access_token", self.access_token, methods=["POST"]),
@@ -76,7 +79,7 @@ class AdminHttp:
         task = asyncio.create_task(self._answer(request, raw))
         response = await asyncio.shield(task)
         version = _answering_version(request.path_params["version"])
-        response.headers.setdefault("X-Request-Id", str(uuid.uuid4()))
+        response.headers.setdefault("X-Request-Id", self._request_id())
         response.headers.setdefault("X-Shopify-API-Version", version or "")
         return response
 
@@ -106,6 +109,9 @@ class AdminHttp:
         answer = await self._run(prepared, version, faults)
         return await _after(_Answer(answer), faults)
 
+    def _request_id(self) -> str:
+        return str(uuid.UUID(int=self._requests.getrandbits(128), version=4))
+
     def _is_let_in(self, request: Request) -> bool:
         return self._shop.tokens.is_good(request.headers.get("x-shopify-access-token"))
 
@@ -131,7 +137,7 @@ class AdminHttp:
             await asyncio.sleep(seconds)
         call = Call(
             self._shop,
-            request_id=str(uuid.uuid4()),
+            request_id=self._request_id(),
             version=version,
             apply="not_applied" not in faults,
             fail_inside="internal_error" in faults,

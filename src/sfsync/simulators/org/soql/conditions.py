@@ -225,10 +225,13 @@ def _membership(condition: Membership, scope: Scope) -> Predicate:
 def member_values(
     condition: Membership, operand: Operand, scope: Scope
 ) -> tuple[Collection[Any], list[tuple[Any, Any]]]:
-    """The values of an IN list or sub-select, ready to compare, and the spans of its date literals."""
+    """The values of an IN list or sub-select, ready to compare, and the spans of its date literals.
+
+    The values are each named once, and stand in the query's order: rows found by them come in it too.
+    """
     if isinstance(condition.values, Query):
         found = scope.values_of(condition.values)
-        return ({fold(value) for value in found} if folds(operand.field) else set(found)), []
+        return dict.fromkeys(map(fold, found) if folds(operand.field) else found).keys(), []
     checked = [literal_value(literal, operand, scope) for literal in condition.values]
     spans = [value for value in checked if isinstance(value, tuple)]
-    return {value for value in checked if not isinstance(value, tuple)}, spans
+    return dict.fromkeys(value for value in checked if not isinstance(value, tuple)).keys(), spans

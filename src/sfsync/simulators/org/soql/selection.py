@@ -107,9 +107,7 @@ class Selection:
             raise malformed(self.source, query.position, "a sub-select in a condition selects one field")
         inner = Selection(query, self.setting.names.entity(query), self.setting)
         read = inner.operand(query.items[0].expression).read
-        found = {read(row) for row in inner.rows()}
-        found.discard(None)
-        return found
+        return dict.fromkeys(found for row in inner.rows() if (found := read(row)) is not None).keys()
 
     def rows(self, candidates: Iterable[Row] | None = None) -> Sequence[Row]:
         """The rows in order, after OFFSET and LIMIT. `candidates` replaces the object's own rows."""
