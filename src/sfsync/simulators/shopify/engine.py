@@ -30,6 +30,7 @@ from graphql import (
     Visitor,
     build_schema,
     execute,
+    get_variable_values,
     parse,
     validate,
     visit,
@@ -41,7 +42,7 @@ from sfsync.simulators.shopify.config import Knobs
 from sfsync.simulators.shopify.cost import CostMeter, Priced, priced
 from sfsync.simulators.shopify.queries import QUERY_FIELDS
 from sfsync.simulators.shopify.reading import attribute_name, read_attribute
-from sfsync.simulators.shopify.selecting import Run, Selections
+from sfsync.simulators.shopify.selecting import Run, Selections, Told
 from sfsync.simulators.shopify.things import THING_FIELDS
 from sfsync.simulators.shopify.writing import KEYED_MUTATIONS, MUTATION_FIELDS
 
@@ -130,7 +131,7 @@ class Refused(Exception):
 
 
 class _Executor(Executor[Any]):
-    """The library's, with a short way for what stands below the fields at the top."""
+    """The library's, for mutations and what goes wrong, with a short way to tell a payload."""
 
     def __init__(self, *args: Any, selections: Selections, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -147,12 +148,9 @@ class _Executor(Executor[Any]):
         if path.prev is None:
             told = self._selections.of(return_type, [each.node for each in field_details_list])
             if told is not None:
-                warnings = self.context_value.search_warnings
-                warned = len(warnings)
-                try:
-                    return told(result, Run(self.context_value, self.variable_values))
-                except Exception:  # of which the library has its own words, when it comes to the same
-                    del warnings[warned:]
+                answer = _tried(told, result, Run(self.context_value, self.variable_values))
+                if answer is not None:
+                    return answer
         return super().collect_and_execute_subfields(
             return_type, field_details_list, path, result, position_context
         )
@@ -181,6 +179,8 @@ class Engine:
 
     async def execute(self, prepared: Prepared, call: Call) -> dict[str, Any]:
         """Carry it out; answers `data` and perhaps `errors`. Raises Refused for wrong variables."""
+        if not prepared.is_mutation and (data := self._read(prepared, call)) is not None:
+            return {"data": data}
         outcome = execute(
             self.schema,
             prepared.document,
@@ -199,6 +199,33 @@ class Engine:
         if result.errors:
             answer["errors"] = [_formatted(error, call) for error in result.errors]
         return answer
+
+    def _read(self, prepared: Prepared, call: Call) -> dict[str, Any] | None:
+        """What a query answers; None when anything is wrong with it, of which the library has the words."""
+        operation, root = prepared.operation, self.schema.query_type
+        if root is None or (told := prepared.selections.of(root, [operation])) is None:
+            return None
+        variables = get_variable_values(
+            self.schema, operation.variable_definitions or (), dict(prepared.variables)
+        )
+        if isinstance(variables, list):
+            return None
+        answer: dict[str, Any] | None = _tried(told, _ROOT, Run(call, variables))
+        return answer
+
+
+_ROOT = object()  # no field at the top looks at what it is read from
+
+
+def _tried(told: Told, source: Any, run: Run) -> Any:
+    """What is told of it; None, and no trace of it, when something was wrong on the way."""
+    warnings = run.call.search_warnings
+    warned = len(warnings)
+    try:
+        return told(source, run)
+    except Exception:  # that of the simulator itself comes up again in the library's hands
+        del warnings[warned:]
+        return None
 
 
 @lru_cache(DOCUMENTS_KEPT)

@@ -63,8 +63,8 @@ def _page(rows: list[Any], key: SortKey, *, before: bool, after: bool) -> dict[s
         "page_info": {
             "has_next_page": after,
             "has_previous_page": before,
-            "start_cursor": _cursor(key(rows[0])) if rows else None,
-            "end_cursor": _cursor(key(rows[-1])) if rows else None,
+            "start_cursor": lambda _info: _cursor(key(rows[0])) if rows else None,
+            "end_cursor": lambda _info: _cursor(key(rows[-1])) if rows else None,
         },
     }
 

@@ -1,14 +1,14 @@
-"""What a document selects below its top, made ready once, as clients send the same few again and again.
+"""What a document selects, made ready once, as clients send the same few again and again.
 
 The library looks up anew for every field of every row what the field is, how it is read and how its value
 is told; this keeps all of that. It knows only the way that goes well. Where anything else turns up it raises
 `Aside`, or whatever a resolver raises, and the library does the same once more and tells it in its own
-words: so nothing below the top may change anything.
+words: so nothing here may change anything. Of a mutation only what its answer is made of is told here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -27,6 +27,7 @@ from graphql import (
     GraphQLSchema,
     GraphQLString,
     InlineFragmentNode,
+    OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
     VariableValues,
@@ -73,16 +74,17 @@ class _Info:
 
 Told: TypeAlias = Callable[[Any, Run], Any]  # of a value, and in what run: as the answer has it
 Nodes: TypeAlias = list[FieldNode]
+_Selecting: TypeAlias = FieldNode | OperationDefinitionNode  # what has a selection
 
 
 class Selections:
-    """Of one document: what is selected in each of its fields at the top."""
+    """Of one document: what its operations select, or fields at their top."""
 
     def __init__(self, schema: GraphQLSchema, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
         self._schema, self._fragments = schema, fragments
         self._held: dict[tuple[int, str], Told | None] = {}
 
-    def of(self, kind: GraphQLObjectType, nodes: Nodes) -> Told | None:
+    def of(self, kind: GraphQLObjectType, nodes: Sequence[_Selecting]) -> Told | None:
         """How a thing of this kind is told, as these nodes select from it; None: only the library can."""
         key = id(nodes[0]), kind.name  # the document, and with it each node, lives as long as this does
         if key not in self._held:
@@ -92,7 +94,7 @@ class Selections:
                 self._held[key] = None
         return self._held[key]
 
-    def _object(self, kind: GraphQLObjectType, nodes: Nodes) -> Told:
+    def _object(self, kind: GraphQLObjectType, nodes: Sequence[_Selecting]) -> Told:
         groups: dict[str, Nodes] = {}
         met: set[str] = set()
         for node in nodes:

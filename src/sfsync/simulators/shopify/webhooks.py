@@ -36,6 +36,7 @@ RETRY_WAITS_SECONDS = tuple(4 * 3600 * 2**n / (2**RETRIES - 1) for n in range(RE
 DELIVERIES_REMEMBERED = 20_000
 DELIVERIES_AT_ONCE = 64
 REORDER_LIMIT_SECONDS = 30.0
+_LIMITS = httpx.Timeout(TOTAL_LIMIT_SECONDS, connect=CONNECT_LIMIT_SECONDS)
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -155,8 +156,7 @@ class WebhookSender:
 
     async def send_raw(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
         """Post made-up bytes, as somebody else might; returns the status."""
-        answer = await self._http().post(url, content=body, headers=dict(headers))
-        return answer.status_code
+        return await self._post(url, body, headers)
 
     async def settle(self) -> None:
         """Wait until nothing is on its way any more (with a frozen clock: until all wait for it)."""
@@ -248,8 +248,7 @@ class WebhookSender:
         async with self._slots:
             try:
                 async with asyncio.timeout(TOTAL_LIMIT_SECONDS):
-                    answer = await self._http().post(delivery.url, content=sent, headers=headers)
-                record["status"] = answer.status_code
+                    record["status"] = await self._post(delivery.url, sent, headers)
             except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
                 record["error"] = type(error).__name__
         record["done_ms"] = self._clock.now() * 1000
@@ -294,12 +293,27 @@ class WebhookSender:
             payload = {name: value for name, value in payload.items() if name in subscription.include_fields}
         return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
 
+    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """The status of the answer, which has arrived whole."""
+        if self._transport is None or self._config.knobs.follow_redirects:
+            return (await self._http().post(url, content=body, headers=dict(headers))).status_code
+        # Within one process: there are no cookies, redirects and proxies for a client to ask after.
+        request = httpx.Request(
+            "POST", url, content=body, headers=dict(headers), extensions={"timeout": _LIMITS.as_dict()}
+        )
+        answer = await self._transport.handle_async_request(request)
+        try:
+            await answer.aread()
+        finally:
+            await answer.aclose()
+        return answer.status_code
+
     def _http(self) -> httpx.AsyncClient:
         if self._client is None:
             self._client = httpx.AsyncClient(
                 trust_env=False,  # a receiver on this machine is never reached through a proxy
                 transport=self._transport,
-                timeout=httpx.Timeout(TOTAL_LIMIT_SECONDS, connect=CONNECT_LIMIT_SECONDS),
+                timeout=_LIMITS,
                 follow_redirects=self._config.knobs.follow_redirects,
                 limits=httpx.Limits(max_connections=DELIVERIES_AT_ONCE, max_keepalive_connections=16),
             )
