@@ -10,9 +10,10 @@ import asyncio
 import json
 import sqlite3
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import httpx
 
@@ -379,17 +380,22 @@ def _replay(cursor: bytes | None) -> int:
 # -- at the end ------------------------------------------------------------------------------------------
 
 
-def settled(watch: Watch, world: World, day: Day) -> Iterator[tuple[int, str]]:
-    """(promise, what differs) once the world has come to rest; nothing when all is well."""
-    yield from _work_left(watch)
-    yield from _levels(watch, world)
-    yield from _postings(watch, day)
-    yield from _transfers(watch, day)
-    yield from counts(watch.books, watch.subjects, day)
-    yield from _orders(watch, world)
-    yield from _reservations(watch, day)
-    yield from _channels(watch, world)
-    yield from _letters(watch, day, world)
+Check: TypeAlias = Callable[[], Iterator[tuple[int, str]]]  # (promise, what differs); nothing: all is well
+
+
+def settled(watch: Watch, world: World, day: Day) -> list[Check]:
+    """What must be so once the world has come to rest."""
+    return [
+        partial(_work_left, watch),
+        partial(_levels, watch, world),
+        partial(_postings, watch, day),
+        partial(_transfers, watch, day),
+        partial(counts, watch.books, watch.subjects, day),
+        partial(_orders, watch, world),
+        partial(_reservations, watch, day),
+        partial(_channels, watch, world),
+        partial(_letters, watch, day, world),
+    ]
 
 
 def _levels(watch: Watch, world: World) -> Iterator[tuple[int, str]]:

@@ -279,8 +279,8 @@ class OrderWatch:
 
     def _store_commit(self) -> None:
         self._hear()
-        if not self._owed and not self._lost:
-            return
+        if not self._watch.changed or not (self._owed or self._lost):
+            return  # neither the bookmark nor a hole has moved
         at = self._watch.bookmark(ORDERS)
         holes = self._watch.query(
             "SELECT 1 FROM hole WHERE closed_at IS NULL AND source IN (?, 'snapshot') LIMIT 1", ORDERS

@@ -154,6 +154,16 @@ class Transport(httpx.AsyncBaseTransport):
         return httpx.Response(status, headers=headers, content=content, request=request)
 
 
+class Straight(httpx.AsyncClient):
+    """A client that asks after no cookies, redirects and log-ins: here nobody has any."""
+
+    async def send(self, request: httpx.Request, **_options: Any) -> httpx.Response:
+        answer = await self._transport.handle_async_request(request)
+        answer.request = request
+        await answer.aread()
+        return answer
+
+
 async def _ask(
     app: Asgi, request: httpx.Request, body: bytes, gone: asyncio.Event
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:

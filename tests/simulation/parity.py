@@ -174,7 +174,8 @@ async def _lived(world: World, day: Day, watch: Watch) -> Ledger:
             assert world.loop.time() < end, f"no rest: {wrong[:5]} {world.violations} {world.story.broken}"
             await asyncio.sleep(0.1)
             ready = {topic for (topic,) in watch.query("SELECT topic FROM cursor")} >= {STOCK, TILLS}
-            wrong = list(settled(watch, world, day)) if ready else ["no bookmarks yet"]
+            checks = settled(watch, world, day)
+            wrong = [each for check in checks for each in check()] if ready else ["no bookmarks yet"]
 
     await Script(world, day, rest).run()
     assert world.violations == []

@@ -7,16 +7,17 @@ import gc
 import random
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 import structlog
 
 from .actors import Actor, Day
 from .cast import ACTORS
-from .checks import Watch, settled, told_wrong
+from .checks import Check, Watch, settled, told_wrong
 from .checks_floor import FloorWatch, settled_floor
 from .checks_gate import GateWatch, settled_gate
 from .checks_last_one import LastOne, settled_last_one
@@ -152,24 +153,27 @@ async def _calm(
 ) -> None:
     """Wait until all is well, and stays so for a while; say what is not when that takes too long."""
 
-    def differs() -> Iterator[tuple[int, str]]:
-        yield from settled(watch, world, day)
-        yield from settled_last_one(last)
-        yield from settled_gate(gate, day)
-        yield from settled_floor(floor, day)
-        yield from settled_places(watch, world)
-
-    begun = world.loop.time()
+    checks: list[Check] = [
+        *settled(watch, world, day),
+        partial(settled_last_one, last),
+        partial(settled_gate, gate, day),
+        partial(settled_floor, floor, day),
+        partial(settled_places, watch, world),
+    ]
+    begun, looks = world.loop.time(), list(checks)
     reasons = ["never looked"]
     while world.loop.time() < begun + CALM_SECONDS and not world.violations:
         # What takes a quarter of an hour need not be looked at every few seconds.
         await asyncio.sleep(max(LOOK_SECONDS, (world.loop.time() - begun) / 10))
-        if next(differs(), None) is not None:
-            continue  # one thing is enough to wait on
+        waited_on = next((look for look in looks if next(look(), None) is not None), None)
+        if waited_on is not None:  # one thing is enough to wait on, and it is looked at first the next time
+            looks.remove(waited_on)
+            looks.insert(0, waited_on)
+            continue
         reasons = list(told_wrong(await world.web.get("/v1/status")))
         if not reasons:
             return
-    wrong = list(islice(differs(), 8))  # no more are told
+    wrong = list(islice(chain.from_iterable(check() for check in checks), 8))  # no more are told
     for promise, what in wrong or [(8, f"the status page says: {reason}") for reason in reasons]:
         world.violated(promise, what)
 

@@ -44,7 +44,7 @@ from sfsync.store import Database, Hands, StoreError, open_store
 from .habits import BOUTIQUE, RETURNS
 from .life import LIFE, Disk, Life
 from .loop import BEGIN, VirtualClock, VirtualLoop
-from .net import Net
+from .net import Net, Straight
 from .plan import PLACES, SHOPS, UNKNOWN, Plan
 from .story import Story
 from .wire import Wire
@@ -152,7 +152,7 @@ class World:
             cache_logger_on_first_use=False,
         )
         self._log = story.logger("sfsync")
-        self.web = httpx.AsyncClient(
+        self.web = Straight(
             transport=self._way_to_us("sfsync"),
             base_url=self.site,
             headers={"authorization": f"Bearer {TOKEN}"},
