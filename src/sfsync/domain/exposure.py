@@ -80,7 +80,9 @@ class Exposure:
 
     def at(self, now: float, *, published: int, target: int, scarce_at: int = SCARCE_UNITS) -> Exposure:
         """The exposure when the channel shows `published` and should show `target`, as from `now`."""
-        after = replace(self, ended=None, emptied=None)
+        after = self
+        if self.ended is not None or self.emptied is not None:
+            after = replace(self, ended=None, emptied=None)
         units = max(0, published - target)
         if units != self.units:
             after = _counted(after, now, units, scarce=target <= scarce_at)

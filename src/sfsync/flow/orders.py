@@ -129,7 +129,7 @@ class Orders:
     def _decide(self, tx: Tx, bells: set[str]) -> tuple[int, set[str]]:
         """Take the next step of each line that is due; returns how many moved, and the SKUs touched."""
         ctx, now = self._ctx, self._ctx.clock.now()
-        if not (due := tx.due_lines(LINES)) or unread(tx):
+        if unread(tx) or not (due := tx.due_lines(LINES)):
             return 0, set()  # a level that seems missing may only not be here yet
         books = Books(tx, due)
         skus: set[str] = set()
@@ -166,7 +166,7 @@ class Orders:
 
 
 def _any_due(tx: Tx) -> bool:
-    return bool(tx.due_lines(1)) and not unread(tx)
+    return not unread(tx) and bool(tx.due_lines(1))
 
 
 class OrderPoll:

@@ -23,21 +23,19 @@ class Picture:
         self._levels: dict[str, list[StockLevel]] = defaultdict(list)
         for level in facts.levels:
             self._levels[level.key.sku].append(level)
-        self._asked, self._leaving = _pending(facts.pending)
         self._held: dict[str, list[Held]] = defaultdict(list)
         for holding in facts.held:
             self._held[holding.level.sku].append(holding)
         self._pending: dict[str, list[PendingRow]] = defaultdict(list)
-        for row in facts.pending:
-            self._pending[row.level.sku].append(row)
+        self._asked: dict[LevelKey, int] = defaultdict(int)
+        self._leaving: dict[LevelKey, int] = defaultdict(int)
+        self.enter(facts.pending)
 
     def enter(self, rows: Sequence[PendingRow]) -> None:
-        """A bundle was written down since the facts were read."""
-        asked, leaving = _pending(rows)
-        for level, units in asked.items():
-            self._asked[level] += units
-        for level, units in leaving.items():
-            self._leaving[level] += units
+        """Bundles wait for the org: all of those that are written down, or one that was since then."""
+        for level, asked, leaving in _net(rows):
+            self._asked[level] += asked
+            self._leaving[level] += leaving
         for row in rows:
             self._pending[row.level.sku].append(row)
 
@@ -210,21 +208,33 @@ def on_floor(assortment: Assortment, levels: Sequence[ats.LevelFacts]) -> list[a
     return found
 
 
-def _pending(rows: Sequence[PendingRow]) -> tuple[dict[LevelKey, int], dict[LevelKey, int]]:
-    """(units asked, units leaving) by level. One bundle's rows net out: a unit changing hands is not asked.
+def _net(rows: Sequence[PendingRow]) -> list[tuple[LevelKey, int, int]]:
+    """(level, units asked, units leaving) of each bundle there. A unit changing hands in it is not asked.
 
     What would raise a number (a release, a receipt) does not count before the org has it.
     """
-    net: dict[tuple[LevelKey, int], list[int]] = defaultdict(lambda: [0, 0])
+    bundles: dict[int, list[PendingRow]] = {}
     for row in rows:
-        sums = net[row.level, row.bundle]
-        sums[0] += row.reserved_delta
-        sums[1] += row.on_hand_delta
-    asked: dict[LevelKey, int] = defaultdict(int)
-    leaving: dict[LevelKey, int] = defaultdict(int)
-    for (level, _), (reserved, on_hand) in net.items():
-        # A fulfilment lowers both: what is promised leaves, and available stays. A return that is reserved at
-        # once raises both, and nobody else's units are asked for.
-        asked[level] += max(0, reserved - max(0, on_hand))
-        leaving[level] += max(0, -on_hand + min(0, reserved)) if on_hand < 0 else 0
-    return asked, leaving
+        bundles.setdefault(row.bundle, []).append(row)
+    found: list[tuple[LevelKey, int, int]] = []
+    for bundle in bundles.values():
+        if len(bundle) == 1:
+            row = bundle[0]
+            found.append((row.level, *_changes(row.on_hand_delta, row.reserved_delta)))
+            continue
+        net: dict[LevelKey, list[int]] = {}
+        for row in bundle:
+            sums = net.setdefault(row.level, [0, 0])
+            sums[0] += row.on_hand_delta
+            sums[1] += row.reserved_delta
+        found.extend((level, *_changes(*sums)) for level, sums in net.items())
+    return found
+
+
+def _changes(on_hand: int, reserved: int) -> tuple[int, int]:
+    """Units (asked, leaving) by a net change of both.
+
+    A fulfilment lowers both: what is promised leaves, and available stays. A return that is reserved at once
+    raises both, and nobody else's units are asked for.
+    """
+    return max(0, reserved - max(0, on_hand)), max(0, min(0, reserved) - on_hand) if on_hand < 0 else 0

@@ -19,6 +19,7 @@ from .prepared import Prepared
 from .upsert import upsert
 
 _ROW = t.resync_row.c
+LAST_RESYNC = Prepared(select(t.resync).order_by(t.resync.c.made_at.desc()).limit(1))
 DRIFTED = Prepared(
     select(t.drift).where(
         t.among(t.drift.c.sku), t.drift.c.channel == bindparam("b_channel"), t.drift.c.ended_at.is_(None)
@@ -71,7 +72,7 @@ class ComparingStatements:
 
     def last_resync(self) -> ResyncRun | None:
         """The newest comparison."""
-        row = self._c.execute(select(t.resync).order_by(t.resync.c.made_at.desc()).limit(1)).first()
+        row = LAST_RESYNC.run(self._c, {}).first()
         return None if row is None else _run(row)
 
     def drop_resyncs(self) -> None:

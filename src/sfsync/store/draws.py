@@ -103,7 +103,7 @@ class DrawStatements:
         DROP_DRAWS.run(self._c, {"b_reservation": reservation_id})
 
     def _drawn_subjects(self, subjects: Collection[str]) -> frozenset[str]:
-        rows = DRAWN_BY_SUBJECT.run(self._c, {"among": sorted(subjects)})
+        rows = DRAWN_BY_SUBJECT.run(self._c, {"among": sorted(subjects)}) if subjects else ()
         return frozenset(row.subject for row in rows)
 
     def _drawn_rows(self, skus: Collection[str]) -> list[PendingRow]:

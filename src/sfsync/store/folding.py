@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sfsync.domain.fold import Fold, Folded, LedgerRow
@@ -19,6 +19,24 @@ from .prepared import Prepared
 SLICE = 5_000  # values in one IN list
 EPOCHS = Prepared(select(t.level.c.level_key, t.level.c.epoch_at).where(t.level.c.epoch_at.is_not(None)))
 FOLDED = Prepared(select(t.folded).where(t.among(t.folded.c.subject)))
+_AT_LEVEL: BindParameter[str] = bindparam("b_level")
+_FOLDED_OF = select(t.folded).where(t.folded.c.subject == bindparam("b_subject"))
+FOLDED_OF = Prepared(_FOLDED_OF)
+FOLDED_HERE = Prepared(_FOLDED_OF.where(t.folded.c.level_key == _AT_LEVEL))
+FOLD_ROWS = Prepared(
+    update(t.movement)
+    .where(
+        t.movement.c.subject == bindparam("b_subject"),
+        t.movement.c.level_key == _AT_LEVEL,
+        t.movement.c.state == "done",
+    )
+    .values(state=bindparam("b_state"))
+)
+_HELD_HERE = (t.holding.c.subject == bindparam("b_subject"), t.holding.c.level_key == _AT_LEVEL)
+HELD_HERE = Prepared(select(t.holding).where(*_HELD_HERE))
+DROP_HELD_HERE = Prepared(t.holding.delete().where(*_HELD_HERE))
+HOLD = Prepared(t.holding.insert(), [column.name for column in t.holding.columns])
+TO_READ_AGAIN = Prepared(select(t.level).where(t.level.c.read_again).order_by(t.level.c.level_key))
 
 
 class FoldStatements:
@@ -50,7 +68,6 @@ class FoldStatements:
 
     def to_read_again(self) -> list[tuple[StockLevel, int]]:
         """Levels whose rows are to be read again, each with its epoch."""
-        rows = self._c.execute(select(t.level).where(t.level.c.read_again).order_by(t.level.c.level_key))
         return [
             (
                 StockLevel(
@@ -63,7 +80,7 @@ class FoldStatements:
                 ),
                 row.epoch,
             )
-            for row in rows
+            for row in TO_READ_AGAIN.run(self._c, {})
         ]
 
     def was_read_again(self, level: LevelKey, epoch: int) -> None:
@@ -196,18 +213,10 @@ class FoldStatements:
 
     def _fold_rows(self, subject: str, level: LevelKey, at: datetime) -> None:
         """The subject's rows at the level are gone, all of them; what it holds there is what was folded."""
-        self._c.execute(
-            update(t.movement)
-            .where(
-                t.movement.c.subject == subject,
-                t.movement.c.level_key == str(level),
-                t.movement.c.state == "done",
-            )
-            .values(state="folded")
-        )
-        here = (t.holding.c.subject == subject, t.holding.c.level_key == str(level))
-        before = self._c.execute(select(t.holding).where(*here)).first()
-        self._c.execute(t.holding.delete().where(*here))
+        here = {"b_subject": subject, "b_level": str(level)}
+        FOLD_ROWS.run(self._c, {**here, "b_state": "folded"})
+        before = HELD_HERE.run(self._c, here).first()
+        DROP_HELD_HERE.run(self._c, here)
         since, channel = (at, None) if before is None else (before.since, before.channel)
         self._hold_folded([subject], level, since, channel)
 
@@ -216,22 +225,25 @@ class FoldStatements:
     ) -> None:
         """Count what was folded among what subjects hold. They must hold nothing there yet."""
         for subject in subjects:
-            folded = select(t.folded).where(t.folded.c.subject == subject)
-            if level is not None:
-                folded = folded.where(t.folded.c.level_key == str(level))
-            for row in self._c.execute(folded).all():
-                self._c.execute(
-                    t.holding.insert().values(
-                        subject=subject,
-                        level_key=row.level_key,
-                        kind=subject.partition(":")[0],
-                        channel=channel,
-                        sku=LevelKey.parse(row.level_key).sku,
-                        on_hand=row.on_hand,
-                        reserved=0,
-                        next_step=row.next_step,
-                        since=since,
-                    )
+            named = {"b_subject": subject}
+            if level is None:
+                rows = FOLDED_OF.run(self._c, named)
+            else:
+                rows = FOLDED_HERE.run(self._c, {**named, "b_level": str(level)})
+            for row in rows:
+                HOLD.run(
+                    self._c,
+                    {
+                        "subject": subject,
+                        "level_key": row.level_key,
+                        "kind": subject.partition(":")[0],
+                        "channel": channel,
+                        "sku": LevelKey.parse(row.level_key).sku,
+                        "on_hand": row.on_hand,
+                        "reserved": 0,
+                        "next_step": row.next_step,
+                        "since": since,
+                    },
                 )
 
     def _insert(self, table: Any) -> Any:

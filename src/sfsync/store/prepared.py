@@ -58,11 +58,17 @@ class Prepared:
         plan = self._plans.get(dialect.name)
         if plan is None:
             plan = self._plans[dialect.name] = _Plan(self.statement, self.columns, dialect)
-        cursor = connection.connection.cursor()
+        driver: Any = connection.connection.dbapi_connection
+        cursor = None
         try:
+            # Both drivers' connections make the cursor themselves. It is read to its end, so SQLite holds
+            # nothing for it any more, and closing it would only take time.
             if type(parameters) is dict or isinstance(parameters, Mapping):
-                cursor.execute(plan.sql, plan.bound(parameters))
+                cursor = driver.execute(plan.sql, plan.bound(parameters))
+            elif len(parameters) == 1:
+                cursor = driver.execute(plan.sql, plan.bound(parameters[0]))
             else:
+                cursor = driver.cursor()
                 cursor.executemany(plan.sql, [plan.bound(one) for one in parameters])
             rows = plan.rows(cursor) if plan.reads else Rows()
             rows.changed = cursor.rowcount
@@ -74,8 +80,6 @@ class Prepared:
             ) from error
         else:
             return rows
-        finally:
-            cursor.close()
 
 
 class _Plan:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    union_all,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -186,7 +187,7 @@ class SqlTx(
     ) -> None:
         """Note an interval that nobody has observed."""
         row = {"source": source, "since": since, "reason": reason, "opened_at": at, "closes": closes.value}
-        self._c.execute(t.hole.insert().values(**row))
+        OPEN_HOLE.run(self._c, row)
 
     def open_holes(self) -> list[Hole]:
         """Holes that nothing has made up for yet."""
@@ -194,22 +195,21 @@ class SqlTx(
 
     def put_hole(self, hole: Hole) -> None:
         """Tell an open hole anew."""
-        self._c.execute(
-            update(t.hole)
-            .where(t.hole.c.id == hole.id)
-            .values(
-                since=hole.since,
-                reason=hole.reason,
-                opened_at=hole.opened_at,
-                closes=hole.closes.value,
-                replayed_to=hole.replayed_to,
-            )
+        PUT_HOLE.run(
+            self._c,
+            {
+                "b_id": hole.id,
+                "b_since": hole.since,
+                "b_reason": hole.reason,
+                "b_opened_at": hole.opened_at,
+                "b_closes": hole.closes.value,
+                "b_replayed_to": hole.replayed_to,
+            },
         )
 
     def close_hole(self, hole_id: int, at: datetime, found: str = "", how: How = How.REREAD) -> None:
         """It was made up for."""
-        closed = {"closed_at": at, "found": found, "how": how.value}
-        self._c.execute(update(t.hole).where(t.hole.c.id == hole_id).values(**closed))
+        CLOSE_HOLE.run(self._c, {"b_id": hole_id, "b_at": at, "b_found": found, "b_how": how.value})
 
     def watch_from(self, source: str, since: datetime, at: datetime) -> None:
         """A subscription has begun to be observed."""
@@ -221,15 +221,16 @@ class SqlTx(
 
     def watch(self, interval: Interval) -> None:
         """Keep how an interval came to be known."""
-        self._c.execute(
-            t.watch.insert().values(
-                source=interval.source,
-                since=interval.since,
-                until=interval.until,
-                how=interval.how.value,
-                why=interval.why,
-                found=interval.found,
-            )
+        WATCH.run(
+            self._c,
+            {
+                "source": interval.source,
+                "since": interval.since,
+                "until": interval.until,
+                "how": interval.how.value,
+                "why": interval.why,
+                "found": interval.found,
+            },
         )
 
     def watch_on(self, interval: Interval) -> None:
@@ -364,8 +365,7 @@ class SqlTx(
 
     def read_whole(self, channel: str) -> bool:
         """Whether all that it lists was read once."""
-        asked_to = select(t.channel.c.asked_to).where(t.channel.c.name == channel)
-        return self._c.execute(asked_to).scalar_one_or_none() is not None
+        return ASKED_TO.run(self._c, {"b_channel": channel}).scalar() is not None
 
     def all_skus(self) -> list[str]:
         """Every SKU that has a level."""
@@ -397,24 +397,11 @@ class SqlTx(
 
     def pending(self, skus: Collection[str]) -> list[PendingRow]:
         """Movements of these SKUs that wait for the org's answer, and grants that are not entered yet."""
-        return [
-            PendingRow(
-                row.bundle,
-                row.subject,
-                row.subject.partition(":")[0],
-                row.channel,
-                LevelKey.parse(row.level_key),
-                row.on_hand_delta,
-                row.reserved_delta,
-            )
-            for row in self._in(WAITING_BY_SKU, skus)
-        ] + self._drawn_rows(skus)
+        return [_pending(*row) for row in self._in(WAITING_BY_SKU, skus)] + self._drawn_rows(skus)
 
     def allocated_skus(self) -> list[str]:
         """SKUs of which a channel holds units of its own."""
-        c = t.holding.c
-        query = select(c.sku).where(c.kind == "allocation", c.reserved != 0).distinct().order_by(c.sku)
-        return list(self._c.execute(query).scalars())
+        return ALLOCATED_SKUS.run(self._c, {}).scalars()
 
     def own_units(self, channel: str, skus: Collection[str]) -> set[str]:
         """Of these SKUs, those of which the channel holds units of its own."""
@@ -533,7 +520,7 @@ class SqlTx(
                     "due": line.due,
                     "told": _told(line.told),
                     "org_order": line.org_order,
-                    "places": [asdict(place) for place in wish.places] or None,
+                    "places": wish.places or None,
                     "routed": wish.routed,
                     "routed_at": line.routed_at,
                     "misplaced": line.misplaced,
@@ -584,20 +571,16 @@ class SqlTx(
 
     def called_orders(self, channel: str, now: datetime, limit: int) -> list[OrderCall]:
         """Orders of a channel that are to be read now, the longest due first."""
-        c = t.order_call.c
-        rows = select(c.reference, c.asked_at, c.tries).where(c.channel == channel, c.due_at <= now)
-        found = self._c.execute(rows.order_by(c.due_at, c.reference).limit(limit))
-        return [OrderCall(row.reference, row.asked_at, row.tries) for row in found]
+        rows = CALLED_ORDERS.run(self._c, {"b_channel": channel, "b_now": now, "b_limit": limit})
+        return [OrderCall(row.reference, row.asked_at, row.tries) for row in rows]
 
     def order_answered(self, channel: str, call: OrderCall, again_at: datetime | None) -> None:
         """It was read: for good, or to be read again then. One that was asked anew meanwhile stays due."""
-        c = t.order_call.c
-        same = (c.channel == channel, c.reference == call.reference, c.asked_at == call.asked_at)
+        same = {"b_channel": channel, "b_reference": call.reference, "b_asked_at": call.asked_at}
         if again_at is None:
-            self._c.execute(t.order_call.delete().where(*same))
+            END_CALL.run(self._c, same)
         else:
-            later = {"due_at": again_at, "tries": call.tries + 1}
-            self._c.execute(t.order_call.update().where(*same).values(later))
+            CALL_AGAIN.run(self._c, {**same, "b_due_at": again_at, "b_tries": call.tries + 1})
 
     def sold_between(self, channel: str, sku: str, since: datetime, until: datetime) -> int:
         """Units that a channel has taken off its numbers for orders placed in that time."""
@@ -1002,9 +985,7 @@ class SqlTx(
 
     def paid_before(self, at: datetime) -> list[Reservation]:
         """Confirmed ones that were paid for before then."""
-        c = t.reservation.c
-        query = select(t.reservation).where(c.state == "confirmed", c.paid_at < at)
-        return self._reservations(self._c.execute(query).all())
+        return self._reservations(PAID_BEFORE.run(self._c, {"b_at": at}))
 
     def _reservations(self, rows: Sequence[Any]) -> list[Reservation]:
         if not rows:
@@ -1338,10 +1319,7 @@ class SqlTx(
 
     def open_pushes(self, channel: str) -> list[PushRecord]:
         """Pushes whose outcome is open, oldest first."""
-        rows = self._c.execute(
-            select(t.push).where(t.push.c.channel == channel, t.push.c.state == "open").order_by(t.push.c.id)
-        )
-        return [_push(row) for row in rows]
+        return [_push(row) for row in OPEN_PUSHES.run(self._c, {"b_channel": channel})]
 
     def accept_push(self, record: PushRecord, ticket: str) -> None:
         """The channel has taken it and does it later; it stays open, its channel levels in flight."""
@@ -1354,8 +1332,7 @@ class SqlTx(
 
     def last_push(self, channel: str) -> int:
         """The id of a channel's newest push; 0 when there is none."""
-        c = t.push.c
-        return self._c.execute(select(func.max(c.id)).where(c.channel == channel)).scalar() or 0
+        return int(LAST_PUSH.run(self._c, {"b_channel": channel}).scalar() or 0)
 
     def applied_pushes(
         self, channel: str, after: int, until: datetime
@@ -1663,6 +1640,12 @@ SOLD_BY_US = (
     ),
 )
 SWITCHES = Prepared(select(t.edition))
+ALLOCATED_SKUS = Prepared(
+    select(t.holding.c.sku)
+    .where(t.holding.c.kind == "allocation", t.holding.c.reserved != 0)
+    .distinct()
+    .order_by(t.holding.c.sku)
+)
 HELD_BY_SUBJECT = Prepared(_among(t.holding.c.subject))
 HELD_AT_LEVEL = Prepared(_among(t.holding.c.level_key, t.holding.c.reserved != 0))
 _CHANGES = [
@@ -1685,11 +1668,18 @@ OWN_UNITS = Prepared(
 SCARCE_BY_SKU = Prepared(_among(t.scarce.c.sku))
 LINES_BY_SUBJECT = Prepared(_among(t.order_line.c.subject))
 RETURN_LINES = Prepared(_among(t.return_line.c.line_id))
-LINES_OF_ORDER = Prepared(
-    select(t.order_line).where(
-        t.order_line.c.channel == bindparam("b_channel"),
-        or_(t.among(t.order_line.c.order_id), t.among(t.order_line.c.order_name)),
+_OF_CHANNEL = select(t.order_line.c.subject).where(t.order_line.c.channel == bindparam("b_channel"))
+LINES_OF_ORDER = Prepared(  # each half by an index of its own: an OR of the two reads all of the channel's
+    select(t.order_line)
+    .where(
+        t.order_line.c.subject.in_(
+            union_all(
+                _OF_CHANNEL.where(t.among(t.order_line.c.order_id)),
+                _OF_CHANNEL.where(t.among(t.order_line.c.order_name)),
+            )
+        )
     )
+    .order_by(t.order_line.c.subject)
 )
 LINES_OF_ORG_ORDER = Prepared(select(t.order_line).where(t.order_line.c.org_order == bindparam("b_order")))
 UNCOVERED_BY_SKU = Prepared(
@@ -1741,6 +1731,24 @@ NEWEST_WATCH = (
 )
 LENGTHEN_WATCH = update(t.watch).where(t.watch.c.id == NEWEST_WATCH).values(until=bindparam("b_until"))
 EXTEND_WATCH = Prepared(LENGTHEN_WATCH)
+WATCH = Prepared(t.watch.insert(), [column.name for column in t.watch.columns if column.name != "id"])
+OPEN_HOLE = Prepared(t.hole.insert(), ["source", "since", "reason", "opened_at", "closes"])
+PUT_HOLE = Prepared(
+    update(t.hole)
+    .where(t.hole.c.id == bindparam("b_id"))
+    .values(
+        since=bindparam("b_since"),
+        reason=bindparam("b_reason"),
+        opened_at=bindparam("b_opened_at"),
+        closes=bindparam("b_closes"),
+        replayed_to=bindparam("b_replayed_to"),
+    )
+)
+CLOSE_HOLE = Prepared(
+    update(t.hole)
+    .where(t.hole.c.id == bindparam("b_id"))
+    .values(closed_at=bindparam("b_at"), found=bindparam("b_found"), how=bindparam("b_how"))
+)
 OPEN_HOLES = Prepared(select(t.hole).where(t.hole.c.closed_at.is_(None)).order_by(t.hole.c.id))
 CURSOR = Prepared(select(t.cursor.c.cursor).where(t.cursor.c.topic == bindparam("b_topic")))
 INBOX = Prepared(
@@ -1759,6 +1767,22 @@ DUE_LINES = Prepared(
     )
     .order_by(t.order_line.c.placed_at, t.order_line.c.subject)
     .limit(bindparam("b_limit"))
+)
+_CALL = t.order_call.c
+_THIS_CALL = (
+    _CALL.channel == bindparam("b_channel"),
+    _CALL.reference == bindparam("b_reference"),
+    _CALL.asked_at == bindparam("b_asked_at"),
+)
+CALLED_ORDERS = Prepared(
+    select(_CALL.reference, _CALL.asked_at, _CALL.tries)
+    .where(_CALL.channel == bindparam("b_channel"), _CALL.due_at <= bindparam("b_now"))
+    .order_by(_CALL.due_at, _CALL.reference)
+    .limit(bindparam("b_limit"))
+)
+END_CALL = Prepared(t.order_call.delete().where(*_THIS_CALL))
+CALL_AGAIN = Prepared(
+    update(t.order_call).where(*_THIS_CALL).values(due_at=bindparam("b_due_at"), tries=bindparam("b_tries"))
 )
 _ROW = t.movement.c
 PLANNED = Prepared(
@@ -1812,6 +1836,11 @@ CONFIRMED_FOR = Prepared(
         _RESERVATION.order_reference != "",
         t.among(_RESERVATION.order_reference),
         or_(_RESERVATION.channel == bindparam("b_channel"), _RESERVATION.channel.is_(None)),
+    )
+)
+PAID_BEFORE = Prepared(
+    select(t.reservation).where(
+        _one_of(_RESERVATION.state, "confirmed"), _RESERVATION.paid_at < bindparam("b_at")
     )
 )
 PAID_UNAVAILABLE = Prepared(
@@ -1869,12 +1898,19 @@ DROP_LETTER = Prepared(
     )
 )
 POLL_MARK = Prepared(select(t.channel.c.poll_mark).where(t.channel.c.name == bindparam("b_channel")))
+OPEN_PUSHES = Prepared(
+    select(t.push)
+    .where(t.push.c.channel == bindparam("b_channel"), t.push.c.state == "open")
+    .order_by(t.push.c.id)
+)
+LAST_PUSH = Prepared(select(func.max(t.push.c.id)).where(t.push.c.channel == bindparam("b_channel")))
 PUSHES_AFTER = Prepared(
     select(t.push)
     .where(t.push.c.id > bindparam("b_after"), t.push.c.channel == bindparam("b_channel"))
     .order_by(t.push.c.id)
 )
 CHANNEL_SINCE = Prepared(select(t.channel.c.since).where(t.channel.c.name == bindparam("b_channel")))
+ASKED_TO = Prepared(select(t.channel.c.asked_to).where(t.channel.c.name == bindparam("b_channel")))
 APPROVED = Prepared(select(t.channel.c.approved_at).where(t.channel.c.name == bindparam("b_channel")))
 ADD_PUSH = Prepared(
     t.push.insert().returning(t.push.c.id), ["channel", "key", "body", "rows", "state", "planned_at"]
@@ -2000,6 +2036,15 @@ def _hold_statement(dialect: str, columns: tuple[str, ...]) -> Prepared:
     return Prepared(statement, columns)
 
 
+@lru_cache(8_192)
+def _pending(
+    bundle: int, subject: str, channel: str | None, level: str, on_hand: int, reserved: int
+) -> PendingRow:
+    """A waiting movement, as `_CHANGES` has it: until it is answered, each look at its SKU reads it."""
+    kind = subject.partition(":")[0]
+    return PendingRow(bundle, subject, kind, channel, LevelKey.parse(level), on_hand, reserved)
+
+
 def _step(movement: Movement) -> int:
     """The step number in an idempotency key; 0 for a plain posting, whose key has none."""
     head, _, tail = movement.key.rpartition(":")
@@ -2111,12 +2156,17 @@ def _moments(told: Mapping[str, Any] | None, name: str) -> tuple[Moment, ...]:
     return tuple(Moment(datetime.fromisoformat(at), units, place) for at, units, place in told[name])
 
 
+def _bare(line: OrderLine) -> OrderLine:
+    """The line without its moments, which JSON has in a form of their own."""
+    return replace(line, left=(), came_back=()) if line.left or line.came_back else line
+
+
 def _told(words: Mapping[Source, Word]) -> dict[str, Any] | None:
-    """What the sources have said, as JSON; None where only the channel ever spoke."""
+    """What the sources have said, for JSON; None where only the channel ever spoke."""
     return {
         source.value: {
             "version": word.version.isoformat(),
-            "line": asdict(replace(word.line, left=(), came_back=())),
+            "line": _bare(word.line),
             "moments": _moments_told(word.line),
         }
         for source, word in words.items()
