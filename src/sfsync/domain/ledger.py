@@ -51,6 +51,8 @@ class Bundle:
     levels: frozenset[LevelKey] = field(init=False, repr=False, compare=False)  # their slots: taken together
     asks: bool = field(init=False, repr=False, compare=False)  # raises reserved: the org may refuse it
     characters: int = field(init=False, repr=False, compare=False)  # that its keys take in a URL
+    # It enters a count: nothing else of its level goes with it, so that its order is known.
+    counts: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         levels = frozenset(movement.level for movement in self.movements)
@@ -58,6 +60,7 @@ class Bundle:
         object.__setattr__(self, "levels", levels)
         object.__setattr__(self, "asks", any(self.net_reserved(level) > 0 for level in levels))
         object.__setattr__(self, "characters", characters)
+        object.__setattr__(self, "counts", any(each.kind is MovementKind.COUNT for each in self.own))
 
     @property
     def own(self) -> tuple[Movement, ...]:
@@ -76,11 +79,6 @@ class Bundle:
     def brings(self, level: LevelKey) -> int:
         """What it adds to the level's on hand, in all: it covers what is reserved with it."""
         return sum(m.on_hand_delta for m in self.movements if m.level == level)
-
-    @property
-    def counts(self) -> bool:
-        """True when it enters a count: nothing else of its level goes with it, so that its order is known."""
-        return any(movement.kind is MovementKind.COUNT for movement in self.own)
 
     @property
     def hands_over(self) -> bool:

@@ -33,9 +33,16 @@ class Asking:
         """Take no new asks, and let nobody wait for an answer that will only come after the next start."""
         self._closing.set()
 
-    def ask(self, tx: Tx, reservation: Reservation, signature: Wish | None = None) -> Asked:
+    def ask(
+        self,
+        tx: Tx,
+        reservation: Reservation,
+        signature: Wish | None = None,
+        *,
+        picture: Picture | None = None,
+    ) -> Asked:
         """Write down what is asked: all of it in one bundle, or each line by itself when a part will do."""
-        return ask(tx, self._ctx, reservation, signature)
+        return ask(tx, self._ctx, reservation, signature, picture=picture)
 
     def denied_again(self, tx: Tx, reservation: Reservation) -> Denial | None:
         """Why what holds nothing any more may not be asked for again: others have had its edition since."""

@@ -12,7 +12,7 @@ from sfsync.domain.moments import at_place
 from sfsync.domain.orders import Holding, LineFacts, NextStep, PlaceFacts, handed_to, next_step
 from sfsync.domain.places import Because, Draw, drawn
 from sfsync.domain.stock import BROKEN, BadKeyError, LevelKey, Movement, allocation_subject
-from sfsync.ports import LineState, PendingRow, Tx
+from sfsync.ports import LineState, Tx
 
 from . import sold_from_floor
 from .allocations import parties
@@ -58,21 +58,8 @@ class Books:
             self._stale |= {row.level.sku: None for row in movements}
             return
         for sku in {row.level.sku for row in movements}:
-            self.picture(sku).enter(
-                [
-                    PendingRow(
-                        bundle,
-                        row.subject,
-                        row.subject.partition(":")[0],
-                        channel,
-                        row.level,
-                        row.on_hand_delta,
-                        row.reserved_delta,
-                    )
-                    for row in movements
-                    if row.level.sku == sku
-                ]
-            )
+            of_sku = [row for row in movements if row.level.sku == sku]
+            self.picture(sku).enter_rows(bundle, of_sku, channel)
 
 
 def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -> set[str] | None:

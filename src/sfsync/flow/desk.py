@@ -128,7 +128,8 @@ class Desk(Life):
         lines_wished = [(line.sku, line.quantity) for line in wish.lines]
         if (no := denied(tx, self._ctx.assortment, wish.channel, wish.client, lines_wished)) is not None:
             return Outcome(None, no.kind, detail=no.detail, more=no.more)
-        picture = Picture(tx.facts({line.sku for line in wish.lines}))
+        skus = {line.sku for line in wish.lines}
+        picture = Picture(tx.facts(skus), skus=skus)
         from_block = self._from_block(wish, picture)
         placed = (from_block, False) if from_block else self._place(tx, wish, picture)
         if isinstance(placed, Outcome):
@@ -157,7 +158,9 @@ class Desk(Life):
             tx.remember(KEYS, key, digest, number, now)
         if refused:
             return number, [], set()
-        return number, *(self._grant(tx, reservation) if from_block else self.ask(tx, reservation))
+        if from_block:
+            return number, *self._grant(tx, reservation)
+        return number, *self.ask(tx, reservation, picture=picture)
 
     def _without_sold_out(
         self, tx: Tx, lines: tuple[ReservationLine, ...], picture: Picture, now: datetime, *, part: bool

@@ -7,6 +7,7 @@ lost, or never be sent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +22,8 @@ from .orders import OrderPoll, record, without_places
 from .shelf import refresh
 
 BATCH = 20
-SWEEP_SECONDS = 5.0
+SWEEP_SECONDS = 60.0  # between two looks where no order is due before
+SOONEST_SECONDS = 0.1  # between two looks
 FIRST_WAIT_SECONDS = 2.0
 LONGEST_WAIT_SECONDS = 3600.0
 TRIES = 12  # over four to five hours; then the next change of the order, or a call, begins anew
@@ -39,7 +41,7 @@ class OrderCalls:
         attempt = 0
         while True:
             try:
-                while await self.work(channel):
+                while (wait := await self.work(channel)) == 0.0:
                     pass
                 attempt = 0
             except OutsideError as error:
@@ -49,19 +51,29 @@ class OrderCalls:
                     "order not read", channel=channel, reason=str(error), next=f"again in {wait:.1f} s"
                 )
                 await self._ctx.clock.sleep(wait)
-            await self._ctx.bell.wait(reading_bell(channel), SWEEP_SECONDS)
+            else:
+                await self._ctx.bell.wait(reading_bell(channel), wait)
 
-    async def work(self, channel: str) -> bool:
-        """Read the orders that are due; True when there may be more."""
+    async def work(self, channel: str) -> float:
+        """Read the orders that are due; returns the seconds until there may be more."""
         ctx = self._ctx
-        due = await ctx.store.read(lambda tx: tx.called_orders(channel, ctx.clock.now(), BATCH))
+
+        def called(tx: Tx) -> tuple[Sequence[OrderCall], datetime | None]:
+            due = tx.called_orders(channel, ctx.clock.now(), BATCH)
+            return due, None if due else tx.next_call(channel)
+
+        due, next_at = await ctx.store.read(called)
         for call in due:
             async with self._polls.reading[channel]:
                 asked_at = ctx.clock.now()
                 order = await ctx.channels[channel].order(call.reference)
                 take = partial(self._take, channel=channel, call=call, order=order, asked_at=asked_at)
                 ctx.bell.ring(*await ctx.store.write(take))
-        return len(due) == BATCH
+        if due:
+            return 0.0
+        if next_at is None:
+            return SWEEP_SECONDS
+        return min(SWEEP_SECONDS, max(SOONEST_SECONDS, (next_at - ctx.clock.now()).total_seconds()))
 
     def _recall(self, tx: Tx, *, channel: str) -> None:
         """Read again what stood at a location that the settings did not name: they may be new ones."""

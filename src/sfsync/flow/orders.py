@@ -59,39 +59,42 @@ class Orders:
     async def work(self, *, rung: bool = False) -> bool:
         """One transaction's worth; True when there may be more. `rung`: there is surely something."""
         ctx = self._ctx
-        items, due = await ctx.store.read(lambda tx: (tx.inbox(BATCH), rung or _any_due(tx)))
-        if not items and not due:
+        if not rung and not await ctx.store.read(_anything):
             return False  # a look that finds nothing costs the others no turn to write
-        read = [(item, self._read(item)) for item in items]
         try:
-            moved, bells = await ctx.store.write(partial(self._step, read=read))
+            came, moved, bells = await ctx.store.write(self._step)
         except Exception:
-            if not read:
+            items = await ctx.store.read(lambda tx: tx.inbox(BATCH))
+            if not items:
                 raise
             # What one item breaks, no other item suffers from (promise 10), and deciding is not to blame.
-            ctx.log.exception("a webhook broke its transaction", items=len(read), next="one at a time")
-            for one in read:
-                await self._take_alone(one)
-            moved, bells = await ctx.store.write(partial(self._step, read=()))
+            ctx.log.exception("a webhook broke its transaction", items=len(items), next="one at a time")
+            for item in items:
+                await self._take_alone(item)
+            came, moved, bells = await ctx.store.write(partial(self._step, takes=False))
+            came = len(items)
         ctx.bell.ring(*bells)
-        return len(items) == BATCH or moved >= BATCH
+        return came == BATCH or moved >= BATCH
 
-    def _step(self, tx: Tx, *, read: Sequence[tuple[InboxItem, Read]]) -> tuple[int, set[str]]:
+    def _step(self, tx: Tx, *, takes: bool = True) -> tuple[int, int, set[str]]:
         """Record what came in, and take the next step of each line that is due, in one commit.
 
-        Returns how many lines moved, and the bells to ring.
+        Returns how much came in, how many lines moved, and the bells to ring.
         """
         ctx = self._ctx
         bells: set[str] = set()
-        skus = self._take(tx, read, bells)
+        items = tx.inbox(BATCH) if takes else ()
+        skus = self._take(tx, items, bells)
         moved, touched = self._decide(tx, bells)
-        return moved, bells | refresh(tx, ctx.assortment, ctx.pulse, skus | touched, ctx.clock.now())
+        bells |= refresh(tx, ctx.assortment, ctx.pulse, skus | touched, ctx.clock.now())
+        return len(items), moved, bells
 
-    def _take(self, tx: Tx, read: Sequence[tuple[InboxItem, Read]], bells: set[str]) -> set[str]:
+    def _take(self, tx: Tx, items: Sequence[InboxItem], bells: set[str]) -> set[str]:
         """Record what came in; returns the SKUs touched."""
         ctx, now = self._ctx, self._ctx.clock.now()
         skus: set[str] = set()
-        for item, outcome in read:
+        for item in items:
+            outcome = self._read(item)
             if isinstance(outcome, Refused):
                 self._set_aside(tx, item, str(outcome), outcome.advice)
             elif isinstance(outcome, str):
@@ -102,12 +105,12 @@ class Orders:
             tx.finish_inbox(item.id, now)
         return skus
 
-    async def _take_alone(self, one: tuple[InboxItem, Read]) -> None:
+    async def _take_alone(self, item: InboxItem) -> None:
         ctx = self._ctx
 
         def take(tx: Tx) -> set[str]:
             bells: set[str] = set()
-            skus = self._take(tx, [one], bells)
+            skus = self._take(tx, [item], bells)
             return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, ctx.clock.now())
 
         try:
@@ -116,8 +119,8 @@ class Orders:
             reason = f"it cannot be stored: {type(broken).__name__}"
 
             def give_up(tx: Tx) -> None:
-                self._set_aside(tx, one[0], reason, "look at its content")
-                tx.finish_inbox(one[0].id, ctx.clock.now())
+                self._set_aside(tx, item, reason, "look at its content")
+                tx.finish_inbox(item.id, ctx.clock.now())
 
             await ctx.store.write(give_up)
 
@@ -165,7 +168,9 @@ class Orders:
             )
 
 
-def _any_due(tx: Tx) -> bool:
+def _anything(tx: Tx) -> bool:
+    if tx.inbox(1):
+        return True
     return not unread(tx) and bool(tx.due_lines(1))
 
 

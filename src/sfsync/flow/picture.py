@@ -9,14 +9,15 @@ from dataclasses import replace
 from sfsync.domain import ats
 from sfsync.domain.assortment import PLENTY, Assortment, InForce
 from sfsync.domain.block import HOLDER
-from sfsync.domain.stock import LevelKey, StockLevel
+from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import Facts, Held, PendingRow
 
 
 class Picture:
     """The facts of some SKUs, arranged for asking."""
 
-    def __init__(self, facts: Facts, *, age_seconds: float = 0.0) -> None:
+    def __init__(self, facts: Facts, *, skus: Collection[str] = (), age_seconds: float = 0.0) -> None:
+        self.skus = frozenset(skus)  # that it is a picture of, where that matters to somebody
         self.age_seconds = age_seconds  # how long ago all of it was last known; counts for what is shown
         self.uncovered: Mapping[str, int] = facts.uncovered
         self._scarce = facts.scarce
@@ -38,6 +39,23 @@ class Picture:
             self._leaving[level] += leaving
         for row in rows:
             self._pending[row.level.sku].append(row)
+
+    def enter_rows(self, bundle: int, movements: Sequence[Movement], channel: str | None) -> None:
+        """A bundle of one owner was written down since the facts were read."""
+        self.enter(
+            [
+                PendingRow(
+                    bundle,
+                    row.subject,
+                    row.subject.partition(":")[0],
+                    channel,
+                    row.level,
+                    row.on_hand_delta,
+                    row.reserved_delta,
+                )
+                for row in movements
+            ]
+        )
 
     def scarce(self, sku: str) -> InForce:
         """The scarcities that held of a SKU when its facts were read."""

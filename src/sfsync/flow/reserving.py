@@ -44,16 +44,30 @@ def steps_of(tx: Tx, reservation: Reservation) -> dict[str, int]:
     return {subject: tx.next_step(subject) for subject in reservation.subjects()}
 
 
-def ask(tx: Tx, ctx: Context, reservation: Reservation, signature: Wish | None = None) -> Asked:
-    """Write down what is asked: all of it in one bundle, or each line by itself when a part will do."""
+def ask(
+    tx: Tx,
+    ctx: Context,
+    reservation: Reservation,
+    signature: Wish | None = None,
+    *,
+    picture: Picture | None = None,
+) -> Asked:
+    """Write down what is asked: all of it in one bundle, or each line by itself when a part will do.
+
+    `picture` has the facts of its SKUs as they stand now, where whoever calls has just read them.
+    """
     now = ctx.clock.now()
     steps = [tx.next_step(subject) for subject in reservation.subjects()]
     movements = under(asks(reservation, steps, now), signature)
     owners = {movement.subject: reservation.channel for movement in movements}
     together = [[m] for m in movements] if reservation.partial else [list(movements)]
-    bundles = [tx.add_bundle(bundle, owners, now) for bundle in together]
+    bundles: list[int] = []
+    for bundle in together:
+        bundles.append(tx.add_bundle(bundle, owners, now))
+        if picture is not None:
+            picture.enter_rows(bundles[-1], bundle, reservation.channel)
     skus = {line.level.sku for line in reservation.lines}
-    return bundles, {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+    return bundles, {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now, known=picture)
 
 
 def under(movements: Sequence[Movement], signature: Wish | None) -> tuple[Movement, ...]:

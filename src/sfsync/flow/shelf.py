@@ -97,8 +97,11 @@ def refresh(
     now: datetime,
     *,
     channel: str | None = None,
+    known: Picture | None = None,
 ) -> set[str]:
     """Recompute the targets of these SKUs at every channel. Returns the bells to ring.
+
+    `known` are the facts of these very SKUs as they stand now, where whoever calls has just read them.
 
     `channel`: nothing has changed but what is known of this one, so that other channels' targets stay as they
     are. Where a SKU's units are divided among channels, or are an edition's, every channel is looked at.
@@ -107,7 +110,11 @@ def refresh(
         return set()
     skus = with_whole_editions(assortment, skus)
     pulse.sold_out.forget(skus)
-    picture = Picture(tx.facts(skus), age_seconds=age_seconds(tx, assortment, pulse, now))
+    age = age_seconds(tx, assortment, pulse, now)
+    if known is None or known.skus != skus:
+        picture = Picture(tx.facts(skus), skus=skus, age_seconds=age)
+    else:
+        picture, known.age_seconds = known, age
     divider = Divider(tx, assortment, pulse, picture, now)
     tied = skus if channel is None else {sku for sku in skus if _tied(assortment, picture, sku)}
     levels = tx.channel_levels(tied)
@@ -125,7 +132,7 @@ def refresh(
                 continue
             target = targets[held.sku, held.channel, held.location]
             level = with_numbers(assortment, held, now, target=target)
-            if level != held:
+            if level is not held and level != held:
                 changed.append(level)
             if target is not None and (target != held.published or held.unsure):
                 bells.add(relay_bell(held.channel))
@@ -231,6 +238,8 @@ def with_numbers(
         )
     elif exposure.units or exposure.offered:
         exposure = exposure.over(now.timestamp())
+    if target == level.target and published == level.published and exposure is level.exposure:
+        return level
     changed_at = level.changed_at if published == level.published else now
     rises = target is not None and (level.target is None or target > level.target)
     return replace(

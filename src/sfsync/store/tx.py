@@ -574,6 +574,11 @@ class SqlTx(
         rows = CALLED_ORDERS.run(self._c, {"b_channel": channel, "b_now": now, "b_limit": limit})
         return [OrderCall(row.reference, row.asked_at, row.tries) for row in rows]
 
+    def next_call(self, channel: str) -> datetime | None:
+        """When the next order of a channel is to be read; None where none is."""
+        due_at: datetime | None = NEXT_CALL.run(self._c, {"b_channel": channel}).scalar()
+        return due_at
+
     def order_answered(self, channel: str, call: OrderCall, again_at: datetime | None) -> None:
         """It was read: for good, or to be read again then. One that was asked anew meanwhile stays due."""
         same = {"b_channel": channel, "b_reference": call.reference, "b_asked_at": call.asked_at}
@@ -1694,11 +1699,9 @@ DROP_LINES = Prepared(
         t.reservation_line.c.number >= bindparam("b_number"),
     )
 )
-ENDED_BY_ID = Prepared(
-    _among(
-        t.reservation.c.id,
-        _one_of(t.reservation.c.state, "released", "expired", "refused", "paid-unavailable"),
-    )
+_OVER = ("released", "expired", "refused", "paid-unavailable")
+ENDED_BY_ID = Prepared(  # by id: told which states are over, SQLite reads all that ever ended
+    _among(t.reservation.c.id, *(t.reservation.c.state != s for s in ReservationState if s not in _OVER))
 )
 CHANNEL_LEVELS_BY_SKU = Prepared(_among(t.channel_level.c.sku))
 CHANNEL_LEVELS_OF = Prepared(
@@ -1779,6 +1782,9 @@ CALLED_ORDERS = Prepared(
     .where(_CALL.channel == bindparam("b_channel"), _CALL.due_at <= bindparam("b_now"))
     .order_by(_CALL.due_at, _CALL.reference)
     .limit(bindparam("b_limit"))
+)
+NEXT_CALL = Prepared(
+    select(_CALL.due_at).where(_CALL.channel == bindparam("b_channel")).order_by(_CALL.due_at).limit(1)
 )
 END_CALL = Prepared(t.order_call.delete().where(*_THIS_CALL))
 CALL_AGAIN = Prepared(
