@@ -64,7 +64,7 @@ class Books:
 
 def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -> set[str] | None:
     """Take the line's next step, or settle it, or say that no stock covers it. None: it must wait."""
-    sources = _sources(books, ctx, line)
+    stored, sources = line, _sources(books, ctx, line)
     if not sources and (named := mapped(tx, line)) is not None:
         books.look_up(named.line.sku)
         if sources := _sources(books, ctx, named):
@@ -106,7 +106,8 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
         owners = {movement.subject: line.channel for movement in step.bundle}
         books.enter(add(tx, step.bundle, owners, now), step.bundle, line.channel)
         _log_entered(ctx, line, step)
-        tx.put_line(replace(line, uncovered=0, misplaced=0))
+        if (asked := replace(line, uncovered=0, misplaced=0)) != stored:
+            tx.put_line(asked)
         return {"writer"}
     tx.put_line(replace(line, uncovered=step.uncovered, misplaced=step.misplaced, due=False))
     _tell(tx, ctx, line, step.uncovered, sources, now, beyond=step.beyond)

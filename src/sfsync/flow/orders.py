@@ -360,7 +360,7 @@ def record_shared(
     held = {line.subject: line for line in tx.lines_of_order(snapshot.channel, references)}
     if not held and before_our_time(tx, ctx, snapshot):
         return set()
-    snapshot = with_reservations(tx, snapshot)
+    whole = False  # the snapshot has its reservations: looked up for the first line of it that changes
     words = {subject: dict(line.words) for subject, line in held.items()}
     named = pair(words, snapshot.lines, source)
     for subject, said in zip(named, snapshot.lines, strict=True):
@@ -383,6 +383,8 @@ def record_shared(
         spoken = before is None or before.told != both or line.routed != before.line.routed
         if before is not None and line == before.line and not spoken:
             continue
+        if not whole:
+            snapshot, whole = with_reservations(tx, snapshot), True
         state = replace(
             _state(ctx, snapshot, subject, line, before),
             version=deciding(both, authority).version,
