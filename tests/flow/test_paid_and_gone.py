@@ -13,7 +13,7 @@ from tests.flow.kit import House, house, total
 
 from sfsync.domain.incidents import PAID_UNAVAILABLE, Stage, Way, Wish
 from sfsync.domain.orders import MoneyBack
-from sfsync.domain.refunds import Ending
+from sfsync.domain.refunds import Ending, OwedLine
 from sfsync.domain.reservations import Reservation, ReservationState, WishedLine
 from sfsync.store.tx import SqlTx
 
@@ -203,3 +203,31 @@ async def test_the_shops_own_refund_ends_what_is_owed(before: bool) -> None:
             return task.ending, task.closed_by
 
         assert await h.store.read(ended) == ("refunded", "london")
+
+
+async def test_whoever_lets_a_paid_piece_go_owes_the_money_once() -> None:
+    """She does not want it any more: it is on sale again, and the money is on somebody's list, once."""
+    async with house({BAG: 1}) as h:
+        outcome = await h.reserve("BAG-1")
+        assert outcome.reservation is not None
+        number = outcome.reservation.id
+        assert (await h.desk.confirm(number, "#1001")).problem == ""
+        for _ in range(2):
+            assert (await h.desk.release(number, "she changed her mind", by="town")).problem == ""
+        await h.idle()
+        assert h.org.numbers(BAG) == (1, 0)
+        [task] = await h.store.read(lambda tx: tx.refunds())
+        assert (task.order_reference, task.opened_by, task.lines) == (
+            "#1001",
+            "town",
+            (OwedLine("BAG-1", 1),),
+        )
+
+
+async def test_nothing_is_owed_for_a_cart_that_nobody_paid() -> None:
+    """It only goes back."""
+    async with house({BAG: 1}) as h:
+        outcome = await h.reserve("BAG-1")
+        assert outcome.reservation is not None
+        await h.desk.release(outcome.reservation.id)
+        assert not await h.store.read(lambda tx: tx.refunds())

@@ -32,6 +32,7 @@ from sfsync.ports import Tx
 from .asking import Asking, not_yet
 from .context import wait_until_read
 from .picture import Picture
+from .refunding import owe
 from .reserving import Asked, give_back, held_by, lines_taking_over, put, steps_of, tell_not_found, under
 from .shelf import refresh
 from .sold_from_floor import shop_said
@@ -367,8 +368,8 @@ class Life(Asking):
         skus = {movement.level.sku for movement in movements}
         return [bundle], {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
-    async def release(self, reservation_id: str, reason: str = "") -> Outcome:
-        """The units go back. Releasing twice is fine."""
+    async def release(self, reservation_id: str, reason: str = "", *, by: str = "") -> Outcome:
+        """The units go back. Releasing twice is fine. What was paid for is owed from then on."""
 
         def commit(tx: Tx) -> tuple[Outcome, set[str]]:
             reservation = tx.reservation(reservation_id)
@@ -381,7 +382,13 @@ class Life(Asking):
                     f"order {reservation.order_reference} has taken it over: cancel the order at its channel"
                 )
                 return Outcome(reservation, "ended", detail=detail), set()
-            return self.let_go(tx, reservation, ReservationState.RELEASED, reason)
+            outcome, bells = self.let_go(tx, reservation, ReservationState.RELEASED, reason)
+            paid = (
+                reservation is not None and reservation.state in HOLDING and reservation.paid_at is not None
+            )
+            if paid and reservation is not None and not outcome.problem:
+                owe(tx, self._ctx, reservation, by, reason or "released after it was paid for")
+            return outcome, bells
 
         outcome, bells = await self._ctx.store.write(commit)
         self._ctx.bell.ring(*bells)

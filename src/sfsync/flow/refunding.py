@@ -110,6 +110,14 @@ class Refunds:
 
 def open_refund(tx: Tx, ctx: Context, reservation: Reservation, by: str, reason: str) -> RefundTask:
     """Write down that its customer gets the money back, and let the paid reservation be over."""
+    task = owe(tx, ctx, reservation, by, reason)
+    told = f"refund {task.id} is owed ({by}: {reason})"
+    put(tx, ctx, reservation, replace(reservation, state=ReservationState.RELEASED, reason=told))
+    return task
+
+
+def owe(tx: Tx, ctx: Context, reservation: Reservation, by: str, reason: str) -> RefundTask:
+    """Write down that its customer gets the money back."""
     task = tx.add_refund(
         RefundTask(
             0,
@@ -124,7 +132,5 @@ def open_refund(tx: Tx, ctx: Context, reservation: Reservation, by: str, reason:
             reason,
         )
     )
-    told = f"refund {task.id} is owed ({by}: {reason})"
-    put(tx, ctx, reservation, replace(reservation, state=ReservationState.RELEASED, reason=told))
     ctx.log.info("refund owed", refund=task.id, reservation=reservation.id, order=task.order_reference, by=by)
     return task

@@ -69,7 +69,8 @@ class ActingPickUps:
             case "found" | "not-found":
                 return await desk.store_confirmation(number, found=step == "found", who=who(party))
             case "release":
-                return await desk.release(number, f"{text} ({who(party)})" if text else "")
+                told = f"{text} ({who(party)})" if text else ""
+                return await desk.release(number, told, by=who(party))
             case "confirm" | "hand-over" if text:
                 done = desk.confirm if step == "confirm" else desk.hand_over
                 return await done(number, text)

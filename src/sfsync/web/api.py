@@ -151,7 +151,7 @@ class Api:
         party, number = party_of(request), await self._own(request)
         reason = read_reason(await self._body(request, needed=False))
         told = f"{reason} ({party.name})" if reason else ""
-        return _as_it_stands(await self._services.desk.release(number, told))
+        return _as_it_stands(await self._services.desk.release(number, told, by=party.name))
 
     async def store(self, request: Request) -> Response:
         """The shop says whether it has the piece."""
