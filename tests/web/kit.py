@@ -290,7 +290,7 @@ class Desk:
     async def hand_over(self, reservation_id: str, reference: str) -> Outcome:
         return self._go_on(reservation_id, ReservationState.SETTLED)
 
-    async def release(self, reservation_id: str, reason: str = "") -> Outcome:
+    async def release(self, reservation_id: str, reason: str = "", *, by: str = "") -> Outcome:
         return self._go_on(reservation_id, ReservationState.RELEASED, reason=reason)
 
     async def store_confirmation(self, reservation_id: str, *, found: bool, who: str) -> Outcome:

@@ -89,7 +89,7 @@ class ReservationDesk(Protocol):
         """The customer has the goods; doing it twice is fine."""
         ...
 
-    async def release(self, reservation_id: str, reason: str = "") -> Outcome:
+    async def release(self, reservation_id: str, reason: str = "", *, by: str = "") -> Outcome:
         """Give the units back; doing it twice is fine."""
         ...
 
