@@ -121,6 +121,7 @@ def order_node(**more: Any) -> dict[str, Any]:
                     "currentQuantity": 2,
                     "unfulfilledQuantity": 1,
                     "isGiftCard": False,
+                    "variant": {"id": "gid://shopify/ProductVariant/111"},
                     "customAttributes": [{"key": "sfsync_unit", "value": "A-17"}],
                 }
             ]

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 from tests.channels.shopify_bench import adjusted, channel, order_node
 
 from sfsync.channels.shopify_orders import number, read_node, read_payload
 from sfsync.domain.moments import Moment
 from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
+from sfsync.domain.stock import BadKeyError, LevelKey
 from sfsync.ports import Delivery, Refused
 
 LOCATIONS = {"gid://shopify/Location/7": "warehouse"}
@@ -202,18 +202,19 @@ def test_lines_that_are_no_stock_are_left_out() -> None:
     assert read(payload(typed, card)).lines == ()
 
 
-def test_an_article_without_sku_beside_others_is_left_out_and_told() -> None:
-    """The rest of the order is not held up; somebody can read of the sale that cannot be settled."""
-    with capture_logs() as logs:
-        assert [each.line_id for each in read(payload(line(), line(1, id=12, sku=" "))).lines] == ["11"]
-    assert [(each["event"], each["line_id"]) for each in logs] == [("a sold line has no SKU", 12)]
-
-
-def test_an_order_of_articles_without_sku_is_refused() -> None:
-    """There is nothing of it that we could settle, so a person must."""
-    with pytest.raises(Refused, match=r"#1001.*line_items\.sku") as caught:
-        read(payload(line(1, sku="")))
-    assert "SKU" in caught.value.advice
+@pytest.mark.parametrize("sku", [None, "", " "])
+def test_an_article_without_sku_is_a_line_that_nothing_in_the_org_is_called_like(sku: str | None) -> None:
+    """Beside others or alone: the sale waits for a person, who says by its variant what it is."""
+    lost = line(2, id=12, sku=sku, variant_id=111)
+    for lines in ([line(), lost], [lost]):
+        found = read(payload(*lines)).lines[-1]
+        assert (found.line_id, found.sku, found.open_quantity) == ("12", "no SKU|variant 111", 2)
+        with pytest.raises(BadKeyError):
+            LevelKey(found.sku, "ECOM")
+    node = order_node()
+    (told,) = node["lineItems"]["nodes"]
+    listed = read_node("london", order_node(lineItems={"nodes": [told | {"sku": sku}]}), LOCATIONS)
+    assert [each.sku for each in listed.lines] == ["no SKU|variant 111"]
 
 
 def test_an_order_names_the_reservations_it_was_sold_on() -> None:

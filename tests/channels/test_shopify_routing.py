@@ -266,6 +266,7 @@ async def test_what_a_finished_fulfilment_order_names_is_not_still_to_be_sent(st
         "currentQuantity": 1,
         "unfulfilledQuantity": 1,
         "isGiftCard": False,
+        "variant": {"id": "gid://shopify/ProductVariant/111"},
         "customAttributes": [],
     }
     node: dict[str, object] = {

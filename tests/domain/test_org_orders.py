@@ -20,6 +20,7 @@ from sfsync.domain.org_orders import (
     snapshot,
     spoken,
 )
+from sfsync.domain.stock import BadKeyError, LevelKey
 
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 RULES = OrgOrderRules(
@@ -148,13 +149,23 @@ def test_whose_order_it_is(channel: str, reference: str, expected: tuple[str, st
 
 
 def test_a_line_names_its_storefront_line_its_place_and_its_piece_where_the_house_keeps_them() -> None:
-    """An item without a SKU is no goods."""
-    items = [
-        OrgItem("802A", "BAG-1", 1, line="gid://shopify/LineItem/7", location="DUBAI", unit="S-1"),
-        OrgItem("802B", "", 1),
-    ]
+    """Each is the house's own to name."""
+    items = [OrgItem("802A", "BAG-1", 1, line="gid://shopify/LineItem/7", location="DUBAI", unit="S-1")]
     found = snapshot(replace(ORDER, items=items), RULES, NOW)
     assert found.lines == (OrderLine("7", "BAG-1", 1, unit="S-1", location="DUBAI"),)
+
+
+def test_goods_without_a_sku_are_lines_that_nothing_in_the_org_is_called_like() -> None:
+    """Two products whose SKU nobody filled in: each waits for a person, who says what it is."""
+    items = [ITEM, OrgItem("802B", "", 2, product="01tA"), OrgItem("802C", "", 1), OrgItem("802D", "", 0)]
+    found = snapshot(replace(ORDER, items=items), RULES, NOW)
+    told = [(line.sku, line.open_quantity) for line in found.lines]
+    assert told == [("BAG-1", 3), ("no SKU|product 01tA", 2), ("no SKU|order item 802C", 1)]
+    for sku, _ in told[1:]:
+        with pytest.raises(BadKeyError):
+            LevelKey(sku, "ECOM")
+    back = loose_return(replace(BACK, sku="", product="01tA"), RULES, NOW)
+    assert [line.sku for line in back.lines] == ["no SKU|product 01tA"]
 
 
 def test_a_return_of_no_order_is_goods_that_come_in() -> None:

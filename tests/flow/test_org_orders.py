@@ -23,7 +23,9 @@ from sfsync.domain.org_orders import (
 )
 from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.reservations import ReservationKind, Wish, WishedLine
+from sfsync.domain.sku_mapping import Sheet, SkuMapping
 from sfsync.domain.sources import Source
+from sfsync.flow.sku_mappings import SkuMappings
 from sfsync.ports import Refused
 
 BAG, BACK = "BAG-1|ECOM", "BAG-1|RETURNS"
@@ -318,6 +320,34 @@ async def test_a_return_that_is_linked_to_an_order_from_before_us_stays_entered(
         await orders.poll()
         await h.idle()
         assert (h.org.numbers(BACK), h.org.of("order:org:801A")) == ((1, 0), [])
+
+
+async def test_a_product_without_a_sku_waits_for_a_person_and_holds_up_no_other_line() -> None:
+    """Two of it beside a scarf: the scarf is reserved, and the two are once somebody says what they are."""
+    async with house({BAG: 9, "SCARF|ECOM": 5}, shared=shared(), org_rules=RULES) as h:
+        items = [OrgItem("802A", "", 2, product="01tA"), OrgItem("802B", "SCARF", 1)]
+        h.org.sells(order(h, items=items))
+        await h.shows("SCARF", 4, 4)
+        await h.until_kept(lambda tx: tx.dead_letters())
+        (letter,) = await h.store.read(lambda tx: tx.dead_letters())
+        assert "the line has no SKU (product 01tA)" in letter.reason
+        assert letter.advice.startswith("give product 01tA a SKU")
+        desk = SkuMappings(h.ctx, [], h.supervisor.writer.look_again)
+        sheet = Sheet([(2, SkuMapping("no SKU|product 01tA", "BAG-1"))], ())
+        given = await desk.give(sheet, "Anna Kay", partial=False, dry_run=False, yes_change=None)
+        assert given["letters"] == 1
+        await h.shows("BAG-1", 7, 7)
+        assert await h.store.read(lambda tx: tx.dead_letters()) == []
+
+
+async def test_a_cancelled_sale_without_a_sku_concerns_nobody_any_more() -> None:
+    """Nothing was entered of it: its letter and its incident end with the order."""
+    async with house({BAG: 9}, shared=shared(), org_rules=RULES) as h:
+        sold = order(h, items=[OrgItem("802A", "", 2, product="01tA")])
+        h.org.sells(sold)
+        await h.until_kept(lambda tx: tx.dead_letters() and tx.incidents())
+        h.org.sells(replace(sold, status="Cancelled"))
+        await h.until_kept(lambda tx: not tx.dead_letters() and not tx.incidents())
 
 
 async def test_the_reference_may_be_filled_in_after_the_order_was_activated() -> None:

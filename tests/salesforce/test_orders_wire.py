@@ -204,3 +204,20 @@ async def test_the_check_reads_what_it_needs_and_names_a_field_that_is_not_there
         "OrderItem has no relationship Shop__r (of Shop__r.Code__c)",
         "Product2.Sku__c is missing, or hidden from us",
     ]
+
+
+async def test_a_product_without_a_sku_is_named_by_its_id(org: SalesforceOrg, people: People) -> None:
+    """In an order, and in a return that names none."""
+    product = people.sandbox.create("Product2", Name="Bag without a SKU", IsActive=True)
+    number = people.sandbox.create("Order", EffectiveDate=TODAY)
+    people.sandbox.create("OrderItem", OrderId=number, Product2Id=product, Quantity=2)
+    assert people.status(number, "Activated")["success"]
+    (order,) = (await org.read_orders(orders=[number])).orders
+    assert [(item.sku, item.product) for item in order.items] == [("", product)]
+    back = people.sandbox.create("ReturnOrder", Status="Closed")
+    line = people.sandbox.create(
+        "ReturnOrderLineItem", ReturnOrderId=back, Product2Id=product, QuantityReturned=1
+    )
+    read = [page async for page in org.orders_changed_since(datetime.now(UTC) - timedelta(minutes=5))]
+    found = {each.line_id: (each.sku, each.product) for page in read for each in page.returns}
+    assert found[line] == ("", product)

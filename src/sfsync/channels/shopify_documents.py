@@ -95,7 +95,7 @@ _ORDER_HEAD = """
       retailLocation { id }
 """
 _LINES = """pageInfo { hasNextPage endCursor }
-        nodes { id sku quantity currentQuantity unfulfilledQuantity isGiftCard
+        nodes { id sku quantity currentQuantity unfulfilledQuantity isGiftCard variant { id }
           customAttributes { key value } }"""
 _FULFILLMENT_LINES = "pageInfo { hasNextPage } nodes { quantity lineItem { id } }"
 _REFUND_LINES = "pageInfo { hasNextPage } nodes { quantity restockType lineItem { id } }"

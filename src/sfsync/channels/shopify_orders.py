@@ -16,16 +16,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from sfsync.domain.editions import same_client
 from sfsync.domain.moments import Moment
 from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.domain.places import LinePlace
+from sfsync.domain.stock import without_sku
 from sfsync.ports import Refused
-
-log = structlog.get_logger(__name__)
 
 CALL_TOPICS = frozenset({"fulfillment_orders/order_routing_complete", "fulfillment_orders/moved"})
 ORDER_TOPICS = frozenset(
@@ -139,19 +137,13 @@ def read_payload(
 
     With `routes`, each line says at which locations its units stand, as far as the body tells.
 
-    Raises `Refused`, naming the field, when the body is not a whole order or no line of it can be told.
+    Raises `Refused`, naming the field, when the body is not a whole order.
     """
     try:
         order = _Order.model_validate_json(body)
     except ValidationError as error:
         raise _malformed(channel, error) from error
-    lines = _lines(channel, order, locations if routes else None)
-    if not lines and any(_is_unnamed_product(line) for line in order.line_items):
-        raise Refused(
-            f"{channel}: no line of order {order.name} has a SKU (line_items.sku)",
-            advice="give the variants SKUs in the store, and enter this order's stock movement by hand",
-        )
-    return _snapshot(channel, order, lines, locations)
+    return _snapshot(channel, order, _lines(order, locations if routes else None), locations)
 
 
 def read_node(
@@ -162,7 +154,7 @@ def read_node(
         order = _Order.model_validate(_as_payload(node))
     except ValidationError as error:
         raise _malformed(channel, error) from error
-    return _snapshot(channel, order, _lines(channel, order, locations if routes else None), locations)
+    return _snapshot(channel, order, _lines(order, locations if routes else None), locations)
 
 
 def read_head(node: Mapping[str, Any]) -> tuple[str, datetime]:
@@ -246,7 +238,7 @@ def _is_unnamed_product(line: _LineItem) -> bool:
     return not (line.sku or "").strip() and line.variant_id is not None and not line.gift_card
 
 
-def _lines(channel: str, order: _Order, locations: Mapping[str, str] | None) -> tuple[OrderLine, ...]:
+def _lines(order: _Order, locations: Mapping[str, str] | None) -> tuple[OrderLine, ...]:
     """The lines; with their places when `locations` are given."""
     fulfilled: defaultdict[int, int] = defaultdict(int)
     for fulfillment in order.fulfillments:
@@ -260,7 +252,7 @@ def _lines(channel: str, order: _Order, locations: Mapping[str, str] | None) -> 
     places = {} if locations is None else _places(order, locations)
     lines = []
     for line in order.line_items:
-        if (line.sku or "").strip() and not line.gift_card:
+        if not line.gift_card and ((line.sku or "").strip() or _is_unnamed_product(line)):
             cancelled = order.cancelled_at is not None
             read = _line(line, fulfilled[line.id], refunded[line.id], cancelled=cancelled)
             left, back = _left(order, line.id, locations), _back(order, line.id, locations)
@@ -270,8 +262,6 @@ def _lines(channel: str, order: _Order, locations: Mapping[str, str] | None) -> 
                 routed = sum(place.open_quantity for place in told) == read.open_quantity
                 read = replace(read, places=told, routed=routed)
             lines.append(read)
-        elif _is_unnamed_product(line):
-            log.warning("a sold line has no SKU", channel=channel, order=order.name, line_id=line.id)
     return tuple(lines)
 
 
@@ -338,7 +328,7 @@ def _line(line: _LineItem, fulfilled: int, refunded: Mapping[str, int], *, cance
     restocked = sum(units for kind, units in refunded.items() if kind != "no_restock")
     return OrderLine(
         line_id=str(line.id),
-        sku=(line.sku or "").strip(),
+        sku=(line.sku or "").strip() or without_sku(f"variant {line.variant_id}"),
         open_quantity=0 if cancelled else _open(line, ordered - edited_away, fulfilled, refunded),
         fulfilled_quantity=fulfilled,
         returned_quantity=refunded.get("return", 0),
@@ -391,6 +381,7 @@ def _as_payload(node: Mapping[str, Any]) -> dict[str, Any]:
                 "current_quantity": line["currentQuantity"],
                 "fulfillable_quantity": line["unfulfilledQuantity"],
                 "gift_card": line["isGiftCard"],
+                "variant_id": _number_of(line["variant"]),
                 "properties": [
                     {"name": row["key"], "value": row["value"]} for row in line["customAttributes"]
                 ],

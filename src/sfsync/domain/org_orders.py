@@ -10,6 +10,7 @@ The rules:
 - units delivered are known where the house has a field for them, or by a status that means "all delivered";
 - goods come back by `ReturnOrder`: when its line says how many were received, or when its status says that
   the goods are there. They wait at a location that is not for sale;
+- what was sold without a SKU waits for a person, who says what it is, and holds up no other line;
 - an order whose channel is one of ours is the storefront's order under the storefront's own reference; every
   other one belongs to the channel `org`.
 
@@ -26,6 +27,7 @@ from datetime import datetime
 
 from .moments import Moment
 from .orders import OrderLine, OrderSnapshot
+from .stock import without_sku
 
 ORG_CHANNEL = "org"  # the channel of orders that belong to none of ours
 ACTIVATED = "Activated"  # the status category of an order that counts
@@ -36,12 +38,13 @@ class OrgItem:
     """One order item."""
 
     item_id: str
-    sku: str
+    sku: str  # "": its product has none
     quantity: int
     fulfilled: int = 0  # where the house keeps how many were delivered
     line: str = ""  # the storefront's id of the line, where the house keeps it
     location: str = ""  # the org's location code, where the house names one
     unit: str = ""
+    product: str = ""  # the org's id of its product
     changed_at: datetime | None = None  # when anybody last saved it
 
 
@@ -69,6 +72,7 @@ class OrgReturnLine:
     placed_at: datetime
     item_id: str = ""  # the order item that it returns, when it names one
     deleted: bool = False
+    product: str = ""  # the org's id of its product
     changed_at: datetime | None = None  # when anybody last saved it, or its return order
 
 
@@ -113,13 +117,14 @@ def snapshot(order: OrgOrder, rules: OrgOrderRules, read_at: datetime) -> OrderS
     """The order as every other part of the flow sees orders."""
     reference = order.reference.strip().rpartition("/")[2]  # gid://shopify/Order/42 is 42
     channel = rules.channels.get(order.channel) if reference else None
+    lines = [(item, _line(item, order, rules)) for item in order.items]
     return OrderSnapshot(
         channel=channel or ORG_CHANNEL,
         order_id=reference if channel else order.order_id,
         name=reference if channel else order.number,
         version=read_at,
         placed_at=order.placed_at,
-        lines=tuple(_line(item, order, rules) for item in order.items if item.sku),
+        lines=tuple(line for item, line in lines if item.sku or _moves(line)),
     )
 
 
@@ -157,7 +162,7 @@ def _line(item: OrgItem, order: OrgOrder, rules: OrgOrderRules) -> OrderLine:
         left += _moments([(returned - sent, max(each.at for each in (*left, *came_back)))])
     return OrderLine(
         line_id=item.line.strip().rpartition("/")[2] or item.item_id,
-        sku=item.sku,
+        sku=item.sku or _without_sku(item.product, f"order item {item.item_id}"),
         open_quantity=max(0, ordered - fulfilled),
         fulfilled_quantity=fulfilled,
         returned_quantity=returned,
@@ -166,6 +171,14 @@ def _line(item: OrgItem, order: OrgOrder, rules: OrgOrderRules) -> OrderLine:
         left=left,
         came_back=came_back,
     )
+
+
+def _without_sku(product: str, record: str) -> str:
+    return without_sku(f"product {product}" if product else record)
+
+
+def _moves(line: OrderLine) -> bool:
+    return bool(line.open_quantity or line.fulfilled_quantity or line.returned_quantity)
 
 
 def _moments(told: Iterable[tuple[int, datetime | None]]) -> tuple[Moment, ...]:
@@ -185,5 +198,6 @@ def come_back(line: OrgReturnLine, rules: OrgOrderRules) -> int:
 def loose_return(line: OrgReturnLine, rules: OrgOrderRules, read_at: datetime) -> OrderSnapshot:
     """A return line that names no order item: goods that come in, and nothing else."""
     units = come_back(line, rules)
-    back = OrderLine(line.line_id, line.sku, 0, 0, units, came_back=_moments([(units, line.changed_at)]))
+    sku = line.sku or _without_sku(line.product, f"return line {line.line_id}")
+    back = OrderLine(line.line_id, sku, 0, 0, units, came_back=_moments([(units, line.changed_at)]))
     return OrderSnapshot(ORG_CHANNEL, line.line_id, line.number, read_at, line.placed_at, (back,))

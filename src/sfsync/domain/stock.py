@@ -53,6 +53,14 @@ def shown(text: str) -> str:
     return "".join(BROKEN if category(character) in UNFIT else character for character in text)
 
 
+NO_SKU = "no SKU|"  # nothing in the org is called so: the bar separates the parts of a level key
+
+
+def without_sku(what: str) -> str:
+    """What stands for the SKU of goods that were sold without one, so that they wait for a person."""
+    return f"{NO_SKU}{what}"
+
+
 class BadKeyError(ValueError):
     """A SKU, location or unit that cannot be part of a level key; says which and why."""
 

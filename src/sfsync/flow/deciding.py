@@ -9,9 +9,9 @@ from datetime import datetime
 
 from sfsync.domain.incidents import MISPLACED, OVERSOLD, UNKNOWN_LOCATION
 from sfsync.domain.moments import at_place
-from sfsync.domain.orders import Holding, LineFacts, NextStep, PlaceFacts, handed_to, next_step
+from sfsync.domain.orders import Holding, LineFacts, NextStep, OrderLine, PlaceFacts, handed_to, next_step
 from sfsync.domain.places import Because, Draw, drawn
-from sfsync.domain.stock import BROKEN, BadKeyError, LevelKey, Movement, allocation_subject
+from sfsync.domain.stock import BROKEN, NO_SKU, BadKeyError, LevelKey, Movement, allocation_subject
 from sfsync.ports import LineState, Tx
 
 from . import sold_from_floor
@@ -70,6 +70,8 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
         if sources := _sources(books, ctx, named):
             line = named
     if not sources:
+        if not books.rows[line.subject] and not _wants(line.line):
+            return _settled(tx, ctx, line, now)
         return _no_level(tx, ctx, line, now)
     if (line.channel, line.subject) in books.letters and tx.drop_dead_letter(line.channel, line.subject):
         ctx.log.info("stock level found", channel=line.channel, order=line.order_name, sku=line.line.sku)
@@ -116,6 +118,18 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
     return release_rest(tx, ctx, line)
 
 
+def _wants(line: OrderLine) -> bool:
+    return bool(line.open_quantity or line.fulfilled_quantity or line.returned_quantity)
+
+
+def _settled(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
+    """Nothing was entered of it, and nothing is wanted any more: it concerns nobody which SKU it was."""
+    tx.drop_dead_letter(line.channel, line.subject)
+    tx.put_line(replace(line, uncovered=0, due=False))
+    _tell(tx, ctx, line, 0, (), now)
+    return set()
+
+
 def _no_level(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
     ctx.log.warning("no stock level", channel=line.channel, order=line.order_name, sku=line.line.sku)
     piece = f", unit {line.line.unit!r}," if line.line.unit else ""
@@ -127,6 +141,10 @@ def _no_level(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
         what = f"its character no. {place}, shown as {BROKEN}, is one that no SKU can have, such as NUL"
         reason = f"{reason}; {what}"
         advice = f"correct the SKU at {line.channel}, and say by `sfsync dead-letters map` which one it is"
+    if line.line.sku.startswith(NO_SKU):
+        what = line.line.sku.removeprefix(NO_SKU)
+        reason = f"{reason}: the line has no SKU ({what})"
+        advice = f"give {what} a SKU, and say by `sfsync dead-letters map` which one it is"
     tx.dead_letter(line.channel, line.subject, reason, advice, repr(line.line), now)
     uncovered = line.line.open_quantity
     tx.put_line(replace(line, uncovered=uncovered, due=False))

@@ -11,16 +11,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from datetime import UTC, datetime
 from typing import Any
 
-import structlog
-
 from sfsync.domain.org_orders import OrgItem, OrgOrder, OrgReduction, OrgReturnLine
 from sfsync.ports import OrgReading
 from sfsync.salesforce import records, soql
 from sfsync.salesforce.config import OrgOrdersConfig
 from sfsync.salesforce.records import Record
 from sfsync.salesforce.snapshot import RestPages
-
-log = structlog.get_logger(__name__)
 
 PAGE = 200  # orders that are read together
 MOST_UNITS = 1_000_000_000  # more is no order, and no database holds it
@@ -59,7 +55,7 @@ class OrderReader:
         for start in range(0, len(ordered), PAGE):
             yield await self._whole(ordered[start : start + PAGE])
         if loose:
-            yield OrgReading(returns=[line for line in loose.values() if line.sku])
+            yield OrgReading(returns=list(loose.values()))
 
     async def _whole(self, wanted: Collection[str]) -> OrgReading:
         heads = {row["Id"]: row async for row in self._of(self._order_query(), wanted)}
@@ -122,7 +118,13 @@ class OrderReader:
             config.fulfilled_field,
             config.unit_field,
         )
-        return _select(fields, own, "OrderItem", "OrderId")
+        return _select(fields, (*own, self._product_path), "OrderItem", "OrderId")
+
+    @property
+    def _product_path(self) -> str:
+        """Where the id of the record stands that the SKU is a field of; "" where that is the item itself."""
+        of, dot, _ = self._config.sku_field.rpartition(".")
+        return f"{of}.Id" if dot else ""
 
     def _return_query(self) -> str:
         fields = (
@@ -130,7 +132,8 @@ class OrderReader:
             "SystemModstamp, ReturnOrder.ReturnOrderNumber, ReturnOrder.Status, ReturnOrder.IsDeleted, "
             "ReturnOrder.SystemModstamp"
         )
-        return f"SELECT {fields}, {self._config.sku_field} FROM ReturnOrderLineItem WHERE"  # noqa: S608 — names
+        own = ", ".join(filter(None, (self._config.sku_field, self._product_path)))
+        return f"SELECT {fields}, {own} FROM ReturnOrderLineItem WHERE"  # noqa: S608 — configured names
 
     # -- rows as the domain's values
 
@@ -156,17 +159,15 @@ class OrderReader:
 
     def _item(self, row: Record) -> OrgItem:
         config = self._config
-        sku = words(row, config.sku_field)
-        if not sku and not row["IsDeleted"]:
-            log.warning("an order item has no SKU", record_id=row["Id"], field=config.sku_field)
         return OrgItem(
             item_id=row["Id"],
-            sku=sku,
+            sku=words(row, config.sku_field),
             quantity=0 if row["IsDeleted"] else units(row["Quantity"]),
             fulfilled=units(value_of(row, config.fulfilled_field)),
             line=words(row, config.line_field),
             location=words(row, config.location_field),
             unit=words(row, config.unit_field),
+            product=words(row, self._product_path),
             changed_at=records.when(row["SystemModstamp"]),
         )
 
@@ -182,6 +183,7 @@ class OrderReader:
             status=head.get("Status") or "",
             placed_at=_placed(row["CreatedDate"]),
             item_id=row["OrderItemId"] or "",
+            product=words(row, self._product_path),
             deleted=bool(row["IsDeleted"] or head.get("IsDeleted")),
             changed_at=_later(row["SystemModstamp"], head.get("SystemModstamp")),
         )
