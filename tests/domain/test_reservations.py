@@ -20,6 +20,7 @@ from sfsync.domain.reservations import (
     Wish,
     answered,
     asks,
+    beyond,
     gave_way,
     handed_over,
     handed_over_by_order,
@@ -108,6 +109,24 @@ def test_a_moved_piece_counts_once_the_shop_where_it_is_has_said_so(
     held = replace(WISHED, state=state, lines=(line,), needs_store=needs, paid_at=paid)
     after = answered(held, {BAGS: {there: 1}}, "")
     assert (after.state, after.needs_store, after.lines[0].level) == (*becomes, there)
+
+
+@pytest.mark.parametrize(
+    ("there", "may_give", "expected"),
+    [
+        pytest.param([TOWN, TOWN], {TOWN: 3}, None, id="as many as it may give"),
+        pytest.param([TOWN, TOWN], {TOWN: 2}, (TOWN, 3), id="one more, of both lines together"),
+        pytest.param([TOWN, TOWN], {TOWN: -1}, (TOWN, 3), id="it owes"),
+        pytest.param([TOWN, TOWN], {ECOM: 0}, None, id="nothing is kept there: it is asked"),
+        pytest.param([ECOM, TOWN], {ECOM: 0, TOWN: 2}, None, id="what stays where it is asks for nothing"),
+        pytest.param([ECOM, TOWN], {ECOM: 0, TOWN: 1}, (TOWN, 2), id="only what comes there counts"),
+    ],
+)
+def test_a_reservation_is_moved_to_what_a_location_may_give(
+    there: list[LevelKey], may_give: dict[LevelKey, int], expected: tuple[LevelKey, int] | None
+) -> None:
+    """One and two pieces are to be held in town, beside what the shop keeps for whoever comes in."""
+    assert beyond([ReservationLine(ECOM, 1), ReservationLine(ECOM, 2)], there, may_give) == expected
 
 
 def test_a_move_gives_back_and_asks_with_following_steps_of_one_subject() -> None:

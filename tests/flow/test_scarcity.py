@@ -148,6 +148,34 @@ async def test_what_the_flagship_keeps_is_shown_and_given_to_nobody_outside() ->
         assert h.org.numbers(SHOP) == (3, 3)
 
 
+async def test_a_reservation_is_moved_to_the_flagship_only_beside_what_it_keeps() -> None:
+    """Two there, one kept: the first cart may be moved, the second may not, and stays where it was."""
+    async with house({SHOP: 2, BAG: 3}, keep={"FLAGSHIP": 1}) as h:
+        await h.shows("BAG-1", 4, 4)
+        first, second = [(await ask(h, 1, location="ECOM")).reservation for _ in range(2)]
+        assert first is not None
+        assert second is not None
+        assert (await h.desk.move(first.id, "FLAGSHIP")).problem == ""
+        assert h.org.numbers(SHOP) == (2, 1)
+        refused = await h.desk.move(second.id, "FLAGSHIP")
+        assert (refused.problem, dict(refused.available)) == ("unavailable", {"BAG-1": {"ECOM": 2}})
+        assert "0 available beside the safety stock of FLAGSHIP" in refused.detail
+        await h.idle()
+        assert (h.org.numbers(SHOP), h.org.numbers(BAG)) == ((2, 1), (3, 1))
+
+
+async def test_who_has_paid_may_be_moved_to_what_the_flagship_keeps() -> None:
+    """Her bag is damaged in the store room: the kept one is hers."""
+    async with house({SHOP: 1, BAG: 1}, keep={"FLAGSHIP": 1}) as h:
+        await h.shows("BAG-1", 1, 1)
+        cart = (await ask(h, 1, location="ECOM")).reservation
+        assert cart is not None
+        assert (await h.desk.move(cart.id, "FLAGSHIP")).problem == "unavailable"
+        await h.desk.confirm(cart.id, "#1")
+        assert (await h.desk.move(cart.id, "FLAGSHIP")).problem == ""
+        assert (h.org.numbers(SHOP), h.org.numbers(BAG)) == ((1, 1), (1, 0))
+
+
 async def test_what_the_flagship_keeps_is_set_aside_for_no_channel() -> None:
     """Three, one kept: two are divided."""
     rule = PolicyRule(("BAG-*",), guarantee=Guarantee.ALLOCATED)

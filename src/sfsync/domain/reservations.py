@@ -349,6 +349,22 @@ def levels_at(
     return tuple(found)
 
 
+def beyond(
+    lines: Sequence[ReservationLine], there: Sequence[LevelKey], may_give: Mapping[LevelKey, int]
+) -> tuple[LevelKey, int] | None:
+    """The first level that lines are to be moved to and that may not give so much, with what they need of it.
+
+    `there` says where each line goes, `may_give` how many units a level may give; one that it does not name
+    is asked in any case.
+    """
+    wanted: dict[LevelKey, int] = {}
+    for line, level in zip(lines, there, strict=True):
+        if level != line.level:
+            wanted[level] = wanted.get(level, 0) + line.quantity
+    found = ((level, units) for level, units in wanted.items() if units > may_give.get(level, units))
+    return next(found, None)
+
+
 def moves(
     reservation: Reservation,
     held: Mapping[str, Mapping[LevelKey, int]],

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+from sfsync.domain.ats import LevelFacts
 from sfsync.domain.incidents import NOT_FOUND
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.reservations import (
@@ -18,6 +19,7 @@ from sfsync.domain.reservations import (
     Reservation,
     ReservationLine,
     ReservationState,
+    beyond,
     handed_over,
     handed_over_by_order,
     levels_at,
@@ -31,7 +33,7 @@ from sfsync.ports import Tx
 
 from .asking import Asking, not_yet
 from .context import wait_until_read
-from .picture import Picture
+from .picture import Picture, on_floor
 from .refunding import owe
 from .reserving import Asked, give_back, held_by, lines_taking_over, put, steps_of, tell_not_found, under
 from .shelf import refresh
@@ -191,6 +193,7 @@ class Life(Asking):
     ) -> Outcome:
         """Hold it at another location instead: there, or where it was; never nowhere, never twice.
 
+        What a location keeps for whoever comes in is given to who has paid only, as when it is asked for.
         One that was paid for and is not available is asked for there. `signed` names the person who decided
         it in the movements; `along` is called in the transaction that writes them down, with their bundle.
         """
@@ -231,6 +234,8 @@ class Life(Asking):
             elif reservation.state not in HOLDING:
                 return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
             else:
+                if (kept := self._kept_there(tx, reservation, there)) is not None:
+                    return kept
                 to = dict(zip((line.level for line in reservation.lines), there, strict=True))
                 found = self._enter(tx, reservation, partial(moves, to=to), location, signed)
                 if isinstance(found, Outcome):
@@ -263,10 +268,34 @@ class Life(Asking):
 
     def _levels_at(self, tx: Tx, reservation: Reservation, location: str | None) -> Sequence[LevelKey]:
         """Where its lines are to be held: at a location, or where they were."""
+        kept = reservation.paid_at is None
+        free = {
+            level.key: level.sellable - (level.kept if kept else 0) for level in self._facts(tx, reservation)
+        }
+        return levels_at(reservation.lines, location, free)
+
+    def _facts(self, tx: Tx, reservation: Reservation) -> list[LevelFacts]:
+        """The levels of its SKUs, with what their locations keep."""
         skus = {line.level.sku for line in reservation.lines}
-        picture = Picture(tx.facts(skus))
-        sellable = {key: units for sku in skus for key, units in picture.sellable(sku).items()}
-        return levels_at(reservation.lines, location, sellable)
+        picture, assortment = Picture(tx.facts(skus)), self._ctx.assortment
+        return [level for sku in sorted(skus) for level in on_floor(assortment, picture.levels(sku))]
+
+    def _kept_there(self, tx: Tx, reservation: Reservation, there: Sequence[LevelKey]) -> Outcome | None:
+        """Why it may not be moved: what is there is kept for whoever comes in. None for who has paid."""
+        if reservation.paid_at is not None:
+            return None
+        may_give = {
+            level.key: level.sellable - level.kept for level in self._facts(tx, reservation) if level.kept
+        }
+        found = beyond(reservation.lines, there, may_give)
+        if found is None:
+            return None
+        level, units = found
+        detail = (
+            f"{units} wanted of {level.sku}, {max(0, may_give[level])} available beside the safety stock of "
+            f"{level.location}; it is held where it was"
+        )
+        return Outcome(reservation, "unavailable", self.available(tx, {level.sku}), detail)
 
     def _on_floor(self, tx: Tx, levels: Sequence[LevelKey]) -> bool:
         """True when one of them has its last pieces on a shop floor that sells without asking."""
