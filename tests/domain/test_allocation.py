@@ -135,13 +135,12 @@ L, D, P = LONDON, DUBAI, "paris"
             (0, 1, 2),
             [Move(L, D, 1, HERE), Move(L, P, 1, HERE)],
         ),
-        # The pool first, then whoever has too many, until it is enough.
-        (
-            2,
-            [Books(L), Books(D, held=5, spare=5)],
-            (3, 1),
-            [Move(None, L, 2, HERE), Move(D, L, 1, HERE), Move(D, None, 3, HERE)],
-        ),
+        # Whoever has too many gives them to whoever has too few: none goes to the pool and comes out again.
+        (2, [Books(L), Books(D, held=5, spare=5)], (3, 1), [Move(D, L, 3, HERE), Move(D, None, 1, HERE)]),
+        # The pool gives what they cannot.
+        (2, [Books(L), Books(D, held=2, spare=2)], (3, 1), [Move(None, L, 2, HERE), Move(D, L, 1, HERE)]),
+        # Nor is it given one for an uncovered number while it gives away others that count as spare.
+        (1, [Books(L), Books(D, held=1, spare=3)], (1, 1), [Move(None, L, 1, HERE)]),
         (
             0,
             [Books(L), Books(D, held=2, spare=2), Books(P, held=5, spare=5)],

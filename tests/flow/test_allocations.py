@@ -501,6 +501,27 @@ async def test_a_switch_there_and_back_leaves_no_shown_unit_to_others() -> None:
         assert (held(h, "london"), held(h, "dubai")) == (2, 1)
 
 
+async def test_what_is_being_given_back_is_not_missed_and_set_aside_again() -> None:
+    """Three more come in: the bags are everybody's again. While the org takes its time, a till sells one.
+
+    Without those that are on their way back there would be two, and they would be divided once more.
+    """
+    async with house({BAG: 3}, rules=(SCARCE,)) as h:
+        await h.shows("BAG-1", 2, 1)
+        h.org.next.extend(["late", *["lost"] * 500])
+        h.org.move(BAG, on_hand=3)
+        await h.until(lambda: h.org.under_way)
+        await h.until_kept(lambda tx: not tx.scarce_skus())
+        h.org.move(BAG, on_hand=-1)
+        await h.until_kept(lambda tx: [level.on_hand for level in tx.levels_of(["BAG-1"])] == [5])
+        assert await h.store.read(lambda tx: tx.scarce_skus()) == {}
+        h.org.next.clear()
+        h.org.land()
+        await h.shows("BAG-1", 5, 5)
+        await h.idle()
+        assert sorted(units for _, _, units in h.org.of("allocation:")) == [-2, -1, 1, 2]
+
+
 async def test_an_order_from_before_the_switch_draws_on_the_units_set_aside() -> None:
     """London sold one while the number was shared, and tells of it after: no second unit is taken for it."""
     async with house({BAG: 4}, rules=(SCARCE,)) as h:

@@ -29,8 +29,9 @@ Units stand at places, and a channel can have only those that stand where it sel
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -406,7 +407,37 @@ def moves(
             if part:
                 found.append(Move(each.channel, None, part, place))
                 over[each.channel] -= part
-    return found
+    return _netted(found)
+
+
+def _netted(found: Sequence[Move]) -> list[Move]:
+    """The same without stops on the way: units that one gives up at a place where it is given some stay.
+
+    Given back to the pool and set aside from it again, they would be nobody's for a moment, and cost the org
+    two movements more.
+    """
+    left = list(found)
+    while (pair := _joined(left)) is not None:
+        at, to = pair
+        into, out = left[at], left[to]
+        part = min(into.units, out.units)
+        left[at], left[to] = replace(into, units=into.units - part), replace(out, units=out.units - part)
+        if into.giver != out.taker:
+            left.insert(min(at, to), Move(into.giver, out.taker, part, into.place))
+        left = [move for move in left if move.units]
+    units = Counter[tuple[str | None, str | None, str]]()  # in the order of the moves
+    for move in left:
+        units[move.giver, move.taker, move.place] += move.units
+    return [Move(giver, taker, part, place) for (giver, taker, place), part in units.items()]
+
+
+def _joined(moves: Sequence[Move]) -> tuple[int, int] | None:
+    """Where two of the moves stand of which one brings units to a place's holder and the other takes some."""
+    for at, into in enumerate(moves):
+        for to, out in enumerate(moves):
+            if into.place == out.place and into.taker == out.giver:
+                return at, to
+    return None
 
 
 class _Detours:

@@ -76,7 +76,11 @@ class Divider:
         return after
 
     def _available(self, sku: str, channels: Collection[str]) -> int:
-        """Units that may be promised, or are set aside, where these channels sell it from; all, for none."""
+        """Units that may be promised, or are set aside, where these channels sell it from; all, for none.
+
+        Also those that are just changing hands: else a SKU that is shared again would look scarce until all
+        of it has been given back, and be divided anew.
+        """
         found: dict[str, None] = {}
         for channel in channels or self._assortment.channels:
             for sources in self._assortment.sells_from(channel, sku).values():
@@ -84,7 +88,7 @@ class Divider:
         places = list(found)
         holders = self._picture.holders(sku)
         held = sum(self._picture.allocation(sku, channel, places) for channel in holders)
-        return self._pool(sku, places) + held
+        return self._pool(sku, places) + held + self._picture.changing_hands(sku, places)
 
     def targets(self, sku: str, scarce: InForce, shown: Sequence[ChannelLevel]) -> Mapping[str, int]:
         """What each channel should show of its own units; asks the org for what must change hands.
