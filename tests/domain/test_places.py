@@ -187,14 +187,14 @@ def step(
         sum(each.returned_quantity for each in places),
     )
     sources = list(dict.fromkeys(level for each in places for level in each.sources))
-    facts: dict[str, Any] = {"holdings": [], "asked_in_vain": False, **more}
+    facts: dict[str, Any] = {"holdings": [], "asked_in_vain": False, "sources": sources, **more}
     return next_step(
         LineFacts(
             LINE,
             line,
             rows,
             len(rows),
-            sources,
+            facts["sources"],
             sellable,
             facts["holdings"],
             facts["asked_in_vain"],
@@ -347,6 +347,55 @@ def test_what_one_location_cannot_cover_does_not_keep_another_from_asking() -> N
     places = [PlaceFacts([BOND], 1), PlaceFacts([MALL], 1)]
     assert told(step(places, [], {MALL: 1}, asked_in_vain=True)) == [("Order", "MALL", 0, 1)]
     assert step(places, [row(0, MALL, 0, 1)], {}, asked_in_vain=True) == NextStep(uncovered=1)
+
+
+def test_what_the_assigned_location_does_not_have_is_taken_where_the_channel_has_it() -> None:
+    """The Mall has none, Bond Street has: the promise is covered there at once, and told as misplaced."""
+    assigned, more = [PlaceFacts([MALL], 1)], {"sources": [MALL, BOND]}
+    assert told(step(assigned, [], {BOND: 4, MALL: 0}, **more)) == [("Order", "BOND", 0, 1)]
+    assert step(assigned, [row(0, BOND, 0, 1)], {BOND: 4, MALL: 0}, **more) == NextStep(misplaced=1)
+    assert told(step(assigned, [], {BOND: 4, MALL: 1}, **more)) == [("Order", "MALL", 0, 1)]
+    assert told(step([PlaceFacts([MALL], 3)], [], {BOND: 4, MALL: 2}, **more)) == [("Order", "MALL", 0, 2)]
+
+
+OWN_TAKEN = [("Release", "BOND", 0, -1), ("Order", "BOND", 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("sellable", "own", "in_vain", "expected"),
+    [
+        pytest.param({MALL: 0}, 1, False, OWN_TAKEN, id="none there: the channel's right where it stands"),
+        pytest.param({MALL: 0, BOND: 3}, 1, False, OWN_TAKEN, id="its own before what everybody may have"),
+        pytest.param({MALL: 1}, 1, False, [("Order", "MALL", 0, 1)], id="one there: the right is kept"),
+        pytest.param({MALL: 0, BOND: 1}, 0, False, [("Order", "BOND", 0, 1)], id="no right left: the pool"),
+        pytest.param({MALL: 0}, 0, False, [("Order", "MALL", 0, 1)], id="none: but only the org may say no"),
+        pytest.param({MALL: 0}, 1, True, OWN_TAKEN, id="refused at the Mall: the right counts all the same"),
+        pytest.param({MALL: 0}, 0, True, [], id="refused, and none anywhere: told"),
+    ],
+)
+def test_a_sale_at_one_location_is_a_sale_of_what_is_set_aside_at_another(
+    sellable: dict[LevelKey, int], own: int, in_vain: bool, expected: list[tuple[str, str, int, int]]
+) -> None:
+    """The shop sold one of its own. Asked of the Mall alone, it would show and sell it once more."""
+    held = [
+        Holding(allocation_subject("london", level), level, units, 7, takes_back=True)
+        for level, units in ((MALL, 0), (BOND, own))
+    ]
+    found = step(
+        [PlaceFacts([MALL], 1)], [], sellable, sources=[MALL, BOND], holdings=held, asked_in_vain=in_vain
+    )
+    assert told(found) == expected
+    assert found.uncovered == (0 if expected else 1)
+
+
+def test_what_was_taken_at_another_location_goes_back_to_the_right_there_when_it_is_called_off() -> None:
+    """Never to everybody: the shop has put it on its own number again."""
+    held = [
+        Holding(allocation_subject("london", level), level, 0, 7, takes_back=True) for level in (MALL, BOND)
+    ]
+    rows = [row(0, BOND, 0, 1)]
+    found = step([PlaceFacts([MALL], 0)], rows, {}, sources=[MALL, BOND], holdings=held)
+    assert told(found) == [("Allocation", "BOND", 0, 1), ("Release", "BOND", 0, -1)]
 
 
 small = st.integers(0, 2)

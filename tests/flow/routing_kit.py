@@ -31,6 +31,7 @@ class RoutingShop(LittleShop):
         self.knows = True  # it has assigned what it sold
         self.stuck: set[str] = set()  # places whose numbers it refuses to write
         self.asked: list[str] = []  # references of single orders
+        self.written: list[tuple[int, int]] = []  # what shoppers saw of the bag after each write
 
     def sell(self, place: str, sku: str = "BAG-1", units: int = 1) -> str:
         """A shopper pays; the place's own number falls at once."""
@@ -136,6 +137,7 @@ class RoutingShop(LittleShop):
             bad = {at: "not here" for at, (_, place, *_) in enumerate(rows) if place in self.stuck}
             for sku, place, delta, _ in rows if not bad else ():
                 self.shelves[place][sku] += delta
+            self.written.append(self.seen())
             self._answers[key] = PushAnswer(not bad, bad)
         return self._answers[key]
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Double, type_coerce, update
 from tests.flow.kit import House, house, total
 from tests.flow.routing_kit import BOND, MALL, PLAN, known_for_long, london, routing, sold
 
@@ -14,6 +15,8 @@ from sfsync.domain.assortment import PolicyRule, SharedOrders
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.org_orders import ACTIVATED, ORG_CHANNEL, OrgItem, OrgOrder, OrgOrderRules
 from sfsync.domain.sources import Source
+from sfsync.flow import allocations
+from sfsync.store.tables import channel_level
 
 STOCK = {"BAG-1|BOND": 5, "BAG-1|MALL": 5}
 
@@ -352,6 +355,73 @@ async def test_nothing_is_raised_at_one_location_while_another_still_shows_what_
         await h.until(lambda: total(h.org.of("allocation:london:"))[1] == 2)
         await h.idle()
         assert shop.seen() == (0, 3)
+
+
+ALLOCATED = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED)
+
+
+async def misplaced(h: House) -> bool:
+    """An incident says that a unit is reserved elsewhere than it is to be sent from."""
+    return any(each.kind == "misplaced" for each in await h.store.read(lambda tx: tx.incidents()))
+
+
+async def test_a_sale_at_one_location_uses_up_what_is_set_aside_at_another() -> None:
+    """The last bag is set aside at Bond Street. The shop lets the Mall send it, which has none: it is sold.
+
+    Never do both numbers offer it again; when the Mall has one, the order moves there and the right is back.
+    """
+    async with house({"BAG-1|BOND": 1, "BAG-1|MALL": 0}, **routing(rules=(ALLOCATED,))) as h:
+        await h.until(lambda: london(h).seen() == (1, 0), of=london(h).seen)
+        await h.idle()
+        london(h).written.clear()
+        await sold(h, MALL)
+        await h.until(lambda: london(h).seen() == (0, 0), of=london(h).seen)
+        await h.idle()
+        assert h.org.numbers("BAG-1|BOND") == (1, 1)
+        assert (total(h.org.of("allocation:")), total(h.org.of("order:"))) == ((0, 0), (0, 1))
+        assert await misplaced(h)
+        assert london(h).written == [(0, -1), (0, 0)]
+        h.org.move("BAG-1|MALL", on_hand=1)
+        await h.until(lambda: h.org.numbers("BAG-1|MALL") == (1, 1), of=lambda: h.org.of("order:"))
+        await h.idle()
+        assert not await misplaced(h)
+        assert (total(h.org.of("allocation:")), h.org.numbers("BAG-1|BOND")) == ((0, 1), (1, 1))
+
+
+async def test_a_number_below_zero_stays_there_while_another_location_still_offers_the_unit() -> None:
+    """Bond Street's number cannot be lowered: raised to nothing at the Mall, the bag would be sold again."""
+    async with house({"BAG-1|BOND": 1, "BAG-1|MALL": 0}, **routing(rules=(ALLOCATED,))) as h:
+        await h.until(lambda: london(h).seen() == (1, 0), of=london(h).seen)
+        london(h).stuck.add(BOND)
+        await sold(h, MALL)
+        await h.until(lambda: h.org.of("order:"), of=lambda: h.org.of("order:"))
+        await h.idle()
+        assert london(h).seen() == (1, -1)
+
+
+async def test_what_a_misplaced_order_gives_up_is_the_shops_own_again_and_no_alarm_is_raised() -> None:
+    """Sold at the Mall out of Bond Street's, and called off: the shop sells it again, before anybody else.
+
+    The Mall's number has it for a moment; it comes to Bond Street's as soon as the order list is known.
+    """
+    async with house({"BAG-1|BOND": 1, "BAG-1|MALL": 0}, **routing(rules=(ALLOCATED,))) as h:
+        await h.until(lambda: london(h).seen() == (1, 0), of=london(h).seen)
+        number = await sold(h, MALL)
+        await h.until(lambda: london(h).seen() == (0, 0), of=london(h).seen)
+        await h.idle()
+        london(h).call_off(number)
+        await h.deliver("london", number)
+        await h.until(lambda: total(h.org.of("allocation:")) == (0, 1), of=lambda: h.org.of("allocation:"))
+        await h.until(lambda: london(h).seen() == (0, 0), of=london(h).seen)
+        await h.idle()
+        assert total(h.org.of("order:")) == (0, 0)
+        aged = type_coerce(channel_level.c.changed_at, Double) - timedelta(minutes=20).total_seconds()
+        await h.store.write(lambda tx: tx.connection.execute(update(channel_level).values(changed_at=aged)))
+        assert await h.store.write(lambda tx: allocations.explain(tx, h.ctx)) == {"BAG-1"}
+        h.org.move("BAG-1|BOND", on_hand=1)
+        await h.until(lambda: london(h).seen() == (2, 0), of=london(h).seen)
+        assert not await h.store.read(lambda tx: tx.incidents())
+        assert h.org.numbers("BAG-1|BOND") == (2, 2)
 
 
 async def test_the_log_says_why_a_line_took_its_location() -> None:

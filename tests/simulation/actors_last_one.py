@@ -9,7 +9,7 @@ from sfsync.simulators.shopify.selling import Purchase
 
 from .actors import Actor, stock_event
 from .net import Weather
-from .plan import PLACES, SHOPS
+from .plan import MALL, PLACES, SHOPS
 
 
 class Rivals(Actor):
@@ -137,6 +137,34 @@ class SlowRaise(Actor):
         for _ in range(units // 2):
             await asyncio.sleep(self.chance.choice([0.3, 0.6, 1.0]))
             await buys(self, quick, sku, 1)
+
+
+class SentFromTheMall(Actor):
+    """Buys at Dubai what is set aside for it at its first location; the shop lets its second one send it.
+
+    It does so in the moment of the sale, whether or not anything is left there.
+    """
+
+    pace_seconds = 3.0
+    acts_an_order = 0.15
+
+    async def act(self) -> None:
+        split = self.world.plan.last_one.split
+        if self.world.plan.habits.mall is None or not split:
+            return
+        shop, sku = self.world.shops["dubai"], self.chance.choice(split)
+        if self.chance.random() < 0.6:  # heard of by the order list alone, it never seemed to stand elsewhere
+            shop.faults.order({"kind": "lose", "times": 4})
+        try:
+            order = await shop.selling.buy(Purchase([(shop.stock.by_sku[sku][0], 1)]))
+            shop.selling.move(
+                order, next(each for each in shop.stock.locations.values() if each.name == MALL)
+            )
+        except NotPossible as error:
+            self.tell(f"dubai: {sku} from the mall: {error}")
+            return
+        self.day.orders += 1
+        self.tell(f"dubai: buys {sku} as {order.name} ({order.number}), sent from the mall")
 
 
 async def buys(shopper: Actor, name: str, sku: str, units: int) -> None:

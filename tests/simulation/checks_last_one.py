@@ -28,6 +28,12 @@ from .sold import wanted
 from .world import World
 
 Pair = tuple[str, str]  # shop, SKU
+UNCOVERED = """
+    SELECT line.order_name FROM order_line line
+    WHERE line.channel = ? AND line.sku = ? AND line.uncovered > 0 AND NOT line.due
+    AND EXISTS (SELECT 1 FROM holding WHERE subject LIKE ? AND reserved > 0)
+    AND NOT EXISTS (SELECT 1 FROM movement WHERE sku = line.sku AND state = 'waiting')
+"""
 Sold = tuple[Order, LineItem]
 
 
@@ -103,6 +109,7 @@ class LastOne:
 
     def _store_commit(self) -> None:
         """What is shared again owes nothing to the rule once its number has risen."""
+        self._look_for_uncovered()
         if not self._waning or not self.watch.changed:
             return
         for pair in self._waning:
@@ -118,6 +125,15 @@ class LastOne:
     def _uncover(self, pair: Pair) -> None:
         self.covered.discard(pair)
         self._shared.discard(pair)
+
+    def _look_for_uncovered(self) -> None:
+        """A shop with two locations: no order is told as oversold while the shop has a unit at either."""
+        if self.world.plan.habits.mall is None or self.world.plan.fallback or not self.watch.changed:
+            return
+        for sku in self.world.plan.last_one.split:
+            found = self.watch.query(UNCOVERED, "dubai", sku, f"allocation:dubai:{sku}|%")
+            for (order,) in found:
+                self.world.violated(5, f"dubai {order}: nothing covers {sku}, and dubai has some set aside")
 
     def _look_soon(self, sku: str) -> None:
         """Once whoever changed something has told all of it: nothing happens in between."""
@@ -228,10 +244,15 @@ def _divided_as_scarce(last: LastOne) -> Iterator[tuple[int, str]]:
 
 
 def _sold_from_its_own(last: LastOne) -> Iterator[tuple[int, str]]:
-    """Who sold within its own units has them in the end; beyond that only what the shop sold below zero."""
+    """Who sold within its own units has them in the end; beyond that only what the shop sold below zero.
+
+    Nor is anything left of its own for somebody else to buy while a sale of it has nothing.
+    """
     if last.world.plan.fallback:
         return
     for shop, sku in sorted(last.covered & last._always):
         missing = last.unsettled((shop, sku))
         if missing > last.beyond[shop, sku]:
             yield 5, f"{shop} sold {missing} of {sku} within its own units, and nobody has them"
+        elif missing > 0 and last.held((shop, sku)) > 0:  # wherever the shop sold them, and sends them from
+            yield 5, f"{shop} sold {missing} of {sku} that nothing covers, and has some of its own left"

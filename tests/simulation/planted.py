@@ -221,6 +221,13 @@ BUGS: tuple[Bug, ...] = (
         "    return NextStep()\n",
     ),
     Bug(
+        5,
+        "what a shop sold at its second location is looked for there alone",
+        "flow/deciding.py",
+        "    if wish.places and not wish.location:\n",
+        "    if wish.places and not wish.places:\n",
+    ),
+    Bug(
         9,
         "once the org takes no more calls, sales wait as long as everything else",
         "domain/budget.py",

@@ -21,7 +21,8 @@ whether its channel says so before, after or never: it counts once.
 
 Where the channel says which of its locations sends which units (`places`), each of them has the levels that
 its units draw on. Units reserved elsewhere are moved there, both rows or neither, as soon as the org has them
-there; until then they stay where they are, for a promise covered at the wrong place is better than none.
+there; until then they stay where they are, for a promise covered at the wrong place is better than none. So
+too where a location has none to give: the line takes what its channel has elsewhere, its allocation first.
 """
 
 from __future__ import annotations
@@ -142,7 +143,8 @@ class LineFacts:
     line: OrderLine
     rows: Sequence[Movement]  # the subject's rows in the ledger, all answered
     next_step: int  # one more than the highest step among them
-    sources: Sequence[LevelKey]  # levels it may draw on, best first; not empty
+    # Levels it may draw on, best first; not empty. Those of its places, then those of the channel's others.
+    sources: Sequence[LevelKey]
     sellable: Mapping[LevelKey, int]
     holdings: Sequence[Holding]
     asked_in_vain: bool  # the org has refused this need: ask again only for what a level shows
@@ -492,30 +494,36 @@ def _raise_within(facts: LineFacts, units: int, reserved: Mapping[LevelKey, int]
 
 
 def _raise_where_needed(facts: LineFacts, units: int, reserved: Mapping[LevelKey, int]) -> NextStep:
-    """Ask for what is open, at each place in turn that has too few."""
-    left = units
-    for place, short in _needs(facts, reserved):
+    """Ask for what is open, at each place in turn that has too few; then wherever the line may draw on."""
+    left, needs = units, _needs(facts, reserved)
+    for place, short in needs:
         part = min(left, short)
         if part and (step := _raise(facts, part, place.sources)).bundle:
             return step
         left -= part
-    rest = _raise(facts, left, facts.sources) if left else NextStep()
-    return rest if rest.bundle else NextStep(uncovered=units)
+    if (step := _raise(facts, units, facts.sources)).bundle:
+        return step
+    if facts.asked_in_vain:
+        return NextStep(uncovered=units)
+    # Nothing seems to be there, but only the org may say no.
+    sources, short = (needs[0][0].sources, needs[0][1]) if needs else (facts.sources, units)
+    part = min(units, short) if sources[0].unit is None else 1
+    return _alone(facts, sources[0], MovementKind.ORDER, reserved=part)
 
 
 def _raise(facts: LineFacts, units: int, sources: Sequence[LevelKey]) -> NextStep:
-    """Claim what the line was sold on first, then ask."""
+    """Claim what the line was sold on first, then ask, at levels that seem to have it.
+
+    Its channel's allocation is claimed where it is among these levels.
+    """
     near = sorted(facts.holdings, key=lambda holding: holding.level not in sources)
     for holding in near:
         part = min(units, holding.reserved)
-        if part > 0:
+        if part > 0 and not (holding.takes_back and holding.level not in sources):
             return _moved(facts, holding, part)
     asked = source(units, sources, facts.sellable, facts.promised)
     if asked is None:
-        if facts.asked_in_vain:
-            return NextStep(uncovered=units)
-        # Nothing seems to be there, but only the org may say no.
-        asked = (sources[0], units if sources[0].unit is None else 1)
+        return NextStep()
     level, part = asked
     return _alone(facts, level, MovementKind.ORDER, reserved=part)
 

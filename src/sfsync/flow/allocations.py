@@ -31,6 +31,7 @@ PATIENCE = timedelta(minutes=15)  # in which a sale that a number tells of must 
 SEARCH_LAG = timedelta(minutes=10)  # a storefront's order list may run so far behind its orders
 CLOCKS = timedelta(seconds=2)  # so near to a reading, nobody can tell whether it has seen a sale (`taken`)
 SUBJECT = "allocation:"
+Own = Mapping[tuple[str, str], int]  # (channel, location) -> units that it should show of its own
 
 
 def parties(
@@ -90,10 +91,11 @@ class Divider:
         held = sum(self._picture.allocation(sku, channel, places) for channel in holders)
         return self._pool(sku, places) + held + self._picture.changing_hands(sku, places)
 
-    def targets(self, sku: str, scarce: InForce, shown: Sequence[ChannelLevel]) -> Mapping[str, int]:
+    def targets(self, sku: str, scarce: InForce, shown: Sequence[ChannelLevel]) -> Own:
         """What each channel should show of its own units; asks the org for what must change hands.
 
-        `shown` are the SKU's channel levels, of which a channel's first location has its units. A channel
+        `shown` are the SKU's channel levels, of which a channel's first location has its units. A number
+        below zero at another one is named too while it must stay what it is (`_stays_below`). A channel
         that has left the division is lowered to nothing, and what is spare of its units goes to the others.
         When the SKU is shared again each is, and shows the shared number once it has given all of them back.
         """
@@ -112,9 +114,9 @@ class Divider:
         books = [self._kept(self.books(sku, channel, levels.get(channel)), levels) for channel in channels]
         elsewhere = {level.channel for level in shown if self._shown_beside(level)}
         if not self._only_look:
-            self._free_strays(sku, books, division)
+            self._free_strays(sku, books, division, elsewhere)
         if division is None:
-            return self._give_back(sku, books, levels)
+            return {self._at(each): units for each, units in self._give_back(sku, books, levels).items()}
         books = [replace(each, claimed=True) if each.channel in elsewhere else each for each in books]
         goals = self.goals(sku, scarce, division, books)
         coming = {each.channel: each.coming for each in books}
@@ -124,12 +126,34 @@ class Divider:
                 units = self._ask(sku, move, levels)
                 if move.taker is not None:
                     coming[move.taker] += units
-        return {
-            each.channel: allocation.target(
+        own = {
+            self._at(each.channel): allocation.target(
                 replace(each, coming=coming[each.channel]), goals.get(each.channel, 0)
             )
             for each in books
         }
+        beside = {each.channel: each for each in books}
+        for level in shown:
+            number, at = level.published + level.flying, (level.channel, level.location)
+            if number >= 0 or at in own or level.channel not in beside:
+                continue
+            if self._stays_below(sku, beside[level.channel], levels.get(level.channel)):
+                own[at] = number
+        return own
+
+    def _at(self, channel: str) -> tuple[str, str]:
+        """The channel, and which of its locations has its units."""
+        return channel, self._assortment.channels[channel].first_location
+
+    def _stays_below(self, sku: str, books: Books, first: ChannelLevel | None) -> bool:
+        """True while a number below zero at another location must not rise to zero.
+
+        It stands for a sale on what the channel's first location has. Until that one is lowered by it, the
+        two together are what the channel may sell.
+        """
+        if books.gap or (first is not None and first.problem == IN_DOUBT):
+            return True
+        return self._picture.asks_for_orders(sku, books.channel) or self._tx.owes(books.channel, sku)
 
     def _shown_beside(self, level: ChannelLevel) -> bool:
         """True while another location than the one that has its units shows some too, or may.
@@ -281,14 +305,17 @@ class Divider:
         step = step_key(subject, self._tx.next_step(subject))
         return Movement(step, subject, key, kind, 0, change, f"units of {channel}", "", self._now)
 
-    def _free_strays(self, sku: str, books: Sequence[Books], division: Division | None) -> None:
-        """Give back what is reserved for a channel where it does not sell the SKU from any more.
+    def _free_strays(
+        self, sku: str, books: Sequence[Books], division: Division | None, beside: Collection[str]
+    ) -> None:
+        """Give back what is reserved for a channel where its first location does not sell the SKU from.
 
-        Not before its number is covered by what it has where it sells from now.
+        Not before its number is covered by what it has where it sells from now, nor while another of its
+        locations shows some (`beside`): they may be these.
         """
         everywhere = {level.key.location for level in self._picture.levels(sku)}
         for each in books:
-            if division is not None and (each.gap or each.coming or each.owes):
+            if division is not None and (each.gap or each.coming or each.owes or each.channel in beside):
                 continue
             strays = everywhere - {*self._sources(each.channel, sku)}
             for key, units in self._picture.allocated_levels(sku, each.channel, strays).items():

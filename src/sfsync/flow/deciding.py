@@ -15,7 +15,7 @@ from sfsync.domain.stock import BROKEN, NO_SKU, BadKeyError, LevelKey, Movement,
 from sfsync.ports import LineState, Tx
 
 from . import sold_from_floor
-from .allocations import parties
+from .allocations import SUBJECT, WITHHELD, parties
 from .context import Context
 from .lateness import add
 from .levels import order_told, told
@@ -108,7 +108,7 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
         owners = {movement.subject: line.channel for movement in step.bundle}
         books.enter(add(tx, step.bundle, owners, now), step.bundle, line.channel)
         _log_entered(ctx, line, step)
-        if (asked := replace(line, uncovered=0, misplaced=0)) != stored:
+        if (asked := replace(_aside(line, step.bundle, now), uncovered=0, misplaced=0)) != stored:
             tx.put_line(asked)
         return {"writer"}
     tx.put_line(replace(line, uncovered=step.uncovered, misplaced=step.misplaced, due=False))
@@ -128,6 +128,18 @@ def _settled(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
     tx.put_line(replace(line, uncovered=0, due=False))
     _tell(tx, ctx, line, 0, (), now)
     return set()
+
+
+def _aside(line: LineState, bundle: Sequence[Movement], now: datetime) -> LineState:
+    """The line with what this step gives back to an allocation for whose number it was never a sale.
+
+    It was reserved elsewhere than where its channel sold it: we have lowered the number there.
+    """
+    back = sum(max(0, row.reserved_delta) for row in bundle if row.subject.startswith(SUBJECT))
+    if not line.misplaced or not back:
+        return line
+    recent = line.aside_at is not None and line.aside_at > now - WITHHELD
+    return replace(line, aside=back + (line.aside if recent else 0), aside_at=now)
 
 
 def _no_level(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
@@ -165,10 +177,18 @@ def _returns_to(ctx: Context, line: LineState) -> LevelKey | None:
 
 
 def _sources(books: Books, ctx: Context, line: LineState) -> list[LevelKey]:
-    """The levels the line may draw on, best first, as far as the org has them."""
+    """The levels the line may draw on, best first, as far as the org has them.
+
+    Where the channel assigns locations, those of its others come last: what it sold at one that has none to
+    give, it sold on what it has at another.
+    """
     wish = line.line
     draws = [_drawn(ctx, line, place) for place in _sold_at(line)]
-    found = _levels(books, ctx, line, [location for draw in draws for location in draw.locations])
+    locations = [location for draw in draws for location in draw.locations]
+    if wish.places and not wish.location:
+        plan = ctx.assortment.sells_from(line.channel, wish.sku)
+        locations += [location for places in plan.values() for location in places]
+    found = _levels(books, ctx, line, locations)
     sold = wish.open_quantity or wish.fulfilled_quantity
     if not found and not sold and (back := _returns_to(ctx, line)):
         return [back]  # goods come in that nobody of ours sold

@@ -497,5 +497,7 @@ def _state(
         due=True,
         routed_at=_routed_at(snapshot, line, before),
         misplaced=before.misplaced if before else 0,
+        aside=before.aside if before else 0,
+        aside_at=before.aside_at if before else None,
         client=snapshot.client or (before.client if before else ""),
     )

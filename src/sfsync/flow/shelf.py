@@ -6,7 +6,7 @@ and a push that brings it there is all it takes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from sfsync.ports import ChannelLevel, Tx
 
 from . import block
 from .age import age_seconds
-from .allocations import Divider
+from .allocations import Divider, Own
 from .context import Pulse, relay_bell
 from .picture import Picture, on_floor
 from .rooms import Rooms, limit, with_whole_editions
@@ -79,10 +79,10 @@ def shows(
     location: str,
     *,
     scarce: InForce,
-    own: Mapping[str, int],
+    own: Own,
 ) -> int:
     """What one channel level should show; `own` has the units that channels should show of their own."""
-    units = own.get(channel) if location == assortment.channels[channel].first_location else None
+    units = own.get((channel, location))
     if units is not None and (units < 0 or assortment.division(sku, scarce) is None):
         return units  # a number below zero stays there until the sales behind it are settled
     facts = ats_facts(picture, assortment, channel, sku, location, scarce=scarce, own=units)

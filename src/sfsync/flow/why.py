@@ -20,7 +20,7 @@ from sfsync.domain.why import NotKeptError, Question, UnknownSkuError, told_chan
 from sfsync.ports import ChannelLevel, Facts, Held, OutsideError, TryLater, Tx, telling
 
 from .age import age_seconds
-from .allocations import Divider
+from .allocations import Divider, Own
 from .amiss import findings, heard_of
 from .context import Context, wait_until_read
 from .picture import Picture
@@ -28,6 +28,8 @@ from .rooms import Rooms, limit, with_whole_editions
 from .shelf import ats_facts, goes_on, targets_of
 
 MOVED = "not written there yet: it is another place than before"
+BELOW = "sold beyond what it shows, until its sales are settled where its units are"
+GIVING_BACK = "what it may still show while it gives its allocation back"
 HELD_BACK = "held back: changed settings wait for a person"
 NEWEST = 8  # movements told behind a number on hand
 Told = dict[str, object]
@@ -130,9 +132,9 @@ class _Answer:
         )
         sums: dict[tuple[str, str, str], Ats] = {}
         for level in shown:
-            units = _of_its_own(assortment, level, own)
-            if units is not None and assortment.division(sku, scarce) is None:
-                part = ("what it may still show while it gives its allocation back", units)
+            units = own.get((level.channel, level.location))
+            if units is not None and (units < 0 or assortment.division(sku, scarce) is None):
+                part = (BELOW if units < 0 else GIVING_BACK, units)
                 sums[sku, level.channel, level.location] = Ats(units, (part,))
                 continue
             facts = ats_facts(
@@ -394,18 +396,15 @@ def _settings_of(tx: Tx, ctx: Context, at: datetime) -> Assortment | None:
     return then
 
 
-def _own(picture: Picture, assortment: Assortment, sku: str, scarce: InForce) -> dict[str, int]:
+def _own(picture: Picture, assortment: Assortment, sku: str, scarce: InForce) -> Own:
     """What each channel had of its own then."""
     return {
-        name: picture.allocation(sku, name, assortment.sources(name, plan.first_location, sku))
+        (name, plan.first_location): picture.allocation(
+            sku, name, assortment.sources(name, plan.first_location, sku)
+        )
         for name, plan in assortment.channels.items()
         if assortment.policy(name, sku, scarce).guarantee is Guarantee.ALLOCATED
     }
-
-
-def _of_its_own(assortment: Assortment, level: ChannelLevel, own: Mapping[str, int]) -> int | None:
-    first = level.location == assortment.channels[level.channel].first_location
-    return own.get(level.channel) if first else None
 
 
 def _rule(what: str, units: int) -> Told:

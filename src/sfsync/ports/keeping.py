@@ -101,6 +101,9 @@ class LineState:
     org_order: str | None = None  # the org's id of the order, when the org has spoken of it
     routed_at: datetime | None = None  # since when it stands where `line.places` says, at least
     misplaced: int = 0  # units that are reserved elsewhere than the channel will send them from
+    # Units that it gave back to its channel where no number of the channel had fallen by it; when, the last.
+    aside: int = 0
+    aside_at: datetime | None = None
     client: str = ""  # whose order it is, where anybody has said so
 
     @property

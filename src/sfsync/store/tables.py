@@ -355,6 +355,9 @@ order_line = Table(
     Column("routed", Boolean, nullable=False),
     Column("routed_at", Instant),
     Column("misplaced", Integer, nullable=False),
+    # Units it gave back where its channel's number had not fallen by it, and when that last happened.
+    Column("aside", Integer, nullable=False, server_default="0"),
+    Column("aside_at", Instant),
     Column("client", Text, nullable=False, server_default=""),
     Column(
         "mapped_from", Text, nullable=False, server_default=""

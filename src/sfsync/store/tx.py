@@ -524,6 +524,8 @@ class SqlTx(
                     "routed": wish.routed,
                     "routed_at": line.routed_at,
                     "misplaced": line.misplaced,
+                    "aside": line.aside,
+                    "aside_at": line.aside_at,
                     "client": line.client,
                     "mapped_from": wish.mapped_from,
                     "moments": _moments_told(wish),
@@ -598,7 +600,10 @@ class SqlTx(
         return int(found.scalar() or 0)
 
     def withheld(self, channel: str, sku: str, since: datetime) -> int:
-        """Units that orders (changed since then) gave up without the channel putting them back on sale."""
+        """Units that orders (changed since then) gave up without the channel putting them back on sale.
+
+        Or gave back since then where the channel had not taken them off.
+        """
         c = t.order_line.c
         units = c.taken_quantity - c.open_quantity - c.fulfilled_quantity + c.returned_quantity
         found = self._c.execute(
@@ -606,7 +611,10 @@ class SqlTx(
                 c.channel == channel, c.sku == sku, c.mapped_from == "", c.version >= since, units > 0
             )
         )
-        return int(found.scalar() or 0)
+        aside = self._c.execute(
+            select(func.sum(c.aside)).where(c.channel == channel, c.sku == sku, c.aside_at >= since)
+        )
+        return int(found.scalar() or 0) + int(aside.scalar() or 0)
 
     def poll_mark(self, channel: str) -> datetime | None:
         """Up to when the channel's order list was read."""
@@ -2138,6 +2146,8 @@ def _line(row: Row[Any]) -> LineState:
         row.org_order,
         row.routed_at,
         row.misplaced,
+        row.aside,
+        row.aside_at,
         row.client,
     )
 

@@ -600,6 +600,8 @@ def upgrade() -> None:
         sa.Column("routed", sa.Boolean(), nullable=False),
         sa.Column("routed_at", sa.Double(), nullable=True),
         sa.Column("misplaced", sa.Integer(), nullable=False),
+        sa.Column("aside", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("aside_at", sa.Double(), nullable=True),
         sa.Column("client", sa.Text(), server_default="", nullable=False),
         sa.Column("mapped_from", sa.Text(), server_default="", nullable=False),
         sa.Column("moments", sa.Text(), nullable=True),
