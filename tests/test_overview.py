@@ -13,6 +13,7 @@ from tests.flow.kit import TILL, WAKE, House, UnhurriedShop, house
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.budget import Outlook, Standing, Work
+from sfsync.domain.turns import Turns
 from sfsync.flow.policies import Policies
 from sfsync.overview import Overview
 from sfsync.overview.health import short_of_calls
@@ -145,6 +146,19 @@ async def test_a_number_is_told_as_a_shops_own_only_once_all_it_shows_is_set_asi
         await h.until_kept(told_all)
         told = sellers(await overview(h).status())
         assert told == [("sells", "its allocation, being given back"), ("sells unasked", "mirrored")]
+
+
+async def test_whose_turn_it_is_to_sell_the_last_one_is_told_to_the_minute() -> None:
+    """London's first: Dubai's is closed until then, and says so."""
+    turns = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED, turns=Turns(24.0))
+    async with house({BAG: 1}, rules=(turns,)) as h:
+        await h.shows("BAG-1", 1, 0)
+        await h.idle()
+        london, dubai = sellers(await overview(h).status())
+        assert london[0] == "sells"
+        assert london[1].startswith("its turn until ")
+        assert london[1].endswith(" UTC, then dubai's")
+        assert (dubai[0], dubai[1]) == ("closed", london[1].replace("its", "london's"))
 
 
 async def test_how_far_a_stream_is_behind_is_told() -> None:

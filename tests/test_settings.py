@@ -307,6 +307,8 @@ def test_an_empty_file_tells_what_is_missing(write: Write) -> None:
 
 
 POLICY = '[[policies]]\nskus = ["LE-*"]\n'
+ALONE = POLICY + 'guarantee = "allocated"\nchannels = ["london"]\n'
+TURNS = POLICY + 'guarantee = "allocated"\nturn_hours = 24\n'
 
 
 @pytest.mark.parametrize(
@@ -364,6 +366,11 @@ POLICY = '[[policies]]\nskus = ["LE-*"]\n'
         ),
         ('[products]\nfields = ["Family; DROP"]', "products.fields[0]", "is not a field"),
         (POLICY + "fresh_seconds = 0", "policies[0].fresh_seconds", "more than 0"),
+        (POLICY + "turn_hours = 24", "policies[0].turn_hours", 'Say guarantee = "allocated"'),
+        (ALONE + "turn_hours = 24", "policies[0].turn_hours", "in the order of their turns"),
+        (ALONE + "turn_idle_hours = 0", "policies[0].turn_idle_hours", "more than 0"),
+        (TURNS + "shares = { london = 2 }", "policies[0].shares", "Remove shares, or turn_hours"),
+        (TURNS + "demand_days = 28", "policies[0].demand_days", "Remove demand_days, or turn_hours"),
         (POLICY + "block = 0", "policies[0].block", "at least 1"),
         (POLICY + 'block_at = ["ECOM"]\ncap = 1', "policies[0].block_at", "Give both"),
         (POLICY + 'block = 5\nguarantee = "allocated"', "policies[0].block", "divided among channels"),

@@ -676,6 +676,14 @@ def why_of_bag(*, past: bool) -> Mapping[str, object]:
         "past": past,
         "settings": "of today" if past else "in force",
         "org": "read",
+        "turn": None
+        if past
+        else {
+            "channel": "london",
+            "since": "2026-11-23T07:00:00.000Z",
+            "until": "2026-11-24T07:00:00.000Z",
+            "then": "dubai",
+        },
         "findings": [],
         "channels": [london],
         "levels": [

@@ -83,6 +83,9 @@ def tree(told: Any) -> Tree:
     root = Tree(Text(f"{visible(told['sku'])}{when}", style="bold"), guide_style="dim")
     if told["org"] != "read":
         root.add(Text(f"the org's ledger was {told['org']}: told from the store", style="yellow"))
+    if (turn := told["turn"]) is not None:
+        words = f"{turn['channel']}'s turn, since {_when(turn['since'])}, until {_when(turn['until'])}"
+        root.add(Text(f"{words}; then {turn['then']}'s"))
     for shown in told["channels"]:
         branch = root.add(Text.assemble(*_head(shown)))
         for part in shown["sum"]:

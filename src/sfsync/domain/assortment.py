@@ -19,6 +19,7 @@ from .mapping import Identity
 from .org_orders import OrgOrderRules
 from .products import Catalogue, Product, Wanted
 from .sources import Source
+from .turns import Turns
 
 InForce = frozenset[str]  # names of the scarcities that hold of a SKU now
 Kind = tuple[int, ...]  # the numbers of the rules that match a SKU
@@ -71,6 +72,7 @@ class PolicyRule:
     product: Wanted = field(default_factory=Wanted)
     sells_from: tuple[str, ...] = ()  # the org's locations, best first, instead of the channels' own
     demand_days: int | None = None  # shares go by what each channel has sold in so many days
+    turns: Turns | None = None  # one channel has all of it at a time, in the order of the channels
 
     @property
     def scarcity(self) -> Scarcity | None:
@@ -155,6 +157,7 @@ class Division:
 
     shares: tuple[Share, ...]
     demand_days: int | None = None  # the weights are to be multiplied by what was sold in so many days
+    turns: Turns | None = None  # one of them has all of it at a time
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -410,13 +413,18 @@ class Assortment:
                     Share(channel, rule.shares.get(channel, 1), self._most(channel, rule))
                     for channel in channels
                 )
-                return Division(shares, rule.demand_days)
+                return Division(shares, rule.demand_days, rule.turns)
         return None
 
     @property
     def by_demand(self) -> bool:
         """True when some rule divides by what channels sell."""
         return any(rule.demand_days is not None for rule in self.rules)
+
+    @property
+    def by_turns(self) -> bool:
+        """True when some rule lets one channel sell at a time."""
+        return any(rule.turns is not None for rule in self.rules)
 
     @property
     def blocks(self) -> bool:

@@ -20,6 +20,7 @@ from sfsync.domain.incidents import UNEXPLAINED
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, allocation_subject, step_key
+from sfsync.domain.turns import Turn, only, whose
 from sfsync.ports import ChannelItem, ChannelLevel, Tx
 
 from .context import Context, Pulse
@@ -45,6 +46,15 @@ def parties(
     members = () if division is None else division.channels
     left = (picture.holders(sku) & assortment.channels.keys()) - set(members)
     return (*members, *sorted(left))
+
+
+def turn_of(tx: Tx, sku: str, division: Division | None, now: datetime) -> Turn | None:
+    """Whose turn it is to sell a SKU, by what is remembered and by the clock; None where all sell it."""
+    if division is None or division.turns is None:
+        return None
+    before, turns = tx.turn(sku), division.turns
+    sold_at = tx.last_sold(before[0], sku) if before and turns.idle_hours is not None else None
+    return whose(before, division.channels, turns, sold_at, now)
 
 
 class Divider:
@@ -100,6 +110,8 @@ class Divider:
         When the SKU is shared again each is, and shows the shared number once it has given all of them back.
         """
         division = self._assortment.division(sku, scarce)
+        if self._assortment.by_turns and not self._only_look:
+            self._take_turns(sku, division)
         # Where no policy divides it any more, what is still reserved goes back.
         channels = parties(self._assortment, self._picture, sku, scarce)
         if not channels:
@@ -140,6 +152,13 @@ class Divider:
             if self._stays_below(sku, beside[level.channel], levels.get(level.channel)):
                 own[at] = number
         return own
+
+    def _take_turns(self, sku: str, division: Division | None) -> None:
+        """Remember whose turn it is; nobody's where all sell it."""
+        turn, before = turn_of(self._tx, sku, division, self._now), self._tx.turn(sku)
+        after = None if turn is None else (turn.channel, turn.since)
+        if after != before:
+            self._tx.put_turn(sku, after)
 
     def _at(self, channel: str) -> tuple[str, str]:
         """The channel, and which of its locations has its units."""
@@ -190,6 +209,8 @@ class Divider:
             shares = by_demand(shares, self._tx.sold_by_channel(sku, since, until))
         if (edition := self._assortment.edition(sku)) is not None:
             shares = claims(edition, Rooms(self._tx, self._assortment).taken(edition), shares)
+        if (turn := turn_of(self._tx, sku, division, self._now)) is not None:
+            shares = only(shares, turn.channel)
         fixed = {channel: each.units for channel, each in self._tx.by_hand(sku).items()}
         stock = allocation.stock(pool, books, safety)
         return allocation.divide(stock, shares, {each.channel: each.has for each in books}, fixed)

@@ -50,6 +50,7 @@ from .space import SpaceWatch
 from .till_places import TillWatch
 from .tills import Tills
 from .transfers import Transfers
+from .turns import TurnWatch
 from .watching import tell_holes
 from .writer import Writer
 
@@ -94,7 +95,7 @@ class Supervisor:
         self.desk = Desk(ctx, self.writer)
         self.transfers = Transfers(ctx, self.writer)
         self.editions = Editions(ctx)
-        self.hands, self.demand = Hands(ctx), Demand(ctx)
+        self.hands, self.demand, self.turns = Hands(ctx), Demand(ctx), TurnWatch(ctx)
         self.products = Products(ctx)
         self.counts = Counts(ctx, self.writer)
         book = ctx.org.counts
@@ -152,6 +153,7 @@ class Supervisor:
             self._keep("freshness", Freshness(ctx).run),
             self._keep("editions", self.editions.run),
             self._keep("demand", self.demand.run),
+            self._keep("turns", self.turns.run),
             self._keep("editions' sales", self.editions.count),
             self._keep("products", self.products.run),
             self._keep("rewrites", Rewrites(ctx, self.writer).run),

@@ -20,7 +20,7 @@ from sfsync.domain.why import NotKeptError, Question, UnknownSkuError, told_chan
 from sfsync.ports import ChannelLevel, Facts, Held, OutsideError, TryLater, Tx, telling
 
 from .age import age_seconds
-from .allocations import Divider, Own
+from .allocations import Divider, Own, turn_of
 from .amiss import findings, heard_of
 from .context import Context, wait_until_read
 from .picture import Picture
@@ -111,6 +111,7 @@ class _Answer:
             "past": asked.at is not None,
             "settings": self._settings,
             "org": f"not read: {unread}" if unread else "read",
+            "turn": self._turn(picture) if asked.at is None else None,
             "findings": [] if asked.at is not None else findings(tx, ctx, asked, levels, shown),
             "channels": self._channels(picture, shown, behind) if levels else [],
             "levels": [
@@ -118,6 +119,19 @@ class _Answer:
                 for level in levels
                 if asked.location in (None, level.key.location)
             ],
+        }
+
+    def _turn(self, picture: Picture) -> Told | None:
+        """Whose turn it is to sell it, where one channel does at a time."""
+        sku = self._asked.sku
+        turn = turn_of(self._tx, sku, self._assortment.division(sku, picture.scarce(sku)), self._now)
+        if turn is None:
+            return None
+        return {
+            "channel": turn.channel,
+            "since": _moment(turn.since),
+            "until": _moment(turn.until),
+            "then": turn.then,
         }
 
     def _channels(self, picture: Picture, shown: Sequence[ChannelLevel], behind: _Behind) -> list[Told]:

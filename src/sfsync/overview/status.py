@@ -21,7 +21,7 @@ from sfsync.domain.coverage import Closes, answer, remedy
 from sfsync.domain.exposure import SCARCE_UNITS
 from sfsync.domain.letters import TILL
 from sfsync.domain.tills import TillExpected
-from sfsync.flow.allocations import own_books
+from sfsync.flow.allocations import own_books, turn_of
 from sfsync.flow.block import levels_of
 from sfsync.flow.context import SNAPSHOT, Pulse
 from sfsync.flow.editions import standing
@@ -388,6 +388,7 @@ class Overview:
                 locations=dict(scarce.locations),
                 sellers=[
                     self._seller(
+                        tx,
                         level,
                         scarce,
                         held.get(level.sku, PLENTY),
@@ -402,7 +403,13 @@ class Overview:
         ]
 
     def _seller(
-        self, level: ChannelLevel, scarce: views.ScarceSku, held: InForce, rooms: Rooms, own: Books | None
+        self,
+        tx: SqlTx,
+        level: ChannelLevel,
+        scarce: views.ScarceSku,
+        held: InForce,
+        rooms: Rooms,
+        own: Books | None,
     ) -> Seller:
         """Whether a channel may sell it now; what the policy says holds only once the units are its own."""
         edition = self._assortment.edition(level.sku)
@@ -435,6 +442,11 @@ class Overview:
                 why = "mirrored, being set aside"
             else:
                 may, why = "sells", "its allocation"
+        if why in ("its allocation", "sold out") and self._assortment.by_turns:
+            division = self._assortment.division(level.sku, held)
+            turn = turn_of(tx, level.sku, division, self._clock.now())
+            if turn is not None and division is not None and level.channel in division.channels:
+                why = turn.told(level.channel)
         return Seller(channel=level.channel, shows=level.published, may=may, why=why)
 
     def _too_old(self, policy: Policy) -> bool:

@@ -400,6 +400,9 @@ def _not_for_sale(tree: dict[str, Any], origins: Origins) -> None:
                 )
 
 
+TURNS = ("turn_hours", "turn_idle_hours")
+
+
 def _division(
     policy: dict[str, Any], path: KeyPath, channels: list[str], told: dict[str, object], origins: Origins
 ) -> None:
@@ -412,11 +415,18 @@ def _division(
                 remedy = f"Give the policy channels without {channel}; it shows none of these then"
                 origins.problem((*path, "channels"), what, remedy)
     else:
-        for key in ("shares", "demand_days"):
+        for key in ("shares", "demand_days", *TURNS):
             if key in policy:
                 what = "is for the guarantee allocated only"
                 origins.problem((*path, key), what, 'Say guarantee = "allocated", or remove it')
         return
+    for key in [key for key in TURNS if key in policy][:1]:
+        if len(channels) < 2:
+            what = "is for a policy of several channels, which take turns"
+            origins.problem((*path, key), what, "Name them in channels, in the order of their turns")
+        for other in [other for other in ("shares", "demand_days") if other in policy]:
+            what = f"divides units among channels, of which by {key} one has all of them at a time"
+            origins.problem((*path, other), what, f"Remove {other}, or {key}")
     for channel in shares if isinstance(shares, dict) else ():
         if channel not in channels:
             what = f"names {channel}, which is no channel of this policy"

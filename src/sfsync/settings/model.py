@@ -21,6 +21,7 @@ from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules
 from sfsync.domain.products import Wanted
 from sfsync.domain.rights import EVERY, Role, Sight, scopes_of
 from sfsync.domain.sources import Source
+from sfsync.domain.turns import Turns
 
 from .channel import AnyChannel, ChannelSettings, ReceiverSettings, ShopifySettings
 from .problems import Problem
@@ -192,6 +193,9 @@ class PolicySettings(Section):
     # How units are divided among channels where the guarantee is "allocated": 1 each where not given.
     shares: dict[Name, Annotated[int, Field(ge=0, le=1000)]] = Field(default={})
     demand_days: int | None = Field(default=None, ge=1, le=365)  # weighted by what each sold in so many days
+    # One channel has all of it at a time, in their order, for so many hours; the next turn begins sooner
+    turn_hours: float | None = Field(default=None, gt=0, le=8760)
+    turn_idle_hours: float | None = Field(default=None, gt=0, le=8760)  # when it sells nothing for so many
     # It holds only from so few units on that may be promised where its channels sell from, and
     scarce_at: int | None = Field(default=None, ge=0)
     plentiful_at: int | None = Field(default=None, ge=1)  # no more when there are so many again
@@ -424,6 +428,12 @@ def _block(policy: PolicySettings, channels: Mapping[str, ChannelSettings]) -> B
     return BlockRule(policy.block, places)
 
 
+def _turns(policy: PolicySettings) -> Turns | None:
+    if policy.turn_hours is None and policy.turn_idle_hours is None:
+        return None
+    return Turns(policy.turn_hours, policy.turn_idle_hours)
+
+
 def _rule(
     policy: PolicySettings,
     channels: Mapping[str, ChannelSettings],
@@ -442,5 +452,6 @@ def _rule(
         block=_block(policy, channels),
         product=Wanted(policy.fields, policy.tags, policy.price_from),
         demand_days=policy.demand_days,
+        turns=_turns(policy),
         sells_from=groups[policy.location_group] if policy.location_group else (),
     )

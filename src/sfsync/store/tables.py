@@ -562,6 +562,14 @@ by_hand = Table(  # units that a channel is to have, by a person's word
     Column("at", Instant, nullable=False),
 )
 
+turn = Table(  # of what one channel sells at a time: whose turn it is
+    "turn",
+    metadata,
+    Column("sku", Text, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+)
+
 scarce = Table(
     "scarce",
     metadata,

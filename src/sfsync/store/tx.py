@@ -95,6 +95,7 @@ from .incidents import IncidentStatements
 from .prepared import Prepared
 from .refunds import RefundStatements
 from .rows import channel_level_of
+from .turns import TurnStatements
 from .upsert import upsert
 
 
@@ -106,6 +107,7 @@ class SqlTx(
     CallbackStatements,
     AlertStatements,
     ComparingStatements,
+    TurnStatements,
 ):
     """A `ports.Tx` on an open connection."""
 

@@ -353,6 +353,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sku", "channel", name=op.f("pk_by_hand")),
     )
     op.create_table(
+        "turn",
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("sku", name=op.f("pk_turn")),
+    )
+    op.create_table(
         "scarce",
         sa.Column("sku", sa.Text(), nullable=False),
         sa.Column("scarcity", sa.Text(), nullable=False),
@@ -1173,6 +1180,7 @@ def downgrade() -> None:
     )
     op.drop_table("inbox")
     op.drop_table("scarce")
+    op.drop_table("turn")
     op.drop_table("by_hand")
     op.drop_table("emptied")
     op.drop_index("ix_spell_unit_seconds", table_name="spell")
