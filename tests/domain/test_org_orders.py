@@ -63,6 +63,14 @@ BACK = OrgReturnLine("0raA", "RO-1", "BAG-1", 1, None, "Closed", NOW, "802A")
         ({"returns": [replace(BACK, status="Submitted")]}, (3, 0, 0)),
         ({"returns": [replace(BACK, status="Submitted", received=2)]}, (1, 2, 2)),
         ({"returns": [replace(BACK, received=0)]}, (3, 0, 0)),
+        # no more comes back than was sold
+        ({"status": "Shipped", "returns": [replace(BACK, received=30)]}, (0, 3, 3)),
+        ({"status": "Shipped", "returns": [replace(BACK, received=2)] * 2}, (0, 3, 3)),
+        (
+            {"items": [replace(ITEM, quantity=1, fulfilled=3)], "returns": [replace(BACK, received=3)]},
+            (0, 3, 3),
+        ),
+        ({"items": [replace(ITEM, quantity=0)], "returns": [replace(BACK, received=2)]}, (0, 2, 2)),
         ({"returns": [replace(BACK, deleted=True)]}, (3, 0, 0)),
     ],
 )

@@ -350,6 +350,23 @@ async def test_a_cancelled_sale_without_a_sku_concerns_nobody_any_more() -> None
         await h.until_kept(lambda tx: not tx.dead_letters() and not tx.incidents())
 
 
+async def test_no_more_comes_back_than_was_sold_and_a_person_is_told() -> None:
+    """Somebody types 20 for 2: two lie at the returns, and the letter ends when it is corrected."""
+    async with house({BAG: 9, BACK: 0}, shared=shared(), org_rules=RULES) as h:
+        orders = h.supervisor.org_orders
+        assert orders is not None
+        back = OrgReturnLine("0raA", "RO-1", "BAG-1", 2, 20, "Closed", h.clock.now(), "802A")
+        h.org.sells(order(h, units=2, status="Shipped", returns=[back]), told=False)
+        await orders.poll()
+        await h.until(lambda: h.org.numbers(BACK) == (2, 0))
+        (letter,) = await h.store.read(lambda tx: tx.dead_letters())
+        assert "20 of 'BAG-1' are said to have come back, and 2 were sold (return RO-1)" in letter.reason
+        h.org.sells(order(h, units=2, status="Shipped", returns=[replace(back, received=1)]), told=False)
+        await orders.poll()
+        await h.until(lambda: h.org.numbers(BACK) == (1, 0))
+        assert await h.store.read(lambda tx: tx.dead_letters()) == []
+
+
 async def test_the_reference_may_be_filled_in_after_the_order_was_activated() -> None:
     """First nobody knows that it is London's; then it is, and its own units are given back."""
     async with house({BAG: 9}, shared=shared(), org_rules=RULES) as h:

@@ -9,7 +9,7 @@ The rules:
 - units ordered = the order item's quantity less what activated *reduction orders* took off it;
 - units delivered are known where the house has a field for them, or by a status that means "all delivered";
 - goods come back by `ReturnOrder`: when its line says how many were received, or when its status says that
-  the goods are there. They wait at a location that is not for sale;
+  the goods are there, but no more than were sold. They wait at a location that is not for sale;
 - what was sold without a SKU waits for a person, who says what it is, and holds up no other line;
 - an order whose channel is one of ours is the storefront's order under the storefront's own reference; every
   other one belongs to the channel `org`.
@@ -30,6 +30,7 @@ from .orders import OrderLine, OrderSnapshot
 from .stock import without_sku
 
 ORG_CHANNEL = "org"  # the channel of orders that belong to none of ours
+MOST_BACK = 10**15
 ACTIVATED = "Activated"  # the status category of an order that counts
 
 
@@ -148,7 +149,7 @@ def _line(item: OrgItem, order: OrgOrder, rules: OrgOrderRules) -> OrderLine:
         abs(each.units) for each in order.reductions if each.item_id == item.item_id and rules.counts(each)
     )
     returns = [each for each in order.returns if each.item_id == item.item_id]
-    returned = sum(come_back(each, rules) for each in returns)
+    returned = min(sum(come_back(each, rules) for each in returns), _most_back(item))
     ordered = max(0, item.quantity - reduced) if rules.counts(order) else 0
     sent = item.fulfilled
     if rules.counts(order) and order.status in rules.fulfilled_statuses:
@@ -184,6 +185,33 @@ def _moves(line: OrderLine) -> bool:
 def _moments(told: Iterable[tuple[int, datetime | None]]) -> tuple[Moment, ...]:
     """Units that had left, or were there again, when somebody saved the record that says so."""
     return tuple(Moment(at, units) for units, at in told if units > 0 and at is not None)
+
+
+def _most_back(item: OrgItem) -> int:
+    """The most of an item that can come back; of a deleted one nobody knows any more how many there were."""
+    return max(item.quantity, item.fulfilled) or MOST_BACK
+
+
+@dataclass(frozen=True, slots=True)
+class Overdone:
+    """More of an order item is said to have come back than was ever sold."""
+
+    item_id: str
+    number: str  # of the return order that says so last
+    sku: str
+    received: int
+    most: int
+
+
+def overdone(order: OrgOrder, rules: OrgOrderRules) -> list[Overdone]:
+    """The items of which more is said to have come back than there can be; the rest is not entered."""
+    found = []
+    for item in order.items:
+        returns = [each for each in order.returns if each.item_id == item.item_id and come_back(each, rules)]
+        received, most = sum(come_back(each, rules) for each in returns), _most_back(item)
+        if received > most:
+            found.append(Overdone(item.item_id, returns[-1].number, item.sku, received, most))
+    return found
 
 
 def come_back(line: OrgReturnLine, rules: OrgOrderRules) -> int:

@@ -18,8 +18,18 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from sfsync.domain.coverage import OVERLAP, How, Interval
+from sfsync.domain.letters import UNBELIEVED
 from sfsync.domain.orders import OrderSnapshot
-from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrder, OrgOrderRules, loose_return, snapshot, spoken
+from sfsync.domain.org_orders import (
+    ORG_CHANNEL,
+    OrgOrder,
+    OrgOrderRules,
+    Overdone,
+    loose_return,
+    overdone,
+    snapshot,
+    spoken,
+)
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.sources import Source, Word, deciding, wanted
 from sfsync.domain.words import counted
@@ -148,6 +158,7 @@ class OrgOrders:
                 if shot.lines or known:
                     skus |= _one(tx, ctx, shot, now, bells, order.order_id)
                 skus |= _named(tx, ctx, order, read_at)
+                _tell_overdone(tx, ctx, order, shot, overdone(order, self._rules), now)
             for line in read.returns:
                 skus |= _one(tx, ctx, loose_return(line, self._rules, read_at), now, bells, line.line_id)
             for order_id in read.gone:
@@ -190,6 +201,25 @@ def _named(tx: Tx, ctx: Context, order: OrgOrder, read_at: datetime) -> set[str]
     if not loose or not tx.lines_of_org_order(order.order_id):
         return set()
     return _gone(tx, ctx, loose, read_at, forget=True)
+
+
+def _tell_overdone(
+    tx: Tx, ctx: Context, order: OrgOrder, shot: OrderSnapshot, found: Sequence[Overdone], now: datetime
+) -> None:
+    """A letter for each item of which too many are said to have come back; it ends when that is corrected."""
+    told = {each.item_id: each for each in found}
+    for item_id in {each.item_id for each in order.returns}:
+        letter = shot.channel, f"{UNBELIEVED}{Source.ORG.value}:return of {item_id}"
+        if (over := told.get(item_id)) is None:
+            tx.drop_dead_letter(*letter)
+            continue
+        reason = (
+            f"order {shot.name}: {over.received} of {over.sku!r} are said to have come back, and "
+            f"{over.most} were sold (return {over.number}); {over.most} are entered"
+        )
+        advice = f"correct the quantity received of return {over.number} in the org; it is then read again"
+        tx.dead_letter(*letter, reason, advice, repr(over), now)
+        ctx.log.warning("more returned than sold", order=shot.name, reason=reason, next=advice)
 
 
 def _heard(lines: Sequence[LineState]) -> set[str]:
