@@ -165,15 +165,19 @@ class LastOne:
     def _may_be_covered(self, pair: Pair, needs: int) -> None:
         if needs > self._held[pair] or not (pair in self._always or self.divided(pair[1])):
             return
+        # Nor while its number is to be changed, or the org asked: was it shared for a moment, its units may
+        # be on their way back. And units that are about to be shown cover no sale from while it was shared,
+        # which its number has long counted, and nobody has heard of.
         flying = self.watch.query(
-            "SELECT 1 FROM channel_level WHERE channel = ? AND sku = ? AND push IS NOT NULL", *pair
+            "SELECT 1 FROM channel_level WHERE channel = ? AND sku = ? "
+            "AND (push IS NOT NULL OR target <> published)",
+            *pair,
         )
-        # Was it shared for a moment, its units may be on their way back: the number stands for shared ones.
-        leaving = self.watch.query(
-            "SELECT 1 FROM movement WHERE state = 'waiting' AND reserved_delta < 0 AND subject LIKE ?",
+        moving = self.watch.query(
+            "SELECT 1 FROM movement WHERE state = 'waiting' AND reserved_delta <> 0 AND subject LIKE ?",
             f"allocation:{pair[0]}:{pair[1]}|%",
         )
-        if not flying and not leaving:
+        if not flying and not moving:
             self.covered.add(pair)
             self._since[pair] = self._divided_since(pair[1])
 
