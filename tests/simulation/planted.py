@@ -244,9 +244,9 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         12,
         "what goes up is pushed before what goes down",
-        "store/tx.py",
-        "case((_LEVEL.target > _LEVEL.published, 1), else_=0),",
-        "case((_LEVEL.target > _LEVEL.published, 0), else_=1),",
+        "store/channels.py",
+        "case((SHOWN.target > SHOWN.published, 1), else_=0),",
+        "case((SHOWN.target > SHOWN.published, 0), else_=1),",
     ),
 )
 

@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Row, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import BindParameter, Row, bindparam, func, select, update
 
 from sfsync.domain.fold import Fold, Folded, LedgerRow
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel, fold_subject
@@ -15,6 +14,7 @@ from sfsync.ports.keeping import FoldIntent
 
 from . import tables as t
 from .prepared import Prepared
+from .statements import Statements
 
 SLICE = 5_000  # values in one IN list
 EPOCHS = Prepared(select(t.level.c.level_key, t.level.c.epoch_at).where(t.level.c.epoch_at.is_not(None)))
@@ -39,10 +39,8 @@ HOLD = Prepared(t.holding.insert(), [column.name for column in t.holding.columns
 TO_READ_AGAIN = Prepared(select(t.level).where(t.level.c.read_again).order_by(t.level.c.level_key))
 
 
-class FoldStatements:
+class FoldStatements(Statements):
     """Epochs of levels, folds under way, and what was folded of each subject."""
-
-    _c: Connection
 
     # -- epochs
 
@@ -245,10 +243,6 @@ class FoldStatements:
                         "since": since,
                     },
                 )
-
-    def _insert(self, table: Any) -> Any:
-        """An INSERT that knows ON CONFLICT, in this database's dialect."""
-        return (sqlite.insert if self._c.dialect.name == "sqlite" else postgresql.insert)(table)
 
     def _add_rows(
         self, bundle_id: int, movements: Sequence[Movement], owners: Mapping[str, str | None], state: str
