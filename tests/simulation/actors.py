@@ -51,7 +51,7 @@ class Day:
     poison: list[str] = field(default_factory=list)  # source ids of events that nobody can understand
     people: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))  # entered by hand
     transfers: dict[str, dict[str, int]] = field(default_factory=dict)  # event id -> units by level
-    happened: dict[str, datetime] = field(default_factory=dict)  # when, of postings that are told late
+    happened: dict[str, datetime] = field(default_factory=dict)  # when; of postings and transfers
     counted: dict[str, tuple[str, int]] = field(default_factory=dict)  # subject -> level, what was counted
     copies: dict[str, str] = field(default_factory=dict)  # a shop's order -> the id of its copy in the org
     answered: list[str] = field(default_factory=list)  # transfers that the daemon said it has
@@ -291,6 +291,8 @@ class Till(Actor):
             self.day.postings[source] = (sku, place, units)
             self.tell(f"{source}: {units:+d} {sku} at {place}")
         await self.world.publish(stock_event(source, sku, place, units, self.day.happened.get(source)))
+        # Told at once it needs no date; who tells it again says when it was.
+        self.day.happened.setdefault(source, self.world.clock.now())
 
 
 NONSENSE = ("no|sku", PLACES[0], -1)
@@ -416,7 +418,8 @@ class Carrier(Actor):
     async def _tell_of(self, event: dict[str, Any], units: dict[str, int]) -> None:
         """Until it is answered, and sometimes once more: one event, the same bytes."""
         name = f"{event['number']}-{event['stage']}"
-        body = {**event, "id": name, "occurred_at": self.world.clock.now().isoformat()}
+        self.day.happened[name] = self.world.clock.now()
+        body = {**event, "id": name, "occurred_at": self.day.happened[name].isoformat()}
         self.day.transfers[name] = units
         for _ in range(self.chance.choice([1, 1, 2])):
             for _ in range(5):

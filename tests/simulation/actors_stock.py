@@ -8,8 +8,11 @@ from typing import Any
 
 import httpx
 
+from sfsync.simulators.shopify.allocating import NotPossible
+from sfsync.simulators.shopify.selling import RefundRow
+
 from .actors import Actor, stock_event
-from .plan import PLACES
+from .plan import PLACES, SHOPS
 from .world import WAREHOUSE_TOKEN
 
 PATIENCE = 5  # questions until somebody gives up on the daemon
@@ -37,6 +40,7 @@ class Storeroom(Actor):
         self.tell(f"{source}: {units:+d} {sku} at {place}")
         for _ in range(self.chance.choice([1, 1, 2])):
             await self.world.publish(stock_event(source, sku, place, units))
+        self.day.happened[source] = self.world.clock.now()
 
 
 class Concession(Actor):
@@ -90,6 +94,35 @@ class Counter(BookKeeping):
                         self.day.counted[subject] = (f"{sku}|{place}", units)
                     break
                 await asyncio.sleep(3.0)
+
+
+class Packer(Actor):
+    """Sends an order, and soon takes a piece of it back: who hears of both at once tells them apart."""
+
+    pace_seconds = 0.8
+    acts_an_order = 0.15
+
+    async def act(self) -> None:
+        if not self.world.plan.habits.packs:
+            return
+        name = self.chance.choice(SHOPS)
+        selling = self.world.shops[name].selling
+        waiting = [each for each in selling.orders.values() if not each.fulfillments]
+        waiting = [each for each in waiting if any(line.unfulfilled_quantity for line in each.lines)]
+        if not waiting:
+            return
+        order = self.chance.choice(waiting[-20:])
+        try:
+            selling.fulfil(order)
+            self.tell(f"{name} {order.name}: sent")
+            await asyncio.sleep(self.chance.choice([1.0, 3.0, 10.0]))
+            sent = [line for line in order.lines if line.fulfilled_quantity and line.current_quantity]
+            if sent:
+                line = self.chance.choice(sent)
+                selling.refund(order, [RefundRow(line, 1, True)])
+                self.tell(f"{name} {order.name}: 1 {line.variant.sku} has come back")
+        except NotPossible as error:
+            self.tell(f"{name} {order.name}: not possible: {error}")
 
 
 class Bookkeeper(BookKeeping):

@@ -8,11 +8,11 @@ from .actors_floor import Boutique
 from .actors_gate import Gate
 from .actors_last_one import Rivals, Sellout, SentFromTheMall, SlowRaise
 from .actors_org import Clerk, Connector, OrderTrouble
-from .actors_stock import Bookkeeper, Concession, Counter, Storeroom
+from .actors_stock import Bookkeeper, Concession, Counter, Packer, Storeroom
 from .trouble import Twin
 
 IN_THE_ORG: list[type[Actor]] = [Clerk, Connector, OrderTrouble]
-OF_THE_STOCK: list[type[Actor]] = [Storeroom, Concession, Counter, Bookkeeper]
+OF_THE_STOCK: list[type[Actor]] = [Storeroom, Concession, Counter, Bookkeeper, Packer]
 ACTORS: list[type[Actor]] = [
     *IN_THE_SHOPS,
     Router,

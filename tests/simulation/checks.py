@@ -22,7 +22,7 @@ from sfsync.simulators.shopify.model import LineItem, Order
 
 from .actors import Asked, Day
 from .checks_org import OrderWatch, Subjects, copied, order_of, org_orders, short
-from .checks_stock import Books, counts
+from .checks_stock import Books, counts, second
 from .plan import PLACES, SHOPS, UNKNOWN, Plan
 from .sold import lines, wanted
 from .trouble import STOCK, TILLS
@@ -228,7 +228,10 @@ class Watch:
             for entry in topic.after(self._told[name], 10_000):
                 self._told[name] = entry.replay
                 if name == TILLS:
-                    self._tills.append((entry.replay, str(entry.event.values.get("SourceId__c") or "")))
+                    told = entry.event.values
+                    self._tills.append((entry.replay, str(told.get("SourceId__c") or "")))
+                    if told.get("OccurredAt__c") is None:
+                        self.books.undated[self._tills[-1][1]].add(second(told["CreatedDate"] / 1000))
                     continue
                 header = entry.event.header or {}
                 if header.get("changeType") == "GAP_OVERFLOW" and self._untold:
@@ -390,7 +393,7 @@ def settled(watch: Watch, world: World, day: Day) -> list[Check]:
         partial(_levels, watch, world),
         partial(_postings, watch, day),
         partial(_transfers, watch, day),
-        partial(counts, watch.books, watch.subjects, day),
+        partial(counts, watch.books, watch.subjects, day, world),
         partial(_orders, watch, world),
         partial(_reservations, watch, day),
         partial(_channels, watch, world),

@@ -35,6 +35,7 @@ class Habits:
     cancelled_category: str = "Activated"  # the status category of a cancelled order
     last_one: LastOnePlan = field(default_factory=LastOnePlan)  # articles divided among the shops
     counts: bool = False  # stock is counted; goods come in, and concessions tell late, by the points of sale
+    packs: bool = False  # what is sent comes back so soon that some hear of both at once
     folds: bool = False  # the ledger is folded in the midst of the day
     floor: tuple[int, int] | None = None  # of FLOOR-1, on hand at the first place and in the boutique
     short: tuple[int, int] | None = None  # the org has so few calls left, and then none for so many seconds
@@ -58,6 +59,7 @@ def habits(seed: int) -> Habits:
         cancelled_category=orders.choice(["Activated", "Canceled"]),
         last_one=with_sellouts(last_one, seed) if sellouts else last_one,
         counts=Random(f"plan {seed} counts").random() < 0.4,
+        packs=Random(f"plan {seed} packs").random() < 0.3,
         folds=Random(f"plan {seed} folds").random() < 0.4,
         floor=_floor(seed),
         relinks=org_orders and Random(f"plan {seed} relinks").random() < 0.5,

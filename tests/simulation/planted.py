@@ -120,6 +120,20 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         4,
+        "what a till tells late is dated when it is heard of",
+        "salesforce/codec.py",
+        "    return (published, told) if told > published + CLOCK_SKEW else (told, None)\n",
+        "    return (published, None)\n",
+    ),
+    Bug(
+        4,
+        "a parcel is dated by its order's last change",
+        "domain/orders.py",
+        "    at, units = next_moment(told, entered, units)\n",
+        "    at = next_moment(told, entered, units)[0] and None\n",
+    ),
+    Bug(
+        4,
         "goods that go from one location to another are entered where they arrive alone",
         "domain/transfers.py",
         "for step, (location, units) in enumerate(rows)\n",
