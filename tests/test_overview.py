@@ -103,6 +103,20 @@ async def test_the_last_one_on_a_channel_that_does_not_ask_is_a_red_finding() ->
         ] * 2
 
 
+async def test_what_may_be_sold_twice_is_told_before_all_that_is_scarce_and_safe() -> None:
+    """Twenty last pieces that are asked for first do not push the one off the page that both sites show."""
+    stock = {f"ASKED-{number:02}|ECOM": 1 for number in range(20)} | {"ZULU|ECOM": 2}
+    rules = (PolicyRule(("ASKED-*",), guarantee=Guarantee.GATED),)
+    async with house(stock, rules=rules) as h:
+        await h.shows("ZULU", 2, 2)
+        told = (await overview(h).status())["scarce"]
+        assert (told[0]["sku"], [each["may"] for each in told[0]["sellers"]]) == (
+            "ZULU",
+            ["sells unasked"] * 2,
+        )
+        assert len(told) == 12
+
+
 def sellers(status: Status) -> list[tuple[str, str]]:
     """Whether London, and Dubai, may sell the scarce SKU, and why."""
     (scarce,) = status["scarce"]

@@ -6,7 +6,7 @@ Without a running daemon (`pulse` is None) the store alone is told, and health s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from time import perf_counter, thread_time
 from typing import Literal
@@ -72,6 +72,7 @@ LONG_SECONDS = 0.2  # what takes longer is done again only after SHARE times as 
 QUICK_SECONDS = 0.05
 SHARE = 20
 MOST_SCARCE = 12
+RANKED = 10  # times as many are looked at for those that may be sold twice
 EXPOSURE_AGAIN = timedelta(seconds=10)
 LATE_AFTER = timedelta(seconds=60)
 COVERAGE_AGAIN = timedelta(seconds=30)
@@ -368,10 +369,23 @@ class Overview:
         """Every level is looked at for it: of a large house less often than it is asked for."""
         if perf_counter() >= self._not_ranked_before:
             begun = thread_time()  # the work alone: a small house is looked at anew however busy the machine
-            self._ranked = views.scarce_skus(tx, most=SCARCE_UNITS, limit=MOST_SCARCE)
+            looked_at = views.scarce_skus(tx, most=SCARCE_UNITS, limit=RANKED * MOST_SCARCE)
+            unasked = self._sold_unasked(tx, [each.sku for each in looked_at])
+            self._ranked = sorted(looked_at, key=lambda each: each.sku not in unasked)[:MOST_SCARCE]
             took = thread_time() - begun
             self._not_ranked_before = perf_counter() + (SHARE * took if took > QUICK_SECONDS else 0.0)
         return self._ranked
+
+    def _sold_unasked(self, tx: SqlTx, skus: Collection[str]) -> set[str]:
+        """Those that some channel shows out of what others show too: they may be sold twice."""
+        held = tx.scarce_skus()
+        return {
+            level.sku
+            for level in tx.channel_levels(skus)
+            if level.published > 0
+            and self._assortment.policy(level.channel, level.sku, held.get(level.sku, PLENTY)).guarantee
+            is Guarantee.MIRRORED
+        }
 
     def _scarce(self, tx: SqlTx) -> list[Scarce]:
         skus = self._scarcest(tx)

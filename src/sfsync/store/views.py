@@ -144,14 +144,15 @@ def _free(units: ColumnElement[int]) -> ColumnElement[int]:
 
 
 def scarce_skus(tx: SqlTx, *, most: int, limit: int) -> list[ScarceSku]:
-    """SKUs with stock of which at most `most` units may still be promised, scarcest first."""
+    """SKUs with stock of which at most `most` units may still be promised: what is on show first."""
     c = t.level.c
+    on_show = c.sku.in_(select(t.channel_level.c.sku).where(t.channel_level.c.published > 0))
     total = _free(c.on_hand - c.reserved)
     found = tx.connection.execute(
         select(c.sku, total.label("available"))
         .group_by(c.sku)
         .having(and_(total <= most, _free(c.on_hand) > 0))
-        .order_by(total, c.sku)
+        .order_by(func.max(case((on_show, 0), else_=1)), total, c.sku)
         .limit(limit)
     ).all()
     places: dict[str, dict[str, int]] = defaultdict(dict)
