@@ -15,6 +15,8 @@ from tests.sandbox import Sandbox, start_market
 from sfsync.channels.config import BadConfigError, ChannelConfig
 from sfsync.channels.mirakl import MiraklChannel
 from sfsync.channels.mirakl_config import MiraklConfig
+from sfsync.channels.mirakl_orders import read_order
+from sfsync.domain.moments import Moment
 from sfsync.ports import Channel, Refused, TryLater, Write
 from sfsync.testing import ChannelExam, Counterpart, Trouble, listed, new_key, orders, pushed
 
@@ -223,7 +225,21 @@ async def test_an_order_that_was_sent_is_fulfilled(market: Market) -> None:
     await market.change(number, "accept")
     await market.change(number, "ship")
     (order,) = await orders(market.channel, market.began_at)
-    assert [(line.open_quantity, line.fulfilled_quantity) for line in order.lines] == [(0, 2)]
+    (line,) = order.lines
+    assert (line.open_quantity, line.fulfilled_quantity) == (0, 2)
+    assert [left.units for left in line.left] == [2]
+    assert market.began_at.replace(microsecond=0) <= line.left[0].at <= order.version
+
+
+@pytest.mark.parametrize("told", ["2026-11-23T17:00:00Z", None])
+def test_goods_left_when_the_line_was_shipped_whenever_it_was_received(told: str | None) -> None:
+    """Shipped at five, received the next day; where the marketplace does not say when, nobody knows."""
+    line = {"order_line_id": "C1-1", "offer_sku": "BAG-1", "quantity": 2, "shipped_date": told}
+    moments = {"created_date": "2026-11-23T08:00:00Z", "last_updated_date": "2026-11-24T12:00:00Z"}
+    order = {"order_id": "C1", "order_state": "RECEIVED", "order_lines": [line], **moments}
+    (read,) = read_order("souk", order, falls_at="order").lines
+    expected = (Moment(datetime(2026, 11, 23, 17, tzinfo=UTC), 2),) if told else ()
+    assert (read.fulfilled_quantity, read.left) == (2, expected)
 
 
 async def test_an_order_that_waits_to_be_accepted_keeps_its_units(souk: Sandbox) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from sfsync.domain.moments import Moment
 from sfsync.domain.orders import OrderLine, OrderSnapshot, whole_units
 from sfsync.ports import Refused
 
@@ -52,9 +53,15 @@ def _line(line: Mapping[str, Any], order_state: str, falls_at: str) -> OrderLine
         return OrderLine(number, sku, 0, taken_in_doubt=True)
     taken = 0 if falls_at == "acceptance" and state in _NOT_ACCEPTED else units
     sent = units if state in _SENT else 0
-    partly = bool(line.get("cancelations"))
+    left_at = line.get("shipped_date") if sent else None
     return OrderLine(
-        number, sku, units - sent, fulfilled_quantity=sent, taken_quantity=taken, taken_in_doubt=partly
+        number,
+        sku,
+        units - sent,
+        fulfilled_quantity=sent,
+        taken_quantity=taken,
+        taken_in_doubt=bool(line.get("cancelations")),
+        left=(Moment(_moment(left_at), sent),) if left_at else (),
     )
 
 

@@ -199,6 +199,7 @@ def _line(line: Line) -> dict[str, Any]:
         "quantity": line.quantity,
         "cancelations": [{"id": f"{line.number}-x", "quantity": line.cancelled}] if line.cancelled else [],
         "refunds": [],
+        "shipped_date": None if line.shipped_at is None else iso(line.shipped_at),
     }
 
 

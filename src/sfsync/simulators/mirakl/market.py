@@ -39,6 +39,7 @@ class Line:
     state: str
     taken: int = 0  # units that its offer's quantity has fallen by
     cancelled: int = 0
+    shipped_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -111,6 +112,8 @@ class Market:
         order = self._order(number)
         if order.state != "SHIPPING":
             raise NotPossible(f"{number} is {order.state}")
+        for line in order.lines:
+            line.shipped_at = self.clock.now()
         return self._becomes(order, "SHIPPED")
 
     def cancel(self, number: str, *, units: int | None = None) -> Order:
