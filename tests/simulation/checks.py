@@ -635,6 +635,7 @@ def _expected(reason: str) -> bool:
         "no order says so",
         "gave way to",
         "was paid for",
+        "owed to customers",
         "does not find",
         "more has left than came",
         "where none is left",
