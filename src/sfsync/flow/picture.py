@@ -154,20 +154,20 @@ class Picture:
         return {level: units for level, units in found.items() if level.location in locations}
 
     def changing_hands(self, sku: str, locations: Collection[str]) -> int:
-        """Units that the org is being asked to set aside, to move from channel to channel or to give back.
+        """Units that the org is being asked to move from channel to channel, or to give back to everybody.
 
         While it has not answered they are in nobody's allocation and not among those that may be promised.
+        What is only asked for may not be there, and does not count.
         """
         bundles: dict[int, list[PendingRow]] = defaultdict(list)
         for row in self._pending.get(sku, ()):
             bundles[row.bundle].append(row)
         return sum(
-            max(
-                sum(max(0, sign * row.reserved_delta) for row in rows if row.level.location in locations)
-                for sign in (1, -1)
-            )
+            max(0, -row.reserved_delta)
             for rows in bundles.values()
             if all(row.kind == "allocation" and not row.on_hand_delta for row in rows)
+            for row in rows
+            if row.level.location in locations
         )
 
     def arriving_levels(self, sku: str, channel: str, locations: Collection[str]) -> dict[LevelKey, int]:
