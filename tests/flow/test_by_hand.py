@@ -13,6 +13,9 @@ from tests.flow.test_allocations import BAG, DIVIDED, SCARCE, held, watch
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.by_hand import Do, Word
+from sfsync.domain.reservations import OrphanCause
+from sfsync.domain.stock import LevelKey
+from sfsync.overview import Overview
 from sfsync.store.tables import order_line
 
 
@@ -138,3 +141,34 @@ async def test_units_go_where_they_sell_counted_by_full_hours() -> None:
         await h.shows("BAG-1", 6, 2)
         await h.idle()
         assert h.org.numbers(BAG) == (10, 10)
+
+
+async def test_what_a_removed_channel_left_behind_is_told_and_given_back_once_it_shows_none() -> None:
+    """Dubai leaves the settings with three bags: nobody's until a person has seen that its site is empty."""
+    async with house({BAG: 6}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 3, 3)
+        await h.stop()
+        del h.shops["dubai"]
+        await h.start()
+        await h.idle()
+        assert h.org.numbers(BAG) == (6, 6)
+        (london, gone) = await h.supervisor.hands.standing("BAG-1")
+        assert (london.gone, gone.gone, gone.channel) == (False, True, "dubai")
+        assert (gone.goal, gone.held, gone.shows) == (0, 3, 3)
+        (orphan,) = await h.desk.orphans()
+        assert (orphan.cause, orphan.channel) == (OrphanCause.GONE, "dubai")
+        assert orphan.units == {LevelKey.parse(BAG): 3}
+        status = await Overview(h.store, h.ctx.assortment, h.clock, {"london": "shopify"}, h.pulse).status()
+        assert status["health"]["state"] == "warning"
+        assert any("3 units of BAG-1 are still set aside" in why for why in status["health"]["reasons"])
+
+        for do, units, to in ((Do.WITHDRAW, None, None), (Do.WITHDRAW, 1, None), (Do.MOVE, 1, "london")):
+            assert await say(h, do, "dubai", units, to) == "channel-gone"
+        await h.idle()
+        assert h.org.numbers(BAG) == (6, 6)
+        word = Word(Do.WITHDRAW, "dubai", "BAG-1", shows_none=True)
+        assert (await h.supervisor.hands.say(word, "Anna")).problem == ""
+        await h.until(lambda: h.shops["london"].shelf["BAG-1"] == 6)
+        await h.idle()
+        assert await stands(h) == [("london", 6, None, 6)]
+        assert await h.desk.orphans() == []

@@ -565,6 +565,7 @@ class Divided:
         self.said: list[tuple[Word, str]] = []
         self.answer = ""  # why the next word cannot be
         self.held = 3
+        self.left_behind: list[Allocated] = []  # by channels that are not in the settings any more
 
     async def say(self, word: Word, who: str) -> Said:
         if self.answer:
@@ -579,6 +580,7 @@ class Divided:
         return [
             Allocated("london", "BAG", 3, fixed, self.held, 3 - self.held, self.held, 0, 0),
             Allocated("dubai", "BAG", 1, None, 1, 0, 1, 0, 0),
+            *self.left_behind,
         ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.web.kit import CHECKOUT, OPERATIONS, VIEWER, House, problem
 from tests.web.test_log_in import log_in
 
-from sfsync.domain.by_hand import Do, Word
+from sfsync.domain.by_hand import Allocated, Do, Word
 
 URL = "/v1/allocations"
 MOVE = {"do": "move", "sku": "BAG", "channel": "london", "units": 2, "to": "dubai"}
@@ -56,6 +56,7 @@ async def test_a_word_is_handed_on_with_its_name_and_answered_with_how_units_sta
         ({"do": "set"}, "to"),
         ({"do": "release", "to": None}, "units"),
         ({"why": "x"}, "why"),
+        ({"shows_none": True}, "shows_none"),
     ],
 )
 async def test_a_bad_word_names_its_field_and_does_nothing(change: dict[str, Any], field: str) -> None:
@@ -109,4 +110,26 @@ async def test_the_buttons_of_the_page_do_what_the_command_does() -> None:
         (Word(Do.MOVE, "london", "BAG", 2, "dubai"), "Anna Kay"),
         (Word(Do.WITHDRAW, "london", "BAG", 2), "Anna Kay"),
         (Word(Do.RELEASE, "london", "BAG"), "Anna Kay"),
+    ]
+
+
+async def test_what_a_removed_channel_left_behind_is_withdrawn_by_who_says_that_it_shows_none() -> None:
+    """The page asks whoever withdraws to have looked; the word says so."""
+    house = House()
+    house.divided.left_behind = [Allocated("milan", "BAG", 0, None, 3, 0, 3, 0, 0, gone=True)]
+    async with house.client(OPERATIONS) as client:
+        told = (await client.get(URL)).json()
+        assert (told["done"], [row["gone"] for row in told["allocations"]]) == (False, [False, False, True])
+        word = {"do": "withdraw", "sku": "BAG", "channel": "milan", "shows_none": True}
+        assert (await client.post(URL, json=word)).status_code == 202
+    async with house.client() as client:
+        form = await log_in(client, OPERATIONS, "Anna Kay")
+        page = (await client.get("/allocations?sku=BAG")).text
+        assert "What milan left behind" in page
+        assert "<option>milan</option>" not in page
+        fields = {"form": form, "do": "withdraw", "sku": "BAG", "channel": "milan", "shows_none": "on"}
+        assert (await client.post("/allocations", data=fields)).status_code == 200
+    assert [each for each, _ in house.divided.said] == [
+        Word(Do.WITHDRAW, "milan", "BAG", shows_none=True),
+        Word(Do.WITHDRAW, "milan", "BAG", shows_none=True),
     ]

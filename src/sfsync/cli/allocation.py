@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,10 @@ app = typer.Typer(
 
 Channel = Annotated[str, typer.Argument(help="The channel.")]
 Sku = Annotated[str, typer.Argument(help="The SKU, which a policy divides among channels.")]
+ShowsNone = Annotated[
+    bool,
+    typer.Option("--shows-none", help="Of a removed channel: you have seen that it shows none."),
+]
 Units = Annotated[int, typer.Argument(min=0, help="How many units.")]
 
 
@@ -38,8 +43,8 @@ def list_allocations(
 ) -> None:
     """Tell how the units of each channel stand: to have, set aside, shown, spare, sold and not settled.
 
-    Exit codes: 0 every channel has what it is to have; 1 something is on its way; 2 wrong settings; 3 no
-    daemon.
+    Exit codes: 0 every channel has what it is to have; 1 something is on its way, or held for a channel that
+    was removed; 2 wrong settings; 3 no daemon.
     """
     client = DaemonClient(settings_or_exit(config))
     query = httpx.QueryParams({"sku": sku} if sku else {})
@@ -86,15 +91,21 @@ def withdraw(
     channel: Channel,
     sku: Sku,
     units: Annotated[int | None, typer.Argument(min=1, help="How many units; all by default.")] = None,
+    shows_none: ShowsNone = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Take units away from a channel, until it is released. They go to the others, or to everybody.
 
+    Those of a channel that is not in the settings any more stay reserved, because its site may still show
+    them: the command asks whether it shows none (or is told so by --shows-none), and gives them back.
+
     Exit codes: 0 it has them no more; 1 written down, and on its way; 2 wrong settings; 3 refused, or no
     daemon.
     """
-    more = {} if units is None else {"units": units}
+    more: dict[str, Any] = {} if units is None else {"units": units}
+    if shows_none or (units is None and not as_json and _seen_none(config, channel, sku)):
+        more["shows_none"] = True
     _say(config, as_json, do="withdraw", channel=channel, sku=sku, **more)
 
 
@@ -108,6 +119,24 @@ def release(
     or no daemon.
     """
     _say(config, as_json, do="release", channel=channel, sku=sku)
+
+
+def _seen_none(config: Path, channel: str, sku: str) -> bool:
+    """Ask a person at a terminal whether a channel shows none that is not in the settings any more."""
+    if not sys.stdin.isatty():
+        return False
+    client = DaemonClient(settings_or_exit(config))
+    try:
+        told = client.get(f"/v1/allocations?{httpx.QueryParams({'sku': sku})}")
+    except httpx.HTTPError:
+        fail(f"no daemon answers at {client.address}; start it with `sfsync run`")
+    gone = [row for row in told["allocations"] if row["channel"] == channel and row["gone"]]
+    if not gone:
+        return False
+    return typer.confirm(
+        f"{channel} is not in the settings any more, and was last known to show {gone[0]['shows']} of {sku}. "
+        "What is withdrawn may be sold by others at once. Have you seen that it shows none?"
+    )
 
 
 def _say(config: Path, as_json: bool, **word: Any) -> None:
@@ -126,7 +155,13 @@ def _tell(told: Any, as_json: bool) -> None:
         out.print("Nothing is divided among channels.")
     else:
         out.print(_table(told["allocations"]))
-        if not told["done"]:
+        gone = list(dict.fromkeys(row["channel"] for row in told["allocations"] if row["gone"]))
+        for name in gone:
+            out.print(
+                f"{name} is not in the settings any more: what is set aside for it is held for nobody. "
+                f"Once it shows none: sfsync allocation withdraw {name} SKU"
+            )
+        if not told["done"] and not all(row["gone"] for row in told["allocations"]):
             out.print("Something is on its way: lowered and confirmed, moved, raised.")
     raise typer.Exit(0 if told["done"] else 1)
 

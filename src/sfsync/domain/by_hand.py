@@ -33,6 +33,7 @@ class Word:
     sku: str
     units: int | None = None
     to: str | None = None
+    shows_none: bool = False  # of a channel that is not in the settings any more: somebody has looked
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Allocated:
     shows: int  # at its worst: confirmed or under way
     spare: int  # neither shown nor sold
     sold: int  # sold, and not yet taken from what is held
+    gone: bool = False  # the channel is not in the settings any more: held for nobody
 
     @property
     def settled(self) -> bool:
@@ -69,7 +71,7 @@ class Said:
     """What became of a word: how the SKU stands with it, or the problem and its sentence."""
 
     rows: Sequence[Allocated] = ()
-    problem: str = ""  # not-divided, no-such-channel, too-few, not-said
+    problem: str = ""  # not-divided, no-such-channel, too-few, not-said, channel-gone
     detail: str = ""
 
 
@@ -100,6 +102,29 @@ def taken(word: Word, goals: Mapping[str, int], fixed: Collection[str]) -> dict[
     if word.do is Do.WITHDRAW or to is None:
         return {channel: own - units}
     return {channel: own - units, to: goals[to] + units}
+
+
+def taken_from_gone(word: Word, shows: int) -> Said | None:
+    """Why the units of a channel that is not in the settings any more cannot be taken away; None if they can.
+
+    Nothing lowers its number any more: only a person can see that it shows none. `shows` are the units of its
+    last confirmed number.
+    """
+    gone = f"{word.channel} is not in the settings any more"
+    if word.do is not Do.WITHDRAW:
+        return Said(problem="channel-gone", detail=f"{gone}: its units of {word.sku} can only be withdrawn")
+    if word.units is not None:
+        return Said(
+            problem="channel-gone",
+            detail=f"{gone}: its units of {word.sku} are withdrawn all at once",
+        )
+    if word.shows_none:
+        return None
+    detail = (
+        f"{gone}, and nobody lowers the {shows} of {word.sku} that it was last known to show. Set it to none "
+        "there, and withdraw its units saying so (--shows-none; shows_none); or bring the channel back"
+    )
+    return Said(problem="channel-gone", detail=detail)
 
 
 # -- by what each channel sells ------------------------------------------------------------------------

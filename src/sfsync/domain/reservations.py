@@ -544,6 +544,7 @@ class OrphanCause(StrEnum):
     NO_ORDER = "its order never came"
     OVER = "it is over, and its units were not given back"
     UNKNOWN = "no reservation of this number is known here"
+    GONE = "its channel is not in the settings any more"
 
 
 REMEDIES = {
@@ -553,14 +554,18 @@ REMEDIES = {
         "another system of yours reserved it, or it stems from a store that is lost: "
         "release it in the org by a movement of kind Release"
     ),
+    OrphanCause.GONE: (
+        "once the channel shows none of it, `sfsync allocation withdraw CHANNEL SKU`; "
+        "or bring the channel back"
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """Units held by a reservation that nobody will come for."""
+    """Units held by a reservation, or as an allocation, that nobody will come for."""
 
-    reservation_id: str
+    reservation_id: str  # of an allocation ``allocation:<channel>:<SKU>``
     cause: OrphanCause
     units: Mapping[LevelKey, int]
     since: datetime

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from sfsync.domain import allocation
 from sfsync.domain.allocation import Books, Move
 from sfsync.domain.assortment import Assortment, Division, InForce
+from sfsync.domain.block import HOLDER
 from sfsync.domain.by_hand import by_demand, window
 from sfsync.domain.editions import claims
 from sfsync.domain.incidents import UNEXPLAINED
@@ -55,6 +56,21 @@ def turn_of(tx: Tx, sku: str, division: Division | None, now: datetime) -> Turn 
     before, turns = tx.turn(sku), division.turns
     sold_at = tx.last_sold(before[0], sku) if before and turns.idle_hours is not None else None
     return whose(before, division.channels, turns, sold_at, now)
+
+
+def left_behind(assortment: Assortment, picture: Picture, sku: str) -> tuple[str, ...]:
+    """The channels that hold some of a SKU and are not in the settings any more."""
+    return tuple(sorted(picture.holders(sku) - assortment.channels.keys() - {HOLDER}))
+
+
+def give_up(tx: Tx, picture: Picture, channel: str, sku: str, now: datetime) -> None:
+    """Ask the org to give everybody what is set aside of a SKU for a channel that nobody serves any more."""
+    places = {level.key.location for level in picture.levels(sku)}
+    for key, units in sorted(picture.allocated_levels(sku, channel, places).items()):
+        subject = allocation_subject(channel, key)
+        if units > 0 and not tx.busy([subject]):
+            row = _next_row(tx, channel, key, MovementKind.RELEASE, -units, now)
+            tx.add_bundle([row], {subject: channel}, now)
 
 
 class Divider:
@@ -322,9 +338,7 @@ class Divider:
         return sorted((key, units) for key, units in able.items() if units > 0)
 
     def _row(self, channel: str, key: LevelKey, kind: MovementKind, change: int) -> Movement:
-        subject = allocation_subject(channel, key)
-        step = step_key(subject, self._tx.next_step(subject))
-        return Movement(step, subject, key, kind, 0, change, f"units of {channel}", "", self._now)
+        return _next_row(self._tx, channel, key, kind, change, self._now)
 
     def _free_strays(
         self, sku: str, books: Sequence[Books], division: Division | None, beside: Collection[str]
@@ -383,6 +397,15 @@ def own_books(
         for level in levels
         if level.channel in parties(assortment, picture, level.sku)
     }
+
+
+def _next_row(
+    tx: Tx, channel: str, key: LevelKey, kind: MovementKind, change: int, now: datetime
+) -> Movement:
+    """The next movement of a channel's allocation at a level."""
+    subject = allocation_subject(channel, key)
+    step = step_key(subject, tx.next_step(subject))
+    return Movement(step, subject, key, kind, 0, change, f"units of {channel}", "", now)
 
 
 def by_place(levels: Mapping[LevelKey, int]) -> Mapping[str, int]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import partial
 
-from sfsync.domain.by_hand import Allocated, Fixed, Said, Word, taken
+from sfsync.domain.by_hand import Allocated, Do, Fixed, Said, Word, taken, taken_from_gone
 from sfsync.ports import Tx
 
 from .age import age_seconds
-from .allocations import Divider, parties
+from .allocations import Divider, give_up, left_behind, parties
 from .context import Context
 from .picture import Picture
 from .shelf import refresh
@@ -56,7 +56,11 @@ class Hands:
     def _say(self, tx: Tx, *, word: Word, who: str) -> tuple[Said, set[str]]:
         ctx, now = self._ctx, self._ctx.clock.now()
         fixed = tx.by_hand(word.sku)
-        goals = {row.channel: row.goal for row in self._standing(tx, [word.sku])}
+        rows = self._standing(tx, [word.sku])
+        gone = next((row for row in rows if row.gone and row.channel == word.channel), None)
+        if gone is not None and word.do is not Do.RELEASE:
+            return self._withdraw_gone(tx, word, gone.shows)
+        goals = {row.channel: row.goal for row in rows if not row.gone}
         if not goals and word.channel not in fixed:
             detail = f"{word.sku} is not divided among channels: no policy that holds of it says allocated"
             return Said(problem="not-divided", detail=detail), set()
@@ -68,6 +72,15 @@ class Hands:
         bells = refresh(tx, ctx.assortment, ctx.pulse, {word.sku}, now)
         return Said(self._standing(tx, [word.sku])), bells
 
+    def _withdraw_gone(self, tx: Tx, word: Word, shows: int) -> tuple[Said, set[str]]:
+        """Give everybody what is set aside for a channel that is not in the settings any more."""
+        if (refused := taken_from_gone(word, shows)) is not None:
+            return refused, set()
+        now = self._ctx.clock.now()
+        give_up(tx, Picture(tx.facts([word.sku])), word.channel, word.sku, now)
+        tx.put_by_hand(word.sku, word.channel, None)
+        return Said(self._standing(tx, [word.sku])), {"writer"}
+
     def _standing(self, tx: Tx, skus: Collection[str]) -> list[Allocated]:
         ctx, found = self._ctx, list[Allocated]()
         now = ctx.clock.now()
@@ -75,9 +88,10 @@ class Hands:
             return found
         picture = Picture(tx.facts(skus), age_seconds=age_seconds(tx, ctx.assortment, ctx.pulse, now))
         divider = Divider(tx, ctx.assortment, ctx.pulse, picture, now, only_look=True)
+        shown = tx.channel_levels(skus)
         levels = {
             (level.sku, level.channel): level
-            for level in tx.channel_levels(skus)
+            for level in shown
             if level.channel in ctx.assortment.channels
             and level.location == ctx.assortment.channels[level.channel].first_location
         }
@@ -101,4 +115,12 @@ class Hands:
                 )
                 for each in books
             ]
+            for name in left_behind(ctx.assortment, picture, sku):
+                places = {level.key.location for level in picture.levels(sku)}
+                held, coming, sold = picture.allocation_books(sku, name, places)
+                last = [level for level in shown if (level.sku, level.channel) == (sku, name)]
+                shows = sum(max(0, level.published + level.flying) for level in last)
+                spare = max(0, held - sold - shows)
+                row = Allocated(name, sku, 0, fixed.get(name), held, coming, shows, spare, sold, gone=True)
+                found.append(row)
         return found

@@ -1,6 +1,7 @@
-"""Units that are held by reservations which nobody will come for: found, and told with what to do.
+"""Units that are held for nobody: found, and told with what to do.
 
-They are kept from being sold, and no channel's number says why.
+They are held by reservations that nobody will come for, or set aside for a channel that is not in the
+settings any more. They are kept from being sold, and no channel's number says why.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from sfsync.domain.block import HOLDER
 from sfsync.domain.promises import Promise
 from sfsync.domain.reservations import Orphan, OrphanCause, orphaned
 from sfsync.domain.stock import LevelKey
@@ -73,4 +75,24 @@ def orphans(tx: Tx, ctx: Context) -> list[Orphan]:
         since = min(holding.since for holding in holdings)
         of = next((holding.channel for holding in holdings if holding.channel), None)
         found.append(Orphan(number, cause, units, since, of, reservation))
+    found += _left_behind(tx, ctx)
     return sorted(found, key=lambda orphan: (orphan.since, orphan.reservation_id))
+
+
+def _left_behind(tx: Tx, ctx: Context) -> list[Orphan]:
+    """What is set aside for channels that are not in the settings any more, by channel and SKU."""
+    held: dict[str, list[SubjectHolding]] = defaultdict(list)
+    for holding in tx.allocated_beside({*ctx.assortment.channels, HOLDER}):
+        held[f"allocation:{holding.channel}:{holding.level.sku}"].append(holding)
+    return [
+        Orphan(
+            name,
+            OrphanCause.GONE,
+            {holding.level: holding.reserved for holding in holdings},
+            min(holding.since for holding in holdings),
+            holdings[0].channel,
+            None,
+        )
+        for name, holdings in held.items()
+        if not tx.busy([holding.subject for holding in holdings])
+    ]

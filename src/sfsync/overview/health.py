@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sfsync import __version__
 from sfsync.domain.alerts import SILENT_AFTER
 from sfsync.domain.assortment import PLENTY, Assortment
 from sfsync.domain.ats import Guarantee
+from sfsync.domain.block import HOLDER
 from sfsync.domain.budget import Standing, Work
 from sfsync.domain.coverage import lasting
 from sfsync.domain.exposure import SCARCE_UNITS
@@ -20,6 +22,7 @@ from sfsync.web.status_shape import ChannelStatus, Health, Ledger, State, Stream
 
 from .rows import moment
 
+BEHIND_AGAIN = timedelta(seconds=10)
 NAMED = 3  # SKUs in one sentence
 GOOD = "Every channel has been told what the org has."
 GOOD_IN_SHADOW = "Every channel would have been told what the org would have."
@@ -30,6 +33,7 @@ class HealthTeller:
 
     def __init__(self, assortment: Assortment, pulse: Pulse | None) -> None:
         self._assortment, self._pulse = assortment, pulse
+        self._behind: tuple[datetime | None, list[str]] = (None, [])
 
     def tell(
         self,
@@ -70,6 +74,7 @@ class HealthTeller:
             doubtful += calls_doubtful
             doubtful += pulse.space.findings() if pulse.space else []
         bad += self._weak(tx)
+        doubtful += self._left_behind(tx, now)
         still = [each for each in incidents.told if each.closed_at is None]
         bad += [f"{each.title}." for each in still if not each.waits(now)]
         soon = [each for each in still if each.waiting is None or each.waiting.until <= now]
@@ -121,6 +126,24 @@ class HealthTeller:
             shadow_since=None if in_shadow is None else moment(in_shadow),
         )
 
+    def _left_behind(self, tx: SqlTx, now: datetime) -> list[str]:
+        """What is set aside for channels that are not in the settings any more. Looked for now and then."""
+        at, told = self._behind
+        if at is None or now - at >= BEHIND_AGAIN:
+            units, skus = Counter[str](), defaultdict[str, set[str]](set)
+            for holding in tx.allocated_beside({*self._assortment.channels, HOLDER}):
+                channel = holding.channel or ""
+                units[channel] += holding.reserved
+                skus[channel].add(holding.level.sku)
+            told = [
+                f"{channel} is not in the settings any more, and {counted(units[channel], 'unit')} of "
+                f"{_named(sorted(skus[channel]))} {agree(units[channel], 'is', 'are')} still set aside "
+                "for it: `sfsync reservations --orphans`."
+                for channel in sorted(units)
+            ]
+            self._behind = now, told
+        return told
+
     def _weak(self, tx: SqlTx) -> list[str]:
         """Scarce SKUs shown, unasked, where each of our writes may go over a sale not yet heard of."""
         found: list[str] = []
@@ -134,13 +157,18 @@ class HealthTeller:
                 if policy.guarantee is Guarantee.MIRRORED and units <= limit:
                     skus.append(sku)
             if skus:
-                more = f" and {len(skus) - NAMED} more" if len(skus) > NAMED else ""
                 found.append(
-                    f"{channel} shows the last of {', '.join(skus[:NAMED])}{more} without asking first, "
+                    f"{channel} shows the last of {_named(skus)} without asking first, "
                     "and takes plain numbers only: a sale may be overwritten. "
                     "Gate them, or allocate them."
                 )
         return found
+
+
+def _named(skus: Sequence[str]) -> str:
+    """The first few of some SKUs, and how many more there are."""
+    more = f" and {len(skus) - NAMED} more" if len(skus) > NAMED else ""
+    return f"{', '.join(skus[:NAMED])}{more}"
 
 
 def short_of_calls(calls: Standing | None, now: datetime) -> tuple[list[str], list[str]]:

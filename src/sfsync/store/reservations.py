@@ -225,6 +225,13 @@ class ReservationStatements(LedgerStatements):
         """What reservations hold, each subject by itself."""
         return [holding_of(row) for row in ALL_HELD_BY_RESERVATIONS.run(self._c, {})]
 
+    def allocated_beside(self, channels: Collection[str]) -> list[SubjectHolding]:
+        """What is set aside for any other than these channels, by subject."""
+        c = t.holding.c
+        others = c.channel.not_in(sorted(channels))
+        wanted = select(t.holding).where(c.kind == "allocation", c.reserved > 0, c.reserved != 0, others)
+        return [holding_of(row) for row in self._c.execute(wanted.order_by(c.subject))]
+
     def reservations_of(self, ids: Collection[str]) -> list[Reservation]:
         """The reservations of these ids, as far as they are known."""
         return self._reservations(self._in(RESERVATIONS_BY_ID, ids))

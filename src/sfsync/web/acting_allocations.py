@@ -67,7 +67,8 @@ class ActingAllocations:
             status_code=status_code,
             sku=sku,
             rows=rows,
-            channels=list(dict.fromkeys(row["channel"] for row in rows)),
+            channels=list(dict.fromkeys(row["channel"] for row in rows if not row["gone"])),
+            gone=[row for row in rows if row["gone"]],
             now=self._services.now().isoformat(),
             trouble=trouble,
             done=done,
@@ -81,6 +82,8 @@ def _table(fields: Mapping[str, str]) -> dict[str, Any]:
     units = fields.get("units", "").strip()
     if units and table["do"] != "release":
         table["units"] = int(units) if units.isascii() and units.isdigit() and len(units) < 10 else units
+    if table["do"] == "withdraw" and fields.get("shows_none"):
+        table["shows_none"] = True
     if table["do"] == "move" and (to := fields.get("to", "").strip()):
         table["to"] = to
     return table

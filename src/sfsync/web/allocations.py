@@ -58,7 +58,7 @@ class AllocationApi:
 def read_word(table: Mapping[str, Any]) -> Word:
     """What a person says; a 422 problem with all bad fields otherwise."""
     fields = Fields()
-    fields.unknown(table, ("do", "sku", "channel", "units", "to"))
+    fields.unknown(table, ("do", "sku", "channel", "units", "to", "shows_none"))
     do = fields.text(table, "do", 20)
     if do and do not in list(Do):
         fields.errors["do"] = f"is none of {', '.join(Do)}"
@@ -74,9 +74,12 @@ def read_word(table: Mapping[str, Any]) -> Word:
         fields.errors["to"] = "is the same channel"
     if do == Do.RELEASE and units is not None:
         fields.errors["units"] = "is not for release"
+    shows_none = fields.flag(table, "shows_none")
+    if shows_none and do in list(Do) and do != Do.WITHDRAW:
+        fields.errors.setdefault("shows_none", f"is not for {do}")
     if fields.errors:
         raise bad_fields(fields.errors)
-    return Word(Do(do), channel, sku, units, to)
+    return Word(Do(do), channel, sku, units, to, shows_none)
 
 
 def done(rows: Sequence[Allocated]) -> bool:
@@ -99,6 +102,7 @@ def describe(row: Allocated) -> AllocationRow:
         shows=row.shows,
         spare=row.spare,
         sold=row.sold,
+        gone=row.gone,
     )
 
 

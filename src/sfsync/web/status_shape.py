@@ -299,6 +299,7 @@ class AllocationRow(TypedDict):
     shows: int  # confirmed or under way
     spare: int  # neither shown nor sold
     sold: int  # and not yet taken from what is held
+    gone: bool  # the channel is not in the settings any more: held for nobody
 
 
 class OrderOfIncident(TypedDict):
