@@ -383,6 +383,7 @@ class Overview:
             level.sku
             for level in tx.channel_levels(skus)
             if level.published > 0
+            and level.channel in self._assortment.channels  # or it was removed from the settings
             and self._assortment.policy(level.channel, level.sku, held.get(level.sku, PLENTY)).guarantee
             is Guarantee.MIRRORED
         }
