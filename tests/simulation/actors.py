@@ -52,6 +52,7 @@ class Day:
     people: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))  # entered by hand
     transfers: dict[str, dict[str, int]] = field(default_factory=dict)  # event id -> units by level
     happened: dict[str, datetime] = field(default_factory=dict)  # when; of postings and transfers
+    undated: set[str] = field(default_factory=set)  # postings that their till told without a date
     counted: dict[str, tuple[str, int]] = field(default_factory=dict)  # subject -> level, what was counted
     copies: dict[str, str] = field(default_factory=dict)  # a shop's order -> the id of its copy in the org
     answered: list[str] = field(default_factory=list)  # transfers that the daemon said it has
@@ -290,6 +291,8 @@ class Till(Actor):
                 return  # the fallback rule may refuse it: told in its own test
             self.day.postings[source] = (sku, place, units)
             self.tell(f"{source}: {units:+d} {sku} at {place}")
+        if source not in self.day.happened:
+            self.day.undated.add(source)
         await self.world.publish(stock_event(source, sku, place, units, self.day.happened.get(source)))
         # Told at once it needs no date; who tells it again says when it was.
         self.day.happened.setdefault(source, self.world.clock.now())

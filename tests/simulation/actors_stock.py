@@ -38,6 +38,7 @@ class Storeroom(Actor):
         units = self.chance.choice([2, 3]) * (4 if sku.startswith("DEEP") else 1)
         self.day.postings[source] = (sku, place, units)
         self.tell(f"{source}: {units:+d} {sku} at {place}")
+        self.day.undated.add(source)
         for _ in range(self.chance.choice([1, 1, 2])):
             await self.world.publish(stock_event(source, sku, place, units))
         self.day.happened[source] = self.world.clock.now()

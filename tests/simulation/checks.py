@@ -586,8 +586,9 @@ def _channels(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
                 location, shown = level.location.name, level.quantities["available"]
                 should = should_show(watch, world, channel, sku, owed, location)
                 if shown < 0 and sku.startswith(("ALLOC", "SPLIT", "WANE")):
-                    # What it sold below zero stays so until those sales are covered or called off.
-                    should = max(should - uncovered(watch, world, channel)[sku], min(shown, should))
+                    # What it sold below zero stays until all its sales are covered or called off: also what
+                    # is covered elsewhere, for together its locations show what it may sell.
+                    should = min(shown, should) if uncovered(watch, world, channel)[sku] else should
                 if shown != should:
                     yield 9, f"{channel} shows {shown} of {sku} at {location}, and should show {should}"
 

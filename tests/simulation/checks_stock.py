@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sfsync.simulators.shopify.model import LineItem, Order
@@ -19,6 +19,8 @@ from .actors import Day
 from .checks_org import copied
 from .sold import lines
 from .world import World
+
+BUS_LATE = timedelta(seconds=10)  # from a till's word to its place in the stream, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Shelf:
         """
         kind, _, name = subject.partition(":")
         happened = self._day.happened.get(name) if kind in ("posting", "transfer") else None
-        if happened is not None and name not in self._books.undated:
+        if happened is not None and name not in self._day.undated:
             return sum(entry.units for entry in entries) if second(happened) <= at else 0
         moved = self._moved(subject) if alone else None
         if moved is not None:
@@ -105,6 +107,8 @@ class Shelf:
                 if kind == "order" and entry.units:
                     moved = self._moved(entry.subject) or ()
                     may = {when for when, units in moved if (units > 0) == (entry.units > 0)}
+                if may and name in self._day.undated and timedelta() <= entry.at - min(may) <= BUS_LATE:
+                    continue  # carried late, and perhaps by a bus that has forgotten it since
                 if may and entry.at not in may:
                     what = f"{entry.subject}: {entry.units:+d} of {min(may):%H:%M:%S}"
                     yield 4, f"{what} stands as of {entry.at:%H:%M:%S}"
