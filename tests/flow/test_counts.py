@@ -310,6 +310,18 @@ async def test_the_newest_count_outlives_a_fold() -> None:
         assert (await count(h, 4, ago(h, 200 * 24 + 13), "c-2")).problem == "too-old"
 
 
+async def test_a_count_of_before_the_books_of_its_level_begin_is_not_entered() -> None:
+    """2016 typed for 2026: nine would be put on sale on top of the ten. Of nothing at all it is the first."""
+    async with house({BAG: 10, "SCARF-1|ECOM": 0}) as h:
+        long_ago(h)
+        told = await count(h, 9, ago(h, 24 * 365))
+        assert (told.problem, "begin on" in told.detail) == ("too-old", True)
+        assert h.org.numbers(BAG) == (10, 0)
+        assert (await count(h, 9, ago(h, 1))).state == "entered"
+        assert (await count(h, 9, ago(h, 1))).state == "entered"  # the same once more
+        assert h.org.numbers(BAG) == (9, 0)
+
+
 async def test_a_count_that_cannot_be_is_not_entered() -> None:
     """A place without a level, fewer than none, a time to come, an id that stands for another count."""
     async with house({BAG: 5}) as h:

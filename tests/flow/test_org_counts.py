@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from tests.flow.kit import Fates, House, house
+from tests.flow.test_counts import long_ago
 
 from sfsync.domain.counts import Count
 from sfsync.domain.org_counts import CountTold, OrgCount, Status, count_id
@@ -89,6 +90,7 @@ def told_to_the_ledger(h: House, number: str) -> list[int]:
 async def test_a_record_is_entered_once_and_told_what_the_books_had() -> None:
     """Four counted of five, five of five; looked at again and again, nothing more is entered or written."""
     async with house({BAG: 5, BELT: 5}) as h:
+        long_ago(h)
         h.org.age(days=2)
         book = LittleBook(h.clock.now())
         book.count("A", 4)
@@ -111,6 +113,7 @@ async def test_a_record_is_entered_once_and_told_what_the_books_had() -> None:
 async def test_an_answer_that_did_not_get_through_is_given_again_and_enters_nothing_twice(fate: str) -> None:
     """The count is in the ledger; only its record does not know yet, over a kill as well."""
     async with house({BAG: 5}) as h:
+        long_ago(h)
         book = LittleBook(h.clock.now())
         book.count("A", 4)
         book.next.append("lost" if fate == "kill" else fate)
@@ -131,6 +134,7 @@ async def test_an_answer_that_did_not_get_through_is_given_again_and_enters_noth
 async def test_a_mistake_stays_on_its_record_and_enters_nothing_until_it_is_corrected() -> None:
     """An unknown SKU, less than nothing, and a good one between them, which is entered."""
     async with house({BAG: 5}) as h:
+        long_ago(h)
         book = LittleBook(h.clock.now())
         book.count("A", 4, place="GLOVE-1|ECOM")
         book.count("B", 4)
@@ -151,6 +155,7 @@ async def test_a_mistake_stays_on_its_record_and_enters_nothing_until_it_is_corr
 async def test_a_record_edited_after_it_was_taken_up_enters_nothing_more() -> None:
     """Also when it is edited between entering and answer, and names another bag: the first count stands."""
     async with house({BAG: 5, BELT: 5}) as h:
+        long_ago(h)
         book = LittleBook(h.clock.now())
         book.count("A", 4)
         book.next.append("lost")
@@ -173,6 +178,7 @@ async def test_a_record_edited_after_it_was_taken_up_enters_nothing_more() -> No
 async def test_counts_made_elsewhere_are_written_to_the_org_once_and_where_it_is_wanted() -> None:
     """A sheet's count has a record of its own there; it is none that would be taken up again."""
     async with house({BAG: 5, BELT: 5}) as h:
+        long_ago(h)
         book = LittleBook(h.clock.now())
         at = h.clock.now().replace(microsecond=0) - timedelta(hours=1)
         for number, place in enumerate((BAG, BELT)):
@@ -194,6 +200,7 @@ async def test_counts_made_elsewhere_are_written_to_the_org_once_and_where_it_is
 async def test_a_record_that_the_org_will_not_change_is_set_aside_and_keeps_no_other() -> None:
     """Its count is in the ledger all the same; the letter goes once the record took it."""
     async with house({BAG: 5, BELT: 5}) as h:
+        long_ago(h)
         book = LittleBook(h.clock.now())
         book.count("A", 4)
         book.count("B", 5, place=BELT)
@@ -214,6 +221,7 @@ async def test_a_record_that_the_org_will_not_change_is_set_aside_and_keeps_no_o
 async def test_a_count_waits_where_the_org_does_not_answer_and_is_no_mistake() -> None:
     """Its record stays new, and is taken up once the org is there."""
     async with house({BAG: 5}) as h:
+        long_ago(h)
         book = LittleBook(h.clock.now())
         book.count("A", 4)
         h.org.cut_off = True
@@ -228,6 +236,7 @@ async def test_a_count_waits_where_the_org_does_not_answer_and_is_no_mistake() -
 async def test_a_lost_store_enters_no_record_again() -> None:
     """What the ledger holds under its id is found there; what its record says of itself is believed."""
     async with house({BAG: 5, BELT: 5}) as h:
+        long_ago(h)
         book = LittleBook(h.clock.now())
         book.count("A", 4)
         book.count("B", 5, place=BELT)

@@ -73,7 +73,7 @@ class CountOutcome:
     """What became of a count.
 
     `state` is "entered" or "waiting" (written down, and entered when the org answers). `problem` is "" or
-    "wrong", "id-reused", "unknown-level", "too-old" (movements up to a later moment have been folded),
+    "wrong", "id-reused", "unknown-level", "too-old" (its level's books begin later, or were folded later),
     "refused" (the org will not take it), "try-later" (the org does not answer): nothing is entered then.
     `variance` is counted - ledger at that instant; None where the ledger was not read for it. `again`: the
     same count was told before, and this is what became of it then.
@@ -106,6 +106,19 @@ def folded_after(rows: Iterable[LedgerRow], at: datetime) -> datetime | None:
     """The last moment that folded rows reach, when it is after `at`: nobody knows any more what was when."""
     found = [second(row.happened_at) for row in rows if row.folded is not None]
     return max((each for each in found if each > second(at)), default=None)
+
+
+def began_after(rows: Iterable[LedgerRow], count: Count) -> datetime | None:
+    """When a level's books begin, when that is after the count: what was there then, they do not say.
+
+    The sum of nothing is no stock: taken for that, all that was counted would come on top of what was opened
+    with. A level that has no movement but counts begins with its first one.
+    """
+    others = [row for row in rows if row.movement.subject != count.subject]
+    began = min((second(row.happened_at) for row in others), default=None)
+    if began is None or began <= second(count.at):
+        return None
+    return began if any(row.movement.kind is not MovementKind.COUNT for row in others) else None
 
 
 def movement(count: Count, step: int, variance: int) -> Movement:

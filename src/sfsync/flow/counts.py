@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from sfsync.domain.counts import (
     Count,
     CountOutcome,
+    began_after,
     folded_after,
     is_late,
     last_counted,
@@ -174,10 +175,13 @@ class _Reading:
 
 
 def _too_old(rows: Sequence[LedgerRow], count: Count) -> CountOutcome | None:
-    if (folded := folded_after(rows, count.at)) is None:
-        return None
-    detail = f"movements up to {folded.isoformat()} have been folded: count again, and date it later"
-    return _problem("too-old", detail)
+    if (folded := folded_after(rows, count.at)) is not None:
+        detail = f"movements up to {folded.isoformat()} have been folded: count again, and date it later"
+        return _problem("too-old", detail)
+    if (began := began_after(rows, count)) is not None:
+        detail = f"the books of {count.level} begin on {began.isoformat()}: count again, and date it later"
+        return _problem("too-old", detail)
+    return None
 
 
 def _check(tx: Tx, count: Count, now: datetime) -> CountOutcome | None:
