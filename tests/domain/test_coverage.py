@@ -20,6 +20,7 @@ from sfsync.domain.coverage import (
     less,
     merged,
     remedy,
+    so_far,
     then,
     unknown,
 )
@@ -83,6 +84,30 @@ def test_the_answer_is_a_sentence() -> None:
     assert polled.sentence == "nothing was missed: the stream broke 2 times, and all of it was made up for"
     lost = answer("stock", window, broken[:2])
     assert (lost.missed, lost.sentence) == (True, "7 hours are not known yet")
+
+
+@pytest.mark.parametrize(
+    ("open_since", "words"),
+    [
+        (None, "nothing was missed: the stream broke once, and all of it was made up for"),
+        (13, "nothing was missed: the stream broke once, and all of it was made up for"),
+        (11, "nothing was missed: the stream broke once, and all of it was made up for"),
+        (4, "nothing was missed: the stream was observed all the time"),
+        (-1, ""),
+    ],
+)
+def test_while_a_stream_is_down_its_status_speaks_only_of_the_time_before(
+    open_since: float | None, words: str
+) -> None:
+    """The page says that the tills cannot be heard; it must not say beside it that nothing was missed."""
+    told = [interval(0, 4, How.LIVE), interval(4, 5, How.REPLAYED), interval(5, 12, How.LIVE)]
+    if open_since is None:
+        assert so_far("stock", (at(0), at(12)), told) == words
+        return
+    told.append(interval(open_since, 14, How.OPEN))
+    said = so_far("stock", (at(0), at(12)), told)
+    when = f"{at(min(open_since, 12)):%H:%M:%S} UTC"
+    assert said == (f"up to {when} {words}" if words else f"nothing since {when} is known yet")
 
 
 @pytest.mark.parametrize(

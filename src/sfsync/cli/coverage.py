@@ -21,7 +21,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
-from sfsync.domain.coverage import ACCEPTED, Answer, How, Interval, answer
+from sfsync.domain.coverage import ACCEPTED, Answer, How, Interval, Span, answer, less
 from sfsync.store import StoreError, open_store
 from sfsync.store.tx import SqlTx
 
@@ -78,7 +78,7 @@ def _print(answers: Sequence[Answer], start: datetime) -> None:
         colour = "red" if each.missed else "green"
         out.print(Text.assemble(f"  {each.source}: ", (each.sentence, colour)))
     rows = [(each.source, interval) for each in answers for interval in each.breaks]
-    gaps = [(each.source, gap) for each in answers for gap in each.unknown]
+    gaps = [(each.source, gap) for each in answers for gap in less(each.unknown, _open(each))]
     if rows or gaps:
         made = table("Breaks", "stream", "from", "to", "how it was made up for", "why it broke", "found")
         for source, interval in rows:
@@ -86,6 +86,11 @@ def _print(answers: Sequence[Answer], start: datetime) -> None:
         for source, (since, until) in gaps:
             made.add_row(_short(source), _said(since), _said(until), Text("not known", "red"), "", "")
         out.print(made)
+
+
+def _open(told: Answer) -> list[Span]:
+    """Its open holes, which stand among the breaks with their reason."""
+    return [(each.since, each.until) for each in told.breaks if each.how is How.OPEN]
 
 
 def _row(interval: Interval) -> tuple[str, str, str, str, str]:

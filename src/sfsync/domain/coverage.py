@@ -197,6 +197,19 @@ def answer(
     return Answer(source, bool(left), sentence, tuple(left), breaks, pending)
 
 
+def so_far(source: str, window: Span, intervals: Sequence[Interval]) -> str:
+    """What a status says of a source in that time: while a hole is open, of the time before it alone."""
+    holes = [each.since for each in intervals if each.source == source and each.how is How.OPEN]
+    if not holes:
+        return answer(source, window, intervals).sentence
+    broken = min(holes)
+    if broken <= window[0]:
+        return f"nothing since {broken:%H:%M:%S} UTC is known yet"
+    known = min(broken, window[1])
+    before = [each for each in intervals if each.since < known]
+    return f"up to {known:%H:%M:%S} UTC {answer(source, (window[0], known), before).sentence}"
+
+
 def lasting(seconds: float) -> str:
     """A duration in words."""
     for size, unit in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):

@@ -17,7 +17,7 @@ from sfsync.domain.allocation import Books
 from sfsync.domain.assortment import PLENTY, Assortment, InForce
 from sfsync.domain.ats import Guarantee, Policy
 from sfsync.domain.block import HOLDER
-from sfsync.domain.coverage import Closes, answer, remedy
+from sfsync.domain.coverage import Closes, remedy, so_far
 from sfsync.domain.exposure import SCARCE_UNITS
 from sfsync.domain.letters import TILL
 from sfsync.domain.tills import TillExpected
@@ -98,7 +98,7 @@ class Overview:
         self._kinds, self._pulse = kinds, pulse
         self._health = HealthTeller(assortment, pulse)
         self._live = Live()
-        self._covered: tuple[datetime | None, dict[str, str]] = (None, {})
+        self._covered: tuple[datetime | None, object, dict[str, str]] = (None, None, {})
         self._exposure: tuple[datetime | None, Mapping[str, list[ExposureOfClass]]] = (None, {})
         self._counted: tuple[object, Mapping[str, Counter[Guarantee]]] = (None, {})
         self._not_counted_before = 0.0
@@ -193,10 +193,16 @@ class Overview:
             accuracy=self._live.rows(tx, now),
         )
 
-    def _coverage(self, tx: SqlTx, topics: Sequence[str], now: datetime) -> Mapping[str, str]:
-        """Whether each stream told all of the last 24 hours; worked out anew now and then."""
-        at, told = self._covered
-        if at is None or now - at >= COVERAGE_AGAIN:
+    def _coverage(
+        self, tx: SqlTx, topics: Sequence[str], holes: Sequence[Hole], now: datetime
+    ) -> Mapping[str, str]:
+        """Whether each stream told all of the last 24 hours; worked out anew now and then.
+
+        At once when a hole has opened or was closed: the same page tells of that.
+        """
+        at, basis, told = self._covered
+        broken = {(hole.source, hole.since) for hole in holes}
+        if at is None or now - at >= COVERAGE_AGAIN or broken != basis:
             start, until = now - DAY, now - SILENT_AFTER - LATE_AFTER
             intervals = tx.coverage(start, now)
             told = {}
@@ -204,14 +210,14 @@ class Overview:
                 begun = tx.first_watched(topic)
                 if begun is not None:
                     begin = max(start, begun)
-                    told[topic] = answer(topic, (begin, max(begin, until)), intervals).sentence
-            self._covered = now, told
+                    told[topic] = so_far(topic, (begin, max(begin, until)), intervals)
+            self._covered = now, broken, told
         return told
 
     def _stream(self, tx: SqlTx, holes: Sequence[Hole], now: datetime) -> Stream:
         pulse = self._pulse
         topics = pulse.topics if pulse else ()
-        covered = self._coverage(tx, topics, now)
+        covered = self._coverage(tx, topics, holes, now)
         down = pulse is None or bool(pulse.stream_error)
         return Stream(
             state="bad" if down else "warning" if holes else "good",
