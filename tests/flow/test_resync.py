@@ -445,6 +445,25 @@ async def test_an_org_that_suddenly_shows_little_empties_no_channel_unasked() ->
         assert stopped.value.changes == 40
 
 
+@pytest.mark.parametrize("scope", [Scope(channels=("london",)), Scope(locations=("online",))])
+async def test_what_the_org_hides_is_taken_from_nobody_by_a_comparison_of_a_part(scope: Scope) -> None:
+    """Its plan says nothing of Dubai's numbers, so they stay until a whole comparison has asked."""
+    async with house(MANY) as h:
+        await h.kill()
+        h.ask_above_percent = 20
+        await h.start()
+        for name in list(MANY)[:40]:
+            h.org.delete_level(name)
+        before = {name: dict(shop.shelf) for name, shop in h.shops.items()}
+        plan = await h.supervisor.resync.compare(scope)
+        await h.supervisor.resync.put_right(plan.id)
+        await h.idle()
+        assert {name: dict(shop.shelf) for name, shop in h.shops.items()} == before
+        whole = await h.supervisor.resync.compare()
+        with pytest.raises(TooMuchError):
+            await h.supervisor.resync.apply(whole.id)
+
+
 async def test_a_plan_that_comes_in_by_parts_is_ready_when_the_last_has_come() -> None:
     """A part that comes twice counts once; until then nothing of it can be applied; a kill loses nothing."""
     async with house({BAG: 5, SCARF: 5}, shops=("london",)) as h:

@@ -90,9 +90,12 @@ class Reading:
         """Note the levels that we hold and the org does not have any more: no event told of it.
 
         Only a reading that would have shown them says so, and each is asked for once more by its key: it may
-        have been made, or moved, while the others were read.
+        have been made, or moved, while the others were read. A comparison of some channels or locations
+        leaves them to a whole one: what others show would fall with them, of which its plan says nothing.
         """
         ctx, scope = self._ctx, run.scope
+        if scope.locations or (scope.channels and set(scope.channels) != set(ctx.channels)):
+            return
         if not scope.org or (scope.changed_since is not None and not scope.skus):
             return
         missing = await ctx.store.read(partial(_missing, there=there, skus=scope.skus))
