@@ -405,7 +405,7 @@ def has(channel: str, shown: int = 0, spare: int = 0, **stands: int) -> Books:
             0,
             [has(L, 2, rue=1, bond=1), has(P), has("milan")],
             {L: 2, P: 1, "milan": 1},
-            [Move(None, L, 1, HUB), Move(None, L, 1, HUB)],
+            [Move(None, L, 2, HUB)],
         ),
         # Three in the hub, and London has two in each of the others' ways: two for Paris, one for Milan.
         (
@@ -413,7 +413,7 @@ def has(channel: str, shown: int = 0, spare: int = 0, **stands: int) -> Books:
             0,
             [has(L, 4, rue=2, bond=2), has(P), has("milan")],
             {L: 4, P: 2, "milan": 2},
-            [Move(None, L, 2, HUB), Move(None, L, 1, HUB)],
+            [Move(None, L, 3, HUB)],
         ),
         # Whoever waits may come before the others.
         ({"hub": 5}, 0, [has(P), has(L, 3, rue=3)], {L: 3, P: 1}, [Move(None, L, 1, HUB)]),
