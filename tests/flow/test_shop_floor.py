@@ -217,3 +217,17 @@ async def test_the_shops_word_counts_when_an_order_has_taken_the_piece_over_befo
             await h.desk.store_confirmation(reservation.id, found=found, who="town")
             await h.idle()
             assert sorted(await kinds(h)) == sorted(told)
+
+
+async def test_an_order_that_a_person_moves_to_a_floors_last_piece_asks_the_shop_to_look() -> None:
+    """Sold out where the site sells from: staff take the boutique's, and the boutique has to find it."""
+    async with house({FLOOR: 1, STORE: 0}, floor=TOWN, plan={"online": ("ECOM",)}) as h:
+        london = h.shops["london"]
+        london.shelf["BAG-1"] = 1
+        await h.deliver("london", london.buy("BAG-1"))
+        await h.idle()
+        (oversold,) = await h.store.read(lambda tx: tx.incidents())
+        wish = IncidentWish(Way.MOVE, "town", "the boutique has one", location="TOWN")
+        assert (await h.supervisor.resolver.resolve(oversold.id, wish)).stage is Stage.DONE
+        await h.idle()
+        assert (await kinds(h), h.org.numbers(FLOOR)) == ([ON_FLOOR], (1, 1))
