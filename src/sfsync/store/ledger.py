@@ -8,18 +8,18 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, bindparam, case, func, select, update
+from sqlalchemy import bindparam, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sfsync.domain.ledger import Bundle
-from sfsync.domain.stock import LevelKey, Movement, MovementKind
+from sfsync.domain.stock import LevelKey, Movement
 from sfsync.ports.keeping import InTransit, SubjectHolding
 
 from . import tables as t
 from .draws import DrawStatements
 from .folding import FoldStatements
 from .prepared import Prepared
-from .rows import holding_of
+from .rows import holding_of, movement_of
 from .statements import among, one_of
 
 HELD_BY_SUBJECT = Prepared(among(t.holding.c.subject))
@@ -84,7 +84,7 @@ class LedgerStatements(DrawStatements, FoldStatements):
         """
         found = self.folded_rows(subjects)
         for row in self._in(ROWS_BY_SUBJECT, subjects):
-            found[row.subject].append(_movement(row))
+            found[row.subject].append(movement_of(row))
         return found
 
     def planned(self, subject: str) -> list[Movement]:
@@ -92,7 +92,7 @@ class LedgerStatements(DrawStatements, FoldStatements):
 
         Where we do not have the rows that were folded, one for each level stands for them.
         """
-        found = [_movement(row) for row in PLANNED.run(self._c, {"b_subject": subject})]
+        found = [movement_of(row) for row in PLANNED.run(self._c, {"b_subject": subject})]
         known = {row.level for row in found}
         return [row for row in self.folded_rows([subject])[subject] if row.level not in known] + found
 
@@ -185,7 +185,7 @@ class LedgerStatements(DrawStatements, FoldStatements):
         bundles: dict[int, list[Movement]] = defaultdict(list)
         companions: dict[int, int] = defaultdict(int)
         for row in rows:
-            bundles[row.bundle].append(_movement(row))
+            bundles[row.bundle].append(movement_of(row))
             companions[row.bundle] += row.companion
         return [
             Bundle(number, tuple(movements), asked=number, companions=companions[number])
@@ -229,9 +229,9 @@ class LedgerStatements(DrawStatements, FoldStatements):
         FINISH_BUNDLE.run(self._c, {"b_id": bundle_id, "b_state": kept, "b_reason": reason, "b_at": at})
         FINISH_MOVEMENTS.run(self._c, {"b_id": bundle_id, "b_state": kept})
         if state == "done":
-            self._hold([(_movement(row), row.channel, at) for row in rows])
+            self._hold([(movement_of(row), row.channel, at) for row in rows])
         elif state == "voided":
-            self._hold([(_movement(row).void(), row.channel, at) for row in rows])
+            self._hold([(movement_of(row).void(), row.channel, at) for row in rows])
 
     def _add_rows(
         self,
@@ -301,13 +301,13 @@ class LedgerStatements(DrawStatements, FoldStatements):
         rows = self._c.execute(
             select(table).where(table.c.bundle == newest, table.c.state == "wrong").order_by(table.c.id)
         )
-        return [_movement(row) for row in rows if not row.companion]
+        return [movement_of(row) for row in rows if not row.companion]
 
     def waiting_rows(self, keys: Collection[str]) -> dict[str, Movement]:
         """The movements without an answer that have these keys."""
         c = t.movement.c
         rows = self._c.execute(select(t.movement).where(c.state == "waiting", c.key.in_(sorted(keys))))
-        return {row.key: _movement(row) for row in rows}
+        return {row.key: movement_of(row) for row in rows}
 
     def put_at(self, bundle_id: int, level: LevelKey) -> None:
         """A bundle's waiting movements are to be entered at another level; what went along no longer does."""
@@ -339,17 +339,3 @@ def _step(movement: Movement) -> int:
     """The step number in an idempotency key; 0 for a plain posting, whose key has none."""
     head, _, tail = movement.key.rpartition(":")
     return int(tail) if head == movement.subject and tail.isdigit() else 0
-
-
-def _movement(row: Row[Any]) -> Movement:
-    return Movement(
-        row.key,
-        row.subject,
-        LevelKey.parse(row.level_key),
-        MovementKind(row.kind),
-        row.on_hand_delta,
-        row.reserved_delta,
-        row.reference,
-        row.source_version,
-        row.occurred_at,
-    )

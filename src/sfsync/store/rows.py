@@ -13,7 +13,7 @@ from sfsync.domain.moments import Moment
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.places import LinePlace
 from sfsync.domain.sources import Source, Word
-from sfsync.domain.stock import LevelKey
+from sfsync.domain.stock import LevelKey, Movement, MovementKind
 from sfsync.ports.keeping import ChannelLevel, LineState, SubjectHolding
 
 
@@ -49,6 +49,21 @@ def channel_level_of(row: Row[Any]) -> ChannelLevel:
         row.sequence,
         row.unsure,
         row.raised_at,
+    )
+
+
+def movement_of(row: Row[Any]) -> Movement:
+    """A row of the ledger, as it was asked for."""
+    return Movement(
+        row.key,
+        row.subject,
+        LevelKey.parse(row.level_key),
+        MovementKind(row.kind),
+        row.on_hand_delta,
+        row.reserved_delta,
+        row.reference,
+        row.source_version,
+        row.occurred_at,
     )
 
 

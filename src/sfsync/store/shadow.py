@@ -36,6 +36,7 @@ from sfsync.ports import ChannelItem, ChannelLevel, LineState
 
 from . import tables as t
 from .prepared import Prepared
+from .rows import movement_of
 from .tx import SqlTx
 from .upsert import upsert
 
@@ -200,7 +201,7 @@ class ShadowTx(SqlTx):
         """Every movement that would have been entered."""
         c = t.shadow_row.c
         oldest_first = select(t.shadow_row).order_by(c.entered_at, c.key)
-        return [_movement(row) for row in self._c.execute(oldest_first)]
+        return [movement_of(row) for row in self._c.execute(oldest_first)]
 
     def overlays(self, keys: Collection[LevelKey] | None = None) -> dict[LevelKey, Overlay]:
         """What levels would have beyond what the org has: these, or all of them."""
@@ -428,20 +429,6 @@ def _narrowed(
     wanted: Select[Any], column: Column[str], skus: Collection[str] | None
 ) -> tuple[Select[Any], dict[str, list[str]]]:
     return (wanted, {}) if skus is None else (wanted.where(t.among(column)), {"among": sorted(skus)})
-
-
-def _movement(row: Any) -> Movement:
-    return Movement(
-        row.key,
-        row.subject,
-        LevelKey.parse(row.level_key),
-        MovementKind(row.kind),
-        row.on_hand_delta,
-        row.reserved_delta,
-        row.reference,
-        row.source_version,
-        row.occurred_at,
-    )
 
 
 LAST_SEEN = Prepared(
