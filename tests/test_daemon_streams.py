@@ -273,6 +273,11 @@ def holes(daemon: Daemon) -> dict[str, Any]:
     }
 
 
+def coverage(daemon: Daemon) -> dict[str, Any]:
+    """What was known of each stream that was ever joined."""
+    return {each["source"]: each for each in json.loads(daemon.cli("coverage", "--json").stdout)}
+
+
 def test_a_break_stands_on_the_status_until_it_was_made_up_for(house: tuple[OrgSandbox, Daemon]) -> None:
     """The permission is taken away for a while: since when nothing is known, and what will mend it."""
     org, daemon = house
@@ -282,6 +287,8 @@ def test_a_break_stands_on_the_status_until_it_was_made_up_for(house: tuple[OrgS
     org.move("BAG-1|ECOM", on_hand=1, kind="Receipt")  # from now on there is a bookmark to go on from
     daemon.shows("BAG-1", 31)
     until(lambda: not holes(daemon), "the hole of the first start to be closed")
+    # A stream that was never joined is told as down, and has no hole: nothing of it was known before.
+    until(lambda: TILL in coverage(daemon), "the till's stream to be joined")
     with till_of(org) as till:
         for topic in (STOCK, TILL):
             org.bus("forbid", topic=topic)
@@ -308,7 +315,7 @@ def test_a_break_stands_on_the_status_until_it_was_made_up_for(house: tuple[OrgS
         daemon.shows("BAG-1", 29)
         assert postings(org) == receipts(till)
     until(lambda: not holes(daemon), "both to be closed")
-    told = {each["source"]: each for each in json.loads(daemon.cli("coverage", "--json").stdout)}
+    told = coverage(daemon)
     assert {each["how"] for each in told[TILL]["breaks"]} == {"replayed by the stream"}
     assert "polled" in {each["how"] for each in told[STOCK]["breaks"]}
     assert daemon.terminate() == 0
