@@ -41,7 +41,7 @@ planted: dev-env ## Plant a bug for each promise in a copy, and count the seeds 
 	@$(python) -m tests.simulation.planted $(ARGS)
 
 mutants: dev-env ## Change the deciding modules in one place at a time, and list what no test notices
-	@nice -n 10 sh scripts/mutants $(ARGS)
+	@nice -n 10 bash scripts/mutants $(ARGS)
 
 types: dev-env ## Check types with mypy, strictly
 	@$(python) -m mypy $(wildcard src tests scripts bench)
