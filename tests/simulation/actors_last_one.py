@@ -139,6 +139,51 @@ class SlowRaise(Actor):
             await buys(self, quick, sku, 1)
 
 
+class QuietSale(Actor):
+    """A shop sells what it shows, and nobody hears of it; then the other one sells its own, and all hear.
+
+    So the balance takes some from the first, whose number is believed too high. What was sold there is
+    nobody's to give, and the shop must not be lowered over it. The last of them come in the evening, when
+    nothing else goes wrong: on a rough day somebody hears of the sales after all before the balance moves.
+    """
+
+    pace_seconds = 2.0
+    acts_an_order = 0.02
+
+    async def run(self) -> None:
+        """All day, and once when it is over."""
+        await super().run()
+        await self.day.over.wait()
+        await self.act()
+
+    async def act(self) -> None:
+        split = self.world.plan.last_one.split
+        if not self.world.plan.habits.quiet_sales or not split or self.world.violations:
+            return
+        sku, place = self.chance.choice(split), self.chance.choice(PLACES)
+        quiet, heard = self.chance.sample(SHOPS, 2)
+        units = self.chance.choice([4, 6])
+        if not await self.world.enter(sku, place, "Receipt", on_hand=units):
+            self.day.people[sku, place] += units
+        self.tell(f"Receipt {units:+d} {sku} at {place}; nobody will hear of {quiet}'s orders")
+        for _ in range(20):  # until it has come to both
+            await asyncio.sleep(0.5)
+            if all(self._shown(shop, sku) > 1 for shop in SHOPS):
+                break
+        faults = self.world.shops[quiet].faults
+        lost = faults.order({"kind": "lose", "times": 0})
+        for shop in (quiet, heard):
+            if shown := self._shown(shop, sku):
+                await buys(self, shop, sku, shown)
+        await asyncio.sleep(self.chance.choice([4.0, 8.0]))
+        if lost in faults.active:
+            faults.active.remove(lost)
+
+    def _shown(self, shop: str, sku: str) -> int:
+        levels = self.world.shops[shop].stock.by_sku[sku][0].levels.values()
+        return sum(max(0, level.quantities["available"]) for level in levels)
+
+
 class SentFromTheMall(Actor):
     """Buys at Dubai what is set aside for it at its first location; the shop lets its second one send it.
 

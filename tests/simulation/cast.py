@@ -6,7 +6,7 @@ from .actors import ACTORS as IN_THE_SHOPS
 from .actors import Actor, Router
 from .actors_floor import Boutique
 from .actors_gate import Gate
-from .actors_last_one import Rivals, Sellout, SentFromTheMall, SlowRaise
+from .actors_last_one import QuietSale, Rivals, Sellout, SentFromTheMall, SlowRaise
 from .actors_org import Clerk, Connector, OrderTrouble
 from .actors_stock import Bookkeeper, Concession, Counter, Packer, Storeroom
 from .trouble import Twin
@@ -21,6 +21,7 @@ ACTORS: list[type[Actor]] = [
     Gate,
     Sellout,
     SlowRaise,
+    QuietSale,
     SentFromTheMall,
     Boutique,
     *OF_THE_STOCK,

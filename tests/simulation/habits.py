@@ -44,6 +44,7 @@ class Habits:
     mall: Mall | None = None  # Dubai sells from a second location of its own
     relinks: bool = False  # staff find out, or correct, to which order a return belongs
     sellouts: bool = False  # all that is left of a divided article is bought at once
+    quiet_sales: bool = False  # one shop sells its own units unheard before the balance moves
 
 
 def habits(seed: int) -> Habits:
@@ -68,6 +69,7 @@ def habits(seed: int) -> Habits:
         slow_raises=Random(f"plan {seed} slow raises").random() < 0.4,
         twins=Random(f"plan {seed} twins").random() < 0.3,
         mall=_mall(seed),
+        quiet_sales=Random(f"plan {seed} quiet sales").random() < 0.8,
     )
 
 
