@@ -274,7 +274,7 @@ def holes(daemon: Daemon) -> dict[str, Any]:
 
 
 def coverage(daemon: Daemon) -> dict[str, Any]:
-    """What was known of each stream that was ever joined."""
+    """What was known of each stream."""
     return {each["source"]: each for each in json.loads(daemon.cli("coverage", "--json").stdout)}
 
 
@@ -287,7 +287,6 @@ def test_a_break_stands_on_the_status_until_it_was_made_up_for(house: tuple[OrgS
     org.move("BAG-1|ECOM", on_hand=1, kind="Receipt")  # from now on there is a bookmark to go on from
     daemon.shows("BAG-1", 31)
     until(lambda: not holes(daemon), "the hole of the first start to be closed")
-    # A stream that was never joined is told as down, and has no hole: nothing of it was known before.
     until(lambda: TILL in coverage(daemon), "the till's stream to be joined")
     with till_of(org) as till:
         for topic in (STOCK, TILL):
@@ -318,6 +317,31 @@ def test_a_break_stands_on_the_status_until_it_was_made_up_for(house: tuple[OrgS
     told = coverage(daemon)
     assert {each["how"] for each in told[TILL]["breaks"]} == {"replayed by the stream"}
     assert "polled" in {each["how"] for each in told[STOCK]["breaks"]}
+    assert daemon.terminate() == 0
+
+
+def test_a_till_that_nobody_may_listen_to_from_the_first_start_on_is_missed(
+    house: tuple[OrgSandbox, Daemon],
+) -> None:
+    """The permission was never given: what the till sells is told as not known, and entered once it is."""
+    org, daemon = house
+    org.bus("forbid", topic=TILL)
+    daemon.start("--approve")
+    daemon.shows("BAG-1", 30)
+    told = until(lambda: coverage(daemon).get(TILL), "the till's stream in the answer")
+    assert told["missed"]
+    assert [(each["how"], each["until"]) for each in told["breaks"]] == [("not known", told["until"])]
+    asked = daemon.cli("coverage", "--since", "1h")
+    assert asked.returncode == 1
+    assert holes(daemon)[TILL]["closes"] == "the stream's return, then the end of its replay"
+    with till_of(org) as till:
+        till.sell()
+        org.bus("allow", topic=TILL)
+        daemon.shows("BAG-1", 29)
+        assert postings(org) == receipts(till)
+    until(lambda: TILL not in holes(daemon), "the hole to be closed")
+    told = until(lambda: None if (found := coverage(daemon)[TILL])["missed"] else found, "nothing missed")
+    assert [each["how"] for each in told["breaks"]] == ["replayed by the stream"]
     assert daemon.terminate() == 0
 
 

@@ -161,7 +161,7 @@ class LittleOrg(Fates):
         self.orders: dict[str, tuple[OrgOrder, datetime]] = {}  # each with the time of its last change
         self.returns: dict[str, tuple[OrgReturnLine, datetime]] = {}  # of no order
         self.oldest = 0  # events before this one are gone
-        self.begun: dict[str, int] = {}  # by topic of postings: what was told when it was first joined
+        self.begun: dict[str, int] = {}  # by topic of postings: what was told when it was first to be joined
         self.findings: list[Finding] = []
         self.pages: asyncio.Semaphore | None = None  # how many pages a snapshot may still read
         self.broken: dict[str, list[Exception]] = {}  # topic -> how its next subscriptions end
@@ -538,12 +538,14 @@ class LittleOrg(Fates):
 
     async def events(self, topic: str, cursor: bytes | None) -> AsyncIterator[EventBatch]:
         log = self.log[topic]
+        if cursor is not None and cursor.startswith(SINCE):
+            self.begun.setdefault(topic, len(log))
         if self.broken.get(topic):
             raise self.broken[topic].pop(0)
         if cursor is None:
             at = len(log)
-        elif cursor.startswith(SINCE):  # the moment when the stream was first joined
-            at = max(self.oldest, self.begun.setdefault(topic, len(log)))
+        elif cursor.startswith(SINCE):  # the moment when the stream was first to be joined
+            at = max(self.oldest, self.begun[topic])
         else:
             at = int.from_bytes(cursor, "big")
             if not self.oldest <= at <= len(log):

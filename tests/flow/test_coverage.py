@@ -122,6 +122,61 @@ async def test_a_break_is_a_hole_at_once_and_tells_all_its_reasons() -> None:
         assert [(each.how, each.why) for each in breaks] == [(How.REPLAYED, hole.reason)]
 
 
+async def test_a_till_that_could_never_be_listened_to_is_a_hole_from_the_first_start_on() -> None:
+    """Nobody may listen to the till from the first minute on; a restart: what it sold is unknown.
+
+    Once it may be listened to, all of that comes, and the hole is told as made up for.
+    """
+    async with house({BAG: 3}) as h:
+        await h.kill()
+        h.forget_everything()
+        h.org.broken[TILL] = [Refused("permission lost", advice="give it back") for _ in range(1000)]
+        await h.start()
+        await h.until_kept(lambda tx: [hole for hole in tx.open_holes() if hole.source == TILL])
+        (hole,) = [each for each in await h.store.read(lambda tx: tx.open_holes()) if each.source == TILL]
+        assert (hole.reason, hole.closes) == ("permission lost", Closes.REPLAY)
+        bookmark = await h.store.read(lambda tx: tx.cursor_at(TILL))
+        assert hole.since == bookmark
+        h.org.till(BAG, -1, "receipt-1")
+        await h.stop()
+        await h.start()
+        await h.until_kept(lambda tx: [hole for hole in tx.open_holes() if "running" in hole.reason])
+        (again,) = [each for each in await h.store.read(lambda tx: tx.open_holes()) if each.source == TILL]
+        assert (again.since, again.reason) == (hole.since, "permission lost; then: sfsync was not running")
+        h.org.broken.clear()
+        await h.shows("BAG-1", 2, 2)
+        await h.idle()
+        intervals = await h.store.read(lambda tx: tx.coverage(hole.since, h.clock.now()))
+        until = await h.store.read(lambda tx: tx.last_watched(TILL))
+        assert until is not None
+        found = answer(TILL, (hole.since, until), intervals)
+        assert not found.missed, found
+        assert [(each.how, each.since, each.why) for each in found.breaks] == [
+            (How.REPLAYED, again.since, again.reason)
+        ]
+
+
+async def test_a_till_that_joined_and_not_heard_out_is_a_hole_from_its_first_bookmark_on() -> None:
+    """It is there, and the daemon ends before it has told that nothing is pending: all of it is unknown."""
+    async with house({BAG: 3}) as h:
+        await h.kill()
+        h.forget_everything()
+        h.org.keeps_alive = False
+        await h.start()
+        await h.until(lambda: TILL in h.pulse.joined)
+        await h.until_kept(lambda tx: tx.cursor_at(TILL) is not None)
+        since = await h.store.read(lambda tx: tx.cursor_at(TILL))
+        await h.stop()
+        h.org.keeps_alive = True
+        h.org.broken[TILL] = [Refused("permission lost", advice="give it back") for _ in range(1000)]
+        await h.start()
+        await h.until_kept(lambda tx: [hole for hole in tx.open_holes() if hole.source == TILL])
+        (hole,) = [each for each in await h.store.read(lambda tx: tx.open_holes()) if each.source == TILL]
+        assert hole.since == since
+        h.org.broken.clear()
+        await h.idle()
+
+
 async def test_a_restart_while_the_stream_is_away_is_told_with_what_keeps_it_away() -> None:
     """The permission is lost, somebody restarts sfsync in hope: one hole, and both stand in it."""
     async with house({BAG: 3}) as h:

@@ -59,12 +59,15 @@ def coverage(
     topics = [settings.salesforce.stock_topic, settings.salesforce.pos_topic]
     if settings.org_orders is not None:
         topics.append(settings.org_orders.topic)
-    holes = {each.source: each.since for each in reversed(intervals) if each.how is How.OPEN}
+    holes = [each.source for each in intervals if each.how is How.OPEN]
     answers = []
     for topic in dict.fromkeys([*filter(None, topics), *holes]):  # an open hole counts, whatever it is in
-        begun = store.read_now(partial(SqlTx.first_watched, source=topic)) or holes.get(topic)
-        if begun is not None:  # what lies before is no break: nobody watched it yet
-            answers.append(answer(topic, (min(max(start, begun), now), now), intervals, patience))
+        watched = store.read_now(partial(SqlTx.first_watched, source=topic))
+        # A stream may have been away before it was ever watched: what came then was ours too.
+        told = [each.since for each in intervals if each.source == topic]
+        begun = min([at for at in (watched, *told) if at is not None], default=None)
+        if begun is not None:  # what lies before is no break: it was not ours yet
+            answers.append(answer(topic, (min(max(start, begun, first), now), now), intervals, patience))
     if as_json:
         print_json([_as_json(each, max(start, first), now) for each in answers])
     else:

@@ -113,10 +113,11 @@ class Intake:
         """
         now = self._ctx.clock.now()
         cursor = tx.cursor(self._topic)
+        anew = cursor is None
         if cursor is None and self._topic in self._ctx.org.posting_topics:
             cursor = since(now)
             tx.put_cursor(self._topic, cursor, now)
-        self._watch.begin(tx, cursor)
+        self._watch.begin(tx, anew=anew)
         return cursor
 
     async def _take(self, batches: Sequence[EventBatch]) -> None:
@@ -159,7 +160,7 @@ class Intake:
             ctx.pulse.reading_since.pop(self._topic, None)
             if any(h.source == self._topic and h.closes is Closes.READING for h in tx.open_holes()):
                 bells.add("holes")
-            tx.put_cursor(self._topic, batches[-1].cursor, now)
+            tx.put_cursor(self._topic, batches[-1].cursor, self._watch.bookmark_at(tx, progress, now))
             return bells
 
         orders = frozenset[str]().union(*(batch.orders for batch in batches))

@@ -32,13 +32,13 @@ class Watch:
         self._observed = False  # by this subscription, and written down
         self._begun = False
 
-    def begin(self, tx: Tx, cursor: bytes | None) -> None:
-        """A subscription begins. Nobody knows what came since the last sign of life."""
-        self._progress = Progress(from_now=cursor is None)
+    def begin(self, tx: Tx, *, anew: bool) -> None:
+        """A subscription begins, `anew` where no bookmark stood. What came since the last sign is unknown."""
+        self._progress = Progress(from_now=anew and not self._posts)
         self._observed = False
         self._ctx.pulse.joined.pop(self._topic, None)
         now = self._ctx.clock.now()
-        if cursor is not None:
+        if not anew:
             if not self._begun:
                 self._broken(tx, "sfsync was not running", now)
             elif not self._replays(tx):  # else it ended, and that was told
@@ -75,6 +75,16 @@ class Watch:
             )
         return since
 
+    def bookmark_at(self, tx: Tx, progress: Progress, now: datetime) -> datetime:
+        """Up to when all is known with the bookmark that these batches leave.
+
+        A stream of postings is ours from its first bookmark on. Until it was once caught up, what
+        came since that one may be pending, whatever the newest says.
+        """
+        if progress.caught_up or not self._posts or tx.last_watched(self._topic) is not None:
+            return now
+        return tx.cursor_at(self._topic) or now
+
     def after(self, batches: Sequence[EventBatch], now: datetime) -> Progress:
         """How far the subscription has come with these; to be handed to `seen`."""
         progress = self._progress
@@ -110,10 +120,12 @@ class Watch:
     def _broken(self, tx: Tx, why: str, now: datetime) -> None:
         replays = self._replays(tx)
         before = tx.last_watched(self._topic)
+        if before is None and self._posts:  # what is posted before it is joined is ours too, and nowhere else
+            before = tx.cursor_at(self._topic)
         for hole in replays:
             if (reason := then(hole.reason, why)) != hole.reason:
                 tx.put_hole(replace(hole, reason=reason))
-        if not replays and before is not None:  # else it has never been joined
+        if not replays and before is not None:  # else it was never joined, and that is a hole already
             tx.open_hole(self._topic, before, why, now, Closes.REPLAY)
 
     def _replays(self, tx: Tx) -> list[Hole]:
