@@ -439,6 +439,41 @@ async def test_units_of_an_allocation_are_nobody_elses_before_their_channel_show
         await h.shows("BAG-1", *then)
 
 
+@pytest.mark.parametrize("unheard", [False, True], ids=["told at once", "heard of late"])
+async def test_units_that_a_shop_still_shows_stay_its_own_where_it_sells_from_no_more(unheard: bool) -> None:
+    """One reload ends the division and moves London to another warehouse. London has not heard of it.
+
+    What stands in the old one is nobody else's until London shows none of it, and its orders still get it.
+    """
+    moved = PolicyRule(("BAG-1",), ("london",), sells_from=("BOND",))
+    async with house({BAG: 6, IN_BOND_STREET: 0}, rules=(DIVIDED,), make_shop=UnhurriedShop) as h:
+        await h.shows("BAG-1", 3, 3)
+        await h.idle()
+        london, dubai = h.shops["london"], h.shops["dubai"]
+        assert isinstance(london, UnhurriedShop)
+        london.answering.clear()
+        await adopt(h, moved)
+        await h.until(lambda: (held(h, "london"), held(h, "dubai")) == (3, 0))
+        await h.until(lambda: dubai.shelf["BAG-1"] == 3)
+        assert (await h.reserve("BAG-1", 4, shop="dubai")).problem == "unavailable"
+        number = london.buy("BAG-1", 2)
+        order = london.orders.pop(number)
+        assert (await h.reserve("BAG-1", 3, shop="dubai")).problem == ""
+        if unheard:  # its number is closed before anybody tells of the sale
+            london.answering.set()
+            await h.shows("BAG-1", 0, 1)
+            await h.idle()
+            assert held(h, "london") == 2
+        london.orders[number] = order
+        await h.deliver("london", number)
+        london.answering.set()
+        await h.shows("BAG-1", 0, 1)
+        await h.idle()
+        assert total(h.org.of("order:london:")) == (0, 2)
+        assert (held(h, "london"), h.org.numbers(BAG)) == (0, (6, 5))
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
 async def test_what_a_shop_sold_unheard_of_stays_reserved_until_its_orders_were_read() -> None:
     """Shared again, and two of London's are nowhere: its list of orders lags. They are nobody's till then."""
     async with house({BAG: 6}, rules=(DIVIDED,)) as h:

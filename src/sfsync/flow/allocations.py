@@ -89,6 +89,7 @@ class Divider:
         self._tx, self._assortment, self._pulse = tx, assortment, pulse
         self._picture, self._now, self._only_look = picture, now, only_look
         self.asked = False  # something waits for the org now
+        self._in_force: dict[str, InForce] = {}  # the scarcities by which a SKU's targets are worked out
 
     def scarce(self, sku: str) -> InForce:
         """Which scarcities hold of the SKU now; remembered, because it depends on what held before."""
@@ -125,6 +126,7 @@ class Divider:
         that has left the division is lowered to nothing, and what is spare of its units goes to the others.
         When the SKU is shared again each is, and shows the shared number once it has given all of them back.
         """
+        self._in_force[sku] = scarce
         division = self._assortment.division(sku, scarce)
         if self._assortment.by_turns and not self._only_look:
             self._take_turns(sku, division)
@@ -288,8 +290,16 @@ class Divider:
         return {channel: units for channel, units in found.items() if units}
 
     def _sources(self, channel: str, sku: str) -> tuple[str, ...]:
-        """Where a channel has its units of a SKU: in what its first location sells it from."""
-        return self._assortment.sources(channel, self._assortment.channels[channel].first_location, sku)
+        """Where a channel has its units of a SKU: in what its first location sells it from.
+
+        One that is to have none of its own any more has them wherever they stand: also where it sells from
+        no longer, by the same settings that end the division. They go back from there by the same rule.
+        """
+        places = self._assortment.sources(channel, self._assortment.channels[channel].first_location, sku)
+        division = self._assortment.division(sku, self._in_force.get(sku, self._picture.scarce(sku)))
+        if division is not None and channel in division.channels:
+            return places
+        return (*places, *self._picture.set_aside_beside(sku, channel, places))
 
     def _places(self, channels: Iterable[str], sku: str) -> list[str]:
         found: dict[str, None] = {}
@@ -345,12 +355,16 @@ class Divider:
     ) -> None:
         """Give back what is reserved for a channel where its first location does not sell the SKU from.
 
-        Not before its number is covered by what it has where it sells from now, nor while another of its
-        locations shows some (`beside`): they may be these.
+        Not before its number, at worst, is covered by what it has where it sells from now, nor while another
+        of its locations shows some (`beside`): they may be these. One that is to have no units of its own any
+        more has no strays: all it has goes back once it shows none of them (`_sources`).
         """
         everywhere = {level.key.location for level in self._picture.levels(sku)}
         for each in books:
-            if division is not None and (each.gap or each.coming or each.owes or each.channel in beside):
+            if division is None or each.channel not in division.channels:
+                continue
+            uncovered = max(0, each.shown) + each.sold > each.held
+            if uncovered or each.gap or each.coming or each.owes or each.channel in beside:
                 continue
             strays = everywhere - {*self._sources(each.channel, sku)}
             for key, units in self._picture.allocated_levels(sku, each.channel, strays).items():

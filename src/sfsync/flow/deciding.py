@@ -75,7 +75,9 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
         return _no_level(tx, ctx, line, now)
     if (line.channel, line.subject) in books.letters and tx.drop_dead_letter(line.channel, line.subject):
         ctx.log.info("stock level found", channel=line.channel, order=line.order_name, sku=line.line.sku)
+    own = _set_aside_elsewhere(books, ctx, line, sources)
     places = _places(books, ctx, line, sources)
+    sources += own
     holdings, wait = _holdings(tx, ctx, books, line, sources)
     if wait:
         return None  # the reservation it was sold on is still being asked for
@@ -88,7 +90,7 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
             books.rows[line.subject],
             books.next_steps[line.subject],
             sources,
-            picture.sellable(line.line.sku),
+            {key: units for key, units in picture.sellable(line.line.sku).items() if key not in own},
             holdings,
             line.asked_in_vain,
             line.order_name,
@@ -193,6 +195,23 @@ def _sources(books: Books, ctx: Context, line: LineState) -> list[LevelKey]:
     if not found and not sold and (back := _returns_to(ctx, line)):
         return [back]  # goods come in that nobody of ours sold
     return found
+
+
+def _set_aside_elsewhere(
+    books: Books, ctx: Context, line: LineState, sources: Collection[LevelKey]
+) -> list[LevelKey]:
+    """Levels that its channel does not sell from any more, where units are still set aside for it alone.
+
+    It sold them before its settings were changed, or shows them still. It draws on those, and on no others
+    there.
+    """
+    sku = line.line.sku
+    if line.line.location or line.channel not in ctx.assortment.channels:
+        return []
+    picture = books.picture(sku)
+    places = picture.set_aside_beside(sku, line.channel, {key.location for key in sources})
+    own = picture.allocated_levels(sku, line.channel, places)
+    return sorted(key for key, units in own.items() if units > 0 and line.line.unit in (None, key.unit))
 
 
 def _sold_at(line: LineState) -> list[str]:

@@ -153,6 +153,15 @@ class Picture:
                 found[row.level] += min(0, row.reserved_delta)
         return {level: units for level, units in found.items() if level.location in locations}
 
+    def set_aside_beside(self, sku: str, channel: str, locations: Collection[str]) -> list[str]:
+        """Other locations than these where units are reserved for the channel alone."""
+        found = {
+            holding.level.location
+            for holding in self._held.get(sku, ())
+            if holding.kind == "allocation" and holding.channel == channel and holding.reserved > 0
+        }
+        return sorted(found - set(locations))
+
     def changing_hands(self, sku: str, locations: Collection[str]) -> int:
         """Units that the org is being asked to move from channel to channel, or to give back to everybody.
 
