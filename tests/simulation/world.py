@@ -242,6 +242,7 @@ class World:
                         "webhook_secret": shop.config.client_secret,
                         "safety_stock": plan.safety[name],
                         "cap": plan.caps[name],
+                        "orders_lag_seconds": 120.0,  # the worst of these shops lists within ten
                         "locations": {
                             place.name.lower(): {
                                 "id": place.id,

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from datetime import timedelta
 from fnmatch import fnmatchcase, translate
 from hashlib import sha256
 from typing import Any
@@ -16,6 +17,7 @@ from .believable import MOST_UNITS
 from .block import BlockRule
 from .editions import Edition
 from .mapping import Identity
+from .orders import ORDERS_LAG
 from .org_orders import OrgOrderRules
 from .products import Catalogue, Product, Wanted
 from .sources import Source
@@ -113,6 +115,8 @@ class ChannelPlan:
     asks: bool = True  # it can ask before payment; a marketplace cannot, and gated means mirrored there
     # Of one line of an order: more are not believed.
     most_units: int = field(default=MOST_UNITS, compare=False)
+    # For so long an order may be missing from the channel's own list of orders.
+    orders_lag: timedelta = field(default=ORDERS_LAG, compare=False)
     # Which shop and places it means: what is known of others is not known of these.
     identity: Identity | None = field(default=None, compare=False)
 
@@ -442,6 +446,11 @@ class Assortment:
         """The most units of one line of an order that are believed."""
         plan = self.channels.get(channel)
         return self.most_units_of_org if plan is None else plan.most_units
+
+    def orders_lag(self, channel: str) -> timedelta:
+        """For how long an order may be missing from the channel's own list of orders."""
+        plan = self.channels.get(channel)
+        return ORDERS_LAG if plan is None else plan.orders_lag
 
     def sources(self, channel: str, location: str, sku: str | None) -> tuple[str, ...]:
         """The org locations that a channel's location sells a SKU from, best first.

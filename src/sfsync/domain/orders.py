@@ -31,13 +31,16 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import permutations
 
 from .moments import Moment, next_moment
 from .places import LinePlace, matched
 from .stock import LevelKey, Movement, MovementKind, step_key
+
+# For so long an order may be missing from its channel's own list, unless the settings say otherwise.
+ORDERS_LAG = timedelta(minutes=10)
 
 
 class MoneyBack(StrEnum):

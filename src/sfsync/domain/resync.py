@@ -13,11 +13,8 @@ from enum import StrEnum
 from math import ceil
 from typing import Any
 
+from .orders import ORDERS_LAG
 from .relay import IN_DOUBT
-
-ORDERS_LAG = timedelta(
-    minutes=10
-)  # an order is in its channel's list after so long; lists are read so far back
 
 
 class Cause(StrEnum):
@@ -94,6 +91,7 @@ class Evidence:
     orders_waiting: bool = False  # something of the channel's orders has come and is not decided yet
     tells_orders: bool = True  # what it sells can be asked for
     lower_since: timedelta | None = None  # for how long it has been known to be lower than we believe
+    orders_lag: timedelta = ORDERS_LAG  # for how long an order may be missing from the channel's list
 
 
 def cause(of: Evidence) -> Cause | None:
@@ -116,7 +114,7 @@ def cause(of: Evidence) -> Cause | None:
 def _perhaps_sold(of: Evidence) -> bool:
     if of.orders_waiting:
         return True
-    return of.tells_orders and (of.lower_since is None or of.lower_since < ORDERS_LAG)
+    return of.tells_orders and (of.lower_since is None or of.lower_since < of.orders_lag)
 
 
 @dataclass(frozen=True, slots=True)

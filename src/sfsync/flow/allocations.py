@@ -29,8 +29,7 @@ from .picture import Picture, on_floor
 from .rooms import Rooms
 
 WITHHELD = timedelta(days=1)  # how long an order that gave up units without restock explains a lower number
-PATIENCE = timedelta(minutes=15)  # in which a sale that a number tells of must have been heard of
-SEARCH_LAG = timedelta(minutes=10)  # a storefront's order list may run so far behind its orders
+PATIENCE = 1.5  # times the lag of a storefront's order list: by then a sale that a number tells of was told
 CLOCKS = timedelta(seconds=2)  # so near to a reading, nobody can tell whether it has seen a sale (`taken`)
 SUBJECT = "allocation:"
 Own = Mapping[tuple[str, str], int]  # (channel, location) -> units that it should show of its own
@@ -530,8 +529,8 @@ def explain(tx: Tx, ctx: Context) -> set[str]:
             continue
         if not _has_units(ctx.assortment, level):
             continue
-        read = tx.poll_mark(level.channel)
-        if level.changed_at > now - PATIENCE or read is None or read < level.changed_at + SEARCH_LAG:
+        read, lag = tx.poll_mark(level.channel), ctx.assortment.orders_lag(level.channel)
+        if level.changed_at > now - lag * PATIENCE or read is None or read < level.changed_at + lag:
             continue
         picture = Picture(tx.facts([level.sku]))
         if level.channel not in parties(ctx.assortment, picture, level.sku):

@@ -179,6 +179,7 @@ class Looking:
             orders_waiting=self._undecided,
             tells_orders=self._tells_orders,
             lower_since=None if since is None else self._now - since,
+            orders_lag=self._assortment.orders_lag(self._channel),
         )
 
     def _to_take_over(self, item: ChannelItem, level: ChannelLevel | None, blocked: Cause | None) -> bool:

@@ -21,7 +21,6 @@ from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.domain.places import LinePlace, settled
 from sfsync.domain.refunds import Ending, paid_back
 from sfsync.domain.reservations import order_names
-from sfsync.domain.resync import ORDERS_LAG
 from sfsync.domain.sources import Source, Word, deciding, pair, wanted
 from sfsync.domain.stock import order_line_subject
 from sfsync.ports import Channel, Delivery, InboxItem, LineState, OrderTimes, OutsideError, Refused, Tx
@@ -36,7 +35,6 @@ BATCH = 200
 SWEEP_SECONDS = 15.0
 Read = OrderSnapshot | str | Refused | None  # an order, a call to read one, bad, or none of ours
 TOPICS_TOLD, TOPIC_TOLD = 100, 100  # how many topics are told, and how much of each
-OVERLAP = ORDERS_LAG  # a channel's list may be behind its orders
 SETTLED = timedelta(minutes=1)  # a change that was read so much later was read whole, whatever the clocks
 FEW = 5  # changed orders that are read one by one rather than with all that have changed lately
 LINES = 1_000  # so many that lines waiting for a reservation hold up no others
@@ -203,7 +201,7 @@ class OrderPoll:
         ctx, shop = self._ctx, self._ctx.channels[channel]
         started = ctx.clock.now()
         mark = await ctx.store.read(lambda tx: tx.poll_mark(channel) or tx.channel_since(channel))
-        since = (mark or started) - OVERLAP
+        since = (mark or started) - ctx.assortment.orders_lag(channel)
         few = await self._few(shop, since)
         count = 0
         pages = shop.orders_since(since) if few is None else _one_by_one(shop, few)

@@ -21,7 +21,7 @@ from .problems import KeyPath
 
 WEB = ("tokens", "open_status", "proxy", "max_body_bytes")
 LOG = ("level",)
-CHANNEL = ("guarantee", "safety_stock", "cap", "most_units")
+CHANNEL = ("guarantee", "safety_stock", "cap", "most_units", "orders_lag_seconds")
 RECEIVER = tuple(ReceiverSettings.model_fields)  # of a channel that is told by callbacks
 MISSING = object()
 

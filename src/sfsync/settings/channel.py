@@ -17,6 +17,7 @@ from pydantic_core import InitErrorDetails
 from sfsync import kinds
 from sfsync.domain.believable import MOST_UNITS
 from sfsync.domain.mapping import Identity
+from sfsync.domain.orders import ORDERS_LAG
 
 from .problems import nearest
 from .section import Section
@@ -57,6 +58,9 @@ class ChannelSettings(Section):
     ask_above_percent: int = Field(default=20, ge=0, le=100)
     # Of one line of an order. An order with more is set aside for a person: it moves no stock before that.
     most_units: int = Field(default=MOST_UNITS, ge=1, le=1_000_000)
+    # For so long an order may be missing from the channel's own list of orders. The list is read so much
+    # further back, and a number that fell is a sale that nobody has told of yet for half as long again.
+    orders_lag_seconds: float = Field(default=ORDERS_LAG.total_seconds(), ge=10, le=86_400)
     locations: Mapping[Name, LocationSettings] = Field(min_length=1)
 
     def shop(self) -> str:

@@ -6,6 +6,7 @@ A secret field `x` has a sibling `x_file`, a path to a file that holds it. Paths
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -396,6 +397,7 @@ def _plan(name: str, channel: ChannelSettings) -> ChannelPlan:
         counts_down=channel.counts_down,
         asks=channel.asks,
         most_units=channel.most_units,
+        orders_lag=timedelta(seconds=channel.orders_lag_seconds),
         identity=channel.identity(),
     )
 
