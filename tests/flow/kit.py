@@ -366,6 +366,10 @@ class LittleOrg(Fates):
                 yield OrgReading([order])
         yield OrgReading(returns=[line for line, changed in self.returns.values() if changed >= at])
 
+    async def returns_under_way(self) -> AsyncIterator[OrgReading]:
+        linked = [line for order, _ in self.orders.values() for line in order.returns]
+        yield OrgReading(returns=[*(line for line, _ in self.returns.values()), *linked])
+
     async def products(self, since: datetime | None) -> AsyncIterator[Sequence[Product]]:
         self._reach()
         self.asked_for_products.append(since)
@@ -969,11 +973,18 @@ class House:
 
 @asynccontextmanager
 async def house(stock: Mapping[str, int], **how: Any) -> AsyncIterator[House]:
-    """A house whose daemon has read org and shops, and has brought every shop up to date."""
+    """A house whose daemon has read org and shops, and has brought every shop up to date.
+
+    `begin=False`: one that was never opened.
+    """
     with tempfile.TemporaryDirectory(prefix="sfsync-flow-") as folder:
+        begin = how.pop("begin", True)
         made = House(Path(folder), stock, **how)
-        await made.start()
         try:
+            if not begin:
+                yield made
+                return
+            await made.start()
             await made.idle()
             # The order lists have been read, when the shops were compared and once more, and so has what was
             # to be looked at afterwards: from now on a sale is unheard of until somebody tells of it.

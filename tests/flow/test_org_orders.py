@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tests.flow.kit import SALES, House, house, total
@@ -25,6 +25,7 @@ from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.reservations import ReservationKind, Wish, WishedLine
 from sfsync.domain.sku_mapping import Sheet, SkuMapping
 from sfsync.domain.sources import Source
+from sfsync.flow.org_orders import MARK
 from sfsync.flow.sku_mappings import SkuMappings
 from sfsync.ports import Refused
 
@@ -320,6 +321,60 @@ async def test_a_return_that_is_linked_to_an_order_from_before_us_stays_entered(
         await orders.poll()
         await h.idle()
         assert (h.org.numbers(BACK), h.org.of("order:org:801A")) == ((1, 0), [])
+
+
+@pytest.mark.parametrize("item", ["", "802A"], ids=["of no order", "of an order from before us"])
+async def test_a_return_announced_before_us_and_received_after_is_entered(item: str) -> None:
+    """The parcel was on its way back on the day that sfsync began. One that lay there by then is not ours."""
+    async with house({BAG: 9, BACK: 0}, shared=shared(), org_rules=RULES, begin=False) as h:
+        ago9 = h.clock.now() - timedelta(days=9)
+        lines = {
+            "0raC": OrgReturnLine("0raC", "RO-3", "BAG-1", 1, None, "Submitted", ago9, item),
+            "0raD": OrgReturnLine("0raD", "RO-4", "BAG-1", 1, 1, "Closed", ago9, item),
+            "0raE": OrgReturnLine("0raE", "RO-5", "BAG-1", 1, None, "Closed", ago9, item),
+        }
+        old = order(h, status="Shipped", placed_at=ago9, items=[OrgItem("802A", "BAG-1", 3)])
+
+        def stand(at: datetime) -> None:
+            if item:
+                h.org.orders["801A"] = (replace(old, returns=list(lines.values())), at)
+            else:
+                h.org.returns.update({number: (line, at) for number, line in lines.items()})
+
+        stand(ago9)
+        await h.start()
+        await h.until_kept(lambda tx: tx.poll_mark(MARK))
+        await h.idle()
+        orders = h.supervisor.org_orders
+        assert orders is not None
+        assert h.org.numbers(BACK) == (0, 0)
+        for number, line in lines.items():  # received, and a note is added to the others
+            lines[number] = replace(line, received=1, status="Closed", changed_at=h.clock.now())
+        stand(h.clock.now())
+        for _ in range(2):
+            await orders.poll()
+            await h.until(lambda: h.org.numbers(BACK) == (1, 0))
+            await h.idle()
+        assert (told(h, "0raC"), told(h, "0raD"), told(h, "0raE"), told(h)) == (
+            (1, 0),
+            (0, 0),
+            (0, 0),
+            (0, 0),
+        )
+
+
+async def test_a_return_of_an_order_from_before_us_that_is_made_now_is_entered() -> None:
+    """She bought it last month and brings it back today, by an order that nobody here ever entered."""
+    async with house({BAG: 9, BACK: 0}, shared=shared(), org_rules=RULES) as h:
+        orders = h.supervisor.org_orders
+        assert orders is not None
+        old = order(h, status="Shipped", placed_at=h.clock.now() - timedelta(days=30))
+        back = OrgReturnLine("0raB", "RO-2", "BAG-1", 1, 1, "Closed", h.clock.now(), "802A")
+        h.org.sells(replace(old, returns=[back]))
+        await h.until(lambda: h.org.numbers(BACK) == (1, 0))
+        await orders.poll()
+        await h.idle()
+        assert (h.org.numbers(BACK), told(h), h.org.numbers(BAG)) == ((1, 0), (0, 0), (9, 0))
 
 
 async def test_a_product_without_a_sku_waits_for_a_person_and_holds_up_no_other_line() -> None:

@@ -90,6 +90,12 @@ def wanted(read: OrgReading) -> tuple[int, int, int]:
     )
 
 
+async def under_way(org: SalesforceOrg) -> set[tuple[str, int, int | None]]:
+    """(id, announced, received) of the return lines that have not come."""
+    pages = [page.returns async for page in org.returns_under_way()]
+    return {(line.line_id, line.announced, line.received) for page in pages for line in page}
+
+
 async def test_an_order_is_read_whole_with_what_reduces_and_returns_it(
     org: SalesforceOrg, people: People
 ) -> None:
@@ -114,7 +120,9 @@ async def test_an_order_is_read_whole_with_what_reduces_and_returns_it(
     )
     assert people.status(number, "Shipped")["success"]
     assert wanted(await org.read_orders(items=[item])) == (0, 2, 0)
+    assert (line, 1, None) in await under_way(org)
     assert people.update(line, "ReturnOrderLineItem", QuantityReceived=1)["success"]
+    assert line not in {each for each, _, _ in await under_way(org)}
     read = await org.read_orders(items=[item])
     assert wanted(read) == (0, 3, 1)
     (whole,) = read.orders

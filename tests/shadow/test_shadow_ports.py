@@ -31,7 +31,8 @@ BAG = LevelKey("BAG", "ECOM")
 WRITES = {"enter", "create_levels", "fold", "check_fold", "push", "cancel_order", "encode"}
 READS = {
     *("org_id", "check", "snapshot", "export", "levels_of_skus", "sums", "sums_between", "levels_between"),
-    *("read_levels", "levels_moved_since", "read_orders", "orders_changed_since", "products", "promises"),
+    *("read_levels", "levels_moved_since", "read_orders", "orders_changed_since", "returns_under_way"),
+    *("products", "promises"),
     *("sold", "subject_rows", "level_rows", "rows_at", "entered_since", "moved", "rows_of", "openings"),
     *("reserving_rows", "orders_entered", "children", "storage", "events", "calls", "hours_of_calls"),
     *("recall_calls", "close", "items", "receive", "read_order", "order_called", "order", "orders_since"),

@@ -344,10 +344,12 @@ def record_shared(
     bells: set[str],
     *,
     org_order: str | None = None,
+    ours: bool = False,
 ) -> set[str]:
     """Store what one of two sources tells of an order; what both together want is worked out anew.
 
-    A snapshot from the org is whole: what it no longer names is no longer wanted. Returns the SKUs touched.
+    A snapshot from the org is whole: what it no longer names is no longer wanted. `ours`: also where it was
+    placed before our time. Returns the SKUs touched.
     """
     if source is Source.ORG:
         snapshot = presentable(snapshot)
@@ -356,7 +358,7 @@ def record_shared(
     authority = ctx.assortment.shared[snapshot.channel].authority
     references = {snapshot.order_id, *order_names(snapshot.name)}
     held = {line.subject: line for line in tx.lines_of_order(snapshot.channel, references)}
-    if not held and before_our_time(tx, ctx, snapshot):
+    if not held and not ours and before_our_time(tx, ctx, snapshot):
         return set()
     whole = False  # the snapshot has its reservations: looked up for the first line of it that changes
     words = {subject: dict(line.words) for subject, line in held.items()}

@@ -24,7 +24,9 @@ from sfsync.domain.org_orders import (
     ORG_CHANNEL,
     OrgOrder,
     OrgOrderRules,
+    OrgReturnLine,
     Overdone,
+    come_back,
     loose_return,
     overdone,
     snapshot,
@@ -36,10 +38,11 @@ from sfsync.domain.words import counted
 from sfsync.ports import LineState, OrgReading, OutsideError, TryLater, Tx
 
 from .context import Context
-from .orders import record_shared
+from .orders import before_our_time, record_shared
 from .shelf import refresh
 
 TICK = timedelta(microseconds=1)
+MARK = "the org's returns under way"  # when they were read, under the name of no channel
 
 
 class OrgOrders:
@@ -55,10 +58,42 @@ class OrgOrders:
         ctx = self._ctx
         while True:
             try:
+                await self.know_returns()
                 await self.poll()
             except OutsideError as error:
                 ctx.log.warning("the org's orders not read", reason=str(error), next="polled again")
             await ctx.clock.sleep(self._every)
+
+    async def know_returns(self) -> None:
+        """Once in a store's life: which returns were announced, and had not come, when we began.
+
+        Goods that come of them are ours to enter. A line that says only later that they are there does not
+        say whether it was before us: of what had come by then, and of its rest, somebody else knows.
+        """
+        ctx = self._ctx
+        if await ctx.store.read(lambda tx: tx.poll_mark(MARK)) is not None:
+            return
+        async with self._turn:
+            pages = aiter(ctx.org.returns_under_way())
+            while True:
+                read_at = ctx.clock.now()
+                page = await anext(pages, None)
+                if page is None:
+                    break
+                await ctx.store.write(partial(self._await_returns, lines=page.returns, read_at=read_at))
+            await ctx.store.write(lambda tx: tx.put_poll_mark(MARK, ctx.clock.now()))
+
+    def _await_returns(self, tx: Tx, *, lines: Sequence[OrgReturnLine], read_at: datetime) -> None:
+        for line in lines:
+            if not tx.lines_of_org_order(line.line_id):
+                self._loose(tx, line, read_at, set())
+
+    def _loose(self, tx: Tx, line: OrgReturnLine, read_at: datetime, bells: set[str]) -> set[str]:
+        """Goods that come in of no order of ours. What had not come when we first read of it is ours, too."""
+        shot = loose_return(line, self._rules, read_at)
+        awaited = not line.deleted and come_back(line, self._rules) == 0
+        now = self._ctx.clock.now()
+        return _one(tx, self._ctx, shot, now, bells, line.line_id, ours=awaited)
 
     async def poll(self) -> int:
         """Record every order changed since the last poll; returns how many were read.
@@ -158,9 +193,13 @@ class OrgOrders:
                 if shot.lines or known:
                     skus |= _one(tx, ctx, shot, now, bells, order.order_id)
                 skus |= _named(tx, ctx, order, read_at)
+                if not tx.lines_of_org_order(order.order_id) and before_our_time(tx, ctx, shot):
+                    # The order was somebody else's to enter; what comes back of it now is not.
+                    for back in order.returns:
+                        skus |= self._loose(tx, back, read_at, bells)
                 _tell_overdone(tx, ctx, order, shot, overdone(order, self._rules), now)
             for line in read.returns:
-                skus |= _one(tx, ctx, loose_return(line, self._rules, read_at), now, bells, line.line_id)
+                skus |= self._loose(tx, line, read_at, bells)
             for order_id in read.gone:
                 skus |= _gone(tx, ctx, tx.lines_of_org_order(order_id), read_at, forget=False)
             return bells | also(tx) | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
@@ -169,11 +208,18 @@ class OrgOrders:
 
 
 def _one(
-    tx: Tx, ctx: Context, shot: OrderSnapshot, now: datetime, bells: set[str], org_order: str
+    tx: Tx,
+    ctx: Context,
+    shot: OrderSnapshot,
+    now: datetime,
+    bells: set[str],
+    org_order: str,
+    *,
+    ours: bool = False,
 ) -> set[str]:
     lines = tx.lines_of_org_order(org_order)
-    version = _later(shot.version, lines)
-    return record_shared(tx, ctx, replace(shot, version=version), Source.ORG, now, bells, org_order=org_order)
+    shot = replace(shot, version=_later(shot.version, lines))
+    return record_shared(tx, ctx, shot, Source.ORG, now, bells, org_order=org_order, ours=ours)
 
 
 def _later(read_at: datetime, lines: Sequence[LineState]) -> datetime:

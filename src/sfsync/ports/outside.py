@@ -296,6 +296,10 @@ class Org(Protocol):
         """Every order of which a part has changed since `at`, deletions too; and changed return lines."""
         ...
 
+    def returns_under_way(self) -> AsyncIterator[OrgReading]:
+        """Every return line of which nothing is said to have come yet, as of no order."""
+        ...
+
     def products(self, since: datetime | None) -> AsyncIterator[Sequence[Product]]:
         """Products that have changed since, deleted ones too; all of them when None."""
         ...

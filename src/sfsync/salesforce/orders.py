@@ -57,6 +57,17 @@ class OrderReader:
         if loose:
             yield OrgReading(returns=list(loose.values()))
 
+    async def returns_under_way(self) -> AsyncIterator[OrgReading]:
+        """Every return line that says of nothing that it has come, in pages; none where none are read.
+
+        By its status it may have come all the same: that is for whoever knows what the statuses mean.
+        """
+        if not self._config.returns:
+            return
+        query = f"{self._return_query()} (QuantityReceived = NULL OR QuantityReceived = 0)"
+        async for page in self._pages.pages(query):
+            yield OrgReading(returns=[self._return_line(row) for row in page])
+
     async def _whole(self, wanted: Collection[str]) -> OrgReading:
         heads = {row["Id"]: row async for row in self._of(self._order_query(), wanted)}
         gone = frozenset(set(wanted) - heads.keys())

@@ -193,6 +193,10 @@ class SalesforceOrg:
         """Every order of which a part has changed since `at`, and changed return lines."""
         return self._orders[Work.REFRESH].changed_since(at)
 
+    def returns_under_way(self) -> AsyncIterator[OrgReading]:
+        """Every return line of which nothing is said to have come yet, as of no order."""
+        return self._orders[Work.BULK].returns_under_way()
+
     def products(self, since: datetime | None) -> AsyncIterator[Sequence[Product]]:
         """Products that have changed since, deleted ones too; all of them when None."""
         return self._products.since(since)

@@ -257,6 +257,10 @@ class ShadowOrg:
         """Orders that have changed."""
         return self._inner.orders_changed_since(at)
 
+    def returns_under_way(self) -> AsyncIterator[OrgReading]:
+        """Return lines of which nothing has come yet."""
+        return self._inner.returns_under_way()
+
     def products(self, since: datetime | None) -> AsyncIterator[Sequence[Product]]:
         """Products."""
         return self._inner.products(since)
