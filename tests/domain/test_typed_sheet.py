@@ -24,8 +24,8 @@ def test_nothing_is_counted_as_nothing_where_it_is_said() -> None:
 
 def test_wrong_lines_are_told_and_the_others_stay() -> None:
     """A number that is none, no SKU, a piece twice, and far too many of one."""
-    typed, bad = read("BAG = x\n= 3\nRING|S-1\nRING|S-1\nTIE = 9999\nTIE = 9999\nHAT = -1\nHAT =")
-    assert typed == [Typed(3, "RING", "S-1", 1), Typed(5, "TIE", None, 9999)]
+    typed, bad = read("BAG = x\n= 3\nRING|S-1\nRING|S-1\nTIE = 900000000\nTIE = 900000000\nHAT = -1\nHAT =")
+    assert typed == [Typed(3, "RING", "S-1", 1), Typed(5, "TIE", None, 900000000)]
     assert [each.line for each in bad] == [1, 2, 4, 6, 7, 8]
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.flow.kit import House, house
 from tests.flow.test_counts import BAG, FAR, ago, long_ago, sold
 
-from sfsync.domain.counts import Count
+from sfsync.domain.counts import Count, Sure
 from sfsync.domain.ira_wish import read_wish
 from sfsync.domain.products import Product
 from sfsync.domain.stock import LevelKey, Movement, MovementKind
@@ -216,6 +216,44 @@ async def test_the_shelf_that_was_off_is_to_be_counted_before_the_one_that_was_r
         )
         told = await reports.count_next(TurnoverWish(limit=1))
         assert told["rows"][0]["location"] == "DUBAI"
+
+
+async def test_a_dry_run_knows_what_only_the_orgs_books_know() -> None:
+    """A date of before the level's books begin is told by the rehearsal, and nothing of the sheet goes in."""
+    async with house({BAG: 5, FAR: 2}) as h:
+        long_ago(h)
+        counts = [*sheet(h, 4, places=(BAG,)), *sheet(h, 2, at_hours_ago=72, places=(FAR,))]
+        for dry_run, partial in ((True, False), (True, True), (False, False)):
+            told = await h.supervisor.counts.enter_all(counts, dry_run=dry_run, partial=partial)
+            assert [each.problem for each in told] == ["", "too-old"]
+            assert (h.org.of("count:"), [each.state for each in told]) == ([], ["", ""])
+        told = await h.supervisor.counts.enter_all(counts, partial=True)
+        assert [(each.state, each.problem) for each in told] == [("entered", ""), ("", "too-old")]
+        asked = h.org.reads
+        await h.supervisor.counts.enter_all(sheet(h, 2, at_hours_ago=0, places=(FAR,)), dry_run=True)
+        assert h.org.reads == asked  # a shelf that is being scanned costs no calls
+
+
+async def test_an_old_count_is_entered_at_a_persons_word_and_late_sales_fall_where_they_belong() -> None:
+    """Three weeks old: asked about. Said to be true, it is held against that day, and a sale of the day
+    before, told later, is no second missing bag; the newer count stands.
+    """
+    async with house({BAG: 5}) as h:
+        long_ago(h, days=40)
+        old = sheet(h, 4, at_hours_ago=21 * 24, places=(BAG,))
+        for dry_run in (True, False):
+            (told,) = await h.supervisor.counts.enter_all(old, partial=True, dry_run=dry_run)
+            assert (told.problem, "21 days ago" in told.detail) == ("long-ago", True)
+        assert h.org.numbers(BAG) == (5, 0)
+        await h.supervisor.counts.enter_all(sheet(h, 5, at_hours_ago=4, places=(BAG,)))
+        (told,) = await h.supervisor.counts.enter_all(old, sure=Sure(old=True))
+        assert (told.state, told.variance) == ("entered", -1)
+        await h.idle()
+        assert h.org.numbers(BAG) == (5, 0)
+        sold(h, ago(h, 22 * 24))
+        await h.until(lambda: h.org.of("posting:"))
+        await h.idle()
+        assert h.org.numbers(BAG) == (5, 0)
 
 
 async def test_folded_counts_stay_in_the_history_with_their_variance() -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 from tests.flow.kit import TILL, House, house, total
 
-from sfsync.domain.counts import Count, CountOutcome
+from sfsync.domain.counts import Count, CountOutcome, Sure
 from sfsync.domain.incidents import DATED_AHEAD
 from sfsync.domain.moments import Moment
 from sfsync.domain.stock import LevelKey, Movement, MovementKind
@@ -33,8 +33,10 @@ def long_ago(h: House, days: float = 2) -> None:
     }
 
 
-async def count(h: House, units: int, at: datetime, name: str = "c-1", place: str = BAG) -> CountOutcome:
-    return await h.supervisor.counts.enter(Count(name, LevelKey.parse(place), units, at))
+async def count(
+    h: House, units: int, at: datetime, name: str = "c-1", place: str = BAG, *, old: bool = True
+) -> CountOutcome:
+    return await h.supervisor.counts.enter(Count(name, LevelKey.parse(place), units, at), Sure(old=old))
 
 
 def sold(h: House, at: datetime, source: str = "receipt-1", units: int = -1, place: str = BAG) -> None:
@@ -329,6 +331,8 @@ async def test_a_count_that_cannot_be_is_not_entered() -> None:
         now = h.clock.now()
         assert (await count(h, 5, now, place="BAG-1|PARIS")).problem == "unknown-level"
         assert (await count(h, -1, now)).problem == "wrong"
+        assert (await count(h, 10_001, now)).problem == "too-many"
+        assert (await count(h, 5, ago(h, 24 * 15), old=False)).problem == "long-ago"
         assert (await count(h, 5, now + timedelta(hours=1))).problem == "wrong"
         assert (await count(h, 4, now)).state == "entered"
         assert (await count(h, 5, now)).problem == "id-reused"

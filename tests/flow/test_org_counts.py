@@ -10,9 +10,10 @@ import pytest
 from tests.flow.kit import Fates, House, house
 from tests.flow.test_counts import long_ago
 
-from sfsync.domain.counts import Count
+from sfsync.domain.counts import Believed, Count
 from sfsync.domain.org_counts import CountTold, OrgCount, Status, count_id
 from sfsync.domain.stock import LevelKey
+from sfsync.flow.counts import Counts
 from sfsync.flow.org_counts import Counting, OrgCounts
 from sfsync.ports import CountAnswer, CountFate, OutsideError, TryLater, Unknown
 
@@ -150,6 +151,26 @@ async def test_a_mistake_stays_on_its_record_and_enters_nothing_until_it_is_corr
         await counting.look()
         assert book.says("A")[0] == "Entered"
         assert (told_to_the_ledger(h, "C"), len(told_to_the_ledger(h, "A"))) == ([], 1)
+
+
+async def test_a_record_that_nobody_believes_is_a_mistake_until_somebody_says_that_it_is_so() -> None:
+    """A nought too many, and a month mistyped. What the org dated itself is true, however late it is read."""
+    async with house({BAG: 5, BELT: 2}) as h:
+        long_ago(h, days=40)
+        now = h.clock.now()
+        book = LittleBook(now)
+        book.count("A", 10_001)
+        book.count("B", 2, place=BELT)
+        book.edit(replace(book.records["B"], at=now - timedelta(days=31)))
+        await follower(h, book).look()
+        assert [book.says(number)[0] for number in "AB"] == ["Mistake", "Mistake"]
+        assert "more than the 10,000 believed. Correct the number; or" in book.records["A"].message
+        assert "31 days ago" in book.records["B"].message
+        book.edit(replace(book.records["B"], lacks=frozenset({"at"})))
+        house_knows = replace(h.ctx.assortment, counts=Believed(most_units=20_000))
+        counts = Counts(replace(h.ctx, assortment=house_knows), h.supervisor.writer)
+        await OrgCounts(h.ctx, book, counts, Counting()).look()
+        assert [book.says(number)[0] for number in "AB"] == ["Entered", "Entered"]
 
 
 async def test_a_record_edited_after_it_was_taken_up_enters_nothing_more() -> None:

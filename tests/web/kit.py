@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 
 from sfsync.domain.by_hand import Allocated, Fixed, Said, Word
 from sfsync.domain.callbacks import NumberPlace
-from sfsync.domain.counts import Count, CountOutcome
+from sfsync.domain.counts import NOT_SURE, Believed, Count, CountOutcome, Sure, doubt
 from sfsync.domain.editions import REST, Denial, Edition, PartyStanding, Standing, Switch
 from sfsync.domain.exposure import Exposure as DomainExposure
 from sfsync.domain.incidents import Resolved, Stage
@@ -597,9 +597,15 @@ class Counter:
         return self.sheets.setdefault(key, digest) == digest
 
     async def enter_all(
-        self, counts: Sequence[Count], *, partial: bool = False, dry_run: bool = False
+        self,
+        counts: Sequence[Count],
+        *,
+        partial: bool = False,
+        dry_run: bool = False,
+        sure: Sure = NOT_SURE,
     ) -> Sequence[CountOutcome]:
-        seen = [self._problem(count) for count in counts]
+        believed = Believed().told(sure)
+        seen = [doubt(count, believed, NOW) or self._problem(count) for count in counts]
         if dry_run or (not partial and any(each.problem for each in seen)):
             return seen
         return [

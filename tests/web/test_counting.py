@@ -61,6 +61,18 @@ async def test_wrong_lines_are_told_and_kept_for_another_try() -> None:
     assert [count.units for count in house.counter.entered.values()] == [5]
 
 
+async def test_a_number_that_nobody_believes_is_told_and_not_entered() -> None:
+    """A barcode behind the sign, or a nought too many: what to do stands beside it."""
+    house = House()
+    async with house.client() as client:
+        form = await log_in(client, SHOP)
+        looked = await client.post(
+            PATH, data={"form": form, **SHEET, "sheet": "BAG = 5\nTIE = 10001", "do": "look"}
+        )
+    for words in ("10,001 units of TIE|ECOM are more than the 10,000 believed", "[counts] most_units"):
+        assert words in looked.text
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

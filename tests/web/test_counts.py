@@ -60,6 +60,33 @@ async def test_one_wrong_count_keeps_all_out_unless_the_right_ones_are_asked_for
         assert [each["state"] for each in answer.json()["counts"]] == ["entered", "problem"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "kind", "says", "word"),
+    [
+        ({"quantity": 10_001}, "too-many", "10,001 units of TIE|ECOM are more than the 10,000", "most_units"),
+        ({"counted_at": "2026-10-22T18:00:00Z"}, "long-ago", "31 days ago", "old"),
+    ],
+)
+async def test_what_nobody_believes_is_asked_about_and_entered_at_a_persons_word(
+    changes: dict[str, Any], kind: str, says: str, word: str
+) -> None:
+    """A number with a nought too many, a month mistyped: told with what to do, and entered only then."""
+    house = House()
+    body = {"counts": [BAG, TIE | changes]}
+    async with house.client(SHOP) as client:
+        told = problem(await client.post("/v1/counts", json=body), 422, "bad-counts")
+        (error,) = errors(told)
+        assert (error["row"], error["kind"], says in error["detail"]) == (2, kind, True)
+        assert word in error["remedy"]
+        assert house.counter.entered == {}
+        sure = {"most_units": 10_001} if word == "most_units" else {"old": True}
+        assert (await client.post("/v1/counts", json=body | sure)).status_code == 201
+        bad = problem(
+            await client.post("/v1/counts", json=body | {"most_units": 0, "old": 1}), 422, "bad-input"
+        )
+        assert [each["field"] for each in errors(bad)] == ["most_units", "old"]
+
+
 async def test_a_dry_run_says_what_is_wrong_and_enters_nothing() -> None:
     """For whoever wants to see first."""
     house = House()
@@ -98,8 +125,8 @@ async def test_while_the_org_is_away_the_sender_tries_again() -> None:
     [
         ({"sku": None}, "counts[1].sku", "is missing"),
         ({"sku": "TIE|ECOM"}, "counts[1]", "separates"),
-        ({"quantity": -1}, "counts[1].quantity", "not between 0 and 100000"),
-        ({"quantity": 4006381333931}, "counts[1].quantity", "not between 0 and 100000"),
+        ({"quantity": -1}, "counts[1].quantity", "not between 0 and 999999999"),
+        ({"quantity": 4006381333931}, "counts[1].quantity", "not between 0 and 999999999"),
         ({"quantity": 1.5}, "counts[1].quantity", "whole number"),
         ({"quantity": 2, "unit": "S/N 1"}, "counts[1].quantity", "one piece"),
         ({"counted_at": None}, "counts[1].counted_at", "is missing"),

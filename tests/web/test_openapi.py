@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 from starlette.routing import Route
 from tests.web.kit import CHECKOUT, House
 
-from sfsync.domain.counts import MOST_UNITS
+from sfsync.domain.counts import REMEDIES
 from sfsync.domain.incidents import LONGEST_REASON, Way
 from sfsync.domain.refunds import Ending
 from sfsync.domain.reservations import LONGEST, ReservationKind, ReservationState
@@ -89,10 +89,11 @@ async def test_its_limits_and_words_are_the_codes() -> None:
     assert transfer["id"]["maxLength"] == transfers.LONGEST_ID
     count = schemas["Count"]["properties"]
     assert set(count) == set(counts.FIELDS)
-    assert count["quantity"]["maximum"] == MOST_UNITS
+    assert count["quantity"]["maximum"] == counts.MOST_TOLD
+    assert schemas["Counts"]["properties"]["most_units"]["maximum"] == counts.MOST_SURE
     assert schemas["Counts"]["properties"]["counts"]["maxItems"] == counts.MOST_COUNTS
     error = schemas["CountsTold"]["properties"]["errors"]["items"]["properties"]
-    assert error["kind"]["enum"] == list(counts.REMEDIES)
+    assert error["kind"]["enum"] == list(REMEDIES)
     decision = schemas["ResolutionWish"]["properties"]
     assert set(decision) == set(web_incidents.FIELDS)
     assert decision["way"]["enum"] == list(Way)

@@ -25,8 +25,8 @@ from sfsync.cli.common import (
     table,
 )
 from sfsync.cli.progress import waiting
-from sfsync.domain.count_file import MOST_UNITS, BadRow, FileError, Reading, Sheet, decode, read
-from sfsync.domain.counts import Count
+from sfsync.domain.count_file import BadRow, FileError, Reading, Sheet, decode, read
+from sfsync.domain.counts import MOST_UNITS, OLDEST_DAYS, Count, Sure
 from sfsync.domain.words import agree, counted, of_rows
 
 app = typer.Typer(
@@ -56,9 +56,24 @@ def import_file(
     ignore: Annotated[
         list[str] | None, typer.Option(help="A column that means nothing here; may be given again.")
     ] = None,
-    most: Annotated[int, typer.Option(help="More units than this of one SKU at one place are absurd.")] = (
-        MOST_UNITS
-    ),
+    most: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            help="So many units of one SKU at one place may be true. "
+            f"[default: [counts] most_units of the daemon's settings, {MOST_UNITS:,}]",
+            show_default=False,
+        ),
+    ] = None,
+    old: Annotated[
+        bool,
+        typer.Option(
+            "--old",
+            help="The dates are right, however long ago. "
+            f"[default: not before [counts] oldest_days, {OLDEST_DAYS}]",
+        ),
+    ] = False,
     partial: Annotated[
         bool, typer.Option("--partial", help="Enter the good rows although others are bad.")
     ] = (False),
@@ -76,7 +91,7 @@ def import_file(
     """
     given = {"location": location, "counted_at": at, "counted_by": by, "reason": reason}
     reading = Reading(
-        {name: text for name, text in given.items() if text}, tuple(ignore or ()), _zone(timezone), most
+        {name: text for name, text in given.items() if text}, tuple(ignore or ()), _zone(timezone)
     )
     client = DaemonClient(settings_or_exit(config))
     try:
@@ -86,7 +101,7 @@ def import_file(
     except FileError as error:
         fail(f"{file}: {error}. Nothing was entered.")
     try:
-        told = _Import(client, sheet).run(partial=partial, dry_run=dry_run)
+        told = _Import(client, sheet, Sure(most, old)).run(partial=partial, dry_run=dry_run)
     except httpx.HTTPError:
         fail(f"no daemon answers at {client.address}; start it with `sfsync run`")
     if as_json:
@@ -106,8 +121,8 @@ def _zone(name: str | None) -> tzinfo | None:
 class _Import:
     """One file's way in: asked in parts whether anything is wrong, then entered in parts."""
 
-    def __init__(self, client: DaemonClient, sheet: Sheet) -> None:
-        self._client, self._counts = client, list(sheet.counts)
+    def __init__(self, client: DaemonClient, sheet: Sheet, sure: Sure) -> None:
+        self._client, self._counts, self._sure = client, list(sheet.counts), sure
         self._bad = list(sheet.bad)
 
     def run(self, *, partial: bool, dry_run: bool) -> dict[str, Any]:
@@ -149,6 +164,7 @@ class _Import:
 
     def _send(self, part: Sequence[tuple[int, Count]], *, dry_run: bool) -> dict[str, Any]:
         body = {"counts": [_row(count) for _, count in part], "partial": True, "dry_run": dry_run}
+        body |= {"old": self._sure.old, "most_units": self._sure.most_units}
         for attempt in range(TRIES):
             status, answer = self._client.attempt("/v1/counts", body)
             if status != 503 or attempt == TRIES - 1:

@@ -15,6 +15,7 @@ from .allocation import Share
 from .ats import Guarantee, Policy
 from .believable import MOST_UNITS
 from .block import BlockRule
+from .counts import Believed
 from .editions import Edition
 from .mapping import Identity
 from .orders import ORDERS_LAG
@@ -186,6 +187,7 @@ class Assortment:
     price_channel: str = ""  # whose prices stand in where the org says none
     tags_channel: str = ""  # whose tags do
     most_units_of_org: int = field(default=MOST_UNITS, compare=False)  # of an order that is no channel's
+    counts: Believed = field(default=Believed(), compare=False)  # what stock counts are believed
     catalogue: Catalogue = field(default_factory=Catalogue, repr=False, compare=False)
     # Channels that go on by settings from before, because the changed ones wait for a person.
     held: Mapping[str, Assortment] = field(default_factory=dict, repr=False, compare=False)

@@ -31,7 +31,6 @@ ALIASES = {
     "counter": "counted_by",
     "serial_number": "unit",
 }
-MOST_UNITS = 10_000  # of one SKU at one place, unless somebody says that it is so
 LONGEST = {"counted_by": 100, "reason": 100, "unit": 80, "id": 120}
 _REWRITTEN = re.compile(r"\d(?:[.,]\d+)?E\+\d+", re.IGNORECASE)
 _BARCODE = re.compile(r"\d{8}|\d{12,14}")
@@ -66,7 +65,6 @@ class Reading:
     given: Mapping[str, str] = field(default_factory=dict)
     ignored: Collection[str] = ()  # columns that mean nothing here
     zone: tzinfo | None = None  # of moments that name none
-    most_units: int = MOST_UNITS
 
 
 def decode(raw: bytes) -> str:
@@ -164,7 +162,7 @@ def _row(line: int, names: Sequence[str], cells: Sequence[str], reading: Reading
             return wrong(f"has a {name} of more than {LONGEST[name]} characters", "shorten it")
     if _REWRITTEN.fullmatch(sku):
         return wrong(f"has the SKU {sku}, which a spreadsheet has rewritten", "format the column as text")
-    units = _units(told["quantity"], reading.most_units)
+    units = _units(told["quantity"])
     if not isinstance(units, int):
         return wrong(*units)
     if told.get("unit") and units > 1:
@@ -180,7 +178,7 @@ def _row(line: int, names: Sequence[str], cells: Sequence[str], reading: Reading
     return Count(told.get("id") or identity(at, by), level, units, at, "", by, told.get("reason", ""))
 
 
-def _units(text: str, most: int) -> int | tuple[str, str]:
+def _units(text: str) -> int | tuple[str, str]:
     """The units, or what is wrong with them and the remedy."""
     if _BARCODE.fullmatch(text):
         return f"has the quantity {text}, which looks like a barcode", "scan into the column sku"
@@ -188,8 +186,8 @@ def _units(text: str, most: int) -> int | tuple[str, str]:
         return f"has the quantity {text}; nobody counts less than nothing", "give a whole number from 0"
     if not (text.isascii() and text.isdigit()):
         return f"has the quantity {text[:20]!r}", "give a whole number from 0, without separators"
-    if len(text) > 9 or int(text) > most:
-        return f"has the quantity {text[:20]}, more than {most:,}", "correct it, or allow it with --most"
+    if len(text) > 9:
+        return f"has the quantity {text[:20]}, more than anybody counts", "correct it"
     return int(text)
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from .fold import LedgerRow
 from .stock import (
@@ -33,7 +33,25 @@ from .stock import (
     step_key,
 )
 
-MOST_UNITS = 100_000  # more of one level is no count but a mistake
+MOST_UNITS = 10_000  # of one level; more are no count but a mistake, unless somebody says that it is so
+OLDEST_DAYS = 14  # the same of a count's age: a month or a year mistyped is more than that
+# What to do, by the problem; the same words whichever way a count came.
+REMEDIES = {
+    "wrong": "correct it",
+    "too-many": (
+        "correct the number; or, if it is true, raise --most, most_units in the request, or [counts] "
+        "most_units in the settings"
+    ),
+    "long-ago": (
+        "correct the date; or, if it is true, give --old, old in the request, or [counts] oldest_days in the "
+        "settings"
+    ),
+    "unknown-level": "correct SKU and location, or create the stock level in the org",
+    "id-reused": "give a recount its own moment or id",
+    "too-old": "count again, and date the count when it was made",
+    "refused": "see `sfsync dead-letters`",
+    "try-later": "send the same request again",
+}
 
 _LATE = late_subject("")
 
@@ -50,6 +68,7 @@ class Count:
     counted_by: str = ""
     reason: str = ""  # why it was counted
     record_id: str = ""  # of the record in the org that it was made as; "": made elsewhere
+    stamped: bool = False  # a clock has dated it, nobody could mistype its moment
 
     @property
     def words(self) -> str:
@@ -73,8 +92,9 @@ class CountOutcome:
     """What became of a count.
 
     `state` is "entered" or "waiting" (written down, and entered when the org answers). `problem` is "" or
-    "wrong", "id-reused", "unknown-level", "too-old" (its level's books begin later, or were folded later),
-    "refused" (the org will not take it), "try-later" (the org does not answer): nothing is entered then.
+    "wrong", "too-many" or "long-ago" (not believed without a person's word), "id-reused", "unknown-level",
+    "too-old" (its level's books begin later, or were folded later), "refused" (the org will not take it),
+    "try-later" (the org does not answer): nothing is entered then.
     `variance` is counted - ledger at that instant; None where the ledger was not read for it. `again`: the
     same count was told before, and this is what became of it then.
     """
@@ -84,6 +104,47 @@ class CountOutcome:
     problem: str = ""
     detail: str = ""
     again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sure:
+    """A person's word on some counts: so many units of one level may be true, and dates of long ago."""
+
+    most_units: int | None = None
+    old: bool = False
+
+
+NOT_SURE = Sure()
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """What is entered without asking: so many units of one level, and counts so old. None: of any age."""
+
+    most_units: int = MOST_UNITS
+    oldest: timedelta | None = timedelta(days=OLDEST_DAYS)
+
+    def told(self, sure: Sure) -> Believed:
+        """The same once a person has given their word."""
+        most = self.most_units if sure.most_units is None else sure.most_units
+        return Believed(most, None if sure.old else self.oldest)
+
+
+def doubt(count: Count, believed: Believed, now: datetime) -> CountOutcome | None:
+    """Why a count is not entered before a person has said that it is so; None when it is believed.
+
+    A barcode in the wrong field, a month mistyped: entered, it would put on sale what is not there.
+    """
+    if count.units > believed.most_units:
+        found = f"{count.units:,} units of {count.level} are more than the {believed.most_units:,} believed"
+        return CountOutcome(problem="too-many", detail=found)
+    if believed.oldest is None or count.stamped or now - count.at <= believed.oldest:
+        return None
+    detail = (
+        f"the count of {count.level} is dated {count.at:%Y-%m-%d}, {(now - count.at).days:,} days ago; "
+        f"no more than {believed.oldest.days:,} are believed"
+    )
+    return CountOutcome(problem="long-ago", detail=detail)
 
 
 def identity(at: datetime, counted_by: str) -> str:

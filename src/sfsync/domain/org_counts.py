@@ -14,18 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from .counts import MOST_UNITS, Count, CountOutcome, second
+from .counts import REMEDIES, Count, CountOutcome, second
 from .ira import RECOUNT
 from .stock import BadKeyError, LevelKey
 
 SUBJECT = "record:"  # count ids of records in the org begin so
 MESSAGE_LENGTH = 255
-REMEDIES = {
-    "wrong": "Correct the record.",
-    "unknown-level": "Correct SKU and location, or create the stock level.",
-    "too-old": "Make a new record, dated when you count again.",
-    "refused": "See `sfsync dead-letters`.",
-}
 
 
 class Status(StrEnum):
@@ -102,8 +96,6 @@ def read(record: OrgCount) -> Count:
         raise MistakeError("It says no number. Give a whole number from 0.")
     if units < 0:
         raise MistakeError(f"{units:g} cannot have been counted. Give a whole number from 0.")
-    if units > MOST_UNITS:
-        raise MistakeError(f"{units:,.0f} is more than anybody counts ({MOST_UNITS:,}). Correct the number.")
     if level.unit and units > 1:
         raise MistakeError(f"{units:g} cannot have been counted of one piece ({level.unit}). Give 0 or 1.")
     return Count(
@@ -115,6 +107,7 @@ def read(record: OrgCount) -> Count:
         record.by,
         record.reason,
         record.record_id,
+        "at" in record.lacks,
     )
 
 
@@ -128,10 +121,10 @@ def mistake(record: OrgCount, message: str) -> CountTold | None:
 
 def refusal(outcome: CountOutcome) -> str:
     """Why a count was not entered, for whoever made the record."""
-    detail = outcome.detail[:1].upper() + outcome.detail[1:].removesuffix(".").removesuffix(
-        "; create it first"
-    )
-    return f"{detail}. {REMEDIES.get(outcome.problem, '')}".strip()
+    told = [outcome.detail.removesuffix(".").removesuffix("; create it first")]
+    if outcome.problem in REMEDIES:
+        told.append(REMEDIES[outcome.problem])
+    return " ".join(f"{each[:1].upper()}{each[1:]}." for each in told)
 
 
 def answer(record: OrgCount, taken: Taken) -> CountTold | None:

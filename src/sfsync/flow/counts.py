@@ -17,9 +17,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sfsync.domain.counts import (
+    NOT_SURE,
+    Believed,
     Count,
     CountOutcome,
+    Sure,
     began_after,
+    doubt,
     folded_after,
     is_late,
     last_counted,
@@ -58,15 +62,22 @@ class Counts:
         return await self._ctx.store.write(work)
 
     async def enter_all(
-        self, counts: Sequence[Count], *, partial: bool = False, dry_run: bool = False
+        self,
+        counts: Sequence[Count],
+        *,
+        partial: bool = False,
+        dry_run: bool = False,
+        sure: Sure = NOT_SURE,
     ) -> Sequence[CountOutcome]:
         """Enter each once, or none where one has a problem (unless `partial`); an outcome for each.
 
         An outcome with neither state nor problem: nothing is wrong with that one, and it was not entered.
-        What only the org can tell (it does not answer, it has folded what came later) is told of each.
+        What the org alone can tell is asked before anything is entered, and in a `dry_run` too, of counts
+        that were not made just now. `sure`: a person's word on numbers and dates not believed otherwise.
         """
-        now = self._ctx.clock.now()
-        seen = await self._ctx.store.read(lambda tx: [_check(tx, count, now) for count in counts])
+        seen = await self._checked(counts, sure)
+        if dry_run or not partial:
+            seen = await self._asked(counts, seen)
         outcomes = [each or CountOutcome() for each in seen]
         if dry_run or (not partial and any(outcome.problem for outcome in outcomes)):
             return outcomes
@@ -80,31 +91,63 @@ class Counts:
         for numbers in rounds.values():
             for start in range(0, len(numbers), TOGETHER):
                 part = numbers[start : start + TOGETHER]
-                told = await self._enter([counts[number] for number in part])
+                told = await self._enter([counts[number] for number in part], sure)
                 for number, outcome in zip(part, told, strict=True):
                     outcomes[number] = outcome
         return outcomes
 
-    async def enter(self, count: Count) -> CountOutcome:
+    async def enter(self, count: Count, sure: Sure = NOT_SURE) -> CountOutcome:
         """Enter it; the same count again is answered as the first time."""
-        (outcome,) = await self._enter([count])
+        (outcome,) = await self._enter([count], sure)
         return outcome
 
-    async def _enter(self, counts: Sequence[Count]) -> list[CountOutcome]:
+    async def _checked(self, counts: Sequence[Count], sure: Sure) -> list[CountOutcome | None]:
+        now, believed = self._ctx.clock.now(), self._ctx.assortment.counts.told(sure)
+        return await self._ctx.store.read(
+            lambda tx: [_check(tx, count, believed, now) for count in counts],
+        )
+
+    async def _asked(
+        self, counts: Sequence[Count], seen: Sequence[CountOutcome | None]
+    ) -> list[CountOutcome | None]:
+        """The same, once the org's rows have said of which counts they do not reach back to the moment.
+
+        Books do not begin after a count that is made just now; so a shelf that is scanned, which asks piece
+        by piece, costs no calls.
+        """
+        lately = self._ctx.clock.now() - CLOCK_SKEW
+        told = list(seen)
+        open_ = [n for n, outcome in enumerate(seen) if outcome is None and counts[n].at < lately]
+        for start in range(0, len(open_), TOGETHER):
+            part = open_[start : start + TOGETHER]
+            try:
+                rows = await self._rows([counts[number] for number in part])
+            except OutsideError as error:
+                for number in part:
+                    told[number] = _problem("try-later", str(error))
+                continue
+            for number in part:
+                told[number] = _too_old(rows[counts[number].level], counts[number])
+        return told
+
+    async def _rows(self, counts: Sequence[Count]) -> dict[LevelKey, list[LedgerRow]]:
+        """The rows of the counts' levels as the org has them. Raises the org's failures."""
+        held = await self._ctx.store.read(lambda tx: tx.levels({count.level for count in counts}))
+        rows: dict[LevelKey, list[LedgerRow]] = {level: [] for level in held}
+        for row in await self._ctx.org.rows_at([level.record_id for level, _ in held.values()]):
+            if row.movement.level in rows:
+                rows[row.movement.level].append(row)
+        return rows
+
+    async def _enter(self, counts: Sequence[Count], sure: Sure) -> list[CountOutcome]:
         """Enter counts of different levels together: one reading of their rows, and one request for many."""
-        ctx = self._ctx
         async with AsyncExitStack() as slots:
             for level in sorted(count.level for count in counts):
                 await slots.enter_async_context(self._writer.alone(level))
-            now = ctx.clock.now()
-            outcomes = await ctx.store.read(lambda tx: [_check(tx, count, now) for count in counts])
+            outcomes = await self._checked(counts, sure)
             fresh = [count for count, told in zip(counts, outcomes, strict=True) if told is None]
-            held = await ctx.store.read(lambda tx: tx.levels([count.level for count in fresh]))
-            rows: dict[LevelKey, list[LedgerRow]] = {level: [] for level in held}
             try:
-                for row in await ctx.org.rows_at([level.record_id for level, _ in held.values()]):
-                    if row.movement.level in rows:
-                        rows[row.movement.level].append(row)
+                rows = await self._rows(fresh)
             except OutsideError as error:
                 return [told or _problem("try-later", str(error)) for told in outcomes]
             late = {count.level: _too_old(rows[count.level], count) for count in fresh}
@@ -184,7 +227,7 @@ def _too_old(rows: Sequence[LedgerRow], count: Count) -> CountOutcome | None:
     return None
 
 
-def _check(tx: Tx, count: Count, now: datetime) -> CountOutcome | None:
+def _check(tx: Tx, count: Count, believed: Believed, now: datetime) -> CountOutcome | None:
     """What became of the count before, or what keeps it from being entered; None when nothing does."""
     if count.units < 0:
         return _problem("wrong", f"{count.units} cannot have been counted; give a whole number from 0")
@@ -192,6 +235,8 @@ def _check(tx: Tx, count: Count, now: datetime) -> CountOutcome | None:
         return _problem("wrong", f"the count is dated {count.at.isoformat()}, which is still to come")
     if (known := _known(tx, count)) is not None:
         return known
+    if (doubtful := doubt(count, believed, now)) is not None:
+        return doubtful
     if count.level not in tx.levels([count.level]):
         if unread(tx):
             return _problem("try-later", "the org's stock levels are still being read")

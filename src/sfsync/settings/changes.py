@@ -1,7 +1,7 @@
 """Two readings of the settings compared: what is other, and whether a running daemon can take it over.
 
-Who may do what, the log's level, what policies and channels say of quantities, and who is told by callbacks
-and alerts, and where, are taken over at once.
+Who may do what, the log's level, what policies and channels say of quantities, what counts are believed, and
+who is told by callbacks and alerts, and where, are taken over at once.
 What connections, loops and stores were made from waits for a restart, and so does all that rests on it.
 """
 
@@ -123,8 +123,8 @@ def with_live(before: Settings, after: Settings) -> Settings:
         for name, channel in before.channels.items()
     }
     policies = after.policies if policies_are_live(before, after) else before.policies
-    live = {"web": web, "log": log, "channels": channels, "policies": policies, "alerts": after.alerts}
-    return before.model_copy(update=live)
+    live = {"web": web, "log": log, "channels": channels, "policies": policies}
+    return before.model_copy(update=live | {"alerts": after.alerts, "counts": after.counts})
 
 
 def _callbacks(before: Settings, after: Settings) -> frozenset[str]:
@@ -168,7 +168,7 @@ def _dumped(
 
 def _live(path: KeyPath, kept: Collection[str], callbacks: Collection[str]) -> bool:
     match path:
-        case ("alerts", *_):
+        case ("alerts" | "counts", *_):
             return True
         case ("web", str(key), *_):
             return key in WEB

@@ -17,6 +17,8 @@ from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule,
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.believable import MOST_UNITS
 from sfsync.domain.block import BlockRule
+from sfsync.domain.counts import MOST_UNITS as MOST_COUNTED
+from sfsync.domain.counts import OLDEST_DAYS, Believed
 from sfsync.domain.editions import Edition
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules
 from sfsync.domain.products import Wanted
@@ -275,6 +277,13 @@ class OrgCountsSettings(Section):
     copies: bool = True  # counts made elsewhere (file, phone, API) are written there too
 
 
+class CountsSettings(Section):
+    """What stock counts are believed without a person's word: file, page, API, or record in the org."""
+
+    most_units: int = Field(default=MOST_COUNTED, ge=1, le=1_000_000)  # of one SKU at one place
+    oldest_days: int = Field(default=OLDEST_DAYS, ge=1, le=3660)  # a count dated earlier is asked about
+
+
 AlertKindName = Literal["incident", "hole", "silence", "dead-letters", "exposure", "held", "allowance"]
 
 
@@ -308,6 +317,7 @@ class Settings(BaseSettings):
     locations: LocationsSettings = LocationsSettings()
     org_orders: OrgOrdersSettings | None = None
     org_counts: OrgCountsSettings | None = None
+    counts: CountsSettings = CountsSettings()
     products: ProductsSettings | None = None
     location_groups: dict[Name, Annotated[tuple[OrgLocation, ...], Field(min_length=1)]] = Field(default={})
     channels: dict[Name, AnyChannel] = Field(default={})
@@ -373,6 +383,7 @@ class Settings(BaseSettings):
                 ),
                 "",
             ),
+            counts=Believed(self.counts.most_units, timedelta(days=self.counts.oldest_days)),
             most_units_of_org=self.org_orders.most_units if self.org_orders else MOST_UNITS,
             editions={name: Edition(name, **edition.model_dump()) for name, edition in self.editions.items()},
         )

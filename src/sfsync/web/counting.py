@@ -11,10 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sfsync.domain import typed_sheet
-from sfsync.domain.counts import second
+from sfsync.domain.counts import REMEDIES, second
 
 from .access import Party
-from .counts import REMEDIES, describe, read_counts
+from .counts import describe, read_counts
 from .options import WebOptions
 from .page import Page
 from .problems import ProblemError

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sfsync.domain.counts import MOST_UNITS, Count, CountOutcome, identity, second
+from sfsync.domain.counts import REMEDIES, Count, CountOutcome, Sure, identity, second
 from sfsync.domain.ira_wish import BadWishError, read_wish
 from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH, BadKeyError, LevelKey
 from sfsync.domain.turnover_wish import TurnoverWish, read_turnover
@@ -29,14 +29,8 @@ MOST_COUNTS = 200
 LONGEST_ID = 120
 LONGEST_WORDS = 100
 FIELDS = ("id", "sku", "location", "unit", "quantity", "counted_at", "counted_by", "reason")
-REMEDIES = {
-    "wrong": "correct the row",
-    "unknown-level": "correct SKU and location, or create the stock level in the org",
-    "id-reused": "give a recount its own moment or id",
-    "too-old": "count again, and date the count when it was made",
-    "refused": "see `sfsync dead-letters`",
-    "try-later": "send the same request again",
-}
+MOST_TOLD = 999_999_999  # what can be written as a number; what is believed is for the desk to say
+MOST_SURE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +40,7 @@ class CountWish:
     counts: tuple[Count, ...]
     partial: bool
     dry_run: bool
+    sure: Sure
 
 
 class CountApi:
@@ -78,7 +73,9 @@ class CountApi:
         if key is not None and not wish.dry_run and not await self._desk.sheet(key, _digest(wish)):
             detail = "This Idempotency-Key came with other counts before."
             raise ProblemError(422, "key-reused", detail)
-        outcomes = await self._desk.enter_all(wish.counts, partial=wish.partial, dry_run=wish.dry_run)
+        outcomes = await self._desk.enter_all(
+            wish.counts, partial=wish.partial, dry_run=wish.dry_run, sure=wish.sure
+        )
         rows = [describe(*each) for each in zip(wish.counts, outcomes, strict=True)]
         errors = _errors(wish.counts, outcomes)
         states = {outcome.state for outcome in outcomes} - {""}
@@ -134,7 +131,7 @@ def _reported(request: Request, location: str | None) -> str | None:
 def read_counts(table: Mapping[str, Any], sight: Sight) -> CountWish:
     """The counts of a request; a 422 problem with all bad fields otherwise, other people's locations too."""
     fields = Fields()
-    fields.unknown(table, ("counts", "partial", "dry_run"))
+    fields.unknown(table, ("counts", "partial", "dry_run", "most_units", "old"))
     rows = table.get("counts")
     counts: list[Count] = []
     if not isinstance(rows, list) or not rows:
@@ -160,9 +157,11 @@ def read_counts(table: Mapping[str, Any], sight: Sight) -> CountWish:
                 "add them up, or drop one"
             )
     partial, dry_run = fields.flag(table, "partial"), fields.flag(table, "dry_run")
+    most = None if table.get("most_units") is None else fields.whole(table, "most_units", MOST_SURE)
+    sure = Sure(most, fields.flag(table, "old"))
     if fields.errors:
         raise bad_fields(fields.errors)
-    return CountWish(tuple(counts), partial, dry_run)
+    return CountWish(tuple(counts), partial, dry_run, sure)
 
 
 _NOWHERE = Count("", LevelKey("-", "-"), 0, datetime.fromtimestamp(0, UTC))
@@ -177,7 +176,7 @@ def _count(fields: Fields, row: object, at: str) -> Count:
     sku = fields.text(row, "sku", SKU_LENGTH, dot)
     location = fields.text(row, "location", LOCATION_LENGTH, dot)
     unit = fields.optional_text(row, "unit", 80, dot)
-    units = fields.whole(row, "quantity", MOST_UNITS, dot, least=0)
+    units = fields.whole(row, "quantity", MOST_TOLD, dot, least=0)
     moment = fields.moment(row, "counted_at", dot)
     by = fields.optional_text(row, "counted_by", LONGEST_WORDS, dot) or ""
     reason = fields.optional_text(row, "reason", LONGEST_WORDS, dot) or ""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from sfsync.domain import incidents
 from sfsync.domain.by_hand import Allocated, Said, Word
 from sfsync.domain.callbacks import NumberPlace
-from sfsync.domain.counts import Count, CountOutcome
+from sfsync.domain.counts import NOT_SURE, Count, CountOutcome, Sure
 from sfsync.domain.editions import Standing
 from sfsync.domain.incidents import Resolved
 from sfsync.domain.ira_wish import IraWish
@@ -197,7 +197,12 @@ class CountDesk(Protocol):
     """Enters stock counts."""
 
     async def enter_all(
-        self, counts: Sequence[Count], *, partial: bool = False, dry_run: bool = False
+        self,
+        counts: Sequence[Count],
+        *,
+        partial: bool = False,
+        dry_run: bool = False,
+        sure: Sure = NOT_SURE,
     ) -> Sequence[CountOutcome]:
         """Enter each once, or none where one has a problem (unless `partial`); an outcome for each.
 

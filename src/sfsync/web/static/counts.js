@@ -94,7 +94,7 @@ function add(code) {
   keep();
 }
 
-// A wrong code is told at once, while the piece is still in the hand.
+// A wrong code, or a number that nobody believes, is told at once, while the piece is still in the hand.
 async function check(line) {
   try {
     const answer = await post([asCount(line)], { dry_run: true });
@@ -151,14 +151,16 @@ function stepper(line) {
   const number = element("input");
   number.type = "number";
   number.min = "0";
-  number.max = "100000";
   number.inputMode = "numeric";
   number.value = line.units;
   number.setAttribute("aria-label", "Units of " + line.sku);
   number.addEventListener("change", () => {
     const units = Number(number.value);
-    if (!number.value || !Number.isInteger(units) || units < 0 || units > 100000) number.value = line.units;
-    else touch(line, units);
+    if (!number.value || !Number.isInteger(units) || units < 0 || units > 999999999) number.value = line.units;
+    else {
+      touch(line, units);
+      check(line);
+    }
     keep();
   });
   made.append(step(line.units ? "−" : "×", line.units ? "One less of" : "Take off the sheet:", -1), number);
