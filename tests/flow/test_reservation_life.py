@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 from tests.flow.kit import House, house, total
 
 from sfsync.domain.assortment import PolicyRule
@@ -23,6 +24,7 @@ from sfsync.domain.reservations import (
     WishedLine,
 )
 from sfsync.domain.stock import LevelKey, Movement, MovementKind
+from sfsync.store.tables import holding
 from sfsync.store.tx import SqlTx
 
 BAG, BAG_IN_TOWN, BAG_IN_DUBAI = "BAG-1|ECOM", "BAG-1|TOWN", "BAG-1|DUBAI"
@@ -68,6 +70,67 @@ async def test_paid_after_it_expired_is_a_new_ask_that_the_org_grants() -> None:
         assert not outcome.problem
         assert h.org.numbers(BAG) == (1, 1)
         assert [row[2] for row in h.org.of(f"reservation:{number}")] == [1, -1, 1]
+
+
+async def listed(h: House, state: State) -> list[str]:
+    """The ids of the reservations that a list of those in a state names."""
+    return [each.id for each in await h.desk.find(states=[state.value])]
+
+
+async def test_nobody_is_told_that_a_cart_is_granted_when_its_time_is_over() -> None:
+    """The units go back a moment later. Whoever asks in that moment is told the truth, on every way."""
+    async with house({BAG: 1}) as h:
+        number = await granted(h)
+        ends = (await kept(h, number)).expires_at
+        assert ends is not None
+        assert (await listed(h, State.GRANTED), await listed(h, State.EXPIRED)) == ([number], [])
+        h.clock.stopped_at = ends
+        told = await kept(h, number)
+        lists = await listed(h, State.GRANTED), await listed(h, State.EXPIRED)
+        longer = await h.desk.extend(number, timedelta(hours=1))
+        assert (told.state, lists) == (State.EXPIRED, ([], [number]))
+        assert (longer.problem, longer.detail) == ("ended", "it is expired")
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.EXPIRED)
+        await h.until(lambda: h.org.numbers(BAG) == (1, 0))
+
+
+async def test_the_same_request_come_again_is_not_told_that_its_cart_is_granted_still() -> None:
+    """The answer was lost, and the storefront asks with the same key when the time is over."""
+    async with house({BAG: 1}) as h:
+        first = reservation_of(await h.reserve("BAG-1", key="k", digest="d"))
+        assert first.expires_at is not None
+        h.clock.stopped_at = first.expires_at
+        again = reservation_of(await h.reserve("BAG-1", key="k", digest="d"))
+        assert (again.id, again.state) == (first.id, State.EXPIRED)
+
+
+async def test_paid_in_the_moment_after_its_time_takes_what_is_still_held_and_never_more() -> None:
+    """Nobody has given the bag back yet, or somebody just has: it is the customer's once, either way."""
+    async with house({BAG: 1}) as h:
+        number = await granted(h)
+        ends = (await kept(h, number)).expires_at
+        assert ends is not None
+        h.clock.stopped_at = ends
+        outcome = await h.desk.confirm(number, "#1001")
+        assert (reservation_of(outcome).state, outcome.problem) == (State.CONFIRMED, "")
+        await h.idle()
+        assert (h.org.numbers(BAG), sum(row[2] for row in h.org.of(f"reservation:{number}"))) == ((1, 1), 1)
+        assert (await h.reserve("BAG-1")).problem == "unavailable"
+
+
+async def test_paid_after_its_time_is_no_yes_while_the_ledger_does_not_hold_all_of_it() -> None:
+    """A row of it was deleted in the org: what is not held is asked for anew, and refused if it is gone."""
+    async with house({BAG: 2}) as h:
+        number = await granted(h, 2)
+        ends = (await kept(h, number)).expires_at
+        assert ends is not None
+        await h.store.write(lambda tx: tx.connection.execute(update(holding).values(reserved=1)))
+        h.clock.stopped_at = ends
+        await h.desk.confirm(number, "#1001")
+        await h.idle()
+        rows = [row[2] for row in h.org.of(f"reservation:{number}")]
+        assert rows[:2] == [2, -1]  # it gave back what it had before it asked anew
+        assert sum(rows) <= 2
 
 
 async def test_paid_after_it_died_says_so_and_where_else_the_bag_is() -> None:

@@ -172,6 +172,30 @@ class Reservation:
         return tuple(line.quantity if part else line.wanted for line in self.lines)
 
 
+# What ends by itself when its time is over. Nobody has paid for it yet.
+UNTIL_THEN = frozenset({ReservationState.GRANTED, ReservationState.AWAITING_STORE})
+
+
+def over(reservation: Reservation, now: datetime) -> bool:
+    """True for one whose time is over although its units have not been given back yet."""
+    ends = reservation.expires_at
+    return reservation.state in UNTIL_THEN and ends is not None and ends <= now
+
+
+def as_told(reservation: Reservation, now: datetime) -> Reservation:
+    """What anybody is told of it: expired from the very moment at which its time is over."""
+    return replace(reservation, state=ReservationState.EXPIRED) if over(reservation, now) else reservation
+
+
+def whole(reservation: Reservation, held: Mapping[str, Mapping[LevelKey, int]]) -> bool:
+    """True while the ledger holds every unit that it was granted, by subject and level."""
+    lines = zip(reservation.subjects(), reservation.lines, strict=True)
+    return all(
+        sum(max(0, units) for units in held.get(subject, {}).values()) >= line.quantity
+        for subject, line in lines
+    )
+
+
 def order_names(reference: str) -> tuple[str, ...]:
     """The ways in which a storefront may write one order: ``#1001``, ``1001``, or its id."""
     bare = reference.strip().removeprefix("#")

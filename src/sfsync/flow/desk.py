@@ -26,6 +26,7 @@ from sfsync.domain.reservations import (
     ReservationState,
     Wish,
     WishedLine,
+    as_told,
     chosen,
     part,
 )
@@ -427,6 +428,9 @@ class Desk(Life):
 
     def _replied(self, outcome: Outcome, reservation_id: str, wish: Wish) -> Outcome:
         """The outcome, once it is remembered for who asks the same just then, and logged."""
+        if outcome.reservation is not None:  # the org may have granted it when its time was over already
+            told = as_told(outcome.reservation, self._ctx.clock.now())
+            outcome = replace(outcome, reservation=told)
         if outcome.problem == "unavailable":
             self._ctx.pulse.sold_out.keep(wish, outcome, self._ctx.clock.now())
         if outcome.reservation is not None:
@@ -440,8 +444,10 @@ class Desk(Life):
         return outcome
 
     async def find(self, **wanted: Any) -> Sequence[Reservation]:
-        """Reservations by state, kind, channel, owner or location, oldest first."""
-        return await self._ctx.store.read(lambda tx: tx.reservations(**wanted))
+        """Reservations by state, kind, channel, owner or location, oldest first, as they are told."""
+        now = self._ctx.clock.now()
+        found = await self._ctx.store.read(lambda tx: tx.reservations(**wanted, at=now))
+        return [as_told(each, now) for each in found]
 
     async def orphans(self) -> Sequence[Orphan]:
         """What reservations hold for nobody, longest held first."""

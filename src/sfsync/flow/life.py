@@ -19,14 +19,17 @@ from sfsync.domain.reservations import (
     Reservation,
     ReservationLine,
     ReservationState,
+    as_told,
     beyond,
     handed_over,
     handed_over_by_order,
     levels_at,
     moves,
     order_names,
+    over,
     prolonged,
     store_said,
+    whole,
 )
 from sfsync.domain.stock import LevelKey, Movement
 from sfsync.ports import Tx
@@ -44,14 +47,16 @@ class Life(Asking):
     """Leads reservations through their lives."""
 
     async def get(self, reservation_id: str) -> Reservation | None:
-        """A reservation as it stands."""
-        return await self._ctx.store.read(lambda tx: tx.reservation(reservation_id))
+        """A reservation as it stands: expired as soon as its time is over."""
+        found = await self._ctx.store.read(lambda tx: tx.reservation(reservation_id))
+        return None if found is None else as_told(found, self._ctx.clock.now())
 
     async def confirm(self, reservation_id: str, order_reference: str) -> Outcome:
         """The customer has paid: it no longer expires. Its order, when it comes, takes it over.
 
-        One that has expired is asked of the org anew: either the units are had again, or the reservation
-        says that it was paid for and is not available.
+        After its time it is a conditional take: where the ledger still holds all its units, because they have
+        not been given back yet, they are taken in this commit. Otherwise the org is asked anew: either the
+        units are had again, or the reservation says that it was paid for and is not available.
         """
 
         def commit(tx: Tx) -> Outcome | Asked:
@@ -59,8 +64,9 @@ class Life(Asking):
             if reservation is None:
                 return Outcome(None, "not-found")
             match reservation.state:
+                case _ if over(reservation, self._ctx.clock.now()):
+                    return self._paid_after_its_time(tx, reservation, order_reference)
                 case ReservationState.GRANTED:
-                    # Also when its time is over: until the sweeper has let it go, the units are held.
                     return Outcome(self._confirmed(tx, reservation, order_reference))
                 case _ if reservation.order_reference and not self._same_order(
                     tx, reservation, order_reference
@@ -90,6 +96,18 @@ class Life(Asking):
         await self._ctx.store.write(lambda tx: self._claim_if_confirmed(tx, reservation_id))
         self._ctx.bell.ring("orders")
         return await self._told(Outcome(await self.get(reservation_id)))
+
+    def _paid_after_its_time(self, tx: Tx, reservation: Reservation, order_reference: str) -> Outcome:
+        """Take what it holds, if it holds all of it; else it is let go first, and then asked for anew."""
+        drawn = tx.draws(reservation.id)  # what the local block gave is its own, whatever the org has heard
+        there = not tx.busy(reservation.subjects()) and whole(reservation, held_by(tx, reservation))
+        if not drawn and not there:
+            return not_yet(reservation)
+        if reservation.state is ReservationState.GRANTED:
+            return Outcome(self._confirmed(tx, reservation, order_reference))
+        paid = self._paid(reservation, order_reference, ReservationState.AWAITING_STORE)
+        tx.put_reservation(paid)
+        return Outcome(paid)
 
     def _paid_after_its_end(self, tx: Tx, ended: Reservation, order_reference: str) -> Outcome | Asked:
         """Ask for it anew: where it was, and of a shop floor's last pieces only if the shop has them."""
@@ -175,6 +193,7 @@ class Life(Asking):
             if reservation.state is ReservationState.PENDING:
                 return not_yet(reservation)
             now = self._ctx.clock.now()
+            reservation = as_told(reservation, now)  # told that it is over, it does not go on
             if reservation.state not in HOLDING or reservation.expires_at is None:
                 return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
             extended = prolonged(reservation, now + life)
@@ -203,6 +222,7 @@ class Life(Asking):
             reservation = tx.reservation(reservation_id)
             if reservation is None:
                 return Outcome(None, "not-found")
+            reservation = as_told(reservation, self._ctx.clock.now())
             skus.update(line.level.sku for line in reservation.lines)
             if location in self._ctx.assortment.not_for_sale:
                 detail = f"what stands at {location} is not for sale"
@@ -252,6 +272,8 @@ class Life(Asking):
 
         def read(tx: Tx) -> Outcome:
             reservation = tx.reservation(reservation_id)
+            if reservation is not None:
+                reservation = as_told(reservation, self._ctx.clock.now())
             if reservation is None or tx.busy(reservation.subjects()):
                 return Outcome(reservation)  # the org has not answered: as it stands
             if reservation.state in HOLDING and all(
@@ -313,6 +335,7 @@ class Life(Asking):
                 return not_yet(reservation), set()
             if reservation.needs_store and reservation.state in TAKEN_OVER:
                 return self._store_said_late(tx, reservation, found=found, who=who), set()
+            reservation = as_told(reservation, self._ctx.clock.now())
             if reservation.state is not ReservationState.AWAITING_STORE:
                 return Outcome(reservation), set()
             after = store_said(reservation, found=found, reason=f"not found in the shop ({who})")

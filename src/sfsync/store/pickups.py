@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, case, distinct, func, select
+from sqlalchemy import ColumnElement, and_, case, distinct, func, or_, select
 
-from sfsync.domain.reservations import TO_FETCH, ReservationKind, ReservationState
+from sfsync.domain.reservations import TO_FETCH, UNTIL_THEN, ReservationKind, ReservationState
 from sfsync.store import tables as t
 from sfsync.store.tx import SqlTx
 
@@ -49,6 +49,11 @@ def pick_ups(tx: SqlTx, now: datetime) -> list[PickUps]:
             and_(
                 made.kind == ReservationKind.PICK_UP.value,
                 made.state.in_([state.value for state in TO_FETCH]),
+                or_(
+                    made.expires_at.is_(None),
+                    made.expires_at > now,
+                    made.state.not_in([state.value for state in UNTIL_THEN]),
+                ),
             )
         )
         .group_by(line.location)

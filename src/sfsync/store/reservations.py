@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, or_, select, text, union_all
+from sqlalchemy import ColumnElement, Row, and_, bindparam, not_, or_, select, text, union_all
 
 from sfsync.domain.reservations import (
+    UNTIL_THEN,
     PickUpWindow,
     Reservation,
     ReservationKind,
@@ -167,15 +168,17 @@ class ReservationStatements(LedgerStatements):
         after: str | None = None,
         limit: int = 100,
         sight: Sight = EVERYTHING,
+        at: datetime | None = None,
     ) -> list[Reservation]:
         """Reservations that fit all that is asked for, oldest first; after the one of id `after`.
 
-        Those beyond `sight` are not there.
+        Those beyond `sight` are not there. `at`: one whose time is over by then counts as expired among the
+        `states`, whether or not its units were given back.
         """
         c, line = t.reservation.c, t.reservation_line.c
         query = select(t.reservation).order_by(c.created_at, c.id).limit(limit)
         if states:
-            query = query.where(c.state.in_(list(states)))
+            query = query.where(_in_state(states, at))
         for column, wanted in ((c.kind, kind), (c.channel, channel), (c.owner, owner)):
             if wanted is not None:
                 query = query.where(column == wanted)
@@ -261,6 +264,17 @@ class ReservationStatements(LedgerStatements):
         """Keep what an idempotency key stands for."""
         row = {"scope": scope, "key": key, "digest": digest, "reservation_id": reservation_id, "at": at}
         REMEMBER.run(self._c, row)
+
+
+def _in_state(states: Collection[str], at: datetime | None) -> ColumnElement[bool]:
+    c = t.reservation.c
+    named = c.state.in_(list(states))
+    if at is None:
+        return named
+    over = and_(c.state.in_([state.value for state in UNTIL_THEN]), c.expires_at <= at)
+    if ReservationState.EXPIRED.value in states:
+        return or_(named, over)
+    return and_(named, or_(c.expires_at.is_(None), not_(over)))
 
 
 def _reservation(row: Row[Any], lines: Sequence[ReservationLine]) -> Reservation:
