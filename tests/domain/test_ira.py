@@ -86,6 +86,8 @@ def test_the_interval_narrows_with_the_number_of_counts(hits: int, n: int, low: 
     """Nine of ten may be anything from 60 to 98 %; the figures are Wilson's, as in any statistics book."""
     assert wilson(hits, n) == pytest.approx((low, high), abs=0.05)
     assert wilson(0, 0) == (0, 100)
+    assert wilson(0, 1) == pytest.approx((0, 79.3), abs=0.05)
+    assert wilson(1, 1) == pytest.approx((20.7, 100), abs=0.05)
 
 
 def test_a_sale_told_late_is_the_books_fault_and_not_the_shelfs() -> None:
@@ -136,6 +138,22 @@ def test_a_recount_is_no_new_observation() -> None:
     assert [each.recount for each in found] == [False, True, False]
     told = line({}, found, [EXACT])
     assert (told.n, told.recounts, told.accuracy[0].percent) == (2, 1, 50)
+
+
+def test_a_shelf_that_is_counted_every_day_stays_in_the_report() -> None:
+    """Each evening a little earlier: every other day is an observation, and none falls out because of another
+    that had fallen out.
+    """
+    found = seen(*(counted("BAG", 4, 4, SIX + n * 23 * HOUR) for n in range(6)))
+    assert [each.recount for each in found] == [False, True, False, True, False, True]
+    thrice_a_day = seen(*(counted("BAG", 4, 4, SIX + n * 8 * HOUR) for n in range(7)))
+    assert [each.recount for each in thrice_a_day] == [False, True, True, False, True, True, False]
+
+
+def test_a_percentage_is_meant_as_a_person_reckons_it() -> None:
+    """0.57 % of ten thousand are 57, in floating numbers too."""
+    assert Tolerance(percent=0.57).allows(-57, 10_000)
+    assert not Tolerance(percent=0.57).allows(58, 10_000)
 
 
 def test_variances_add_up_in_units_and_money() -> None:

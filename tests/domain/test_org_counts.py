@@ -17,7 +17,6 @@ from sfsync.domain.org_counts import (
     Taken,
     answer,
     answered,
-    is_recount,
     lost,
     mistake,
     read,
@@ -143,10 +142,3 @@ def test_a_record_that_a_lost_store_entered_is_not_entered_again() -> None:
     assert (changed.status, "4 counted" in changed.message) == (Status.CHANGED, True)
     assert lost(replace(entered, counted=5.0, status="Changed", message=changed.message)) is None
     assert lost(replace(entered, status="Changed")) == CountTold(RECORD.record_id, Status.ENTERED)
-
-
-def test_a_recount_is_one_within_a_day_of_another_count_of_its_level() -> None:
-    """It looks at the same mistake again."""
-    assert not is_recount(COUNT, [])
-    assert is_recount(COUNT, [SIX - timedelta(hours=23, minutes=59)])
-    assert not is_recount(COUNT, [SIX - timedelta(hours=24), SIX + timedelta(seconds=1)])

@@ -14,8 +14,9 @@ A wrong book has two reasons. *Physical error*: goods are missing, or there with
 the books were late, because what had happened before the count was told after it. A posting told late is the
 drift of the earliest count that had not seen it; what remains of that count's variance is physical.
 
-A recount, so soon after a count of the same level that it looks at the same mistake again, is not a new
-observation and is left out.
+A recount, so soon after an observation of the same level that it looks at the same mistake again, is no new
+observation and is left out. The next one is measured from that observation, and not from what was left out: a
+shelf that is counted every day would fall out of the report for good.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from math import sqrt
 
 from .counts import second
@@ -32,6 +32,7 @@ from .stock import LevelKey
 
 Z95 = 1.959963984540054  # of the normal distribution, two-sided 95 %
 RECOUNT = timedelta(hours=24)
+LOOK_BACK = timedelta(days=7)  # before a time that is asked for: whether its first counts are recounts
 BANDS = (100.0, 500.0, 1000.0, 5000.0)
 UNKNOWN = "unknown"
 
@@ -111,7 +112,8 @@ class Tolerance:
 
     def allows(self, off: int, expected: int) -> bool:
         """True when a count that is `off` by so many units is accurate."""
-        return abs(off) <= max(self.units, abs(expected) * self.percent / 100)
+        # 0.57 % of 10,000 are 57, and as a binary fraction a hair less.
+        return abs(off) <= max(self.units, abs(expected) * self.percent / 100 + 1e-9)
 
 
 EXACT = Tolerance()
@@ -137,9 +139,19 @@ def observe(
             drift[id(first)] += posting.units
     found = []
     for made in by_level.values():
-        again = [False, *(later.at - earlier.at < recount for earlier, later in pairwise(made))]
+        again = recounts([count.at for count in made], recount)
         found += [Observation(count, drift[id(count)], a) for count, a in zip(made, again, strict=True)]
     return sorted(found, key=lambda each: (each.count.at, each.count.level))
+
+
+def recounts(moments: Iterable[datetime], within: timedelta = RECOUNT) -> list[bool]:
+    """Which of one level's counts, in their order, are recounts of the last one that is none."""
+    found: list[bool] = []
+    last: datetime | None = None
+    for at in moments:
+        found.append(last is not None and at - last < within)
+        last = last if found[-1] else at
+    return found
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:

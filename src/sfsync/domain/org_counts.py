@@ -9,13 +9,11 @@ says it already: so our own writing, which changes the record too, leads to no m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from .counts import REMEDIES, Count, CountOutcome, second
-from .ira import RECOUNT
 from .stock import BadKeyError, LevelKey
 
 SUBJECT = "record:"  # count ids of records in the org begin so
@@ -186,11 +184,6 @@ def differences(record: OrgCount, count: Count) -> list[str]:
     if second(record.at) != second(count.at):
         found.append("the moment")
     return found
-
-
-def is_recount(count: Count, others: Iterable[datetime], within: timedelta = RECOUNT) -> bool:
-    """True when one of the other counts of its level was made so shortly before it."""
-    return any(timedelta(0) <= count.at - other < within for other in others)
 
 
 def _level(record: OrgCount) -> LevelKey:

@@ -7,7 +7,17 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
-from sfsync.domain.ira import EXACT, RECOUNT, Accuracy, Line, Observation, group, line, observe
+from sfsync.domain.ira import (
+    EXACT,
+    LOOK_BACK,
+    RECOUNT,
+    Accuracy,
+    Line,
+    Observation,
+    group,
+    line,
+    observe,
+)
 from sfsync.domain.ira_wish import IraWish
 from sfsync.ports import Tell, nobody
 from sfsync.store import views
@@ -52,7 +62,7 @@ def classes_of(tx: SqlTx, class_field: str) -> dict[str, str]:
 
 def observed(tx: SqlTx, since: datetime, until: datetime, tell: Tell = nobody) -> list[Observation]:
     """The counts of a time. Those shortly before it are looked at too, to know which ones are recounts."""
-    before = since - RECOUNT
+    before = since - LOOK_BACK
     counts = views.counted(tx, before, until, tell)
     return [each for each in observe(counts, views.late_postings(tx, before)) if each.count.at >= since]
 

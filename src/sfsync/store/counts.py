@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Select, and_, or_, select, update
 
 from sfsync.domain.counts import Count
-from sfsync.domain.org_counts import Taken, is_recount
+from sfsync.domain.ira import recounts
+from sfsync.domain.org_counts import Taken
 from sfsync.domain.stock import LevelKey
 
 from . import tables as t
@@ -72,11 +73,16 @@ class CountStatements(Statements):
     def _taken(self, rows: Sequence[Any]) -> list[Taken]:
         """Rows of counts with what they hold; each is told whether it was a recount."""
         c, levels = t.stock_count.c, sorted({row.level_key for row in rows})
-        others: dict[str, list[tuple[str, datetime]]] = defaultdict(list)
+        made: dict[str, list[tuple[datetime, datetime, str]]] = defaultdict(list)
         for part in range(0, len(levels), SLICE):
-            query = select(c.level_key, c.subject, c.counted_at)
+            query = select(c.level_key, c.subject, c.counted_at, c.entered_at)
             for row in self._c.execute(query.where(c.level_key.in_(levels[part : part + SLICE]))):
-                others[row.level_key].append((row.subject, row.counted_at))
+                made[row.level_key].append((row.counted_at, row.entered_at, row.subject))
+        again: set[str] = set()
+        for counts in made.values():
+            counts.sort()
+            flags = recounts(at for at, _, _ in counts)
+            again |= {subject for (_, _, subject), flag in zip(counts, flags, strict=True) if flag}
         found = []
         for row in rows:
             count = Count(
@@ -88,10 +94,7 @@ class CountStatements(Statements):
                 reason=row.reason,
                 record_id=row.record_id,
             )
-            before = [
-                at for subject, at in others[row.level_key] if (at, subject) < (row.counted_at, row.subject)
-            ]
-            found.append(Taken(count, row.on_hand, is_recount(count, before)))
+            found.append(Taken(count, row.on_hand, row.subject in again))
         return found
 
 
