@@ -110,6 +110,31 @@ async def test_an_order_activated_in_the_org_reserves_and_each_change_of_it_is_o
         await h.shows("BAG-1", 7, 7)  # what came back waits for a person
 
 
+async def test_an_order_that_nobody_has_saved_since_it_was_read_is_kept_as_it_stands() -> None:
+    """Every poll reads the orders of the last minutes. One saved well before it was read last says nothing
+    new; one that was saved since is heard, also where it says the same."""
+    async with house({BAG: 5}, shared=shared(), org_rules=RULES) as h:
+        orders = h.supervisor.org_orders
+        assert orders is not None
+
+        async def heard() -> datetime:
+            lines = await h.store.read(lambda tx: tx.lines_of_org_order("801A"))
+            version: datetime = lines[0].words[Source.ORG].version
+            return version
+
+        h.org.sells(order(h, units=2, changed_at=ago(h, 10)))
+        await h.until(lambda: told(h) == (0, 2))
+        first = await heard()
+        await orders.poll()
+        assert await heard() == first
+        h.org.sells(order(h, units=2, changed_at=h.clock.now()), told=False)
+        await orders.poll()
+        assert await heard() > first
+        h.org.sells(order(h, units=1, changed_at=ago(h, 10)), told=False)  # an item alone was saved
+        await orders.poll()
+        await h.until(lambda: told(h) == (0, 1))
+
+
 @pytest.mark.parametrize("end", ["draft again", "cancelled", "deleted", "gone"])
 async def test_an_order_that_ends_gives_its_units_back(end: str) -> None:
     """Deactivated, cancelled, in the recycle bin, or erased without a trace."""

@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from sfsync.domain.believable import presentable
 from sfsync.domain.coverage import OVERLAP, How, Interval
 from sfsync.domain.letters import UNBELIEVED
 from sfsync.domain.orders import OrderSnapshot
@@ -43,6 +44,7 @@ from .shelf import refresh
 
 TICK = timedelta(microseconds=1)
 MARK = "the org's returns under way"  # when they were read, under the name of no channel
+SETTLED = timedelta(minutes=1)  # a change that was read so much later was read whole, whatever the clocks
 
 
 class OrgOrders:
@@ -190,7 +192,7 @@ class OrgOrders:
                 known = tx.lines_of_org_order(order.order_id)
                 shot = spoken(snapshot(order, self._rules, read_at), order, _heard(known))
                 skus |= _moved(tx, ctx, known, shot.channel, read_at)
-                if shot.lines or known:
+                if (shot.lines or known) and not _as_before(order, shot, known):
                     skus |= _one(tx, ctx, shot, now, bells, order.order_id)
                 skus |= _named(tx, ctx, order, read_at)
                 if not tx.lines_of_org_order(order.order_id) and before_our_time(tx, ctx, shot):
@@ -220,6 +222,21 @@ def _one(
     lines = tx.lines_of_org_order(org_order)
     shot = replace(shot, version=_later(shot.version, lines))
     return record_shared(tx, ctx, shot, Source.ORG, now, bells, org_order=org_order, ours=ours)
+
+
+def _as_before(order: OrgOrder, shot: OrderSnapshot, known: Sequence[LineState]) -> bool:
+    """True when the order is kept as it stands, as is most of what a poll reads."""
+    versions = [line.words[Source.ORG].version for line in known if Source.ORG in line.words]
+    if not versions or order.changed_at is None or min(versions) <= order.changed_at + SETTLED:
+        return False  # not read since somebody saved it, by whichever clock
+    heard = {
+        word.line.line_id: (line.channel, word.line)
+        for line in known
+        if (word := line.words.get(Source.ORG)) is not None
+    }
+    told = {line.line_id: (shot.channel, line) for line in presentable(shot).lines}
+    gone = (line for line_id, (_, line) in heard.items() if line_id not in told)
+    return told.items() <= heard.items() and not any(line.open_quantity for line in gone)
 
 
 def _later(read_at: datetime, lines: Sequence[LineState]) -> datetime:
