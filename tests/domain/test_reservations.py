@@ -19,6 +19,7 @@ from sfsync.domain.reservations import (
     ReservationState,
     Wish,
     answered,
+    as_told,
     asks,
     beyond,
     gave_way,
@@ -27,10 +28,13 @@ from sfsync.domain.reservations import (
     moves,
     order_names,
     orphaned,
+    over,
     overdue,
     part,
     prolonged,
+    still_owed,
     store_said,
+    whole,
 )
 from sfsync.domain.stock import LevelKey, MovementKind
 
@@ -475,3 +479,39 @@ def test_what_the_org_refuses_again_and_again_is_told_for_longer_each_time() -> 
     refusals.note([ECOM], later)
     assert refusals.stands(ECOM, 1, available=0, freeing=False, now=later + timedelta(seconds=1.9))
     assert not refusals.stands(ECOM, 1, available=0, freeing=False, now=later + timedelta(seconds=2))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "rest"),
+    [
+        ({"TOTE": 1}, (1, 1)),
+        ({"TOTE": 2}, (0, 1)),
+        ({"TOTE": 3}, (0, 0)),
+        ({"TOTE": 4}, (0, 0)),
+        ({"SCARF": 1}, (2, 0)),
+        ({"SCARF": 2}, (1, 0)),
+        ({"TOTE": 1, "SCARF": 1}, (1, 0)),
+    ],
+)
+def test_what_no_other_piece_stands_for_is_still_owed(pieces: dict[str, int], rest: tuple[int, ...]) -> None:
+    """Two bags and a scarf were paid for. A scarf stands for the scarf, any other piece for a bag."""
+    paid = replace(WISHED, state=State.PAID_UNAVAILABLE, paid_at=NOW)
+    lines = tuple(ReservationLine(LevelKey(sku, "TOWN"), units) for sku, units in pieces.items())
+    assert still_owed(paid, replace(WISHED, id="s", lines=lines, instead_of="r")) == rest
+
+
+def test_a_reservation_is_over_from_its_end_on() -> None:
+    """Its end is the first moment at which it is over; what was paid for has no end."""
+    held = replace(WISHED, state=State.GRANTED)
+    ends = NOW + timedelta(minutes=15)
+    assert not over(held, ends - timedelta(seconds=1))
+    assert as_told(held, ends).state is State.EXPIRED
+    assert as_told(replace(held, state=State.AWAITING_STORE), ends).state is State.EXPIRED
+    assert as_told(replace(held, state=State.CONFIRMED, expires_at=None), ends).state is State.CONFIRMED
+
+
+@pytest.mark.parametrize(("bags", "scarves", "all_of_it"), [(2, 1, True), (1, 1, False), (2, 0, False)])
+def test_it_is_whole_while_every_unit_is_held(bags: int, scarves: int, *, all_of_it: bool) -> None:
+    """Wherever they stand by now."""
+    held = {BAGS: {ECOM: 1, TOWN: bags - 1}, SCARVES: {SCARF: scarves}}
+    assert whole(replace(WISHED, state=State.GRANTED), held) is all_of_it

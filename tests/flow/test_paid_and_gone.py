@@ -26,16 +26,16 @@ OWED = Wish(Way.REFUND, "Anna Kay", "there is none left")
 
 @asynccontextmanager
 async def paid_and_gone(
-    stock: Mapping[str, int] | None = None, order: str = "#1001", **how: object
+    stock: Mapping[str, int] | None = None, order: str = "#1001", units: int = 1, **how: object
 ) -> AsyncIterator[tuple[House, str]]:
-    """A house with a reservation that is paid and not available: the only bag went over the counter."""
+    """A house with a reservation that is paid and not available: all its bags went over the counter."""
     async with house({BAG: 1, SCARF: 1} if stock is None else stock, **how) as h:
-        outcome = await h.reserve("BAG-1", life=timedelta(milliseconds=1))
+        outcome = await h.reserve("BAG-1", units, life=timedelta(milliseconds=1))
         assert outcome.reservation is not None
         number = outcome.reservation.id
         await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.EXPIRED)
         await h.idle()
-        h.org.move(BAG, on_hand=-1)
+        h.org.move(BAG, on_hand=-units)
         await h.until_kept(lambda tx: all(not each.on_hand for each in tx.levels_of(["BAG-1"])))
         assert (await h.desk.confirm(number, order)).problem == "paid-unavailable"
         yield h, number
@@ -75,6 +75,41 @@ async def test_other_pieces_take_its_place_in_one_step() -> None:
         assert await h.store.read(lambda tx: tx.incidents()) == []
         other = await h.desk.substitute(number, (WishedLine("TOTE-1", 1),))
         assert other.problem == "ended"
+
+
+async def test_fewer_other_pieces_than_were_paid_for_leave_the_rest_owed() -> None:
+    """Two bags were paid for, and there is one scarf. The other bag stays an incident."""
+    async with paid_and_gone({BAG: 2, SCARF: 1, TOTE: 1}, units=2) as (h, number):
+        told = await asyncio.gather(*(h.desk.substitute(number, SCARVES) for _ in range(2)))
+        scarf = told[0].reservation
+        assert scarf is not None
+        assert {each.reservation and each.reservation.id for each in told} == {scarf.id}  # asked once
+        rest = await kept(h, number)
+        assert (rest.state, rest.due(), scarf.id in rest.reason) == (State.PAID_UNAVAILABLE, (1,), True)
+        incident = await the_incident(h)
+        told_of = (await h.store.read(lambda tx: tx.incidents()))[0].detail
+        assert told_of["lines"] == [{"level": BAG, "units": 1}]
+        tote = Wish(Way.SUBSTITUTE, "Anna Kay", "she takes both", sku="TOTE-1")
+        assert (await h.supervisor.resolver.resolve(incident, tote)).stage is Stage.DONE
+        assert (await kept(h, number)).state is State.RELEASED
+        assert (h.org.numbers(SCARF), h.org.numbers(TOTE)) == ((1, 1), (1, 1))
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_the_rest_of_what_was_paid_for_is_refunded_or_had_after_all() -> None:
+    """One of two bags is a scarf by now. For the other the money goes back: for one bag, not for two."""
+    async with paid_and_gone({BAG: 2, SCARF: 1}, units=2) as (h, number):
+        await h.desk.substitute(number, SCARVES)
+        owed = await h.supervisor.refunds.open(number, by="Anna Kay", reason="she wants one scarf only")
+        assert owed.task is not None
+        assert owed.task.lines == (OwedLine("BAG-1", 1),)
+    async with paid_and_gone({BAG: 2, SCARF: 1}, units=2) as (h, number):
+        await h.desk.substitute(number, SCARVES)
+        h.org.move(BAG, on_hand=2)
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.CONFIRMED)
+        await h.idle()
+        assert h.org.numbers(BAG) == (2, 1)
+        assert await h.store.read(lambda tx: tx.incidents()) == []
 
 
 async def test_other_pieces_that_are_not_to_be_had_change_nothing() -> None:

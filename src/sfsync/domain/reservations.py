@@ -19,12 +19,14 @@ never a silent oversell. When the org cannot
 give the units any more the reservation is *paid-unavailable*: the customer's money is here and the goods are
 not. Three ways lead out of that state. The same units are taken elsewhere: a move. Others are taken for them:
 a *stand-in*, a reservation of its own that the org grants or refuses like any other, and that takes the place
-of the paid one in the commit which learns of the grant. Or the money goes back: a task that stays on a list
-until somebody, or the channel itself, has paid it back (`domain.refunds`).
+of the paid one in the commit which learns of the grant; for what it does not stand for, the paid one stays
+open. Or the money goes back: a task that stays on a list until somebody, or the channel itself, has paid it
+back (`domain.refunds`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -293,8 +295,9 @@ def _granted(reservation: Reservation) -> ReservationState:
 def takes_place(stand_in: Reservation, paid: Reservation | None) -> tuple[Reservation, Reservation | None]:
     """What becomes of a stand-in that the org has granted, and of the one in whose place it was asked.
 
-    It is what the customer has paid for from now on, and the other one is over; both in one commit. Where the
-    other one has found another way meanwhile, nobody needs the stand-in, and it is let go.
+    It is what the customer has paid for from now on, and the other one is over; both in one commit. Where it
+    has fewer pieces than were paid for, the other one goes on with the rest, for which another way must be
+    found. Where the other one has found another way meanwhile, nobody needs the stand-in: it is let go.
     """
     if paid is None or paid.state is not ReservationState.PAID_UNAVAILABLE:
         reason = "what it was to stand in for has found another way"
@@ -307,7 +310,33 @@ def takes_place(stand_in: Reservation, paid: Reservation | None) -> tuple[Reserv
     )
     taken = replace(taken, state=_granted(taken))
     reason = f"{pieces} instead: reservation {stand_in.id}"
-    return taken, replace(paid, state=ReservationState.RELEASED, reason=reason)
+    rest = still_owed(paid, stand_in)
+    if not any(rest):
+        return taken, replace(paid, state=ReservationState.RELEASED, reason=reason)
+    lines = tuple(
+        replace(line, quantity=units, wanted=units) for line, units in zip(paid.lines, rest, strict=True)
+    )
+    return taken, replace(paid, lines=lines, reason=f"{sum(rest)} still owed; {reason}")
+
+
+def still_owed(paid: Reservation, stand_in: Reservation) -> tuple[int, ...]:
+    """Units of each line of a paid reservation for which no piece of the stand-in stands.
+
+    Pieces of the same SKU stand for their own line; each of the others for one unit, the first lines first.
+    """
+    left, found = Counter[str](), list(paid.due())
+    for line in stand_in.lines:
+        left[line.level.sku] += line.quantity
+    for at, line in enumerate(paid.lines):
+        part = min(found[at], left[line.level.sku])
+        found[at] -= part
+        left[line.level.sku] -= part
+    others = left.total()
+    for at, units in enumerate(found):
+        part = min(units, others)
+        found[at] -= part
+        others -= part
+    return tuple(found)
 
 
 def store_said(reservation: Reservation, *, found: bool, reason: str) -> Reservation:

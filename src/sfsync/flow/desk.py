@@ -213,9 +213,10 @@ class Desk(Life):
         """Take other pieces for a reservation that is paid and not available; or nothing, where they lack.
 
         They are a reservation of their own, which the org grants or refuses. With the grant it is what the
-        customer has paid for, and the former one is over. Asking twice for the same is asking once. `signed`
-        names the person who decided it; `along` is called in the transaction that writes it down, with the
-        bundle that asks the org, or None where the local block gave the pieces.
+        customer has paid for, and the former one is over; or it goes on with what no piece stands in for.
+        Asking twice for the same is asking once. `signed` names the person who decided it; `along` is called
+        in the transaction that writes it down, with the bundle that asks the org, or None where the local
+        block gave the pieces.
         """
         ctx, number = self._ctx, self._ctx.new_id()
         commit = partial(self._stand_in, number=number, paid_id=reservation_id, lines=lines, signed=signed)
@@ -260,10 +261,12 @@ class Desk(Life):
             each.state is ReservationState.PENDING for each in before
         ):
             return not_yet(paid)
+        known = next((each for each in before if each.state in HOLDING and _is_for(each, lines)), None)
         if paid.state is not ReservationState.PAID_UNAVAILABLE:
-            known = next((each for each in before if each.state in HOLDING and _is_for(each, lines)), None)
             detail = f"it is {paid.state.value}, so nothing stands in for it"
             return Outcome(known) if known else Outcome(paid, "ended", detail=detail)
+        if signed is None and known is not None:
+            return Outcome(known)  # the same question come again: it stands for a part of it already
         if ctx.pulse.rule_error:
             return Outcome(paid, "later", detail=f"nothing is granted while {ctx.pulse.rule_error}")
         wanted = [(line.sku, line.quantity) for line in lines]

@@ -230,7 +230,8 @@ class Life(Asking):
             if tx.busy(reservation.subjects()):
                 return not_yet(reservation)
             there = self._levels_at(tx, reservation, location)
-            if missing := set(there) - tx.levels(there).keys():
+            needed = {level for level, units in zip(there, reservation.due(), strict=True) if units}
+            if missing := needed - tx.levels(there).keys():
                 wait_until_read(tx)
                 lacks = min(missing)
                 piece = f", unit {lacks.unit!r}," if lacks.unit else ""

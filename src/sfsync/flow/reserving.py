@@ -85,7 +85,8 @@ def ask_for_paid(tx: Tx, ctx: Context, skus: Collection[str]) -> set[str]:
     """
     bells: set[str] = set()
     for reservation in tx.paid_unavailable():
-        levels = [line.level for line in reservation.lines]
+        owed = zip(reservation.lines, reservation.due(), strict=True)
+        levels = [line.level for line, units in owed if units]
         if not {level.sku for level in levels} & set(skus) or tx.busy(reservation.subjects()):
             continue
         if reservation.channel is not None:
@@ -95,7 +96,7 @@ def ask_for_paid(tx: Tx, ctx: Context, skus: Collection[str]) -> set[str]:
         if any(each.state is ReservationState.PENDING for each in tx.stand_ins(reservation.id)):
             continue
         left = {key: facts for sku in {k.sku for k in levels} for key, facts in _sellable(tx, sku).items()}
-        for level, units in zip(levels, reservation.due(), strict=True):
+        for level, units in zip(levels, filter(None, reservation.due()), strict=True):
             left[level] = left.get(level, 0) - units
         if any(left[level] < 0 for level in levels):
             continue
@@ -299,5 +300,6 @@ def _described(reservation: Reservation) -> dict[str, object]:
         "lines": [
             {"level": str(line.level), "units": units}
             for line, units in zip(reservation.lines, reservation.due(), strict=True)
+            if units
         ],
     }

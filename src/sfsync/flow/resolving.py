@@ -285,7 +285,8 @@ class Resolver:
         reservation = await self._desk.get(reservation_id)
         if reservation is None:
             return Resolved(problem="no-such-promise", detail=NOBODYS)
-        if len({line.level.sku for line in reservation.lines}) > 1:
+        owed = zip(reservation.lines, reservation.due(), strict=True)
+        if len({line.level.sku for line, due in owed if due}) > 1:
             several = "it is for several SKUs: say what stands in for them all"
             detail = f"{several} over POST /v1/reservations/{reservation_id}/substitute"
             return Resolved(problem="more-lines", detail=detail)
