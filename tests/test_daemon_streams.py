@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.sandbox import OrgSandbox
 from tests.simulators.org_kit import OrgClient
-from tests.test_daemon import Daemon, until, world
+from tests.test_daemon import HTTP, Daemon, buy, until, world
 
 STOCK, TILL = "/data/SfsyncStock__chn", "/event/StockEvent__e"
 KNOBS = ["keepalive_seconds=0.5", "cometd_timeout_seconds=0.5"]
@@ -368,6 +368,7 @@ def test_the_last_pieces_are_closed_while_the_org_tells_nothing(house: tuple[Org
     reasons = until(
         lambda: [why for why in daemon.status()["health"]["reasons"] if "was not heard" in why], "its reason"
     )
+    assert HTTP.get(f"{daemon.url}/readyz").status_code == 503
     assert reasons == [
         "The org was not heard for more than 10 seconds: what is scarce by policy is closed "
         "until it is heard again."
@@ -377,4 +378,25 @@ def test_the_last_pieces_are_closed_while_the_org_tells_nothing(house: tuple[Org
     daemon.shows("BELT-1", 2)
     until(lambda: daemon.status()["health"]["state"] == "good", "green")
     assert daemon.shown("BAG-1") == [0, 0]
+    assert daemon.terminate() == 0
+
+
+def test_an_org_that_takes_no_sale_is_told_while_its_stream_flows(house: tuple[OrgSandbox, Daemon]) -> None:
+    """Every composite is answered with an error, all else goes on: red until the sale is entered."""
+    org, daemon = house
+    daemon.start("--approve")
+    daemon.shows("BAG-1", 30)
+    until(lambda: HTTP.get(f"{daemon.url}/readyz").status_code == 200, "ready")
+    org.arm("error", times=None, status=503, path="/composite")
+    assert buy(daemon.shops["london"], "BAG-1", 1).status_code == 201
+    until(lambda: HTTP.get(f"{daemon.url}/readyz").status_code == 503, "not ready")
+    org.move("SCARF-1|ECOM", on_hand=-1, kind="Sale")
+    daemon.shows("SCARF-1", 29)  # the stream flows, and what it names is read
+    assert HTTP.get(f"{daemon.url}/readyz").status_code == 503
+    health = daemon.status()["health"]
+    assert health["state"] == "bad"
+    assert any("The org does not answer" in why for why in health["reasons"])
+    org.control("DELETE", "/faults")
+    daemon.shows("BAG-1", 29)
+    until(lambda: HTTP.get(f"{daemon.url}/readyz").status_code == 200, "ready again")
     assert daemon.terminate() == 0

@@ -40,6 +40,7 @@ from sfsync.flow.calls import recall
 from sfsync.flow.catching_up import CatchingUp
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
+from sfsync.flow.hearing import heard
 from sfsync.flow.letters import Letters
 from sfsync.flow.org_counts import Counting
 from sfsync.flow.resync_told import ResyncDesk
@@ -182,8 +183,9 @@ class Daemon:
                 name: ShadowChannel(channel, store, self._clock) for name, channel in channels.items()
             }
             beside = self._watches(channels, store)
+        pulse = Pulse(self._clock.now())
         ctx = Context(
-            org,
+            heard(org, pulse),
             channels,
             store,
             self._clock,
@@ -191,7 +193,7 @@ class Daemon:
             self._new_id,
             settings.assortment(),
             Bell(),
-            Pulse(self._clock.now()),
+            pulse,
             log,
         )
         ctx.pulse.calls = org.calls
@@ -240,7 +242,7 @@ class Daemon:
             editions=supervisor.editions,
             allocations=supervisor.hands,
             counts=supervisor.counts,
-            reports=reports(settings, store, ctx.clock, org),
+            reports=reports(settings, store, ctx.clock, ctx.org),
             incidents=supervisor.resolver,
             refunds=supervisor.refunds,
             letters=Letters(ctx),
@@ -345,14 +347,12 @@ class Daemon:
             except OutsideError as error:
                 attempt += 1
                 wait = backoff_seconds(attempt, ctx.luck())
-                ctx.pulse.org_error = str(error)
                 advice = getattr(error, "advice", "") or f"asked again in {wait:.1f} s"
                 self._log.error("org not reached", reason=str(error), next=advice)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), wait)
         else:
             return False
-        ctx.pulse.org_error = ""
         names = {*ctx.channels, *ctx.assortment.shared}
         bound = await store.read(lambda tx: tx.bound_org())
         if bound is None:

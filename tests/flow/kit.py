@@ -44,6 +44,7 @@ from sfsync.domain.reservations import Outcome, ReservationKind, Wish, WishedLin
 from sfsync.domain.stock import SOLD, LevelKey, Movement, MovementKind, StockLevel
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Pulse
 from sfsync.flow.door import Door
+from sfsync.flow.hearing import heard
 from sfsync.flow.supervisor import Supervisor
 from sfsync.ports import (
     SINCE,
@@ -827,7 +828,7 @@ class House:
         }
         self.pulse = Pulse(self.clock.now())
         ctx = Context(
-            self.rim(self.org),
+            heard(self.rim(self.org), self.pulse),
             {name: self.rim(shop) for name, shop in self.shops.items()},
             self.store,
             self.clock,

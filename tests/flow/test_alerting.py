@@ -172,12 +172,12 @@ async def test_silence_is_told_when_it_lasts() -> None:
         look = watching(h, clock)
         h.pulse.topics = ("a topic",)
         h.pulse.last_sign["a topic"] = clock.at
-        h.pulse.org_error = "timed out"
+        h.pulse.entering_error = "timed out"
         assert await look() == []
         clock.at += timedelta(minutes=1)
         h.pulse.last_sign["a topic"] = clock.at
         assert await look() == ["silence"]
-        h.pulse.org_error = ""
+        h.pulse.entering_error = ""
         assert await look() == []
         clock.at += SILENT_AFTER + timedelta(seconds=1)
         assert await look() == ["silence"]

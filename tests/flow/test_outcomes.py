@@ -13,7 +13,7 @@ from tests.flow.kit import House, house, total
 from sfsync.domain.incidents import NEGATIVE
 from sfsync.domain.reservations import ReservationKind, ReservationState, Wish, WishedLine
 from sfsync.domain.stock import LevelKey, Movement, MovementKind
-from sfsync.ports import Finding, Severity
+from sfsync.ports import Finding, Severity, TryLater
 from sfsync.store.tx import SqlTx
 from sfsync.web.incident_rows import incident_row
 
@@ -395,3 +395,35 @@ async def test_a_refusal_that_was_not_asked_for_is_the_keys_answer_too() -> None
         assert told.reservation is not None
         assert told.reservation.reason == "1 wanted of BAG-1|ECOM, 0 available a moment ago"
         assert again.reservation == told.reservation
+
+
+@pytest.mark.parametrize("fate", ["lost", "later"])
+async def test_an_org_that_takes_no_sale_is_told_although_it_answers_questions(fate: str) -> None:
+    """Whatever it answers meanwhile; all is well again with the next sale that it takes."""
+    async with house({BAG: 5}) as h:
+        h.org.next.extend([fate] * 3)
+        asked = asyncio.create_task(h.reserve("BAG-1"))
+        await h.until(lambda: h.pulse.entering_error)
+        assert await h.ctx.org.sums()
+        assert h.pulse.org_error
+        await asked
+        await h.until(lambda: not h.pulse.org_error)
+
+
+async def test_an_org_that_does_not_answer_is_told_whoever_asked_it() -> None:
+    """By the comparison, by the SKU's page, by a reading in pages; and any answer takes it back."""
+    async with house({BAG: 5}) as h:
+        h.org.cut_off = True
+        with pytest.raises(TryLater):
+            await h.ctx.org.sums()
+        assert h.pulse.org_error == "the org is away"
+        h.org.cut_off = False
+        assert await h.ctx.org.levels_of_skus(["BAG-1"])
+        assert h.pulse.org_error == ""
+        h.org.cut_off = True
+        with pytest.raises(TryLater):
+            _ = [page async for page in h.ctx.org.export()]
+        assert h.pulse.org_error == "the org is away"
+        h.org.cut_off = False
+        _ = [page async for page in h.ctx.org.export()]
+        assert h.pulse.org_error == ""

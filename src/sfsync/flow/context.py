@@ -58,7 +58,8 @@ class Pulse:
     weak_channels: frozenset[str] = frozenset()  # that take plain numbers only
     cancelling_channels: frozenset[str] = frozenset()  # that take the cancellation of an order
     stale: frozenset[float] = frozenset()  # limits (s) that what we know of the org is older than
-    org_error: str = ""
+    asking_error: str = ""  # why the org did not answer the last question; any answer ends it
+    entering_error: str = ""  # why it takes no movement; ended by one that it takes, or when none waits
     rule_error: str = ""
     stream_error: dict[str, str] = field(default_factory=dict)
     retry_at: dict[str, datetime] = field(default_factory=dict)  # topic -> when the stream is next tried
@@ -95,10 +96,10 @@ class Pulse:
     refusals: Refusals = field(default_factory=Refusals)  # of the org, told to who asks the same just then
     pushes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
-    def org_failed(self, error: OutsideError) -> None:
-        """The org did not do what it was asked. Calls held back are no failure of it: their budget tells."""
-        if not isinstance(error, CallsSpent):
-            self.org_error = str(error)
+    @property
+    def org_error(self) -> str:
+        """Why the org does not do what it is asked; "" while it does. `hearing` notes it."""
+        return self.entering_error or self.asking_error
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,11 +194,9 @@ class Intake:
                 read = await self._ctx.org.read_levels(levels=levels, movements=movements)
             except OutsideError as error:
                 attempt += 1
-                self._ctx.pulse.org_failed(error)
                 asked = error.after_seconds if isinstance(error, TryLater) else None
                 await self._ctx.clock.sleep(backoff_seconds(attempt, self._ctx.luck(), asked_seconds=asked))
             else:
-                self._ctx.pulse.org_error = ""
                 return asked_at, read
 
     async def _lost(self, reason: str) -> None:

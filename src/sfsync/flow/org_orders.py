@@ -155,11 +155,9 @@ class OrgOrders:
                     read = await self._with_former(await ctx.org.read_orders(orders=orders, items=items))
                 except OutsideError as error:
                     attempt += 1
-                    ctx.pulse.org_failed(error)
                     asked = error.after_seconds if isinstance(error, TryLater) else None
                     await ctx.clock.sleep(backoff_seconds(attempt, ctx.luck(), asked_seconds=asked))
                 else:
-                    ctx.pulse.org_error = ""
                     break
             await self._record(read, read_at, also)
 

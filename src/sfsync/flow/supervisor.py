@@ -435,16 +435,12 @@ class Supervisor:
                 wait = backoff_seconds(attempt, self._ctx.luck())
                 if channel:
                     pulse.channel_error[channel] = str(error)
-                else:
-                    pulse.org_failed(error)
                 advice = error.advice if isinstance(error, Refused) else ""
                 then = f"{advice}; asked again in {wait:.1f} s".removeprefix("; ")
                 self._ctx.warn("not answered", error, of=channel or "org", next=then)
                 await self._ctx.clock.sleep(wait)
             else:
-                if not channel:
-                    pulse.org_error = ""
-                elif attempt:  # what others say of it is theirs to take back
+                if channel and attempt:  # what others say of it is theirs to take back
                     pulse.channel_error.pop(channel, None)
                 return
 

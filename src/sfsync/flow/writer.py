@@ -278,7 +278,6 @@ class Writer:
                 else:
                     wait = max(wait, self._failed())
                     self._log(request, attempt, began, f"not now: {error}", f"again in {wait:.1f} s")
-                ctx.pulse.org_failed(error)
                 if attempt == 1 and not any(bundle.maybe_sent for bundle in request.sent):
                     self._delay(
                         request, wait
@@ -286,7 +285,6 @@ class Writer:
                     return
                 await ctx.clock.sleep(wait)
             else:
-                ctx.pulse.org_error = ""
                 self._silence.broken()
                 for number in self._short:
                     self._not_before.pop(number, None)
@@ -469,6 +467,8 @@ class Writer:
             return
         for store in (self._waiting, self._voiding, self._not_before, self._attempts, self._admitted):
             store.pop(number, None)
+        if not self._waiting:
+            self._ctx.pulse.entering_error = ""
         answered = self._outcomes.pop(number, [])
         if self._next_answer is not None:
             answered.append(self._next_answer)
@@ -484,8 +484,7 @@ class Writer:
             if waiting := {key for key in missing if key.location in ctx.assortment.not_for_sale}:
                 await ctx.org.create_levels(waiting)
             read = await ctx.org.read_levels(keys=missing)
-        except OutsideError as error:
-            ctx.pulse.org_failed(error)
+        except OutsideError:
             self._delay(request, backoff_seconds(3, ctx.luck()))
             return
         still = missing - {level.key for level in read}

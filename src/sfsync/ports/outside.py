@@ -53,6 +53,10 @@ class CallsSpent(TryLater):
         self.until = until
 
 
+class Busy(TryLater):
+    """It answers, but not this: somebody holds the rows, or the question is too large just then."""
+
+
 class Unknown(OutsideError):
     """It may have happened: ask again with the same key and the same bytes before anything else."""
 

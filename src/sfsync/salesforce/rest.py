@@ -21,7 +21,7 @@ import orjson
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from sfsync.domain.budget import Work
-from sfsync.ports import Refused, TryLater, Unknown
+from sfsync.ports import Busy, Refused, TryLater, Unknown
 from sfsync.salesforce.auth import TRUST_ADVICE, Token, TokenProvider
 from sfsync.salesforce.config import OrgConfig
 from sfsync.salesforce.gate import Gate, usage_in
@@ -32,7 +32,8 @@ CONCURRENCY_SECONDS = 2.0
 ACCESS_ADVICE = "assign the permission set Sfsync_Integration to the user that sfsync signs in as"
 
 _SESSION_CODES = frozenset({"INVALID_SESSION_ID", "INVALID_AUTH_HEADER"})
-_LATER_CODES = frozenset({"UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT", "API_CURRENTLY_DISABLED", "LIMIT_EXCEEDED"})
+_BUSY_CODES = frozenset({"UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT"})
+_LATER_CODES = _BUSY_CODES | frozenset({"API_CURRENTLY_DISABLED", "LIMIT_EXCEEDED"})
 # Wrapped by a trigger or a flow into other codes, and answered with many a status: nothing was saved.
 LATER_WORDS = ("UNABLE_TO_LOCK_ROW", "Too many batch retries")
 _ADVICE = {
@@ -100,6 +101,11 @@ def is_later(error: OrgError) -> bool:
     return error.code in _LATER_CODES or any(words in error.message for words in LATER_WORDS)
 
 
+def is_busy(error: OrgError) -> bool:
+    """Whether that is because of what was asked, and not because the org is away."""
+    return error.code in _BUSY_CODES or "UNABLE_TO_LOCK_ROW" in error.message
+
+
 def deciding(found: Sequence[OrgError], status: int) -> OrgError:
     """Of several errors, the one that says what to do."""
     unknown = OrgError("", f"HTTP {status}, no error that we know in the answer")
@@ -113,6 +119,8 @@ def failure(
     told = f"{what}: {error if error.code or error.message else f'HTTP {status}'}"
     if error.code == "REQUEST_LIMIT_EXCEEDED":
         return TryLater(told, after_seconds=after_seconds or CONCURRENCY_SECONDS)
+    if is_busy(error):
+        return Busy(told, after_seconds=after_seconds)
     if is_later(error) or status == 429:
         return TryLater(told, after_seconds=after_seconds)
     if status >= 500 or status in (408, 420) or error.code == "SERVER_UNAVAILABLE":
