@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from tests.flow.kit import House, house, total
@@ -13,7 +14,8 @@ from tests.test_overview import overview
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.block import BlockRule
-from sfsync.domain.reservations import Outcome, ReservationState
+from sfsync.domain.reservations import Outcome, Reservation, ReservationState
+from sfsync.ports import Tx
 
 BAG = "BAG-1|ECOM"
 DROP = PolicyRule(("BAG-1",), guarantee=Guarantee.GATED, block=BlockRule(6, ("ECOM",)))
@@ -32,6 +34,10 @@ async def entered(h: House) -> None:
     """Wait until the org's ledger names all that was granted."""
     await h.until_kept(lambda tx: tx.draws_waiting(h.clock.now())[0] == 0)
     await h.idle()
+
+
+def _given_back(reservation: Reservation, tx: Tx) -> bool:
+    return not any(holding.reserved for holding in tx.holdings(reservation.subjects()))
 
 
 async def test_units_are_set_aside_and_the_gated_shop_shows_them_still() -> None:
@@ -112,6 +118,22 @@ async def test_a_grant_given_back_before_it_was_entered_never_reaches_the_org() 
         await entered(h)
         assert given_up.id not in str(h.org.of("reservation:"))
         assert total(h.org.of("reservation:")) == (0, 5)
+
+
+async def test_what_is_given_back_is_there_for_the_next_even_in_the_moment_of_a_no() -> None:
+    """All six are granted and entered, and buyers are told no. One gives up: the next one has its piece."""
+    async with house({BAG: 6}, rules=(DROP,), shops=("london",)) as h:
+        first = await asyncio.gather(*(h.reserve("BAG-1") for _ in range(6)))
+        await entered(h)
+        h.clock.stop()  # however slow the machine is, it is the same moment
+        for given_up in first[:3]:
+            late = await asyncio.gather(*(h.reserve("BAG-1") for _ in range(3)))
+            assert states(late) == ["refused"] * 3
+            assert given_up.reservation is not None
+            await h.desk.release(given_up.reservation.id)
+            await h.until_kept(partial(_given_back, given_up.reservation))
+            assert states([await h.reserve("BAG-1")]) == ["granted"]
+        assert states([await h.reserve("BAG-1")]) == ["refused"]
 
 
 async def test_it_is_topped_up_from_the_pool_and_withdrawn_when_no_policy_wants_it() -> None:

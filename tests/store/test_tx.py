@@ -8,6 +8,7 @@ from operator import methodcaller
 
 import pytest
 
+from sfsync.domain.block import Draw
 from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.exposure import Exposure
 from sfsync.domain.letters import REUSED, Cause
@@ -204,10 +205,12 @@ async def test_a_bundle_is_written_down_before_it_is_sent_and_holds_when_it_is_d
     assert await store.read(lambda tx: tx.busy([subject, other, "order:x"])) == {subject, other}
     assert await store.read(lambda tx: [tx.next_step(subject), tx.next_step(other)]) == [1, 2]
     facts = await store.read(lambda tx: tx.facts(["BAG-1"]))
-    assert {(p.bundle, p.subject, p.kind, p.channel, p.level, p.reserved_delta) for p in facts.pending} == {
-        (number, subject, "order", "london", WEB, 2),
-        (number, other, "reservation", "london", WEB, -2),
+    assert {(p.bundle, p.kind, p.channel, p.level, p.reserved_delta) for p in facts.pending} == {
+        (number, "order", "london", WEB, 2),
+        (number, "reservation", "london", WEB, -2),
     }
+    (own,) = await store.read(lambda tx: tx.pending_of([other]))
+    assert (own.bundle, own.kind, own.reserved_delta) == (number, "reservation", -2)
     await store.write(lambda tx: tx.finish_bundle(number, "done", "", LATER))
     assert await store.read(lambda tx: tx.rows_of([subject])[subject]) == [rows[1]]
     assert await store.read(lambda tx: tx.busy([subject, other])) == frozenset()
@@ -221,6 +224,29 @@ async def test_a_bundle_is_written_down_before_it_is_sent_and_holds_when_it_is_d
         LATER,
     )
     assert (await store.read(lambda tx: tx.facts(["BAG-1"]))).pending == []
+
+
+async def test_grants_that_wait_are_added_up_however_many_there_are(store: Database) -> None:
+    """A look at a SKU in a drop reads a pair of rows a channel and level, not one a buyer."""
+
+    def draw(number: int, channel: str, level: LevelKey = WEB) -> Draw:
+        name = f"r{number}"
+        kind = MovementKind.CART
+        return Draw(f"reservation:{name}:0", name, channel, level, 1 + number % 2, kind, "cart")
+
+    for channel, numbers in (("london", range(40)), ("dubai", range(40, 50))):
+        await store.write(methodcaller("add_draws", [draw(number, channel) for number in numbers], NOW))
+    await store.write(lambda tx: tx.add_draws([draw(50, "dubai", LevelKey("SCARF", "ECOM"))], NOW))
+    await store.write(lambda tx: tx.plan_draws("r0", 7))  # its bundle has rows of its own
+    pending = await store.read(lambda tx: tx.pending(["BAG-1"]))
+    assert sorted((row.kind, row.channel or "", row.level, row.reserved_delta) for row in pending) == [
+        ("allocation", "sfsync", WEB, -59),
+        ("allocation", "sfsync", WEB, -15),
+        ("reservation", "dubai", WEB, 15),
+        ("reservation", "london", WEB, 59),
+    ]
+    own = await store.read(lambda tx: tx.pending_of(["reservation:r0:0", "reservation:r1:0"]))
+    assert [(row.kind, row.channel, row.reserved_delta) for row in own] == [("reservation", "london", 2)]
 
 
 @pytest.mark.parametrize(

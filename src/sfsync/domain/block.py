@@ -101,14 +101,6 @@ class Draw:
     kind: MovementKind  # as what they are reserved
     owner: str
 
-    @property
-    def changes(self) -> tuple[tuple[str, str, str | None, int], ...]:
-        """(subject, its kind, its channel, units): out of the block, into the reservation."""
-        return (
-            (allocation_subject(HOLDER, self.level), "allocation", HOLDER, -self.units),
-            (self.subject, "reservation", self.channel, self.units),
-        )
-
 
 def due(grants: int, oldest_seconds: float) -> bool:
     """True when grants are to be entered in the org now."""

@@ -711,7 +711,8 @@ class SoldOut:
     """That something is not to be had, told for a moment to all who ask the same, at hardly any cost.
 
     In a drop thousands ask for what was sold out a moment ago. The answer is forgotten when anything about
-    its SKUs changes, and after `NO_LASTS` in any case.
+    its SKUs changes, unless there is still nothing of them anywhere, and after `NO_LASTS` in any case. It is
+    kept, forgotten and given in the transactions that decide, one after another: none comes in between.
     """
 
     told: dict[Question, tuple[datetime, Outcome]] = field(default_factory=dict)
@@ -731,7 +732,7 @@ class SoldOut:
         self.told[question(wish)] = now, no
 
     def forget(self, skus: Set[str]) -> None:
-        """Something about these SKUs has changed."""
+        """Something about these SKUs has changed, and there may be some of them again."""
         if self.told:
             self.told = {
                 asked: no for asked, no in self.told.items() if not any(line.sku in skus for line in asked[2])

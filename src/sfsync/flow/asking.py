@@ -79,9 +79,14 @@ class Asking:
                 return outcome
             await self._within(answered, LOOK_SECONDS)
 
-    def available(self, tx: Tx, skus: Collection[str]) -> Mapping[str, Mapping[str, int]]:
-        """Units that may be reserved, by SKU and location; pieces of one location are added up."""
-        picture, found = Picture(tx.facts(skus)), dict[str, dict[str, int]]()
+    def available(
+        self, tx: Tx, skus: Collection[str], *, picture: Picture | None = None
+    ) -> Mapping[str, Mapping[str, int]]:
+        """Units that may be reserved, by SKU and location; pieces of one location are added up.
+
+        `picture` has the facts of these SKUs as they stand now, where whoever calls has just read them.
+        """
+        picture, found = picture or Picture(tx.facts(skus)), dict[str, dict[str, int]]()
         for sku in skus:
             places = found.setdefault(sku, {})
             ready = block.ready(picture, self._ctx.assortment, sku)

@@ -31,7 +31,7 @@ from sfsync.domain.reservations import (
     part,
 )
 from sfsync.domain.stock import LevelKey
-from sfsync.ports import Tx
+from sfsync.ports import Tx, drawn_rows
 
 from . import block
 from .allocations import Divider
@@ -63,15 +63,10 @@ class Desk(Life):
             return Outcome(None, "later", detail="sfsync is stopping; nothing was asked")
         if ctx.pulse.rule_error:
             return Outcome(None, "later", detail=f"no reservation is granted while {ctx.pulse.rule_error}")
-        if (no := ctx.pulse.sold_out.answer(wish, ctx.clock.now())) is not None:
-            refused = partial(self._refuse, number=ctx.new_id(), wish=wish, no=no, key=idempotency_key)
-            found = await ctx.store.write(partial(refused, digest=digest))
-            if found is not None:
-                return replace(no, reservation=found)
         number = ctx.new_id()
         opened = await ctx.store.write(lambda tx: self._open(tx, number, wish, idempotency_key, digest))
         if isinstance(opened, Outcome):
-            return opened
+            return self._replied(opened, number, wish)
         reservation_id, bundles, bells = opened
         if not bundles:  # granted out of the local block, or asked for before
             ctx.bell.ring(*bells)
@@ -98,14 +93,11 @@ class Desk(Life):
         return self._replied(outcome, reservation_id, wish)
 
     def _refuse(
-        self, tx: Tx, *, number: str, wish: Wish, no: Outcome, key: str | None, digest: str
-    ) -> Reservation | None:
-        """Write down that it is refused as another just was; None for a key that has its answer already."""
-        if no.reservation is None or (key is not None and tx.remembered(KEYS, key) is not None):
-            return None
-        now = self._ctx.clock.now()
+        self, tx: Tx, *, number: str, wish: Wish, no: Outcome, like: Reservation, now: datetime
+    ) -> Outcome:
+        """Write down that it is refused as another just was."""
         refused = replace(
-            no.reservation,
+            like,
             id=number,
             kind=wish.kind,
             owner=wish.owner,
@@ -114,9 +106,7 @@ class Desk(Life):
             window=wish.window,
         )
         tx.put_reservation(refused)
-        if key is not None:
-            tx.remember(KEYS, key, digest, number, now)
-        return refused
+        return replace(no, reservation=refused)
 
     def _open(
         self, tx: Tx, number: str, wish: Wish, key: str | None, digest: str
@@ -126,6 +116,11 @@ class Desk(Life):
             if known[0] != digest:
                 return Outcome(None, "key-reused", detail="this Idempotency-Key was used for another request")
             return known[1], [], set()
+        told = self._ctx.pulse.sold_out.answer(wish, now)
+        if told is not None and told.reservation is not None:
+            if key is not None:
+                tx.remember(KEYS, key, digest, number, now)
+            return self._refuse(tx, number=number, wish=wish, no=told, like=told.reservation, now=now)
         lines_wished = [(line.sku, line.quantity) for line in wish.lines]
         if (no := denied(tx, self._ctx.assortment, wish.channel, wish.client, lines_wished)) is not None:
             return Outcome(None, no.kind, detail=no.detail, more=no.more)
@@ -154,13 +149,16 @@ class Desk(Life):
             client=wish.client,
             reason=refused,
         )
-        tx.put_reservation(reservation)
         if key is not None:
             tx.remember(KEYS, key, digest, number, now)
-        if refused:
-            return number, [], set()
         if from_block:
-            return number, *self._grant(tx, reservation)
+            return number, *self._grant(tx, reservation, picture=picture)
+        tx.put_reservation(reservation)
+        if refused:
+            left = self.available(tx, skus, picture=picture)
+            outcome = Outcome(reservation, "unavailable", left, refused)
+            self._ctx.pulse.sold_out.keep(wish, outcome, now)
+            return outcome
         return number, *self.ask(tx, reservation, picture=picture)
 
     def _without_sold_out(
@@ -292,18 +290,22 @@ class Desk(Life):
             client=paid.client,
             instead_of=paid.id,
         )
-        tx.put_reservation(pending)
         if not from_block:
+            tx.put_reservation(pending)
             return self.ask(tx, pending, signed)
         asked = self._grant(tx, pending)
         stand_in(tx, ctx, replace(pending, state=ReservationState.GRANTED))
         return asked
 
-    def _grant(self, tx: Tx, reservation: Reservation) -> Asked:
+    def _grant(self, tx: Tx, reservation: Reservation, *, picture: Picture | None = None) -> Asked:
+        """Grant it out of the block; `picture` as for `ask`."""
         ctx, now = self._ctx, self._ctx.clock.now()
         block.grant(tx, reservation, now)
+        if picture is not None:
+            for line in reservation.lines:
+                picture.enter(drawn_rows(line.level, reservation.channel, line.quantity))
         skus = {line.level.sku for line in reservation.lines}
-        return [], {SETTLING} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+        return [], {SETTLING} | refresh(tx, ctx.assortment, ctx.pulse, skus, now, known=picture)
 
     def _from_block(self, wish: Wish, picture: Picture) -> tuple[ReservationLine, ...]:
         """The wish's lines where the local block has all of them ready; none when it has not."""
@@ -430,12 +432,10 @@ class Desk(Life):
         return Outcome(reservation, "unavailable", self.available(tx, skus), reservation.reason)
 
     def _replied(self, outcome: Outcome, reservation_id: str, wish: Wish) -> Outcome:
-        """The outcome, once it is remembered for who asks the same just then, and logged."""
+        """The outcome as it is to be told, once it is logged."""
         if outcome.reservation is not None:  # the org may have granted it when its time was over already
             told = as_told(outcome.reservation, self._ctx.clock.now())
             outcome = replace(outcome, reservation=told)
-        if outcome.problem == "unavailable":
-            self._ctx.pulse.sold_out.keep(wish, outcome, self._ctx.clock.now())
         if outcome.reservation is not None:
             self._ctx.log.info(
                 "reservation",

@@ -46,7 +46,6 @@ class Picture:
             [
                 PendingRow(
                     bundle,
-                    row.subject,
                     row.subject.partition(":")[0],
                     channel,
                     row.level,

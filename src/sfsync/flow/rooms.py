@@ -118,7 +118,7 @@ def _client_has(tx: Tx, edition: Edition, client: str) -> int:
     for holding in tx.holdings(subjects):
         if holding.level.sku in edition.skus:
             net[holding.subject] += holding.reserved - holding.on_hand
-    asked = _asked(row for row in tx.pending(edition.skus) if row.subject in subjects)
+    asked = _asked(row for row in tx.pending_of(subjects) if row.level.sku in edition.skus)
     accepted = sum(line.uncovered for line in tx.uncovered_lines(edition.skus) if line.subject in subjects)
     return sum(max(0, units) for units in net.values()) + sum(units for _, units in asked) + accepted
 

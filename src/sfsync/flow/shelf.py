@@ -109,12 +109,12 @@ def refresh(
     if not skus:
         return set()
     skus = with_whole_editions(assortment, skus)
-    pulse.sold_out.forget(skus)
     age = age_seconds(tx, assortment, pulse, now)
     if known is None or known.skus != skus:
         picture = Picture(tx.facts(skus), skus=skus, age_seconds=age)
     else:
         picture, known.age_seconds = known, age
+    pulse.sold_out.forget({sku for sku in skus if not _exhausted(picture, assortment, sku)})
     divider = Divider(tx, assortment, pulse, picture, now)
     tied = skus if channel is None else {sku for sku in skus if _tied(assortment, picture, sku)}
     levels = tx.channel_levels(tied)
@@ -144,6 +144,13 @@ def refresh(
     if divider.asked or any(asked):
         bells.add("writer")
     return bells
+
+
+def _exhausted(picture: Picture, assortment: Assortment, sku: str) -> bool:
+    """True when there is nothing of a SKU anywhere, nor on its way: who was told no is told no again."""
+    return not block.ready(picture, assortment, sku) and all(
+        level.on_hand <= level.reserved and not picture.freeing(level.key) for level in picture.levels(sku)
+    )
 
 
 def _tied(assortment: Assortment, picture: Picture, sku: str) -> bool:

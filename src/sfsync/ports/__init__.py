@@ -27,6 +27,7 @@ from .keeping import (
     Store,
     SubjectHolding,
     Tx,
+    drawn_rows,
 )
 from .outside import (
     EVERYTHING,
@@ -144,6 +145,7 @@ __all__ = [
     "Unknown",
     "Unusable",
     "Write",
+    "drawn_rows",
     "nobody",
     "since",
     "telling",

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from sfsync.domain.alerts import Alert, Notice
 from sfsync.domain.assortment import Assortment, InForce
-from sfsync.domain.block import Draw
+from sfsync.domain.block import HOLDER, Draw
 from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.by_hand import Fixed
 from sfsync.domain.callbacks import Failing, NumberPlace
@@ -145,17 +145,27 @@ class InTransit:
     since: datetime
 
 
+_NO_BUNDLE = -1  # they net out level by level, so that one number will do for all of them
+
+
 @dataclass(frozen=True, slots=True)
 class PendingRow:
     """A movement that waits for the org's answer."""
 
     bundle: int
-    subject: str
-    kind: str
+    kind: str  # what its subject is: reservation, order, allocation …
     channel: str | None
     level: LevelKey
     on_hand_delta: int
     reserved_delta: int
+
+
+def drawn_rows(level: LevelKey, channel: str | None, units: int) -> tuple[PendingRow, PendingRow]:
+    """Units granted out of the local block that no bundle enters yet, as of one bundle to come."""
+    return (
+        PendingRow(_NO_BUNDLE, "allocation", HOLDER, level, 0, -units),
+        PendingRow(_NO_BUNDLE, "reservation", channel, level, 0, units),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +363,7 @@ class Tx(ComparingTx, Protocol):
     def read_whole(self, channel: str) -> bool: ...
     def facts(self, skus: Collection[str]) -> Facts: ...
     def pending(self, skus: Collection[str]) -> Sequence[PendingRow]: ...
+    def pending_of(self, subjects: Collection[str]) -> Sequence[PendingRow]: ...
     def allocated_skus(self) -> Sequence[str]: ...
     def own_units(self, channel: str, skus: Collection[str]) -> set[str]: ...
     def by_hand(self, sku: str) -> Mapping[str, Fixed]: ...

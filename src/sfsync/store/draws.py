@@ -10,15 +10,20 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from sfsync.domain.block import Draw
 from sfsync.domain.stock import LevelKey, MovementKind
-from sfsync.ports.keeping import PendingRow
+from sfsync.ports.keeping import PendingRow, drawn_rows
 
 from . import tables as t
 from .prepared import Prepared
 
 _DRAW = t.draw.c
-ADD_DRAWS = t.draw.insert()
-DRAWN_BY_SKU = Prepared(select(t.draw).where(t.among(_DRAW.sku), _DRAW.bundle.is_(None)))
-DRAWN_BY_SUBJECT = Prepared(select(_DRAW.subject).where(t.among(_DRAW.subject)))
+ADD_DRAWS = Prepared(t.draw.insert(), [c.name for c in t.draw.columns if c.name != "bundle"])
+# Added up where they are: hundreds wait in a drop, and each buyer makes us look.
+DRAWN_BY_SKU = Prepared(
+    select(_DRAW.level_key, _DRAW.channel, func.sum(_DRAW.units).label("units"))
+    .where(t.among(_DRAW.sku), _DRAW.bundle.is_(None))
+    .group_by(_DRAW.level_key, _DRAW.channel)
+)
+DRAWN_BY_SUBJECT = Prepared(select(t.draw).where(t.among(_DRAW.subject)))
 DRAWN_BY_RESERVATION = Prepared(
     select(t.draw).where(_DRAW.reservation == bindparam("b_reservation")).order_by(_DRAW.subject)
 )
@@ -50,8 +55,8 @@ class DrawStatements:
 
     def add_draws(self, draws: Sequence[Draw], at: datetime) -> None:
         """Units are granted: with this commit they are nobody else's any more."""
-        self._c.execute(
-            ADD_DRAWS,
+        ADD_DRAWS.run(
+            self._c,
             [
                 {
                     "subject": draw.subject,
@@ -107,13 +112,24 @@ class DrawStatements:
         return frozenset(row.subject for row in rows)
 
     def _drawn_rows(self, skus: Collection[str]) -> list[PendingRow]:
-        """As movements that wait: out of the block, into the reservation."""
-        found: list[PendingRow] = []
-        for number, row in enumerate(DRAWN_BY_SKU.run(self._c, {"among": sorted(skus)}), 1):
-            draw = _draw(row)
-            for subject, kind, channel, units in draw.changes:
-                found.append(PendingRow(-number, subject, kind, channel, draw.level, 0, units))
-        return found
+        """As movements that wait, a pair for each level and channel: out of the block, into reservations."""
+        rows = DRAWN_BY_SKU.run(self._c, {"among": sorted(skus)}) if skus else ()
+        return [
+            change
+            for row in rows
+            for change in drawn_rows(LevelKey.parse(row.level_key), row.channel, int(row.units))
+        ]
+
+    def _drawn_rows_of(self, subjects: Collection[str]) -> list[PendingRow]:
+        """The same, of these subjects alone."""
+        rows = DRAWN_BY_SUBJECT.run(self._c, {"among": sorted(subjects)}) if subjects else ()
+        return [
+            change
+            for row in rows
+            if row.bundle is None
+            for change in drawn_rows(LevelKey.parse(row.level_key), row.channel, row.units)
+            if change.kind == "reservation"
+        ]
 
 
 def _draw(row: Any) -> Draw:

@@ -54,6 +54,9 @@ _CHANGES = [
     for name in ("bundle", "subject", "channel", "level_key", "on_hand_delta", "reserved_delta")
 ]
 WAITING_BY_SKU = Prepared(select(*_CHANGES).where(t.among(t.movement.c.sku), t.movement.c.state == "waiting"))
+WAITING_ROWS_BY_SUBJECT = Prepared(
+    select(*_CHANGES).where(t.among(t.movement.c.subject), t.movement.c.state == "waiting")
+)
 BY_HAND = Prepared(select(t.by_hand).where(t.by_hand.c.sku == bindparam("b_sku")))
 OWN_UNITS = Prepared(
     select(t.holding.c.sku).where(
@@ -207,6 +210,11 @@ class LevelStatements(DrawStatements, Statements):
         """Movements of these SKUs that wait for the org's answer, and grants that are not entered yet."""
         return [_pending(*row) for row in self._in(WAITING_BY_SKU, skus)] + self._drawn_rows(skus)
 
+    def pending_of(self, subjects: Collection[str]) -> list[PendingRow]:
+        """The same of these subjects; of a grant that is not entered yet, what its reservation gets."""
+        waiting = [_pending(*row) for row in self._in(WAITING_ROWS_BY_SUBJECT, subjects)]
+        return waiting + self._drawn_rows_of(subjects)
+
     def allocated_skus(self) -> list[str]:
         """SKUs of which a channel holds units of its own."""
         return ALLOCATED_SKUS.run(self._c, {}).scalars()
@@ -267,7 +275,7 @@ def _pending(
 ) -> PendingRow:
     """A waiting movement, as `_CHANGES` has it: until it is answered, each look at its SKU reads it."""
     kind = subject.partition(":")[0]
-    return PendingRow(bundle, subject, kind, channel, LevelKey.parse(level), on_hand, reserved)
+    return PendingRow(bundle, kind, channel, LevelKey.parse(level), on_hand, reserved)
 
 
 def _level(row: Row[Any]) -> StockLevel:

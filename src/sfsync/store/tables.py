@@ -265,6 +265,15 @@ holding = Table(
     Column("next_step", Integer, nullable=False),
     Column("since", Instant, nullable=False),
 )
+_partial(
+    "ix_holding_held",
+    "reserved <> 0",
+    holding.c.sku,
+    holding.c.kind,
+    holding.c.channel,
+    holding.c.level_key,
+    holding.c.reserved,
+)
 _partial("ix_holding_reserved", "reserved <> 0", holding.c.level_key)
 
 # What was counted; its variance is what its subject holds.
@@ -637,7 +646,7 @@ draw = Table(
     Column("subject", Text, primary_key=True),
     Column("reservation", Text, nullable=False, index=True),
     Column("channel", Text),
-    Column("sku", Text, nullable=False, index=True),
+    Column("sku", Text, nullable=False),
     Column("level_key", Text, nullable=False),
     Column("units", Integer, nullable=False),
     Column("kind", Text, nullable=False),
@@ -646,6 +655,8 @@ draw = Table(
     Column("bundle", Integer),
     Column("not_before", Instant, nullable=False),
 )
+# They have all that is added up at each look.
+_partial("ix_draw_open", "bundle IS NULL", draw.c.sku, draw.c.level_key, draw.c.channel, draw.c.units)
 _partial("ix_draw_bundle", "bundle IS NOT NULL", draw.c.bundle)
 
 _partial("ix_reservation_expiring", "state IN ('granted', 'awaiting-store')", reservation.c.expires_at)

@@ -307,6 +307,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subject", "level_key", name=op.f("pk_holding")),
     )
     op.create_index(
+        "ix_holding_held",
+        "holding",
+        ["sku", "kind", "channel", "level_key", "reserved"],
+        unique=False,
+        sqlite_where=sa.text("reserved <> 0"),
+        postgresql_where=sa.text("reserved <> 0"),
+    )
+    op.create_index(
         "ix_holding_reserved",
         "holding",
         ["level_key"],
@@ -390,7 +398,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("bundle IS NOT NULL"),
     )
     op.create_index(op.f("ix_draw_reservation"), "draw", ["reservation"], unique=False)
-    op.create_index(op.f("ix_draw_sku"), "draw", ["sku"], unique=False)
+    op.create_index(
+        "ix_draw_open",
+        "draw",
+        ["sku", "level_key", "channel", "units"],
+        unique=False,
+        sqlite_where=sa.text("bundle IS NULL"),
+        postgresql_where=sa.text("bundle IS NULL"),
+    )
     op.create_table(
         "hole",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -1048,7 +1063,12 @@ def downgrade() -> None:
         postgresql_where=sa.text("ended_at IS NULL"),
     )
     op.drop_table("drift")
-    op.drop_index(op.f("ix_draw_sku"), table_name="draw")
+    op.drop_index(
+        "ix_draw_open",
+        table_name="draw",
+        sqlite_where=sa.text("bundle IS NULL"),
+        postgresql_where=sa.text("bundle IS NULL"),
+    )
     op.drop_index(op.f("ix_draw_reservation"), table_name="draw")
     op.drop_index(
         "ix_draw_bundle",
@@ -1188,6 +1208,12 @@ def downgrade() -> None:
     op.drop_table("spell")
     op.drop_table("hole")
     op.drop_index(op.f("ix_holding_sku"), table_name="holding")
+    op.drop_index(
+        "ix_holding_held",
+        table_name="holding",
+        sqlite_where=sa.text("reserved <> 0"),
+        postgresql_where=sa.text("reserved <> 0"),
+    )
     op.drop_index(
         "ix_holding_reserved",
         table_name="holding",
