@@ -146,6 +146,20 @@ def test_what_slipped_into_a_count_is_its_next_step() -> None:
     assert missing(further, stands(*(each.movement for each in rows), further), 2) is None
 
 
+def test_what_has_its_compensation_on_the_way_is_not_missing_from_the_count() -> None:
+    """A sale of 17:30 is told after the count of 18:00, and taken back as of the count.
+
+    If the count's next step took it back, too, one unit too many would be there.
+    """
+    first = movement(Count("c", BAG, 5, at("18:00")), 0, 0)
+    sale = row("sale", -1, at("17:30"))
+    rows = stands(OPENING, first, sale)
+    assert missing(first, rows, 1) is not None
+    assert missing(first, rows, 1, [compensation(sale, at("18:00"))]) is None
+    # One that names an older count is late for this one when it comes, and taken back itself.
+    assert missing(first, rows, 1, [compensation(sale, at("17:45"))]) is not None
+
+
 def test_a_count_before_the_last_folded_movement_cannot_be_entered() -> None:
     """The opening row says what there was when its last movement happened, and no longer how it came."""
     (opening,) = stands(row("fold:x:0", 5, at("12:00"), MovementKind.OPENING))

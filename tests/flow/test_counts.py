@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 import pytest
 from tests.flow.kit import TILL, House, house, total
 
-from sfsync.domain.counts import Count, CountOutcome, Sure
+from sfsync.domain.counts import Count, CountOutcome, Sure, compensation
 from sfsync.domain.incidents import DATED_AHEAD
 from sfsync.domain.moments import Moment
 from sfsync.domain.stock import LevelKey, Movement, MovementKind
 from sfsync.domain.transfers import Stage, Transfer
 from sfsync.flow.folding import FoldWish
-from sfsync.ports import Posting
+from sfsync.flow.lateness import Seen, add, add_further
+from sfsync.ports import Posting, Tx
 
 BAG, FAR, WAY = "BAG-1|ECOM", "BAG-1|DUBAI", "BAG-1|IN-TRANSIT"
 
@@ -192,6 +193,31 @@ async def test_a_sale_that_slips_into_a_count_is_its_next_step() -> None:
         ]
         assert h.org.numbers(BAG) == (4, 0)
         assert (await count(h, 4, at)).variance == 0
+
+
+async def test_a_late_sale_whose_compensation_waits_for_the_org_is_not_made_good_twice() -> None:
+    """The count looks back just then: the ledger has the sale already, and its compensation comes next."""
+    async with house({BAG: 5}) as h:
+        long_ago(h)
+        at = ago(h, 14)
+        await count(h, 5, at)
+        await h.idle()
+        level = LevelKey.parse(BAG)
+        sale = Movement("posting:a:0", "posting:a", level, MovementKind.SALE, -1, 0, "", "", ago(h, 15))
+        h.org._enter(sale)
+        rows = await h.org.level_rows(h.org.id_of(level))
+        entered = next(row.movement for row in rows if row.movement.kind is MovementKind.COUNT)
+        seen = Seen((), [(entered, rows)])
+
+        def look(tx: Tx, late: list[Movement]) -> int:
+            if late:
+                add(tx, late, {}, h.clock.now())
+            add_further(tx, h.ctx, seen)
+            return tx.next_step(entered.subject)
+
+        assert await h.store.write(lambda tx: look(tx, [compensation(sale, at)])) == 1
+        await h.idle()
+        assert h.org.numbers(BAG) == (5, 0)
 
 
 async def test_a_count_told_after_a_newer_one_changes_nothing() -> None:

@@ -95,6 +95,17 @@ WHOLE_DAYS = {
         Habits(last_one=draw_last_one(49), floor=(2, 2)),
         "a piece moved to a shop floor, the daemon dead before it wrote that the shop must look",
     ),
+    (166, 200): (
+        Habits(
+            last_one=draw_last_one(166),
+            counts=True,
+            floor=(0, 0),
+            twins=True,
+            slow_raises=True,
+            quiet_sales=True,
+        ),
+        "a count's next step, and a compensation that was still to be entered, for the same movement",
+    ),
 }
 
 

@@ -197,10 +197,17 @@ def movement(count: Count, step: int, variance: int) -> Movement:
     )
 
 
-def missing(row: Movement, rows: Sequence[LedgerRow], step: int) -> Movement | None:
-    """The next step of a count of which `row` stands: what its variance did not see; None if nothing."""
-    counted = int(row.source_version.rpartition(" ")[2])
-    units = counted - on_hand_at(rows, row.occurred_at)
+def missing(
+    row: Movement, rows: Sequence[LedgerRow], step: int, under_way: Iterable[Movement] = ()
+) -> Movement | None:
+    """The next step of a count of which `row` stands: what its variance did not see; None if nothing.
+
+    `under_way` are compensations of the rows that the org does not have yet. Those that name this very count
+    are as good as there; one that names an older count is late itself when it comes, and taken back then.
+    """
+    at = second(row.occurred_at)
+    soon = sum(each.on_hand_delta for each in under_way if second(each.occurred_at) == at)
+    units = int(row.source_version.rpartition(" ")[2]) - on_hand_at(rows, at) - soon
     if not units:
         return None
     return Movement(

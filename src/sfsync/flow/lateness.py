@@ -6,7 +6,8 @@ meanwhile; then the order of the rows in the org says which came first, and a po
 count gets its compensation as a step of its own. A crash in between repeats the same look under the same key.
 
 A count is looked at again in the same way: what others entered between its reading and its row is its
-subject's next step.
+subject's next step. What already has its compensation written down, though the org does not have it yet, is
+not missing from the count: made good twice, it would be wrong by as much the other way.
 """
 
 from __future__ import annotations
@@ -101,9 +102,20 @@ def add_further(tx: Tx, ctx: Context, seen: Seen) -> set[str]:
     now = ctx.clock.now()
     further = [row for row in seen.late if not tx.next_step(row.subject)]
     for count, rows in seen.counts:
-        if (step := missing(count, rows, tx.next_step(count.subject))) is not None:
+        number = tx.next_step(count.subject)
+        if missing(count, rows, number) is None:
+            continue
+        if (step := missing(count, rows, number, _under_way(tx, rows, seen.late))) is not None:
             further.append(step)
     for row in further:
         add(tx, [row], {}, now)
         ctx.log.info("counted meanwhile", level=str(row.level), key=row.key, units=row.on_hand_delta)
     return {"writer"} if further else set()
+
+
+def _under_way(tx: Tx, rows: Sequence[LedgerRow], found: Sequence[Movement]) -> list[Movement]:
+    """The compensations of these rows that are written down, or found just now, and not among them."""
+    there = {row.movement.key for row in rows}
+    wanted = {compensation(row.movement, row.happened_at).key for row in rows} - there
+    waiting = tx.waiting_rows(wanted)
+    return [*waiting.values(), *(row for row in found if row.key in wanted - waiting.keys())]

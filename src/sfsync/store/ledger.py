@@ -50,6 +50,7 @@ WAITING_STEPS = Prepared(
     .where(t.among(_ROW.subject), _ROW.state == "waiting")
     .group_by(_ROW.subject)
 )
+WAITING_BY_KEY = Prepared(among(_ROW.key, _ROW.state == "waiting"))
 ADD_BUNDLE = Prepared(t.bundle.insert().returning(t.bundle.c.id), ["state", "asked_at"])
 ADD_MOVEMENTS = Prepared(
     t.movement.insert(), [column.name for column in t.movement.columns if not column.primary_key]
@@ -305,8 +306,7 @@ class LedgerStatements(DrawStatements, FoldStatements):
 
     def waiting_rows(self, keys: Collection[str]) -> dict[str, Movement]:
         """The movements without an answer that have these keys."""
-        c = t.movement.c
-        rows = self._c.execute(select(t.movement).where(c.state == "waiting", c.key.in_(sorted(keys))))
+        rows = WAITING_BY_KEY.run(self._c, {"among": sorted(keys)}) if keys else ()
         return {row.key: movement_of(row) for row in rows}
 
     def put_at(self, bundle_id: int, level: LevelKey) -> None:
