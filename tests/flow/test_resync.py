@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.flow.kit import House, LittleShop, house
 
+from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.resync import (
     BusyError,
     Cause,
@@ -24,6 +25,8 @@ from sfsync.flow.resync_told import ResyncDesk
 from sfsync.ports import ResyncRun, RowState, RunState
 
 BAG, SCARF = "BAG-1|ECOM", "SCARF|ECOM"
+DUBAI_SELLS = PolicyRule(skus=("*",), channels=("dubai",), sells_from=("ECOM",))
+LATER = datetime(2100, 1, 1, tzinfo=UTC)  # stands for: after the first receipt
 MANY = {f"S{n:03}|ECOM": 5 for n in range(60)}
 
 
@@ -462,6 +465,60 @@ async def test_what_the_org_hides_is_taken_from_nobody_by_a_comparison_of_a_part
         whole = await h.supervisor.resync.compare()
         with pytest.raises(TooMuchError):
             await h.supervisor.resync.apply(whole.id)
+
+
+@pytest.mark.parametrize(
+    ("scope", "taken", "follow"),
+    [
+        (Scope(), {"BAG-1|ECOM", "BAG-1|SOHO", "SCARF|ECOM"}, {}),
+        (Scope(skus=("BAG-1",)), {"BAG-1|ECOM", "BAG-1|SOHO"}, {}),
+        (Scope(channels=("dubai",)), {"BAG-1|ECOM", "SCARF|ECOM"}, {"london": [2, "BAG-1", "SCARF"]}),
+        (
+            Scope(channels=("london",)),
+            {"BAG-1|ECOM", "BAG-1|SOHO", "SCARF|ECOM"},
+            {"dubai": [2, "BAG-1", "SCARF"]},
+        ),
+        (
+            Scope(locations=("SOHO",)),
+            {"BAG-1|ECOM", "BAG-1|SOHO", "SCARF|ECOM"},
+            {"dubai": [2, "BAG-1", "SCARF"]},
+        ),
+        (Scope(skus=("BAG-1",), channels=("dubai",)), {"BAG-1|ECOM"}, {"london": [1, "BAG-1"]}),
+        (Scope(skus=("BAG-1",), locations=("SOHO",), channels=("dubai",)), set(), {}),
+        (Scope(channels=("dubai",), causes=("manual-edit",)), set(), {}),
+        (Scope(changed_since=LATER, channels=("dubai",)), {"SCARF|ECOM"}, {"london": [1, "SCARF"]}),
+    ],
+)
+async def test_a_narrowed_plan_takes_over_what_was_asked_and_names_what_follows(
+    scope: Scope, taken: set[str], follow: dict[str, list[object]]
+) -> None:
+    """London sells from Soho too, Dubai does not. A receipt that no event told of is not taken to London by a
+    plan for Dubai, unless both sell from that very shelf: then the plan says so, and its price holds it.
+    """
+    start = {BAG: 5, "BAG-1|SOHO": 1, SCARF: 5}
+    async with house(start, rules=(DUBAI_SELLS,)) as h:
+        h.org.move(BAG, on_hand=1, told=False)
+        h.org.move("BAG-1|SOHO", on_hand=4, told=False)
+        if scope.changed_since is not None:
+            await h.let_a_minute_pass()
+            scope = replace(scope, changed_since=h.clock.now())
+        h.org.move(SCARF, on_hand=2, told=False)
+        plan = await h.supervisor.resync.compare(scope)
+        told: Any = await ResyncDesk(h.ctx, h.supervisor.resync).run(plan.id)
+        assert plan.run.about["org"]["follow"] == follow
+        for channel, (numbers, *_) in follow.items():
+            assert told["price"][channel]["rows"] == numbers
+            assert any(channel in words for words in told["warnings"])
+        await h.supervisor.resync.put_right(plan.id)
+        await h.idle()
+        held = await h.store.read(lambda tx: tx.levels([LevelKey.parse(key) for key in start]))
+        assert {str(key) for key, (level, _) in held.items() if level.on_hand != start[str(key)]} == taken
+        shown = {name: dict(shop.shelf) for name, shop in h.shops.items()}
+        ecom, soho, scarf = (held[LevelKey.parse(key)][0].on_hand for key in start)
+        assert shown == {
+            "london": {"BAG-1": ecom + soho, "SCARF": scarf},
+            "dubai": {"BAG-1": ecom, "SCARF": scarf},
+        }
 
 
 async def test_a_plan_that_comes_in_by_parts_is_ready_when_the_last_has_come() -> None:

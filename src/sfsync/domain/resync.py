@@ -142,6 +142,11 @@ class Scope:
         return not self.skus and self.changed_since is None
 
     @property
+    def without_levels(self) -> bool:
+        """True when applying takes over no level that the org has newer: those are another cause's."""
+        return bool(self.causes) and "missed-event" not in self.causes
+
+    @property
     def every_row(self) -> bool:
         """True when all that differs at its channels is looked at."""
         return self.whole and not self.locations and not self.causes

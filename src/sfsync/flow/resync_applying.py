@@ -45,14 +45,16 @@ class Applying:
         for name in run.about["channels"]:
             if name in self._ctx.channels and not run.about["channels"][name]["unread"]:
                 run = await self._apply_rows(run, name)
-                await self._ctx.store.write(partial(_pushes_found, channel=name, now=self._ctx.clock.now()))
+                if run.scope.every_row:
+                    found = partial(_pushes_found, channel=name, now=self._ctx.clock.now())
+                    await self._ctx.store.write(found)
                 await self._reconcile.approve(name, whole=run.scope.every_row)
         await self._kept.keep(replace(run, state=RunState.DONE).told(ended_at=moment(self._ctx.clock.now())))
 
     async def _apply_levels(self, run: ResyncRun) -> ResyncRun:
         """Read once more what the org had newer, and take it over: every channel follows."""
         ctx = self._ctx
-        if run.scope.causes and "missed-event" not in run.scope.causes:
+        if run.scope.without_levels:
             return run
         while levels := await ctx.store.read(partial(_newer_levels, run_id=run.id)):
             for name in ctx.channels:

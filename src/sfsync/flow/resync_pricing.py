@@ -17,12 +17,17 @@ from .resync_keeping import ROWS_AT_ONCE, SKUS_AT_ONCE
 
 
 def price(tx: Tx, *, ctx: Context, run: ResyncRun) -> dict[str, dict[str, Any]]:
-    """What applying costs: calls to the org, and calls, points and minutes of each channel."""
+    """What applying costs: calls to the org, and calls, points and minutes of each channel.
+
+    With what follows at channels that were not asked for, because they sell from the same stock.
+    """
     changes: Counter[str] = Counter()
     for count in tx.resync_counts(run.id):
         if count.cause not in rules.BLOCKING:
             changes[count.channel] += count.changes
-    newer_levels = tx.count_resync_levels(run.id)
+    for name, (numbers, *_) in run.about["org"].get("follow", {}).items():
+        changes[name] += numbers  # not asked for, and sold from the same stock
+    newer_levels = 0 if run.scope.without_levels else tx.count_resync_levels(run.id)
     standing = ctx.pulse.calls()
     left = None if standing is None else max(0, standing.ours - standing.ours_used)
     org = {"levels": newer_levels, "calls": ceil(newer_levels / ROWS_AT_ONCE), "calls_left": left}

@@ -7,16 +7,17 @@ committed with the place that stands after it, so that a kill loses a page.
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 
 from sfsync.domain.budget import Work
 from sfsync.domain.resync import Scope
-from sfsync.domain.stock import StockLevel
+from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.ports import OutsideError, Resumable, ResyncRun, Tx
 
-from .comparing import Seen, newer, not_listed, rows_of
+from .comparing import Looking, Seen, newer, not_listed, rows_of
 from .context import Context, grouped
 from .orders import OrderPoll
 from .reconcile import Reconcile
@@ -62,7 +63,9 @@ class Reading:
             skus = await ctx.store.read(partial(_with_changed, since=scope.changed_since, skus=skus))
         found = await ctx.store.write(partial(self._still_newer, run_id=run.id))
         gone = await ctx.store.read(lambda tx: [str(level.key) for level in tx.resync_gone(run.id)])
+        follow = await ctx.store.read(partial(self._following, run=run))
         org = {"levels": read, "newer": found, "done": True, "unread": why}
+        org["follow"] = {name: [len(skus), *skus[:3]] for name, skus in follow.items()}
         org |= {"gone": len(gone), "gone_named": gone[:3]}
         return await self._kept.keep(run.told(org=org, skus=skus))
 
@@ -82,9 +85,50 @@ class Reading:
                 yield page, asked_at
 
     async def _note(self, run: ResyncRun, levels: Sequence[tuple[StockLevel, datetime]]) -> None:
-        found = await self._ctx.store.read(lambda tx: newer(tx, levels))
+        asked = [each for each in levels if self._bears(run.scope, each[0].key)]
+        found = await self._ctx.store.read(lambda tx: newer(tx, asked))
         if found:
             await self._kept.write(run, lambda tx: tx.put_resync_levels(run.id, found))
+
+    def _bears(self, scope: Scope, key: LevelKey) -> bool:
+        """Whether a level is one of those asked for, or one of what a number asked for is made up of.
+
+        A comparison of Dubai alone would raise London's numbers otherwise, of which its plan says nothing.
+        """
+        if not (scope.channels or scope.locations):
+            return True
+        if key.location in scope.locations and not scope.channels:
+            return True
+        return any(key.location in sources for _, _, sources in self._places(scope, key.sku, inside=True))
+
+    def _places(self, scope: Scope, sku: str, *, inside: bool) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """The channels' locations that a scope takes of a SKU, or leaves out, with what they sell from."""
+        assortment = self._ctx.assortment
+        for channel in self._ctx.channels:
+            for location, sources in assortment.sells_from(channel, sku).items():
+                named = not scope.locations or bool({location, *sources} & set(scope.locations))
+                if ((not scope.channels or channel in scope.channels) and named) == inside:
+                    yield channel, location, sources
+
+    def _following(self, tx: Tx, *, run: ResyncRun) -> dict[str, list[str]]:
+        """Channel -> the SKUs of its numbers that were not asked for and change with the levels noted."""
+        scope, found = run.scope, defaultdict[str, list[str]](list)
+        if not (scope.channels or scope.locations) or scope.without_levels:
+            return {}
+        moved: dict[str, set[str]] = defaultdict(set)
+        for level, _ in tx.resync_levels(run.id, limit=tx.count_resync_levels(run.id)):
+            moved[level.key.sku].add(level.key.location)
+        for skus in grouped(sorted(moved), SKUS_AT_ONCE):
+            kept = {(each.channel, each.sku, each.location): each.target for each in tx.channel_levels(skus)}
+            looking = {
+                name: Looking(tx, self._ctx, name, skus, run.id, whole=False) for name in self._ctx.channels
+            }
+            for sku in skus:
+                for channel, location, _ in self._places(scope, sku, inside=False):
+                    was = kept.get((channel, sku, location))
+                    if was is not None and looking[channel].target(sku, location) != was:
+                        found[channel].append(sku)
+        return dict(found)
 
     async def _note_gone(self, run: ResyncRun, there: _There) -> None:
         """Note the levels that we hold and the org does not have any more: no event told of it.

@@ -186,6 +186,12 @@ def _warnings(about: Mapping[str, Any]) -> list[str]:
         told.append(
             f"{levels} no longer in the org ({named}): applied, each counts as empty, and is an incident"
         )
+    for channel, (numbers, *skus) in about["org"].get("follow", {}).items():
+        named = ", ".join(skus) + (" …" if numbers > len(skus) else "")
+        told.append(
+            f"{counted(numbers, 'number', 'numbers')} at {channel} that you did not ask for "
+            f"{agree(numbers, 'follows', 'follow')} ({named}): sold from the same stock"
+        )
     if why := about["org"].get("unread"):
         told.append(f"the org's levels were not read ({why}): compared with those that sfsync holds")
     return told
