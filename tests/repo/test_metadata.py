@@ -22,7 +22,7 @@ COUNTS = metadata_folder() / "counts" / "main" / "default"
 ORDERS = metadata_folder() / "orders" / "main" / "default"
 FILES = sorted(metadata_folder().rglob("*-meta.xml"))
 API_NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9]){0,39}__(?:c|e)")
-FUNCTIONS = {"AND", "NOT", "OR", "ISNEW", "ISCHANGED", "ISPICKVAL", "PRIORVALUE"}
+FUNCTIONS = {"AND", "NOT", "OR", "ISBLANK", "ISNEW", "ISCHANGED", "ISPICKVAL", "PRIORVALUE"}
 
 
 def child(element: etree._Element, name: str) -> str | None:

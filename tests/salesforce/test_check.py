@@ -24,6 +24,8 @@ def described(name: str, **changes: Any) -> dict[str, Any]:
     for field in fields:
         if field["name"] in ("LevelKey__c", "IdempotencyKey__c"):
             field |= {"unique": True, "caseSensitive": True}
+        if field["name"] == "OccurredAt__c":
+            field["defaultValueFormula"] = "NOW()"
     return {"queryable": True, "createable": True, "deletable": True, "fields": fields} | changes
 
 
@@ -64,6 +66,14 @@ def test_each_lack_is_named_with_its_remedy(told: dict[str, Any], what: str) -> 
     assert finding.severity is Severity.FATAL
     assert what in finding.what
     assert finding.remedy
+
+
+def test_a_ledger_whose_movements_may_name_no_moment_is_warned_of() -> None:
+    """A count that a person enters without one would count for nothing."""
+    (finding,) = object_findings(MOVEMENT, changed(MOVEMENT, "OccurredAt__c", defaultValueFormula=None))
+    assert finding.severity is Severity.WARNING
+    assert "OccurredAt__c has no default" in finding.what
+    assert "NOW()" in finding.remedy
 
 
 def test_a_user_who_may_not_delete_movements_cannot_fold_and_is_warned() -> None:

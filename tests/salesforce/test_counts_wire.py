@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tests.salesforce.kit import bundle, movement, request
+from tests.sandbox import OrgSandbox
 
 from sfsync.domain.counts import Count, compensation, counted_before, on_hand_at
 from sfsync.domain.counts import movement as counted
@@ -51,6 +52,28 @@ async def test_a_late_sale_and_its_compensation_go_in_together(org: SalesforceOr
     pages = [each async for page in org.snapshot() for each in page if each.key == level]
     assert [each.counted_at for each in pages] == [SIX]
     assert [each.counted_at for each in await org.read_levels(levels=[made.record_id])] == [SIX]
+
+
+async def test_a_count_that_a_person_enters_in_the_org_has_its_moment(
+    org: SalesforceOrg, sandbox: OrgSandbox, sku: str
+) -> None:
+    """Nobody thinks of the field: the org fills it in, and takes no count that names none."""
+    level = LevelKey(sku, "ECOM")
+    await org.create_levels([level])
+    (made,) = await org.read_levels(keys=[level])
+    sandbox.move(str(level), on_hand=9, kind="Count")
+    (row,) = sandbox.query(
+        f"SELECT OccurredAt__c, CreatedDate FROM StockMovement__c WHERE StockLevel__c = '{made.record_id}'"  # noqa: S608 — an id of our own
+    )
+    (counted_level,) = await org.read_levels(keys=[level])
+    assert counted_level.counted_at == datetime.fromisoformat(row["OccurredAt__c"]).replace(microsecond=0)
+    record = {"attributes": {"type": "StockMovement__c"}, "StockLevel__c": made.record_id}
+    blank = {**record, "Kind__c": "Count", "OnHandDelta__c": 1, "OccurredAt__c": None}
+    (answer,) = sandbox.control("POST", "/records/create", {"records": [blank]})
+    assert not answer["success"]
+    assert "SFSYNC_MOMENT" in str(answer)
+    sale = {**record, "Kind__c": "Sale", "OnHandDelta__c": -1, "OccurredAt__c": None}
+    assert sandbox.control("POST", "/records/create", {"records": [sale]})[0]["success"]
 
 
 async def test_the_rows_of_many_levels_come_in_one_reading(org: SalesforceOrg, sku: str) -> None:

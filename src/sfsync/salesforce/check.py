@@ -34,6 +34,10 @@ UNSPOKEN = "an org answers every call in a version that it does not speak with a
 UNREAD = "without it sfsync cannot read stock or enter what is sold"
 TWICE = "a movement whose answer was lost is sent again: without a unique key it would count twice"
 GROWS = "an org's storage and its fullest levels fill up"
+UNDATED = (
+    "a count that somebody enters in the org without it is no count to whatever is told late: what was sold "
+    "before it and heard of after it is taken off twice"
+)
 NO_RULE = "nothing keeps two channels from reserving the same last unit"
 DEAF = "what tills and people enter would be found late, by asking"
 
@@ -105,6 +109,13 @@ def object_findings(name: str, described: Mapping[str, Any], *, writing: bool = 
             found.append(_hidden(f"{name}.{field}"))
         elif writing and filled and not fields[field].get("createable"):
             found.append(fatal(f"{name}.{field} may not be filled", ASSIGN, UNREAD))
+    moment = fields.get("OccurredAt__c")
+    if moment is not None and not moment.get("defaultValueFormula"):
+        what = f"{name}.OccurredAt__c has no default: movements may be entered that name no moment"
+        remedy = (
+            f"{DEPLOY}; the rule Count_names_its_moment comes with it. Or give the field the default NOW()"
+        )
+        found.append(Finding(Severity.WARNING, what, remedy, UNDATED))
     key = {"StockLevel__c": "LevelKey__c", "StockMovement__c": "IdempotencyKey__c"}[name]
     if key in fields and not (fields[key].get("unique") and fields[key].get("caseSensitive", True)):
         found.append(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sfsync.simulators.org import order_rules
@@ -121,9 +121,8 @@ class Attempt:
         self._stamp(row, created=True)
         for name, formula in plan.computed_defaults:
             if name not in operation.values:
-                row[name] = plan.parsers[name](
-                    self._checks.evaluate(formula, plan, row, None, blanks_as_zero=True)
-                )
+                value = self._checks.evaluate(formula, plan, row, None, blanks_as_zero=True)
+                row[name] = plan.parsers[name](value.isoformat() if isinstance(value, date) else value)
         self._check_and_put(position, plan, row, None)
         operation.created = True
 
