@@ -534,6 +534,7 @@ def _orders_config(orders: OrgOrdersSettings) -> OrgOrdersConfig:
         unit_field=orders.unit_field,
         reduction_orders=orders.reduction_orders,
         returns=orders.returns_to is not None,
+        not_goods=orders.not_goods,
     )
 
 

@@ -420,6 +420,37 @@ async def test_a_product_without_a_sku_waits_for_a_person_and_holds_up_no_other_
         assert await h.store.read(lambda tx: tx.dead_letters()) == []
 
 
+async def test_a_gift_wrap_is_no_goods_and_asks_nobody() -> None:
+    """The bag is reserved. The wrapping has no SKU, the engraving one of its own: neither is a line.
+
+    A fee that nobody has named waits for a person, who is told where to name it.
+    """
+    rules = replace(RULES, not_goods={"Product2.Family": ("Service", "gift wrap*")})
+    async with house({BAG: 9, BACK: 0, "ENGRAVING|ECOM": 5}, shared=shared(), org_rules=rules) as h:
+        orders = h.supervisor.org_orders
+        assert orders is not None
+        items = [
+            OrgItem("802A", "BAG-1", 1),
+            OrgItem("802B", "", 1, product="01tB", told={"Product2.Family": "Gift Wrap, large"}),
+            OrgItem("802C", "ENGRAVING", 1, told={"Product2.Family": "Service"}),
+            OrgItem("802D", "", 1, product="01tD", told={"Product2.Family": "Fees"}),
+        ]
+        back = OrgReturnLine("0raA", "RO-1", "ENGRAVING", 1, 1, "Closed", h.clock.now(), "802C")
+        h.org.sells(order(h, items=items, returns=[back]))
+        await h.until_kept(lambda tx: tx.dead_letters())
+        await h.idle()
+        assert told(h) == (0, 1)
+        assert h.org.numbers("ENGRAVING|ECOM") == (5, 0)
+        (letter,) = await h.store.read(lambda tx: tx.dead_letters())
+        assert "product 01tD" in letter.reason
+        assert "[org_orders] not_goods" in letter.advice
+        loose = replace(back, line_id="0raB", item_id="", told={"Product2.Family": "Service"})
+        h.org.returns["0raB"] = (loose, h.clock.now())
+        await orders.poll()
+        await h.idle()
+        assert h.org.numbers("ENGRAVING|ECOM") == (5, 0)
+
+
 async def test_a_cancelled_sale_without_a_sku_concerns_nobody_any_more() -> None:
     """Nothing was entered of it: its letter and its incident end with the order."""
     async with house({BAG: 9}, shared=shared(), org_rules=RULES) as h:

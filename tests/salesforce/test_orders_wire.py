@@ -229,3 +229,37 @@ async def test_a_product_without_a_sku_is_named_by_its_id(org: SalesforceOrg, pe
     read = [page async for page in org.orders_changed_since(datetime.now(UTC) - timedelta(minutes=5))]
     found = {each.line_id: (each.sku, each.product) for page in read for each in page.returns}
     assert found[line] == ("", product)
+
+
+async def test_what_is_no_goods_is_read_with_the_items_and_told_by_the_check(
+    sandbox: OrgSandbox, people: People
+) -> None:
+    """A gift wrap in an order, and in a return of no order: both are known by the product's family."""
+    wrap = sandbox.create("Product2", Name="Wrap", Family="Gift wrap", IsActive=True)
+    named = replace(ORDERS, not_goods={"Product2.Family": ("gift*",)})
+    ours = SalesforceOrg(replace(settings_of(sandbox), orders=named), WallClock())
+    rules = replace(RULES, not_goods=named.not_goods)
+    try:
+        number, item = people.draft(1)
+        sandbox.create("OrderItem", OrderId=number, Product2Id=wrap, Quantity=1)
+        assert people.status(number, "Activated")["success"]
+        (read,) = (await ours.read_orders(orders=[number])).orders
+        assert [line.line_id for line in snapshot(read, rules, datetime.now(UTC)).lines] == [item]
+        assert len(snapshot(read, RULES, datetime.now(UTC)).lines) == 2
+        back = sandbox.create("ReturnOrder", Status="Submitted")
+        sandbox.create("ReturnOrderLineItem", ReturnOrderId=back, Product2Id=wrap, QuantityReturned=1)
+        pages = [page.returns async for page in ours.returns_under_way()]
+        families = {line.told["Product2.Family"] for page in pages for line in page}
+        assert "Gift wrap" in families
+        said = [finding.what for finding in await ours.check() if finding.severity is Severity.GOOD]
+        assert "items of the org's orders are no goods, and skipped, where Product2.Family is gift*" in said
+    finally:
+        await ours.close()
+    wrong = replace(ORDERS, not_goods={"Product2.Sort__c": ("gift*",)})
+    mistaken = SalesforceOrg(replace(settings_of(sandbox), orders=wrong), WallClock())
+    try:
+        assert any(
+            "Sort__c" in each.what for each in await mistaken.check() if each.severity is Severity.FATAL
+        )
+    finally:
+        await mistaken.close()

@@ -10,7 +10,8 @@ The rules:
 - units delivered are known where the house has a field for them, or by a status that means "all delivered";
 - goods come back by `ReturnOrder`: when its line says how many were received, or when its status says that
   the goods are there, but no more than were sold. They wait at a location that is not for sale;
-- what was sold without a SKU waits for a person, who says what it is, and holds up no other line;
+- what is no goods (a delivery fee, gift wrap), as the house's own fields say, is no line of an order;
+- what else was sold without a SKU waits for a person, who says what it is, and holds up no other line;
 - an order whose channel is one of ours is the storefront's order under the storefront's own reference; every
   other one belongs to the channel `org`.
 
@@ -24,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from fnmatch import fnmatchcase
 
 from .moments import Moment
 from .orders import OrderLine, OrderSnapshot
@@ -47,6 +49,7 @@ class OrgItem:
     unit: str = ""
     product: str = ""  # the org's id of its product
     changed_at: datetime | None = None  # when anybody last saved it
+    told: Mapping[str, str] = field(default_factory=dict)  # what may tell that it is no goods, by field
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class OrgReturnLine:
     deleted: bool = False
     product: str = ""  # the org's id of its product
     changed_at: datetime | None = None  # when anybody last saved it, or its return order
+    told: Mapping[str, str] = field(default_factory=dict)  # what may tell that it is no goods, by field
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,15 @@ class OrgOrderRules:
     cancelled_statuses: frozenset[str] = frozenset()
     fulfilled_statuses: frozenset[str] = frozenset()  # everything has been delivered
     received_statuses: frozenset[str] = frozenset()  # of a return order: its goods are there
+    not_goods: Mapping[str, Sequence[str]] = field(default_factory=dict)  # patterns, by field
+
+    def goods(self, each: OrgItem | OrgReturnLine) -> bool:
+        """False for what no shelf holds: a fee, a service."""
+        return not any(
+            fnmatchcase(each.told.get(name, "").casefold(), pattern.casefold())
+            for name, patterns in self.not_goods.items()
+            for pattern in patterns
+        )
 
     def counts(self, order: OrgOrder | OrgReduction) -> bool:
         """True when the order, or what reduces one, is in force."""
@@ -118,7 +131,7 @@ def snapshot(order: OrgOrder, rules: OrgOrderRules, read_at: datetime) -> OrderS
     """The order as every other part of the flow sees orders."""
     reference = order.reference.strip().rpartition("/")[2]  # gid://shopify/Order/42 is 42
     channel = rules.channels.get(order.channel) if reference else None
-    lines = [(item, _line(item, order, rules)) for item in order.items]
+    lines = [(item, _line(item, order, rules)) for item in order.items if rules.goods(item)]
     return OrderSnapshot(
         channel=channel or ORG_CHANNEL,
         order_id=reference if channel else order.order_id,
@@ -206,7 +219,7 @@ class Overdone:
 def overdone(order: OrgOrder, rules: OrgOrderRules) -> list[Overdone]:
     """The items of which more is said to have come back than there can be; the rest is not entered."""
     found = []
-    for item in order.items:
+    for item in filter(rules.goods, order.items):
         returns = [each for each in order.returns if each.item_id == item.item_id and come_back(each, rules)]
         received, most = sum(come_back(each, rules) for each in returns), _most_back(item)
         if received > most:
@@ -216,7 +229,7 @@ def overdone(order: OrgOrder, rules: OrgOrderRules) -> list[Overdone]:
 
 def come_back(line: OrgReturnLine, rules: OrgOrderRules) -> int:
     """Units of a return line that are there."""
-    if line.deleted:
+    if line.deleted or not rules.goods(line):
         return 0
     if line.received is not None:
         return line.received

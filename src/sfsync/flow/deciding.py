@@ -159,6 +159,8 @@ def _no_level(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
         what = line.line.sku.removeprefix(NO_SKU)
         reason = f"{reason}: the line has no SKU ({what})"
         advice = f"give {what} a SKU, and say by `sfsync dead-letters map` which one it is"
+        if line.org_order:
+            advice += "; a fee or a service is named in [org_orders] not_goods, and skipped"
     tx.dead_letter(line.channel, line.subject, reason, advice, repr(line.line), now)
     uncovered = line.line.open_quantity
     tx.put_line(replace(line, uncovered=uncovered, due=False))

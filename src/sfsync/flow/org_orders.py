@@ -195,7 +195,8 @@ class OrgOrders:
                 skus |= _named(tx, ctx, order, read_at)
                 if not tx.lines_of_org_order(order.order_id) and before_our_time(tx, ctx, shot):
                     # The order was somebody else's to enter; what comes back of it now is not.
-                    for back in order.returns:
+                    skipped = {each.item_id for each in order.items if not self._rules.goods(each)}
+                    for back in (each for each in order.returns if each.item_id not in skipped):
                         skus |= self._loose(tx, back, read_at, bells)
                 _tell_overdone(tx, ctx, order, shot, overdone(order, self._rules), now)
             for line in read.returns:

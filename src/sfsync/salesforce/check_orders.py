@@ -25,6 +25,7 @@ def needed(config: OrgOrdersConfig) -> dict[str, list[str]]:
         config.location_field,
         config.unit_field,
         config.fulfilled_field,
+        *config.not_goods,
     ]
     if config.reduction_orders:
         order += ["IsReductionOrder", "OriginalOrderId"]
@@ -32,6 +33,7 @@ def needed(config: OrgOrdersConfig) -> dict[str, list[str]]:
     wanted = {"Order": order, "OrderItem": item}
     if config.returns:
         line = ["ReturnOrderId", "OrderItemId", "QuantityReturned", "QuantityReceived", config.sku_field]
+        line += config.product_not_goods
         wanted |= {"ReturnOrder": ["Status", "ReturnOrderNumber"], "ReturnOrderLineItem": line}
     return {name: [field for field in fields if field] for name, fields in wanted.items()}
 
@@ -60,7 +62,14 @@ class OrderCheck:
                     found.append(fatal(field, f"mend [org_orders] or the field's permission; {remedy}"))
         if not any(finding.severity is Severity.FATAL for finding in found):
             found.append(Finding(Severity.GOOD, f"the org's orders can be read; {ENTITIES}"))
+            found.append(Finding(Severity.GOOD, self._not_goods()))
         return found
+
+    def _not_goods(self) -> str:
+        if not self._config.not_goods:
+            return "every item of the org's orders counts as goods ([org_orders] not_goods names none)"
+        named = "; ".join(f"{path} is {' or '.join(told)}" for path, told in self._config.not_goods.items())
+        return f"items of the org's orders are no goods, and skipped, where {named}"
 
 
 def _remedy(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,6 +27,15 @@ class OrgOrdersConfig:
     unit_field: str = ""  # of OrderItem: which one-of-one piece
     reduction_orders: bool = True
     returns: bool = False  # follow ReturnOrder too
+    # Fields of OrderItem that tell what is no goods, each with its patterns; those of the product are read of
+    # return lines, too.
+    not_goods: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def product_not_goods(self) -> list[str]:
+        """Those of `not_goods` that a return line has as well."""
+        of = self.sku_field.partition(".")[0] if "." in self.sku_field else "Product2"
+        return [path for path in self.not_goods if path.startswith(f"{of}.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ class OrderReader:
             config.fulfilled_field,
             config.unit_field,
         )
-        return _select(fields, (*own, self._product_path), "OrderItem", "OrderId")
+        return _select(fields, (*own, self._product_path, *config.not_goods), "OrderItem", "OrderId")
 
     @property
     def _product_path(self) -> str:
@@ -143,7 +143,8 @@ class OrderReader:
             "SystemModstamp, ReturnOrder.ReturnOrderNumber, ReturnOrder.Status, ReturnOrder.IsDeleted, "
             "ReturnOrder.SystemModstamp"
         )
-        own = ", ".join(filter(None, (self._config.sku_field, self._product_path)))
+        asked = (self._config.sku_field, self._product_path, *self._config.product_not_goods)
+        own = ", ".join(dict.fromkeys(filter(None, asked)))
         return f"SELECT {fields}, {own} FROM ReturnOrderLineItem WHERE"  # noqa: S608 — configured names
 
     # -- rows as the domain's values
@@ -180,6 +181,7 @@ class OrderReader:
             unit=words(row, config.unit_field),
             product=words(row, self._product_path),
             changed_at=records.when(row["SystemModstamp"]),
+            told={path: words(row, path) for path in config.not_goods},
         )
 
     def _return_line(self, row: Record) -> OrgReturnLine:
@@ -197,6 +199,7 @@ class OrderReader:
             product=words(row, self._product_path),
             deleted=bool(row["IsDeleted"] or head.get("IsDeleted")),
             changed_at=_later(row["SystemModstamp"], head.get("SystemModstamp")),
+            told={path: words(row, path) for path in self._config.product_not_goods},
         )
 
 

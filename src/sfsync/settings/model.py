@@ -40,6 +40,7 @@ from .texts import (
     Network,
     OrgLocation,
     OrgVersion,
+    OwnField,
     PosTopic,
     PublicAddress,
     Secret,
@@ -263,6 +264,7 @@ class OrgOrdersSettings(Section):
     fulfilled_statuses: tuple[Text, ...] = ()  # statuses in which all has been delivered
     cancelled_statuses: tuple[Text, ...] = ("Cancelled", "Canceled")
     reduction_orders: bool = True
+    not_goods: dict[OwnField, tuple[Text, ...]] = Field(default={})  # what no shelf holds: patterns, by field
     returns_to: OrgLocation | None = None  # follow return orders; their goods wait here, not for sale
     received_statuses: tuple[Text, ...] = ("Closed",)  # of a return order: its goods are there
     most_units: int = Field(
@@ -420,6 +422,7 @@ def _org_rules(orders: OrgOrdersSettings, channels: Iterable[str]) -> OrgOrderRu
         frozenset(orders.cancelled_statuses),
         frozenset(orders.fulfilled_statuses),
         frozenset(orders.received_statuses),
+        orders.not_goods,
     )
 
 

@@ -208,6 +208,14 @@ Network = Annotated[str, AfterValidator(_network)]
 HeaderName = Annotated[
     str, matching(r"[A-Za-z0-9-]{1,80}", "is no name of a header", 'Give it like "X-Forwarded-User"')
 ]
+OwnField = Annotated[
+    str,
+    matching(
+        r"[A-Za-z]\w*(\.[A-Za-z]\w*){0,4}",
+        "is not a field",
+        'Give an API name, or a path to one like "Product2.Family"',
+    ),
+]
 FieldPath = Annotated[
     str,
     matching(
