@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from sfsync.domain.exposure import (
     Emptied,
+    Excess,
     Exposure,
     NumberEmptied,
     Sooner,
     Spell,
+    excess,
     sooner,
     sooner_by_channel,
     worse_than,
@@ -106,6 +108,34 @@ def test_a_channel_that_is_mirrored_no_more_is_not_exposed_any_longer() -> None:
     assert over.ended == Spell(0.0, 4.0, 2, 8.0, scarce=True)
     assert over.over(9.0) == over
     assert over.over(9.0).ended is None
+
+
+def test_a_channel_that_shows_no_shared_number_is_exposed_by_what_it_shows_too_much() -> None:
+    """Closed in the middle of a spell, with three still out: it goes on, and nothing was emptied."""
+    closed = Exposure().at(0.0, published=3, target=2).alone(4.0, Excess(3, scarce=True))
+    assert (closed.units, closed.unit_seconds, closed.offered) == (3, 4.0, 0)
+    assert closed.alone(5.0, None) == closed
+    gone = closed.alone(6.0, Excess(0, scarce=False))
+    assert (gone.ended, gone.emptied) == (Spell(0.0, 6.0, 3, 10.0, scarce=True), None)
+
+
+@pytest.mark.parametrize(
+    ("published", "own", "shared", "left", "wanted"),
+    [
+        (3, 0, 0, 0, Excess(3, scarce=True)),  # closed, and nothing is left
+        (3, 0, 0, 9, Excess(3, scarce=False)),  # closed, and others have plenty
+        (3, 2, 0, 1, Excess(1, scarce=False)),  # two are its own, one is everybody's
+        (3, 2, 0, 0, Excess(1, scarce=True)),
+        (3, 3, 0, 0, Excess(0, scarce=False)),  # all of them are its own
+        (3, 1, 2, 2, Excess(1, scarce=False)),  # its own are given back, and it may sell shared ones
+        (-1, 0, 0, 0, Excess(0, scarce=True)),  # a number below zero shows nothing
+    ],
+)
+def test_what_is_set_aside_for_a_channel_is_never_exposed(
+    published: int, own: int, shared: int, left: int, wanted: Excess
+) -> None:
+    """Nobody else can sell it; all that it shows beyond may be sold twice."""
+    assert excess(published, own, shared, left, 2) == wanted
 
 
 EMPTIED = Emptied(offered=4, offered_at=0.0, empty_at=100.0, shown_at=103.0)

@@ -14,6 +14,7 @@ from tests.flow.kit import ForgetfulShop, House, LittleShop, UnhurriedShop, hous
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.incidents import UNEXPLAINED
+from sfsync.exposed import exposure
 from sfsync.flow import allocations
 from sfsync.flow.policies import Policies
 from sfsync.ports import Tx
@@ -478,6 +479,100 @@ async def test_units_that_a_shop_still_shows_stay_its_own_where_it_sells_from_no
         assert total(h.org.of("order:london:")) == (0, 2)
         assert (held(h, "london"), h.org.numbers(BAG)) == (0, (6, 5))
         assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def exposed(h: House, shop: str) -> tuple[int, str]:
+    """Units that a shop shows now beyond what it may sell, for status and alerts; and of which class."""
+    now = h.clock.now()
+    told = await h.store.read(lambda tx: exposure(tx, h.ctx.assortment, h.pulse.started_at, now, shop))
+    open_now = [(each["units"], each["skus"]) for each in told["classes"] if each["units"]]
+    alerted = await h.store.read(lambda tx: tx.exposed_units())
+    assert sum(units for units, _ in open_now) == alerted.get(shop, 0)
+    return open_now[0] if open_now else (0, "")
+
+
+async def spells(h: House, shop: str) -> list[tuple[int, str]]:
+    """The stretches of time in which a shop showed too much: units at most, and of which class."""
+    now = h.clock.now()
+    told = await h.store.read(lambda tx: exposure(tx, h.ctx.assortment, h.pulse.started_at, now, shop))
+    assert all(each["unit_seconds"] > 0 for each in told["classes"] if each["spells"])
+    return [(each["longest"]["units"], each["skus"]) for each in told["classes"] if each["longest"]]
+
+
+def unhurried(h: House, shop: str) -> asyncio.Event:
+    """While it is not set, the shop answers no push."""
+    found = h.shops[shop]
+    assert isinstance(found, UnhurriedShop)
+    return found.answering
+
+
+@pytest.mark.parametrize(("units", "skus"), [(6, "deep"), (2, "scarce")])
+async def test_a_shop_that_is_to_sell_none_any_more_is_exposed_while_it_shows_some(
+    units: int, skus: str
+) -> None:
+    """London's bags are closed and London is not reached: it may sell what others sell too."""
+    closed = PolicyRule(("BAG-1",), ("london",), Guarantee.UNKNOWN)
+    async with house({BAG: units}, make_shop=UnhurriedShop) as h:
+        answering = unhurried(h, "london")
+        answering.clear()
+        await adopt(h, closed)
+        assert await exposed(h, "london") == (units, skus)
+        assert await exposed(h, "dubai") == (0, "")
+        answering.set()
+        await h.shows("BAG-1", 0, units)
+        await h.idle()
+        assert await exposed(h, "london") == (0, "")
+        assert await spells(h, "london") == [(units, skus)]
+
+
+async def test_a_shop_that_shows_more_than_is_set_aside_for_it_is_exposed_by_the_rest() -> None:
+    """Both show two of two. Divided, they are London's, which is covered; Dubai may sell them once more."""
+    async with house({BAG: 2}, make_shop=UnhurriedShop) as h:
+        answering = [unhurried(h, shop) for shop in ("london", "dubai")]
+        for each in answering:
+            each.clear()
+        await adopt(h, DIVIDED)
+        await h.until(lambda: held(h, "london") + held(h, "dubai") == 2)
+        await h.until_kept(lambda tx: not tx.waiting_bundles(0))
+        covered = held(h, "london"), held(h, "dubai")
+        found = [(await exposed(h, shop))[0] for shop in ("london", "dubai")]
+        assert [units + own for units, own in zip(found, covered, strict=True)] == [2, 2]
+        assert {(await exposed(h, shop))[1] for shop in ("london", "dubai")} <= {"scarce", ""}
+        for each in answering:
+            each.set()
+        await h.shows("BAG-1", 1, 1)
+        await h.idle()
+        assert [await exposed(h, shop) for shop in ("london", "dubai")] == [(0, "")] * 2
+
+
+async def test_a_shop_that_shows_its_own_units_is_not_exposed_while_they_are_shared_again() -> None:
+    """Three are set aside for London until it shows none of them: nobody else can sell these."""
+    async with house({BAG: 6}, rules=(DIVIDED,), make_shop=UnhurriedShop) as h:
+        await h.shows("BAG-1", 3, 3)
+        await h.idle()
+        answering = unhurried(h, "london")
+        answering.clear()
+        for rules in ((), (PolicyRule(("BAG-1",), ("london",), Guarantee.UNKNOWN),)):
+            await adopt(h, *rules)
+            await h.until(lambda: held(h, "dubai") == 0)
+            assert (held(h, "london"), await exposed(h, "london")) == (3, (0, ""))
+        answering.set()
+        await h.shows("BAG-1", 0, 6)
+        await h.idle()
+        assert await spells(h, "london") == []
+
+
+async def test_a_shop_that_asks_first_is_not_exposed_whatever_it_shows() -> None:
+    """It showed six, shared, and asks from now on: nothing of it counts."""
+    async with house({BAG: 6}, make_shop=UnhurriedShop) as h:
+        answering = unhurried(h, "london")
+        answering.clear()
+        await adopt(h, PolicyRule(("BAG-1",), ("london",), Guarantee.UNKNOWN))
+        assert await exposed(h, "london") == (6, "deep")
+        await adopt(h, PolicyRule(("BAG-1",), ("london",), Guarantee.GATED))
+        assert await exposed(h, "london") == (0, "")
+        answering.set()
+        await h.idle()
 
 
 async def test_what_a_shop_sold_unheard_of_stays_reserved_until_its_orders_were_read() -> None:

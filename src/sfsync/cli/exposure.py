@@ -1,4 +1,4 @@
-"""`sfsync exposure`: how long did mirrored channels show what was not there any more?"""
+"""`sfsync exposure`: how long did channels show what was not theirs to sell any more?"""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def exposure(
     channel: Annotated[str | None, typer.Option(help="Only this channel.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell how much, and for how long, mirrored channels showed beyond what there was to sell.
+    """Tell how much, and for how long, channels that do not ask first showed beyond what they had to sell.
 
     And how much sooner their numbers would have reached zero, had they been gated or allocated. Works with
     the daemon running or not. Thirty days are kept.
@@ -59,7 +59,7 @@ def exposure(
 def _print(told: Any) -> None:
     out.print(f"Since {told['since']}")
     if not told["classes"] and not told["emptied"]:
-        out.print("No mirrored channel showed more than there was to sell.")
+        out.print("No channel showed more than it had to sell.")
         return
     made = table(
         "\nShown beyond what there was to sell",

@@ -1,15 +1,21 @@
-"""Exposure: what a mirrored channel has shown beyond what there was to sell, and for how long.
+"""Exposure: what a channel has shown beyond what it had to sell, and for how long.
 
 A mirrored channel shows a number that others sell from too. When somebody else takes a unit, the channel may
-still sell it until the lower number has reached it. So, of each channel level::
+still sell it until the lower number has reached it. A channel that is to sell none any more (unknown), or its
+own units alone (allocated), may still sell what it shows beyond what is set aside for it. So, of each channel
+level of these::
 
     exposed units  =  max(0, published - sellable)        now
     exposure       =  exposed units x seconds             the integral, in unit-seconds
 
+*sellable* is what a mirrored one should show, and what is set aside for any of them. A gated one asks first,
+whatever it shows.
+
 A *spell* is one stretch of time with exposed units: from the moment at which sfsync knew that there is less
 to sell until the moment at which the channel confirmed it. A spell is *scarce* when at its beginning no more
-was to be sold than the SKU's policy calls scarce (2 units where none does), else *deep*: in a scarce spell
-the next sale may be an oversell; a deep one costs nothing unless the rest sells meanwhile.
+was to be sold, by this channel or others, than the SKU's policy calls scarce (2 units where none does), else
+*deep*: in a scarce spell the next sale may be an oversell; a deep one costs nothing unless the rest sells
+meanwhile.
 
 A number is *emptied* when there is nothing left to sell and the channel shows none. How much sooner would it
 have reached zero with another guarantee?
@@ -61,6 +67,23 @@ class Emptied:
 
 
 @dataclass(frozen=True, slots=True)
+class Excess:
+    """What a channel level shows beyond what it may sell."""
+
+    units: int
+    scarce: bool  # few are left to sell, for it and others
+
+
+def excess(published: int, own: int, shared: int, left: int, scarce_at: int) -> Excess:
+    """The excess of a channel that has `own` units set aside for it, and may sell `shared` ones beside.
+
+    `left` units are to be had by anybody.
+    """
+    units = max(0, published - max(own, shared))
+    return Excess(units, own + left <= scarce_at)
+
+
+@dataclass(frozen=True, slots=True)
 class Exposure:
     """The exposure of one channel level so far, with the spell under way."""
 
@@ -78,18 +101,39 @@ class Exposure:
     ended: Spell | None = field(default=None, compare=False)
     emptied: Emptied | None = field(default=None, compare=False)
 
-    def at(self, now: float, *, published: int, target: int, scarce_at: int = SCARCE_UNITS) -> Exposure:
-        """The exposure when the channel shows `published` and should show `target`, as from `now`."""
+    def at(
+        self,
+        now: float,
+        *,
+        published: int,
+        target: int,
+        scarce_at: int = SCARCE_UNITS,
+        excess: Excess | None = None,
+    ) -> Exposure:
+        """The exposure when the channel shows `published` and should show `target`, as from `now`.
+
+        `excess`: what of it is exposed, where that is not all beyond the target.
+        """
+        if excess is None:
+            excess = Excess(max(0, published - target), target <= scarce_at)
+        return _offered(self.showing(now, excess), now, published=published, target=target)
+
+    def showing(self, now: float, excess: Excess) -> Exposure:
+        """The exposure when so many units are exposed as from `now`."""
         after = self
         if self.ended is not None or self.emptied is not None:
             after = replace(self, ended=None, emptied=None)
-        units = max(0, published - target)
-        if units != self.units:
-            after = _counted(after, now, units, scarce=target <= scarce_at)
-        return _offered(after, now, published=published, target=target)
+        if excess.units == self.units:
+            return after
+        return _counted(after, now, excess.units, scarce=excess.scarce)
+
+    def alone(self, now: float, excess: Excess | None) -> Exposure:
+        """The exposure of a channel level that shows no shared number; None where `excess` is as it was."""
+        after = self if excess is None else self.showing(now, excess)
+        return replace(after, offered=0, offered_at=0.0, empty_at=0.0) if after.offered else after
 
     def over(self, now: float) -> Exposure:
-        """The exposure of a channel level that is not mirrored any more: nothing counts from `now` on."""
+        """The exposure of a channel level that is gated by now: nothing counts from `now` on."""
         before = replace(self, ended=None, emptied=None)
         after = _counted(before, now, 0, scarce=False) if before.units else before
         return replace(after, offered=0, offered_at=0.0, empty_at=0.0)

@@ -246,6 +246,23 @@ class Divider:
         claimed = spare > 0 and (self._picture.asks_pool(sku, channel) or self._tx.owes(channel, sku))
         return replace(where, shown=shown, spare=spare, owes=owes, claimed=claimed)
 
+    def in_force(self, sku: str) -> InForce:
+        """The scarcities that hold of a SKU, by which its targets were worked out if they were."""
+        return self._in_force.get(sku, self._picture.scarce(sku))
+
+    def covered(self, sku: str, shown: Sequence[ChannelLevel]) -> Own:
+        """What of their numbers is set aside for channels: of a channel's first location before others."""
+        found: dict[tuple[str, str], int] = {}
+        for channel in self._picture.holders(sku) & self._assortment.channels.keys():
+            theirs = [level for level in shown if level.channel == channel]
+            books = self.books(sku, channel, None)
+            left = books.held - books.sold + sum(min(0, level.published) for level in theirs)
+            for level in sorted(theirs, key=lambda each: not _has_units(self._assortment, each)):
+                own = max(0, min(level.published, left))
+                left -= own
+                found[channel, level.location] = own
+        return found
+
     def _kept(self, books: Books, levels: dict[str, ChannelLevel]) -> Books:
         """The same without spare units that nothing is reserved for; they are forgotten for good."""
         kept, level = allocation.kept(books), levels.get(books.channel)
@@ -295,7 +312,7 @@ class Divider:
         no longer, by the same settings that end the division. They go back from there by the same rule.
         """
         places = self._assortment.sources(channel, self._assortment.channels[channel].first_location, sku)
-        division = self._assortment.division(sku, self._in_force.get(sku, self._picture.scarce(sku)))
+        division = self._assortment.division(sku, self.in_force(sku))
         if division is not None and channel in division.channels:
             return places
         return (*places, *self._picture.set_aside_beside(sku, channel, places))

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sfsync.domain import ats
 from sfsync.domain.assortment import PLENTY, Assortment, InForce
-from sfsync.domain.exposure import SCARCE_UNITS
+from sfsync.domain.exposure import SCARCE_UNITS, Excess, excess
 from sfsync.ports import ChannelLevel, Tx
 
 from . import block
@@ -126,12 +126,14 @@ def refresh(
         targets[key] = goes_on(picture, assortment, level, targets.get(key))
     changed: list[ChannelLevel] = []
     bells: set[str] = set()
-    for shown in by_sku.values():
+    for sku, shown in by_sku.items():
+        own = divider.covered(sku, shown)
         for held in shown:
             if held.channel not in assortment.channels:
                 continue
             target = targets[held.sku, held.channel, held.location]
-            level = with_numbers(assortment, held, now, target=target)
+            beyond = _excess(divider, picture, assortment, held, target, own)
+            level = with_numbers(assortment, held, now, target=target, beyond=beyond)
             if level is not held and level != held:
                 changed.append(level)
             if target is not None and (target != held.published or held.unsure):
@@ -223,6 +225,34 @@ def kept_sum(picture: Picture, assortment: Assortment, before: Assortment, level
     )
 
 
+def _excess(
+    divider: Divider,
+    picture: Picture,
+    assortment: Assortment,
+    level: ChannelLevel,
+    target: int | None,
+    own: Own,
+) -> Excess | None:
+    """What a channel level shows beyond what it may sell; None where that is all beyond its target."""
+    rules = assortment.held.get(level.channel, assortment)
+    policy = rules.policy(level.channel, level.sku, divider.in_force(level.sku))
+    covered, shared = own.get((level.channel, level.location), 0), max(0, target or 0)
+    shares = policy.guarantee is ats.Guarantee.MIRRORED
+    if policy.guarantee is ats.Guarantee.GATED or (shares and not covered):
+        if not level.exposure.units:
+            return None
+        return Excess(max(0, level.published - shared), shared <= _few(policy))
+    if not shares or policy.allocated_elsewhere:
+        shared = 0
+    places = rules.sources(level.channel, level.location, level.sku)
+    left = sum(max(0, each.promised) for each in picture.levels(level.sku, places))
+    return excess(level.published, covered, shared, left, _few(policy))
+
+
+def _few(policy: ats.Policy) -> int:
+    return SCARCE_UNITS if policy.scarce_at is None else policy.scarce_at
+
+
 def with_numbers(
     assortment: Assortment,
     level: ChannelLevel,
@@ -230,21 +260,34 @@ def with_numbers(
     *,
     target: int | None,
     published: int | None = None,
+    beyond: Excess | None = None,
 ) -> ChannelLevel:
-    """The channel level with new numbers, and its exposure told up to now."""
-    published = level.published if published is None else published
-    exposure = level.exposure
+    """The channel level with new numbers, and its exposure told up to now.
+
+    `beyond` is what it shows beyond what it may sell, if that has just been worked out. Else only its number
+    has changed: what is beyond is all beyond its target, or as much more or less than it was.
+    """
+    before, published = level.published, level.published if published is None else published
+    exposure, moment = level.exposure, now.timestamp()
     # A SKU that is divided only while it is scarce was shared before, and may be shown too high until then.
-    policy = assortment.policy(level.channel, level.sku, PLENTY)
-    if policy.guarantee is ats.Guarantee.MIRRORED:
+    policy = assortment.held.get(level.channel, assortment).policy(level.channel, level.sku, PLENTY)
+    mirrors = policy.guarantee is ats.Guarantee.MIRRORED
+    by_target = mirrors and exposure.units == max(0, before - max(0, level.target or 0))
+    if beyond is None and exposure.units and not by_target:
+        beyond = Excess(max(0, exposure.units + max(0, published) - max(0, before)), scarce=False)
+    if mirrors:
         exposure = exposure.at(
-            now.timestamp(),
+            moment,
             published=max(0, published),
             target=max(0, target or 0),
-            scarce_at=SCARCE_UNITS if policy.scarce_at is None else policy.scarce_at,
+            scarce_at=_few(policy),
+            excess=beyond,
         )
-    elif exposure.units or exposure.offered:
-        exposure = exposure.over(now.timestamp())
+    elif policy.guarantee is ats.Guarantee.GATED:
+        if exposure.units or exposure.offered:
+            exposure = exposure.over(moment)
+    else:
+        exposure = exposure.alone(moment, beyond)
     if target == level.target and published == level.published and exposure is level.exposure:
         return level
     changed_at = level.changed_at if published == level.published else now

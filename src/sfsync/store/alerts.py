@@ -101,7 +101,7 @@ class AlertStatements:
         return {name: int(count) for name, count in rows}
 
     def exposed_units(self) -> Mapping[str, int]:
-        """Units that each mirrored channel shows beyond what there is to sell, where there are any."""
+        """Units that each channel shows beyond what it has to sell, where there are any."""
         rows = self._c.execute(
             select(_LEVEL.channel, func.sum(_LEVEL.exposure_units))
             .where(_LEVEL.exposure_units > 0)

@@ -165,7 +165,7 @@ class Api:
         return _json(await self._teller.told(request))
 
     async def exposure(self, request: Request) -> Response:
-        """What mirrored channels have shown beyond what there was to sell; ``?since=``, ``?channel=``."""
+        """What channels have shown beyond what they had to sell; ``?since=``, ``?channel=``."""
         since, channel = read_exposure(request.query_params, self._options.channels, self._services.now())
         return _json(await self._services.overview.exposure(since, channel))
 

@@ -142,7 +142,7 @@ class WorstSpell(TypedDict):
 
 
 class ExposureOfClass(TypedDict):
-    """What a mirrored channel has shown beyond what there was to sell, of scarce or of deep SKUs."""
+    """What a channel has shown beyond what it had to sell, of scarce or of deep SKUs."""
 
     channel: str
     skus: Literal["scarce", "deep"]
