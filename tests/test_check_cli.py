@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -236,6 +238,38 @@ def test_an_org_that_is_short_of_everything_or_shows_nothing_is_told_apart(
         assert "invalid_client" in finding["finding"]
         assert "client_secret" in finding["remedy"]
         assert "not the secret at all" not in wrong.stdout
+
+
+def test_an_org_without_calls_to_look_with_is_told_as_short_of_them(tmp_path: Path, shop: Sandbox) -> None:
+    """By what was heard before they were spent; nothing but the document on standard output."""
+    with start_org({"levels": LEVELS}, knobs=["daily_api_requests=12"]) as org:
+        config = settings(tmp_path, org, shop)
+        command = [sys.executable, "-m", "sfsync", "check", "-c", str(config), "--json", "org"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    (part,) = json.loads(done.stdout)["parts"]
+    told = {each["finding"]: each["severity"] for each in part["findings"]}
+    (calls,) = (each for each in told if each.startswith("API calls:"))
+    assert "of 12 used" in calls
+    assert told[calls] != "good"
+    assert any(each.startswith("the rest of the org was not looked at") for each in told)
+    assert (part["reached"], done.returncode in (1, 4)) == (True, True)
+    assert "short of API calls" in done.stderr
+
+
+def test_a_store_that_cannot_be_read_is_fatal_and_one_to_come_is_not(
+    tmp_path: Path, org: OrgSandbox, shop: Sandbox
+) -> None:
+    """Before the first start there is none; a file that is no database is told with what to do."""
+    config = settings(tmp_path, org, shop)
+    assert sfsync("-c", config, "settings", "--json").exit_code == 0
+    (tmp_path / "var").mkdir()
+    Path(load(config, env={}).store_url().removeprefix("sqlite:///")).write_bytes(b"no database" * 999)
+    result = sfsync("-c", config, "settings", "--json")
+    assert result.exit_code == 4
+    ((part, finding),) = found(result)
+    assert (part, finding["severity"]) == ("settings", "fatal")
+    assert "file is not a database" in finding["finding"]
+    assert finding["remedy"].startswith("Put back a backup")
 
 
 def test_one_part_that_is_away_does_not_hide_the_others(

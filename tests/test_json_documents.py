@@ -21,6 +21,7 @@ from typer.testing import CliRunner, Result
 
 from sfsync.cli import app
 from sfsync.domain.resync import Extent, Scope, TooMuchError
+from sfsync.settings import load
 from sfsync.web import serve
 from sfsync.web.app import build_web
 
@@ -41,6 +42,7 @@ REASON = {"--reason": "because", "--from": "ECOM", "--to": "DUBAI"}
 WITHOUT_JSON = {"run", "sandbox org", "sandbox shopify", "sandbox receiver"} | {
     f"sandbox {kind}" for kind in ("mirakl", "amazon", "vendure")
 }
+READS_STORE = {"status", "dead-letters", "coverage", "exposure", "incidents", "refunds", "mapping list"}
 NO_SETTINGS = {"init", "channel kinds", "demo", "rehearse"}  # they read none
 
 
@@ -158,6 +160,21 @@ def test_a_house_of_which_nothing_runs_is_told_in_a_document(name: str, nothing_
     document = _document(result)
     assert result.exit_code in (2, 3), document
     assert "error" in document or name == "check"
+
+
+@pytest.mark.parametrize("name", [each for each in WITH_JSON if each not in NO_SETTINGS])
+def test_a_store_that_is_no_database_is_told_in_a_document(name: str, nothing_runs: Path) -> None:
+    """In one sentence with its remedy, by whoever reads it; a check finds it fatal."""
+    path = Path(load(nothing_runs / "sfsync.toml", env={}).store_url().removeprefix("sqlite:///"))
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"no database" * 999)
+    result = sfsync(*_words(name), "--json")
+    document = _document(result)
+    assert result.exit_code in (2, 3, 4), document
+    if name in READS_STORE:
+        assert result.exit_code == 3
+        assert "file is not a database" in document["error"]["message"]
+        assert "Put back a backup" in document["error"]["message"]
 
 
 def test_an_init_that_writes_nothing_says_why_in_a_document(nothing_runs: Path) -> None:

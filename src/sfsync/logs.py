@@ -42,6 +42,20 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     logging.getLogger("sfsync").setLevel(level.upper())
 
 
+def beside() -> None:
+    """Let what goes wrong be told on standard error, beside what a command prints. The daemon says more."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        cache_logger_on_first_use=False,
+    )
+
+
 def _own_line_or(render: structlog.typing.Processor) -> structlog.typing.Processor:
     """Our lines are rendered already; those of libraries are rendered here."""
 

@@ -72,12 +72,15 @@ def test_deliveries_suffice_or_not(allowance: Allowance | None, movements: int, 
 
 
 def test_an_org_that_fills_up_is_told_with_the_fold() -> None:
-    """Room for a year is good, room for a week is a warning."""
+    """Room for a year is good, room for a week is a warning, no room is fatal."""
     (good,) = doctor.space_findings(forecast((1_024, 1_000), {"A": 600}, {"A": 500}))
     assert (good.severity, good.remedy) == (GOOD, "")
     (short,) = doctor.space_findings(forecast((1_024, 1), {"A": 600}, {"A": 500}))
     assert (short.severity, short.remedy) == (WARNING, "sfsync ledger fold")
     assert short.why
+    (full,) = doctor.space_findings(forecast((1_024, 0), {"A": 600}, {"A": 500}))
+    assert (full.severity, "0 of 1,024 MB left" in full.what) == (FATAL, True)
+    assert "Storage Usage" in full.remedy
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ def test_the_first_level_to_be_crowded_need_not_be_the_fullest() -> None:
         (30, ONE_EACH, {}, ["full in about 30 days"]),
         (31, ONE_EACH, {}, []),
         (5_000, {"A": MOST_ROWS - 10}, {"A": MOST_ROWS - 20}, ["A has 10,000 movements in about 1 day"]),
-        (5_000, {"A": MOST_ROWS + 5}, {"A": MOST_ROWS + 5}, ["A has 10,000 movements in about 0 days"]),
-        (1, {"A": MOST_ROWS}, {"A": 9_000}, ["full in about 0 days", "A has 10,000 movements"]),
+        (5_000, {"A": MOST_ROWS + 5}, {"A": MOST_ROWS + 5}, ["A has 10,000 movements, and is slow to save"]),
+        (1, {"A": MOST_ROWS}, {"A": 9_000}, ["full in less than a day", "A has 10,000 movements"]),
     ],
 )
 def test_a_person_is_told_a_month_before_it_hurts_and_what_helps(
@@ -66,6 +66,15 @@ def test_levels_are_named_by_their_keys_or_not_at_all() -> None:
     unnamed = told.named({"a02": "BELT-1|ECOM"})
     assert (unnamed.fullest, unnamed.fullest_rows, unnamed.crowded) == ("", 0, "")
     assert unnamed.findings()[0].startswith("A stock level has 10,000 movements")
+
+
+def test_an_org_without_any_room_is_full_and_not_about_to_be() -> None:
+    """Said in plain words, with its size."""
+    found = forecast((1_024, 0), {"A": 100}, {"A": 99})
+    assert found.full == "The org's data storage is full (0 of 1,024 MB left): it takes no movement."
+    assert found.findings() == []
+    assert forecast((1_024, 1), {"A": 100}, {"A": 99}).full == ""
+    assert forecast(None, {"A": 100}, {"A": 99}).full == ""
 
 
 def test_an_empty_org_has_nothing_to_tell() -> None:

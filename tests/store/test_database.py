@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -219,6 +220,31 @@ def test_a_file_that_is_no_store_is_told_plainly(tmp_path: Path) -> None:
     path = tmp_path / "holiday.jpg"
     with _refused(path, "not a database"):
         path.write_bytes(b"\xff\xd8" * 4096)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite:///{folder}/holiday.jpg", "not a database.*Put back a backup"),
+        ("sqlite:///{folder}/empty.db", "there is no store of sfsync"),
+        ("sqlite:///{folder}/newer.db", "version 9999.*Use the sfsync that runs on it"),
+        ("postgresql://nobody@/x?host=/nowhere/at/all", "cannot be opened.*See that its server runs"),
+    ],
+)
+def test_who_only_looks_is_told_plainly_that_he_cannot(
+    made_sqlite: Path, tmp_path: Path, url: str, words: str
+) -> None:
+    """In one line, with what to do, before anything was asked of it."""
+    (tmp_path / "holiday.jpg").write_bytes(b"\xff\xd8" * 4096)
+    (tmp_path / "empty.db").touch()
+    shutil.copy(made_sqlite, tmp_path / "newer.db")
+    connection = sqlite3.connect(tmp_path / "newer.db")
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StoreError, match=words) as told:
+        open_store(url.format(folder=tmp_path), exclusive=False, migrate=False)
+    assert "\n" not in str(told.value)
 
 
 def test_a_store_of_a_newer_version_is_left_alone(made_sqlite: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import typer
 from typer.main import get_command, get_group
 
-from sfsync import __version__
+from sfsync import __version__, logs
 from sfsync.cli.common import Commands
 
 COMMANDS = {
@@ -99,6 +99,7 @@ def root(
     ),
 ) -> None:
     """sfsync: one stock, sold once."""
+    logs.beside()
 
 
 def main() -> None:

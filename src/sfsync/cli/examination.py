@@ -21,11 +21,11 @@ from sfsync.domain.findings import Finding, Severity
 from sfsync.domain.forecast import forecast
 from sfsync.domain.mapping import Hold
 from sfsync.domain.subscriptions import Act, plan
-from sfsync.ports import Channel, OutsideError, Refused, Subscriber
+from sfsync.ports import CallsSpent, Channel, OutsideError, Refused, Subscriber
 from sfsync.salesforce.check_allowances import allowance
 from sfsync.salesforce.org import SalesforceOrg
 from sfsync.settings import Settings
-from sfsync.store import Database, StoreError, open_store
+from sfsync.store import Database, NoStoreError, StoreError, open_store
 
 DAY = timedelta(days=1)
 STOCK_ENTITIES = ("StockMovement__ChangeEvent",)
@@ -89,7 +89,8 @@ class Examination:
         wanted = [name for name in self._settings.channels if not only or name in only]
         if not only or "org" in only or (wanted and self._with_skus):
             part = await self._org(remembered, skus=bool(wanted) and self._with_skus)
-            if not only or "org" in only or not part.reached:
+            unread = wanted and self._with_skus and self._in_org is None  # then no SKUs are compared
+            if not only or "org" in only or unread:
                 yield part
         for name in wanted:
             yield await self._channel(name, remembered)
@@ -115,9 +116,12 @@ class Examination:
         """What a store can tell, and what is wrong with it; without one the org's own pace has to do."""
         try:
             store = open_store(self._settings.store_url(), exclusive=False, migrate=False)
+        except NoStoreError as error:
+            return Remembered(), [Finding(Severity.GOOD, f"nothing to compare with yet: {error}")]
         except StoreError as error:
-            what = f"there is no store to compare with: {error}"
-            return Remembered(), [Finding(Severity.GOOD, what)]
+            what, _, remedy = str(error).partition(". ")
+            why = "sfsync keeps in it what it must not forget, and does not start without it"
+            return Remembered(), [Finding(Severity.FATAL, what, remedy, why)]
         return self._recall(store), []
 
     def _recall(self, store: Database) -> Remembered:
@@ -147,12 +151,31 @@ class Examination:
             return part
         try:
             await self._look_at(org, part, remembered, skus=skus)
+        except CallsSpent as error:
+            part.findings += self._short(org, error, remembered)
         except OutsideError as error:
             part.findings.append(_not_reached(error))
             part.reached = isinstance(error, Refused)
         finally:
             await org.close()
         return part
+
+    def _short(self, org: SalesforceOrg, error: CallsSpent, remembered: Remembered) -> list[Finding]:
+        """What is known of the org's calls where there are none left to look with."""
+        standing = org.calls()
+        rest = Finding(
+            Severity.WARNING,
+            f"the rest of the org was not looked at: {error}",
+            f"sfsync check org, from about {error.until:%Y-%m-%d %H:%M} UTC on",
+            "what else is wrong there is not known",
+        )
+        if standing is None:
+            return [rest]
+        left = 0 if standing.refused else standing.allowed - standing.used
+        reserved = self._settings.salesforce.calls_reserved_percent
+        calls = doctor.Allowance(standing.allowed, left)
+        told = doctor.calls_finding(calls, reserved, max(remembered.calls or 0, standing.ours_used), 0)
+        return [told, rest]
 
     async def _look_at(self, org: SalesforceOrg, part: Part, remembered: Remembered, *, skus: bool) -> None:
         offset = await org.clock_offset()

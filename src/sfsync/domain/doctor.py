@@ -136,6 +136,12 @@ def space_findings(space: Space) -> list[Finding]:
     found = [
         Finding(Severity.WARNING, each.rstrip("."), "sfsync ledger fold", why) for each in space.findings()
     ]
+    if space.full:
+        remedy = (
+            "delete in the org what nobody needs (Setup → Storage Usage says what fills it), or buy storage; "
+            "then sfsync ledger fold, which needs a little room itself"
+        )
+        found.insert(0, Finding(Severity.FATAL, space.full.rstrip("."), remedy, why))
     if found:
         return found
     left = "not told" if space.left_mb is None else f"{space.left_mb:,} of {space.allowed_mb:,} MB left"

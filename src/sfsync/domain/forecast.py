@@ -37,19 +37,28 @@ class Space:
         rows = self.fullest_rows if fullest else 0
         return replace(self, fullest=fullest, fullest_rows=rows, crowded=names.get(self.crowded, ""))
 
+    @property
+    def full(self) -> str:
+        """That the org has no room at all any more, in a sentence; "" while it has."""
+        if self.left_mb is None or self.left_mb > 0:
+            return ""
+        return f"The org's data storage is full (0 of {self.allowed_mb:,} MB left): it takes no movement."
+
     def findings(self) -> list[str]:
         """What a person should know before it hurts; each with its remedy."""
         found = []
-        if self.full_in_days is not None and self.full_in_days <= SOON_DAYS:
+        if not self.full and self.full_in_days is not None and self.full_in_days <= SOON_DAYS:
             found.append(
-                f"The org's data storage is full in about {_days(self.full_in_days)} at the last day's pace "
-                f"({self.left_mb} of {self.allowed_mb} MB left). Old movements: `sfsync ledger fold`."
+                f"The org's data storage is full {within(self.full_in_days)} at the last day's pace "
+                f"({self.left_mb:,} of {self.allowed_mb:,} MB left). Old movements: `sfsync ledger fold`."
             )
         if self.crowded_in_days is not None and self.crowded_in_days <= SOON_DAYS:
+            level = self.crowded or "A stock level"
             found.append(
-                f"{self.crowded or 'A stock level'} has {MOST_ROWS:,} movements in about "
-                f"{_days(self.crowded_in_days)}, and is slow to save from then on: "
-                "`sfsync ledger fold`."
+                f"{level} has {MOST_ROWS:,} movements {within(self.crowded_in_days)}, and is slow to save "
+                "from then on: `sfsync ledger fold`."
+                if self.crowded_in_days
+                else f"{level} has {MOST_ROWS:,} movements, and is slow to save: `sfsync ledger fold`."
             )
         return found
 
@@ -81,5 +90,6 @@ def forecast(storage: tuple[int, int] | None, rows: Mapping[str, int], older: Ma
     )
 
 
-def _days(days: int) -> str:
-    return counted(days, "day")
+def within(days: int) -> str:
+    """How soon, in words."""
+    return f"in about {counted(days, 'day')}" if days else "in less than a day"

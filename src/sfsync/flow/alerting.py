@@ -18,7 +18,7 @@ from sfsync.domain.alerts import LASTING, SILENT_AFTER, Alert, AlertKind, Notice
 from sfsync.domain.budget import delivery_outlook
 from sfsync.domain.callbacks import failed
 from sfsync.domain.coverage import lasting
-from sfsync.domain.forecast import SOON_DAYS
+from sfsync.domain.forecast import SOON_DAYS, within
 from sfsync.domain.incidents import HOLE, SET_ASIDE
 from sfsync.domain.words import counted
 from sfsync.ports import AlertReceiver, Gone, OutsideError, TryLater, Tx, Unusable
@@ -228,9 +228,9 @@ class Alerts:
                         if name == "storage"
                         else f"{space.crowded or 'a stock level'} is full"
                     )
-                    title = (
-                        f"{what} in about {counted(days, 'day')} at the last day's pace: sfsync ledger fold"
-                    )
+                    title = f"{what} {within(days)} at the last day's pace: sfsync ledger fold"
+                    if name == "storage" and space.full:
+                        title = f"{what}: it takes no movement"
                     found.append(
                         Alert(AlertKind.ALLOWANCE, f"allowance:{name}", title, {"days": days}, lasts=False)
                     )

@@ -72,7 +72,9 @@ class HealthTeller:
             calls_bad, calls_doubtful = short_of_calls(pulse.calls(), now)
             bad += calls_bad
             doubtful += calls_doubtful
-            doubtful += pulse.space.findings() if pulse.space else []
+            if pulse.space:
+                bad += [pulse.space.full] if pulse.space.full else []
+                doubtful += pulse.space.findings()
         bad += self._weak(tx)
         doubtful += self._left_behind(tx, now)
         still = [each for each in incidents.told if each.closed_at is None]

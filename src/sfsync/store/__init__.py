@@ -8,6 +8,6 @@
 - ``views``       read-only pictures for status, dashboard and CLI
 """
 
-from .database import Database, Hands, StoreError, open_store
+from .database import Database, Hands, NoStoreError, StoreError, open_store
 
-__all__ = ["Database", "Hands", "StoreError", "open_store"]
+__all__ = ["Database", "Hands", "NoStoreError", "StoreError", "open_store"]

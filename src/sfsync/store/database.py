@@ -22,8 +22,9 @@ from typing import Any, Protocol, TypeVar
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from .tx import SqlTx
@@ -36,6 +37,10 @@ PG_LOCK = 0x5F5CC  # the advisory lock's number: any constant of ours
 
 class StoreError(Exception):
     """The store cannot be used; says why and what to do."""
+
+
+class NoStoreError(StoreError):
+    """There is none yet: the first start makes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +271,7 @@ def open_store(url: str, *, exclusive: bool, migrate: bool = True, hands: Hands 
 
 def _open_sqlite(path: Path, *, exclusive: bool, migrate: bool, hands: Hands) -> Database:
     if not migrate and not path.exists():
-        raise StoreError(f"there is no store at {path}. `sfsync run` makes it at its first start")
+        raise NoStoreError(f"there is no store at {path}. `sfsync run` makes it at its first start")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -275,12 +280,14 @@ def _open_sqlite(path: Path, *, exclusive: bool, migrate: bool, hands: Hands) ->
     try:
         writer = _sqlite_engine(path, hands.synchronous)
         reader = _sqlite_engine(path, hands.synchronous)
-        if migrate:
-            _migrate(writer)
+        (_migrate if migrate else _recognise)(writer)
     except (DBAPIError, CommandError) as error:
         if lock is not None:
             lock.release()
-        raise StoreError(f"the store {path} cannot be opened: {_why(error)}") from error
+        raise StoreError(
+            f"the store {path} cannot be opened: {_why(error)}. Put back a backup of it, or name another "
+            "file in store.url"
+        ) from error
     return Database(writer, reader, lock, hands)
 
 
@@ -311,14 +318,16 @@ def _open_postgresql(url: str, *, exclusive: bool, migrate: bool, hands: Hands) 
     try:
         engine = create_engine(parsed, pool_pre_ping=True, query_cache_size=1000)
         lock = _AdvisoryLock(engine) if exclusive else None
-        if migrate:
-            _migrate(engine)
+        (_migrate if migrate else _recognise)(engine)
     except ModuleNotFoundError as error:
         raise StoreError("PostgreSQL needs its driver: install sfsync[postgres]") from error
     except (DBAPIError, CommandError) as error:
         if lock is not None:
             lock.release()
-        raise StoreError(f"the store in PostgreSQL cannot be opened: {_why(error)}") from error
+        raise StoreError(
+            f"the store in PostgreSQL cannot be opened: {_why(error)}. See that its server runs and answers "
+            "this machine, or mend store.url"
+        ) from error
     # Several statements of one reader see one picture, as in SQLite.
     return Database(engine, engine.execution_options(isolation_level="REPEATABLE READ"), lock, hands)
 
@@ -326,12 +335,34 @@ def _open_postgresql(url: str, *, exclusive: bool, migrate: bool, hands: Hands) 
 def _why(error: DBAPIError | CommandError) -> str:
     if isinstance(error, CommandError):
         return f"it was made by another version of sfsync ({error}). Run the newest one"
-    return str(error.orig).strip()
+    return " ".join(str(error.orig).split()).rstrip(".")
+
+
+def _recognise(engine: Engine) -> None:
+    """See that a store is there and speaks as we do, without changing it. Raises `StoreError` when not."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            raise NoStoreError(
+                "there is no store of sfsync in the database that store.url names. `sfsync run` makes it at "
+                "its first start"
+            )
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+        connection.rollback()
+    known = ScriptDirectory.from_config(_migrations()).get_current_head()
+    if found != known:
+        raise StoreError(
+            f"the store is of version {found}, and this sfsync reads {known}. Use the sfsync that runs on it"
+        )
+
+
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
 
 
 def _migrate(engine: Engine) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config = _migrations()
     with engine.connect() as connection, _begun(connection, "BEGIN IMMEDIATE"):
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
