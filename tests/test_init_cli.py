@@ -80,6 +80,14 @@ def test_a_shop_without_its_secrets_yet_is_written_and_what_is_missing_is_told(t
         ([*ORG], "give --username, or --secret"),
         (["--secret"], "give --login-url"),
         (["--login-url", "house", "--secret"], "salesforce.login_url"),
+        (
+            ["--login-url", "https://house.lightning.force.com", "--secret"],
+            "Give its My Domain: https://house.my.salesforce.com",
+        ),
+        (
+            ["--login-url", "https://house--uat.sandbox.my.salesforce-setup.com", "--secret"],
+            "Give its My Domain: https://house--uat.sandbox.my.salesforce.com",
+        ),
         ([*BY_KEY, "--secret"], "keep one of the two ways"),
         ([*BY_KEY, "--shop", "house.myshopify.com", "--channel", "lon don", *SHOP[4:]], "--sells-from"),
         ([*BY_KEY, *SHOP[:2], "--channel", "lon don", *SHOP[4:], "--sells-from", "A"], "channels.lon don"),

@@ -84,6 +84,7 @@ def test_what_holds_for_the_whole_sheet_may_be_given_beside_it() -> None:
         ("BAG,SOHO,4,2026-11-22T18:00Z,A,b,c", "7 cells where the header has 6", "quote"),
         (f"BAG,SOHO,4,2026-11-22T18:00Z,{'x' * 101},", "more than 100 characters", "shorten"),
         ("BAG,SOHO,4,2026-11-22T18:00Z,A\x07,", "cannot be printed", "type it anew"),
+        ('BAG,SOHO,4,2026-11-22T18:00Z,"A\nB",', "has a line break in counted_by", "in one line"),
         (ROW.strip(), "same stock as line 2", "add them up"),
     ],
 )
@@ -94,7 +95,7 @@ def test_a_bad_row_is_told_with_its_line_and_remedy(row: str, detail: str, remed
     assert bad.line == 3
     assert detail in bad.detail
     assert remedy in bad.remedy
-    assert [line for line, _ in found.counts] == [2, 4]
+    assert [line for line, _ in found.counts] == [2, 4 + row.count("\n")]
 
 
 def test_two_people_may_count_one_shelf_at_different_times() -> None:

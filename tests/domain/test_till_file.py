@@ -152,6 +152,7 @@ def test_a_date_alone_is_the_end_of_the_trading_day_there(day_ends: time, day: s
         ("77,1,4.01E+12,1,2026-11-22,17:00,", "which a spreadsheet has rewritten"),
         ("77,1,B|G,1,2026-11-22,17:00,", "cannot be a stock level"),
         (f"77,1,{'B' * 121},1,2026-11-22,17:00,", "has a sku of more than 120 characters"),
+        ('77,1,"B\nG",1,2026-11-22,17:00,', "has a line break in sku"),
         ("77,1,B\x07G,1,2026-11-22,17:00,", "characters that cannot be printed"),
     ],
 )

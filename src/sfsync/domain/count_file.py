@@ -157,7 +157,7 @@ def _row(line: int, names: Sequence[str], cells: Sequence[str], reading: Reading
             return wrong(f"has no {name}", "fill the cell, or drop the row")
     for name, text in told.items():
         if not text.isprintable():
-            return wrong(f"has a {name} with characters that cannot be printed", "type it anew")
+            return wrong(*unprintable(name, text))
         if len(text) > LONGEST.get(name, len(text)):
             return wrong(f"has a {name} of more than {LONGEST[name]} characters", "shorten it")
     if _REWRITTEN.fullmatch(sku):
@@ -176,6 +176,13 @@ def _row(line: int, names: Sequence[str], cells: Sequence[str], reading: Reading
         return wrong(f"cannot be a stock level: {error}", "correct the cell")
     by = told.get("counted_by", "")
     return Count(told.get("id") or identity(at, by), level, units, at, "", by, told.get("reason", ""))
+
+
+def unprintable(name: str, text: str) -> tuple[str, str]:
+    """What is wrong with a cell that cannot be printed, and the remedy."""
+    if "\n" in text or "\r" in text:
+        return f"has a line break in {name}", "write it in one line"
+    return f"has a {name} with characters that cannot be printed", "type it anew"
 
 
 def _units(text: str) -> int | tuple[str, str]:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from .count_file import BadRow, FileError
+from .count_file import BadRow, FileError, unprintable
 from .mapping import must_ask
 from .stock import SKU_LENGTH, BadKeyError, LevelKey
 
@@ -124,8 +124,7 @@ def _row(line: int, names: Sequence[str], cells: Sequence[str]) -> SkuMapping | 
             return BadRow(line, told["old"][:60], f"has no {name} SKU", "fill the cell, or drop the row")
     for name, text in told.items():
         if not text.isprintable():
-            detail = f"has a cell {name} with characters that cannot be printed"
-            return BadRow(line, told["old"][:60], detail, "type it anew")
+            return BadRow(line, told["old"][:60], *unprintable(name, text))
     if len(told["old"]) > SKU_LENGTH:
         return BadRow(
             line, told["old"][:60], f"has an old SKU of more than {SKU_LENGTH} characters", "shorten it"

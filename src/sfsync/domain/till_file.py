@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
 
-from .count_file import BadRow, FileError
+from .count_file import BadRow, FileError, unprintable
 from .stock import BadKeyError, LevelKey
 from .tills import MaySell, Till, TillSale, instant, source_id, whole_day
 
@@ -173,7 +173,7 @@ def _sale(told: Mapping[str, str], till: Till) -> TillSale | _Wrong:
             return _Wrong(f"has no {till.columns.get(name, name)}", "fill the cell, or drop the row")
     for name, text in told.items():
         if not text.isprintable():
-            return _Wrong(f"has a {name} with characters that cannot be printed", "type it anew")
+            return _Wrong(*unprintable(name, text))
         if len(text) > LONGEST.get(name, 60):
             return _Wrong(f"has a {name} of more than {LONGEST.get(name, 60)} characters", "shorten it")
     for name in ("receipt", "sku"):

@@ -38,6 +38,7 @@ from .texts import (
     Name,
     NameOrAll,
     Network,
+    OrgAddress,
     OrgLocation,
     OrgVersion,
     OwnField,
@@ -61,7 +62,7 @@ RoleName = Literal["viewer", "auditor", "operator"]
 class SalesforceSettings(Section):
     """The org: where it is, who we are there, what we listen to."""
 
-    login_url: SiteAddress  # the org's My Domain address
+    login_url: OrgAddress  # the org's My Domain address
     client_id: Text
     client_secret: Secret | None = None  # of the client credentials flow; or the JWT bearer flow's own:
     client_secret_file: Path | None = None

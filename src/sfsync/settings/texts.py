@@ -18,6 +18,9 @@ from sfsync.domain.stock import BadKeyError, LevelKey
 
 LOOPBACK = re.compile(r"^(localhost|[\w.-]+\.localhost|127(\.\d{1,3}){3}|::1)$", re.IGNORECASE)
 
+# What the pages of an org have in the place of its My Domain's ".my.salesforce.com".
+PAGES = (".lightning.force.com", ".my.salesforce-setup.com")
+
 
 def refuse(what: str, remedy: str) -> PydanticCustomError:
     """An error whose texts the report takes over word for word."""
@@ -60,6 +63,18 @@ def _site_address(text: str) -> str:
         raise refuse("has more than a host", "Give the address without a path")
     if address.startswith("http://") and not is_loopback(address):
         raise refuse("would send credentials without encryption", "Use https://")
+    return address
+
+
+def _org_address(text: str) -> str:
+    """The org's own address for programs: people know it by its pages, which sign nobody in."""
+    address = _site_address(text)
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    for pages in PAGES:
+        if host.endswith(pages):
+            mine = f"https://{host.removesuffix(pages)}.my.salesforce.com"
+            raise refuse("is the address of the org's pages", f"Give its My Domain: {mine}")
     return address
 
 
@@ -154,6 +169,7 @@ def is_loopback(address: str) -> bool:
 CallbackAddress = Annotated[str, AfterValidator(_callback_address)]
 SigningSecret = Annotated[SecretStr, AfterValidator(_signing_secret)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+OrgAddress = Annotated[str, AfterValidator(_org_address)]
 SiteAddress = Annotated[str, AfterValidator(_site_address)]
 PublicAddress = Annotated[str, AfterValidator(_public_address)]
 HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
