@@ -221,6 +221,16 @@ async def test_a_webhook_and_a_record_in_the_org_tell_of_one_sale(first: Source,
         await h.idle()
         assert (h.org.numbers(BAG), h.org.numbers(BACK)) == ((7, 0), (2, 0))
 
+        # The copy in the org is erased for good; London tells of the order, and of what came back, as before.
+        orders = h.supervisor.org_orders
+        assert orders is not None
+        del h.org.orders["801A"]
+        h.org.returns["0raA"] = (replace(closed, item_id=""), h.clock.now())
+        for _ in range(2):
+            await orders.poll()
+            await h.idle()
+        assert (h.org.numbers(BAG), h.org.numbers(BACK), told(h, "0raA")) == ((7, 0), (2, 0), (0, 0))
+
 
 @pytest.mark.parametrize("authority", list(Source))
 @pytest.mark.parametrize("draft_first", [False, True])
@@ -329,6 +339,31 @@ async def test_a_return_that_is_linked_to_its_order_later_is_one_return() -> Non
         await h.until(lambda: (told(h, "801B"), told(h, "0raB")) == ((-1, 0), (1, 0)))
         await h.idle()
         assert (h.org.numbers(BACK), h.org.numbers(BAG)) == ((1, 0), (6, 0))
+
+
+async def test_a_return_whose_order_was_erased_is_one_return() -> None:
+    """The order is erased for good: its return names nobody any more. One bag came back, and then another."""
+    async with house({BAG: 9, BACK: 0}, shared=shared(), org_rules=RULES) as h:
+        orders = h.supervisor.org_orders
+        assert orders is not None
+        first = OrgReturnLine("0raB", "RO-2", "BAG-1", 1, 1, "Closed", h.clock.now(), "802A")
+        later = OrgReturnLine("0raC", "RO-3", "BAG-1", 1, None, "Submitted", h.clock.now(), "802A")
+        h.org.sells(order(h, units=3, status="Shipped", returns=[first, later]))
+        await h.until(lambda: (told(h), h.org.numbers(BACK)) == ((-2, 0), (1, 0)))
+        del h.org.orders["801A"]
+        for line in (first, later):
+            h.org.returns[line.line_id] = (replace(line, item_id=""), h.clock.now())
+        await orders.poll()
+        await h.until(lambda: told(h, "0raB") == (1, 0), of=lambda: told(h, "0raB"))
+        await h.idle()
+        assert (h.org.numbers(BACK), h.org.numbers(BAG), told(h)) == ((1, 0), (6, 0), (-3, 0))
+        came = replace(later, item_id="", received=1, status="Closed")
+        h.org.returns["0raC"] = (came, h.clock.now())
+        for _ in range(2):
+            await orders.poll()
+            await h.until(lambda: told(h, "0raC") == (1, 0), of=lambda: told(h, "0raC"))
+            await h.idle()
+        assert (h.org.numbers(BACK), h.org.numbers(BAG), told(h)) == ((2, 0), (6, 0), (-3, 0))
 
 
 async def test_a_return_that_is_linked_to_an_order_from_before_us_stays_entered() -> None:

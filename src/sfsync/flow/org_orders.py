@@ -185,7 +185,9 @@ class OrgOrders:
             skus: set[str] = set()
             lines = _returns(read)
             before = tx.orders_of_returns(lines)
-            tx.put_returns({line: order for line, order in lines.items() if before.get(line) != order})
+            told = _told_elsewhere(tx, read, before)
+            moved = {line: order for line, order in lines.items() if before.get(line) != order}
+            tx.put_returns({line: order for line, order in moved.items() if line not in told})
             for order in read.orders:
                 known = tx.lines_of_org_order(order.order_id)
                 shot = spoken(snapshot(order, self._rules, read_at), order, _heard(known))
@@ -199,7 +201,10 @@ class OrgOrders:
                     for back in (each for each in order.returns if each.item_id not in skipped):
                         skus |= self._loose(tx, back, read_at, bells)
                 _tell_overdone(tx, ctx, order, shot, overdone(order, self._rules), now)
-            for line in read.returns:
+            for line in (each for each in read.returns if each.line_id not in told):
+                if (former := before.get(line.line_id)) in read.gone:
+                    units = come_back(line, self._rules)
+                    skus |= _taken_over(tx, ctx, tx.lines_of_org_order(former), line, units, read_at)
                 skus |= self._loose(tx, line, read_at, bells)
             for order_id in read.gone:
                 skus |= _gone(tx, ctx, tx.lines_of_org_order(order_id), read_at, forget=False)
@@ -265,6 +270,37 @@ def _named(tx: Tx, ctx: Context, order: OrgOrder, read_at: datetime) -> set[str]
     return _gone(tx, ctx, loose, read_at, forget=True)
 
 
+def _told_elsewhere(tx: Tx, read: OrgReading, before: Mapping[str, str]) -> set[str]:
+    """Returns of erased orders that a storefront tells of, too: it tells what comes back of them."""
+    return {
+        line.line_id
+        for line in read.returns
+        if (former := before.get(line.line_id)) in read.gone
+        and any(Source.CHANNEL in state.words for state in tx.lines_of_org_order(former))
+    }
+
+
+def _taken_over(
+    tx: Tx, ctx: Context, lines: Sequence[LineState], back: OrgReturnLine, units: int, read_at: datetime
+) -> set[str]:
+    """The order was erased, and its return stands alone: what came back by it is the order's no more.
+
+    The order's words stay what they were when it was erased. Goods that came later are in none of them.
+    """
+    touched: set[str] = set()
+    for state in lines:
+        word = state.words.get(Source.ORG)
+        if word is None or word.line.sku != back.sku:
+            continue
+        taken = min(units, word.line.returned_quantity)
+        if not taken:
+            continue
+        units -= taken
+        less = replace(word.line, returned_quantity=word.line.returned_quantity - taken)
+        touched |= _put_word(tx, ctx, state, Word(_later(read_at, [state]), less), state.org_order)
+    return touched
+
+
 def _tell_overdone(
     tx: Tx, ctx: Context, order: OrgOrder, shot: OrderSnapshot, found: Sequence[Overdone], now: datetime
 ) -> None:
@@ -305,22 +341,21 @@ def _gone(tx: Tx, ctx: Context, lines: Sequence[LineState], read_at: datetime, *
         word = replace(word, open_quantity=0)
         if forget:
             word = replace(word, fulfilled_quantity=0, returned_quantity=0)
-        heard[Source.ORG] = Word(_later(read_at, [line]), word)
-        if forget and Source.CHANNEL in heard:
-            del heard[Source.ORG]
-        shared = ctx.assortment.shared.get(line.channel)  # none when the settings share it no more
-        authority = shared.authority if shared else Source.CHANNEL
-        now_wanted = wanted({line.subject: heard}, authority)[line.subject]
-        due = line.due or now_wanted != line.line
-        tx.put_line(
-            replace(
-                line,
-                line=now_wanted,
-                told=heard,
-                version=deciding(heard, authority).version,
-                due=due,
-                org_order=None if forget else line.org_order,
-            )
-        )
-        touched.add(now_wanted.sku)
+        said = Word(_later(read_at, [line]), word)
+        kept = None if forget and Source.CHANNEL in heard else said
+        touched |= _put_word(tx, ctx, line, kept, None if forget else line.org_order)
     return touched
+
+
+def _put_word(tx: Tx, ctx: Context, line: LineState, word: Word | None, org_order: str | None) -> set[str]:
+    """What the org says of a line is this now; None: nothing. Returns the SKU it touched."""
+    heard: dict[Source, Word] = {key: said for key, said in line.words.items() if key is not Source.ORG}
+    if word is not None:
+        heard[Source.ORG] = word
+    shared = ctx.assortment.shared.get(line.channel)  # none when the settings share it no more
+    authority = shared.authority if shared else Source.CHANNEL
+    now_wanted = wanted({line.subject: heard}, authority)[line.subject]
+    due = line.due or now_wanted != line.line
+    version = deciding(heard, authority).version
+    tx.put_line(replace(line, line=now_wanted, told=heard, version=version, due=due, org_order=org_order))
+    return {now_wanted.sku}
