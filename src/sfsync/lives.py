@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from sfsync.domain.budget import Work
 from sfsync.domain.fold import LedgerRow
 from sfsync.domain.stock import LevelKey, StockLevel
 from sfsync.domain.why import UnknownSkuError
 from sfsync.flow.context import Context, wait_until_read
+from sfsync.flow.why import ledger_rows
 from sfsync.ports import OutsideError
 from sfsync.store import Database
 from sfsync.store.pushes import PushOfSku, pushes_of
@@ -40,8 +40,7 @@ class Lives:
         rows: dict[LevelKey, Sequence[LedgerRow]] = {}
         unread = ""
         try:
-            for level in levels:
-                rows[level.key] = await self._ctx.org.level_rows(level.record_id, Work.REFRESH)
+            rows |= await ledger_rows(self._ctx, levels)
         except OutsideError as error:
             unread = str(error)
         pushes = await self._store.read(lambda tx: pushes_of(tx, sku, MOST_EVENTS))

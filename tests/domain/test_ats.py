@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfsync.domain.ats import AtsFacts, Guarantee, LevelFacts, Policy, available_to_sell
+from sfsync.domain.ats import AtsFacts, Guarantee, LevelFacts, Part, Policy, available_to_sell
 from sfsync.domain.stock import LevelKey
 
 SHOP, WEB = LevelKey("BAG-1", "KNIGHTSBRIDGE"), LevelKey("BAG-1", "ECOM")
@@ -114,8 +114,8 @@ facts = st.builds(AtsFacts, policies, levels, few, few, few, few)
 def test_the_parts_add_up_to_what_is_shown(facts: AtsFacts) -> None:
     """The explanation is the calculation; below zero, zero is shown."""
     ats = available_to_sell(facts)
-    assert ats.units == max(0, sum(units for _, units in ats.parts))
-    assert all(what for what, _ in ats.parts)
+    assert ats.units == max(0, sum(part.units for part in ats.parts))
+    assert all(part.what for part in ats.parts)
 
 
 @given(facts)
@@ -177,7 +177,7 @@ def test_old_knowledge_takes_nothing_from_who_holds_it_already() -> None:
 def test_what_a_location_keeps_is_promised_to_nobody_outside() -> None:
     """The flagship keeps one for whoever comes in: of three two are shown, and the sum says why."""
     told = available_to_sell(AtsFacts(Policy(Guarantee.MIRRORED), [LevelFacts(WEB, 3, 0, keep=1)]))
-    assert (told.units, told.parts[-1]) == (2, ("safety stock of ECOM", -1))
+    assert (told.units, told.parts[-1]) == (2, Part("safety stock of ECOM", -1, WEB))
     for on_hand, keep, promised in ((1, 1, 0), (1, 2, 0), (0, 1, 0), (-1, 1, -1)):
         assert LevelFacts(WEB, on_hand, 0, keep=keep).promised == promised
     floor = LevelFacts(WEB, 1, 0, keep=1, floor=True)  # nobody outside may count on it anyway: told once
@@ -194,4 +194,4 @@ def test_the_sum_says_why_it_is_closed() -> None:
     """A person who asks sees the reason among the parts."""
     policy = Policy(Guarantee.MIRRORED, safety_stock=1, fresh_seconds=300.0)
     told = available_to_sell(AtsFacts(policy, [LevelFacts(WEB, 3, 0)], age_seconds=400.0))
-    assert told.parts[-1] == ("too long ago that the org was heard", -2)
+    assert told.parts[-1] == Part("too long ago that the org was heard", -2)

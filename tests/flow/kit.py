@@ -443,7 +443,7 @@ class LittleOrg(Fates):
             self._row(number) for number, row in self.rows.items() if row.level == self.keys.get(record_id)
         ]
 
-    async def rows_at(self, record_ids: Collection[str]) -> Sequence[LedgerRow]:
+    async def rows_at(self, record_ids: Collection[str], work: Work = Work.SALE) -> Sequence[LedgerRow]:
         self.reads += 1
         return [row for number in record_ids for row in await self.level_rows(number)]
 

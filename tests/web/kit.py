@@ -44,7 +44,7 @@ from sfsync.domain.stock import LevelKey
 from sfsync.domain.tills import MaySell, Till, TillOutcome, TillReport, TillSale
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
-from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
+from sfsync.domain.why import NotKeptError, Question, UnknownPieceError, UnknownSkuError
 from sfsync.ports import ChannelLevel, Forged, Incident, InTransit, Resolution, telling
 from sfsync.web import (
     ADMIN,
@@ -693,6 +693,7 @@ def why_of_bag(*, past: bool) -> Mapping[str, object]:
             "then": "dubai",
         },
         "findings": [],
+        "piece": None,
         "channels": [london],
         "levels": [
             {
@@ -749,6 +750,48 @@ def life_of_bag() -> Mapping[str, object]:
     }
 
 
+def life_of_a_piece() -> Mapping[str, object]:
+    """It came in before the books were folded, and is promised to an order now."""
+    at = "2026-11-23T08:13:01.000Z"
+    order = "order #1042 of london"
+    event = {
+        "at": at,
+        "happened_at": "2026-11-23T08:00:00.000Z",
+        "where": ["ECOM"],
+        "subject": "order:london:1042:1",
+        "channel": "london",
+        "by": "sfsync",
+        "because": [],
+    }
+    old = {
+        **event,
+        "what": "older movements at ECOM, folded into one",
+        "on_hand": 1,
+        "reserved": 0,
+        "reference": "2 movements folded",
+        "because": [{"what": "posting:R7", "units": 1, "subject": "posting:R7"}],
+    }
+    promise = {
+        **event,
+        "what": f"promised to {order} at ECOM",
+        "on_hand": 0,
+        "reserved": 1,
+        "reference": "#1042",
+    }
+    parts = [
+        {"what": "on hand at ECOM, piece A-1", "units": 1},
+        {"what": "reserved at ECOM, piece A-1", "units": -1},
+    ]
+    london = {"channel": "london", "location": "online", "guarantee": "mirrored", "units": 0, "sum": parts}
+    return {
+        "unit": "A-1",
+        "stands": f"at ECOM, promised to {order}",
+        "promised_to": [{"what": order, "units": 1, "at": at, "location": "ECOM"}],
+        "counts_at": [london],
+        "life": [old, promise],
+    }
+
+
 class Answers:
     """Explains one SKU."""
 
@@ -761,7 +804,10 @@ class Answers:
             raise UnknownSkuError(asked.sku)
         if asked.at is not None and asked.at < NOW - timedelta(days=100):
             raise NotKeptError(LevelKey("BAG", "ECOM"), NOW - timedelta(days=90))
-        return why_of_bag(past=asked.at is not None)
+        if asked.unit not in (None, "A-1"):
+            raise UnknownPieceError(asked.sku, asked.unit, known={"A-1"})
+        told = why_of_bag(past=asked.at is not None)
+        return told if asked.unit is None else {**told, "channels": [], "piece": life_of_a_piece()}
 
 
 class Biography:

@@ -48,9 +48,28 @@ async def test_the_past_is_asked_for_by_a_form_whose_times_are_utc() -> None:
     assert house.answers.asked == [Question("BAG", at=day), Question("BAG", "london", at=day)]
 
 
+async def test_a_piece_has_a_page_of_its_life() -> None:
+    """Where it is and whose, what it counts at each channel, and what happened to it; and a way back."""
+    house = House(open_status=True)
+    page = await page_of(house, "/sku?sku=BAG&unit=A-1&at=2026-11-22T08:15:00")
+    for words in (
+        "BAG piece A-1",
+        "at ECOM, promised to order #1042 of london",
+        "0 in the number of london online, mirrored +1 on hand at ECOM, piece A-1",
+        "Older movements at ECOM, folded into one +1 posting:R7 +1 2 movements folded",
+        "Promised to order #1042 of london at ECOM +1 #1042",
+        "All of BAG",
+    ):
+        assert words in page.said
+    assert "History" not in page.said
+    assert ("input", {"type": "hidden", "name": "unit", "value": "A-1"}) in page.tags
+    assert house.answers.asked == [Question("BAG", at=NOW - timedelta(days=1), unit="A-1")]
+
+
 @pytest.mark.parametrize(
     ("query", "status", "words"),
     [
+        ("sku=BAG&unit=Z-9", 404, "no piece &#39;Z-9&#39; of &#39;BAG&#39;; known are A-1"),
         ("sku=HAT", 404, "has no stock level of &#39;HAT&#39;"),
         ("sku=BAG&at=2025-01-01T00:00:00", 410, "were folded"),
         ("sku=BAG&at=yesterday", 422, "at is not a moment"),

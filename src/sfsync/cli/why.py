@@ -1,8 +1,8 @@
-"""`sfsync why`: the sum behind a number, and who holds or moved each part of it."""
+"""`sfsync why`: the sum behind a number, who holds or moved each part of it; and the life of one piece."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import httpx
@@ -26,9 +26,15 @@ from sfsync.cli.tables import visible
 from sfsync.domain.coverage import ACCEPTED
 from sfsync.domain.words import counted
 
+TOLD_LATE = timedelta(
+    minutes=1
+)  # from then on it is said when something happened, beside when it was entered
 Sku = Annotated[str, typer.Argument(help="The SKU, spelt as in the org.")]
 Channel = Annotated[str | None, typer.Option(help="Only what this channel shows.")]
 Location = Annotated[str | None, typer.Option(help="Only this location of the org, and who sells from it.")]
+Unit = Annotated[
+    str | None, typer.Option(help="The life of this piece (its serial number), instead of the sums.")
+]
 At = Annotated[str | None, typer.Option("--at", help=f"A moment of the past: {ACCEPTED}.", metavar="TIME")]
 
 
@@ -37,10 +43,14 @@ def why(
     config: ConfigOption = DEFAULT_CONFIG,
     channel: Channel = None,
     location: Location = None,
+    unit: Unit = None,
     at: At = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell why channels show what they show of a SKU, down to the movements and promises behind it.
+
+    With --unit, tell where one piece is and whose, and its life: received, reserved, moved, sold, returned,
+    counted, and what it adds to the number of each channel.
 
     The daemon reads the org's ledger for it. With --at, the same for a moment of the past, under the
     settings of then, as far back as movements are kept one by one.
@@ -49,12 +59,13 @@ def why(
     items of a channel that carry it, one that is not tracked, or may be sold beyond its stock.
 
     Exit codes: 0 every number is as it should be; 1 one is not, or is kept back, or there is something to
-    mend; 2 wrong settings or options; 3 no daemon, nobody knows the SKU, or nothing is kept of that time.
+    mend; 2 wrong settings or options; 3 no daemon, nobody knows the SKU or the piece, or nothing is kept of
+    that time.
     """
     settings = settings_or_exit(config)
     if channel is not None and channel not in settings.channels:
         fail(f"--channel: {channel!r} is none of {', '.join(sorted(settings.channels))}", 2)
-    asked = {"sku": sku, "channel": channel, "location": location}
+    asked = {"sku": sku, "channel": channel, "location": location, "unit": unit}
     if at is not None:
         asked["at"] = past_moment("--at", at, datetime.now(UTC)).isoformat()
     query = httpx.QueryParams({name: value for name, value in asked.items() if value is not None})
@@ -93,11 +104,13 @@ def tree(told: Any) -> Tree:
             for cause in part["because"]:
                 leaf.add(Text(_cause(cause), style="dim"))
         branch.add(Text(f"{shown['should_show']:5d}  is what it should show", style="bold"))
+    if told["piece"] is not None:
+        _piece(root, told["piece"], read=told["org"] == "read")
     for each in told["findings"]:
         colour = "red" if each["wrong"] else "yellow"
         amiss = root.add(Text.assemble((each["where"], "bold"), (f" {visible(each['what'])}", colour)))
         amiss.add(Text(f"mend: {each['remedy']}"))
-    if not told["channels"] and not told["findings"]:
+    if told["piece"] is None and not told["channels"] and not told["findings"]:
         root.add(Text("no channel lists it"))
     if not told["levels"]:
         return root
@@ -105,6 +118,34 @@ def tree(told: Any) -> Tree:
     for level in told["levels"]:
         levels.add(Text(_level(level)))
     return root
+
+
+def _piece(root: Tree, piece: Any, *, read: bool) -> None:
+    """Where it is and whose, what has happened to it, and what it counts at channels."""
+    branch = root.add(Text(f"piece {visible(piece['unit'])}: {visible(piece['stands'])}", style="bold"))
+    for event in piece["life"]:
+        words = f"{_when(event['at'])}  {visible(event['what'])}"
+        if event["reference"] and event["reference"] not in words:
+            words += f" ({visible(event['reference'])})"
+        if event["by"] != "sfsync":
+            words += f", by {event['by']}"
+        late = datetime.fromisoformat(event["at"]) - datetime.fromisoformat(event["happened_at"])
+        if abs(late) >= TOLD_LATE:
+            words += f", as of {_when(event['happened_at'])}"
+        leaf = branch.add(Text(words))
+        for cause in event["because"]:
+            leaf.add(Text(_cause(cause), style="dim"))
+    if not piece["life"]:
+        branch.add(
+            "nothing has happened to it" if read else "its life is in the org's ledger, which was not read"
+        )
+    for each in piece["counts_at"]:
+        name = f"{each['channel']}, {each['location']}"
+        leaf = root.add(
+            Text.assemble((name, "bold"), f" ({each['guarantee']}): it counts {each['units']} there")
+        )
+        for part in each["sum"]:
+            leaf.add(Text(f"{part['units']:+d}  {part['what']}", style="dim"))
 
 
 def _head(shown: Any) -> list[Any]:

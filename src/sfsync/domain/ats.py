@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from .stock import LevelKey
 
@@ -91,66 +92,80 @@ class AtsFacts:
     block: int = 0  # ready in the local block, for whoever asks
 
 
+class Part(NamedTuple):
+    """One part of the sum behind a number, in words and units."""
+
+    what: str
+    units: int
+    level: LevelKey | None = None  # what it is a part of; None: of no single level
+
+
 @dataclass(frozen=True, slots=True)
 class Ats:
-    """Units to show, with the sum behind them: (what, units) in the order added."""
+    """Units to show, with the sum behind them, in the order added."""
 
     units: int
-    parts: tuple[tuple[str, int], ...]
+    parts: tuple[Part, ...]
 
 
 def available_to_sell(facts: AtsFacts) -> Ats:
     """The units a channel should show now; never below zero."""
     policy = facts.policy
-    parts: list[tuple[str, int]] = []
+    parts: list[Part] = []
     if policy.guarantee is Guarantee.UNKNOWN:
-        return Ats(0, (("guarantee unknown", 0),))
+        return Ats(0, (Part("guarantee unknown", 0),))
     if policy.guarantee is Guarantee.ALLOCATED:
-        parts.append(("its allocation", facts.allocation))
+        parts.append(Part("its allocation", facts.allocation))
     elif policy.allocated_elsewhere:
-        return Ats(0, (("allocated to another channel", 0),))
+        return Ats(0, (Part("allocated to another channel", 0),))
     else:
         for level in facts.levels:
-            parts.append((f"on hand at {level.key.location}", level.on_hand))
-            _less(parts, f"reserved at {level.key.location}", level.reserved)
-            _less(parts, f"being asked at {level.key.location}", level.asked)
-            _less(parts, f"leaving {level.key.location}", level.leaving)
-            _less(
-                parts, f"on the floor of {level.key.location}", level.sellable - level.promised - level.kept
-            )
-            _less(parts, f"safety stock of {level.key.location}", level.kept)
-            # A level that owes takes nothing from its neighbours: its debt is told by an incident.
-            _less(parts, f"not covered at {level.key.location}", min(0, level.sellable))
+            parts += parts_of(level)
         _less(parts, "orders that no stock covers", facts.uncovered)
         _less(parts, "safety stock", policy.safety_stock)
         shut = _shut(parts, facts)
         if policy.guarantee is Guarantee.GATED:
             _own(parts, facts, shut=shut)
             if facts.block:
-                parts.append(("ready in the local block", facts.block))
-    units = sum(units for _, units in parts)
+                parts.append(Part("ready in the local block", facts.block))
+    units = _sum(parts)
     if policy.cap is not None and units > policy.cap:
         _less(parts, f"above its cap of {policy.cap}", units - policy.cap)
         units = policy.cap
     return Ats(max(0, units), tuple(parts))
 
 
-def _shut(parts: list[tuple[str, int]], facts: AtsFacts) -> bool:
+def parts_of(level: LevelFacts) -> list[Part]:
+    """What one level adds to a shared number: what is on hand there, less what may not be promised."""
+    key = level.key
+    place = key.location if key.unit is None else f"{key.location}, piece {key.unit}"
+    parts = [Part(f"on hand at {place}", level.on_hand, key)]
+    _less(parts, f"reserved at {place}", level.reserved, key)
+    _less(parts, f"being asked at {place}", level.asked, key)
+    _less(parts, f"leaving {place}", level.leaving, key)
+    _less(parts, f"on the floor of {place}", level.sellable - level.promised - level.kept, key)
+    _less(parts, f"safety stock of {place}", level.kept, key)
+    # A level that owes takes nothing from its neighbours: its debt is told by an incident.
+    _less(parts, f"not covered at {place}", min(0, level.sellable), key)
+    return parts
+
+
+def _shut(parts: list[Part], facts: AtsFacts) -> bool:
     """Take shared units back when what we know of them is too old; True when it is."""
-    pool = sum(units for _, units in parts)
+    pool = _sum(parts)
     if not facts.policy.too_old(facts.age_seconds):
         return False
     _less(parts, "too long ago that the org was heard", max(0, pool))
     return True
 
 
-def _own(parts: list[tuple[str, int]], facts: AtsFacts, *, shut: bool) -> None:
+def _own(parts: list[Part], facts: AtsFacts, *, shut: bool) -> None:
     """Give a gated channel back what its own shoppers hold; what they only ask for, as far as it is there.
 
     Others may be asking for the same units: until the org has answered, each may be the one who gets them.
     Nothing is there while the channel is shut; what the org has granted stays granted.
     """
-    pool = sum(units for _, units in parts)
+    pool = _sum(parts)
     there = sum(
         min(level.asked, max(0, level.on_hand - level.reserved - level.leaving - level.keep))
         for level in facts.levels
@@ -158,12 +173,16 @@ def _own(parts: list[tuple[str, int]], facts: AtsFacts, *, shut: bool) -> None:
     )
     own = 0 if shut else min(facts.own_asked, there)
     if own:
-        parts.append(("being asked by itself", own))
+        parts.append(Part("being asked by itself", own))
     _less(parts, "not there to be given", min(0, pool + own))
     if facts.own_reserved:
-        parts.append(("its own reservations", facts.own_reserved))
+        parts.append(Part("its own reservations", facts.own_reserved))
 
 
-def _less(parts: list[tuple[str, int]], what: str, units: int) -> None:
+def _sum(parts: Sequence[Part]) -> int:
+    return sum(part.units for part in parts)
+
+
+def _less(parts: list[Part], what: str, units: int, level: LevelKey | None = None) -> None:
     if units:
-        parts.append((what, -units))
+        parts.append(Part(what, -units, level))

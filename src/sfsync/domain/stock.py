@@ -21,6 +21,7 @@ KEYS_KEPT = 20_000  # parsed keys: whatever is sold just now is asked for again 
 SUBJECT_LENGTH = 240  # characters of SubjectKey__c; the key adds ":<n>" and has 255
 SKU_LENGTH = 120
 LOCATION_LENGTH = 80
+UNIT_LENGTH = 80
 
 
 UNFIT = {  # what no SKU, location or unit has: by the category of the character
@@ -78,7 +79,7 @@ class LevelKey:
 
     def __post_init__(self) -> None:
         parts = (("SKU", self.sku, SKU_LENGTH), ("location", self.location, LOCATION_LENGTH))
-        for name, text, longest in parts if self.unit is None else (*parts, ("unit", self.unit, 80)):
+        for name, text, longest in parts if self.unit is None else (*parts, ("unit", self.unit, UNIT_LENGTH)):
             if not text or text != text.strip():
                 raise BadKeyError(f"the {name} {text!r} is empty or has blanks at its ends")
             if "|" in text:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from .ats import Policy
 from .stock import LevelKey
+
+MOST_PIECES = 20  # that are named to whoever asks for one that is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,7 @@ class Question:
     channel: str | None = None  # None: every channel
     location: str | None = None  # of the org, and who sells from it; None: all
     at: datetime | None = None  # None: now
+    unit: str | None = None  # the life of this one piece; None: the numbers of all
 
 
 class UnknownSkuError(Exception):
@@ -24,6 +28,30 @@ class UnknownSkuError(Exception):
 
     def __init__(self, sku: str, location: str | None = None) -> None:
         super().__init__(f"the org has no stock level of {sku!r}" + (f" at {location!r}" if location else ""))
+
+
+class UnknownPieceError(UnknownSkuError):
+    """The SKU has no such piece, or not there; `known` are its pieces, `places` where this one is known."""
+
+    def __init__(
+        self,
+        sku: str,
+        unit: str,
+        *,
+        known: Collection[str],
+        location: str | None = None,
+        places: Collection[str] = (),
+    ) -> None:
+        Exception.__init__(self, _no_piece(sku, unit, sorted(known), location, sorted(places)))
+
+
+def _no_piece(sku: str, unit: str, known: list[str], location: str | None, places: list[str]) -> str:
+    if not known:
+        return f"the stock of {sku!r} is kept without piece numbers: there is no piece {unit!r}"
+    if places:
+        return f"the org has no piece {unit!r} of {sku!r} at {location!r}, but at {', '.join(places)}"
+    more = f" and {len(known) - MOST_PIECES:,} more" if len(known) > MOST_PIECES else ""
+    return f"the org has no piece {unit!r} of {sku!r}; known are {', '.join(known[:MOST_PIECES])}{more}"
 
 
 def told_change(before: Policy, now: Policy) -> str:

@@ -44,6 +44,7 @@ def findings(
             )
             for each in shown
         ]
+    found += _twice(asked, levels)
     letters = _letters(tx, ctx, asked.sku)
     for name, plan in ctx.assortment.channels.items():
         if asked.channel not in (None, name):
@@ -76,6 +77,23 @@ def findings(
                     )
                 )
     return found
+
+
+def _twice(asked: Question, levels: Sequence[StockLevel]) -> list[Told]:
+    """Pieces that the books have more than once: each is one of one, so all but one are not there."""
+    places: dict[str, list[str]] = {}
+    for level in levels:
+        if level.key.unit is not None and asked.unit in (None, level.key.unit):
+            places.setdefault(level.key.unit, []).extend([level.key.location] * level.on_hand)
+    return [
+        _finding(
+            "org",
+            f"has piece {unit} {len(there)} times: at {' and at '.join(sorted(there))}",
+            "look for it, then count it at each of these: 1 where it is, 0 elsewhere (`sfsync count import`)",
+        )
+        for unit, there in sorted(places.items())
+        if len(there) > 1
+    ]
 
 
 def _letters(tx: Tx, ctx: Context, sku: str) -> Mapping[str, list[Cause]]:

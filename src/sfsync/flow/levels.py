@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from sfsync.domain.assortment import Assortment
 from sfsync.domain.incidents import NEGATIVE, OVERSOLD, REWRITTEN
 from sfsync.domain.promises import Promise, Stake, at_stake
 from sfsync.domain.reservations import KINDS
@@ -180,3 +181,19 @@ def told(holdings: Sequence[SubjectHolding]) -> list[dict[str, object]]:
         {"subject": held.subject, "units": held.reserved, "since": held.since.isoformat()}
         for held in holdings
     ]
+
+
+def made_by_itself(tx: Tx, assortment: Assortment, missing: Collection[LevelKey]) -> set[LevelKey]:
+    """Of levels that the org does not have, those that are made when goods come there.
+
+    Where goods are sold, a person makes the level, so that a mistyped SKU puts nothing on sale. But a piece
+    that is known elsewhere has simply never been there: it gets one where others of its SKU are.
+    """
+    made = {key for key in missing if key.location in assortment.not_for_sale}
+    pieces = {key for key in missing if key.unit is not None} - made
+    if pieces:
+        known = [level.key for level in tx.levels_of({key.sku for key in pieces})]
+        units = {(key.sku, key.unit) for key in known}
+        places = {(key.sku, key.location) for key in known}
+        made |= {key for key in pieces if (key.sku, key.unit) in units and (key.sku, key.location) in places}
+    return made

@@ -16,7 +16,7 @@ from sfsync.ports import InTransit, Tx
 
 from .context import Context, wait_until_read
 from .lateness import add
-from .levels import apply_levels
+from .levels import apply_levels, made_by_itself
 from .told_amiss import dated_ahead, set_aside, told_before, used_again
 from .writer import Writer
 
@@ -92,6 +92,8 @@ def _plan(tx: Tx, ctx: Context, rows: Sequence[Movement]) -> tuple[int, set[str]
 
 def _unknown_level(tx: Tx, ctx: Context, rows: Sequence[Movement]) -> LevelKey | None:
     """The first place that has no level, and does not get one by itself."""
-    keys = [row.level for row in rows if row.level.location not in ctx.assortment.not_for_sale]
+    keys = [row.level for row in rows]
     known = tx.levels(keys)
-    return next((key for key in keys if key not in known), None)
+    missing = [key for key in keys if key not in known]
+    made = made_by_itself(tx, ctx.assortment, missing)
+    return next((key for key in missing if key not in made), None)

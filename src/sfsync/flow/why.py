@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 
 from sfsync.domain.assortment import Assortment, InForce
-from sfsync.domain.ats import Ats, Guarantee, available_to_sell
+from sfsync.domain.ats import Ats, Guarantee, Part, available_to_sell, parts_of
 from sfsync.domain.budget import Work
 from sfsync.domain.fold import LedgerRow
+from sfsync.domain.piece import NOT_SFSYNC, Event, life
 from sfsync.domain.stock import LevelKey, StockLevel
-from sfsync.domain.why import NotKeptError, Question, UnknownSkuError, told_change
+from sfsync.domain.why import NotKeptError, Question, UnknownPieceError, UnknownSkuError, told_change
+from sfsync.domain.words import agree
 from sfsync.ports import ChannelLevel, Facts, Held, OutsideError, TryLater, Tx, telling
 
 from .age import age_seconds
@@ -31,7 +34,8 @@ MOVED = "not written there yet: it is another place than before"
 BELOW = "sold beyond what it shows, until its sales are settled where its units are"
 GIVING_BACK = "what it may still show while it gives its allocation back"
 HELD_BACK = "held back: changed settings wait for a person"
-NEWEST = 8  # movements told behind a number on hand
+NEWEST = 8  # movements told behind a number on hand, and pieces that are gone
+READ_AT_ONCE = 50  # stock levels whose movements are asked of the org by one call
 Told = dict[str, object]
 
 
@@ -42,21 +46,19 @@ class Why:
         self._ctx = ctx
 
     async def tell(self, asked: Question) -> Told:
-        """The arithmetic, JSON-ready.
+        """The arithmetic, or where a piece is asked for its life; JSON-ready.
 
-        Raises `UnknownSkuError`, `NotKeptError`; `TryLater` where the past is asked for and the org does not
-        answer. Without the org the present is told from the store, and says so.
+        Raises `UnknownSkuError`, `UnknownPieceError`, `NotKeptError`; `TryLater` where the past is asked for
+        and the org does not answer. Without the org the present is told from the store, and says so.
         """
-        ctx, tell = self._ctx, telling()
+        ctx = self._ctx
         levels = await ctx.store.read(lambda tx: self._levels(tx, asked))
+        read = [each for each in levels if asked.at is not None or asked.unit in (None, each.key.unit)]
         rows: dict[LevelKey, Sequence[LedgerRow]] = {}
         unread = ""
         try:
-            for number, level in enumerate(levels):
-                tell("stock levels read in the org", number, len(levels))
-                rows[level.key] = _until(
-                    level.key, await ctx.org.level_rows(level.record_id, Work.REFRESH), asked.at
-                )
+            found = await ledger_rows(ctx, read)
+            rows = {level.key: _until(level.key, found[level.key], asked.at) for level in read}
         except OutsideError as error:
             if asked.at is not None:
                 raise TryLater(f"the past is in the org's ledger, which was not read: {error}") from error
@@ -67,9 +69,31 @@ class Why:
         levels = sorted(tx.levels_of([asked.sku]), key=lambda each: each.key)
         if not any(asked.location in (None, each.key.location) for each in levels):
             wait_until_read(tx)
-            if levels or asked.at is not None or not heard_of(tx, self._ctx, asked.sku):
+            if levels or asked.at is not None or asked.unit or not heard_of(tx, self._ctx, asked.sku):
                 raise UnknownSkuError(asked.sku, asked.location)
+        if asked.unit is not None and not any(_asked_for(asked, each.key) for each in levels):
+            wait_until_read(tx)
+            raise UnknownPieceError(
+                asked.sku,
+                asked.unit,
+                known={each.key.unit for each in levels if each.key.unit is not None},
+                location=asked.location,
+                places={each.key.location for each in levels if each.key.unit == asked.unit},
+            )
         return levels
+
+
+async def ledger_rows(ctx: Context, levels: Sequence[StockLevel]) -> dict[LevelKey, list[LedgerRow]]:
+    """The movements of each of these levels as the org has them, oldest first."""
+    tell = telling()
+    found: dict[LevelKey, list[LedgerRow]] = {level.key: [] for level in levels}
+    for number in range(0, len(levels), READ_AT_ONCE):
+        tell("stock levels read in the org", number, len(levels))
+        some = [level.record_id for level in levels[number : number + READ_AT_ONCE]]
+        for row in await ctx.org.rows_at(some, Work.REFRESH):
+            if row.movement.level in found:
+                found[row.movement.level].append(row)
+    return found
 
 
 class _Answer:
@@ -95,6 +119,7 @@ class _Answer:
             picture = Picture(tx.facts(skus), age_seconds=age)
         else:
             picture = Picture(behind.facts(levels, scarce=tx.facts([asked.sku]).scarce))
+        named = list(assortment.channels)
         shown = [
             level
             for level in tx.channel_levels([asked.sku])
@@ -105,6 +130,7 @@ class _Answer:
                 or asked.location in assortment.sources(level.channel, level.location, level.sku)
             )
         ]
+        shown.sort(key=lambda level: (named.index(level.channel), level.location))
         return {
             "sku": asked.sku,
             "at": _moment(now),
@@ -113,12 +139,13 @@ class _Answer:
             "org": f"not read: {unread}" if unread else "read",
             "turn": self._turn(picture) if asked.at is None else None,
             "findings": [] if asked.at is not None else findings(tx, ctx, asked, levels, shown),
-            "channels": self._channels(picture, shown, behind) if levels else [],
+            "channels": self._channels(picture, shown, behind) if levels and asked.unit is None else [],
             "levels": [
                 behind.level(level, known=asked.at is None, read=not unread)
                 for level in levels
-                if asked.location in (None, level.key.location)
+                if _asked_for(asked, level.key)
             ],
+            "piece": None if asked.unit is None else self._piece(picture, levels, shown, behind),
         }
 
     def _turn(self, picture: Picture) -> Told | None:
@@ -148,7 +175,7 @@ class _Answer:
         for level in shown:
             units = own.get((level.channel, level.location))
             if units is not None and (units < 0 or assortment.division(sku, scarce) is None):
-                part = (BELOW if units < 0 else GIVING_BACK, units)
+                part = Part(BELOW if units < 0 else GIVING_BACK, units)
                 sums[sku, level.channel, level.location] = Ats(units, (part,))
                 continue
             facts = ats_facts(
@@ -163,7 +190,7 @@ class _Answer:
         for level in shown:
             key = (sku, level.channel, level.location)
             policy = assortment.policy(level.channel, sku, scarce)
-            parts = [self._part(behind, level, what, units) for what, units in sums[key].parts]
+            parts = self._parts(behind, level, sums[key].parts)
             should = targets[key] or 0
             if should != sums[key].units:
                 edition = assortment.edition(sku)
@@ -222,7 +249,23 @@ class _Answer:
             found += levels
         return found
 
-    def _part(self, behind: _Behind, level: ChannelLevel, what: str, units: int) -> Told:
+    def _parts(self, behind: _Behind, level: ChannelLevel, parts: Sequence[Part]) -> list[Told]:
+        """The parts of a sum; pieces that are not there any more, and add nothing to it, as one."""
+        found: list[Told] = []
+        gone: list[LevelKey] = []
+        for key, each in groupby(parts, key=lambda part: part.level):
+            some = list(each)
+            if key is not None and key.unit is not None and not any(part.units for part in some):
+                gone.append(key)
+            else:
+                found += [self._part(behind, level, part) for part in some]
+        if gone:
+            words = f"{len(gone):,} {agree(len(gone), 'piece that is', 'pieces that are')} not there any more"
+            found.append({"what": words, "units": 0, "because": behind.gone(gone)})
+        return found
+
+    def _part(self, behind: _Behind, level: ChannelLevel, part: Part) -> Told:
+        what, units = part.what, part.units
         because: list[Told] = []
         if what == "its allocation":
             because = behind.holders(f"allocation:{level.channel}:")
@@ -241,16 +284,92 @@ class _Answer:
             ]
         elif what == "safety stock":
             because = [_rule(f"safety stock of {level.channel} for this SKU, in the settings", -units)]
-        elif what.startswith("safety stock of "):
-            place = what.removeprefix("safety stock of ")
-            because = [_rule(f"locations.safety_stock.{place}, in the settings", -units)]
         elif what.startswith("above its cap"):
             because = [_rule(f"cap of {level.channel} for this SKU, in the settings", units)]
-        elif what.startswith("on hand at "):
-            because = behind.moved(what.removeprefix("on hand at "))
-        elif what.startswith("reserved at "):
-            because = behind.holders("", what.removeprefix("reserved at "))
+        elif part.level is not None and what.startswith("safety stock"):
+            because = [_rule(f"locations.safety_stock.{part.level.location}, in the settings", -units)]
+        elif part.level is not None and what.startswith("on hand"):
+            because = behind.moved(part.level)
+        elif part.level is not None and what.startswith("reserved"):
+            because = behind.holders("", part.level)
         return {"what": what, "units": units, "because": because}
+
+    def _piece(
+        self,
+        picture: Picture,
+        levels: Sequence[StockLevel],
+        shown: Sequence[ChannelLevel],
+        behind: _Behind,
+    ) -> Told:
+        """The life of the piece that was asked for, where it stands, and what it counts at channels."""
+        own = [level for level in levels if _asked_for(self._asked, level.key)]
+        events = behind.life([level.key for level in own])
+        promised = behind.promised(own)
+        stands = picture.levels(self._asked.sku)
+        there = sorted(
+            (facts.key.location, facts.on_hand)
+            for facts in stands
+            if _asked_for(self._asked, facts.key) and facts.on_hand > 0
+        )
+        return {
+            "unit": self._asked.unit,
+            "stands": self._stands(there, promised, events),
+            "promised_to": promised,
+            "counts_at": [told for level in shown for told in self._counts_at(picture, level, promised)],
+            "life": [_event(each, behind) for each in events],
+        }
+
+    def _stands(
+        self, there: Sequence[tuple[str, int]], promised: Sequence[Told], events: Sequence[Event]
+    ) -> str:
+        """Where it is, and whose it is, in a sentence."""
+        owners = [str(each["what"]) for each in promised if each["units"]]
+        owed = f"promised to {' and to '.join(owners)}" if owners else ""
+        if not there:
+            left = next((each for each in reversed(events) if each.on_hand < 0), None)
+            words = f"not in stock: {left.what}" if left is not None else "not in stock"
+            return f"{words}; still {owed}" if owed else words
+        places = [place for place, _ in there]
+        if sum(units for _, units in there) > 1:
+            return f"at {' and '.join(places)}, {sum(units for _, units in there)} times by the books" + (
+                f"; {owed}" if owed else ""
+            )
+        if owed:
+            return f"at {places[0]}, {owed}"
+        free = "not for sale there" if places[0] in self._assortment.not_for_sale else "promised to nobody"
+        return f"at {places[0]}, {free}"
+
+    def _counts_at(self, picture: Picture, level: ChannelLevel, promised: Sequence[Told]) -> list[Told]:
+        """What it adds to the number of a channel that sells from where it is, or to its allocation."""
+        sku, assortment = self._asked.sku, self._assortment
+        sources = assortment.sources(level.channel, level.location, sku)
+        policy = assortment.policy(level.channel, sku, picture.scarce(sku))
+        facts = ats_facts(picture, assortment, level.channel, sku, level.location, scarce=picture.scarce(sku))
+        own = [each for each in facts.levels if _asked_for(self._asked, each.key)]
+        if policy.guarantee is Guarantee.ALLOCATED:
+            held = picture.allocated_levels(sku, level.channel, sources)
+            parts = [Part("its allocation", sum(held.get(each.key, 0) for each in own))]
+        elif policy.allocated_elsewhere or policy.guarantee is Guarantee.UNKNOWN:
+            parts = list(available_to_sell(facts).parts)
+        else:
+            parts = [part for each in own if each.on_hand or each.reserved for part in parts_of(each)]
+            if policy.guarantee is Guarantee.GATED and assortment.channels[level.channel].counts_down:
+                parts += [
+                    Part("its own reservation", int(str(each["units"])))
+                    for each in promised
+                    if str(each["subject"]).startswith("reservation:") and each["channel"] == level.channel
+                ]
+        if not own or not parts:
+            return []
+        return [
+            {
+                "channel": level.channel,
+                "location": level.location,
+                "guarantee": policy.guarantee.value,
+                "units": sum(part.units for part in parts),
+                "sum": [{"what": part.what, "units": part.units} for part in parts],
+            }
+        ]
 
 
 class _Behind:
@@ -280,39 +399,35 @@ class _Behind:
             kind = subject.partition(":")[0]
             if kind in ("reservation", "allocation"):
                 units = sum(row.movement.reserved_delta for row in rows)
-                held[kind, self._channel(subject), key] += units
+                held[kind, self.channel(subject), key] += units
         by = [Held(kind, channel, key, units) for (kind, channel, key), units in held.items() if units]
         return Facts(then, by, (), {}, scarce)
 
-    def holders(self, start: str, location: str | None = None) -> list[Told]:
-        """Subjects with units reserved, newest first."""
+    def holders(self, start: str, level: LevelKey | None = None) -> list[Told]:
+        """Subjects with units reserved, newest first; of all levels together, which piece each has."""
         found = [
-            (min(row.created_at for row in rows), subject, units)
+            (min(row.created_at for row in rows), subject, key, units)
             for (subject, key), rows in self._held.items()
             if subject.startswith(start)
-            and location in (None, key.location)
+            and level in (None, key)
             and (units := sum(row.movement.reserved_delta for row in rows))
         ]
+        found.sort(key=lambda each: each[:2], reverse=True)
         return [
             {
-                "what": self._name(subject),
+                "what": self.name(subject)
+                + (f", piece {key.unit}" if key.unit is not None and level is None else ""),
                 "units": units,
                 "at": _moment(at),
                 "subject": subject,
-                "channel": self._channel(subject),
+                "channel": self.channel(subject),
             }
-            for at, subject, units in sorted(found, reverse=True)
+            for at, subject, key, units in found
         ]
 
-    def moved(self, location: str) -> list[Told]:
+    def moved(self, level: LevelKey) -> list[Told]:
         """The newest movements of what is on hand there, and all older ones as one."""
-        rows = [
-            row
-            for key, each in self._rows.items()
-            if key.location == location
-            for row in each
-            if row.movement.on_hand_delta
-        ]
+        rows = [row for row in self._rows.get(level, ()) if row.movement.on_hand_delta]
         rows.sort(key=lambda row: row.created_at, reverse=True)
         found: list[Told] = [
             {
@@ -320,7 +435,7 @@ class _Behind:
                 "units": row.movement.on_hand_delta,
                 "at": _moment(row.created_at),
                 "subject": row.movement.subject,
-                "by": "sfsync" if row.by_sfsync else "somebody in the org",
+                "by": _by(row.by_sfsync),
             }
             for row in rows[:NEWEST]
         ]
@@ -330,6 +445,56 @@ class _Behind:
                 {"what": f"{len(older)} older movements", "units": units, "at": _moment(older[0].created_at)}
             )
         return found
+
+    def gone(self, levels: Sequence[LevelKey]) -> list[Told]:
+        """How pieces left where they were, the newest first."""
+        left = [
+            (events[-1].at, key, events[-1])
+            for key in levels
+            if (events := [each for each in self.life([key]) if each.on_hand < 0])
+        ]
+        left.sort(key=lambda each: each[:2], reverse=True)
+        found: list[Told] = [
+            {
+                "what": f"piece {key.unit}: {event.what}",
+                "units": event.on_hand,
+                "at": _moment(at),
+                "subject": event.subject,
+                "by": _by(event.by_sfsync),
+            }
+            for at, key, event in left[:NEWEST]
+        ]
+        if older := left[NEWEST:]:
+            units = sum(event.on_hand for _, _, event in older)
+            found.append({"what": f"{len(older):,} that left before", "units": units})
+        return found
+
+    def life(self, levels: Sequence[LevelKey]) -> list[Event]:
+        """What has happened to a piece, oldest first; `levels` are its own."""
+        return life((row for key in levels for row in self._rows.get(key, ())), self.name)
+
+    def promised(self, levels: Sequence[StockLevel]) -> list[Told]:
+        """Whom a piece is promised to, newest first; where the ledger was not read, as the store has it."""
+        if all(level.key in self._rows for level in levels):
+            found = [
+                {**each, "location": level.key.location}
+                for level in levels
+                for each in self.holders("", level.key)
+            ]
+        else:
+            found = [
+                {
+                    "what": self.name(held.subject),
+                    "units": held.reserved,
+                    "at": _moment(held.since),
+                    "subject": held.subject,
+                    "channel": held.channel,
+                    "location": held.level.location,
+                }
+                for held in self._tx.holdings_at([level.key for level in levels])
+                if held.reserved
+            ]
+        return sorted(found, key=lambda each: str(each["at"]), reverse=True)
 
     def level(self, level: StockLevel, *, known: bool, read: bool) -> Told:
         """A level as the ledger has it; beside it what we knew, where that is asked for."""
@@ -347,14 +512,16 @@ class _Behind:
             told["known"] = {"on_hand": level.on_hand, "reserved": level.reserved, "version": level.version}
         return told
 
-    def _channel(self, subject: str) -> str | None:
+    def channel(self, subject: str) -> str | None:
+        """For which channel something is held or moved; None: for none."""
         kind, _, rest = subject.partition(":")
         if kind == "reservation":
             reservation = self._tx.reservation(rest.rpartition(":")[0])
             return reservation.channel if reservation is not None else None
         return rest.partition(":")[0] if kind in ("order", "allocation") else None
 
-    def _name(self, subject: str) -> str:
+    def name(self, subject: str) -> str:
+        """What people call it."""
         kind, _, rest = subject.partition(":")
         if kind == "order":
             line = self._tx.lines([subject]).get(subject)
@@ -362,10 +529,38 @@ class _Behind:
         if kind == "reservation":
             reservation = self._tx.reservation(rest.rpartition(":")[0])
             if reservation is not None:
-                return f"{reservation.kind.value} reservation {reservation.id} of {reservation.owner}"
+                words = f"{reservation.kind.value} reservation {reservation.id} of {reservation.owner}"
+                return f"{words}, for {reservation.channel}" if reservation.channel else words
         if kind == "allocation":
             return f"allocation of {rest.partition(':')[0]}"
-        return subject or "somebody in the org"
+        return subject or NOT_SFSYNC
+
+
+def _asked_for(asked: Question, level: LevelKey) -> bool:
+    return asked.location in (None, level.location) and asked.unit in (None, level.unit)
+
+
+def _event(event: Event, behind: _Behind) -> Told:
+    return {
+        "at": _moment(event.at),
+        "happened_at": _moment(event.happened_at),
+        "what": event.what,
+        "where": list(event.places),
+        "on_hand": event.on_hand,
+        "reserved": event.reserved,
+        "reference": event.reference,
+        "subject": event.subject,
+        "channel": behind.channel(event.subject),
+        "by": _by(event.by_sfsync),
+        "because": [
+            {"what": behind.name(subject), "units": units, "subject": subject}
+            for subject, units in event.folded.items()
+        ],
+    }
+
+
+def _by(sfsync: bool) -> str:
+    return "sfsync" if sfsync else NOT_SFSYNC
 
 
 def _until(key: LevelKey, rows: Sequence[LedgerRow], at: datetime | None) -> list[LedgerRow]:

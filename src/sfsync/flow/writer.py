@@ -25,7 +25,7 @@ from sfsync.ports import CallsSpent, OutsideError, Refused, TryLater, Tx, Unknow
 
 from . import allocations, block, giving, lateness
 from .context import Context
-from .levels import apply_levels
+from .levels import apply_levels, made_by_itself
 from .reserving import settle
 from .sku_mappings import mapped_levels
 
@@ -480,8 +480,8 @@ class Writer:
         """Levels we do not know: the org is asked for them by key. A posting waits for its level."""
         ctx, asked_at = self._ctx, self._ctx.clock.now()
         try:
-            # What comes back or is on its way may have no level yet; where goods are sold, a person makes it.
-            if waiting := {key for key in missing if key.location in ctx.assortment.not_for_sale}:
+            # What comes back or is on its way may have no level yet.
+            if waiting := await ctx.store.read(lambda tx: made_by_itself(tx, ctx.assortment, missing)):
                 await ctx.org.create_levels(waiting)
             read = await ctx.org.read_levels(keys=missing)
         except OutsideError:

@@ -332,7 +332,7 @@ class Org(Protocol):
         """Every row of a level, oldest first; none when the level is gone."""
         ...
 
-    async def rows_at(self, record_ids: Collection[str]) -> Sequence[LedgerRow]:
+    async def rows_at(self, record_ids: Collection[str], work: Work = Work.SALE) -> Sequence[LedgerRow]:
         """Every row of these levels, the rows of each oldest first."""
         ...
 

@@ -225,9 +225,9 @@ class SalesforceOrg:
         """Every row of a level, oldest first."""
         return await self._ledgers[work].level_rows(record_id)
 
-    async def rows_at(self, record_ids: Collection[str]) -> Sequence[LedgerRow]:
+    async def rows_at(self, record_ids: Collection[str], work: Work = Work.SALE) -> Sequence[LedgerRow]:
         """Every row of these levels, the rows of each oldest first."""
-        return await self._ledgers[Work.SALE].rows_at(record_ids)
+        return await self._ledgers[work].rows_at(record_ids)
 
     async def entered_since(self, record_ids: Collection[str], at: datetime) -> Sequence[LedgerRow]:
         """Rows of these levels that were made since then, oldest first."""

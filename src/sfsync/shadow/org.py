@@ -273,9 +273,9 @@ class ShadowOrg:
         """Every row of a level."""
         return await self._inner.level_rows(record_id, work) if not record_id.startswith(MADE) else ()
 
-    async def rows_at(self, record_ids: Collection[str]) -> Sequence[LedgerRow]:
+    async def rows_at(self, record_ids: Collection[str], work: Work = Work.SALE) -> Sequence[LedgerRow]:
         """Every row of these levels."""
-        return await self._inner.rows_at([each for each in record_ids if not each.startswith(MADE)])
+        return await self._inner.rows_at([each for each in record_ids if not each.startswith(MADE)], work)
 
     async def entered_since(self, record_ids: Collection[str], at: datetime) -> Sequence[LedgerRow]:
         """The rows of these levels made since."""

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sfsync.domain.reservations import REMEDIES, Orphan, Outcome, Reservation, ReservationState
-from sfsync.domain.why import NotKeptError, UnknownSkuError
+from sfsync.domain.why import NotKeptError, UnknownPieceError, UnknownSkuError
 
 from .json_text import to_json
 from .options import STORES, Sight, WebOptions
@@ -170,10 +170,12 @@ class Api:
         return _json(await self._services.overview.exposure(since, channel))
 
     async def why(self, request: Request) -> Response:
-        """The sum behind a number; ``?sku=``, ``?channel=``, ``?location=``, ``?at=``."""
+        """The sum behind a number, or a piece's life; ``?sku=``, ``?unit=``, ``?channel=``, ``?at=`` …"""
         asked = read_question(request.query_params, self._options.channels, self._services.now())
         try:
             return _json(await self._services.why.tell(asked))
+        except UnknownPieceError as error:
+            raise ProblemError(404, "unknown-unit", sentence(str(error))) from None
         except UnknownSkuError as error:
             raise ProblemError(404, "unknown-sku", sentence(str(error))) from None
         except NotKeptError as error:

@@ -43,7 +43,7 @@ class Looking:
         ]
 
     async def sku(self, request: Request) -> Response:
-        """One SKU: why its numbers are what they are, now or at a time, and their life."""
+        """One SKU: why its numbers are what they are, now or then, and their life; or that of one piece."""
         party, code, trouble = self._page.visitor(request), 200, ""
         told: Mapping[str, Any] | None = None
         life: Mapping[str, Any] | None = None
@@ -61,7 +61,7 @@ class Looking:
         except OutsideError as error:
             code, trouble = 503, sentence(str(error))
         known = code in (410, 503) or (told is not None and told["levels"])
-        if known and self._services.lives is not None:
+        if known and "unit" not in query and self._services.lives is not None:
             life = await self._services.lives.tell(query["sku"])
         return self._page.render(
             "sku.html",
@@ -69,6 +69,7 @@ class Looking:
             party,
             status_code=code,
             sku=query.get("sku", ""),
+            unit=query.get("unit", ""),
             at=at.removesuffix("Z"),
             told=told,
             trouble=trouble,

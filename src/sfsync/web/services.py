@@ -359,7 +359,10 @@ class Explainer(Protocol):
     """Tells why a number is what it is."""
 
     async def tell(self, asked: Question) -> Mapping[str, object]:
-        """The sum behind what channels show, JSON-ready. Raises `UnknownSkuError`, `NotKeptError`."""
+        """The sum behind what channels show, or the life of a piece, JSON-ready.
+
+        Raises `UnknownSkuError`, `UnknownPieceError`, `NotKeptError`.
+        """
         ...
 
 

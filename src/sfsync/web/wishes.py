@@ -21,7 +21,7 @@ from sfsync.domain.reservations import (
     WishedLine,
 )
 from sfsync.domain.rights import EVERYTHING, Sight
-from sfsync.domain.stock import BROKEN, LOCATION_LENGTH, SKU_LENGTH, BadKeyError, LevelKey
+from sfsync.domain.stock import BROKEN, LOCATION_LENGTH, SKU_LENGTH, UNIT_LENGTH, BadKeyError, LevelKey
 from sfsync.domain.why import Question
 
 from .json_text import to_json
@@ -401,16 +401,17 @@ def read_exposure(
 def read_question(table: Mapping[str, str], channels: Collection[str], now: datetime) -> Question:
     """Which number is to be explained; a 422 problem with all bad fields otherwise."""
     fields = Fields()
-    fields.unknown(table, ("sku", "channel", "location", "at"))
+    fields.unknown(table, ("sku", "channel", "location", "at", "unit"))
     sku = fields.text(table, "sku", SKU_LENGTH)
     channel = table.get("channel")
     if channel is not None and channel not in channels:
         fields.errors["channel"] = f"is none of {', '.join(sorted(channels))}"
     location = fields.optional_text(table, "location", LOCATION_LENGTH)
     at = past(fields, table, "at", now)
+    unit = fields.optional_text(table, "unit", UNIT_LENGTH)
     if fields.errors:
         raise bad_fields(fields.errors)
-    return Question(sku, channel, location, at)
+    return Question(sku, channel, location, at, unit)
 
 
 def past(fields: Fields, table: Mapping[str, str], name: str, now: datetime) -> datetime | None:
