@@ -9,6 +9,7 @@ from .actors_gate import Gate
 from .actors_last_one import QuietSale, Rivals, Sellout, SentFromTheMall, SlowRaise
 from .actors_org import Clerk, Connector, OrderTrouble
 from .actors_stock import Bookkeeper, Concession, Counter, Packer, Storeroom
+from .rare import Rare
 from .trouble import Twin
 
 IN_THE_ORG: list[type[Actor]] = [Clerk, Connector, OrderTrouble]
@@ -26,4 +27,5 @@ ACTORS: list[type[Actor]] = [
     Boutique,
     *OF_THE_STOCK,
     Twin,
+    Rare,
 ]

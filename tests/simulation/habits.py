@@ -14,6 +14,18 @@ from .plan_last_one import LastOnePlan, draw_last_one, with_sellouts
 RETURNS = "RETURNS"  # where goods of the org's return orders wait
 BOUTIQUE = "BOUTIQUE"  # a shop whose till tells of a sale afterwards
 FLOOR = "FLOOR-1"  # what is sold there, and never plentiful
+# Trouble that is seldom met (`rare`), and the share of the seeds that meet each kind of it.
+RARE = (
+    "throttle",
+    "expire_token_after",
+    "torn",
+    "schema",
+    "late",
+    "convert_field",
+    "refuse_replay",
+    "wrong_credential",
+)
+RARE_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,7 @@ class Habits:
     relinks: bool = False  # staff find out, or correct, to which order a return belongs
     sellouts: bool = False  # all that is left of a divided article is bought at once
     quiet_sales: bool = False  # one shop sells its own units unheard before the balance moves
+    rare: tuple[str, ...] = ()  # trouble that is seldom met
 
 
 def habits(seed: int) -> Habits:
@@ -69,8 +82,14 @@ def habits(seed: int) -> Habits:
         slow_raises=Random(f"plan {seed} slow raises").random() < 0.4,
         twins=Random(f"plan {seed} twins").random() < 0.3,
         mall=_mall(seed),
+        rare=_rare(seed),
         quiet_sales=Random(f"plan {seed} quiet sales").random() < 0.8,
     )
+
+
+def _rare(seed: int) -> tuple[str, ...]:
+    """Each by a chance of its own: a kind more moves no other."""
+    return tuple(kind for kind in RARE if Random(f"plan {seed} rare {kind}").random() < RARE_SHARE)
 
 
 def _floor(seed: int) -> tuple[int, int] | None:

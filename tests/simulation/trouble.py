@@ -192,12 +192,13 @@ class Trouble(Actor):
     def end(self) -> None:
         """From now on everything works."""
         world = self.world
+        self.tell(f"struck so far: {world.org.faults.struck}, {world.bus.fates.struck}")
         world.org.faults.clear()
         for shop in world.shops.values():
             shop.faults.clear()
         world.pubsub.speak()
         world.bus.release()
-        world.bus.fates.ordered.clear()
+        world.bus.fates.clear()
         world.bus.allowance.refill()
         for topic in (STOCK, TILLS):
             world.bus.allow(topic)
