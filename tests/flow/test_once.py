@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from tests.flow.kit import house, total
 
 from sfsync.domain.letters import Cause, cause_of
+from sfsync.domain.moments import Moment
 from sfsync.flow.folding import FoldWish
 from sfsync.flow.letters import retry
 from sfsync.ports import Forged
@@ -36,6 +38,37 @@ async def test_a_webhook_that_comes_twice_is_one_order() -> None:
         await h.idle()
         await h.shows("BAG-1", 4, 4)
         assert h.org.of("order:") == [(f"order:dubai:{number}:1:0", 0, 1)]
+
+
+async def test_what_comes_back_of_an_order_from_before_us_is_a_persons_to_enter() -> None:
+    """She bought it last month, before us, and Dubai takes it back: told once, with what to do.
+
+    What had come back before we began was somebody else's, and a letter that was dropped stays dropped.
+    """
+    async with house({BAG: 5}) as h:
+        shop = h.shops["dubai"]
+        number = shop.buy("BAG-1", 2)
+        long_ago = h.clock.now() - timedelta(days=30)
+        back = (Moment(long_ago, 1), Moment(h.clock.now(), 1))
+        shop.change(number, open_quantity=0, fulfilled_quantity=2, returned_quantity=1, came_back=back[:1])
+        shop.orders[number] = replace(shop.orders[number], placed_at=long_ago)
+        await h.deliver("dubai", number)
+        await h.idle()
+        assert await h.store.read(lambda tx: tx.dead_letters()) == []
+        shop.change(number, returned_quantity=2, came_back=back)
+        for delivery in ("one", "two"):
+            await h.deliver("dubai", number, delivery)
+        await h.until_kept(lambda tx: tx.dead_letters())
+        (letter,) = await h.store.read(lambda tx: tx.dead_letters())
+        assert cause_of(letter.source, letter.key, letter.reason) is Cause.OLD_RETURN
+        assert "1 of 'BAG-1' came back" in letter.reason
+        assert letter.advice.startswith("enter a movement of kind Return")
+        await h.store.write(lambda tx: tx.drop_dead_letter(letter.source, letter.key))
+        await h.supervisor.polls.poll("dubai")
+        await h.deliver("dubai", number, "three")
+        await h.idle()
+        assert await h.store.read(lambda tx: tx.dead_letters()) == []
+        assert h.org.of("order:") == []
 
 
 async def test_a_webhook_and_the_order_list_tell_of_one_order() -> None:

@@ -14,6 +14,7 @@ from enum import StrEnum
 UNBELIEVED = "unbelieved:"  # before who told of it and the order's id: no delivery's key begins so
 ITEM = "item:"  # before the SKU of an item, as it can be shown
 LEDGER, TRANSFERS, COUNTS = "ledger", "transfers", "counts"
+OLD_RETURN = "came back:"  # before the id of an order that is not ours
 PUSH, UNTRACKED, BEYOND = "push:", "untracked:", "beyond:"  # how the keys of items' letters begin
 TILL = "till "  # before its name; no channel's name has a blank
 LONGEST_REASON, LONGEST_NAME = 160, 80
@@ -41,6 +42,7 @@ class Cause(StrEnum):
     COUNT_UNTOLD = "count not told to the org"
     UNBELIEVED = "order not believed"
     NO_SKU = "item without a usable SKU"
+    OLD_RETURN = "return of an order from before"
 
 
 class Retry(StrEnum):
@@ -154,6 +156,13 @@ VERDICTS = {
         "type its SKU anew at the channel, then `sfsync resync`, and drop this one",
         "the next reading finds the same as long as the item carries it",
     ),
+    Cause.OLD_RETURN: Verdict(
+        Retry.USELESS,
+        "goods came back of an order from before the channel's first start, which sfsync has not entered",
+        "enter a movement of kind Return in the org, where they lie, then drop this one; drop it at once "
+        "where somebody else has entered it",
+        "what its sale was entered as nobody here knows, so what it gives back cannot be worked out",
+    ),
     Cause.COUNT_UNTOLD: Verdict(
         Retry.ITSELF,
         "the org refuses to have written into a stock count's record what became of the count",
@@ -182,6 +191,8 @@ def cause_of(source: str, key: str, reason: str) -> Cause:
         return Cause.EVENT
     if key.startswith(UNBELIEVED):
         return Cause.UNBELIEVED
+    if key.startswith(OLD_RETURN):
+        return Cause.OLD_RETURN
     if key.startswith(ITEM):
         return Cause.NO_SKU
     if key.startswith(PUSH):

@@ -16,7 +16,7 @@ from functools import partial
 
 from sfsync.domain.believable import doubt as why_doubted
 from sfsync.domain.believable import presentable
-from sfsync.domain.letters import UNBELIEVED, Cause
+from sfsync.domain.letters import OLD_RETURN, UNBELIEVED, VERDICTS, Cause
 from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.domain.places import LinePlace, settled
 from sfsync.domain.refunds import Ending, paid_back
@@ -267,6 +267,7 @@ def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: 
     if snapshot.channel in ctx.assortment.shared:
         return record_shared(tx, ctx, snapshot, Source.CHANNEL, now, bells)
     if before_our_time(tx, ctx, snapshot):
+        _tell_old_return(tx, ctx, snapshot, now)
         return set()
     subjects = {
         order_line_subject(snapshot.channel, snapshot.order_id, line.line_id): line for line in snapshot.lines
@@ -359,6 +360,9 @@ def record_shared(
     references = {snapshot.order_id, *order_names(snapshot.name)}
     held = {line.subject: line for line in tx.lines_of_order(snapshot.channel, references)}
     if not held and not ours and before_our_time(tx, ctx, snapshot):
+        # What the org tells of returns is entered whatever order it names; else the storefront alone tells.
+        if source is Source.CHANNEL and ctx.assortment.returns_to(snapshot.channel) is None:
+            _tell_old_return(tx, ctx, snapshot, now)
         return set()
     whole = False  # the snapshot has its reservations: looked up for the first line of it that changes
     words = {subject: dict(line.words) for subject, line in held.items()}
@@ -405,6 +409,30 @@ def record_shared(
     if touched:
         _log_recorded(ctx, snapshot)
     return touched
+
+
+def _tell_old_return(tx: Tx, ctx: Context, order: OrderSnapshot, now: datetime) -> None:
+    """What has come back since of an order that was somebody else's is a person's to enter; told once.
+
+    What its sale was entered as is not known here, nor what the channel's own number has made of the return.
+    """
+    since = tx.channel_since(order.channel)
+    back = {
+        line.line_id: (line.sku, units)
+        for line in order.lines
+        if since is not None and (units := sum(each.units for each in line.came_back if each.at >= since))
+    }
+    names = {f"{order.channel}|{order.order_id}|{line}|{units}": line for line, (_, units) in back.items()}
+    known = tx.orders_of_returns(names) if names else {}
+    new = {name: line for name, line in names.items() if name not in known}
+    if not new:
+        return
+    tx.put_returns(dict.fromkeys(new, order.order_id))
+    goods = ", ".join(f"{units} of {sku!r}" for sku, units in back.values())
+    reason = f"order {order.name}: {goods} came back of an order from before {order.channel} was followed"
+    advice = VERDICTS[Cause.OLD_RETURN].advice
+    tx.dead_letter(order.channel, f"{OLD_RETURN}{order.order_id}", reason, advice, repr(order), now)
+    ctx.log.warning("a return of an order from before", channel=order.channel, order=order.name, next=advice)
 
 
 def before_our_time(tx: Tx, ctx: Context, snapshot: OrderSnapshot) -> bool:

@@ -381,7 +381,7 @@ _partial("ix_order_line_org_order", "org_order IS NOT NULL", order_line.c.org_or
 _partial("ix_order_line_client", "client <> ''", order_line.c.client)
 _partial("ix_order_line_uncovered", "uncovered > 0 OR misplaced > 0", order_line.c.sku)
 
-return_line = Table(  # of the org's return orders
+return_line = Table(  # of the org's return orders, and of storefronts' orders from before
     "return_line",
     metadata,
     Column("line_id", Text, primary_key=True),
