@@ -345,6 +345,28 @@ def test_a_till_that_nobody_may_listen_to_from_the_first_start_on_is_missed(
     assert daemon.terminate() == 0
 
 
+def test_a_row_that_is_deleted_while_the_stream_is_away_is_found_by_looking(
+    house: tuple[OrgSandbox, Daemon],
+) -> None:
+    """Somebody deletes a receipt from the ledger while nobody may listen: the shops soon show less."""
+    org, daemon = house
+    daemon.start("--approve")
+    daemon.shows("BAG-1", 30)
+    receipt = org.move("BAG-1|ECOM", on_hand=5, kind="Receipt")
+    daemon.shows("BAG-1", 35)
+    until(lambda: not holes(daemon), "the hole of the first start to be closed")
+    org.bus("forbid", topic=STOCK)
+    until(lambda: STOCK in holes(daemon), "the hole")
+    org.records("delete", receipt)
+    daemon.shows("BAG-1", 30)
+    assert STOCK in holes(daemon)  # it was not the stream that told
+    kinds = [each["kind"] for each in daemon.status()["incidents"]]
+    assert any("rewritten" in kind for kind in kinds), kinds
+    org.bus("allow", topic=STOCK)
+    until(lambda: STOCK not in holes(daemon), "the hole to be closed")
+    assert daemon.terminate() == 0
+
+
 def test_the_last_pieces_are_closed_while_the_org_tells_nothing(house: tuple[OrgSandbox, Daemon]) -> None:
     """Stream and records away: the last bag leaves both shops, thirty scarves stay; back, and it is sold out.
 

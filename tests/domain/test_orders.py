@@ -59,6 +59,16 @@ def told(found: NextStep) -> list[tuple[str, str, int, int]]:
     return [(m.key, f"{m.kind} {m.level.location}", m.on_hand_delta, m.reserved_delta) for m in found.bundle]
 
 
+@pytest.mark.parametrize("rows", [(), (row(0, 1), row(1, -1))], ids=["unheard of", "reserved"])
+def test_what_left_and_came_back_unheard_of_moves_nothing(rows: tuple[Movement, ...]) -> None:
+    """Gone on Monday, back on Wednesday, both heard of on Thursday: the shelf is what it was.
+
+    A count on Tuesday has seen it empty, and what came back stays missing in the books until the next one.
+    """
+    line = replace(wish(0, 1, 1), left=(Moment(NOW - timedelta(days=3), 1),), came_back=(Moment(NOW, 1),))
+    assert told(step(line, *rows)) == []
+
+
 @pytest.mark.parametrize(
     ("line", "rows", "handed", "expected"),
     [
