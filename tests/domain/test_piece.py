@@ -57,10 +57,10 @@ def told(*rows: LedgerRow) -> list[tuple[str, int, int]]:
         (row(K.COUNT, "count:c", 0), "counted at VAULT: as the books say"),
         (row(K.COUNT, "count:c", -1), "counted at VAULT: 1 less than the books said"),
         (row(K.COUNT, "count:c", 1), "counted at VAULT: 1 more than the books said"),
-        (row(K.ORDER, ORDER, 0, 1), f"promised to {ORDER} at VAULT"),
-        (row(K.CLIENT, CART, 0, 1), f"reserved by {CART} at VAULT"),
-        (row(K.CLIENT, "", 0, 1), "reserved by somebody in the org at VAULT"),
-        (row(K.ALLOCATION, LONDON, 0, 1), "set aside for london at VAULT"),
+        (row(K.ORDER, ORDER, 0, 1), f"promised at VAULT to {ORDER}"),
+        (row(K.CLIENT, CART, 0, 1), f"reserved at VAULT by {CART}"),
+        (row(K.CLIENT, "", 0, 1), "reserved at VAULT by somebody in the org"),
+        (row(K.ALLOCATION, LONDON, 0, 1), "set aside at VAULT for london"),
         (row(K.RELEASE, CART, 0, -1), f"given back at VAULT by {CART}"),
         (row(K.VOID, CART), f"asked for in vain at VAULT by {CART}"),
     ],
@@ -79,11 +79,11 @@ def test_what_one_step_enters_is_one_event() -> None:
         (f"kept at TOWN instead of VAULT for {CART}", 0, 0)
     ]
     assert told(row(K.RELEASE, CART, 0, -1, reference="#7"), row(K.ORDER, ORDER, 0, 1, reference="#7")) == [
-        (f"promised to {ORDER} at VAULT, out of {CART}", 0, 0)
+        (f"promised at VAULT to {ORDER}, out of {CART}", 0, 0)
     ]
     assert told(
         row(K.ALLOCATION, LONDON, 0, 1, reference="#7"), row(K.RELEASE, ORDER, 0, -1, reference="#7")
-    ) == [(f"set aside for london at VAULT, out of {ORDER}", 0, 0)]
+    ) == [(f"set aside at VAULT for london, out of {ORDER}", 0, 0)]
     assert told(row(K.SALE, CART, -1, reference="R9"), row(K.RELEASE, ORDER, 0, -1, reference="R9")) == [
         (f"handed over at VAULT: {ORDER}", -1, -1)
     ]

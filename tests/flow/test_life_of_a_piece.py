@@ -96,8 +96,8 @@ async def test_the_life_of_a_piece_is_told_from_its_receipt_to_its_return() -> N
         assert back["stands"] == "at RETURNS, not for sale there"
         assert [event["what"] for event in back["life"] if "in vain" not in event["what"]] == [
             "received at VAULT",
-            f"reserved by {name} at VAULT",
-            f"promised to {order} at VAULT, out of {name}",
+            f"reserved at VAULT by {name}",
+            f"promised at VAULT to {order}, out of {name}",
             f"sent from VAULT: sold under {order}",
             f"came back to RETURNS from {order}",
         ]

@@ -773,7 +773,7 @@ def life_of_a_piece() -> Mapping[str, object]:
     }
     promise = {
         **event,
-        "what": f"promised to {order} at ECOM",
+        "what": f"promised at ECOM to {order}",
         "on_hand": 0,
         "reserved": 1,
         "reference": "#1042",

@@ -57,7 +57,7 @@ async def test_a_piece_has_a_page_of_its_life() -> None:
         "at ECOM, promised to order #1042 of london",
         "0 in the number of london online, mirrored +1 on hand at ECOM, piece A-1",
         "Older movements at ECOM, folded into one +1 posting:R7 +1 2 movements folded",
-        "Promised to order #1042 of london at ECOM +1 #1042",
+        "Promised at ECOM to order #1042 of london +1 #1042",
         "All of BAG",
     ):
         assert words in page.said

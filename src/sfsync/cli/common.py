@@ -15,6 +15,7 @@ import httpx
 import orjson
 import typer
 from rich.console import Console
+from rich.tree import Tree
 from typer.core import TyperGroup
 
 from sfsync.cli.tables import Sheet
@@ -32,6 +33,17 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts
 # what is printed is shown letter for letter: a SKU may look like markup
 out = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
 err = Console(markup=False, highlight=False, stderr=True, soft_wrap=not sys.stderr.isatty())
+
+LONGEST_LINE = 10_000  # characters of a line that goes to a file or another program
+
+
+def print_tree(tree: Tree) -> None:
+    """Print it; lines are folded at a terminal's width, and whole where nobody looks on.
+
+    A tree cuts its lines off where the console's are not folded.
+    """
+    console = out if out.is_terminal else Console(markup=False, highlight=False, width=LONGEST_LINE)
+    console.print(tree)
 
 
 @dataclass(slots=True)

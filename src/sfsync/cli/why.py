@@ -16,9 +16,9 @@ from sfsync.cli.common import (
     DaemonClient,
     JsonOption,
     fail,
-    out,
     past_moment,
     print_json,
+    print_tree,
     settings_or_exit,
 )
 from sfsync.cli.progress import waiting
@@ -78,7 +78,7 @@ def why(
     if as_json:
         print_json(told)
     else:
-        out.print(tree(told))
+        print_tree(tree(told))
     amiss = any(each["wrong"] for each in told["findings"])
     raise typer.Exit(1 if amiss or any(_wrong(each) for each in told["channels"]) else 0)
 

@@ -108,7 +108,7 @@ def _both(gives: Movement, takes: Movement, name: Naming) -> str:
         return f"kept at {there} instead of {here} for {_holder(takes.subject, name)}"
     if takes.on_hand_delta < 0:
         return f"handed over at {there}: {_holder(gives.subject, name)}"
-    return f"{_promised(takes.subject, name)} at {there}, out of {_holder(gives.subject, name)}"
+    return f"{_promised(takes.subject, there, name)}, out of {_holder(gives.subject, name)}"
 
 
 def _words(row: LedgerRow, name: Naming) -> str:
@@ -125,7 +125,7 @@ def _words(row: LedgerRow, name: Naming) -> str:
     if units:
         return _posted(movement, name)
     if movement.reserved_delta > 0:
-        return f"{_promised(movement.subject, name)} at {place}"
+        return _promised(movement.subject, place, name)
     if movement.reserved_delta < 0:
         return f"given back at {place} by {_holder(movement.subject, name)}"
     return f"{kind.word} at {place} that changed nothing"
@@ -153,11 +153,12 @@ def _posted(movement: Movement, name: Naming) -> str:
     return words or f"{kind.word} of {movement.on_hand_delta:+d} at {place}"
 
 
-def _promised(subject: str, name: Naming) -> str:
+def _promised(subject: str, place: str, name: Naming) -> str:
     if subject.startswith("allocation:"):
-        return f"set aside for {subject.split(':')[1]}"
-    verb = "promised to" if subject.startswith("order:") else "reserved by"
-    return f"{verb} {_holder(subject, name)}"
+        return f"set aside at {place} for {subject.split(':')[1]}"
+    if subject.startswith("order:"):
+        return f"promised at {place} to {_holder(subject, name)}"
+    return f"reserved at {place} by {_holder(subject, name)}"
 
 
 def _holder(subject: str, name: Naming) -> str:
