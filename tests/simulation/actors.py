@@ -107,6 +107,30 @@ class Actor:
             return None
 
 
+class InTheEvening(Actor):
+    """Acts once more when the day is over and nothing else goes wrong."""
+
+    async def run(self) -> None:
+        """All day, and once after it."""
+        await super().run()
+        await self.day.over.wait()
+        if not self.world.violations:
+            await self.act()
+
+    def shown(self, shop: str, sku: str) -> int:
+        """Units that a shop offers, at all its locations."""
+        levels = self.world.shops[shop].stock.by_sku[sku][0].levels.values()
+        return sum(max(0, level.quantities["available"]) for level in levels)
+
+    async def shows(self, sku: str, units: int) -> bool:
+        """Wait until both shops offer so many; False when one has lost patience before that."""
+        for _ in range(20):
+            await asyncio.sleep(0.5)
+            if all(self.shown(shop, sku) >= units for shop in SHOPS):
+                return True
+        return False
+
+
 class Shopper(Actor):
     """Buys at one shop what it shows; a gated article is asked for first."""
 

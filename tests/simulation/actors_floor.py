@@ -1,7 +1,8 @@
 """A boutique whose till tells of a sale afterwards: what stands on its floor may be in a customer's hand.
 
 Customers ask for a piece there, from outside or by having theirs moved there. Whether it counts, the shop's
-people say: they look, and put it aside or do not find it. Some customers try to pay before that.
+people say: they look, and put it aside or do not find it. Some customers try to pay before that. Shoppers at
+the storefronts buy the same article, of which the last pieces are on the boutique's floor.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from .actors import Actor, Asked, release, reserve, stock_event
+from .actors import Actor, Asked, InTheEvening, release, reserve, stock_event
+from .actors_last_one import buys
 from .habits import BOUTIQUE, FLOOR
-from .plan import PLACES
+from .plan import PLACES, SHOPS
 from .world import STORE_TOKEN, World
 
 
@@ -72,7 +74,8 @@ class Boutique(Actor):
         if self.chance.random() < 0.4:  # pays before anybody has looked
             await self._say(asked, "confirm", {"order_reference": f"receipt-{asked.id[:8]}"})
         await asyncio.sleep(self.chance.choice([0.0, 2.0, 6.0]))
-        await self._look(asked)
+        if self.chance.random() >= self.world.plan.habits.unlooked:
+            await self._look(asked)
 
     async def _look(self, asked: Asked) -> None:
         """The shop's people: put aside what they find, and say so."""
@@ -112,3 +115,32 @@ class Boutique(Actor):
         asked.state, asked.place = state, place
         for hears in self.day.told:
             hears(asked, state)
+
+
+class WindowShopper(InTheEvening):
+    """Buys at the storefronts what else stands on the boutique's floor, at both of them in one moment, too.
+
+    Then one of the orders has nothing but a piece on the floor, and the boutique has to look for it.
+    """
+
+    pace_seconds = 1.5
+    acts_an_order = 0.04
+
+    async def act(self) -> None:
+        habits = self.world.plan.habits
+        if habits.floor is None or not habits.floor_sold:
+            return
+        place, most = self.chance.choice(PLACES), 1 + max(self.world.plan.safety.values())
+        for _ in range(3):  # who bought some before comes first
+            for where, units in ((BOUTIQUE, 2), (place, most)):
+                level = self.world.level(FLOOR, where)
+                await self._brought_in(where, int(units - level["OnHand__c"] + level["Reserved__c"]))
+            if await self.shows(FLOOR, 1):
+                break
+        shops = self.chance.choice([SHOPS[:1], SHOPS[1:], SHOPS, SHOPS, SHOPS, SHOPS])
+        await asyncio.gather(*[buys(self, shop, FLOOR, self.shown(shop, FLOOR) or 1) for shop in shops])
+
+    async def _brought_in(self, place: str, units: int) -> None:
+        if units > 0 and not await self.world.enter(FLOOR, place, "Receipt", on_hand=units):
+            self.day.people[FLOOR, place] += units
+            self.tell(f"Receipt {units:+d} {FLOOR} at {place}")

@@ -7,7 +7,7 @@ import asyncio
 from sfsync.simulators.shopify.allocating import NotPossible
 from sfsync.simulators.shopify.selling import Purchase
 
-from .actors import Actor, stock_event
+from .actors import Actor, InTheEvening, stock_event
 from .net import Weather
 from .plan import MALL, PLACES, SHOPS
 
@@ -139,7 +139,7 @@ class SlowRaise(Actor):
             await buys(self, quick, sku, 1)
 
 
-class QuietSale(Actor):
+class QuietSale(InTheEvening):
     """A shop sells what it shows, and nobody hears of it; then the other one sells its own, and all hear.
 
     So the balance takes some from the first, whose number is believed too high. What was sold there is
@@ -150,15 +150,9 @@ class QuietSale(Actor):
     pace_seconds = 2.0
     acts_an_order = 0.02
 
-    async def run(self) -> None:
-        """All day, and once when it is over."""
-        await super().run()
-        await self.day.over.wait()
-        await self.act()
-
     async def act(self) -> None:
         split = self.world.plan.last_one.split
-        if not self.world.plan.habits.quiet_sales or not split or self.world.violations:
+        if not self.world.plan.habits.quiet_sales or not split:
             return
         sku, place = self.chance.choice(split), self.chance.choice(PLACES)
         quiet, heard = self.chance.sample(SHOPS, 2)
@@ -166,22 +160,15 @@ class QuietSale(Actor):
         if not await self.world.enter(sku, place, "Receipt", on_hand=units):
             self.day.people[sku, place] += units
         self.tell(f"Receipt {units:+d} {sku} at {place}; nobody will hear of {quiet}'s orders")
-        for _ in range(20):  # until it has come to both
-            await asyncio.sleep(0.5)
-            if all(self._shown(shop, sku) > 1 for shop in SHOPS):
-                break
+        await self.shows(sku, 2)
         faults = self.world.shops[quiet].faults
         lost = faults.order({"kind": "lose", "times": 0})
         for shop in (quiet, heard):
-            if shown := self._shown(shop, sku):
+            if shown := self.shown(shop, sku):
                 await buys(self, shop, sku, shown)
         await asyncio.sleep(self.chance.choice([4.0, 8.0]))
         if lost in faults.active:
             faults.active.remove(lost)
-
-    def _shown(self, shop: str, sku: str) -> int:
-        levels = self.world.shops[shop].stock.by_sku[sku][0].levels.values()
-        return sum(max(0, level.quantities["available"]) for level in levels)
 
 
 class SentFromTheMall(Actor):

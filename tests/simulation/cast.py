@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .actors import ACTORS as IN_THE_SHOPS
 from .actors import Actor, Router
-from .actors_floor import Boutique
+from .actors_floor import Boutique, WindowShopper
 from .actors_gate import Gate
 from .actors_last_one import QuietSale, Rivals, Sellout, SentFromTheMall, SlowRaise
 from .actors_org import Clerk, Connector, OrderTrouble
@@ -25,6 +25,7 @@ ACTORS: list[type[Actor]] = [
     QuietSale,
     SentFromTheMall,
     Boutique,
+    WindowShopper,
     *OF_THE_STOCK,
     Twin,
     Rare,

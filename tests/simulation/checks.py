@@ -23,6 +23,7 @@ from sfsync.simulators.shopify.model import LineItem, Order
 from .actors import Asked, Day
 from .checks_org import OrderWatch, Subjects, copied, order_of, org_orders, short
 from .checks_stock import Books, counts, second
+from .habits import FLOOR
 from .plan import PLACES, SHOPS, UNKNOWN, Plan
 from .sold import lines, wanted
 from .trouble import STOCK, TILLS
@@ -488,7 +489,7 @@ def sources(plan: Plan, shop: str, line: LineItem) -> list[str]:
         for name, places in plan.sells_from(shop).items()
         if name in sending
         for place in places
-        if place in PLACES
+        if place in PLACES or line.variant.sku == FLOOR
     ]
 
 
@@ -640,5 +641,6 @@ def _expected(reason: str) -> bool:
         "does not find",
         "more has left than came",
         "where none is left",
+        "stands among the last pieces of",
     )
     return any(words in reason for words in known)

@@ -1,4 +1,7 @@
-"""A piece on a shop floor counts once the shop has it in its hand, and not before."""
+"""A piece on a shop floor counts once the shop has it in its hand, and not before.
+
+And an order draws on it when there is nothing else; then the shop is asked to look.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,35 @@ from collections.abc import Iterator
 
 from .actors import Asked, Day
 from .checks import Watch
-from .habits import BOUTIQUE
+from .habits import BOUTIQUE, FLOOR
+from .plan import ONLINE
 from .world import World
 
 COUNTS = ("granted", "confirmed", "settled")
+SOLD_ON_FLOOR = "sold from a shop floor"
+LATE_SECONDS = 30.0  # after its end everything that nobody has said a word about has been given back
+ON_FLOOR = f"{FLOOR}|{BOUTIQUE}"
+DRAWN = """
+    SELECT max(id), bundle, subject, sum(reserved_delta), count(*) FROM movement
+    WHERE id > ? AND sku = ? GROUP BY bundle HAVING sum(level_key = ? AND subject LIKE 'order:%')
+"""
+ELSEWHERE = """
+    SELECT level.on_hand - level.reserved - (
+        SELECT coalesce(sum(max(0, reserved_delta) + max(0, -on_hand_delta)), 0) FROM movement
+        WHERE level_key = level.level_key AND state = 'waiting' AND bundle <> ?
+    ) FROM level WHERE level_key = ?
+"""
 
 
 class FloorWatch:
-    """Hears what customers are told of pieces on the boutique's floor."""
+    """Hears what customers are told of pieces on the boutique's floor, and sees what orders take from it."""
 
     def __init__(self, world: World, day: Day, watch: Watch) -> None:
         self.world, self.watch = world, watch
+        self._newest = 0  # of the movements that were looked at
         day.told.append(self._told)
+        if world.plan.habits.floor is not None:
+            world.on_commit.append(self._store_commit)
 
     def _told(self, asked: Asked, state: str) -> None:
         if asked.place == BOUTIQUE and state in COUNTS and not asked.in_hand:
@@ -25,18 +45,53 @@ class FloorWatch:
                 1, f"{asked.id} was told {state}, and the shop has not said that it has the piece"
             )
 
+    def _store_commit(self) -> None:
+        """An order asks for a piece on the floor when, as far as is known, its shop has none elsewhere."""
+        if not self.watch.changed:
+            return
+        for newest, bundle, subject, units, rows in self.watch.query(DRAWN, self._newest, FLOOR, ON_FLOOR):
+            self._newest = max(self._newest, newest)
+            if rows > 1 or units <= 0:
+                continue  # it takes over what was held for it, is sent, or gives something back
+            shop = subject.split(":")[1]
+            if shop not in self.world.shops:
+                continue
+            for place in self.world.plan.sells_from(shop)[ONLINE]:
+                left = self.watch.query(ELSEWHERE, bundle, f"{FLOOR}|{place}")
+                if place != BOUTIQUE and left and left[0][0] > 0:
+                    self.world.violated(
+                        1, f"{subject} takes a piece from the floor, and {place} has {left[0][0]}"
+                    )
+
 
 def settled_floor(floor: FloorWatch, day: Day) -> Iterator[tuple[int, str]]:
     """(promise, what differs) once the world has come to rest."""
     if floor.world.plan.habits.floor is None:
         return
-    states = dict(floor.watch.query("SELECT id, state FROM reservation"))
+    ask = floor.watch.query
+    states = dict(ask("SELECT id, state FROM reservation"))
+    paid = {key for (key,) in ask("SELECT id FROM reservation WHERE paid_at IS NOT NULL")}  # never ends
     for asked in day.reservations:
         state = states.get(asked.id, "nowhere")
         if asked.place == BOUTIQUE and state in COUNTS and not asked.in_hand:
             yield 1, f"{asked.id} is {state}, and the shop has not said that it has the piece"
-        held = floor.watch.subjects.get(f"reservation:{asked.id}:0", {}).get(f"FLOOR-1|{BOUTIQUE}")
+        held = floor.watch.subjects.get(f"reservation:{asked.id}:0", {}).get(ON_FLOOR)
         if state == "paid-unavailable" and held and held[1]:
             yield 2, f"{asked.id} was told that its goods are gone, and holds {held[1]}"
         if asked.place == BOUTIQUE and state == "settled" and held != [-1, 0]:
             yield 2, f"{asked.id} was handed over, and stands as {held}"
+        ended = asked.until and floor.world.loop.time() > asked.until + LATE_SECONDS
+        if state == "awaiting-store" and ended and asked.id not in paid:
+            yield 9, f"{asked.id} is over since {asked.until}, nobody looked for it, and it holds {held}"
+    told = {
+        key for (key,) in ask("SELECT key FROM incident WHERE kind = ? AND closed_at IS NULL", SOLD_ON_FLOOR)
+    }
+    takes = {
+        subject
+        for subject, held in floor.watch.subjects.items()
+        if subject.startswith("order:") and held.get(ON_FLOOR, (0, 0))[1] > 0
+    }
+    for subject in sorted(takes - told):
+        yield 4, f"{subject} has a piece on the floor, and the shop is not asked to look"
+    for subject in sorted(told - takes):
+        yield 4, f"the shop is asked to look for {subject}, which has nothing on its floor"

@@ -23,7 +23,7 @@ from sfsync.simulators.shopify.model import LineItem, Order, StockChange
 
 from .actors import Day
 from .checks import Watch
-from .plan import PLACES, SHOPS
+from .plan import ONLINE, PLACES, SHOPS
 from .sold import wanted
 from .world import World
 
@@ -33,6 +33,18 @@ UNCOVERED = """
     WHERE line.channel = ? AND line.sku = ? AND line.uncovered > 0 AND NOT line.due
     AND EXISTS (SELECT 1 FROM holding WHERE subject LIKE ? AND reserved > 0)
     AND NOT EXISTS (SELECT 1 FROM movement WHERE sku = line.sku AND state = 'waiting')
+"""
+ASKED = """
+    SELECT max(id), sku, channel, sum(reserved_delta) FROM movement
+    WHERE id > ? AND sku LIKE 'WANE-%' AND subject LIKE 'allocation:%' GROUP BY bundle
+    HAVING count(*) = 1 AND sum(reserved_delta) > 0
+"""
+COVER = """
+    SELECT max(0, published + flying) + spare
+        - (SELECT coalesce(sum(reserved), 0) FROM holding WHERE sku = ?2 AND subject LIKE ?3)
+        - (SELECT coalesce(sum(max(0, reserved_delta)), 0) FROM movement
+           WHERE sku = ?2 AND subject LIKE ?3 AND state = 'waiting')
+    FROM channel_level WHERE channel = ?1 AND sku = ?2 AND location = ?4
 """
 Sold = tuple[Order, LineItem]
 
@@ -58,6 +70,7 @@ class LastOne:
         self._held: dict[Pair, int] = defaultdict(int)  # set aside in the org
         self._taken: dict[Pair, int] = defaultdict(int)  # by order lines, of all stock
         self._due: set[str] = set()
+        self._newest = 0  # of the movements that were looked at
         self._sold: dict[
             str, tuple[int, dict[str, list[tuple[Order, LineItem]]]]
         ] = {}  # by shop: see `_lines`
@@ -110,6 +123,7 @@ class LastOne:
     def _store_commit(self) -> None:
         """What is shared again owes nothing to the rule once its number has risen."""
         self._look_for_uncovered()
+        self._look_who_is_covered()
         if not self._waning or not self.watch.changed:
             return
         for pair in self._waning:
@@ -134,6 +148,26 @@ class LastOne:
             found = self.watch.query(UNCOVERED, "dubai", sku, f"allocation:dubai:{sku}|%")
             for (order,) in found:
                 self.world.violated(5, f"dubai {order}: nothing covers {sku}, and dubai has some set aside")
+
+    def _look_who_is_covered(self) -> None:
+        """Of an article that turns scarce, whoever comes first has all that it may still sell covered.
+
+        Until then nobody after it is given any: it may sell its old number meanwhile.
+        """
+        if not self.world.plan.last_one.wane or not self.watch.changed:
+            return
+        for newest, sku, taker, units in self.watch.query(ASKED, self._newest):
+            self._newest = max(self._newest, newest)
+            for shop in SHOPS[: SHOPS.index(taker)]:
+                if (short := self._not_covered(shop, sku)) > 0:
+                    self.world.violated(
+                        5, f"{taker} is given {units} {sku}, and nothing covers {short} that {shop} may sell"
+                    )
+
+    def _not_covered(self, shop: str, sku: str) -> int:
+        """Units that it may show, by the store, and that are not set aside for it nor being so."""
+        found = self.watch.query(COVER, shop, sku, f"allocation:{shop}:{sku}|%", ONLINE.lower())
+        return found[0][0] if found else 0
 
     def _look_soon(self, sku: str) -> None:
         """Once whoever changed something has told all of it: nothing happens in between."""

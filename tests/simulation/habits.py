@@ -50,6 +50,9 @@ class Habits:
     packs: bool = False  # what is sent comes back so soon that some hear of both at once
     folds: bool = False  # the ledger is folded in the midst of the day
     floor: tuple[int, int] | None = None  # of FLOOR-1, on hand at the first place and in the boutique
+    floor_sold: bool = False  # the shops sell FLOOR-1 too
+    floor_first: bool = False  # they would take it from the boutique before all other places
+    unlooked: float = 0.0  # the share of the pieces put aside there that the boutique never looks for
     short: tuple[int, int] | None = None  # the org has so few calls left, and then none for so many seconds
     twins: bool = False  # now and then somebody starts a second daemon on the same store
     slow_raises: bool = False  # a shop takes its time with a raise, while the other sells its own units
@@ -76,6 +79,9 @@ def habits(seed: int) -> Habits:
         packs=Random(f"plan {seed} packs").random() < 0.3,
         folds=Random(f"plan {seed} folds").random() < 0.4,
         floor=_floor(seed),
+        floor_sold=Random(f"plan {seed} floor sold").random() < 0.8,
+        floor_first=Random(f"plan {seed} floor first").random() < 0.6,
+        unlooked=Random(f"plan {seed} unlooked").choice([0.0, 0.2]),
         relinks=org_orders and Random(f"plan {seed} relinks").random() < 0.5,
         sellouts=sellouts,
         short=_short(seed),
@@ -94,7 +100,7 @@ def _rare(seed: int) -> tuple[str, ...]:
 
 def _floor(seed: int) -> tuple[int, int] | None:
     chance = Random(f"plan {seed} floor")
-    return (chance.randint(0, 2), chance.randint(0, 3)) if chance.random() < 0.35 else None
+    return (chance.randint(0, 2), chance.randint(0, 3)) if chance.random() < 0.5 else None
 
 
 def _mall(seed: int) -> Mall | None:

@@ -47,10 +47,12 @@ class Plan:
 
     def sells_from(self, shop: str) -> dict[str, tuple[str, ...]]:
         """The org's locations that each of a shop's own locations sells from, best first."""
-        places = PLACES if shop == "london" else PLACES[::-1]
+        places: tuple[str, ...] = PLACES if shop == "london" else PLACES[::-1]
         floor = (BOUTIQUE,) if self.habits.floor is not None else ()
+        if floor and self.habits.floor_first:
+            places, floor = (*floor, *places), ()
         if shop == "dubai" and self.habits.mall is not None:
-            return {ONLINE: (*places[:1], *floor), MALL: places[1:]}
+            return {ONLINE: (*places[:-1], *floor), MALL: places[-1:]}
         return {ONLINE: (*places, *floor)}
 
     @property

@@ -72,6 +72,35 @@ BUGS: tuple[Bug, ...] = (
         "replace(reservation, needs_store=False)",
     ),
     Bug(
+        1,
+        "who pays for a piece on a shop floor has it, before the shop has looked",
+        "flow/life.py",
+        "                case ReservationState.GRANTED:\n                    return Outcome(self._conf",
+        "                case ReservationState.GRANTED | ReservationState.AWAITING_STORE:\n"
+        "                    return Outcome(self._conf",
+    ),
+    Bug(
+        9,
+        "what a shop never looks for is held for ever",
+        "store/reservations.py",
+        "        text(\"state IN ('granted', 'awaiting-store')\"),  # as the index over them has it\n",
+        "        text(\"state IN ('granted', 'awaiting-store') AND state = 'granted'\"),\n",
+    ),
+    Bug(
+        1,
+        "an order draws on a shop floor first, where its channel has it first",
+        "domain/orders.py",
+        "    return _source(units, sources, sure) or _source(units, sources, sellable)\n",
+        "    return _source(units, sources, sellable if sure else {})\n",
+    ),
+    Bug(
+        4,
+        "nobody is told that an order has a piece which may have been sold in its shop",
+        "flow/sold_from_floor.py",
+        "        if reservation or (scarce and not given):\n",
+        "        if reservation or (scarce and given):\n",
+    ),
+    Bug(
         3,
         "a payment after the end counts without asking the org again",
         "flow/life.py",
@@ -152,6 +181,14 @@ BUGS: tuple[Bug, ...] = (
         "flow/allocations.py",
         "shown, spare = level.published + level.flying, level.spare - level.flying",
         "shown, spare = level.published, level.spare",
+    ),
+    Bug(
+        5,
+        "what a shop still shows of a shared number is covered up to its share alone",
+        "domain/allocation.py",
+        "    needs = [*_uncovered(books), *_too_few(books, goals)]\n",
+        "    needs = [(who, min(units, goals.get(who, 0))) for who, units in _uncovered(books)]\n"
+        "    needs += _too_few(books, goals)\n",
     ),
     Bug(
         5,
