@@ -23,7 +23,7 @@ DRAWN: Mapping[str, Mapping[str, str]] = {
     },
     "fates of events": {
         "gap": "trouble.Trouble._bus_gap",
-        "lost": "trouble.Trouble._bus_overflow",
+        "lost": "rare.lost",
         "overflow": "trouble.Trouble._bus_overflow",
         "duplicate": "trouble.Trouble._bus_fates",
         "cut": "trouble.Trouble._bus_cut",

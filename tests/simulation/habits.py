@@ -21,6 +21,7 @@ RARE = (
     "torn",
     "schema",
     "late",
+    "lost",
     "convert_field",
     "refuse_replay",
     "wrong_credential",

@@ -28,6 +28,7 @@ class Rare(Actor):
             "torn": lambda: self._fate(Fate.TORN),
             "schema": lambda: self._fate(Fate.SCHEMA),
             "late": lambda: self._fate(Fate.LATE),
+            "lost": lambda: self._fate(Fate.LOST),
             "convert_field": self._convert_field,
             "refuse_replay": self._refuse_replay,
             "wrong_credential": self._wrong_credential,
