@@ -140,13 +140,18 @@ def parts_of(level: LevelFacts) -> list[Part]:
     key = level.key
     place = key.location if key.unit is None else f"{key.location}, piece {key.unit}"
     parts = [Part(f"on hand at {place}", level.on_hand, key)]
-    _less(parts, f"reserved at {place}", level.reserved, key)
-    _less(parts, f"being asked at {place}", level.asked, key)
-    _less(parts, f"leaving {place}", level.leaving, key)
-    _less(parts, f"on the floor of {place}", level.sellable - level.promised - level.kept, key)
-    _less(parts, f"safety stock of {place}", level.kept, key)
-    # A level that owes takes nothing from its neighbours: its debt is told by an incident.
-    _less(parts, f"not covered at {place}", min(0, level.sellable), key)
+    sellable, kept = level.sellable, level.kept
+    for what, units in (
+        ("reserved at", level.reserved),
+        ("being asked at", level.asked),
+        ("leaving", level.leaving),
+        ("on the floor of", sellable - level.promised - kept),
+        ("safety stock of", kept),
+        # A level that owes takes nothing from its neighbours: its debt is told by an incident.
+        ("not covered at", min(0, sellable)),
+    ):
+        if units:
+            parts.append(Part(f"{what} {place}", -units, key))
     return parts
 
 
@@ -183,6 +188,6 @@ def _sum(parts: Sequence[Part]) -> int:
     return sum(part.units for part in parts)
 
 
-def _less(parts: list[Part], what: str, units: int, level: LevelKey | None = None) -> None:
+def _less(parts: list[Part], what: str, units: int) -> None:
     if units:
-        parts.append(Part(what, -units, level))
+        parts.append(Part(what, -units))
