@@ -679,3 +679,19 @@ async def test_a_part_is_granted_also_a_moment_after_another_line_was_refused() 
         assert [(line.quantity, line.wanted) for line in granted.lines] == [(3, 5), (0, 1)]
         assert granted.state is State.GRANTED
         assert (await h.desk.create(wish, idempotency_key=None, digest="")).problem == "unavailable"
+
+
+async def test_a_move_without_an_answer_yet_is_told_as_waiting_and_goes_on() -> None:
+    """The org is away: it stands where it was, and is told as asked, for it may be moved in a moment."""
+    async with house({"BAG-1|ECOM": 1, "BAG-1|TOWN": 1}) as h:
+        number = reservation_of(await h.reserve("BAG-1")).id
+        h.org.next.extend(["later"] * 1000)
+        h.desk.close()  # nobody waits out a shopper's patience
+        asked = await h.desk.move(number, "TOWN")
+        assert (asked.problem, asked.waiting) == ("", True)
+        assert reservation_of(asked).lines[0].level.location == "ECOM"
+        h.org.next.clear()
+        await h.until_kept(lambda tx: not tx.busy(reservation_of(asked).subjects()))
+        moved = await h.desk.move(number, "TOWN")
+        assert (moved.problem, moved.waiting) == ("", False)
+        assert reservation_of(moved).lines[0].level.location == "TOWN"

@@ -704,6 +704,7 @@ class Outcome:
     available: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # SKU -> location -> units
     detail: str = ""
     more: Mapping[str, object] = field(default_factory=dict)  # facts of an edition's denial
+    waiting: bool = False  # the org has not answered what was asked: it may be otherwise in a moment
 
 
 @dataclass

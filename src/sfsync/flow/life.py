@@ -276,7 +276,7 @@ class Life(Asking):
             if reservation is not None:
                 reservation = as_told(reservation, self._ctx.clock.now())
             if reservation is None or tx.busy(reservation.subjects()):
-                return Outcome(reservation)  # the org has not answered: as it stands
+                return Outcome(reservation, waiting=True)  # as it stands, and it may still be moved
             if reservation.state in HOLDING and all(
                 line.level.location == location for line in reservation.lines if line.quantity
             ):

@@ -124,7 +124,7 @@ class Api:
         return _as_it_stands(await self._services.desk.extend(number, life))
 
     async def move(self, request: Request) -> Response:
-        """Hold it at another location."""
+        """Hold it at another location: 200 moved, 202 asked, and where it was until the org answers."""
         moved = await changeable(request, self._services.desk)
         location = read_location(await self._body(request), moved.channel, sight_of(request))
         return _as_it_stands(await self._services.desk.move(moved.id, location))
@@ -264,7 +264,7 @@ def _or_problem(outcome: Outcome) -> Reservation:
 def _as_it_stands(outcome: Outcome) -> Response:
     """The reservation: 202 while the org has not answered what was asked."""
     reservation = _or_problem(outcome)
-    pending = reservation.state is ReservationState.PENDING
+    pending = outcome.waiting or reservation.state is ReservationState.PENDING
     return _json(describe(reservation), 202 if pending else 200, {"Retry-After": "1"} if pending else None)
 
 
