@@ -521,6 +521,24 @@ async def test_a_narrowed_plan_takes_over_what_was_asked_and_names_what_follows(
         }
 
 
+async def test_a_plan_of_some_rows_does_not_open_a_channel_that_nobody_has_looked_at() -> None:
+    """The first plan of a shop is looked at whole: one SKU approved is not the other sixty."""
+    async with house({BAG: 5, SCARF: 5}, begin=False, shops=("london",)) as h:
+        h.approve = False
+        h.shops["london"].shelf |= {"BAG-1": 1, "SCARF": 9}
+        await h.start()
+        await h.until_kept(lambda tx: tx.count_channel_levels("london") == 2)
+        plan = await h.supervisor.resync.compare(Scope(skus=("BAG-1",), channels=("london",)))
+        await h.supervisor.resync.put_right(plan.id)
+        state, note = (await states(h, plan.id))["BAG-1"]
+        assert (state, "sfsync resync --channel london" in note) == (RowState.LEFT, True)
+        await h.let_a_minute_pass()
+        assert h.shops["london"].shelf == {"BAG-1": 1, "SCARF": 9}
+        whole = await h.supervisor.resync.compare(Scope(channels=("london",)))
+        await h.supervisor.resync.put_right(whole.id)
+        await h.until(lambda: h.shops["london"].shelf == {"BAG-1": 5, "SCARF": 5})
+
+
 async def test_a_plan_that_comes_in_by_parts_is_ready_when_the_last_has_come() -> None:
     """A part that comes twice counts once; until then nothing of it can be applied; a kill loses nothing."""
     async with house({BAG: 5, SCARF: 5}, shops=("london",)) as h:

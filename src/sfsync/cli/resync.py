@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -76,8 +77,8 @@ def resync(
     """Compare what channels show with what the org has, and bring them there.
 
     Reads the org whole (Bulk API 2.0) unless SKUs or a time are given. Needs the running daemon, which goes
-    on with it after a restart. Applying a channel's first plan also approves the channel for pushing. A row
-    whose facts are others by the time it is applied is refused and told. With --json nobody is asked: the
+    on with it after a restart. Applying a channel's first plan, whole, approves the channel for pushing. A
+    row whose facts are others by the time it is applied is refused and told. With --json nobody is asked: the
     plan is told, and applied only with --yes or --yes-change.
 
     Exit codes: 0 no difference, or applied; 1 differences remain (dry run, declined, refused rows, or some
@@ -154,6 +155,7 @@ class _Rows:
         self.count = self.for_people = self.applied = self.changed = 0
         self.first: list[Any] = []
         self.refused: list[Any] = []
+        self.left: Counter[str] = Counter()  # by why they were
         self.kept: list[Any] = []
         self._keep = keep
 
@@ -172,6 +174,8 @@ class _Rows:
             if row["state"] == "changed":
                 self.changed += 1
                 self.refused += [row] if len(self.refused) < ROWS_SHOWN else []
+            if row["state"] == "left":
+                self.left[row["note"]] += 1
             self.first += [row] if len(self.first) < ROWS_SHOWN else []
             self.kept += [row] if self._keep else []
             yield row
@@ -338,6 +342,8 @@ def _tell_applied(run: Any, rows: _Rows) -> None:
     done = run["rows_done"]["applied"]
     on_the_way = counted(done, "row is", "rows are")
     out.print(f"Applied: {on_the_way} on the way; `sfsync status` shows the arrival.")
+    for why, count in rows.left.most_common():
+        out.print(f"{counted(count, 'row was', 'rows were')} left: {why}.")
     if not rows.changed:
         return
     made = table("\nRefused, because the facts have changed", "channel", "SKU", "location", "why")

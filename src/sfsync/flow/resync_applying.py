@@ -30,6 +30,7 @@ FRESH = timedelta(minutes=1)  # a number asked for so lately need not be read ag
 DUE_SECONDS = 0.5  # between two looks whether live changes are out
 DUE_LOOKS = 120  # then the next rows go all the same, behind them
 # Put right, a unit that was sold would be on sale again until its order is heard of.
+FIRST_WHOLE = "a channel's first plan is looked at whole: sfsync resync --channel {channel}"
 PERHAPS_SOLD = "perhaps sold: compare again in ten minutes, or with --cause order-unseen"
 
 
@@ -44,7 +45,10 @@ class Applying:
         run = await self._apply_levels(run)
         for name in run.about["channels"]:
             if name in self._ctx.channels and not run.about["channels"][name]["unread"]:
-                run = await self._apply_rows(run, name)
+                opened = run.scope.every_row or await self._ctx.store.read(partial(_opened, channel=name))
+                run = await self._apply_rows(run, name, opened=opened)
+                if not opened:
+                    continue
                 if run.scope.every_row:
                     found = partial(_pushes_found, channel=name, now=self._ctx.clock.now())
                     await self._ctx.store.write(found)
@@ -126,12 +130,13 @@ class Applying:
             tx.end_drift("", level.key.sku, place_of(level.key), self._ctx.clock.now())
         return apply_levels(tx, self._ctx, read, asked_at)
 
-    async def _apply_rows(self, run: ResyncRun, name: str) -> ResyncRun:
+    async def _apply_rows(self, run: ResyncRun, name: str, *, opened: bool) -> ResyncRun:
         while rows := await self._ctx.store.read(partial(_planned_rows, run_id=run.id, channel=name)):
             await self._wait_for_due(name)
             found = await self._read_again(run, name, rows)
             run, bells = await self._kept.write(
-                run, partial(self._apply_part, run=run, channel=name, rows=rows, found=found)
+                run,
+                partial(self._apply_part, run=run, channel=name, rows=rows, found=found, opened=opened),
             )
             self._ctx.bell.ring(*bells)
             self._kept.ring()
@@ -167,8 +172,12 @@ class Applying:
         channel: str,
         rows: Sequence[PlannedRow],
         found: Mapping[tuple[str, str], Seen] | None,
+        opened: bool,
     ) -> tuple[ResyncRun, set[str]]:
-        """Apply rows and count what became of them, in one commit: the run then, and the bells to ring."""
+        """Apply rows and count what became of them, in one commit: the run then, and the bells to ring.
+
+        `opened` False: nobody has looked at the channel as a whole yet, and some of its rows do not open it.
+        """
         ctx = self._ctx
         looking = Looking(
             tx, ctx, channel, {row.difference.sku for row in rows}, None, whole=run.scope.every_row
@@ -181,6 +190,10 @@ class Applying:
                 if row.item is not None:  # a duplicate, say: told as a dead letter
                     seen.append(Seen(row.item, row.asked_at, row.read_at))
                 become.append(replace(row, state=RowState.LEFT, note="a person must mend it first"))
+                continue
+            if not opened:
+                note = FIRST_WHOLE.format(channel=channel)
+                become.append(replace(row, state=RowState.LEFT, note=note))
                 continue
             if why := _refusal(row, looking, found, strict=run.about["strict"]):
                 become.append(replace(row, state=RowState.CHANGED, note=why))
@@ -235,6 +248,10 @@ def _refusal(
 def _is_busy(tx: Tx, *, channel: str) -> bool:
     """True while something is due or on its way to a channel that may be written to."""
     return tx.approved(channel) and bool(tx.due(channel, 1) or tx.open_pushes(channel))
+
+
+def _opened(tx: Tx, *, channel: str) -> bool:
+    return tx.approved(channel)
 
 
 def _newer_levels(tx: Tx, *, run_id: str) -> Sequence[tuple[StockLevel, datetime]]:
