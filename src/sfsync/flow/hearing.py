@@ -18,8 +18,12 @@ ENTER = "enter"
 # A stream that fails is told as such; the others ask the org nothing.
 _APART = frozenset({"events", "calls", "hours_of_calls", "recall_calls", "close"})
 # Without these there are no sales. Others may be refused what this org, or its edition, does not have.
+# Products are asked for only where the settings name their fields, and no stream is joined before.
 _NEEDED = frozenset(
-    {ENTER, "org_id", "snapshot", "create_levels", "read_levels", "read_orders", "subject_rows", "promises"}
+    {
+        *(ENTER, "org_id", "snapshot", "create_levels", "read_levels", "read_orders", "subject_rows"),
+        *("promises", "products"),
+    }
 )
 
 
