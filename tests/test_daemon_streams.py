@@ -374,6 +374,7 @@ def test_the_last_pieces_are_closed_while_the_org_tells_nothing(house: tuple[Org
     """
     org, daemon = house
     policy = {"skus": ["BAG-1", "BELT-1", "SCARF-1"], "scarce_at": 2, "fresh_seconds": 10}
+    policy["exposure_accepted"] = True
     daemon.env["SFSYNC_POLICIES"] = json.dumps([policy])
     for sku, left in (("BAG-1", 1), ("BELT-1", 2)):
         org.move(f"{sku}|ECOM", on_hand=left - 30, kind="Sale")

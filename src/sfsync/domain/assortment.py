@@ -59,7 +59,7 @@ class PolicyRule:
 
     With `scarce_at` the rule matches only while there are so few units, and until there are `plentiful_at`
     again (`Scarcity`): otherwise the next one that matches counts. `block` and `sells_from` are set by the
-    first rule that has them, whichever of the others counts.
+    first rule that has them, whichever of the others counts; `exposure_accepted` by any.
     """
 
     skus: tuple[str, ...]  # shell patterns, case-sensitive
@@ -76,6 +76,7 @@ class PolicyRule:
     sells_from: tuple[str, ...] = ()  # the org's locations, best first, instead of the channels' own
     demand_days: int | None = None  # shares go by what each channel has sold in so many days
     turns: Turns | None = None  # one channel has all of it at a time, in the order of the channels
+    exposure_accepted: bool = False  # that its last units are shown by who does not ask is a decision
 
     @property
     def scarcity(self) -> Scarcity | None:
@@ -259,7 +260,12 @@ class Assortment:
             for each in self._matching(kind)
             if each.scarce_at is not None and each.speaks_of(channel)
         ]
-        return Policy(guarantee, safety_stock, cap, elsewhere, fresh_seconds, max(few, default=None), number)
+        accepted = any(
+            each.exposure_accepted and each.in_force(scarce) and each.speaks_of(channel)
+            for each in self._matching(kind)
+        )
+        few_at = max(few, default=None)
+        return Policy(guarantee, safety_stock, cap, elsewhere, fresh_seconds, few_at, number, accepted)
 
     def guarantees(self, listed: Iterable[tuple[str, str]]) -> Mapping[str, Counter[Guarantee]]:
         """How many of these (channel, SKU) go by which guarantee while nothing is scarce; by channel.

@@ -44,6 +44,7 @@ class Policy:
     fresh_seconds: float | None = None  # how old what we know may be before shared units are closed
     scarce_at: int | None = None  # what the policies call few, where they say: for what is told, not decided
     rule: int | None = None  # which of the policies it is, from 0; None: the channel's own settings
+    exposure_accepted: bool = False  # somebody has decided that its last units may be sold twice
 
     def too_old(self, age_seconds: float) -> bool:
         """True when what was known so long ago is no ground to sell scarce units on."""

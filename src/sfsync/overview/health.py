@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from time import perf_counter, thread_time
 
 from sfsync import __version__
 from sfsync.domain.alerts import SILENT_AFTER
-from sfsync.domain.assortment import PLENTY, Assortment
+from sfsync.domain.assortment import PLENTY, Assortment, InForce
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.block import HOLDER
 from sfsync.domain.budget import Standing, Work
@@ -23,6 +24,8 @@ from sfsync.web.status_shape import ChannelStatus, Health, Ledger, State, Stream
 from .rows import moment
 
 BEHIND_AGAIN = timedelta(seconds=10)
+QUICK_SECONDS = 0.05
+SHARE = 20  # what takes longer than that is done again only after so many times as long
 NAMED = 3  # SKUs in one sentence
 GOOD = "Every channel has been told what the org has."
 GOOD_IN_SHADOW = "Every channel would have been told what the org would have."
@@ -34,6 +37,8 @@ class HealthTeller:
     def __init__(self, assortment: Assortment, pulse: Pulse | None) -> None:
         self._assortment, self._pulse = assortment, pulse
         self._behind: tuple[datetime | None, list[str]] = (None, [])
+        self._told_unasked: list[str] = []
+        self._not_unasked_before = 0.0
 
     def tell(
         self,
@@ -75,7 +80,7 @@ class HealthTeller:
             if pulse.space:
                 bad += [pulse.space.full] if pulse.space.full else []
                 doubtful += pulse.space.findings()
-        bad += self._weak(tx)
+        bad += self._unasked(tx)
         doubtful += self._left_behind(tx, now)
         still = [each for each in incidents.told if each.closed_at is None]
         bad += [f"{each.title}." for each in still if not each.waits(now)]
@@ -146,25 +151,49 @@ class HealthTeller:
             self._behind = now, told
         return told
 
-    def _weak(self, tx: SqlTx) -> list[str]:
-        """Scarce SKUs shown, unasked, where each of our writes may go over a sale not yet heard of."""
+    def _unasked(self, tx: SqlTx) -> list[str]:
+        """Channels that show the last units of a SKU although others may sell them too, by no one's decision.
+
+        Every SKU that a channel shows is looked at for it: of a large house less often than it is asked for.
+        """
+        if perf_counter() >= self._not_unasked_before:
+            begun = thread_time()
+            self._told_unasked = self._look_for_unasked(tx)
+            took = thread_time() - begun
+            self._not_unasked_before = perf_counter() + (SHARE * took if took > QUICK_SECONDS else 0.0)
+        return self._told_unasked
+
+    def _look_for_unasked(self, tx: SqlTx) -> list[str]:
         found: list[str] = []
-        scarce = tx.scarce_skus()
+        scarce, most = tx.scarce_skus(), self._assortment.scarce_at_most(SCARCE_UNITS)
         weak = self._pulse.weak_channels if self._pulse else ()
-        for channel in sorted(self._assortment.channels.keys() & weak):
-            skus = []
-            for sku, units in views.few_shown(tx, channel, self._assortment.scarce_at_most(SCARCE_UNITS)):
-                policy = self._assortment.policy(channel, sku, scarce.get(sku, PLENTY))
-                limit = SCARCE_UNITS if policy.scarce_at is None else policy.scarce_at
-                if policy.guarantee is Guarantee.MIRRORED and units <= limit:
-                    skus.append(sku)
-            if skus:
-                found.append(
-                    f"{channel} shows the last of {_named(skus)} without asking first, "
-                    "and takes plain numbers only: a sale may be overwritten. "
-                    "Gate them, or allocate them."
-                )
+        for channel in sorted(self._assortment.channels):
+            skus = [
+                sku
+                for sku, units in views.few_shown(tx, channel, most)
+                if self._sells_unasked(channel, sku, units, scarce.get(sku, PLENTY))
+            ]
+            if not skus:
+                continue
+            it = agree(len(skus), "it", "them")
+            then = (
+                "and takes plain numbers only: a sale may be overwritten, and a unit sold twice"
+                if channel in weak
+                else f"and others sell {it} too: a unit may be sold twice before it hears of the first sale"
+            )
+            found.append(
+                f"{channel} shows the last of {_named(skus)} without asking first, {then}. Gate {it}, or "
+                f"allocate {it}, by a policy with scarce_at; or accept it by one with exposure_accepted."
+            )
         return found
+
+    def _sells_unasked(self, channel: str, sku: str, units: int, scarce: InForce) -> bool:
+        """True when so few units are shown as a shared number, and nobody has accepted that."""
+        policy = self._assortment.policy(channel, sku, scarce)
+        if policy.guarantee is not Guarantee.MIRRORED or policy.allocated_elsewhere:
+            return False
+        limit = SCARCE_UNITS if policy.scarce_at is None else policy.scarce_at
+        return units <= limit and not policy.exposure_accepted
 
 
 def _named(skus: Sequence[str]) -> str:

@@ -32,6 +32,7 @@ SAYS = (
     "fresh_seconds",
     "block",
     "location_group",
+    "exposure_accepted",
 )  # what a policy may say of its SKUs
 
 

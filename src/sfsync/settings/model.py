@@ -207,6 +207,8 @@ class PolicySettings(Section):
     location_group: Name | None = None  # the channels sell these from here, instead of from their own
     # Shared units are closed while our knowledge of the org is older.
     fresh_seconds: float | None = Field(default=None, gt=0)
+    # Its last units may be sold twice where they are only mirrored: the house knows, and has no other way.
+    exposure_accepted: bool = False
     # Units that sfsync sets aside in the org for itself, to grant reservations from within milliseconds, and
     # where, best first; the first source of the first channel when not given.
     block: int | None = Field(default=None, ge=1)
@@ -471,4 +473,5 @@ def _rule(
         demand_days=policy.demand_days,
         turns=_turns(policy),
         sells_from=groups[policy.location_group] if policy.location_group else (),
+        exposure_accepted=policy.exposure_accepted,
     )
