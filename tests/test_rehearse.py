@@ -38,8 +38,9 @@ SEEN = Seen(
     calls_by_kind={"POST composite": 7},
     points={"london": 50.0},
     points_per_second={"london": 100.0},
-    throttled=0,
+    throttled={"london": 3, "dubai": 9},
     cpu_seconds=1.0,
+    busiest_percent=60.0,
     drop_seconds=4.0,
     settled_seconds=5.0,
     memory_mb=100.0,
@@ -104,10 +105,13 @@ def test_the_report_tells_moments_waiting_times_and_the_nearest_limit() -> None:
     assert (found.granted_p50_ms, found.refused_p99_ms) == (300.0, 1000.0)
     assert [(each.limit, each.percent) for each in found.breaks_first] == [
         ("the buyers' patience", 100.0),
-        ("sfsync's processor", 25.0),
+        ("sfsync's processor", 60.0),
         ("Shopify's points at london", 10.0),
         ("the org's API calls of a day", 0.0),
     ]
+    told = {each.limit: each.how for each in found.breaks_first}
+    assert told["sfsync's processor"] == "of one core in its busiest 5 s; 25.0 % while buyers came"
+    assert told["Shopify's points at london"] == "of its plan's, 3 calls throttled"
     assert report(plan(pieces=5), VISITS, SEEN).sold_out_after_s is None
     assert percentile([], 99) is None
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -19,11 +22,12 @@ from sfsync.cli.demo.processes import Child, DemoError, Stage, port_to_use
 
 from .crowd import Crowd, Visit
 from .plan import Plan
-from .report import Report, Seen, report
+from .report import BUSY_SECONDS, Report, Seen, report
 
 LOCATION, SHELF = "ECOM", "online"
 READY_SECONDS = 60.0
 SETTLE_SECONDS = 180.0
+LOOK_SECONDS = 0.25  # between two looks at the processor time
 POINTS_PER_SECOND = {"standard": 100.0, "advanced": 200.0, "plus": 1000.0, "enterprise": 2000.0}
 LEASH = Path(__file__).parents[1] / "demo" / "leash.py"
 
@@ -66,11 +70,15 @@ async def _drop(
     crowd = Crowd(plan, daemon.address, daemon.token, addresses, luck)
     calls, cpu = await _calls(org), daemon.cpu_seconds
     points = {name: (await shop.points())[1] for name, shop in shops.items()}
+    throttled = {name: await _throttled(shop) for name, shop in shops.items()}
     watch.phase("the drop is open")
     opened = time.monotonic()
+    watching = asyncio.create_task(_busiest(daemon))
     await crowd.come(watch.left)
     over = time.monotonic()
     cpu = daemon.cpu_seconds - cpu
+    watching.cancel()
+    (busiest,) = await asyncio.gather(watching)
     watch.phase("everybody has left; org, sfsync and storefronts come to agree")
     if plan.org.faults is not None:
         await _disarm(org)
@@ -87,13 +95,29 @@ async def _drop(
         calls_by_kind={kind: n - calls.get(kind, 0) for kind, n in used.items() if n > calls.get(kind, 0)},
         points={name: (await shop.points())[1] - points[name] for name, shop in shops.items()},
         points_per_second={name: POINTS_PER_SECOND[plan.shops[name].plan] for name in shops},
-        throttled=sum([await _throttled(shop) for shop in shops.values()]),
+        throttled={name: await _throttled(shop) - throttled[name] for name, shop in shops.items()},
         cpu_seconds=cpu,
+        busiest_percent=max(busiest, 100 * cpu / max(BUSY_SECONDS, over - opened)),
         drop_seconds=over - opened,
         settled_seconds=settled - opened,
         memory_mb=daemon.memory_mb,
     )
     return report(plan, crowd.visits, seen)
+
+
+async def _busiest(daemon: Daemon) -> float:
+    """Until cancelled: the most of one core that it took in any `BUSY_SECONDS`, in percent."""
+    most, seen = 0.0, deque[tuple[float, float]]()
+    with suppress(asyncio.CancelledError):
+        while True:
+            seen.append((time.monotonic(), daemon.cpu_seconds))
+            while seen[-1][0] - seen[0][0] > BUSY_SECONDS + LOOK_SECONDS:
+                seen.popleft()
+            seconds = seen[-1][0] - seen[0][0]
+            if seconds >= BUSY_SECONDS:
+                most = max(most, 100 * (seen[-1][1] - seen[0][1]) / seconds)
+            await asyncio.sleep(LOOK_SECONDS)
+    return most
 
 
 class Daemon:

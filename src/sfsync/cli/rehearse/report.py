@@ -11,6 +11,7 @@ from .crowd import Visit
 from .plan import Plan
 
 DAY_SECONDS = 86_400.0
+BUSY_SECONDS = 5.0  # a rush is over before a mean of the whole drop shows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,9 @@ class Seen:
     calls_by_kind: Mapping[str, int]
     points: Mapping[str, float]  # of each storefront
     points_per_second: Mapping[str, float]  # that its plan gives
-    throttled: int
+    throttled: Mapping[str, int]  # calls that each storefront refused since the opening
     cpu_seconds: float  # of sfsync
+    busiest_percent: float  # of one core that sfsync took in the `BUSY_SECONDS` when it took most
     drop_seconds: float  # from the opening to the last buyer's leaving
     settled_seconds: float  # from the opening until org, sfsync and storefronts agreed
     memory_mb: float
@@ -119,8 +121,9 @@ def limits(plan: Plan, visits: Sequence[Visit], seen: Seen) -> list[Used]:
     found = [
         Used(
             "sfsync's processor",
-            100 * seen.cpu_seconds / max(1e-9, seen.drop_seconds),
-            "of one core, while buyers came",
+            seen.busiest_percent,
+            f"of one core in its busiest {BUSY_SECONDS:g} s; "
+            f"{100 * seen.cpu_seconds / max(1e-9, seen.drop_seconds):,.1f} % while buyers came",
         ),
         Used(
             "the org's API calls of a day",
@@ -135,7 +138,8 @@ def limits(plan: Plan, visits: Sequence[Visit], seen: Seen) -> list[Used]:
     ]
     for name, points in seen.points.items():
         given = seen.points_per_second[name] * max(seen.settled_seconds, 1e-9)
-        throttled = f", {seen.throttled:,} calls throttled" if seen.throttled else ""
+        refused = seen.throttled.get(name, 0)
+        throttled = f", {refused:,} calls throttled" if refused else ""
         found.append(Used(f"Shopify's points at {name}", 100 * points / given, f"of its plan's{throttled}"))
     return sorted(
         (Used(each.limit, round(each.percent, 1), each.how) for each in found), key=lambda each: -each.percent
