@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -16,6 +16,7 @@ from tests.web.kit import (
     OPERATIONS,
     Answers,
     Biography,
+    Divided,
     Drifts,
     House,
     RefundPile,
@@ -31,6 +32,7 @@ from tests.web.kit import (
 )
 from tests.web.test_looking import week
 
+from sfsync.domain.by_hand import Allocated
 from sfsync.domain.stock import SKU_LENGTH, LevelKey
 from sfsync.domain.why import Question
 from sfsync.web import serve
@@ -56,9 +58,11 @@ PATHS = (
     "/resync",
     "/dead-letters",
     "/pick-ups?location=KNIGHTSBRIDGE",
+    "/allocations",
+    f"/allocations?sku={quote(LONG)}",
 )
 
-NAMING = {"/", "/?sku=bag", f"/sku?sku={quote(LONG)}", "/incidents/7", "/refunds/3", "/resync", PATHS[-1]}
+NAMING = {"/", "/?sku=bag", f"/sku?sku={quote(LONG)}", "/incidents/7", "/refunds/3", "/resync", *PATHS[-3:]}
 
 
 def _long(told: Any) -> Any:
@@ -103,6 +107,13 @@ class LongRefunds(RefundPile):
         self.task = _long(self.task)
 
 
+class LongDivided(Divided):
+    async def standing(self, sku: str | None = None) -> Sequence[Allocated]:
+        self.left_behind = [Allocated("milan", "BAG", 0, None, 3, 0, 3, 0, 0, gone=True)]
+        told: Sequence[Allocated] = _long(await super().standing(None))
+        return told
+
+
 def _house() -> House:
     house = House()
     house.board.told = _long(status())
@@ -119,6 +130,7 @@ def _house() -> House:
         drift=LongDrifts(),
         incidents=LongResolutions(),
         refunds=LongRefunds(),
+        allocations=LongDivided(),
     )
     house.app = build_web(house.services, house.options)
     return house
