@@ -244,8 +244,8 @@ class Sfsync(_Process):
                 status = None
             if (
                 status
-                and status["health"]["state"] == "good"
-                and all(c["approved"] for c in status["channels"])
+                and status["stream"]["state"] == "good"
+                and all(c["approved"] and c["state"] == "good" for c in status["channels"])
             ):
                 return
             time.sleep(0.1)
