@@ -35,7 +35,7 @@ UNCOVERED = """
     AND NOT EXISTS (SELECT 1 FROM movement WHERE sku = line.sku AND state = 'waiting')
 """
 ASKED = """
-    SELECT max(id), sku, channel, sum(reserved_delta) FROM movement
+    SELECT sku, channel, sum(reserved_delta) FROM movement
     WHERE id > ? AND sku LIKE 'WANE-%' AND subject LIKE 'allocation:%' GROUP BY bundle
     HAVING count(*) = 1 AND sum(reserved_delta) > 0
 """
@@ -46,6 +46,7 @@ COVER = """
            WHERE sku = ?2 AND subject LIKE ?3 AND state = 'waiting')
     FROM channel_level WHERE channel = ?1 AND sku = ?2 AND location = ?4
 """
+SELLING = "SELECT 1 FROM movement WHERE id > ? AND sku = ? AND subject LIKE 'order:london:%'"
 Sold = tuple[Order, LineItem]
 
 
@@ -156,8 +157,11 @@ class LastOne:
         """
         if not self.world.plan.last_one.wane or not self.watch.changed:
             return
-        for newest, sku, taker, units in self.watch.query(ASKED, self._newest):
-            self._newest = max(self._newest, newest)
+        before = self._newest
+        ((self._newest,),) = self.watch.query("SELECT coalesce(max(id), 0) FROM movement")
+        for sku, taker, units in self.watch.query(ASKED, before):
+            if self.watch.query(SELLING, before, sku):
+                continue  # the numbers are of after a sale that was heard of in the same moment
             for shop in SHOPS[: SHOPS.index(taker)]:
                 if (short := self._not_covered(shop, sku)) > 0:
                     self.world.violated(
