@@ -404,6 +404,35 @@ async def test_a_sale_within_an_allocation_stays_covered_when_it_is_shared_again
         assert await h.store.read(lambda tx: tx.incidents()) == []
 
 
+async def test_a_unit_put_back_and_sold_unheard_stays_its_own_when_it_is_shared_again() -> None:
+    """London's first buyer gives hers back, the shop puts it on its own number and sells all. Both are
+    heard of late, when the bag is plentiful: what she gives up covers the sale, and Dubai may not sell it."""
+    async with house({BAG: 6}, rules=(SCARCE,)) as h:
+        await h.shows("BAG-1", 6, 6)
+        london, dubai = h.shops["london"], h.shops["dubai"]
+        first = london.buy("BAG-1")
+        await h.deliver("london", first)
+        await h.shows("BAG-1", 5, 5)
+        h.org.move(BAG, on_hand=-2)
+        await h.shows("BAG-1", 2, 1)
+        await h.idle()
+        london.change(first, open_quantity=0, taken_quantity=0)
+        number = london.buy("BAG-1", 3)
+        later = london.orders.pop(number)
+        h.org.move(BAG, on_hand=4)
+        await h.until(lambda: dubai.shelf["BAG-1"] > 1)
+        await h.idle()
+        await h.deliver("london", first)
+        await h.idle()
+        assert (held(h, "london"), total(h.org.of("order:london:"))) == (3, (0, 0))
+        london.orders[number] = later
+        await h.deliver("dubai", dubai.buy("BAG-1", dubai.shelf["BAG-1"]))
+        await h.deliver("london", number)
+        await h.idle()
+        assert (held(h, "london"), total(h.org.of("order:london:"))) == (0, (0, 3))
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
 async def adopt(h: House, *rules: PolicyRule) -> None:
     """Other policies are read while the daemon runs."""
     policies = Policies(h.ctx, ask=False)

@@ -314,12 +314,13 @@ def _holdings(
         if held.reserved > 0
     ]
     picture = books.picture(line.line.sku)
-    divided = ctx.assortment.division(line.line.sku, picture.scarce(line.line.sku)) is not None
     if line.channel in parties(ctx.assortment, picture, line.line.sku):
         for level in sources:
             units = picture.allocated_levels(line.line.sku, line.channel, {level.location}).get(level, 0)
             subject = allocation_subject(line.channel, level)
-            found.append(Holding(subject, level, max(0, units), tx.next_step(subject), takes_back=divided))
+            # Also when they are shared again: while it has units of its own, any of them may be sold unheard,
+            # such as the very one that it has put back.
+            found.append(Holding(subject, level, max(0, units), tx.next_step(subject), takes_back=True))
     return found, False
 
 
