@@ -290,6 +290,7 @@ async def test_many_who_want_the_last_pieces_see_one_order_of_things(
     levels = [{"sku": "BAG-1", "location": place, "on_hand": units} for place, units in PIECES.items()]
     with world(tmp_path, levels=levels) as (org, daemon):
         daemon.env["SFSYNC_WEB__TOKENS"] = json.dumps([{"name": "shop", "token": TOKEN, "channels": ["*"]}])
+        daemon.env["SFSYNC_CHANNELS__LONDON__MAY_RESERVE_AT"] = json.dumps(["BACK"])
         daemon.env["SFSYNC_POLICIES"] = json.dumps(policies)
         daemon.start("--approve")
         daemon.shows("BAG-1", PIECES["ECOM"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 from tests.test_daemon import CHANNEL_SECRETS, CONFIG, HTTP, Daemon, free_port, until, world
 
@@ -49,6 +50,47 @@ def test_a_new_token_works_after_a_signal_and_a_wrong_file_changes_nothing(tmp_p
         until(lambda: "what was in force stays so" in daemon.log(), "the refusal")
         assert allowed()
         assert TOKEN not in daemon.log()
+    finally:
+        assert daemon.terminate() == 0
+
+
+def test_a_boutique_that_the_shop_may_reserve_at_by_now_is_one_after_a_signal(tmp_path: Path) -> None:
+    """Refused with the places that may be; once the settings name it, it is for the org to say."""
+    config = tmp_path / "sfsync.toml"
+    text = f'{CONFIG.read_text()}\n[[web.tokens]]\nname = "shop"\nchannels = ["london"]\ntoken = "{TOKEN}"\n'
+    config.write_text(text)
+    config.chmod(0o600)
+    daemon = Daemon(tmp_path, None, {}, free_port(), config)
+    daemon.env |= {"SFSYNC_SALESFORCE__CLIENT_SECRET": "x", **CHANNEL_SECRETS}
+    daemon.env["SFSYNC_SALESFORCE__LOGIN_URL"] = "https://127.0.0.1:1"
+    daemon.start()
+    assert daemon.process is not None
+    try:
+        wish = {
+            "kind": "pick-up",
+            "owner": "Anna",
+            "lines": [{"sku": "BAG", "quantity": 1, "location": "MAYFAIR"}],
+        }
+
+        def asked() -> Any:
+            headers = {"authorization": f"Bearer {TOKEN}"}
+            return HTTP.post(f"{daemon.url}/v1/reservations", json=wish, headers=headers)
+
+        refused = asked()
+        assert refused.status_code == 422, refused.text
+        assert refused.json()["errors"] == [
+            {
+                "field": "lines[0].location",
+                "detail": "is none of ECOM, KNIGHTSBRIDGE, where london may reserve; "
+                "channels.london.may_reserve_at names others",
+            }
+        ]
+        config.write_text(
+            text.replace("[channels.london]", '[channels.london]\nmay_reserve_at = ["MAYFAIR"]')
+        )
+        daemon.process.send_signal(signal.SIGHUP)
+        until(lambda: "MAYFAIR" in asked().json()["detail"], "the place to be taken over")
+        assert asked().json()["type"] == "urn:sfsync:problem:unknown-sku"  # no org has told of any level yet
     finally:
         assert daemon.terminate() == 0
 

@@ -311,6 +311,51 @@ ALONE = POLICY + 'guarantee = "allocated"\nchannels = ["london"]\n'
 TURNS = POLICY + 'guarantee = "allocated"\nturn_hours = 24\n'
 
 
+PARIS = GOOD[GOOD.index("[channels.london]") :].replace("london", "paris")
+PARIS = PARIS.replace("[channels.paris]", '[channels.paris]\nmay_reserve_at = ["IN-TRANSIT"]')
+PLACES = (
+    GOOD
+    + """
+[location_groups]
+boutiques = ["MAYFAIR", "SLOANE"]
+vault = ["VAULT"]
+
+[[policies]]
+skus = ["HIGH-*"]
+channels = ["london"]
+location_group = "vault"
+
+[tills.harrods]
+location = "HARRODS"
+timezone = "Europe/London"
+"""
+)
+
+
+def test_a_channel_s_tokens_reserve_where_it_sells_from_and_where_its_settings_say(write: Write) -> None:
+    """A policy's locations are among those it sells from; beside them, groups and locations are named."""
+    for given, more in (
+        ("[]", set()),
+        ('["boutiques"]', {"MAYFAIR", "SLOANE"}),
+        ('["SLOANE", "HARRODS"]', {"SLOANE", "HARRODS"}),
+    ):
+        said = f"[channels.london]\nmay_reserve_at = {given}"
+        settings = load(write(PLACES.replace("[channels.london]", said)), {})
+        assert settings.reach().channels == {"london": {"ECOM", "KNIGHTSBRIDGE", "VAULT", *more}}
+        assert settings.reach().groups == {"boutiques": {"MAYFAIR", "SLOANE"}, "vault": {"VAULT"}}
+        assert settings.warnings == ()
+
+
+def test_a_place_to_reserve_at_that_nothing_else_names_is_told_at_the_start(write: Write) -> None:
+    """A slip of the pen is told with what was meant; a shop that only this names may be put into a group."""
+    text = PLACES.replace("[channels.london]", '[channels.london]\nmay_reserve_at = ["boutique", "PARIS-7"]')
+    near, far = load(write(text), {}).warnings
+    assert [near.key, far.key] == [f"channels.london.may_reserve_at[{number}]" for number in (0, 1)]
+    assert near.remedy.startswith("Did you mean boutiques?")
+    assert "names PARIS-7, which is no location group" in far.what
+    assert far.remedy == 'If the org has it, put it in a group: location_groups.boutiques = ["PARIS-7"]'
+
+
 @pytest.mark.parametrize(
     ("text", "key", "words"),
     [
@@ -853,6 +898,7 @@ def test_orders_in_the_org_are_read_by_the_house_s_own_fields(write: Write) -> N
         ),
         ('[locations]\nin_transit = "ECOM"', "channels.london.locations.online.sells_from", "in transit"),
         ('[location_groups]\nfar = ["IN-TRANSIT"]', "location_groups.far", "in transit"),
+        (PARIS, "channels.paris.may_reserve_at", "in transit"),
     ],
 )
 def test_settings_that_would_sell_what_is_not_for_sale_or_lose_an_order_are_refused(

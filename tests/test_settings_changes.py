@@ -38,6 +38,11 @@ def test_the_same_settings_have_no_changes() -> None:
         ("[channels.london]", "[channels.london]\ncap = 9", ("channels.london.cap", "not given", "9", True)),
         (
             "[channels.london]",
+            "[channels.london]\nmay_reserve_at = ['MAYFAIR']",
+            ("channels.london.may_reserve_at", "not given", '["MAYFAIR"]', True),
+        ),
+        (
+            "[channels.london]",
             "[ledger]\nfold_nightly = true\n[channels.london]",
             ("ledger.fold_nightly", "false", "true", False),
         ),
@@ -165,6 +170,20 @@ def test_what_is_live_is_taken_over_and_the_rest_stays() -> None:
     assert held.ledger.fold_nightly is False
     assert (held.channels["london"].cap, held.policies[0].cap) == (2, 5)
     assert changes(held, after) == [Change("ledger.fold_nightly", "false", "true", live=False)]
+
+
+def test_where_tokens_may_reserve_waits_with_the_group_that_it_may_name() -> None:
+    """A group is known after a restart only; until then it holds what held before."""
+    before = read(GOOD)
+    said = GOOD.replace("[channels.london]", '[channels.london]\nmay_reserve_at = ["boutiques"]')
+    after = read(said + '[location_groups]\nboutiques = ["MAYFAIR"]\n')
+    assert [(each.key, each.live) for each in changes(before, after)] == [
+        ("channels.london.may_reserve_at", False),
+        ("location_groups.boutiques", False),
+    ]
+    assert with_live(before, after).reach() == before.reach()
+    alone = with_live(before, read(said.replace("boutiques", "MAYFAIR")))
+    assert alone.reach().of("london") == {*before.reach().of("london"), "MAYFAIR"}
 
 
 CALLBACK = """

@@ -671,7 +671,7 @@ def web_options(settings: Settings, local_token: str) -> WebOptions:
     return WebOptions(
         tokens=tuple(tokens),
         channels=frozenset(settings.channels),
-        location_groups=frozenset(settings.location_groups),
+        reach=settings.reach(),
         max_body_bytes=settings.web.max_body_bytes,
         open_status=settings.web.open_status,
         tills={

@@ -16,6 +16,7 @@ from sfsync.domain import count_file, sku_mapping, till_file
 from sfsync.domain.believable import presentable
 from sfsync.domain.count_file import FileError, Reading
 from sfsync.domain.orders import OrderLine, OrderSnapshot, whole_units
+from sfsync.domain.rights import Reach
 from sfsync.domain.stock import BROKEN, SKU_LENGTH, BadKeyError, LevelKey, unfit
 from sfsync.domain.tills import Till
 from sfsync.salesforce import records
@@ -102,7 +103,7 @@ def mapping(sku: str) -> str | None:
 def wish(sku: str) -> str | None:
     line = {"sku": sku, "quantity": 1, "location": "ECOM"}
     try:
-        found = read_wish({"kind": "cart", "owner": "c", "lines": [line]}, (), (), NOW)
+        found = read_wish({"kind": "cart", "owner": "c", "lines": [line]}, (), Reach(), NOW)
     except ProblemError as error:
         error.response()
         said(error.detail, "lines[0].sku")

@@ -53,6 +53,7 @@ from sfsync.web import (
     RESERVATIONS,
     STORES,
     TILLS,
+    Reach,
     Services,
     Sight,
     Status,
@@ -1130,7 +1131,13 @@ class House:
                     Token("auditors", AUDITOR, ROLES[Role.AUDITOR]),
                 ),
                 channels=frozenset({"london", "dubai"}),
-                location_groups=frozenset({"uk"}),
+                reach=Reach(
+                    {
+                        "london": frozenset({"ECOM", "KNIGHTSBRIDGE"}),
+                        "dubai": frozenset({"ECOM", "DUBAI-MALL"}),
+                    },
+                    {"uk": frozenset({"ECOM", "KNIGHTSBRIDGE"}), "world": frozenset({"ECOM", "MAYFAIR"})},
+                ),
                 tills={"rinascente": TillAccess(till, frozenset({"rinascente"}))},
             ),
             **options,  # type: ignore[arg-type]  # reason: each test names true fields

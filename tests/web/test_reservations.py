@@ -165,7 +165,8 @@ async def test_a_reservation_is_prolonged_moved_and_handed_over() -> None:
         assert longer.json()["expires_at"] == "2026-11-23T09:15:00.000Z"
         moved = await client.post(f"{address}/move", json={"location": "KNIGHTSBRIDGE"})
         assert moved.json()["lines"][0]["location"] == "KNIGHTSBRIDGE"
-        nowhere = await client.post(f"{address}/move", json={"location": "NOWHERE"})
+        operator = {"Authorization": f"Bearer {OPERATIONS}"}
+        nowhere = await client.post(f"{address}/move", json={"location": "NOWHERE"}, headers=operator)
         assert "available" in problem(nowhere, 409, "unavailable")
         over = await client.post(f"{address}/hand-over", json={"reference": "receipt 7"})
         assert (over.status_code, over.json()["state"]) == (200, "settled")

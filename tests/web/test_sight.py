@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -15,6 +16,9 @@ from sfsync.web import RESERVATIONS, STORES, Token
 
 MANAGER = "area-manager-token-0123456789"
 MAYFAIR = "mayfair-boutique-token-0123456789"
+FLAGSHIP = "flagship-token-0123456789"  # london's, and at a boutique that london does not sell from
+AT_LARGE = "at-large-token-0123456789"
+SITES = "every-site-token-0123456789"
 WISH: dict[str, Any] = {"kind": "cart", "owner": "cart-17", "lines": [{"sku": "TIE", "quantity": 1}]}
 STEPS: dict[str, Any] = {
     "confirm": {"order_reference": "#1"},
@@ -38,6 +42,9 @@ def house() -> House:
     tokens = (
         Token("manager", MANAGER, frozenset({RESERVATIONS, STORES}), EVERYTHING),
         Token("mayfair", MAYFAIR, frozenset({STORES}), Sight(frozenset(), frozenset({"MAYFAIR"}))),
+        Token("flagship", FLAGSHIP, sight=Sight(frozenset({"london"}), frozenset({"MAYFAIR"}))),
+        Token("at large", AT_LARGE, sight=Sight(frozenset({"london"}), None)),
+        Token("sites", SITES, sight=Sight(None, frozenset())),
     )
     made = House()
     made = House(tokens=(*made.options.tokens, *tokens))
@@ -160,6 +167,76 @@ async def test_a_boutique_reserves_what_is_at_its_own_location() -> None:
             assert field in {each["field"] for each in refused["errors"]}  # type: ignore[attr-defined]  # JSON
         away = {"location": "MAYFAIR"}
         problem(await client.post("/v1/reservations/here/move", json=away), 422, "bad-input")
+
+
+def told(answer: httpx.Response) -> dict[str, str]:
+    """What is wrong, field by field."""
+    refused: Any = problem(answer, 422, "bad-input")
+    return {each["field"]: each["detail"] for each in refused["errors"]}
+
+
+async def test_a_storefront_reserves_where_its_channel_sells_from() -> None:
+    """It cannot take another's last piece: by name, in a group, by a move, or as a substitute."""
+    made = house()
+    paid = replace(held("paid", "london", "ECOM"), state=ReservationState.PAID_UNAVAILABLE)
+    made.desk.granted["paid"] = paid
+    where = "is none of ECOM, KNIGHTSBRIDGE, where london may reserve; "
+    where += "channels.london.may_reserve_at names others"
+    async with made.client(CHECKOUT) as client:
+        for place in ({"location": "ECOM"}, {"location_group": "uk"}, {}):
+            lines = [{"sku": "TIE", "quantity": 1, **place}]
+            assert (await client.post("/v1/reservations", json=WISH | {"lines": lines})).status_code == 201
+        there = await client.post("/v1/reservations/london/move", json={"location": "KNIGHTSBRIDGE"})
+        assert there.status_code == 200
+        before = dict(made.desk.granted)
+        here, away = {"sku": "TIE", "quantity": 1}, {"sku": "BAG", "quantity": 1, "location": "MAYFAIR"}
+        world = {"sku": "TIE", "quantity": 1, "location_group": "world"}
+        for path, body in (
+            ("/v1/reservations", WISH | {"lines": [here, away, world]}),
+            ("/v1/reservations/paid/substitute", {"lines": [here, away, world]}),
+        ):
+            assert told(await client.post(path, json=body)) == {
+                "lines[1].location": where,
+                "lines[2].location_group": f"has MAYFAIR, which {where}",
+            }
+        gone = await client.post("/v1/reservations/there/move", json={"location": "DUBAI-MALL"})
+        assert told(gone) == {"location": where}
+        assert made.desk.granted == before
+
+
+@pytest.mark.parametrize("token", [OPERATIONS, FLAGSHIP, AT_LARGE])
+async def test_an_operator_and_a_token_of_the_location_reserve_there_in_a_channel_s_name(token: str) -> None:
+    """A token with the location among its own needs no setting of the channel; nor does an operator."""
+    made = house()
+    lines = [
+        {"sku": "TIE", "quantity": 1, "location": "MAYFAIR"},
+        {"sku": "TIE", "quantity": 1, "location_group": "world"},
+    ]
+    async with made.client(token) as client:
+        answer = await client.post("/v1/reservations", json=WISH | {"lines": lines, "channel": "london"})
+        assert answer.status_code == 201, answer.text
+        moved = await client.post("/v1/reservations/london/move", json={"location": "MAYFAIR"})
+        assert moved.json()["lines"][0]["location"] == "MAYFAIR"
+
+
+async def test_a_token_of_every_channel_reserves_where_the_named_one_may() -> None:
+    """In no channel's name it reserves where any of them may, and nowhere else."""
+    made = house()
+    async with made.client(SITES) as client:
+        for channel, place, status in (
+            ("london", "KNIGHTSBRIDGE", 201),
+            ("london", "DUBAI-MALL", 422),
+            ("dubai", "DUBAI-MALL", 201),
+            (None, "DUBAI-MALL", 201),
+            (None, "MAYFAIR", 422),
+        ):
+            lines = [{"sku": "TIE", "quantity": 1, "location": place}]
+            answer = await client.post("/v1/reservations", json=WISH | {"lines": lines, "channel": channel})
+            assert answer.status_code == status, (channel, place, answer.text)
+    assert told(answer) == {
+        "lines[0].location": "is none of DUBAI-MALL, ECOM, KNIGHTSBRIDGE, where any channel may reserve; "
+        "may_reserve_at of a channel names others"
+    }
 
 
 async def test_a_key_is_its_channel_s_whichever_token_comes_with_it() -> None:

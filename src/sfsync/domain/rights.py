@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .reservations import Reservation, WishedLine
@@ -98,6 +98,27 @@ class Sight:
             for number, line in enumerate(lines)
             if self.locations is not None and (line.location is None or not self.at(line.location))
         ]
+
+    def beyond(self, reach: Collection[str], places: Iterable[str]) -> list[str]:
+        """Which of these locations are neither within that reach nor the party's own."""
+        return sorted({place for place in places if place not in reach and not self.at(place)})
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a reservation in a channel's name may be: what it sells from, and what its settings add.
+
+    All of them are the org's locations. `groups` are the sets of them that a reservation may name.
+    """
+
+    channels: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def of(self, channel: str | None) -> frozenset[str]:
+        """That channel's; in no channel's name, what any of them has."""
+        if channel is None:
+            return frozenset().union(*self.channels.values())
+        return self.channels.get(channel, frozenset())
 
 
 EVERYTHING = Sight(None, None)

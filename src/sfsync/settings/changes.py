@@ -1,7 +1,7 @@
 """Two readings of the settings compared: what is other, and whether a running daemon can take it over.
 
-Who may do what, the log's level, what policies and channels say of quantities, what counts are believed, and
-who is told by callbacks and alerts, and where, are taken over at once.
+Who may do what and where, the log's level, what policies and channels say of quantities, what counts are
+believed, and who is told by callbacks and alerts, and where, are taken over at once.
 What connections, loops and stores were made from waits for a restart, and so does all that rests on it.
 """
 
@@ -22,6 +22,7 @@ from .problems import KeyPath
 WEB = ("tokens", "open_status", "proxy", "max_body_bytes")
 LOG = ("level",)
 CHANNEL = ("guarantee", "safety_stock", "cap", "most_units", "orders_lag_seconds")
+PLACES = ("may_reserve_at",)  # of a channel; it may name groups of locations, which wait for a restart
 RECEIVER = tuple(ReceiverSettings.model_fields)  # of a channel that is told by callbacks
 MISSING = object()
 
@@ -48,7 +49,7 @@ def changes(before: Settings, after: Settings) -> list[Change]:
         _Told(after, {now: n for n, _, now in pairs}),
     )
     policies, callbacks = policies_are_live(before, after), _callbacks(before, after)
-    kept = before.channels.keys() & after.channels.keys()
+    kept = dict.fromkeys(before.channels.keys() & after.channels.keys(), _channel_keys(before, after))
     found = []
     for path in sorted(old.all.keys() | new.all.keys(), key=_in_order):
         was, now = old.value(path, new), new.value(path, old)
@@ -110,12 +111,12 @@ def with_live(before: Settings, after: Settings) -> Settings:
     """The settings that hold once what is live of `after` was taken over."""
     web = before.web.model_copy(update={name: getattr(after.web, name) for name in WEB})
     log = before.log.model_copy(update={name: getattr(after.log, name) for name in LOG})
-    callbacks = _callbacks(before, after)
+    callbacks, keys = _callbacks(before, after), _channel_keys(before, after)
     channels = {
         name: channel.model_copy(
             update={
                 key: getattr(after.channels[name], key)
-                for key in (*CHANNEL, *(RECEIVER if name in callbacks else ()))
+                for key in (*keys, *(RECEIVER if name in callbacks else ()))
             }
         )
         if name in after.channels
@@ -134,6 +135,11 @@ def _callbacks(before: Settings, after: Settings) -> frozenset[str]:
         for settings in (before, after)
     )
     return frozenset(old & new)
+
+
+def _channel_keys(before: Settings, after: Settings) -> tuple[str, ...]:
+    """What is taken over of a channel that is in both."""
+    return (*CHANNEL, *PLACES) if before.location_groups == after.location_groups else CHANNEL
 
 
 def policies_are_live(before: Settings, after: Settings) -> bool:
@@ -166,7 +172,7 @@ def _dumped(
     return {**rest, "channels": channels, "policies": policies}
 
 
-def _live(path: KeyPath, kept: Collection[str], callbacks: Collection[str]) -> bool:
+def _live(path: KeyPath, kept: Mapping[str, Collection[str]], callbacks: Collection[str]) -> bool:
     match path:
         case ("alerts" | "counts", *_):
             return True
@@ -175,7 +181,7 @@ def _live(path: KeyPath, kept: Collection[str], callbacks: Collection[str]) -> b
         case ("log", str(key)):
             return key in LOG
         case ("channels", name, str(key)):
-            return (name in kept and key in CHANNEL) or (name in callbacks and key in RECEIVER)
+            return key in kept.get(str(name), ()) or (name in callbacks and key in RECEIVER)
         case _:
             return False
 

@@ -54,6 +54,8 @@ class ChannelSettings(Section):
     guarantee: Literal["mirrored", "gated"] = "mirrored"
     safety_stock: int = Field(default=0, ge=0)  # units of the location group never offered
     cap: int | None = Field(default=None, ge=0)  # units; never show more
+    # Its tokens reserve where it sells from, and at these locations and location groups: click & collect.
+    may_reserve_at: tuple[OrgLocation, ...] = ()
     # When changed settings would change more of its numbers than so many per cent, a person is asked first.
     ask_above_percent: int = Field(default=20, ge=0, le=100)
     # Of one line of an order. An order with more is set aside for a person: it moves no stock before that.

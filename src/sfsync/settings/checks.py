@@ -19,7 +19,7 @@ from sfsync.domain.rights import (
 )
 
 from .origins import Origins, variable
-from .problems import KeyPath, meant
+from .problems import KeyPath, meant, nearest
 from .shape import Shape, sections
 from .texts import is_loopback
 
@@ -62,6 +62,7 @@ def check_across(tree: dict[str, Any], root: Shape, origins: Origins) -> None:
     _org_orders(tree, origins)
     _not_for_sale(tree, origins)
     _kept(tree, origins)
+    _may_reserve_at(tree, origins)
     _tokens(tree, origins)
     _tills(tree, origins)
     _open_page(tree, origins)
@@ -373,6 +374,41 @@ def _kept(tree: dict[str, Any], origins: Origins) -> None:
             origins.problem(("locations", "safety_stock", code), what, remedy)
 
 
+def _may_reserve_at(tree: dict[str, Any], origins: Origins) -> None:
+    """Groups, and locations that these settings know from elsewhere: a slip of the pen opens nothing."""
+    groups, known = tree.get("location_groups"), _named_locations(tree)
+    known |= {str(name) for name in groups} if isinstance(groups, dict) else set()
+    for name, channel in _tables(tree.get("channels")):
+        for number, place in enumerate(_list(channel.get("may_reserve_at"))):
+            if isinstance(place, str) and place not in known:
+                what = f"names {place}, which is no location group, and no location that is named elsewhere"
+                close = nearest(place, sorted(known))
+                remedy = f"Did you mean {close}? " if close else ""
+                remedy += f'If the org has it, put it in a group: location_groups.boutiques = ["{place}"]'
+                origins.warning(("channels", name, "may_reserve_at", number), what, remedy)
+
+
+def _named_locations(tree: dict[str, Any]) -> set[str]:
+    """Every location of the org that some table names, but for `may_reserve_at`."""
+    found: list[object] = []
+    groups, places, web = (tree.get(name) for name in ("location_groups", "locations", "web"))
+    for codes in groups.values() if isinstance(groups, dict) else ():
+        found += _list(codes)
+    for _, channel in _tables(tree.get("channels")):
+        for _, place in _tables(channel.get("locations")):
+            found += _list(place.get("sells_from"))
+    found += [till.get("location") for _, till in _tables(tree.get("tills"))]
+    if isinstance(places, dict):
+        found += _list(places.get("tills_after_sale"))
+    orders = tree.get("org_orders")
+    found += _list(orders.get("sells_from")) if isinstance(orders, dict) else []
+    for token in _list(web.get("tokens")) if isinstance(web, dict) else ():
+        found += _list(token.get("locations")) if isinstance(token, dict) else []
+    for policy in _list(tree.get("policies")):
+        found += _list(policy.get("block_at")) if isinstance(policy, dict) else []
+    return {code for code in found if isinstance(code, str) and code != EVERY}
+
+
 def _not_for_sale(tree: dict[str, Any], origins: Origins) -> None:
     """Goods in transit, returned or set apart are never sold from where they stand."""
     places, orders = tree.get("locations"), tree.get("org_orders")
@@ -384,6 +420,7 @@ def _not_for_sale(tree: dict[str, Any], origins: Origins) -> None:
     for name, channel in _tables(tree.get("channels")):
         for place, entry in _tables(channel.get("locations")):
             sold.append((("channels", name, "locations", place, "sells_from"), entry.get("sells_from")))
+        sold.append((("channels", name, "may_reserve_at"), channel.get("may_reserve_at")))
     groups = tree.get("location_groups")
     for name, codes in groups.items() if isinstance(groups, dict) else ():
         sold.append((("location_groups", name), codes))

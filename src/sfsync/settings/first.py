@@ -109,6 +109,7 @@ access_token_file = {_text(shop.access_token_file)}
 webhook_secret_file = {_text(shop.webhook_secret_file)}
 guarantee = "mirrored"   # "gated": the shop asks before payment
 # safety_stock = 0   # units never offered
+# may_reserve_at = ["KNIGHTSBRIDGE"]   # where its checkout reserves besides: click & collect
 
 [channels.{_text(shop.name)}.locations.online]
 id = {_text(shop.location)}

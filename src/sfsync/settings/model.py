@@ -22,7 +22,7 @@ from sfsync.domain.counts import OLDEST_DAYS, Believed
 from sfsync.domain.editions import Edition
 from sfsync.domain.org_orders import ORG_CHANNEL, OrgOrderRules
 from sfsync.domain.products import Wanted
-from sfsync.domain.rights import EVERY, Role, Sight, scopes_of
+from sfsync.domain.rights import EVERY, Reach, Role, Sight, scopes_of
 from sfsync.domain.sources import Source
 from sfsync.domain.turns import Turns
 
@@ -391,6 +391,20 @@ class Settings(BaseSettings):
             counts=Believed(self.counts.most_units, timedelta(days=self.counts.oldest_days)),
             most_units_of_org=self.org_orders.most_units if self.org_orders else MOST_UNITS,
             editions={name: Edition(name, **edition.model_dump()) for name, edition in self.editions.items()},
+        )
+
+    def reach(self) -> Reach:
+        """Where each channel's tokens reserve. What `may_reserve_at` names is a group where there is one."""
+        groups = {name: frozenset(codes) for name, codes in self.location_groups.items()}
+        assortment = self.assortment()
+        return Reach(
+            {
+                name: assortment.places(name).union(
+                    *(groups.get(place, {place}) for place in channel.may_reserve_at)
+                )
+                for name, channel in self.channels.items()
+            },
+            groups,
         )
 
     def _told_after_sale(self) -> frozenset[str]:

@@ -72,7 +72,7 @@ class Api:
         wish = read_wish(
             await self._body(request),
             options.channels,
-            options.location_groups,
+            options.reach,
             now,
             sight=sight,
             is_store=STORES in party.scopes,
@@ -126,15 +126,16 @@ class Api:
     async def move(self, request: Request) -> Response:
         """Hold it at another location: 200 moved, 202 asked, and where it was until the org answers."""
         moved = await changeable(request, self._services.desk)
-        location = read_location(await self._body(request), moved.channel, sight_of(request))
+        reach = self._options.reach
+        location = read_location(await self._body(request), moved.channel, reach, sight_of(request))
         return _as_it_stands(await self._services.desk.move(moved.id, location))
 
     async def substitute(self, request: Request) -> Response:
         """Take other pieces for one that is paid and not available: 201 taken, 202 asked, 409 none."""
         desk = self._services.desk
         paid = await changeable(request, desk)
-        groups = self._options.location_groups
-        lines = read_stand_in(await self._body(request), paid.channel, groups, sight_of(request))
+        reach = self._options.reach
+        lines = read_stand_in(await self._body(request), paid.channel, reach, sight_of(request))
         stand_in = _or_problem(await desk.substitute(paid.id, lines))
         pending = stand_in.state is ReservationState.PENDING
         headers = {"Location": f"/v1/reservations/{stand_in.id}"} | ({"Retry-After": "1"} if pending else {})

@@ -17,6 +17,7 @@ from sfsync.domain.rights import (
     STORES,
     TILLS,
     VIEW,
+    Reach,
     Role,
     Sight,
     scopes_of,
@@ -35,6 +36,7 @@ __all__ = [
     "TILLS",
     "VIEW",
     "Proxy",
+    "Reach",
     "Sight",
     "TillAccess",
     "Token",
@@ -84,7 +86,7 @@ class WebOptions:
 
     tokens: tuple[Token, ...] = ()
     channels: frozenset[str] = frozenset()  # names that a reservation may give
-    location_groups: frozenset[str] = frozenset()  # likewise
+    reach: Reach = field(default_factory=Reach)  # where a reservation may be
     max_body_bytes: int = 4 * 1024 * 1024
     body_seconds: float = 10.0  # a request's body must have arrived by then
     open_status: bool = False  # the pages need no log-in

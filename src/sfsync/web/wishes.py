@@ -20,7 +20,7 @@ from sfsync.domain.reservations import (
     Wish,
     WishedLine,
 )
-from sfsync.domain.rights import EVERYTHING, Sight
+from sfsync.domain.rights import EVERYTHING, Reach, Sight
 from sfsync.domain.stock import BROKEN, LOCATION_LENGTH, SKU_LENGTH, UNIT_LENGTH, BadKeyError, LevelKey
 from sfsync.domain.why import Question
 
@@ -114,7 +114,7 @@ class Fields:
 def read_wish(
     table: Mapping[str, Any],
     channels: Collection[str],
-    groups: Collection[str],
+    reach: Reach,
     now: datetime,
     *,
     sight: Sight = EVERYTHING,
@@ -122,7 +122,8 @@ def read_wish(
 ) -> Wish:
     """A wish; a 422 problem with all bad fields otherwise.
 
-    `sight`: whose things the asking party sees. One of a single channel need not say which.
+    `sight`: whose things the asking party sees. One of a single channel need not say which. `reach`: where
+    else than at its own locations it may ask in a channel's name.
     """
     fields = Fields()
     fields.unknown(table, _WISH_FIELDS)
@@ -133,8 +134,9 @@ def read_wish(
     if client is None:
         client = owner if kind is ReservationKind.CLIENT else ""
     client = same_client(client)
-    lines = _lines(fields, table.get("lines"), channel, groups)
+    lines = _lines(fields, table.get("lines"), channel, reach.groups)
     _own_places(fields, sight, channel, lines)
+    _within_reach(fields, sight, channel, reach, lines)
     partial = fields.flag(table, "partial")
     window = _window(fields, table, kind, now)
     in_hand = fields.flag(table, "in_hand")
@@ -173,6 +175,34 @@ def _own_places(fields: Fields, sight: Sight, channel: str | None, lines: tuple[
     for number in sight.misplaced(channel, lines):
         what = f"is none of {', '.join(sorted(sight.locations or ()))}, the locations of this token"
         fields.errors.setdefault(f"lines[{number}].location", what)
+
+
+def _within_reach(
+    fields: Fields, sight: Sight, channel: str | None, reach: Reach, lines: tuple[WishedLine, ...]
+) -> None:
+    """What is asked for in a channel's name is where that channel may reserve."""
+    if "channel" in fields.errors:
+        return
+    misplaced = sight.misplaced(channel, lines)
+    for number, line in enumerate(lines):
+        at = f"lines[{number}]"
+        if number in misplaced:
+            continue
+        if line.location_group:
+            places = reach.groups.get(line.location_group, frozenset())
+            if away := sight.beyond(reach.of(channel), places):
+                what = f"has {', '.join(away)}, which {_beyond(sight, channel, reach)}"
+                fields.errors.setdefault(f"{at}.location_group", what)
+        elif line.location and sight.beyond(reach.of(channel), [line.location]):
+            fields.errors.setdefault(f"{at}.location", _beyond(sight, channel, reach))
+
+
+def _beyond(sight: Sight, channel: str | None, reach: Reach) -> str:
+    """Why nothing is reserved at a location; which it could be, and the setting that adds others."""
+    places = ", ".join(sorted(reach.of(channel) | (sight.locations or frozenset())))
+    whose = f"where {channel} may reserve" if channel else "where any channel may reserve"
+    setting = f"channels.{channel}.may_reserve_at" if channel else "may_reserve_at of a channel"
+    return f"is none of {places or 'the locations'}, {whose}; {setting} names others"
 
 
 def _window(
@@ -276,7 +306,7 @@ def read_order_reference(table: Mapping[str, Any]) -> str:
     return _one_text(table, "order_reference")
 
 
-def read_location(table: Mapping[str, Any], channel: str | None, sight: Sight) -> str:
+def read_location(table: Mapping[str, Any], channel: str | None, reach: Reach, sight: Sight) -> str:
     """The body of a move: the org's location that is to hold it."""
     fields = Fields()
     fields.unknown(table, ("location",))
@@ -285,19 +315,22 @@ def read_location(table: Mapping[str, Any], channel: str | None, sight: Sight) -
         fields.errors["location"] = "contains '|'"
     if location and sight.misplaced(channel, [WishedLine("", 1, location)]):
         fields.errors["location"] = f"is none of {', '.join(sorted(sight.locations or ()))}"
+    elif location and sight.beyond(reach.of(channel), [location]):
+        fields.errors.setdefault("location", _beyond(sight, channel, reach))
     if fields.errors:
         raise bad_fields(fields.errors)
     return location
 
 
 def read_stand_in(
-    table: Mapping[str, Any], channel: str | None, groups: Collection[str], sight: Sight
+    table: Mapping[str, Any], channel: str | None, reach: Reach, sight: Sight
 ) -> tuple[WishedLine, ...]:
     """The body of a substitution: what is taken in the place of what was paid for and is not available."""
     fields = Fields()
     fields.unknown(table, ("lines",))
-    lines = _lines(fields, table.get("lines"), channel, groups)
+    lines = _lines(fields, table.get("lines"), channel, reach.groups)
     _own_places(fields, sight, channel, lines)
+    _within_reach(fields, sight, channel, reach, lines)
     if fields.errors:
         raise bad_fields(fields.errors)
     return lines
