@@ -49,7 +49,9 @@ class Boutique(Actor):
         self.day.postings[source] = (FLOOR, BOUTIQUE, -1)
         self.tell(f"{source}: one {FLOOR} is sold over the counter")
         await asyncio.sleep(self.chance.choice([0.0, 1.0, 4.0]))
+        self.day.undated.add(source)
         await self.world.publish(stock_event(source, FLOOR, BOUTIQUE, -1))
+        self.day.happened.setdefault(source, self.world.clock.now())
 
     async def _brought_in(self) -> None:
         if self._free >= 3:

@@ -64,8 +64,10 @@ class Rivals(Actor):
             return
         source = f"rival-{len(self.day.postings) + len(self.day.poison) + 1}"
         self.day.postings[source] = (sku, place, -1)
+        self.day.undated.add(source)
         self.tell(f"{source}: -1 {sku} at {place}")
         await self.world.publish(stock_event(source, sku, place, -1))
+        self.day.happened.setdefault(source, self.world.clock.now())
 
     async def _unheard(self, sku: str) -> None:
         """The shops' words get lost while they sell."""

@@ -40,7 +40,7 @@ def test_every_promise_is_kept_while_an_operator_decides_about_incidents_and_cli
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [2, 6])
 def test_an_hour_without_the_org_oversells_nothing_that_was_set_aside(seed: int) -> None:
     """Shops and tills sell on, allocated articles too; all of it is in the ledger when the org is back."""
     verdict = run_seed(draw(seed, orders=60, outage_seconds=3600.0), told=True)
