@@ -199,6 +199,48 @@ async def test_a_payment_after_the_expiry_gets_nothing_that_others_have_had_sinc
         assert outcome.reservation.state is State.CONFIRMED
 
 
+async def test_what_was_paid_too_late_is_not_asked_for_again_beyond_the_edition() -> None:
+    """One bag is sold in all, and another client has it. More come in: who paid too late waits on."""
+    async with house({BAG: 3}, editions=[Edition("drop", ("BAG",), 1)], rules=[GATED]) as h:
+        await drop(h)
+        late, last = await _paid_too_late(h), (await h.reserve("BAG", shop="dubai")).reservation
+        assert last is not None
+        assert (await h.desk.confirm(late, "#1001")).problem == "paid-unavailable"
+        await _comes_in(h, 4)
+        assert h.org.numbers(BAG) == (4, 1)
+        await h.desk.release(last.id)  # the other one puts hers back, and what was paid for is had after all
+        await h.until_kept(lambda tx: (r := tx.reservation(late)) and r.state is State.CONFIRMED)
+        assert h.org.numbers(BAG) == (4, 1)
+
+
+async def test_what_was_paid_too_late_is_not_asked_for_again_beyond_the_clients_limit() -> None:
+    """A client may have one. Her first cart ended, she has another bag now: a receipt makes it no two."""
+    edition = Edition("drop", ("BAG",), 3, per_client=1)
+    async with house({BAG: 3}, editions=[edition], rules=[GATED]) as h:
+        await drop(h)
+        late = await _paid_too_late(h, client="Bea")
+        assert granted([await h.reserve("BAG", client="Bea")]) == 1
+        assert (await h.desk.confirm(late, "#1001")).problem == "paid-unavailable"
+        await _comes_in(h, 4)
+        assert h.org.numbers(BAG) == (4, 1)
+
+
+async def _paid_too_late(h: House, client: str = "") -> str:
+    """A cart that has ended, whose customer is about to pay."""
+    late = (await h.reserve("BAG", life=timedelta(milliseconds=1), client=client)).reservation
+    assert late is not None
+    await h.until_kept(lambda tx: (r := tx.reservation(late.id)) and r.state is State.EXPIRED)
+    await h.idle()
+    return late.id
+
+
+async def _comes_in(h: House, on_hand: int) -> None:
+    """A bag comes in, is known of, and all that follows from it is done."""
+    h.org.move(BAG, on_hand=1)
+    await h.until_kept(lambda tx: [level.on_hand for level in tx.levels_of(["BAG"])] == [on_hand])
+    await h.idle()
+
+
 async def test_what_was_sent_stays_sold_and_what_comes_back_may_be_sold_again() -> None:
     """Parcels leave, a till sells one, a bag comes back: what is left of the edition follows."""
     async with house({BAG: 9}, editions=[Edition("drop", ("BAG",), 4)]) as h:

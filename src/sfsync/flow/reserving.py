@@ -24,6 +24,7 @@ from sfsync.ports import LineState, Tx
 
 from .context import Context
 from .picture import Picture
+from .rooms import denied
 from .shelf import refresh
 
 Asked = tuple[list[int], set[str]]  # bundles that wait for the org's answer, bells to ring
@@ -82,6 +83,7 @@ def ask_for_paid(tx: Tx, ctx: Context, skus: Collection[str]) -> set[str]:
 
     In the commit that learns of the goods, so that nobody is told of them who has not paid. Where an order of
     the channel stands for the payment, the order asks; where other pieces are being asked for, nobody does.
+    Of a limited edition no more is asked for than is left of it, for this client as for any other.
     """
     bells: set[str] = set()
     for reservation in tx.paid_unavailable():
@@ -102,6 +104,9 @@ def ask_for_paid(tx: Tx, ctx: Context, skus: Collection[str]) -> set[str]:
             continue
         due = zip(reservation.lines, reservation.due(), strict=True)
         lines = tuple(replace(line, quantity=units) for line, units in due)
+        wanted = [(line.level.sku, line.quantity) for line in lines if line.quantity]
+        if denied(tx, ctx.assortment, reservation.channel, reservation.client, wanted, paid=True) is not None:
+            continue
         held = tx.levels(levels)
         floor = any(ctx.assortment.floor.scarce(k.location, held[k][0].available) for k in levels)
         again = replace(reservation, state=ReservationState.PENDING, lines=lines, needs_store=floor)
