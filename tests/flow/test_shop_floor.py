@@ -152,6 +152,27 @@ async def test_paid_after_the_last_piece_of_a_floor_was_let_go_asks_the_shop_aga
         assert reservation_of(said).state is State.CONFIRMED
 
 
+async def test_a_shop_that_did_not_find_what_is_paid_is_not_asked_again_by_itself() -> None:
+    """What it does not find goes back in the org, and is not there again by that: a person must see to it."""
+    async with house({FLOOR: 1}, floor=TOWN) as h:
+        reservation = reservation_of(await ask(h))
+        await h.desk.release(reservation.id, "changed her mind")
+        await h.idle()
+        await h.desk.confirm(reservation.id, "#1")
+        await h.desk.store_confirmation(reservation.id, found=False, who="town")
+        await h.until_kept(lambda tx: not any(each.reserved for each in tx.holdings(reservation.subjects())))
+        await h.idle()
+        h.org.move(FLOOR, on_hand=-1)  # and whatever else is heard of its level
+        h.org.move(FLOOR, on_hand=1)
+        await h.until_kept(
+            lambda tx: [x.version for x in tx.levels_of(["BAG-1"])] == [h.org.level(FLOOR).version]
+        )
+        await h.idle()
+        assert (await kept(h, reservation.id)).state is State.PAID_UNAVAILABLE
+        assert sorted(await kinds(h)) == sorted([NOT_FOUND, PAID_UNAVAILABLE])
+        assert h.org.numbers(FLOOR) == (1, 0)
+
+
 async def test_an_order_draws_on_the_last_pieces_of_a_floor_after_all_others() -> None:
     """Shown was the piece in the warehouse, and that is the one that was sold."""
     async with house({FLOOR: 1, STORE: 1}, floor=TOWN, plan={"online": ("TOWN", "ECOM")}) as h:

@@ -83,13 +83,18 @@ def ask_for_paid(tx: Tx, ctx: Context, skus: Collection[str]) -> set[str]:
 
     In the commit that learns of the goods, so that nobody is told of them who has not paid. Where an order of
     the channel stands for the payment, the order asks; where other pieces are being asked for, nobody does.
-    Of a limited edition no more is asked for than is left of it, for this client as for any other.
+    Of a limited edition no more is asked for than is left of it, for this client as for any other; and what a
+    shop did not find is not asked for there again by itself, as long as that is an incident.
     """
     bells: set[str] = set()
-    for reservation in tx.paid_unavailable():
+    waiting = tx.paid_unavailable()
+    lacking = {each.key for each in tx.incidents() if each.kind == NOT_FOUND} if waiting else set()
+    for reservation in waiting:
         owed = zip(reservation.lines, reservation.due(), strict=True)
         levels = [line.level for line, units in owed if units]
         if not {level.sku for level in levels} & set(skus) or tx.busy(reservation.subjects()):
+            continue
+        if any(str(level) in lacking for level in levels):
             continue
         if reservation.channel is not None:
             names = order_names(reservation.order_reference)
