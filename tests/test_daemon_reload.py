@@ -12,16 +12,22 @@ from tests.test_daemon import CHANNEL_SECRETS, CONFIG, HTTP, Daemon, free_port, 
 TOKEN = "a-new-token-of-the-house"
 
 
-def test_a_new_token_works_after_a_signal_and_a_wrong_file_changes_nothing(tmp_path: Path) -> None:
-    """Without an org to speak to: who may ask is for the daemon alone to know."""
+def alone(tmp_path: Path, text: str) -> tuple[Daemon, Path]:
+    """A daemon that runs on these settings, with no org to speak to; and the file that they stand in."""
     config = tmp_path / "sfsync.toml"
-    text = CONFIG.read_text().replace("open_status = true", "open_status = false")
     config.write_text(text)
     config.chmod(0o600)
     daemon = Daemon(tmp_path, None, {}, free_port(), config)
     daemon.env |= {"SFSYNC_SALESFORCE__CLIENT_SECRET": "x", **CHANNEL_SECRETS}
     daemon.env["SFSYNC_SALESFORCE__LOGIN_URL"] = "https://127.0.0.1:1"
     daemon.start()
+    return daemon, config
+
+
+def test_a_new_token_works_after_a_signal_and_a_wrong_file_changes_nothing(tmp_path: Path) -> None:
+    """Without an org to speak to: who may ask is for the daemon alone to know."""
+    text = CONFIG.read_text().replace("open_status = true", "open_status = false")
+    daemon, config = alone(tmp_path, text)
     assert daemon.process is not None
     try:
 
@@ -56,14 +62,8 @@ def test_a_new_token_works_after_a_signal_and_a_wrong_file_changes_nothing(tmp_p
 
 def test_a_boutique_that_the_shop_may_reserve_at_by_now_is_one_after_a_signal(tmp_path: Path) -> None:
     """Refused with the places that may be; once the settings name it, it is for the org to say."""
-    config = tmp_path / "sfsync.toml"
     text = f'{CONFIG.read_text()}\n[[web.tokens]]\nname = "shop"\nchannels = ["london"]\ntoken = "{TOKEN}"\n'
-    config.write_text(text)
-    config.chmod(0o600)
-    daemon = Daemon(tmp_path, None, {}, free_port(), config)
-    daemon.env |= {"SFSYNC_SALESFORCE__CLIENT_SECRET": "x", **CHANNEL_SECRETS}
-    daemon.env["SFSYNC_SALESFORCE__LOGIN_URL"] = "https://127.0.0.1:1"
-    daemon.start()
+    daemon, config = alone(tmp_path, text)
     assert daemon.process is not None
     try:
         wish = {
