@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfsync.domain.coverage import (
+    JOINED,
     Closes,
     How,
     Interval,
@@ -84,6 +85,19 @@ def test_the_answer_is_a_sentence() -> None:
     assert polled.sentence == "nothing was missed: the stream broke 2 times, and all of it was made up for"
     lost = answer("stock", window, broken[:2])
     assert (lost.missed, lost.sentence) == (True, "7 hours are not known yet")
+
+
+def test_a_stream_that_was_joined_for_the_first_time_did_not_break() -> None:
+    """On the first morning nobody is told of a break that there never was; a real one is counted alone."""
+    joined = Interval("stock", at(3), at(4), How.REREAD, JOINED)
+    first = [joined, interval(3.5, 12, How.LIVE)]
+    assert answer("stock", (at(3), at(12)), first).sentence == (
+        "nothing was missed: the stream was joined, and what moved just before was read again"
+    )
+    broken = [joined, interval(3.5, 6, How.LIVE), interval(6, 7, How.REPLAYED), interval(7, 12, How.LIVE)]
+    once = answer("stock", (at(3), at(12)), broken)
+    assert once.sentence == "nothing was missed: the stream broke once, and all of it was made up for"
+    assert joined in once.breaks, "what was read again is listed all the same"
 
 
 @pytest.mark.parametrize(

@@ -391,6 +391,36 @@ async def test_a_rule_switched_off_is_found_and_the_probe_given_back(
     assert sandbox.level("SFSYNC-PROBE|PROBE")["Reserved__c"] == 0
 
 
+@pytest.mark.parametrize("missing", [(), (0,), (1,), (0, 1)])
+async def test_a_rule_of_the_movements_that_is_missing_is_found_by_trying(
+    org: SalesforceOrg, sandbox: OrgSandbox, missing: tuple[int, ...]
+) -> None:
+    """A count without its moment, and a row that makes nothing newer, are tried; nothing is left behind."""
+    rules = ("Count_names_its_moment", "Version_delta_at_least_one")
+    await org.check()
+    before = sandbox.level("SFSYNC-PROBE|PROBE")
+    try:
+        for each in missing:
+            sandbox.control("POST", "/rules", {"name": rules[each], "active": False})
+        findings = await org.check()
+    finally:
+        for each in missing:
+            sandbox.control("POST", "/rules", {"name": rules[each], "active": True})
+    warned = [each for each in findings if each.severity is Severity.WARNING and "the rule" in each.what]
+    assert [rule for rule in rules if any(rule in each.what for each in warned)] == [
+        rules[each] for each in missing
+    ]
+    assert all("missing or not active" in each.what and "activate it" in each.remedy for each in warned)
+    told = ("a count that names no moment is refused", "a movement that makes its level no newer is refused")
+    assert [any(words in each.what for each in findings) for words in told] == [
+        number not in missing for number in (0, 1)
+    ]
+    after = sandbox.level("SFSYNC-PROBE|PROBE")
+    if len(missing) < 2:
+        assert after["Version__c"] == before["Version__c"]
+    assert (after["OnHand__c"], after["Reserved__c"]) == (before["OnHand__c"], before["Reserved__c"])
+
+
 async def test_a_field_that_was_not_deployed_is_a_finding(tmp_path: Path) -> None:
     """The finding names object, field and what to do; the rule is not tried on half an org."""
     source = tmp_path / "salesforce"

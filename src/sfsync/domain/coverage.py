@@ -35,6 +35,7 @@ class Closes(StrEnum):
 
 OVERLAP = timedelta(minutes=15)  # clocks differ, and the longest transaction takes ten minutes
 LONGEST_REASON = 400  # characters
+JOINED = "the stream was joined without a bookmark"  # a hole that no stream broke for
 _NUMBERS = re.compile(r"\S*\d\S*")
 
 
@@ -186,10 +187,12 @@ def answer(
     elif pending is not None and pending <= window[0]:
         sentence = "nothing of this time is known yet: ask again in a few minutes"
         return Answer(source, True, sentence, ((pending, window[1]),), breaks, pending)
-    elif breaks:
-        times = len(merged((each.since, each.until) for each in breaks))  # what goes together broke once
+    elif broken := [each for each in breaks if each.why != JOINED]:
+        times = len(merged((each.since, each.until) for each in broken))  # what goes together broke once
         times_said = "once" if times == 1 else f"{times:,} times"
         sentence = f"nothing was missed: the stream broke {times_said}, and all of it was made up for"
+    elif breaks:
+        sentence = "nothing was missed: the stream was joined, and what moved just before was read again"
     else:
         sentence = "nothing was missed: the stream was observed all the time"
     if pending is not None:

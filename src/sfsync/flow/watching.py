@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sfsync.domain.coverage import OVERLAP, Closes, How, Progress, then
+from sfsync.domain.coverage import JOINED, OVERLAP, Closes, How, Progress, then
 from sfsync.domain.incidents import HOLE
 from sfsync.domain.words import counted
 from sfsync.ports import EventBatch, Hole, Tx
@@ -50,7 +50,7 @@ class Watch:
                 tx.put_hole(replace(hole, since=since, opened_at=now, closes=Closes.READING))
             if not any(hole.source == self._topic for hole in tx.open_holes()):
                 # Before the first sign of the stream, wake-ups may pass unseen.
-                tx.open_hole(self._topic, now - OVERLAP, "the stream was joined without a bookmark", now)
+                tx.open_hole(self._topic, now - OVERLAP, JOINED, now)
         self._begun = True
 
     def broke(self, tx: Tx, why: str) -> None:

@@ -28,6 +28,7 @@ PERMISSION_SET = "Sfsync_Integration"
 DEPLOY = "deploy the metadata in salesforce/"
 ASSIGN = f"assign the permission set {PERMISSION_SET} to the user that sfsync signs in as"
 RULE = "Reservation_needs_stock"
+MOMENT_RULE, VERSION_RULE = "Count_names_its_moment", "Version_delta_at_least_one"
 UNTRIED = f"whether the rule {RULE} refuses was not tried: nothing is written in shadow"
 # Why each lack matters, for whoever reads the finding.
 UNSPOKEN = "an org answers every call in a version that it does not speak with a refusal"
@@ -38,6 +39,7 @@ UNDATED = (
     "a count that somebody enters in the org without it is no count to whatever is told late: what was sold "
     "before it and heard of after it is taken off twice"
 )
+UNMOVED = "a level that changed and is no newer than before looks unchanged, and its channels are not told"
 NO_RULE = "nothing keeps two channels from reserving the same last unit"
 DEAF = "what tills and people enter would be found late, by asking"
 
@@ -132,6 +134,23 @@ def _hidden(name: str) -> Finding:
     return fatal(f"{name} is missing, or hidden from us", f"{DEPLOY}, then {ASSIGN}", UNREAD)
 
 
+def _row_rule(answer: RowAnswer, rule: str, row: str, why: str) -> Finding:
+    """Whether a rule of the movements refused its row."""
+    if answer.result in (RowResult.CREATED, RowResult.ROLLED_BACK):
+        return Finding(
+            Severity.WARNING,
+            f"the rule {rule} of StockMovement__c is missing or not active: {row} is accepted",
+            f"{DEPLOY}; or, if the rule is there, activate it (Setup → Object Manager → Stock Movement)",
+            why,
+        )
+    if answer.result is RowResult.LATER:
+        raise TryLater(f"the rule {rule} could not be tried: {answer.message}")
+    if "FIELD_CUSTOM_VALIDATION_EXCEPTION" in answer.message:
+        return Finding(Severity.GOOD, f"{row} is refused (tried on {records.PROBE})")
+    what = f"the rule {rule} of StockMovement__c could not be tried: {answer.message}"
+    return Finding(Severity.WARNING, what, f"{DEPLOY}, then {ASSIGN}", why)
+
+
 class Check:
     """The examination of one org."""
 
@@ -160,6 +179,8 @@ class Check:
             found.extend(lacks or [Finding(Severity.GOOD, what)])
         if not any(finding.severity is Severity.FATAL for finding in found):
             found.append(await self._rule() if writing else Finding(Severity.GOOD, UNTRIED))
+            if writing:
+                found.extend(await self._row_rules())
         if self._config.orders is not None:
             found.extend(await OrderCheck(self._config.orders, self._describe).run())
         if self._config.counts:
@@ -216,6 +237,34 @@ class Check:
         return fatal(
             f"the rule {RULE} could not be tried: {answer.message}", f"{DEPLOY}, then {ASSIGN}", NO_RULE
         )
+
+    async def _row_rules(self) -> list[Finding]:
+        """Try to enter a count that names no moment beside a row that makes its level no newer.
+
+        All or none: one that is refused takes the other back with it, so that nothing is left behind unless
+        both rules are missing. Both rows change nothing.
+        """
+        try:
+            level = await self._probe_level()
+            answer = await self._rest.request(
+                "POST", "composite/sobjects", {"allOrNone": True, "records": self._unruly(level)}
+            )
+        except OrgRefused as error:
+            what = f"the rules of StockMovement__c could not be tried: {error}"
+            return [Finding(Severity.WARNING, what, error.advice or ASSIGN, UNDATED)]
+        undated, unmoved = map(row_answer, answer)
+        return [
+            _row_rule(undated, MOMENT_RULE, "a count that names no moment", UNDATED),
+            _row_rule(unmoved, VERSION_RULE, "a movement that makes its level no newer", UNMOVED),
+        ]
+
+    def _unruly(self, level: str) -> list[dict[str, Any]]:
+        row = Movement("", "", records.PROBE, MovementKind.COUNT, 0, 0, "probe of a rule", "", self._now())
+        record = {name: value for name, value in record_of(row, level).items() if value != ""}
+        return [
+            record | {"OccurredAt__c": None},
+            record | {"Kind__c": MovementKind.ADJUSTMENT.value, "VersionDelta__c": 0},
+        ]
 
     async def fold(self) -> Finding:
         """Whether movements can be folded: tried on the probe's level."""
