@@ -24,7 +24,6 @@ from sfsync.domain.reservations import (
     beyond,
     gave_way,
     handed_over,
-    handed_over_by_order,
     moves,
     order_names,
     orphaned,
@@ -222,7 +221,7 @@ def test_what_she_fetches_of_her_order_the_order_gives_up_and_the_reservation_se
     """So much leaves on hand as was reserved, under the till's receipt."""
     steps = {BAGS: 1, SCARVES: 2, ORDERED[0]: 4, ORDERED[1]: 7}
     of_order = [(ORDERED[line], level, units) for line, level, units in held]
-    rows = handed_over_by_order(WISHED, of_order, steps, "receipt 7", NOW)
+    rows = handed_over(WISHED, {}, steps, "receipt 7", NOW, of_orders=of_order)
     assert [(row.key, row.level, row.kind, row.on_hand_delta, row.reserved_delta) for row in rows] == expected
     assert {(row.reference, row.source_version, row.occurred_at) for row in rows} <= {
         ("receipt 7", "for london", NOW)
@@ -234,8 +233,8 @@ def test_lines_of_one_article_are_fetched_together() -> None:
     """One bag of one line and two of the other: three leave, wherever her order holds them, and not four."""
     two = replace(WISHED, lines=(ReservationLine(ECOM, 1), ReservationLine(TOWN, 2)))
     held = [(ORDERED[0], ECOM, 1), (ORDERED[1], TOWN, 5)]
-    steps = {SCARVES: 0, ORDERED[0]: 1, ORDERED[1]: 1}
-    rows = handed_over_by_order(two, held, steps, "receipt 7", NOW)
+    steps = {BAGS: 0, SCARVES: 0, ORDERED[0]: 1, ORDERED[1]: 1}
+    rows = handed_over(two, {}, steps, "receipt 7", NOW, of_orders=held)
     assert [(row.level, row.on_hand_delta, row.reserved_delta) for row in rows] == [
         (ECOM, 0, -1),
         (ECOM, -1, 0),

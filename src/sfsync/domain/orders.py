@@ -227,7 +227,8 @@ def handed_to(
 ) -> dict[LevelKey, int]:
     """What of the units handed over belongs to one line, where several lines share their reservations.
 
-    Each takes what it was sold, in the order of `line_ids`; what is beyond all of them left by itself.
+    Each takes what it was sold, in the order of `line_ids`: those come first that were sold on them first, so
+    that no order which comes later changes what has left for another. What is beyond all left by itself.
     """
     left = dict(handed)
     for each in line_ids:

@@ -455,47 +455,42 @@ def handed_over(
     steps: Mapping[str, int],
     reference: str,
     now: datetime,
+    *,
+    of_orders: Sequence[tuple[str, LevelKey, int]] = (),
 ) -> tuple[Movement, ...]:
-    """The movements by which the customer takes with him what is held for him: sales of reserved units."""
-    found: list[Movement] = []
-    for subject in reservation.subjects():
-        places = [place for place in sorted(held.get(subject, {}).items()) if place[1] > 0]
-        for step, (level, units) in enumerate(places, steps[subject]):
-            row = _movement(reservation, subject, step, level, MovementKind.SALE, -units, -units, now)
-            found.append(replace(row, reference=reference))
-    return tuple(found)
+    """The movements by which the customer takes with him what is held for him: sales of reserved units.
 
-
-def handed_over_by_order(
-    reservation: Reservation,
-    held: Sequence[tuple[str, LevelKey, int]],
-    steps: Mapping[str, int],
-    reference: str,
-    now: datetime,
-) -> tuple[Movement, ...]:
-    """The movements by which the customer takes with him what his order holds, as (subject, level, units).
-
-    The order gives it up and the reservation sells it, in one request: so it stands in the ledger who has
-    handed it over, and the order's line, when its channel says that it was sent, finds that it has left.
+    `of_orders` is what the lines hold that were sold on it, as (subject, level, units). Those give it up and
+    the reservation sells it, in one request: so it stands in the ledger who has handed it over, and the
+    line, when its channel says that it was sent, finds that it has left. What is held where the reservation
+    says that it is to be fetched is what leaves; what an order holds of the SKU elsewhere leaves in its place
+    only where nothing is left there.
     """
-    wanted, found = dict[str, int](), list[Movement]()
-    for line, due in zip(reservation.lines, reservation.due(), strict=True):
-        wanted[line.level.sku] = wanted.get(line.level.sku, 0) + due
-    own = dict(zip((line.level.sku for line in reservation.lines), reservation.subjects(), strict=True))
-    next_steps = dict(steps)
-    for subject, level, most in held:
-        units = min(most, wanted.get(level.sku, 0))
-        if units <= 0:
-            continue
-        wanted[level.sku] -= units
-        seller = own[level.sku]
-        for mover, kind, on_hand, reserved in (
-            (subject, MovementKind.RELEASE, 0, -units),
-            (seller, MovementKind.SALE, -units, 0),
-        ):
-            row = _movement(reservation, mover, next_steps[mover], level, kind, on_hand, reserved, now)
-            found.append(replace(row, reference=reference))
-            next_steps[mover] += 1
+    found: list[Movement] = []
+    next_steps, left = dict(steps), [units for _, _, units in of_orders]
+    wanted = list(reservation.due())
+
+    def enter(mover: str, level: LevelKey, kind: MovementKind, on_hand: int, reserved: int) -> None:
+        row = _movement(reservation, mover, next_steps[mover], level, kind, on_hand, reserved, now)
+        found.append(replace(row, reference=reference))
+        next_steps[mover] += 1
+
+    for at, subject in enumerate(reservation.subjects()):
+        for level, units in sorted(held.get(subject, {}).items()):
+            if units > 0:
+                enter(subject, level, MovementKind.SALE, -units, -units)
+                wanted[at] -= units
+    lines = list(zip(reservation.subjects(), reservation.lines, strict=True))
+    for there in (True, False):
+        for at, (seller, line) in enumerate(lines):
+            for number, (subject, level, _) in enumerate(of_orders):
+                fits = level == line.level if there else level.sku == line.level.sku
+                units = min(left[number], wanted[at]) if fits else 0
+                if units > 0:
+                    wanted[at] -= units
+                    left[number] -= units
+                    enter(subject, level, MovementKind.RELEASE, 0, -units)
+                    enter(seller, level, MovementKind.SALE, -units, 0)
     return tuple(found)
 
 

@@ -352,13 +352,18 @@ def _handed_over(tx: Tx, line: LineState) -> Mapping[LevelKey, int]:
     handed = {level: units for level, units in left.items() if units > 0}
     if not handed:
         return handed
-    same = [
-        each
-        for each in tx.lines_of_order(line.channel, [line.order_id])
-        if each.line.sku == line.line.sku and set(each.reservations) & set(line.reservations)
-    ]
-    lines = {each.subject: each.line for each in same} | {line.subject: line.line}
-    return handed_to(sorted(lines), lines, handed, line.subject)
+    lines = _sharing(tx, line)
+    return handed_to(list(lines), lines, handed, line.subject)
+
+
+def _sharing(tx: Tx, line: LineState) -> dict[str, OrderLine]:
+    """The lines that were sold on its reservations, of whatever order, first come first; and itself."""
+    sold = {each.subject: each.line for each in tx.lines_sold_on(line.reservations) if _alike(each, line)}
+    return sold | {line.subject: line.line}
+
+
+def _alike(one: LineState, line: LineState) -> bool:
+    return one.channel == line.channel and one.line.sku == line.line.sku
 
 
 def _client(tx: Tx, line: LineState) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +16,7 @@ from sfsync.domain.reservations import (
     HOLDING,
     OPEN,
     TAKEN_OVER,
+    TO_FETCH,
     Outcome,
     Reservation,
     ReservationLine,
@@ -22,7 +24,6 @@ from sfsync.domain.reservations import (
     as_told,
     beyond,
     handed_over,
-    handed_over_by_order,
     levels_at,
     moves,
     order_names,
@@ -38,7 +39,7 @@ from .asking import Asking, not_yet
 from .context import wait_until_read
 from .picture import Picture, on_floor
 from .refunding import owe
-from .reserving import Asked, give_back, held_by, lines_taking_over, put, steps_of, tell_not_found, under
+from .reserving import Asked, give_back, held_by, put, sold_on, steps_of, tell_not_found, under
 from .shelf import refresh
 from .sold_from_floor import shop_said
 
@@ -63,17 +64,18 @@ class Life(Asking):
             reservation = tx.reservation(reservation_id)
             if reservation is None:
                 return Outcome(None, "not-found")
+            if other := self._other_order(tx, reservation, order_reference):
+                detail = f"it is order {other}'s; ask for a reservation of its own for this order"
+                return Outcome(reservation, "other-order", detail=detail)
             match reservation.state:
                 case _ if over(reservation, self._ctx.clock.now()):
                     return self._paid_after_its_time(tx, reservation, order_reference)
                 case ReservationState.GRANTED:
                     return Outcome(self._confirmed(tx, reservation, order_reference))
-                case _ if reservation.order_reference and not self._same_order(
-                    tx, reservation, order_reference
-                ):
-                    told = reservation.order_reference
-                    detail = f"it was confirmed for {told}; ask for a reservation of its own for this order"
-                    return Outcome(reservation, "other-order", detail=detail)
+                case ReservationState.SETTLED if not reservation.order_reference:
+                    # She has it in her hand already: its order finds that it has left.
+                    state = reservation.state
+                    return Outcome(self._confirmed(tx, reservation, order_reference, state))
                 case ReservationState.CONFIRMED | ReservationState.ORDERED | ReservationState.SETTLED:
                     return Outcome(reservation)
                 case ReservationState.AWAITING_STORE:
@@ -132,15 +134,31 @@ class Life(Asking):
         return self.ask(tx, again)
 
     @staticmethod
-    def _same_order(tx: Tx, reservation: Reservation, order_reference: str) -> bool:
-        """True when both references are names of one order, as far as anybody can tell."""
+    def _other_order(tx: Tx, reservation: Reservation, order_reference: str) -> str:
+        """The name of the order that has it instead of the one that is asked for; empty where none has.
+
+        One that was confirmed for an order is that order's, and so is one that orders were sold on which take
+        all of it; each of them may be named, in whichever way its channel writes it.
+        """
         known, asked = order_names(reservation.order_reference), order_names(order_reference)
         if set(known) & set(asked):
-            return True
-        if reservation.channel is None:
-            return False
-        ours = {line.subject for line in tx.lines_of_order(reservation.channel, known)}
-        return any(line.subject in ours for line in tx.lines_of_order(reservation.channel, asked))
+            return ""
+        lines = sold_on(tx, reservation)
+        if any(line.order_id in asked or line.order_name in asked for line in lines):
+            return ""
+        if known and reservation.channel is not None:
+            ours = {line.subject for line in tx.lines_of_order(reservation.channel, known)}
+            if any(line.subject in ours for line in tx.lines_of_order(reservation.channel, asked)):
+                return ""
+        if known:
+            return reservation.order_reference
+        taken = Counter[str]()
+        for line in lines:
+            taken[line.line.sku] += line.line.open_quantity + line.line.fulfilled_quantity
+        due = Counter[str]()
+        for each, units in zip(reservation.lines, reservation.due(), strict=True):
+            due[each.level.sku] += units
+        return lines[0].order_name if lines and due <= taken else ""
 
     async def _told(self, outcome: Outcome) -> Outcome:
         """The outcome, with where the units are when they are not to be had."""
@@ -162,8 +180,14 @@ class Life(Asking):
             paid_at=self._ctx.clock.now(),
         )
 
-    def _confirmed(self, tx: Tx, reservation: Reservation, order_reference: str) -> Reservation:
-        confirmed = self._paid(reservation, order_reference, ReservationState.CONFIRMED)
+    def _confirmed(
+        self,
+        tx: Tx,
+        reservation: Reservation,
+        order_reference: str,
+        state: ReservationState = ReservationState.CONFIRMED,
+    ) -> Reservation:
+        confirmed = self._paid(reservation, order_reference, state)
         tx.put_reservation(confirmed)
         self._claim(tx, confirmed)
         return confirmed
@@ -390,11 +414,9 @@ class Life(Asking):
                 return Outcome(reservation)
             if reservation.state is ReservationState.PENDING or tx.busy(reservation.subjects()):
                 return not_yet(reservation)
-            if reservation.state is ReservationState.ORDERED:
-                return self._hand_over_by_order(tx, reservation, reference)
-            if reservation.state not in HOLDING:
+            if reservation.state not in TO_FETCH:
                 return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
-            return self._enter(tx, reservation, handed_over, reference)
+            return self._hand_over(tx, reservation, reference)
 
         outcome = await self.when_answered(commit)
         if isinstance(outcome, Outcome):
@@ -402,20 +424,27 @@ class Life(Asking):
         await self.answers(*outcome)
         return Outcome(await self.get(reservation_id))
 
-    def _hand_over_by_order(self, tx: Tx, reservation: Reservation, reference: str) -> Outcome | Asked:
-        """The units are its order's by now: they leave from there."""
+    def _hand_over(self, tx: Tx, reservation: Reservation, reference: str) -> Outcome | Asked:
+        """What it holds itself leaves, and what its orders hold of it by now leaves from there."""
         ctx, now = self._ctx, self._ctx.clock.now()
-        channel, names = reservation.channel, order_names(reservation.order_reference)
-        lines = lines_taking_over(tx, reservation, channel, names) if channel is not None and names else []
+        lines = sold_on(tx, reservation)
         subjects = [line.subject for line in lines]
-        if not lines or tx.busy(subjects):
+        if tx.busy(subjects) or (not lines and reservation.state is ReservationState.ORDERED):
             return not_yet(reservation)
-        held = [(each.subject, each.level, each.reserved) for each in tx.holdings(subjects)]
+        of_orders = [
+            (each.subject, each.level, each.reserved)
+            for subject in subjects  # first come first
+            for each in tx.holdings([subject])
+        ]
         steps = {subject: tx.next_step(subject) for subject in (*subjects, *reservation.subjects())}
-        movements = handed_over_by_order(reservation, held, steps, reference, now)
-        if not movements:
+        held = held_by(tx, reservation)
+        movements = handed_over(reservation, held, steps, reference, now, of_orders=of_orders)
+        if not movements and reservation.state is ReservationState.ORDERED:
             detail = f"order {reservation.order_reference} holds nothing that could be handed over"
             return Outcome(reservation, "ended", detail=detail)
+        if not movements:
+            return Outcome(reservation)
+        channel = reservation.channel or next((line.channel for line in lines), None)
         owners = {movement.subject: channel for movement in movements}
         bundle = tx.add_bundle(movements, owners, now)
         skus = {movement.level.sku for movement in movements}

@@ -10,6 +10,7 @@ from datetime import datetime
 from sfsync.domain.incidents import NO_ORDER, NOT_FOUND, PAID_UNAVAILABLE, Wish, signed
 from sfsync.domain.reservations import (
     HOLDING,
+    TAKEN_OVER,
     Reservation,
     ReservationKind,
     ReservationState,
@@ -246,7 +247,7 @@ def release_rest(tx: Tx, ctx: Context, line: LineState) -> set[str]:
     bells: set[str] = set()
     for number in line.reservations:
         reservation = tx.reservation(number)
-        if reservation is not None and reservation.state is ReservationState.ORDERED:
+        if reservation is not None and reservation.state in TAKEN_OVER:
             _of_order(tx, ctx, reservation, line)
         if reservation is None or reservation.state is not ReservationState.CONFIRMED:
             continue
@@ -264,24 +265,30 @@ def release_rest(tx: Tx, ctx: Context, line: LineState) -> set[str]:
 
 
 def _of_order(tx: Tx, ctx: Context, reservation: Reservation, line: LineState) -> None:
-    """Name the order of a pick-up, and settle it when the order has nothing open that could be fetched."""
+    """Name the order that has taken a reservation over: it is no other's from then on.
+
+    A pick-up is settled when none of its orders has anything open that could be fetched.
+    """
     if reservation.channel not in (None, line.channel) or tx.busy(reservation.subjects()):
         return
-    name = reservation.order_reference or line.order_name
+    if reservation.state is ReservationState.SETTLED and reservation.order_reference:
+        return
+    lines = sold_on(tx, reservation)
+    name = reservation.order_reference or next((each.order_name for each in lines), line.order_name)
     named = replace(reservation, order_reference=name, channel=line.channel)
-    lines = lines_taking_over(tx, reservation, line.channel, [line.order_id])
-    if not any(each.line.open_quantity for each in lines):
+    if named.state is ReservationState.ORDERED and not any(each.line.open_quantity for each in lines):
         named = replace(named, state=ReservationState.SETTLED, reason="its order was sent or cancelled")
     put(tx, ctx, reservation, named)
 
 
-def lines_taking_over(
-    tx: Tx, reservation: Reservation, channel: str, references: Collection[str]
-) -> list[LineState]:
-    """The lines of an order that were sold on the reservation."""
+def sold_on(tx: Tx, reservation: Reservation) -> list[LineState]:
+    """The lines that were sold on the reservation, of all its orders: first come first."""
     skus = {line.level.sku for line in reservation.lines}
-    found = tx.lines_of_order(channel, references)
-    return [each for each in found if each.line.sku in skus and reservation.id in each.reservations]
+    return [
+        each
+        for each in tx.lines_sold_on([reservation.id])
+        if each.line.sku in skus and reservation.channel in (None, each.channel)
+    ]
 
 
 def _wants(line: LineState) -> bool:

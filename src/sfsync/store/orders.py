@@ -23,6 +23,12 @@ from .rows import line_of
 from .statements import Statements, among
 
 LINES_BY_SUBJECT = Prepared(among(t.order_line.c.subject))
+SOLD_ON = Prepared(
+    select(t.order_line)
+    .join(t.sold_on, t.sold_on.c.line == t.order_line.c.subject)
+    .where(t.among(t.sold_on.c.reservation))
+    .order_by(t.sold_on.c.id)
+)
 RETURN_LINES = Prepared(among(t.return_line.c.line_id))
 LINES_OF_ORG_ORDER = Prepared(select(t.order_line).where(t.order_line.c.org_order == bindparam("b_order")))
 UNCOVERED_BY_SKU = Prepared(
@@ -161,6 +167,14 @@ class OrderStatements(Statements):
                 }
             ],
         )
+        for reservation in line.reservations:
+            told = {"reservation": reservation, "line": line.subject}
+            _sold_on_statement(self._c.dialect.name).run(self._c, told)
+
+    def lines_sold_on(self, reservations: Collection[str]) -> list[LineState]:
+        """The order lines that were sold on any of these reservations, first come first."""
+        found = {row.subject: line_of(row) for row in self._in(SOLD_ON, reservations)}
+        return list(found.values())
 
     def lines_of_org_order(self, org_order: str) -> list[LineState]:
         """The lines that the org has told of under its own id of an order."""
@@ -260,6 +274,12 @@ def _inbox_statement(dialect: str, columns: tuple[str, ...]) -> Prepared:
     insert: Any = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(t.inbox)
     # The id tells: PostgreSQL's driver does not count the rows of such a statement.
     return Prepared(insert.on_conflict_do_nothing().returning(t.inbox.c.id), columns)
+
+
+@lru_cache
+def _sold_on_statement(dialect: str) -> Prepared:
+    insert: Any = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(t.sold_on)
+    return Prepared(insert.on_conflict_do_nothing(), ("reservation", "line"))
 
 
 def _moments_told(line: OrderLine) -> dict[str, Any] | None:

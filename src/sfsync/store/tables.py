@@ -381,6 +381,15 @@ _partial("ix_order_line_org_order", "org_order IS NOT NULL", order_line.c.org_or
 _partial("ix_order_line_client", "client <> ''", order_line.c.client)
 _partial("ix_order_line_uncovered", "uncovered > 0 OR misplaced > 0", order_line.c.sku)
 
+sold_on = Table(  # which reservations order lines were sold on, in the order in which they came
+    "sold_on",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("reservation", Text, nullable=False),
+    Column("line", Text, nullable=False),
+    UniqueConstraint("reservation", "line"),
+)
+
 return_line = Table(  # of the org's return orders, and of storefronts' orders from before
     "return_line",
     metadata,

@@ -793,6 +793,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("number", name=op.f("uq_sku_number")),
     )
     op.create_table(
+        "sold_on",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("reservation", sa.Text(), nullable=False),
+        sa.Column("line", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sold_on")),
+        sa.UniqueConstraint("reservation", "line", name=op.f("uq_sold_on_reservation_line")),
+    )
+    op.create_table(
         "stock_count",
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("count_id", sa.Text(), nullable=False),
@@ -1077,6 +1085,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("bundle IS NOT NULL"),
     )
     op.drop_table("draw")
+    op.drop_table("sold_on")
     op.drop_table("sku")
     op.drop_index(
         "ix_stock_count_untold",

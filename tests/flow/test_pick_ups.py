@@ -1,0 +1,159 @@
+"""Pick-ups and their orders: what is kept in a boutique leaves from there, once, whoever speaks first."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from tests.flow.kit import House, house
+from tests.flow.test_reservation_life import granted, kept, reservation_of
+
+from sfsync.domain.assortment import PolicyRule
+from sfsync.domain.ats import Guarantee
+from sfsync.domain.reservations import Outcome, ReservationKind, Wish, WishedLine
+from sfsync.domain.reservations import ReservationState as State
+
+ECOM, TOWN = "BAG-1|ECOM", "BAG-1|TOWN"
+GATED = (PolicyRule(("BAG-1",), guarantee=Guarantee.GATED),)
+ONLINE = {"online": ("ECOM", "TOWN")}
+
+
+async def asked_for(h: House, place: str, units: int = 1, shop: str = "london") -> Outcome:
+    """Somebody wants to fetch bags at a boutique."""
+    wish = Wish(
+        ReservationKind.PICK_UP, shop, "client 4", (WishedLine("BAG-1", units, place),), timedelta(days=1)
+    )
+    return await h.desk.create(wish, idempotency_key=None, digest="")
+
+
+async def to_be_fetched(h: House, place: str, units: int = 1) -> str:
+    """The id of a pick-up that was granted."""
+    reservation = reservation_of(await asked_for(h, place, units))
+    assert reservation.state is State.GRANTED
+    return reservation.id
+
+
+async def heard(h: House, order: str) -> None:
+    """The shop tells of the order, and all that follows from it is done."""
+    await h.deliver("london", order)
+    await h.idle()
+
+
+async def test_what_is_fetched_leaves_from_the_boutique_that_kept_it() -> None:
+    """An order of two: one kept in ZTOWN for her to fetch, one sent from ATOWN. She fetches hers.
+
+    The other one is called off. The bag that she has taken home is not sold again.
+    """
+    stock, plan = {"BAG-1|ATOWN": 1, "BAG-1|ZTOWN": 1}, {"online": ("ATOWN", "ZTOWN")}
+    async with house(stock, rules=GATED, plan=plan) as h:
+        number = await to_be_fetched(h, "ZTOWN")
+        order = h.shops["london"].buy("BAG-1", 2, reservations=(number,))
+        await heard(h, order)
+        await h.desk.hand_over(number, "receipt 1")
+        await h.idle()
+        assert (h.org.numbers("BAG-1|ATOWN"), h.org.numbers("BAG-1|ZTOWN")) == ((1, 1), (0, 0))
+        h.shops["london"].change(order, open_quantity=1, taken_quantity=1)
+        await heard(h, order)
+        assert (h.org.numbers("BAG-1|ATOWN"), h.org.numbers("BAG-1|ZTOWN")) == ((1, 0), (0, 0))
+        assert (await asked_for(h, "ZTOWN", shop="dubai")).problem == "unavailable"
+
+
+@pytest.mark.parametrize("heard_before", [0, 1, 2])
+async def test_two_orders_of_one_pick_up_leave_both_once(heard_before: int) -> None:
+    """A checkout splits a cart of two into two orders, sold on one reservation. She fetches both bags."""
+    async with house({ECOM: 3}, rules=GATED, shops=("london",)) as h:
+        number = await to_be_fetched(h, "ECOM", 2)
+        orders = [h.shops["london"].buy("BAG-1", reservations=(number,)) for _ in range(2)]
+        for order in orders[:heard_before]:
+            await heard(h, order)
+        assert h.org.numbers(ECOM) == (3, 2)
+        assert reservation_of(await h.desk.hand_over(number, "receipt 1")).state is State.SETTLED
+        await h.idle()
+        assert h.org.numbers(ECOM) == (1, 0)
+        for order in orders[heard_before:]:
+            await heard(h, order)
+        assert h.org.numbers(ECOM) == (1, 0)
+        for order in reversed(orders):
+            h.shops["london"].change(order, open_quantity=0, fulfilled_quantity=1)
+            await heard(h, order)
+        assert h.org.numbers(ECOM) == (1, 0)
+        assert (await asked_for(h, "ECOM", 2)).problem == "unavailable"
+
+
+async def test_two_orders_of_one_pick_up_keep_it_on_the_list_until_neither_is_open() -> None:
+    """One of them was called off: somebody comes for the other bag still."""
+    async with house({ECOM: 2}, rules=GATED, shops=("london",)) as h:
+        number = await to_be_fetched(h, "ECOM", 2)
+        orders = [h.shops["london"].buy("BAG-1", reservations=(number,)) for _ in range(2)]
+        for order in orders:
+            await heard(h, order)
+        states = [(await kept(h, number)).state]
+        for order in reversed(orders):
+            h.shops["london"].change(order, open_quantity=0, taken_quantity=0)
+            await heard(h, order)
+            states.append((await kept(h, number)).state)
+        assert states == [State.ORDERED, State.ORDERED, State.SETTLED]
+
+
+async def test_two_orders_that_name_one_bag_share_nothing_and_the_first_has_it() -> None:
+    """A note was copied into a second order. One bag was handed over: one order is done, the other not."""
+    async with house({ECOM: 3}, rules=GATED, shops=("london",)) as h:
+        number = await to_be_fetched(h, "ECOM")
+        await h.desk.hand_over(number, "receipt 1")
+        await h.idle()
+        orders = [h.shops["london"].buy("BAG-1", reservations=(number,)) for _ in range(2)]
+        for order in orders:
+            await heard(h, order)
+        assert h.org.numbers(ECOM) == (2, 1)
+        for order in orders:
+            h.shops["london"].change(order, open_quantity=0, fulfilled_quantity=1)
+            await heard(h, order)
+        assert h.org.numbers(ECOM) == (1, 0)
+
+
+@pytest.mark.parametrize("order_first", [False, True])
+async def test_what_was_handed_over_before_its_order_was_named_leaves_once(order_first: bool) -> None:
+    """She has the bag in her hand before the checkout says for which order it was paid."""
+    async with house({ECOM: 3}, rules=GATED, shops=("london",)) as h:
+        number = await to_be_fetched(h, "ECOM")
+        order = h.shops["london"].buy("BAG-1")
+        if order_first:
+            await heard(h, order)
+            assert h.org.numbers(ECOM) == (3, 2)
+        await h.desk.hand_over(number, "receipt 77")
+        confirmed = await h.desk.confirm(number, f"#{order}")
+        assert (confirmed.problem, reservation_of(confirmed).state) == ("", State.SETTLED)
+        other = await h.desk.confirm(number, "#9999")
+        assert (other.problem, f"#{order}" in other.detail) == ("other-order", True)
+        await heard(h, order)
+        assert h.org.numbers(ECOM) == (2, 0)
+        h.shops["london"].change(order, open_quantity=0, fulfilled_quantity=1)
+        await heard(h, order)
+        assert h.org.numbers(ECOM) == (2, 0)
+
+
+@pytest.mark.parametrize("kind", ["cart", "pick-up"])
+async def test_what_one_order_has_taken_over_is_confirmed_for_no_other(kind: str) -> None:
+    """Two orders must not believe that they hold one bag; the order that has it may say so again."""
+    async with house({ECOM: 1}, rules=GATED, shops=("london",)) as h:
+        number = await granted(h) if kind == "cart" else await to_be_fetched(h, "ECOM")
+        order = h.shops["london"].buy("BAG-1", reservations=(number,))
+        await heard(h, order)
+        other = await h.desk.confirm(number, "#9999")
+        assert (other.problem, reservation_of(other).order_reference) == ("other-order", f"#{order}")
+        assert f"#{order}" in other.detail
+        for name in (f"#{order}", order):
+            assert not (await h.desk.confirm(number, name)).problem
+        assert h.org.numbers(ECOM) == (1, 1)
+
+
+async def test_a_cart_of_two_orders_may_be_confirmed_for_either() -> None:
+    """Each of the two says for itself that it was paid; a third one is told whose it is."""
+    async with house({ECOM: 2}, rules=GATED, shops=("london",)) as h:
+        number = await granted(h, 2)
+        orders = [h.shops["london"].buy("BAG-1", reservations=(number,)) for _ in range(2)]
+        for order in orders:
+            await heard(h, order)
+        assert [(await h.desk.confirm(number, f"#{order}")).problem for order in orders] == ["", ""]
+        assert (await h.desk.confirm(number, "#9999")).problem == "other-order"
+        assert h.org.numbers(ECOM) == (2, 2)
