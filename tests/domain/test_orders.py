@@ -59,14 +59,75 @@ def told(found: NextStep) -> list[tuple[str, str, int, int]]:
     return [(m.key, f"{m.kind} {m.level.location}", m.on_hand_delta, m.reserved_delta) for m in found.bundle]
 
 
-@pytest.mark.parametrize("rows", [(), (row(0, 1), row(1, -1))], ids=["unheard of", "reserved"])
-def test_what_left_and_came_back_unheard_of_moves_nothing(rows: tuple[Movement, ...]) -> None:
-    """Gone on Monday, back on Wednesday, both heard of on Thursday: the shelf is what it was.
+MONDAY, WEDNESDAY = NOW - timedelta(days=3), NOW - timedelta(days=1)
+AWAY = replace(wish(0, 1, 1), left=(Moment(MONDAY, 1),), came_back=(Moment(WEDNESDAY, 1),))
 
-    A count on Tuesday has seen it empty, and what came back stays missing in the books until the next one.
-    """
-    line = replace(wish(0, 1, 1), left=(Moment(NOW - timedelta(days=3), 1),), came_back=(Moment(NOW, 1),))
-    assert told(step(line, *rows)) == []
+
+@pytest.mark.parametrize("rows", [(), (row(0, 1),), (row(0, 1), row(1, -1))])
+def test_what_left_and_came_back_unheard_of_is_entered_as_both(rows: tuple[Movement, ...]) -> None:
+    """Gone on Monday, back on Wednesday, heard of on Thursday: a count on Tuesday saw the empty shelf."""
+    held = -sum(each.reserved_delta for each in rows)
+    gone = step(AWAY, *rows)
+    assert told(gone) == [(f"{LINE}:{len(rows)}", "Fulfilment ECOM", -1, held)]
+    back = step(AWAY, *rows, *gone.bundle)
+    assert told(back) == [(f"{LINE}:{len(rows) + 1}", "Return ECOM", 1, 0)]
+    assert [gone.bundle[0].occurred_at, back.bundle[0].occurred_at] == [MONDAY, WEDNESDAY]
+    assert told(step(AWAY, *rows, *gone.bundle, *back.bundle)) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "rows"),
+    [
+        (wish(0, 1, 1), ()),  # its channel tells no moments
+        (replace(AWAY, came_back=()), ()),
+        (
+            AWAY,
+            (row(3),),
+        ),  # four steps are folded into one row that holds nothing: nobody knows what they were
+        (AWAY, (row(0, on_hand=-1), row(1, on_hand=1))),  # heard of before
+        (
+            AWAY,
+            (row(0, on_hand=-1), row(1, on_hand=1), row(2, on_hand=-1), row(3, on_hand=1)),
+        ),  # and corrected
+    ],
+)
+def test_what_left_and_came_back_is_entered_once_and_only_where_its_moments_are_known(
+    line: OrderLine, rows: tuple[Movement, ...]
+) -> None:
+    """Without moments the two would only undo each other; folded rows may have been these very ones."""
+    steps = 1 + max((int(each.key.rpartition(":")[2]) for each in rows), default=-1)
+    facts = LineFacts(LINE, line, rows, steps, (WEB, SHOP), {WEB: 5}, (), False, "#1001", "v1", NOW)
+    assert next_step(facts) == NextStep()
+
+
+def test_of_three_that_left_the_one_that_came_back_is_not_taken_for_the_last() -> None:
+    """Three parcels on three days, one of them back: each has its own day, whatever is heard together."""
+    days = [NOW - timedelta(days=number) for number in (5, 4, 3)]
+    parcels = tuple(Moment(day, 1) for day in days)
+    line = replace(wish(0, 3, 1), left=parcels, came_back=(Moment(WEDNESDAY, 1),))
+    rows = [row(0, 3)]
+    while bundle := step(line, *rows).bundle:
+        rows += bundle
+    entered = [(each.kind, each.on_hand_delta, each.reserved_delta, each.occurred_at) for each in rows[1:]]
+    assert entered == [(K.FULFILMENT, -1, -1, day) for day in days] + [(K.RETURN, 1, 0, WEDNESDAY)]
+
+
+def test_what_left_from_a_place_and_came_back_there_unheard_of_is_entered_there() -> None:
+    """The boutique sent one and got it back while nobody listened; the warehouse's parcel was heard of."""
+    left, back = (Moment(MONDAY, 1, "shop"), Moment(MONDAY, 1, "web")), (Moment(WEDNESDAY, 1, "shop"),)
+    places = (
+        PlaceFacts((WEB,), 0, 1, 0, left[1:]),
+        PlaceFacts((SHOP,), 0, 1, 1, left[:1], back),
+    )
+    line = replace(wish(0, 2, 1), left=left, came_back=back)
+    rows = [row(0, on_hand=-1)]
+    for _ in range(2):
+        facts = LineFacts(LINE, line, rows, len(rows), (WEB, SHOP), {}, (), False, "#1", "v1", NOW)
+        rows += next_step(replace(facts, places=places)).bundle
+    assert [(each.level, each.on_hand_delta, each.occurred_at) for each in rows[1:]] == [
+        (SHOP, -1, MONDAY),
+        (SHOP, 1, WEDNESDAY),
+    ]
 
 
 @pytest.mark.parametrize(

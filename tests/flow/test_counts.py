@@ -99,6 +99,35 @@ async def test_a_parcel_that_left_before_the_count_is_not_dated_by_a_parcel_that
         assert h.org.numbers(BAG) == (2, 0)  # what lies there
 
 
+@pytest.mark.parametrize("counted", [None, "between", "after"])
+async def test_a_parcel_that_left_and_came_back_unheard_of_is_in_the_books_whatever_was_counted(
+    counted: str | None,
+) -> None:
+    """We are away: a bag leaves, the shelf is counted, the bag is back: five lie there, five are booked."""
+    async with house({BAG: 5}) as h:
+        long_ago(h)
+        london = h.shops["london"]
+        number = london.buy("BAG-1")
+        await h.deliver("london", number)
+        await h.until(lambda: total(h.org.of("order:")) == (0, 1))
+        await h.kill()
+        left, back = (Moment(ago(h, 15), 1),), (Moment(ago(h, 5), 1),)
+        london.change(
+            number, open_quantity=0, fulfilled_quantity=1, returned_quantity=1, left=left, came_back=back
+        )
+        if counted:
+            units, hours = (-1, 10) if counted == "between" else (0, 2)
+            counted_by_a_person(h, units, ago(h, hours), told=False)
+        await h.start()
+        await h.deliver("london", number)
+        await h.until(lambda: [units for _, units, _ in h.org.of("order:") if units] == [-1, 1])
+        await h.deliver("london", number)
+        await h.idle()
+        assert h.org.numbers(BAG) == (5, 0)
+        assert total(h.org.of("order:")) == (0, 0)
+        assert len(h.org.of("late:")) == {None: 0, "between": 1, "after": 2}[counted]
+
+
 @pytest.mark.parametrize("fate", ["lost", "reply lost", "late", "later"])
 async def test_a_late_sale_whose_answer_is_lost_has_one_effect(fate: str) -> None:
     """Both rows or none, and each once, over a kill as well."""

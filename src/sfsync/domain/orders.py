@@ -195,17 +195,19 @@ def next_step(facts: LineFacts) -> NextStep:
     for level, units in facts.handed_over.items():
         on_hand[level] -= units
 
+    if (unheard := _left_and_came_back(facts)) is not None:
+        return _ship(facts, *unheard, reserved, on_hand)
     put = _put_back(facts, on_hand)
     ship = facts.line.fulfilled_quantity + sum(on_hand.values())
     if facts.returns_to is None:
         ship -= facts.line.returned_quantity  # they come back to where they left from
     if ship > 0:
-        return _ship(facts, ship, reserved, on_hand)
+        return _ship(facts, ship, _owed(facts, on_hand), reserved, on_hand)
     if ship < 0:
         return _take_back(facts, -ship, on_hand)
     owed = _owed(facts, on_hand)
     if owed and min(owed) < 0 < max(owed):  # heard of together: sent from here, and brought back there
-        return _ship(facts, min(max(owed), -min(owed)), reserved, on_hand)
+        return _ship(facts, min(max(owed), -min(owed)), owed, reserved, on_hand)
     back = facts.line.returned_quantity - sum(put.values())
     if facts.returns_to is not None and back:
         level, units = _to_returns(facts.returns_to, back, put, on_hand)
@@ -313,15 +315,44 @@ def _fullest(reserved: Mapping[LevelKey, int]) -> LevelKey | None:
     return min(held, key=lambda key: (-reserved[key], key)) if held else None
 
 
+def _left_and_came_back(facts: LineFacts) -> tuple[int, list[int]] | None:
+    """Units that left and came back to where they left from before anybody heard of it; as of each place.
+
+    They leave the shelf as it was, and yet are entered as two steps with a moment each: a count in between
+    saw the empty shelf. Which of them the ledger has, its rows say before anything is taken off against
+    anything else; where some are folded nobody knows, and without moments nothing would come of it.
+    """
+    if facts.returns_to is not None or len(facts.rows) != facts.next_step:
+        return None
+    out, back = defaultdict(int, facts.handed_over), 0
+    for row in facts.rows:
+        out[row.level] += max(0, -row.on_hand_delta)
+        back += max(0, row.on_hand_delta)
+    line, gone = facts.line, sum(out.values())
+    if line.fulfilled_quantity <= gone or line.returned_quantity <= back:
+        return None
+    if next_moment(line.left, gone, 1)[0] is None or next_moment(line.came_back, back, 1)[0] is None:
+        return None
+    entered = matched(out, [(place.sources, place.fulfilled_quantity) for place in facts.places])
+    owed = [
+        place.fulfilled_quantity - sum(part.values())
+        for place, part in zip(facts.places, entered, strict=True)
+    ]
+    return line.fulfilled_quantity - gone, owed
+
+
 def _ship(
-    facts: LineFacts, units: int, reserved: Mapping[LevelKey, int], on_hand: Mapping[LevelKey, int]
+    facts: LineFacts,
+    units: int,
+    owed: Sequence[int],
+    reserved: Mapping[LevelKey, int],
+    on_hand: Mapping[LevelKey, int],
 ) -> NextStep:
     """Goods left: from where they were reserved; what was never reserved, from the first source.
 
-    Where the channel says which location sent them they left from there, and what was reserved for them
-    elsewhere is given back in the same bundle.
+    Where the channel says which location sent them (`owed`, of each place) they left from there, and what was
+    reserved for them elsewhere is given back in the same bundle.
     """
-    owed = _owed(facts, on_hand)
     if not owed or max(owed) <= 0:
         line = facts.line
         facts, units = _dated(facts, line.left, line.fulfilled_quantity - units, units)
