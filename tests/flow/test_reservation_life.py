@@ -252,17 +252,21 @@ async def test_what_comes_in_is_asked_for_once_where_the_order_asks_for_it_too()
         assert (await kept(h, number)).state is State.RELEASED
 
 
-async def test_a_refund_ends_what_was_paid_and_is_not_available() -> None:
-    """The reason and the name stay in its story."""
+async def test_what_was_paid_and_is_not_available_is_owed_when_it_is_given_up() -> None:
+    """The reason and the name stay in its story, and the money on the list until it has been paid back."""
     async with house({BAG: 1}) as h:
         number = await expired(h)
         await granted(h)
         await h.desk.confirm(number, "#1001")
-        outcome = await h.desk.release(number, "refunded (checkout)")
+        outcome = await h.desk.release(number, "she wants her money (checkout)", by="checkout")
         assert (reservation_of(outcome).state, reservation_of(outcome).reason) == (
             State.RELEASED,
-            "refunded (checkout)",
+            "she wants her money (checkout)",
         )
+        await h.desk.release(number, "again", by="checkout")
+        [task] = await h.supervisor.refunds.find()
+        assert (task.reservation, task.order_reference, task.opened_by) == (number, "#1001", "checkout")
+        assert [(each.sku, each.units) for each in task.lines] == [("BAG-1", 1)]
         assert await h.store.read(lambda tx: tx.incidents()) == []
         assert h.org.numbers(BAG) == (1, 1)
 

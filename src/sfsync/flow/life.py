@@ -458,6 +458,7 @@ class Life(Asking):
             if reservation is not None and reservation.state is ReservationState.PAID_UNAVAILABLE:
                 ended = replace(reservation, state=ReservationState.RELEASED, reason=reason)
                 put(tx, self._ctx, reservation, ended)
+                owe(tx, self._ctx, reservation, by, reason or "given up: paid for, and not available")
                 return Outcome(ended), set()
             if reservation is not None and reservation.state is ReservationState.ORDERED:
                 detail = (
