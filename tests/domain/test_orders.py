@@ -59,6 +59,58 @@ def told(found: NextStep) -> list[tuple[str, str, int, int]]:
     return [(m.key, f"{m.kind} {m.level.location}", m.on_hand_delta, m.reserved_delta) for m in found.bundle]
 
 
+KEPT = Holding("reservation:r1:0", SHOP, 1, 1)  # in the boutique, for the customer to fetch
+WAREHOUSE = PlaceFacts((WEB, SHOP), 2)
+
+
+@pytest.mark.parametrize(
+    ("open_", "rows", "holding", "places", "entered"),
+    [
+        # Nothing is reserved yet: what is kept first, then the rest.
+        (2, (), True, (), [("Release KNIGHTSBRIDGE", -1), ("Order KNIGHTSBRIDGE", 1)]),
+        # It took another one before it knew: that one goes back, and the one that is kept is the line's.
+        (
+            1,
+            ((WEB, 1),),
+            True,
+            (),
+            [("Release ECOM", -1), ("Release KNIGHTSBRIDGE", -1), ("Order KNIGHTSBRIDGE", 1)],
+        ),
+        # Its channel would send it from the warehouse: she fetches it all the same.
+        (2, ((WEB, 1), (SHOP, 1)), False, (WAREHOUSE,), []),
+        (
+            2,
+            ((WEB, 2),),
+            True,
+            (WAREHOUSE,),
+            [("Release ECOM", -1), ("Release KNIGHTSBRIDGE", -1), ("Order KNIGHTSBRIDGE", 1)],
+        ),
+        (1, ((SHOP, 1),), False, (PlaceFacts((WEB,), 1),), []),
+        # One is called off: not hers.
+        (1, ((SHOP, 1), (WEB, 1)), False, (), [("Release ECOM", -1)]),
+        # All of it was sent: nothing is kept for anybody.
+        (0, ((WEB, 1), (WEB, -1)), True, (), []),
+    ],
+)
+def test_what_a_boutique_keeps_for_the_customer_is_the_lines_there(
+    open_: int,
+    rows: tuple[tuple[LevelKey, int], ...],
+    holding: bool,
+    places: tuple[PlaceFacts, ...],
+    entered: list[tuple[str, int]],
+) -> None:
+    """She comes to Knightsbridge, whatever the order took elsewhere before it knew."""
+    line = wish(open_, 0)
+    known = [row(at, units, level=level) for at, (level, units) in enumerate(rows)]
+    holdings = (KEPT,) if holding else ()
+    facts = LineFacts(
+        LINE, line, known, len(known), (WEB, SHOP), {WEB: 5, SHOP: 0}, holdings, False, "#1001", "v1", NOW
+    )
+    found = next_step(replace(facts, places=places, kept={SHOP: 1}))
+    assert [(f"{m.kind} {m.level.location}", m.reserved_delta) for m in found.bundle] == entered
+    assert (found.uncovered, found.misplaced) == (0, 0)
+
+
 MONDAY, WEDNESDAY = NOW - timedelta(days=3), NOW - timedelta(days=1)
 AWAY = replace(wish(0, 1, 1), left=(Moment(MONDAY, 1),), came_back=(Moment(WEDNESDAY, 1),))
 

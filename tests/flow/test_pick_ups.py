@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.flow.kit import House, house
+from tests.flow.kit import House, house, total
 from tests.flow.test_reservation_life import granted, kept, reservation_of
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.reservations import Outcome, ReservationKind, Wish, WishedLine
+from sfsync.domain.reservations import TO_FETCH, Outcome, ReservationKind, Wish, WishedLine
 from sfsync.domain.reservations import ReservationState as State
 
 ECOM, TOWN = "BAG-1|ECOM", "BAG-1|TOWN"
@@ -157,3 +157,57 @@ async def test_a_cart_of_two_orders_may_be_confirmed_for_either() -> None:
         assert [(await h.desk.confirm(number, f"#{order}")).problem for order in orders] == ["", ""]
         assert (await h.desk.confirm(number, "#9999")).problem == "other-order"
         assert h.org.numbers(ECOM) == (2, 2)
+
+
+@pytest.mark.parametrize("fate", ["", "reply lost", "lost", "late"])
+async def test_a_pick_up_stays_in_its_boutique_when_the_webhook_was_faster(fate: str) -> None:
+    """She pays for the bag kept in TOWN. The shop's message comes before the checkout's word.
+
+    Her order took the bag in the warehouse. Once it is known that she comes, hers is in TOWN, and the
+    other is free. She finds her bag, and it leaves from there.
+    """
+    async with house({ECOM: 1, TOWN: 1}, rules=GATED, shops=("london",), plan=ONLINE) as h:
+        number = await to_be_fetched(h, "TOWN")
+        order = h.shops["london"].buy("BAG-1")
+        await heard(h, order)
+        assert (h.org.numbers(ECOM), h.org.numbers(TOWN)) == ((1, 1), (1, 1))
+        h.org.next.append(fate)
+        assert not (await h.desk.confirm(number, f"#{order}")).problem
+        if fate == "late":
+            await h.until(lambda: h.org.under_way)
+            h.org.land()
+        await h.until(lambda: h.org.numbers(ECOM) == (1, 0))
+        await h.idle()
+        there = await h.desk.find(states=[each.value for each in TO_FETCH], location="TOWN")
+        assert [(each.id, each.state) for each in there] == [(number, State.ORDERED)]
+        assert (h.org.numbers(TOWN), total(h.org.of("order:london"))) == ((1, 1), (0, 1))
+        await h.desk.hand_over(number, "receipt 1")
+        await h.idle()
+        assert (h.org.numbers(ECOM), h.org.numbers(TOWN)) == ((1, 0), (0, 0))
+
+
+async def test_an_order_that_was_sent_before_it_was_named_needs_no_pick_up() -> None:
+    """The warehouse was faster than the checkout: the bag in TOWN is kept for nobody."""
+    async with house({ECOM: 1, TOWN: 1}, rules=GATED, shops=("london",), plan=ONLINE) as h:
+        number = await to_be_fetched(h, "TOWN")
+        order = h.shops["london"].buy("BAG-1")
+        await heard(h, order)
+        h.shops["london"].change(order, open_quantity=0, fulfilled_quantity=1)
+        await heard(h, order)
+        await h.desk.confirm(number, f"#{order}")
+        await h.idle()
+        assert (await kept(h, number)).state is State.RELEASED
+        assert (h.org.numbers(ECOM), h.org.numbers(TOWN)) == ((0, 0), (1, 0))
+
+
+async def test_what_is_called_off_of_an_order_is_not_what_she_comes_for() -> None:
+    """Two were ordered, one of them kept in TOWN; the other one is called off. Hers stays there."""
+    stock, plan = {"BAG-1|ZTOWN": 2, TOWN: 1}, {"online": ("ZTOWN", "TOWN")}
+    async with house(stock, rules=GATED, shops=("london",), plan=plan) as h:
+        number = await to_be_fetched(h, "TOWN")
+        order = h.shops["london"].buy("BAG-1", 3, reservations=(number,))
+        await heard(h, order)
+        for left, there in ((2, 1), (1, 0)):
+            h.shops["london"].change(order, open_quantity=left, taken_quantity=left)
+            await heard(h, order)
+            assert (h.org.numbers("BAG-1|ZTOWN"), h.org.numbers(TOWN)) == ((2, there), (1, 1))

@@ -17,7 +17,9 @@ comes back is the very piece that left. A line that comes to name another piece 
 it is to be had.
 
 What a shop handed over of the reservation that the line was sold on has left (`LineFacts.handed_over`),
-whether its channel says so before, after or never: it counts once.
+whether its channel says so before, after or never: it counts once. What a boutique keeps for the customer to
+fetch (`LineFacts.kept`) is the line's there, whatever it took elsewhere before it knew of it, and wherever
+its channel would send it from.
 
 Where the channel says which of its locations sends which units (`places`), each of them has the levels that
 its units draw on. Units reserved elsewhere are moved there, both rows or neither, as soon as the org has them
@@ -161,6 +163,8 @@ class LineFacts:
     room: int | None = None  # units that its limited edition may still give it; None: of no edition
     # Units that a shop gave to the customer out of the line's reservations, by level: sold in their name.
     handed_over: Mapping[LevelKey, int] = field(default_factory=dict)
+    # Units that a boutique keeps for the customer to fetch, by level: the reservation's still, or the line's.
+    kept: Mapping[LevelKey, int] = field(default_factory=dict)
     # Of `sellable`, what may be promised to somebody who is not in the shop: not the last pieces of a floor,
     # nor what a location keeps. The others are drawn on last. Levels that are missing promise all they have.
     promised: Mapping[LevelKey, int] = field(default_factory=dict)
@@ -186,7 +190,7 @@ def next_step(facts: LineFacts) -> NextStep:
 
     One step at a time, because the number of the one after it depends on whether this one was entered.
     """
-    facts = _with_handed_over(facts)
+    facts = _with_kept(_with_handed_over(facts))
     reserved: dict[LevelKey, int] = defaultdict(int)
     on_hand: dict[LevelKey, int] = defaultdict(int)
     for row in facts.rows:
@@ -268,6 +272,24 @@ def _with_handed_over(facts: LineFacts) -> LineFacts:
         )
         more -= part
     return replace(facts, line=line, places=places)
+
+
+def _with_kept(facts: LineFacts) -> LineFacts:
+    """What a boutique keeps is at a place of its own, whatever the channel's say."""
+    line, kept = facts.line, list[PlaceFacts]()
+    places = list(facts.places)
+    if not places:
+        units = line.open_quantity, line.fulfilled_quantity, line.returned_quantity
+        places = [PlaceFacts(facts.sources, *units, line.left, line.came_back)]
+    for level, most in sorted(facts.kept.items()):
+        left = most
+        for at in sorted(range(len(places)), key=lambda at: level not in places[at].sources):
+            part = min(left, places[at].open_quantity)
+            places[at] = replace(places[at], open_quantity=places[at].open_quantity - part)
+            left -= part
+        if left < most:
+            kept.append(PlaceFacts((level,), most - left))
+    return replace(facts, places=[*kept, *places]) if kept else facts
 
 
 def _movement(
@@ -573,7 +595,8 @@ def _put_in_place(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> NextSte
     for place, short in needs:
         most = min(short, spare[away])
         for own in facts.holdings:
-            if own.takes_back and own.level in place.sources and own.reserved > 0:
+            claimed = own.takes_back or own.level in facts.kept
+            if claimed and own.level in place.sources and own.reserved > 0:
                 return _put(facts, away, own.level, min(most, own.reserved), own)
         found = source(most, place.sources, facts.sellable, facts.promised)
         if found is not None:
@@ -581,14 +604,12 @@ def _put_in_place(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> NextSte
     return NextStep(misplaced=sum(short for _, short in needs))
 
 
-def _put(
-    facts: LineFacts, away: LevelKey, level: LevelKey, units: int, allocation: Holding | None
-) -> NextStep:
+def _put(facts: LineFacts, away: LevelKey, level: LevelKey, units: int, holding: Holding | None) -> NextStep:
     """`units` go from one level to another: released here and reserved there, all of it or nothing."""
     rows = _released(facts, away, units)
-    if allocation is not None:
-        given, step = MovementKind.RELEASE, allocation.next_step
-        rows.append(_movement(facts, allocation.subject, step, level, given, 0, -units))
+    if holding is not None:
+        given, step = MovementKind.RELEASE, holding.next_step
+        rows.append(_movement(facts, holding.subject, step, level, given, 0, -units))
     step = facts.next_step + 1
     rows.append(_movement(facts, facts.subject, step, level, MovementKind.ORDER, 0, units))
     return NextStep(tuple(rows))

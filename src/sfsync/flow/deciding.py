@@ -11,6 +11,7 @@ from sfsync.domain.incidents import MISPLACED, OVERSOLD, UNKNOWN_LOCATION
 from sfsync.domain.moments import at_place
 from sfsync.domain.orders import Holding, LineFacts, NextStep, OrderLine, PlaceFacts, handed_to, next_step
 from sfsync.domain.places import Because, Draw, drawn
+from sfsync.domain.reservations import TO_FETCH, ReservationKind
 from sfsync.domain.stock import BROKEN, NO_SKU, BadKeyError, LevelKey, Movement, allocation_subject
 from sfsync.ports import LineState, Tx
 
@@ -101,6 +102,7 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
             places,
             _room(tx, ctx, line),
             _handed_over(tx, line),
+            _kept(tx, books, line, holdings),
             promised(ctx.assortment, picture, line.line.sku),
         )
     )
@@ -354,6 +356,28 @@ def _handed_over(tx: Tx, line: LineState) -> Mapping[LevelKey, int]:
         return handed
     lines = _sharing(tx, line)
     return handed_to(list(lines), lines, handed, line.subject)
+
+
+def _kept(tx: Tx, books: Books, line: LineState, holdings: Collection[Holding]) -> Mapping[LevelKey, int]:
+    """What a boutique keeps for its customer to fetch: the reservation's still, or the line's there."""
+    due: dict[LevelKey, int] = defaultdict(int)
+    for number in line.reservations:
+        reservation = tx.reservation(number)
+        if reservation is None or reservation.channel not in (None, line.channel):
+            continue
+        if reservation.kind is ReservationKind.PICK_UP and reservation.state in TO_FETCH:
+            for part, units in zip(reservation.lines, reservation.due(), strict=True):
+                if part.level.sku == line.line.sku and line.line.unit in (None, part.level.unit):
+                    due[part.level] += units
+    if not due:
+        return due
+    there = {held.level: held.reserved for held in holdings if not held.takes_back}
+    for row in books.rows[line.subject]:
+        there[row.level] = there.get(row.level, 0) + row.reserved_delta
+    lines = _sharing(tx, line)
+    share = handed_to(list(lines), lines, due, line.subject)
+    kept = {level: min(units, there.get(level, 0)) for level, units in share.items()}
+    return {level: units for level, units in kept.items() if units > 0}
 
 
 def _sharing(tx: Tx, line: LineState) -> dict[str, OrderLine]:
