@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfsync.domain.block import BlockLevel, Draw, changes, due, picked, settlement
+from sfsync.domain.block import BlockLevel, Draw, changes, due, picked, settlement, staying
 from sfsync.domain.stock import LevelKey, MovementKind
 
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
@@ -23,10 +23,12 @@ ECOM, TOWN = LevelKey("BAG", "ECOM"), LevelKey("BAG", "TOWN")
         (BlockLevel(ECOM, held=5, coming=4), 5),  # asked for is not there yet
         (BlockLevel(ECOM, held=5, gone=2, oversold=1), 2),  # stock does not cover it any more
         (BlockLevel(ECOM, held=5, gone=7), 0),
+        (BlockLevel(ECOM, held=5, gone=1, stays=3), 1),  # the last ones of the shop
+        (BlockLevel(ECOM, held=5, oversold=1, stays=3), 2),  # of which stock lacks one
     ],
 )
 def test_only_what_the_org_holds_and_nobody_has_may_be_granted(level: BlockLevel, ready: int) -> None:
-    """Neither what is asked for, nor what is on its way back, nor what stock no longer covers."""
+    """Neither what is asked for or on its way back, nor what stock does not cover or is the shop's last."""
     assert level.ready == ready
 
 
@@ -48,6 +50,8 @@ def test_only_what_the_org_holds_and_nobody_has_may_be_granted(level: BlockLevel
         (10, [BlockLevel(ECOM, held=10, gone=1, oversold=4)], {ECOM: -4}),  # unsold units give way first
         (10, [BlockLevel(ECOM, held=10, gone=8, oversold=4)], {ECOM: -2}),
         (10, [BlockLevel(ECOM, oversold=2, pool=5)], {}),
+        (10, [BlockLevel(ECOM, held=10, gone=8, stays=2)], {ECOM: -2}),  # the last two of the shop
+        (10, [BlockLevel(ECOM, held=10, stays=3, pool=0), BlockLevel(TOWN, pool=9)], {ECOM: -3}),
     ],
 )
 def test_what_the_org_is_asked_for(wanted: int, levels: list[BlockLevel], asked: dict[LevelKey, int]) -> None:
@@ -60,10 +64,28 @@ def test_orders_without_stock_come_before_a_block() -> None:
     assert changes(50, [BlockLevel(ECOM, pool=30)], short=True) == {}
 
 
+@pytest.mark.parametrize(
+    ("unsold", "unpromised", "last", "stays"),
+    [
+        (3, 10, 2, 0),  # there are others that may be the last
+        (3, 4, 2, 1),
+        (3, 3, 0, 0),  # a warehouse
+        (3, 2, 2, 3),  # one of them is not covered, the others are the last
+        (3, -4, 0, 3),
+        (0, 2, 2, 0),
+    ],
+)
+def test_the_last_pieces_of_a_shop_are_not_granted_out_of_a_block(
+    unsold: int, unpromised: int, last: int, stays: int
+) -> None:
+    """They may be in a customer's hand: so many of a block's pieces are not to be granted."""
+    assert staying(unsold, unpromised, last) == stays
+
+
 facts = st.builds(
     BlockLevel,
     st.sampled_from([ECOM, TOWN]),
-    *(st.integers(0, 9) for _ in range(5)),
+    *(st.integers(0, 9) for _ in range(6)),
 )
 
 

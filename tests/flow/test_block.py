@@ -11,13 +11,22 @@ import pytest
 from tests.flow.kit import House, house, total
 from tests.test_overview import overview
 
-from sfsync.domain.assortment import PolicyRule
+from sfsync.domain.assortment import Floor, PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.block import BlockRule
-from sfsync.domain.reservations import Outcome, Reservation, ReservationState
+from sfsync.domain.reservations import (
+    Outcome,
+    Reservation,
+    ReservationKind,
+    ReservationLine,
+    ReservationState,
+)
+from sfsync.domain.stock import LevelKey
+from sfsync.flow.block import grant
+from sfsync.flow.settling import BELL as SETTLING
 from sfsync.ports import Tx
 
-BAG = "BAG-1|ECOM"
+BAG, IN_TOWN = "BAG-1|ECOM", "BAG-1|TOWN"
 DROP = PolicyRule(("BAG-1",), guarantee=Guarantee.GATED, block=BlockRule(6, ("ECOM",)))
 BLOCK = "allocation:sfsync:"
 
@@ -177,6 +186,42 @@ async def test_units_that_stock_no_longer_covers_are_not_granted() -> None:
         assert h.org.numbers(BAG) == (2, 2)
 
 
+async def test_the_last_pieces_of_a_shop_floor_are_granted_only_when_the_shop_has_them() -> None:
+    """Ten stood in TOWN when five were set aside; the counter sells seven. Two may be in customers' hands."""
+    rule = replace(DROP, block=BlockRule(5, ("TOWN",)))
+    floor = Floor(frozenset({"TOWN"}), scarce_at=2)
+    async with house({IN_TOWN: 10}, rules=(rule,), shops=("london",), floor=floor) as h:
+        assert held(h) == 5
+        h.org.move(IN_TOWN, on_hand=-7)
+        await h.until(lambda: held(h) == 1)
+        await h.idle()
+        assert states([await h.reserve("BAG-1")]) == ["granted"]
+        assert states([await h.reserve("BAG-1")]) == ["awaiting-store"]
+        await entered(h)
+        assert (held(h), h.org.numbers(IN_TOWN)) == (0, (3, 2))
+
+
+async def test_a_block_never_takes_the_last_pieces_of_a_shop() -> None:
+    """Four stand on the floor, and the drop wants five: two are left for whoever is in the shop."""
+    rule = replace(DROP, block=BlockRule(5, ("TOWN",)))
+    floor = Floor(frozenset({"TOWN"}), scarce_at=2)
+    async with house({IN_TOWN: 4}, rules=(rule,), shops=("london",), floor=floor) as h:
+        assert held(h) == 2
+        outcomes = [await h.reserve("BAG-1") for _ in range(3)]
+        assert states(outcomes) == ["awaiting-store", "granted", "granted"]
+
+
+async def test_what_a_location_keeps_is_not_granted_out_of_the_block_either() -> None:
+    """Two stay at ECOM for whoever comes in. Five are set aside of eight, and four are found broken."""
+    rule = replace(DROP, block=BlockRule(5, ("ECOM",)))
+    async with house({BAG: 8}, rules=(rule,), shops=("london",), keep={"ECOM": 2}) as h:
+        assert held(h) == 5
+        h.org.move(BAG, on_hand=-4)
+        await h.until(lambda: held(h) == 2)
+        await h.idle()
+        assert states([await h.reserve("BAG-1") for _ in range(3)]) == ["granted", "granted", "unavailable"]
+
+
 async def test_a_grant_that_expires_goes_back_on_sale() -> None:
     """Nobody pays: the unit is free again, in the org as well."""
     async with house({BAG: 6}, rules=(DROP,), shops=("london",)) as h:
@@ -190,3 +235,34 @@ async def test_a_grant_that_expires_goes_back_on_sale() -> None:
 
         await h.until_kept(expired)
         await h.until(lambda: held(h) == 6 and total(h.org.of("reservation:")) == (0, 0))
+
+
+async def test_grants_on_their_way_to_the_org_keep_no_later_one_from_going_back() -> None:
+    """The org is away, and a hundred carts are on their way to it. The others end, and are free again."""
+    rule = replace(DROP, block=BlockRule(130, ("ECOM",)))
+    async with house({BAG: 130}, rules=(rule,), shops=("london",)) as h:
+        h.org.next.extend(["later"] * 100_000)
+        now, line = h.clock.now(), ReservationLine(LevelKey("BAG-1", "ECOM"), 1)
+        carts = [
+            Reservation(
+                f"cart-{number:03}",
+                ReservationState.PENDING,
+                ReservationKind.CART,
+                "london",
+                "cart",
+                (line,),
+                now,
+                now + timedelta(minutes=15, seconds=number),
+            )
+            for number in range(130)
+        ]
+        await h.store.write(lambda tx: [grant(tx, cart, now) for cart in carts])
+        h.ctx.bell.ring(SETTLING)
+        assert states([await h.reserve("BAG-1")]) == ["refused"]
+        await h.until_kept(lambda tx: tx.draws_waiting(h.clock.now())[2] == 100)
+        h.clock.stopped_at = now + timedelta(minutes=20)
+        await h.until_kept(
+            lambda tx: (last := tx.reservation("cart-129")) and last.state is ReservationState.EXPIRED
+        )
+        assert states([await h.reserve("BAG-1")]) == ["granted"]
+        h.org.next.clear()

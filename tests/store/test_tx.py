@@ -395,6 +395,26 @@ async def test_only_granted_reservations_expire(store: Database) -> None:
     assert await store.read(lambda tx: tx.expired_reservations(LATER, 1)) == [early]
 
 
+async def test_what_waits_for_the_org_keeps_nothing_else_from_ending(store: Database) -> None:
+    """The two oldest are on their way to the org, which is away: the third one ends all the same."""
+    early = replace(RESERVATION, state=ReservationState.GRANTED, expires_at=NOW)
+    carts = [replace(early, id="r2"), replace(early, id="r3")]
+    free = replace(early, id="r4", expires_at=LATER)
+    for one in (*carts, free):
+        await store.write(methodcaller("put_reservation", one))
+        row = Movement(
+            f"reservation:{one.id}:0:0", f"reservation:{one.id}:0", WEB, MovementKind.CART, 0, 1, "", "", NOW
+        )
+        bundle = await store.write(methodcaller("add_bundle", [row], {row.subject: "london"}, NOW))
+        if one is free:
+            await store.write(methodcaller("finish_bundle", bundle, "done", "", NOW))
+    assert await store.read(lambda tx: tx.expired_reservations(LATER, 2)) == [free]
+    over = [replace(one, state=ReservationState.EXPIRED) for one in (*carts, free)]
+    for one in over:
+        await store.write(methodcaller("put_reservation", one))
+    assert await store.read(lambda tx: tx.ended_still_holding(1)) == [over[2]]
+
+
 async def test_an_idempotency_key_is_remembered_per_party(store: Database) -> None:
     """What was asked, and what came of it."""
     await store.write(lambda tx: tx.remember("london", "k", "digest", "r1", NOW))

@@ -4,12 +4,14 @@ A drop asks for five hundred pieces within a minute. Units of a block are set as
 an allocation whose holder is sfsync; a reservation is then granted out of it as soon as that is on disk, and
 entered in the org afterwards, many in one call. The books of one level of a block::
 
-    held  =  ready + drawn + leaving + uncovered
+    held  =  ready + drawn + leaving + uncovered or staying
 
 - *held* is what the org has reserved for the block;
 - *drawn* are units granted out of it that the org's ledger does not name yet;
 - *leaving* are units that are being given back;
 - *uncovered* are units that stock no longer covers: what is not sold yet gives way first;
+- *staying* are units that nobody who is not in the shop may have without the shop's word: the last pieces of
+  a shop floor, and what a location keeps. They were more when the block took them, and go back;
 - *ready* is the rest, and the only thing that may be granted. When nothing is ready the org is asked.
 """
 
@@ -46,11 +48,12 @@ class BlockLevel:
     coming: int = 0  # asked of the org and not answered
     pool: int = 0  # units that anybody may reserve there
     oversold: int = 0  # promises of the level that stock no longer covers
+    stays: int = 0  # of the unsold units, those that are the shop's last
 
     @property
     def ready(self) -> int:
         """Units that may be granted now."""
-        return max(0, self.held - self.gone - self.oversold)
+        return max(0, self.held - self.gone - max(self.oversold, self.stays))
 
     @property
     def unsold(self) -> int:
@@ -58,14 +61,22 @@ class BlockLevel:
         return max(0, self.held - self.gone)
 
 
+def staying(unsold: int, unpromised: int, last: int) -> int:
+    """How many unsold units of a block may not be granted, as the shop's `last` pieces are nobody's outside.
+
+    `unpromised` are all units of the level that nobody was promised, the block's own among them.
+    """
+    return max(0, unsold - max(0, unpromised - last))
+
+
 def changes(wanted: int, levels: Sequence[BlockLevel], *, short: bool = False) -> dict[LevelKey, int]:
     """Units to ask of the org (positive) or give back to it (negative), by level; `levels` best first.
 
-    Unsold units give way to promises that stock no longer covers. What is beyond the units wanted goes back,
-    from the last level first. Filled up only when half of it is gone, and not while accepted orders go
-    without stock (`short`).
+    Unsold units give way to promises that stock no longer covers, and go back where they are the last ones of
+    a shop. What is beyond the units wanted goes back, from the last level first. Filled up only when half of
+    it is gone, and not while accepted orders go without stock (`short`).
     """
-    found = {level.key: -min(level.unsold, level.oversold) for level in levels if level.oversold > 0}
+    found = {level.key: level.ready - level.unsold for level in levels}
     have = sum(level.ready + level.coming for level in levels)
     surplus = have - wanted
     for level in reversed(levels):

@@ -117,17 +117,19 @@ class Picture:
             if row.kind == "allocation" and row.channel == HOLDER and row.reserved_delta < 0
         )
 
-    def block_books(self, sku: str) -> dict[LevelKey, tuple[int, int, int]]:
-        """Units (held, being asked, drawn or leaving) of the local block, by level."""
-        books: dict[LevelKey, list[int]] = defaultdict(lambda: [0, 0, 0])
+    def block_books(self, sku: str) -> dict[LevelKey, tuple[int, int, int, int]]:
+        """Units (held, being asked, drawn, leaving for the pool) of the local block, by level."""
+        books: dict[LevelKey, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         for holding in self._held.get(sku, ()):
             if holding.kind == "allocation" and holding.channel == HOLDER:
                 books[holding.level][0] += holding.reserved
-        for row in self._pending.get(sku, ()):
+        rows = self._pending.get(sku, ())
+        drawing = {row.bundle for row in rows if row.kind == "reservation"}
+        for row in rows:
             if row.kind == "allocation" and row.channel == HOLDER:
                 books[row.level][1] += max(0, row.reserved_delta)
-                books[row.level][2] += max(0, -row.reserved_delta)
-        return {level: (held, coming, gone) for level, (held, coming, gone) in books.items()}
+                books[row.level][2 if row.bundle in drawing else 3] += max(0, -row.reserved_delta)
+        return {level: (held, coming, drawn, gone) for level, (held, coming, drawn, gone) in books.items()}
 
     def holders(self, sku: str) -> frozenset[str]:
         """The channels that hold an allocation of a SKU."""

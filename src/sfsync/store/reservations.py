@@ -7,7 +7,20 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, not_, or_, select, text, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    literal,
+    not_,
+    or_,
+    select,
+    text,
+    union_all,
+)
 
 from sfsync.domain.reservations import (
     UNTIL_THEN,
@@ -83,11 +96,29 @@ _RESERVED = (
 HELD_BY_RESERVATIONS = Prepared(select(t.holding.c.subject).where(*_RESERVED))
 ALL_HELD_BY_RESERVATIONS = Prepared(select(t.holding).where(*_RESERVED))
 RESERVATIONS_BY_ID = Prepared(among(t.reservation.c.id))
+_LINE = t.reservation_line.c
+
+
+def _subject_of_line() -> ColumnElement[str]:
+    """The ledger subject of a line, as `domain.stock.reservation_subject` has it."""
+    return literal("reservation:") + _LINE.reservation + ":" + cast(_LINE.number, Text)
+
+
+_WAITING = (  # something of one of its lines waits for the org
+    select(t.movement.c.id)
+    .where(
+        _LINE.reservation == _RESERVATION.id,
+        t.movement.c.subject == _subject_of_line(),
+        t.movement.c.state == "waiting",
+    )
+    .correlate(t.reservation)
+)
 EXPIRED = Prepared(
     select(t.reservation)
     .where(
         text("state IN ('granted', 'awaiting-store')"),  # as the index over them has it
         _RESERVATION.expires_at <= bindparam("b_now"),
+        not_(_WAITING.exists()),
     )
     .order_by(_RESERVATION.expires_at)
     .limit(bindparam("b_limit"))
@@ -243,8 +274,13 @@ class ReservationStatements(LedgerStatements):
         """Reservations that are over and yet hold units, with nothing of them waiting for an answer."""
         held = HELD_BY_RESERVATIONS.run(self._c, {}).scalars()
         ids = {subject.split(":")[1] for subject in held}
-        found = self._reservations(self._in(ENDED_BY_ID, ids)[:limit])
-        return [reservation for reservation in found if not self.busy(reservation.subjects())]
+        rows, found = self._in(ENDED_BY_ID, ids), list[Reservation]()
+        while rows and len(found) < limit:
+            some = self._reservations(rows[:limit])
+            busy = self.busy({subject for each in some for subject in each.subjects()})
+            found += [each for each in some if busy.isdisjoint(each.subjects())]
+            rows = rows[limit:]
+        return found[:limit]
 
     def next_expiry(self) -> datetime | None:
         """When the time of the first granted reservation is over; None where none has an end."""
@@ -252,7 +288,10 @@ class ReservationStatements(LedgerStatements):
         return found
 
     def expired_reservations(self, now: datetime, limit: int) -> list[Reservation]:
-        """Granted ones whose time is over, oldest first."""
+        """Granted ones whose time is over, oldest first; not those of which something waits for the org.
+
+        Those must not stand in the way of the others, while the org is away for an hour.
+        """
         return self._reservations(EXPIRED.run(self._c, {"b_now": now, "b_limit": limit}))
 
     def remembered(self, scope: str, key: str) -> tuple[str, str] | None:
