@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,8 +123,12 @@ class Daemon:
 
     def status(self) -> Any:
         """As the status page gets it."""
+        return self.asked("/v1/status")
+
+    def asked(self, path: str) -> Any:
+        """What it answers there, to the user who started it."""
         headers = {"authorization": f"Bearer {(self.folder / 's.db.token').read_text()}"}
-        return HTTP.get(f"{self.url}/v1/status", headers=headers).json()
+        return HTTP.get(f"{self.url}{path}", headers=headers).json()
 
     def letters(self) -> list[dict[str, Any]]:
         """The dead letters that the status page shows."""
@@ -218,8 +223,7 @@ def test_a_first_start_waits_for_a_person_and_then_carries_every_sale_everywhere
         plan = daemon.command("resync", "--dry-run")
         assert (plan.returncode, "first start" in plan.stdout) == (1, True)
         assert daemon.shown("BAG-1") == [0, 0]
-        applied = daemon.cli("resync", "--yes")
-        assert "Applied" in applied.stdout, applied.stderr
+        _first_plan(daemon, tmp_path / "first.json")
         for sku in SKUS:
             daemon.shows(sku, 30)
 
@@ -233,6 +237,8 @@ def test_a_first_start_waits_for_a_person_and_then_carries_every_sale_everywhere
 
         _why(daemon)
         _plan_file(daemon, london, tmp_path / "plan.json")
+        _sold_meanwhile(org, daemon, london, tmp_path / "plan.json")
+        _killed_amid(daemon, london)
         _watched(daemon)
         _bad_webhooks(daemon, london)
         _unknown_sku(org, daemon, dubai)
@@ -324,6 +330,48 @@ def _plan_file(daemon: Daemon, shop: Sandbox, path: Path) -> None:
     _large_plan(daemon, path)
     path.write_text("{")
     assert daemon.cli("resync", "--plan", str(path)).returncode == 2
+
+
+def _first_plan(daemon: Daemon, path: Path) -> None:
+    """Cut down to one SKU the file opens no shop; whole, it does."""
+    daemon.cli("resync", "--dry-run", "--write", str(path))
+    whole = json.loads(path.read_text())
+    cut = path.with_name("cut.json")
+    cut.write_text(json.dumps(whole | {"rows": [row for row in whole["rows"] if row["sku"] == "BELT-1"]}))
+    refused = daemon.cli("resync", "--plan", str(cut), "--yes")
+    assert (refused.returncode, "the file lacks rows of it" in refused.stdout) == (1, True), refused.stderr
+    assert [channel["approved"] for channel in daemon.status()["channels"]] == [False, False]
+    assert daemon.shown("BELT-1") == [0, 0]
+    applied = daemon.cli("resync", "--plan", str(path), "--yes")
+    assert "Applied: 6 rows" in applied.stdout, applied.stderr
+
+
+def _sold_meanwhile(org: OrgSandbox, daemon: Daemon, shop: Sandbox, path: Path) -> None:
+    """What a customer bought between a plan and its applying stays sold."""
+    for sku in ("BAG-1", "BELT-1"):
+        shop.control("POST", "/stock", {"sku": sku, "location": "Online", "set": 35})
+    planned = daemon.cli("resync", "--dry-run", "--write", str(path))
+    assert planned.returncode == 1, planned.stderr
+    assert buy(shop, "BELT-1", 2).status_code == 201
+    until(lambda: org.level("BELT-1|ECOM")["Reserved__c"] == 2, "the sale in the org")
+    applied = daemon.cli("resync", "--plan", str(path), "--yes")
+    assert "the channel shows 33 by now, not 35" in applied.stdout, applied.stderr
+    until(lambda: daemon.shown("BAG-1") == [27, 27])
+    until(lambda: daemon.shown("BELT-1") == [33, 28])
+
+
+def _killed_amid(daemon: Daemon, shop: Sandbox) -> None:
+    """The daemon dies while the shop is read; whoever asked waits, and the next start goes on to the end."""
+    shop.control("POST", "/faults", {"kind": "delay_before", "seconds": 8, "times": 1_000})
+    with ThreadPoolExecutor(1) as beside:
+        waiting = beside.submit(daemon.command, "resync", "--cause", "manual-edit", "--yes", "--json")
+        until(lambda: daemon.asked("/v1/resync").get("state") == "reading", "the comparison to be under way")
+        daemon.kill()
+        shop.control("DELETE", "/faults")
+        daemon.start()
+        ended = waiting.result()
+    assert (ended.returncode, json.loads(ended.stdout)["rows_done"]["applied"]) == (0, 1), ended.stderr
+    daemon.shows("BELT-1", 28)
 
 
 def _large_plan(daemon: Daemon, path: Path) -> None:

@@ -175,6 +175,7 @@ class LittleOrg(Fates):
         self.asked_for_products: list[datetime | None] = []
         self.cut_off = False  # its records cannot be read
         self.deliveries_left: int | None = None  # None: it does not tell
+        self.most_children = 2_000
         self._news = asyncio.Event()
         for name, on_hand in stock.items():
             self.add(name, on_hand)
@@ -500,7 +501,10 @@ class LittleOrg(Fates):
             for number, row in self.rows.items()
             if before is None or self.entered_at[number] < before
         )
-        return [Children(level, rows) for level, rows in counts.most_common()]
+        return [Children(level, rows) for level, rows in counts.most_common(self.most_children)]
+
+    async def count_rows(self, since: datetime | None = None) -> int:
+        return sum(1 for number in self.rows if since is None or self.entered_at[number] >= since)
 
     async def fold(self, fold: Fold, record_id: str) -> FoldAnswer:
         await asyncio.sleep(0)

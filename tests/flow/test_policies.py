@@ -14,7 +14,7 @@ from sfsync.domain.block import BlockRule
 from sfsync.domain.editions import Edition
 from sfsync.domain.mapping import must_ask
 from sfsync.domain.products import Wanted
-from sfsync.domain.resync import Cause, Scope
+from sfsync.domain.resync import Cause, Scope, WrittenPlan
 from sfsync.overview.health import channel_state
 from sfsync.store import views
 
@@ -86,6 +86,20 @@ async def test_settings_that_change_most_numbers_of_a_channel_wait_for_a_person(
         await h.until(lambda: h.shops["london"].shelf == {key.partition("|")[0]: 2 for key in MANY} | left)
         assert await h.store.read(lambda tx: tx.held("london")) is None
         await h.until_kept(lambda tx: tx.policies() == h.ctx.assortment.fingerprint())
+
+
+async def test_a_plan_from_a_file_lets_changed_settings_hold_only_with_all_of_its_rows() -> None:
+    """The plan shows all bags at two; with one row left in its file, nobody has agreed to the others."""
+    async with house(MANY) as h:
+        await restarted(h, PolicyRule(("BAG-*",), ("london",), cap=2))
+        rows = (await h.supervisor.resync.compare(Scope(channels=("london",)))).rows
+        made_at, shelf = h.clock.now(), h.shops["london"].shelf
+        for some, left in ((rows[:1], True), (rows, False)):
+            plan = WrittenPlan(made_at, "00D000000000001AAA", some)
+            await h.supervisor.resync.put_right((await h.supervisor.resync.bring(plan)).id)
+            await h.let_a_minute_pass()
+            assert await h.store.read(lambda tx: tx.held("london") is not None) is left
+            assert set(shelf.values()) == ({9} if left else {2})
 
 
 async def test_a_channel_that_waits_for_a_person_is_neither_raised_nor_freed_by_the_way() -> None:

@@ -539,6 +539,31 @@ async def test_a_plan_of_some_rows_does_not_open_a_channel_that_nobody_has_looke
         await h.until(lambda: h.shops["london"].shelf == {"BAG-1": 5, "SCARF": 5})
 
 
+async def test_a_first_plan_from_a_file_opens_the_channel_only_with_all_of_its_rows() -> None:
+    """Somebody cut the file to one row and applied it: the rest was never agreed to, and is not written."""
+    async with house({BAG: 5, SCARF: 5}, begin=False, shops=("london",)) as h:
+        h.approve = False
+        shelf = h.shops["london"].shelf
+        shelf |= {"BAG-1": 1, "SCARF": 5}
+        await h.start()
+        await h.until_kept(lambda tx: tx.count_channel_levels("london") == 2)
+        shelf["SCARF"] = 9  # edited since the first reading
+        whole = (await h.supervisor.resync.compare()).rows
+        made_at = h.clock.now()
+        run = await written(h, *(row for row in whole if row.sku == "BAG-1"))
+        await h.supervisor.resync.put_right(run.id)
+        state, note = (await states(h, run.id))["BAG-1"]
+        assert (state, "the file lacks rows of it" in note) == (RowState.LEFT, True)
+        await h.let_a_minute_pass()
+        assert shelf == {"BAG-1": 1, "SCARF": 9}
+        h.org.move(BAG, on_hand=1)  # a plan cannot tell of what happens later
+        await h.until_kept(lambda tx: [each.target for each in tx.channel_levels(["BAG-1"])] == [6])
+        scarf = tuple(row for row in whole if row.sku == "SCARF")
+        run = await h.supervisor.resync.bring(WrittenPlan(made_at, "00D000000000001AAA", scarf))
+        await h.supervisor.resync.put_right(run.id)
+        await h.until(lambda: shelf == {"BAG-1": 6, "SCARF": 5})
+
+
 async def test_a_plan_that_comes_in_by_parts_is_ready_when_the_last_has_come() -> None:
     """A part that comes twice counts once; until then nothing of it can be applied; a kill loses nothing."""
     async with house({BAG: 5, SCARF: 5}, shops=("london",)) as h:

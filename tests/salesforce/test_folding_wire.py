@@ -81,6 +81,9 @@ async def test_rows_are_counted_by_level_and_age(org: SalesforceOrg, sku: str) -
     counts = {each.level: each.rows for each in await org.children()}
     assert counts[record_id] == 4
     assert await org.children(datetime.now(UTC) - timedelta(days=365)) == []
+    assert await org.count_rows() == await org.count_rows(datetime.now(UTC) - timedelta(days=365))
+    assert await org.count_rows() == sum(counts.values())
+    assert await org.count_rows(datetime.now(UTC) + timedelta(days=1)) == 0
     storage = await org.storage()
     assert storage is not None
     assert 0 < storage.left_mb <= storage.allowed_mb

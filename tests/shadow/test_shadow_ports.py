@@ -34,7 +34,8 @@ READS = {
     *("read_levels", "levels_moved_since", "read_orders", "orders_changed_since", "returns_under_way"),
     *("products", "promises"),
     *("sold", "subject_rows", "level_rows", "rows_at", "entered_since", "moved", "rows_of", "openings"),
-    *("reserving_rows", "orders_entered", "children", "storage", "events", "calls", "hours_of_calls"),
+    *("reserving_rows", "orders_entered", "children", "count_rows", "storage", "events", "calls"),
+    "hours_of_calls",
     *("recall_calls", "close", "items", "receive", "read_order", "order_called", "order", "orders_since"),
 }
 

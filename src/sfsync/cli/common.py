@@ -51,6 +51,7 @@ class _Document:
     """What a command that was called with --json has said."""
 
     written: bool = False
+    lines: bool = False  # several documents, a line each
     error: dict[str, Any] | None = None
     beside: Mapping[str, Any] = field(default_factory=dict)
 
@@ -78,10 +79,11 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except Exception as error:
             code = getattr(error, "exit_code", 1)
-            if code and not document.written:
+            if code and (not document.written or (document.lines and document.error)):
                 said = error.format_message() if hasattr(error, "format_message") else str(error)
                 noted = document.error or {"message": said or type(error).__name__, "problems": []}
-                print_json({**document.beside, "error": noted | {"exit_code": code}})
+                told = {**document.beside, "error": noted | {"exit_code": code}}
+                print_json(told, line=document.lines)
             raise
 
 
@@ -94,12 +96,12 @@ def settings_or_exit(path: Path) -> Settings:
         fail(f"{path}: {mistakes}; nothing was started.", 2, problems=[str(each) for each in error.problems])
 
 
-def print_json(value: Any) -> None:
-    """JSON on standard output, one document."""
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
+def print_json(value: Any, *, line: bool = False) -> None:
+    """JSON on standard output, one document; `line`: one of several, each on a line of its own."""
+    sys.stdout.buffer.write(orjson.dumps(value, option=0 if line else orjson.OPT_INDENT_2) + b"\n")
     sys.stdout.flush()
     if (document := _document.get(None)) is not None:
-        document.written = True
+        document.written, document.lines = True, line
 
 
 def table(title: str, *columns: str | tuple[str, str]) -> Sheet:
@@ -147,11 +149,15 @@ class DaemonClient:
     def __init__(self, settings: Settings) -> None:
         host = settings.web.host
         self.address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{settings.web.port}"  # noqa: S104 — compared, not bound
-        headers = {}
-        if token := _token(settings):
-            headers["authorization"] = f"Bearer {token}"
-        self._http = httpx.Client(base_url=self.address, headers=headers, timeout=600.0, trust_env=False)
+        self._settings = settings
+        self._http = httpx.Client(base_url=self.address, timeout=600.0, trust_env=False)
         self._beside: dict[str, str] = {}
+        self.log_in()
+
+    def log_in(self) -> None:
+        """Take the token anew: each start of the daemon makes another."""
+        if token := _token(self._settings):
+            self._http.headers["authorization"] = f"Bearer {token}"
 
     def watch(self, key: str) -> None:
         """Send this id (none: "") with what is asked from now on, so that its progress can be asked for."""

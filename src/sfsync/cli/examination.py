@@ -206,9 +206,11 @@ class Examination:
     async def _allowances(self, org: SalesforceOrg, part: Part, remembered: Remembered) -> None:
         limits = await org.limits()
         rows = {each.level: each.rows for each in await org.children()}
-        older = {each.level: each.rows for each in await org.children(self._clock.now() - DAY)}
+        yesterday = self._clock.now() - DAY
+        older = {each.level: each.rows for each in await org.children(yesterday)}
+        every = await org.count_rows(), await org.count_rows(yesterday)
         storage = allowance(limits, "DataStorageMB")
-        space = forecast((storage.allowed, storage.left) if storage else None, rows, older)
+        space = forecast((storage.allowed, storage.left) if storage else None, rows, older, every)
         space = space.named(remembered.names({space.fullest, space.crowded}))
         reserved = self._settings.salesforce.calls_reserved_percent
         calls = allowance(limits, "DailyApiRequests")

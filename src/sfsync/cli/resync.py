@@ -33,6 +33,7 @@ from sfsync.domain.words import agree, counted
 ROWS_SHOWN = 40
 ROWS_A_STEP = 200  # of a plan, from one drawing of its bar to the next
 ASKED_EVERY_SECONDS = 0.25
+AWAY_SECONDS = 120.0  # for which a daemon that is started anew is waited for
 STOPPED = 4  # the exit code of a plan that would change too much
 PART_BYTES = 200_000  # of a plan in one request
 ROOM_BYTES = 500  # for what stands beside its rows
@@ -176,7 +177,7 @@ class _Rows:
                 self.refused += [row] if len(self.refused) < ROWS_SHOWN else []
             if row["state"] == "left":
                 self.left[row["note"]] += 1
-            self.first += [row] if len(self.first) < ROWS_SHOWN else []
+            self.first += [row] if row["cause"] != NOT_OURS and len(self.first) < ROWS_SHOWN else []
             self.kept += [row] if self._keep else []
             yield row
 
@@ -306,6 +307,13 @@ def _show(run: Any, rows: _Rows) -> None:
     for each in run["causes"]:
         made.add_row(each["channel"], each["cause"], each["code"], f"{each['rows']:,}")
     out.print(made)
+    if rows.first:  # what a channel does not list is counted, and needs nobody
+        _show_differences(rows)
+    if rows.first or run["price"]["org"]["levels"]:
+        _show_price(run["price"])
+
+
+def _show_differences(rows: _Rows) -> None:
     made = table(
         "\nDifferences", "channel", "SKU", "location", ("shows", "right"), ("should", "right"), "cause"
     )
@@ -313,9 +321,8 @@ def _show(run: Any, rows: _Rows) -> None:
         shows, target = (str(row[key]) if row[key] is not None else "-" for key in ("shows", "target"))
         made.add_row(row["channel"], row["sku"], row["location"], shows, target, row["cause"])
     out.print(made)
-    if rows.count > ROWS_SHOWN:
-        out.print(f"… and {rows.count - ROWS_SHOWN:,} more: --json lists them all.")
-    _show_price(run["price"])
+    if rows.for_people > ROWS_SHOWN:
+        out.print(f"… and {rows.for_people - ROWS_SHOWN:,} more: --json lists them all.")
 
 
 def _show_price(price: Any) -> None:
@@ -362,8 +369,25 @@ def _watched(client: DaemonClient, run: Any, what: str) -> Any:
             done, total = steps(run)
             shown.show(what, done, total or None, _budget(run))
             time.sleep(ASKED_EVERY_SECONDS)
-            run = client.get(f"/v1/resync/{run['id']}")
+            run = _again(client, run, shown)
     return run
+
+
+def _again(client: DaemonClient, run: Any, shown: Bar) -> Any:
+    """How it stands. A daemon that is started anew goes on with it: that is waited for, for a while."""
+    until = time.monotonic() + AWAY_SECONDS
+    while True:
+        try:
+            return client.get(f"/v1/resync/{run['id']}")
+        except httpx.TransportError:
+            if time.monotonic() > until:
+                fail(
+                    f"the daemon at {client.address} has gone; `sfsync run` goes on with what was begun, "
+                    "and the page /resync shows it"
+                )
+        shown.spend("the daemon is away: waiting for it to go on")
+        time.sleep(ASKED_EVERY_SECONDS)
+        client.log_in()
 
 
 def _compared_of(run: Any) -> tuple[int, int]:

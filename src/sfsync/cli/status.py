@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import time
 from contextlib import nullcontext
 from textwrap import shorten
 from typing import Annotated, Any
 
 import httpx
-import orjson
 import typer
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -35,6 +33,7 @@ from sfsync.settings import Settings
 COUNTS = (("due", "due"), ("in flight", "in_flight"), ("dead letters", "dead_letters"))
 SHADOW = "nothing is written anywhere. What would have been: `sfsync shadow report`"
 COLOURS = {"good": "green", "warning": "yellow", "bad": "red"}
+VERDICTS = {"good": "Good", "warning": "Warning", "bad": "At risk"}  # a colour alone is not seen by everybody
 
 
 def status(
@@ -73,8 +72,7 @@ def _watch(settings: Settings, every: float, looks: int | None, *, as_json: bool
             if live is not None:
                 live.update(Group(*picture(found)), refresh=True)
             elif as_json:
-                sys.stdout.write(orjson.dumps(found).decode() + "\n")
-                sys.stdout.flush()
+                print_json(found, line=True)
             else:
                 out.print(line(found))
             if number == looks:
@@ -91,7 +89,7 @@ def line(found: Any) -> str:
     """A status in one line, for logs."""
     health, ledger = found["health"], found["ledger"]
     shadow = "in shadow: " if health["shadow_since"] else ""
-    parts = [f"{health['now']}  {health['state']}  {shadow}{health['sentence']}"]
+    parts = [f"{health['now']}  {health['state']}  {shadow}{health['sentence'].removesuffix('.')}"]
     more = len(health["reasons"]) - 1
     parts += [f"and {more} more"] if more > 0 else []
     parts.append(f"waiting {ledger['queue']}, {counted(ledger['rows_a_minute'], 'row')} a minute")
@@ -131,7 +129,7 @@ def picture(found: Any) -> list[RenderableType]:
     verdict: list[RenderableType] = []
     if health["shadow_since"]:
         verdict.append(Text(f"IN SHADOW since {health['shadow_since'][:19]}: {SHADOW}", style="bold reverse"))
-    verdict.append(Text(health["sentence"], style=f"bold {colour}"))
+    verdict.append(Text(f"{VERDICTS[health['state']]}: {health['sentence']}", style=f"bold {colour}"))
     verdict += [Text(f"  {reason}") for reason in health["reasons"][1:]]
     verdict += [Text(f"Next: {' · '.join(steps)}", style="bold")] if (steps := next_steps(found)) else []
     return [
@@ -274,10 +272,10 @@ def _channels(channels: Any) -> list[RenderableType]:
         made.add_row(
             Text(channel["name"], COLOURS[channel["state"]]),
             *(
-                str(channel["levels"]),
-                *(str(guarantees[kind]) for kind in ("gated", "allocated", "mirrored")),
+                f"{channel['levels']:,}",
+                *(f"{guarantees[kind]:,}" for kind in ("gated", "allocated", "mirrored")),
             ),
-            *(str(channel[key]) for key in ("due", "in_flight", "dead_letters")),
+            *(f"{channel[key]:,}" for key in ("due", "in_flight", "dead_letters")),
         )
     first = made
     made = table(

@@ -63,10 +63,18 @@ class Space:
         return found
 
 
-def forecast(storage: tuple[int, int] | None, rows: Mapping[str, int], older: Mapping[str, int]) -> Space:
-    """From (allowed, left) megabytes, each level's rows now, and those of them older than a day."""
+def forecast(
+    storage: tuple[int, int] | None,
+    rows: Mapping[str, int],
+    older: Mapping[str, int],
+    every: tuple[int, int] | None = None,
+) -> Space:
+    """From (allowed, left) megabytes, each level's rows now, and those of them older than a day.
+
+    Where these are the fullest levels only, `every` says how many rows there are in all, and of the last day.
+    """
     pace = {level: max(0, count - older.get(level, 0)) for level, count in rows.items()}
-    a_day = sum(pace.values())
+    total, a_day = every or (sum(rows.values()), sum(pace.values()))
     fullest = max(rows, key=lambda level: (rows[level], level), default="")
     waits = {
         level: max(0, MOST_ROWS - count) // pace[level] if pace[level] else 0
@@ -80,7 +88,7 @@ def forecast(storage: tuple[int, int] | None, rows: Mapping[str, int], older: Ma
     return Space(
         storage[0] if storage else None,
         storage[1] if storage else None,
-        sum(rows.values()),
+        total,
         a_day,
         full,
         fullest,

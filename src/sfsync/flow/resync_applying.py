@@ -29,8 +29,11 @@ from .resync_keeping import ROWS_AT_ONCE, Keeping, moment
 FRESH = timedelta(minutes=1)  # a number asked for so lately need not be read again
 DUE_SECONDS = 0.5  # between two looks whether live changes are out
 DUE_LOOKS = 120  # then the next rows go all the same, behind them
+FIRST_WHOLE = "a channel's first plan is looked at whole{missing}: sfsync resync --channel {channel}"
+NOT_LISTED = "not listed there, which needs nobody"
+MEND_FIRST = "a person must mend it first"
+ROWS_MISSING = ", and the file lacks rows of it"
 # Put right, a unit that was sold would be on sale again until its order is heard of.
-FIRST_WHOLE = "a channel's first plan is looked at whole: sfsync resync --channel {channel}"
 PERHAPS_SOLD = "perhaps sold: compare again in ten minutes, or with --cause order-unseen"
 
 
@@ -45,15 +48,34 @@ class Applying:
         run = await self._apply_levels(run)
         for name in run.about["channels"]:
             if name in self._ctx.channels and not run.about["channels"][name]["unread"]:
-                opened = run.scope.every_row or await self._ctx.store.read(partial(_opened, channel=name))
-                run = await self._apply_rows(run, name, opened=opened)
-                if not opened:
+                approved = await self._ctx.store.read(partial(_approved, channel=name))
+                whole = await self._whole(run, name, approved=approved)
+                run = await self._apply_rows(run, name, opened=approved or whole, whole=whole)
+                if not approved and not whole:
                     continue
-                if run.scope.every_row:
+                if whole and not run.about["strict"]:  # a file's rows are read again, the other numbers not
                     found = partial(_pushes_found, channel=name, now=self._ctx.clock.now())
                     await self._ctx.store.write(found)
-                await self._reconcile.approve(name, whole=run.scope.every_row)
+                await self._reconcile.approve(name, whole=whole)
         await self._kept.keep(replace(run, state=RunState.DONE).told(ended_at=moment(self._ctx.clock.now())))
+
+    async def _whole(self, run: ResyncRun, name: str, *, approved: bool) -> bool:
+        """True when a person has looked at all that changes once the channel may be written to.
+
+        Out of a file rows may have been taken, and nobody has agreed to those: they would be written too.
+        """
+        ctx = self._ctx
+        if not run.scope.every_row or not run.about["strict"]:
+            return run.scope.every_row
+        if approved and name not in ctx.assortment.held:
+            return True
+        await self._polls.poll(name)
+        later = await ctx.store.read(lambda tx: tx.changed_skus(run.made_at))  # no plan could tell of it
+        async for page in self._reconcile.read(name, None):
+            seen = [one for one in page if one.item.sku not in later]
+            if not await ctx.store.read(partial(_told_of, ctx=ctx, run_id=run.id, channel=name, seen=seen)):
+                return False
+        return True
 
     async def _apply_levels(self, run: ResyncRun) -> ResyncRun:
         """Read once more what the org had newer, and take it over: every channel follows."""
@@ -130,13 +152,21 @@ class Applying:
             tx.end_drift("", level.key.sku, place_of(level.key), self._ctx.clock.now())
         return apply_levels(tx, self._ctx, read, asked_at)
 
-    async def _apply_rows(self, run: ResyncRun, name: str, *, opened: bool) -> ResyncRun:
+    async def _apply_rows(self, run: ResyncRun, name: str, *, opened: bool, whole: bool) -> ResyncRun:
         while rows := await self._ctx.store.read(partial(_planned_rows, run_id=run.id, channel=name)):
             await self._wait_for_due(name)
             found = await self._read_again(run, name, rows)
             run, bells = await self._kept.write(
                 run,
-                partial(self._apply_part, run=run, channel=name, rows=rows, found=found, opened=opened),
+                partial(
+                    self._apply_part,
+                    run=run,
+                    channel=name,
+                    rows=rows,
+                    found=found,
+                    opened=opened,
+                    whole=whole,
+                ),
             )
             self._ctx.bell.ring(*bells)
             self._kept.ring()
@@ -173,15 +203,14 @@ class Applying:
         rows: Sequence[PlannedRow],
         found: Mapping[tuple[str, str], Seen] | None,
         opened: bool,
+        whole: bool,
     ) -> tuple[ResyncRun, set[str]]:
         """Apply rows and count what became of them, in one commit: the run then, and the bells to ring.
 
         `opened` False: nobody has looked at the channel as a whole yet, and some of its rows do not open it.
         """
         ctx = self._ctx
-        looking = Looking(
-            tx, ctx, channel, {row.difference.sku for row in rows}, None, whole=run.scope.every_row
-        )
+        looking = Looking(tx, ctx, channel, {row.difference.sku for row in rows}, None, whole=whole)
         seen: list[Seen] = []
         become: list[PlannedRow] = []
         for row in rows:
@@ -189,10 +218,12 @@ class Applying:
             if not row.difference.applicable:
                 if row.item is not None:  # a duplicate, say: told as a dead letter
                     seen.append(Seen(row.item, row.asked_at, row.read_at))
-                become.append(replace(row, state=RowState.LEFT, note="a person must mend it first"))
+                note = NOT_LISTED if row.difference.cause is Cause.NOT_LISTED else MEND_FIRST
+                become.append(replace(row, state=RowState.LEFT, note=note))
                 continue
             if not opened:
-                note = FIRST_WHOLE.format(channel=channel)
+                missing = ROWS_MISSING if run.about["strict"] and run.scope.every_row else ""
+                note = FIRST_WHOLE.format(missing=missing, channel=channel)
                 become.append(replace(row, state=RowState.LEFT, note=note))
                 continue
             if why := _refusal(row, looking, found, strict=run.about["strict"]):
@@ -250,8 +281,17 @@ def _is_busy(tx: Tx, *, channel: str) -> bool:
     return tx.approved(channel) and bool(tx.due(channel, 1) or tx.open_pushes(channel))
 
 
-def _opened(tx: Tx, *, channel: str) -> bool:
+def _approved(tx: Tx, *, channel: str) -> bool:
     return tx.approved(channel)
+
+
+def _told_of(tx: Tx, *, ctx: Context, run_id: str, channel: str, seen: Sequence[Seen]) -> bool:
+    """True when a plan has a row for each of these numbers that would be changed."""
+    skus = {one.item.sku for one in seen}
+    told = {(row.sku, row.location) for row in tx.resync_differences(run_id, channel, skus)}
+    looking = Looking(tx, ctx, channel, skus, None, whole=True)
+    rows = [row.difference for one in seen if (row := looking.row(one)) is not None]
+    return all((row.sku, row.location) in told for row in rows if row.applicable and row.shows != row.target)
 
 
 def _newer_levels(tx: Tx, *, run_id: str) -> Sequence[tuple[StockLevel, datetime]]:

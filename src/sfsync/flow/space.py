@@ -1,4 +1,4 @@
-"""Looks once an hour at how much room the org has left for movements; three calls, by the calls' budget."""
+"""Looks once an hour at how much room the org has left for movements; five calls, by the calls' budget."""
 
 from __future__ import annotations
 
@@ -40,10 +40,12 @@ class SpaceWatch:
         """One look. Raises as the org does."""
         ctx = self._ctx
         storage = await ctx.org.storage()
+        yesterday = ctx.clock.now() - DAY
         now = {each.level: each.rows for each in await ctx.org.children()}
-        older = {each.level: each.rows for each in await ctx.org.children(ctx.clock.now() - DAY)}
+        older = {each.level: each.rows for each in await ctx.org.children(yesterday)}
+        every = await ctx.org.count_rows(), await ctx.org.count_rows(yesterday)
         room = (storage.allowed_mb, storage.left_mb) if storage is not None else None
-        self._found = forecast(room, now, older)
+        self._found = forecast(room, now, older, every)
         await self._name()
         if storage is not None and storage.deliveries_allowed is not None:
             await self._delivered(storage.deliveries_allowed, storage.deliveries_left or 0)

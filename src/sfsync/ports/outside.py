@@ -367,6 +367,10 @@ class Org(Protocol):
         """Rows of each level (older than `before`, when given), the fullest first; at most 2,000 levels."""
         ...
 
+    async def count_rows(self, since: datetime | None = None) -> int:
+        """How many rows all levels have together (made since, when given)."""
+        ...
+
     async def fold(self, fold: Fold, record_id: str) -> FoldAnswer:
         """Enter an opening row and delete what it stands for: all or nothing, one call."""
         ...

@@ -137,6 +137,12 @@ class LedgerReader:
             found.extend(Children(record["level"], int(record["rows"])) for record in page)
         return found
 
+    async def count_rows(self, since: datetime | None) -> int:
+        """How many rows there are in all (made since, when given)."""
+        where = "" if since is None else f" WHERE CreatedDate >= {soql.moment(since)}"
+        query = f"SELECT COUNT() FROM StockMovement__c{where}"  # noqa: S608 — a time
+        return [total async for _, total in self._pages.counted_pages(query)][-1]
+
     async def _rows(self, condition: str, tell: Tell = nobody) -> AsyncIterator[list[LedgerRow]]:
         query = f"SELECT {ROW_FIELDS} FROM StockMovement__c WHERE {condition} ORDER BY CreatedDate, Name"  # noqa: S608 — escaped
         read = 0

@@ -257,6 +257,10 @@ class SalesforceOrg:
         """Rows of each level (older than `before`, when given), the fullest first."""
         return await self._ledgers[Work.BULK].children(before)
 
+    async def count_rows(self, since: datetime | None = None) -> int:
+        """Rows of all levels together (made since, when given)."""
+        return await self._ledgers[Work.BULK].count_rows(since)
+
     async def fold(self, fold: Fold, record_id: str) -> FoldAnswer:
         """Enter an opening row and delete what it stands for: all or nothing, one call.
 

@@ -305,6 +305,10 @@ class ShadowOrg:
         """How many movements levels have."""
         return await self._inner.children(before)
 
+    async def count_rows(self, since: datetime | None = None) -> int:
+        """How many movements there are."""
+        return await self._inner.count_rows(since)
+
     async def storage(self) -> Storage | None:
         """The org's data storage."""
         return await self._inner.storage()
