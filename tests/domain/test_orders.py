@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -49,10 +49,11 @@ def step(
     holdings: tuple[Holding, ...] = (),
     vain: bool = False,
     handed: Mapping[LevelKey, int] | None = None,
+    others: Set[LevelKey] = frozenset(),
 ) -> NextStep:
     there = {WEB: 5, SHOP: 1} if sellable is None else sellable
     facts = LineFacts(LINE, line, rows, len(rows), (WEB, SHOP), there, holdings, vain, "#1001", "v1", NOW)
-    return next_step(replace(facts, handed_over=handed or {}))
+    return next_step(replace(facts, handed_over=handed or {}, others=others))
 
 
 def told(found: NextStep) -> list[tuple[str, str, int, int]]:
@@ -383,6 +384,13 @@ def test_only_the_org_says_no() -> None:
     assert told(step(wish(1), sellable=nothing)) == [(f"{LINE}:0", "Order ECOM", 0, 1)]
     assert step(wish(1), sellable=nothing, vain=True) == NextStep(uncovered=1)
     assert told(step(wish(1), sellable={WEB: 1}, vain=True)) == [(f"{LINE}:0", "Order ECOM", 0, 1)]
+
+
+def test_the_org_is_not_asked_for_what_others_were_promised_elsewhere() -> None:
+    """Its rule would give them: who was promised them comes first, and the order has nothing."""
+    nothing = {WEB: 0, SHOP: 0}
+    assert told(step(wish(1), sellable=nothing, others={WEB})) == [(f"{LINE}:0", "Order KNIGHTSBRIDGE", 0, 1)]
+    assert step(wish(1), sellable=nothing, others={WEB, SHOP}) == NextStep(uncovered=1)
 
 
 @pytest.mark.parametrize(

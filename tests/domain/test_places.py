@@ -202,6 +202,7 @@ def step(
             "v",
             NOON,
             places=places,
+            follows=facts.get("follows"),
         )
     )
 
@@ -232,6 +233,13 @@ def test_a_line_moves_from_one_location_to_another_in_one_bundle() -> None:
 def test_a_line_stays_where_it_is_while_the_other_location_has_nothing() -> None:
     """A promise covered at the wrong place is better than none; it is told."""
     assert step([PlaceFacts([MALL], 1)], [row(0, BOND, 0, 1)], {BOND: 4, MALL: 0}) == NextStep(misplaced=1)
+
+
+def test_what_was_carried_to_where_it_is_sent_from_is_reserved_there() -> None:
+    """The Mall sends it, and has it: for anybody else it is promised, for this line it is its own."""
+    nothing = {BOND: -1, MALL: 0}
+    found = step([PlaceFacts([MALL], 1)], [row(0, BOND, 0, 1)], nothing, follows={BOND: -1, MALL: 1})
+    assert told(found) == [("Release", "BOND", 0, -1), ("Order", "MALL", 0, 1)]
 
 
 def test_as_much_moves_as_the_other_location_has() -> None:

@@ -21,6 +21,7 @@ from sfsync.simulators.org.model import ChangeKind, Commit
 from sfsync.simulators.shopify.model import LineItem, Order
 
 from .actors import Asked, Day
+from .checks_debts import left
 from .checks_org import OrderWatch, Subjects, copied, order_of, org_orders, short
 from .checks_stock import Books, counts, second
 from .habits import FLOOR
@@ -471,12 +472,10 @@ def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
         if missing < 0:
             yield 2, f"{what}: {reserved} reserved, and the shop's order says {want_reserved}"
         if missing > 0:
-            left = max(
-                watch.levels[f"{sku}|{place}"].on_hand - watch.levels[f"{sku}|{place}"].reserved
-                for place in sources(world.plan, name, line)
-            )
-            if left > 0:
-                yield 2, f"{what}: {reserved} reserved of {want_reserved}, though {left} are available"
+            free = left(watch, sku)
+            most = max(free[place] for place in sources(world.plan, name, line))
+            if most > 0:
+                yield 2, f"{what}: {reserved} reserved of {want_reserved}, though {most} are available"
             if subject not in open_incidents:
                 yield 4, f"{what}: {missing} are not covered, and no incident says so"
 
@@ -558,11 +557,8 @@ def should_show(
             if key.partition("|")[0] == sku
         )
     else:
-        pool = 0
-        for place in places:
-            level = watch.levels[f"{sku}|{place}"]
-            pool += max(0, level.on_hand - level.reserved)
-        units = pool - owed.get(sku, 0) - world.plan.safety[channel]
+        free = left(watch, sku)
+        units = sum(free[place] for place in places) - owed.get(sku, 0) - world.plan.safety[channel]
         if sku.startswith("GATED"):
             own = {
                 number for (number,) in watch.query("SELECT id FROM reservation WHERE channel = ?", channel)

@@ -25,6 +25,9 @@ ELSEWHERE = """
     SELECT level.on_hand - level.reserved - (
         SELECT coalesce(sum(max(0, reserved_delta) + max(0, -on_hand_delta)), 0) FROM movement
         WHERE level_key = level.level_key AND state = 'waiting' AND bundle <> ?
+    ) - (
+        SELECT coalesce(sum(max(0, min(other.reserved, other.reserved - other.on_hand))), 0) FROM level other
+        WHERE other.sku = level.sku AND other.level_key <> level.level_key
     ) FROM level WHERE level_key = ?
 """
 

@@ -23,6 +23,7 @@ from sfsync.simulators.shopify.model import LineItem, Order, StockChange
 
 from .actors import Day
 from .checks import Watch
+from .checks_debts import left
 from .plan import ONLINE, PLACES, SHOPS
 from .sold import wanted
 from .world import World
@@ -276,8 +277,8 @@ def _divided_as_scarce(last: LastOne) -> Iterator[tuple[int, str]]:
     """Few are divided, many are shared; between the two limits either will do."""
     plan = last.world.plan.last_one
     for sku in plan.wane:
-        levels = [last.watch.levels[f"{sku}|{place}"] for place in PLACES]
-        units = sum(max(0, level.on_hand - level.reserved) for level in levels)
+        free = left(last.watch, sku)
+        units = sum(free[place] for place in PLACES)
         units += sum(last.held((shop, sku)) for shop in SHOPS)
         if last.divided(sku) and units >= plan.plentiful_at:
             yield 9, f"{sku} is divided, and with {units} it should be shared"

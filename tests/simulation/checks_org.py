@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sfsync.simulators.shopify.model import Order
 
+from .checks_debts import left
 from .habits import RETURNS
 from .plan import PLACES
 from .sold import wanted
@@ -222,10 +223,9 @@ def org_orders(watch: Watch, world: World, incidents: set[str]) -> Iterator[tupl
         if missing < 0:
             yield 2, f"{what}: {held.open} reserved, and the records say {claim.word.open}"
         if missing > 0:
-            levels = [watch.levels[f"{claim.sku}|{place}"] for place in PLACES]
-            left = max(level.on_hand - level.reserved for level in levels)
-            if left > 0:
-                yield 2, f"{what}: {held.open} reserved of {claim.word.open}, though {left} are available"
+            free = left(watch, claim.sku)
+            if (most := max(free[place] for place in PLACES)) > 0:
+                yield 2, f"{what}: {held.open} reserved of {claim.word.open}, though {most} are available"
             if not incidents & {*claim.beginnings, *subjects} and not _told(claim, incidents):
                 yield 4, f"{what}: {missing} are not covered, and no incident says so"
     for subject, by_level in watch.subjects.items():

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from sfsync.simulators.shopify.model import LineItem, Order
 
 from .checks import Watch
+from .checks_debts import left
 from .plan import PLACES, UNKNOWN
 from .sold import lines
 from .world import World
@@ -37,13 +38,13 @@ def settled_places(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
         for location, places in plan.items():
             here = [held.get(place, [0, 0]) for place in places]
             what = f"dubai {order.name} ({subject}): {sku} at {location}"
-            left = sum(units for units, _ in here)
-            if left != -gone[location]:
-                yield 2, f"{what}: on hand by {left}, and {gone[location]} left the shop there"
+            moved = sum(units for units, _ in here)
+            if moved != -gone[location]:
+                yield 2, f"{what}: on hand by {moved}, and {gone[location]} left the shop there"
             short = waiting[location] - sum(units for _, units in here)
             wrong = wrong or short > 0
-            free = [watch.levels[f"{sku}|{place}"] for place in places if place in PLACES]
-            if short > 0 and any(level.on_hand > level.reserved for level in free):
+            free = left(watch, sku or "")
+            if short > 0 and any(free[place] > 0 for place in places if place in PLACES):
                 yield 2, f"{what}: {short} to be sent are not reserved there, though they could be"
         if wrong and reserved == sum(waiting.values()) and subject not in misplaced:
             yield 4, f"dubai {order.name} ({subject}): {sku} is reserved elsewhere, and no incident says so"

@@ -470,6 +470,15 @@ class Assortment:
             return self.sells_from(channel, sku).get(location, ())
         return self.shared[channel].sells_from if channel in self.shared else ()
 
+    def near(self, location: str, sku: str) -> frozenset[str]:
+        """The org locations that some channel sells a SKU from which sells it from this one, too."""
+        found: set[str] = set()
+        for channel in self.channels:
+            own = {place for places in self.sells_from(channel, sku).values() for place in places}
+            if location in own:
+                found |= own
+        return frozenset(found)
+
     def places(self, channel: str) -> frozenset[str]:
         """All org locations that a channel sells any SKU from."""
         own = (place for places in self.sells_from(channel, None).values() for place in places)

@@ -1,6 +1,7 @@
 """ATS: what a channel should show of a SKU, as a sum whose every part can be told to a person.
 
-Per level, *sellable* is available less what is being asked of it and not yet answered. A channel shows
+Per level, *sellable* is available less what is being asked of it and not yet answered, and less what belongs
+to promises made at other levels (`domain.debts`). A channel shows
 
 - **mirrored**: what its location group can sell, less safety stock and less orders that no stock covers;
 - **gated**: the same, plus what it has itself reserved and not yet turned into an order (its own shopper is
@@ -62,11 +63,12 @@ class LevelFacts:
     leaving: int = 0  # units of postings that lower on hand, waiting likewise
     floor: bool = False  # on a shop floor whose till does not ask, and so few that they may be gone by now
     keep: int = 0  # units that stay there for whoever comes in
+    elsewhere: int = 0  # units that belong to promises made at other levels (`domain.debts`)
 
     @property
     def sellable(self) -> int:
         """Units that may be reserved for somebody new."""
-        return self.on_hand - self.reserved - self.asked - self.leaving
+        return self.on_hand - self.reserved - self.asked - self.leaving - self.elsewhere
 
     @property
     def kept(self) -> int:
@@ -146,9 +148,10 @@ def parts_of(level: LevelFacts) -> list[Part]:
         ("reserved at", level.reserved),
         ("being asked at", level.asked),
         ("leaving", level.leaving),
+        ("promised elsewhere, out of", level.elsewhere),
         ("on the floor of", sellable - level.promised - kept),
         ("safety stock of", kept),
-        # A level that owes takes nothing from its neighbours: its debt is told by an incident.
+        # What it owes to customers its neighbours show as promised elsewhere.
         ("not covered at", min(0, sellable)),
     ):
         if units:
@@ -173,7 +176,10 @@ def _own(parts: list[Part], facts: AtsFacts, *, shut: bool) -> None:
     """
     pool = _sum(parts)
     there = sum(
-        min(level.asked, max(0, level.on_hand - level.reserved - level.leaving - level.keep))
+        min(
+            level.asked,
+            max(0, level.on_hand - level.reserved - level.leaving - level.elsewhere - level.keep),
+        )
         for level in facts.levels
         if not level.floor
     )

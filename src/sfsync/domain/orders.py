@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -168,6 +168,10 @@ class LineFacts:
     # Of `sellable`, what may be promised to somebody who is not in the shop: not the last pieces of a floor,
     # nor what a location keeps. The others are drawn on last. Levels that are missing promise all they have.
     promised: Mapping[LevelKey, int] = field(default_factory=dict)
+    # Levels that have nothing but what others were promised elsewhere: the org is not even asked there.
+    others: Set[LevelKey] = frozenset()
+    # As `sellable`, to promises of the line itself that follow the goods; None: the same.
+    follows: Mapping[LevelKey, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -562,10 +566,12 @@ def _raise_where_needed(facts: LineFacts, units: int, reserved: Mapping[LevelKey
         return step
     if facts.asked_in_vain:
         return NextStep(uncovered=units)
-    # Nothing seems to be there, but only the org may say no.
-    sources, short = (needs[0][0].sources, needs[0][1]) if needs else (facts.sources, units)
-    part = min(units, short) if sources[0].unit is None else 1
-    return _alone(facts, sources[0], MovementKind.ORDER, reserved=part)
+    # Nothing seems to be there, but only the org may say no: of all but what others were promised.
+    for sources, short in (*((place.sources, short) for place, short in needs), (facts.sources, units)):
+        if asked := [level for level in sources if level not in facts.others]:
+            part = min(units, short) if asked[0].unit is None else 1
+            return _alone(facts, asked[0], MovementKind.ORDER, reserved=part)
+    return NextStep(uncovered=units)
 
 
 def _raise(facts: LineFacts, units: int, sources: Sequence[LevelKey]) -> NextStep:
@@ -598,7 +604,8 @@ def _put_in_place(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> NextSte
             claimed = own.takes_back or own.level in facts.kept
             if claimed and own.level in place.sources and own.reserved > 0:
                 return _put(facts, away, own.level, min(most, own.reserved), own)
-        found = source(most, place.sources, facts.sellable, facts.promised)
+        sellable = facts.sellable if facts.follows is None else facts.follows
+        found = source(most, place.sources, sellable, facts.promised)
         if found is not None:
             return _put(facts, away, *found, None)
     return NextStep(misplaced=sum(short for _, short in needs))

@@ -420,7 +420,7 @@ def own_books(
     """
     levels = [level for level in shown if level.channel in assortment.channels]
     levels = [level for level in levels if _has_units(assortment, level)]
-    picture = Picture(tx.facts({level.sku for level in levels}))
+    picture = Picture(tx.facts({level.sku for level in levels}), assortment)
     divider = Divider(tx, assortment, pulse, picture, now, only_look=True)
     return {
         (level.channel, level.sku, level.location): divider.books(level.sku, level.channel, level)
@@ -460,7 +460,7 @@ def adopted(tx: Tx, assortment: Assortment, new: Collection[ChannelItem], channe
     skus = {sku for sku in skus if assortment.may_divide(sku)} | tx.own_units(channel, skus)
     if not skus:
         return
-    picture = Picture(tx.facts(skus))
+    picture = Picture(tx.facts(skus), assortment)
     known = {(item.sku, item.location) for item in new}
     for level in tx.channel_levels(skus, channel):
         places = assortment.sources(level.channel, level.location, level.sku)
@@ -490,7 +490,9 @@ def answered(tx: Tx, ctx: Context, bundle: Bundle, *, entered: bool) -> None:
         if units < 0:
             spare = level.spare - units
         else:
-            divider = Divider(tx, ctx.assortment, ctx.pulse, Picture(tx.facts([sku])), ctx.clock.now())
+            divider = Divider(
+                tx, ctx.assortment, ctx.pulse, Picture(tx.facts([sku]), ctx.assortment), ctx.clock.now()
+            )
             books, in_doubt = divider.books(sku, channel, level), level.problem == IN_DOUBT
             spare = allocation.received(books, units, in_doubt=in_doubt) + level.flying
         tx.put_spare(channel, sku, place, spare)
@@ -502,7 +504,7 @@ def pushed(
     """The channel has confirmed a change of its number; called before its new number is stored."""
     if not _has_units(assortment, level):
         return  # nothing was reserved for what it showed there
-    divider = Divider(tx, assortment, pulse, Picture(tx.facts([level.sku])), now)
+    divider = Divider(tx, assortment, pulse, Picture(tx.facts([level.sku]), assortment), now)
     books = divider.books(level.sku, level.channel, level)
     spare = allocation.spent(level.spare, delta) if delta > 0 else allocation.lowered(books, -delta)
     tx.put_spare(level.channel, level.sku, level.location, spare)
@@ -515,7 +517,7 @@ def read(tx: Tx, ctx: Context, seen: Mapping[tuple[str, str], int], channel: str
     skus = {sku for sku in skus if assortment.may_divide(sku)} | tx.own_units(channel, skus)
     if not skus:
         return
-    picture = Picture(tx.facts(skus))
+    picture = Picture(tx.facts(skus), assortment)
     divider = Divider(tx, assortment, ctx.pulse, picture, now, only_look=True)
     for level in tx.channel_levels(skus, channel):
         shows = seen.get((level.sku, level.location))
@@ -549,7 +551,7 @@ def explain(tx: Tx, ctx: Context) -> set[str]:
         read, lag = tx.poll_mark(level.channel), ctx.assortment.orders_lag(level.channel)
         if level.changed_at > now - lag * PATIENCE or read is None or read < level.changed_at + lag:
             continue
-        picture = Picture(tx.facts([level.sku]))
+        picture = Picture(tx.facts([level.sku]), ctx.assortment)
         if level.channel not in parties(ctx.assortment, picture, level.sku):
             continue
         divider = Divider(tx, ctx.assortment, ctx.pulse, picture, now)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sfsync.domain.editions import Denial
 from sfsync.domain.incidents import Wish
-from sfsync.domain.reservations import Outcome, Reservation
+from sfsync.domain.reservations import Outcome, Reservation, ReservationLine
+from sfsync.domain.stock import LevelKey
 from sfsync.ports import Tx
 
 from . import block
@@ -86,7 +87,8 @@ class Asking:
 
         `picture` has the facts of these SKUs as they stand now, where whoever calls has just read them.
         """
-        picture, found = picture or Picture(tx.facts(skus)), dict[str, dict[str, int]]()
+        picture = picture or Picture(tx.facts(skus), self._ctx.assortment)
+        found: dict[str, dict[str, int]] = {}
         for sku in skus:
             places = found.setdefault(sku, {})
             ready = block.ready(picture, self._ctx.assortment, sku)
@@ -97,6 +99,20 @@ class Asking:
                     if units > 0 and key.location not in self._ctx.assortment.not_for_sale:
                         places[key.location] = places.get(key.location, 0) + units
         return found
+
+
+def promised_to_others(
+    picture: Picture, lines: Iterable[ReservationLine], *, own: Mapping[LevelKey, int] | None = None
+) -> str:
+    """Why the org is not asked for these, though its rule would give them; else nothing.
+
+    `own` are units that whoever asks holds elsewhere, and gives up for them.
+    """
+    wanted: dict[LevelKey, int] = {}
+    for line in lines:
+        wanted[line.level] = wanted.get(line.level, 0) + line.quantity
+    reasons = (picture.beyond(level, units, own=own) for level, units in wanted.items())
+    return next(filter(None, reasons), "")
 
 
 def not_yet(reservation: Reservation) -> Outcome:

@@ -116,7 +116,9 @@ class Careful:
 
     def _divider(self, tx: Tx, skus: Collection[str]) -> Divider:
         ctx = self._ctx
-        return Divider(tx, ctx.assortment, ctx.pulse, Picture(tx.facts(skus)), ctx.clock.now())
+        return Divider(
+            tx, ctx.assortment, ctx.pulse, Picture(tx.facts(skus), ctx.assortment), ctx.clock.now()
+        )
 
     def _see_closed(
         self,

@@ -88,7 +88,7 @@ class Looking:
             if levels.get(gone.key) == gone:  # it counts as empty, unless something has been heard of it
                 self._moved[gone.key] = replace(gone, on_hand=0, reserved=0)
         facts = replace(facts, levels=[*(levels | self._moved).values()])
-        self._picture = Picture(facts, age_seconds=age_seconds(tx, assortment, ctx.pulse, now))
+        self._picture = Picture(facts, assortment, age_seconds=age_seconds(tx, assortment, ctx.pulse, now))
         self._divider = Divider(tx, assortment, ctx.pulse, self._picture, now, only_look=True)
         self._rooms = Rooms(tx, assortment)
         self._kept: dict[str, list[ChannelLevel]] = defaultdict(list)

@@ -29,10 +29,10 @@ from .sku_mappings import mapped
 class Books:
     """What the store knows of some due lines, read at once; kept true while they are decided one by one."""
 
-    def __init__(self, tx: Tx, lines: Sequence[LineState]) -> None:
+    def __init__(self, tx: Tx, ctx: Context, lines: Sequence[LineState]) -> None:
         subjects = [line.subject for line in lines]
-        self._tx = tx
-        self._picture = Picture(tx.facts({line.line.sku for line in lines}))
+        self._tx, self._assortment = tx, ctx.assortment
+        self._picture = Picture(tx.facts({line.line.sku for line in lines}), ctx.assortment)
         self._stale: dict[str, Picture | None] = {}  # SKUs of which more was written down than the bundle
         self.mapped: set[str] = set()  # the SKUs that lines were found to be about
         self.rows = tx.rows_of(subjects)
@@ -45,7 +45,7 @@ class Books:
             return self._picture
         found = self._stale[sku]
         if found is None:
-            found = self._stale[sku] = Picture(self._tx.facts([sku]))
+            found = self._stale[sku] = Picture(self._tx.facts([sku]), self._assortment)
         return found
 
     def look_up(self, sku: str) -> None:
@@ -84,6 +84,7 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
         return None  # the reservation it was sold on is still being asked for
     line = replace(line, client=_client(tx, line))
     picture = books.picture(line.line.sku)
+    sellable = picture.sellable(line.line.sku)
     step = next_step(
         LineFacts(
             line.subject,
@@ -91,7 +92,7 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
             books.rows[line.subject],
             books.next_steps[line.subject],
             sources,
-            {key: units for key, units in picture.sellable(line.line.sku).items() if key not in own},
+            {key: units for key, units in sellable.items() if key not in own},
             holdings,
             line.asked_in_vain,
             line.order_name,
@@ -104,6 +105,7 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
             _handed_over(tx, line),
             _kept(tx, books, line, holdings),
             promised(ctx.assortment, picture, line.line.sku),
+            *_owed(picture, line, books.rows[line.subject], sellable),
         )
     )
     _tell_unknown(tx, ctx, line, now)
@@ -180,6 +182,24 @@ def _returns_to(ctx: Context, line: LineState) -> LevelKey | None:
         return LevelKey(line.line.sku, location, line.line.unit) if location else None
     except BadKeyError:
         return None
+
+
+def _owed(
+    picture: Picture, line: LineState, rows: Sequence[Movement], sellable: Mapping[LevelKey, int]
+) -> tuple[frozenset[LevelKey], Mapping[LevelKey, int]]:
+    """(levels with nothing but what others were promised elsewhere, units that its own promises may take).
+
+    What the line holds may follow the goods to where they were carried.
+    """
+    sku = line.line.sku
+    levels = picture.levels(sku)
+    others = frozenset(each.key for each in levels if each.elsewhere and each.sellable <= 0)
+    if not any(each.elsewhere for each in levels):
+        return others, sellable
+    own: dict[LevelKey, int] = defaultdict(int)
+    for row in rows:
+        own[row.level] += row.reserved_delta
+    return others, picture.sellable(sku, own={level: units for level, units in own.items() if units > 0})
 
 
 def _sources(books: Books, ctx: Context, line: LineState) -> list[LevelKey]:

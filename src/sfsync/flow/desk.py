@@ -6,6 +6,7 @@ If that takes too long the answer is *pending*; the reservation goes on and can 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -35,7 +36,7 @@ from sfsync.ports import Tx, drawn_rows
 
 from . import block
 from .allocations import Divider
-from .asking import not_yet
+from .asking import not_yet, promised_to_others
 from .context import wait_until_read
 from .giving import close_covered_again
 from .life import Life
@@ -125,7 +126,7 @@ class Desk(Life):
         if (no := denied(tx, self._ctx.assortment, wish.channel, wish.client, lines_wished)) is not None:
             return Outcome(None, no.kind, detail=no.detail, more=no.more)
         skus = {line.sku for line in wish.lines}
-        picture = Picture(tx.facts(skus), skus=skus)
+        picture = Picture(tx.facts(skus), self._ctx.assortment, skus=skus)
         from_block = self._from_block(wish, picture)
         placed = (from_block, False) if from_block else self._place(tx, wish, picture)
         if isinstance(placed, Outcome):
@@ -165,20 +166,31 @@ class Desk(Life):
         self, tx: Tx, lines: tuple[ReservationLine, ...], picture: Picture, now: datetime, *, part: bool
     ) -> tuple[tuple[ReservationLine, ...], str]:
         """(what to ask the org for, why nothing): where a part will do, without the lines it would refuse."""
-        reasons = [self._sold_out(tx, line, picture, now) for line in lines]
+        before: dict[LevelKey, int] = defaultdict(int)
+        reasons = []
+        for line in lines:
+            reasons.append(self._sold_out(tx, line, picture, now, before=before[line.level]))
+            before[line.level] += line.quantity
         if not part or all(reasons):
             return lines, next(filter(None, reasons), "")
         kept = zip(lines, reasons, strict=True)
         return tuple(replace(line, quantity=0) if reason else line for line, reason in kept), ""
 
-    def _sold_out(self, tx: Tx, line: ReservationLine, picture: Picture, now: datetime) -> str:
-        """Why the org would refuse this: it has just done so, or the block is empty. Else nothing."""
+    def _sold_out(
+        self, tx: Tx, line: ReservationLine, picture: Picture, now: datetime, *, before: int
+    ) -> str:
+        """Why the org is not asked: it has just refused, or what is there is somebody else's. Else nothing.
+
+        `before`: units of the level that the lines before this one ask for.
+        """
         level, units = line.level, line.quantity
         available, freeing = picture.available(level), picture.freeing(level)
         followed = self._ctx.assortment.block(level.sku) is not None and not tx.open_holes()
         stands = self._ctx.pulse.refusals.stands
         if stands(level, units, available=available, freeing=freeing, now=now, followed=followed):
             return f"{units} wanted of {level}, {max(0, available)} available a moment ago"
+        if promised := picture.beyond(level, before + units):
+            return promised
         return self._spoken_for(tx, line, picture, now)
 
     def _spoken_for(self, tx: Tx, line: ReservationLine, picture: Picture, now: datetime) -> str:
@@ -271,11 +283,14 @@ class Desk(Life):
         if (no := denied(tx, ctx.assortment, paid.channel, paid.client, wanted, paid=True)) is not None:
             return Outcome(paid, no.kind, detail=no.detail, more=no.more)
         wish = Wish(paid.kind, paid.channel, paid.owner, lines, STAND_IN_LIFE, client=paid.client)
-        picture = Picture(tx.facts({line.sku for line in lines}))
+        picture = Picture(tx.facts({line.sku for line in lines}), ctx.assortment)
         from_block = self._from_block(wish, picture)
         placed = (from_block, False) if from_block else self._place(tx, wish, picture, paid=True)
         if isinstance(placed, Outcome):
             return replace(placed, reservation=paid)
+        if not from_block and (no_units := promised_to_others(picture, placed[0])):
+            left = self.available(tx, {line.sku for line in lines}, picture=picture)
+            return Outcome(paid, "unavailable", left, no_units)
         pending = Reservation(
             number,
             ReservationState.PENDING,
@@ -407,7 +422,7 @@ class Desk(Life):
 
     def _elsewhere(self, tx: Tx, *, refused: Reservation, wish: Wish) -> Asked | None:
         """Ask again at other levels, when some seem able to give all of it, or when the block is by now."""
-        picture = Picture(tx.facts({line.sku for line in wish.lines}))
+        picture = Picture(tx.facts({line.sku for line in wish.lines}), self._ctx.assortment)
         from_block = self._from_block(wish, picture)
         if from_block and self.denied_again(tx, refused) is None:
             return self._grant(tx, replace(refused, lines=from_block, reason="", needs_store=False))

@@ -77,7 +77,7 @@ class Hands:
         if (refused := taken_from_gone(word, shows)) is not None:
             return refused, set()
         now = self._ctx.clock.now()
-        give_up(tx, Picture(tx.facts([word.sku])), word.channel, word.sku, now)
+        give_up(tx, Picture(tx.facts([word.sku]), self._ctx.assortment), word.channel, word.sku, now)
         tx.put_by_hand(word.sku, word.channel, None)
         return Said(self._standing(tx, [word.sku])), {"writer"}
 
@@ -86,7 +86,9 @@ class Hands:
         now = ctx.clock.now()
         if not skus:
             return found
-        picture = Picture(tx.facts(skus), age_seconds=age_seconds(tx, ctx.assortment, ctx.pulse, now))
+        picture = Picture(
+            tx.facts(skus), ctx.assortment, age_seconds=age_seconds(tx, ctx.assortment, ctx.pulse, now)
+        )
         divider = Divider(tx, ctx.assortment, ctx.pulse, picture, now, only_look=True)
         shown = tx.channel_levels(skus)
         levels = {

@@ -35,7 +35,7 @@ from sfsync.domain.reservations import (
 from sfsync.domain.stock import LevelKey, Movement
 from sfsync.ports import Tx
 
-from .asking import Asking, not_yet
+from .asking import Asking, not_yet, promised_to_others
 from .context import wait_until_read
 from .picture import Picture, on_floor
 from .refunding import owe
@@ -126,6 +126,7 @@ class Life(Asking):
         gone = [str(level) for level in levels if str(level) in lacking]
         denial = self.denied_again(tx, again)
         no = f"the shop did not find {gone[0]}" if gone else denial.detail if denial is not None else ""
+        no = no or promised_to_others(self._picture(tx, again), again.lines)
         if no:
             lost = replace(again, state=ReservationState.PAID_UNAVAILABLE, reason=no)
             put(tx, self._ctx, ended, lost)
@@ -274,6 +275,8 @@ class Life(Asking):
                 )
                 if (no := self.denied_again(tx, again)) is not None:
                     return Outcome(reservation, "paid-unavailable", detail=no.detail, more=no.more)
+                if promised := promised_to_others(self._picture(tx, again), again.lines):
+                    return Outcome(reservation, "paid-unavailable", self.available(tx, skus), promised)
                 tx.put_reservation(again)
                 asked = self.ask(tx, again, signed)
             elif reservation.state not in HOLDING:
@@ -281,6 +284,9 @@ class Life(Asking):
             else:
                 if (kept := self._kept_there(tx, reservation, there)) is not None:
                     return kept
+                if promised := self._promised_there(tx, reservation, there):
+                    detail = f"{promised}; it is held where it was"
+                    return Outcome(reservation, "unavailable", self.available(tx, skus), detail)
                 to = dict(zip((line.level for line in reservation.lines), there, strict=True))
                 found = self._enter(tx, reservation, partial(moves, to=to), location, signed)
                 if isinstance(found, Outcome):
@@ -321,11 +327,24 @@ class Life(Asking):
         }
         return levels_at(reservation.lines, location, free)
 
+    def _picture(self, tx: Tx, reservation: Reservation) -> Picture:
+        return Picture(tx.facts({line.level.sku for line in reservation.lines}), self._ctx.assortment)
+
     def _facts(self, tx: Tx, reservation: Reservation) -> list[LevelFacts]:
-        """The levels of its SKUs, with what their locations keep."""
+        """The levels of its SKUs, with what their locations keep; what it holds itself may go there."""
         skus = {line.level.sku for line in reservation.lines}
-        picture, assortment = Picture(tx.facts(skus)), self._ctx.assortment
-        return [level for sku in sorted(skus) for level in on_floor(assortment, picture.levels(sku))]
+        picture, own = self._picture(tx, reservation), _own(tx, reservation)
+        return [
+            level
+            for sku in sorted(skus)
+            for level in on_floor(self._ctx.assortment, picture.levels(sku, own=own))
+        ]
+
+    def _promised_there(self, tx: Tx, reservation: Reservation, there: Sequence[LevelKey]) -> str:
+        """Why it may not be moved: what is there was promised to others elsewhere. It may follow its own."""
+        lines = zip(reservation.lines, there, strict=True)
+        moved = [replace(line, level=level) for line, level in lines if level != line.level]
+        return promised_to_others(self._picture(tx, reservation), moved, own=_own(tx, reservation))
 
     def _kept_there(self, tx: Tx, reservation: Reservation, there: Sequence[LevelKey]) -> Outcome | None:
         """Why it may not be moved: what is there is kept for whoever comes in. None for who has paid."""
@@ -493,6 +512,15 @@ class Life(Asking):
         ended = replace(reservation, state=state, reason=reason)
         put(tx, self._ctx, reservation, ended)
         return Outcome(ended), give_back(tx, self._ctx, ended)
+
+
+def _own(tx: Tx, reservation: Reservation) -> dict[LevelKey, int]:
+    """The units that it holds, by level."""
+    found: dict[LevelKey, int] = {}
+    for places in held_by(tx, reservation).values():
+        for level, units in places.items():
+            found[level] = found.get(level, 0) + max(0, units)
+    return found
 
 
 def _holds(tx: Tx, reservation: Reservation) -> bool:

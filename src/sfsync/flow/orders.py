@@ -132,7 +132,7 @@ class Orders:
         ctx, now = self._ctx, self._ctx.clock.now()
         if unread(tx) or not (due := tx.due_lines(LINES)):
             return 0, set()  # a level that seems missing may only not be here yet
-        books = Books(tx, due)
+        books = Books(tx, ctx, due)
         skus: set[str] = set()
         moved = 0
         for line in due:

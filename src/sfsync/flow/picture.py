@@ -9,6 +9,7 @@ from dataclasses import replace
 from sfsync.domain import ats
 from sfsync.domain.assortment import PLENTY, Assortment, InForce
 from sfsync.domain.block import HOLDER
+from sfsync.domain.debts import by_places, owed
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import Facts, Held, PendingRow
 
@@ -16,7 +17,10 @@ from sfsync.ports import Facts, Held, PendingRow
 class Picture:
     """The facts of some SKUs, arranged for asking."""
 
-    def __init__(self, facts: Facts, *, skus: Collection[str] = (), age_seconds: float = 0.0) -> None:
+    def __init__(
+        self, facts: Facts, assortment: Assortment, *, skus: Collection[str] = (), age_seconds: float = 0.0
+    ) -> None:
+        self._assortment = assortment
         self.skus = frozenset(skus)  # that it is a picture of, where that matters to somebody
         self.age_seconds = age_seconds  # how long ago all of it was last known; counts for what is shown
         self.uncovered: Mapping[str, int] = facts.uncovered
@@ -30,6 +34,7 @@ class Picture:
         self._pending: dict[str, list[PendingRow]] = defaultdict(list)
         self._asked: dict[LevelKey, int] = defaultdict(int)
         self._leaving: dict[LevelKey, int] = defaultdict(int)
+        self._owed: dict[str, Mapping[LevelKey, int]] = {}  # as worked out, of the SKUs asked about
         self.enter(facts.pending)
 
     def enter(self, rows: Sequence[PendingRow]) -> None:
@@ -39,6 +44,7 @@ class Picture:
             self._leaving[level] += leaving
         for row in rows:
             self._pending[row.level.sku].append(row)
+            self._owed.pop(row.level.sku, None)
 
     def enter_rows(self, bundle: int, movements: Sequence[Movement], channel: str | None) -> None:
         """A bundle of one owner was written down since the facts were read."""
@@ -60,19 +66,68 @@ class Picture:
         """The scarcities that held of a SKU when its facts were read."""
         return self._scarce.get(sku, PLENTY)
 
-    def levels(self, sku: str, locations: Collection[str] | None = None) -> list[ats.LevelFacts]:
-        """A SKU's levels at some locations (all units of each), with what is on its way to them."""
+    def levels(
+        self,
+        sku: str,
+        locations: Collection[str] | None = None,
+        *,
+        own: Mapping[LevelKey, int] | None = None,
+    ) -> list[ats.LevelFacts]:
+        """A SKU's levels at some locations (all units of each), with what is on its way to them.
+
+        And with what belongs to promises made at other levels; `own` are promises of whoever asks, who may
+        have them follow the goods.
+        """
+        owed = self._owed_at(sku, own)
+        return [
+            replace(facts, elsewhere=owed[facts.key]) if facts.key in owed else facts
+            for facts in self._plain(sku)
+            if locations is None or facts.key.location in locations
+        ]
+
+    def _plain(self, sku: str) -> list[ats.LevelFacts]:
         return [
             ats.LevelFacts(
                 level.key, level.on_hand, level.reserved, self._asked[level.key], self._leaving[level.key]
             )
             for level in self._levels.get(sku, ())
-            if locations is None or level.key.location in locations
         ]
 
-    def sellable(self, sku: str) -> dict[LevelKey, int]:
-        """Units that may be promised to somebody new, by level."""
-        return {facts.key: facts.sellable for facts in self.levels(sku)}
+    def _owed_at(self, sku: str, own: Mapping[LevelKey, int] | None) -> Mapping[LevelKey, int]:
+        """What of a SKU's levels belongs to promises made at others."""
+        if own or sku not in self._owed:
+            set_aside: dict[LevelKey, int] = defaultdict(int)
+            for holding in self._held.get(sku, ()):
+                if holding.kind == "allocation":
+                    set_aside[holding.level] += max(0, holding.reserved)
+            assortment = self._assortment
+            rank = by_places(
+                assortment.not_for_sale,
+                assortment.floor.locations,
+                lambda location: assortment.near(location, sku),
+            )
+            found = owed(self._plain(sku), rank, set_aside, own)
+            if own:
+                return found
+            self._owed[sku] = found
+        return self._owed[sku]
+
+    def sellable(self, sku: str, *, own: Mapping[LevelKey, int] | None = None) -> dict[LevelKey, int]:
+        """Units that may be promised to somebody new, by level; to the holder of `own`, these apart."""
+        return {facts.key: facts.sellable for facts in self.levels(sku, own=own)}
+
+    def beyond(self, level: LevelKey, units: int, *, own: Mapping[LevelKey, int] | None = None) -> str:
+        """Why so many units may not be asked for at a level that the org would give them from; else nothing.
+
+        Of what somebody was promised elsewhere the org's rule knows nothing.
+        """
+        facts = next((each for each in self.levels(level.sku, own=own) if each.key == level), None)
+        if facts is None or not facts.elsewhere or units <= max(0, facts.sellable):
+            return ""
+        return (
+            f"{units} wanted of {level}, {max(0, facts.sellable)} available beside what was promised to "
+            "others where it stood before"
+        )
 
     def available(self, level: LevelKey) -> int:
         """On hand less reserved by the org's last word, whatever is being asked."""

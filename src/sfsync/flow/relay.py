@@ -193,7 +193,7 @@ class Relay:
         unsure = divided - own
         if not unsure:
             return own
-        picture = Picture(tx.facts(unsure))
+        picture = Picture(tx.facts(unsure), self._ctx.assortment)
         return own | {sku for sku in unsure if self.name in allocations.parties(assortment, picture, sku)}
 
     async def _deliver(self, record: PushRecord, *, maybe_sent: bool) -> PushRecord | None:

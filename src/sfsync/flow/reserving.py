@@ -103,7 +103,7 @@ def ask_for_paid(tx: Tx, ctx: Context, skus: Collection[str]) -> set[str]:
                 continue
         if any(each.state is ReservationState.PENDING for each in tx.stand_ins(reservation.id)):
             continue
-        left = {key: facts for sku in {k.sku for k in levels} for key, facts in _sellable(tx, sku).items()}
+        left = dict(_sellable(tx, ctx, {level.sku for level in levels}))
         for level, units in zip(levels, filter(None, reservation.due()), strict=True):
             left[level] = left.get(level, 0) - units
         if any(left[level] < 0 for level in levels):
@@ -122,8 +122,9 @@ def ask_for_paid(tx: Tx, ctx: Context, skus: Collection[str]) -> set[str]:
     return bells
 
 
-def _sellable(tx: Tx, sku: str) -> Mapping[LevelKey, int]:
-    return Picture(tx.facts([sku])).sellable(sku)
+def _sellable(tx: Tx, ctx: Context, skus: Collection[str]) -> Mapping[LevelKey, int]:
+    picture = Picture(tx.facts(skus), ctx.assortment)
+    return {key: units for sku in skus for key, units in picture.sellable(sku).items()}
 
 
 def settle(tx: Tx, ctx: Context, reservation_id: str, reason: str) -> None:

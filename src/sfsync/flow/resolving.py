@@ -186,7 +186,11 @@ class Resolver:
         target = self._target(tx, line, wish.location, origin)
         if isinstance(target, Resolved):
             return target
-        able = Picture(tx.facts([line.line.sku])).sellable(line.line.sku).get(target, 0)
+        picture = Picture(tx.facts([line.line.sku]), self._ctx.assortment)
+        held = {row.level: row.reserved for row in tx.holdings([subject]) if row.reserved > 0}
+        able = picture.sellable(line.line.sku, own=held).get(target, 0)
+        if able <= 0 and (promised := picture.beyond(target, units, own=held)):
+            return Resolved(problem="over", detail=promised)
         scarce = self._ctx.assortment.floor.scarce(target.location, able)
         part = min(units, able) if able > 0 else units  # nothing seems to be there: only the org may say no
         now = self._ctx.clock.now()

@@ -111,7 +111,7 @@ def refresh(
     skus = with_whole_editions(assortment, skus)
     age = age_seconds(tx, assortment, pulse, now)
     if known is None or known.skus != skus:
-        picture = Picture(tx.facts(skus), skus=skus, age_seconds=age)
+        picture = Picture(tx.facts(skus), assortment, skus=skus, age_seconds=age)
     else:
         picture, known.age_seconds = known, age
     pulse.sold_out.forget({sku for sku in skus if not _exhausted(picture, assortment, sku)})
@@ -169,7 +169,7 @@ def foreseen(
     only our being away has closed is no change of the settings.
     """
     skus = with_whole_editions(assortment, skus)
-    picture = Picture(tx.facts(skus))
+    picture = Picture(tx.facts(skus), assortment)
     divider = Divider(tx, assortment, pulse, picture, now, only_look=True)
     by_sku, targets = _decided(tx, assortment, divider, picture, skus, tx.channel_levels(skus))
     return [

@@ -96,7 +96,7 @@ class Tills:
             return tx.skus_at(till.location)
 
         def levels(tx: Tx, skus: Sequence[str]) -> list[LevelFacts]:
-            picture = Picture(tx.facts(skus))
+            picture = Picture(tx.facts(skus), ctx.assortment)
             return [level for sku in skus for level in picture.levels(sku, place)]
 
         found: list[LevelFacts] = []

@@ -116,9 +116,9 @@ class _Answer:
         if asked.at is None:
             age = age_seconds(tx, assortment, ctx.pulse, now)
             skus = with_whole_editions(assortment, {asked.sku})
-            picture = Picture(tx.facts(skus), age_seconds=age)
+            picture = Picture(tx.facts(skus), assortment, age_seconds=age)
         else:
-            picture = Picture(behind.facts(levels, scarce=tx.facts([asked.sku]).scarce))
+            picture = Picture(behind.facts(levels, scarce=tx.facts([asked.sku]).scarce), assortment)
         named = list(assortment.channels)
         shown = [
             level

@@ -270,7 +270,7 @@ class Overview:
         skus = sorted(views.held_by(tx, HOLDER)) if wanted else []
         if not skus:
             return []
-        picture = Picture(tx.facts(skus))
+        picture = Picture(tx.facts(skus), self._assortment)
         return [
             {"sku": sku, "location": level.key.location, "held": level.held, "ready": level.ready}
             for sku in skus

@@ -125,13 +125,18 @@ def covers(lines: Iterable[SoldLine], rows: Iterable[Row]) -> list[Cover]:
 
 
 def explained(cover: Cover, levels: Iterable[Level], group: Collection[str]) -> bool:
-    """True when a line lacks units and the org has none left at any location that its channel sells from."""
-    left = [
-        level.on_hand - level.reserved
-        for level in levels
-        if level.sku == cover.line.sku and level.location in group
-    ]
-    return cover.oversold > 0 and max(left, default=0) <= 0
+    """True when a line lacks units and the org has none left at any location that its channel sells from.
+
+    What is there and was promised to somebody at another location, which has it no longer, is not left.
+    """
+    of_sku = [level for level in levels if level.sku == cover.line.sku]
+    left = sum(max(0, level.on_hand - level.reserved) for level in of_sku if level.location in group)
+    return cover.oversold > 0 and left <= sum(debt(level.on_hand, level.reserved) for level in of_sku)
+
+
+def debt(on_hand: int, reserved: int, aside: int = 0) -> int:
+    """Units that customers were promised and that are not there; `aside` are set aside for a channel."""
+    return max(0, min(reserved, reserved - on_hand) - aside)
 
 
 def oversold(lines: Iterable[SoldLine], rows: Iterable[Row], sku: str) -> int:
@@ -143,9 +148,21 @@ def expected(
     rules: Rules, levels: Iterable[Level], rows: Sequence[Row], lines: Iterable[SoldLine]
 ) -> dict[Key, int]:
     """What each storefront should show of each SKU, with no reservation open."""
+    known = list(levels)
     at: dict[str, dict[str, int]] = defaultdict(dict)
-    for level in levels:
-        at[level.sku][level.location] = level.on_hand - level.reserved
+    for level in known:
+        at[level.sku][level.location] = max(0, level.on_hand - level.reserved)
+    set_aside: dict[tuple[str, str], int] = defaultdict(int)
+    for row in rows:
+        if row.subject.startswith("allocation:"):
+            set_aside[row.sku, row.location] += row.reserved
+    sold_from = {place for group in rules.groups.values() for place in group}
+    for level in known:
+        _pay(
+            at[level.sku],
+            sold_from,
+            debt(level.on_hand, level.reserved, set_aside[level.sku, level.location]),
+        )
     short: dict[str, int] = defaultdict(int)
     for cover in covers(lines, rows):
         short[cover.line.sku] += cover.oversold
@@ -157,10 +174,18 @@ def expected(
     for channel, group in rules.groups.items():
         for sku, available in at.items():
             guarantee = rules.guarantee(channel, sku)
-            pool = sum(max(0, available.get(place, 0)) for place in group) - short[sku]
+            pool = sum(available.get(place, 0) for place in group) - short[sku]
             units = {"allocated": aside[channel, sku], "closed": 0}.get(guarantee, pool)
             shown[channel, sku] = max(0, units)
     return shown
+
+
+def _pay(left: dict[str, int], places: Collection[str], units: int) -> None:
+    """What was promised where it is no more is not for sale elsewhere: of the fullest place first."""
+    for place in sorted(places & left.keys(), key=lambda each: (-left[each], each)):
+        part = min(units, left[place])
+        left[place] -= part
+        units -= part
 
 
 def wrong_on_hand(
