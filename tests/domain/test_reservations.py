@@ -22,6 +22,8 @@ from sfsync.domain.reservations import (
     as_told,
     asks,
     beyond,
+    carried,
+    follows,
     gave_way,
     handed_over,
     moves,
@@ -33,13 +35,14 @@ from sfsync.domain.reservations import (
     prolonged,
     still_owed,
     store_said,
+    unfetched,
     whole,
 )
 from sfsync.domain.stock import LevelKey, MovementKind
 
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 ECOM, TOWN = LevelKey("BAG", "ECOM"), LevelKey("BAG", "TOWN")
-SCARF = LevelKey("SCARF", "ECOM")
+SCARF, ELSEWHERE = LevelKey("SCARF", "ECOM"), LevelKey("SCARF", "TOWN")
 State = ReservationState
 WISHED = Reservation(
     "r",
@@ -257,7 +260,10 @@ DAY = timedelta(days=1)
         (5, 2, 5, 3, 5),  # she may fetch it as long as it is kept
         (5, 2, 5, 5, 5),
         (5, 2, 5, 6, 6),  # and a window that is open longer stays so
-        (5, None, None, 3, 3),  # paid for: it expires no more
+        (5, None, None, 3, 5),  # paid for, it expires no more; she has more time
+        (3, None, None, 5, 5),
+        (31, None, None, 3, 30),
+        (5, None, None, None, None),  # and where she has not said when, it has no end
     ],
 )
 def test_a_reservation_is_prolonged_up_to_a_month_and_its_window_with_it(
@@ -370,9 +376,89 @@ def test_what_gave_way_to_goods_that_have_left_is_less_or_over(
 def test_the_shop_says_whether_it_has_the_piece(paid: bool, found: bool, state: State, reason: str) -> None:
     """It counts from then on, or is over; the shop is not asked again."""
     waiting = replace(WISHED, state=State.AWAITING_STORE, needs_store=True, paid_at=NOW if paid else None)
-    after = store_said(waiting, found=found, reason="not found")
+    after = store_said(waiting, found=found, reason="not found", now=NOW)
     assert (after.state, after.reason, after.needs_store) == (state, reason, False)
     assert after.lines == WISHED.lines
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_the_shop_says_of_what_an_order_has_taken_over_whether_it_has_it(found: bool) -> None:
+    """An order is paid for at its channel, although nobody has confirmed it here."""
+    taken = replace(WISHED, state=State.ORDERED, found_at=None if found else NOW - DAY)
+    after = store_said(taken, found=found, reason="not found", now=NOW)
+    if found:
+        assert after == replace(taken, found_at=NOW)
+    else:
+        lost = State.PAID_UNAVAILABLE
+        assert after == replace(taken, state=lost, reason="not found", paid_at=NOW, found_at=None)
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ([(0, ECOM, 2), (1, SCARF, 1)], [(0, ECOM, TOWN, 2), (1, SCARF, ELSEWHERE, 1)]),
+        # More than hers stays; what the first line lacks the second has.
+        (
+            [(0, ECOM, 1), (1, ECOM, 5), (1, SCARF, 1)],
+            [(0, ECOM, TOWN, 1), (1, ECOM, TOWN, 1), (1, SCARF, ELSEWHERE, 1)],
+        ),
+        # Not all of it is where it was to be fetched: nothing is carried in part.
+        ([(0, ECOM, 1), (0, TOWN, 1), (1, SCARF, 1)], None),
+        ([(0, ECOM, 2)], None),
+    ],
+)
+def test_what_her_orders_hold_of_a_pick_up_is_moved_all_or_none(
+    held: list[tuple[int, LevelKey, int]], expected: list[tuple[int, LevelKey, LevelKey, int]] | None
+) -> None:
+    """Two bags and a scarf go to town, or none does."""
+    of_orders = [(ORDERED[line], level, units) for line, level, units in held]
+    found = carried(WISHED, (TOWN, ELSEWHERE), of_orders)
+    told = None if found is None else [(ORDERED.index(subject), *rest) for subject, *rest in found]
+    assert told == expected
+    assert carried(WISHED, (ECOM, SCARF), of_orders) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "left", "level", "becomes"),
+    [
+        (State.ORDERED, 0, TOWN, State.ORDERED),
+        (State.PAID_UNAVAILABLE, 1, TOWN, State.ORDERED),  # found elsewhere, it is kept for her again
+        (
+            State.ORDERED,
+            2,
+            ECOM,
+            State.ORDERED,
+        ),  # another bag of the order was carried, to be sent from there
+        (State.CONFIRMED, 0, ECOM, State.CONFIRMED),
+    ],
+)
+def test_a_pick_up_follows_the_units_of_its_order(
+    state: State, left: int, level: LevelKey, becomes: State
+) -> None:
+    """She is told of the boutique where her order's bags are."""
+    pick_up = replace(WISHED, state=state, found_at=NOW, reason="not found")
+    after = follows(pick_up, {ECOM: TOWN}, {ECOM: left, SCARF: 1})
+    assert ([line.level for line in after.lines], after.state) == ([level, SCARF], becomes)
+    assert (after == pick_up) is (level == ECOM)
+    assert level == ECOM or (after.found_at, after.reason) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("state", "window", "days", "told"),
+    [
+        (State.ORDERED, 2, 2, True),
+        (State.ORDERED, 2, 1, False),
+        (State.ORDERED, None, 30, True),
+        (State.ORDERED, None, 29, False),
+        (State.CONFIRMED, 2, 40, False),
+    ],
+)
+def test_nobody_has_come_when_the_window_is_over_or_after_a_month(
+    state: State, window: int | None, days: int, told: bool
+) -> None:
+    """What an order has taken over waits for its customer; a boutique asks her at some time."""
+    comes = None if window is None else PickUpWindow(NOW, NOW + window * DAY)
+    assert unfetched(replace(WISHED, state=state, window=comes), NOW + days * DAY) is told
 
 
 def test_a_wish_ends_with_its_window_or_after_its_life() -> None:

@@ -10,10 +10,20 @@ from tests.flow.test_reservation_life import granted, kept, reservation_of
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.reservations import TO_FETCH, Outcome, ReservationKind, Wish, WishedLine
+from sfsync.domain.incidents import NOT_FETCHED, NOT_FOUND, PAID_UNAVAILABLE, Way
+from sfsync.domain.incidents import Wish as Decision
+from sfsync.domain.reservations import (
+    LONGEST,
+    TO_FETCH,
+    Outcome,
+    PickUpWindow,
+    ReservationKind,
+    Wish,
+    WishedLine,
+)
 from sfsync.domain.reservations import ReservationState as State
 
-ECOM, TOWN = "BAG-1|ECOM", "BAG-1|TOWN"
+ECOM, TOWN, DUBAI = "BAG-1|ECOM", "BAG-1|TOWN", "BAG-1|DUBAI"
 GATED = (PolicyRule(("BAG-1",), guarantee=Guarantee.GATED),)
 ONLINE = {"online": ("ECOM", "TOWN")}
 
@@ -211,3 +221,189 @@ async def test_what_is_called_off_of_an_order_is_not_what_she_comes_for() -> Non
             h.shops["london"].change(order, open_quantity=left, taken_quantity=left)
             await heard(h, order)
             assert (h.org.numbers("BAG-1|ZTOWN"), h.org.numbers(TOWN)) == ((2, there), (1, 1))
+
+
+async def ordered(h: House, place: str = "TOWN", *, window: PickUpWindow | None = None) -> tuple[str, str]:
+    """(a pick-up whose order has taken it over, the order)."""
+    line = WishedLine("BAG-1", 1, place)
+    wish = Wish(ReservationKind.PICK_UP, "london", "client 4", (line,), timedelta(days=1), window=window)
+    number = reservation_of(await h.desk.create(wish, idempotency_key=None, digest="")).id
+    order = h.shops["london"].buy("BAG-1", reservations=(number,))
+    await heard(h, order)
+    assert (await kept(h, number)).state is State.ORDERED
+    return number, order
+
+
+async def incidents(h: House) -> list[tuple[str, str]]:
+    """(kind, what it is about) of those that are open."""
+    return sorted((each.kind, each.key) for each in await h.store.read(lambda tx: tx.incidents()))
+
+
+@pytest.mark.parametrize("fate", ["", "reply lost", "lost"])
+async def test_a_pick_up_is_moved_with_what_its_order_holds_of_it(fate: str) -> None:
+    """She would rather come to Dubai. Her order's bag is kept there, or still in TOWN; never nowhere."""
+    stock = {TOWN: 1, DUBAI: 1, "BAG-1|MALL": 0}
+    async with house(stock, rules=GATED, shops=("london",), plan={"online": ("TOWN", "DUBAI")}) as h:
+        number, order = await ordered(h)
+        no = await h.desk.move(number, "MALL")
+        assert (no.problem, reservation_of(no).lines[0].level.location) == ("unavailable", "TOWN")
+        assert (h.org.numbers(TOWN), h.org.numbers(DUBAI)) == ((1, 1), (1, 0))
+        h.org.next.append(fate)
+        moved = await h.desk.move(number, "DUBAI")
+        await h.idle()
+        assert not moved.problem
+        there = await kept(h, number)
+        assert (there.state, there.lines[0].level.location) == (State.ORDERED, "DUBAI")
+        assert (h.org.numbers(TOWN), h.org.numbers(DUBAI)) == ((1, 0), (1, 1))
+        assert not (await h.desk.move(number, "DUBAI")).problem
+        await h.desk.hand_over(number, "receipt 1")
+        await h.idle()
+        assert (h.org.numbers(TOWN), h.org.numbers(DUBAI)) == ((1, 0), (0, 0))
+        assert total(h.org.of(f"order:london:{order}")) == (0, 0)
+
+
+async def test_a_moved_pick_up_whose_answer_comes_after_a_kill_is_where_its_bag_is() -> None:
+    """Killed while the org was answering: the boutique's list says where the order's bag is kept."""
+    async with house({TOWN: 1, DUBAI: 1}, rules=GATED, shops=("london",)) as h:
+        number, _ = await ordered(h)
+        h.org.next.extend(["reply lost", *["later"] * 1000])
+        h.desk.close()
+        assert (await h.desk.move(number, "DUBAI")).waiting
+        await h.kill()
+        h.org.next.clear()
+        await h.start()
+        await h.idle()
+        assert (await kept(h, number)).lines[0].level.location == "DUBAI"
+        assert (h.org.numbers(TOWN), h.org.numbers(DUBAI)) == ((1, 0), (1, 1))
+
+
+async def test_a_pick_up_whose_order_was_moved_by_a_person_is_fetched_there() -> None:
+    """TOWN has sold its bag over the counter. A person takes another one in Dubai: she goes to Dubai."""
+    async with house({TOWN: 1, DUBAI: 1}, rules=GATED, shops=("london",)) as h:
+        number, order = await ordered(h)
+        h.org.move(TOWN, on_hand=-1)
+        await h.until_kept(lambda tx: tx.incidents())
+        [found] = await h.store.read(lambda tx: tx.incidents())
+        way = Decision(Way.MOVE, "Anna Kay", "there is one in Dubai", location="DUBAI")
+        assert not (await h.supervisor.resolver.resolve(found.id, way)).problem
+        await h.idle()
+        assert (await kept(h, number)).lines[0].level.location == "DUBAI"
+        assert total(h.org.of(f"order:london:{order}")) == (0, 1)
+        assert (h.org.numbers(TOWN), h.org.numbers(DUBAI)) == ((0, 0), (1, 1))
+
+
+async def test_a_window_that_passes_is_told_and_may_be_opened_again() -> None:
+    """She said Friday and did not come. Her bag stays hers; the boutique is told, until she has more time."""
+    async with house({TOWN: 1}, rules=GATED, shops=("london",)) as h:
+        now = h.clock.now()
+        number, _ = await ordered(h, window=PickUpWindow(now, now + timedelta(hours=8)))
+        for hours, told in ((7, []), (9, [(NOT_FETCHED, number)])):
+            at = now + timedelta(hours=hours)
+            await h.store.write(lambda tx, at=at: h.desk.report(tx, now=at))
+            assert await incidents(h) == told
+        assert h.org.numbers(TOWN) == (1, 1)
+        longer = reservation_of(await h.desk.extend(number, timedelta(days=2)))
+        assert (longer.state, longer.expires_at, await incidents(h)) == (State.ORDERED, None, [])
+        assert longer.window is not None
+        assert longer.window.ends >= now + timedelta(days=2)
+        longest = reservation_of(await h.desk.extend(number, timedelta(days=400))).window
+        assert longest is not None
+        assert longest.ends == longer.created_at + LONGEST
+
+
+async def test_a_pick_up_without_a_window_has_no_end_but_is_told_in_the_end() -> None:
+    """Paid for, and nobody has come for as long as the longest reservation lasts: somebody must ask her."""
+    async with house({TOWN: 1}, rules=GATED, shops=("london",)) as h:
+        number, order = await ordered(h)
+        no = await h.desk.extend(number, timedelta(days=2))
+        assert (no.problem, no.detail) == ("ended", "it is ordered, and has no end")
+        await h.store.write(lambda tx: h.desk.report(tx, now=h.clock.now() + LONGEST))
+        assert await incidents(h) == [(NOT_FETCHED, number)]
+        h.shops["london"].change(order, open_quantity=0, taken_quantity=0)
+        await heard(h, order)
+        assert ((await kept(h, number)).state, await incidents(h)) == (State.SETTLED, [])
+
+
+@pytest.mark.parametrize("paid", ["", "confirmed", "ordered"])
+async def test_a_boutique_may_say_that_it_does_not_find_what_it_keeps(paid: str) -> None:
+    """It was not asked, and looks: the bag is not there. Who has paid is told so, with the ways out."""
+    async with house({TOWN: 1, DUBAI: 1}, rules=GATED, shops=("london",)) as h:
+        number = (await ordered(h))[0] if paid == "ordered" else await to_be_fetched(h, "TOWN")
+        if paid == "confirmed":
+            await h.desk.confirm(number, "#1001")
+        state = State.PAID_UNAVAILABLE if paid else State.RELEASED
+        for _ in range(2):
+            lost = reservation_of(await h.desk.store_confirmation(number, found=False, who="town"))
+            assert (lost.state, lost.reason) == (state, "not found in the shop (town)")
+        await h.idle()
+        told = [(NOT_FOUND, TOWN)] if not paid else [(PAID_UNAVAILABLE, number), (NOT_FOUND, TOWN)]
+        assert await incidents(h) == sorted(told)
+        await h.store.write(lambda tx: h.desk.report(tx, now=h.clock.now()))
+        assert (await kept(h, number)).state is state
+        # The order's bag is sold to nobody else while it is looked for.
+        assert h.org.numbers(TOWN) == (1, 1 if paid == "ordered" else 0)
+        if paid:
+            moved = reservation_of(await h.desk.move(number, "DUBAI"))
+            there = State.ORDERED if paid == "ordered" else State.CONFIRMED
+            assert (moved.state, moved.lines[0].level.location) == (there, "DUBAI")
+            assert await incidents(h) == [(NOT_FOUND, TOWN)]
+            assert (h.org.numbers(TOWN), h.org.numbers(DUBAI)) == ((1, 0), (1, 1))
+
+
+@pytest.mark.parametrize("way", ["refund", "release"])
+async def test_what_a_boutique_does_not_find_is_owed_when_she_wants_her_money(way: str) -> None:
+    """The money is on the list; the order, cancelled at the shop, gives the bag up that nobody finds."""
+    async with house({TOWN: 1}, rules=GATED, shops=("london",)) as h:
+        number, order = await ordered(h)
+        await h.desk.store_confirmation(number, found=False, who="town")
+        if way == "refund":
+            await h.supervisor.refunds.open(number, by="Anna Kay", reason="it is not found")
+        else:
+            await h.desk.release(number, "it is not found", by="Anna Kay")
+        [task] = await h.supervisor.refunds.find()
+        assert (task.order_reference, task.opened_by) == (f"#{order}", "Anna Kay")
+        h.shops["london"].change(order, open_quantity=0, taken_quantity=0)
+        await heard(h, order)
+        assert ((await kept(h, number)).state, h.org.numbers(TOWN)) == (State.RELEASED, (1, 0))
+
+
+async def test_what_is_found_is_told_as_found_until_it_is_moved() -> None:
+    """The boutique has put it aside; found after all, it is hers again; in Dubai nobody has looked yet."""
+    async with house({TOWN: 1, DUBAI: 1}, rules=GATED, shops=("london",)) as h:
+        number, _ = await ordered(h)
+        found = [(await h.desk.store_confirmation(number, found=True, who="town")).reservation]
+        await h.desk.store_confirmation(number, found=False, who="town")
+        found.append(await kept(h, number))
+        found.append((await h.desk.store_confirmation(number, found=True, who="town")).reservation)
+        assert await incidents(h) == []
+        await h.desk.move(number, "DUBAI")
+        found.append(await kept(h, number))
+        assert [(each.state, each.found_at is not None) for each in found if each is not None] == [
+            (State.ORDERED, True),
+            (State.PAID_UNAVAILABLE, False),
+            (State.ORDERED, True),
+            (State.ORDERED, False),
+        ]
+        await h.desk.hand_over(number, "receipt 1")
+        late = await h.desk.store_confirmation(number, found=False, who="town")
+        assert (late.problem, late.detail) == ("ended", "it is settled")
+
+
+async def test_a_pick_up_that_is_not_found_is_not_ended_by_another_bag_of_its_order() -> None:
+    """Confirmed, not found, and her order takes the bag in the warehouse: she comes to TOWN."""
+    async with house({ECOM: 1, TOWN: 1}, rules=GATED, shops=("london",), plan=ONLINE) as h:
+        number = await to_be_fetched(h, "TOWN")
+        order = h.shops["london"].buy("BAG-1")
+        await h.desk.confirm(number, f"#{order}")
+        await h.desk.store_confirmation(number, found=False, who="town")
+        await heard(h, order)
+        assert h.org.numbers(ECOM) == (1, 1)
+        await h.store.write(lambda tx: h.desk.report(tx, now=h.clock.now()))
+        assert (await kept(h, number)).state is State.PAID_UNAVAILABLE
+        moved = reservation_of(await h.desk.move(number, "ECOM"))
+        await h.idle()
+        assert (moved.state, moved.lines[0].level.location) == (State.ORDERED, "ECOM")
+        assert (h.org.numbers(ECOM), h.org.numbers(TOWN)) == ((1, 1), (1, 0))
+        await h.desk.hand_over(number, "receipt 1")
+        await h.idle()
+        assert (h.org.numbers(ECOM), h.org.numbers(TOWN)) == ((0, 0), (1, 0))

@@ -226,7 +226,7 @@ async def test_an_order_that_was_given_a_floors_last_piece_is_taken_elsewhere_wh
 
 async def test_the_shops_word_counts_when_an_order_has_taken_the_piece_over_before_it() -> None:
     """She paid without waiting for the shop. It has it, or it has not: both are told."""
-    for found, told in ((True, []), (False, [NOT_FOUND, ON_FLOOR])):
+    for found, told in ((True, []), (False, [NOT_FOUND, ON_FLOOR, PAID_UNAVAILABLE])):
         async with house({FLOOR: 1}, floor=TOWN) as h:
             reservation = reservation_of(await ask(h))
             london = h.shops["london"]

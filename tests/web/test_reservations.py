@@ -42,6 +42,7 @@ async def test_a_granted_reservation_is_answered_201_with_its_address() -> None:
         "pick_up": None,
         "order_reference": "",
         "instead_of": None,
+        "found_at": None,
         "reason": "",
     }
 

@@ -32,6 +32,7 @@ GAVE_WAY = "promise gave way"
 PAID_UNAVAILABLE = "paid and not available"
 NO_ORDER = "reservation without an order"
 NOT_FOUND = "stock not found"
+NOT_FETCHED = "pick-up not fetched"
 ON_FLOOR = "sold from a shop floor"
 HOLE = "hole in coverage"
 NOT_APPLIED = "accepted and not applied"
@@ -60,6 +61,7 @@ _WAYS: Mapping[str, tuple[Way, ...]] = {
     UNKNOWN_LOCATION: (Way.WAIT, Way.ACCEPT),
     PAID_UNAVAILABLE: (Way.MOVE, Way.SUBSTITUTE, Way.REFUND, Way.WAIT),
     NO_ORDER: (Way.WAIT,),
+    NOT_FETCHED: (Way.WAIT,),
     HOLE: (Way.WAIT,),
     NOT_FOUND: (Way.WAIT, Way.ACCEPT),
     ON_FLOOR: (Way.ACCEPT, Way.MOVE, Way.WAIT, Way.CANCEL),

@@ -9,7 +9,12 @@ The life of one::
                                                                               +--> paid-unavailable
 
 A pick-up whose units its order has taken over is *ordered*: they are the order's, and the customer has still
-to come for them. It is settled when the boutique hands them over, or when its order has nothing open.
+to come for them. It is settled when the boutique hands them over, or when its order has nothing open. Moved,
+its order's units go with it; its window may pass, and then somebody is told.
+
+A shop may say of whatever is kept for somebody that it does not find it. What nobody has paid for is let go
+then. What was paid for is *paid-unavailable*, although its order may hold the units still: the ways out are
+the same.
 
 One that draws on the last pieces of a shop floor whose till does not ask is *awaiting-store* between pending
 and granted: the org holds the units, and it counts when the shop has said that it has them in its hand.
@@ -163,6 +168,7 @@ class Reservation:
     needs_store: bool = False  # the shop has not said that it has the piece, where it is or is to be moved to
     client: str = ""  # who is to have it
     instead_of: str = ""  # the paid reservation whose place it takes once it is granted
+    found_at: datetime | None = None  # when the shop where it is said that it has the piece in its hand
 
     def subjects(self) -> tuple[str, ...]:
         """The ledger subjects of its lines, in order."""
@@ -280,7 +286,7 @@ def answered(
         if lines == reservation.lines:
             # It stays where it was, and so does what the shop there has said or not.
             return replace(reservation, needs_store=reservation.state is ReservationState.AWAITING_STORE)
-        return replace(reservation, lines=lines, state=_granted(reservation))
+        return replace(reservation, lines=lines, state=_granted(reservation), found_at=None)
     if reservation.state is ReservationState.ORDERED and left:
         return replace(reservation, state=ReservationState.SETTLED)
     return reservation
@@ -339,14 +345,76 @@ def still_owed(paid: Reservation, stand_in: Reservation) -> tuple[int, ...]:
     return tuple(found)
 
 
-def store_said(reservation: Reservation, *, found: bool, reason: str) -> Reservation:
-    """What the shop's word makes of a reservation that waits for it."""
+def store_said(reservation: Reservation, *, found: bool, reason: str, now: datetime) -> Reservation:
+    """What the shop's word makes of a reservation that is kept for somebody, whether it waited for it or not.
+
+    An order that has taken it over was paid for at its channel, also where nobody has confirmed it.
+    """
+    ordered = reservation.state is ReservationState.ORDERED
     if found:
-        known = replace(reservation, needs_store=False)
-        return replace(known, state=_granted(known))
-    paid = reservation.paid_at is not None
-    state = ReservationState.PAID_UNAVAILABLE if paid else ReservationState.RELEASED
-    return replace(reservation, state=state, reason=reason, needs_store=False)
+        known = replace(reservation, needs_store=False, found_at=now)
+        return known if ordered else replace(known, state=_granted(known))
+    lost = replace(reservation, reason=reason, needs_store=False, found_at=None)
+    if ordered and lost.paid_at is None:
+        lost = replace(lost, paid_at=now)
+    paid = lost.paid_at is not None
+    return replace(lost, state=ReservationState.PAID_UNAVAILABLE if paid else ReservationState.RELEASED)
+
+
+def unfetched(reservation: Reservation, now: datetime) -> bool:
+    """True for one that its order has taken over and that nobody has come for in the time that was said.
+
+    Where none was said, that is as long as the longest reservation.
+    """
+    if reservation.state is not ReservationState.ORDERED:
+        return False
+    window = reservation.window
+    return (window.ends if window is not None else reservation.created_at + LONGEST) <= now
+
+
+def carried(
+    reservation: Reservation,
+    there: Sequence[LevelKey],
+    of_orders: Sequence[tuple[str, LevelKey, int]],
+) -> list[tuple[str, LevelKey, LevelKey, int]] | None:
+    """(subject, level, new level, units) of what its orders' lines hold of it, when it is moved.
+
+    `there` says where each of its lines goes, `of_orders` what the lines hold that were sold on it, as
+    (subject, level, units). What they hold elsewhere than where it is to be fetched is not of it: None where
+    they do not hold all of it there.
+    """
+    found: list[tuple[str, LevelKey, LevelKey, int]] = []
+    left = [units for _, _, units in of_orders]
+    for line, target, due in zip(reservation.lines, there, reservation.due(), strict=True):
+        wanted = due
+        for number, (subject, level, _) in enumerate(of_orders):
+            units = min(left[number], wanted) if level == line.level != target else 0
+            if units > 0:
+                found.append((subject, level, target, units))
+                left[number] -= units
+                wanted -= units
+        if wanted and line.level != target:
+            return None
+    return found
+
+
+def follows(
+    reservation: Reservation, gone: Mapping[LevelKey, LevelKey], held: Mapping[LevelKey, int]
+) -> Reservation:
+    """A pick-up whose order's units were carried to other levels (`gone`): it is fetched there from now on.
+
+    `held` is what its orders' lines hold by now. Where it is left as much as it needs, others were carried.
+    """
+    if reservation.state not in (ReservationState.ORDERED, ReservationState.PAID_UNAVAILABLE):
+        return reservation
+    due = Counter[LevelKey]()
+    for line, units in zip(reservation.lines, reservation.due(), strict=True):
+        due[line.level] += units
+    away = {level: to for level, to in gone.items() if held.get(level, 0) < due[level]}
+    lines = tuple(replace(line, level=away.get(line.level, line.level)) for line in reservation.lines)
+    if lines == reservation.lines:
+        return reservation
+    return replace(reservation, lines=lines, state=ReservationState.ORDERED, found_at=None, reason="")
 
 
 def gave_way(
@@ -562,15 +630,18 @@ def part(
 
 
 def prolonged(reservation: Reservation, until: datetime) -> Reservation:
-    """One that expires later. The pick-up window is open as long; no extension makes a life shorter."""
-    if reservation.expires_at is None:
+    """One that expires later. The pick-up window is open as long; no extension makes a life shorter.
+
+    One that was paid for does not expire, but somebody is told when its window has passed: that ends later.
+    """
+    window, ends = reservation.window, reservation.expires_at
+    last = ends if ends is not None else window.ends if window is not None else None
+    if last is None:
         return reservation
-    longest = max(reservation.created_at + LONGEST, reservation.expires_at)
-    expires_at = min(max(until, reservation.expires_at), longest)
-    window = reservation.window
-    if window is not None and window.ends < expires_at:
-        window = replace(window, ends=expires_at)
-    return replace(reservation, expires_at=expires_at, window=window)
+    last = min(max(until, last), max(reservation.created_at + LONGEST, last))
+    if window is not None and window.ends < last:
+        window = replace(window, ends=last)
+    return replace(reservation, expires_at=None if ends is None else last, window=window)
 
 
 def overdue(reservation: Reservation, now: datetime, *, told: bool = True) -> bool:

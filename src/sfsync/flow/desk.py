@@ -42,7 +42,7 @@ from .giving import close_covered_again
 from .life import Life
 from .orphans import all_orphans
 from .picture import Picture, on_floor
-from .reserving import Asked, close_covered, give_back, stand_in, tell_overdue
+from .reserving import Asked, close_covered, give_back, stand_in, tell_overdue, tell_unfetched
 from .rooms import denied
 from .settling import BELL as SETTLING
 from .shelf import refresh
@@ -502,6 +502,7 @@ class Desk(Life):
     def report(self, tx: Tx, *, now: datetime) -> None:
         """Raise and end incidents of money without goods, and of goods held for nobody."""
         tell_overdue(tx, self._ctx, now)
+        tell_unfetched(tx, self._ctx, now)
         close_covered(tx, self._ctx)
         close_covered_again(tx, self._ctx)
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 
 from sfsync.domain.ats import LevelFacts
-from sfsync.domain.incidents import NOT_FOUND
+from sfsync.domain.incidents import NOT_FOUND, taken_at
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.reservations import (
     ENDED,
@@ -23,6 +23,7 @@ from sfsync.domain.reservations import (
     ReservationState,
     as_told,
     beyond,
+    carried,
     handed_over,
     levels_at,
     moves,
@@ -39,9 +40,10 @@ from .asking import Asking, not_yet, promised_to_others
 from .context import wait_until_read
 from .picture import Picture, on_floor
 from .refunding import owe
-from .reserving import Asked, give_back, held_by, put, sold_on, steps_of, tell_not_found, under
+from .reserving import Asked, give_back, held_by, is_kept, put, sold_on, steps_of, tell_not_found, under
 from .shelf import refresh
 from .sold_from_floor import shop_said
+from .sold_from_floor import tell as tell_on_floor
 
 
 class Life(Asking):
@@ -209,7 +211,10 @@ class Life(Asking):
                 tx.put_line(replace(line, reservations=reservations, due=True))
 
     async def extend(self, reservation_id: str, life: timedelta) -> Outcome:
-        """It expires that long from now: never sooner than before, nor later than the longest may last."""
+        """It expires that long from now: never sooner than before, nor later than the longest may last.
+
+        One that was paid for does not expire; the window in which its customer comes is open as long.
+        """
 
         def commit(tx: Tx) -> Outcome:
             reservation = tx.reservation(reservation_id)
@@ -219,10 +224,12 @@ class Life(Asking):
                 return not_yet(reservation)
             now = self._ctx.clock.now()
             reservation = as_told(reservation, now)  # told that it is over, it does not go on
-            if reservation.state not in HOLDING or reservation.expires_at is None:
-                return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
+            lasts = reservation.expires_at is None and reservation.window is None
+            if reservation.state not in TO_FETCH or lasts:
+                end = ", and has no end" if reservation.state in TO_FETCH else ""
+                return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}{end}")
             extended = prolonged(reservation, now + life)
-            tx.put_reservation(extended)
+            put(tx, self._ctx, reservation, extended)
             return Outcome(extended)
 
         return await self._ctx.store.write(commit)
@@ -238,8 +245,9 @@ class Life(Asking):
         """Hold it at another location instead: there, or where it was; never nowhere, never twice.
 
         What a location keeps for whoever comes in is given to who has paid only, as when it is asked for.
-        One that was paid for and is not available is asked for there. `signed` names the person who decided
-        it in the movements; `along` is called in the transaction that writes them down, with their bundle.
+        One that was paid for and is not available is asked for there. What its order holds of a pick-up by
+        now goes there with it. `signed` names the person who decided it in the movements; `along` is called
+        in the transaction that writes them down, with their bundle.
         """
         skus: set[str] = set()
 
@@ -262,7 +270,23 @@ class Life(Asking):
                 piece = f", unit {lacks.unit!r}," if lacks.unit else ""
                 detail = f"there is no stock level of {lacks.sku!r}{piece} at {location}"
                 return Outcome(reservation, "unknown-sku", detail=detail)
-            if reservation.state is ReservationState.PAID_UNAVAILABLE:
+            of_orders, subjects = self._of_orders(tx, reservation)
+            if tx.busy(subjects):
+                return not_yet(reservation)
+            lost = reservation.state is ReservationState.PAID_UNAVAILABLE
+            away = carried(reservation, there, of_orders)
+            if lost and (here := is_kept(tx, self._ctx, reservation, there)) is not None:
+                return Outcome(here)
+            if reservation.state is ReservationState.ORDERED and not away:
+                detail = _held_elsewhere(reservation, of_orders)
+                return Outcome(reservation, "ended" if away is None else "", detail=detail)
+            if away and reservation.state not in HOLDING:
+                if promised := self._promised_there(tx, reservation, there):
+                    problem = "paid-unavailable" if lost else "unavailable"
+                    detail = f"{promised}; it is held where it was"
+                    return Outcome(reservation, problem, self.available(tx, skus), detail)
+                asked = self._carry(tx, reservation, away, signed)
+            elif lost:
                 lines = tuple(
                     ReservationLine(level, units, max(units, line.wanted), line.named)
                     for level, units, line in zip(there, reservation.due(), reservation.lines, strict=True)
@@ -305,9 +329,11 @@ class Life(Asking):
             reservation = tx.reservation(reservation_id)
             if reservation is not None:
                 reservation = as_told(reservation, self._ctx.clock.now())
-            if reservation is None or tx.busy(reservation.subjects()):
+            if reservation is None or tx.busy(
+                {*reservation.subjects(), *(each.subject for each in sold_on(tx, reservation))}
+            ):
                 return Outcome(reservation, waiting=True)  # as it stands, and it may still be moved
-            if reservation.state in HOLDING and all(
+            if reservation.state in TO_FETCH and all(
                 line.level.location == location for line in reservation.lines if line.quantity
             ):
                 return Outcome(reservation)
@@ -318,6 +344,53 @@ class Life(Asking):
         await self._ctx.store.write(lambda tx: self._claim_if_confirmed(tx, reservation_id))
         self._ctx.bell.ring("orders")
         return await self._ctx.store.read(read)
+
+    def _of_orders(
+        self, tx: Tx, reservation: Reservation
+    ) -> tuple[list[tuple[str, LevelKey, int]], list[str]]:
+        """What the lines hold that were sold on it, as (subject, level, units), and their subjects."""
+        subjects = [line.subject for line in sold_on(tx, reservation)]
+        held = [
+            (each.subject, each.level, each.reserved)
+            for subject in subjects
+            for each in tx.holdings([subject])
+        ]
+        return held, subjects
+
+    def _carry(
+        self,
+        tx: Tx,
+        reservation: Reservation,
+        away: Sequence[tuple[str, LevelKey, LevelKey, int]],
+        signature: IncidentWish | None,
+    ) -> Asked:
+        """Have what its orders hold of it carried to other levels, all or none; the pick-up follows it."""
+        ctx, now = self._ctx, self._ctx.clock.now()
+        lines = {line.subject: line for line in sold_on(tx, reservation)}
+        steps = {subject: tx.next_step(subject) for subject in lines}
+        movements: list[Movement] = []
+        floor = self._on_floor(tx, [target for _, _, target, _ in away])
+        for subject, level, target, units in away:
+            sold = lines[subject]
+            rows = taken_at(
+                subject,
+                steps[subject],
+                units,
+                origin=level,
+                target=target,
+                reference=sold.order_name,
+                version=sold.version.isoformat(),
+                at=now,
+            )
+            steps[subject] += len(rows)
+            movements += under(rows, signature)
+            if floor:
+                tell_on_floor(tx, ctx, sold, target, units, now, reservation=reservation.id)
+        if floor:
+            tx.put_reservation(replace(reservation, needs_store=True))
+        bundle = tx.add_bundle(movements, {subject: lines[subject].channel for subject in steps}, now)
+        skus = {movement.level.sku for movement in movements}
+        return [bundle], {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
     def _levels_at(self, tx: Tx, reservation: Reservation, location: str | None) -> Sequence[LevelKey]:
         """Where its lines are to be held: at a location, or where they were."""
@@ -369,7 +442,12 @@ class Life(Asking):
         return any(floor.scarce(key.location, level.available) for key, (level, _) in held.items())
 
     async def store_confirmation(self, reservation_id: str, *, found: bool, who: str) -> Outcome:
-        """The shop says whether it has the piece: then it counts, or it goes back and somebody is told."""
+        """The shop says whether it has the piece that is kept for somebody, whether it was asked or not.
+
+        Found, it counts, and is told as found. Not found, what nobody has paid for goes back; what was paid
+        for is *paid-unavailable*, and its order, where it holds the piece, holds it until there is a way out.
+        In any case somebody is told to count.
+        """
 
         def commit(tx: Tx) -> tuple[Outcome, set[str]]:
             reservation = tx.reservation(reservation_id)
@@ -377,13 +455,30 @@ class Life(Asking):
                 return Outcome(None, "not-found"), set()
             if reservation.state is ReservationState.PENDING or tx.busy(reservation.subjects()):
                 return not_yet(reservation), set()
+            now = self._ctx.clock.now()
+            reservation = as_told(reservation, now)
             if reservation.needs_store and reservation.state in TAKEN_OVER:
+                shop_said(tx, self._ctx, reservation.id, found=found, now=now)
+            if reservation.needs_store and reservation.state is ReservationState.SETTLED:
                 return self._store_said_late(tx, reservation, found=found, who=who), set()
-            reservation = as_told(reservation, self._ctx.clock.now())
-            if reservation.state is not ReservationState.AWAITING_STORE:
-                return Outcome(reservation), set()
-            after = store_said(reservation, found=found, reason=f"not found in the shop ({who})")
-            put(tx, self._ctx, reservation, after)
+            if reservation.state is ReservationState.PAID_UNAVAILABLE and found:
+                return self._found_after_all(tx, reservation), {"orders"}
+            if reservation.state not in TO_FETCH:
+                over = {ReservationState.SETTLED, ReservationState.EXPIRED, ReservationState.REFUSED}
+                problem = "ended" if not found and reservation.state in over else ""
+                return Outcome(reservation, problem, detail=f"it is {reservation.state.value}"), set()
+            drawn = tx.draws(reservation.id) if reservation.state in HOLDING else ()
+            if not found and drawn:
+                tx.drop_draws(reservation.id)  # the org has not heard of it, and need not
+            lines = sold_on(tx, reservation) if reservation.state is ReservationState.ORDERED else []
+            if lines and not reservation.order_reference:
+                reservation = replace(
+                    reservation, order_reference=lines[0].order_name, channel=lines[0].channel
+                )
+            reason = f"not found in the shop ({who})"
+            after = store_said(reservation, found=found, reason=reason, now=now)
+            places = " and ".join(sorted({line.level.location for line in after.lines}))
+            put(tx, self._ctx, reservation, after, because=f"and {places} does not find it")
             if found:
                 if after.state is ReservationState.CONFIRMED:
                     self._claim(tx, after)
@@ -395,11 +490,18 @@ class Life(Asking):
         self._ctx.bell.ring(*bells)
         return outcome
 
+    def _found_after_all(self, tx: Tx, lost: Reservation) -> Outcome:
+        """What its order holds where it is to be fetched is kept for its customer again."""
+        now = self._ctx.clock.now()
+        for line in lost.lines:
+            tx.close_incident(NOT_FOUND, str(line.level), now)
+        there = [line.level for line in lost.lines]
+        return Outcome(is_kept(tx, self._ctx, lost, there, found_at=now) or lost)
+
     def _store_said_late(self, tx: Tx, reservation: Reservation, *, found: bool, who: str) -> Outcome:
         """An order has taken the piece over before the shop spoke: what it says is told all the same."""
         said = replace(reservation, needs_store=False)
         put(tx, self._ctx, reservation, said)
-        shop_said(tx, self._ctx, reservation.id, found=found, now=self._ctx.clock.now())
         if not found:
             tell_not_found(tx, self._ctx, said, who)
         return Outcome(said)
@@ -447,14 +549,9 @@ class Life(Asking):
         """What it holds itself leaves, and what its orders hold of it by now leaves from there."""
         ctx, now = self._ctx, self._ctx.clock.now()
         lines = sold_on(tx, reservation)
-        subjects = [line.subject for line in lines]
+        of_orders, subjects = self._of_orders(tx, reservation)
         if tx.busy(subjects) or (not lines and reservation.state is ReservationState.ORDERED):
             return not_yet(reservation)
-        of_orders = [
-            (each.subject, each.level, each.reserved)
-            for subject in subjects  # first come first
-            for each in tx.holdings([subject])
-        ]
         steps = {subject: tx.next_step(subject) for subject in (*subjects, *reservation.subjects())}
         held = held_by(tx, reservation)
         movements = handed_over(reservation, held, steps, reference, now, of_orders=of_orders)
@@ -515,12 +612,25 @@ class Life(Asking):
 
 
 def _own(tx: Tx, reservation: Reservation) -> dict[LevelKey, int]:
-    """The units that it holds, by level."""
+    """The units that it holds, by level, or the orders that have taken it over."""
     found: dict[LevelKey, int] = {}
+    if reservation.state not in OPEN:
+        for each in tx.holdings([line.subject for line in sold_on(tx, reservation)]):
+            found[each.level] = found.get(each.level, 0) + max(0, each.reserved)
     for places in held_by(tx, reservation).values():
         for level, units in places.items():
             found[level] = found.get(level, 0) + max(0, units)
     return found
+
+
+def _held_elsewhere(reservation: Reservation, of_orders: Sequence[tuple[str, LevelKey, int]]) -> str:
+    """Why a pick-up that its order has taken over cannot be moved."""
+    held = " and ".join(sorted({level.location for _, level, units in of_orders if units > 0}))
+    where = f"it has it at {held}" if held else "it has none"
+    return (
+        f"order {reservation.order_reference} does not hold it where it was to be fetched, {where}: "
+        "see the incidents of the order, or cancel it at its channel"
+    )
 
 
 def _holds(tx: Tx, reservation: Reservation) -> bool:

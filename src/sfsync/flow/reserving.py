@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sfsync.domain.incidents import NO_ORDER, NOT_FOUND, PAID_UNAVAILABLE, Wish, signed
+from sfsync.domain.incidents import NO_ORDER, NOT_FETCHED, NOT_FOUND, PAID_UNAVAILABLE, Wish, signed
+from sfsync.domain.ledger import Bundle
 from sfsync.domain.reservations import (
     HOLDING,
     TAKEN_OVER,
@@ -16,9 +17,11 @@ from sfsync.domain.reservations import (
     ReservationState,
     answered,
     asks,
+    follows,
     order_names,
     overdue,
     takes_place,
+    unfetched,
 )
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
 from sfsync.ports import LineState, Tx
@@ -167,6 +170,8 @@ def put(tx: Tx, ctx: Context, before: Reservation, after: Reservation, *, becaus
         tx.close_incident(PAID_UNAVAILABLE, after.id, now)
     if before.state is ReservationState.CONFIRMED and after.state is not ReservationState.CONFIRMED:
         tx.close_incident(NO_ORDER, after.id, now)
+    if before.state is ReservationState.ORDERED and not unfetched(after, now):
+        tx.close_incident(NOT_FETCHED, after.id, now)
 
 
 def _tell_paid_unavailable(
@@ -215,6 +220,43 @@ def tell_overdue(tx: Tx, ctx: Context, now: datetime) -> None:
         }
         if tx.open_incident(NO_ORDER, reservation.id, title, detail, now):
             ctx.log.warning("reservation without an order", reservation=reservation.id, next="release it")
+
+
+def tell_unfetched(tx: Tx, ctx: Context, now: datetime) -> None:
+    """Report pick-ups whose window has passed, and whose orders hold the units still."""
+    for reservation in tx.unfetched(now):
+        places = " and ".join(sorted({line.level.location for line in reservation.lines}))
+        title = f"nobody has come to {places} for order {reservation.order_reference} ({reservation.owner})"
+        detail = _described(reservation) | {
+            "ways_out": [
+                "hand it over: POST /v1/reservations/{id}/hand-over",
+                "give the customer more time: POST /v1/reservations/{id}/extend",
+                "cancel the order at its channel",
+            ]
+        }
+        if tx.open_incident(NOT_FETCHED, reservation.id, title, detail, now):
+            ctx.log.warning(
+                "pick-up not fetched", reservation=reservation.id, order=reservation.order_reference
+            )
+
+
+def follow(tx: Tx, ctx: Context, bundle: Bundle, lines: Collection[LineState]) -> None:
+    """A pick-up goes where its order's line was carried, in the commit that learns that it was."""
+    for line in lines:
+        rows = [row for row in bundle.own if row.subject == line.subject and line.reservations]
+        gone = {row.level: row.reserved_delta for row in rows if row.reserved_delta < 0}
+        come = [row.level for row in rows if row.reserved_delta > 0 and row.level not in gone]
+        if not gone or not come:
+            continue
+        for number in line.reservations:
+            reservation = tx.reservation(number)
+            if reservation is None or reservation.kind is not ReservationKind.PICK_UP:
+                continue
+            held: dict[LevelKey, int] = defaultdict(int)
+            for each in tx.holdings([each.subject for each in sold_on(tx, reservation)]):
+                held[each.level] += each.reserved
+            after = follows(reservation, dict.fromkeys(gone, come[0]), held)
+            put(tx, ctx, reservation, after)
 
 
 def give_back(tx: Tx, ctx: Context, ended: Reservation) -> set[str]:
@@ -297,16 +339,60 @@ def _wants(line: LineState) -> bool:
 
 
 def close_covered(tx: Tx, ctx: Context) -> None:
-    """End *paid and not available* where the order has got its units by itself meanwhile."""
-    for reservation in tx.reservations(states=[ReservationState.PAID_UNAVAILABLE.value]):
-        if reservation.channel is None:
+    """End *paid and not available* where the order has got its units by itself meanwhile.
+
+    Not with what its shop did not find, as long as that is an incident. What somebody comes for is had where
+    she comes for it, or her order has nothing open any more.
+    """
+    waiting = tx.paid_unavailable()
+    lacking = {each.key for each in tx.incidents() if each.kind == NOT_FOUND} if waiting else set()
+    for reservation in waiting:
+        theirs = _of_its_orders(tx, reservation)
+        if not theirs or any(line.due or line.uncovered for line in theirs):
             continue
+        held = tx.holdings([line.subject for line in theirs])
+        if any(str(each.level) in lacking for each in held if each.reserved > 0):
+            continue
+        fetched = reservation.kind is ReservationKind.PICK_UP
+        if fetched and any(line.line.open_quantity for line in theirs):
+            is_kept(tx, ctx, reservation, [line.level for line in reservation.lines])
+            continue
+        ended = replace(reservation, state=ReservationState.RELEASED, reason=COVERED)
+        put(tx, ctx, reservation, ended)
+
+
+def is_kept(
+    tx: Tx, ctx: Context, lost: Reservation, there: Sequence[LevelKey], *, found_at: datetime | None = None
+) -> Reservation | None:
+    """Let a pick-up that was lost be fetched where its orders hold all of it; None where they do not.
+
+    `there` has the level for each of its lines.
+    """
+    lines, held, due = _of_its_orders(tx, lost), Counter[LevelKey](), Counter[LevelKey]()
+    for each in tx.holdings([line.subject for line in lines]):
+        held[each.level] += each.reserved
+    for level, units in zip(there, lost.due(), strict=True):
+        due[level] += units
+    if lost.kind is not ReservationKind.PICK_UP or not due <= held:
+        return None
+    moved = tuple(replace(line, level=level) for line, level in zip(lost.lines, there, strict=True))
+    kept = replace(lost, state=ReservationState.ORDERED, reason="", lines=moved, found_at=found_at)
+    put(tx, ctx, lost, kept)
+    for line in lines:
+        if lost.id not in line.reservations:
+            tx.put_line(replace(line, reservations=(*line.reservations, lost.id), due=True))
+    return kept
+
+
+def _of_its_orders(tx: Tx, reservation: Reservation) -> list[LineState]:
+    """The lines that were sold on it, and those of the order that it was paid for."""
+    found = {line.subject: line for line in sold_on(tx, reservation)}
+    if reservation.channel is not None:
         skus = {line.level.sku for line in reservation.lines}
-        lines = tx.lines_of_order(reservation.channel, order_names(reservation.order_reference))
-        theirs = [line for line in lines if line.line.sku in skus]
-        if theirs and all(not line.due and not line.uncovered for line in theirs):
-            ended = replace(reservation, state=ReservationState.RELEASED, reason=COVERED)
-            put(tx, ctx, reservation, ended)
+        for line in tx.lines_of_order(reservation.channel, order_names(reservation.order_reference)):
+            if line.line.sku in skus:
+                found.setdefault(line.subject, line)
+    return list(found.values())
 
 
 def _described(reservation: Reservation) -> dict[str, object]:

@@ -26,7 +26,7 @@ from sfsync.ports import CallsSpent, OutsideError, Refused, TryLater, Tx, Unknow
 from . import allocations, block, giving, lateness
 from .context import Context
 from .levels import apply_levels, made_by_itself
-from .reserving import settle
+from .reserving import follow, settle
 from .sku_mappings import mapped_levels
 
 BROKEN_SECONDS = 5.0  # before something that broke for a reason nobody foresaw is tried again
@@ -432,6 +432,7 @@ class Writer:
             vain = line.asked_in_vain or (verdict is Verdict.REFUSED and bundle.asks)
             tx.put_line(replace(line, due=verdict is not Verdict.WRONG, asked_in_vain=vain))
         if verdict is DONE:
+            follow(tx, self._ctx, bundle, lines.values())
             self._ctx.pulse.entered.append((now, len(bundle.movements)))
         if verdict is DONE and bundle.companions:
             skus |= giving.tell(tx, self._ctx, bundle, entered or ())

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from sfsync.domain.reservations import (
+    LONGEST,
     UNTIL_THEN,
     PickUpWindow,
     Reservation,
@@ -76,6 +77,15 @@ CONFIRMED_FOR = Prepared(
 PAID_BEFORE = Prepared(
     select(t.reservation).where(
         one_of(_RESERVATION.state, "confirmed"), _RESERVATION.paid_at < bindparam("b_at")
+    )
+)
+UNFETCHED = Prepared(
+    select(t.reservation).where(
+        one_of(_RESERVATION.state, "ordered"),
+        or_(
+            _RESERVATION.window_ends <= bindparam("b_now"),
+            and_(_RESERVATION.window_ends.is_(None), _RESERVATION.created_at <= bindparam("b_longest")),
+        ),
     )
 )
 PAID_UNAVAILABLE = Prepared(
@@ -161,6 +171,7 @@ class ReservationStatements(LedgerStatements):
                     "window_ends": None if window is None else window.ends,
                     "paid_at": reservation.paid_at,
                     "needs_store": reservation.needs_store,
+                    "found_at": reservation.found_at,
                     "client": reservation.client,
                     "instead_of": reservation.instead_of,
                 }
@@ -227,6 +238,10 @@ class ReservationStatements(LedgerStatements):
     def paid_before(self, at: datetime) -> list[Reservation]:
         """Confirmed ones that were paid for before then."""
         return self._reservations(PAID_BEFORE.run(self._c, {"b_at": at}))
+
+    def unfetched(self, now: datetime) -> list[Reservation]:
+        """Those that their orders have taken over, and that nobody has come for in the time that was said."""
+        return self._reservations(UNFETCHED.run(self._c, {"b_now": now, "b_longest": now - LONGEST}))
 
     def _reservations(self, rows: Sequence[Any]) -> list[Reservation]:
         if not rows:
@@ -337,4 +352,5 @@ def _reservation(row: Row[Any], lines: Sequence[ReservationLine]) -> Reservation
         row.needs_store,
         row.client,
         row.instead_of,
+        row.found_at,
     )

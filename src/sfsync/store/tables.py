@@ -629,6 +629,7 @@ reservation = Table(
     Column("window_ends", Instant),
     Column("paid_at", Instant),
     Column("needs_store", Boolean, nullable=False),
+    Column("found_at", Instant),
     Column("client", Text, nullable=False, server_default=""),
     Column("instead_of", Text, nullable=False, server_default=""),
 )

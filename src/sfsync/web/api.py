@@ -332,6 +332,7 @@ def describe(reservation: Reservation) -> dict[str, object]:
         else {"begins": _moment(reservation.window.begins), "ends": _moment(reservation.window.ends)},
         "order_reference": reservation.order_reference,
         "instead_of": reservation.instead_of or None,
+        "found_at": None if reservation.found_at is None else _moment(reservation.found_at),
         "reason": reservation.reason,
     }
 

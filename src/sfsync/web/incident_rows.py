@@ -24,6 +24,7 @@ _ADVICE = {
     kinds.UNEXPLAINED: "Somebody may have edited the number; its units are for sale again.",
     kinds.GAVE_WAY: "Tell whoever had the promise; an order is covered elsewhere by itself if it can be.",
     kinds.PAID_UNAVAILABLE: "Take the units elsewhere, take other pieces, or owe the customer the money.",
+    kinds.NOT_FETCHED: "Ask the customer: hand it over, give more time, or cancel the order at its channel.",
     kinds.NO_ORDER: "Name the order in the shop's note, or release the reservation.",
     kinds.NOT_FOUND: "Count the stock level.",
     kinds.ON_FLOOR: "Ask the shop: accept when it has the piece; else another location, or cancel the order.",

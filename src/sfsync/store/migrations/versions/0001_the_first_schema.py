@@ -736,6 +736,7 @@ def upgrade() -> None:
         sa.Column("window_ends", sa.Double(), nullable=True),
         sa.Column("paid_at", sa.Double(), nullable=True),
         sa.Column("needs_store", sa.Boolean(), nullable=False),
+        sa.Column("found_at", sa.Double(), nullable=True),
         sa.Column("client", sa.Text(), server_default="", nullable=False),
         sa.Column("instead_of", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reservation")),
