@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 from tests.test_daemon import free_port
 
 from sfsync.app import Daemon
@@ -49,7 +48,7 @@ class WiredWorld(World):
     def _clocks(self) -> tuple[Clock, ShopClock]:
         return WallClock(), ShopClock()
 
-    def _way_to_us(self, name: str) -> httpx.AsyncBaseTransport | None:
+    def _way_to_us(self, name: str) -> None:
         return None
 
     def _reached(self, org: Ready, urls: Mapping[str, str]) -> Settings:

@@ -16,7 +16,6 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-import httpx
 import structlog
 
 from sfsync.app import Daemon, StartError, channel_config, org_config
@@ -44,7 +43,7 @@ from sfsync.store import Database, Hands, StoreError, open_store
 from .habits import BOUTIQUE, RETURNS
 from .life import LIFE, Disk, Life
 from .loop import BEGIN, VirtualClock, VirtualLoop
-from .net import Net, Straight
+from .net import Net, Straight, Transport
 from .plan import PLACES, SHOPS, UNKNOWN, Plan
 from .story import Story
 from .wire import Wire
@@ -178,7 +177,7 @@ class World:
         clock = VirtualClock(self.loop)
         return clock, ShopTime(clock)
 
-    def _way_to_us(self, name: str) -> httpx.AsyncBaseTransport | None:
+    def _way_to_us(self, name: str) -> Transport | None:
         """How others reach the daemon; None: by sockets."""
         return self.net.transport(name, lambda: self.door, None)
 
@@ -200,12 +199,9 @@ class World:
             webhook_topics=(*TOPICS, *(ROUTING_TOPICS if routing else ())),
             knobs=Knobs(**self.plan.shop_knobs[name], **routing),
         )
-        return Shop(
-            config,
-            self.shop_clock,
-            self.chance(f"shop {name}"),
-            self._way_to_us("webhooks"),
-        )
+        way = self._way_to_us("webhooks")
+        post = None if way is None else way.post
+        return Shop(config, self.shop_clock, self.chance(f"shop {name}"), post)
 
     def _settings(self) -> Settings:
         plan = self.plan

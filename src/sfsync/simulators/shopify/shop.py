@@ -9,7 +9,6 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Self
 
-import httpx
 from starlette.applications import Starlette
 
 from sfsync.simulators.shopify.announcing import Announcer
@@ -27,7 +26,7 @@ from sfsync.simulators.shopify.inventory import InventoryWriter
 from sfsync.simulators.shopify.selling import Selling
 from sfsync.simulators.shopify.stock import Numbers, Stock
 from sfsync.simulators.shopify.tokens import Tokens
-from sfsync.simulators.shopify.webhooks import WebhookSender
+from sfsync.simulators.shopify.webhooks import Post, WebhookSender
 
 
 class Shop:
@@ -41,7 +40,7 @@ class Shop:
         config: ShopConfig,
         clock: ShopClock | None = None,
         rng: random.Random | None = None,
-        webhook_transport: httpx.AsyncBaseTransport | None = None,
+        post: Post | None = None,
     ) -> None:
         self.config = config
         self.clock = clock or ShopClock()
@@ -51,9 +50,7 @@ class Shop:
         self.rng = rng or random.Random(f"{config.name}/{self.clock.now()}")  # noqa: S311 — no secret
         self.numbers = Numbers(config.name, self.clock.now())
         self.faults = FaultPlan(self.rng)
-        self.webhooks = WebhookSender(
-            config, self.clock, self.rng, self.numbers, self.faults, webhook_transport
-        )
+        self.webhooks = WebhookSender(config, self.clock, self.rng, self.numbers, self.faults, post)
         self.announcer = Announcer(self.clock, self.webhooks, self.rng, config.knobs)
         self.stock = Stock(self.clock, self.numbers)
         self.stock.open(config.locations, config.offline_locations, config.variants)
@@ -99,10 +96,10 @@ def build_shop(
     config: ShopConfig,
     clock: ShopClock | None = None,
     rng: random.Random | None = None,
-    webhook_transport: httpx.AsyncBaseTransport | None = None,
+    post: Post | None = None,
 ) -> Shop:
     """A shop, ready to serve: `build_shop(config).app` is an ASGI application.
 
-    `webhook_transport` lets it deliver webhooks in-process, e.g. by httpx.ASGITransport.
+    `post` carries its webhooks within one process; without it they go out over HTTP.
     """
-    return Shop(config, clock, rng, webhook_transport)
+    return Shop(config, clock, rng, post)

@@ -15,12 +15,13 @@ import json
 import random
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import orjson
 
 from sfsync.simulators.shopify.clock import ShopClock
 from sfsync.simulators.shopify.config import API_VERSION, ShopConfig
@@ -37,6 +38,9 @@ DELIVERIES_REMEMBERED = 20_000
 DELIVERIES_AT_ONCE = 64
 REORDER_LIMIT_SECONDS = 30.0
 _LIMITS = httpx.Timeout(TOTAL_LIMIT_SECONDS, connect=CONNECT_LIMIT_SECONDS)
+
+Post = Callable[[str, bytes, Mapping[str, str], float], Awaitable[int]]
+"""Carries a delivery: URL, body, headers, and how many seconds it may take; answers with the status."""
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -103,14 +107,14 @@ class WebhookSender:
         rng: random.Random,
         numbers: Numbers,
         faults: FaultPlan,
-        transport: httpx.AsyncBaseTransport | None = None,
+        post: Post | None = None,
     ) -> None:
         self._config = config
         self._clock = clock
         self._rng = rng
         self._numbers = numbers
         self._faults = faults
-        self._transport = transport
+        self._carry = post
         self._client: httpx.AsyncClient | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(DELIVERIES_AT_ONCE)
@@ -291,28 +295,18 @@ class WebhookSender:
         payload = build()
         if subscription.include_fields:
             payload = {name: value for name, value in payload.items() if name in subscription.include_fields}
-        return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+        return orjson.dumps(payload)
 
     async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
         """The status of the answer, which has arrived whole."""
-        if self._transport is None or self._config.knobs.follow_redirects:
-            return (await self._http().post(url, content=body, headers=dict(headers))).status_code
-        # Within one process: there are no cookies, redirects and proxies for a client to ask after.
-        request = httpx.Request(
-            "POST", url, content=body, headers=dict(headers), extensions={"timeout": _LIMITS.as_dict()}
-        )
-        answer = await self._transport.handle_async_request(request)
-        try:
-            await answer.aread()
-        finally:
-            await answer.aclose()
-        return answer.status_code
+        if self._carry is not None:
+            return await self._carry(url, body, headers, TOTAL_LIMIT_SECONDS)
+        return (await self._http().post(url, content=body, headers=dict(headers))).status_code
 
     def _http(self) -> httpx.AsyncClient:
         if self._client is None:
             self._client = httpx.AsyncClient(
                 trust_env=False,  # a receiver on this machine is never reached through a proxy
-                transport=self._transport,
                 timeout=_LIMITS,
                 follow_redirects=self._config.knobs.follow_redirects,
                 limits=httpx.Limits(max_connections=DELIVERIES_AT_ONCE, max_keepalive_connections=16),
