@@ -50,7 +50,7 @@ class FloorWatch:
 
     def _store_commit(self) -> None:
         """An order asks for a piece on the floor when, as far as is known, its shop has none elsewhere."""
-        if not self.watch.changed:
+        if not self.watch.changed or self.watch.newest <= self._newest:
             return
         for newest, bundle, subject, units, rows in self.watch.query(DRAWN, self._newest, FLOOR, ON_FLOOR):
             self._newest = max(self._newest, newest)

@@ -158,8 +158,9 @@ class LastOne:
         """
         if not self.world.plan.last_one.wane or not self.watch.changed:
             return
-        before = self._newest
-        ((self._newest,),) = self.watch.query("SELECT coalesce(max(id), 0) FROM movement")
+        before, self._newest = self._newest, self.watch.newest
+        if self._newest == before:
+            return
         for sku, taker, units in self.watch.query(ASKED, before):
             if self.watch.query(SELLING, before, sku):
                 continue  # the numbers are of after a sale that was heard of in the same moment
