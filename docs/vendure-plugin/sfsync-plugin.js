@@ -132,6 +132,13 @@ const schema = parse(`
         cancelled: Int!
         "By how much the location's allocated number differs from the movements made there: 0 where it counts rightly."
         miscounted: Int!
+        "What came back here after it had been sent, each time."
+        returns: [SfsyncReturn!]!
+    }
+
+    type SfsyncReturn {
+        at: DateTime!
+        quantity: Int!
     }
 
     extend type OrderLine {
@@ -166,10 +173,12 @@ class LineResolver {
             .orderBy('movement.id')
             .getMany();
         const places = new Map();
-        for (const { stockLocationId, type, quantity } of movements) {
+        for (const { stockLocationId, type, quantity, createdAt } of movements) {
             const key = String(stockLocationId);
-            const place = places.get(key) ?? { stockLocationId, allocated: 0, released: 0, sold: 0, cancelled: 0 };
+            const none = { stockLocationId, allocated: 0, released: 0, sold: 0, cancelled: 0, returns: [] };
+            const place = places.get(key) ?? none;
             if (type in COUNTED) place[COUNTED[type]] += Math.abs(quantity);
+            if (type === 'CANCELLATION') place.returns.push({ at: createdAt, quantity: Math.abs(quantity) });
             places.set(key, place);
         }
         for (const place of places.values()) {

@@ -324,6 +324,27 @@ async def test_a_unit_that_was_sent_and_called_off_has_come_back(boutique: Bouti
     (line,) = order.lines
     assert (line.open_quantity, line.fulfilled_quantity, line.returned_quantity) == (0, 3, 1)
     assert line.taken_quantity == 1000 - await boutique.shows("BAG-1") == 2
+    ((left, sent, _),) = [(each.at, each.units, each.place) for each in line.left]
+    ((back, units, _),) = [(each.at, each.units, each.place) for each in line.came_back]
+    assert (sent, units) == (3, 1)
+    assert boutique.began_at.replace(microsecond=0) <= left <= back <= order.version
+
+
+async def test_what_came_back_came_back_to_the_location_that_it_was_sent_from(sandbox: Sandbox) -> None:
+    """Twice, and each time by itself."""
+    ids = sandbox.ready["locations"]
+    places = {"counter": ids["flagship"], "warehouse": ids["warehouse"]}
+    async for boutique in visit(sandbox, locations=places):
+        number = await boutique.sell({"BAG-1": 3})
+        await boutique.change(number, "send")
+        for _ in range(2):
+            await boutique.change(number, "cancel", units=1)
+        (order,) = await orders(boutique.channel, boutique.began_at)
+        (line,) = order.lines
+        (place,) = line.places
+        assert [(each.units, each.place) for each in line.left] == [(3, place.location)]
+        assert [(each.units, each.place) for each in line.came_back] == [(1, place.location)] * 2
+        assert place.returned_quantity == 2
 
 
 async def test_a_unit_called_off_before_it_was_sent_is_neither_open_nor_taken(boutique: Boutique) -> None:

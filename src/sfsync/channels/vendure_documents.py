@@ -21,8 +21,8 @@ _ORDER = """
     id
     quantity
     productVariant { sku }
-    sfsyncPlaces { stockLocationId allocated released sold cancelled miscounted }
-    fulfillmentLines { quantity fulfillment { state } }
+    sfsyncPlaces { stockLocationId allocated released sold cancelled miscounted returns { at quantity } }
+    fulfillmentLines { quantity fulfillment { state updatedAt } }
   }
 """
 

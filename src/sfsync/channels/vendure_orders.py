@@ -4,6 +4,8 @@ The shop allocates the units of a line at one stock location or several, and kee
 it has allocated and neither given back nor taken back again is what it has taken off its number, whatever
 the line says. It may have allocated nothing (sold beyond its stock), or more than the line has, where a line
 draws on several locations. What is to be sent is what the line says.
+
+Goods left when their parcel last changed (at the latest), and came back when the shop took them back.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from sfsync.domain.moments import Moment
 from sfsync.domain.orders import OrderLine, OrderSnapshot, whole_units
 from sfsync.domain.places import LinePlace
 from sfsync.ports import Refused
@@ -73,7 +76,37 @@ def _line(line: Mapping[str, Any], locations: Mapping[str, str], *, over: bool) 
         taken_in_doubt=over or held < open_units or any(place["miscounted"] for place in stands),
         places=_places(stands, locations, open_units, sent, back) if locations else (),
         routed=bool(locations),
+        left=_left(line, locations),
+        came_back=_came_back(stands, locations, back),
     )
+
+
+def _left(line: Mapping[str, Any], locations: Mapping[str, str]) -> tuple[Moment, ...]:
+    """When units left, parcel by parcel; from where only a line tells that stands at one location."""
+    stands = [str(place["stockLocationId"]) for place in line["sfsyncPlaces"]]
+    place = locations.get(stands[0], stands[0]) if locations and len(stands) == 1 else ""
+    return tuple(
+        Moment(_moment(each["fulfillment"]["updatedAt"]), units, place)
+        for each in line["fulfillmentLines"] or ()
+        if each["fulfillment"]["state"] not in _NOT_SENT and (units := whole_units(each["quantity"]))
+    )
+
+
+def _came_back(
+    stands: Sequence[Mapping[str, Any]], locations: Mapping[str, str], back: int
+) -> tuple[Moment, ...]:
+    """When units came back, and to where; no more of them than the line says."""
+    told = sorted(
+        (_moment(each["at"]), whole_units(each["quantity"]), str(place["stockLocationId"]))
+        for place in stands
+        for each in place["returns"]
+    )
+    found = []
+    for at, units, place in told:
+        if part := min(units, back):
+            found.append(Moment(at, part, locations.get(place, place) if locations else ""))
+            back -= part
+    return tuple(found)
 
 
 def _places(

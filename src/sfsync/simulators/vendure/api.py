@@ -24,7 +24,7 @@ from starlette.routing import Route
 from sfsync.simulators.shopify.clock import epoch
 from sfsync.simulators.shopify.faults import Fault, FaultPlan
 from sfsync.simulators.shopify.wire import CutResponse
-from sfsync.simulators.vendure.shop import Line, NotPossible, Order, Place, Shop, Variant
+from sfsync.simulators.vendure.shop import Fulfilment, Line, NotPossible, Order, Place, Shop, Variant
 
 KINDS = (
     "error_before",
@@ -239,7 +239,7 @@ class _Call:
                 for location, place in line.places.items()
             ],
             "fulfillmentLines": [
-                {"quantity": units, "fulfillment": {"state": self._shop.fulfilments[number]}}
+                {"quantity": units, "fulfillment": _fulfilment(self._shop.fulfilments[number])}
                 for units, number in line.sent
             ],
         }
@@ -266,7 +266,12 @@ def _place(location: str, place: Place) -> _Json:
         "released": place.released,
         "sold": place.sold,
         "cancelled": place.cancelled,
+        "returns": [{"at": _time(at), "quantity": units} for at, units in place.returns],
     }
+
+
+def _fulfilment(fulfilment: Fulfilment) -> _Json:
+    return {"state": fulfilment.state, "updatedAt": _time(fulfilment.changed_at)}
 
 
 def _page(found: Sequence[_Json], options: _Json) -> _Json:

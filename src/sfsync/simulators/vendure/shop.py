@@ -50,6 +50,15 @@ class Place:
     released: int = 0
     sold: int = 0
     cancelled: int = 0
+    returns: list[tuple[float, int]] = field(default_factory=list)  # when, and how many
+
+
+@dataclass(slots=True)
+class Fulfilment:
+    """A parcel: what stands with it, and since when."""
+
+    state: str
+    changed_at: float
 
 
 @dataclass(slots=True)
@@ -101,7 +110,7 @@ class Shop:
             for n, seed in enumerate(config.variants, 1)
         }
         self.orders: dict[str, Order] = {}
-        self.fulfilments: dict[str, str] = {}  # number -> state
+        self.fulfilments: dict[str, Fulfilment] = {}
         self._numbers, self._lines, self._allocations = (itertools.count(1) for _ in range(3))
 
     # -- the admin's side
@@ -148,7 +157,7 @@ class Shop:
             if part < 1:
                 continue
             fulfilment = str(len(self.fulfilments) + 1)
-            self.fulfilments[fulfilment] = "Shipped"
+            self.fulfilments[fulfilment] = Fulfilment("Shipped", self.clock.now())
             line.sent.append((part, fulfilment))
             for location, taken in self._by_allocations(line, part):
                 self._place(line, location).sold += part  # the whole of it at each, as Vendure has it
@@ -172,7 +181,9 @@ class Shop:
             held = sum(place.allocated - place.released - place.sold for place in line.places.values())
             sent = sum(n for n, _ in line.sent) - sum(place.cancelled for place in line.places.values())
             for location, taken in self._by_allocations(line, min(sent, part)):
-                self._place(line, location).cancelled += taken
+                place = self._place(line, location)
+                place.cancelled += taken
+                place.returns.append((self.clock.now(), taken))
                 line.variant.levels[location].on_hand += taken
             for location, taken in self._by_allocations(line, min(max(0, held), part)):
                 self._place(line, location).released += taken
