@@ -233,6 +233,39 @@ async def test_a_webhook_and_a_record_in_the_org_tell_of_one_sale(first: Source,
 
 
 @pytest.mark.parametrize("authority", list(Source))
+@pytest.mark.parametrize("shops", [0, 1, 2], ids=lambda units: f"the shop takes {units} back")
+@pytest.mark.parametrize(
+    "tellings", [("shop", "copy", "erased"), ("copy", "shop", "erased"), ("copy", "erased", "shop")]
+)
+async def test_an_erased_copy_and_its_storefront_are_one_order_in_whatever_order_they_tell(
+    tellings: tuple[str, ...], shops: int, authority: Source
+) -> None:
+    """Three were sent, one came back by a return order; a customer is forgotten, and London may tell at last.
+
+    What the org's return has brought back is what London takes back, too: never one beside the other.
+    """
+    async with house({BAG: 9, BACK: 0}, shared=shared(authority), org_rules=RULES) as h:
+        london, orders = h.shops["london"], h.supervisor.org_orders
+        assert orders is not None
+        number = london.buy("BAG-1", 3)
+        london.change(number, open_quantity=0, fulfilled_quantity=3, returned_quantity=shops)
+        back = OrgReturnLine("0raA", "RO-1", "BAG-1", 1, 1, "Closed", h.clock.now(), "802A")
+        copy = order(h, units=3, channel="Web London", reference=f"#{number}", status="Shipped")
+        for telling in (*tellings, tellings[-1]):
+            if telling == "shop":
+                await h.deliver("london", number, f"{telling} {tellings.index(telling)}")
+            elif telling == "copy":
+                h.org.sells(replace(copy, returns=[back]), told=False)
+            else:
+                h.org.orders.pop("801A", None)
+                h.org.returns["0raA"] = (replace(back, item_id=""), h.clock.now())
+            await orders.poll()
+            await h.idle()
+        came = max(1, shops)
+        assert (h.org.numbers(BAG), h.org.numbers(BACK)) == ((6, 0), (came, 0)), h.org.of("order:")
+
+
+@pytest.mark.parametrize("authority", list(Source))
 @pytest.mark.parametrize("draft_first", [False, True])
 async def test_a_copy_that_is_still_a_draft_puts_no_sold_unit_back_on_sale(
     authority: Source, draft_first: bool

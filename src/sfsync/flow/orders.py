@@ -27,6 +27,7 @@ from sfsync.ports import Channel, Delivery, InboxItem, LineState, OrderTimes, Ou
 
 from .context import Context, reading_bell, unread
 from .deciding import Books, decide
+from .org_words import told_by_storefront
 from .shelf import refresh
 from .sku_mappings import as_mapped
 from .taken import CLOCK_GRAIN, taken
@@ -364,6 +365,10 @@ def record_shared(
         if source is Source.CHANNEL and ctx.assortment.returns_to(snapshot.channel) is None:
             _tell_old_return(tx, ctx, snapshot, now)
         return set()
+    unheard = [line for line in held.values() if Source.CHANNEL not in line.words]
+    back: set[str] = set()
+    if source is Source.CHANNEL and unheard and (back := told_by_storefront(tx, ctx, unheard, now)):
+        held = {line.subject: line for line in tx.lines_of_order(snapshot.channel, references)}
     whole = False  # the snapshot has its reservations: looked up for the first line of it that changes
     words = {subject: dict(line.words) for subject, line in held.items()}
     named = pair(words, snapshot.lines, source)
@@ -380,7 +385,7 @@ def record_shared(
             heard = words[subject].get(source)
             if heard and known_line.org_order == org_order and heard.line.line_id not in told:
                 words[subject][source] = Word(snapshot.version, replace(heard.line, open_quantity=0))
-    touched: set[str] = set()
+    touched = back
     for subject, line in wanted(words, authority).items():
         before, both = held.get(subject), words[subject]
         line = as_mapped(line, before)

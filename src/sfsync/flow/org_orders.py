@@ -34,15 +34,15 @@ from sfsync.domain.org_orders import (
     spoken,
 )
 from sfsync.domain.retry import backoff_seconds
-from sfsync.domain.sources import Source, Word, deciding, wanted
+from sfsync.domain.sources import Source, Word
 from sfsync.domain.words import counted
 from sfsync.ports import LineState, OrgReading, OutsideError, TryLater, Tx
 
 from .context import Context
 from .orders import before_our_time, record_shared
+from .org_words import later, put_word, stands_alone
 from .shelf import refresh
 
-TICK = timedelta(microseconds=1)
 MARK = "the org's returns under way"  # when they were read, under the name of no channel
 SETTLED = timedelta(minutes=1)  # a change that was read so much later was read whole, whatever the clocks
 
@@ -204,7 +204,7 @@ class OrgOrders:
             for line in (each for each in read.returns if each.line_id not in told):
                 if (former := before.get(line.line_id)) in read.gone:
                     units = come_back(line, self._rules)
-                    skus |= _taken_over(tx, ctx, tx.lines_of_org_order(former), line, units, read_at)
+                    skus |= stands_alone(tx, ctx, tx.lines_of_org_order(former), line, units, read_at)
                 skus |= self._loose(tx, line, read_at, bells)
             for order_id in read.gone:
                 skus |= _gone(tx, ctx, tx.lines_of_org_order(order_id), read_at, forget=False)
@@ -224,7 +224,7 @@ def _one(
     ours: bool = False,
 ) -> set[str]:
     lines = tx.lines_of_org_order(org_order)
-    shot = replace(shot, version=_later(shot.version, lines))
+    shot = replace(shot, version=later(shot.version, lines))
     return record_shared(tx, ctx, shot, Source.ORG, now, bells, org_order=org_order, ours=ours)
 
 
@@ -241,12 +241,6 @@ def _as_before(order: OrgOrder, shot: OrderSnapshot, known: Sequence[LineState])
     told = {line.line_id: (shot.channel, line) for line in presentable(shot).lines}
     gone = (line for line_id, (_, line) in heard.items() if line_id not in told)
     return told.items() <= heard.items() and not any(line.open_quantity for line in gone)
-
-
-def _later(read_at: datetime, lines: Sequence[LineState]) -> datetime:
-    """This reading is newer than every one before it, also where our clock was put back."""
-    heard = [line.words[Source.ORG].version for line in lines if Source.ORG in line.words]
-    return max([read_at, *(version + TICK for version in heard)])
 
 
 def _returns(read: OrgReading) -> dict[str, str]:
@@ -271,34 +265,18 @@ def _named(tx: Tx, ctx: Context, order: OrgOrder, read_at: datetime) -> set[str]
 
 
 def _told_elsewhere(tx: Tx, read: OrgReading, before: Mapping[str, str]) -> set[str]:
-    """Returns of erased orders that a storefront tells of, too: it tells what comes back of them."""
+    """Returns of erased orders that a storefront tells of, too: it tells what comes back of them.
+
+    It may have been heard of since the reading began, which then did not ask for the order.
+    """
+    there = {order.order_id for order in read.orders}
     return {
         line.line_id
         for line in read.returns
-        if (former := before.get(line.line_id)) in read.gone
+        if (former := before.get(line.line_id)) is not None
+        and former not in {line.line_id, *there}
         and any(Source.CHANNEL in state.words for state in tx.lines_of_org_order(former))
     }
-
-
-def _taken_over(
-    tx: Tx, ctx: Context, lines: Sequence[LineState], back: OrgReturnLine, units: int, read_at: datetime
-) -> set[str]:
-    """The order was erased, and its return stands alone: what came back by it is the order's no more.
-
-    The order's words stay what they were when it was erased. Goods that came later are in none of them.
-    """
-    touched: set[str] = set()
-    for state in lines:
-        word = state.words.get(Source.ORG)
-        if word is None or word.line.sku != back.sku:
-            continue
-        taken = min(units, word.line.returned_quantity)
-        if not taken:
-            continue
-        units -= taken
-        less = replace(word.line, returned_quantity=word.line.returned_quantity - taken)
-        touched |= _put_word(tx, ctx, state, Word(_later(read_at, [state]), less), state.org_order)
-    return touched
 
 
 def _tell_overdone(
@@ -341,21 +319,7 @@ def _gone(tx: Tx, ctx: Context, lines: Sequence[LineState], read_at: datetime, *
         word = replace(word, open_quantity=0)
         if forget:
             word = replace(word, fulfilled_quantity=0, returned_quantity=0)
-        said = Word(_later(read_at, [line]), word)
+        said = Word(later(read_at, [line]), word)
         kept = None if forget and Source.CHANNEL in heard else said
-        touched |= _put_word(tx, ctx, line, kept, None if forget else line.org_order)
+        touched |= put_word(tx, ctx, line, kept, None if forget else line.org_order)
     return touched
-
-
-def _put_word(tx: Tx, ctx: Context, line: LineState, word: Word | None, org_order: str | None) -> set[str]:
-    """What the org says of a line is this now; None: nothing. Returns the SKU it touched."""
-    heard: dict[Source, Word] = {key: said for key, said in line.words.items() if key is not Source.ORG}
-    if word is not None:
-        heard[Source.ORG] = word
-    shared = ctx.assortment.shared.get(line.channel)  # none when the settings share it no more
-    authority = shared.authority if shared else Source.CHANNEL
-    now_wanted = wanted({line.subject: heard}, authority)[line.subject]
-    due = line.due or now_wanted != line.line
-    version = deciding(heard, authority).version
-    tx.put_line(replace(line, line=now_wanted, told=heard, version=version, due=due, org_order=org_order))
-    return {now_wanted.sku}

@@ -29,6 +29,11 @@ SOLD_ON = Prepared(
     .where(t.among(t.sold_on.c.reservation))
     .order_by(t.sold_on.c.id)
 )
+ERASED_RETURNS = Prepared(
+    select(t.erased_return)
+    .where(t.erased_return.c.org_order == bindparam("b_order"))
+    .order_by(text("line_id"))
+)
 RETURN_LINES = Prepared(among(t.return_line.c.line_id))
 LINES_OF_ORG_ORDER = Prepared(select(t.order_line).where(t.order_line.c.org_order == bindparam("b_order")))
 UNCOVERED_BY_SKU = Prepared(
@@ -189,6 +194,19 @@ class OrderStatements(Statements):
         """These lines of return orders were told of by these orders, or by themselves."""
         rows = [{"line_id": line, "org_order": order} for line, order in orders.items()]
         self._upsert(t.return_line, rows)
+
+    def remember_erased(self, org_order: str, return_line: str) -> None:
+        """This line of a return order was of an order that was erased from the org, and stands alone now."""
+        row = self._insert(t.erased_return).values(org_order=org_order, line_id=return_line)
+        self._c.execute(row.on_conflict_do_nothing())
+
+    def erased_returns(self, org_order: str) -> list[str]:
+        """The lines of return orders that stand alone since this order was erased."""
+        return [row.line_id for row in ERASED_RETURNS.run(self._c, {"b_order": org_order})]
+
+    def forget_erased(self, org_order: str) -> None:
+        """They stand alone no more."""
+        self._c.execute(t.erased_return.delete().where(t.erased_return.c.org_order == org_order))
 
     def due_lines(self, limit: int) -> list[LineState]:
         """Lines to decide whose subject has nothing waiting for an answer, oldest order first."""

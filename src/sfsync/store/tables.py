@@ -397,6 +397,13 @@ return_line = Table(  # of the org's return orders, and of storefronts' orders f
     Column("org_order", Text, nullable=False),  # the order that told of it last; its own id where none did
 )
 
+erased_return = Table(  # lines of return orders that stand alone since their order was erased from the org
+    "erased_return",
+    metadata,
+    Column("org_order", Text, primary_key=True),
+    Column("line_id", Text, primary_key=True),
+)
+
 order_call = Table(  # orders to be read at their channel
     "order_call",
     metadata,

@@ -587,6 +587,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("line_id", name=op.f("pk_return_line")),
     )
     op.create_table(
+        "erased_return",
+        sa.Column("org_order", sa.Text(), nullable=False),
+        sa.Column("line_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("org_order", "line_id", name=op.f("pk_erased_return")),
+    )
+    op.create_table(
         "order_call",
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("reference", sa.Text(), nullable=False),
@@ -1159,6 +1165,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("due"),
     )
     op.drop_table("order_line")
+    op.drop_table("erased_return")
     op.drop_table("return_line")
     op.drop_index(
         "ix_movement_waiting",
