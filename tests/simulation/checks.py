@@ -23,6 +23,7 @@ from sfsync.simulators.shopify.model import LineItem, Order
 from .actors import Asked, Day
 from .checks_debts import left
 from .checks_org import OrderWatch, Subjects, copied, order_of, org_orders, short
+from .checks_rewrites import Rewritings, told
 from .checks_stock import Books, counts, second
 from .habits import FLOOR
 from .plan import PLACES, SHOPS, UNKNOWN, Plan
@@ -82,6 +83,7 @@ class Watch:
             str(row["Id"]): str(row["LevelKey__c"])
             for row in world.org.engine.store.tables["StockLevel__c"].rows.values()
         }
+        self.rewritings = Rewritings()
         self.folded = 0  # movements that an opening row stands for
         self.books = Books()
         for row in world.org.engine.store.tables["StockMovement__c"].rows.values():
@@ -163,10 +165,15 @@ class Watch:
 
     def _org_commit(self, commit: Commit) -> None:
         moved = [change for change in commit.changes if change.entity == "StockMovement__c"]
+        lost: set[str] = set()
         made = [change.after for change in moved if change.kind is ChangeKind.CREATE and change.after]
         for change in moved:
             if change.kind is ChangeKind.DELETE and change.before:
                 self._gone(change.before)
+                if str(change.before["Id"]) in self.world.rewriting:
+                    lost.add(self._lost_row(change.before))
+        for key in lost:
+            self._rewritten(key)
         raised: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for row in made:
             key = self._note(row)
@@ -178,6 +185,33 @@ class Watch:
             )
         for key, by_kind in raised.items():
             self._within_stock(key, by_kind)
+
+    def _lost_row(self, row: Any) -> str:
+        """Deleted, and nothing stands for it: its subject holds so much less. The level's key."""
+        key, subject = self.key_of(str(row["StockLevel__c"])), str(row.get("SubjectKey__c") or "")
+        self.folded -= 1
+        self.rows.pop(str(row.get("IdempotencyKey__c")), None)
+        self.books.forget(key, row)
+        if subject:
+            held = self.subjects[subject][key]
+            held[0] -= int(row["OnHandDelta__c"] or 0)
+            held[1] -= int(row["ReservedDelta__c"] or 0)
+        self.rewritings.lose(key, subject)
+        return key
+
+    def _rewritten(self, key: str) -> None:
+        """The level went back: whatever was told of it before is known with the version that it has now."""
+        version = self.levels[key].version
+        self.rewritings.lowered(key, version)
+        if key in self._owed:
+            self._owed[key].version = min(version, self._owed[key].version)
+        for lost in (self._lost, *self._untold, *(each for _, each in self._overflows)):
+            if key in lost:
+                lost[key] = min(version, lost[key])
+        for row in self.world.org.engine.store.tables["StockMovement__c"].rows.values():
+            number = str(row["Id"])
+            if number in self._version_of and self.key_of(str(row["StockLevel__c"])) == key:
+                self._version_of[number] = min(version, self._version_of[number])
 
     def _once(self, row: Any) -> None:
         """Promise 2: a key stands for one row."""
@@ -280,7 +314,7 @@ class Watch:
         seen = self._look()
         for key, version in seen.versions.items():
             if version < self._seen.get(key, 0):
-                self.world.violated(6, f"{key} went back from version {self._seen[key]} to {version}")
+                self._went_back(key, version)
         cursors = seen.cursors
         self._seen = seen.versions
         moved = cursors != self._cursors
@@ -313,6 +347,15 @@ class Watch:
                 if what == "replay":
                     replaying.append((key, value))
         return _Seen(cursors, versions, replaying, holes)
+
+    def _went_back(self, key: str, version: int) -> None:
+        """Only as the org itself did, and with an incident in the very commit."""
+        if not self.rewritings.taken_over(key, version):
+            self.world.violated(6, f"{key} went back from version {self._seen[key]} to {version}")
+        elif not told(self.query("SELECT kind, key FROM incident"), key):
+            self.world.violated(
+                6, f"{key} was taken over at the lower version {version}, and nothing says so"
+            )
 
     def _bookmark(self, cursors: dict[str, bytes], versions: dict[str, int]) -> None:
         """Promise 7: what lies before the bookmark is in the store."""
@@ -430,7 +473,7 @@ def settled(watch: Watch, world: World, day: Day) -> list[Check]:
         partial(_levels, watch, world),
         partial(_postings, watch, day),
         partial(_transfers, watch, day),
-        partial(counts, watch.books, watch.subjects, day, world),
+        partial(counts, watch.books, watch.subjects, watch.rewritings.levels, day, world),
         partial(_orders, watch, world),
         partial(_reservations, watch, day),
         partial(_channels, watch, world),
@@ -463,6 +506,9 @@ def _levels(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
 def _postings(watch: Watch, day: Day) -> Iterator[tuple[int, str]]:
     for source, (sku, place, units) in day.postings.items():
         held = watch.subjects.get(f"posting:{source}")
+        gone = f"posting:{source}" in watch.rewritings.lost
+        if gone and held is not None and not any(map(any, held.values())):
+            continue  # somebody deleted it, and its till has not told of it again
         if held is None:
             yield 4, f"the posting {source} is not in the ledger"
         elif dict(held) != {f"{sku}|{place}": [units, 0]}:
@@ -496,6 +542,8 @@ def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
         if sku == UNKNOWN or (name == "london" and order.name in copies):
             continue
         subject = _known_as(watch, of, subject, order, sku)
+        if watch.rewritings.excuses(subject):
+            continue
         held = watch.subjects.get(subject, {})
         on_hand = sum(units for units, _ in held.values())
         reserved = sum(units for _, units in held.values())
@@ -546,7 +594,10 @@ def uncovered(watch: Watch, world: World, channel: str | None = None) -> dict[st
     for name, subject, order, line in lines(world):
         if (name == "london" and order.name in copies) or channel not in (None, name):
             continue
-        held = watch.subjects.get(_known_as(watch, of, subject, order, line.variant.sku or ""), {})
+        known = _known_as(watch, of, subject, order, line.variant.sku or "")
+        if watch.rewritings.excuses(known):
+            continue  # we believe it covered
+        held = watch.subjects.get(known, {})
         reserved = sum(units for _, units in held.values())
         found[line.variant.sku or ""] += max(0, wanted(order, line)[1] - reserved)
     return found
@@ -676,5 +727,6 @@ def _expected(reason: str) -> bool:
         "where none is left",
         "stands among the last pieces of",
         "without asking first, and others sell",
+        "was rewritten in the org",
     )
     return any(words in reason for words in known)

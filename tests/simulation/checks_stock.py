@@ -8,7 +8,7 @@ counts, orders in the org), and where the world's moment cannot be told apart by
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -49,6 +49,12 @@ class Books:
         at: datetime = row["OccurredAt__c"] or row["CreatedDate"]
         units = int(row["OnHandDelta__c"] or 0)
         self.levels[key].append(Entry(second(at), str(row["Kind__c"]), subject, units))
+
+    def forget(self, key: str, row: Any) -> None:
+        """A movement was deleted, and counts as one that never was."""
+        subject = str(row.get("SubjectKey__c") or "")
+        at, units = second(row["OccurredAt__c"] or row["CreatedDate"]), int(row["OnHandDelta__c"] or 0)
+        self.levels[key].remove(Entry(at, str(row["Kind__c"]), subject, units))
 
 
 class Shelf:
@@ -121,11 +127,15 @@ def second(at: datetime | float) -> datetime:
 
 
 def counts(
-    books: Books, subjects: Mapping[str, Mapping[str, Sequence[int]]], day: Day, world: World
+    books: Books,
+    subjects: Mapping[str, Mapping[str, Sequence[int]]],
+    rewritten: Container[str],
+    day: Day,
+    world: World,
 ) -> Iterator[tuple[int, str]]:
     """(promise, what differs): all is as of when it happened, and up to a level's last count adds up to it.
 
-    So on hand is what was counted and what has happened since.
+    So on hand is what was counted and what has happened since; but for levels whose rows somebody deleted.
     """
     for subject in day.counted:
         if subject not in subjects:
@@ -134,7 +144,7 @@ def counts(
     yield from shelf.dates()
     for key, entries in books.levels.items():
         last = [entry for entry in entries if entry.kind == "Count"]
-        if not last:
+        if not last or key in rewritten:
             continue
         at = max(entry.at for entry in last)
         newest = {entry.subject for entry in last if entry.at == at}

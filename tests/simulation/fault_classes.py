@@ -52,6 +52,7 @@ DRAWN: Mapping[str, Mapping[str, str]] = {
     "calls to a shop": {
         **dict.fromkeys(SHOP_FAULTS, "trouble.SHOP_FAULTS"),
         "wrong_credential": "rare.wrong_credential",
+        "not_applied": "rare.not_applied",
     },
     "webhooks of a shop": dict.fromkeys(WEBHOOK_FAULTS, "trouble.WEBHOOK_FAULTS"),
 }
@@ -66,10 +67,6 @@ EXCUSED: Mapping[str, Mapping[str, str]] = {
         "allow": UNDOES,
         "speak": UNDOES,
         "drop_cometd_sessions": WITHOUT_COMETD,
-    },
-    "calls to a shop": {
-        "not_applied": "what was not done is told as drift at the next look and waits for a person, whom the "
-        "simulated house does not have: tests/channels (the exam) and tests/flow/test_drift.py",
     },
     "shoppers' calls to a shop": dict.fromkeys(("shop_error", "shop_cut_after"), NO_SHOPPERS_WIRE),
 }

@@ -25,6 +25,9 @@ RARE = (
     "convert_field",
     "refuse_replay",
     "wrong_credential",
+    "deleted",
+    "restored",
+    "not_applied",
 )
 RARE_SHARE = 0.2
 

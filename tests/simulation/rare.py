@@ -6,12 +6,16 @@ Drawn and struck by chance of its own, so that the other draws of a seed stay wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any
 
 from sfsync.simulators.org.fates import Fate
 from sfsync.simulators.org.faults import Fault as OrgFault
 
 from .actors import Actor, Day
+from .checks_rewrites import may_go
 from .plan import SHOPS
 from .trouble import STOCK, TILLS
 from .world import World
@@ -22,7 +26,7 @@ class Rare(Actor):
 
     def __init__(self, world: World, day: Day) -> None:
         super().__init__(world, day)
-        self._kinds: dict[str, Callable[[], str]] = {
+        self._kinds: dict[str, Callable[[], str | Awaitable[str]]] = {
             "throttle": lambda: self._org("throttle"),
             "expire_token_after": lambda: self._org("expire_token_after"),
             "torn": lambda: self._fate(Fate.TORN),
@@ -32,6 +36,9 @@ class Rare(Actor):
             "convert_field": self._convert_field,
             "refuse_replay": self._refuse_replay,
             "wrong_credential": self._wrong_credential,
+            "deleted": self._deleted,
+            "restored": self._restored,
+            "not_applied": self._not_applied,
         }
 
     async def run(self) -> None:
@@ -49,7 +56,8 @@ class Rare(Actor):
                 if self.day.over.is_set():
                     return
                 await asyncio.sleep(1.0)
-            self.tell(f"{kind}: {self._kinds[kind]()}")
+            done = self._kinds[kind]()
+            self.tell(f"{kind}: {done if isinstance(done, str) else await done}")
 
     def _org(self, kind: str) -> str:
         times, path = self.chance.choice([1, 2, 5]), self.chance.choice([None, "/composite", "/query"])
@@ -75,4 +83,50 @@ class Rare(Actor):
     def _wrong_credential(self) -> str:
         name, times = self.chance.choice(SHOPS), self.chance.choice([1, 3])
         self.world.shops[name].faults.order({"kind": "wrong_credential", "times": times})
+        return f"{name}, {times} times"
+
+    def _may_go(self) -> dict[str, list[Mapping[str, Any]]]:
+        """The movements that may be deleted, by the key of their level, oldest first."""
+        tables = self.world.org.engine.store.tables
+        levels = {row["Id"]: str(row["LevelKey__c"]) for row in tables["StockLevel__c"].rows.values()}
+        found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        for row in tables["StockMovement__c"].rows.values():
+            key = levels[row["StockLevel__c"]]
+            if may_go(row, key, orders_too=not self.world.plan.habits.org_orders):
+                found[key].append(row)
+        return found
+
+    async def _deleted(self) -> str:
+        """Somebody with all rights deletes movements of a level, whatever they were."""
+        found = self._may_go()
+        if not found:
+            return "there is nothing"
+        level = self.chance.choice(sorted(found))
+        newest = found[level][-10:]
+        rows = self.chance.sample(newest, min(len(newest), self.chance.choice([1, 1, 2, 3])))
+        words = ", ".join(str(row["SubjectKey__c"] or row["Kind__c"]) for row in rows)
+        done = await self.world.rewrite([str(row["Id"]) for row in rows])
+        return f"{words} at {level}{'' if done else ': the org refuses'}"
+
+    async def _restored(self) -> str:
+        """A backup of some seconds ago is put back for a few levels: what came since is nowhere."""
+        since = self.world.clock.now() - timedelta(seconds=self.chance.choice([5, 20, 60]))
+        found = {
+            key: [row for row in rows if row["CreatedDate"] >= since] for key, rows in self._may_go().items()
+        }
+        levels = sorted(key for key, rows in found.items() if rows)
+        levels = self.chance.sample(levels, min(len(levels), self.chance.choice([1, 2, 4])))
+        rows = [str(row["Id"]) for key in levels for row in found[key]]
+        if not rows:
+            return "nothing has come since"
+        done = await self.world.rewrite(rows, silently=True)
+        return f"{len(rows)} movements of {levels} are gone{'' if done else ': the org refuses'}"
+
+    def _not_applied(self) -> str:
+        """A shop says yes to a change of its numbers, and does nothing."""
+        name, times = self.chance.choice(SHOPS), self.chance.choice([1, 2])
+        self.world.shops[name].faults.order(
+            {"kind": "not_applied", "match": "inventoryAdjustQuantities", "times": times}
+        )
+        self.world.unapplied[name] = self.world.lives
         return f"{name}, {times} times"

@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from .actors import Actor, Day
+from .actors_desk import Auditor
 from .cast import ACTORS
 from .checks import Check, Watch, settled, told_wrong
 from .checks_floor import FloorWatch, settled_floor
@@ -160,6 +161,7 @@ async def _calm(
         partial(settled_floor, floor, day),
         partial(settled_places, watch, world),
     ]
+    auditor = asyncio.create_task(Auditor(world, day).run())
     begun, looks = world.loop.time(), list(checks)
     reasons = ["never looked"]
     while world.loop.time() < begun + CALM_SECONDS and not world.violations:
@@ -172,7 +174,10 @@ async def _calm(
             continue
         reasons = list(told_wrong(await world.web.get("/v1/status")))
         if not reasons:
-            return
+            break
+    auditor.cancel()
+    if not reasons:
+        return
     wrong = list(islice(chain.from_iterable(check() for check in checks), 8))  # no more are told
     for promise, what in wrong or [(8, f"the status page says: {reason}") for reason in reasons]:
         world.violated(promise, what)

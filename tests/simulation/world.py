@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import replace
 from datetime import datetime
@@ -29,6 +29,7 @@ from sfsync.salesforce.transport import http_client
 from sfsync.settings import Settings, ShopifySettings
 from sfsync.simulators.org.bus import EventBus
 from sfsync.simulators.org.clock import MovableClock
+from sfsync.simulators.org.fates import Fate
 from sfsync.simulators.org.model import ChangeKind
 from sfsync.simulators.org.org import OrgConfig, build_org
 from sfsync.simulators.org.pubsub import PubSubService
@@ -59,6 +60,7 @@ TOPICS = (
     "orders/partially_fulfilled",
 )
 ROUTING_TOPICS = ("fulfillment_orders/order_routing_complete", "fulfillment_orders/moved")
+SLOWEST_EVENT_SECONDS = 4.0  # from a commit to its place in the stream
 TWIN_SECONDS = 5.0  # within which a second daemon must have ended
 ORG_URL = "http://org.localhost"
 ORDERS = "/data/SfsyncOrders__chn"
@@ -115,6 +117,8 @@ class World:
         self.life: Life | None = None
         self.lives = 0
         self.violations: list[str] = []
+        self.rewriting: set[str] = set()  # ids of movements that people delete, or a backup does not have
+        self.unapplied: dict[str, int] = {}  # shops that did not do what they said, each in which life
         self.on_commit: list[Any] = []  # called after each of the daemon's transactions
         self.resets: list[Any] = []  # called when the stream was reset
         self.overflows: list[Any] = []  # called with the rows of which only the overflow tells
@@ -407,6 +411,30 @@ class World:
             fill(operation, body, plan, engine.plans, transaction.layer, inserting=True)
             await engine.dml(transaction, [operation], all_or_none=True)
         return operation.errors[0].message if operation.errors else ""
+
+    async def rewrite(self, rows: Sequence[str], *, silently: bool = False) -> bool:
+        """Movements are gone: deleted by somebody, or never there in a restored backup, which tells nobody.
+
+        False when a rule of the org keeps them.
+        """
+        engine = self.org.engine
+        self.rewriting.update(rows)
+        sobject = engine.plans["StockMovement__c"].sobject
+        operations = [Operation(sobject, ChangeKind.DELETE, record_id=each) for each in rows]
+        if silently:
+            table = engine.store.tables["StockMovement__c"].rows
+            self.bus.fates.order([Fate.LOST for each in rows if not table[each]["BySfsync__c"]])
+        async with engine.transaction(self.org.admin) as transaction:
+            await engine.dml(transaction, operations, all_or_none=True)
+        if silently:
+            await asyncio.sleep(SLOWEST_EVENT_SECONDS)
+            self.bus.fates.ordered.clear()
+        if any(each.errors for each in operations):
+            self.rewriting.difference_update(rows)
+            return False
+        for each in rows if silently else ():
+            engine.erase("StockMovement__c", each)
+        return True
 
     async def publish(self, values: Mapping[str, Any]) -> None:
         """A till publishes a stock event."""
