@@ -370,7 +370,9 @@ async def test_returned_goods_are_the_shops_again_that_shows_them(oversold: bool
         await h.until(lambda: h.org.numbers(BAG) == (1, 1))
         await h.idle()
         if oversold:
-            h.org.till(BAG, -1, "receipt 1")  # Dubai's own goes over the counter
+            await h.deliver("dubai", h.shops["dubai"].buy("BAG-1"))
+            await h.until(lambda: total(h.org.of("order:dubai")) == (0, 1))
+            h.org.till(BAG, -1, "receipt 1")  # what Dubai has sold goes over the counter
             await h.until(lambda: h.org.numbers(BAG)[0] == 0)
             await h.idle()
         before = len(h.org.requests)
@@ -735,6 +737,39 @@ async def test_a_counter_sale_of_units_set_aside_says_that_the_allocation_is_unc
         (incident,) = await h.store.read(lambda tx: tx.incidents())
         assert incident.kind == "oversold"
         assert uncovered(incident) == [(f"allocation:dubai:{BAG}", "Allocation", 1)]
+
+
+async def test_a_unit_of_its_own_that_left_over_the_counter_is_shown_no_longer() -> None:
+    """London has sold its bag, and the counter sells the other: nothing is left that Dubai could show."""
+    async with house({BAG: 2}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 1, 1)
+        await h.deliver("london", h.shops["london"].buy("BAG-1"))
+        await h.until(lambda: total(h.org.of("order:london:")) == (0, 1))
+        await h.idle()
+        h.org.till(BAG, -1, "receipt-1")
+        await h.shows("BAG-1", 0, 0)
+        await h.until(lambda: h.org.numbers(BAG) == (1, 1))  # and nothing is set aside of what has left
+        await h.until_kept(lambda tx: not tx.incidents())
+
+
+async def test_shops_show_together_no_more_than_the_counter_left() -> None:
+    """Six are divided, and four leave over the counter: two are there, and two are shown."""
+    async with house({BAG: 6}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 3, 3)
+        h.org.till(BAG, -4, "receipt-1")
+        await h.shows("BAG-1", 1, 1)
+        await h.until(lambda: h.org.numbers(BAG) == (2, 2))
+
+
+async def test_units_set_aside_and_carried_elsewhere_are_set_aside_once() -> None:
+    """Three bags, set aside in the warehouse, are carried to the boutique: there are three still."""
+    town = "BAG-1|TOWN"
+    async with house({BAG: 3, town: 0}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 2, 1)
+        h.org.move(BAG, on_hand=-3)
+        h.org.move(town, on_hand=3)
+        await h.until(lambda: h.org.numbers(BAG) == (0, 0) and h.org.numbers(town) == (3, 3))
+        await h.shows("BAG-1", 2, 1)
 
 
 async def test_one_channel_at_a_time_is_a_share_of_nothing_for_the_others() -> None:

@@ -58,8 +58,11 @@ class Books:
     owes: bool = False  # a sale of it is not decided yet, or nothing covers it
     claimed: bool = False  # sales of it that are known and not counted yet may still draw on its units
     sources: Sequence[str] = ()  # the places that it sells from, best first
-    stands: Mapping[str, int] = field(default_factory=dict)  # place -> units held, less what is leaving
+    stands: Mapping[str, int] = field(
+        default_factory=dict
+    )  # place -> units held that are there, less what is leaving
     arriving: Mapping[str, int] = field(default_factory=dict)  # place -> units of those that are coming
+    gone: int = 0  # units held that stock no longer covers: they have left
 
     @property
     def has(self) -> int:
@@ -70,6 +73,16 @@ class Books:
     def gap(self) -> int:
         """Units shown, sold or counted as spare that nothing is reserved for: it sells more than its own."""
         return max(0, self.has + self.sold - self.held)
+
+    @property
+    def bare(self) -> int:
+        """Units that it may sell and that no stock is set aside for: of nobody's, or of what has left."""
+        return self.gap + self.gone
+
+    @property
+    def lost(self) -> int:
+        """Units that have left and that it certainly neither shows nor has sold: they are to be released."""
+        return 0 if self.claimed else max(0, min(self.gone, self.spare - self.gap))
 
     @property
     def missing(self) -> int:
@@ -153,7 +166,7 @@ def stock(pool: Mapping[str, int], books: Iterable[Books], kept: int = 0) -> Sto
 
 def _own(books: Books) -> dict[str, int]:
     """Units by place that it has, or the org is asked for. Sales unheard of draw on its best place."""
-    has = max(0, min(books.has, books.held - books.sold))
+    has = max(0, min(books.has, books.held - books.sold) - books.gone)
     gone = max(0, sum(books.stands.values()) - has)
     found = dict(books.arriving)
     for place in books.sources:
@@ -299,7 +312,7 @@ def target(books: Books, goal: int) -> int:
     channel's sales is open any more: until then a step up may meet units that the channel has put back on
     sale without our knowing, and offer what another sale is owed.
     """
-    gap = max(0, books.gap - books.coming)
+    gap = max(0, books.bare - books.coming)
     shown = books.shown if books.owes else max(0, books.shown)
     room = books.spare - gap
     if books.claimed and shown >= 0:
@@ -456,7 +469,7 @@ class _Detours:
         self._free, self._left, self._over, self._stands = free, left, over, stands
         # What a channel will have to give once it is confirmed, or lowered: that is waited for.
         self._later = {
-            each.channel: max(0, each.has + max(0, each.coming - each.gap) - goals.get(each.channel, 0))
+            each.channel: max(0, each.has + max(0, each.coming - each.bare) - goals.get(each.channel, 0))
             - _over(each, goals.get(each.channel, 0))
             for each in books
         }
@@ -527,16 +540,18 @@ def given_back(books: Books) -> list[Move]:
 
 def _over(books: Books, goal: int) -> int:
     """Spare units that the channel has beyond its goal, really reserved for it, and claimed by no sale."""
-    return 0 if books.claimed else max(0, min(books.spare - books.gap, books.has - goal))
+    return 0 if books.claimed else max(0, min(books.spare - books.bare, books.has - goal))
 
 
 def _uncovered(books: Iterable[Books]) -> list[tuple[str, int]]:
-    needs = [(each.channel, each.gap - each.coming) for each in books]
+    needs = [(each.channel, each.bare - each.coming) for each in books]
     return [(channel, units) for channel, units in needs if units > 0]
 
 
 def _too_few(books: Iterable[Books], goals: Mapping[str, int]) -> list[tuple[str, int]]:
-    wants = [(each, goals.get(each.channel, 0) - each.has - max(0, each.coming - each.gap)) for each in books]
+    wants = [
+        (each, goals.get(each.channel, 0) - each.has - max(0, each.coming - each.bare)) for each in books
+    ]
     # Whoever has nothing at all first.
     return [
         (each.channel, units) for each, units in sorted(wants, key=lambda want: want[0].has > 0) if units > 0

@@ -114,7 +114,10 @@ class Divider:
                 found |= dict.fromkeys(sources)
         places = list(found)
         holders = self._picture.holders(sku)
-        held = sum(self._picture.allocation(sku, channel, places) for channel in holders)
+        held = sum(
+            self._picture.allocation(sku, channel, places) - self._gone(sku, channel, places)
+            for channel in holders
+        )
         return self._pool(sku, places) + held + self._picture.changing_hands(sku, places)
 
     def targets(self, sku: str, scarce: InForce, shown: Sequence[ChannelLevel]) -> Own:
@@ -142,6 +145,7 @@ class Divider:
         places = self._places(channels, sku)
         books = [self._kept(self.books(sku, channel, levels.get(channel)), levels) for channel in channels]
         elsewhere = {level.channel for level in shown if self._shown_beside(level)}
+        books = [self._without_lost(sku, each, levels) for each in books]
         if not self._only_look:
             self._free_strays(sku, books, division, elsewhere)
         if division is None:
@@ -236,9 +240,12 @@ class Divider:
         """What a channel has of a SKU, its number at worst. One that does not list it yet shows nothing."""
         places = self._sources(channel, sku)
         held, coming, sold = self._picture.allocation_books(sku, channel, places)
-        stands = by_place(self._picture.allocated_levels(sku, channel, places))
+        stands = by_place(self._standing(sku, channel, places))
+        gone = self._gone(sku, channel, places)
         arriving = by_place(self._picture.arriving_levels(sku, channel, places))
-        where = Books(channel, held, coming, 0, sold, sources=places, stands=stands, arriving=arriving)
+        where = Books(
+            channel, held, coming, 0, sold, sources=places, stands=stands, arriving=arriving, gone=gone
+        )
         if level is None:
             return replace(where, spare=max(0, held - sold))
         shown, spare = level.published + level.flying, level.spare - level.flying
@@ -256,7 +263,7 @@ class Divider:
         for channel in self._picture.holders(sku) & self._assortment.channels.keys():
             theirs = [level for level in shown if level.channel == channel]
             books = self.books(sku, channel, None)
-            left = books.held - books.sold + sum(min(0, level.published) for level in theirs)
+            left = books.held - books.gone - books.sold + sum(min(0, level.published) for level in theirs)
             for level in sorted(theirs, key=lambda each: not _has_units(self._assortment, each)):
                 own = max(0, min(level.published, left))
                 left -= own
@@ -301,7 +308,7 @@ class Divider:
                 continue
             books = self.books(sku, level.channel, level)
             stays = self._picture.allocation(sku, level.channel, self._sources(level.channel, sku))
-            if units := books.has - max(0, stays) - books.coming:
+            if units := books.has - max(0, stays - books.gone) - books.coming:
                 found[level.channel] = max(0, units)
         return {channel: units for channel, units in found.items() if units}
 
@@ -360,8 +367,40 @@ class Divider:
             levels = on_floor(self._assortment, self._picture.levels(sku, [move.place]))
             able = {level.key: level.promised for level in levels}
         else:
-            able = self._picture.allocated_levels(sku, move.giver, [move.place])
+            able = self._standing(sku, move.giver, [move.place])
         return sorted((key, units) for key, units in able.items() if units > 0)
+
+    def _standing(self, sku: str, channel: str, places: Collection[str]) -> dict[LevelKey, int]:
+        """Units of a channel's allocation by level that are there, less what is leaving it."""
+        found = dict(self._picture.allocated_levels(sku, channel, places))
+        for key, units in self._picture.gone_levels(sku, channel, places).items():
+            found[key] -= units
+        return found
+
+    def _gone(self, sku: str, channel: str, places: Collection[str]) -> int:
+        """Units of a channel's allocation that have left: stock does not cover them."""
+        return sum(self._picture.gone_levels(sku, channel, places).values())
+
+    def _without_lost(self, sku: str, books: Books, levels: dict[str, ChannelLevel]) -> Books:
+        """Release what has left and is certainly neither shown nor sold. The books without it."""
+        level, left = levels.get(books.channel), books.lost
+        if self._only_look or not left or (level is not None and level.problem == IN_DOUBT):
+            return books
+        for key, units in sorted(self._picture.gone_levels(sku, books.channel, books.sources).items()):
+            subject, part = allocation_subject(books.channel, key), min(left, units)
+            if part <= 0 or self._tx.busy([subject]):
+                continue
+            if self._pulse.paused.get(subject, 0.0) > self._now.timestamp():
+                continue
+            row = self._row(books.channel, key, MovementKind.RELEASE, -part)
+            self._tx.add_bundle([row], {subject: books.channel}, self._now)
+            self.asked = True
+            left -= part
+        released = books.lost - left
+        if level is not None and released:
+            levels[books.channel] = level = replace(level, spare=level.spare - released)
+            self._tx.put_spare(level.channel, sku, level.location, level.spare)
+        return replace(books, spare=books.spare - released, gone=books.gone - released)
 
     def _row(self, channel: str, key: LevelKey, kind: MovementKind, change: int) -> Movement:
         return _next_row(self._tx, channel, key, kind, change, self._now)
@@ -379,7 +418,7 @@ class Divider:
         for each in books:
             if division is None or each.channel not in division.channels:
                 continue
-            uncovered = max(0, each.shown) + each.sold > each.held
+            uncovered = max(0, each.shown) + each.sold > each.held - each.gone
             if uncovered or each.gap or each.coming or each.owes or each.channel in beside:
                 continue
             strays = everywhere - {*self._sources(each.channel, sku)}

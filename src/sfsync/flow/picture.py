@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from sfsync.domain import ats
 from sfsync.domain.assortment import PLENTY, Assortment, InForce
 from sfsync.domain.block import HOLDER
 from sfsync.domain.debts import by_places, owed
-from sfsync.domain.stock import LevelKey, Movement, StockLevel
+from sfsync.domain.promises import Promise, uncovered
+from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel, allocation_subject
 from sfsync.ports import Facts, Held, PendingRow
 
 
@@ -208,6 +210,47 @@ class Picture:
             if row.kind == "allocation" and row.channel == channel:
                 found[row.level] += min(0, row.reserved_delta)
         return {level: units for level, units in found.items() if level.location in locations}
+
+    def gone_levels(self, sku: str, channel: str, locations: Collection[str]) -> dict[LevelKey, int]:
+        """Units of the channel's allocation by level that stock no longer covers, less what is leaving it.
+
+        Allocations give way before anybody who was promised something, the newest first (`domain.promises`).
+        """
+        found: dict[LevelKey, int] = {}
+        for level in self._levels.get(sku, ()):
+            if level.key.location not in locations or not level.oversold:
+                continue
+            there = {level.key.location}
+            beyond = level.oversold - self._given_up(level.key)
+            unsold = [
+                Promise(
+                    allocation_subject(held.channel or "", level.key),
+                    level.key,
+                    MovementKind.ALLOCATION,
+                    self.allocated_levels(sku, held.channel or "", there).get(level.key, 0),
+                    held.since or datetime.max.replace(tzinfo=UTC),
+                )
+                for held in self._held.get(sku, ())
+                if held.kind == "allocation" and held.level == level.key
+            ]
+            own = allocation_subject(channel, level.key)
+            units = sum(each.units for each in uncovered(unsold, beyond) if each.subject == own)
+            if units:
+                found[level.key] = units
+        return found
+
+    def _given_up(self, level: LevelKey) -> int:
+        """Units that allocations are giving back there to everybody, and the org has not answered."""
+        bundles: dict[int, list[PendingRow]] = defaultdict(list)
+        for row in self._pending.get(level.sku, ()):
+            bundles[row.bundle].append(row)
+        return sum(
+            -row.reserved_delta
+            for rows in bundles.values()
+            if all(row.kind == "allocation" and row.reserved_delta < 0 for row in rows)
+            for row in rows
+            if row.level == level
+        )
 
     def set_aside_beside(self, sku: str, channel: str, locations: Collection[str]) -> list[str]:
         """Other locations than these where units are reserved for the channel alone."""

@@ -133,6 +133,7 @@ class Held:
     channel: str | None
     level: LevelKey
     reserved: int
+    since: datetime | None = field(default=None, compare=False)  # of an allocation: since when it holds any
 
 
 @dataclass(frozen=True, slots=True)

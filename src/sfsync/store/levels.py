@@ -35,6 +35,7 @@ HELD_BY_SKU = Prepared(
         t.holding.c.channel,
         t.holding.c.level_key,
         func.sum(t.holding.c.reserved).label("units"),
+        func.max(t.holding.c.since, type_=t.holding.c.since.type).label("since"),
     )
     .where(
         t.among(t.holding.c.sku),
@@ -191,7 +192,7 @@ class LevelStatements(DrawStatements, Statements):
     def facts(self, skus: Collection[str]) -> Facts:
         """All that ATS depends on, for these SKUs: six statements, however many SKUs."""
         held = [
-            Held(row.kind, row.channel, LevelKey.parse(row.level_key), int(row.units))
+            Held(row.kind, row.channel, LevelKey.parse(row.level_key), int(row.units), row.since)
             for row in self._in(HELD_BY_SKU, skus)
         ]
         uncovered = self._in(UNCOVERED_BY_SKU, skus)
