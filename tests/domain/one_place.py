@@ -12,7 +12,9 @@ HERE = "here"
 
 def here(books: Books) -> Books:
     """A channel all of whose units stand at one place, from which every channel sells."""
-    return replace(books, sources=(HERE,), stands={HERE: books.held}, arriving={HERE: books.coming})
+    return replace(
+        books, sources=(HERE,), stands={HERE: books.held - books.gone}, arriving={HERE: books.coming}
+    )
 
 
 def total(pool: int, books: Sequence[Books]) -> int:

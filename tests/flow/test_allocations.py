@@ -32,6 +32,12 @@ def held(h: House, shop: str) -> int:
     return total(h.org.of(f"allocation:{shop}:"))[1]
 
 
+async def on_hand(h: House, units: int) -> None:
+    """Wait until so many bags are there by our mirror of the org, and nothing waits any more."""
+    await h.until_kept(lambda tx: sum(level.on_hand for level in tx.levels_of(["BAG-1"])) == units)
+    await h.idle()
+
+
 async def watch(h: House, sold: dict[str, int]) -> None:
     """Until cancelled: no shop may ever be able to sell what the org does not hold for it."""
     while True:
@@ -727,16 +733,20 @@ async def test_a_raise_that_never_got_an_answer_counts_as_shown() -> None:
 
 async def test_a_counter_sale_of_units_set_aside_says_that_the_allocation_is_uncovered() -> None:
     """A till sells one though nothing is free: before any order, Dubai's unsold unit is what is missing."""
-    async with house({BAG: 2}, rules=(DIVIDED,)) as h:
+    async with house({BAG: 2}, rules=(DIVIDED,), make_shop=UnhurriedShop) as h:
         await h.shows("BAG-1", 1, 1)
         await h.deliver("london", h.shops["london"].buy("BAG-1"))
         await h.until(lambda: total(h.org.of("order:london:")) == (0, 1))
         await h.idle()
+        answering = unhurried(h, "dubai")
+        answering.clear()  # Dubai shows it for a while
         h.org.till(BAG, -1, "receipt-1")
         await h.until_kept(lambda tx: tx.incidents())
         (incident,) = await h.store.read(lambda tx: tx.incidents())
         assert incident.kind == "oversold"
         assert uncovered(incident) == [(f"allocation:dubai:{BAG}", "Allocation", 1)]
+        answering.set()
+        await h.until_kept(lambda tx: not tx.incidents())
 
 
 async def test_a_unit_of_its_own_that_left_over_the_counter_is_shown_no_longer() -> None:
@@ -770,6 +780,80 @@ async def test_units_set_aside_and_carried_elsewhere_are_set_aside_once() -> Non
         h.org.move(town, on_hand=3)
         await h.until(lambda: h.org.numbers(BAG) == (0, 0) and h.org.numbers(town) == (3, 3))
         await h.shows("BAG-1", 2, 1)
+
+
+async def test_what_has_left_is_not_everybodys_when_the_bag_is_shared_again() -> None:
+    """Scarce, and one each; the counter sells one, four come in: five are shared, and five are there."""
+    async with house({BAG: 2}, rules=(SCARCE,), make_shop=UnhurriedShop) as h:
+        await h.shows("BAG-1", 1, 1)
+        for shop in h.shops:
+            unhurried(h, shop).clear()
+        h.org.till(BAG, -1, "receipt-1")
+        h.org.move(BAG, on_hand=7)
+        await h.until(lambda: h.org.numbers(BAG)[0] == 8)
+        for shop in h.shops:
+            unhurried(h, shop).set()
+        await h.shows("BAG-1", 8, 8)
+        await h.until(lambda: h.org.numbers(BAG) == (8, 0))
+
+
+async def test_a_piece_that_left_is_shown_no_longer_and_the_others_are() -> None:
+    """Of three numbered pieces, two London's and one Dubai's, the counter sells one after another."""
+    pieces = [f"BAG-1|ECOM|{number}" for number in (1, 2, 3)]
+    async with house(dict.fromkeys(pieces, 1), rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 2, 1)
+        for left, piece in ((2, pieces[2]), (1, pieces[0]), (0, pieces[1])):
+            h.org.till(piece, -1, f"receipt of {piece}")
+            await on_hand(h, left)
+            assert sum(shop.shelf["BAG-1"] for shop in h.shops.values()) == left
+            assert h.org.numbers(piece) == (0, 0)
+            assert sum(held(h, shop) for shop in h.shops) == left
+
+
+async def test_what_left_while_the_daemon_was_down_is_shown_no_longer() -> None:
+    """Killed, and the counter sells two of four meanwhile."""
+    async with house({BAG: 4}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 2, 2)
+        await h.kill()
+        h.org.move(BAG, on_hand=-2)
+        await h.start()
+        await h.shows("BAG-1", 1, 1)
+        await h.until(lambda: h.org.numbers(BAG) == (2, 2))
+
+
+async def test_what_a_counter_told_us_is_shown_no_longer_though_the_org_is_away() -> None:
+    """The org is not to be reached for hours, and a till has told of three sold: nobody shows them."""
+    async with house({BAG: 4}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 2, 2)
+        h.org.next.extend(["later"] * 100_000)
+        h.org.till(BAG, -3, "receipt-1")
+        await h.until(lambda: sum(shop.shelf["BAG-1"] for shop in h.shops.values()) == 1)
+        assert h.org.numbers(BAG) == (4, 4)
+        h.org.next.clear()
+        await h.until(lambda: h.org.numbers(BAG) == (1, 1))
+        await h.idle()
+        assert sum(shop.shelf["BAG-1"] for shop in h.shops.values()) == 1
+
+
+async def test_what_may_be_sold_unheard_of_gives_way_last() -> None:
+    """Dubai has sold its bag, unheard of, when the counter sells the other: London's is gone."""
+    async with house({BAG: 2}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 1, 1)
+        dubai = h.shops["dubai"]
+        order = dubai.buy("BAG-1")
+        unlisted = dubai.orders.pop(order)
+        plan = await h.supervisor.resync.compare()
+        await h.supervisor.resync.put_right(plan.id)
+        await h.idle()
+        h.org.till(BAG, -1, "receipt-1")
+        await h.shows("BAG-1", 0, 0)
+        await h.until(lambda: h.org.numbers(BAG) == (1, 1))
+        await h.idle()
+        assert (held(h, "london"), held(h, "dubai")) == (0, 1)
+        dubai.orders[order] = unlisted
+        await h.deliver("dubai", order)
+        await h.until(lambda: total(h.org.of("order:dubai:")) == (0, 1))
+        await h.until_kept(lambda tx: not tx.incidents())
 
 
 async def test_one_channel_at_a_time_is_a_share_of_nothing_for_the_others() -> None:

@@ -23,6 +23,10 @@ A SKU that is shared again goes the same way back: each channel's number is lowe
 then goes back to everybody (`given_back`), and only a channel that has none left shows the shared number. So
 a sale from before the switch that nobody has told of keeps the unit that was set aside for it.
 
+Units that are set aside may leave nevertheless: over a counter, or to another place. Whose they were is
+derived from what stock still covers (`whose`), and what a channel has of such units is *gone*: it is shown no
+longer, and once it is certainly neither shown nor sold it is *lost*, and released.
+
 Units stand at places, and a channel can have only those that stand where it sells from. So what is split is a
 `Stock`: units by place, and who sells from where.
 """
@@ -32,8 +36,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from fractions import Fraction
 from itertools import pairwise
+
+from .promises import Promise, first_to_give_way
+from .stock import LevelKey, MovementKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +66,11 @@ class Books:
     owes: bool = False  # a sale of it is not decided yet, or nothing covers it
     claimed: bool = False  # sales of it that are known and not counted yet may still draw on its units
     sources: Sequence[str] = ()  # the places that it sells from, best first
-    stands: Mapping[str, int] = field(
-        default_factory=dict
-    )  # place -> units held that are there, less what is leaving
+    # place -> units held that are there, less what is leaving
+    stands: Mapping[str, int] = field(default_factory=dict)
     arriving: Mapping[str, int] = field(default_factory=dict)  # place -> units of those that are coming
     gone: int = 0  # units held that stock no longer covers: they have left
+    steady: bool = False  # nobody can tell just now how much of what stands with its units has left
 
     @property
     def has(self) -> int:
@@ -299,6 +307,60 @@ def _path(
     return []
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Units that are set aside for a channel, by stock level, and what it may be doing with them."""
+
+    channel: str
+    units: Mapping[LevelKey, int]  # less what is leaving it
+    since: Mapping[LevelKey, datetime]
+    spare: int  # of all of them: certainly neither shown nor sold
+    shown: int  # of all of them: at most
+
+
+def whose(short: Mapping[LevelKey, int], holders: Sequence[Holder]) -> dict[str, dict[LevelKey, int]]:
+    """Whose units have left, by channel and level, where `short` units more are promised than there are.
+
+    What nobody shows goes first: no number need be lowered for it, and whoever has been lowered stays the one
+    whose units have left, so that no other number rises before a further one is lowered. Then what is shown;
+    what may have been sold unheard of comes last. Within each the newest gives way first, as promises do
+    (`domain.promises`).
+    What is short beyond all of these units lacks to somebody who was promised more than they.
+    """
+    left = {level: units for level, units in sorted(short.items()) if units > 0}
+    able = {each.channel: {level: max(0, units) for level, units in each.units.items()} for each in holders}
+    found: dict[str, dict[LevelKey, int]] = {each.channel: {} for each in holders}
+    spare = {each.channel: max(0, each.spare) for each in holders}
+    shown = {each.channel: max(0, each.shown) for each in holders}
+    unheard = {each.channel: sum(able[each.channel].values()) for each in holders}
+    for most in (spare, shown, unheard):
+        for level, short_by in left.items():
+            units = short_by
+            for channel in _newest_first(level, holders):
+                part = min(units, most[channel], able[channel].get(level, 0))
+                if part > 0:
+                    found[channel][level] = found[channel].get(level, 0) + part
+                    units -= part
+                    most[channel] -= part
+                    able[channel][level] -= part
+            left[level] = units
+    return {channel: levels for channel, levels in found.items() if levels}
+
+
+def _newest_first(level: LevelKey, holders: Sequence[Holder]) -> list[str]:
+    promises = [
+        Promise(each.channel, level, MovementKind.ALLOCATION, each.units[level], each.since[level])
+        for each in holders
+        if level in each.units
+    ]
+    return [each.subject for each in first_to_give_way(promises)]
+
+
+def without_lost(books: Books) -> Books:
+    """The books as they are once what has left, and is certainly neither shown nor sold, is released."""
+    return replace(books, spare=books.spare - books.lost, gone=books.gone - books.lost)
+
+
 def target(books: Books, goal: int) -> int:
     """What the channel should show: lowered at once, raised only by what is spare and reserved for it.
 
@@ -306,7 +368,8 @@ def target(books: Books, goal: int) -> int:
     while the org is being asked to cover it.
 
     Nor is it raised while a sale of it is known and not decided, or is being asked of what everybody may
-    reserve: refused there, it draws on the units that are spare.
+    reserve: refused there, it draws on the units that are spare. Nor while it is in doubt how much of what
+    stands with its units has left.
 
     A number below zero stands for sales that went beyond it. It rises to zero by itself only when none of the
     channel's sales is open any more: until then a step up may meet units that the channel has put back on
@@ -315,7 +378,7 @@ def target(books: Books, goal: int) -> int:
     gap = max(0, books.bare - books.coming)
     shown = books.shown if books.owes else max(0, books.shown)
     room = books.spare - gap
-    if books.claimed and shown >= 0:
+    if (books.claimed or books.steady) and shown >= 0:
         room = min(0, room)
     return max(min(0, shown), min(goal, shown + room))
 
@@ -540,7 +603,9 @@ def given_back(books: Books) -> list[Move]:
 
 def _over(books: Books, goal: int) -> int:
     """Spare units that the channel has beyond its goal, really reserved for it, and claimed by no sale."""
-    return 0 if books.claimed else max(0, min(books.spare - books.bare, books.has - goal))
+    if books.claimed or books.steady:
+        return 0
+    return max(0, min(books.spare - books.bare, books.has - goal))
 
 
 def _uncovered(books: Iterable[Books]) -> list[tuple[str, int]]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sfsync.domain import allocation
-from sfsync.domain.allocation import Books, Move
+from sfsync.domain.allocation import Books, Holder, Move
 from sfsync.domain.assortment import Assortment, Division, InForce
 from sfsync.domain.block import HOLDER
 from sfsync.domain.by_hand import by_demand, window
@@ -89,6 +89,7 @@ class Divider:
         self._picture, self._now, self._only_look = picture, now, only_look
         self.asked = False  # something waits for the org now
         self._in_force: dict[str, InForce] = {}  # the scarcities by which a SKU's targets are worked out
+        self._left: dict[str, Mapping[str, Mapping[LevelKey, int]]] = {}  # by SKU: whose units have left
 
     def scarce(self, sku: str) -> InForce:
         """Which scarcities hold of the SKU now; remembered, because it depends on what held before."""
@@ -115,7 +116,7 @@ class Divider:
         places = list(found)
         holders = self._picture.holders(sku)
         held = sum(
-            self._picture.allocation(sku, channel, places) - self._gone(sku, channel, places)
+            self._picture.allocation(sku, channel, places) - sum(self.gone(sku, channel, places).values())
             for channel in holders
         )
         return self._pool(sku, places) + held + self._picture.changing_hands(sku, places)
@@ -143,9 +144,10 @@ class Divider:
             and level.location == self._assortment.channels[level.channel].first_location
         }
         places = self._places(channels, sku)
+        self._left[sku] = self._whose(sku, shown)
         books = [self._kept(self.books(sku, channel, levels.get(channel)), levels) for channel in channels]
         elsewhere = {level.channel for level in shown if self._shown_beside(level)}
-        books = [self._without_lost(sku, each, levels) for each in books]
+        books = self._without_lost(sku, self._steadied(sku, books), levels, elsewhere)
         if not self._only_look:
             self._free_strays(sku, books, division, elsewhere)
         if division is None:
@@ -159,12 +161,14 @@ class Divider:
                 units = self._ask(sku, move, levels)
                 if move.taker is not None:
                     coming[move.taker] += units
-        own = {
-            self._at(each.channel): allocation.target(
-                replace(each, coming=coming[each.channel]), goals.get(each.channel, 0)
-            )
-            for each in books
-        }
+        own = {}
+        for each in books:
+            goal, level = goals.get(each.channel, 0), levels.get(each.channel)
+            if each.steady and level is not None and level.target is not None:
+                goal = min(
+                    goal, level.target
+                )  # what was to be lowered is so, whatever it looks like meanwhile
+            own[self._at(each.channel)] = allocation.target(replace(each, coming=coming[each.channel]), goal)
         beside = {each.channel: each for each in books}
         for level in shown:
             number, at = level.published + level.flying, (level.channel, level.location)
@@ -241,7 +245,7 @@ class Divider:
         places = self._sources(channel, sku)
         held, coming, sold = self._picture.allocation_books(sku, channel, places)
         stands = by_place(self._standing(sku, channel, places))
-        gone = self._gone(sku, channel, places)
+        gone = sum(self.gone(sku, channel, places).values())
         arriving = by_place(self._picture.arriving_levels(sku, channel, places))
         where = Books(
             channel, held, coming, 0, sold, sources=places, stands=stands, arriving=arriving, gone=gone
@@ -373,34 +377,88 @@ class Divider:
     def _standing(self, sku: str, channel: str, places: Collection[str]) -> dict[LevelKey, int]:
         """Units of a channel's allocation by level that are there, less what is leaving it."""
         found = dict(self._picture.allocated_levels(sku, channel, places))
-        for key, units in self._picture.gone_levels(sku, channel, places).items():
+        for key, units in self.gone(sku, channel, places).items():
             found[key] -= units
         return found
 
-    def _gone(self, sku: str, channel: str, places: Collection[str]) -> int:
-        """Units of a channel's allocation that have left: stock does not cover them."""
-        return sum(self._picture.gone_levels(sku, channel, places).values())
+    def gone(self, sku: str, channel: str, places: Collection[str]) -> dict[LevelKey, int]:
+        """Units of a channel's allocation by level that have left: stock does not cover them."""
+        if sku not in self._left:
+            self._left[sku] = self._whose(sku, None)
+        left = self._left[sku].get(channel, {})
+        return {key: units for key, units in left.items() if key.location in places}
 
-    def _without_lost(self, sku: str, books: Books, levels: dict[str, ChannelLevel]) -> Books:
-        """Release what has left and is certainly neither shown nor sold. The books without it."""
-        level, left = levels.get(books.channel), books.lost
-        if self._only_look or not left or (level is not None and level.problem == IN_DOUBT):
-            return books
-        for key, units in sorted(self._picture.gone_levels(sku, books.channel, books.sources).items()):
-            subject, part = allocation_subject(books.channel, key), min(left, units)
-            if part <= 0 or self._tx.busy([subject]):
+    def _whose(self, sku: str, shown: Sequence[ChannelLevel] | None) -> Mapping[str, Mapping[LevelKey, int]]:
+        """Whose units of a SKU have left; `shown` are its channel levels, read here when None."""
+        if not (short := self._picture.short(sku)):
+            return {}
+        channels = self._assortment.channels
+        levels = {
+            level.channel: level
+            for level in (self._tx.channel_levels([sku]) if shown is None else shown)
+            if level.channel in channels and _has_units(self._assortment, level)
+        }
+        places = {level.key.location for level in self._picture.levels(sku)}
+        holders = []
+        for channel, since in self._picture.set_aside(sku).items():
+            units = self._picture.allocated_levels(sku, channel, places)
+            level, spare, number = levels.get(channel), sum(max(0, each) for each in units.values()), 0
+            if level is not None:
+                spare, number = level.spare - level.flying, level.published + level.flying
+            holders.append(Holder(channel, {key: units[key] for key in since}, since, spare, number))
+        return allocation.whose(short, holders)
+
+    def _steadied(self, sku: str, books: Sequence[Books]) -> list[Books]:
+        """The books, marked where it is in doubt how much has left of what stands with a channel's units."""
+        if not (levels := self._picture.in_doubt(sku)):
+            return list(books)
+        places = {key.location for key in levels}
+        found = []
+        for each in books:
+            own = self._picture.allocated_levels(sku, each.channel, places)
+            found.append(replace(each, steady=any(own.get(key, 0) > 0 for key in levels)))
+        return found
+
+    def _without_lost(
+        self,
+        sku: str,
+        books: Sequence[Books],
+        levels: dict[str, ChannelLevel],
+        elsewhere: Collection[str],
+    ) -> list[Books]:
+        """Have released what has left and is certainly neither shown nor sold. The books without it."""
+        found = []
+        entered = {key: self._picture.oversold(key) for key in self._picture.short(sku)}
+        for each in books:
+            level = levels.get(each.channel)
+            if each.channel in elsewhere or (level is not None and level.problem == IN_DOUBT):
+                found.append(each)
                 continue
-            if self._pulse.paused.get(subject, 0.0) > self._now.timestamp():
+            units = 0 if self._only_look or not each.lost else self._release(sku, each, entered)
+            if units and level is not None:
+                levels[each.channel] = level = replace(level, spare=level.spare - units)
+                self._tx.put_spare(level.channel, sku, level.location, level.spare)
+            found.append(allocation.without_lost(each))
+        return found
+
+    def _release(self, sku: str, books: Books, entered: dict[LevelKey, int]) -> int:
+        """Ask the org to release what is lost of a channel's units. How many.
+
+        As far as they have left by its own word: `entered` has what is left of that, by level.
+        """
+        left = books.lost
+        for key, units in sorted(self.gone(sku, books.channel, books.sources).items()):
+            subject = allocation_subject(books.channel, key)
+            part = min(left, units, entered.get(key, 0))
+            paused = self._pulse.paused.get(subject, 0.0) > self._now.timestamp()
+            if part <= 0 or paused or self._tx.busy([subject]):
                 continue
             row = self._row(books.channel, key, MovementKind.RELEASE, -part)
             self._tx.add_bundle([row], {subject: books.channel}, self._now)
             self.asked = True
+            entered[key] -= part
             left -= part
-        released = books.lost - left
-        if level is not None and released:
-            levels[books.channel] = level = replace(level, spare=level.spare - released)
-            self._tx.put_spare(level.channel, sku, level.location, level.spare)
-        return replace(books, spare=books.spare - released, gone=books.gone - released)
+        return books.lost - left
 
     def _row(self, channel: str, key: LevelKey, kind: MovementKind, change: int) -> Movement:
         return _next_row(self._tx, channel, key, kind, change, self._now)

@@ -11,9 +11,10 @@ from sfsync.domain import ats
 from sfsync.domain.assortment import PLENTY, Assortment, InForce
 from sfsync.domain.block import HOLDER
 from sfsync.domain.debts import by_places, owed
-from sfsync.domain.promises import Promise, uncovered
-from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel, allocation_subject
+from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import Facts, Held, PendingRow
+
+_NEWEST = datetime.max.replace(tzinfo=UTC)
 
 
 class Picture:
@@ -211,35 +212,32 @@ class Picture:
                 found[row.level] += min(0, row.reserved_delta)
         return {level: units for level, units in found.items() if level.location in locations}
 
-    def gone_levels(self, sku: str, channel: str, locations: Collection[str]) -> dict[LevelKey, int]:
-        """Units of the channel's allocation by level that stock no longer covers, less what is leaving it.
+    def short(self, sku: str) -> dict[LevelKey, int]:
+        """Units that allocations must give up, by level: promised beyond stock, and not being released yet.
 
-        Allocations give way before anybody who was promised something, the newest first (`domain.promises`).
+        Also what postings take that wait for the org: it never refuses them.
         """
-        found: dict[LevelKey, int] = {}
+        found = {}
         for level in self._levels.get(sku, ()):
-            if level.key.location not in locations or not level.oversold:
-                continue
-            there = {level.key.location}
-            beyond = level.oversold - self._given_up(level.key)
-            unsold = [
-                Promise(
-                    allocation_subject(held.channel or "", level.key),
-                    level.key,
-                    MovementKind.ALLOCATION,
-                    self.allocated_levels(sku, held.channel or "", there).get(level.key, 0),
-                    held.since or datetime.max.replace(tzinfo=UTC),
-                )
-                for held in self._held.get(sku, ())
-                if held.kind == "allocation" and held.level == level.key
-            ]
-            own = allocation_subject(channel, level.key)
-            units = sum(each.units for each in uncovered(unsold, beyond) if each.subject == own)
-            if units:
+            beyond = level.reserved - level.on_hand + self._leaving[level.key]
+            if beyond > 0 and (units := beyond - self.given_up(level.key)) > 0:
                 found[level.key] = units
         return found
 
-    def _given_up(self, level: LevelKey) -> int:
+    def oversold(self, level: LevelKey) -> int:
+        """Units promised beyond stock by the org's last word."""
+        return sum(held.oversold for held in self._levels.get(level.sku, ()) if held.key == level)
+
+    def in_doubt(self, sku: str) -> set[LevelKey]:
+        """The levels of which nobody can tell how much allocations must give up there (`short`).
+
+        The org is being asked to release some of it, and its last word may be from before that, or after.
+        """
+        return {
+            level.key for level in self._levels.get(sku, ()) if level.oversold and self.given_up(level.key)
+        }
+
+    def given_up(self, level: LevelKey) -> int:
         """Units that allocations are giving back there to everybody, and the org has not answered."""
         bundles: dict[int, list[PendingRow]] = defaultdict(list)
         for row in self._pending.get(level.sku, ()):
@@ -251,6 +249,14 @@ class Picture:
             for row in rows
             if row.level == level
         )
+
+    def set_aside(self, sku: str) -> dict[str, dict[LevelKey, datetime]]:
+        """For whom units of a SKU are set aside, at which levels, and since when any are there."""
+        found: dict[str, dict[LevelKey, datetime]] = defaultdict(dict)
+        for held in self._held.get(sku, ()):
+            if held.kind == "allocation" and held.channel is not None:
+                found[held.channel][held.level] = held.since or _NEWEST
+        return found
 
     def set_aside_beside(self, sku: str, channel: str, locations: Collection[str]) -> list[str]:
         """Other locations than these where units are reserved for the channel alone."""
