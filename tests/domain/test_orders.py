@@ -346,6 +346,41 @@ def test_a_line_claims_what_it_was_sold_on_before_it_asks() -> None:
     assert told(rest) == [(f"{LINE}:1", "Order ECOM", 0, 1)]
 
 
+ELSEWHERE = "allocation:london:BAG-1|KNIGHTSBRIDGE"
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "sellable", "vain", "expected"),
+    [
+        # what is there of its allocation, although it stands at a worse place
+        (1, {}, False, [(f"{ELSEWHERE}:7", "Release KNIGHTSBRIDGE"), (f"{LINE}:0", "Order KNIGHTSBRIDGE")]),
+        # else what anybody may have, in place of what has left
+        (0, {SHOP: 1}, False, [(f"{POOL}:4", "Release ECOM"), (f"{LINE}:0", "Order KNIGHTSBRIDGE")]),
+        # else what has left: somebody was promised it
+        (0, {}, False, [(f"{POOL}:4", "Release ECOM"), (f"{LINE}:0", "Order ECOM")]),
+        (0, {SHOP: 1}, True, [(f"{POOL}:4", "Release ECOM"), (f"{LINE}:0", "Order ECOM")]),  # refused
+    ],
+)
+def test_a_line_claims_what_is_there_before_what_has_left(
+    elsewhere: int, sellable: Mapping[LevelKey, int], vain: bool, expected: list[tuple[str, str]]
+) -> None:
+    """Its channel's bag in the warehouse went over a counter before its sale was heard of."""
+    holdings = (
+        Holding(POOL, WEB, 0, 4, takes_back=True),
+        Holding(ELSEWHERE, SHOP, elsewhere, 7, takes_back=True),
+        Holding(POOL, WEB, 1, 4, takes_back=True, gone=True),
+    )
+    found = told(step(wish(1), sellable=sellable, holdings=holdings, vain=vain))
+    assert found == [(*expected[0], 0, -1), (*expected[1], 0, 1)]
+
+
+def test_a_line_is_not_put_on_what_has_left_where_it_is_to_be_sent_from() -> None:
+    """It is reserved in Knightsbridge, and the warehouse that is to send it has none any more."""
+    line, gone = wish(1), Holding(POOL, WEB, 1, 4, takes_back=True, gone=True)
+    facts = LineFacts(LINE, line, (row(0, 1, 0, SHOP),), 1, (WEB, SHOP), {}, (gone,), False, "", "", NOW)
+    assert next_step(replace(facts, places=(PlaceFacts((WEB,), 1),))) == NextStep(misplaced=1)
+
+
 def test_what_an_allocated_line_gives_up_goes_back_to_its_allocation() -> None:
     """Line to allocation in one bundle, never through the pool where another channel could take it."""
     found = step(wish(0), row(0, 2), holdings=(Holding(POOL, WEB, 0, 4, takes_back=True),))

@@ -16,6 +16,8 @@ from sfsync.domain.ats import Guarantee
 from sfsync.domain.incidents import UNEXPLAINED
 from sfsync.exposed import exposure
 from sfsync.flow import allocations
+from sfsync.flow.allocations import Divider
+from sfsync.flow.picture import Picture
 from sfsync.flow.policies import Policies
 from sfsync.ports import Tx
 from sfsync.store.tables import channel_level
@@ -854,6 +856,60 @@ async def test_what_may_be_sold_unheard_of_gives_way_last() -> None:
         await h.deliver("dubai", order)
         await h.until(lambda: total(h.org.of("order:dubai:")) == (0, 1))
         await h.until_kept(lambda tx: not tx.incidents())
+
+
+async def test_an_order_has_what_is_there_and_not_what_has_left_of_its_shops_units() -> None:
+    """One in the warehouse and one in town; the counter sells the warehouse's as the shop sells one."""
+    town = "BAG-1|TOWN"
+    async with house({BAG: 1, town: 1}, rules=(DIVIDED,), shops=("dubai",), make_shop=UnhurriedShop) as h:
+        await h.shows("BAG-1", 2)
+        answering = unhurried(h, "dubai")
+        answering.clear()
+        h.org.till(BAG, -1, "receipt-1")
+        await h.until(lambda: h.org.numbers(BAG) == (0, 1))
+        await h.deliver("dubai", h.shops["dubai"].buy("BAG-1"))
+        await h.until(lambda: total(h.org.of("order:dubai:")) == (0, 1))
+        answering.set()
+        await h.shows("BAG-1", 0)
+        await h.until(lambda: (h.org.numbers(BAG), h.org.numbers(town)) == ((0, 0), (1, 1)))
+        await h.until_kept(lambda tx: not tx.incidents())
+
+
+@pytest.mark.parametrize("unheard", [False, True])
+async def test_a_cart_from_before_the_switch_leaves_its_shops_own_units_as_they_were(unheard: bool) -> None:
+    """Three, one of them in a cart, when two are set aside. Paid, the cart's lowers the number, and is none
+    of the two: both are shown, less one that was sold meanwhile and nobody has told of."""
+    gated = PolicyRule(("BAG-1",), guarantee=Guarantee.GATED)
+    async with house({BAG: 3}, rules=(gated,), shops=("london",)) as h:
+        london = h.shops["london"]
+        cart = (await h.reserve("BAG-1")).reservation
+        assert cart is not None
+        await h.idle()
+        await adopt(h, DIVIDED)
+        await h.shows("BAG-1", 2)
+        await h.until(lambda: held(h, "london") == 2)
+        await h.idle()
+        async with h.supervisor.polls.reading["london"]:  # its order list is not read meanwhile
+            if unheard:
+                london.buy("BAG-1")
+            await h.deliver("london", london.buy("BAG-1", reservations=(cart.id,)))
+            await h.shows("BAG-1", 1 if unheard else 2)
+            assert total(h.org.of("order:london:")) == (0, 1)
+            assert held(h, "london") == 2
+        assert await missing(h, "london") == 0
+
+
+async def missing(h: House, shop: str) -> int:
+    """Units of a shop that a sale must explain which nobody has told of."""
+
+    def read(tx: Tx) -> int:
+        picture = Picture(tx.facts(["BAG-1"]))
+        divider = Divider(tx, h.ctx.assortment, h.pulse, picture, h.clock.now(), only_look=True)
+        (level,) = tx.channel_levels(["BAG-1"], shop)
+        return divider.missing("BAG-1", shop, level)
+
+    units: int = await h.store.read(read)
+    return units
 
 
 async def test_one_channel_at_a_time_is_a_share_of_nothing_for_the_others() -> None:

@@ -8,6 +8,9 @@ until the article is shared again and the shop's number has risen: what it shows
 unheard, is still of its own units. Goods that come back are everybody's at first (docs/rules.md, what is
 weaker): then too it holds from when the shop's number has been covered or lowered.
 
+What is set aside may leave nevertheless, over a counter or by a count. So once the world has come to rest,
+the shops show together no more than what on hand covers of what is set aside for them.
+
 All of it is read from the org's rows and from the shops' own numbers and orders. Only whether an article is
 divided at present is the daemon's own word.
 """
@@ -63,13 +66,14 @@ class LastOne:
         if plan.habits.copied:  # the org's copies may say otherwise of London's orders: `checks_org`
             self._always = {pair for pair in self._always if pair[0] != "london"}
             self._waning = [pair for pair in self._waning if pair[0] != "london"]
-        self._skus = {sku for _, sku in (*self._always, *self._waning)}
+        self.skus = {sku for _, sku in (*self._always, *self._waning)}
         self.covered: set[Pair] = set(self._always)  # from now on the rule holds
         self._shared: set[Pair] = set()  # of those, shared again, and not raised since
         self._since: dict[Pair, object] = {}  # since when it was divided that time, of what wanes
         self.beyond: dict[Pair, int] = defaultdict(int)  # units that the shop by itself sold below zero
         self._mended: dict[Pair, int] = defaultdict(int)  # of those, raised to nothing by the daemon
         self._held: dict[Pair, int] = defaultdict(int)  # set aside in the org
+        self._aside: dict[str, int] = defaultdict(int)  # of those, by stock level
         self._taken: dict[Pair, int] = defaultdict(int)  # by order lines, of all stock
         self._due: set[str] = set()
         self._newest = 0  # of the movements that were looked at
@@ -98,11 +102,12 @@ class LastOne:
             kind, _, rest = str(row["SubjectKey__c"]).partition(":")
             key = self.watch.key_of(str(row["StockLevel__c"]))
             pair = rest.partition(":")[0], key.partition("|")[0]
-            if pair[1] not in self._skus:
+            if pair[1] not in self.skus:
                 continue
             reserved, on_hand = int(row["ReservedDelta__c"] or 0), int(row["OnHandDelta__c"] or 0)
             if kind == "allocation":
                 self._held[pair] += reserved
+                self._aside[key] += reserved
             elif kind == "order":
                 self._taken[pair] += reserved - on_hand
                 if on_hand > 0:
@@ -110,7 +115,7 @@ class LastOne:
             self._look_soon(pair[1])
 
     def _shop_change(self, shop: str, change: StockChange) -> None:
-        if change.sku not in self._skus or change.name != "available":
+        if change.sku not in self.skus or change.name != "available":
             return
         pair = shop, str(change.sku)
         if pair in self._shared and change.delta > 0:
@@ -263,6 +268,19 @@ class LastOne:
             self._sold[shop] = count, found
         return self._sold.get(shop, (0, {}))[1]
 
+    def own_shown(self, sku: str) -> int:
+        """Units that the shops offer of what is set aside for them."""
+        pairs = self._always if not self.divided(sku) else self._always.union(self._waning)
+        return sum(self.shown(pair) for pair in sorted(pairs) if pair[1] == sku)
+
+    def own_there(self, sku: str) -> int:
+        """Units set aside that on hand covers, after everybody who was promised some."""
+        levels = {f"{sku}|{place}": self.watch.levels[f"{sku}|{place}"] for place in PLACES}
+        return sum(
+            max(0, min(self._aside[key], level.on_hand - level.reserved + self._aside[key]))
+            for key, level in levels.items()
+        )
+
     def held(self, pair: Pair) -> int:
         """Units set aside in the org for this shop."""
         return self._held[pair]
@@ -272,6 +290,13 @@ def settled_last_one(last: LastOne) -> Iterator[tuple[int, str]]:
     """(promise, what differs) once the world has come to rest."""
     yield from _divided_as_scarce(last)
     yield from _sold_from_its_own(last)
+    for sku in sorted(last.skus):
+        shows, there = last.own_shown(sku), last.own_there(sku)
+        if shows > there:
+            yield (
+                5,
+                f"shops show {shows} of {sku} of what is set aside for them, and {there} of that are there",
+            )
 
 
 def _divided_as_scarce(last: LastOne) -> Iterator[tuple[int, str]]:

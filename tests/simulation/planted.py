@@ -199,6 +199,13 @@ BUGS: tuple[Bug, ...] = (
         "        return 0\n",
     ),
     Bug(
+        5,
+        "units that are set aside and leave over a counter are shown on",
+        "flow/allocations.py",
+        "        return allocation.whose(short, holders)\n",
+        "        return {}\n",
+    ),
+    Bug(
         6,
         "an older version of a level replaces a newer one",
         "domain/stock.py",

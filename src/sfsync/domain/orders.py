@@ -126,6 +126,7 @@ class Holding:
     reserved: int
     next_step: int
     takes_back: bool = False  # an allocation: what the line gives up goes back to it, not to the pool
+    gone: bool = False  # units of an allocation that have left: nothing on hand covers them
 
 
 @dataclass(frozen=True, slots=True)
@@ -577,18 +578,35 @@ def _raise_where_needed(facts: LineFacts, units: int, reserved: Mapping[LevelKey
 def _raise(facts: LineFacts, units: int, sources: Sequence[LevelKey]) -> NextStep:
     """Claim what the line was sold on first, then ask, at levels that seem to have it.
 
-    Its channel's allocation is claimed where it is among these levels.
+    Its channel's allocation is claimed where it is among these levels. What has left of it is claimed last:
+    the line was sold out of that, but other units are taken for it where there are any.
     """
     near = sorted(facts.holdings, key=lambda holding: holding.level not in sources)
-    for holding in near:
-        part = min(units, holding.reserved)
-        if part > 0 and not (holding.takes_back and holding.level not in sources):
-            return _moved(facts, holding, part)
+    able = [
+        each for each in near if each.reserved > 0 and not (each.takes_back and each.level not in sources)
+    ]
+    for holding in able:
+        if not holding.gone:
+            return _moved(facts, holding, min(units, holding.reserved))
     asked = source(units, sources, facts.sellable, facts.promised)
+    if able:
+        gone = able[0]
+        part = min(units, gone.reserved)
+        if asked is None or facts.asked_in_vain:
+            return _moved(facts, gone, part)
+        level, there = asked
+        return _instead(facts, gone, level, min(part, there))
     if asked is None:
         return NextStep()
     level, part = asked
     return _alone(facts, level, MovementKind.ORDER, reserved=part)
+
+
+def _instead(facts: LineFacts, gone: Holding, level: LevelKey, units: int) -> NextStep:
+    """`units` at another level for as many that have left, which the allocation gives up together with it."""
+    released = _movement(facts, gone.subject, gone.next_step, gone.level, MovementKind.RELEASE, 0, -units)
+    taken = _movement(facts, facts.subject, facts.next_step, level, MovementKind.ORDER, 0, units)
+    return NextStep((released, taken))
 
 
 def _put_in_place(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> NextStep:
@@ -601,7 +619,7 @@ def _put_in_place(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> NextSte
     for place, short in needs:
         most = min(short, spare[away])
         for own in facts.holdings:
-            claimed = own.takes_back or own.level in facts.kept
+            claimed = (own.takes_back and not own.gone) or own.level in facts.kept
             if claimed and own.level in place.sources and own.reserved > 0:
                 return _put(facts, away, own.level, min(most, own.reserved), own)
         sellable = facts.sellable if facts.follows is None else facts.follows

@@ -290,9 +290,17 @@ class Divider:
 
         What is being given away is no longer spare, and still held.
         """
-        places, books = self._sources(channel, sku), self.books(sku, channel, level)
-        leaving = books.held - books.sold - self._picture.allocation(sku, channel, places)
-        return 0 if books.coming or leaving > 0 else books.missing
+        books = self.books(sku, channel, level)
+        return 0 if books.coming or self._leaving(sku, books) > 0 else books.missing
+
+    def unaccounted(self, sku: str, channel: str, level: ChannelLevel) -> int:
+        """Units of a channel's allocation that nobody can account for, whatever else is on its way."""
+        books = self.books(sku, channel, level)
+        return max(0, books.missing - self._leaving(sku, books))
+
+    def _leaving(self, sku: str, books: Books) -> int:
+        """Units that are being given away: no longer spare, and still held."""
+        return books.held - books.sold - self._picture.allocation(sku, books.channel, books.sources)
 
     def spoken_for(self, sku: str, shown: Sequence[ChannelLevel]) -> Mapping[str, int]:
         """Units by channel that it shows, or could, and that the org neither holds for it nor is asked to.
@@ -572,6 +580,8 @@ def answered(tx: Tx, ctx: Context, bundle: Bundle, *, entered: bool) -> None:
 
     What an order takes from an allocation, or gives back to it, was never spare.
     """
+    if entered:
+        _sold_on_reservations(tx, ctx, bundle)
     if any(not movement.subject.startswith(SUBJECT) for movement in bundle.movements):
         return
     for movement in bundle.movements:
@@ -593,6 +603,33 @@ def answered(tx: Tx, ctx: Context, bundle: Bundle, *, entered: bool) -> None:
             books, in_doubt = divider.books(sku, channel, level), level.problem == IN_DOUBT
             spare = allocation.received(books, units, in_doubt=in_doubt) + level.flying
         tx.put_spare(channel, sku, place, spare)
+
+
+def _sold_on_reservations(tx: Tx, ctx: Context, bundle: Bundle) -> None:
+    """An order has taken over what was reserved for it: its channel's own units are as many as before.
+
+    Its number has fallen by the sale all the same, so that many of them are shown no longer, and nobody has
+    bought them: they are spare. Where a number is in doubt, the next reading says whether it has fallen.
+    """
+    channels = {row.subject.split(":")[1] for row in bundle.movements if row.subject.startswith("order:")}
+    units: dict[str, int] = {}
+    for row in bundle.movements:
+        if row.subject.startswith("reservation:") and row.reserved_delta < 0:
+            units[row.level.sku] = units.get(row.level.sku, 0) - row.reserved_delta
+    if not units or not channels & ctx.assortment.channels.keys():
+        return
+    (channel,) = channels
+    place = ctx.assortment.channels[channel].first_location
+    picture = Picture(tx.facts(units))
+    divider = Divider(tx, ctx.assortment, ctx.pulse, picture, ctx.clock.now())
+    for level in tx.channel_levels(units, channel):
+        if level.location != place or channel not in picture.holders(level.sku):
+            continue
+        free = units[level.sku]
+        if level.problem != IN_DOUBT:
+            free = min(free, divider.unaccounted(level.sku, channel, level))
+        if free:
+            tx.put_spare(channel, level.sku, place, level.spare + free)
 
 
 def pushed(

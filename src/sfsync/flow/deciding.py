@@ -16,7 +16,7 @@ from sfsync.domain.stock import BROKEN, NO_SKU, BadKeyError, LevelKey, Movement,
 from sfsync.ports import LineState, Tx
 
 from . import sold_from_floor
-from .allocations import SUBJECT, WITHHELD, parties
+from .allocations import SUBJECT, WITHHELD, Divider, parties
 from .context import Context
 from .lateness import add
 from .levels import order_told, told
@@ -335,14 +335,23 @@ def _holdings(
         for held in tx.holdings(subjects)
         if held.reserved > 0
     ]
-    picture = books.picture(line.line.sku)
-    if line.channel in parties(ctx.assortment, picture, line.line.sku):
+    sku, picture = line.line.sku, books.picture(line.line.sku)
+    if line.channel in parties(ctx.assortment, picture, sku):
+        places = {level.location for level in sources}
+        divider = Divider(tx, ctx.assortment, ctx.pulse, picture, ctx.clock.now(), only_look=True)
+        gone = divider.gone(sku, line.channel, places)
+        own = picture.allocated_levels(sku, line.channel, places)
         for level in sources:
-            units = picture.allocated_levels(line.line.sku, line.channel, {level.location}).get(level, 0)
+            units = max(0, own.get(level, 0) - gone.get(level, 0))
             subject = allocation_subject(line.channel, level)
             # Also when they are shared again: while it has units of its own, any of them may be sold unheard,
             # such as the very one that it has put back.
-            found.append(Holding(subject, level, max(0, units), tx.next_step(subject), takes_back=True))
+            found.append(Holding(subject, level, units, tx.next_step(subject), takes_back=True))
+        found += [
+            Holding(subject, level, gone[level], tx.next_step(subject), takes_back=True, gone=True)
+            for level in sources
+            if gone.get(level, 0) > 0 and (subject := allocation_subject(line.channel, level))
+        ]
     return found, False
 
 
