@@ -40,8 +40,10 @@ UNCOVERED = """
 """
 ASKED = """
     SELECT sku, channel, sum(reserved_delta) FROM movement
-    WHERE id > ? AND sku LIKE 'WANE-%' AND subject LIKE 'allocation:%' GROUP BY bundle
-    HAVING count(*) = 1 AND sum(reserved_delta) > 0
+    WHERE id > ? AND sku LIKE 'WANE-%' AND subject LIKE 'allocation:%'
+    AND NOT EXISTS (SELECT 1 FROM movement own
+                    WHERE own.bundle = movement.bundle AND own.subject LIKE 'order:%')
+    GROUP BY bundle HAVING count(*) = 1 AND sum(reserved_delta) > 0
 """
 COVER = """
     SELECT max(0, published + flying) + spare
@@ -166,7 +168,7 @@ class LastOne:
         before, self._newest = self._newest, self.watch.newest
         if self._newest == before:
             return
-        for sku, taker, units in self.watch.query(ASKED, before):
+        for sku, taker, units in self.watch.query(ASKED, before):  # what an order gives up is its shop's own
             if self.watch.query(SELLING, before, sku):
                 continue  # the numbers are of after a sale that was heard of in the same moment
             for shop in SHOPS[: SHOPS.index(taker)]:
