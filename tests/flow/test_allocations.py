@@ -903,7 +903,7 @@ async def missing(h: House, shop: str) -> int:
     """Units of a shop that a sale must explain which nobody has told of."""
 
     def read(tx: Tx) -> int:
-        picture = Picture(tx.facts(["BAG-1"]))
+        picture = Picture(tx.facts(["BAG-1"]), h.ctx.assortment)
         divider = Divider(tx, h.ctx.assortment, h.pulse, picture, h.clock.now(), only_look=True)
         (level,) = tx.channel_levels(["BAG-1"], shop)
         return divider.missing("BAG-1", shop, level)

@@ -619,8 +619,8 @@ def _put_in_place(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> NextSte
     for place, short in needs:
         most = min(short, spare[away])
         for own in facts.holdings:
-            claimed = (own.takes_back and not own.gone) or own.level in facts.kept
-            if claimed and own.level in place.sources and own.reserved > 0:
+            claimed = own.takes_back or own.level in facts.kept
+            if claimed and not own.gone and own.level in place.sources and own.reserved > 0:
                 return _put(facts, away, own.level, min(most, own.reserved), own)
         sellable = facts.sellable if facts.follows is None else facts.follows
         found = source(most, place.sources, sellable, facts.promised)

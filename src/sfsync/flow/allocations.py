@@ -293,10 +293,11 @@ class Divider:
         books = self.books(sku, channel, level)
         return 0 if books.coming or self._leaving(sku, books) > 0 else books.missing
 
-    def unaccounted(self, sku: str, channel: str, level: ChannelLevel) -> int:
-        """Units of a channel's allocation that nobody can account for, whatever else is on its way."""
+    def unaccounted(self, sku: str, channel: str, level: ChannelLevel, more: int) -> int:
+        """Units of a channel's allocation that nobody can account for once it has so many `more`."""
         books = self.books(sku, channel, level)
-        return max(0, books.missing - self._leaving(sku, books))
+        left = books.held + more - books.has - books.sold
+        return max(0, left - self._leaving(sku, books))
 
     def _leaving(self, sku: str, books: Books) -> int:
         """Units that are being given away: no longer spare, and still held."""
@@ -581,7 +582,7 @@ def answered(tx: Tx, ctx: Context, bundle: Bundle, *, entered: bool) -> None:
     What an order takes from an allocation, or gives back to it, was never spare.
     """
     if entered:
-        _sold_on_reservations(tx, ctx, bundle)
+        _drawn_elsewhere(tx, ctx, bundle)
     if any(not movement.subject.startswith(SUBJECT) for movement in bundle.movements):
         return
     for movement in bundle.movements:
@@ -605,31 +606,42 @@ def answered(tx: Tx, ctx: Context, bundle: Bundle, *, entered: bool) -> None:
         tx.put_spare(channel, sku, place, spare)
 
 
-def _sold_on_reservations(tx: Tx, ctx: Context, bundle: Bundle) -> None:
-    """An order has taken over what was reserved for it: its channel's own units are as many as before.
+def _drawn_elsewhere(tx: Tx, ctx: Context, bundle: Bundle) -> None:
+    """An order has got units that are not of its channel's own: of those as many are left as before.
 
-    Its number has fallen by the sale all the same, so that many of them are shown no longer, and nobody has
-    bought them: they are spare. Where a number is in doubt, the next reading says whether it has fallen.
+    Its reservation's, or everybody's. The channel's number has fallen by the sale all the same, so that as
+    many of its own are shown no longer, and nobody has bought them: they are spare. Where a number is in
+    doubt, the next reading says whether it has fallen.
     """
-    channels = {row.subject.split(":")[1] for row in bundle.movements if row.subject.startswith("order:")}
-    units: dict[str, int] = {}
+    units: dict[tuple[str, str], int] = {}
+    own: dict[tuple[str, str], int] = {}
     for row in bundle.movements:
-        if row.subject.startswith("reservation:") and row.reserved_delta < 0:
-            units[row.level.sku] = units.get(row.level.sku, 0) - row.reserved_delta
-    if not units or not channels & ctx.assortment.channels.keys():
-        return
-    (channel,) = channels
-    place = ctx.assortment.channels[channel].first_location
-    picture = Picture(tx.facts(units))
-    divider = Divider(tx, ctx.assortment, ctx.pulse, picture, ctx.clock.now())
-    for level in tx.channel_levels(units, channel):
-        if level.location != place or channel not in picture.holders(level.sku):
+        kind, _, rest = row.subject.partition(":")
+        at = rest.partition(":")[0], row.level.sku
+        if kind == "order" and at[0] in ctx.assortment.channels and ctx.assortment.may_divide(at[1]):
+            units[at] = units.get(at, 0) + row.reserved_delta - row.on_hand_delta
+        elif kind == "allocation":
+            own[at] = own.get(at, 0) + row.reserved_delta
+    for at, drawn in units.items():
+        elsewhere = drawn + own.get(at, 0)
+        if drawn < 0 or elsewhere <= 0:
             continue
-        free = units[level.sku]
-        if level.problem != IN_DOUBT:
-            free = min(free, divider.unaccounted(level.sku, channel, level))
-        if free:
-            tx.put_spare(channel, level.sku, place, level.spare + free)
+        channel, sku = at
+        picture, place = (
+            Picture(tx.facts([sku]), ctx.assortment),
+            ctx.assortment.channels[channel].first_location,
+        )
+        if channel not in picture.holders(sku):
+            continue
+        divider = Divider(tx, ctx.assortment, ctx.pulse, picture, ctx.clock.now())
+        for level in tx.channel_levels([sku], channel):
+            if level.location != place:
+                continue
+            free = elsewhere
+            if level.problem != IN_DOUBT:
+                free = min(free, divider.unaccounted(sku, channel, level, own.get(at, 0)))
+            if free:
+                tx.put_spare(channel, sku, place, level.spare + free)
 
 
 def pushed(
