@@ -32,6 +32,7 @@ from sfsync.domain.reservations import (
     over,
     overdue,
     part,
+    parted,
     prolonged,
     still_owed,
     store_said,
@@ -362,6 +363,33 @@ def test_what_gave_way_to_goods_that_have_left_is_less_or_over(
     over = before.state in (State.EXPIRED, State.PENDING)
     assert after.reason == ("" if over else "1 sold at the till")
     assert [line.level for line in after.lines] == [ECOM, SCARF]
+
+
+@pytest.mark.parametrize(
+    ("gone", "stays", "lost"),
+    [
+        ((2, 1), None, [(ECOM, 2), (SCARF, 1)]),  # all of it
+        ((2, 0), [0, 1], [(ECOM, 2)]),
+        ((1, 0), [1, 1], [(ECOM, 1)]),
+        ((1, 1), [1, 0], [(ECOM, 1), (SCARF, 1)]),
+    ],
+)
+def test_what_stock_covers_of_a_paid_reservation_stays_and_the_rest_is_one_of_its_own(
+    gone: tuple[int, int], stays: list[int] | None, lost: list[tuple[LevelKey, int]]
+) -> None:
+    """The bag has left over the counter, the scarf lies there: hers is the scarf, and the bag is owed."""
+    paid = replace(CONFIRMED, order_reference="#1001", expires_at=None)
+    covered, rest = parted(paid, gone, "other", "sold at the till")
+    assert (rest.state, rest.reason) == (State.PAID_UNAVAILABLE, "sold at the till")
+    assert (rest.order_reference, rest.paid_at, rest.expires_at) == ("#1001", NOW, None)
+    assert [(line.level, line.quantity) for line in rest.lines] == lost
+    assert rest.due() == tuple(units for _, units in lost)
+    if stays is None:
+        assert (covered, rest.id) == (None, "r")
+        return
+    assert covered is not None
+    assert (covered.id, covered.state, rest.id, rest.instead_of) == ("r", State.CONFIRMED, "other", "r")
+    assert ([line.quantity for line in covered.lines], list(covered.due())) == (stays, stays)
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ class Reservation:
     paid_at: datetime | None = None  # when its order was told to us
     needs_store: bool = False  # the shop has not said that it has the piece, where it is or is to be moved to
     client: str = ""  # who is to have it
-    instead_of: str = ""  # the paid reservation whose place it takes once it is granted
+    instead_of: str = ""  # the paid one whose place it takes once it is granted, or that it was a part of
     found_at: datetime | None = None  # when the shop where it is said that it has the piece in its hand
 
     def subjects(self) -> tuple[str, ...]:
@@ -343,6 +343,29 @@ def still_owed(paid: Reservation, stand_in: Reservation) -> tuple[int, ...]:
         found[at] -= part
         others -= part
     return tuple(found)
+
+
+def parted(
+    paid: Reservation, gone: Sequence[int], number: str, reason: str
+) -> tuple[Reservation | None, Reservation]:
+    """What becomes of one that was just paid for when stock does not cover `gone` units of its lines.
+
+    (what of it is confirmed, what is paid and not available). It is the one or the other where all of it is;
+    else the units that are gone become a reservation of their own, of the id `number`, and the rest stays.
+    """
+    lost = replace(paid, state=ReservationState.PAID_UNAVAILABLE, reason=reason)
+    left = tuple(
+        replace(line, quantity=line.quantity - units, wanted=max(line.quantity, line.wanted) - units)
+        for line, units in zip(paid.lines, gone, strict=True)
+    )
+    if not any(line.quantity for line in left):
+        return None, lost
+    lines = tuple(
+        ReservationLine(line.level, units, named=line.named)
+        for line, units in zip(paid.lines, gone, strict=True)
+        if units
+    )
+    return replace(paid, lines=left), replace(lost, id=number, lines=lines, partial=False, instead_of=paid.id)
 
 
 def store_said(reservation: Reservation, *, found: bool, reason: str, now: datetime) -> Reservation:

@@ -18,8 +18,8 @@ from sfsync.ports import LineState, Tx
 from . import sold_from_floor
 from .allocations import SUBJECT, WITHHELD, Divider, parties
 from .context import Context
+from .cover import TOLD, order_told, told
 from .lateness import add
-from .levels import order_told, told
 from .picture import Picture, promised
 from .reserving import release_rest
 from .rooms import Rooms
@@ -462,6 +462,8 @@ def _tell(
             f"{uncovered} of {line.line.sku} sold at {line.channel} beyond the edition {edition.name}: "
             f"{edition.told_share(line.channel)} to be sold"
         )
+    if tx.told_of(OVERSOLD, line.subject) == title:
+        return  # hundreds of them are decided again with each change of their SKU
     if tx.open_incident(OVERSOLD, line.subject, title, _detail(tx, line, uncovered, sources, now), now):
         ctx.log.warning(
             "oversold", channel=line.channel, order=line.order_name, sku=line.line.sku, units=uncovered
@@ -496,9 +498,9 @@ def _detail(
     tx: Tx, line: LineState, uncovered: int, sources: Collection[LevelKey], now: datetime
 ) -> Mapping[str, object]:
     """Who wants the units, who holds them, and how long they were on show after they had been sold."""
-    holders = tx.holdings_at(sources)
+    holders, count, first_sold = tx.newest_holders(sources, TOLD)
     orders = tx.lines([held.subject for held in holders])
-    first_sold = min((order.placed_at for order in orders.values()), default=line.placed_at)
+    first_sold = first_sold or line.placed_at
     return {
         "sku": line.line.sku,
         "units": uncovered,
@@ -507,6 +509,7 @@ def _detail(
             part | (order_told(orders[held.subject]) if held.subject in orders else {})
             for held, part in zip(holders, told(holders), strict=True)
         ],
+        "holders": count,  # of whom the newest are named
         # Until we knew of it: the channel's own number had fallen by then, so this bounds the exposure.
         "exposure_unit_seconds": round(uncovered * max(0.0, (now - first_sold).total_seconds()), 3),
     }

@@ -19,7 +19,7 @@ from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.ports import OutsideError, Tx
 
 from .context import Context
-from .reserving import held_by
+from .reserving import GONE, held_by
 from .reserving import put as put_reservation
 
 
@@ -94,7 +94,7 @@ def tell(tx: Tx, ctx: Context, bundle: Bundle, entered: Collection[str]) -> set[
         kind, _, rest = movement.subject.partition(":")
         if kind == "reservation" and (reservation := tx.reservation(rest.rpartition(":")[0])) is not None:
             after = gave_way(reservation, held_by(tx, reservation), reason)
-            put_reservation(tx, ctx, reservation, after, because="and its goods are gone")
+            put_reservation(tx, ctx, reservation, after, because=GONE)
         detail = {
             "sku": movement.level.sku,
             "location": movement.level.location,

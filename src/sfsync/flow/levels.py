@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.incidents import NEGATIVE, OVERSOLD, REWRITTEN
-from sfsync.domain.promises import Promise, Stake, at_stake
-from sfsync.domain.reservations import KINDS
-from sfsync.domain.stock import Freshness, LevelKey, MovementKind, StockLevel, compare
-from sfsync.ports import LineState, SubjectHolding, Tx
+from sfsync.domain.stock import Freshness, LevelKey, StockLevel, compare
+from sfsync.ports import Tx
 
 from .context import Context
+from .cover import first_stakes, staked
 from .reserving import ask_for_paid
 from .rooms import with_whole_editions
 from .shelf import refresh
@@ -117,7 +116,8 @@ def _oversold(tx: Tx, ctx: Context, before: StockLevel | None, level: StockLevel
             "units": level.oversold,
             "on_hand": level.on_hand,
             "reserved": level.reserved,
-            "promises": _staked(tx, at_stake(promises_at(tx, level.key), level.oversold)),
+            "promises": staked(tx, first_stakes(tx, level.key, level.oversold)),
+            "holders": tx.newest_holders([level.key], 0)[1],  # of whom those are named that give way first
         }
         if tx.open_incident(OVERSOLD, str(level.key), title, detail, now):
             ctx.log.warning(
@@ -125,40 +125,6 @@ def _oversold(tx: Tx, ctx: Context, before: StockLevel | None, level: StockLevel
             )
     elif before is not None and before.oversold and before.reserved > 0:
         tx.close_incident(OVERSOLD, str(level.key), now)
-
-
-def promises_at(tx: Tx, key: LevelKey) -> list[Promise]:
-    """The promises at a level as far as we know them; as what, a reservation says itself."""
-    found: list[Promise] = []
-    for held in tx.holdings_at([key]):
-        kind = {"order": MovementKind.ORDER, "allocation": MovementKind.ALLOCATION}.get(held.kind)
-        if held.kind == "reservation":
-            reservation = tx.reservation(held.subject.removeprefix("reservation:").rpartition(":")[0])
-            kind = KINDS[reservation.kind] if reservation is not None else None
-        units, since = held.reserved, held.since
-        found.append(Promise(held.subject, key, kind or MovementKind.ADJUSTMENT, units, since))
-    return found
-
-
-def _staked(tx: Tx, stakes: Sequence[Stake]) -> list[dict[str, object]]:
-    """The promises of a level as an incident names them: those that give way first come first."""
-    lines = tx.lines([each.promise.subject for each in stakes])
-    return [
-        {
-            "subject": each.promise.subject,
-            "kind": each.promise.kind.value,
-            "units": each.promise.units,
-            "uncovered": each.uncovered,
-            "since": each.promise.since.isoformat(),
-        }
-        | (order_told(lines[each.promise.subject]) if each.promise.subject in lines else {})
-        for each in stakes
-    ]
-
-
-def order_told(line: LineState) -> dict[str, object]:
-    """An order as an incident names it."""
-    return {"channel": line.channel, "name": line.order_name, "placed_at": line.placed_at.isoformat()}
 
 
 def _rewritten(tx: Tx, ctx: Context, before: StockLevel, level: StockLevel, now: datetime) -> None:
@@ -173,14 +139,6 @@ def _rewritten(tx: Tx, ctx: Context, before: StockLevel, level: StockLevel, now:
     }
     tx.open_incident(REWRITTEN, str(level.key), title, detail, now)
     ctx.log.warning("rewritten ledger", level=str(level.key), was=before.version, now=level.version)
-
-
-def told(holdings: Sequence[SubjectHolding]) -> list[dict[str, object]]:
-    """Holders of units, as an incident names them."""
-    return [
-        {"subject": held.subject, "units": held.reserved, "since": held.since.isoformat()}
-        for held in holdings
-    ]
 
 
 def made_by_itself(tx: Tx, assortment: Assortment, missing: Collection[LevelKey]) -> set[LevelKey]:

@@ -29,6 +29,7 @@ from sfsync.domain.reservations import (
     moves,
     order_names,
     over,
+    parted,
     prolonged,
     store_said,
     whole,
@@ -38,9 +39,22 @@ from sfsync.ports import Tx
 
 from .asking import Asking, not_yet, promised_to_others
 from .context import wait_until_read
+from .cover import lacking
 from .picture import Picture, on_floor
 from .refunding import owe
-from .reserving import Asked, give_back, held_by, is_kept, put, sold_on, steps_of, tell_not_found, under
+from .reserving import (
+    GONE,
+    Asked,
+    give_back,
+    held_by,
+    is_kept,
+    let_go_of,
+    put,
+    sold_on,
+    steps_of,
+    tell_not_found,
+    under,
+)
 from .shelf import refresh
 from .sold_from_floor import shop_said
 from .sold_from_floor import tell as tell_on_floor
@@ -59,7 +73,8 @@ class Life(Asking):
 
         After its time it is a conditional take: where the ledger still holds all its units, because they have
         not been given back yet, they are taken in this commit. Otherwise the org is asked anew: either the
-        units are had again, or the reservation says that it was paid for and is not available.
+        units are had again, or the reservation says that it was paid for and is not available. So it does
+        where goods have left meanwhile and stock covers its promise no longer.
         """
 
         def commit(tx: Tx) -> Outcome | Asked:
@@ -73,13 +88,13 @@ class Life(Asking):
                 case _ if over(reservation, self._ctx.clock.now()):
                     return self._paid_after_its_time(tx, reservation, order_reference)
                 case ReservationState.GRANTED:
-                    return Outcome(self._confirmed(tx, reservation, order_reference))
+                    return self._taken(tx, reservation, order_reference)
                 case ReservationState.SETTLED if not reservation.order_reference:
                     # She has it in her hand already: its order finds that it has left.
                     state = reservation.state
                     return Outcome(self._confirmed(tx, reservation, order_reference, state))
                 case ReservationState.CONFIRMED | ReservationState.ORDERED | ReservationState.SETTLED:
-                    return Outcome(reservation)
+                    return Outcome(_gone_of(tx, reservation) or reservation)
                 case ReservationState.AWAITING_STORE:
                     detail = "the shop has not said yet that it has the piece"
                     return Outcome(reservation, "awaiting-store", detail=detail)
@@ -97,18 +112,63 @@ class Life(Asking):
         if isinstance(outcome, Outcome):
             return await self._told(outcome)
         await self.answers(*outcome)
+        if (again := await self._ctx.store.write(lambda tx: self._another(tx, reservation_id))) is not None:
+            await self.answers(*again)
+
+        def read(tx: Tx) -> Outcome:
+            reservation = tx.reservation(reservation_id)
+            return Outcome(reservation and (_gone_of(tx, reservation) or reservation))
+
         await self._ctx.store.write(lambda tx: self._claim_if_confirmed(tx, reservation_id))
         self._ctx.bell.ring("orders")
-        return await self._told(Outcome(await self.get(reservation_id)))
+        return await self._told(await self._ctx.store.read(read))
 
-    def _paid_after_its_time(self, tx: Tx, reservation: Reservation, order_reference: str) -> Outcome:
+    def _taken(self, tx: Tx, reservation: Reservation, order_reference: str) -> Outcome | Asked:
+        """Take what it holds. What stock does not cover any more is let go, and told: paid, not available.
+
+        What the shop has in its hand is there, whatever the books say.
+        """
+        if reservation.found_at is not None or not (short := lacking(tx, reservation)):
+            return Outcome(self._confirmed(tx, reservation, order_reference))
+        if tx.busy(reservation.subjects()):
+            return not_yet(reservation)
+        ctx, gone = self._ctx, dict.fromkeys(reservation.subjects(), 0)
+        for (subject, _), units in short.items():
+            gone[subject] += units
+        what = ", ".join(f"{units} of {level}" for (_, level), units in sorted(short.items()))
+        paid = self._paid(reservation, order_reference, ReservationState.CONFIRMED)
+        reason = f"goods have left since it was granted, and stock does not cover {what}"
+        stays, lost = parted(paid, list(gone.values()), ctx.new_id(), reason)
+        if stays is not None:
+            lost = replace(lost, reason=f"{reason}; all else is confirmed as reservation {stays.id}")
+            tx.put_reservation(stays)
+            self._claim(tx, stays)
+        put(tx, ctx, reservation, lost, because=GONE)
+        return let_go_of(tx, ctx, stays or lost, short)
+
+    def _another(self, tx: Tx, reservation_id: str) -> Asked | None:
+        """What was just paid for is gone: ask for another piece there, where one is free and any will do."""
+        reservation = tx.reservation(reservation_id)
+        lost = reservation and (_gone_of(tx, reservation) or reservation)
+        if lost is None or lost.state is not ReservationState.PAID_UNAVAILABLE or tx.busy(lost.subjects()):
+            return None
+        names = order_names(lost.order_reference)
+        if lost.channel is not None and names and tx.lines_of_order(lost.channel, names):
+            return None  # the order asks by itself
+        levels = self._levels_at(tx, lost, None)
+        if all(line.level == level for line, level in zip(lost.lines, levels, strict=True)):
+            return None
+        asked = self._asked_again(tx, lost, lost, levels)
+        return None if isinstance(asked, Outcome) else asked
+
+    def _paid_after_its_time(self, tx: Tx, reservation: Reservation, order_reference: str) -> Outcome | Asked:
         """Take what it holds, if it holds all of it; else it is let go first, and then asked for anew."""
         drawn = tx.draws(reservation.id)  # what the local block gave is its own, whatever the org has heard
         there = not tx.busy(reservation.subjects()) and whole(reservation, held_by(tx, reservation))
         if not drawn and not there:
             return not_yet(reservation)
         if reservation.state is ReservationState.GRANTED:
-            return Outcome(self._confirmed(tx, reservation, order_reference))
+            return self._taken(tx, reservation, order_reference)
         paid = self._paid(reservation, order_reference, ReservationState.AWAITING_STORE)
         tx.put_reservation(paid)
         return Outcome(paid)
@@ -118,20 +178,26 @@ class Life(Asking):
         if tx.busy(ended.subjects()) or _holds(tx, ended):
             return not_yet(ended)  # what it gives back must have been seen first
         again = self._paid(ended, order_reference, ReservationState.PENDING)
-        levels = self._levels_at(tx, again, None)
+        return self._asked_again(tx, ended, again, self._levels_at(tx, again, None))
+
+    def _asked_again(
+        self, tx: Tx, before: Reservation, paid: Reservation, levels: Sequence[LevelKey]
+    ) -> Outcome | Asked:
+        """Ask for what was paid for at these levels, unless it may not be had there."""
         again = replace(
-            again,
-            lines=tuple(replace(line, level=level) for line, level in zip(again.lines, levels, strict=True)),
+            paid,
+            state=ReservationState.PENDING,
+            lines=tuple(replace(line, level=level) for line, level in zip(paid.lines, levels, strict=True)),
             needs_store=self._on_floor(tx, levels),
         )
-        lacking = {each.key for each in tx.incidents() if each.kind == NOT_FOUND}
-        gone = [str(level) for level in levels if str(level) in lacking]
+        lacks = {each.key for each in tx.incidents() if each.kind == NOT_FOUND}
+        gone = [str(level) for level in levels if str(level) in lacks]
         denial = self.denied_again(tx, again)
         no = f"the shop did not find {gone[0]}" if gone else denial.detail if denial is not None else ""
         no = no or promised_to_others(self._picture(tx, again), again.lines)
         if no:
             lost = replace(again, state=ReservationState.PAID_UNAVAILABLE, reason=no)
-            put(tx, self._ctx, ended, lost)
+            put(tx, self._ctx, before, lost)
             return Outcome(lost)
         tx.put_reservation(again)
         return self.ask(tx, again)
@@ -631,6 +697,14 @@ def _held_elsewhere(reservation: Reservation, of_orders: Sequence[tuple[str, Lev
         f"order {reservation.order_reference} does not hold it where it was to be fetched, {where}: "
         "see the incidents of the order, or cancel it at its channel"
     )
+
+
+def _gone_of(tx: Tx, reservation: Reservation) -> Reservation | None:
+    """What was paid for with a confirmed one and is not available: it was parted when it was confirmed."""
+    if reservation.state is not ReservationState.CONFIRMED and reservation.state not in TAKEN_OVER:
+        return None
+    parts = (each for each in tx.stand_ins(reservation.id) if each.state is ReservationState.PAID_UNAVAILABLE)
+    return next(parts, None)
 
 
 def _holds(tx: Tx, reservation: Reservation) -> bool:

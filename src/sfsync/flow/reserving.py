@@ -34,6 +34,7 @@ from .shelf import refresh
 Asked = tuple[list[int], set[str]]  # bundles that wait for the org's answer, bells to ring
 COVERED = "its order got the units by itself"
 LATE = "when nothing was held for it any more"
+GONE = "and its goods are gone"
 
 
 def held_by(tx: Tx, reservation: Reservation) -> dict[str, dict[LevelKey, int]]:
@@ -261,25 +262,33 @@ def follow(tx: Tx, ctx: Context, bundle: Bundle, lines: Collection[LineState]) -
 
 def give_back(tx: Tx, ctx: Context, ended: Reservation) -> set[str]:
     """Release what an ended reservation still holds; asked again until the ledger holds nothing of it."""
+    held = tx.holdings(ended.subjects())
+    return let_go_of(tx, ctx, ended, {(each.subject, each.level): each.reserved for each in held})[1]
+
+
+def let_go_of(
+    tx: Tx, ctx: Context, reservation: Reservation, units: Mapping[tuple[str, LevelKey], int]
+) -> Asked:
+    """Release units that a reservation holds, by its subject and the level."""
     now = ctx.clock.now()
-    for holding in tx.holdings(ended.subjects()):
-        if holding.reserved <= 0:
+    bundles: list[int] = []
+    for (subject, level), number in units.items():
+        if number <= 0:
             continue
-        step = step_key(holding.subject, tx.next_step(holding.subject))
         movement = Movement(
-            step,
-            holding.subject,
-            holding.level,
+            step_key(subject, tx.next_step(subject)),
+            subject,
+            level,
             MovementKind.RELEASE,
             0,
-            -holding.reserved,
-            ended.owner,
-            ended.state.value,
+            -number,
+            reservation.owner,
+            reservation.state.value,
             now,
         )
-        tx.add_bundle([movement], {holding.subject: ended.channel}, now)
-    skus = {line.level.sku for line in ended.lines}
-    return {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+        bundles.append(tx.add_bundle([movement], {subject: reservation.channel}, now))
+    skus = {line.level.sku for line in reservation.lines}
+    return bundles, {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
 
 def release_rest(tx: Tx, ctx: Context, line: LineState) -> set[str]:

@@ -24,7 +24,7 @@ from sfsync.domain.incidents import (
     taken_at,
     ways,
 )
-from sfsync.domain.promises import Stake, at_stake
+from sfsync.domain.promises import Stake
 from sfsync.domain.refunds import RefundTask
 from sfsync.domain.reservations import ReservationState, WishedLine
 from sfsync.domain.stock import BadKeyError, LevelKey
@@ -33,8 +33,8 @@ from sfsync.ports import Incident, LineState, Resolution, Tx
 from . import sold_from_floor
 from .cancelling import Cancellations
 from .context import Context
+from .cover import stakes_at
 from .desk import Desk
-from .levels import promises_at
 from .picture import Picture
 from .refunding import Refunds, open_refund
 from .shelf import refresh
@@ -357,7 +357,7 @@ class Resolver:
 
 def _stakes(tx: Tx, key: LevelKey) -> list[Stake]:
     held = tx.levels([key]).get(key)
-    return at_stake(promises_at(tx, key), held[0].oversold if held is not None else 0)
+    return stakes_at(tx, key, held[0].oversold if held is not None else 0)
 
 
 def _told(kept: Resolution) -> Resolved:

@@ -15,7 +15,7 @@ from sfsync.domain.stock import LevelKey, Movement, MovementKind
 from sfsync.ports import LineState, Tx
 
 from .context import Context
-from .levels import order_told
+from .cover import order_told
 from .picture import Picture
 
 

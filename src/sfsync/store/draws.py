@@ -27,6 +27,11 @@ DRAWN_BY_SUBJECT = Prepared(select(t.draw).where(t.among(_DRAW.subject)))
 DRAWN_BY_RESERVATION = Prepared(
     select(t.draw).where(_DRAW.reservation == bindparam("b_reservation")).order_by(_DRAW.subject)
 )
+DRAWN_AT_LEVEL = Prepared(
+    select(t.draw)
+    .where(_DRAW.sku == bindparam("b_sku"), _DRAW.level_key == bindparam("b_level"))
+    .order_by(_DRAW.subject)
+)
 OPEN_DRAWS = Prepared(
     select(t.draw)
     .where(_DRAW.bundle.is_(None), _DRAW.not_before <= bindparam("b_now"))
@@ -78,6 +83,11 @@ class DrawStatements:
         """What a reservation was granted, each with the bundle that enters it."""
         rows = DRAWN_BY_RESERVATION.run(self._c, {"b_reservation": reservation_id})
         return [(_draw(row), row.bundle) for row in rows]
+
+    def draws_at(self, level: LevelKey) -> list[tuple[Draw, datetime]]:
+        """What was granted at a level and the org's ledger does not name yet, each with its moment."""
+        rows = DRAWN_AT_LEVEL.run(self._c, {"b_sku": level.sku, "b_level": str(level)})
+        return [(_draw(row), row.at) for row in rows]
 
     def open_draws(self, now: datetime, limit: int) -> list[Draw]:
         """What no bundle enters yet, oldest first."""

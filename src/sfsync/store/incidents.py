@@ -22,6 +22,7 @@ _THIS = (
 TELL_INCIDENT = Prepared(
     update(t.incident).where(*_THIS).values(title=bindparam("b_title"), detail=bindparam("b_detail"))
 )
+INCIDENT_TITLE = Prepared(select(t.incident.c.title).where(*_THIS))
 OPEN_INCIDENT = Prepared(t.incident.insert(), ["kind", "key", "title", "detail", "opened_at"])
 ALL_INCIDENTS = Prepared(select(t.incident).order_by(t.incident.c.id.desc()))
 INCIDENTS = Prepared(
@@ -47,6 +48,11 @@ class IncidentStatements:
         row = {"kind": kind, "key": key, "title": title, "detail": dict(detail), "opened_at": at}
         OPEN_INCIDENT.run(self._c, row)
         return True
+
+    def told_of(self, kind: str, key: str) -> str | None:
+        """The title of an open incident; None where there is none."""
+        title: str | None = INCIDENT_TITLE.run(self._c, {"b_kind": kind, "b_key": key}).scalar()
+        return title
 
     def close_incident(self, kind: str, key: str, at: datetime) -> bool:
         """It is over; False when it was not open."""

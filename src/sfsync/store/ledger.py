@@ -24,6 +24,23 @@ from .statements import among, one_of
 
 HELD_BY_SUBJECT = Prepared(among(t.holding.c.subject))
 HELD_AT_LEVEL = Prepared(among(t.holding.c.level_key, t.holding.c.reserved != 0))
+_HELD = t.holding.c
+_AT_LEVEL = among(_HELD.level_key, _HELD.reserved != 0).order_by(_HELD.since.desc(), _HELD.subject)
+_WHOSE = case((_HELD.kind == "allocation", 0), (_HELD.kind == "reservation", 1), else_=2)
+HOLDERS_PAGE = Prepared(
+    select(t.holding)
+    .where(_HELD.level_key == bindparam("b_level"), _HELD.reserved > 0, _HELD.reserved != 0)
+    .order_by(_WHOSE, _HELD.since.desc(), _HELD.subject)
+    .limit(bindparam("b_limit"))
+    .offset(bindparam("b_after"))
+)
+NEWEST_HOLDERS = Prepared(_AT_LEVEL.limit(bindparam("b_limit")))
+_COUNTED: Any = select(func.count().label("holders"), func.min(t.order_line.c.placed_at).label("first_sold"))
+COUNTED_HOLDERS = Prepared(
+    _COUNTED.select_from(t.holding.outerjoin(t.order_line, t.order_line.c.subject == _HELD.subject)).where(
+        t.among(_HELD.level_key), _HELD.reserved != 0
+    )
+)
 WAITING_BY_SUBJECT = Prepared(
     select(t.movement.c.subject).where(t.among(t.movement.c.subject), t.movement.c.state == "waiting")
 )
@@ -171,6 +188,25 @@ class LedgerStatements(DrawStatements, FoldStatements):
         """Who holds units reserved at these levels, newest first."""
         rows = self._in(HELD_AT_LEVEL, [str(key) for key in levels])
         return sorted((holding_of(row) for row in rows), key=lambda held: held.since, reverse=True)
+
+    def holders_page(self, level: LevelKey, limit: int, after: int) -> list[SubjectHolding]:
+        """Who holds units reserved at a level, after so many: allocations, then reservations, then orders.
+
+        The newest first in each of the three, so that those come early that lose their cover first.
+        """
+        asked = {"b_level": str(level), "b_limit": limit, "b_after": after}
+        return [holding_of(row) for row in HOLDERS_PAGE.run(self._c, asked)]
+
+    def newest_holders(
+        self, levels: Collection[LevelKey], limit: int
+    ) -> tuple[list[SubjectHolding], int, datetime | None]:
+        """(Who took units there last, how many hold any, when the first order of all those was placed)."""
+        keys = [str(key) for key in levels]
+        if not keys:
+            return [], 0, None
+        counted = COUNTED_HOLDERS.run(self._c, {"among": keys})[0]
+        rows = NEWEST_HOLDERS.run(self._c, {"among": keys, "b_limit": limit})
+        return [holding_of(row) for row in rows], counted.holders, counted.first_sold
 
     def add_bundle(
         self, movements: Sequence[Movement], owners: Mapping[str, str | None], at: datetime

@@ -26,6 +26,11 @@ from .prepared import Prepared
 from .statements import Statements, among, one_of
 
 LEVELS_BY_KEY = Prepared(among(t.level.c.level_key))
+OVERSOLD_BY_KEY = Prepared(
+    select(t.level.c.level_key, t.level.c.reserved, t.level.c.on_hand).where(
+        t.among(t.level.c.level_key), t.level.c.reserved > t.level.c.on_hand
+    )
+)
 LEVELS_BY_SKU = Prepared(among(t.level.c.sku))
 LEVELS_BY_RECORD = Prepared(among(t.level.c.record_id))
 # Added up where they are: a drop has thousands of reservations of one SKU, and each buyer makes us look.
@@ -92,6 +97,11 @@ class LevelStatements(DrawStatements, Statements):
         """Levels held, each with the time it was stored."""
         rows = self._in(LEVELS_BY_KEY, [str(key) for key in keys])
         return {(level := _level(row)).key: (level, row.stored_at) for row in rows}
+
+    def oversold(self, keys: Collection[LevelKey]) -> dict[LevelKey, int]:
+        """Units that these levels promise beyond what is on hand, where they do."""
+        rows = self._in(OVERSOLD_BY_KEY, [str(key) for key in keys])
+        return {LevelKey.parse(row.level_key): row.reserved - row.on_hand for row in rows}
 
     def put_levels(self, levels: Collection[StockLevel], at: datetime) -> None:
         """Replace levels whole; whoever calls has compared versions."""

@@ -105,6 +105,9 @@ _RESERVED = (
 )
 HELD_BY_RESERVATIONS = Prepared(select(t.holding.c.subject).where(*_RESERVED))
 ALL_HELD_BY_RESERVATIONS = Prepared(select(t.holding).where(*_RESERVED))
+KINDS_BY_ID = Prepared(
+    select(_RESERVATION.id, _RESERVATION.kind, _RESERVATION.paid_at).where(t.among(_RESERVATION.id))
+)
 RESERVATIONS_BY_ID = Prepared(among(t.reservation.c.id))
 _LINE = t.reservation_line.c
 
@@ -296,6 +299,11 @@ class ReservationStatements(LedgerStatements):
             found += [each for each in some if busy.isdisjoint(each.subjects())]
             rows = rows[limit:]
         return found[:limit]
+
+    def kinds_of_reservations(self, ids: Collection[str]) -> dict[str, tuple[ReservationKind, bool]]:
+        """(what it is for, whether it was paid for) of these reservations, as far as they are known."""
+        rows = self._in(KINDS_BY_ID, ids)
+        return {row.id: (ReservationKind(row.kind), row.paid_at is not None) for row in rows}
 
     def next_expiry(self) -> datetime | None:
         """When the time of the first granted reservation is over; None where none has an end."""

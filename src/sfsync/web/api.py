@@ -282,7 +282,7 @@ def problem_of(outcome: Outcome) -> ProblemError:
             status, kind, usual = 409, "unavailable", "the org does not have these units"
         case "paid-unavailable":
             more["available"] = {sku: dict(places) for sku, places in outcome.available.items()}
-            usual = "it was paid for after it had expired, and the org does not have the units any more"
+            usual = "it was paid for, and the org does not have the units any more"
             more["ways_out"] = ["move", "substitute", "refund"]
             status, kind = 409, "paid-unavailable"
         case "awaiting-store":

@@ -118,7 +118,17 @@ def _resolution(resolution: Resolution) -> ResolutionRow:
 
 
 def _advice(incident: Incident) -> str:
-    """What a person should know or do; the incident's own words where it has some."""
+    """What a person should know or do, and how to see all holders where an incident names a few of them."""
+    detail = incident.detail
+    named = detail.get("held_by", detail.get("promises"))
+    others = (_whole(detail.get("holders")) or 0) - (len(named) if isinstance(named, list) else 0)
+    if others <= 0:
+        return _usual(incident)
+    return f"{_usual(incident)} {others} more hold units of it: `sfsync why {detail.get('sku')}` names all."
+
+
+def _usual(incident: Incident) -> str:
+    """What to do about one of its kind; the incident's own words where it has some."""
     if incident.kind == OVERSOLD and "order" not in incident.detail:
         return "Goods left that were promised: the newest promise is moved or cancelled first, or it waits."
     if incident.kind == NEGATIVE and incident.detail.get("in_transit"):
