@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.web.kit import AUDITOR, CHECKOUT, OPERATIONS, SHOP, House, problem
+from tests.web.kit import AUDITOR, CHECKOUT, GULF, OPERATIONS, SHOP, House, problem
 
 from sfsync.domain.reservations import ReservationState
 from sfsync.ports import TryLater
@@ -55,6 +55,35 @@ async def test_a_reservation_beyond_stock_is_answered_409_with_what_there_is() -
         body = problem(await client.post("/v1/reservations", json=WISH), 409, "unavailable")
     assert body["available"] == {"BAG": {"ECOM": 0, "KNIGHTSBRIDGE": 0}, "TIE": {"ECOM": 9}}
     assert body["detail"] == "The org refused it."
+
+
+@pytest.mark.parametrize(
+    ("token", "channel", "places"),
+    [
+        (CHECKOUT, "london", {"ECOM", "KNIGHTSBRIDGE"}),
+        (GULF, "dubai", {"ECOM", "DUBAI-MALL"}),
+        (OPERATIONS, "london", {"ECOM", "KNIGHTSBRIDGE", "DUBAI-MALL", "TOWN"}),
+    ],
+)
+async def test_a_no_names_only_places_where_the_asking_party_may_reserve(
+    token: str, channel: str, places: set[str]
+) -> None:
+    """A storefront that offers its customer the boutique next door must be able to reserve there."""
+    house = House()
+    house.desk.stock["BAG"] = dict.fromkeys(("ECOM", "KNIGHTSBRIDGE", "DUBAI-MALL", "TOWN"), 1)
+    line: dict[str, object] = {"sku": "BAG", "quantity": 2}
+    wish = WISH | {"channel": channel, "lines": [line]}
+    async with house.client(token) as client:
+        body = problem(await client.post("/v1/reservations", json=wish), 409, "unavailable")
+        line["quantity"] = 1
+        address = (await client.post("/v1/reservations", json=wish)).headers["location"]
+        house.desk.granted["r1"] = replace(house.desk.granted["r1"], state=ReservationState.PAID_UNAVAILABLE)
+        house.desk.stock["BAG"]["TOWN"] = house.desk.stock["BAG"]["ECOM"] = 1
+        paid = problem(
+            await client.post(f"{address}/confirm", json={"order_reference": "#1"}), 409, "paid-unavailable"
+        )
+    for told in (body, paid):
+        assert set(told["available"]["BAG"]) == places  # type: ignore[index]  # reason: JSON
 
 
 async def test_a_reservation_the_org_has_not_answered_is_202_and_not_yet_confirmable() -> None:

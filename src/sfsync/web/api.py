@@ -79,6 +79,7 @@ class Api:
         )
         key = read_idempotency_key(request.headers.get("idempotency-key"), party.owner(wish.channel))
         outcome = await self._services.desk.create(wish, idempotency_key=key, digest=digest_of(wish))
+        outcome = self._within(sight, wish.channel, outcome)
         reservation = _or_problem(outcome)
         if not sight.sees(reservation):  # the key is of a time when the token saw more
             raise problem_of(Outcome(None, "key-reused"))
@@ -115,7 +116,9 @@ class Api:
         """The customer has paid: 200 confirmed, 202 asked of the org again, 409 paid and not available."""
         number = await self._own(request)
         reference = read_order_reference(await self._body(request))
-        return _as_it_stands(await self._services.desk.confirm(number, reference))
+        outcome = await self._services.desk.confirm(number, reference)
+        channel = outcome.reservation.channel if outcome.reservation is not None else None
+        return _as_it_stands(self._within(sight_of(request), channel, outcome))
 
     async def extend(self, request: Request) -> Response:
         """It expires that long from now."""
@@ -125,18 +128,18 @@ class Api:
 
     async def move(self, request: Request) -> Response:
         """Hold it at another location: 200 moved, 202 asked, and where it was until the org answers."""
-        moved = await changeable(request, self._services.desk)
-        reach = self._options.reach
-        location = read_location(await self._body(request), moved.channel, reach, sight_of(request))
-        return _as_it_stands(await self._services.desk.move(moved.id, location))
+        moved, sight = await changeable(request, self._services.desk), sight_of(request)
+        location = read_location(await self._body(request), moved.channel, self._options.reach, sight)
+        outcome = await self._services.desk.move(moved.id, location)
+        return _as_it_stands(self._within(sight, moved.channel, outcome))
 
     async def substitute(self, request: Request) -> Response:
         """Take other pieces for one that is paid and not available: 201 taken, 202 asked, 409 none."""
         desk = self._services.desk
-        paid = await changeable(request, desk)
-        reach = self._options.reach
-        lines = read_stand_in(await self._body(request), paid.channel, reach, sight_of(request))
-        stand_in = _or_problem(await desk.substitute(paid.id, lines))
+        paid, sight = await changeable(request, desk), sight_of(request)
+        lines = read_stand_in(await self._body(request), paid.channel, self._options.reach, sight)
+        outcome = await desk.substitute(paid.id, lines)
+        stand_in = _or_problem(self._within(sight, paid.channel, outcome))
         pending = stand_in.state is ReservationState.PENDING
         headers = {"Location": f"/v1/reservations/{stand_in.id}"} | ({"Retry-After": "1"} if pending else {})
         return _json(describe(stand_in), 202 if pending else 201, headers)
@@ -197,6 +200,15 @@ class Api:
             return _json(await self._folder().run(request.path_params["id"]))
         except KeyError:
             raise ProblemError(404, "no-such-folding", "There is no such folding any more.") from None
+
+    def _within(self, sight: Sight, channel: str | None, outcome: Outcome) -> Outcome:
+        """What is available only where the party may reserve in the channel's name."""
+        reach = self._options.reach.of(channel) if sight.of_channel(channel) else frozenset[str]()
+        available = {
+            sku: {place: units for place, units in places.items() if not sight.beyond(reach, [place])}
+            for sku, places in outcome.available.items()
+        }
+        return replace(outcome, available=available)
 
     def _folder(self) -> Folder:
         if self._services.folder is None:
