@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +21,7 @@ import orjson
 from sfsync.channels.guard import Lookup, system_lookup
 from sfsync.channels.sender import CallbackConfig, Sender, told_by
 from sfsync.domain.orders import OrderSnapshot
+from sfsync.domain.values import replace
 from sfsync.ports import (
     Ability,
     ChannelItem,

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -34,6 +33,7 @@ from sfsync.channels.shopify_order_list import changed_orders, one_order, order_
 from sfsync.domain.orders import OrderSnapshot, unreadable
 from sfsync.domain.resync import Tariff
 from sfsync.domain.subscriptions import Subscription
+from sfsync.domain.values import replace
 from sfsync.ports import (
     Ability,
     Budget,

@@ -35,13 +35,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from itertools import pairwise
 
 from .promises import Promise, first_to_give_way
 from .stock import LevelKey, MovementKind
+from .values import quick, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Share:
     most: int | None = None  # units; never more
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Books:
     """What one channel has of one SKU."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase, translate
 from hashlib import sha256
@@ -23,6 +23,7 @@ from .org_orders import OrgOrderRules
 from .products import Catalogue, Product, Wanted
 from .sources import Source
 from .turns import Turns
+from .values import replace
 
 InForce = frozenset[str]  # names of the scarcities that hold of a SKU now
 Kind = tuple[int, ...]  # the numbers of the rules that match a SKU

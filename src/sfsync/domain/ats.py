@@ -23,6 +23,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from .stock import LevelKey
+from .values import quick
 
 
 class Guarantee(StrEnum):
@@ -52,6 +53,7 @@ class Policy:
         return self.fresh_seconds is not None and age_seconds > self.fresh_seconds
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class LevelFacts:
     """One level of the channel's location group, and what is on its way to it."""
@@ -81,6 +83,7 @@ class LevelFacts:
         return min(0, self.sellable) if self.floor else self.sellable - self.kept
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AtsFacts:
     """Everything a channel level's ATS depends on."""

@@ -6,10 +6,11 @@ is never dropped, and nothing of it is entered before that. What it said when it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .orders import OrderLine, OrderSnapshot
 from .stock import shown
+from .values import replace
 
 MOST_UNITS = 1_000  # of one line of an order, unless somebody says that it is so
 

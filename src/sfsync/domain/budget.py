@@ -13,9 +13,11 @@ told is an estimate: now and then one call is let through to hear how it really 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from .values import quick, replace
 
 HOUR = timedelta(hours=1)
 WINDOW = timedelta(hours=24)
@@ -44,6 +46,7 @@ class HourOfCalls:
     used: int | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What is known of the org's calls. `hours` go up and may have gaps."""

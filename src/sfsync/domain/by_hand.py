@@ -8,11 +8,12 @@ share of what is left. With no channel left over, units that nobody is to have g
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from .allocation import Share
+from .values import replace
 
 
 class Do(StrEnum):

@@ -31,9 +31,10 @@ All times are epoch seconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .allocation import Share, split
+from .values import quick, replace
 
 SCARCE_UNITS = 2  # at most so many are scarce, where no policy says
 KEPT_SPELLS = 200_000  # the newest; some thirty days of a busy house
@@ -66,6 +67,7 @@ class Emptied:
     shown_at: float  # the channel showed it
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Excess:
     """What a channel level shows beyond what it may sell."""
@@ -83,6 +85,7 @@ def excess(published: int, own: int, shared: int, left: int, scarce_at: int) -> 
     return Excess(units, own + left <= scarce_at)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Exposure:
     """The exposure of one channel level so far, with the spell under way."""

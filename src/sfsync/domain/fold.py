@@ -32,6 +32,7 @@ from enum import StrEnum
 from sfsync.domain.words import counted
 
 from .stock import CLOCK_SKEW, LevelKey, Movement, MovementKind, fold_subject, step_key, step_of
+from .values import quick
 
 ROWS_A_CALL = 200  # records of one collections call
 CALLS = 5  # collections in one composite call
@@ -54,6 +55,7 @@ class Folded:
         return Folded(max(self.next_step, other.next_step), self.on_hand + other.on_hand)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
     """A movement as it stands in the org, with what folding needs to know of the record."""

@@ -8,9 +8,11 @@ both is a fold: old rows become one (correctness F).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sfsync.domain.words import counted
+
+from .values import replace
 
 ROW_MB = 2 / 1024
 MOST_ROWS = 10_000  # of one level

@@ -21,12 +21,13 @@ becoming an order line; a reservation of several pieces). The rules (design sect
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import quote
 
 from .letters import REUSED
 from .stock import LevelKey, Movement, MovementKind, StockLevel
+from .values import quick, replace
 
 REQUEST_ROWS = 200  # records in one collections call
 REQUEST_GROUPS = (
@@ -37,6 +38,7 @@ ENCODING_CHARACTERS = 12  # quotes, comma and escapes that one key adds
 NOT_READ = "its level was not read back"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """Movements that happen together or not at all. `asked` orders bundles: first come, first served."""

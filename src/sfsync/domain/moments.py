@@ -15,7 +15,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from .values import quick
 
+
+@quick
 @dataclass(frozen=True, slots=True)
 class Moment:
     """Some units that left, or came back, together; `place` is the channel's location, where it tells."""

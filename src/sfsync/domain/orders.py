@@ -32,7 +32,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import permutations
@@ -40,6 +40,7 @@ from itertools import permutations
 from .moments import Moment, next_moment
 from .places import LinePlace, matched
 from .stock import LevelKey, Movement, MovementKind, step_key
+from .values import quick, replace
 
 # For so long an order may be missing from its channel's own list, unless the settings say otherwise.
 ORDERS_LAG = timedelta(minutes=10)
@@ -53,6 +54,7 @@ class MoneyBack(StrEnum):
     ALL = "all"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class OrderLine:
     """One line of an order snapshot, in units.
@@ -79,6 +81,7 @@ class OrderLine:
     came_back: tuple[Moment, ...] = field(default=(), compare=False)  # and when they came back
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class OrderSnapshot:
     """A channel's order as it stood at `version` (the order's own time of last change)."""
@@ -129,6 +132,7 @@ class Holding:
     gone: bool = False  # units of an allocation that have left: nothing on hand covers them
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class PlaceFacts:
     """What stands at one of the channel's locations, and the levels it draws on: best first, not empty."""
@@ -141,6 +145,7 @@ class PlaceFacts:
     came_back: Sequence[Moment] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class LineFacts:
     """Everything the next step of one line depends on."""
@@ -175,6 +180,7 @@ class LineFacts:
     follows: Mapping[LevelKey, int] | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NextStep:
     """One bundle to enter, after whose answer the line is looked at again; or nothing.

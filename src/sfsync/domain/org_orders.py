@@ -23,19 +23,21 @@ long before the reading.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 
 from .moments import Moment
 from .orders import OrderLine, OrderSnapshot
 from .stock import without_sku
+from .values import quick, replace
 
 ORG_CHANNEL = "org"  # the channel of orders that belong to none of ours
 MOST_BACK = 10**15
 ACTIVATED = "Activated"  # the status category of an order that counts
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class OrgItem:
     """One order item."""
@@ -81,6 +83,7 @@ class OrgReturnLine:
     told: Mapping[str, str] = field(default_factory=dict)  # what may tell that it is no goods, by field
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class OrgOrder:
     """One order with all that belongs to it, as one reading found it."""

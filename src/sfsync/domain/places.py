@@ -18,9 +18,12 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TypeVar
 
+from .values import quick
+
 L = TypeVar("L", bound=Hashable)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class LinePlace:
     """One line's units at one of the channel's locations (our name for it, or the channel's own id).

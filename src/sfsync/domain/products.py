@@ -8,7 +8,9 @@ else. One channel each, because two may sell in two currencies and tag in two la
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from .values import replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ goes in together with the release of as many units of these same promises.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from .stock import LevelKey, Movement, MovementKind, StockLevel, step_key
+from .values import replace
 
 _ORDER = (
     MovementKind.ALLOCATION,

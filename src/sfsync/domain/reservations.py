@@ -33,11 +33,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from .stock import LevelKey, Movement, MovementKind, reservation_subject, step_key
+from .values import quick, replace
 
 LONGEST = timedelta(days=30)
 REFUSED_LATELY = timedelta(seconds=2)  # for so long a refusal of the org is told to others who ask the same
@@ -134,6 +135,7 @@ class Wish:
         return now + self.life if self.window is None else self.window.ends
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ReservationLine:
     """One line: units of a SKU at the level chosen for it, of the units that were wanted there."""
@@ -148,6 +150,7 @@ class ReservationLine:
             object.__setattr__(self, "wanted", self.quantity)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reservation:
     """A reservation as we keep it."""

@@ -24,13 +24,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from .moments import earliest
 from .orders import OrderLine
 from .places import LinePlace, settled
+from .values import quick, replace
 
 
 class Source(StrEnum):
@@ -40,6 +41,7 @@ class Source(StrEnum):
     ORG = "org"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Word:
     """The newest that one source has told of a line. `version` is that source's own clock."""

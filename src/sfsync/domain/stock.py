@@ -16,6 +16,8 @@ from enum import StrEnum
 from functools import lru_cache
 from unicodedata import category
 
+from .values import quick
+
 CLOCK_SKEW = timedelta(minutes=5)  # that another system's clock may be ahead of the org's and ours
 KEYS_KEPT = 20_000  # parsed keys: whatever is sold just now is asked for again and again
 SUBJECT_LENGTH = 240  # characters of SubjectKey__c; the key adds ":<n>" and has 255
@@ -109,6 +111,7 @@ class LevelKey:
         return cls(*parts)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StockLevel:
     """One level as the org told it: all of it from one read, never merged from several."""
@@ -191,6 +194,7 @@ class MovementKind(StrEnum):
 SOLD = frozenset({MovementKind.SALE, MovementKind.FULFILMENT, MovementKind.RETURN})
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Movement:
     """One entry of the ledger, as it stands in the org or is to be entered there."""

@@ -10,13 +10,14 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
 
 from .count_file import BadRow, FileError, unprintable
 from .stock import BadKeyError, LevelKey
 from .tills import MaySell, Till, TillSale, instant, source_id, whole_day
+from .values import replace
 
 NEEDED = ("receipt", "sku", "quantity", "date")
 COLUMNS = ("receipt", "line", "sku", "quantity", "date", "time", "unit")

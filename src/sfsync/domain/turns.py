@@ -9,10 +9,11 @@ and only then the number of whoever's turn it is rises.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from .allocation import Share
+from .values import replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ order *lower, confirm, move, raise* needs no one to remember it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sfsync.domain import allocation
@@ -22,6 +21,7 @@ from sfsync.domain.ledger import Bundle
 from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, allocation_subject, step_key
 from sfsync.domain.turns import Turn, only, whose
+from sfsync.domain.values import replace
 from sfsync.ports import ChannelItem, ChannelLevel, Tx
 
 from .context import Context, Pulse

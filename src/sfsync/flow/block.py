@@ -7,7 +7,6 @@ they count as gone from the block and as held by their reservation, for everybod
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sfsync.domain import block
@@ -16,6 +15,7 @@ from sfsync.domain.block import HOLDER, BlockLevel, Draw
 from sfsync.domain.ledger import Bundle, Verdict
 from sfsync.domain.reservations import KINDS, Reservation, ReservationState
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, allocation_subject, step_key
+from sfsync.domain.values import replace
 from sfsync.ports import Tx
 
 from .context import Context, Pulse

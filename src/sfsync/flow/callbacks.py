@@ -8,12 +8,12 @@ in the store, so that a restart neither storms a receiver nor forgets that a per
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from time import perf_counter
 
 from sfsync.domain.callbacks import Failing, Patience, failed, message_id
+from sfsync.domain.values import replace
 from sfsync.ports import (
     Channel,
     ChannelLevel,

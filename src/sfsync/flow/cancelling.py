@@ -9,7 +9,6 @@ orders, as with every other cancellation.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -17,6 +16,7 @@ from sfsync.domain.incidents import NOT_APPLIED, Stage, Way
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import order_line_subject
+from sfsync.domain.values import replace
 from sfsync.ports import OutsideError, Refused, Resolution, TryLater, Tx, Unknown
 
 from .context import Context

@@ -9,11 +9,11 @@ known, and it still reads as zero.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from sfsync.domain.relay import Care, Do, DueNumber, Next, drained, next_number
+from sfsync.domain.values import replace
 from sfsync.ports import Channel, ChannelLevel, OutsideError, Tx
 
 from .allocations import Divider

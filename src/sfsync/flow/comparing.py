@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sfsync.domain.letters import BEYOND, item_keys
 from sfsync.domain.resync import BLOCKING, Cause, Difference, Evidence, Scope, cause
 from sfsync.domain.stock import Freshness, LevelKey, StockLevel, compare
+from sfsync.domain.values import replace
 from sfsync.ports import ChannelItem, ChannelLevel, PlannedRow, Tx
 
 from .age import age_seconds

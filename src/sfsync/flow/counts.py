@@ -13,7 +13,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sfsync.domain.counts import (
@@ -32,6 +32,7 @@ from sfsync.domain.counts import (
 )
 from sfsync.domain.fold import LedgerRow
 from sfsync.domain.stock import LevelKey, Movement
+from sfsync.domain.values import replace
 from sfsync.ports import OutsideError, Tx
 
 from .context import Context, unread

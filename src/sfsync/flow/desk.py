@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -32,6 +31,7 @@ from sfsync.domain.reservations import (
     part,
 )
 from sfsync.domain.stock import LevelKey
+from sfsync.domain.values import replace
 from sfsync.ports import Tx, drawn_rows
 
 from . import block

@@ -8,7 +8,6 @@ holds, whoever reserved it. Then everybody concerned is told.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from sfsync.domain.incidents import GAVE_WAY
@@ -16,6 +15,7 @@ from sfsync.domain.ledger import Bundle, Judgement, Verdict
 from sfsync.domain.promises import Promise, releases, shortfalls, uncovered
 from sfsync.domain.reservations import gave_way
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
+from sfsync.domain.values import replace
 from sfsync.ports import OutsideError, Tx
 
 from .context import Context

@@ -7,7 +7,7 @@ safe as the part that does it. A letter leaves the list when its item has gone w
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -24,6 +24,7 @@ from sfsync.domain.letters import (
 )
 from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.sources import Source
+from sfsync.domain.values import replace
 from sfsync.ports import DeadLetter, DroppedLetter, Tx, telling
 
 from .context import Context

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from datetime import datetime
 
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.incidents import NEGATIVE, OVERSOLD, REWRITTEN
 from sfsync.domain.stock import Freshness, LevelKey, StockLevel, compare
+from sfsync.domain.values import replace
 from sfsync.ports import Tx
 
 from .context import Context

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -35,6 +34,7 @@ from sfsync.domain.reservations import (
     whole,
 )
 from sfsync.domain.stock import LevelKey, Movement
+from sfsync.domain.values import replace
 from sfsync.ports import Tx
 
 from .asking import Asking, not_yet, promised_to_others

@@ -7,10 +7,10 @@ shows there would change. Otherwise a person looks first.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from sfsync.domain.mapping import Hold, Move, kept, move, must_ask
+from sfsync.domain.values import replace
 from sfsync.ports import Tx
 
 from .context import Context

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -35,6 +34,7 @@ from sfsync.domain.org_orders import (
 )
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.sources import Source, Word
+from sfsync.domain.values import replace
 from sfsync.domain.words import counted
 from sfsync.ports import LineState, OrgReading, OutsideError, TryLater, Tx
 

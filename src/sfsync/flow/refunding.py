@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from functools import partial
 
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.domain.refunds import Ending, RefundAnswer, RefundTask, owed
 from sfsync.domain.reservations import Reservation, ReservationState, order_names
+from sfsync.domain.values import replace
 from sfsync.ports import OutsideError, Tx
 
 from .context import Context

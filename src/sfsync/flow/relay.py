@@ -10,7 +10,6 @@ before anything else is said about its rows. One bad row is found and set aside;
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
@@ -20,6 +19,7 @@ from sfsync.domain.assortment import PLENTY
 from sfsync.domain.incidents import PUSH_LOST
 from sfsync.domain.relay import IN_DOUBT, AfterUnknown, after_unknown
 from sfsync.domain.retry import backoff_seconds
+from sfsync.domain.values import replace
 from sfsync.domain.words import counted
 from sfsync.ports import (
     Channel,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from sfsync.domain.incidents import NO_ORDER, NOT_FETCHED, NOT_FOUND, PAID_UNAVAILABLE, Wish, signed
@@ -24,6 +23,7 @@ from sfsync.domain.reservations import (
     unfetched,
 )
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
+from sfsync.domain.values import replace
 from sfsync.ports import LineState, Tx
 
 from .context import Context

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from sfsync.domain.resync import Cause, Difference, Scope, WrittenPlan
 from sfsync.domain.retry import backoff_seconds
+from sfsync.domain.values import replace
 from sfsync.ports import OutsideError, PlannedRow, ResyncRun, RunState, Tx
 
 from .context import Context

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -17,6 +16,7 @@ from sfsync.domain.budget import Work
 from sfsync.domain.incidents import PUSH_LOST
 from sfsync.domain.resync import Cause, Difference, Scope
 from sfsync.domain.stock import StockLevel
+from sfsync.domain.values import replace
 from sfsync.ports import PlannedRow, ResyncRun, RowState, RunState, Tx
 
 from .comparing import Looking, Seen, place_of

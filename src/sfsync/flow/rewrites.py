@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from sfsync.domain.budget import Work
@@ -23,6 +22,7 @@ from sfsync.domain.fold import LedgerRow
 from sfsync.domain.incidents import REWRITTEN
 from sfsync.domain.reservations import HOLDING, ReservationState
 from sfsync.domain.stock import Movement, StockLevel
+from sfsync.domain.values import replace
 from sfsync.ports import OutsideError, Tx
 
 from .context import Context

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -12,6 +11,7 @@ from sfsync.domain import block
 from sfsync.domain.block import HOLDER
 from sfsync.domain.reservations import ReservationState
 from sfsync.domain.stock import Movement, allocation_subject
+from sfsync.domain.values import replace
 from sfsync.ports import Tx
 
 from .asking import Asking

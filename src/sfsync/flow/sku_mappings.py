@@ -12,7 +12,7 @@ number is written to it, and the list of mappings tells where such listings are 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from sfsync.domain.orders import OrderLine
 from sfsync.domain.sku_mapping import ASK_ABOVE_PERCENT, MapFacts, Sheet, SkuMapping, asks, problem_of
 from sfsync.domain.stock import BadKeyError, LevelKey, Movement
 from sfsync.domain.tills import TillSale
+from sfsync.domain.values import replace
 from sfsync.ports import ChannelLevel, KeptMapping, LineState, Tell, TryLater, Tx, nobody, telling
 
 from .context import Context, unread

@@ -9,11 +9,11 @@ reading; and for postings, which stand nowhere else, only the replay of all that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sfsync.domain.coverage import JOINED, OVERLAP, Closes, How, Progress, then
 from sfsync.domain.incidents import HOLE
+from sfsync.domain.values import replace
 from sfsync.domain.words import counted
 from sfsync.ports import EventBatch, Hole, Tx
 

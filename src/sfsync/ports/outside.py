@@ -26,6 +26,7 @@ from sfsync.domain.promises import Promise
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.domain.subscriptions import Subscription
 from sfsync.domain.transfers import Transfer
+from sfsync.domain.values import quick
 
 # -- the three failures ------------------------------------------------------------------------------
 
@@ -124,6 +125,7 @@ class Poison:
     payload: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class EventBatch:
     """Some events of one topic, in order, and the cursor that stands after them.
@@ -452,6 +454,7 @@ class ChannelItem:
     tags: frozenset[str] | None = None  # of its product; None: they are not told
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Write:
     """One row of a push: a change (`delta`) or a number (`quantity`), `compare` being what it must show."""
@@ -483,6 +486,7 @@ class PushAnswer:
     ticket: str = ""  # taken, and not done yet: what `LaterOutcome.outcome` is asked with
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """A webhook whose signature was good. `dedup_key` is the same when the same event comes again."""

@@ -13,10 +13,11 @@ keeps events for three. So does one of a stream that has told its first event an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
+from sfsync.domain.values import replace
 from sfsync.ports import SINCE, CursorRefused
 
 COMETD_MARK = b"cometd"  # how a cursor of that transport begins

@@ -9,7 +9,7 @@ live org: `prove` tries both on the probe's level before anything is folded.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ import structlog
 
 from sfsync.domain.fold import Fold, FoldAnswer, FoldResult, LedgerRow, from_text, plan, to_text
 from sfsync.domain.stock import Movement, MovementKind
+from sfsync.domain.values import replace
 from sfsync.ports import Children, Finding, Severity, Tell, TryLater, Unknown, nobody, telling
 from sfsync.salesforce import records, soql
 from sfsync.salesforce.ledger import LATER_CODES, MARKER, record_of

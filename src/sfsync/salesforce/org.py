@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +17,7 @@ from sfsync.domain.ledger import Answer, Request
 from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
+from sfsync.domain.values import replace
 from sfsync.ports import Children, Clock, CountBook, EventBatch, Finding, OrgReading, Refused, Storage
 from sfsync.salesforce import check_allowances, codec, folding, ledger, library, records
 from sfsync.salesforce.auth import TokenProvider

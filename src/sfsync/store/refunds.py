@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from sfsync.domain.refunds import Ending, OwedLine, RefundTask
+from sfsync.domain.values import replace
 
 from . import tables as t
 from .prepared import Prepared

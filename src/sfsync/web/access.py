@@ -12,13 +12,14 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
 
 from starlette.requests import Request
 
 from sfsync.domain.rights import whole
+from sfsync.domain.values import replace
 
 from .options import ADMIN, AUDIT, EVERYTHING, NOTHING, Proxy, Sight, Token
 from .problems import ProblemError

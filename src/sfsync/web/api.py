@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -10,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sfsync.domain.reservations import REMEDIES, Orphan, Outcome, Reservation, ReservationState
+from sfsync.domain.values import replace
 from sfsync.domain.why import NotKeptError, UnknownPieceError, UnknownSkuError
 
 from .json_text import to_json

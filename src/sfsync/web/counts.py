@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from sfsync.domain.counts import REMEDIES, Count, CountOutcome, Sure, identity, 
 from sfsync.domain.ira_wish import BadWishError, read_wish
 from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH, BadKeyError, LevelKey
 from sfsync.domain.turnover_wish import TurnoverWish, read_turnover
+from sfsync.domain.values import replace
 
 from .json_text import to_json
 from .options import Sight, WebOptions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +20,7 @@ from sfsync.domain.incidents import (
     Wish,
 )
 from sfsync.domain.stock import LOCATION_LENGTH, SKU_LENGTH, SUBJECT_LENGTH
+from sfsync.domain.values import replace
 
 from .incident_rows import incident_row
 from .json_text import to_json
