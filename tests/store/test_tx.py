@@ -178,6 +178,50 @@ async def test_lines_to_decide_come_oldest_first_and_not_while_they_wait_for_an_
     assert busy in await store.read(lambda tx: tx.due_lines(10))
 
 
+async def test_the_answers_of_several_are_stored_at_once(store: Database) -> None:
+    """All that was entered holds, and their lines are decided again; nobody else's are."""
+    lines = [replace(LINE, subject=f"order:london:{number}:1", due=False) for number in range(4)]
+    numbers: list[int] = []
+    for line in lines:
+        await store.write(methodcaller("put_line", line))
+        rows = [move(line.subject, 0, reserved=2), move(line.subject, 1, SHOP, reserved=1)]
+        numbers.append(await store.write(methodcaller("add_bundle", rows, {line.subject: "london"}, NOW)))
+    first, second, refused, waiting = (line.subject for line in lines)
+
+    def answered(tx: SqlTx) -> tuple[bool, bool]:
+        tx.finish_bundles(numbers[:2], "done", "", LATER)
+        tx.finish_bundles([numbers[2]], "refused", "nothing left", LATER)
+        tx.finish_bundles([], "done", "", LATER)
+        more = tx.lines_answered([first, second], due=True), tx.lines_answered(["reservation:r:0"], due=True)
+        assert tx.lines_answered([refused], due=False, in_vain=True)
+        assert not tx.lines_answered([], due=True)
+        return more
+
+    assert await store.write(answered) == (True, False)
+    held = await store.read(lambda tx: tx.holdings([line.subject for line in lines]))
+    assert {(each.subject, each.level, each.reserved, each.channel) for each in held} == {
+        (subject, level, units, "london")
+        for subject in (first, second)
+        for level, units in ((WEB, 2), (SHOP, 1))
+    }
+    assert await store.read(lambda tx: tx.next_steps([first, refused, waiting])) == {
+        first: 2,
+        refused: 0,
+        waiting: 2,
+    }
+    assert [bundle.id for bundle in await store.read(lambda tx: tx.waiting_bundles(0))] == [numbers[3]]
+    found = await store.read(lambda tx: tx.lines([line.subject for line in lines]))
+    assert found == {
+        first: replace(lines[0], due=True),
+        second: replace(lines[1], due=True),
+        refused: replace(lines[2], asked_in_vain=True),
+        waiting: lines[3],
+    }
+    # What was asked in vain once stays so, whatever is answered after it.
+    await store.write(lambda tx: tx.lines_answered([refused], due=True))
+    assert (await store.read(lambda tx: tx.lines([refused])))[refused].asked_in_vain
+
+
 async def test_uncovered_lines_are_found_by_sku(store: Database) -> None:
     """Oldest order first; and their units count in the facts."""
     short = replace(LINE, uncovered=2)

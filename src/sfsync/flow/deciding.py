@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from sfsync.domain.incidents import MISPLACED, OVERSOLD, UNKNOWN_LOCATION
@@ -13,26 +12,30 @@ from sfsync.domain.orders import Holding, LineFacts, NextStep, OrderLine, PlaceF
 from sfsync.domain.places import Because, Draw, drawn
 from sfsync.domain.reservations import TO_FETCH, ReservationKind
 from sfsync.domain.stock import BROKEN, NO_SKU, BadKeyError, LevelKey, Movement, allocation_subject
+from sfsync.domain.values import replace
 from sfsync.ports import LineState, Tx
 
 from . import sold_from_floor
 from .allocations import SUBJECT, WITHHELD, Divider, parties
 from .context import Context
 from .cover import TOLD, order_told, told
-from .lateness import add
+from .lateness import write_down
 from .picture import Picture, promised
 from .reserving import release_rest
-from .rooms import Rooms
+from .rooms import Rooms, with_whole_editions
 from .sku_mappings import mapped
 
 
 class Books:
     """What the store knows of some due lines, read at once; kept true while they are decided one by one."""
 
-    def __init__(self, tx: Tx, ctx: Context, lines: Sequence[LineState]) -> None:
+    def __init__(self, tx: Tx, ctx: Context, lines: Sequence[LineState], also: Collection[str] = ()) -> None:
+        """`also`: SKUs whose facts whoever calls will want to know afterwards."""
         subjects = [line.subject for line in lines]
         self._tx, self._assortment = tx, ctx.assortment
-        self._picture = Picture(tx.facts({line.line.sku for line in lines}), ctx.assortment)
+        skus = with_whole_editions(ctx.assortment, {line.line.sku for line in lines} | set(also))
+        self._picture = Picture(tx.facts(skus), ctx.assortment, skus=skus)
+        self._changed = False  # a fact that no picture here was told of
         self._stale: dict[str, Picture | None] = {}  # SKUs of which more was written down than the bundle
         self.mapped: set[str] = set()  # the SKUs that lines were found to be about
         self.rows = tx.rows_of(subjects)
@@ -48,14 +51,26 @@ class Books:
             found = self._stale[sku] = Picture(self._tx.facts([sku]), self._assortment)
         return found
 
+    @property
+    def whole_picture(self) -> Picture | None:
+        """The facts as they are now; None where they have to be read anew."""
+        return None if self._changed or self._stale else self._picture
+
+    def told(self, before: LineState, after: LineState, bells: Collection[str] = ()) -> None:
+        """What a line lacks is stored anew; `bells` are rung because of something else that was asked for."""
+        same = (before.uncovered, before.line.sku) == (after.uncovered, after.line.sku)
+        self._changed = self._changed or bool(bells) or not same
+
     def look_up(self, sku: str) -> None:
         """None of the lines was about this SKU by its own words: read its facts as well."""
         self._stale.setdefault(sku, None)
         self.mapped.add(sku)
 
-    def enter(self, bundle: int, movements: Sequence[Movement], channel: str) -> None:
-        """These were written down, and wait for the org."""
-        if any(row.on_hand_delta for row in movements):  # it may have got a compensation to go along with it
+    def enter(
+        self, bundle: int, movements: Sequence[Movement], channel: str, along: Sequence[Movement]
+    ) -> None:
+        """These were written down, and wait for the org; what goes along with them is nobody's."""
+        if along:
             self._stale |= {row.level.sku: None for row in movements}
             return
         for sku in {row.level.sku for row in movements}:
@@ -72,7 +87,9 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
             line = named
     if not sources:
         if not books.rows[line.subject] and not _wants(line.line):
+            books.told(stored, replace(line, uncovered=0))
             return _settled(tx, ctx, line, now)
+        books.told(stored, replace(line, uncovered=line.line.open_quantity))
         return _no_level(tx, ctx, line, now)
     if (line.channel, line.subject) in books.letters and tx.drop_dead_letter(line.channel, line.subject):
         ctx.log.info("stock level found", channel=line.channel, order=line.order_name, sku=line.line.sku)
@@ -112,16 +129,21 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
     if step.bundle:
         sold_from_floor.drawn(tx, ctx, line, step.bundle, picture, now)
         owners = {movement.subject: line.channel for movement in step.bundle}
-        books.enter(add(tx, step.bundle, owners, now), step.bundle, line.channel)
+        bundle, along = write_down(tx, step.bundle, owners, now)
+        books.enter(bundle, step.bundle, line.channel, along)
         _log_entered(ctx, line, step)
         if (asked := replace(_aside(line, step.bundle, now), uncovered=0, misplaced=0)) != stored:
             tx.put_line(asked)
+        books.told(stored, asked)
         return {"writer"}
-    tx.put_line(replace(line, uncovered=step.uncovered, misplaced=step.misplaced, due=False))
+    after = replace(line, uncovered=step.uncovered, misplaced=step.misplaced, due=False)
+    tx.put_line(after)
     _tell(tx, ctx, line, step.uncovered, sources, now, beyond=step.beyond)
     _tell_misplaced(tx, ctx, line, step.misplaced, places, now)
     sold_from_floor.over(tx, ctx, line, books.rows[line.subject], now)
-    return release_rest(tx, ctx, line)
+    rung = release_rest(tx, ctx, line)
+    books.told(stored, after, rung)
+    return rung
 
 
 def _wants(line: OrderLine) -> bool:

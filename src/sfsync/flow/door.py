@@ -37,12 +37,10 @@ class Door:
         if self._only_tells_a_level(channel, delivery):
             return False
         now = ctx.clock.now()
-        new = await ctx.store.write(
+        ctx.bell.ring("orders")  # heard once this is on its way: it is read in the commit that stores it
+        return await ctx.store.write(
             lambda tx: tx.put_inbox(channel, delivery.topic, delivery.dedup_key, delivery.body, now)
         )
-        if new:
-            ctx.bell.ring("orders")
-        return new
 
     def _only_tells_a_level(self, channel: str, delivery: Delivery) -> bool:
         party = self._ctx.channels[channel]

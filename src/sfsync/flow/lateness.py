@@ -28,6 +28,13 @@ from .context import Context
 
 def add(tx: Tx, movements: Sequence[Movement], owners: Mapping[str, str | None], now: datetime) -> int:
     """Write down movements that are to happen together, with the compensations of those that are late."""
+    return write_down(tx, movements, owners, now)[0]
+
+
+def write_down(
+    tx: Tx, movements: Sequence[Movement], owners: Mapping[str, str | None], now: datetime
+) -> tuple[int, Sequence[Movement]]:
+    """`add`; returns the bundle, and the compensations that go along."""
     levels = tx.levels({row.level for row in movements if row.on_hand_delta})
     moments = {key: last_counted(level, now) for key, (level, _) in levels.items()}
     bundle = tx.add_bundle(movements, owners, now)
@@ -38,7 +45,7 @@ def add(tx: Tx, movements: Sequence[Movement], owners: Mapping[str, str | None],
     ]
     if along:
         tx.set_companions(bundle, along, {})
-    return bundle
+    return bundle, along
 
 
 @dataclass(frozen=True, slots=True)

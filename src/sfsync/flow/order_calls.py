@@ -8,13 +8,13 @@ lost, or never be sent.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from sfsync.domain.incidents import UNKNOWN_LOCATION
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.domain.retry import backoff_seconds
+from sfsync.domain.values import replace
 from sfsync.ports import OrderCall, OutsideError, Tx
 
 from .context import Context, reading_bell
@@ -94,14 +94,15 @@ class OrderCalls:
         self, tx: Tx, *, channel: str, call: OrderCall, order: OrderSnapshot | None, asked_at: datetime
     ) -> set[str]:
         ctx, now = self._ctx, self._ctx.clock.now()
-        bells = {"orders"}
+        bells: set[str] = set()
         if order is None or without_places(ctx, order):
             tx.order_answered(channel, call, self._again_at(channel, call, now))
         else:
             tx.order_answered(channel, call, None)
         if order is None:
             return bells
-        skus = record(tx, ctx, replace(order, read_at=asked_at), now, bells)
+        if skus := record(tx, ctx, replace(order, read_at=asked_at), now, bells):
+            bells.add("orders")
         return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
     def _again_at(self, channel: str, call: OrderCall, now: datetime) -> datetime | None:

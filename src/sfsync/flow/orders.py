@@ -9,8 +9,7 @@ so that the same unit is not taken off twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -23,6 +22,7 @@ from sfsync.domain.refunds import Ending, paid_back
 from sfsync.domain.reservations import order_names
 from sfsync.domain.sources import Source, Word, deciding, pair, wanted
 from sfsync.domain.stock import order_line_subject
+from sfsync.domain.values import replace
 from sfsync.ports import Channel, Delivery, InboxItem, LineState, OrderTimes, OutsideError, Refused, Tx
 
 from .context import Context, reading_bell, unread
@@ -84,8 +84,9 @@ class Orders:
         bells: set[str] = set()
         items = tx.inbox(BATCH) if takes else ()
         skus = self._take(tx, items, bells)
-        moved, touched = self._decide(tx, bells)
-        bells |= refresh(tx, ctx.assortment, ctx.pulse, skus | touched, ctx.clock.now())
+        moved, touched, books = self._decide(tx, bells, skus)
+        known = books.whole_picture if books is not None else None
+        bells |= refresh(tx, ctx.assortment, ctx.pulse, skus | touched, ctx.clock.now(), known=known)
         return len(items), moved, bells
 
     def _take(self, tx: Tx, items: Sequence[InboxItem], bells: set[str]) -> set[str]:
@@ -128,12 +129,16 @@ class Orders:
         tx.dead_letter(item.source, item.key, reason, advice, payload, self._ctx.clock.now())
         self._ctx.log.warning("webhook set aside", channel=item.source, topic=item.topic, reason=reason)
 
-    def _decide(self, tx: Tx, bells: set[str]) -> tuple[int, set[str]]:
-        """Take the next step of each line that is due; returns how many moved, and the SKUs touched."""
+    def _decide(self, tx: Tx, bells: set[str], also: Collection[str]) -> tuple[int, set[str], Books | None]:
+        """Take the next step of each line that is due.
+
+        Returns how many moved, the SKUs touched, and the books by which it was decided, which have the facts
+        of the SKUs `also`, too.
+        """
         ctx, now = self._ctx, self._ctx.clock.now()
         if unread(tx) or not (due := tx.due_lines(LINES)):
-            return 0, set()  # a level that seems missing may only not be here yet
-        books = Books(tx, ctx, due)
+            return 0, set(), None  # a level that seems missing may only not be here yet
+        books = Books(tx, ctx, due, also)
         skus: set[str] = set()
         moved = 0
         for line in due:
@@ -142,7 +147,7 @@ class Orders:
                 bells |= rung
                 moved += 1
                 skus.add(line.line.sku)
-        return moved, skus | books.mapped
+        return moved, skus | books.mapped, books
 
     def _read(self, item: InboxItem) -> Read:
         channel = self._ctx.channels.get(item.source)
@@ -222,10 +227,12 @@ class OrderPoll:
     def _keep(self, tx: Tx, *, page: Sequence[OrderSnapshot], asked_at: datetime) -> set[str]:
         ctx, now = self._ctx, self._ctx.clock.now()
         skus: set[str] = set()
-        bells = {"orders"}
+        bells: set[str] = set()
         for snapshot in page:
             skus |= record(tx, ctx, replace(snapshot, read_at=asked_at), now, bells)
             call_for_places(tx, ctx, snapshot, now, bells)
+        if skus:
+            bells.add("orders")
         return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
     async def _few(self, shop: Channel, since: datetime) -> list[str] | None:

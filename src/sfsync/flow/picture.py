@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from sfsync.domain import ats
@@ -12,6 +11,7 @@ from sfsync.domain.assortment import PLENTY, Assortment, InForce
 from sfsync.domain.block import HOLDER
 from sfsync.domain.debts import by_places, owed
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
+from sfsync.domain.values import replace
 from sfsync.ports import Facts, Held, PendingRow
 
 _NEWEST = datetime.max.replace(tzinfo=UTC)
@@ -38,6 +38,7 @@ class Picture:
         self._asked: dict[LevelKey, int] = defaultdict(int)
         self._leaving: dict[LevelKey, int] = defaultdict(int)
         self._owed: dict[str, Mapping[LevelKey, int]] = {}  # as worked out, of the SKUs asked about
+        self._facts: dict[str, list[ats.LevelFacts]] = {}  # likewise, to whoever has no promises of his own
         self.enter(facts.pending)
 
     def enter(self, rows: Sequence[PendingRow]) -> None:
@@ -48,6 +49,7 @@ class Picture:
         for row in rows:
             self._pending[row.level.sku].append(row)
             self._owed.pop(row.level.sku, None)
+            self._facts.pop(row.level.sku, None)
 
     def enter_rows(self, bundle: int, movements: Sequence[Movement], channel: str | None) -> None:
         """A bundle of one owner was written down since the facts were read."""
@@ -81,12 +83,16 @@ class Picture:
         And with what belongs to promises made at other levels; `own` are promises of whoever asks, who may
         have them follow the goods.
         """
-        owed = self._owed_at(sku, own)
-        return [
-            replace(facts, elsewhere=owed[facts.key]) if facts.key in owed else facts
-            for facts in self._plain(sku)
-            if locations is None or facts.key.location in locations
-        ]
+        found = None if own else self._facts.get(sku)
+        if found is None:
+            owed = self._owed_at(sku, own)
+            found = [
+                replace(facts, elsewhere=owed[facts.key]) if facts.key in owed else facts
+                for facts in self._plain(sku)
+            ]
+            if not own:
+                self._facts[sku] = found
+        return [facts for facts in found if locations is None or facts.key.location in locations]
 
     def _plain(self, sku: str) -> list[ats.LevelFacts]:
         return [

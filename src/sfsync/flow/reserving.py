@@ -241,14 +241,18 @@ def tell_unfetched(tx: Tx, ctx: Context, now: datetime) -> None:
             )
 
 
-def follow(tx: Tx, ctx: Context, bundle: Bundle, lines: Collection[LineState]) -> None:
+def follow(tx: Tx, ctx: Context, bundle: Bundle) -> None:
     """A pick-up goes where its order's line was carried, in the commit that learns that it was."""
-    for line in lines:
-        rows = [row for row in bundle.own if row.subject == line.subject and line.reservations]
-        gone = {row.level: row.reserved_delta for row in rows if row.reserved_delta < 0}
-        come = [row.level for row in rows if row.reserved_delta > 0 and row.level not in gone]
-        if not gone or not come:
-            continue
+    gone: dict[str, set[LevelKey]] = defaultdict(set)
+    for row in bundle.own:
+        if row.reserved_delta < 0:
+            gone[row.subject].add(row.level)
+    come = {
+        row.subject: row.level
+        for row in reversed(bundle.own)
+        if row.reserved_delta > 0 and row.subject in gone and row.level not in gone[row.subject]
+    }
+    for line in tx.lines(come).values() if come else ():
         for number in line.reservations:
             reservation = tx.reservation(number)
             if reservation is None or reservation.kind is not ReservationKind.PICK_UP:
@@ -256,7 +260,7 @@ def follow(tx: Tx, ctx: Context, bundle: Bundle, lines: Collection[LineState]) -
             held: dict[LevelKey, int] = defaultdict(int)
             for each in tx.holdings([each.subject for each in sold_on(tx, reservation)]):
                 held[each.level] += each.reserved
-            after = follows(reservation, dict.fromkeys(gone, come[0]), held)
+            after = follows(reservation, dict.fromkeys(gone[line.subject], come[line.subject]), held)
             put(tx, ctx, reservation, after)
 
 

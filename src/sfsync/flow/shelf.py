@@ -7,12 +7,12 @@ and a push that brings it there is all it takes.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from sfsync.domain import ats
 from sfsync.domain.assortment import PLENTY, Assortment, InForce
 from sfsync.domain.exposure import SCARCE_UNITS, Excess, excess
+from sfsync.domain.values import replace
 from sfsync.ports import ChannelLevel, Tx
 
 from . import block
@@ -101,7 +101,7 @@ def refresh(
 ) -> set[str]:
     """Recompute the targets of these SKUs at every channel. Returns the bells to ring.
 
-    `known` are the facts of these very SKUs as they stand now, where whoever calls has just read them.
+    `known` are the facts of these SKUs as they stand now, where whoever calls has just read them.
 
     `channel`: nothing has changed but what is known of this one, so that other channels' targets stay as they
     are. Where a SKU's units are divided among channels, or are an edition's, every channel is looked at.
@@ -110,7 +110,7 @@ def refresh(
         return set()
     skus = with_whole_editions(assortment, skus)
     age = age_seconds(tx, assortment, pulse, now)
-    if known is None or known.skus != skus:
+    if known is None or not known.skus >= skus:
         picture = Picture(tx.facts(skus), assortment, skus=skus, age_seconds=age)
     else:
         picture, known.age_seconds = known, age

@@ -11,7 +11,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from time import perf_counter
@@ -21,6 +20,7 @@ from sfsync.domain.ledger import Answer, Bundle, Judgement, Request, Verdict
 from sfsync.domain.letters import REUSED, REUSED_ADVICE
 from sfsync.domain.retry import LONGEST_FOR_SALES_SECONDS, Silence, backoff_seconds
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
+from sfsync.domain.values import replace
 from sfsync.ports import CallsSpent, OutsideError, Refused, TryLater, Tx, Unknown
 
 from . import allocations, block, giving, lateness
@@ -338,13 +338,21 @@ class Writer:
                 verdicts[number] = giving.put(tx, self._waiting[number], giving_way.get(number))
             for number in _of(verdicts, Verdict.PLAN_ANEW):
                 tx.set_companions(number, giving.staying(self._waiting[number]), {})
+            plain = [number for number in _of(verdicts, DONE) if self._is_plain(self._waiting[number])]
+            tx.finish_bundles(plain, "done", "", ctx.clock.now())
             for number, judgement in verdicts.items():
-                keys = ledger.entered(self._waiting[number], answer) if judgement.verdict is DONE else None
-                bells |= self._settle(tx, self._waiting[number], judgement, truth, skus, keys)
+                bundle = self._waiting[number]
+                keys = ledger.entered(bundle, answer) if judgement.verdict is DONE else None
+                bells |= self._settle(tx, bundle, judgement, truth, skus, keys, finished=number in plain)
+            entered = {m.subject for number in plain for m in self._waiting[number].movements}
+            tx.lines_answered(entered, due=True)
             bells |= lateness.add_further(tx, ctx, seen)
             return bells | apply_levels(tx, ctx, tuple(answer.levels.values()), asked_at, skus)
 
-        ctx.bell.ring(*await ctx.store.write(commit))
+        ended = [self._waiting[number] for number, each in verdicts.items() if each.verdict not in STAYS]
+        rung = {"orders"} if any(_of_orders(bundle) for bundle in ended) else set[str]()
+        ctx.bell.ring(*rung)  # heard once this is on its way: the lines' next steps go into the same commit
+        ctx.bell.ring(*(await ctx.store.write(commit) - rung))
         for number in _of(verdicts, UNCOVERS):
             self._waiting[number] = giving.accompanied(self._waiting[number], giving_way[number])
         for number in _of(verdicts, Verdict.PLAN_ANEW):
@@ -386,6 +394,17 @@ class Writer:
                 await self._ctx.clock.sleep(wait)
         return rows
 
+    def _is_plain(self, bundle: Bundle) -> bool:
+        """True where being entered means the same as for any other: no part of it may have stayed out.
+
+        And where nobody must know of its answer before it is taken over, as with units set aside.
+        """
+        return (
+            bundle.id not in self._voiding
+            and not (bundle.companions or bundle.maybe_sent or bundle.refusals)
+            and not any(movement.subject.startswith(allocations.SUBJECT) for movement in bundle.movements)
+        )
+
     def _settle(
         self,
         tx: Tx,
@@ -394,8 +413,10 @@ class Writer:
         truth: Mapping[str, list[Movement]],
         skus: set[str],
         entered: Collection[str] | None = None,
+        *,
+        finished: bool = False,
     ) -> set[str]:
-        """Store what a verdict means; returns the bells to ring."""
+        """Store what a verdict means; returns the bells to ring. `finished`: that it is in is stored."""
         now = self._ctx.clock.now()
         verdict, reason = judgement.verdict, judgement.reason
         if verdict in STAYS:
@@ -407,7 +428,8 @@ class Writer:
         allocations.answered(tx, self._ctx, bundle, entered=verdict is DONE)
         along = bool(bundle.companions or bundle.maybe_sent or bundle.refusals)
         block.answered(tx, self._ctx, bundle, verdict)
-        tx.finish_bundle(bundle.id, state, reason, now, entered=entered if along else None)
+        if not finished:
+            tx.finish_bundle(bundle.id, state, reason, now, entered=entered if along else None)
         gone = tx.companion_subjects([bundle.id]) if along and verdict is DONE else frozenset()
         for subject, rows in truth.items():
             conflict = verdict is Verdict.CONFLICT and any(m.subject == subject for m in bundle.own)
@@ -427,19 +449,18 @@ class Writer:
                 now,
             )
         subjects = {movement.subject for movement in bundle.movements}
-        lines = tx.lines(subjects)
-        for line in lines.values():
-            vain = line.asked_in_vain or (verdict is Verdict.REFUSED and bundle.asks)
-            tx.put_line(replace(line, due=verdict is not Verdict.WRONG, asked_in_vain=vain))
+        if not finished:
+            vain = verdict is Verdict.REFUSED and bundle.asks
+            tx.lines_answered(subjects, due=verdict is not Verdict.WRONG, in_vain=vain)
         if verdict is DONE:
-            follow(tx, self._ctx, bundle, lines.values())
+            follow(tx, self._ctx, bundle)
             self._ctx.pulse.entered.append((now, len(bundle.movements)))
         if verdict is DONE and bundle.companions:
             skus |= giving.tell(tx, self._ctx, bundle, entered or ())
         for subject in subjects:
             if subject.startswith("reservation:"):
                 settle(tx, self._ctx, subject.split(":")[1], reason)
-        return {"orders"}
+        return {"orders"} if _of_orders(bundle) else set()
 
     def _pause_allocations(self, bundle: Bundle) -> None:
         """What the org would not set aside is not asked for again at once."""
@@ -570,6 +591,11 @@ class Writer:
             outcome=outcome,
             **({"next": then} if then else {}),
         )
+
+
+def _of_orders(bundle: Bundle) -> bool:
+    """True when a line may take its next step after the answer: its own, or that of what it was sold on."""
+    return any(movement.subject.startswith(("order:", "reservation:")) for movement in bundle.movements)
 
 
 def _of(verdicts: Mapping[int, Judgement], verdict: Verdict) -> list[int]:

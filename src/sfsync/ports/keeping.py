@@ -36,6 +36,7 @@ from sfsync.domain.sku_mapping import SkuMapping
 from sfsync.domain.sources import Source, Word
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.domain.tills import TillHistory, TillReport
+from sfsync.domain.values import quick
 
 from .comparing import ComparingTx
 from .outside import ChannelItem
@@ -43,6 +44,7 @@ from .outside import ChannelItem
 T = TypeVar("T")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Hole:
     """An interval of the stream that nobody has observed yet. Open until something made up for it."""
@@ -56,6 +58,7 @@ class Hole:
     replayed_to: datetime | None = None  # how far a replay has come that is not through
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class InboxItem:
     """Something that came in and is to be decided: a webhook's body, or a polled order."""
@@ -77,6 +80,7 @@ class OrderCall:
     tries: int  # that have not told it
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class LineState:
     """The newest wish of an order line, and how far we are with it.
@@ -112,6 +116,7 @@ class LineState:
         return self.told or {Source.CHANNEL: Word(self.version, self.line)}
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SubjectHolding:
     """What a subject holds at one level by the rows that stand in the ledger."""
@@ -125,6 +130,7 @@ class SubjectHolding:
     since: datetime  # when its first row was entered
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Held:
     """Units that all reservations of a channel, or its allocation, hold at one level."""
@@ -149,6 +155,7 @@ class InTransit:
 _NO_BUNDLE = -1  # they net out level by level, so that one number will do for all of them
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class PendingRow:
     """A movement that waits for the org's answer."""
@@ -169,6 +176,7 @@ def drawn_rows(level: LevelKey, channel: str | None, units: int) -> tuple[Pendin
     )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All that ATS depends on, for some SKUs."""
@@ -180,6 +188,7 @@ class Facts:
     scarce: Mapping[str, InForce] = field(default_factory=dict)  # the scarcities that hold, by SKU
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ChannelLevel:
     """One SKU at one location of a channel. It is due while target and published differ."""
@@ -204,6 +213,7 @@ class ChannelLevel:
     raised_at: datetime | None = None  # when its target last rose
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class PushRow:
     """One channel level's part in a push."""
@@ -215,6 +225,7 @@ class PushRow:
     quantity: int | None = None  # the number written, where the channel takes no changes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class PushRecord:
     """A push whose outcome is open: its key and its very bytes."""
@@ -410,6 +421,7 @@ class Tx(ComparingTx, Protocol):
     def erased_returns(self, org_order: str) -> Sequence[str]: ...
     def forget_erased(self, org_order: str) -> None: ...
     def due_lines(self, limit: int) -> Sequence[LineState]: ...
+    def lines_answered(self, subjects: Collection[str], *, due: bool, in_vain: bool = False) -> bool: ...
     def uncovered_lines(self, skus: Collection[str]) -> Sequence[LineState]: ...
     def owes(self, channel: str, sku: str) -> bool: ...
     def open_lines(self, channel: str) -> Sequence[LineState]: ...
@@ -456,6 +468,7 @@ class Tx(ComparingTx, Protocol):
         *,
         entered: Collection[str] | None = None,
     ) -> None: ...
+    def finish_bundles(self, bundles: Collection[int], state: str, reason: str, at: datetime) -> None: ...
 
     # -- counts
     def add_count(self, count: Count, price: float | None, at: datetime) -> None: ...

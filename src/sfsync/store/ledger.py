@@ -77,18 +77,16 @@ WAITING_AFTER = Prepared(
     .where(_ROW.state == "waiting", _ROW.bundle > bindparam("b_after"))
     .order_by(_ROW.bundle, _ROW.id)
 )
-WAITING_OF_BUNDLE = Prepared(
-    select(t.movement).where(_ROW.bundle == bindparam("b_id"), _ROW.state == "waiting")
-)
-FINISH_BUNDLE = Prepared(
+FINISH_BUNDLES = Prepared(
     update(t.bundle)
-    .where(t.bundle.c.id == bindparam("b_id"))
+    .where(t.among_numbers(t.bundle.c.id))
     .values(state=bindparam("b_state"), reason=bindparam("b_reason"), answered_at=bindparam("b_at"))
 )
 FINISH_MOVEMENTS = Prepared(
     update(t.movement)
-    .where(_ROW.bundle == bindparam("b_id"), _ROW.state == "waiting")
+    .where(t.among_numbers(_ROW.bundle), _ROW.state == "waiting")
     .values(state=bindparam("b_state"))
+    .returning(*t.movement.c)
 )
 
 
@@ -259,12 +257,17 @@ class LedgerStatements(DrawStatements, FoldStatements):
 
         `entered` names the keys that are in the ledger where that may not be all of them.
         """
-        kept = "refused" if state == "voided" else state
         if entered is not None:
             DROP_OTHERS.run(self._c, {"b_bundle": bundle_id, "among": list(entered), "b_state": "dropped"})
-        rows = WAITING_OF_BUNDLE.run(self._c, {"b_id": bundle_id})
-        FINISH_BUNDLE.run(self._c, {"b_id": bundle_id, "b_state": kept, "b_reason": reason, "b_at": at})
-        FINISH_MOVEMENTS.run(self._c, {"b_id": bundle_id, "b_state": kept})
+        self.finish_bundles([bundle_id], state, reason, at)
+
+    def finish_bundles(self, bundles: Collection[int], state: str, reason: str, at: datetime) -> None:
+        """The same answer came for several: three statements, however many. Of each, every row is entered."""
+        if not bundles:
+            return
+        these = {"among": list(bundles), "b_state": "refused" if state == "voided" else state}
+        FINISH_BUNDLES.run(self._c, {**these, "b_reason": reason, "b_at": at})
+        rows = sorted(FINISH_MOVEMENTS.run(self._c, these), key=lambda row: row.id)
         if state == "done":
             self._hold([(movement_of(row), row.channel, at) for row in rows])
         elif state == "voided":

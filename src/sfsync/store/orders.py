@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import bindparam, func, or_, select, text, update
+from sqlalchemy import bindparam, func, or_, select, text, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sfsync.domain.exposure import KEPT_EMPTIED, KEPT_SPELLS
 from sfsync.domain.orders import OrderLine
 from sfsync.domain.sources import Source, Word
+from sfsync.domain.values import replace
 from sfsync.ports.keeping import InboxItem, LineState, OrderCall
 
 from . import tables as t
@@ -36,6 +36,9 @@ ERASED_RETURNS = Prepared(
 )
 RETURN_LINES = Prepared(among(t.return_line.c.line_id))
 LINES_OF_ORG_ORDER = Prepared(select(t.order_line).where(t.order_line.c.org_order == bindparam("b_order")))
+_THESE_LINES = update(t.order_line).where(t.among(t.order_line.c.subject))
+ANSWERED = Prepared(_THESE_LINES.values(due=bindparam("b_due")))
+ASKED_IN_VAIN = Prepared(_THESE_LINES.values(due=bindparam("b_due"), asked_in_vain=true()))
 UNCOVERED_BY_SKU = Prepared(
     among(t.order_line.c.sku, (t.order_line.c.uncovered > 0) | (t.order_line.c.misplaced > 0))
 )
@@ -207,6 +210,16 @@ class OrderStatements(Statements):
     def forget_erased(self, org_order: str) -> None:
         """They stand alone no more."""
         self._c.execute(t.erased_return.delete().where(t.erased_return.c.org_order == org_order))
+
+    def lines_answered(self, subjects: Collection[str], *, due: bool, in_vain: bool = False) -> bool:
+        """The org has answered what these asked; `due`: they are decided again. True where some are lines.
+
+        Asked for in vain once is in vain until more is wanted, whatever is answered meanwhile.
+        """
+        if not subjects:
+            return False
+        statement = ASKED_IN_VAIN if in_vain else ANSWERED
+        return statement.run(self._c, {"among": sorted(subjects), "b_due": due}).changed > 0
 
     def due_lines(self, limit: int) -> list[LineState]:
         """Lines to decide whose subject has nothing waiting for an answer, oldest order first."""

@@ -24,6 +24,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     bindparam,
+    cast,
     false,
     select,
     text,
@@ -117,6 +118,12 @@ def _each_in_postgresql(element: each_of, compiler: SQLCompiler, **how: Any) -> 
 def among(column: Column[str], name: str = "among") -> ColumnElement[bool]:
     """True where the column is one of the texts given as parameter `name`: one statement, however many."""
     return column.in_(select(each_of(bindparam(name, type_=Json)).table_valued("value").c.value))
+
+
+def among_numbers(column: Column[int], name: str = "among") -> ColumnElement[bool]:
+    """`among`, of whole numbers."""
+    values = select(cast(each_of(bindparam(name, type_=Json)).table_valued("value").c.value, Integer))
+    return column.in_(values)
 
 
 metadata = MetaData(
