@@ -1,14 +1,16 @@
 """Many levels, one in a hundred drifted: what a comparison and its application cost, with a kill in each.
 
-The org has every SKU at five locations, the store shows the SKUs at one. Figures are taken from outside: the
-process' resident memory, the store's own count of points, the numbers that it shows in the end, and how long
-the dashboard's pages take while nothing else is asked.
+The org has every SKU at five locations, the store shows the SKUs at one. One number in a hundred is changed
+by hand at the store; of others, one level in a hundred in the org, and no event tells of it. Figures are
+taken from outside: the resident memory of the process and its children, the store's own count of points, the
+numbers that it shows in the end, and how long the dashboard's pages take while nothing else is asked.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -25,6 +27,7 @@ DRIFTED = 100  # one SKU in so many
 PLAN = "plus"
 ON_HAND = 4
 ANSWERS = 10  # of each page
+MOVEMENTS = 1_000  # entered in the org at once
 
 
 def run(skus: int, limit_seconds: float) -> dict[str, dict[str, float | None]]:
@@ -63,6 +66,8 @@ def _figures(on: Stage, daemon: Sfsync, skus: int, limit_seconds: float) -> dict
     daemon.start(limit_seconds)
     pages = _pages(daemon, on.skus[skus // 2])
     points, writes = _spent(shop), _writes(shop)
+    sold = on.skus[DRIFTED // 2 :: DRIFTED]
+    _sell_unheard(on, sold)
     asked = _Asked(daemon)
     began = time.monotonic()
     plan = asked.begin()
@@ -76,18 +81,19 @@ def _figures(on: Stage, daemon: Sfsync, skus: int, limit_seconds: float) -> dict
     planned = time.monotonic() - began
     read_points = _spent(shop) - points
     began = time.monotonic()
-    asked.apply(plan, len(drifted))
+    asked.apply(plan, found["changes"])
     asked.until(plan, lambda run: run["rows_done"]["applied"] > 0 or run["ended"], limit_seconds)
     memory = max(memory, daemon.peak_mb())
     daemon.kill()
     daemon.start(limit_seconds)
     asked.until(plan, lambda run: run["ended"], limit_seconds)
-    wrong = _settled(on, writes + len(drifted), limit_seconds)
+    wrong = _settled(on, writes + len(drifted) + len(sold), sold, limit_seconds)
     applied = time.monotonic() - began
     return {
         "levels": skus * len(LOCATIONS),
         "start_seconds": started,
         "start_memory_mb": first_memory,
+        "levels_drifted": len(sold) * len(LOCATIONS),
         "rows_planned": sum(each["rows"] for each in found["causes"]),
         "plan_seconds": planned,
         "plan_points": read_points,
@@ -136,7 +142,28 @@ def _writes(shop: Any) -> int:
         count += sum(row["cause"] in ("adjust", "set") for row in page["changes"])
 
 
-def _settled(on: Stage, written: int, limit_seconds: float) -> int:
+def _sell_unheard(on: Stage, skus: Sequence[str]) -> None:
+    """One unit of each SKU leaves every location in the org, and the stream is silent about it."""
+    keys = [f"{sku}|{location}" for sku in skus for location in LOCATIONS]
+    on.org.bus("fates", lost_rate=1.0)
+    for start in range(0, len(keys), MOVEMENTS):
+        records = [
+            {
+                "attributes": {"type": "StockMovement__c"},
+                "StockLevel__r": {"LevelKey__c": key},
+                "Kind__c": "Sale",
+                "OnHandDelta__c": -1,
+                "ReservedDelta__c": 0,
+                "VersionDelta__c": 1,
+            }
+            for key in keys[start : start + MOVEMENTS]
+        ]
+        done = on.org.control("POST", "/records/create", {"records": records})
+        assert all(each["success"] for each in done), done[:1]
+    on.org.bus("fates", lost_rate=0.0)
+
+
+def _settled(on: Stage, written: int, sold: Collection[str], limit_seconds: float) -> int:
     """How many numbers are wrong, once so many were written, or when the time is over.
 
     All of them are asked for once, at the end: a hundred thousand keep the store from its other work.
@@ -146,7 +173,8 @@ def _settled(on: Stage, written: int, limit_seconds: float) -> int:
         time.sleep(1.0)
     address = shop.ready["control_url"] + "/levels"
     levels = httpx.get(address, trust_env=False, timeout=limit_seconds).json()["levels"]
-    return sum(1 for level in levels if level["available"] != ON_HAND)
+    left = dict.fromkeys(sold, ON_HAND - 1)
+    return sum(1 for level in levels if level["available"] != left.get(level["sku"], ON_HAND))
 
 
 class _Asked:

@@ -12,16 +12,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import httpx
+import psutil
 from tests.sandbox import OrgSandbox, Sandbox, start_org, start_shop
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60.0
+LOOK_SECONDS = 0.1  # between two looks at a contestant's memory
 
 
 class Contestant(Protocol):
@@ -154,6 +156,7 @@ class _Process:
         self._stage = on
         self._process: subprocess.Popen[str] | None = None
         self.peak_before_kill = 0.0
+        self._most_together_mb = 0.0
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -179,17 +182,27 @@ class _Process:
         return int(subprocess.check_output(words, text=True)) * 1024 / 1e6
 
     def peak_mb(self) -> float:
-        """The most resident memory that it has had."""
+        """The most resident memory that it has had, or it and its children together at any moment."""
         if self._process is None or self._process.poll() is not None:
             return 0.0
         for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024 / 1e6
+                return max(self._most_together_mb, int(line.split()[1]) * 1024 / 1e6)
         return 0.0
+
+    def _look_at_family(self, process: subprocess.Popen[str]) -> None:
+        """Add up what it and its children hold, again and again while it lives."""
+        self._most_together_mb = 0.0
+        while process.poll() is None:
+            with suppress(psutil.NoSuchProcess):
+                parent = psutil.Process(process.pid)
+                held = sum(each.memory_info().rss for each in (parent, *parent.children(recursive=True)))
+                self._most_together_mb = max(self._most_together_mb, held / 1e6)
+            time.sleep(LOOK_SECONDS)
 
     def _spawn(self, words: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
         log = (self._stage.folder / f"{self.name}.log").open("a")
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, *words],
             stdout=subprocess.PIPE,
             stderr=log,
@@ -197,6 +210,8 @@ class _Process:
             cwd=ROOT,
             env={**os.environ, **env},
         )
+        threading.Thread(target=self._look_at_family, args=(process,), daemon=True).start()
+        return process
 
 
 class Glue(_Process):

@@ -25,6 +25,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.collector import collecting
 from tests.sandbox import SOURCES, OrgSandbox, Sandbox, start_org, start_shop
 from typer.testing import CliRunner
 
@@ -216,7 +217,8 @@ def world(
 
 def test_a_first_start_waits_for_a_person_and_then_carries_every_sale_everywhere(tmp_path: Path) -> None:
     """Plan, approval, a till sale, a web sale, bad webhooks, an unknown SKU, and an orderly end."""
-    with world(tmp_path) as (org, daemon):
+    with world(tmp_path) as (org, daemon), collecting() as collector:
+        daemon.env["SFSYNC_TELEMETRY__OTLP_ENDPOINT"] = collector.url
         daemon.start()
         until(lambda: [c["levels"] for c in daemon.status()["channels"]] == [4, 4], "the first comparison")
         assert [channel["approved"] for channel in daemon.status()["channels"]] == [False, False]
@@ -229,6 +231,9 @@ def test_a_first_start_waits_for_a_person_and_then_carries_every_sale_everywhere
 
         org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
         daemon.shows("BAG-1", 29)
+        daemon.cli("resync", "--dry-run", "--sku", "BAG-1")
+        names = ["push", "push", "read back", "read back", "read levels", "stock change"]
+        until(lambda: names in collector.traces().values(), "one trace from the org to what the shops show")
         london, dubai = daemon.shops.values()
         assert buy(dubai, "BAG-1", 2).status_code == 201
         daemon.shows("BAG-1", 27)

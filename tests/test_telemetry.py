@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.collector import Collector, collecting
 from tests.flow.kit import House, house
 
 from sfsync.app import _open_tracer
@@ -21,49 +19,11 @@ from sfsync.telemetry import OtlpTracer
 BAG = "BAG-1|ECOM"
 
 
-class Collector:
-    """Takes traces in, as a collector does."""
-
-    def __init__(self) -> None:
-        self.spans: list[Any] = []
-        self.services: set[str] = set()
-        self.paths: set[str] = set()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                outer.take(self.path, body)
-                self.send_response(200)
-                self.send_header("content-type", "application/x-protobuf")
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def take(self, path: str, body: bytes) -> None:
-        self.paths.add(path)
-        request = ExportTraceServiceRequest.FromString(body)
-        for resource in request.resource_spans:
-            self.services |= {
-                each.value.string_value for each in resource.resource.attributes if each.key == "service.name"
-            }
-            for scope in resource.scope_spans:
-                self.spans += scope.spans
-
-
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     """One on loopback."""
-    made = Collector()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    with collecting() as made:
+        yield made
 
 
 def told(span: Any) -> dict[str, Any]:
@@ -113,6 +73,29 @@ async def test_a_sale_is_one_trace_from_its_commit_to_what_is_read_at_each_chann
         assert reads[name].parent_span_id == push.span_id
         assert told(reads[name])["shows"] == 4
         assert reads[name].status.code == 0
+
+
+async def test_a_storefronts_sale_is_one_trace_from_the_request_that_enters_it(collector: Collector) -> None:
+    """London sells; the org's stream is silent about what we enter, and Dubai is told under the same id."""
+    tracer = OtlpTracer(collector.url)
+    async with house({BAG: 5}) as h:
+        await h.shows("BAG-1", 5, 5)
+        await h.idle()
+        h.ctx.pulse.trail = Trail(tracer, lambda: str(uuid.uuid4()))
+        london = h.shops["london"]
+        await h.deliver("london", london.buy("BAG-1"))
+        await h.shows("BAG-1", 4, 4)
+        await h.idle()
+        await compared(h)
+    tracer.close()
+    spans: Sequence[Any] = collector.spans
+    assert len({span.trace_id for span in spans}) == 1
+    (root,) = [span for span in spans if not span.parent_span_id]
+    below = {span.name: span for span in spans if span.parent_span_id == root.span_id}
+    assert below.keys() == {"ledger request", "push"}
+    assert told(below["push"])["channel"] == "dubai"
+    (read,) = [span for span in spans if span.name == "read back"]
+    assert (read.parent_span_id, told(read)["shows"]) == (below["push"].span_id, 4)
 
 
 class Kept:

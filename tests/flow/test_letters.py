@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.flow.kit import House, house, total
 
+from sfsync.domain.incidents import OVERSOLD
 from sfsync.domain.letters import Cause
 from sfsync.flow.letters import CHANNEL_OFF, PAGE, Letters
 from sfsync.ports import DeadLetter, Tx, told_to
@@ -113,13 +114,17 @@ async def test_what_a_person_drops_leaves_the_list_and_stays_in_the_record() -> 
     """With the name and the reason, under its number; an id that is none is named."""
     async with house({BAG: 5}) as h:
         h.shops["dubai"].shelf["MYSTERY"] = 1
-        await h.deliver("dubai", h.shops["dubai"].buy("MYSTERY"))
+        order = h.shops["dubai"].buy("MYSTERY")
+        await h.deliver("dubai", order)
         letter = await the_letter(h)
         letters = Letters(h.ctx)
         told: Any = await letters.told()
         (group,) = told["causes"]
         assert (group["cause"], group["retry"]) == ("no stock level", "by itself")
+        (incident,) = await h.store.read(lambda tx: tx.incidents())
+        assert (incident.kind, incident.key) == (OVERSOLD, letter.key)
         assert await letters.drop([letter.id, 999], "Anna Kay", "a gift, not ours") == [letter.id]
+        assert await h.store.read(lambda tx: tx.incidents()) == []  # it needs no stock
         told = await letters.told()
         assert told["causes"] == []
         (dropped,) = told["dropped"]
@@ -128,6 +133,10 @@ async def test_what_a_person_drops_leaves_the_list_and_stays_in_the_record() -> 
         assert dropped["reason"] == letter.reason
         (unknown,) = await letters.retry([letter.id], None)
         assert not unknown.done
+        h.shops["dubai"].change(order, open_quantity=0, fulfilled_quantity=1)
+        await h.deliver("dubai", order)
+        await h.idle()
+        assert await h.store.read(lambda tx: (tx.dead_letters(), tx.incidents())) == ([], [])
 
 
 async def test_a_house_whose_items_all_sell_beyond_their_stock_is_told_so_in_pages() -> None:

@@ -75,6 +75,24 @@ async def test_a_wrong_code_is_told_at_once_and_holds_no_other_back() -> None:
     assert [count.level.sku for count in house.counter.entered.values()] == ["BAG"]
 
 
+async def test_lines_that_were_counted_under_a_mistyped_location_are_moved_to_the_right_one() -> None:
+    """Nobody counts the shelf again for a slip of the finger; a line that was not refused stays."""
+    house = House()
+    async with counting(house) as page:
+        await scan(page, "TIE")
+        await page.get_by_label("Location").fill("ECCOM")
+        await scan(page, "BAG", "BAG")
+        await expect(page.locator("#lines .said")).to_have_count(1)
+        await page.get_by_label("Location").fill("ECOM")
+        await page.get_by_label("Location").blur()
+        await page.get_by_role("button", name="The refused line was counted at ECOM").click()
+        await expect(page.locator("#lines .said")).to_have_count(0)
+        await page.get_by_role("button", name="Enter 2 counts").click()
+        await expect(page.locator("#entered li")).to_have_count(2)
+    counts = {str(count.level): count.units for count in house.counter.entered.values()}
+    assert counts == {"BAG|ECOM": 2, "TIE|ECOM": 1}
+
+
 async def test_a_sheet_outlives_a_closed_page_and_an_answer_that_got_lost() -> None:
     """What was entered although the phone never heard of it is entered again, and counts once."""
     house = House()

@@ -133,7 +133,8 @@ def drop(
     elif of is not None and not told["dropped"]:
         out.print("There is none of that cause.")
     else:
-        out.print(f"{len(told['dropped']):,} dropped, and kept in the record.")
+        if told["dropped"]:
+            out.print(f"{len(told['dropped']):,} dropped, and kept in the record.")
         for number in told["missing"]:
             out.print(f"there is no dead letter {number}", style="yellow")
     raise typer.Exit(1 if told["missing"] else 0)
@@ -163,7 +164,7 @@ def _dropped(settings: Settings, numbers: Sequence[int], who: str, because: str)
     if told is not None:
         return told
     now = datetime.now(UTC)
-    gone = _store(settings).write_now(lambda tx: tx.drop_letters(numbers, who, because, now))
+    gone = _store(settings).write_now(lambda tx: letters.drop(tx, numbers, who, because, now))
     return {"dropped": gone, "missing": sorted(set(numbers) - set(gone))}
 
 

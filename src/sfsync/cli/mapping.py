@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +20,7 @@ from sfsync.cli.common import (
     print_json,
     settings_or_exit,
     table,
+    user_name,
 )
 from sfsync.cli.progress import bar, waiting
 from sfsync.domain.count_file import FileError, decode
@@ -166,7 +166,7 @@ def _asked(
 def _done_here(
     settings: Settings, sheet: Sheet, *, apply: bool, partial: bool, yes_change: int | None
 ) -> dict[str, Any]:
-    store, now, by = _store(settings), datetime.now(UTC), getpass.getuser()
+    store, now, by = _store(settings), datetime.now(UTC), user_name()
     parties = sku_mappings.Parties.of(settings.assortment(), settings.tills)
     try:
         with bar("mapping") as shown:

@@ -378,10 +378,7 @@ def _incidents(incidents: Any, more: int) -> list[RenderableType]:
         return []
     made = table("\nIncidents", "opened", "what", "orders", ("unit s", "right"), "what to do")
     for incident in incidents:
-        orders = ", ".join(
-            f"{o['order']} at {o['channel']} ({'covered' if o['covered'] else 'NOT covered'})"
-            for o in incident["orders"]
-        )
+        orders = ", ".join(f"{o['order']} at {o['channel']}{_cover(o, incident)}" for o in incident["orders"])
         state = "" if incident["closed_at"] is None else f" (closed {incident['closed_at']})"
         if incident["waits_until"]:
             state = f" (may wait until {incident['waits_until'][:10]})"
@@ -390,12 +387,18 @@ def _incidents(incidents: Any, more: int) -> list[RenderableType]:
             incident["title"] + state,
             orders or "-",
             _number(incident["exposure_unit_seconds"]),
-            incident["detail"],
+            incident["detail"] if incident["closed_at"] is None else "",
         )
     parts: list[RenderableType] = [made]
     if more:
         parts.append(Text(f"and {more} more: `sfsync incidents`"))
     return parts
+
+
+def _cover(order: Any, incident: Any) -> str:
+    if incident["closed_at"] is not None:
+        return ""  # how it stood when it began; it is over
+    return " (covered)" if order["covered"] else " (NOT covered)"
 
 
 def _refunds(refunds: Any, more: int) -> list[RenderableType]:

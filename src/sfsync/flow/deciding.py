@@ -171,6 +171,9 @@ def _aside(line: LineState, bundle: Sequence[Movement], now: datetime) -> LineSt
 
 
 def _no_level(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
+    if tx.dropped_for_good(line.channel, line.subject):  # whoever dropped it has said that it needs no stock
+        tx.put_line(replace(line, uncovered=line.line.open_quantity, due=False))
+        return set()
     ctx.log.warning("no stock level", channel=line.channel, order=line.order_name, sku=line.line.sku)
     piece = f", unit {line.line.unit!r}," if line.line.unit else ""
     reason = (

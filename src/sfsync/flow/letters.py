@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
+from sfsync.domain.incidents import OVERSOLD
 from sfsync.domain.letters import (
     LEDGER,
     UNBELIEVED,
@@ -66,7 +67,7 @@ class Letters:
     async def drop(self, numbers: Collection[int], by: str, reason: str) -> Sequence[int]:
         """Take these off the list for good, with a name and a reason; the ids that there were."""
         ctx = self._ctx
-        dropped = await ctx.store.write(lambda tx: tx.drop_letters(numbers, by, reason, ctx.clock.now()))
+        dropped = await ctx.store.write(lambda tx: drop(tx, numbers, by, reason, ctx.clock.now()))
         for number in dropped:
             ctx.log.info("dead letter dropped", id=number, by=by, reason=reason)
         return dropped
@@ -109,10 +110,21 @@ def first_part(tx: Tx, cause: Cause, up_to: int | None = None) -> Part:
     return Part(cause, 0, newest if up_to is None else min(newest, up_to), there)
 
 
+def drop(tx: Tx, numbers: Collection[int], by: str, because: str, now: datetime) -> Sequence[int]:
+    """Take these off the list for good; the ids that there were.
+
+    What was sold and is no stock of the org's (a gift card) needs no stock either: its incident is over.
+    """
+    for letter in tx.dead_letters(ids=numbers):
+        if _cause(letter) is Cause.NO_LEVEL:
+            tx.close_incident(OVERSOLD, letter.key, now)
+    return tx.drop_letters(numbers, by, because, now)
+
+
 def drop_part(tx: Tx, part: Part, by: str, because: str, now: datetime) -> tuple[Sequence[int], Part]:
     """Drop some, in a transaction that keeps no sale waiting."""
     letters, left = part.letters(tx)
-    return tx.drop_letters([each.id for each in letters], by, because, now), left
+    return drop(tx, [each.id for each in letters], by, because, now), left
 
 
 def retry_part(tx: Tx, part: Part, on: Collection[str], now: datetime) -> tuple[list[Tried], Part]:

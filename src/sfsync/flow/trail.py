@@ -45,17 +45,29 @@ class Trail:
     ) -> None:
         """The stream has told of a commit in the org, and its levels were read."""
         for sku in sorted(skus):
-            change = _Change(self._id(32), self._id(16))
-            with self._lock:
-                self._changes[sku] = change
-                self._changes.move_to_end(sku)
-                while len(self._changes) > MOST_FOLLOWED:
-                    self._changes.popitem(last=False)
+            change = self._begin(sku)
             # Two clocks: what seems to be asked for before its commit was committed just then.
             begun = asked_at if committed_at is None else min(committed_at, asked_at)
             told: Told = {"sfsync.sku": sku, "sfsync.topic": topic}
             self._tracer.tell(Span(change.trace_id, change.root, "", "stock change", begun, now, told))
             self._tell(change, change.root, "read levels", asked_at, now, {"sfsync.sku": sku})
+
+    def entered(self, skus: Collection[str], sent_at: datetime, now: datetime) -> None:
+        """The org has taken what we entered: no event tells of it."""
+        for sku in sorted(skus):
+            change = self._begin(sku)
+            told: Told = {"sfsync.sku": sku}
+            self._tracer.tell(Span(change.trace_id, change.root, "", "stock change", sent_at, now, told))
+            self._tell(change, change.root, "ledger request", sent_at, now, told)
+
+    def _begin(self, sku: str) -> _Change:
+        change = _Change(self._id(32), self._id(16))
+        with self._lock:
+            self._changes[sku] = change
+            self._changes.move_to_end(sku)
+            while len(self._changes) > MOST_FOLLOWED:
+                self._changes.popitem(last=False)
+        return change
 
     def pushed(self, record: PushRecord, attempts: int, failure: str, now: datetime) -> None:
         """A channel has answered a push."""

@@ -329,6 +329,9 @@ class Writer:
         )
         truth = await self._truth(verdicts)
         done = [self._waiting[number] for number in _of(verdicts, DONE) if number not in self._voiding]
+        if ctx.pulse.trail is not None:
+            moved = {movement.level.sku for bundle in done for movement in bundle.movements}
+            ctx.pulse.trail.entered(moved, asked_at, ctx.clock.now())
         seen = await lateness.look_back(ctx, done, answer, record_ids, self._admitted)
 
         def commit(tx: Tx) -> set[str]:

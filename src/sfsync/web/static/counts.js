@@ -83,7 +83,9 @@ function add(code) {
   if (!sku) return;
   let line = sheet.find((each) => each.sku === sku && each.unit === (unit || "") && each.location === location);
   if (line) {
+    const refused = line.state === "bad";
     touch(line, unit ? 1 : line.units + 1);
+    if (refused) check(line);
     sheet.splice(sheet.indexOf(line), 1);
   } else {
     line = { sku, unit: unit || "", location, by: field("by").value.trim(), reason: field("reason").value.trim() };
@@ -177,9 +179,29 @@ function draw() {
   });
   field("lines").replaceChildren(...lines);
   field("empty").hidden = sheet.length > 0;
+  const others = misplaced().length;
+  field("moved").hidden = !others;
+  field("moved").firstElementChild.textContent =
+    (others === 1 ? "The refused line was" : "The " + others + " refused lines were") + " counted at " + field("location").value.trim();
   const button = field("enter");
   button.disabled = sending || !sheet.length;
   button.textContent = sending ? "Entering …" : sheet.length ? "Enter " + counted(sheet.length) : "Enter";
+}
+
+// Lines that were refused at another location than the one named above: perhaps it was mistyped.
+function misplaced() {
+  const location = field("location").value.trim();
+  const there = (line) => sheet.some((each) => each !== line && each.sku === line.sku && each.unit === line.unit && each.location === location);
+  return location ? sheet.filter((line) => line.state === "bad" && line.location !== location && !there(line)) : [];
+}
+
+// They keep their moment: the shelf was looked at then.
+function move() {
+  for (const line of misplaced()) {
+    Object.assign(line, { location: field("location").value.trim(), said: "", state: "" });
+    check(line);
+  }
+  keep();
 }
 
 function counted(n) {
@@ -286,6 +308,8 @@ for (const name of KEPT) {
   field(name).value = localStorage.getItem("sfsync-" + name) || "";
   field(name).addEventListener("change", () => localStorage.setItem("sfsync-" + name, field(name).value.trim()));
 }
+field("location").addEventListener("change", draw);
+field("moved").addEventListener("click", move);
 field("enter").addEventListener("click", enter);
 tokenForm.addEventListener("submit", (event) => {
   event.preventDefault();
