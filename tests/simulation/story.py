@@ -41,7 +41,7 @@ class Story:
         level = 0 if self.told else 40
         return structlog.wrap_logger(
             None, processors=[sink], wrapper_class=structlog.make_filtering_bound_logger(level)
-        )
+        ).bind()  # else it is bound anew for each line
 
 
 def _words(error: Any) -> str:

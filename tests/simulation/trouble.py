@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from random import Random
 
 from sfsync.simulators.org.fates import Fate
@@ -15,6 +16,7 @@ from .plan import SHOPS
 from .world import World
 
 STOCK, TILLS = "/data/SfsyncStock__chn", "/event/StockEvent__e"
+AFTER_THE_DAY_SECONDS = 120.0  # of a day without calls: so long it can be seen whether anybody storms the org
 
 ORG_FAULTS = (
     "drop",
@@ -230,6 +232,13 @@ class Outage:
         while self.day.orders < orders and not self.day.over.is_set():  # noqa: ASYNC110 — time is virtual
             await asyncio.sleep(1.0)
 
+    async def _while_anybody_sells(self, seconds: float) -> None:
+        """So long, or until the day has been over for a while: then no more comes to what waits."""
+        ends = self.world.loop.time() + seconds
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.day.over.wait(), seconds)
+        await asyncio.sleep(min(AFTER_THE_DAY_SECONDS, ends - self.world.loop.time()))
+
     @staticmethod
     def _told(whom: Sequence[Callable[[bool], None]], *, over: bool) -> None:
         for told in whom:
@@ -251,7 +260,7 @@ class ShortDay(Outage):
         knobs.daily_api_requests = org.usage.used + calls
         self.world.story.tell("org", f"{calls} calls are left, for {seconds} s")
         self._told(self.day.short, over=False)
-        await asyncio.sleep(seconds)
+        await self._while_anybody_sells(seconds)
         knobs.daily_api_requests = plenty
         self.world.story.tell("org", "it takes calls again")
         self._told(self.day.short, over=True)

@@ -152,6 +152,7 @@ class World:
         structlog.configure(
             processors=[_drop],
             wrapper_class=structlog.make_filtering_bound_logger(50),
+            logger_factory=_silent,
             cache_logger_on_first_use=False,
         )
         self._log = story.logger("sfsync")
@@ -309,6 +310,7 @@ class World:
         def opened(url: str) -> Database:
             readers = Disk(life, self.chance(f"readers {life.number}"), self.plan.disk_seconds)
             store = open_store(url, exclusive=True, migrate=False, hands=Hands(disk, readers, "OFF"))
+            _put_into_words_once(store)
             if life is self.life:
                 self._store = store
             return store
@@ -325,6 +327,7 @@ class World:
             self.chance(f"stream {life.number}"),
             lambda: "org" not in self.net.cut_off,
             self.clock.now,
+            self.plan.haste,
         )
         org = SalesforceOrg(configured, self.clock, transport=org_carrier(), source=AvroSource(source))
         channels: dict[str, Any] = {}
@@ -492,6 +495,20 @@ def _floor_settings(plan: Plan) -> dict[str, Any]:
     if plan.habits.floor is None:
         return {}
     return {"locations": {"tills_after_sale": [BOUTIQUE], "floor_scarce_at": 20}}
+
+
+_words: dict[str, Any] = {}  # what the first store's engine has learned
+
+
+def _put_into_words_once(store: Database) -> None:
+    """An engine makes SQL of each statement once; here each life has an engine of its own, on one schema."""
+    for engine in (store._writer, store._reader):
+        engine.dialect = _words.setdefault("dialect", engine.dialect)
+        engine._compiled_cache = _words.setdefault("compiled", engine._compiled_cache)
+
+
+def _silent(*_args: Any) -> None:
+    """Nobody's log."""
 
 
 def _drop(_logger: Any, _method: str, _event: Any) -> Any:

@@ -348,11 +348,16 @@ def _recognise(engine: Engine) -> None:
             )
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
         connection.rollback()
-    known = ScriptDirectory.from_config(_migrations()).get_current_head()
-    if found != known:
+    if found != (known := _newest_version()):
         raise StoreError(
             f"the store is of version {found}, and this sfsync reads {known}. Use the sfsync that runs on it"
         )
+
+
+@functools.cache
+def _newest_version() -> str | None:
+    """Of the schema; every migration is loaded to find it."""
+    return ScriptDirectory.from_config(_migrations()).get_current_head()
 
 
 def _migrations() -> Config:
