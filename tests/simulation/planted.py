@@ -339,14 +339,22 @@ BUGS: tuple[Bug, ...] = (
 
 RUN = """
 import json, sys
-from tests.simulation.plan import draw
-from tests.simulation.seed import run_seed
+from tests.simulation.seed import timed
 for seed in range(int(sys.argv[1]), int(sys.argv[2]) + 1):
-    verdict = run_seed(draw(seed, orders=int(sys.argv[3])))
+    verdict, _ = timed(seed, int(sys.argv[3]))
     if verdict.violations:
         print(json.dumps([seed, verdict.violations[0]]))
         break
 """
+
+
+def with_bug(bug: Bug) -> str:
+    """The text of the bug's file with the bug in it. Raises `LookupError` when its place is not found."""
+    text = (REPOSITORY / "src" / "sfsync" / bug.file).read_text(encoding="utf-8")
+    found = text.count(bug.search)
+    if found != 1:
+        raise LookupError(f"{bug.what}: its place in {bug.file} is found {found} times; mend the planted bug")
+    return text.replace(bug.search, bug.replace)
 
 
 def plant(bug: Bug, folder: Path) -> None:
@@ -354,12 +362,7 @@ def plant(bug: Bug, folder: Path) -> None:
     shutil.copytree(REPOSITORY / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("salesforce", "config"):
         (folder / name).symlink_to(REPOSITORY / name)
-    path = folder / "src" / "sfsync" / bug.file
-    text = path.read_text(encoding="utf-8")
-    found = text.count(bug.search)
-    if found != 1:
-        raise LookupError(f"{bug.what}: its place in {bug.file} is found {found} times; mend the planted bug")
-    path.write_text(text.replace(bug.search, bug.replace), encoding="utf-8")
+    (folder / "src" / "sfsync" / bug.file).write_text(with_bug(bug), encoding="utf-8")
 
 
 def hunt(bug: Bug, most: int, orders: int) -> tuple[int, str] | None:

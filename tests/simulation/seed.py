@@ -57,6 +57,8 @@ def run_seed(plan: Plan | int, *, told: bool = False, actors: Sequence[type[Acto
     home = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
     home = home / "sfsync-simulation"
     home.mkdir(exist_ok=True)
+    collecting = gc.isenabled()
+    gc.disable()  # a world is one knot of references, and goes as a whole when it has ended
     loop = VirtualLoop(note_task)
     asyncio.set_event_loop(loop)
     with tempfile.TemporaryDirectory(dir=home) as folder:
@@ -67,13 +69,15 @@ def run_seed(plan: Plan | int, *, told: bool = False, actors: Sequence[type[Acto
         finally:
             _end(loop)
             structlog.reset_defaults()  # the story took over every log of this process
+            if collecting:
+                gc.enable()
 
 
 def timed(seed: int, orders: int, outage_seconds: float = 0.0) -> tuple[Verdict, float]:
     """A seed's verdict, and the CPU seconds it took.
 
-    A world is one knot of references and goes as a whole, so nobody looks for rubbish before it has ended;
-    what is there even then is the libraries' own and stays, so nobody looks at it again.
+    Nobody looks for rubbish before the world has ended; what is there even then is the libraries' own and
+    stays, so nobody looks at it again.
     """
     if gc.isenabled():
         gc.disable()
