@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.simulators.language_kit import Tables, our_schema
 
 from sfsync.simulators.org.soql import SoqlError
+from sfsync.simulators.org.soql.parser import parse, parse_whole
 
 printable = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 
@@ -47,6 +48,40 @@ def test_any_other_text_is_a_query_or_a_soql_error(text: str) -> None:
             tables.ask(query)
         except SoqlError as error:
             assert error.code.isupper()  # noqa: PT017 — either outcome is right, and an error must have its code
+
+
+def _heard(read: Callable[[str], Any], text: str) -> Any:
+    try:
+        return read(text)
+    except SoqlError as error:
+        return error.code, error.message
+
+
+values = st.one_of(
+    printable.map(quoted),
+    st.sampled_from(["''", "'\\x'", "7", "-1.5", "NULL", "TODAY", "2026-11-23"]),
+    st.sampled_from(["2026-11-23T10:00:00Z", "2026-11-23T10:00:00.5+0100", "2026-99-23T10:00:00Z"]),
+)
+leaves = st.one_of(
+    st.builds("Name {} {}".format, st.sampled_from(["=", "!=", " LIKE"]), values),
+    st.builds("{} < Quantity__c".format, values),  # the wrong way round
+    st.lists(values, max_size=4).map(lambda found: f"Id NOT IN ( {' ,'.join(found)})"),
+    values.map(lambda value: f"Id IN (SELECT OrderId FROM OrderItem WHERE Name ={value} LIMIT 3)"),
+)
+
+
+@given(
+    st.sampled_from(["Id", "Id, Name", "Id, (SELECT Id FROM OrderItems WHERE Name = 'a')", "COUNT(Id)"]),
+    st.lists(leaves, min_size=1, max_size=3),
+    st.sampled_from([" AND ", " OR ", " AND NOT ", ") AND ("]),
+    st.sampled_from(["", " ORDER BY Name DESC", " GROUP BY Name HAVING MAX(Id) = 'a'", " LIMIT x"]),
+)
+def test_a_query_that_was_asked_with_other_values_is_read_as_if_for_the_first_time(
+    items: str, found: list[str], word: str, rest: str
+) -> None:
+    """Value by value or filled in: the same query, with the same places in its text; or the same words."""
+    text = f"SELECT {items} FROM Order WHERE ({word.join(found)}){rest}"
+    assert _heard(parse, text) == _heard(parse_whole, text)
 
 
 Test = Callable[[Mapping[str, Any]], bool]

@@ -1,7 +1,8 @@
 """From the text of a query to `syntax.Query`, through an LALR grammar.
 
 AND and OR cannot be mixed without parentheses, as in an org. Texts are cached with their parsed form, for a
-client asks the same few queries again and again.
+client asks the same few queries again and again; and what it asks of other values each time is parsed once
+without them, and filled.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
@@ -37,6 +39,12 @@ from sfsync.simulators.org.soql.syntax import (
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", '"': '"', "'": "'", "\\": "\\"}
 _TEXT_IN_LIST = re.compile(r"'((?:\\.|[^'\\])*)'", re.DOTALL)
+VALUES = re.compile(
+    r"""\(\s*'(?:\\.|[^'\\])*'(?:\s*,\s*'(?:\\.|[^'\\])*')*\s*\)  # a list of texts
+    | '(?:\\.|[^'\\])*'
+    | \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)""",
+    re.DOTALL | re.IGNORECASE | re.VERBOSE,
+)
 _IGNORED_VIEWS = ("VIEW", "REFERENCE")
 _HIGHEST_OFFSET = 2000
 _MOST_DIGITS = 9  # of a count; of an exact whole number twice as many
@@ -73,6 +81,28 @@ def unescape(raw: str, extra: str = "") -> str:
         else:
             raise ValueError(f"\\{follower}")
     return "".join(out)
+
+
+def _text(source: str, raw: str, position: int) -> Literal:
+    try:
+        # A LIKE pattern may hold \% and \_, so the pattern is read again from the raw text.
+        return Literal("string", unescape(raw, "%_"), position, raw)
+    except ValueError as error:
+        message = f"Illegal character sequence '{error}' in string literal '{raw}'"
+        raise malformed(source, position, message) from error
+
+
+def _texts(source: str, written: str, start: int) -> tuple[Literal, ...]:
+    found = _TEXT_IN_LIST.finditer(written)
+    return tuple(_text(source, match[1], start + match.start()) for match in found)
+
+
+def _moment(source: str, written: str, position: int) -> Literal:
+    try:
+        value = datetime.fromisoformat(re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", written.upper()))
+        return Literal("datetime", value.astimezone(UTC), position)
+    except (ValueError, OverflowError) as error:
+        raise malformed(source, position, f"Invalid datetime: {written}") from error
 
 
 class _Builder(Transformer[Token, Any]):
@@ -168,29 +198,13 @@ class _Builder(Transformer[Token, Any]):
         return tuple(children)
 
     def text_list(self, children: Sequence[Token]) -> tuple[Literal, ...]:
-        start = _start(children[0])
-        return tuple(
-            self._string(match[1], start + match.start()) for match in _TEXT_IN_LIST.finditer(children[0])
-        )
+        return _texts(self.source, str(children[0]), _start(children[0]))
 
     def string(self, children: Sequence[Token]) -> Literal:
-        return self._string(str(children[0])[1:-1], _start(children[0]))
-
-    def _string(self, raw: str, position: int) -> Literal:
-        try:
-            # A LIKE pattern may hold \% and \_, so the pattern is read again from the raw text.
-            return Literal("string", unescape(raw, "%_"), position, raw)
-        except ValueError as error:
-            message = f"Illegal character sequence '{error}' in string literal '{raw}'"
-            raise malformed(self.source, position, message) from error
+        return _text(self.source, str(children[0])[1:-1], _start(children[0]))
 
     def moment(self, children: Sequence[Token]) -> Literal:
-        written = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", str(children[0]).upper())
-        try:
-            value = datetime.fromisoformat(written).astimezone(UTC)
-        except (ValueError, OverflowError) as error:
-            raise malformed(self.source, _start(children[0]), f"Invalid datetime: {children[0]}") from error
-        return Literal("datetime", value, _start(children[0]))
+        return _moment(self.source, str(children[0]), _start(children[0]))
 
     def day(self, children: Sequence[Token]) -> Literal:
         try:
@@ -284,11 +298,123 @@ def _parse(source: str, start: str) -> Any:
         raise
 
 
+class Filler:
+    """Puts the values of a text into the query that was parsed from the same text with none in them.
+
+    Its values stand in the order in which the query is walked; what stands behind one is as far off its place
+    as the values before it were shortened by.
+    """
+
+    def __init__(self, source: str, found: Sequence[re.Match[str]]) -> None:
+        self._source = source
+        self._values = iter(found)
+        self._off = 0
+
+    def query(self, blank: Query) -> Query:
+        """The query with its values."""
+        position = blank.position + self._off
+        items = blank.items if not self._off else tuple(self._item(item) for item in blank.items)
+        where = None if blank.where is None else self._condition(blank.where)
+        group_by = tuple(self._expression(each) for each in blank.group_by)
+        having = None if blank.having is None else self._condition(blank.having)
+        order_by = tuple(
+            replace(each, expression=self._expression(each.expression)) for each in blank.order_by
+        )
+        return replace(
+            blank,
+            source=self._source,
+            items=items,
+            position=position,
+            where=where,
+            group_by=group_by,
+            having=having,
+            order_by=order_by,
+        )
+
+    def _item(self, item: Item | FieldsOf | ChildQuery) -> Item | FieldsOf | ChildQuery:
+        if isinstance(item, Item):
+            return replace(item, expression=self._expression(item.expression))
+        if isinstance(item, FieldsOf):
+            return replace(item, position=item.position + self._off)
+        return ChildQuery(self.query(item.query))
+
+    def _expression(self, expression: Column | Call) -> Column | Call:
+        if not self._off:
+            return expression
+        if isinstance(expression, Column):
+            return Column(expression.path, expression.position + self._off)
+        argument = expression.argument
+        moved = None if argument is None else Column(argument.path, argument.position + self._off)
+        return Call(expression.function, moved, expression.position + self._off)
+
+    def _condition(self, condition: Condition) -> Condition:
+        if isinstance(condition, Comparison):
+            left = self._expression(condition.left)
+            return Comparison(left, condition.operator, self._literal(condition.right))
+        if isinstance(condition, Membership):
+            return Membership(
+                self._expression(condition.left), self._collection(condition.values), condition.negated
+            )
+        if isinstance(condition, Not):
+            return Not(self._condition(condition.condition))
+        return type(condition)(tuple(self._condition(each) for each in condition.conditions))
+
+    def _collection(self, values: tuple[Literal, ...] | Query) -> tuple[Literal, ...] | Query:
+        if isinstance(values, Query):
+            return self.query(values)
+        filled: list[Literal] = []
+        for value in values:
+            if value.kind in ("string", "datetime"):
+                filled += self._value(value)
+            else:
+                filled.append(self._literal(value))
+        return tuple(filled)
+
+    def _literal(self, literal: Literal) -> Literal:
+        if literal.kind in ("string", "datetime"):
+            return self._value(literal)[0]
+        return replace(literal, position=literal.position + self._off)
+
+    def _value(self, blank: Literal) -> Sequence[Literal]:
+        """What stands at the next place of a value: one, or a list of texts."""
+        found = next(self._values)
+        written, start = found[0], found.start()
+        self._off += len(written) - len(_without_value(found))
+        if written[0] == "(":
+            return _texts(self._source, written, start)
+        if written[0] == "'":
+            return (_text(self._source, written[1:-1], start),)
+        return (_moment(self._source, written, start),)
+
+
 @lru_cache(maxsize=512)
 def parse(source: str) -> Query:
     """The query that `source` is. Raises `SoqlError` (`MALFORMED_QUERY`) pointing at the wrong token."""
+    found = list(VALUES.finditer(source))
+    if found:
+        try:
+            blank = _blank(VALUES.sub(_without_value, source))
+        except SoqlError:
+            return parse_whole(source)  # for its words, and the right place
+        if found[0].start() > blank.position and source.count("(") <= _DEEPEST:  # all stand behind FROM
+            return Filler(source, found).query(blank)
+    return parse_whole(source)
+
+
+def parse_whole(source: str) -> Query:
+    """`parse`, value by value."""
     query: Query = _parse(source, "query")
     return query
+
+
+@lru_cache(maxsize=512)
+def _blank(source: str) -> Query:
+    return parse_whole(source)
+
+
+def _without_value(found: re.Match[str]) -> str:
+    written = found[0]
+    return "('')" if written[0] == "(" else "''" if written[0] == "'" else "1970-01-01T00:00:00Z"
 
 
 @lru_cache(maxsize=512)
