@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -111,7 +112,9 @@ def test_units_are_settled_when_each_is_shown_or_spare(
     held: int, coming: int, shows: int, spare: int, sold: int, settled: bool
 ) -> None:
     """Nothing asked for, nothing sold that the ledger does not know of yet."""
-    assert Allocated("london", "BAG", 3, None, held, coming, shows, spare, sold).settled is settled
+    row = Allocated("london", "BAG", 3, None, held, coming, shows, spare, sold)
+    assert row.settled is settled
+    assert not replace(row, lacking=1).settled  # one of them has left
 
 
 def test_shares_go_by_what_each_has_sold_and_nobody_is_left_out() -> None:

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.flow.kit import WAKE, House, house, total, uncovered
+from tests.flow.kit import WAKE, House, UnhurriedShop, house, total, uncovered
 
+from sfsync.domain.assortment import PolicyRule
+from sfsync.domain.ats import Guarantee
 from sfsync.domain.incidents import NOT_APPLIED, OVERSOLD, PAID_UNAVAILABLE, Resolved, Stage, Way, Wish
 from sfsync.domain.reservations import OrphanCause
 from sfsync.domain.stock import LevelKey, Movement, MovementKind
@@ -273,3 +275,68 @@ async def test_units_that_other_software_holds_for_a_reservation_nobody_knows_ar
             await h.kill()
             await h.start()
             await h.idle()
+
+
+DIVIDED = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED)
+
+
+@asynccontextmanager
+async def left_while_shown(**how: object) -> AsyncIterator[tuple[House, Incident, UnhurriedShop]]:
+    """Of Dubai's two bags in the warehouse the counter sells one, and Dubai is not reached."""
+    async with house(
+        {BAG: 2, MAYFAIR: 1}, rules=(DIVIDED,), shops=("dubai",), make_shop=UnhurriedShop, **how
+    ) as h:
+        await h.shows("BAG-1", 2)
+        dubai = h.shops["dubai"]
+        assert isinstance(dubai, UnhurriedShop)
+        dubai.answering.clear()
+        h.org.till(BAG, -1, "receipt-1")
+        yield h, await incident(h), dubai
+
+
+async def test_units_set_aside_that_left_are_released_by_a_persons_word_and_shown_no_longer() -> None:
+    """Dubai does not answer; somebody accepts that its bag is gone: released once, and lowered later."""
+    async with left_while_shown(**APART) as (h, found, dubai):
+        for _click in range(2):
+            told = await h.supervisor.resolver.resolve(found.id, ANNA)
+            assert told.stage is Stage.DONE
+        assert h.org.numbers(BAG) == (1, 1)
+        (row,) = [each for each in h.org.rows.values() if each.reserved_delta < 0]
+        assert (row.subject, row.reserved_delta) == (f"allocation:dubai:{BAG}", -1)
+        assert row.reference == "units of dubai; released by Anna Kay: the customer is waiting"
+        await h.until_kept(lambda tx: not tx.incidents())
+        assert dubai.shelf["BAG-1"] == 2
+        dubai.answering.set()
+        await h.shows("BAG-1", 1)
+        await h.idle()
+        assert h.org.numbers(BAG) == (1, 1)
+
+
+async def test_others_are_set_aside_elsewhere_for_units_that_left() -> None:
+    """Mayfair keeps its last bag for whoever comes in; a person gives it to Dubai, which may sell it on."""
+    async with left_while_shown(keep={"MAYFAIR": 1}) as (h, found, dubai):
+        told = await h.supervisor.resolver.resolve(found.id, replace(MOVE, location="BOND"))
+        assert told.detail == "dubai does not sell BAG-1 from BOND"
+        assert (await h.supervisor.resolver.resolve(found.id, MOVE)).stage is Stage.DONE
+        assert (h.org.numbers(BAG), h.org.numbers(MAYFAIR)) == ((1, 1), (1, 1))
+        await h.until_kept(lambda tx: not tx.incidents())
+        dubai.answering.set()
+        await h.idle()
+        await h.shows("BAG-1", 2)
+
+
+async def test_a_bag_given_up_that_was_sold_unheard_of_is_owed_when_the_next_comes() -> None:
+    """Accepted as gone, it had been sold: the order comes, and has the next bag before anybody sees it."""
+    async with left_while_shown(**APART) as (h, found, dubai):
+        orders = [dubai.buy("BAG-1") for _ in range(2)]
+        assert (await h.supervisor.resolver.resolve(found.id, ANNA)).stage is Stage.DONE
+        dubai.answering.set()
+        for order in orders:
+            await h.deliver("dubai", order)
+        await h.until_kept(lambda tx: [each for each in tx.incidents() if each.key.startswith("order:")])
+        refused = await h.supervisor.resolver.resolve((await incident(h)).id, ANNA)
+        assert refused.problem == "no-such-way"
+        h.org.move(BAG, on_hand=1)
+        await h.until_kept(lambda tx: not tx.incidents())
+        await h.idle()
+        assert (h.org.numbers(BAG), dubai.shelf["BAG-1"]) == ((2, 2), 0)

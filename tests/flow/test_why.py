@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.flow.kit import House, house
+from tests.flow.kit import House, UnhurriedShop, house
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
@@ -14,9 +14,10 @@ from sfsync.domain.resync import Scope
 from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
 from sfsync.flow.comparing import Seen
 from sfsync.flow.folding import FoldWish
+from sfsync.flow.hands import Hands
 from sfsync.flow.letters import Letters
 from sfsync.flow.reconcile import take_over
-from sfsync.flow.why import HELD_BACK, Why
+from sfsync.flow.why import GONE, HELD_BACK, Why
 from sfsync.ports import ChannelItem, TryLater, told_to
 
 BAG, FAR = "BAG-1|ECOM", "BAG-1|DUBAI"
@@ -262,3 +263,31 @@ async def test_a_channel_that_does_not_list_a_sku_is_named() -> None:
         what, remedy, wrong = (await findings(h, "SCARF"))["london"]
         assert ("does not list it" in what, "--channel london" in remedy, wrong) == (True, True, False)
         assert (await findings(h, "SCARF", channel="london"))["london"][2]
+
+
+async def test_what_has_left_of_a_shops_units_stands_behind_its_number() -> None:
+    """Two are set aside for Dubai, and the counter sold one; so it says also when it is asked later."""
+    rule = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED)
+    async with house({BAG: 2}, rules=(rule,), shops=("dubai",), make_shop=UnhurriedShop) as h:
+        await h.shows("BAG-1", 2)
+        dubai = h.shops["dubai"]
+        assert isinstance(dubai, UnhurriedShop)
+        dubai.answering.clear()
+        h.org.till(BAG, -1, "receipt-1")
+        await h.until_kept(lambda tx: tx.incidents())
+        answer, (row,) = await told(h), await Hands(h.ctx).standing("BAG-1")
+        assert sums(answer, "dubai") == [("its allocation", 1)]
+        held = [("allocation of dubai", 2), (GONE.format("ECOM"), -1)]
+        assert behind(answer, "dubai", "its allocation") == held
+        assert (row.held, row.shows, row.lacking, row.goal) == (2, 2, 1, 1)
+        then = h.clock.now()
+        dubai.answering.set()
+        await h.shows("BAG-1", 1)
+        await h.until(lambda: h.org.numbers(BAG) == (1, 1))
+        await h.idle()
+        assert behind(await told(h), "dubai", "its allocation") == [("allocation of dubai", 1)]
+        past = await told(h, at=then)
+        assert (sums(past, "dubai"), behind(past, "dubai", "its allocation")) == (
+            [("its allocation", 1)],
+            held,
+        )

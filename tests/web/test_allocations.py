@@ -113,6 +113,18 @@ async def test_the_buttons_of_the_page_do_what_the_command_does() -> None:
     ]
 
 
+async def test_what_has_left_of_a_channels_units_is_told() -> None:
+    """One of Milan's three went over a counter, and Milan has not confirmed the lower number."""
+    house = House()
+    house.divided.left_behind = [Allocated("milan", "BAG", 2, None, 3, 0, 3, 0, 0, lacking=1)]
+    async with house.client(OPERATIONS) as client:
+        told = (await client.get(URL)).json()
+        assert (told["done"], [row["lacking"] for row in told["allocations"]]) == (False, [0, 0, 1])
+    async with house.client() as client:
+        await log_in(client, OPERATIONS, "Anna Kay")
+        assert "1 of it gone, over a counter" in (await client.get("/allocations?sku=BAG")).text
+
+
 async def test_what_a_removed_channel_left_behind_is_withdrawn_by_who_says_that_it_shows_none() -> None:
     """The page asks whoever withdraws to have looked; the word says so."""
     house = House()

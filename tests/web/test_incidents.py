@@ -119,7 +119,7 @@ async def test_only_an_operator_resolves() -> None:
     [
         ("order:london:1042:1", ["move", "wait", "cancel"]),
         ("reservation:r1:0", ["move", "wait"]),  # a cart is no order that one could cancel
-        ("allocation:london:BAG|ECOM", ["wait"]),
+        ("allocation:london:BAG|ECOM", ["move", "wait", "accept"]),  # no customer was promised it
     ],
 )
 def test_only_ways_that_work_are_offered(

@@ -161,6 +161,11 @@ def _tell(told: Any, as_json: bool) -> None:
                 f"{name} is not in the settings any more: what is set aside for it is held for nobody. "
                 f"Once it shows none: sfsync allocation withdraw {name} SKU"
             )
+        if any(row["lacking"] for row in told["allocations"]):
+            out.print(
+                "Gone: set aside, and left over a counter or for another place. It is shown no longer once "
+                "the channel has confirmed it, and then released."
+            )
         if not told["done"] and not all(row["gone"] for row in told["allocations"]):
             out.print("Something is on its way: lowered and confirmed, moved, raised.")
     raise typer.Exit(0 if told["done"] else 1)
@@ -181,6 +186,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     for row in rows:
         by = "policy" if row["by_hand"] is None else f"{row['said_by']}: {row['by_hand']}"
         aside = f"{row['held']} + {row['coming']}" if row["coming"] else str(row["held"])
+        aside += f", {row['lacking']} gone" if row["lacking"] else ""
         numbers = (str(row[name]) for name in ("shows", "spare", "sold"))
         made.add_row(row["sku"], row["channel"], str(row["goal"]), aside, *numbers, by)
     return made

@@ -219,5 +219,7 @@ def _done(number: int, told: dict[str, Any], body: dict[str, Any]) -> str:
             return f"Incident {number} is over, and {owed}: `sfsync refunds` lists it until it is paid back."
         case "wait":
             return f"Incident {number} may wait until {body['until'][:10]}."
+        case _ if "units" in told:
+            return f"Incident {number}: {told['units']} set aside for {told.get('channel')} released."
         case _:
             return f"Incident {number} is accepted, and over."

@@ -60,11 +60,13 @@ class Allocated:
     spare: int  # neither shown nor sold
     sold: int  # sold, and not yet taken from what is held
     gone: bool = False  # the channel is not in the settings any more: held for nobody
+    lacking: int = 0  # of what is held, units that have left: stock does not cover them
 
     @property
     def settled(self) -> bool:
         """True when nothing is on its way."""
-        return not self.coming and not self.sold and max(0, self.shows) + self.spare == self.held
+        moving = self.coming or self.sold or self.lacking
+        return not moving and max(0, self.shows) + self.spare == self.held
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ and with the incident in any case.
 
 Some incidents last: an order without stock stays one until stock, a cancellation or another location ends
 it, and then it closes by itself. Such a one can be waited for, but not waved away. What has merely happened
-(a rewritten ledger, a lost push) is accepted as it is, and over.
+(a rewritten ledger, a lost push) is accepted as it is, and over. So is it that units have left which were set
+aside for a channel: nobody was promised those, and accepted as it is, they are released.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Way(StrEnum):
 
 
 _WAYS: Mapping[str, tuple[Way, ...]] = {
-    OVERSOLD: (Way.MOVE, Way.WAIT, Way.CANCEL),
+    OVERSOLD: (Way.MOVE, Way.WAIT, Way.CANCEL, Way.ACCEPT),  # the last of what is set aside for channels
     NEGATIVE: (Way.WAIT,),
     MISPLACED: (Way.WAIT, Way.CANCEL),
     UNKNOWN_LOCATION: (Way.WAIT, Way.ACCEPT),
@@ -135,7 +136,8 @@ class Wish:
 
 def signed(reference: str, wish: Wish) -> str:
     """The reference of a movement that a person decided: for whom it is, who did it, and why."""
-    return f"{reference}; moved by {wish.by}: {wish.reason}"
+    done = "released" if wish.way is Way.ACCEPT else "moved"
+    return f"{reference}; {done} by {wish.by}: {wish.reason}"
 
 
 @dataclass(frozen=True, slots=True)

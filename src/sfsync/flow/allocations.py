@@ -397,6 +397,10 @@ class Divider:
         left = self._left[sku].get(channel, {})
         return {key: units for key, units in left.items() if key.location in places}
 
+    def forget_numbers(self, sku: str) -> None:
+        """Say whose units of a SKU have left without regard to what is shown: of another moment."""
+        self._left[sku] = self._whose(sku, ())
+
     def _whose(self, sku: str, shown: Sequence[ChannelLevel] | None) -> Mapping[str, Mapping[LevelKey, int]]:
         """Whose units of a SKU have left; `shown` are its channel levels, read here when None."""
         if not (short := self._picture.short(sku)):
@@ -517,6 +521,41 @@ class Divider:
         return found
 
 
+def gone_at(tx: Tx, ctx: Context, key: LevelKey) -> Mapping[str, int]:
+    """For which channels units are set aside at a level that have left, and how many."""
+    picture = Picture(tx.facts([key.sku]), ctx.assortment)
+    divider = Divider(tx, ctx.assortment, ctx.pulse, picture, ctx.clock.now(), only_look=True)
+    found = {
+        channel: divider.gone(key.sku, channel, [key.location]).get(key, 0)
+        for channel in sorted(picture.holders(key.sku) - {HOLDER})
+    }
+    return {channel: units for channel, units in found.items() if units}
+
+
+def give_up_gone(
+    tx: Tx, ctx: Context, key: LevelKey, gone: Mapping[str, int], reference: str, to: LevelKey | None = None
+) -> int | None:
+    """Ask the org to release units that have left, whatever their channels show; `to`: for others there.
+
+    By a person's word. Until a number is lowered, and for a sale unheard of, they are owed, as for any number
+    that nothing covers. The bundle; None while their units are changing hands.
+    """
+    levels = [key] if to is None else [key, to]
+    owners = {allocation_subject(channel, level): channel for channel in gone for level in levels}
+    if tx.busy(list(owners)):
+        return None
+    rows = []
+    now, channels = ctx.clock.now(), ctx.assortment.channels
+    for channel, units in gone.items():
+        rows.append(_next_row(tx, channel, key, MovementKind.RELEASE, -units, now, reference))
+        if to is not None:
+            rows.append(_next_row(tx, channel, to, MovementKind.ALLOCATION, units, now, reference))
+        for level in tx.channel_levels([key.sku], channel) if channel in channels else ():
+            if _has_units(ctx.assortment, level):
+                tx.put_spare(channel, key.sku, level.location, level.spare - units)
+    return tx.add_bundle(rows, owners, now)
+
+
 def own_books(
     tx: Tx, assortment: Assortment, pulse: Pulse, shown: Sequence[ChannelLevel], now: datetime
 ) -> Mapping[tuple[str, str, str], Books]:
@@ -536,12 +575,12 @@ def own_books(
 
 
 def _next_row(
-    tx: Tx, channel: str, key: LevelKey, kind: MovementKind, change: int, now: datetime
+    tx: Tx, channel: str, key: LevelKey, kind: MovementKind, change: int, now: datetime, reference: str = ""
 ) -> Movement:
     """The next movement of a channel's allocation at a level."""
     subject = allocation_subject(channel, key)
     step = step_key(subject, tx.next_step(subject))
-    return Movement(step, subject, key, kind, 0, change, f"units of {channel}", "", now)
+    return Movement(step, subject, key, kind, 0, change, reference or f"units of {channel}", "", now)
 
 
 def by_place(levels: Mapping[LevelKey, int]) -> Mapping[str, int]:

@@ -7,6 +7,7 @@ units anyway: lower, confirmed, move, raise.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 
 from sfsync.domain.by_hand import Allocated, Do, Fixed, Said, Word, taken, taken_from_gone
@@ -114,6 +115,7 @@ class Hands:
                     each.shown,
                     each.spare,
                     each.sold,
+                    lacking=each.gone,
                 )
                 for each in books
             ]
@@ -123,6 +125,7 @@ class Hands:
                 last = [level for level in shown if (level.sku, level.channel) == (sku, name)]
                 shows = sum(max(0, level.published + level.flying) for level in last)
                 spare = max(0, held - sold - shows)
+                lacking = sum(divider.gone(sku, name, places).values())
                 row = Allocated(name, sku, 0, fixed.get(name), held, coming, shows, spare, sold, gone=True)
-                found.append(row)
+                found.append(replace(row, lacking=lacking))
         return found

@@ -244,17 +244,17 @@ class Picture:
         }
 
     def given_up(self, level: LevelKey) -> int:
-        """Units that allocations are giving back there to everybody, and the org has not answered."""
+        """Units that allocations give up there to nobody at the level, and the org has not answered."""
         bundles: dict[int, list[PendingRow]] = defaultdict(list)
         for row in self._pending.get(level.sku, ()):
-            bundles[row.bundle].append(row)
-        return sum(
-            -row.reserved_delta
-            for rows in bundles.values()
-            if all(row.kind == "allocation" and row.reserved_delta < 0 for row in rows)
-            for row in rows
-            if row.level == level
-        )
+            if row.level == level:
+                bundles[row.bundle].append(row)
+        units = 0
+        for rows in bundles.values():
+            if not any(row.on_hand_delta for row in rows):
+                own = sum(row.reserved_delta for row in rows if row.kind == "allocation")
+                units += max(0, min(-own, -sum(row.reserved_delta for row in rows)))
+        return units
 
     def set_aside(self, sku: str) -> dict[str, dict[LevelKey, datetime]]:
         """For whom units of a SKU are set aside, at which levels, and since when any are there."""

@@ -9,11 +9,12 @@ out by `Cancellations`, which begins with what a former run has left.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from sfsync.domain.incidents import (
     ON_FLOOR,
+    OVERSOLD,
     PAID_UNAVAILABLE,
     Resolved,
     Stage,
@@ -27,10 +28,11 @@ from sfsync.domain.incidents import (
 from sfsync.domain.promises import Stake
 from sfsync.domain.refunds import RefundTask
 from sfsync.domain.reservations import ReservationState, WishedLine
-from sfsync.domain.stock import BadKeyError, LevelKey
+from sfsync.domain.stock import BadKeyError, LevelKey, allocation_subject
 from sfsync.ports import Incident, LineState, Resolution, Tx
 
 from . import sold_from_floor
+from .allocations import SUBJECT, give_up_gone, gone_at
 from .cancelling import Cancellations
 from .context import Context
 from .cover import stakes_at
@@ -125,6 +127,8 @@ class Resolver:
             )
             return Resolved(problem="no-such-way", detail=detail)
         match wish.way:
+            case Way.ACCEPT if incident.kind == OVERSOLD:
+                return self._release(tx, incident, wish)
             case Way.ACCEPT:
                 tx.close_incident(incident.kind, incident.key, self._ctx.clock.now())
                 return self._keep(tx, incident, wish, wish.detail, Stage.DONE), None, set()
@@ -167,12 +171,14 @@ class Resolver:
     ) -> Resolved | Asked | str:
         if incident.kind == PAID_UNAVAILABLE:
             return incident.key
+        if (found := self._set_aside(tx, incident, wish)) is not None:
+            return found
         if done is not None and not wish.promise and not incident.key.startswith("order:"):
             return _told(done)  # the next promise of that level is asked for by its name
-        found = self._promise(tx, incident, wish)
-        if isinstance(found, Resolved):
-            return _told(done) if done and found.problem == "no-such-promise" else found
-        subject, origin, units = found
+        promise = self._promise(tx, incident, wish)
+        if isinstance(promise, Resolved):
+            return _told(done) if done and promise.problem == "no-such-promise" else promise
+        subject, origin, units = promise
         if subject.startswith("reservation:"):
             return subject.removeprefix("reservation:").rpartition(":")[0]
         line = tx.lines([subject]).get(subject)
@@ -211,6 +217,72 @@ class Resolver:
         number = self._keep(tx, incident, wish, detail, Stage.ASKED, bundle)
         skus = {line.line.sku}
         return number, bundle, {"writer"} | refresh(tx, self._ctx.assortment, self._ctx.pulse, skus, now)
+
+    def _release(self, tx: Tx, incident: Incident, wish: Wish) -> Resolved | Asked:
+        """Accept that units have left which were set aside for channels: they are released in the org."""
+        gone = (
+            {} if incident.key.startswith("order:") else gone_at(tx, self._ctx, LevelKey.parse(incident.key))
+        )
+        if not gone:
+            others = ", ".join(way for way in ways(incident.kind) if way is not Way.ACCEPT)
+            detail = f"what a customer was promised is not accepted away; there is {others}"
+            return Resolved(problem="no-such-way", detail=detail)
+        return self._give_up(tx, incident, wish, LevelKey.parse(incident.key), gone, None)
+
+    def _set_aside(self, tx: Tx, incident: Incident, wish: Wish) -> Resolved | Asked | None:
+        """Set others aside for a channel whose units have left; None where it is about a customer's."""
+        if incident.key.startswith("order:") or (wish.promise and not wish.promise.startswith(SUBJECT)):
+            return None
+        key = LevelKey.parse(incident.key)
+        gone = gone_at(tx, self._ctx, key)
+        if wish.promise:
+            gone = {c: units for c, units in gone.items() if allocation_subject(c, key) == wish.promise}
+        elif any(
+            each.uncovered and not each.promise.subject.startswith(SUBJECT) for each in _stakes(tx, key)
+        ):
+            return None
+        channel = next((each for each in gone if each in self._ctx.assortment.channels), None)
+        if channel is None:
+            if not wish.promise:
+                return None
+            return Resolved(problem="over", detail="none of what is set aside there lacks any more")
+        plan = self._ctx.assortment.channels[channel]
+        if wish.location not in self._ctx.assortment.sources(channel, plan.first_location, key.sku):
+            detail = f"{channel} does not sell {key.sku} from {wish.location}"
+            return Resolved(problem="unknown-level", detail=detail)
+        try:
+            target = LevelKey(key.sku, wish.location, key.unit)
+        except BadKeyError as error:
+            return Resolved(problem="bad-input", detail=str(error))
+        if target == key:
+            detail = f"{wish.location} is where the units are missing; name another location"
+            return Resolved(problem="unknown-level", detail=detail)
+        if not tx.levels([target]):
+            return Resolved(problem="unknown-level", detail=f"the org has no stock level {target}")
+        picture = Picture(tx.facts([key.sku]), self._ctx.assortment)
+        if beyond := picture.beyond(target, gone[channel]):
+            return Resolved(problem="unknown-level", detail=beyond)
+        able = picture.sellable(key.sku).get(target, 0)
+        part = min(gone[channel], able) if able > 0 else gone[channel]
+        return self._give_up(tx, incident, wish, key, {channel: part}, target)
+
+    def _give_up(
+        self,
+        tx: Tx,
+        incident: Incident,
+        wish: Wish,
+        key: LevelKey,
+        gone: Mapping[str, int],
+        target: LevelKey | None,
+    ) -> Resolved | Asked:
+        ctx, whose = self._ctx, " and ".join(gone)
+        bundle = give_up_gone(tx, ctx, key, gone, signed(f"units of {whose}", wish), target)
+        if bundle is None:
+            return Resolved(problem="busy", detail=BUSY)
+        detail = wish.detail | {"units": sum(gone.values()), "channel": whose}
+        number = self._keep(tx, incident, wish, detail, Stage.ASKED, bundle)
+        now = ctx.clock.now()
+        return number, bundle, {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, {key.sku}, now)
 
     def _promise(self, tx: Tx, incident: Incident, wish: Wish) -> tuple[str, LevelKey | None, int] | Resolved:
         """Whose units it is about: (subject, the level that holds them, units that lack stock)."""

@@ -34,6 +34,7 @@ MOVED = "not written there yet: it is another place than before"
 BELOW = "sold beyond what it shows, until its sales are settled where its units are"
 GIVING_BACK = "what it may still show while it gives its allocation back"
 HELD_BACK = "held back: changed settings wait for a person"
+GONE = "gone from {}, over a counter or to another place"
 NEWEST = 8  # movements told behind a number on hand, and pieces that are gone
 READ_AT_ONCE = 50  # stock levels whose movements are asked of the org by one call
 Told = dict[str, object]
@@ -162,14 +163,14 @@ class _Answer:
         }
 
     def _channels(self, picture: Picture, shown: Sequence[ChannelLevel], behind: _Behind) -> list[Told]:
-        ctx, tx, asked, now = self._ctx, self._tx, self._asked, self._now
+        tx, asked, now = self._tx, self._asked, self._now
         sku, assortment = asked.sku, self._assortment
-        divider = Divider(tx, assortment, ctx.pulse, picture, now, only_look=True)
+        divider = self._divider(picture)
         scarce = divider.scarce(sku)
         own = (
             divider.targets(sku, scarce, tx.channel_levels([sku]))
             if asked.at is None
-            else _own(picture, assortment, sku, scarce)
+            else _own(picture, divider, assortment, sku, scarce)
         )
         sums: dict[tuple[str, str, str], Ats] = {}
         for level in shown:
@@ -191,6 +192,7 @@ class _Answer:
             key = (sku, level.channel, level.location)
             policy = assortment.policy(level.channel, sku, scarce)
             parts = self._parts(behind, level, sums[key].parts)
+            self._tell_gone(parts, divider, level)
             should = targets[key] or 0
             if should != sums[key].units:
                 edition = assortment.edition(sku)
@@ -220,6 +222,22 @@ class _Answer:
                 told |= _shown(level, now)
             found.append(told)
         return found
+
+    def _divider(self, picture: Picture) -> Divider:
+        found = Divider(self._tx, self._assortment, self._ctx.pulse, picture, self._now, only_look=True)
+        if self._asked.at is not None:
+            found.forget_numbers(self._asked.sku)
+        return found
+
+    def _tell_gone(self, parts: Sequence[Told], divider: Divider, level: ChannelLevel) -> None:
+        """Say behind a channel's allocation what of it has left, and is set aside in the org still."""
+        for part in parts:
+            because = part["because"]
+            if part["what"] == "its allocation" and isinstance(because, list):
+                sources = self._assortment.sources(level.channel, level.location, level.sku)
+                for key, units in sorted(divider.gone(level.sku, level.channel, sources).items()):
+                    place = key.location + (f", piece {key.unit}" if key.unit else "")
+                    because.append(_rule(GONE.format(place), -units))
 
     def _kept(self, level: ChannelLevel, by_settings: int, shows: int, scarce: InForce) -> Told:
         """The part that changed settings would change, and that waits for a person."""
@@ -348,7 +366,9 @@ class _Answer:
         own = [each for each in facts.levels if _asked_for(self._asked, each.key)]
         if policy.guarantee is Guarantee.ALLOCATED:
             held = picture.allocated_levels(sku, level.channel, sources)
-            parts = [Part("its allocation", sum(held.get(each.key, 0) for each in own))]
+            gone = self._divider(picture).gone(sku, level.channel, sources)
+            units = sum(held.get(each.key, 0) - gone.get(each.key, 0) for each in own)
+            parts = [Part("its allocation", units)]
         elif policy.allocated_elsewhere or policy.guarantee is Guarantee.UNKNOWN:
             parts = list(available_to_sell(facts).parts)
         else:
@@ -605,15 +625,15 @@ def _settings_of(tx: Tx, ctx: Context, at: datetime) -> Assortment | None:
     return then
 
 
-def _own(picture: Picture, assortment: Assortment, sku: str, scarce: InForce) -> Own:
-    """What each channel had of its own then."""
-    return {
-        (name, plan.first_location): picture.allocation(
-            sku, name, assortment.sources(name, plan.first_location, sku)
-        )
-        for name, plan in assortment.channels.items()
-        if assortment.policy(name, sku, scarce).guarantee is Guarantee.ALLOCATED
-    }
+def _own(picture: Picture, divider: Divider, assortment: Assortment, sku: str, scarce: InForce) -> Own:
+    """What each channel had of its own then, less what had left of that."""
+    found = {}
+    for name, plan in assortment.channels.items():
+        if assortment.policy(name, sku, scarce).guarantee is Guarantee.ALLOCATED:
+            sources = assortment.sources(name, plan.first_location, sku)
+            gone = sum(divider.gone(sku, name, sources).values())
+            found[name, plan.first_location] = picture.allocation(sku, name, sources) - gone
+    return found
 
 
 def _rule(what: str, units: int) -> Told:

@@ -103,6 +103,7 @@ def describe(row: Allocated) -> AllocationRow:
         spare=row.spare,
         sold=row.sold,
         gone=row.gone,
+        lacking=row.lacking,
     )
 
 

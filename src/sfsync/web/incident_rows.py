@@ -82,14 +82,19 @@ def _ways(
         found = [way for way in found if way is not Way.CANCEL]
     if not any(order["promise"].startswith("order:") for order in orders):
         found = [way for way in found if way is not Way.CANCEL]  # a cart, say, is no order that one cancels
+    left = any(order["promise"].startswith("allocation:") and not order["covered"] for order in orders)
     movable = ("order:", "reservation:")
-    if incident.kind == OVERSOLD and not any(order["promise"].startswith(movable) for order in orders):
-        found = [way for way in found if way is not Way.MOVE]
+    if incident.kind == OVERSOLD and not left:
+        found = [way for way in found if way is not Way.ACCEPT]  # a customer's promise is not accepted away
+        if not any(order["promise"].startswith(movable) for order in orders):
+            found = [way for way in found if way is not Way.MOVE]
     return [way.value for way in found]
 
 
 def _resolution(resolution: Resolution) -> ResolutionRow:
     detail, what = resolution.detail, "Accepted as it is"
+    if resolution.way == Way.ACCEPT and "units" in detail:
+        what = f"{detail['units']} set aside for {detail.get('channel')} to be released"
     order = f" for order {detail['order']}" if detail.get("order") else ""
     match resolution.way:
         case Way.MOVE:
@@ -129,6 +134,11 @@ def _advice(incident: Incident) -> str:
 
 def _usual(incident: Incident) -> str:
     """What to do about one of its kind; the incident's own words where it has some."""
+    if incident.kind == OVERSOLD and "order" not in incident.detail and _only_set_aside(incident):
+        return (
+            "Units left that were set aside for a channel: its number is lowered, and they are released by "
+            "itself. Accept it where that does not come: they are released at once."
+        )
     if incident.kind == OVERSOLD and "order" not in incident.detail:
         return "Goods left that were promised: the newest promise is moved or cancelled first, or it waits."
     if incident.kind == NEGATIVE and incident.detail.get("in_transit"):
@@ -137,6 +147,13 @@ def _usual(incident: Incident) -> str:
             "`sfsync transfer lost` and a number below zero. It closes by itself."
         )
     return _ADVICE.get(incident.kind, "Run `sfsync resync` to compare and put right.")
+
+
+def _only_set_aside(incident: Incident) -> bool:
+    """True when what lacks was set aside for channels, and no customer was promised it."""
+    promises = incident.detail.get("promises")
+    lacking = [each for each in promises if each.get("uncovered")] if isinstance(promises, list) else []
+    return bool(lacking) and all(str(each.get("subject")).startswith("allocation:") for each in lacking)
 
 
 def _order(told: Mapping[str, object], promise: str, units: int, *, covered: bool) -> OrderOfIncident:

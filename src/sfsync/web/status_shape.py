@@ -300,6 +300,7 @@ class AllocationRow(TypedDict):
     spare: int  # neither shown nor sold
     sold: int  # and not yet taken from what is held
     gone: bool  # the channel is not in the settings any more: held for nobody
+    lacking: int  # of what is held, units that have left: stock does not cover them
 
 
 class OrderOfIncident(TypedDict):
