@@ -10,6 +10,8 @@ from tests.flow.kit import House, house
 from tests.flow.test_reservation_life import kept, reservation_of
 from tests.flow.test_why import sums, told
 
+from sfsync.domain.assortment import PolicyRule
+from sfsync.domain.ats import Guarantee
 from sfsync.domain.incidents import OVERSOLD, Stage, Way
 from sfsync.domain.incidents import Wish as Decision
 from sfsync.domain.reservations import Outcome, ReservationKind, ReservationState, Wish, WishedLine
@@ -19,6 +21,14 @@ ECOM, TOWN = "BAG-1|ECOM", "BAG-1|TOWN"
 ONE, ONE_IN_TOWN = "BAG-1|ECOM|1", "BAG-1|TOWN|1"
 PLACES = pytest.mark.parametrize(
     ("here", "there"), [(ECOM, TOWN), (ONE, ONE_IN_TOWN)], ids=["a bag", "a piece"]
+)
+OWN = pytest.mark.parametrize(
+    "rule",
+    [
+        PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED),
+        PolicyRule(("BAG-1",), ("london",), guarantee=Guarantee.ALLOCATED),
+    ],
+    ids=["divided", "London's"],
 )
 State = ReservationState
 NOT_HERS = "where it stood before"
@@ -73,6 +83,18 @@ async def test_what_was_promised_is_promised_once_wherever_it_was_carried(here: 
         what = "promised elsewhere, out of TOWN" + ("" if unit_of(here) is None else ", piece 1")
         assert (what, -1) in london
         assert sum(units for _, units in london) == 0
+
+
+@PLACES
+async def test_what_is_only_about_to_arrive_is_not_given_to_who_asks_by_chance(here: str, there: str) -> None:
+    """It has left the warehouse, and nobody has told of its arrival. It is hers, and he asks in town."""
+    async with house({here: 1, there: 0}) as h:
+        assert reservation_of(await ask(h, here)).state is State.GRANTED
+        h.org.move(here, on_hand=-1)
+        await h.until_kept(lambda tx: not stands(tx)[here])
+        h.org.move(there, on_hand=1, told=False)
+        assert (await ask(h, there)).problem == "unavailable"
+        assert h.org.numbers(there) == (1, 0)
 
 
 @PLACES
@@ -175,3 +197,31 @@ async def test_a_person_lets_an_order_follow_its_bag() -> None:
         await rest(h)
         assert not await h.store.read(lambda tx: tx.incidents())
         assert shown(h) == [0, 0]
+
+
+@OWN
+async def test_a_piece_that_is_set_aside_is_set_aside_where_it_was_carried(rule: PolicyRule) -> None:
+    """It is one shop's own, and is carried to town: shown once all the time, and nobody else's there."""
+    async with house({ONE: 1, ONE_IN_TOWN: 0}, rules=(rule,)) as h:
+        await rest(h)
+        assert (h.org.numbers(ONE), sum(shown(h))) == ((1, 1), 1)
+        await carried(h, ONE, ONE_IN_TOWN)
+        await h.until(lambda: (h.org.numbers(ONE), h.org.numbers(ONE_IN_TOWN)) == ((0, 0), (1, 1)))
+        await rest(h)
+        assert sum(shown(h)) == 1
+        assert (await ask(h, ONE_IN_TOWN)).problem == "unavailable"
+
+
+@OWN
+async def test_a_piece_of_its_own_that_a_shop_sold_as_it_was_carried_is_sold_once(rule: PolicyRule) -> None:
+    """London sells its own piece, and nobody has told of it yet when it is carried to town."""
+    async with house({ONE: 1, ONE_IN_TOWN: 0}, rules=(rule,)) as h:
+        await rest(h)
+        assert shown(h) == [1, 0]
+        sold = h.shops["london"].buy("BAG-1")
+        await carried(h, ONE, ONE_IN_TOWN)
+        await h.deliver("london", sold)
+        await rest(h)
+        assert max(shown(h)) == 0
+        assert h.org.numbers(ONE)[1] + h.org.numbers(ONE_IN_TOWN)[1] == 1
+        assert (await ask(h, ONE_IN_TOWN)).problem == "unavailable"

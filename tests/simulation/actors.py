@@ -464,12 +464,22 @@ class Carrier(Actor):
 
 
 async def reserve(
-    actor: Actor, wanted: dict[str, int], channel: str | None, life_seconds: int, place: str = ""
+    actor: Actor,
+    wanted: dict[str, int],
+    channel: str | None,
+    life_seconds: int,
+    place: str = "",
+    unit: str = "",
 ) -> Asked | None:
     """Ask for a reservation, the same again when its answer is lost. A client's is at one place."""
     place = place or actor.chance.choice(PLACES)
     lines = [
-        {"sku": sku, "quantity": units, **({} if channel else {"location": place})}
+        {
+            "sku": sku,
+            "quantity": units,
+            **({} if channel else {"location": place}),
+            **({"unit": unit} if unit else {}),
+        }
         for sku, units in wanted.items()
     ]
     body = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from sfsync.simulators.shopify.model import LineItem, Order
@@ -32,7 +32,9 @@ def settled_places(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
         if name != "dubai" or sku == UNKNOWN:
             continue
         waiting, gone = _open(order, line), _gone(order, line, back=not world.plan.habits.org_orders)
-        held = {key.partition("|")[2]: sums for key, sums in watch.subjects.get(subject, {}).items()}
+        held: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        for key, sums in watch.subjects.get(subject, {}).items():
+            held[key.split("|")[1]] = [a + b for a, b in zip(held[key.split("|")[1]], sums, strict=True)]
         reserved = sum(units for _, units in held.values())
         wrong = False
         for location, places in plan.items():

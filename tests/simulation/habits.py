@@ -14,6 +14,7 @@ from .plan_last_one import LastOnePlan, draw_last_one, with_sellouts
 RETURNS = "RETURNS"  # where goods of the org's return orders wait
 BOUTIQUE = "BOUTIQUE"  # a shop whose till tells of a sale afterwards
 FLOOR = "FLOOR-1"  # what is sold there, and never plentiful
+PIECE = "PIECE-1"  # of which each has a number, and a level of its own
 # Trouble that is seldom met (`rare`), and the share of the seeds that meet each kind of it.
 RARE = (
     "throttle",
@@ -65,6 +66,9 @@ class Habits:
     sellouts: bool = False  # all that is left of a divided article is bought at once
     quiet_sales: bool = False  # one shop sells its own units unheard before the balance moves
     rare: tuple[str, ...] = ()  # trouble that is seldom met
+    pieces: tuple[
+        str, ...
+    ] = ()  # the numbers of the pieces; with them, somebody carries promised goods about
 
 
 def habits(seed: int) -> Habits:
@@ -93,6 +97,7 @@ def habits(seed: int) -> Habits:
         twins=Random(f"plan {seed} twins").random() < 0.3,
         mall=_mall(seed),
         rare=_rare(seed),
+        pieces=_pieces(seed),
         quiet_sales=Random(f"plan {seed} quiet sales").random() < 0.8,
     )
 
@@ -100,6 +105,11 @@ def habits(seed: int) -> Habits:
 def _rare(seed: int) -> tuple[str, ...]:
     """Each by a chance of its own: a kind more moves no other."""
     return tuple(kind for kind in RARE if Random(f"plan {seed} rare {kind}").random() < RARE_SHARE)
+
+
+def _pieces(seed: int) -> tuple[str, ...]:
+    chance = Random(f"plan {seed} pieces")
+    return chance.choice([("A",), ("A", "B")]) if chance.random() < 0.5 else ()
 
 
 def _floor(seed: int) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from .habits import BOUTIQUE, FLOOR, Habits, habits
+from .habits import BOUTIQUE, FLOOR, PIECE, Habits, habits
 from .plan_last_one import LastOnePlan
 
 PLACES = ("ECOM", "KNIGHTSBRIDGE")
@@ -58,7 +58,8 @@ class Plan:
     @property
     def all_skus(self) -> tuple[str, ...]:
         """Everything that is sold."""
-        return (*self.skus, *self.last_one.skus, *((FLOOR,) if self.habits.floor else ()))
+        floor = (FLOOR,) if self.habits.floor else ()
+        return (*self.skus, *self.last_one.skus, *floor, *((PIECE,) if self.habits.pieces else ()))
 
     @property
     def all_stock(self) -> dict[tuple[str, str], int]:

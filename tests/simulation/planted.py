@@ -109,6 +109,27 @@ BUGS: tuple[Bug, ...] = (
         "                    return Outcome(self._confirmed(tx, reservation, order_reference))\n",
     ),
     Bug(
+        3,
+        "a piece that was promised is promised again where it was carried",
+        "domain/debts.py",
+        "        left[level.key] = max(0, min(left[level.key], free))\n",
+        "        left[level.key] = max(0, min(left[level.key], there))\n",
+    ),
+    Bug(
+        9,
+        "what was promised is for sale again where it was carried",
+        "domain/debts.py",
+        "if _pay(key, debts[key], rank, left)}",
+        "if _pay(key, 0, rank, left)}",
+    ),
+    Bug(
+        3,
+        "what was promised elsewhere is asked of the org all the same",
+        "flow/picture.py",
+        "if facts is None or units <= max(0, facts.sellable) or not (facts.elsewhere or level in awaited):",
+        "if facts is None or facts.elsewhere >= 0 or awaited:",
+    ),
+    Bug(
         2,
         "a second daemon may work on the same store",
         "store/database.py",

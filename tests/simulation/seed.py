@@ -22,6 +22,7 @@ from .checks import Check, Watch, settled, told_wrong
 from .checks_floor import FloorWatch, settled_floor
 from .checks_gate import GateWatch, settled_gate
 from .checks_last_one import LastOne, settled_last_one
+from .checks_pieces import PieceWatch
 from .checks_places import settled_places
 from .checks_short import ShortWatch
 from .life import note_task
@@ -110,6 +111,7 @@ async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Act
     last, gate = LastOne(world, day, watch), GateWatch(world, day, watch)
     floor = FloorWatch(world, day, watch)
     ShortWatch(world, day, watch)
+    PieceWatch(world, watch)
     world.start()
     trouble = Trouble.several(world, day)
     reaper = asyncio.create_task(Reaper(world, day).run())

@@ -39,6 +39,16 @@ def test_every_promise_is_kept_while_an_operator_decides_about_incidents_and_cli
     assert [line for line in verdict.story if "operator" in line and "incident" in line]
 
 
+def test_a_piece_that_is_carried_about_is_promised_once() -> None:
+    """Two numbered bags, carried from place to place while people and shops want them, promised or not."""
+    plan = draw(6, orders=ORDERS)
+    plan = replace(plan, habits=replace(plan.habits, pieces=("A", "B")))
+    verdict = run_seed(plan, told=True)
+    assert verdict.violations == []
+    carried = [line for line in verdict.story if "PIECE-1|" in line and "is carried" in line]
+    assert len(carried) > 10
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [2, 6])
 def test_an_hour_without_the_org_oversells_nothing_that_was_set_aside(seed: int) -> None:

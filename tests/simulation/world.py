@@ -41,7 +41,7 @@ from sfsync.simulators.shopify.config import Plan as ShopPlan
 from sfsync.simulators.shopify.shop import Shop
 from sfsync.store import Database, Hands, StoreError, open_store
 
-from .habits import BOUTIQUE, RETURNS
+from .habits import BOUTIQUE, PIECE, RETURNS
 from .life import LIFE, Disk, Life
 from .loop import BEGIN, VirtualClock, VirtualLoop
 from .net import Net, Straight, Transport
@@ -136,6 +136,11 @@ class World:
                     "levels": [
                         {"sku": sku, "location": place, "on_hand": units}
                         for (sku, place), units in plan.all_stock.items()
+                    ]
+                    + [
+                        {"sku": PIECE, "location": place, "unit": unit, "on_hand": int(place == PLACES[0])}
+                        for unit in plan.habits.pieces
+                        for place in PLACES
                     ],
                     **_products(plan),
                 },

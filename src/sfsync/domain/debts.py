@@ -12,13 +12,17 @@ can give is looked at together with the SKU's other levels:
   left is no debt: the channel is lowered, and its right is given back (`domain.allocation`). Nor is a number
   below zero that nobody was promised: such books lack a posting.
 
+Where a level seems to have nothing, only the org may say no; but not while another level owes what nobody
+has. What may have come in is his who was promised it, and the org's rule would give it to anybody.
+
 Whoever holds such a promise may have it follow the goods: for him, his own promises are no debt (`own`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
 from .ats import LevelFacts
 from .stock import LevelKey
@@ -27,20 +31,28 @@ from .stock import LevelKey
 Rank = Callable[[LevelKey, LevelKey], tuple[bool, ...] | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What of one SKU belongs to promises made at other levels."""
+
+    units: Mapping[LevelKey, int] = field(default_factory=dict)  # of what levels seem to have; none left out
+    awaited: Set[LevelKey] = frozenset()  # levels where whatever else may have come in is somebody's, too
+
+
 def owed(
     levels: Sequence[LevelFacts],
     rank: Rank,
     set_aside: Mapping[LevelKey, int],
     own: Mapping[LevelKey, int] | None = None,
-) -> dict[LevelKey, int]:
-    """Of one SKU's levels, the units that each seems to have and that belong to promises at others.
+) -> Owed:
+    """Of one SKU's levels, what belongs to promises at others.
 
     `levels` are all of the SKU's, `set_aside` the units reserved at each as allocations, and `own` those that
-    whoever asks holds himself. Levels that owe nothing are left out.
+    whoever asks holds himself.
     """
     pieces = _several_places(levels)
     if not pieces and not any(level.reserved + level.leaving > level.on_hand for level in levels):
-        return {}
+        return Owed()
     mine = own or {}
     left = {level.key: max(0, level.sellable) for level in levels}
     debts: dict[LevelKey, int] = {}
@@ -49,10 +61,14 @@ def owed(
             debts[level.key] = _debt(level, set_aside.get(level.key, 0), mine.get(level.key, 0))
     for group in pieces.values():
         debts |= _once(group, rank, set_aside, mine, left)
-    for debtor in sorted(debts):
-        _pay(debtor, debts[debtor], rank, left)
+    lacking = {key for key in sorted(debts) if _pay(key, debts[key], rank, left)}
+    awaited = {level.key for level in levels if lacking - {level.key}}
+    for group in pieces.values():
+        promised = {each.key for each in group if each.reserved - mine.get(each.key, 0) + each.asked > 0}
+        awaited |= {each.key for each in group if promised - {each.key}}
     before = {level.key: max(0, level.sellable) for level in levels}
-    return {key: before[key] - units for key, units in left.items() if units < before[key]}
+    units = {key: before[key] - most for key, most in left.items() if most < before[key]}
+    return Owed(units, frozenset(awaited))
 
 
 def _several_places(levels: Sequence[LevelFacts]) -> dict[str, list[LevelFacts]]:
@@ -96,15 +112,16 @@ def _once(
     return debts
 
 
-def _pay(debtor: LevelKey, units: int, rank: Rank, left: dict[LevelKey, int]) -> None:
-    """Take what a level owes out of what others have left."""
+def _pay(debtor: LevelKey, units: int, rank: Rank, left: dict[LevelKey, int]) -> int:
+    """Take what a level owes out of what others have left. How many units nobody has."""
     if units <= 0:
-        return
+        return 0
     ranked = [(rank(key, debtor), -most, key) for key, most in left.items() if most > 0 and key != debtor]
     for _, most, key in sorted(each for each in ranked if each[0] is not None):
         part = min(units, -most)
         left[key] -= part
         units -= part
+    return units
 
 
 def by_places(

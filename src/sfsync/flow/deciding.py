@@ -217,9 +217,8 @@ def _owed(
     What the line holds may follow the goods to where they were carried.
     """
     sku = line.line.sku
-    levels = picture.levels(sku)
-    others = frozenset(each.key for each in levels if each.elsewhere and each.sellable <= 0)
-    if not any(each.elsewhere for each in levels):
+    others = picture.others(sku)
+    if not any(each.elsewhere for each in picture.levels(sku)):
         return others, sellable
     own: dict[LevelKey, int] = defaultdict(int)
     for row in rows:

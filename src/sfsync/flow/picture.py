@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sfsync.domain import ats
 from sfsync.domain.assortment import PLENTY, Assortment, InForce
 from sfsync.domain.block import HOLDER
-from sfsync.domain.debts import by_places, owed
+from sfsync.domain.debts import Owed, by_places, owed
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.domain.values import replace
 from sfsync.ports import Facts, Held, PendingRow
@@ -37,7 +37,7 @@ class Picture:
         self._pending: dict[str, list[PendingRow]] = defaultdict(list)
         self._asked: dict[LevelKey, int] = defaultdict(int)
         self._leaving: dict[LevelKey, int] = defaultdict(int)
-        self._owed: dict[str, Mapping[LevelKey, int]] = {}  # as worked out, of the SKUs asked about
+        self._owed: dict[str, Owed] = {}  # as worked out, of the SKUs asked about
         self._facts: dict[str, list[ats.LevelFacts]] = {}  # likewise, to whoever has no promises of his own
         self.enter(facts.pending)
 
@@ -85,7 +85,7 @@ class Picture:
         """
         found = None if own else self._facts.get(sku)
         if found is None:
-            owed = self._owed_at(sku, own)
+            owed = self._owed_of(sku, own).units
             found = [
                 replace(facts, elsewhere=owed[facts.key]) if facts.key in owed else facts
                 for facts in self._plain(sku)
@@ -102,7 +102,7 @@ class Picture:
             for level in self._levels.get(sku, ())
         ]
 
-    def _owed_at(self, sku: str, own: Mapping[LevelKey, int] | None) -> Mapping[LevelKey, int]:
+    def _owed_of(self, sku: str, own: Mapping[LevelKey, int] | None) -> Owed:
         """What of a SKU's levels belongs to promises made at others."""
         if own or sku not in self._owed:
             set_aside: dict[LevelKey, int] = defaultdict(int)
@@ -125,13 +125,23 @@ class Picture:
         """Units that may be promised to somebody new, by level; to the holder of `own`, these apart."""
         return {facts.key: facts.sellable for facts in self.levels(sku, own=own)}
 
+    def others(self, sku: str) -> frozenset[LevelKey]:
+        """The levels that have nothing but what others were promised elsewhere, if they have it."""
+        awaited = self._owed_of(sku, None).awaited
+        return frozenset(
+            each.key
+            for each in self.levels(sku)
+            if each.sellable <= 0 and (each.elsewhere or each.key in awaited)
+        )
+
     def beyond(self, level: LevelKey, units: int, *, own: Mapping[LevelKey, int] | None = None) -> str:
         """Why so many units may not be asked for at a level that the org would give them from; else nothing.
 
         Of what somebody was promised elsewhere the org's rule knows nothing.
         """
         facts = next((each for each in self.levels(level.sku, own=own) if each.key == level), None)
-        if facts is None or not facts.elsewhere or units <= max(0, facts.sellable):
+        awaited = self._owed_of(level.sku, own).awaited
+        if facts is None or units <= max(0, facts.sellable) or not (facts.elsewhere or level in awaited):
             return ""
         return (
             f"{units} wanted of {level}, {max(0, facts.sellable)} available beside what was promised to "
