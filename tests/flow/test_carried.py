@@ -113,6 +113,30 @@ async def test_whoever_was_promised_it_may_have_it_where_it_is_now(here: str, th
         assert shown(h) == [0, 0]
 
 
+async def test_a_piece_is_paid_for_where_it_was_carried() -> None:
+    """She pays before anybody has moved her promise: it follows the piece, which stays hers all the time."""
+    async with house({ONE: 1, ONE_IN_TOWN: 0}) as h:
+        number = reservation_of(await ask(h, ONE)).id
+        await carried(h, ONE, ONE_IN_TOWN)
+        paid = await h.desk.confirm(number, "#1001")
+        assert (paid.problem, str(reservation_of(paid).lines[0].level)) == ("", ONE_IN_TOWN)
+        assert reservation_of(paid).state is State.CONFIRMED
+        assert (h.org.numbers(ONE), h.org.numbers(ONE_IN_TOWN)) == ((0, 0), (1, 1))
+        await h.desk.hand_over(number, "receipt 1")
+        await rest(h)
+        assert (h.org.numbers(ONE_IN_TOWN), shown(h)) == ((0, 0), [0, 0])
+
+
+async def test_a_piece_that_left_for_good_is_paid_and_not_available() -> None:
+    """It went over the counter; there is no other of its number, and nowhere to follow it to."""
+    async with house({ONE: 1, ONE_IN_TOWN: 0}) as h:
+        number = reservation_of(await ask(h, ONE)).id
+        h.org.move(ONE, on_hand=-1)
+        await h.until_kept(lambda tx: not stands(tx)[ONE])
+        assert (await h.desk.confirm(number, "#1001")).problem == "paid-unavailable"
+        assert shown(h) == [0, 0]
+
+
 @PLACES
 async def test_nobody_else_is_moved_to_where_it_was_carried(here: str, there: str) -> None:
     """His own bag waits elsewhere; he would like to fetch one in town, and that one is hers."""

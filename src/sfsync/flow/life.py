@@ -107,6 +107,9 @@ class Life(Asking):
                 case _:
                     return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
 
+        followed = await self._ctx.store.write(lambda tx: self._followed(tx, reservation_id))
+        if followed is not None:
+            await self.answers(*followed)
         outcome = await self.when_answered(commit)
         self._ctx.bell.ring("orders")
         if isinstance(outcome, Outcome):
@@ -122,6 +125,37 @@ class Life(Asking):
         await self._ctx.store.write(lambda tx: self._claim_if_confirmed(tx, reservation_id))
         self._ctx.bell.ring("orders")
         return await self._told(await self._ctx.store.read(read))
+
+    def _followed(self, tx: Tx, reservation_id: str) -> Asked | None:
+        """Have an unpaid reservation follow its numbered pieces to where they were carried, as it is paid.
+
+        Given up where they were, they would be everybody's where they are, and there is no other of them.
+        """
+        reservation = tx.reservation(reservation_id)
+        if reservation is None or reservation.state is not ReservationState.GRANTED:
+            return None
+        if tx.busy(reservation.subjects()) or not (short := lacking(tx, reservation)):
+            return None
+        free = {level.key: level.promised for level in self._facts(tx, reservation)}
+        to: dict[LevelKey, LevelKey] = {}
+        for _, level in short:
+            found = [
+                key
+                for key in sorted(free)
+                if (key.sku, key.unit) == (level.sku, level.unit) and free[key] > 0 and key != level
+            ]
+            if level.unit is None or not found or found[0].location in self._ctx.assortment.not_for_sale:
+                return None
+            to[level] = found[0]
+        ctx, now = self._ctx, self._ctx.clock.now()
+        held = {
+            subject: {level: units for level, units in places.items() if level in to}
+            for subject, places in held_by(tx, reservation).items()
+        }
+        movements = moves(reservation, held, steps_of(tx, reservation), "", now, to=to)
+        bundle = tx.add_bundle(movements, {each.subject: reservation.channel for each in movements}, now)
+        skus = {each.level.sku for each in movements}
+        return [bundle], {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
     def _taken(self, tx: Tx, reservation: Reservation, order_reference: str) -> Outcome | Asked:
         """Take what it holds. What stock does not cover any more is let go, and told: paid, not available.
