@@ -113,11 +113,11 @@ class _Order(_Payload):
     processed_at: AwareDatetime | None = None
     cancelled_at: AwareDatetime | None = None
     location_id: int | None = None
-    note_attributes: list[_NoteAttribute] = []
+    note_attributes: tuple[_NoteAttribute, ...] = ()
     line_items: list[_LineItem]
     fulfillments: list[_Fulfillment]
     refunds: list[_Refund]
-    routes: list[_Route] = []
+    routes: tuple[_Route, ...] = ()
     financial_status: str | None = None
 
 

@@ -179,8 +179,10 @@ class Writer:
 
         def read(tx: Tx) -> tuple[Sequence[Bundle], Mapping[LevelKey, tuple[StockLevel, datetime]]]:
             new = tx.waiting_bundles(self._seen)
+            taken = self._busy | self._claimed  # what waits for a slot is looked at when it is free
             able = () if silent else (*ready, *new)
-            return new, tx.levels(frozenset[LevelKey]().union(*(bundle.levels for bundle in able)))
+            free = (bundle.levels for bundle in able if bundle.counts or not bundle.levels & taken)
+            return new, tx.levels(frozenset[LevelKey]().union(*free))
 
         new, held = await self._ctx.store.read(read)
         fit = await self._take_in(new, restart=restart)

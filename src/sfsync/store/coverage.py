@@ -59,6 +59,7 @@ CLOSE_HOLE = Prepared(
     .values(closed_at=bindparam("b_at"), found=bindparam("b_found"), how=bindparam("b_how"))
 )
 OPEN_HOLES = Prepared(select(t.hole).where(t.hole.c.closed_at.is_(None)).order_by(t.hole.c.id))
+CURSOR_AT = Prepared(select(t.cursor.c.at).where(t.cursor.c.topic == bindparam("b_topic")))
 CURSOR = Prepared(select(t.cursor.c.cursor).where(t.cursor.c.topic == bindparam("b_topic")))
 
 
@@ -118,7 +119,8 @@ class CoverageStatements(Statements):
 
     def cursor_at(self, topic: str) -> datetime | None:
         """When the stream stood there."""
-        return self._c.execute(select(t.cursor.c.at).where(t.cursor.c.topic == topic)).scalar()
+        at: datetime | None = CURSOR_AT.run(self._c, {"b_topic": topic}).scalar()
+        return at
 
     def drop_cursor(self, topic: str) -> None:
         """Forget a bookmark that the stream refused."""

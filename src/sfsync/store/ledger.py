@@ -56,6 +56,11 @@ DROP_OTHERS = Prepared(
     .where(_ROW.bundle == bindparam("b_bundle"), _ROW.state == "waiting", ~t.among(_ROW.key))
     .values(state=bindparam("b_state"))
 )
+DROP_COMPANIONS = Prepared(
+    update(t.movement)
+    .where(_ROW.bundle == bindparam("b_bundle"), _ROW.state == "waiting", _ROW.companion)
+    .values(state=bindparam("b_state"))
+)
 ROWS_BY_SUBJECT = Prepared(among(_ROW.subject, _ROW.state == "done").order_by(_ROW.step, _ROW.id))
 HELD_STEPS = Prepared(
     select(t.holding.c.subject, func.max(t.holding.c.next_step).label("next_step"))
@@ -231,12 +236,7 @@ class LedgerStatements(DrawStatements, FoldStatements):
         self, bundle_id: int, movements: Sequence[Movement], owners: Mapping[str, str | None]
     ) -> None:
         """Have these movements go along with a waiting bundle, in the place of those that did before."""
-        c = t.movement.c
-        self._c.execute(
-            update(t.movement)
-            .where(c.bundle == bundle_id, c.state == "waiting", c.companion)
-            .values(state="dropped")
-        )
+        DROP_COMPANIONS.run(self._c, {"b_bundle": bundle_id, "b_state": "dropped"})
         self._add_rows(bundle_id, movements, owners, "waiting", companion=True)
 
     def companion_subjects(self, bundles: Collection[int]) -> frozenset[str]:

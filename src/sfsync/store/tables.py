@@ -258,6 +258,7 @@ movement = Table(
     Column("companion", Boolean, nullable=False),  # only goes along with its bundle
 )
 _partial("ix_movement_waiting", "state = 'waiting'", movement.c.sku)
+_partial("ix_movement_asked", "state = 'waiting'", movement.c.subject)
 
 holding = Table(
     "holding",
@@ -383,7 +384,7 @@ order_line = Table(
 Index("ix_order_line_sku", order_line.c.sku, order_line.c.placed_at)
 Index("ix_order_line_order", order_line.c.channel, order_line.c.order_id)
 Index("ix_order_line_name", order_line.c.channel, order_line.c.order_name)
-_partial("ix_order_line_due", "due", order_line.c.subject)
+_partial("ix_order_line_due", "due", order_line.c.placed_at, order_line.c.subject)
 _partial("ix_order_line_org_order", "org_order IS NOT NULL", order_line.c.org_order)
 _partial("ix_order_line_client", "client <> ''", order_line.c.client)
 _partial("ix_order_line_uncovered", "uncovered > 0 OR misplaced > 0", order_line.c.sku)

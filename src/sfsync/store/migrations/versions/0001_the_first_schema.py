@@ -573,6 +573,14 @@ def upgrade() -> None:
     op.create_index(op.f("ix_movement_key"), "movement", ["key"], unique=False)
     op.create_index(op.f("ix_movement_subject"), "movement", ["subject"], unique=False)
     op.create_index(
+        "ix_movement_asked",
+        "movement",
+        ["subject"],
+        unique=False,
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
+    op.create_index(
         "ix_movement_waiting",
         "movement",
         ["sku"],
@@ -638,7 +646,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_order_line_due",
         "order_line",
-        ["subject"],
+        ["placed_at", "subject"],
         unique=False,
         sqlite_where=sa.text("due"),
         postgresql_where=sa.text("due"),
@@ -1167,6 +1175,12 @@ def downgrade() -> None:
     op.drop_table("order_line")
     op.drop_table("erased_return")
     op.drop_table("return_line")
+    op.drop_index(
+        "ix_movement_asked",
+        table_name="movement",
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
     op.drop_index(
         "ix_movement_waiting",
         table_name="movement",
