@@ -14,6 +14,7 @@ from tests.flow.kit import ForgetfulShop, House, LittleShop, UnhurriedShop, hous
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.incidents import UNEXPLAINED
+from sfsync.domain.transfers import Stage, Transfer
 from sfsync.exposed import exposure
 from sfsync.flow import allocations
 from sfsync.flow.allocations import Divider
@@ -810,6 +811,56 @@ async def test_a_piece_that_left_is_shown_no_longer_and_the_others_are() -> None
             assert sum(shop.shelf["BAG-1"] for shop in h.shops.values()) == left
             assert h.org.numbers(piece) == (0, 0)
             assert sum(held(h, shop) for shop in h.shops) == left
+
+
+async def test_a_piece_of_a_shop_that_is_carried_elsewhere_is_shown_by_nobody_on_its_way() -> None:
+    """Number one is on its way to town: one is shown of the two, and number one again when it has come."""
+    pieces = {"BAG-1|ECOM|1": 1, "BAG-1|ECOM|2": 1, "BAG-1|TOWN|1": 0}
+    async with house(pieces, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 1, 1)
+        sent = Transfer("s", "T-1", Stage.SENT, "BAG-1", 1, h.clock.now(), origin="ECOM", unit="1")
+        await h.supervisor.transfers.enter(sent)
+        await h.until(lambda: sum(shop.shelf["BAG-1"] for shop in h.shops.values()) == 1)
+        await h.until(lambda: h.org.numbers("BAG-1|ECOM|1") == (0, 0))
+        came = Transfer("r", "T-1", Stage.RECEIVED, "BAG-1", 1, h.clock.now(), target="TOWN", unit="1")
+        await h.supervisor.transfers.enter(came)
+        await h.shows("BAG-1", 1, 1)
+        await h.until(lambda: h.org.numbers("BAG-1|TOWN|1") == (1, 1))
+
+
+@pytest.mark.parametrize("fate", ["lost", "reply lost", "late"])
+async def test_trouble_while_what_left_is_lowered_and_released_shows_none_of_it_again(fate: str) -> None:
+    """Org and shops go silent, each once, while four of six leave: two are shown, then one of the two."""
+    async with house({BAG: 6}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 3, 3)
+        parties = (h.org, *h.shops.values())
+        for party in parties:
+            party.next.append(fate)
+        h.org.till(BAG, -4, "receipt-1")
+        await h.until(lambda: not any(party.next for party in parties))
+        for party in parties:
+            party.land()
+        await h.shows("BAG-1", 1, 1)
+        await h.until(lambda: h.org.numbers(BAG) == (2, 2))
+
+
+async def test_an_order_that_is_called_off_where_nothing_is_left_puts_nothing_on_show() -> None:
+    """London's ordered bag went over the counter with Dubai's; called off, it is back on London's number."""
+    async with house({BAG: 2}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 1, 1)
+        shop = h.shops["london"]
+        order = shop.buy("BAG-1")
+        await h.deliver("london", order)
+        await h.until(lambda: total(h.org.of("order:london:")) == (0, 1))
+        await h.idle()
+        h.org.till(BAG, -2, "receipt-1")
+        await on_hand(h, 0)
+        shop.change(order, open_quantity=0, taken_quantity=0)
+        shop.shelf["BAG-1"] += 1  # it puts it back on sale
+        await h.deliver("london", order)
+        await h.until(lambda: h.org.numbers(BAG) == (0, 0))
+        await h.shows("BAG-1", 0, 0)
+        await h.until_kept(lambda tx: not tx.incidents())
 
 
 async def test_what_left_while_the_daemon_was_down_is_shown_no_longer() -> None:
