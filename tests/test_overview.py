@@ -158,6 +158,23 @@ def sellers(status: Status) -> list[tuple[str, str]]:
     return [found["london"], found["dubai"]]
 
 
+async def test_what_has_left_of_a_shops_own_units_may_be_sold_twice_while_it_shows_it() -> None:
+    """One each, and the counter sells one; neither shop is reached: one of them sells what is not there."""
+    rule = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED)
+    async with house({BAG: 2}, rules=(rule,), make_shop=UnhurriedShop) as h:
+        await h.shows("BAG-1", 1, 1)
+        for shop in h.shops.values():
+            assert isinstance(shop, UnhurriedShop)
+            shop.answering.clear()
+        h.org.till(BAG, -1, "receipt-1")
+        await h.until_kept(lambda tx: tx.incidents())
+        told = sorted(sellers(await overview(h).status()))
+        assert told == [
+            ("sells", "its allocation"),
+            ("sells unasked", "its allocation, of which some has left"),
+        ]
+
+
 async def test_a_number_is_told_as_a_shops_own_only_once_all_it_shows_is_set_aside() -> None:
     """Three of five are sold at the till, and London is not reached: it may still sell five, unasked.
 

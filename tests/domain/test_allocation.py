@@ -287,6 +287,22 @@ def test_what_has_left_is_released_once_it_is_certainly_not_shown(books: Books, 
     assert without_lost(books) == replace(books, spare=books.spare - lost, gone=books.gone - lost)
 
 
+@pytest.mark.parametrize(
+    ("books", "shows_gone"),
+    [
+        (Books(L, held=2, shown=2, gone=1), True),
+        (Books(L, held=2, shown=1, spare=1, gone=1), False),  # lowered by it
+        (Books(L, held=2, shown=1, spare=1, gone=2), True),
+        (Books(L, held=1, shown=0, gone=1), False),  # it may have sold it; nobody sees it
+        (Books(L, held=1, shown=2, spare=1, gone=1), True),  # spare in the books alone
+        (Books(L, held=2, shown=2), False),
+    ],
+)
+def test_a_channel_shows_what_has_left_until_as_many_are_spare(books: Books, shows_gone: bool) -> None:
+    """The status calls that a number that may be sold twice."""
+    assert books.shows_gone is shows_gone
+
+
 # -- a world that tries to cheat ---------------------------------------------------------------------
 
 

@@ -95,6 +95,11 @@ class Books:
         return 0 if self.claimed else max(0, min(self.gone, self.spare - self.gap))
 
     @property
+    def shows_gone(self) -> bool:
+        """True while units that have left are still among those that it may be showing."""
+        return self.shown > 0 and self.gone > max(0, self.spare - self.gap)
+
+    @property
     def missing(self) -> int:
         """Units held, neither spare nor shown nor known to be sold: a sale not yet heard of, or an edit."""
         return max(0, self.held - self.has - self.sold)

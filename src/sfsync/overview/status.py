@@ -461,6 +461,8 @@ class Overview:
         elif policy.guarantee is Guarantee.ALLOCATED:
             if own is None or own.gap:
                 why = "mirrored, being set aside"
+            elif own.shows_gone:
+                why = "its allocation, of which some has left"
             else:
                 may, why = "sells", "its allocation"
         if why in ("its allocation", "sold out") and self._assortment.by_turns:
