@@ -249,6 +249,29 @@ async def test_a_late_sale_whose_compensation_waits_for_the_org_is_not_made_good
         assert h.org.numbers(BAG) == (5, 0)
 
 
+async def test_a_late_sale_that_was_deleted_and_is_told_again_finds_its_compensation_there() -> None:
+    """Told after the count, deleted by somebody who left its compensation, and told once more by its till."""
+    async with house({BAG: 5}) as h:
+        long_ago(h)
+        await count(h, 4, ago(h, 14))
+        sold(h, ago(h, 15))
+        await h.until(lambda: h.org.of("late:"))
+        await h.idle()
+        h.org.forget(h.org.number_of("posting:receipt-1"))
+        await h.until_kept(lambda tx: not tx.next_step("posting:receipt-1"))
+        await h.idle()
+        requests = len(h.org.requests)
+        sold(h, ago(h, 15))
+        await h.until(lambda: h.org.of("posting:"))
+        await h.idle()
+        assert (h.org.of("posting:"), h.org.of("late:")) == (
+            [("posting:receipt-1", -1, 0)],
+            [("late:posting:receipt-1:0", 1, 0)],
+        )
+        assert h.org.numbers(BAG) == (4, 0)
+        assert len(h.org.requests) <= requests + 3
+
+
 async def test_a_count_told_after_a_newer_one_changes_nothing() -> None:
     """The newer count stands; the older one is in the ledger for those who look."""
     async with house({BAG: 5}) as h:

@@ -51,9 +51,13 @@ async def plan(
     return found
 
 
-def staying(bundle: Bundle) -> tuple[Movement, ...]:
-    """What goes along whatever gives way: the compensations of late postings."""
-    return tuple(movement for movement in bundle.along if not movement.reserved_delta)
+def staying(bundle: Bundle, there: Collection[str] = ()) -> tuple[Movement, ...]:
+    """What goes along whatever gives way: the compensations of late postings.
+
+    Not those whose keys are in the ledger (`there`): they are left over from when the posting was in before,
+    and was deleted. With them the posting could never come in again.
+    """
+    return tuple(each for each in bundle.along if not each.reserved_delta and each.key not in there)
 
 
 def _folded_steps(tx: Tx, *, subjects: Collection[str]) -> Mapping[str, int]:

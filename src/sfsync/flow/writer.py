@@ -336,13 +336,15 @@ class Writer:
             ctx.pulse.trail.entered(moved, asked_at, ctx.clock.now())
         seen = await lateness.look_back(ctx, done, answer, record_ids, self._admitted)
 
+        there = {key for key, row in answer.rows.items() if row is not None}
+
         def commit(tx: Tx) -> set[str]:
             bells: set[str] = set()
             skus: set[str] = set()
             for number in _of(verdicts, UNCOVERS):
                 verdicts[number] = giving.put(tx, self._waiting[number], giving_way.get(number))
             for number in _of(verdicts, Verdict.PLAN_ANEW):
-                tx.set_companions(number, giving.staying(self._waiting[number]), {})
+                tx.set_companions(number, giving.staying(self._waiting[number], there), {})
             plain = [number for number in _of(verdicts, DONE) if self._is_plain(self._waiting[number])]
             tx.finish_bundles(plain, "done", "", ctx.clock.now())
             for number, judgement in verdicts.items():
@@ -362,7 +364,7 @@ class Writer:
             self._waiting[number] = giving.accompanied(self._waiting[number], giving_way[number])
         for number in _of(verdicts, Verdict.PLAN_ANEW):
             bundle = self._waiting[number]
-            self._waiting[number] = giving.accompanied(bundle, giving.staying(bundle))
+            self._waiting[number] = giving.accompanied(bundle, giving.staying(bundle, there))
         for number, judgement in verdicts.items():
             self._after(number, judgement, sent=any(bundle.id == number for bundle in request.sent))
         return ", ".join(f"{verdict.value} {count}" for verdict, count in _count(verdicts).items())
