@@ -34,7 +34,7 @@ ODD = (
 )
 MANY = tuple(f"MANY-{number}" for number in range(250))
 SEED = {"offers": dict.fromkeys((*PLAIN, *ODD, *MANY), 1000)}
-AT_ONCE = ("imports_every=0", "status_every=0", "orders_every=0")
+AT_ONCE = ("imports_every=0", "status_every=0", "orders_every=0", "returns_every=0")
 OTHERWISE = (
     *AT_ONCE,
     "import_takes=0.05",
@@ -199,6 +199,48 @@ async def test_the_lines_of_a_file_stand_for_themselves(market: Market) -> None:
     assert (await market.shows("BAG-1"), await market.shows("BAG-2")) == (7, 8)
 
 
+@pytest.fixture
+async def with_returns() -> AsyncIterator[Market]:
+    """Whose returns every other test would hear of."""
+    with start_market(SEED, knobs=AT_ONCE) as sandbox:
+        async for made in visit(sandbox):
+            yield made
+
+
+async def test_what_came_back_is_told_and_not_counted_as_returned(with_returns: Market) -> None:
+    """Once the shop has received it, and a return that nobody has received is none."""
+    market = with_returns
+    sold = [await market.sell({"BAG-1": 2}) for _ in range(3)]
+    for number in sold:
+        await market.change(number, "accept")
+        await market.change(number, "ship")
+        await market.change(number, "send_back", units=1)
+    await market.later(3600)  # a quarter of an hour counts as now
+    channel = market.open(replace(market.config, returns_every_seconds=0.01))
+    since = datetime.fromtimestamp(market.began_at.timestamp() + 3600, UTC)
+    assert [order async for page in channel.orders_since(since) for order in page] == []
+    await market.change(sold[0], "take_back")
+    await market.change(sold[1], "take_back", state="NO_RECEPTION")
+    (order,) = [order async for page in channel.orders_since(since) for order in page]
+    (line,) = order.lines
+    assert (order.order_id, line.fulfilled_quantity, line.returned_quantity) == (sold[0], 2, 0)
+    assert [each.units for each in line.came_back] == [1]
+    assert [order async for page in channel.orders_since(since) for order in page] == [], "it is told once"
+    found = await channel.order(sold[0])
+    assert found is not None
+    assert found.lines[0].came_back == line.came_back
+
+
+async def test_a_marketplace_without_returns_tells_of_its_orders(market: Market) -> None:
+    """Whatever becomes of that question, no order waits for it."""
+    for fault in ("unavailable", "wrong_credential", "half_answer"):
+        await market.tell("POST", "/faults", {"match": "RT11", "kind": fault})
+        number = await market.sell({"BAG-1": 1})
+        channel = market.open(market.config)
+        told = {each.order_id async for page in channel.orders_since(market.began_at) for each in page}
+        assert number in told
+
+
 async def test_a_file_that_failed_as_a_whole_was_not_applied(souk: Sandbox) -> None:
     """None of its numbers was written, and none of its lines is to blame."""
     async for market in visit(souk, falls_at="acceptance"):
@@ -307,6 +349,8 @@ async def test_a_list_waits_for_as_long_as_the_marketplace_asks() -> None:
     asked = []
 
     def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/returns":
+            return httpx.Response(404)
         asked.append(request.url.params["offset"])
         if len(asked) == 2:
             return httpx.Response(429, headers={"Retry-After": "7"})

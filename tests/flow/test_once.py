@@ -71,6 +71,30 @@ async def test_what_comes_back_of_an_order_from_before_us_is_a_persons_to_enter(
         assert h.org.of("order:") == []
 
 
+async def test_goods_that_are_back_and_may_not_be_sold_for_all_we_know_are_a_persons_to_enter() -> None:
+    """A marketplace tells that one of two has come back, then the other; nothing is put on sale for that."""
+    async with house({BAG: 5}) as h:
+        shop = h.shops["dubai"]
+        number = shop.buy("BAG-1", 2)
+        shop.change(number, open_quantity=0, fulfilled_quantity=2)
+        await h.deliver("dubai", number)
+        await h.until(lambda: total(h.org.of("order:")) == (-2, 0))
+        for units in (1, 2):
+            back = tuple(Moment(h.clock.now(), 1) for _ in range(units))
+            shop.change(number, came_back=back)
+            for delivery in ("one", "two"):
+                await h.deliver("dubai", number, f"{units} {delivery}")
+            await h.until_kept(lambda tx: tx.dead_letters())
+            (letter,) = await h.store.read(lambda tx: tx.dead_letters())
+            assert cause_of(letter.source, letter.key, letter.reason) is Cause.CAME_BACK
+            assert f"{units} of 'BAG-1' came back" in letter.reason
+            await h.store.write(lambda tx: tx.drop_dead_letter("dubai", f"goods back:{number}"))
+        await h.supervisor.polls.poll("dubai")
+        await h.idle()
+        assert await h.store.read(lambda tx: tx.dead_letters()) == []
+        assert (total(h.org.of("order:")), h.org.numbers(BAG)) == ((-2, 0), (3, 0))
+
+
 async def test_a_webhook_and_the_order_list_tell_of_one_order() -> None:
     """Two sources, one effect, whichever comes first."""
     async with house({BAG: 5}) as h:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +20,8 @@ import structlog
 
 from sfsync.channels.mirakl_client import MiraklClient
 from sfsync.channels.mirakl_config import MiraklConfig
-from sfsync.channels.mirakl_orders import read_order
+from sfsync.channels.mirakl_orders import RECEIVED, read_order, read_returns
+from sfsync.domain.moments import Moment
 from sfsync.domain.orders import OrderSnapshot, unreadable
 from sfsync.ports import (
     Ability,
@@ -43,6 +44,8 @@ _IMPORTS = "/api/offers/stock/imports"
 _COLUMNS = ("offer-sku", "quantity", "warehouse-code", "update-delete")
 _ROWS = 5_000
 _PAGE = 100
+_RETURNS_OVERLAP = timedelta(minutes=15)
+_RETURNS_BEFORE = timedelta(days=1)  # that a look after a start goes back: it may not have been answered then
 _ASKED_ALONE = 20  # so many SKUs are asked for one by one; for more, all offers are read
 _DONE = frozenset({"COMPLETE", "COMPLETED", "SENT", "IMPORTED"})
 _FAILED = frozenset({"FAILED", "CANCELLED", "CANCELED", "REJECTED"})
@@ -69,6 +72,9 @@ class MiraklChannel:
         )
         self._config, self._clock = config, clock
         self._client = MiraklClient(config, clock, transport=transport)
+        self._returns: dict[str, dict[str, Moment]] = {}  # by order line, by return
+        self._returns_at: datetime | None = None  # when they were asked for last
+        self._returns_known: datetime | None = None  # up to when they are known
         self._next_import: datetime | None = None  # when the marketplace takes another file
 
     async def check(self) -> Sequence[Finding]:
@@ -201,14 +207,56 @@ class MiraklChannel:
             if page := self._read(orders):
                 yield page
             if not orders:
-                return
+                break
             offset += len(orders)
+        for changed in await self._came_back(at):
+            if order := await self.order(changed):
+                yield [order]
+
+    async def _came_back(self, at: datetime) -> Sequence[str]:
+        """The orders of which goods came back since the last look, or about `at`; at most every so often.
+
+        What is not told now is told the next time: no order waits for it.
+        """
+        now, last = self._clock.now(), self._returns_at
+        if last is not None and now < _after(last, self._config.returns_every_seconds):
+            return ()
+        since = (self._returns_known or at - _RETURNS_BEFORE) - _RETURNS_OVERLAP
+        asked: dict[str, str | int | list[str]] = {
+            "return_last_updated_from": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "return_state": list(RECEIVED),
+            "limit": _PAGE,
+        }
+        found: dict[str, None] = {}
+        try:
+            while True:
+                document = await self._client.get("/api/returns", **asked)
+                for told in read_returns(document):
+                    for line, moment in told.lines:
+                        if told.return_id not in self._returns.setdefault(line, {}):
+                            self._returns[line][told.return_id] = moment
+                            found[told.order_id] = None
+                token = document.get("next_page_token")
+                if not token:
+                    break
+                asked = {"page_token": str(token), "limit": _PAGE}
+        except (TryLater, Refused) as failure:
+            log.warning(
+                "returns not read", channel=self.name, reason=str(failure), next="asked for again later"
+            )
+            return tuple(found)
+        finally:
+            self._returns_at = now
+        self._returns_known = now
+        return tuple(found)
 
     def _read(self, orders: Sequence[Mapping[str, Any]]) -> list[OrderSnapshot]:
         found = []
         for order in orders:
             try:
-                found.append(read_order(self.name, order, falls_at=self._config.falls_at))
+                back = {line: tuple(told.values()) for line, told in self._returns.items()}
+                falls_at = self._config.falls_at
+                found.append(read_order(self.name, order, falls_at=falls_at, returns=back))
             except Refused as failure:
                 number = order.get("order_id") if isinstance(order, dict) else None
                 log.error("an order cannot be read", channel=self.name, order=number, reason=str(failure))

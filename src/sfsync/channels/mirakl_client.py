@@ -47,7 +47,7 @@ class MiraklClient:
         """Give back connections."""
         await self._http.aclose()
 
-    async def read(self, path: str, **params: str | int) -> Mapping[str, Any]:
+    async def read(self, path: str, **params: str | int | list[str]) -> Mapping[str, Any]:
         """As `get`, and waits a few times for as long as the marketplace asks: a list is read in pages.
 
         With limits by the minute, what began anew after each refusal would never come to its second page.
@@ -61,7 +61,7 @@ class MiraklClient:
                 await self._clock.sleep(failure.after_seconds)
         return await self.get(path, **params)
 
-    async def get(self, path: str, **params: str | int) -> Mapping[str, Any]:
+    async def get(self, path: str, **params: str | int | list[str]) -> Mapping[str, Any]:
         """The JSON object at a path. Raises TryLater or Refused."""
         response = await self._send("GET", path, params)
         document = _object(response)
@@ -93,7 +93,7 @@ class MiraklClient:
         self,
         method: str,
         path: str,
-        params: Mapping[str, str | int],
+        params: Mapping[str, str | int | list[str]],
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:

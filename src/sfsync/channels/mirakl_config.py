@@ -30,6 +30,7 @@ class MiraklConfig:
     status_every_seconds: float = 15.0
     outcome_within_minutes: float = 60.0
     orders_every_seconds: float = 60.0
+    returns_every_seconds: float = 900.0
     settle_seconds: float = 120.0
     timeout_seconds: float = 15.0
     ca_file: Path | None = None

@@ -15,6 +15,7 @@ UNBELIEVED = "unbelieved:"  # before who told of it and the order's id: no deliv
 ITEM = "item:"  # before the SKU of an item, as it can be shown
 LEDGER, TRANSFERS, COUNTS = "ledger", "transfers", "counts"
 OLD_RETURN = "came back:"  # before the id of an order that is not ours
+CAME_BACK = "goods back:"  # and of one that is
 PUSH, UNTRACKED, BEYOND = "push:", "untracked:", "beyond:"  # how the keys of items' letters begin
 TILL = "till "  # before its name; no channel's name has a blank
 LONGEST_REASON, LONGEST_NAME = 160, 80
@@ -43,6 +44,7 @@ class Cause(StrEnum):
     UNBELIEVED = "order not believed"
     NO_SKU = "item without a usable SKU"
     OLD_RETURN = "return of an order from before"
+    CAME_BACK = "goods that came back"
 
 
 class Retry(StrEnum):
@@ -163,6 +165,13 @@ VERDICTS = {
         "where somebody else has entered it",
         "what its sale was entered as nobody here knows, so what it gives back cannot be worked out",
     ),
+    Cause.CAME_BACK: Verdict(
+        Retry.USELESS,
+        "the channel tells that goods were received back, and not whether they may be sold again",
+        "look at them and enter a movement of kind Return in the org, where they lie, then drop this one; "
+        "drop it at once where a till or somebody else has entered it",
+        "the channel says the same of it for ever",
+    ),
     Cause.COUNT_UNTOLD: Verdict(
         Retry.ITSELF,
         "the org refuses to have written into a stock count's record what became of the count",
@@ -193,6 +202,8 @@ def cause_of(source: str, key: str, reason: str) -> Cause:
         return Cause.UNBELIEVED
     if key.startswith(OLD_RETURN):
         return Cause.OLD_RETURN
+    if key.startswith(CAME_BACK):
+        return Cause.CAME_BACK
     if key.startswith(ITEM):
         return Cause.NO_SKU
     if key.startswith(PUSH):

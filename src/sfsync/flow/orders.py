@@ -15,7 +15,7 @@ from functools import partial
 
 from sfsync.domain.believable import doubt as why_doubted
 from sfsync.domain.believable import presentable
-from sfsync.domain.letters import OLD_RETURN, UNBELIEVED, VERDICTS, Cause
+from sfsync.domain.letters import CAME_BACK, OLD_RETURN, UNBELIEVED, VERDICTS, Cause
 from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.domain.places import LinePlace, settled
 from sfsync.domain.refunds import Ending, paid_back
@@ -275,8 +275,9 @@ def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: 
     if snapshot.channel in ctx.assortment.shared:
         return record_shared(tx, ctx, snapshot, Source.CHANNEL, now, bells)
     if before_our_time(tx, ctx, snapshot):
-        _tell_old_return(tx, ctx, snapshot, now)
+        _tell_return(tx, ctx, snapshot, now, ours=False)
         return set()
+    _tell_return(tx, ctx, snapshot, now, ours=True)
     subjects = {
         order_line_subject(snapshot.channel, snapshot.order_id, line.line_id): line for line in snapshot.lines
     }
@@ -367,10 +368,11 @@ def record_shared(
     authority = ctx.assortment.shared[snapshot.channel].authority
     references = {snapshot.order_id, *order_names(snapshot.name)}
     held = {line.subject: line for line in tx.lines_of_order(snapshot.channel, references)}
-    if not held and not ours and before_our_time(tx, ctx, snapshot):
-        # What the org tells of returns is entered whatever order it names; else the storefront alone tells.
-        if source is Source.CHANNEL and ctx.assortment.returns_to(snapshot.channel) is None:
-            _tell_old_return(tx, ctx, snapshot, now)
+    old = not held and not ours and before_our_time(tx, ctx, snapshot)
+    # What the org tells of returns is entered whatever order it names; else the storefront alone tells.
+    if source is Source.CHANNEL and ctx.assortment.returns_to(snapshot.channel) is None:
+        _tell_return(tx, ctx, snapshot, now, ours=not old)
+    if old:
         return set()
     unheard = [line for line in held.values() if Source.CHANNEL not in line.words]
     back: set[str] = set()
@@ -423,17 +425,19 @@ def record_shared(
     return touched
 
 
-def _tell_old_return(tx: Tx, ctx: Context, order: OrderSnapshot, now: datetime) -> None:
-    """What has come back since of an order that was somebody else's is a person's to enter; told once.
+def _tell_return(tx: Tx, ctx: Context, order: OrderSnapshot, now: datetime, *, ours: bool) -> None:
+    """What has come back and is not entered by itself is a person's to enter; told once.
 
-    What its sale was entered as is not known here, nor what the channel's own number has made of the return.
+    Of an order from before us, what its sale was entered as is not known here, nor what the channel's own
+    number has made of the return. Of one of ours (`ours`), the channel tells that goods are back, and not
+    that they may be sold again.
     """
     since = tx.channel_since(order.channel)
-    back = {
-        line.line_id: (line.sku, units)
-        for line in order.lines
-        if since is not None and (units := sum(each.units for each in line.came_back if each.at >= since))
-    }
+    back: dict[str, tuple[str, int]] = {}
+    for line in order.lines if since is not None else ():
+        units = sum(each.units for each in line.came_back if ours or (since and each.at >= since))
+        if (units := units - line.returned_quantity if ours else units) > 0:
+            back[line.line_id] = line.sku, units
     names = {f"{order.channel}|{order.order_id}|{line}|{units}": line for line, (_, units) in back.items()}
     known = tx.orders_of_returns(names) if names else {}
     new = {name: line for name, line in names.items() if name not in known}
@@ -441,10 +445,13 @@ def _tell_old_return(tx: Tx, ctx: Context, order: OrderSnapshot, now: datetime) 
         return
     tx.put_returns(dict.fromkeys(new, order.order_id))
     goods = ", ".join(f"{units} of {sku!r}" for sku, units in back.values())
-    reason = f"order {order.name}: {goods} came back of an order from before {order.channel} was followed"
-    advice = VERDICTS[Cause.OLD_RETURN].advice
-    tx.dead_letter(order.channel, f"{OLD_RETURN}{order.order_id}", reason, advice, repr(order), now)
-    ctx.log.warning("a return of an order from before", channel=order.channel, order=order.name, next=advice)
+    start, cause = (CAME_BACK, Cause.CAME_BACK) if ours else (OLD_RETURN, Cause.OLD_RETURN)
+    reason = f"order {order.name}: {goods} came back"
+    if not ours:
+        reason += f" of an order from before {order.channel} was followed"
+    advice = VERDICTS[cause].advice
+    tx.dead_letter(order.channel, f"{start}{order.order_id}", reason, advice, repr(order), now)
+    ctx.log.warning("a return to be entered", channel=order.channel, order=order.name, next=advice)
 
 
 def before_our_time(tx: Tx, ctx: Context, snapshot: OrderSnapshot) -> bool:

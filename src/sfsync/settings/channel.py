@@ -169,6 +169,7 @@ class MiraklSettings(SiteSettings):
     status_every_seconds: float = Field(default=15.0, gt=0, le=3600)
     outcome_within_minutes: float = Field(default=60.0, gt=0, le=1440)  # or an incident says so
     orders_every_seconds: float = Field(default=60.0, gt=0, le=3600)
+    returns_every_seconds: float = Field(default=900.0, gt=0, le=86_400)
 
     def shop(self) -> str:
         """The marketplace's address and the shop there."""

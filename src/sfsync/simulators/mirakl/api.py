@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sfsync.simulators.mirakl.market import Line, Market, NotPossible, Order
+from sfsync.simulators.mirakl.market import Line, Market, NotPossible, Order, Return
 from sfsync.simulators.shopify.clock import epoch, iso
 from sfsync.simulators.shopify.faults import Fault, FaultPlan
 from sfsync.simulators.shopify.wire import CutResponse
@@ -55,6 +55,7 @@ class SellerApi:
                 ),
                 Route("/api/offers/stock/imports/{number}/error_report", self._call("STO03", self.report)),
                 Route("/api/orders", self._call("OR11", self.orders, knobs.orders_every)),
+                Route("/api/returns", self._call("RT11", self.returns, knobs.returns_every)),
             ]
         )
 
@@ -166,6 +167,44 @@ class SellerApi:
             found = [order for order in found if int(order.updated_at) >= int(since)]
         page = _page(request, sorted(found, key=lambda order: (order.created_at, order.number)))
         return JSONResponse({"orders": [_order(order) for order in page], "total_count": len(found)})
+
+    async def returns(self, request: Request, _faults: Mapping[str, Fault]) -> Response:
+        """Seek pagination: a token is all that asks for a further page."""
+        asked = request.query_params
+        try:
+            begin, since = 0, epoch(asked.get("return_last_updated_from", "1970-01-01T00:00:00Z"))
+            states = set(asked.getlist("return_state"))
+            if "page_token" in asked:
+                begin, since, states = _read_token(asked["page_token"])
+        except ValueError:
+            return _error(400, "a parameter cannot be read")
+        found = [
+            each
+            for each in sorted(self._market.returns, key=lambda each: (each.created_at, each.number))
+            if each.updated_at >= since and (not states or each.state in states)
+        ]
+        end = begin + min(max(1, _number(request, "limit", 10)), MOST_A_PAGE)
+        told: dict[str, Any] = {"data": [_return(each) for each in found[begin:end]]}
+        if end < len(found):
+            told["next_page_token"] = f"{end}~{since!r}~{','.join(sorted(states))}"
+        return JSONResponse(told)
+
+
+def _read_token(token: str) -> tuple[int, float, set[str]]:
+    begin, since, states = token.split("~")
+    return int(begin), float(since), set(filter(None, states.split(",")))
+
+
+def _return(told: Return) -> dict[str, Any]:
+    return {
+        "id": told.number,
+        "order_id": told.order,
+        "order_commercial_id": told.order.rpartition("-")[0],
+        "state": told.state,
+        "date_created": iso(told.created_at),
+        "last_updated": iso(told.updated_at),
+        "return_lines": [{"order_line_id": line, "quantity": units} for line, units in told.lines],
+    }
 
 
 def _page(request: Request, found: list[Any]) -> list[Any]:

@@ -18,6 +18,7 @@ class Knobs:
     imports_every: float = 60.0  # a stock file is taken so often at most (STO01: once per minute)
     status_every: float = 15.0  # and its status told (STO02: every 15 seconds), for each import
     orders_every: float = 60.0  # and the order list (OR11: once per minute)
+    returns_every: float = 300.0  # and the returns (RT11: every five minutes)
     import_takes: float = 0.0  # from a stock file's acceptance to its numbers
     retry_after: bool = True  # whoever asks too often is told how long to wait
     falls_at: str = "order"  # an offer's quantity falls with the order, or with its acceptance

@@ -61,12 +61,20 @@ class Control:
         return JSONResponse(_order(order), 201)
 
     def change(self, asked: Mapping[str, Any]) -> Response:
-        """`{"order": id, "do": "accept" | "ship" | "cancel", "units": n}`: staff, or the shopper."""
+        """`{"order": id, "do": "accept" | "ship" | "cancel", "units": n}`: staff, or the shopper.
+
+        `"send_back"` begins a return, `"take_back"` ends it: received, or in the `state` given.
+        """
         number, what = str(asked.get("order")), asked.get("do")
         if what == "cancel":
             return JSONResponse(_order(self._market.cancel(number, units=asked.get("units"))))
+        if what == "send_back":
+            return JSONResponse(_order(self._market.send_back(number, units=asked.get("units"))))
+        if what == "take_back":
+            state = str(asked.get("state", "RECEIVED"))
+            return JSONResponse(_order(self._market.take_back(number, state=state)))
         if what not in ("accept", "ship"):
-            raise NotPossible("do is accept, ship or cancel")
+            raise NotPossible("do is accept, ship, cancel, send_back or take_back")
         return JSONResponse(
             _order(self._market.accept(number) if what == "accept" else self._market.ship(number))
         )

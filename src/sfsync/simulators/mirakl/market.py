@@ -54,6 +54,18 @@ class Order:
 
 
 @dataclass(slots=True)
+class Return:
+    """Goods of an order on their way back, or received; `lines` are (order line, units)."""
+
+    number: str
+    order: str
+    lines: list[tuple[str, int]]
+    created_at: float
+    updated_at: float
+    state: str = "IN_PROGRESS"
+
+
+@dataclass(slots=True)
 class Import:
     """A stock file on its way: `rows` as they stood in it, `errors` by their place."""
 
@@ -78,6 +90,7 @@ class Market:
         }
         self.orders: dict[str, Order] = {}
         self.imports: dict[str, Import] = {}
+        self.returns: list[Return] = []
         self._numbers = itertools.count(1)
 
     # -- shoppers and staff
@@ -131,6 +144,24 @@ class Market:
             if units is not None and self.config.knobs.cancel_lowers_quantity:
                 line.quantity -= gone
         return self._becomes(order, order.state if units is not None else "CANCELED")
+
+    def send_back(self, number: str, *, units: int | None = None) -> Order:
+        """The shopper sends it back: all of it, or so many units of its first line."""
+        order = self._order(number)
+        if order.state not in ("SHIPPED", "RECEIVED", "CLOSED"):
+            raise NotPossible(f"{number} is {order.state}")
+        lines = order.lines if units is None else order.lines[:1]
+        now = self.clock.now()
+        rows = [(line.number, min(line.quantity, units or line.quantity)) for line in lines]
+        self.returns.append(Return(f"R{len(self.returns) + 1:06d}", number, rows, now, now))
+        return order
+
+    def take_back(self, number: str, *, state: str = "RECEIVED") -> Order:
+        """What was on its way back of the order is received, or comes to another end."""
+        for each in self.returns:
+            if each.order == number and each.state != state:
+                each.state, each.updated_at = state, self.clock.now()
+        return self._order(number)
 
     def _take(self, order: Order) -> None:
         for line in order.lines:
