@@ -234,6 +234,21 @@ async def ordered(h: House, place: str = "TOWN", *, window: PickUpWindow | None 
     return number, order
 
 
+async def test_a_handing_over_without_an_answer_yet_is_told_as_waiting() -> None:
+    """The org is away: the boutique is not told that the bag has left the books, and it leaves them once."""
+    async with house({TOWN: 2}, rules=GATED, shops=("london",)) as h:
+        number, _ = await ordered(h)
+        h.org.next.extend(["later"] * 1000)
+        h.desk.close()  # nobody waits out a shopper's patience
+        asked = await h.desk.hand_over(number, "receipt 1")
+        assert (asked.problem, asked.waiting, reservation_of(asked).state) == ("", True, State.ORDERED)
+        h.org.next.clear()
+        await h.idle()
+        again = await h.desk.hand_over(number, "receipt 1")
+        assert (again.waiting, reservation_of(again).state) == (False, State.SETTLED)
+        assert h.org.numbers(TOWN) == (1, 0)
+
+
 async def incidents(h: House) -> list[tuple[str, str]]:
     """(kind, what it is about) of those that are open."""
     return sorted((each.kind, each.key) for each in await h.store.read(lambda tx: tx.incidents()))

@@ -429,9 +429,7 @@ class Life(Asking):
             reservation = tx.reservation(reservation_id)
             if reservation is not None:
                 reservation = as_told(reservation, self._ctx.clock.now())
-            if reservation is None or tx.busy(
-                {*reservation.subjects(), *(each.subject for each in sold_on(tx, reservation))}
-            ):
+            if reservation is None or _busy(tx, reservation):
                 return Outcome(reservation, waiting=True)  # as it stands, and it may still be moved
             if reservation.state in TO_FETCH and all(
                 line.level.location == location for line in reservation.lines if line.quantity
@@ -643,7 +641,12 @@ class Life(Asking):
         if isinstance(outcome, Outcome):
             return outcome
         await self.answers(*outcome)
-        return Outcome(await self.get(reservation_id))
+
+        def read(tx: Tx) -> Outcome:
+            reservation = tx.reservation(reservation_id)
+            return Outcome(reservation, waiting=reservation is not None and _busy(tx, reservation))
+
+        return await self._ctx.store.read(read)
 
     def _hand_over(self, tx: Tx, reservation: Reservation, reference: str) -> Outcome | Asked:
         """What it holds itself leaves, and what its orders hold of it by now leaves from there."""
@@ -739,6 +742,11 @@ def _gone_of(tx: Tx, reservation: Reservation) -> Reservation | None:
         return None
     parts = (each for each in tx.stand_ins(reservation.id) if each.state is ReservationState.PAID_UNAVAILABLE)
     return next(parts, None)
+
+
+def _busy(tx: Tx, reservation: Reservation) -> bool:
+    """True while the org has not answered something that was asked of it or of its orders."""
+    return bool(tx.busy({*reservation.subjects(), *(line.subject for line in sold_on(tx, reservation))}))
 
 
 def _holds(tx: Tx, reservation: Reservation) -> bool:
