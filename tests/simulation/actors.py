@@ -21,6 +21,7 @@ from sfsync.simulators.shopify.model import Order
 from sfsync.simulators.shopify.selling import Purchase, RefundRow
 from sfsync.simulators.shopify.shop import Shop
 
+from .habits import FETCHED
 from .plan import IN_TRANSIT, PLACES, SHOPS, UNKNOWN
 from .world import WAREHOUSE_TOKEN, World
 
@@ -56,6 +57,7 @@ class Day:
     counted: dict[str, tuple[str, int]] = field(default_factory=dict)  # subject -> level, what was counted
     copies: dict[str, str] = field(default_factory=dict)  # a shop's order -> the id of its copy in the org
     answered: list[str] = field(default_factory=list)  # transfers that the daemon said it has
+    fetched: list[Any] = field(default_factory=list)  # pick-ups (`actors_pickup.Fetch`)
     reservations: list[Asked] = field(default_factory=list)
     granted: list[Callable[[Asked], None]] = field(default_factory=list)  # told of each at once
     told: list[Callable[[Asked, str], None]] = field(default_factory=list)  # what a party was told it is
@@ -219,6 +221,8 @@ class Staff(Actor):
         if not orders:
             return
         order = self.chance.choice(orders)
+        if any(line.variant.sku == FETCHED for line in order.lines):
+            return  # whoever comes for it does what is done with it
         verb = self.chance.choice(
             ["fulfil", "fulfil", "part", "cancel", "refund", "refund", "edit", "edit", "unfulfil"]
         )

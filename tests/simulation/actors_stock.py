@@ -12,6 +12,7 @@ from sfsync.simulators.shopify.allocating import NotPossible
 from sfsync.simulators.shopify.selling import RefundRow
 
 from .actors import Actor, stock_event
+from .habits import FETCHED
 from .plan import PLACES, SHOPS
 from .world import WAREHOUSE_TOKEN
 
@@ -110,6 +111,7 @@ class Packer(Actor):
         selling = self.world.shops[name].selling
         waiting = [each for each in selling.orders.values() if not each.fulfillments]
         waiting = [each for each in waiting if any(line.unfulfilled_quantity for line in each.lines)]
+        waiting = [each for each in waiting if all(line.variant.sku != FETCHED for line in each.lines)]
         if not waiting:
             return
         order = self.chance.choice(waiting[-20:])

@@ -25,7 +25,7 @@ from .checks_debts import left
 from .checks_org import OrderWatch, Subjects, copied, order_of, org_orders, short
 from .checks_rewrites import Rewritings, told
 from .checks_stock import Books, counts, second
-from .habits import FLOOR
+from .habits import FETCHED, FLOOR
 from .plan import PLACES, SHOPS, UNKNOWN, Plan
 from .sold import lines, wanted
 from .trouble import STOCK, TILLS
@@ -539,8 +539,8 @@ def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
     copies, of = copied(world), watch.by_order
     for name, subject, order, line in lines(world):
         sku = line.variant.sku or ""
-        if sku == UNKNOWN or (name == "london" and order.name in copies):
-            continue
+        if sku in (UNKNOWN, FETCHED) or (name == "london" and order.name in copies):
+            continue  # those that are fetched have a check of their own
         subject = _known_as(watch, of, subject, order, sku)
         if watch.rewritings.excuses(subject):
             continue
@@ -616,7 +616,7 @@ def _reservations(watch: Watch, day: Day) -> Iterator[tuple[int, str]]:
         told = state[0][0] if state else "nowhere"
         if told in ("released", "expired", "refused") and any(held.values()):
             yield 2, f"the reservation {asked.id} is {told} and still holds {dict(held)}"
-        if told == "granted" and dict(held) != dict(asked.lines):
+        if told == "granted" and dict(held) != dict(asked.lines) and FETCHED not in held:
             yield 1, f"the reservation {asked.id} is granted and holds {dict(held)}, not {asked.lines}"
         if told in ("nowhere", "pending"):
             yield 1, f"the reservation {asked.id} was asked for and is {told}"

@@ -15,6 +15,7 @@ RETURNS = "RETURNS"  # where goods of the org's return orders wait
 BOUTIQUE = "BOUTIQUE"  # a shop whose till tells of a sale afterwards
 FLOOR = "FLOOR-1"  # what is sold there, and never plentiful
 PIECE = "PIECE-1"  # of which each has a number, and a level of its own
+FETCHED = "GATED-FETCH"  # what customers of one shop fetch at a boutique, and nobody else buys
 # Trouble that is seldom met (`rare`), and the share of the seeds that meet each kind of it.
 RARE = (
     "throttle",
@@ -65,6 +66,7 @@ class Habits:
     relinks: bool = False  # staff find out, or correct, to which order a return belongs
     sellouts: bool = False  # all that is left of a divided article is bought at once
     quiet_sales: bool = False  # one shop sells its own units unheard before the balance moves
+    fetched: tuple[int, int] | None = None  # of GATED-FETCH, on hand at the two places
     rare: tuple[str, ...] = ()  # trouble that is seldom met
     pieces: tuple[
         str, ...
@@ -98,6 +100,7 @@ def habits(seed: int) -> Habits:
         mall=_mall(seed),
         rare=_rare(seed),
         pieces=_pieces(seed),
+        fetched=_fetched(seed),
         quiet_sales=Random(f"plan {seed} quiet sales").random() < 0.8,
     )
 
@@ -115,6 +118,11 @@ def _pieces(seed: int) -> tuple[str, ...]:
 def _floor(seed: int) -> tuple[int, int] | None:
     chance = Random(f"plan {seed} floor")
     return (chance.randint(0, 2), chance.randint(0, 3)) if chance.random() < 0.5 else None
+
+
+def _fetched(seed: int) -> tuple[int, int] | None:
+    chance = Random(f"plan {seed} fetched")
+    return (chance.randint(1, 4), chance.randint(1, 4)) if chance.random() < 0.6 else None
 
 
 def _mall(seed: int) -> Mall | None:

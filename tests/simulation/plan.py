@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from .habits import BOUTIQUE, FLOOR, PIECE, Habits, habits
+from .habits import BOUTIQUE, FETCHED, FLOOR, PIECE, Habits, habits
 from .plan_last_one import LastOnePlan
 
 PLACES = ("ECOM", "KNIGHTSBRIDGE")
@@ -59,7 +59,15 @@ class Plan:
     def all_skus(self) -> tuple[str, ...]:
         """Everything that is sold."""
         floor = (FLOOR,) if self.habits.floor else ()
-        return (*self.skus, *self.last_one.skus, *floor, *((PIECE,) if self.habits.pieces else ()))
+        pieces, fetched = (PIECE,) if self.habits.pieces else (), (FETCHED,) if self.fetched_at else ()
+        return (*self.skus, *self.last_one.skus, *floor, *pieces, *fetched)
+
+    @property
+    def fetched_at(self) -> str | None:
+        """The shop whose customers fetch what they buy: one whose orders nobody else tells of, or routes."""
+        if self.habits.fetched is None or (self.habits.org_orders and self.habits.mall is not None):
+            return None
+        return "dubai" if self.habits.org_orders else "london"
 
     @property
     def all_stock(self) -> dict[tuple[str, str], int]:
@@ -67,6 +75,10 @@ class Plan:
         floor = self.habits.floor
         shop = {} if floor is None else {(FLOOR, PLACES[0]): floor[0], (FLOOR, BOUTIQUE): floor[1]}
         shop |= {(FLOOR, PLACES[1]): 0} if shop else {}
+        if self.fetched_at and self.habits.fetched is not None:
+            shop |= {
+                (FETCHED, place): units for place, units in zip(PLACES, self.habits.fetched, strict=True)
+            }
         return self.stock | self.last_one.on_hand(PLACES) | shop
 
 

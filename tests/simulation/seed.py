@@ -22,6 +22,7 @@ from .checks import Check, Watch, settled, told_wrong
 from .checks_floor import FloorWatch, settled_floor
 from .checks_gate import GateWatch, settled_gate
 from .checks_last_one import LastOne, settled_last_one
+from .checks_pickup import settled_pick_ups
 from .checks_pieces import PieceWatch
 from .checks_places import settled_places
 from .checks_short import ShortWatch
@@ -166,6 +167,7 @@ async def _calm(
         partial(settled_gate, gate, day),
         partial(settled_floor, floor, day),
         partial(settled_places, watch, world),
+        partial(settled_pick_ups, watch, world, day),
     ]
     auditor = asyncio.create_task(Auditor(world, day).run())
     begun, looks = world.loop.time(), list(checks)
