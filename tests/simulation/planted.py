@@ -76,9 +76,9 @@ BUGS: tuple[Bug, ...] = (
         1,
         "who pays for a piece on a shop floor has it, before the shop has looked",
         "flow/life.py",
-        "                case ReservationState.GRANTED:\n                    return Outcome(self._conf",
+        "                case ReservationState.GRANTED:\n                    return self._taken(",
         "                case ReservationState.GRANTED | ReservationState.AWAITING_STORE:\n"
-        "                    return Outcome(self._conf",
+        "                    return self._taken(",
     ),
     Bug(
         9,
