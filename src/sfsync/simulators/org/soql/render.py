@@ -17,7 +17,7 @@ def json_value(field: Field, value: Any) -> Any:
     """One value: `2026-11-23T10:00:00.000+0000`, `12.0` for a whole Number, `12` for an integer."""
     if value is None or value == "":
         return None
-    if isinstance(value, bool):
+    if isinstance(value, (str, bool)):
         return value
     if isinstance(value, (int, float, Decimal)):
         return int(value) if field.type is FieldType.INT else float(value)
