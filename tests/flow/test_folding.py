@@ -9,6 +9,7 @@ from tests.flow.kit import TILL, HastyClock, House, house, total
 
 from sfsync.domain.fold import Fold
 from sfsync.domain.incidents import PAID_UNAVAILABLE, REWRITTEN
+from sfsync.domain.reservations import ReservationKind, Wish, WishedLine
 from sfsync.domain.transfers import Stage, Transfer
 from sfsync.flow.folding import FoldRun, FoldWish
 from sfsync.flow.levels import apply_levels
@@ -283,6 +284,31 @@ async def test_a_reservation_that_lost_its_row_is_reported_and_not_believed() ->
         (incident,) = await rewritten(h)
         assert incident.detail["reservations_lost"] == [mine]
         await h.shows("BAG-1", 1, 1)
+
+
+async def test_a_reservation_that_lost_one_of_its_articles_is_granted_the_others_alone() -> None:
+    """A bag and a hat in one cart, and somebody deletes the hat's movement: nobody believes in the hat."""
+    async with house({BAG: 1, "HAT|ECOM": 1}) as h:
+        lines = (WishedLine("BAG-1", 1), WishedLine("HAT", 1))
+        wish = Wish(ReservationKind.CART, "london", "cart 7", lines, timedelta(minutes=15))
+        outcome = await h.desk.create(wish, idempotency_key=None, digest="")
+        assert outcome.reservation is not None
+        mine = outcome.reservation.id
+        await h.shows("HAT", 0, 0)
+        h.org.forget(h.org.number_of(f"reservation:{mine}:1:0"))
+        await h.shows("HAT", 1, 1)
+
+        def units(tx: Tx) -> list[int]:
+            known = tx.reservation(mine)
+            return [] if known is None else [line.quantity for line in known.lines]
+
+        await h.until_kept(lambda tx: units(tx) == [1, 0])
+        kept = await h.store.read(lambda tx: tx.reservation(mine))
+        assert kept is not None
+        assert (kept.state, kept.reason) == ("granted", "its movement was deleted from the org's ledger")
+        (incident,) = await rewritten(h)
+        assert incident.detail["reservations_lost"] == [mine]
+        assert h.org.numbers(BAG) == (1, 1)
 
 
 async def test_a_paid_reservation_whose_row_was_deleted_is_told_with_that_reason() -> None:

@@ -6,7 +6,7 @@ epoch and raised the incident; here the level's rows are read again:
 - the subjects that we believed to have rows there hold what the org's rows say, and no more;
 - order lines among them are due again: the org is asked once more for what it no longer holds;
 - a reservation that has lost its units is not believed any more: released, or *paid and not available*, and
-  named in the incident.
+  named in the incident; one that has lost some of them, and is not paid for, is granted the others alone.
 
 A fold is no rewrite: it makes the version higher, and what it took out is remembered.
 """
@@ -20,7 +20,7 @@ from datetime import datetime
 from sfsync.domain.budget import Work
 from sfsync.domain.fold import LedgerRow
 from sfsync.domain.incidents import REWRITTEN
-from sfsync.domain.reservations import HOLDING, ReservationState
+from sfsync.domain.reservations import HOLDING, UNTIL_THEN, ReservationState, gave_way
 from sfsync.domain.stock import Movement, StockLevel
 from sfsync.domain.values import replace
 from sfsync.ports import OutsideError, Tx
@@ -104,7 +104,12 @@ def decide_again(tx: Tx, ctx: Context, level: StockLevel, changed: Sequence[str]
         reservation = tx.reservation(reservation_id)
         if reservation is None or reservation.state not in HOLDING or tx.busy(reservation.subjects()):
             continue
-        if any(units > 0 for place in held_by(tx, reservation).values() for units in place.values()):
+        held = held_by(tx, reservation)
+        if any(units > 0 for place in held.values() for units in place.values()):
+            less = gave_way(reservation, held, LOST)
+            if reservation.state in UNTIL_THEN and less.lines != reservation.lines:
+                lost.append(reservation_id)
+                put(tx, ctx, reservation, less)
             continue
         lost.append(reservation_id)
         paid = reservation.state is ReservationState.CONFIRMED
