@@ -950,6 +950,33 @@ async def test_a_cart_from_before_the_switch_leaves_its_shops_own_units_as_they_
         assert await missing(h, "london") == 0
 
 
+async def test_a_cart_that_lowered_no_number_frees_none_of_what_may_be_sold_unheard_of() -> None:
+    """Three, one in a cart from before the switch, which London sells without counting down its number.
+
+    Of the two that are set aside one is sold, seen by the number and told by nobody: it is not shown again.
+    """
+    gated = PolicyRule(("BAG-1",), guarantee=Guarantee.GATED)
+    async with house({BAG: 3}, rules=(gated,), shops=("london",)) as h:
+        london = h.shops["london"]
+        cart = (await h.reserve("BAG-1")).reservation
+        assert cart is not None
+        await h.idle()
+        await adopt(h, DIVIDED)
+        await h.shows("BAG-1", 2)
+        await h.until(lambda: held(h, "london") == 2)
+        await h.idle()
+        london.orders.pop(london.buy("BAG-1"))  # its list does not name it
+        plan = await h.supervisor.resync.compare()
+        await h.supervisor.resync.put_right(plan.id)
+        await h.idle()
+        order = london.buy("BAG-1", reservations=(cart.id,))
+        london.change(order, taken_quantity=0)
+        await h.deliver("london", order)
+        await h.until(lambda: total(h.org.of("order:london:")) == (0, 1))
+        await h.idle()
+        assert (london.shelf["BAG-1"], await missing(h, "london")) == (1, 1)
+
+
 async def missing(h: House, shop: str) -> int:
     """Units of a shop that a sale must explain which nobody has told of."""
 

@@ -648,7 +648,7 @@ def answered(tx: Tx, ctx: Context, bundle: Bundle, *, entered: bool) -> None:
 def _drawn_elsewhere(tx: Tx, ctx: Context, bundle: Bundle) -> None:
     """An order has got units that are not of its channel's own: of those as many are left as before.
 
-    Its reservation's, or everybody's. The channel's number has fallen by the sale all the same, so that as
+    Its reservation's, or everybody's. Where the channel has taken the sale off its number all the same, as
     many of its own are shown no longer, and nobody has bought them: they are spare. Where a number is in
     doubt, the next reading says whether it has fallen.
     """
@@ -666,11 +666,10 @@ def _drawn_elsewhere(tx: Tx, ctx: Context, bundle: Bundle) -> None:
         if drawn < 0 or elsewhere <= 0:
             continue
         channel, sku = at
-        picture, place = (
-            Picture(tx.facts([sku]), ctx.assortment),
-            ctx.assortment.channels[channel].first_location,
-        )
-        if channel not in picture.holders(sku):
+        place = ctx.assortment.channels[channel].first_location
+        picture = Picture(tx.facts([sku]), ctx.assortment)
+        elsewhere = min(elsewhere, _taken_for(tx, bundle, channel, sku))
+        if elsewhere <= 0 or channel not in picture.holders(sku):
             continue
         divider = Divider(tx, ctx.assortment, ctx.pulse, picture, ctx.clock.now())
         for level in tx.channel_levels([sku], channel):
@@ -681,6 +680,13 @@ def _drawn_elsewhere(tx: Tx, ctx: Context, bundle: Bundle) -> None:
                 free = min(free, divider.unaccounted(sku, channel, level, own.get(at, 0)))
             if free:
                 tx.put_spare(channel, sku, place, level.spare + free)
+
+
+def _taken_for(tx: Tx, bundle: Bundle, channel: str, sku: str) -> int:
+    """Units that a channel has taken off its number of a SKU for the order lines of a bundle."""
+    subjects = {row.subject for row in bundle.movements if row.subject.startswith("order:")}
+    lines = [each for each in tx.lines(subjects).values() if each.channel == channel]
+    return sum(each.line.taken_quantity for each in lines if sku == (each.line.mapped_from or each.line.sku))
 
 
 def pushed(
