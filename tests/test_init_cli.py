@@ -149,10 +149,13 @@ def test_the_key_signs_in_and_the_check_says_that_all_is_well(tmp_path: Path) ->
 def test_a_person_is_asked_and_a_secret_is_not_shown(tmp_path: Path) -> None:
     """Answers on a terminal; the secrets stand in their files and nowhere on the screen."""
     answers = [
+        "house",  # asked again
         "https://house.my.salesforce.com",
         "sfsync@house.example",
         "3MVG9.key",
+        "house london",  # asked again
         "house-london.myshopify.com",
+        "lon don",  # asked again
         "london",
         "7",
         "ECOM, KNIGHTSBRIDGE",
@@ -191,6 +194,12 @@ def test_a_person_is_asked_and_a_secret_is_not_shown(tmp_path: Path) -> None:
     assert settings.channels["london"].locations["online"].sells_from == ("ECOM", "KNIGHTSBRIDGE")
     assert (tmp_path / "secrets" / "london-access-token").read_text() == TOKEN
     assert mode(tmp_path / "secrets" / "london-webhook-secret") == 0o600
+    for told in (
+        "'house' is not a web address",
+        "'house london' is not a host name",
+        "'lon don' is not a name",
+    ):
+        assert told.encode() in screen
     assert TOKEN.encode() not in screen
     assert HOOK.encode() not in screen
 

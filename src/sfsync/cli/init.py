@@ -6,10 +6,10 @@ import os
 import secrets
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from cryptography import x509
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from rich.text import Text
 
-from sfsync.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, fail, out, print_json
+from sfsync.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, err, fail, out, print_json
 from sfsync.settings import Problem, SettingsError, load
 from sfsync.settings.first import (
     CERTIFICATE_FILE,
@@ -33,6 +33,9 @@ from sfsync.settings.first import (
 
 CERTIFICATE_LIFE = timedelta(days=730)
 UNKNOWN = "the consumer key"
+# What an answer stands beside while it is tried.
+SAMPLE_URL = "https://example.my.salesforce.com"
+SAMPLE_SHOP = FirstShop("shop", "example.myshopify.com", "1", ("ECOM",))
 
 
 @dataclass(slots=True)
@@ -75,9 +78,9 @@ def init(
 ) -> None:
     """Write a commented settings file, a key pair and tokens, and tell what to click in the org.
 
-    Asks for what no option gives, where a person sits before it. Secrets are asked for without an echo, and
-    go into files of their own (mode 600); no option takes one. A key, a token or a secret that is there
-    already is kept, whatever is asked.
+    Asks for what no option gives, where a person sits before it, and again where an answer cannot be used.
+    Secrets are asked for without an echo, and go into files of their own (mode 600); no option takes one. A
+    key, a token or a secret that is there already is kept, whatever is asked.
 
     Exit codes: 0 written, ready for `sfsync check`; 1 written, something is still to be filled in; 2 an
     answer is wrong or missing, or the settings exist and --force is not given: nothing was written.
@@ -87,8 +90,9 @@ def init(
             f"{config} is there already. Give --force to write it anew (the old one is kept), or --config", 2
         )
     person = sys.stdin.isatty() and not as_json
-    address, app, user = _org(login_url, client_id, username, secret=secret, person=person)
-    store = _shop(shop, channel, location, sells_from, person=person)
+    whoever = _Person(person, config)
+    address, app, user = _org(login_url, client_id, username, whoever, secret=secret)
+    store = _shop(shop, channel, location, sells_from, whoever)
     first = First(address, app or UNKNOWN, user, public_url or "", store)
     text = first_settings(first)
     _refuse_wrong(config, text)
@@ -114,66 +118,127 @@ def init(
 # -- asking ----------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """Whoever sits before it, if anybody does: asked again until an answer can be used."""
+
+    there: bool
+    config: Path
+
+    def ask(
+        self,
+        what: str,
+        option: str,
+        settings: Callable[[str], First],
+        key: str,
+        *,
+        empty: bool = False,
+        default: str = "",
+    ) -> str:
+        """An answer. `settings` are those with it, `key` is what they call it; `empty`: none will do."""
+        if not self.there:
+            fail(f"{what}: give {option}", 2)
+        while True:
+            known = default or ("" if empty else None)
+            said: str = typer.prompt(what, default=known, show_default=bool(default), err=True)
+            answer = said.strip()
+            if empty and not answer:
+                return ""
+            wrong = _trial(self.config, first_settings(settings(answer)))
+            if not wrong:
+                return answer
+            told = next((each for each in wrong if key in each.key), wrong[0])
+            err.print(f"  {answer!r} {told.what}. {told.remedy}", style="yellow")
+
+
 def _org(
-    login_url: str | None, client_id: str | None, username: str | None, *, secret: bool, person: bool
+    login_url: str | None, client_id: str | None, username: str | None, person: _Person, *, secret: bool
 ) -> tuple[str, str, str]:
     """The org's address, the app's key ("": later), and the user ("": by the app's secret)."""
     if secret and username:
         fail("--secret and --username: keep one of the two ways to sign in", 2)
     if login_url is None:
-        login_url = _ask("The org's My Domain (https://….my.salesforce.com)", "--login-url", person=person)
+        what = "The org's My Domain (https://….my.salesforce.com)"
+        login_url = person.ask(what, "--login-url", lambda said: First(said, UNKNOWN), "login_url")
     if username is None and not secret:
         what = "The integration user's name (empty: sign in by the app's secret)"
-        username = _ask(what, "--username, or --secret", person=person, empty=True)
-    if client_id is None and person:
-        client_id = _ask("The app's consumer key (empty: later)", "--client-id", person=person, empty=True)
+        username = person.ask(
+            what,
+            "--username, or --secret",
+            lambda said: First(SAMPLE_URL, UNKNOWN, said),
+            "username",
+            empty=True,
+        )
+    if client_id is None and person.there:
+        what = "The app's consumer key (empty: later)"
+        client_id = person.ask(
+            what, "--client-id", lambda said: First(SAMPLE_URL, said), "client_id", empty=True
+        )
     return login_url, client_id or "", username or ""
 
 
 def _shop(
-    shop: str | None, channel: str | None, location: str | None, sells_from: list[str] | None, *, person: bool
+    shop: str | None,
+    channel: str | None,
+    location: str | None,
+    sells_from: list[str] | None,
+    person: _Person,
 ) -> FirstShop | None:
-    if shop is None and person:
-        shop = _ask("A Shopify store (….myshopify.com; empty: none yet)", "--shop", person=person, empty=True)
+    def trial(**known: Any) -> First:
+        return First(SAMPLE_URL, UNKNOWN, shop=replace(SAMPLE_SHOP, **known))
+
+    if shop is None and person.there:
+        what = "A Shopify store (….myshopify.com; empty: none yet)"
+        shop = person.ask(what, "--shop", lambda said: trial(domain=_host(said)), "shop_domain", empty=True)
     if not shop:
         if channel or location or sells_from:
             fail("--channel, --location and --sells-from belong to a --shop", 2)
         return None
-    host = shop.removeprefix("https://").rstrip("/")
+    host = _host(shop)
     if channel is None:
-        channel = _ask("Our name of that store, like london", "--channel", person=person)
+        what = "Our name of that store, like london"
+        channel = person.ask(what, "--channel", lambda said: trial(name=said), "channels.")
     if location is None:
-        location = _ask("The store's id of its location", "--location", person=person)
+        what = "The store's id of its location (in the address of its page under Settings → Locations)"
+        location = person.ask(what, "--location", lambda said: trial(location=said), ".id")
     if not sells_from:
         what = "The org's locations it sells from, best first, with commas"
-        sells_from = _ask(what, "--sells-from", person=person).split(",")
+        said = person.ask(
+            what, "--sells-from", lambda said: trial(sells_from=_list(said)), "sells_from", default="ECOM"
+        )
+        return FirstShop(channel, host, location, _list(said))
     return FirstShop(channel, host, location, tuple(each.strip() for each in sells_from))
 
 
-def _ask(what: str, option: str, *, person: bool, empty: bool = False) -> str:
-    if not person:
-        fail(f"{what}: give {option}", 2)
-    answer: str = typer.prompt(what, default="" if empty else None, show_default=False, err=True)
-    return answer.strip()
+def _host(shop: str) -> str:
+    return shop.removeprefix("https://").rstrip("/")
+
+
+def _list(said: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in said.split(","))
 
 
 # -- writing ---------------------------------------------------------------------------------------------
 
 
 def _refuse_wrong(config: Path, text: str) -> None:
-    """Read the text as `run` would; leave with every mistake before anything is written."""
+    """Leave with every mistake before anything is written."""
+    if problems := _trial(config, text):
+        wrong = [f"{each.key} {each.what}. {each.remedy}" for each in problems]
+        fail(f"{len(wrong)} of these answers cannot be used; nothing was written.", 2, problems=wrong)
+
+
+def _trial(config: Path, text: str) -> list[Problem]:
+    """What `run` would find wrong with it. Nothing stays of the trial."""
     trial = config.absolute().with_name(f".{config.name}.{os.getpid()}")
     try:
         _private(trial, text.encode())
     except OSError as error:
         fail(f"{config.absolute().parent}: {error.strerror}. Make the folder, or let us write there", 2)
     try:
-        problems = _problems(trial)
+        return _problems(trial)
     finally:
         trial.unlink()
-    if problems:
-        wrong = [f"{each.key} {each.what}. {each.remedy}" for each in problems]
-        fail(f"{len(wrong)} of these answers cannot be used; nothing was written.", 2, problems=wrong)
 
 
 def _problems(path: Path) -> list[Problem]:
