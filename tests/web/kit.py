@@ -636,9 +636,12 @@ class Reporter:
     def __init__(self) -> None:
         self.asked: list[IraWish] = []
         self.rows: list[Mapping[str, object]] = []
+        self.done = asyncio.Event()  # cleared, a report is still being worked out
+        self.done.set()
 
     async def ira(self, wish: IraWish) -> Mapping[str, object]:
         self.asked.append(wish)
+        await self.done.wait()
         return {"rows": [*self.rows], "by": list(wish.by)}
 
     async def sell_through(self, wish: TurnoverWish) -> Mapping[str, object]:

@@ -100,6 +100,22 @@ async def test_nobody_looks_without_a_log_in() -> None:
     assert len(house.answers.asked) == 1
 
 
+async def test_the_accuracy_of_a_large_house_keeps_no_page_waiting() -> None:
+    """Half a year of counts takes seconds: the page says so and asks again, and it is worked out once."""
+    house = House(open_status=True)
+    house.reporter.rows = [week("ECOM", "2026-W47", 10, 90.0)]
+    house.reporter.done.clear()
+    for _ in range(2):
+        page = await page_of(house, "/accuracy")
+        assert "It is being worked out" in page.said
+        assert ("meta", {"http-equiv": "refresh", "content": "2"}) in page.tags
+    house.reporter.done.set()
+    page = await page_of(house, "/accuracy")
+    assert "ECOM" in page.said
+    assert ("meta", {"http-equiv": "refresh", "content": "2"}) not in page.tags
+    assert len(house.reporter.asked) == 1
+
+
 async def test_the_accuracy_of_each_location_is_a_chart_and_a_table_week_by_week() -> None:
     """A week in which nothing was counted is no point at zero; the report is worked out once a minute."""
     house = House(open_status=True)

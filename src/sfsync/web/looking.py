@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from .wishes import read_question
 
 WEEKS = 26
 KEPT = timedelta(minutes=1)
+PATIENCE_SECONDS = 0.5  # for which a page waits for what is being worked out
 LOWEST = 70.0  # percent at the foot of an accuracy chart, unless a line goes deeper
 PLACES = 12  # of whose lines there are charts
 
@@ -34,6 +36,7 @@ class Looking:
     def __init__(self, services: Services, options: WebOptions, page: Page) -> None:
         self._services, self._options, self._page = services, options, page
         self._accuracy: tuple[datetime, dict[str, Any]] | None = None
+        self._working: asyncio.Task[None] | None = None
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -78,12 +81,19 @@ class Looking:
         )
 
     async def accuracy(self, request: Request) -> Response:
-        """The exact IRA of each location, week by week."""
+        """The exact IRA of each location, week by week.
+
+        Half a year of a large house's counts takes seconds: the page shows what was worked out before, and
+        where nothing was, it says so and asks again.
+        """
         now = self._services.now()
         if self._accuracy is None or not self._accuracy[0] <= now < self._accuracy[0] + KEPT:
-            wish = IraWish(now - timedelta(weeks=WEEKS), now, ("location", "week"), (EXACT,))
-            self._accuracy = now, {**await self._services.reports.ira(wish)}
-        rows = self._accuracy[1]["rows"]
+            if self._working is None or self._working.done():
+                self._working = asyncio.create_task(self._work_out(now))
+            await asyncio.wait([self._working], timeout=PATIENCE_SECONDS)
+            if self._working.done():
+                self._working.result()  # a failure is told to whoever asked
+        rows = self._accuracy[1]["rows"] if self._accuracy is not None else []
         places = {
             row["location"]: [each for each in rows if each["location"] == row["location"]] for row in rows
         }
@@ -92,9 +102,14 @@ class Looking:
             request,
             self._page.visitor(request),
             weeks=WEEKS,
+            waiting=self._accuracy is None,
             places=[_place(name, weeks) for name, weeks in places.items()],
             drawn=PLACES,
         )
+
+    async def _work_out(self, now: datetime) -> None:
+        wish = IraWish(now - timedelta(weeks=WEEKS), now, ("location", "week"), (EXACT,))
+        self._accuracy = now, {**await self._services.reports.ira(wish)}
 
 
 def _with_offset(query: Mapping[str, str]) -> dict[str, str]:
