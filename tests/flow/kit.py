@@ -34,6 +34,7 @@ from sfsync.domain.budget import HourOfCalls, Standing, Work
 from sfsync.domain.drift import Sums
 from sfsync.domain.editions import Edition
 from sfsync.domain.fold import Fold, FoldAnswer, FoldResult, LedgerRow
+from sfsync.domain.forecast import MOST_LISTED
 from sfsync.domain.ledger import Answer, Bundle, Request, RowAnswer, RowResult
 from sfsync.domain.mapping import Identity
 from sfsync.domain.orders import OrderLine, OrderSnapshot
@@ -174,8 +175,8 @@ class LittleOrg(Fates):
         self.changed: dict[str, Product] = {}
         self.asked_for_products: list[datetime | None] = []
         self.cut_off = False  # its records cannot be read
+        self.old_levels = 0  # besides, with a row each from long ago
         self.deliveries_left: int | None = None  # None: it does not tell
-        self.most_children = 2_000
         self._news = asyncio.Event()
         for name, on_hand in stock.items():
             self.add(name, on_hand)
@@ -501,10 +502,13 @@ class LittleOrg(Fates):
             for number, row in self.rows.items()
             if before is None or self.entered_at[number] < before
         )
-        return [Children(level, rows) for level, rows in counts.most_common(self.most_children)]
+        for number in range(self.old_levels):
+            counts[f"old {number}"] = 1
+        return [Children(level, rows) for level, rows in counts.most_common(MOST_LISTED)]
 
     async def count_rows(self, since: datetime | None = None) -> int:
-        return sum(1 for number in self.rows if since is None or self.entered_at[number] >= since)
+        old = 0 if since is not None else self.old_levels
+        return old + sum(1 for number in self.rows if since is None or self.entered_at[number] >= since)
 
     async def fold(self, fold: Fold, record_id: str) -> FoldAnswer:
         await asyncio.sleep(0)

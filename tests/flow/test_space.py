@@ -9,6 +9,7 @@ from sqlalchemy import delete
 from tests.flow.kit import house
 
 from sfsync.domain.budget import delivery_outlook
+from sfsync.domain.forecast import MOST_LISTED
 from sfsync.flow.space import SpaceWatch
 from sfsync.store.tables import level
 
@@ -30,15 +31,20 @@ async def test_the_forecast_names_the_fullest_level_by_its_key() -> None:
 
 
 async def test_movements_are_counted_at_every_level_although_the_fullest_alone_are_listed() -> None:
-    """The org lists two thousand levels at most (here one); what fills its storage is entered at all."""
-    async with house({"BAG-1|ECOM": 2, "BELT-1|ECOM": 2, "SCARF|ECOM": 2}) as h:
-        h.org.most_children = 1
+    """The org lists two thousand levels at most; what fills its storage is entered at all."""
+    async with house({"BAG-1|ECOM": 2, "BELT-1|ECOM": 2}) as h:
+        h.org.old_levels = 2 * MOST_LISTED
         h.org.move("BAG-1|ECOM", on_hand=1)
         await h.idle()
         await SpaceWatch(h.ctx).look()
         space = h.ctx.pulse.space
         assert space is not None
-        assert (space.fullest, space.fullest_rows, space.rows, space.rows_a_day) == ("BAG-1|ECOM", 2, 4, 4)
+        assert (space.fullest, space.fullest_rows, space.rows, space.rows_a_day) == (
+            "BAG-1|ECOM",
+            2,
+            4_003,
+            3,
+        )
 
 
 async def test_a_level_that_is_not_known_yet_is_not_named() -> None:

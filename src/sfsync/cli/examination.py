@@ -18,7 +18,7 @@ from sfsync.domain import doctor
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.budget import Work
 from sfsync.domain.findings import Finding, Severity
-from sfsync.domain.forecast import forecast
+from sfsync.domain.forecast import MOST_LISTED, forecast
 from sfsync.domain.mapping import Hold
 from sfsync.domain.subscriptions import Act, plan
 from sfsync.ports import CallsSpent, Channel, OutsideError, Refused, Subscriber
@@ -208,7 +208,9 @@ class Examination:
         rows = {each.level: each.rows for each in await org.children()}
         yesterday = self._clock.now() - DAY
         older = {each.level: each.rows for each in await org.children(yesterday)}
-        every = await org.count_rows(), await org.count_rows(yesterday)
+        every = None
+        if len(rows) >= MOST_LISTED:
+            every = await org.count_rows(), await org.count_rows(yesterday)
         storage = allowance(limits, "DataStorageMB")
         space = forecast((storage.allowed, storage.left) if storage else None, rows, older, every)
         space = space.named(remembered.names({space.fullest, space.crowded}))

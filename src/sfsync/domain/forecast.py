@@ -16,6 +16,9 @@ from .values import replace
 
 ROW_MB = 2 / 1024
 MOST_ROWS = 10_000  # of one level
+MOST_LISTED = (
+    2_000  # levels that the org lists, the fullest first; of more, all rows are counted by themselves
+)
 SOON_DAYS = 30
 
 

@@ -1,11 +1,11 @@
-"""Looks once an hour at how much room the org has left for movements; five calls, by the calls' budget."""
+"""Looks once an hour at how much room the org has left for movements; by the calls' budget, three to five."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from sfsync.domain.budget import KEPT, Usage, recalled, told
-from sfsync.domain.forecast import Space, forecast
+from sfsync.domain.forecast import MOST_LISTED, Space, forecast
 from sfsync.ports import OutsideError
 
 from .context import Context
@@ -43,7 +43,9 @@ class SpaceWatch:
         yesterday = ctx.clock.now() - DAY
         now = {each.level: each.rows for each in await ctx.org.children()}
         older = {each.level: each.rows for each in await ctx.org.children(yesterday)}
-        every = await ctx.org.count_rows(), await ctx.org.count_rows(yesterday)
+        every = None
+        if len(now) >= MOST_LISTED:
+            every = await ctx.org.count_rows(), await ctx.org.count_rows(yesterday)
         room = (storage.allowed_mb, storage.left_mb) if storage is not None else None
         self._found = forecast(room, now, older, every)
         await self._name()

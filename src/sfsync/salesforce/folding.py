@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from sfsync.domain.fold import Fold, FoldAnswer, FoldResult, LedgerRow, from_text, plan, to_text
+from sfsync.domain.forecast import MOST_LISTED
 from sfsync.domain.stock import Movement, MovementKind
 from sfsync.domain.values import replace
 from sfsync.ports import Children, Finding, Severity, Tell, TryLater, Unknown, nobody, telling
@@ -33,7 +34,6 @@ UNCOVERED = (
     "nothing was changed: under the rule Reserved_within_on_hand an org that deletes before it enters folds "
     "a level only while nothing is reserved there"
 )
-MOST_LEVELS = 2_000  # groups that one aggregate query gives
 _HALTED = frozenset({"PROCESSING_HALTED", "ALL_OR_NONE_OPERATION_ROLLED_BACK"})
 _GONE = frozenset({"ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND"})
 
@@ -131,7 +131,7 @@ class LedgerReader:
         where = "" if before is None else f" WHERE CreatedDate < {soql.moment(before)}"
         query = (
             f"SELECT StockLevel__c level, COUNT(Id) rows FROM StockMovement__c{where} "  # noqa: S608 — a time
-            f"GROUP BY StockLevel__c ORDER BY COUNT(Id) DESC LIMIT {MOST_LEVELS}"
+            f"GROUP BY StockLevel__c ORDER BY COUNT(Id) DESC LIMIT {MOST_LISTED}"
         )
         found: list[Children] = []
         async for page in self._pages.pages(query):
