@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
+from sfsync.domain.orders import OrderLine
 from sfsync.domain.reservations import (
+    LONGEST,
     PickUpWindow,
     Reservation,
     ReservationKind,
@@ -12,6 +16,7 @@ from sfsync.domain.reservations import (
     ReservationState,
 )
 from sfsync.domain.stock import LevelKey
+from sfsync.ports import LineState
 from sfsync.store import Database
 from sfsync.store.pickups import PickUps, pick_ups
 from sfsync.store.tx import SqlTx
@@ -55,3 +60,56 @@ async def test_each_boutique_sees_what_waits_for_its_customers(store: Database) 
         PickUps("KNIGHTSBRIDGE", 1, 2, 0, 1, NOW + 2 * HOUR, 0),
         PickUps("MAYFAIR", 4, 8, 1, 1, NOW + 2 * HOUR, 1),
     ]
+
+
+async def test_whom_nobody_has_come_for_is_found_when_the_time_that_was_said_is_over(store: Database) -> None:
+    """Paid at a shop, and kept: until the window ends, or for as long as the longest reservation lasts."""
+    ordered = ReservationState.ORDERED
+    made = [
+        reserved("1", "MAYFAIR", state=ordered, comes=1),
+        reserved("2", "MAYFAIR", state=ordered),
+        reserved("3", "MAYFAIR", state=ReservationState.CONFIRMED, comes=1),
+    ]
+
+    def write(tx: SqlTx) -> None:
+        for each in made:
+            tx.put_reservation(replace(each, found_at=NOW + HOUR))
+
+    await store.write(write)
+    for at, numbers in ((NOW + HOUR, []), (NOW + 2 * HOUR, ["1"]), (NOW + LONGEST, ["1", "2"])):
+        found = await store.read(partial(SqlTx.unfetched, now=at))
+        assert sorted(each.id for each in found) == numbers
+        assert {each.found_at for each in found} <= {NOW + HOUR}
+
+
+async def test_the_lines_that_were_sold_on_a_reservation_are_told_as_they_came(store: Database) -> None:
+    """Of several orders of one reservation, who came first has it first: however often the others change."""
+    lines = [
+        LineState(
+            f"order:london:{order}:1",
+            "london",
+            order,
+            f"#{order}",
+            OrderLine("1", "BAG", 1),
+            NOW,
+            NOW,
+            "online",
+        )
+        for order in ("9", "1", "5")
+    ]
+
+    def write(tx: SqlTx) -> None:
+        for line in lines:
+            tx.put_line(replace(line, reservations=("r",)))
+        tx.put_line(replace(lines[0], reservations=("r", "s"), uncovered=1))
+        tx.put_line(replace(lines[1], subject="order:london:1:2", reservations=()))
+
+    await store.write(write)
+    for reservations, orders in (
+        (["r"], ["9", "1", "5"]),
+        (["s", "r"], ["9", "1", "5"]),
+        (["s"], ["9"]),
+        ([], []),
+    ):
+        found = await store.read(partial(SqlTx.lines_sold_on, reservations=reservations))
+        assert [line.order_id for line in found] == orders

@@ -494,7 +494,12 @@ def letters_told() -> dict[str, Any]:
 
 def waiting_pick_ups() -> dict[str, Reservation]:
     """One for each step that a boutique may take."""
-    states = ReservationState.AWAITING_STORE, ReservationState.GRANTED, ReservationState.CONFIRMED
+    states = (
+        ReservationState.AWAITING_STORE,
+        ReservationState.GRANTED,
+        ReservationState.CONFIRMED,
+        ReservationState.ORDERED,
+    )
     level = LevelKey("BAG-NOIR", "KNIGHTSBRIDGE")
     window = PickUpWindow(NOW - timedelta(hours=2), NOW - timedelta(hours=1))
     return {
@@ -506,8 +511,10 @@ def waiting_pick_ups() -> dict[str, Reservation]:
             f"Ms Laurent {number}",
             (ReservationLine(level, 1),),
             NOW,
-            None if number == 3 else NOW + timedelta(days=1),
-            window=window if number == 2 else None,
+            None if number > 2 else NOW + timedelta(days=1),
+            order_reference="#1001" if number == 4 else "",
+            window=window if number in (2, 4) else None,
+            found_at=NOW if number == 4 else None,
         )
         for number, state in enumerate(states, 1)
     }
