@@ -221,6 +221,13 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         5,
+        "units that have left are released while their shop shows them still",
+        "domain/allocation.py",
+        "        return 0 if self.claimed else max(0, min(self.gone, self.spare - self.gap))\n",
+        "        return self.gone\n",
+    ),
+    Bug(
+        5,
         "units that are set aside and leave over a counter are shown on",
         "flow/allocations.py",
         "        return allocation.whose(short, holders)\n",
