@@ -87,6 +87,21 @@ async def test_only_the_carts_that_stock_does_not_cover_are_told_no() -> None:
         assert await incidents(h) == [(PAID_UNAVAILABLE, carts[2])]
 
 
+async def test_a_cart_that_is_giving_back_its_bag_takes_nobody_elses() -> None:
+    """Three carts, one bag sold. The newest is told no, and the org is away: the others have theirs."""
+    async with house({BAG: 3}, rules=(GATED,)) as h:
+        first, second, newest = [await granted(h) for _ in range(3)]
+        await sold_at_the_counter(h, BAG)
+        h.org.next.extend(["later"] * 1000)
+        asked = asyncio.create_task(h.desk.confirm(newest, "#1003"))
+        await h.until_kept(lambda tx: (r := tx.reservation(newest)) and r.state is State.PAID_UNAVAILABLE)
+        for number in (second, first):
+            assert told(await h.desk.confirm(number, f"#{number}")) == ("", State.CONFIRMED)
+        h.org.next.clear()
+        assert told(await asked) == ("paid-unavailable", State.PAID_UNAVAILABLE)
+        await h.until(lambda: h.org.numbers(BAG) == (2, 2))
+
+
 async def test_what_stock_covers_is_first_of_all_hers_who_was_told_that_it_is_hers() -> None:
     """The newer cart is paid for and confirmed; then a bag is sold at the counter. The older one pays: no."""
     async with house({BAG: 2}, rules=(GATED,)) as h:

@@ -41,6 +41,8 @@ class Asked:
     private: bool = False  # nobody but its own party does anything with it
     in_hand: bool = False  # of a piece on a shop floor: the shop's people have put it aside
     kept_until: float = 0.0  # it holds its units until then, whatever happens; 0: nobody counts on it
+    left: int | None = None  # how many were left there, as sfsync knew when its party asked or paid
+    beside: list[Asked] = field(default_factory=list)  # the carts that lay there at that time, it among them
 
 
 @dataclass(slots=True)
@@ -63,6 +65,7 @@ class Day:
     told: list[Callable[[Asked, str], None]] = field(default_factory=list)  # what a party was told it is
     short: list[Callable[[bool], None]] = field(default_factory=list)  # told of the org's calls: over again?
     away: list[Callable[[bool], None]] = field(default_factory=list)  # told of the org's absence: over again?
+    known: Callable[[str], int | None] = lambda level: None  # units on hand there, as sfsync knows
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 

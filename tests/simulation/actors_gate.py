@@ -153,6 +153,8 @@ class Gate(Actor):
                 asked.kept_until = inf
             elif state == "granted" and what == "extend":
                 asked.until = asked.kept_until = self.world.seconds(found["expires_at"])
+        if state == "paid-unavailable":
+            asked.kept_until = 0.0  # its goods have left, or its time was over
         asked.state = state
         for hears in self.day.told:
             hears(asked, state)

@@ -8,6 +8,7 @@ from .actors_floor import Boutique, WindowShopper
 from .actors_gate import Gate
 from .actors_last_one import QuietSale, Rivals, Sellout, SentFromTheMall, SlowRaise
 from .actors_org import Clerk, Connector, OrderTrouble
+from .actors_pavilion import Kiosk, Pavilion
 from .actors_pickup import PickUps
 from .actors_pieces import Collector, Porter
 from .actors_stock import Bookkeeper, Concession, Counter, Packer, Storeroom
@@ -29,6 +30,8 @@ ACTORS: list[type[Actor]] = [
     Boutique,
     WindowShopper,
     PickUps,
+    Kiosk,
+    Pavilion,
     *OF_THE_STOCK,
     Collector,
     Porter,

@@ -45,8 +45,21 @@ class GateWatch:
                     self.world.violated(2, f"{subject} gave back {-reserved} more at {key} than it held")
             number = subject.split(":")[1]
             for asked in self.day.reservations:
-                if asked.id == number and self.world.loop.time() < asked.kept_until:
+                early = asked.id == number and self.world.loop.time() < asked.kept_until
+                if early and not self._gone(subject, commit):
                     self._must_hold(asked, "was let go before its time")
+
+    def _gone(self, subject: str, commit: Commit) -> bool:
+        """True when goods had left: what is given back was not covered, and who pays for it is told."""
+        for change in commit.changes:
+            row = change.after
+            if change.entity != "StockMovement__c" or not row or row.get("SubjectKey__c") != subject:
+                continue
+            level = self.world.org.engine.store.tables["StockLevel__c"].rows[row["StockLevel__c"]]
+            before = level["Reserved__c"] - row["ReservedDelta__c"]
+            if row["ReservedDelta__c"] < 0 and before > level["OnHand__c"]:
+                return True
+        return False
 
     def _told(self, asked: Asked, state: str) -> None:
         if state == "confirmed" and asked.kept_until == inf:

@@ -16,6 +16,9 @@ BOUTIQUE = "BOUTIQUE"  # a shop whose till tells of a sale afterwards
 FLOOR = "FLOOR-1"  # what is sold there, and never plentiful
 PIECE = "PIECE-1"  # of which each has a number, and a level of its own
 FETCHED = "GATED-FETCH"  # what customers of one shop fetch at a boutique, and nobody else buys
+KIOSK, PAVILION = "KIOSK", "PAVILION"  # whose counters sell what lies in carts, or is set aside
+CART, DROP = "CART-1", "DROP-1"  # what is sold there alone
+FEW = 20  # pieces on a shop floor: so many, or fewer, are promised only with the shop's word
 # Trouble that is seldom met (`rare`), and the share of the seeds that meet each kind of it.
 RARE = (
     "throttle",
@@ -71,6 +74,8 @@ class Habits:
     pieces: tuple[
         str, ...
     ] = ()  # the numbers of the pieces; with them, somebody carries promised goods about
+    carts: bool = False  # the kiosk's counter sells what lies in carts
+    drop: bool = False  # a block of a drop stands in the pavilion
 
 
 def habits(seed: int) -> Habits:
@@ -102,6 +107,8 @@ def habits(seed: int) -> Habits:
         pieces=_pieces(seed),
         fetched=_fetched(seed),
         quiet_sales=Random(f"plan {seed} quiet sales").random() < 0.8,
+        carts=Random(f"plan {seed} carts").random() < 0.4,
+        drop=Random(f"plan {seed} drop").random() < 0.4,
     )
 
 

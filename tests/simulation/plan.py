@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from .habits import BOUTIQUE, FETCHED, FLOOR, PIECE, Habits, habits
+from .habits import BOUTIQUE, CART, DROP, FETCHED, FEW, FLOOR, KIOSK, PAVILION, PIECE, Habits, habits
 from .plan_last_one import LastOnePlan
 
 PLACES = ("ECOM", "KNIGHTSBRIDGE")
@@ -79,7 +79,9 @@ class Plan:
             shop |= {
                 (FETCHED, place): units for place, units in zip(PLACES, self.habits.fetched, strict=True)
             }
-        return self.stock | self.last_one.on_hand(PLACES) | shop
+        carts = {(CART, KIOSK): 2} if self.habits.carts else {}
+        drop = {(DROP, PAVILION): FEW + 6} if self.habits.drop else {}
+        return self.stock | self.last_one.on_hand(PLACES) | shop | carts | drop
 
 
 def draw(

@@ -81,6 +81,20 @@ BUGS: tuple[Bug, ...] = (
         "                    return self._taken(",
     ),
     Bug(
+        1,
+        "who pays for a cart has it, although its goods have left over a counter",
+        "flow/life.py",
+        "        if reservation.found_at is not None or not (short := lacking(tx, reservation)):\n",
+        "        if not (short := {}):\n",
+    ),
+    Bug(
+        1,
+        "the last pieces of a shop floor are granted out of the local block",
+        "flow/block.py",
+        "        last = max(level.keep, floor.scarce_at if key.location in floor.locations else 0)\n",
+        "        last = level.keep\n",
+    ),
+    Bug(
         9,
         "what a shop never looks for is held for ever",
         "store/reservations.py",

@@ -22,6 +22,7 @@ from .checks import Check, Watch, settled, told_wrong
 from .checks_floor import FloorWatch, settled_floor
 from .checks_gate import GateWatch, settled_gate
 from .checks_last_one import LastOne, settled_last_one
+from .checks_pavilion import PavilionWatch
 from .checks_pickup import settled_pick_ups
 from .checks_pieces import PieceWatch
 from .checks_places import settled_places
@@ -113,6 +114,7 @@ async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Act
     floor = FloorWatch(world, day, watch)
     ShortWatch(world, day, watch)
     PieceWatch(world, watch)
+    PavilionWatch(world, day, watch)
     world.start()
     trouble = Trouble.several(world, day)
     reaper = asyncio.create_task(Reaper(world, day).run())

@@ -41,7 +41,7 @@ from sfsync.simulators.shopify.config import Plan as ShopPlan
 from sfsync.simulators.shopify.shop import Shop
 from sfsync.store import Database, Hands, StoreError, open_store
 
-from .habits import BOUTIQUE, PIECE, RETURNS
+from .habits import BOUTIQUE, DROP, FEW, KIOSK, PAVILION, PIECE, RETURNS
 from .life import LIFE, Disk, Life
 from .loop import BEGIN, VirtualClock, VirtualLoop
 from .net import Net, Straight, Transport
@@ -247,6 +247,7 @@ class World:
                         "access_token": shop.config.access_token,
                         "webhook_secret": shop.config.client_secret,
                         "safety_stock": plan.safety[name],
+                        "may_reserve_at": [KIOSK, PAVILION],
                         "cap": plan.caps[name],
                         "orders_lag_seconds": 120.0,  # the worst of these shops lists within ten
                         "locations": {
@@ -263,6 +264,7 @@ class World:
                     {"skus": ["GATED-*"], "guarantee": "gated"},
                     {"skus": ["ALLOC-*"], "channels": ["london"], "guarantee": "allocated"},
                     *plan.last_one.policies(),
+                    *_drop_policies(plan),
                 ],
                 **_order_settings(plan),
                 **_floor_settings(plan),
@@ -496,10 +498,19 @@ def _order_settings(plan: Plan) -> dict[str, Any]:
 
 
 def _floor_settings(plan: Plan) -> dict[str, Any]:
-    """There is never so much on the boutique's floor that anybody outside may count on it."""
-    if plan.habits.floor is None:
-        return {}
-    return {"locations": {"tills_after_sale": [BOUTIQUE], "floor_scarce_at": 20}}
+    """There is never so much on the boutique's floor that anybody outside may count on it.
+
+    In the pavilion there is, in the morning: a block is set aside of it.
+    """
+    habits = plan.habits
+    floors = [*([BOUTIQUE] if habits.floor is not None else []), *([PAVILION] if habits.drop else [])]
+    return {"locations": {"tills_after_sale": floors, "floor_scarce_at": FEW}} if floors else {}
+
+
+def _drop_policies(plan: Plan) -> list[dict[str, Any]]:
+    if not plan.habits.drop:
+        return []
+    return [{"skus": [DROP], "guarantee": "gated", "block": 4, "block_at": [PAVILION]}]
 
 
 _words: dict[str, Any] = {}  # what the first store's engine has learned

@@ -6,14 +6,15 @@ that takes.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from sfsync.domain.block import HOLDER
 from sfsync.domain.promises import Promise, Stake, at_stake, first_to_give_way, uncovered
-from sfsync.domain.reservations import KINDS, Reservation
+from sfsync.domain.reservations import ENDED, KINDS, Reservation, ReservationState
 from sfsync.domain.stock import LevelKey, MovementKind, allocation_subject
-from sfsync.ports import LineState, SubjectHolding, Tx
+from sfsync.ports import LineState, PendingRow, SubjectHolding, Tx
 
 TOLD = 20  # holders that an incident names; `why` tells of all
 PAGE, LEAST_PAGE = 100, 10
@@ -27,17 +28,17 @@ def promises_at(
     """The promises at a level as far as we know them, in the order in which they lose their cover.
 
     With `units`, at least all those that lose it when so many units are missing, and `most` of them or all;
-    `unpaid` leaves out reservations that were paid for. What was granted out of the local block is its
-    buyer's already, whether or not the org has heard of it.
+    `unpaid` leaves out reservations that were paid for or have ended. What was granted out of the local block
+    is its buyer's already, whether or not the org has heard of it.
     """
     drawn = tx.draws_at(key)
     block = allocation_subject(HOLDER, key)
     gone = sum(draw.units for draw, _ in drawn)
-    paid = _paid(tx, {draw.reservation for draw, _ in drawn}) if unpaid else frozenset()
+    told = tx.told_of_reservations({draw.reservation for draw, _ in drawn}) if unpaid else {}
     found = [
         Promise(draw.subject, key, draw.kind, draw.units, at)
         for draw, at in drawn
-        if draw.reservation not in paid
+        if draw.reservation not in told or _unpaid(*told[draw.reservation])
     ]
     read = 0
     size = PAGE if units is None else min(PAGE, max(LEAST_PAGE, units + most))
@@ -57,21 +58,22 @@ def promises_at(
 def _promises(tx: Tx, holders: Sequence[SubjectHolding], *, unpaid: bool) -> list[Promise]:
     """As what each of them holds its units, a reservation says itself."""
     ids = {each.subject: _reservation_id(each.subject) for each in holders if each.kind == "reservation"}
-    told = tx.kinds_of_reservations(set(ids.values()))
+    told = tx.told_of_reservations(set(ids.values()))
     found: list[Promise] = []
     for each in holders:
-        kind = _OTHERS.get(each.kind)
-        if (what := told.get(ids.get(each.subject, ""))) is not None:
-            kind, paid = KINDS[what[0]], what[1]
-            if paid and unpaid:
+        kind, number = _OTHERS.get(each.kind), ids.get(each.subject, "")
+        if number in told:
+            kind = KINDS[told[number][0]]
+            if unpaid and not _unpaid(*told[number]):
                 continue
         units, since = each.reserved, each.since
         found.append(Promise(each.subject, each.level, kind or MovementKind.ADJUSTMENT, units, since))
     return found
 
 
-def _paid(tx: Tx, ids: Collection[str]) -> frozenset[str]:
-    return frozenset(each for each, (_, paid) in tx.kinds_of_reservations(ids).items() if paid)
+def _unpaid(_: object, state: ReservationState, paid: bool) -> bool:
+    """True for one that is promised to somebody who has not paid; what has ended is giving its units back."""
+    return not paid and state not in ENDED
 
 
 def _reservation_id(subject: str) -> str:
@@ -91,18 +93,33 @@ def first_stakes(tx: Tx, key: LevelKey, oversold: int) -> list[Stake]:
 def lacking(tx: Tx, reservation: Reservation) -> Mapping[tuple[str, LevelKey], int]:
     """What an unpaid reservation holds and stock does not cover: units by its subject and the level.
 
-    Whoever has paid was told that it is hers: what stock covers is hers first.
+    Whoever has paid was told that it is hers: what stock covers is hers first. What others are giving back
+    covers it as well, before the org has heard of it.
     """
     oversold = tx.oversold({line.level for line in reservation.lines})
     if not oversold:
         return {}
-    own = frozenset(reservation.subjects())
+    own, released = frozenset(reservation.subjects()), _released(tx, {level.sku for level in oversold})
     return {
         (promise.subject, level): promise.units
-        for level, units in oversold.items()
+        for level, promised in oversold.items()
+        if (units := promised - released[level]) > 0
         for promise in uncovered(promises_at(tx, level, units=units, unpaid=True), units)
         if promise.subject in own
     }
+
+
+def _released(tx: Tx, skus: Collection[str]) -> Counter[LevelKey]:
+    """Units of each level whose release waits for the org: no rule refuses what gives back alone."""
+    bundles: dict[int, list[PendingRow]] = defaultdict(list)
+    for row in tx.pending(skus):
+        bundles[row.bundle].append(row)
+    found = Counter[LevelKey]()
+    for rows in bundles.values():
+        if all(row.reserved_delta < 0 and not row.on_hand_delta for row in rows):
+            for row in rows:
+                found[row.level] -= row.reserved_delta
+    return found
 
 
 def staked(tx: Tx, stakes: Sequence[Stake]) -> list[dict[str, object]]:

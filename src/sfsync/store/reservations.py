@@ -105,8 +105,10 @@ _RESERVED = (
 )
 HELD_BY_RESERVATIONS = Prepared(select(t.holding.c.subject).where(*_RESERVED))
 ALL_HELD_BY_RESERVATIONS = Prepared(select(t.holding).where(*_RESERVED))
-KINDS_BY_ID = Prepared(
-    select(_RESERVATION.id, _RESERVATION.kind, _RESERVATION.paid_at).where(t.among(_RESERVATION.id))
+TOLD_BY_ID = Prepared(
+    select(_RESERVATION.id, _RESERVATION.kind, _RESERVATION.state, _RESERVATION.paid_at).where(
+        t.among(_RESERVATION.id)
+    )
 )
 RESERVATIONS_BY_ID = Prepared(among(t.reservation.c.id))
 _LINE = t.reservation_line.c
@@ -300,10 +302,14 @@ class ReservationStatements(LedgerStatements):
             rows = rows[limit:]
         return found[:limit]
 
-    def kinds_of_reservations(self, ids: Collection[str]) -> dict[str, tuple[ReservationKind, bool]]:
-        """(what it is for, whether it was paid for) of these reservations, as far as they are known."""
-        rows = self._in(KINDS_BY_ID, ids)
-        return {row.id: (ReservationKind(row.kind), row.paid_at is not None) for row in rows}
+    def told_of_reservations(
+        self, ids: Collection[str]
+    ) -> dict[str, tuple[ReservationKind, ReservationState, bool]]:
+        """(what it is for, its state, whether it was paid for) of these, as far as they are known."""
+        return {
+            row.id: (ReservationKind(row.kind), ReservationState(row.state), row.paid_at is not None)
+            for row in self._in(TOLD_BY_ID, ids)
+        }
 
     def next_expiry(self) -> datetime | None:
         """When the time of the first granted reservation is over; None where none has an end."""

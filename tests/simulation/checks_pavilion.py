@@ -1,0 +1,35 @@
+"""Nobody is told that he has what sfsync knows to be gone, or what only the shop can say that it has."""
+
+from __future__ import annotations
+
+from .actors import Asked, Day
+from .checks import Watch
+from .habits import DROP
+from .world import World
+
+
+class PavilionWatch:
+    """Hears what those are told whose goods the counter has sold, and says what sfsync has heard of that."""
+
+    def __init__(self, world: World, day: Day, watch: Watch) -> None:
+        self.world, self.watch = world, watch
+        day.known = self._known
+        day.told.append(self._told)
+
+    def _known(self, level: str) -> int | None:
+        """Units on hand by the store's word."""
+        found = self.watch.query("SELECT on_hand FROM level WHERE level_key = ?", level)
+        return int(found[0][0]) if found else None
+
+    def _told(self, asked: Asked, state: str) -> None:
+        if asked.left is None:
+            return
+        if asked.lines[0][0] == DROP:
+            if state == "granted":
+                self.world.violated(
+                    1, f"{asked.id} was granted one of the last pieces, and no shop was asked"
+                )
+            return
+        confirmed = sum(each.state == "confirmed" for each in asked.beside)
+        if confirmed > asked.left:
+            self.world.violated(1, f"{confirmed} were told confirmed, and {asked.left} are left: {asked.id}")
