@@ -6,6 +6,10 @@ question and its answer, in which every answer is the right one for so many piec
 linearizable (Herlihy and Wing, 1990). A release may take effect after its answer, and an expiry after its
 moment: they promise that the units go back, not that they have. Once all is quiet they must have, and what is
 free then is sold to whoever asks.
+
+In a second attack a counter sells what lies in the carts, and everybody pays. A sale at a counter counts from
+when it was made, or from when sfsync has heard of it at the latest: after that nobody may be told that he has
+what is gone, and nobody may be told no whose piece is there.
 """
 
 from __future__ import annotations
@@ -42,6 +46,8 @@ class Deed:
     """Something asked of the API: when, until when it had its effect, and what it did to what is free.
 
     A grant takes, a release or an expiry gives, a move does both at once, and who is refused saw none there.
+    What is sold at a counter is gone, promised or not. Who pays and has it saw one that nobody had paid for;
+    who pays and has it not saw more promised than there were, and gave his own back.
     """
 
     who: str
@@ -50,6 +56,9 @@ class Deed:
     takes: str = ""  # at this place
     gives: str = ""
     saw_none: str = ""
+    sold: str = ""
+    paid: str = ""
+    gone: str = ""
 
 
 def linearizable(deeds: Sequence[Deed], pieces: Mapping[str, int], quiet_at: float = FOR_EVER) -> bool:
@@ -66,11 +75,13 @@ def linearizable(deeds: Sequence[Deed], pieces: Mapping[str, int], quiet_at: flo
     ]
     owed = tuple(sum(at <= quiet_at for at in begun) for begun in loose)
     firm = sorted((deed for deed in deeds if deed.done_at < FOR_EVER), key=lambda deed: deed.asked_at)
-    begin = (0, (0,) * len(places), tuple(pieces[place] for place in places))
+    there = tuple(pieces[place] for place in places)
+    begin = (0, (0,) * len(places), there, there)
     seen = {begin[:2]}
-    stack = [begin]  # (firm deeds done, as bits; givings that have happened, by place; what is free)
+    # (firm deeds done, as bits; givings that have happened, by place; what is free; what nobody has paid for)
+    stack = [begin]
     while stack:
-        done, given, free = stack.pop()
+        done, given, free, unpaid = stack.pop()
         soonest, next_ones = FOR_EVER, list[int]()
         for number in range((~done & (done + 1)).bit_length() - 1, len(firm)):
             if firm[number].asked_at > soonest:  # another had its answer before this one was asked
@@ -83,19 +94,22 @@ def linearizable(deeds: Sequence[Deed], pieces: Mapping[str, int], quiet_at: flo
         following = []
         for number in range(len(places)):
             if given[number] < len(loose[number]) and loose[number][given[number]] <= soonest:
-                following.append((done, _plus(given, number, 1), _plus(free, number, 1)))
+                following.append((done, _plus(given, number, 1), _plus(free, number, 1), unpaid))
         for number in next_ones:
             deed = firm[number]
-            if deed.asked_at > soonest or not _possible(deed, dict(zip(places, free, strict=True))):
+            if deed.asked_at > soonest:
+                continue
+            if not _possible(deed, dict(zip(places, zip(free, unpaid, strict=True), strict=True))):
                 continue
             if deed.asked_at > quiet_at and not all(map(int.__ge__, given, owed)):
                 continue
-            left = free
-            if deed.takes:
-                left = _plus(left, places.index(deed.takes), -1)
-            if deed.gives:
-                left = _plus(left, places.index(deed.gives), 1)
-            following.append((done | 1 << number, given, left))
+            left, rest = free, unpaid
+            for place, change in ((deed.takes, -1), (deed.sold, -1), (deed.gives, 1), (deed.gone, 1)):
+                if place:
+                    left = _plus(left, places.index(place), change)
+            for place in filter(None, (deed.sold, deed.paid)):
+                rest = _plus(rest, places.index(place), -1)
+            following.append((done | 1 << number, given, left, rest))
         for state in following:
             if state[:2] not in seen:
                 seen.add(state[:2])
@@ -107,8 +121,14 @@ def _plus(numbers: tuple[int, ...], place: int, change: int) -> tuple[int, ...]:
     return (*numbers[:place], numbers[place] + change, *numbers[place + 1 :])
 
 
-def _possible(deed: Deed, free: Mapping[str, int]) -> bool:
-    return not (deed.takes and not free[deed.takes]) and not (deed.saw_none and free[deed.saw_none])
+def _possible(deed: Deed, there: Mapping[str, tuple[int, int]]) -> bool:
+    """`there`: (what is free, below zero where too few are there; what nobody has paid for) at each place."""
+    return not (
+        (deed.takes and there[deed.takes][0] <= 0)
+        or (deed.saw_none and there[deed.saw_none][0] > 0)
+        or (deed.paid and there[deed.paid][1] <= 0)
+        or (deed.gone and there[deed.gone][0] >= 0)
+    )
 
 
 def took(who: str, asked: float, done: float, at: str = "ECOM") -> Deed:
@@ -123,7 +143,20 @@ def gave(who: str, asked: float, at: str = "ECOM") -> Deed:
     return Deed(who, asked, FOR_EVER, gives=at)
 
 
+def sold(asked: float, done: float, at: str = "ECOM") -> Deed:
+    return Deed("counter", asked, done, sold=at)
+
+
+def paid(who: str, asked: float, done: float, at: str = "ECOM") -> Deed:
+    return Deed(who, asked, done, paid=at)
+
+
+def gone(who: str, asked: float, done: float, at: str = "ECOM") -> Deed:
+    return Deed(who, asked, done, gone=at)
+
+
 BOTH = [took("a", 0, 1), took("b", 0, 1)]
+SOLD = [*BOTH, sold(2, 3)]
 MOVED = Deed("a", 2, 4, takes="BACK", gives="ECOM")
 
 
@@ -148,6 +181,14 @@ MOVED = Deed("a", 2, 4, takes="BACK", gives="ECOM")
         ([*BOTH, gave("a", 2), refused("c", 3, 4)], True),  # it had not yet
         ([*BOTH, gave("a", 2), took("c", 21, 22), refused("d", 23, 24)], True),
         ([*BOTH, gave("a", 2), took("c", 21, 22), took("d", 23, 24)], False),  # given back once, sold twice
+        ([*SOLD, paid("a", 4, 5), gone("b", 6, 7)], True),
+        ([*SOLD, paid("a", 4, 5), paid("b", 6, 7)], False),  # one of the two was sold at the counter
+        ([*BOTH, sold(2, 9), paid("a", 4, 5), paid("b", 6, 7)], True),  # which was heard of later
+        ([*BOTH, gone("b", 6, 7)], False),  # told no, although his was there
+        ([*SOLD, gone("a", 4, 5), gone("b", 6, 7)], False),  # one of them had his
+        ([*SOLD, gone("a", 4, 5), refused("c", 6, 7)], True),
+        ([*SOLD, gone("a", 4, 5), took("c", 6, 7)], False),  # what is gone is for nobody else
+        ([took("a", 0, 1), sold(2, 3), paid("a", 4, 5), refused("c", 6, 7)], True),
     ],
 )
 def test_the_judge_tells_right_histories_from_wrong_ones(deeds: list[Deed], right: bool) -> None:
@@ -301,6 +342,105 @@ async def test_many_who_want_the_last_pieces_see_one_order_of_things(
         until(lambda: _held(org) == PIECES, "what is there to be held")
 
 
+class Payer(Buyer):
+    """Asks until it has a piece, and pays; at once, or when a counter has sold, whatever was promised."""
+
+    def __init__(
+        self, name: str, http: httpx.AsyncClient, seed: int, *, calm: bool, sold: asyncio.Event
+    ) -> None:
+        super().__init__(name, http, seed, calm=calm)
+        self._sold = sold
+
+    async def run(self) -> None:
+        cart = None
+        while cart is None:
+            if self._sold.is_set():
+                return  # it came too late
+            cart = await self.reserve("BACK" if self._chance.random() < 0.3 else "ECOM")
+            await asyncio.sleep(self._chance.random() * 0.3)
+        if self._chance.random() < 0.8:
+            await self._sold.wait()
+        await self._pay(cart)
+
+    async def _pay(self, cart: Cart) -> None:
+        asked_at = time.time()
+        order = {"order_reference": f"#{self._name}"}
+        answer = await self._ask("POST", f"/v1/reservations/{cart.number}/confirm", order)
+        while answer.status_code == 202:
+            await asyncio.sleep(0.05)
+            answer = await self._ask("POST", f"/v1/reservations/{cart.number}/confirm", order)
+        state = answer.json().get("state") or answer.json()["reservation"]["state"]
+        assert (answer.status_code, state) in ((200, "confirmed"), (409, "paid-unavailable")), answer.text
+        told = paid if answer.status_code == 200 else gone
+        self.deeds.append(told(self._name, asked_at, time.time(), cart.place))
+        if answer.status_code == 200:
+            self.kept.append(cart.place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "policies"), [(1, []), (2, BLOCK)], ids=["org", "block"])
+async def test_many_who_pay_for_what_a_counter_sells_see_one_order_of_things(
+    tmp_path: Path, seed: int, policies: list[dict[str, object]]
+) -> None:
+    """Seven bags lie in carts, and the counters sell three of them: each payment was answered rightly."""
+    pieces = {"ECOM": 4, "BACK": 3}
+    levels = [{"sku": "BAG-1", "location": place, "on_hand": units} for place, units in pieces.items()]
+    with world(tmp_path, levels=levels) as (org, daemon):
+        daemon.env["SFSYNC_WEB__TOKENS"] = json.dumps([{"name": "shop", "token": TOKEN, "channels": ["*"]}])
+        daemon.env["SFSYNC_CHANNELS__LONDON__MAY_RESERVE_AT"] = json.dumps(["BACK"])
+        daemon.env["SFSYNC_POLICIES"] = json.dumps(policies)
+        daemon.start("--approve")
+        daemon.shows("BAG-1", pieces["ECOM"])
+        deeds, kept = await asyncio.wait_for(_sold_and_paid(daemon, org, seed), ATTACK_SECONDS)
+        assert any(deed.gone for deed in deeds)
+        assert any(deed.paid for deed in deeds)
+        assert linearizable(deeds, pieces), open("/tmp/c5_dbg.txt", "w").write(_dbg(deeds))
+        until(lambda: _held(org) == {place: kept.count(place) for place in pieces}, "only what is there held")
+
+
+async def _sold_and_paid(daemon: Daemon, org: OrgSandbox, seed: int) -> tuple[list[Deed], list[str]]:
+    """What everybody did and was told; and at which places somebody was told that he has a piece."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    limits = httpx.Limits(max_connections=12)
+    async with httpx.AsyncClient(
+        base_url=daemon.url, headers=headers, limits=limits, trust_env=False
+    ) as http:
+        all_sold = asyncio.Event()
+        payers = [
+            Payer(f"payer {n}", http, seed * 100 + n, calm=n % 2 == 0, sold=all_sold) for n in range(10)
+        ]
+        for kind in TROUBLES:
+            how: dict[str, Any] = {"seconds": 0.1} if kind == "delay_after" else {}
+            await asyncio.to_thread(org.arm, kind, probability=0.07, times=None, seed=seed, **how)
+        paying = [asyncio.create_task(payer.run()) for payer in payers]
+        await asyncio.to_thread(until, lambda: sum(_held(org).values()) >= 5, "carts with bags")
+        counter = [await _sells(daemon, org, place) for place in ("ECOM", "BACK", "ECOM")]
+        all_sold.set()
+        await asyncio.gather(*paying)
+        await asyncio.to_thread(org.control, "DELETE", "/faults")
+        deeds = [deed for payer in payers for deed in payer.deeds]
+        return [*deeds, *counter], [place for payer in payers for place in payer.kept]
+
+
+async def _sells(daemon: Daemon, org: OrgSandbox, place: str) -> Deed:
+    """A counter sells a bag, promised or not, until sfsync has heard of it."""
+    left, asked_at = int(org.level(f"BAG-1|{place}")["OnHand__c"]) - 1, time.time()
+    entered = ""
+    while not entered:  # the level may be locked by somebody else just then: whoever enters it tries again
+        try:
+            entered = await asyncio.to_thread(org.move, f"BAG-1|{place}", on_hand=-1, kind="Sale")
+        except AssertionError as error:
+            assert "UNABLE_TO_LOCK_ROW" in str(error)
+            await asyncio.sleep(0.05)
+
+    def heard() -> bool:
+        levels = daemon.asked("/v1/why?sku=BAG-1")["levels"]
+        return [each["on_hand"] for each in levels if each["location"] == place] == [left]
+
+    await asyncio.to_thread(until, heard, f"sfsync to know that {left} are left at {place}")
+    return sold(asked_at, time.time(), place)
+
+
 _HELD = (
     "SELECT ReservedDelta__c, StockLevel__r.LevelKey__c FROM StockMovement__c "
     "WHERE SubjectKey__c LIKE 'reservation:%'"
@@ -344,3 +484,12 @@ async def _attack(daemon: Daemon, org: OrgSandbox, seed: int) -> tuple[list[Buye
             found = [await late.reserve(place) for _ in range(units - sold[place] + 1)]
             assert [cart is None for cart in found] == [False] * (units - sold[place]) + [True], place
     return [*buyers, late], quiet_at
+
+
+def _dbg(deeds):  # TEMP
+    t = min(d.asked_at for d in deeds)
+    return "\n".join(
+        f"{d.asked_at-t:7.3f} {d.done_at-t:7.3f} {d.who:9} "
+        + " ".join(f"{k}={getattr(d,k)}" for k in ("takes", "sold", "paid", "gone", "saw_none") if getattr(d, k))
+        for d in sorted(deeds, key=lambda d: d.asked_at)
+    )

@@ -100,13 +100,23 @@ def lacking(tx: Tx, reservation: Reservation) -> Mapping[tuple[str, LevelKey], i
     if not oversold:
         return {}
     own, released = frozenset(reservation.subjects()), _released(tx, {level.sku for level in oversold})
+    short = {level: _short(tx, level, *numbers, released[level]) for level, numbers in oversold.items()}
     return {
         (promise.subject, level): promise.units
-        for level, promised in oversold.items()
-        if (units := promised - released[level]) > 0
+        for level, units in short.items()
         for promise in uncovered(promises_at(tx, level, units=units, unpaid=True), units)
         if promise.subject in own
     }
+
+
+def _short(tx: Tx, level: LevelKey, on_hand: int, reserved: int, released: int) -> int:
+    """Units promised beyond stock, less what waits to be given back.
+
+    What is known of the level may have come before the org's answer to that, or with it: so what is known to
+    be held is counted, and what the level has beyond that is somebody else's.
+    """
+    held = tx.all_held_at(level)
+    return min(reserved, held - released + max(0, reserved - held)) - on_hand
 
 
 def _released(tx: Tx, skus: Collection[str]) -> Counter[LevelKey]:

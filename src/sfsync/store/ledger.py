@@ -34,6 +34,8 @@ HOLDERS_PAGE = Prepared(
     .limit(bindparam("b_limit"))
     .offset(bindparam("b_after"))
 )
+_ALL_HELD: Any = select(func.sum(_HELD.reserved))
+HELD_THERE = Prepared(_ALL_HELD.where(_HELD.level_key == bindparam("b_level"), _HELD.reserved != 0))
 NEWEST_HOLDERS = Prepared(_AT_LEVEL.limit(bindparam("b_limit")))
 _COUNTED: Any = select(func.count().label("holders"), func.min(t.order_line.c.placed_at).label("first_sold"))
 COUNTED_HOLDERS = Prepared(
@@ -199,6 +201,10 @@ class LedgerStatements(DrawStatements, FoldStatements):
         """
         asked = {"b_level": str(level), "b_limit": limit, "b_after": after}
         return [holding_of(row) for row in HOLDERS_PAGE.run(self._c, asked)]
+
+    def all_held_at(self, level: LevelKey) -> int:
+        """Units that are known to be held at a level, whoever holds them."""
+        return int(HELD_THERE.run(self._c, {"b_level": str(level)}).scalar() or 0)
 
     def newest_holders(
         self, levels: Collection[LevelKey], limit: int

@@ -98,10 +98,10 @@ class LevelStatements(DrawStatements, Statements):
         rows = self._in(LEVELS_BY_KEY, [str(key) for key in keys])
         return {(level := _level(row)).key: (level, row.stored_at) for row in rows}
 
-    def oversold(self, keys: Collection[LevelKey]) -> dict[LevelKey, int]:
-        """Units that these levels promise beyond what is on hand, where they do."""
+    def oversold(self, keys: Collection[LevelKey]) -> dict[LevelKey, tuple[int, int]]:
+        """(on hand, reserved) of those of these levels that promise more than is on hand."""
         rows = self._in(OVERSOLD_BY_KEY, [str(key) for key in keys])
-        return {LevelKey.parse(row.level_key): row.reserved - row.on_hand for row in rows}
+        return {LevelKey.parse(row.level_key): (row.on_hand, row.reserved) for row in rows}
 
     def put_levels(self, levels: Collection[StockLevel], at: datetime) -> None:
         """Replace levels whole; whoever calls has compared versions."""
