@@ -76,9 +76,9 @@ BUGS: tuple[Bug, ...] = (
         1,
         "who pays for a piece on a shop floor has it, before the shop has looked",
         "flow/life.py",
-        "                case ReservationState.GRANTED:\n                    return self._taken(",
+        "                case ReservationState.GRANTED:\n                    if not followed",
         "                case ReservationState.GRANTED | ReservationState.AWAITING_STORE:\n"
-        "                    return self._taken(",
+        "                    if not followed",
     ),
     Bug(
         1,

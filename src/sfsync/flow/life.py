@@ -76,8 +76,10 @@ class Life(Asking):
         units are had again, or the reservation says that it was paid for and is not available. So it does
         where goods have left meanwhile and stock covers its promise no longer.
         """
+        followed = False
 
         def commit(tx: Tx) -> Outcome | Asked:
+            nonlocal followed
             reservation = tx.reservation(reservation_id)
             if reservation is None:
                 return Outcome(None, "not-found")
@@ -88,6 +90,9 @@ class Life(Asking):
                 case _ if over(reservation, self._ctx.clock.now()):
                     return self._paid_after_its_time(tx, reservation, order_reference)
                 case ReservationState.GRANTED:
+                    if not followed and (asked := self._followed(tx, reservation)) is not None:
+                        followed = True
+                        return asked
                     return self._taken(tx, reservation, order_reference)
                 case ReservationState.SETTLED if not reservation.order_reference:
                     # She has it in her hand already: its order finds that it has left.
@@ -107,10 +112,10 @@ class Life(Asking):
                 case _:
                     return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
 
-        followed = await self._ctx.store.write(lambda tx: self._followed(tx, reservation_id))
-        if followed is not None:
-            await self.answers(*followed)
         outcome = await self.when_answered(commit)
+        if followed and not isinstance(outcome, Outcome):
+            await self.answers(*outcome)
+            outcome = await self.when_answered(commit)
         self._ctx.bell.ring("orders")
         if isinstance(outcome, Outcome):
             return await self._told(outcome)
@@ -126,15 +131,14 @@ class Life(Asking):
         self._ctx.bell.ring("orders")
         return await self._told(await self._ctx.store.read(read))
 
-    def _followed(self, tx: Tx, reservation_id: str) -> Asked | None:
+    def _followed(self, tx: Tx, reservation: Reservation) -> Asked | None:
         """Have an unpaid reservation follow its numbered pieces to where they were carried, as it is paid.
 
         Given up where they were, they would be everybody's where they are, and there is no other of them.
         """
-        reservation = tx.reservation(reservation_id)
-        if reservation is None or reservation.state is not ReservationState.GRANTED:
+        if all(line.level.unit is None for line in reservation.lines):
             return None
-        if tx.busy(reservation.subjects()) or not (short := lacking(tx, reservation)):
+        if not (short := lacking(tx, reservation)) or tx.busy(reservation.subjects()):
             return None
         free = {level.key: level.promised for level in self._facts(tx, reservation)}
         to: dict[LevelKey, LevelKey] = {}
