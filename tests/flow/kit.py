@@ -496,11 +496,15 @@ class LittleOrg(Fates):
             return None
         return min(self.rows[n].occurred_at for n in ours), max(self.entered_at[n] for n in ours)
 
-    async def children(self, before: datetime | None = None) -> Sequence[Children]:
+    async def children(
+        self, before: datetime | None = None, *, sku: str | None = None, location: str | None = None
+    ) -> Sequence[Children]:
         counts = Counter(
             self.id_of(row.level)
             for number, row in self.rows.items()
-            if before is None or self.entered_at[number] < before
+            if (before is None or self.entered_at[number] < before)
+            and sku in (None, row.level.sku)
+            and location in (None, row.level.location)
         )
         for number in range(self.old_levels):
             counts[f"old {number}"] = 1

@@ -12,7 +12,7 @@ from tests.sandbox import OrgSandbox, start_org
 
 from sfsync.domain.fold import Fold, Folded, FoldResult, plan
 from sfsync.domain.stock import LevelKey
-from sfsync.ports import Severity
+from sfsync.ports import Children, Severity
 from sfsync.salesforce.org import SalesforceOrg
 
 LATER = datetime.now(UTC) + timedelta(days=1)
@@ -81,6 +81,9 @@ async def test_rows_are_counted_by_level_and_age(org: SalesforceOrg, sku: str) -
     counts = {each.level: each.rows for each in await org.children()}
     assert counts[record_id] == 4
     assert await org.children(datetime.now(UTC) - timedelta(days=365)) == []
+    ours = [Children(record_id, 4)]
+    assert await org.children(sku=sku) == await org.children(sku=sku, location="ECOM") == ours
+    assert await org.children(sku=sku, location="MOON") == []
     assert await org.count_rows() == await org.count_rows(datetime.now(UTC) - timedelta(days=365))
     assert await org.count_rows() == sum(counts.values())
     assert await org.count_rows(datetime.now(UTC) + timedelta(days=1)) == 0

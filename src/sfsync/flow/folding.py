@@ -110,7 +110,8 @@ class Folding:
     async def _carry_out(self, run: FoldRun) -> None:
         ctx, wish = self._ctx, run.wish
         before = run.started_at - wish.older_than
-        children = {each.level: each.rows for each in await ctx.org.children(before)}
+        told = await ctx.org.children(before, sku=wish.sku, location=wish.location)
+        children = {each.level: each.rows for each in told}
         found = await ctx.store.read(lambda tx: tx.levels_by_record(children))
         levels = [
             level

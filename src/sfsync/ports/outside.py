@@ -365,8 +365,13 @@ class Org(Protocol):
         """
         ...
 
-    async def children(self, before: datetime | None = None) -> Sequence[Children]:
-        """Rows of each level (older than `before`, when given), the fullest first; at most 2,000 levels."""
+    async def children(
+        self, before: datetime | None = None, *, sku: str | None = None, location: str | None = None
+    ) -> Sequence[Children]:
+        """Rows of each level (older than `before`, of a SKU, at a location, when given), the fullest first.
+
+        At most 2,000 levels.
+        """
         ...
 
     async def count_rows(self, since: datetime | None = None) -> int:

@@ -126,9 +126,14 @@ class LedgerReader:
                     return first, last
         return None
 
-    async def children(self, before: datetime | None) -> list[Children]:
-        """How many rows levels have (older than `before`, when given), the fullest first; at most 2,000."""
-        where = "" if before is None else f" WHERE CreatedDate < {soql.moment(before)}"
+    async def children(
+        self, before: datetime | None, sku: str | None, location: str | None
+    ) -> list[Children]:
+        """How many rows levels have (older, of a SKU, at a location, if given), the fullest first: 2,000."""
+        asked = {"StockLevel__r.Sku__c": sku, "StockLevel__r.LocationCode__c": location}
+        wanted = [f"{name} = {soql.text(value)}" for name, value in asked.items() if value is not None]
+        wanted += [] if before is None else [f"CreatedDate < {soql.moment(before)}"]
+        where = f" WHERE {' AND '.join(wanted)}" if wanted else ""
         query = (
             f"SELECT StockLevel__c level, COUNT(Id) rows FROM StockMovement__c{where} "  # noqa: S608 — a time
             f"GROUP BY StockLevel__c ORDER BY COUNT(Id) DESC LIMIT {MOST_LISTED}"

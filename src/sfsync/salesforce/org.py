@@ -253,9 +253,11 @@ class SalesforceOrg:
         """When the first row that we entered for an order of a channel occurred, and the last was made."""
         return await self._ledgers[Work.REFRESH].orders_entered(channel)
 
-    async def children(self, before: datetime | None = None) -> Sequence[Children]:
-        """Rows of each level (older than `before`, when given), the fullest first."""
-        return await self._ledgers[Work.BULK].children(before)
+    async def children(
+        self, before: datetime | None = None, *, sku: str | None = None, location: str | None = None
+    ) -> Sequence[Children]:
+        """Rows of each level (older than `before`, of a SKU, at a location), the fullest first."""
+        return await self._ledgers[Work.BULK].children(before, sku, location)
 
     async def count_rows(self, since: datetime | None = None) -> int:
         """Rows of all levels together (made since, when given)."""

@@ -301,9 +301,11 @@ class ShadowOrg:
         """What sfsync has entered of a channel's orders, at another time."""
         return await self._inner.orders_entered(channel)
 
-    async def children(self, before: datetime | None = None) -> Sequence[Children]:
+    async def children(
+        self, before: datetime | None = None, *, sku: str | None = None, location: str | None = None
+    ) -> Sequence[Children]:
         """How many movements levels have."""
-        return await self._inner.children(before)
+        return await self._inner.children(before, sku=sku, location=location)
 
     async def count_rows(self, since: datetime | None = None) -> int:
         """How many movements there are."""
