@@ -245,23 +245,15 @@ class ChannelStatements(CallbackStatements, Statements):
         """Channel levels, of these SKUs and this channel when given."""
         if skus is None:
             wanted = select(t.channel_level)
-            rows = list(
-                self._c.execute(wanted if channel is None else wanted.where(SHOWN.channel == channel))
-            )
-        elif not skus:
-            rows = []
-        elif channel is None:
-            rows = self._in(CHANNEL_LEVELS_BY_SKU, skus)
-        else:
-            rows = CHANNEL_LEVELS_OF.run(self._c, {"b_channel": channel, "among": list(skus)})
-        return [channel_level_of(row) for row in rows]
+            rows = self._c.execute(wanted if channel is None else wanted.where(SHOWN.channel == channel))
+            return [channel_level_of(row) for row in rows]
+        if channel is None:
+            return self._values(CHANNEL_LEVELS_BY_SKU, skus, channel_level_of)
+        return self._values(CHANNEL_LEVELS_OF, skus, channel_level_of, b_channel=channel)
 
     def levels_of_items(self, channel: str, item_ids: Collection[str]) -> list[ChannelLevel]:
         """Channel levels by the channel's own item ids."""
-        if not item_ids:
-            return []
-        rows = CHANNEL_LEVELS_OF_ITEMS.run(self._c, {"b_channel": channel, "among": list(item_ids)})
-        return [channel_level_of(row) for row in rows]
+        return self._values(CHANNEL_LEVELS_OF_ITEMS, item_ids, channel_level_of, b_channel=channel)
 
     def put_numbers(self, levels: Collection[ChannelLevel], now: datetime | None = None) -> None:
         """Store the numbers of channel levels that exist, and since when; what ended, as history.
@@ -330,8 +322,7 @@ class ChannelStatements(CallbackStatements, Statements):
 
         Bad news first (promise 12): sold out, then lower, then higher; scarce before deep.
         """
-        rows = DUE.run(self._c, {"b_channel": channel, "b_limit": limit})
-        return [channel_level_of(row) for row in rows]
+        return DUE.values(self._c, {"b_channel": channel, "b_limit": limit}, channel_level_of)
 
     def add_push(self, channel: str, key: str, body: bytes, rows: Sequence[PushRow], at: datetime) -> int:
         """Write down a push before its first byte leaves, and mark its channel levels as in flight."""

@@ -95,8 +95,8 @@ class LevelStatements(DrawStatements, Statements):
 
     def levels(self, keys: Collection[LevelKey]) -> dict[LevelKey, tuple[StockLevel, datetime]]:
         """Levels held, each with the time it was stored."""
-        rows = self._in(LEVELS_BY_KEY, [str(key) for key in keys])
-        return {(level := _level(row)).key: (level, row.stored_at) for row in rows}
+        found = self._values(LEVELS_BY_KEY, [str(key) for key in keys], _stored_level)
+        return {level.key: (level, stored_at) for level, stored_at in found}
 
     def oversold(self, keys: Collection[LevelKey]) -> dict[LevelKey, tuple[int, int]]:
         """(on hand, reserved) of those of these levels that promise more than is on hand."""
@@ -126,7 +126,7 @@ class LevelStatements(DrawStatements, Statements):
 
     def levels_of(self, skus: Collection[str]) -> list[StockLevel]:
         """Every level of these SKUs."""
-        return [_level(row) for row in self._in(LEVELS_BY_SKU, skus)]
+        return self._values(LEVELS_BY_SKU, skus, _level)
 
     def levels_by_record(self, record_ids: Collection[str]) -> list[StockLevel]:
         """Levels by the org's record ids."""
@@ -287,6 +287,10 @@ def _pending(
     """A waiting movement, as `_CHANGES` has it: until it is answered, each look at its SKU reads it."""
     kind = subject.partition(":")[0]
     return PendingRow(bundle, kind, channel, LevelKey.parse(level), on_hand, reserved)
+
+
+def _stored_level(row: Row[Any]) -> tuple[StockLevel, datetime]:
+    return _level(row), row.stored_at
 
 
 def _level(row: Row[Any]) -> StockLevel:

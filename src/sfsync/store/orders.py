@@ -132,8 +132,7 @@ class OrderStatements(Statements):
 
     def lines(self, subjects: Collection[str]) -> dict[str, LineState]:
         """Order lines by subject."""
-        rows = self._in(LINES_BY_SUBJECT, subjects)
-        return {row.subject: line_of(row) for row in rows}
+        return {line.subject: line for line in self._values(LINES_BY_SUBJECT, subjects, line_of)}
 
     def put_line(self, line: LineState) -> None:
         """Store a line's newest wish and state."""
@@ -223,7 +222,7 @@ class OrderStatements(Statements):
 
     def due_lines(self, limit: int) -> list[LineState]:
         """Lines to decide whose subject has nothing waiting for an answer, oldest order first."""
-        return [line_of(row) for row in DUE_LINES.run(self._c, {"b_limit": limit})]
+        return DUE_LINES.values(self._c, {"b_limit": limit}, line_of)
 
     def uncovered_lines(self, skus: Collection[str]) -> list[LineState]:
         """Lines that no stock covers, or none where they are sent from; oldest order first."""

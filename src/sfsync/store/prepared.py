@@ -13,13 +13,16 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, cast
+from functools import lru_cache, partial
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import BindParameter, Connection, Delete, Dialect, Insert, Select, Update, literal_column
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import visitors
 from sqlalchemy.types import TypeEngine
+
+T = TypeVar("T")
+ROWS_KEPT = 4_096  # of each statement: what is sold just now is read again and again
 
 Convert = Callable[[Any], Any] | None
 Statement = Select[Any] | Insert | Update | Delete
@@ -54,6 +57,23 @@ class Prepared:
         self, connection: Connection, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ) -> Rows:
         """Execute it in the connection's transaction, once or for each of several parameter sets."""
+        return cast(Rows, self._run(connection, parameters, None))
+
+    def values(
+        self, connection: Connection, parameters: Mapping[str, Any], make: Callable[[Any], T]
+    ) -> list[T]:
+        """What `make` makes of each row that is read: a value that nobody changes, by the row alone.
+
+        The same row is read many times before it changes, so what was made of its very content is kept.
+        """
+        return cast(list[T], self._run(connection, parameters, make))
+
+    def _run(
+        self,
+        connection: Connection,
+        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        make: Callable[[Any], Any] | None,
+    ) -> list[Any]:
         dialect = connection.dialect
         plan = self._plans.get(dialect.name)
         if plan is None:
@@ -70,6 +90,8 @@ class Prepared:
             else:
                 cursor = driver.cursor()
                 cursor.executemany(plan.sql, [plan.bound(one) for one in parameters])
+            if make is not None:
+                return plan.values(cursor, make)
             rows = plan.rows(cursor) if plan.reads else Rows()
             rows.changed = cursor.rowcount
         except dialect.loaded_dbapi.Error as error:
@@ -105,6 +127,7 @@ class _Plan:
         self._make = partial(tuple.__new__, _row_class([column.key or "" for column in columns]))
         self._dialect = dialect
         self._converts: list[tuple[int, Callable[[Any], Any]]] | None = None
+        self._made: dict[Callable[[Any], Any], Callable[[Any], Any]] = {}
 
     def bound(self, given: Mapping[str, Any]) -> Any:
         """The parameters as the driver wants them."""
@@ -119,23 +142,34 @@ class _Plan:
 
     def rows(self, cursor: Any) -> Rows:
         """The driver's rows with their types."""
-        converts = self._converts
-        if converts is None:  # what is to be done may depend on what the database says of its columns
-            converts = self._converts = [
+        converts, raw = self._conversions(cursor), cursor.fetchall()
+        if not converts:
+            return Rows(map(self._make, raw))
+        return Rows([self._typed(row, converts) for row in raw])
+
+    def values(self, cursor: Any, make: Callable[[Any], Any]) -> list[Any]:
+        """What is made of the driver's rows."""
+        made = self._made.get(make)
+        if made is None:
+            converts = self._conversions(cursor)
+            made = self._made[make] = lru_cache(ROWS_KEPT)(lambda row: make(self._typed(row, converts)))
+        return list(map(made, cursor.fetchall()))
+
+    def _conversions(self, cursor: Any) -> list[tuple[int, Callable[[Any], Any]]]:
+        """Which columns are to be converted, and how: that may depend on what the database says of them."""
+        if self._converts is None:
+            self._converts = [
                 (number, convert)
                 for number, (column, told) in enumerate(zip(self._columns, cursor.description, strict=True))
                 if (convert := _from_driver(column.type, self._dialect, told[1])) is not None
             ]
-        make, raw = self._make, cursor.fetchall()
-        if not converts:
-            return Rows(map(make, raw))
-        found = Rows()
-        for row in raw:
-            values = list(row)
-            for number, convert in converts:
-                values[number] = convert(values[number])
-            found.append(make(values))
-        return found
+        return self._converts
+
+    def _typed(self, row: Sequence[Any], converts: Sequence[tuple[int, Callable[[Any], Any]]]) -> Any:
+        values = list(row)
+        for number, convert in converts:
+            values[number] = convert(values[number])
+        return self._make(values)
 
 
 def _written_out(statement: Statement, dialect: Dialect) -> Statement:

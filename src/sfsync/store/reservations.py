@@ -272,8 +272,7 @@ class ReservationStatements(LedgerStatements):
 
     def lines_of_order(self, channel: str, references: Collection[str]) -> list[LineState]:
         """The lines of a channel's order, called by its id or its name."""
-        rows = LINES_OF_ORDER.run(self._c, {"b_channel": channel, "among": list(references)})
-        return [line_of(row) for row in rows]
+        return LINES_OF_ORDER.values(self._c, {"b_channel": channel, "among": list(references)}, line_of)
 
     def held_by_reservations(self) -> list[SubjectHolding]:
         """What reservations hold, each subject by itself."""

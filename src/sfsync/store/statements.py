@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -11,6 +11,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from . import tables as t
 from .prepared import Prepared
 from .upsert import upsert
+
+T = TypeVar("T")
 
 
 def one_of(column: Column[Any], *values: str) -> ColumnElement[bool]:
@@ -37,6 +39,12 @@ class Statements:
     def _in(self, statement: Prepared, values: Collection[str]) -> list[Any]:
         """Rows of a statement made by `among`."""
         return statement.run(self._c, {"among": list(values)}) if values else []
+
+    def _values(
+        self, statement: Prepared, values: Collection[str], make: Callable[[Any], T], **more: Any
+    ) -> list[T]:
+        """What `make` makes of the rows of such a statement; see `Prepared.values`."""
+        return statement.values(self._c, {"among": list(values), **more}, make) if values else []
 
     def _insert(self, table: Any) -> Any:
         """An INSERT that knows ON CONFLICT, in this database's dialect."""
