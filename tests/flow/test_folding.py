@@ -286,6 +286,22 @@ async def test_a_reservation_that_lost_its_row_is_reported_and_not_believed() ->
         await h.shows("BAG-1", 1, 1)
 
 
+async def test_what_was_deleted_and_then_given_back_is_free_once() -> None:
+    """Nobody has heard that a cart's movement is gone, and the cart gives it back: two bags, not three."""
+    async with house({BAG: 2}) as h:
+        outcome = await h.reserve("BAG-1")
+        assert outcome.reservation is not None
+        mine = outcome.reservation.id
+        await h.idle()
+        h.org.forget(h.org.number_of(f"reservation:{mine}:0:0"), told=False)
+        await h.desk.release(mine)
+        await h.until(lambda: [units for *_, units in h.org.of("reservation:")] == [-1, 1])
+        await h.idle()
+        assert h.org.numbers(BAG) == (2, 0)
+        await h.shows("BAG-1", 2, 2)
+        assert len(await rewritten(h)) == 1
+
+
 async def test_a_reservation_that_lost_one_of_its_articles_is_granted_the_others_alone() -> None:
     """A bag and a hat in one cart, and somebody deletes the hat's movement: nobody believes in the hat."""
     async with house({BAG: 1, "HAT|ECOM": 1}) as h:

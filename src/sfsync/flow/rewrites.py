@@ -20,8 +20,8 @@ from datetime import datetime
 from sfsync.domain.budget import Work
 from sfsync.domain.fold import LedgerRow
 from sfsync.domain.incidents import REWRITTEN
-from sfsync.domain.reservations import HOLDING, UNTIL_THEN, ReservationState, gave_way
-from sfsync.domain.stock import Movement, StockLevel
+from sfsync.domain.reservations import HOLDING, OPEN, UNTIL_THEN, ReservationState, gave_way
+from sfsync.domain.stock import Movement, MovementKind, StockLevel, step_key
 from sfsync.domain.values import replace
 from sfsync.ports import OutsideError, Tx
 
@@ -34,6 +34,7 @@ from .writer import Writer
 SWEEP_SECONDS = 30.0
 NAMED = 50  # subjects that an incident names
 LOST = "its movement was deleted from the org's ledger"
+TWICE_FREE = "given back, and deleted before that"
 LOST_WHEN_PAID = "and what was held for it was deleted from the org's ledger"
 
 
@@ -115,8 +116,27 @@ def decide_again(tx: Tx, ctx: Context, level: StockLevel, changed: Sequence[str]
         paid = reservation.state is ReservationState.CONFIRMED
         state = ReservationState.PAID_UNAVAILABLE if paid else ReservationState.RELEASED
         put(tx, ctx, reservation, replace(reservation, state=state, reason=LOST), because=LOST_WHEN_PAID)
+    _take_again(tx, changed, now)
     _tell(tx, ctx, level, changed, lost, now)
     return {"orders", "writer"} | refresh(tx, ctx.assortment, ctx.pulse, {level.key.sku}, now)
+
+
+def _take_again(tx: Tx, changed: Sequence[str], now: datetime) -> None:
+    """What ended reservations gave back that had been deleted before is reserved again, by a row of theirs.
+
+    The release was on its way when nobody knew of the deletion: together they leave one unit too many free,
+    and somebody else's promise without its goods.
+    """
+    for subject in (each for each in changed if each.startswith("reservation:")):
+        reservation = tx.reservation(subject.split(":")[1])
+        if (reservation is not None and reservation.state in OPEN) or tx.busy([subject]):
+            continue
+        for held in tx.holdings([subject]):
+            if held.reserved < 0:
+                step = step_key(subject, tx.next_step(subject))
+                kind, units = MovementKind.ADJUSTMENT, -held.reserved
+                row = Movement(step, subject, held.level, kind, 0, units, TWICE_FREE, "", now)
+                tx.add_bundle([row], {subject: held.channel}, now)
 
 
 def _tell(
