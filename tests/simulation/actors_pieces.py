@@ -64,6 +64,9 @@ class Collector(Actor):
         self.tell(f"{what} {body} {asked.id}: {answer.status_code} {asked.state}")
 
 
+ENTERED_AT_MOST = 50  # tries of one row
+
+
 class Porter(Actor):
     """Carries what somebody was promised to another place: one less here and one more there, by hand.
 
@@ -108,7 +111,12 @@ class Porter(Actor):
         steps = [(place, -1), (target, 1)]
         self.chance.shuffle(steps)
         for where, units in steps:
-            refused = await self.world.enter(sku, f"{where}{unit}", "Transfer", on_hand=units)
-            self.tell(f"{sku}{unit} is carried from {place} to {target}: {units:+d}, {refused or 'entered'}")
+            for _ in range(ENTERED_AT_MOST):  # whoever finds the level locked tries again: else there are two
+                refused = await self.world.enter(sku, f"{where}{unit}", "Transfer", on_hand=units)
+                told = f"{units:+d}, {refused or 'entered'}"
+                self.tell(f"{sku}{unit} is carried from {place} to {target}: {told}")
+                if not refused:
+                    break
+                await asyncio.sleep(0.2)
             if not refused and not unit:
                 self.day.people[sku, where] += units
