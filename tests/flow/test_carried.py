@@ -12,7 +12,7 @@ from tests.flow.test_why import sums, told
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.incidents import OVERSOLD, Stage, Way
+from sfsync.domain.incidents import NEGATIVE, OVERSOLD, Stage, Way
 from sfsync.domain.incidents import Wish as Decision
 from sfsync.domain.reservations import Outcome, ReservationKind, ReservationState, Wish, WishedLine
 from sfsync.store.tx import SqlTx
@@ -249,3 +249,21 @@ async def test_a_piece_of_its_own_that_a_shop_sold_as_it_was_carried_is_sold_onc
         assert max(shown(h)) == 0
         assert h.org.numbers(ONE)[1] + h.org.numbers(ONE_IN_TOWN)[1] == 1
         assert (await ask(h, ONE_IN_TOWN)).problem == "unavailable"
+
+
+@PLACES
+async def test_what_is_sent_before_its_order_has_followed_it_is_told(here: str, there: str) -> None:
+    """The parcel leaves town, and the books take it off the warehouse: told. A piece is for sale nowhere."""
+    async with house({here: 1, there: 0}) as h:
+        sold = h.shops["london"].buy("BAG-1")
+        await h.deliver("london", sold)
+        await rest(h)
+        await carried(h, here, there)
+        h.shops["london"].change(sold, open_quantity=0, fulfilled_quantity=1)
+        await h.deliver("london", sold)
+        await h.until(lambda: h.org.numbers(here) == (-1, 0))
+        await rest(h)
+        found = [(each.kind, each.key) for each in await h.store.read(lambda tx: tx.incidents())]
+        assert found == [(NEGATIVE, here)]
+        if unit_of(here) is not None:
+            assert shown(h) == [0, 0]
