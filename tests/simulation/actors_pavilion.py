@@ -58,13 +58,15 @@ class Kiosk(Selling):
             self.day.people[CART, KIOSK] += wanted - there
         carts = [await reserve(self, {CART: 1}, None, LIFE_SECONDS, KIOSK) for _ in range(wanted)]
         held = [cart for cart in carts if cart is not None and cart.state == "granted"]
+        for cart in held:
+            cart.private = True
         there = int(self.world.level(CART, KIOSK)["OnHand__c"])
         if held and there:
             left = there - await self._sold(CART, KIOSK, self.chance.randint(1, there))
             if await self._heard(CART, KIOSK, left):
                 self.chance.shuffle(held)
                 for cart in held:
-                    cart.private, cart.beside, cart.left = True, held, left
+                    cart.beside, cart.left = held, left
                     await self._pays(cart)
         for cart in filter(None, carts):
             await release(self, cart)

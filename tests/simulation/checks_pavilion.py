@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .actors import Asked, Day
 from .checks import Watch
-from .habits import DROP
+from .habits import CART, DROP, FEW, KIOSK, PAVILION
 from .world import World
 
 
@@ -25,11 +25,14 @@ class PavilionWatch:
         if asked.left is None:
             return
         if asked.lines[0][0] == DROP:
-            if state == "granted":
+            if state == "granted" and self.world.level(DROP, PAVILION)["OnHand__c"] <= FEW:
                 self.world.violated(
                     1, f"{asked.id} was granted one of the last pieces, and no shop was asked"
                 )
             return
         confirmed = sum(each.state == "confirmed" for each in asked.beside)
-        if confirmed > asked.left:
-            self.world.violated(1, f"{confirmed} were told confirmed, and {asked.left} are left: {asked.id}")
+        left = max(
+            asked.left, int(self.world.level(CART, KIOSK)["OnHand__c"])
+        )  # somebody may have brought some
+        if confirmed > left:
+            self.world.violated(1, f"{confirmed} were told confirmed, and {left} are left: {asked.id}")
