@@ -433,7 +433,7 @@ async def _sells(daemon: Daemon, org: OrgSandbox, place: str) -> Deed:
 
     def heard() -> bool:
         levels = daemon.asked("/v1/why?sku=BAG-1")["levels"]
-        return [each["on_hand"] for each in levels if each["location"] == place] == [left]
+        return [each["known"]["on_hand"] for each in levels if each["location"] == place] == [left]
 
     await asyncio.to_thread(until, heard, f"sfsync to know that {left} are left at {place}")
     return sold(asked_at, time.time(), place)

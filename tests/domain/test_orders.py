@@ -462,6 +462,45 @@ def test_what_is_not_promised_to_others_is_drawn_on_last(
     assert source(units, [WEB, SHOP], {WEB: 2, SHOP: 2}, promised) == expected
 
 
+LOST = (row(1, -1, level=SHOP), row(2, 1))  # the row that had reserved it in the shop is gone, then it moved
+
+
+@pytest.mark.parametrize(
+    ("open_", "rows", "sellable", "vain", "entered"),
+    [
+        # What the shop holds for others is one more than its level says: that is put right first.
+        (1, LOST, {}, False, [("Order KNIGHTSBRIDGE", 1)]),
+        (1, (*LOST, row(3, 1, level=SHOP)), {}, False, []),
+        # It was asked for again elsewhere before anybody saw why: it goes back, both rows or neither.
+        (1, (*LOST, row(3, 1)), {}, False, [("Release ECOM", -1), ("Order KNIGHTSBRIDGE", 1)]),
+        # The order was called off meanwhile.
+        (0, LOST, {}, False, [("Release ECOM", -1), ("Order KNIGHTSBRIDGE", 1)]),
+        (0, LOST[:1], {}, False, [("Order KNIGHTSBRIDGE", 1)]),
+        # The org has refused: somebody else has the shop's unit, and it is asked again when one is there.
+        (1, LOST, {}, True, []),
+        (1, LOST, {SHOP: 1}, True, [("Order KNIGHTSBRIDGE", 1)]),
+        (0, LOST, {}, True, [("Release ECOM", -1)]),
+    ],
+)
+def test_a_line_that_holds_less_than_nothing_somewhere_is_put_right_there(
+    open_: int,
+    rows: tuple[Movement, ...],
+    sellable: dict[LevelKey, int],
+    vain: bool,
+    entered: list[tuple[str, int]],
+) -> None:
+    """A rewritten ledger has lost the row that had reserved a unit, and the line gave it up afterwards."""
+    found = step(wish(open_), *rows, sellable=sellable, vain=vain)
+    assert [(what, reserved) for _, what, _, reserved in told(found)] == entered
+
+
+def test_what_a_rewritten_ledger_has_cost_is_told_as_uncovered() -> None:
+    """The shop's unit is somebody else's now: one of the two promises cannot be kept, and that is told."""
+    assert step(wish(1), *LOST, sellable={}, vain=True) == NextStep(uncovered=1)
+    sent = row(1, -1, -1, level=SHOP)
+    assert step(wish(0, 1), sent, sellable={}, vain=True) == NextStep(uncovered=1)
+
+
 def test_older_snapshots_are_dropped() -> None:
     """A late old snapshot must not reopen a cancelled line; an equal one may be read again."""
     snapshot = OrderSnapshot("london", "1", "#1", NOW, NOW, ())

@@ -556,7 +556,7 @@ def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
             yield 2, f"{what}: {reserved} reserved, and the shop's order says {want_reserved}"
         if missing > 0:
             free = left(watch, sku)
-            most = max(free[place] for place in sources(world.plan, name, line))
+            most = max((free[place] for place in sources(world.plan, name, line)), default=0)
             if most > 0:
                 yield 2, f"{what}: {reserved} reserved of {want_reserved}, though {most} are available"
             if subject not in open_incidents:
@@ -728,5 +728,6 @@ def _expected(reason: str) -> bool:
         "stands among the last pieces of",
         "without asking first, and others sell",
         "was rewritten in the org",
+        "had entered were deleted in the org",
     )
     return any(words in reason for words in known)

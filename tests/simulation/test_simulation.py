@@ -14,7 +14,7 @@ from tests.simulation.actors_desk import Operator
 from tests.simulation.actors_last_one import Rivals
 from tests.simulation.actors_org import Clerk, Connector, OrderTrouble
 from tests.simulation.cast import ACTORS as CAST
-from tests.simulation.habits import Habits
+from tests.simulation.habits import Habits, Mall
 from tests.simulation.plan import draw
 from tests.simulation.plan_last_one import draw_last_one, with_sellouts
 from tests.simulation.planted import BUGS, plant, with_bug
@@ -115,6 +115,38 @@ WHOLE_DAYS = {
             quiet_sales=True,
         ),
         "a count's next step, and a compensation that was still to be entered, for the same movement",
+    ),
+    (33, 200): (
+        Habits(
+            last_one=draw_last_one(33),
+            folds=True,
+            unlooked=0.2,
+            twins=True,
+            slow_raises=True,
+            mall=Mall(routing_seconds=1.0),
+            quiet_sales=True,
+            fetched=(1, 1),
+            rare=("expire_token_after", "late", "wrong_credential", "deleted", "restored"),
+            pieces=("A", "B"),
+            carts=True,
+        ),
+        "units moved to where they are sent from, after a restored backup had lost their first movement",
+    ),
+    (191, 200): (
+        Habits(
+            authority="org",
+            line_ids=True,
+            last_one=draw_last_one(191),
+            folds=True,
+            floor_sold=True,
+            unlooked=0.2,
+            slow_raises=True,
+            mall=Mall(routing_seconds=1.0),
+            quiet_sales=True,
+            fetched=(2, 1),
+            rare=("throttle", "refuse_replay", "deleted"),
+        ),
+        "a unit sent after the movement that had reserved it was deleted, and another promised its place",
     ),
 }
 

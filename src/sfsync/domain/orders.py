@@ -231,12 +231,16 @@ def next_step(facts: LineFacts) -> NextStep:
             facts, units = _dated(facts, facts.line.came_back, entered, units)
         return _alone(facts, level, MovementKind.RETURN, on_hand=units)
 
-    change = facts.line.open_quantity - sum(reserved.values())
+    if (mended := _made_good(facts, reserved)) is not None:
+        return mended
+    change = facts.line.open_quantity - sum(units for units in reserved.values() if units > 0)
     if change > 0:
         return _raise_within(facts, change, reserved)
     if change < 0:
         return _give_up(facts, -change, _not_needed(facts, reserved))
-    return _put_in_place(facts, reserved)
+    step = _put_in_place(facts, reserved)
+    lost = -sum(units for units in reserved.values() if units < 0)
+    return step if step.bundle else replace(step, uncovered=lost)
 
 
 def handed_to(
@@ -613,6 +617,29 @@ def _instead(facts: LineFacts, gone: Holding, level: LevelKey, units: int) -> Ne
     released = _movement(facts, gone.subject, gone.next_step, gone.level, MovementKind.RELEASE, 0, -units)
     taken = _movement(facts, facts.subject, facts.next_step, level, MovementKind.ORDER, 0, units)
     return NextStep((released, taken))
+
+
+def _made_good(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> NextStep | None:
+    """Reserve again where the line holds less than nothing; None: nowhere, or nothing is left there.
+
+    A rewritten ledger has lost the row by which the units were reserved there, and the line gave them up
+    later, before anybody knew: at that level others hold more than it says. What the line has too much
+    elsewhere is given up in the same bundle.
+    """
+    level = min((level for level, units in reserved.items() if units < 0), default=None)
+    if level is None:
+        return None
+    able = facts.sellable.get(level, 0)
+    units = -reserved[level]
+    if facts.asked_in_vain or level in facts.others:
+        units = min(units, able)
+    if units <= 0:
+        return None
+    spare = _not_needed(facts, reserved)
+    away = _fullest(spare) if facts.line.open_quantity < sum(u for u in reserved.values() if u > 0) else None
+    if away is None:
+        return _alone(facts, level, MovementKind.ORDER, reserved=units)
+    return _put(facts, away, level, min(units, spare[away]), None)
 
 
 def _put_in_place(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> NextStep:
