@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
@@ -496,13 +496,8 @@ async def reserve(
         "expires_in_seconds": life_seconds,
         **({"channel": channel} if channel else {}),
     }
-    key = f"{actor.name}-{actor.chance.getrandbits(64):x}"
-    for _ in range(3):
-        answer = await actor.ask("POST", "/v1/reservations", body, **{"idempotency-key": key})
-        if answer is not None and answer.status_code < 500:
-            break
-        await asyncio.sleep(2.0)
-    else:
+    answer = await asks_for(actor, body)
+    if answer is None:
         return None
     told = answer.json()
     states = {201: told.get("state", "granted"), 202: "pending", 409: "refused", 200: told.get("state")}
@@ -519,6 +514,17 @@ async def reserve(
         for told in actor.day.granted:
             told(asked)
     return asked
+
+
+async def asks_for(actor: Actor, body: Mapping[str, Any]) -> httpx.Response | None:
+    """The answer to a wish for a reservation, asked up to three times under one key; None: there is none."""
+    key = f"{actor.name}-{actor.chance.getrandbits(64):x}"
+    for _ in range(3):
+        answer = await actor.ask("POST", "/v1/reservations", body, **{"idempotency-key": key})
+        if answer is not None and answer.status_code < 500:
+            return answer
+        await asyncio.sleep(2.0)
+    return None
 
 
 async def release(actor: Actor, asked: Asked) -> None:

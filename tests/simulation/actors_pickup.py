@@ -16,7 +16,7 @@ from sfsync.simulators.shopify.allocating import NotPossible
 from sfsync.simulators.shopify.model import Order
 from sfsync.simulators.shopify.selling import Purchase, RefundRow
 
-from .actors import Actor, Asked, release
+from .actors import Actor, Asked, asks_for, release
 from .habits import FETCHED
 from .plan import PLACES
 
@@ -100,7 +100,7 @@ class PickUps(Actor):
     # -- what she does
 
     async def _reserve(self, shop: str, units: int) -> Fetch | None:
-        place, key = self.chance.choice(PLACES), f"{self.name}-{self.chance.getrandbits(64):x}"
+        place = self.chance.choice(PLACES)
         line = {"sku": FETCHED, "quantity": units, "location": place}
         body = {
             "kind": "pick-up",
@@ -109,12 +109,8 @@ class PickUps(Actor):
             "lines": [line],
             "expires_in_seconds": LIFE_SECONDS,
         }
-        for _ in range(3):
-            answer = await self.ask("POST", "/v1/reservations", body, **{"idempotency-key": key})
-            if answer is not None and answer.status_code < 500:
-                break
-            await asyncio.sleep(2.0)
-        else:
+        answer = await asks_for(self, body)
+        if answer is None:
             return None
         told = answer.json()
         found = told.get("reservation") or told

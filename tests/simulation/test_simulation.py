@@ -118,6 +118,7 @@ WHOLE_DAYS = {
     ),
     (33, 200): (
         Habits(
+            cancelled_category="Canceled",
             last_one=draw_last_one(33),
             folds=True,
             unlooked=0.2,
