@@ -266,3 +266,17 @@ async def test_grants_on_their_way_to_the_org_keep_no_later_one_from_going_back(
         )
         assert states([await h.reserve("BAG-1")]) == ["granted"]
         h.org.next.clear()
+
+
+async def test_what_a_shop_does_not_find_is_not_granted_out_of_the_block() -> None:
+    """Six pieces for the drop, all set aside. The warehouse does not find the first one: five are left."""
+    async with house({BAG: 6}, rules=(DROP,), shops=("london",)) as h:
+        first = (await h.reserve("BAG-1")).reservation
+        assert first is not None
+        await entered(h)
+        await h.desk.store_confirmation(first.id, found=False, who="warehouse")
+        await h.idle()
+        asked = [await h.reserve("BAG-1") for _ in range(6)]
+        assert states(asked) == ["granted"] * 5 + ["refused"]
+        await entered(h)
+        assert h.org.numbers(BAG) == (6, 5)

@@ -10,7 +10,8 @@ from tests.flow.test_reservation_life import granted, kept, reservation_of
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.incidents import NOT_FETCHED, NOT_FOUND, PAID_UNAVAILABLE, Way
+from sfsync.domain.counts import Count
+from sfsync.domain.incidents import NOT_FETCHED, NOT_FOUND, OVERSOLD, PAID_UNAVAILABLE, Way
 from sfsync.domain.incidents import Wish as Decision
 from sfsync.domain.reservations import (
     LONGEST,
@@ -22,6 +23,7 @@ from sfsync.domain.reservations import (
     WishedLine,
 )
 from sfsync.domain.reservations import ReservationState as State
+from sfsync.domain.stock import LevelKey
 
 ECOM, TOWN, DUBAI = "BAG-1|ECOM", "BAG-1|TOWN", "BAG-1|DUBAI"
 GATED = (PolicyRule(("BAG-1",), guarantee=Guarantee.GATED),)
@@ -422,3 +424,50 @@ async def test_a_pick_up_that_is_not_found_is_not_ended_by_another_bag_of_its_or
         await h.desk.hand_over(number, "receipt 1")
         await h.idle()
         assert (h.org.numbers(ECOM), h.org.numbers(TOWN)) == ((0, 0), (1, 0))
+
+
+@pytest.mark.parametrize("closed", ["accepted", "counted", "found", "sold in the shop"])
+async def test_what_a_shop_does_not_find_is_promised_to_nobody_until_a_person_says_how_it_is(
+    closed: str,
+) -> None:
+    """TOWN keeps a bag for a client and does not find it. Let go, it is no bag that others can have.
+
+    Nobody is shown it, a cart is refused, and an order from the site is told as oversold. Found behind the
+    counter, it is anybody's again, and the order has it.
+    """
+    async with house({TOWN: 2}, rules=GATED, shops=("london",), plan={"online": ("TOWN",)}) as h:
+        number = await to_be_fetched(h, "TOWN")
+        await h.desk.store_confirmation(number, found=False, who="town")
+        await h.idle()
+        assert ((await kept(h, number)).state, h.org.numbers(TOWN)) == (State.RELEASED, (2, 0))
+        await h.shows("BAG-1", 1)
+        await to_be_fetched(h, "TOWN")
+        no = await asked_for(h, "TOWN")
+        assert (no.problem, no.detail) == (
+            "unavailable",
+            "1 wanted of BAG-1|TOWN, 0 available beside the 1 that TOWN does not find",
+        )
+        order = h.shops["london"].buy("BAG-1")
+        await heard(h, order)
+        assert await incidents(h) == [
+            (OVERSOLD, f"order:london:{order}:1"),
+            (NOT_FOUND, TOWN),
+        ]
+        if closed == "accepted":
+            incident = next(i for i in await h.store.read(lambda tx: tx.incidents()) if i.kind == NOT_FOUND)
+            way = Decision(Way.ACCEPT, "Anna Kay", "it was in the window")
+            assert not (await h.supervisor.resolver.resolve(incident.id, way)).problem
+        elif closed == "counted":
+            count = Count("shelf", LevelKey.parse(TOWN), 2, h.clock.now(), "anna")
+            assert (await h.supervisor.counts.enter(count)).state == "entered"
+        elif closed == "found":
+            await h.desk.store_confirmation(number, found=True, who="town")
+        else:
+            line = WishedLine("BAG-1", 1, "TOWN")
+            wish = Wish(ReservationKind.CLIENT, None, "till", (line,), timedelta(days=1), in_hand=True)
+            sold = reservation_of(await h.desk.create(wish, idempotency_key=None, digest=""))
+            assert sold.state is State.GRANTED
+            return
+        await h.idle()
+        assert await incidents(h) == []
+        assert h.org.numbers(TOWN) == (2, 2)

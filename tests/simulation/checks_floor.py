@@ -1,6 +1,7 @@
 """A piece on a shop floor counts once the shop has it in its hand, and not before.
 
-And an order draws on it when there is nothing else; then the shop is asked to look.
+And an order draws on it when there is nothing else; then the shop is asked to look. What the shop does not
+find is promised to nobody, until somebody has said that it was found or written off, or has counted.
 """
 
 from __future__ import annotations
@@ -21,6 +22,18 @@ DRAWN = """
     SELECT max(id), bundle, subject, sum(reserved_delta), count(*) FROM movement
     WHERE id > ? AND sku = ? GROUP BY bundle HAVING sum(level_key = ? AND subject LIKE 'order:%')
 """
+ASKED = """
+    SELECT bundle, sum(reserved_delta) FROM movement
+    WHERE id > ? AND level_key = ? GROUP BY bundle HAVING sum(reserved_delta) > 0
+"""
+FOUND = """
+    SELECT on_hand - reserved - not_found - (
+        SELECT coalesce(sum(max(0, units)), 0) FROM (
+            SELECT sum(reserved_delta - on_hand_delta) AS units FROM movement
+            WHERE level_key = level.level_key AND state = 'waiting' AND bundle < ? GROUP BY bundle
+        )
+    ) FROM level WHERE level_key = ? AND not_found > 0
+"""
 ELSEWHERE = """
     SELECT level.on_hand - level.reserved - (
         SELECT coalesce(sum(max(0, reserved_delta) + max(0, -on_hand_delta)), 0) FROM movement
@@ -37,7 +50,7 @@ class FloorWatch:
 
     def __init__(self, world: World, day: Day, watch: Watch) -> None:
         self.world, self.watch = world, watch
-        self._newest = 0  # of the movements that were looked at
+        self._newest = self._asked = 0  # of the movements that were looked at
         day.told.append(self._told)
         if world.plan.habits.floor is not None:
             world.on_commit.append(self._store_commit)
@@ -52,6 +65,14 @@ class FloorWatch:
         """An order asks for a piece on the floor when, as far as is known, its shop has none elsewhere."""
         if not self.watch.changed or self.watch.newest <= self._newest:
             return
+        before, self._asked = self._asked, self.watch.newest
+        for bundle, units in self.watch.query(ASKED, before, ON_FLOOR):
+            for (there,) in self.watch.query(FOUND, bundle, ON_FLOOR):
+                if units > max(0, there):
+                    self.world.violated(
+                        1,
+                        f"{units} of {ON_FLOOR} are asked for, and the shop does not find more than {there}",
+                    )
         for newest, bundle, subject, units, rows in self.watch.query(DRAWN, self._newest, FLOOR, ON_FLOOR):
             self._newest = max(self._newest, newest)
             if rows > 1 or units <= 0:

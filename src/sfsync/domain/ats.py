@@ -1,7 +1,7 @@
 """ATS: what a channel should show of a SKU, as a sum whose every part can be told to a person.
 
-Per level, *sellable* is available less what is being asked of it and not yet answered, and less what belongs
-to promises made at other levels (`domain.debts`). A channel shows
+Per level, *sellable* is available less what is being asked of it and not yet answered, less what belongs to
+promises made at other levels (`domain.debts`), and less what its shop does not find. A channel shows
 
 - **mirrored**: what its location group can sell, less safety stock and less orders that no stock covers;
 - **gated**: the same, plus what it has itself reserved and not yet turned into an order (its own shopper is
@@ -66,11 +66,12 @@ class LevelFacts:
     floor: bool = False  # on a shop floor whose till does not ask, and so few that they may be gone by now
     keep: int = 0  # units that stay there for whoever comes in
     elsewhere: int = 0  # units that belong to promises made at other levels (`domain.debts`)
+    not_found: int = 0  # units that the shop does not find
 
     @property
     def sellable(self) -> int:
         """Units that may be reserved for somebody new."""
-        return self.on_hand - self.reserved - self.asked - self.leaving - self.elsewhere
+        return self.on_hand - self.reserved - self.asked - self.leaving - self.elsewhere - self.not_found
 
     @property
     def kept(self) -> int:
@@ -152,6 +153,7 @@ def parts_of(level: LevelFacts) -> list[Part]:
         ("being asked at", level.asked),
         ("leaving", level.leaving),
         ("promised elsewhere, out of", level.elsewhere),
+        ("not found at", level.not_found),
         ("on the floor of", sellable - level.promised - kept),
         ("safety stock of", kept),
         # What it owes to customers its neighbours show as promised elsewhere.
@@ -181,7 +183,7 @@ def _own(parts: list[Part], facts: AtsFacts, *, shut: bool) -> None:
     there = sum(
         min(
             level.asked,
-            max(0, level.on_hand - level.reserved - level.leaving - level.elsewhere - level.keep),
+            max(0, level.sellable + level.asked - level.keep),
         )
         for level in facts.levels
         if not level.floor

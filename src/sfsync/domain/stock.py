@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -122,6 +122,8 @@ class StockLevel:
     version: int
     record_id: str  # the org's id of the record
     counted_at: datetime | None = None  # when it was last counted, in whole seconds
+    # Units that its shop does not find, which the org knows nothing of: as kept here, of no reading.
+    not_found: int = field(default=0, compare=False)
 
     @property
     def available(self) -> int:

@@ -42,7 +42,7 @@ def levels_of(picture: Picture, assortment: Assortment, sku: str) -> list[BlockL
         last = max(level.keep, floor.scarce_at if key.location in floor.locations else 0)
         pool = min(level.promised, level.sellable - last) if key.location in places else 0
         unpromised = level.sellable + one.unsold + coming + leaving
-        oversold = max(0, level.reserved - level.on_hand)
+        oversold = max(0, level.reserved + level.not_found - level.on_hand)
         stays = block.staying(one.unsold, unpromised, last)
         levels.append(replace(one, pool=pool, oversold=oversold, stays=stays))
     return levels

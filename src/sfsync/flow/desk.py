@@ -134,7 +134,7 @@ class Desk(Life):
         lines, needs_store = placed
         refused = ""
         if not from_block:
-            lines, refused = self._without_sold_out(tx, lines, picture, now, part=wish.partial)
+            lines, refused = self._without_sold_out(tx, lines, picture, now, wish)
         reservation = Reservation(
             number,
             ReservationState.REFUSED if refused else ReservationState.PENDING,
@@ -163,21 +163,29 @@ class Desk(Life):
         return number, *self.ask(tx, reservation, picture=picture)
 
     def _without_sold_out(
-        self, tx: Tx, lines: tuple[ReservationLine, ...], picture: Picture, now: datetime, *, part: bool
+        self, tx: Tx, lines: tuple[ReservationLine, ...], picture: Picture, now: datetime, wish: Wish
     ) -> tuple[tuple[ReservationLine, ...], str]:
         """(what to ask the org for, why nothing): where a part will do, without the lines it would refuse."""
         before: dict[LevelKey, int] = defaultdict(int)
         reasons = []
         for line in lines:
-            reasons.append(self._sold_out(tx, line, picture, now, before=before[line.level]))
+            ahead = before[line.level]
+            reasons.append(self._sold_out(tx, line, picture, now, before=ahead, in_hand=wish.in_hand))
             before[line.level] += line.quantity
-        if not part or all(reasons):
+        if not wish.partial or all(reasons):
             return lines, next(filter(None, reasons), "")
         kept = zip(lines, reasons, strict=True)
         return tuple(replace(line, quantity=0) if reason else line for line, reason in kept), ""
 
     def _sold_out(
-        self, tx: Tx, line: ReservationLine, picture: Picture, now: datetime, *, before: int
+        self,
+        tx: Tx,
+        line: ReservationLine,
+        picture: Picture,
+        now: datetime,
+        *,
+        before: int,
+        in_hand: bool,
     ) -> str:
         """Why the org is not asked: it has just refused, or what is there is somebody else's. Else nothing.
 
@@ -189,7 +197,7 @@ class Desk(Life):
         stands = self._ctx.pulse.refusals.stands
         if stands(level, units, available=available, freeing=freeing, now=now, followed=followed):
             return f"{units} wanted of {level}, {max(0, available)} available a moment ago"
-        if promised := picture.beyond(level, before + units):
+        if promised := picture.beyond(level, before + units, in_hand=in_hand):
             return promised
         return self._spoken_for(tx, line, picture, now)
 

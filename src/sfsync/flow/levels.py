@@ -11,6 +11,7 @@ from sfsync.domain.stock import Freshness, LevelKey, StockLevel, compare
 from sfsync.domain.values import replace
 from sfsync.ports import Tx
 
+from . import not_found
 from .context import Context
 from .cover import first_stakes, staked
 from .reserving import ask_for_paid
@@ -51,6 +52,7 @@ def apply_levels(
         if freshness in (Freshness.NEWER, Freshness.REWRITTEN):
             newer.append(level)
             _oversold(tx, ctx, before, level, now)
+            not_found.seen(tx, ctx, before, level)
     tx.put_levels(newer, now)
     if rewritten:
         tx.begin_epoch(rewritten, now)
@@ -58,14 +60,20 @@ def apply_levels(
         tx.read_again(doubtful)
     new = {level.key.sku for level in newer if level.key not in held}
     skus = {level.key.sku for level in newer}
-    # Units that somebody asked for in vain are free again, though no level has changed.
-    freed = with_whole_editions(ctx.assortment, skus | set(also))
-    bells = ({"orders"} if wake_uncovered(tx, freed) else set()) | ask_for_paid(tx, ctx, freed)
-    if rewritten or doubtful:
-        bells.add(READ_AGAIN)
+    bells: set[str] = {READ_AGAIN} if rewritten or doubtful else set()
     if new and tx.note_skus(new):
         bells.add("learn")
-    return bells | refresh(tx, ctx.assortment, ctx.pulse, skus | set(also), now)
+    return bells | freed(tx, ctx, skus | set(also), now)
+
+
+def freed(tx: Tx, ctx: Context, skus: Collection[str], now: datetime) -> set[str]:
+    """There may be more of these SKUs, though no level has changed: whoever asked in vain is looked at.
+
+    Returns the bells to ring.
+    """
+    free = with_whole_editions(ctx.assortment, set(skus))
+    bells = ({"orders"} if wake_uncovered(tx, free) else set()) | ask_for_paid(tx, ctx, free)
+    return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
 
 def levels_gone(tx: Tx, ctx: Context, record_ids: Collection[str]) -> set[str]:

@@ -8,8 +8,8 @@ from datetime import timedelta
 from functools import partial
 
 from sfsync.domain.ats import LevelFacts
-from sfsync.domain.incidents import NOT_FOUND, taken_at
 from sfsync.domain.incidents import Wish as IncidentWish
+from sfsync.domain.incidents import taken_at
 from sfsync.domain.reservations import (
     ENDED,
     HOLDING,
@@ -37,9 +37,11 @@ from sfsync.domain.stock import LevelKey, Movement
 from sfsync.domain.values import replace
 from sfsync.ports import Tx
 
+from . import not_found
 from .asking import Asking, not_yet, promised_to_others
 from .context import wait_until_read
 from .cover import lacking
+from .levels import freed
 from .picture import Picture, on_floor
 from .refunding import owe
 from .reserving import (
@@ -52,7 +54,6 @@ from .reserving import (
     put,
     sold_on,
     steps_of,
-    tell_not_found,
     under,
 )
 from .shelf import refresh
@@ -228,7 +229,7 @@ class Life(Asking):
             lines=tuple(replace(line, level=level) for line, level in zip(paid.lines, levels, strict=True)),
             needs_store=self._on_floor(tx, levels),
         )
-        lacks = {each.key for each in tx.incidents() if each.kind == NOT_FOUND}
+        lacks = not_found.lacking(tx)
         gone = [str(level) for level in levels if str(level) in lacks]
         denial = self.denied_again(tx, again)
         no = f"the shop did not find {gone[0]}" if gone else denial.detail if denial is not None else ""
@@ -564,7 +565,10 @@ class Life(Asking):
             if reservation.needs_store and reservation.state is ReservationState.SETTLED:
                 return self._store_said_late(tx, reservation, found=found, who=who), set()
             if reservation.state is ReservationState.PAID_UNAVAILABLE and found:
-                return self._found_after_all(tx, reservation), {"orders"}
+                return self._found_after_all(tx, reservation)
+            if reservation.state is ReservationState.RELEASED and found:
+                more = not_found.found(tx, self._ctx, reservation)
+                return Outcome(reservation), freed(tx, self._ctx, more, now) if more else set()
             if reservation.state not in TO_FETCH:
                 over = {ReservationState.SETTLED, ReservationState.EXPIRED, ReservationState.REFUSED}
                 problem = "ended" if not found and reservation.state in over else ""
@@ -585,27 +589,29 @@ class Life(Asking):
                 if after.state is ReservationState.CONFIRMED:
                     self._claim(tx, after)
                 return Outcome(after), {"orders"}
-            tell_not_found(tx, self._ctx, after, who)
-            return Outcome(after), give_back(tx, self._ctx, after)
+            not_found.tell(tx, self._ctx, after, who)
+            skus = {line.level.sku for line in after.lines}
+            bells = refresh(tx, self._ctx.assortment, self._ctx.pulse, skus, now)
+            return Outcome(after), bells | give_back(tx, self._ctx, after)
 
         outcome, bells = await self._ctx.store.write(commit)
         self._ctx.bell.ring(*bells)
         return outcome
 
-    def _found_after_all(self, tx: Tx, lost: Reservation) -> Outcome:
+    def _found_after_all(self, tx: Tx, lost: Reservation) -> tuple[Outcome, set[str]]:
         """What its order holds where it is to be fetched is kept for its customer again."""
         now = self._ctx.clock.now()
-        for line in lost.lines:
-            tx.close_incident(NOT_FOUND, str(line.level), now)
+        more = not_found.found(tx, self._ctx, lost)
         there = [line.level for line in lost.lines]
-        return Outcome(is_kept(tx, self._ctx, lost, there, found_at=now) or lost)
+        kept = is_kept(tx, self._ctx, lost, there, found_at=now) or lost
+        return Outcome(kept), {"orders"} | (freed(tx, self._ctx, more, now) if more else set())
 
     def _store_said_late(self, tx: Tx, reservation: Reservation, *, found: bool, who: str) -> Outcome:
         """An order has taken the piece over before the shop spoke: what it says is told all the same."""
         said = replace(reservation, needs_store=False)
         put(tx, self._ctx, reservation, said)
         if not found:
-            tell_not_found(tx, self._ctx, said, who)
+            not_found.tell(tx, self._ctx, said, who)
         return Outcome(said)
 
     def _enter(

@@ -97,7 +97,12 @@ class Picture:
     def _plain(self, sku: str) -> list[ats.LevelFacts]:
         return [
             ats.LevelFacts(
-                level.key, level.on_hand, level.reserved, self._asked[level.key], self._leaving[level.key]
+                level.key,
+                level.on_hand,
+                level.reserved,
+                self._asked[level.key],
+                self._leaving[level.key],
+                not_found=level.not_found,
             )
             for level in self._levels.get(sku, ())
         ]
@@ -126,20 +131,33 @@ class Picture:
         return {facts.key: facts.sellable for facts in self.levels(sku, own=own)}
 
     def others(self, sku: str) -> frozenset[LevelKey]:
-        """The levels that have nothing but what others were promised elsewhere, if they have it."""
+        """The levels that have nothing but what others were promised elsewhere, or what is not found."""
         awaited = self._owed_of(sku, None).awaited
         return frozenset(
             each.key
             for each in self.levels(sku)
-            if each.sellable <= 0 and (each.elsewhere or each.key in awaited)
+            if each.sellable <= 0 and (each.elsewhere or each.not_found or each.key in awaited)
         )
 
-    def beyond(self, level: LevelKey, units: int, *, own: Mapping[LevelKey, int] | None = None) -> str:
+    def beyond(
+        self,
+        level: LevelKey,
+        units: int,
+        *,
+        own: Mapping[LevelKey, int] | None = None,
+        in_hand: bool = False,
+    ) -> str:
         """Why so many units may not be asked for at a level that the org would give them from; else nothing.
 
-        Of what somebody was promised elsewhere the org's rule knows nothing.
+        Of what somebody was promised elsewhere, and of what its shop does not find, the org's rule knows
+        nothing. `in_hand`: whoever asks has them in the hand, and so they are found.
         """
         facts = next((each for each in self.levels(level.sku, own=own) if each.key == level), None)
+        if facts is not None and facts.not_found:
+            if not in_hand and units > max(0, facts.sellable):
+                there = f"{units} wanted of {level}, {max(0, facts.sellable)} available"
+                return f"{there} beside the {facts.not_found} that {level.location} does not find"
+            facts = replace(facts, not_found=0)
         awaited = self._owed_of(level.sku, own).awaited
         if facts is None or units <= max(0, facts.sellable) or not (facts.elsewhere or level in awaited):
             return ""

@@ -180,7 +180,7 @@ def _tell_paid_unavailable(
 ) -> None:
     title = f"order {reservation.order_reference} was paid for {because}"
     detail: Mapping[str, object] = {
-        **_described(reservation),
+        **described(reservation),
         "ways_out": [
             "take the units at another location: POST /v1/reservations/{id}/move",
             "take other pieces for it: POST /v1/reservations/{id}/substitute",
@@ -196,15 +196,6 @@ def _tell_paid_unavailable(
         )
 
 
-def tell_not_found(tx: Tx, ctx: Context, reservation: Reservation, who: str) -> None:
-    """The org has the piece and the shop has not: somebody must count."""
-    for line in reservation.lines:
-        title = f"{line.level.location} does not find {line.level.sku}, which the org says it has"
-        detail = _described(reservation) | {"said_by": who, "ways_out": ["count the stock level"]}
-        tx.open_incident(NOT_FOUND, str(line.level), title, detail, ctx.clock.now())
-    ctx.log.warning("not found in the shop", reservation=reservation.id, said_by=who, next="count it")
-
-
 def tell_overdue(tx: Tx, ctx: Context, now: datetime) -> None:
     """Report reservations that hold units for an order that never came."""
     for reservation in tx.paid_before(now):
@@ -213,7 +204,7 @@ def tell_overdue(tx: Tx, ctx: Context, now: datetime) -> None:
             continue
         order = reservation.order_reference
         title = f"reservation {reservation.id} holds units for {order}, an order that no channel told of"
-        detail = _described(reservation) | {
+        detail = described(reservation) | {
             "ways_out": [
                 "name the order in the shop's note",
                 "release it: POST /v1/reservations/{id}/release",
@@ -228,7 +219,7 @@ def tell_unfetched(tx: Tx, ctx: Context, now: datetime) -> None:
     for reservation in tx.unfetched(now):
         places = " and ".join(sorted({line.level.location for line in reservation.lines}))
         title = f"nobody has come to {places} for order {reservation.order_reference} ({reservation.owner})"
-        detail = _described(reservation) | {
+        detail = described(reservation) | {
             "ways_out": [
                 "hand it over: POST /v1/reservations/{id}/hand-over",
                 "give the customer more time: POST /v1/reservations/{id}/extend",
@@ -408,7 +399,8 @@ def _of_its_orders(tx: Tx, reservation: Reservation) -> list[LineState]:
     return list(found.values())
 
 
-def _described(reservation: Reservation) -> dict[str, object]:
+def described(reservation: Reservation) -> dict[str, object]:
+    """A reservation as an incident names it."""
     return {
         "reservation": reservation.id,
         "order": reservation.order_reference,

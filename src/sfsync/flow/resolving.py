@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from sfsync.domain.incidents import (
+    NOT_FOUND,
     ON_FLOOR,
     OVERSOLD,
     PAID_UNAVAILABLE,
@@ -31,12 +32,13 @@ from sfsync.domain.reservations import ReservationState, WishedLine
 from sfsync.domain.stock import BadKeyError, LevelKey, allocation_subject
 from sfsync.ports import Incident, LineState, Resolution, Tx
 
-from . import sold_from_floor
+from . import not_found, sold_from_floor
 from .allocations import SUBJECT, give_up_gone, gone_at
 from .cancelling import Cancellations
 from .context import Context
 from .cover import stakes_at
 from .desk import Desk
+from .levels import freed
 from .picture import Picture
 from .refunding import Refunds, open_refund
 from .shelf import refresh
@@ -129,6 +131,11 @@ class Resolver:
         match wish.way:
             case Way.ACCEPT if incident.kind == OVERSOLD:
                 return self._release(tx, incident, wish)
+            case Way.ACCEPT if incident.kind == NOT_FOUND:
+                key, now = LevelKey.parse(incident.key), self._ctx.clock.now()
+                not_found.over(tx, self._ctx, key)
+                kept = self._keep(tx, incident, wish, wish.detail, Stage.DONE)
+                return kept, None, freed(tx, self._ctx, {key.sku}, now)
             case Way.ACCEPT:
                 tx.close_incident(incident.kind, incident.key, self._ctx.clock.now())
                 return self._keep(tx, incident, wish, wish.detail, Stage.DONE), None, set()

@@ -124,6 +124,11 @@ class LevelStatements(DrawStatements, Statements):
             ],
         )
 
+    def put_not_found(self, key: LevelKey, units: int) -> None:
+        """So many units of a level are not to be found by its shop."""
+        this = t.level.c.level_key == str(key)
+        self._c.execute(update(t.level).where(this).values(not_found=units))
+
     def levels_of(self, skus: Collection[str]) -> list[StockLevel]:
         """Every level of these SKUs."""
         return self._values(LEVELS_BY_SKU, skus, _level)
@@ -295,7 +300,8 @@ def _stored_level(row: Row[Any]) -> tuple[StockLevel, datetime]:
 
 def _level(row: Row[Any]) -> StockLevel:
     key = LevelKey.parse(row.level_key)
-    return StockLevel(key, row.on_hand, row.reserved, row.version, row.record_id, row.counted_at)
+    numbers = row.on_hand, row.reserved, row.version
+    return StockLevel(key, *numbers, row.record_id, row.counted_at, row.not_found)
 
 
 def _scarcities(rows: Iterable[Row[Any]]) -> dict[str, InForce]:

@@ -205,6 +205,8 @@ level = Table(
     Column("epoch", Integer, nullable=False, server_default="0"),
     Column("epoch_at", Instant),
     Column("read_again", Boolean, nullable=False, server_default=false()),
+    # Units that its shop does not find: what the open incident of that adds up to.
+    Column("not_found", Integer, nullable=False, server_default="0"),
 )
 _partial("ix_level_epoch", "epoch_at IS NOT NULL", level.c.epoch_at)
 _partial("ix_level_read_again", "read_again", level.c.level_key)

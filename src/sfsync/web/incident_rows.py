@@ -26,7 +26,7 @@ _ADVICE = {
     kinds.PAID_UNAVAILABLE: "Take the units elsewhere, take other pieces, or owe the customer the money.",
     kinds.NOT_FETCHED: "Ask the customer: hand it over, give more time, or cancel the order at its channel.",
     kinds.NO_ORDER: "Name the order in the shop's note, or release the reservation.",
-    kinds.NOT_FOUND: "Count the stock level.",
+    kinds.NOT_FOUND: "Count it; accept once it is found or written off. Nobody is promised it until then.",
     kinds.ON_FLOOR: "Ask the shop: accept when it has the piece; else another location, or cancel the order.",
     kinds.HOLE: "It is closed by itself when the stream or a reading has made up for it.",
     kinds.NOT_APPLIED: "Look at the channel: it said yes to a change, and shows no sign of it.",

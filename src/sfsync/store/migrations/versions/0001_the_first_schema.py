@@ -528,6 +528,7 @@ def upgrade() -> None:
         sa.Column("epoch", sa.Integer(), server_default="0", nullable=False),
         sa.Column("epoch_at", sa.Double(), nullable=True),
         sa.Column("read_again", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("not_found", sa.Integer(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("level_key", name=op.f("pk_level")),
     )
     op.create_index(
