@@ -471,3 +471,31 @@ async def test_what_a_shop_does_not_find_is_promised_to_nobody_until_a_person_sa
         await h.idle()
         assert await incidents(h) == []
         assert h.org.numbers(TOWN) == (2, 2)
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+async def test_a_boutique_is_told_of_a_pick_up_that_gave_way_to_its_counter(elsewhere: bool) -> None:
+    """Her bag in TOWN is sold over the counter, in an org where what has happened takes the promise along.
+
+    Her order gets the bag in the warehouse, or none. TOWN has nothing for her any more, and says what has
+    become of it; sent to where she fetches it, it is kept there.
+    """
+    stock = {ECOM: 1, TOWN: 1} if elsewhere else {TOWN: 1}
+    async with house(stock, rules=GATED, shops=("london",), plan={"online": ("TOWN", "ECOM")}) as h:
+        h.org.fallback_rule = True
+        number, order = await ordered(h)
+        h.org.till(TOWN, -1, "receipt-1")
+        await h.until(lambda: h.org.numbers(TOWN) == (0, 0))
+        await h.until_kept(lambda tx: not tx.due_lines(1) and not tx.busy([f"order:london:{order}:1"]))
+        await h.idle()
+        lost = await kept(h, number)
+        gave_way = "1 of BAG-1|TOWN gave way to sale receipt-1"
+        instead = "; its order has 1 at ECOM" if elsewhere else ""
+        assert (lost.state, lost.reason) == (State.PAID_UNAVAILABLE, gave_way + instead)
+        assert (lost.order_reference, lost.paid_at is not None) == (f"#{order}", True)
+        assert (PAID_UNAVAILABLE, number) in await incidents(h)
+        if elsewhere:
+            assert h.org.numbers(ECOM) == (1, 1)
+            moved = reservation_of(await h.desk.move(number, "ECOM"))
+            assert (moved.state, moved.lines[0].level.location) == (State.ORDERED, "ECOM")
+            assert (PAID_UNAVAILABLE, number) not in await incidents(h)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -186,6 +187,21 @@ async def test_a_boutique_says_what_it_has_and_gives_back_what_nobody_fetches() 
             assert answer.status_code == status
             assert trouble(answer)
     assert house.desk.granted["r2"].reason == "never came (Ms Kay)"
+
+
+async def test_a_boutique_sees_what_it_has_not_got_any_more_for_who_comes() -> None:
+    """Sold over the counter: the page says what became of it, and what the boutique has to do."""
+    house = House()
+    gone = "1 of BAG-NOIR|KNIGHTSBRIDGE gave way to sale R-9; its order has 1 at ECOM"
+    lost = replace(waiting_pick_ups()["r4"], state=ReservationState.PAID_UNAVAILABLE, reason=gone)
+    house.desk.granted = {"r4": replace(lost, found_at=None)}
+    async with house.client() as client:
+        await log_in(client, SHOP, "Ms Kay")
+        page = (await client.get("/pick-ups?location=KNIGHTSBRIDGE")).text
+        assert "paid-unavailable" in house.desk.asked[0]["states"]
+        assert f"{gone}. Tell the customer" in page
+        steps = ("found", "not-found", "hand-over", "release")
+        assert [page.count(f'value="{step}"') for step in steps] == [1, 0, 0, 0]
 
 
 async def test_who_may_only_reserve_does_not_speak_for_a_shop() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from .fold import LedgerRow
+from .promises import GAVE_WAY
 from .stock import Movement, MovementKind
 
 TOGETHER = timedelta(seconds=2)  # within which the org writes down all rows of one request
@@ -127,6 +128,8 @@ def _words(row: LedgerRow, name: Naming) -> str:
     if movement.reserved_delta > 0:
         return _promised(movement.subject, place, name)
     if movement.reserved_delta < 0:
+        if movement.reference.startswith(GAVE_WAY):
+            return f"left {place} another way, though promised to {_holder(movement.subject, name)}"
         return f"given back at {place} by {_holder(movement.subject, name)}"
     return f"{kind.word} at {place} that changed nothing"
 

@@ -26,6 +26,7 @@ _ORDER = (
     MovementKind.ORDER,
 )
 _UNNAMED = "unnamed:"
+GAVE_WAY = "gave way to "  # so the reference of what was released for a posting begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def releases(gone: Sequence[Promise], posting: Movement) -> tuple[Movement, ...]
                 MovementKind.RELEASE,
                 0,
                 -promise.units,
-                f"gave way to {posting.key}",
+                f"{GAVE_WAY}{posting.key}",
                 "",
                 posting.occurred_at,
             )

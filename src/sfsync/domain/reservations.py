@@ -467,6 +467,31 @@ def gave_way(
     return replace(reservation, state=state, reason=reason)
 
 
+def order_gave_way(
+    reservation: Reservation, level: LevelKey, held: Mapping[LevelKey, int], reason: str, now: datetime
+) -> Reservation:
+    """What a pick-up is after units that its order held of it at a level gave way to goods that have left.
+
+    `held` is what its orders' lines hold by now. Where that is less than it needs there, nobody can fetch it
+    there any more: it is *paid-unavailable*, although its order may get other units elsewhere.
+    """
+    if reservation.state is not ReservationState.ORDERED:
+        return reservation
+    due = zip(reservation.lines, reservation.due(), strict=True)
+    if held.get(level, 0) >= sum(units for line, units in due if line.level == level):
+        return reservation
+    paid_at = reservation.paid_at or now  # an order that has taken it over was paid for at its channel
+    lost = replace(reservation, reason=reason, found_at=None, paid_at=paid_at)
+    return replace(lost, state=ReservationState.PAID_UNAVAILABLE)
+
+
+def held_instead(reservation: Reservation, held: Mapping[LevelKey, int]) -> str:
+    """Where its orders have what a lost pick-up was about, in words; empty where they have none elsewhere."""
+    lost = {line.level for line in reservation.lines}
+    there = sorted((level, units) for level, units in held.items() if units > 0 and level not in lost)
+    return " and ".join(f"{units} at {level.location}" for level, units in there)
+
+
 def _where_held(line: ReservationLine, place: Mapping[LevelKey, int]) -> ReservationLine:
     """The line at the level where its units are. What an order has taken over of it stays its history."""
     return replace(line, level=max(place, key=lambda level: (level == line.level, level))) if place else line

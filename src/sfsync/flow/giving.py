@@ -13,13 +13,13 @@ from functools import partial
 from sfsync.domain.incidents import GAVE_WAY
 from sfsync.domain.ledger import Bundle, Judgement, Verdict
 from sfsync.domain.promises import Promise, releases, shortfalls, uncovered
-from sfsync.domain.reservations import gave_way
+from sfsync.domain.reservations import ReservationKind, gave_way, order_gave_way
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.domain.values import replace
-from sfsync.ports import OutsideError, Tx
+from sfsync.ports import LineState, OutsideError, Tx
 
 from .context import Context
-from .reserving import GONE, held_by
+from .reserving import GONE, held_by, held_by_orders
 from .reserving import put as put_reservation
 
 
@@ -99,6 +99,8 @@ def tell(tx: Tx, ctx: Context, bundle: Bundle, entered: Collection[str]) -> set[
         if kind == "reservation" and (reservation := tx.reservation(rest.rpartition(":")[0])) is not None:
             after = gave_way(reservation, held_by(tx, reservation), reason)
             put_reservation(tx, ctx, reservation, after, because=GONE)
+        for line in tx.lines([movement.subject]).values() if kind == "order" else ():
+            _not_to_be_fetched(tx, ctx, line, movement.level, reason)
         detail = {
             "sku": movement.level.sku,
             "location": movement.level.location,
@@ -113,6 +115,20 @@ def tell(tx: Tx, ctx: Context, bundle: Bundle, entered: Collection[str]) -> set[
         if tx.open_incident(GAVE_WAY, movement.key, title, detail, now):
             ctx.log.warning("promise gave way", promise=movement.subject, units=units, posting=posting.key)
     return {movement.level.sku for movement in gone}
+
+
+def _not_to_be_fetched(tx: Tx, ctx: Context, line: LineState, level: LevelKey, reason: str) -> None:
+    """What an order had taken over of a pick-up is gone: its boutique, and who comes for it, are told."""
+    for number in line.reservations:
+        reservation = tx.reservation(number)
+        if reservation is None or reservation.kind is not ReservationKind.PICK_UP:
+            continue
+        held = held_by_orders(tx, reservation)
+        after = order_gave_way(reservation, level, held, reason, ctx.clock.now())
+        if after != reservation:
+            name = reservation.order_reference or line.order_name
+            after = replace(after, order_reference=name, channel=line.channel)
+        put_reservation(tx, ctx, reservation, after, because=GONE)
 
 
 def close_covered_again(tx: Tx, ctx: Context) -> None:

@@ -17,6 +17,7 @@ from sfsync.domain.reservations import (
     answered,
     asks,
     follows,
+    held_instead,
     order_names,
     overdue,
     takes_place,
@@ -35,6 +36,7 @@ Asked = tuple[list[int], set[str]]  # bundles that wait for the org's answer, be
 COVERED = "its order got the units by itself"
 LATE = "when nothing was held for it any more"
 GONE = "and its goods are gone"
+_INSTEAD = "; its order has "
 
 
 def held_by(tx: Tx, reservation: Reservation) -> dict[str, dict[LevelKey, int]]:
@@ -42,6 +44,14 @@ def held_by(tx: Tx, reservation: Reservation) -> dict[str, dict[LevelKey, int]]:
     held: dict[str, dict[LevelKey, int]] = defaultdict(dict)
     for holding in tx.holdings(reservation.subjects()):
         held[holding.subject][holding.level] = holding.reserved
+    return held
+
+
+def held_by_orders(tx: Tx, reservation: Reservation) -> Counter[LevelKey]:
+    """The units that the lines of its orders hold, by level."""
+    held = Counter[LevelKey]()
+    for each in tx.holdings([line.subject for line in _of_its_orders(tx, reservation)]):
+        held[each.level] += each.reserved
     return held
 
 
@@ -296,6 +306,8 @@ def release_rest(tx: Tx, ctx: Context, line: LineState) -> set[str]:
         reservation = tx.reservation(number)
         if reservation is not None and reservation.state in TAKEN_OVER:
             _of_order(tx, ctx, reservation, line)
+        if reservation is not None:
+            _tell_where(tx, ctx, reservation)
         if reservation is None or reservation.state is not ReservationState.CONFIRMED:
             continue
         if reservation.channel != line.channel or tx.busy(reservation.subjects()):
@@ -309,6 +321,17 @@ def release_rest(tx: Tx, ctx: Context, line: LineState) -> set[str]:
         put(tx, ctx, reservation, ended)
         bells |= give_back(tx, ctx, ended)
     return bells
+
+
+def _tell_where(tx: Tx, ctx: Context, lost: Reservation) -> None:
+    """A pick-up is not to be had where it was to be fetched: say where its order has other units."""
+    fetched = lost.kind is ReservationKind.PICK_UP
+    if not fetched or lost.state is not ReservationState.PAID_UNAVAILABLE:
+        return
+    reason, _, _ = lost.reason.partition(_INSTEAD)
+    if there := held_instead(lost, held_by_orders(tx, lost)):
+        reason += f"{_INSTEAD}{there}"
+    put(tx, ctx, lost, replace(lost, reason=reason), because=f"and is not to be had: {reason}")
 
 
 def _of_order(tx: Tx, ctx: Context, reservation: Reservation, line: LineState) -> None:
@@ -372,9 +395,7 @@ def is_kept(
 
     `there` has the level for each of its lines.
     """
-    lines, held, due = _of_its_orders(tx, lost), Counter[LevelKey](), Counter[LevelKey]()
-    for each in tx.holdings([line.subject for line in lines]):
-        held[each.level] += each.reserved
+    lines, held, due = _of_its_orders(tx, lost), held_by_orders(tx, lost), Counter[LevelKey]()
     for level, units in zip(there, lost.due(), strict=True):
         due[level] += units
     if lost.kind is not ReservationKind.PICK_UP or not due <= held:

@@ -8,7 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sfsync.domain.reservations import OPEN, TO_FETCH, Outcome, Reservation, ReservationKind
+from sfsync.domain.reservations import (
+    OPEN,
+    TO_FETCH,
+    Outcome,
+    Reservation,
+    ReservationKind,
+    ReservationState,
+)
 from sfsync.domain.stock import LOCATION_LENGTH
 
 from .access import Party
@@ -84,7 +91,7 @@ class ActingPickUps:
     ) -> Response:
         location = request.query_params.get("location", "").strip()[:LOCATION_LENGTH]
         found = await self._services.desk.find(
-            states=[state.value for state in OPEN | TO_FETCH],
+            states=[state.value for state in OPEN | TO_FETCH | {ReservationState.PAID_UNAVAILABLE}],
             kind=ReservationKind.PICK_UP.value,
             channel=None,
             owner=None,
