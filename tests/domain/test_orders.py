@@ -381,6 +381,46 @@ def test_a_line_is_not_put_on_what_has_left_where_it_is_to_be_sent_from() -> Non
     assert next_step(replace(facts, places=(PlaceFacts((WEB,), 1),))) == NextStep(misplaced=1)
 
 
+CARRIED_ONE = [(f"{LINE}:1", "Release ECOM", 0, -1), (f"{LINE}:2", "Fulfilment KNIGHTSBRIDGE", -1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("on_hand", "follows", "expected"),
+    [
+        (2, 2, [(f"{LINE}:1", "Fulfilment ECOM", -2, -2)]),  # both are there still
+        (1, 1, [(f"{LINE}:1", "Fulfilment ECOM", -1, -1)]),  # of the other one a step of its own tells
+        (0, 1, CARRIED_ONE),
+        (-1, 1, CARRIED_ONE),
+        (
+            0,
+            2,
+            [(f"{LINE}:1", "Release ECOM", 0, -2), (f"{LINE}:2", "Fulfilment KNIGHTSBRIDGE", -2, 0)],
+        ),
+        (0, 0, [(f"{LINE}:1", "Fulfilment ECOM", -2, -2)]),  # nobody can tell
+    ],
+)
+@pytest.mark.parametrize("placed", [False, True])
+def test_what_is_sent_leaves_from_where_the_books_have_it(
+    on_hand: int, follows: int, expected: list[tuple[str, str, int, int]], *, placed: bool
+) -> None:
+    """Reserved in the warehouse, and carried to Knightsbridge before it was sent."""
+    line, rows = wish(0, 2), (row(0, 2),)
+    facts = LineFacts(LINE, line, rows, 1, (WEB, SHOP), {WEB: 0, SHOP: 0}, (), False, "", "", NOW)
+    facts = replace(facts, follows={SHOP: follows}, on_hand={WEB: on_hand, SHOP: follows})
+    if placed:
+        facts = replace(facts, places=(PlaceFacts((WEB, SHOP), 0, 2),))
+    assert told(next_step(facts)) == expected
+
+
+def test_a_piece_that_is_sent_is_no_other_piece_that_stands_elsewhere() -> None:
+    """Number one was sold and is nowhere in the books; number two, in Knightsbridge, has not left."""
+    one, two = LevelKey("BAG-1", "ECOM", "1"), LevelKey("BAG-1", "KNIGHTSBRIDGE", "2")
+    line, rows = wish(0, 1), (row(0, 1, 0, one),)
+    facts = LineFacts(LINE, line, rows, 1, (one, two), {two: 1}, (), False, "", "", NOW)
+    found = next_step(replace(facts, on_hand={one: 0, two: 1}))
+    assert [(each.level, each.on_hand_delta) for each in found.bundle] == [(one, -1)]
+
+
 def test_what_an_allocated_line_gives_up_goes_back_to_its_allocation() -> None:
     """Line to allocation in one bundle, never through the pool where another channel could take it."""
     found = step(wish(0), row(0, 2), holdings=(Holding(POOL, WEB, 0, 4, takes_back=True),))

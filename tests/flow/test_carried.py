@@ -12,7 +12,7 @@ from tests.flow.test_why import sums, told
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.incidents import NEGATIVE, OVERSOLD, Stage, Way
+from sfsync.domain.incidents import OVERSOLD, Stage, Way
 from sfsync.domain.incidents import Wish as Decision
 from sfsync.domain.reservations import Outcome, ReservationKind, ReservationState, Wish, WishedLine
 from sfsync.store.tx import SqlTx
@@ -252,8 +252,10 @@ async def test_a_piece_of_its_own_that_a_shop_sold_as_it_was_carried_is_sold_onc
 
 
 @PLACES
-async def test_what_is_sent_before_its_order_has_followed_it_is_told(here: str, there: str) -> None:
-    """The parcel leaves town, and the books take it off the warehouse: told. A piece is for sale nowhere."""
+async def test_what_is_sent_before_its_order_has_followed_it_left_from_where_it_was_carried(
+    here: str, there: str
+) -> None:
+    """The parcel leaves town: the books take it off there, and the promise off the warehouse."""
     async with house({here: 1, there: 0}) as h:
         sold = h.shops["london"].buy("BAG-1")
         await h.deliver("london", sold)
@@ -261,9 +263,25 @@ async def test_what_is_sent_before_its_order_has_followed_it_is_told(here: str, 
         await carried(h, here, there)
         h.shops["london"].change(sold, open_quantity=0, fulfilled_quantity=1)
         await h.deliver("london", sold)
-        await h.until(lambda: h.org.numbers(here) == (-1, 0))
+        await h.until(lambda: h.org.numbers(here)[1] == 0)
         await rest(h)
-        found = [(each.kind, each.key) for each in await h.store.read(lambda tx: tx.incidents())]
-        assert found == [(NEGATIVE, here)]
-        if unit_of(here) is not None:
-            assert shown(h) == [0, 0]
+        assert (h.org.numbers(here), h.org.numbers(there)) == ((0, 0), (0, 0))
+        assert not await h.store.read(lambda tx: tx.incidents())
+        assert shown(h) == [0, 0]
+
+
+async def test_of_two_that_were_sold_the_carried_one_leaves_from_where_it_is() -> None:
+    """Of two sold bags one is carried to town. Both are sent: one leaves each place, whoever had which."""
+    async with house({ECOM: 2, TOWN: 0}) as h:
+        orders = [h.shops["london"].buy("BAG-1"), h.shops["dubai"].buy("BAG-1", 1)]
+        for shop, order in zip(("london", "dubai"), orders, strict=True):
+            await h.deliver(shop, order)
+        await rest(h)
+        await carried(h, ECOM, TOWN)
+        for shop, order in zip(("london", "dubai"), orders, strict=True):
+            h.shops[shop].change(order, open_quantity=0, fulfilled_quantity=1)
+            await h.deliver(shop, order)
+        await h.until(lambda: h.org.numbers(ECOM)[1] == 0)
+        await rest(h)
+        assert (h.org.numbers(ECOM), h.org.numbers(TOWN)) == ((0, 0), (0, 0))
+        assert not await h.store.read(lambda tx: tx.incidents())

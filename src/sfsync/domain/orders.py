@@ -178,6 +178,7 @@ class LineFacts:
     others: Set[LevelKey] = frozenset()
     # As `sellable`, to promises of the line itself that follow the goods; None: the same.
     follows: Mapping[LevelKey, int] | None = None
+    on_hand: Mapping[LevelKey, int] = field(default_factory=dict)  # by the books, less what is leaving
 
 
 @quick
@@ -385,7 +386,7 @@ def _ship(
     reserved: Mapping[LevelKey, int],
     on_hand: Mapping[LevelKey, int],
 ) -> NextStep:
-    """Goods left: from where they were reserved; what was never reserved, from the first source.
+    """Goods left: from where they were reserved, or carried; what was never reserved, from the first source.
 
     Where the channel says which location sent them (`owed`, of each place) they left from there, and what was
     reserved for them elsewhere is given back in the same bundle.
@@ -397,15 +398,13 @@ def _ship(
         if level is None:
             level, units = _unasked(facts.sources, units, on_hand)
             return _alone(facts, level, MovementKind.FULFILMENT, on_hand=-units)
-        part = min(units, reserved[level])
-        return _alone(facts, level, MovementKind.FULFILMENT, on_hand=-part, reserved=-part)
+        return _sent(facts, level, min(units, reserved[level]), facts.sources)
     place = facts.places[owed.index(max(owed))]
     facts, units = _dated(facts, place.left, place.fulfilled_quantity - max(owed), min(units, max(owed)))
     spare = _not_needed(facts, reserved)
     level = _fullest(_among(spare, place.sources)) or _fullest(_among(reserved, place.sources))
     if level is not None:
-        part = min(units, reserved[level])
-        return _alone(facts, level, MovementKind.FULFILMENT, on_hand=-part, reserved=-part)
+        return _sent(facts, level, min(units, reserved[level]), place.sources)
     elsewhere = _fullest(spare)
     level, units = _unasked(place.sources, units, on_hand)
     if elsewhere is None:
@@ -414,6 +413,25 @@ def _ship(
     rows = _released(facts, elsewhere, part)
     left = _movement(facts, facts.subject, facts.next_step + 1, level, MovementKind.FULFILMENT, -part, 0)
     return NextStep((*rows, left))
+
+
+def _sent(facts: LineFacts, level: LevelKey, units: int, sources: Sequence[LevelKey]) -> NextStep:
+    """Reserved units left: from their level; where the books have none, from where they were carried.
+
+    That is a level with units that nobody else was promised; where there is none, nobody can tell.
+    """
+    there = facts.on_hand.get(level, units)
+    if there <= 0:
+        others = [each for each in sources if each != level and each.unit == level.unit]
+        follows = facts.sellable if facts.follows is None else facts.follows
+        if others and (found := source(units, others, follows, facts.promised)) is not None:
+            carried_to, part = found
+            step, kind = facts.next_step, MovementKind.FULFILMENT
+            given = _movement(facts, facts.subject, step, level, MovementKind.RELEASE, 0, -part)
+            return NextStep((given, _movement(facts, facts.subject, step + 1, carried_to, kind, -part, 0)))
+    elif there < units:
+        units = there  # of what is left a step of its own tells
+    return _alone(facts, level, MovementKind.FULFILMENT, on_hand=-units, reserved=-units)
 
 
 def _dated(facts: LineFacts, told: Sequence[Moment], entered: int, units: int) -> tuple[LineFacts, int]:

@@ -123,6 +123,7 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
             _kept(tx, books, line, holdings),
             promised(ctx.assortment, picture, line.line.sku),
             *_owed(picture, line, books.rows[line.subject], sellable),
+            picture.on_hand(line.line.sku),
         )
     )
     _tell_unknown(tx, ctx, line, now)

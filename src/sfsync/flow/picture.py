@@ -166,6 +166,14 @@ class Picture:
             "others where it stood before"
         )
 
+    def on_hand(self, sku: str) -> dict[LevelKey, int]:
+        """Units on hand by the org's last word, less all that is leaving, whoever it was promised to."""
+        found = {level.key: level.on_hand for level in self._levels.get(sku, ())}
+        for row in self._pending.get(sku, ()):
+            if row.level in found:
+                found[row.level] += min(0, row.on_hand_delta)
+        return found
+
     def available(self, level: LevelKey) -> int:
         """On hand less reserved by the org's last word, whatever is being asked."""
         return sum(held.available for held in self._levels.get(level.sku, ()) if held.key == level)
