@@ -17,13 +17,16 @@ from sfsync.domain.allocation import (
     Holder,
     Move,
     Share,
+    divide,
     fallen,
     given_back,
     kept,
     lowered,
+    moves,
     received,
     spent,
     split,
+    stock,
     target,
     whose,
     without_lost,
@@ -207,6 +210,58 @@ def test_what_is_given_back_leaves_the_worst_places_first() -> None:
     """Four of five are spare; the one that it may have sold stays where it sells from first."""
     books = Books(L, held=5, shown=1, spare=4, sources=("A", "B"), stands={"A": 2, "B": 3})
     assert given_back(books) == [Move(L, None, 3, "B"), Move(L, None, 1, "A")]
+
+
+def old(shown: int, spare: int, here_: int, there: int, **more: Any) -> Books:
+    """London's, which has units at A, where it sells from, and at B, where it does so no more."""
+    stands, held = {"A": here_, "B": there}, here_ + there
+    return Books(L, held, 0, shown, 0, spare, sources=("A",), strays=("B",), stands=stands, **more)
+
+
+@pytest.mark.parametrize(
+    ("pool", "books", "goal", "expected"),
+    [
+        (0, old(1, 1, 1, 1), 1, [Move(L, None, 1, "B")]),  # lowered: it shows the one at A
+        (1, old(1, 0, 0, 1), 1, [Move(None, L, 1, "A")]),  # it shows that at B: one is set aside first
+        (0, old(1, 1, 1, 1), 2, []),
+        (0, old(1, 0, 1, 1), 1, []),  # the other one may be sold, unheard of: nobody's in either place
+        (0, old(0, 2, 1, 2), 1, []),
+        (0, old(0, 1, 0, 1, claimed=True), 0, []),  # a sale that is known may be of it
+        (0, old(0, 1, 0, 1), 0, [Move(L, None, 1, "B")]),
+        (0, old(0, 0, 0, 1), 0, []),
+    ],
+)
+def test_units_where_a_channel_sells_no_more_go_once_they_are_certainly_spare(
+    pool: int, books: Books, goal: int, expected: list[Move]
+) -> None:
+    """What is asked of the org for London, which has sold from B until now."""
+    assert moves({"A": pool}, [books], {L: goal}) == expected
+
+
+@pytest.mark.parametrize(
+    ("books", "goal", "number"),
+    [
+        (old(1, 0, 0, 1), 1, 1),  # shown of the old ones already
+        (old(0, 1, 0, 1), 1, 0),
+        (old(1, 1, 1, 1), 2, 1),
+        (old(1, 2, 2, 1), 2, 2),
+        (old(2, 0, 1, 1), 1, 1),
+    ],
+)
+def test_no_number_rises_for_units_where_its_channel_sells_no_more(
+    books: Books, goal: int, number: int
+) -> None:
+    """They are on their way to others."""
+    assert target(books, goal) == number
+
+
+def test_who_sells_where_another_does_so_no_more_has_the_units_from_there() -> None:
+    """London's at B are Dubai's now: in one step, and no more than London has too many."""
+    dubai = Books(D, sources=("B",))
+    books = [old(1, 1, 1, 1), dubai]
+    goals = divide(stock({}, books), EVEN, {L: 2, D: 0})
+    assert goals == {L: 1, D: 1}
+    assert moves({}, books, goals) == [Move(L, D, 1, "B")]
 
 
 def test_lowering_a_number_that_nothing_covered_frees_nothing() -> None:

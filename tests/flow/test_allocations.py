@@ -521,6 +521,92 @@ async def test_units_that_a_shop_still_shows_stay_its_own_where_it_sells_from_no
         assert await h.store.read(lambda tx: tx.incidents()) == []
 
 
+IN_VAULT = "BAG-1|VAULT"
+LONDONS = PolicyRule(("BAG-1",), ("london",), Guarantee.ALLOCATED)
+LONDONS_AT_ECOM = replace(LONDONS, sells_from=("ECOM",))
+
+
+async def test_a_sale_unheard_of_keeps_its_unit_where_the_shop_sells_from_other_places_now() -> None:
+    """London has sold its bag of the vault, and the policy sells from elsewhere now. Dubai asks for it."""
+    async with house({IN_VAULT: 1, BAG: 0}, rules=(LONDONS,)) as h:
+        await h.shows("BAG-1", 1, 0)
+        await h.idle()
+        london = h.shops["london"]
+        number = london.buy("BAG-1")
+        order = london.orders.pop(number)  # its list of orders lags behind its number
+        await adopt(h, LONDONS_AT_ECOM)
+        await h.idle()
+        assert (await h.reserve("BAG-1", 1, shop="dubai")).problem == "unavailable"
+        london.orders[number] = order
+        await h.deliver("london", number)
+        await h.idle()
+        assert (total(h.org.of("order:london:")), held(h, "london")) == ((0, 1), 0)
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_a_sale_from_before_a_start_with_other_settings_has_the_unit_that_was_set_aside() -> None:
+    """sfsync is down for the change of its settings, and London sells its bag of the vault meanwhile."""
+    async with house({IN_VAULT: 1, BAG: 0}, rules=(LONDONS,)) as h:
+        await h.shows("BAG-1", 1, 0)
+        await h.idle()
+        await h.stop()
+        h.shops["london"].buy("BAG-1")
+        h.rules = (LONDONS_AT_ECOM,)
+        await h.start()
+        await h.until(lambda: total(h.org.of("order:london:")) == (0, 1))
+        await h.idle()
+        assert held(h, "london") == 0
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_the_second_piece_of_an_order_is_not_given_away_while_the_first_waits_for_the_org() -> None:
+    """Two pieces in one order, one of them in the vault. The policy changes between its steps."""
+    async with house({"BAG-1|ECOM|A": 1, "BAG-1|VAULT|B": 1}, rules=(LONDONS,)) as h:
+        await h.shows("BAG-1", 2, 0)
+        await h.idle()
+        number = h.shops["london"].buy("BAG-1", 2)
+        h.org.next.append("later")
+        await h.deliver("london", number)
+        await adopt(h, LONDONS_AT_ECOM)
+        await h.until(lambda: total(h.org.of("order:london:")) == (0, 2))
+        await h.idle()
+        assert held(h, "london") == 0
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_a_shop_that_sells_from_other_places_now_shows_those_units_and_gives_up_the_old_ones() -> None:
+    """Two of London's three stand in the vault. Sold from the warehouse alone, it shows what is there."""
+    async with house({IN_VAULT: 2, BAG: 1}, rules=(LONDONS,)) as h:
+        await h.shows("BAG-1", 3, 0)
+        await h.idle()
+        await adopt(h, LONDONS_AT_ECOM)
+        await h.shows("BAG-1", 1, 0)
+        await h.idle()
+        assert (held(h, "london"), h.org.numbers(IN_VAULT), h.org.numbers(BAG)) == (1, (2, 0), (1, 1))
+        h.org.move(BAG, on_hand=2)
+        await h.shows("BAG-1", 3, 0)
+        await h.idle()
+        await adopt(h, LONDONS)
+        await h.shows("BAG-1", 5, 0)
+        assert (held(h, "london"), h.org.numbers(IN_VAULT), h.org.numbers(BAG)) == (5, (2, 2), (3, 3))
+
+
+async def test_a_number_stays_where_the_new_places_have_as_many() -> None:
+    """One in the vault was London's; the warehouse has one too. London is cut off, and sells on."""
+    async with house({IN_VAULT: 1, BAG: 0}, rules=(LONDONS,), make_shop=UnhurriedShop) as h:
+        await h.shows("BAG-1", 1, 0)
+        await h.idle()
+        unhurried(h, "london").clear()
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(watch(h, {"london": 0, "dubai": 0}))
+            h.org.move(BAG, on_hand=1)
+            await adopt(h, LONDONS_AT_ECOM)
+            await h.until(lambda: h.org.numbers(BAG) == (1, 1) and h.org.numbers(IN_VAULT) == (1, 0))
+            await h.idle()
+            watching.cancel()
+        assert (h.shops["london"].shelf["BAG-1"], held(h, "london")) == (1, 1)
+
+
 async def exposed(h: House, shop: str) -> tuple[int, str]:
     """Units that a shop shows now beyond what it may sell, for status and alerts; and of which class."""
     now = h.clock.now()

@@ -68,6 +68,7 @@ class Books:
     owes: bool = False  # a sale of it is not decided yet, or nothing covers it
     claimed: bool = False  # sales of it that are known and not counted yet may still draw on its units
     sources: Sequence[str] = ()  # the places that it sells from, best first
+    strays: Sequence[str] = ()  # other places where units are held for it: it sold from there before
     # place -> units held that are there, less what is leaving
     stands: Mapping[str, int] = field(default_factory=dict)
     arriving: Mapping[str, int] = field(default_factory=dict)  # place -> units of those that are coming
@@ -103,6 +104,22 @@ class Books:
     def missing(self) -> int:
         """Units held, neither spare nor shown nor known to be sold: a sale not yet heard of, or an edit."""
         return max(0, self.held - self.has - self.sold)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where units are held for it: where it sells from, best first, then where it does so no more."""
+        return (*self.sources, *self.strays)
+
+    @property
+    def unheard(self) -> int:
+        """Units missing of those that are there and are not leaving it."""
+        has = max(0, min(self.has, self.held - self.sold) - self.gone)
+        return max(0, sum(self.stands.values()) - has)
+
+    @property
+    def astray(self) -> int:
+        """Units that it has where it sells from no more. Nobody knows where a missing one stands: there."""
+        return max(0, sum(self.stands.get(place, 0) for place in self.strays) - self.unheard)
 
 
 def split(total: int, shares: Sequence[Share], has: Mapping[str, int]) -> dict[str, int]:
@@ -180,11 +197,13 @@ def stock(pool: Mapping[str, int], books: Iterable[Books], kept: int = 0) -> Sto
 
 
 def _own(books: Books) -> dict[str, int]:
-    """Units by place that it has, or the org is asked for. Sales unheard of draw on its best place."""
-    has = max(0, min(books.has, books.held - books.sold) - books.gone)
-    gone = max(0, sum(books.stands.values()) - has)
+    """Units by place that it has, or the org is asked for.
+
+    Sales unheard of draw on where it sells from no more, then on its best place.
+    """
+    gone = books.unheard
     found = dict(books.arriving)
-    for place in books.sources:
+    for place in (*books.strays, *books.sources):
         units = books.stands.get(place, 0)
         part = min(units, gone)
         gone -= part
@@ -376,7 +395,7 @@ def target(books: Books, goal: int) -> int:
 
     Nor is it raised while a sale of it is known and not decided, or is being asked of what everybody may
     reserve: refused there, it draws on the units that are spare. Nor while it is in doubt how much of what
-    stands with its units has left.
+    stands with its units has left. Nor for what it has where it sells from no more.
 
     A number below zero stands for sales that went beyond it. It rises to zero by itself only when none of the
     channel's sales is open any more: until then a step up may meet units that the channel has put back on
@@ -385,6 +404,7 @@ def target(books: Books, goal: int) -> int:
     gap = max(0, books.bare - books.coming)
     shown = books.shown if books.owes else max(0, books.shown)
     room = books.spare - gap
+    room = min(room, max(0, room - books.astray))
     if (books.claimed or books.steady) and shown >= 0:
         room = min(0, room)
     return max(min(0, shown), min(goal, shown + room))
@@ -448,6 +468,10 @@ def moves(
     What a channel shows may be sold there until it has confirmed a lower number. So it is covered beyond its
     goal, too, and whoever comes after it in the order of priority waits for what that frees.
 
+    What a channel has where it sells from no more is its own until it is spare, and is nothing that its goal
+    asks for: as many are set aside for it where it sells from now, and the old ones go first of what it has
+    too many. None of them goes while some of its units are missing: they may be these.
+
     Units come from the pool (by place, of which `kept` stay there), then from channels that have spare ones
     beyond their goal; what nobody needs goes back to the pool. `books` are in the order of priority; every
     unit is given once.
@@ -466,14 +490,14 @@ def moves(
         if units
     ]
     over = {each.channel: _over(each, goals.get(each.channel, 0)) for each in books}
-    stands = {each.channel: dict(each.stands) for each in books}
+    stands = {each.channel: _to_give(each) for each in books}
     short = []
     for channel, need in filled.unmet:
         units = need
         for giver in books:
             if giver.channel == channel:
                 continue
-            for place in reversed([place for place in giver.sources if place in reach[channel]]):
+            for place in reversed([place for place in giver.places if place in reach[channel]]):
                 part = min(units, over[giver.channel], stands[giver.channel].get(place, 0))
                 if part:
                     found.append(Move(giver.channel, channel, part, place))
@@ -485,7 +509,7 @@ def moves(
     left = max(0, sum(free.values()) - kept - sum(move.units for move in found if move.giver is None))
     found += _Detours(books, goals, filled.free, left, over, stands).moves(short)
     for each in books:
-        for place in reversed(each.sources):
+        for place in reversed(each.places):
             part = min(over[each.channel], stands[each.channel].get(place, 0))
             if part:
                 found.append(Move(each.channel, None, part, place))
@@ -600,19 +624,28 @@ def given_back(books: Books) -> list[Move]:
     is missing stays reserved for the sale that it may be, until an order or a whole reading of its orders
     accounts for it.
     """
-    found, left = [], _over(books, 0)
-    for place in reversed(books.sources):
+    found, left = [], _free(books)
+    for place in reversed(books.places):
         if part := min(left, books.stands.get(place, 0)):
             found.append(Move(books.channel, None, part, place))
             left -= part
     return found
 
 
+def _free(books: Books) -> int:
+    """Spare units that are really reserved for the channel, and claimed by no sale."""
+    return 0 if books.claimed or books.steady else max(0, books.spare - books.bare)
+
+
 def _over(books: Books, goal: int) -> int:
-    """Spare units that the channel has beyond its goal, really reserved for it, and claimed by no sale."""
-    if books.claimed or books.steady:
-        return 0
-    return max(0, min(books.spare - books.bare, books.has - goal))
+    """Those of them that it has beyond its goal, and that may go now."""
+    stay = books.astray if books.unheard else 0
+    return max(0, min(_free(books), books.has - stay - goal))
+
+
+def _to_give(books: Books) -> dict[str, int]:
+    """Units by place of which some may go: none where it sells from no more while any is missing."""
+    return {place: 0 if books.unheard and place in books.strays else n for place, n in books.stands.items()}
 
 
 def _uncovered(books: Iterable[Books]) -> list[tuple[str, int]]:
@@ -622,7 +655,8 @@ def _uncovered(books: Iterable[Books]) -> list[tuple[str, int]]:
 
 def _too_few(books: Iterable[Books], goals: Mapping[str, int]) -> list[tuple[str, int]]:
     wants = [
-        (each, goals.get(each.channel, 0) - each.has - max(0, each.coming - each.bare)) for each in books
+        (each, goals.get(each.channel, 0) - each.has + each.astray - max(0, each.coming - each.bare))
+        for each in books
     ]
     # Whoever has nothing at all first.
     return [

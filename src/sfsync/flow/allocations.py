@@ -148,8 +148,6 @@ class Divider:
         books = [self._kept(self.books(sku, channel, levels.get(channel)), levels) for channel in channels]
         elsewhere = {level.channel for level in shown if self._shown_beside(level)}
         books = self._without_lost(sku, self._steadied(sku, books), levels, elsewhere)
-        if not self._only_look:
-            self._free_strays(sku, books, division, elsewhere)
         if division is None:
             return {self._at(each): units for each, units in self._give_back(sku, books, levels).items()}
         books = [replace(each, claimed=True) if each.channel in elsewhere else each for each in books]
@@ -242,14 +240,14 @@ class Divider:
 
     def books(self, sku: str, channel: str, level: ChannelLevel | None) -> Books:
         """What a channel has of a SKU, its number at worst. One that does not list it yet shows nothing."""
-        places = self._sources(channel, sku)
+        sources, strays = self._sources(channel, sku)
+        places = (*sources, *strays)
         held, coming, sold = self._picture.allocation_books(sku, channel, places)
         stands = by_place(self._standing(sku, channel, places))
         gone = sum(self.gone(sku, channel, places).values())
         arriving = by_place(self._picture.arriving_levels(sku, channel, places))
-        where = Books(
-            channel, held, coming, 0, sold, sources=places, stands=stands, arriving=arriving, gone=gone
-        )
+        where = Books(channel, held, coming, 0, sold, sources=sources, strays=strays, gone=gone)
+        where = replace(where, stands=stands, arriving=arriving)
         if level is None:
             return replace(where, spare=max(0, held - sold))
         shown, spare = level.published + level.flying, level.spare - level.flying
@@ -301,7 +299,7 @@ class Divider:
 
     def _leaving(self, sku: str, books: Books) -> int:
         """Units that are being given away: no longer spare, and still held."""
-        return books.held - books.sold - self._picture.allocation(sku, books.channel, books.sources)
+        return books.held - books.sold - self._picture.allocation(sku, books.channel, books.places)
 
     def spoken_for(self, sku: str, shown: Sequence[ChannelLevel]) -> Mapping[str, int]:
         """Units by channel that it shows, or could, and that the org neither holds for it nor is asked to.
@@ -320,27 +318,29 @@ class Divider:
             if plan is None or level.location != plan.first_location:
                 continue
             books = self.books(sku, level.channel, level)
-            stays = self._picture.allocation(sku, level.channel, self._sources(level.channel, sku))
+            stays = self._picture.allocation(sku, level.channel, books.places)
             if units := books.has - max(0, stays - books.gone) - books.coming:
                 found[level.channel] = max(0, units)
         return {channel: units for channel, units in found.items() if units}
 
-    def _sources(self, channel: str, sku: str) -> tuple[str, ...]:
-        """Where a channel has its units of a SKU: in what its first location sells it from.
+    def _sources(self, channel: str, sku: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Where a channel has its units of a SKU: in what its first location sells it from; and beside that.
 
-        One that is to have none of its own any more has them wherever they stand: also where it sells from
-        no longer, by the same settings that end the division. They go back from there by the same rule.
+        By changed settings it may sell from other places than those where its units stand. They are its own
+        until they are certainly neither shown nor sold, wherever they stand. Of one that is to have none any
+        more, nothing is beside.
         """
         places = self._assortment.sources(channel, self._assortment.channels[channel].first_location, sku)
+        beside = tuple(self._picture.set_aside_beside(sku, channel, places))
         division = self._assortment.division(sku, self.in_force(sku))
         if division is not None and channel in division.channels:
-            return places
-        return (*places, *self._picture.set_aside_beside(sku, channel, places))
+            return places, beside
+        return (*places, *beside), ()
 
     def _places(self, channels: Iterable[str], sku: str) -> list[str]:
         found: dict[str, None] = {}
         for channel in channels:
-            found |= dict.fromkeys(self._sources(channel, sku))
+            found |= dict.fromkeys(self._sources(channel, sku)[0])
         return list(found)
 
     def _pool(self, sku: str, places: Collection[str]) -> int:
@@ -460,7 +460,7 @@ class Divider:
         As far as they have left by its own word: `entered` has what is left of that, by level.
         """
         left = books.lost
-        for key, units in sorted(self.gone(sku, books.channel, books.sources).items()):
+        for key, units in sorted(self.gone(sku, books.channel, books.places).items()):
             subject = allocation_subject(books.channel, key)
             part = min(left, units, entered.get(key, 0))
             paused = self._pulse.paused.get(subject, 0.0) > self._now.timestamp()
@@ -475,30 +475,6 @@ class Divider:
 
     def _row(self, channel: str, key: LevelKey, kind: MovementKind, change: int) -> Movement:
         return _next_row(self._tx, channel, key, kind, change, self._now)
-
-    def _free_strays(
-        self, sku: str, books: Sequence[Books], division: Division | None, beside: Collection[str]
-    ) -> None:
-        """Give back what is reserved for a channel where its first location does not sell the SKU from.
-
-        Not before its number, at worst, is covered by what it has where it sells from now, nor while another
-        of its locations shows some (`beside`): they may be these. One that is to have no units of its own any
-        more has no strays: all it has goes back once it shows none of them (`_sources`).
-        """
-        everywhere = {level.key.location for level in self._picture.levels(sku)}
-        for each in books:
-            if division is None or each.channel not in division.channels:
-                continue
-            uncovered = max(0, each.shown) + each.sold > each.held - each.gone
-            if uncovered or each.gap or each.coming or each.owes or each.channel in beside:
-                continue
-            strays = everywhere - {*self._sources(each.channel, sku)}
-            for key, units in self._picture.allocated_levels(sku, each.channel, strays).items():
-                subject = allocation_subject(each.channel, key)
-                if units > 0 and not self._tx.busy([subject]):
-                    row = self._row(each.channel, key, MovementKind.RELEASE, -units)
-                    self._tx.add_bundle([row], {subject: each.channel}, self._now)
-                    self.asked = True
 
     def _give_back(
         self, sku: str, books: Sequence[Books], levels: dict[str, ChannelLevel]
@@ -609,6 +585,8 @@ def adopted(tx: Tx, assortment: Assortment, new: Collection[ChannelItem], channe
     known = {(item.sku, item.location) for item in new}
     for level in tx.channel_levels(skus, channel):
         places = assortment.sources(level.channel, level.location, level.sku)
+        if _has_units(assortment, level):
+            places = (*places, *picture.set_aside_beside(level.sku, level.channel, places))
         held, _, sold = picture.allocation_books(level.sku, level.channel, places)
         if (level.sku, level.location) in known and held:
             spare = max(0, held - sold - max(0, level.published))
