@@ -57,7 +57,9 @@ def test_a_changed_location_id_is_noticed_and_nothing_is_written_before_a_person
         why = daemon.cli("why", "BAG-01", "--channel", "london")
         assert (why.returncode, sentence in why.stdout) == (1, True), why.stdout
 
-        assert "Applied" in daemon.cli("resync", "--channel", "london", "--yes").stdout
+        stopped = daemon.cli("resync", "--channel", "london", "--yes")
+        assert (stopped.returncode, "give --yes-change 30" in stopped.stderr) == (4, True), stopped.stderr
+        assert "Applied" in daemon.cli("resync", "--channel", "london", "--yes-change", "30").stdout
         sold_out = full | {"BAG-01": 0}
         until(lambda: shelf(daemon, "london", "Outlet") == sold_out, "the outlet to show what there is")
         assert shelf(daemon, "london", "Online") == full

@@ -141,7 +141,14 @@ def test_a_mistaken_cap_for_most_bags_is_held_while_sales_go_out_until_a_person_
         assert metric in HTTP.get(f"{daemon.url}/metrics").text
         assert sentence in daemon.log()
 
-        assert "Applied" in daemon.cli("resync", "--channel", "london", "--yes").stdout
+        stopped = daemon.cli("resync", "--json", "--yes")
+        assert stopped.returncode == 4, stopped.stdout
+        told = json.loads(stopped.stdout)
+        assert (told["applied"], told["changes"]) == (False, 23)
+        assert {row["code"] for row in told["rows"]} == {"settings-held"}
+        assert "23 numbers at london are others by changed settings" in told["warnings"][0]
+        assert daemon.shown("BAG-03") == [9, 9]
+        assert "Applied" in daemon.cli("resync", "--channel", "london", "--yes-change", "23").stdout
         until(lambda: daemon.shown("BAG-03") == [2, 9], "the cap to hold at london")
         assert daemon.shown("BAG-02") == [2, 8]
         assert daemon.cli("reload").returncode == 0

@@ -34,6 +34,11 @@ TABLE = [
     ("new here, and right already", Evidence(5, 5, None), None),
     ("new here, and wrong", Evidence(5, 3, None), Cause.FIRST_START),
     ("sold in the org a second ago", Evidence(5, 3, 5), Cause.OUR_PUSH_DUE),
+    ("changed settings wait for a person", Evidence(5, 3, 5, held=True), Cause.SETTINGS_HELD),
+    ("it stands at another shop", Evidence(5, 3, None, held=True), Cause.SETTINGS_HELD),
+    ("it stands at another shop, and is right there", Evidence(5, 5, None, held=True), None),
+    ("they wait, and no event came", Evidence(5, 3, 5, held=True, org_moved=True), Cause.SETTINGS_HELD),
+    ("they wait, and somebody typed", Evidence(9, 3, 5, held=True), Cause.MANUAL_EDIT),
     ("sold in the org, and no event came", Evidence(5, 3, 5, org_moved=True), Cause.MISSED_EVENT),
     ("counted, not yet entered", Evidence(5, 3, 5, counting=True), Cause.COUNT_PENDING),
     (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.flow.kit import House, house
 
-from sfsync.domain.resync import Scope
+from sfsync.domain.resync import Cause, Scope, TooMuchError
 from sfsync.domain.why import Question
 from sfsync.flow.why import Why
 from sfsync.overview.health import channel_state
@@ -63,9 +64,23 @@ async def test_a_channel_at_another_location_is_not_written_to_before_a_person_h
         await h.start()
         assert await waits(h)
         plan = await h.supervisor.resync.compare(Scope(channels=("london",)))
-        await h.supervisor.resync.put_right(plan.id)
+        assert {row.cause for row in plan.rows} == {Cause.SETTINGS_HELD}
+        with pytest.raises(TooMuchError, match="30 of 30 numbers at london, 1 of them to nothing"):
+            await h.supervisor.resync.apply(plan.id)
+        await h.supervisor.resync.put_right(plan.id, yes_change=30)
         await h.until(lambda: h.shops["london"].shelf == dict.fromkeys(SKUS, 9) | {"BAG-00": 0})
         assert await h.store.read(lambda tx: tx.holds()) == {}
+
+
+async def test_a_plan_from_before_the_location_changed_does_not_open_it() -> None:
+    """Nothing differed at the shop's first location; applied when the outlet waits, it opens nothing."""
+    async with house(MANY) as h:
+        plan = await h.supervisor.resync.compare()
+        await moved(h, OUTLET)
+        await h.until_kept(lambda tx: "london" in tx.holds() and tx.holds()["london"].read)
+        await h.supervisor.resync.put_right(plan.id)
+        assert await waits(h)
+        assert h.shops["london"].shelf == OUTLET
 
 
 async def test_a_channel_at_a_location_that_shows_nearly_the_same_goes_on_there_by_itself() -> None:

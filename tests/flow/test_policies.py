@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from tests.flow.kit import House, house
@@ -14,7 +15,8 @@ from sfsync.domain.block import BlockRule
 from sfsync.domain.editions import Edition
 from sfsync.domain.mapping import must_ask
 from sfsync.domain.products import Wanted
-from sfsync.domain.resync import Cause, Scope, WrittenPlan
+from sfsync.domain.resync import Cause, Scope, TooMuchError, WrittenPlan
+from sfsync.flow.resync_told import ResyncDesk
 from sfsync.overview.health import channel_state
 from sfsync.store import views
 
@@ -80,12 +82,63 @@ async def test_settings_that_change_most_numbers_of_a_channel_wait_for_a_person(
 
         plan = await h.supervisor.resync.compare(Scope(channels=("london",)))
         rows = {(row.shows, row.target, row.cause) for row in plan.rows}
-        assert rows == {(shows, 2, Cause.OUR_PUSH_DUE) for shows in (8, 9, 12)}
-        await h.supervisor.resync.put_right(plan.id)
+        assert rows == {(shows, 2, Cause.SETTINGS_HELD) for shows in (8, 9, 12)}
+        await h.supervisor.resync.put_right(plan.id, yes_change=29)
         left = {"BAG-01": 0}
         await h.until(lambda: h.shops["london"].shelf == {key.partition("|")[0]: 2 for key in MANY} | left)
         assert await h.store.read(lambda tx: tx.held("london")) is None
         await h.until_kept(lambda tx: tx.policies() == h.ctx.assortment.fingerprint())
+
+
+async def test_changed_settings_that_wait_are_let_go_only_by_whoever_names_the_number() -> None:
+    """A script applies whatever the plan says: it stops, the shop stays as it was, and the plan says why."""
+    async with house(MANY) as h:
+        await restarted(h, PolicyRule(("BAG-*",), ("london",), cap=0))
+        desk = ResyncDesk(h.ctx, h.supervisor.resync)
+        plan = await h.supervisor.resync.compare()
+        told: Any = await desk.run(plan.id)
+        assert told["warnings"] == [
+            "30 numbers at london are others by changed settings that wait for a person, 30 of them nothing: "
+            "applied, those settings hold there"
+        ]
+        for named in (None, 29):
+            with pytest.raises(
+                TooMuchError, match="30 of 30 numbers at london, 30 of them to nothing"
+            ) as said:
+                await h.supervisor.resync.apply(plan.id, yes_change=named)
+            assert said.value.changes == 30
+        await h.let_a_minute_pass()
+        assert set(h.shops["london"].shelf.values()) == {9}
+        assert await h.store.read(lambda tx: tx.held("london")) is not None
+
+
+async def test_changed_settings_of_some_numbers_alone_are_looked_at_and_left() -> None:
+    """The cause is asked for: its rows are told, and that only the whole channel's plan lets them go."""
+    async with house(MANY) as h:
+        await restarted(h, PolicyRule(("BAG-*",), ("london",), cap=2))
+        plan = await h.supervisor.resync.compare(Scope(causes=("settings-held",)))
+        assert {(row.channel, row.target, row.cause) for row in plan.rows} == {
+            ("london", 2, Cause.SETTINGS_HELD)
+        }
+        run = await h.supervisor.resync.put_right(plan.id)
+        assert run is not None
+        assert run.about["rows"] == {"left": 30}
+        await h.let_a_minute_pass()
+        assert set(h.shops["london"].shelf.values()) == {9}
+
+
+async def test_a_plan_from_before_the_settings_changed_does_not_let_them_go() -> None:
+    """Looked at when no cap was set, applied when one waits: what was edited is put right, and no more."""
+    async with house(MANY) as h:
+        h.shops["london"].shelf["BAG-03"] = 30
+        plan = await h.supervisor.resync.compare()
+        await restarted(h, PolicyRule(("BAG-*",), ("london",), cap=2))
+        assert await h.store.read(lambda tx: tx.held("london")) is not None
+        await h.supervisor.resync.put_right(plan.id)
+        await h.shows("BAG-03", 9, 9)
+        await h.let_a_minute_pass()
+        assert set(h.shops["london"].shelf.values()) == {9}
+        assert await h.store.read(lambda tx: tx.held("london")) is not None
 
 
 async def test_a_plan_from_a_file_lets_changed_settings_hold_only_with_all_of_its_rows() -> None:
@@ -94,9 +147,11 @@ async def test_a_plan_from_a_file_lets_changed_settings_hold_only_with_all_of_it
         await restarted(h, PolicyRule(("BAG-*",), ("london",), cap=2))
         rows = (await h.supervisor.resync.compare(Scope(channels=("london",)))).rows
         made_at, shelf = h.clock.now(), h.shops["london"].shelf
-        for some, left in ((rows[:1], True), (rows, False)):
+        typed = tuple(replace(row, cause=Cause.OUR_PUSH_DUE) for row in rows)  # by hand, into the file
+        for some, left in ((rows[:1], True), (typed, True), (rows, False)):
             plan = WrittenPlan(made_at, "00D000000000001AAA", some)
-            await h.supervisor.resync.put_right((await h.supervisor.resync.bring(plan)).id)
+            run = await h.supervisor.resync.bring(plan)
+            await h.supervisor.resync.put_right(run.id, yes_change=len(some))
             await h.let_a_minute_pass()
             assert await h.store.read(lambda tx: tx.held("london") is not None) is left
             assert set(shelf.values()) == ({9} if left else {2})
@@ -164,7 +219,7 @@ async def test_units_set_aside_stay_each_shops_own_while_another_policy_waits_fo
         await h.shows("BAG-01", 5, 4)
         assert h.org.numbers("BAG-01|ECOM") == (9, 9)
         plan = await h.supervisor.resync.compare()
-        await h.supervisor.resync.put_right(plan.id)
+        await h.supervisor.resync.put_right(plan.id, yes_change=60)
         await h.shows("BAG-01", 9, 9)
         await h.shows("BAG-00", 8, 8)
         await h.idle()
@@ -176,7 +231,7 @@ async def test_a_change_of_settings_that_was_let_go_is_not_asked_for_again_after
     async with house(MANY) as h:
         await restarted(h, PolicyRule(("BAG-*",), ("london",), cap=2))
         plan = await h.supervisor.resync.compare(Scope(channels=("london",)))
-        await h.supervisor.resync.put_right(plan.id)
+        await h.supervisor.resync.put_right(plan.id, yes_change=30)
         await h.store.write(lambda tx: tx.put_policies(""))
         await h.kill()
         await h.start()

@@ -57,7 +57,7 @@ def resync(
         list[str] | None,
         typer.Option(
             help="Only this cause: missed-event, manual-edit, order-unseen, mapping, push-refused, push-due, "
-            "count-pending, first-start."
+            "settings-held, count-pending, first-start."
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")] = False,
@@ -84,7 +84,8 @@ def resync(
 
     Exit codes: 0 no difference, or applied; 1 differences remain (dry run, declined, refused rows, or some
     for a person to mend); 2 wrong settings, wishes or plan file; 3 no daemon; 4 stopped, because more of a
-    channel would change than its ask_above_percent allows: look, then give --yes-change.
+    channel would change than its ask_above_percent allows, or changed settings wait for a person there: look,
+    then give --yes-change.
     """
     settings = settings_or_exit(config)
     client = DaemonClient(settings)

@@ -23,6 +23,7 @@ class Cause(StrEnum):
     FIRST_START = "first start"  # never compared before
     MISSED_EVENT = "the org changed and no event told"
     COUNT_PENDING = "a stock count is being entered"
+    SETTINGS_HELD = "changed settings wait for a person"  # they would make it another number
     OUR_PUSH_DUE = "our change is on its way"
     PUSH_REFUSED = "the channel refused our change"  # or never said what became of it
     ORDER_UNSEEN = "lower than we knew: an order not yet seen?"
@@ -42,6 +43,7 @@ CODES = {
     "first-start": frozenset({Cause.FIRST_START}),
     "missed-event": frozenset({Cause.MISSED_EVENT}),
     "count-pending": frozenset({Cause.COUNT_PENDING}),
+    "settings-held": frozenset({Cause.SETTINGS_HELD}),
     "push-due": frozenset({Cause.OUR_PUSH_DUE}),
     "push-refused": frozenset({Cause.PUSH_REFUSED}),
     "order-unseen": frozenset({Cause.ORDER_UNSEEN}),
@@ -86,6 +88,7 @@ class Evidence:
     target: int
     published: int | None  # what we believed; None: never compared, or its first plan waits for a person
     problem: str = ""  # why we do not write it
+    held: bool = False  # the target is by changed settings that wait for a person
     org_moved: bool = False  # the org's level is newer than ours
     counting: bool = False  # a stock count of its stock waits for the org's answer
     orders_waiting: bool = False  # something of the channel's orders has come and is not decided yet
@@ -97,7 +100,8 @@ class Evidence:
 def cause(of: Evidence) -> Cause | None:
     """Why the number is another one than it should be, or than we believed; None when all is well."""
     if of.published is None:
-        return None if of.shows == of.target else Cause.FIRST_START
+        new = Cause.SETTINGS_HELD if of.held else Cause.FIRST_START
+        return None if of.shows == of.target else new
     if of.shows == of.target == of.published:
         return None
     if of.shows != of.target and of.problem not in ("", IN_DOUBT):
@@ -106,6 +110,8 @@ def cause(of: Evidence) -> Cause | None:
         return Cause.ORDER_UNSEEN
     if of.shows != of.published:
         return Cause.MANUAL_EDIT
+    if of.held:
+        return Cause.SETTINGS_HELD
     if of.counting:
         return Cause.COUNT_PENDING
     return Cause.MISSED_EVENT if of.org_moved else Cause.OUR_PUSH_DUE
@@ -150,6 +156,11 @@ class Scope:
     def every_row(self) -> bool:
         """True when all that differs at its channels is looked at."""
         return self.whole and not self.locations and not self.causes
+
+    @property
+    def by_changed_settings(self) -> bool:
+        """True when changed settings that wait for a person count, so that what they change is told."""
+        return self.every_row or "settings-held" in self.causes
 
     def told(self) -> dict[str, Any]:
         """As JSON."""
@@ -206,6 +217,7 @@ class Extent:
     levels: int  # that the channel has
     changes: int
     zeros: int  # of these, to nothing
+    held: int = 0  # of these, by changed settings that wait for a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +247,10 @@ def changed(shows: int, target: int | None, now: Now, *, strict: bool) -> str:
 
 
 class TooMuchError(Exception):
-    """A plan would change more than may happen unasked. `changes` is what a person must name."""
+    """A plan would change more than may happen unasked, or let go settings that wait for a person.
+
+    `changes` is what a person must name.
+    """
 
     def __init__(self, extents: Mapping[str, Extent], changes: int) -> None:
         told = "; ".join(

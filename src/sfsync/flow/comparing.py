@@ -109,6 +109,9 @@ class Looking:
         self._now = now
         # Changed settings that wait for a person are told, and let go, by a comparison of the whole channel.
         self._held = not whole and channel in assortment.held
+        self._asks = self._approved and channel in assortment.held
+        hold = tx.held(channel)
+        self._moved_away = hold is not None and hold.moved
 
     def level(self, sku: str, location: str) -> ChannelLevel | None:
         """What we keep of a number at the channel."""
@@ -127,11 +130,15 @@ class Looking:
         own = self._divider.targets(sku, scarce, kept)
         units = shows(self._picture, self._assortment, self._channel, sku, location, scarce=scarce, own=own)
         if self._held and (level := self.level(sku, location)) is not None:
-            return goes_on(self._picture, self._assortment, level, units)
+            return self._meanwhile(level, units)
         if self._assortment.edition(sku) is None:
             return units
         known = [each.target for each in kept if (each.channel, each.location) == (self._channel, location)]
         return self._rooms.most(self._channel, sku, units, known)
+
+    def _meanwhile(self, level: ChannelLevel, target: int | None) -> int | None:
+        """What a number should be until a person has looked at changed settings; `target` is by those."""
+        return goes_on(self._picture, self._assortment, level, target)
 
     def row(self, one: Seen) -> PlannedRow | None:
         """The row of a plan that a number read makes; None when all is well."""
@@ -175,6 +182,8 @@ class Looking:
             target,
             published,
             problem="" if level is None else level.problem,
+            held=self._moved_away
+            or (self._asks and level is not None and self._meanwhile(level, target) != target),
             org_moved=any(key.sku == sku and key.location in sources for key in self._moved),
             counting=sku in self._counting,
             orders_waiting=self._undecided,
@@ -198,7 +207,9 @@ def rows_of(
     tx: Tx, *, ctx: Context, channel: str, page: Sequence[Seen], scope: Scope, run_id: str | None
 ) -> list[PlannedRow]:
     """The rows that a page makes, of those that count."""
-    looking = Looking(tx, ctx, channel, {one.item.sku for one in page}, run_id, whole=scope.every_row)
+    looking = Looking(
+        tx, ctx, channel, {one.item.sku for one in page}, run_id, whole=scope.by_changed_settings
+    )
     found = []
     for one in page:
         row = looking.row(one)

@@ -59,15 +59,10 @@ class Resync:
 
     async def begin(self, scope: Scope) -> ResyncRun:
         """Compare; an older comparison is forgotten. Raises `BusyError` while a plan is being applied."""
-        return await self._kept.begin(
-            ResyncRun(
-                self._ctx.new_id(),
-                self._ctx.clock.now(),
-                RunState.READING,
-                scope,
-                beginning(scope.channels or sorted(self._ctx.channels)),
-            )
-        )
+        about = beginning(scope.channels or sorted(self._ctx.channels))
+        about["rules"] = self._ctx.assortment.fingerprint()
+        made_at = self._ctx.clock.now()
+        return await self._kept.begin(ResyncRun(self._ctx.new_id(), made_at, RunState.READING, scope, about))
 
     async def bring(self, plan: WrittenPlan, *, more: bool = False) -> ResyncRun:
         """Take in a plan that was written to a file and looked at there; it is ready to be applied.

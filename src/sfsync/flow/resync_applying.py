@@ -30,6 +30,9 @@ FRESH = timedelta(minutes=1)  # a number asked for so lately need not be read ag
 DUE_SECONDS = 0.5  # between two looks whether live changes are out
 DUE_LOOKS = 120  # then the next rows go all the same, behind them
 FIRST_WHOLE = "a channel's first plan is looked at whole{missing}: sfsync resync --channel {channel}"
+HELD_WHOLE = (
+    "changed settings hold once all that they change has been looked at: sfsync resync --channel {channel}"
+)
 NOT_LISTED = "not listed there, which needs nobody"
 MEND_FIRST = "a person must mend it first"
 ROWS_MISSING = ", and the file lacks rows of it"
@@ -63,10 +66,13 @@ class Applying:
         """True when a person has looked at all that changes once the channel may be written to.
 
         Out of a file rows may have been taken, and nobody has agreed to those: they would be written too.
+        Settings that were changed after the plan was made are told by none of its rows.
         """
         ctx = self._ctx
-        if not run.scope.every_row or not run.about["strict"]:
-            return run.scope.every_row
+        if not run.scope.every_row:
+            return False
+        if not run.about["strict"]:
+            return await ctx.store.read(partial(_tells_settings, ctx=ctx, run=run, channel=name))
         if approved and name not in ctx.assortment.held:
             return True
         await self._polls.poll(name)
@@ -221,6 +227,10 @@ class Applying:
                 note = NOT_LISTED if row.difference.cause is Cause.NOT_LISTED else MEND_FIRST
                 become.append(replace(row, state=RowState.LEFT, note=note))
                 continue
+            if row.difference.cause is Cause.SETTINGS_HELD and not whole:
+                note = HELD_WHOLE.format(channel=channel)
+                become.append(replace(row, state=RowState.LEFT, note=note))
+                continue
             if not opened:
                 missing = ROWS_MISSING if run.about["strict"] and run.scope.every_row else ""
                 note = FIRST_WHOLE.format(missing=missing, channel=channel)
@@ -286,12 +296,30 @@ def _approved(tx: Tx, *, channel: str) -> bool:
 
 
 def _told_of(tx: Tx, *, ctx: Context, run_id: str, channel: str, seen: Sequence[Seen]) -> bool:
-    """True when a plan has a row for each of these numbers that would be changed."""
+    """True when a plan has a row for each of these numbers that would be changed, and says to what.
+
+    What changed settings change must be told as that: so it has been asked for.
+    """
     skus = {one.item.sku for one in seen}
-    told = {(row.sku, row.location) for row in tx.resync_differences(run_id, channel, skus)}
+    told = {(row.sku, row.location): row for row in tx.resync_differences(run_id, channel, skus)}
     looking = Looking(tx, ctx, channel, skus, None, whole=True)
     rows = [row.difference for one in seen if (row := looking.row(one)) is not None]
-    return all((row.sku, row.location) in told for row in rows if row.applicable and row.shows != row.target)
+    return all(
+        (known := told.get((row.sku, row.location))) is not None
+        and known.target == row.target
+        and (row.cause is not Cause.SETTINGS_HELD or known.cause is row.cause)
+        for row in rows
+        if row.applicable and row.shows != row.target
+    )
+
+
+def _tells_settings(tx: Tx, *, ctx: Context, run: ResyncRun, channel: str) -> bool:
+    """True when a plan tells what changed settings change at a channel, if some wait there for a person."""
+    hold = tx.held(channel)
+    if hold is None and channel not in ctx.assortment.held:
+        return True
+    same = run.about["rules"] == ctx.assortment.fingerprint()
+    return same and (hold is None or hold.since <= run.made_at)
 
 
 def _newer_levels(tx: Tx, *, run_id: str) -> Sequence[tuple[StockLevel, datetime]]:

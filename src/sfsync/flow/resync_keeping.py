@@ -80,6 +80,7 @@ def beginning(names: Collection[str]) -> dict[str, Any]:
         "skus": None,
         "compared": 0,
         "strict": False,
+        "rules": "",  # by which settings its numbers are told; of a plan from a file nobody knows
         "rows": {},
         "levels_applied": 0,
     }

@@ -46,27 +46,42 @@ def tariff(ctx: Context, name: str) -> Tariff:
     return Tariff(channel.ability.batch_rows, SKUS_AT_ONCE)
 
 
-def extents(tx: Tx, run_id: str) -> dict[str, Extent]:
-    """How much of each channel a plan changes, beyond what is looked at anyway or on its way."""
+def extents(tx: Tx, run: ResyncRun) -> dict[str, Extent]:
+    """How much of each channel a plan changes, beyond what is looked at anyway or on its way.
+
+    What changed settings change is let go by a plan of the whole channel, and left by any other.
+    """
+    left = {*rules.BLOCKING, Cause.FIRST_START, Cause.OUR_PUSH_DUE}
+    left |= set() if run.scope.every_row else {Cause.SETTINGS_HELD}
     found: dict[str, Extent] = {}
-    for count in tx.resync_counts(run_id):
-        if count.cause in rules.BLOCKING or count.cause in (Cause.FIRST_START, Cause.OUR_PUSH_DUE):
+    for count in tx.resync_counts(run.id):
+        if count.cause in left:
             continue
         if count.state is RowState.PLANNED and count.changes:
             before = found.get(count.channel) or Extent(tx.count_channel_levels(count.channel), 0, 0)
             found[count.channel] = Extent(
-                before.levels, before.changes + count.changes, before.zeros + count.zeros
+                before.levels,
+                before.changes + count.changes,
+                before.zeros + count.zeros,
+                before.held + (count.changes if count.cause is Cause.SETTINGS_HELD else 0),
             )
     return found
 
 
 def ask(tx: Tx, ctx: Context, run: ResyncRun, yes_change: int | None) -> None:
-    """`TooMuchError` where a plan goes too far and a person has not named the number of its changes."""
-    found, plans = extents(tx, run.id), ctx.assortment.channels
+    """`TooMuchError` where a plan goes too far and a person has not named the number of its changes.
+
+    Changed settings that wait for a person have gone too far already, whatever is left of them.
+    """
+    found, plans, holds = extents(tx, run), ctx.assortment.channels, tx.holds()
     far = {
         name: each
         for name, each in found.items()
-        if name in plans and must_ask(each.changes, each.levels, plans[name].ask_above_percent)
+        if name in plans
+        and (
+            (each.held and name in holds)
+            or must_ask(each.changes, each.levels, plans[name].ask_above_percent)
+        )
     }
     changes = sum(each.changes for each in found.values())
     if far and yes_change != changes:

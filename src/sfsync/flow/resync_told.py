@@ -117,7 +117,7 @@ class ResyncDesk:
             "org_gone": about["org"].get("gone", 0),
             "org_unread": about["org"].get("unread", ""),
             "unread": {name: of["unread"] for name, of in about["channels"].items() if of["unread"]},
-            "warnings": _warnings(about),
+            "warnings": [*_held(run.scope, counts), *_warnings(about)],
             "price": about.get("price", {}),
             "causes": _causes(counts),
             "changes": sum(each.changes for each in counts if each.cause not in _HIDDEN),
@@ -149,6 +149,21 @@ def _done(counts: list[RowCount]) -> dict[str, int]:
         if each.state is not RowState.PLANNED and each.cause not in _HIDDEN:
             found[each.state.value] += each.rows
     return found
+
+
+def _held(scope: Scope, counts: Sequence[RowCount]) -> list[str]:
+    """What applying would let go, and nobody has looked at yet."""
+    changes, zeros = Counter[str](), Counter[str]()
+    for each in counts:
+        if each.cause is Cause.SETTINGS_HELD and each.state is RowState.PLANNED and scope.every_row:
+            changes[each.channel] += each.changes
+            zeros[each.channel] += each.zeros
+    return [
+        f"{counted(number, 'number')} at {channel} {agree(number, 'is another', 'are others')} by "
+        f"changed settings that wait for a person, {zeros[channel]:,} of them nothing: applied, those "
+        "settings hold there"
+        for channel, number in sorted(changes.items())
+    ]
 
 
 def _row(row: PlannedRow) -> dict[str, object]:
