@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
 from tests.flow.kit import House, house, total
 from tests.flow.test_reservation_life import granted, kept, reservation_of
 
@@ -61,6 +62,72 @@ async def test_a_cart_whose_bag_left_over_the_counter_is_not_confirmed() -> None
         moved = await h.desk.move(number, "TOWN")
         assert told(moved) == ("", State.CONFIRMED)
         assert (h.org.numbers("BAG-1|TOWN"), await incidents(h)) == ((2, 1), [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "elsewhere", "state"),
+    [
+        (ReservationKind.CART, 0, State.RELEASED),
+        (ReservationKind.CART, 1, State.RELEASED),
+        (ReservationKind.PICK_UP, 0, State.PAID_UNAVAILABLE),
+    ],
+)
+async def test_an_order_that_nobody_confirmed_takes_over_no_bag_that_left_over_the_counter(
+    kind: ReservationKind, elsewhere: int, state: State
+) -> None:
+    """The order names her cart, whose bag was sold a minute ago: it gets another one, or is told."""
+    stock, plan = {BAG: 1, "BAG-1|TOWN": elsewhere}, {"online": ("ECOM", "TOWN")}
+    async with house(stock, rules=(GATED,), shops=("london",), plan=plan) as h:
+        wish = Wish(kind, "london", "Ms Kay", (WishedLine("BAG-1", 1, "ECOM"),), timedelta(minutes=15))
+        number = reservation_of(await h.desk.create(wish, idempotency_key=None, digest="")).id
+        await sold_at_the_counter(h, BAG)
+        order = h.shops["london"].buy("BAG-1", reservations=(number,))
+        await h.deliver("london", order)
+        await h.until(lambda: h.org.numbers(BAG) == (0, 0))
+        await h.idle()
+        lost = await kept(h, number)
+        assert (lost.state, lost.reason) == (
+            state,
+            "goods have left since it was granted, and stock does not cover 1 of BAG-1|ECOM",
+        )
+        assert total(h.org.of(f"order:london:{order}")) == (0, elsewhere)
+        oversold = [] if elsewhere else [(OVERSOLD, f"order:london:{order}:1")]
+        fetched = [(PAID_UNAVAILABLE, number)] if kind is ReservationKind.PICK_UP else []
+        assert await incidents(h) == oversold + fetched
+        if oversold:
+            h.org.move("BAG-1|TOWN", on_hand=1)
+            await h.until(lambda: total(h.org.of(f"order:london:{order}")) == (0, 1))
+
+
+async def test_orders_that_nobody_confirmed_take_over_what_stock_covers_of_their_carts() -> None:
+    """Three bags in two carts, the older one of two; one is sold at the counter. The newer has lost its."""
+    async with house({BAG: 3}, rules=(GATED,), shops=("london",)) as h:
+        carts = [await granted(h, 2), await granted(h)]
+        await sold_at_the_counter(h, BAG)
+        orders = [
+            h.shops["london"].buy("BAG-1", units, reservations=(number,))
+            for units, number in zip((2, 1), carts, strict=True)
+        ]
+        for order in reversed(orders):
+            await h.deliver("london", order)
+            await h.idle()
+        await h.until(lambda: h.org.numbers(BAG) == (2, 2))
+        assert [total(h.org.of(f"order:london:{order}"))[1] for order in orders] == [2, 0]
+        assert await incidents(h) == [(OVERSOLD, f"order:london:{orders[1]}:1")]
+
+
+async def test_what_is_left_of_a_cart_is_its_order_s_and_the_rest_is_told() -> None:
+    """Two bags in her cart, one sold at the counter, and her order comes: it has one, and lacks one."""
+    async with house({BAG: 2}, rules=(GATED,), shops=("london",)) as h:
+        number = await granted(h, 2)
+        await sold_at_the_counter(h, BAG)
+        order = h.shops["london"].buy("BAG-1", 2, reservations=(number,))
+        await h.deliver("london", order)
+        await h.until(lambda: total(h.org.of(f"order:london:{order}")) == (0, 1))
+        await h.idle()
+        assert h.org.numbers(BAG) == (1, 1)
+        [found] = await h.store.read(lambda tx: tx.incidents())
+        assert (found.kind, found.key, found.units) == (OVERSOLD, f"order:london:{order}:1", 1)
 
 
 async def test_goods_that_come_after_that_are_hers_who_has_paid() -> None:

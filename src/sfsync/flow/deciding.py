@@ -24,6 +24,7 @@ from .picture import Picture, promised
 from .reserving import release_rest
 from .rooms import Rooms, with_whole_editions
 from .sku_mappings import mapped
+from .taking import give_up_uncovered
 
 
 class Books:
@@ -93,6 +94,9 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
         return _no_level(tx, ctx, line, now)
     if (line.channel, line.subject) in books.letters and tx.drop_dead_letter(line.channel, line.subject):
         ctx.log.info("stock level found", channel=line.channel, order=line.order_name, sku=line.line.sku)
+    if line.reservations and (rung := give_up_uncovered(tx, ctx, line, books.picture(line.line.sku))):
+        books.told(stored, line, rung)
+        return rung  # it waits for the answer to that
     own = _set_aside_elsewhere(books, ctx, line, sources)
     places = _places(books, ctx, line, sources)
     sources += own
