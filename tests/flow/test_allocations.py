@@ -13,7 +13,7 @@ from tests.flow.kit import ForgetfulShop, House, LittleShop, UnhurriedShop, hous
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.incidents import UNEXPLAINED
+from sfsync.domain.incidents import MISPLACED, UNEXPLAINED
 from sfsync.domain.transfers import Stage, Transfer
 from sfsync.exposed import exposure
 from sfsync.flow import allocations
@@ -1190,3 +1190,33 @@ async def test_what_a_shop_that_leaves_has_sold_unheard_of_is_not_given_away() -
         assert total(h.org.of("order:dubai:")) == (0, 1)
         assert h.org.numbers(BAG) == (7, 7)
         assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+async def test_an_order_that_is_sent_from_one_place_draws_on_its_shops_own_units_at_another() -> None:
+    """London's bag in the warehouse leaves over a counter, its other two stand in town; it sells one.
+
+    Its order says that the warehouse sends it. It is London's own bag in town, and somebody is told. When the
+    warehouse has one again, the order has that, and London its own in town.
+    """
+    alone = PolicyRule(("BAG-1",), ("london",), guarantee=Guarantee.ALLOCATED)
+    ecom, town, plan = "BAG-1|ECOM", "BAG-1|TOWN", {"online": ("ECOM", "TOWN")}
+    async with house({ecom: 1, town: 2}, rules=(alone,), shops=("london",), plan=plan) as h:
+        h.org.move(ecom, on_hand=-1)
+        await h.shows("BAG-1", 2)
+        await h.until(lambda: h.org.numbers(ecom) == (0, 0))
+        shop = h.shops["london"]
+        order = shop.buy("BAG-1")
+        shop.change(order, location="ECOM")
+        await h.deliver("london", order)
+        await h.until(lambda: total(h.org.of(f"order:london:{order}")) == (0, 1))
+        await h.idle()
+        assert (h.org.numbers(ecom), h.org.numbers(town)) == ((0, 0), (2, 2))
+        assert total(h.org.of(f"allocation:london:{town}")) == (0, 1)
+        kinds = [(each.kind, each.key) for each in await h.store.read(lambda tx: tx.incidents())]
+        assert kinds == [(MISPLACED, f"order:london:{order}:1")]
+        h.org.move(ecom, on_hand=1)
+        await h.until(lambda: h.org.numbers(ecom) == (1, 1))
+        await h.until_kept(lambda tx: not tx.incidents())
+        await h.idle()
+        assert total(h.org.of("allocation:london:")) == (0, 2)
+        assert total(h.org.of(f"order:london:{order}")) == (0, 1)

@@ -98,8 +98,8 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
         books.told(stored, line, rung)
         return rung  # it waits for the answer to that
     own = _set_aside_elsewhere(books, ctx, line, sources)
-    places = _places(books, ctx, line, sources)
-    sources += own
+    places = _places(books, ctx, line, sources, own)
+    sources = [*sources, *own]
     holdings, wait = _holdings(tx, ctx, books, line, sources)
     if wait:
         return None  # the reservation it was sold on is still being asked for
@@ -253,13 +253,13 @@ def _sources(books: Books, ctx: Context, line: LineState) -> list[LevelKey]:
 def _set_aside_elsewhere(
     books: Books, ctx: Context, line: LineState, sources: Collection[LevelKey]
 ) -> list[LevelKey]:
-    """Levels that its channel does not sell from any more, where units are still set aside for it alone.
+    """Levels that the line is not sent from, where units are set aside for its channel alone.
 
-    It sold them before its settings were changed, or shows them still. It draws on those, and on no others
-    there.
+    Its channel sells from there no more, and did before its settings were changed, or shows them still; or
+    it names another of the org's locations. The line draws on those, and on no others there.
     """
     sku = line.line.sku
-    if line.line.location or line.channel not in ctx.assortment.channels:
+    if line.channel not in ctx.assortment.channels:
         return []
     picture = books.picture(sku)
     places = picture.set_aside_beside(sku, line.channel, {key.location for key in sources})
@@ -278,18 +278,19 @@ def _drawn(ctx: Context, line: LineState, place: str) -> Draw:
     return drawn(wish.location, place, plan, several=bool(wish.places), routed=wish.routed)
 
 
-def _places(books: Books, ctx: Context, line: LineState, sources: Sequence[LevelKey]) -> list[PlaceFacts]:
+def _places(
+    books: Books, ctx: Context, line: LineState, sources: Sequence[LevelKey], own: Sequence[LevelKey]
+) -> list[PlaceFacts]:
     """What stands at each of the channel's locations, and the levels it draws on there.
 
-    None where the event names the org's location. A location whose levels are not in the org draws on the
+    One, where the event names the org's location. A location whose levels are not in the org draws on the
     levels of the others meanwhile. A line that names its piece draws on that one alone, wherever it is.
     """
     wish = line.line
-    if wish.unit and (wish.location or not wish.places):
+    if wish.location or (wish.unit and not wish.places):
         units = wish.open_quantity, wish.fulfilled_quantity, wish.returned_quantity
-        return [PlaceFacts(sources, *units, wish.left, wish.came_back)]
-    if wish.location:
-        return []
+        there = sources if wish.location else [*sources, *own]
+        return [PlaceFacts(there, *units, wish.left, wish.came_back)]
     return [
         PlaceFacts(
             _levels(books, ctx, line, _drawn(ctx, line, place.location).locations) or sources,
