@@ -14,12 +14,14 @@ from tests.flow.kit import ForgetfulShop, House, LittleShop, UnhurriedShop, hous
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.incidents import MISPLACED, UNEXPLAINED
+from sfsync.domain.reservations import ReservationKind, Wish, WishedLine
 from sfsync.domain.transfers import Stage, Transfer
 from sfsync.exposed import exposure
 from sfsync.flow import allocations
 from sfsync.flow.allocations import Divider
 from sfsync.flow.picture import Picture
 from sfsync.flow.policies import Policies
+from sfsync.flow.shelf import refresh
 from sfsync.ports import Tx
 from sfsync.store.tables import channel_level
 
@@ -1190,6 +1192,44 @@ async def test_what_a_shop_that_leaves_has_sold_unheard_of_is_not_given_away() -
         assert total(h.org.of("order:dubai:")) == (0, 1)
         assert h.org.numbers(BAG) == (7, 7)
         assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_pick_up_that_is_handed_over_before_its_order_is_no_unexplained_change(
+    *, named: bool
+) -> None:
+    """London has two of its own online. A client fetches hers in town, and then her order is heard of.
+
+    London's number has fallen for a bag that is none of its two: it shows both again, and nobody is alarmed.
+    """
+    alone = PolicyRule(("BAG-1",), ("london",), guarantee=Guarantee.ALLOCATED)
+    stock, plan = {BAG: 2, "BAG-1|TOWN": 1}, {"online": ("ECOM",)}
+    async with house(stock, rules=(alone,), shops=("london",), plan=plan) as h:
+        await h.shows("BAG-1", 2)
+        wish = Wish(
+            ReservationKind.PICK_UP, "london", "Ms Kay", (WishedLine("BAG-1", 1, "TOWN"),), timedelta(days=1)
+        )
+        kept = (await h.desk.create(wish, idempotency_key=None, digest="")).reservation
+        assert kept is not None
+        order = h.shops["london"].buy("BAG-1", reservations=(kept.id,) if named else ())
+        await h.desk.hand_over(kept.id, "receipt 1")
+        await h.deliver("london", order)
+        await h.idle()
+        if not named:
+            await h.desk.confirm(kept.id, f"#{order}")
+            await h.idle()
+        assert (h.org.numbers(BAG), h.org.numbers("BAG-1|TOWN")) == ((2, 2), (0, 0))
+        aged = type_coerce(channel_level.c.changed_at, Double) - timedelta(minutes=20).total_seconds()
+        await h.store.write(lambda tx: tx.connection.execute(update(channel_level).values(changed_at=aged)))
+        assert await h.store.write(lambda tx: allocations.explain(tx, h.ctx)) == {"BAG-1"}
+        h.ctx.bell.ring(
+            *await h.store.write(
+                lambda tx: refresh(tx, h.ctx.assortment, h.ctx.pulse, {"BAG-1"}, h.clock.now())
+            )
+        )
+        await h.idle()
+        assert not await h.store.read(lambda tx: tx.incidents())
+        await h.until(lambda: h.shops["london"].shelf["BAG-1"] == 2)
 
 
 async def test_an_order_that_is_sent_from_one_place_draws_on_its_shops_own_units_at_another() -> None:

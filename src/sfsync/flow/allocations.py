@@ -709,7 +709,8 @@ def explain(tx: Tx, ctx: Context) -> set[str]:
 
     A number fell without an order. It is taken for somebody's edit when the order list has been read whole,
     well after the reading of the number and later than it lags behind, and says nothing of a sale. Where
-    orders gave units up and the channel put none of them back on its number, nobody has to be told.
+    orders gave units up and the channel put none of them back on its number, nobody has to be told; nor where
+    a boutique handed over what an order was sold on before the order drew on anything.
     """
     now, found = ctx.clock.now(), set[str]()
     for level in tx.channel_levels(tx.allocated_skus()):
@@ -731,6 +732,8 @@ def explain(tx: Tx, ctx: Context) -> set[str]:
         found.add(level.sku)
         # Orders for what it sold while units were shared may have drawn on all stock.
         units = missing - max(0, -level.spare) - tx.withheld(level.channel, level.sku, now - WITHHELD)
+        if units > 0:
+            units -= tx.handed_over(level.channel, level.sku, now - WITHHELD)
         if units <= 0:
             ctx.log.info("units without restock", channel=level.channel, sku=level.sku, units=missing)
             continue

@@ -289,6 +289,23 @@ class OrderStatements(Statements):
         )
         return int(found.scalar() or 0) + int(aside.scalar() or 0)
 
+    def handed_over(self, channel: str, sku: str, since: datetime) -> int:
+        """Units of the channel's reservations that left since then, as a customer has fetched them."""
+        m = t.movement.c
+        found = self._c.execute(
+            select(func.sum(-m.on_hand_delta))
+            .join(t.bundle, t.bundle.c.id == m.bundle)
+            .where(
+                m.level_key.in_(select(t.level.c.level_key).where(t.level.c.sku == sku)),
+                m.channel == channel,
+                m.state == "done",
+                m.on_hand_delta < 0,
+                m.subject.startswith("reservation:", autoescape=True),
+                t.bundle.c.answered_at >= since,
+            )
+        )
+        return int(found.scalar() or 0)
+
     def poll_mark(self, channel: str) -> datetime | None:
         """Up to when the channel's order list was read."""
         mark: datetime | None = POLL_MARK.run(self._c, {"b_channel": channel}).scalar()
