@@ -107,6 +107,19 @@ async def test_two_orders_of_one_pick_up_keep_it_on_the_list_until_neither_is_op
         assert states == [State.ORDERED, State.ORDERED, State.SETTLED]
 
 
+async def test_confirmed_for_one_of_its_two_orders_a_pick_up_is_kept_for_the_other_too() -> None:
+    """She paid twice, and the checkout named the first order. Both are heard of at once: both bags wait
+    where she comes for them, though the warehouse has another one."""
+    async with house({ECOM: 1, TOWN: 2}, rules=GATED, shops=("london",), plan=ONLINE) as h:
+        number = await to_be_fetched(h, "TOWN", 2)
+        orders = [h.shops["london"].buy("BAG-1", reservations=(number,)) for _ in range(2)]
+        assert not (await h.desk.confirm(number, f"#{orders[0]}")).problem
+        await h.supervisor.polls.poll("london")
+        await h.idle()
+        assert (h.org.numbers(ECOM), h.org.numbers(TOWN)) == ((1, 0), (2, 2))
+        assert (await kept(h, number)).state is State.ORDERED
+
+
 async def test_two_orders_that_name_one_bag_share_nothing_and_the_first_has_it() -> None:
     """A note was copied into a second order. One bag was handed over: one order is done, the other not."""
     async with house({ECOM: 3}, rules=GATED, shops=("london",)) as h:

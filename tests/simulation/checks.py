@@ -364,6 +364,8 @@ class Watch:
             self._lose(self._overflows.pop(0)[1])
         for key, owed in list(self._owed.items()):
             if owed.replay <= at:
+                if versions.get(key, 0) < owed.version and self._read_again(key):
+                    continue  # told before the ledger was found rewritten: owed until it is read
                 del self._owed[key]
                 if versions.get(key, 0) < owed.version:
                     hole = self._store.execute(
@@ -392,6 +394,10 @@ class Watch:
                 self.world.violated(
                     7, f"the bookmark passed the posting {source}, and the store has no trace of it"
                 )
+
+    def _read_again(self, key: str) -> bool:
+        """Whether the store has it in writing that the level is to be asked for once more."""
+        return bool(self.query("SELECT 1 FROM level WHERE level_key = ? AND read_again", key))
 
     def _bad_news_first(self) -> None:
         """Promise 12: a push that raises a number leaves none behind that was due to go down before it."""

@@ -149,6 +149,22 @@ WHOLE_DAYS = {
         ),
         "a unit sent after the movement that had reserved it was deleted, and another promised its place",
     ),
+    (255, 200): (
+        Habits(
+            line_ids=True,
+            last_one=with_sellouts(draw_last_one(255), 255),
+            floor=(0, 2),
+            floor_sold=True,
+            floor_first=True,
+            unlooked=0.2,
+            sellouts=True,
+            quiet_sales=True,
+            fetched=(3, 4),
+            rare=("late", "restored"),
+            carts=True,
+        ),
+        "a number first read while one of its units was being given away, and raised by that unit too",
+    ),
 }
 
 

@@ -249,7 +249,7 @@ class Divider:
         where = Books(channel, held, coming, 0, sold, sources=sources, strays=strays, gone=gone)
         where = replace(where, stands=stands, arriving=arriving)
         if level is None:
-            return replace(where, spare=max(0, held - sold))
+            return replace(where, spare=max(0, self._picture.allocation(sku, channel, places)))
         shown, spare = level.published + level.flying, level.spare - level.flying
         owes = shown < 0 and (self._picture.asks_for_orders(sku, channel) or self._tx.owes(channel, sku))
         claimed = spare > 0 and (self._picture.asks_pool(sku, channel) or self._tx.owes(channel, sku))
@@ -575,6 +575,7 @@ def _has_units(assortment: Assortment, level: ChannelLevel) -> bool:
 def adopted(tx: Tx, assortment: Assortment, new: Collection[ChannelItem], channel: str) -> None:
     """A channel's number is read for the first time: what it holds beyond that has never been shown there.
 
+    Less what is being given away: asked for before anybody knew of the number, it is still held.
     Of other channels, whose locations may have the same names, nothing was learned.
     """
     skus = {item.sku for item in new}
@@ -587,9 +588,9 @@ def adopted(tx: Tx, assortment: Assortment, new: Collection[ChannelItem], channe
         places = assortment.sources(level.channel, level.location, level.sku)
         if _has_units(assortment, level):
             places = (*places, *picture.set_aside_beside(level.sku, level.channel, places))
-        held, _, sold = picture.allocation_books(level.sku, level.channel, places)
-        if (level.sku, level.location) in known and held:
-            spare = max(0, held - sold - max(0, level.published))
+        stays = picture.allocation(level.sku, level.channel, places)
+        if (level.sku, level.location) in known and stays > 0:
+            spare = max(0, stays - max(0, level.published))
             tx.put_spare(level.channel, level.sku, level.location, spare)
 
 

@@ -299,7 +299,8 @@ def let_go_of(
 def release_rest(tx: Tx, ctx: Context, line: LineState) -> set[str]:
     """What a confirmed reservation still holds when its whole order has its units is needed by nobody.
 
-    The confirmation may come when the order has already asked for its own. Returns the bells to ring.
+    The confirmation may come when the order has already asked for its own. It may name one of several orders
+    that were sold on it: what the others want of it is needed still. Returns the bells to ring.
     """
     bells: set[str] = set()
     for number in line.reservations:
@@ -314,7 +315,7 @@ def release_rest(tx: Tx, ctx: Context, line: LineState) -> set[str]:
             continue
         lines = tx.lines_of_order(line.channel, order_names(reservation.order_reference))
         skus = {held.level.sku for held in reservation.lines}
-        theirs = [each for each in lines if each.line.sku in skus]
+        theirs = [*(each for each in lines if each.line.sku in skus), *sold_on(tx, reservation)]
         if {each.line.sku for each in theirs} != skus or any(_wants(each) for each in theirs):
             continue
         ended = replace(reservation, state=ReservationState.RELEASED, reason=COVERED)
