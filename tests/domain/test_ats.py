@@ -180,8 +180,25 @@ def test_what_a_location_keeps_is_promised_to_nobody_outside() -> None:
     assert (told.units, told.parts[-1]) == (2, Part("safety stock of ECOM", -1, WEB))
     for on_hand, keep, promised in ((1, 1, 0), (1, 2, 0), (0, 1, 0), (-1, 1, -1)):
         assert LevelFacts(WEB, on_hand, 0, keep=keep).promised == promised
-    floor = LevelFacts(WEB, 1, 0, keep=1, floor=True)  # nobody outside may count on it anyway: told once
+    floor = LevelFacts(WEB, 1, 0, keep=1, last=2)  # nobody outside may count on it anyway: told once
     assert (floor.promised, floor.kept) == (0, 0)
+
+
+def test_a_shop_floors_last_pieces_are_promised_to_nobody_outside_however_many_stand_there() -> None:
+    """Two may be in customers' hands: of three one is shown, and the sum says why."""
+    told = available_to_sell(AtsFacts(Policy(Guarantee.MIRRORED), [LevelFacts(WEB, 3, 0, last=2)]))
+    assert (told.units, told.parts[-1]) == (1, Part("on the floor of ECOM", -2, WEB))
+    for on_hand, keep, promised in ((2, 0, 0), (1, 0, 0), (-1, 0, -1), (4, 1, 2), (4, 3, 1)):
+        assert LevelFacts(WEB, on_hand, 0, keep=keep, last=2).promised == promised
+    floor = LevelFacts(WEB, 4, 1, last=2)
+    assert [units for units in (1, 2, 3) if floor.asks_shop(units)] == [2, 3]
+    assert not LevelFacts(WEB, 1, 0).asks_shop(2)
+
+
+def test_a_gated_channels_own_question_does_not_reach_a_shop_floors_last_pieces() -> None:
+    """Three there, of which two are its last, all asked for by its own shoppers: one can be given so."""
+    facts = AtsFacts(Policy(Guarantee.GATED), [LevelFacts(WEB, 3, 0, 3, last=2)], own_asked=3)
+    assert available_to_sell(facts).units == 1
 
 
 def test_a_gated_channels_own_question_does_not_reach_what_the_location_keeps() -> None:

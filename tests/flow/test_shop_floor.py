@@ -7,13 +7,15 @@ from datetime import timedelta
 from tests.flow.kit import House, house
 from tests.flow.test_reservation_life import kept, reservation_of
 
-from sfsync.domain.assortment import Floor
+from sfsync.domain.assortment import Floor, PolicyRule
+from sfsync.domain.ats import Guarantee
 from sfsync.domain.incidents import NOT_FOUND, ON_FLOOR, PAID_UNAVAILABLE, Stage, Way
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.reservations import Outcome, ReservationKind, ReservationState, Wish, WishedLine
 
 STORE, FLOOR = "BAG-1|ECOM", "BAG-1|TOWN"
 TOWN = Floor(frozenset({"TOWN"}), scarce_at=2)
+SET_ASIDE = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED)
 State = ReservationState
 
 
@@ -24,19 +26,95 @@ async def ask(h: House, units: int = 1, *, in_hand: bool = False, location: str 
     return await h.desk.create(wish, idempotency_key=None, digest="")
 
 
+def shown(h: House) -> list[int]:
+    """What the shops show, in order."""
+    return [shop.shelf["BAG-1"] for shop in h.shops.values()]
+
+
 async def kinds(h: House) -> list[str]:
     """What a person has to look at."""
     return [each.kind for each in await h.store.read(lambda tx: tx.incidents())]
 
 
 async def test_the_last_pieces_of_a_shop_floor_are_shown_nowhere_else() -> None:
-    """One may be in a customer's hand already; a deep shelf is shown, and shrinks out of sight at two."""
+    """Two may be in customers' hands already, however many stand there; what is beyond them is shown."""
     async with house({STORE: 1, FLOOR: 3}, floor=TOWN) as h:
-        await h.shows("BAG-1", 4, 4)
+        await h.shows("BAG-1", 2, 2)
         h.org.move(FLOOR, on_hand=-1)
         await h.shows("BAG-1", 1, 1)
-        h.org.move(FLOOR, on_hand=1)
+        h.org.move(FLOOR, on_hand=3)
         await h.shows("BAG-1", 4, 4)
+
+
+async def test_no_channel_is_given_a_shop_floors_last_pieces_for_its_own() -> None:
+    """Three stand there. One is set aside; of all three, the counter would sell one that a site shows."""
+    async with house({FLOOR: 3}, floor=TOWN, rules=(SET_ASIDE,)) as h:
+        await h.until(lambda: h.org.numbers(FLOOR) == (3, 1))
+        await h.until(lambda: sorted(shown(h)) == [0, 1])
+
+
+async def test_what_was_set_aside_goes_back_when_no_more_than_a_shops_last_pieces_are_left() -> None:
+    """Two of four were set aside, and the counter has sold two since: what is left is the shop's."""
+    async with house({FLOOR: 4, STORE: 0}, floor=TOWN, rules=(SET_ASIDE,)) as h:
+        await h.shows("BAG-1", 1, 1)
+        h.org.move(FLOOR, on_hand=-2)
+        await h.shows("BAG-1", 0, 0)
+        await h.until(lambda: h.org.numbers(FLOOR) == (2, 0))
+        h.org.move(STORE, on_hand=2)
+        await h.shows("BAG-1", 1, 1)
+        await h.until(lambda: h.org.numbers(STORE) == (2, 2))
+        assert (h.org.numbers(FLOOR), await kinds(h)) == ((2, 0), [])
+
+
+async def test_a_channel_keeps_what_is_left_beyond_a_shops_last_pieces() -> None:
+    """Three of five were set aside, the counter has sold one since: two are still theirs."""
+    async with house({FLOOR: 5}, floor=TOWN, rules=(SET_ASIDE,)) as h:
+        await h.until(lambda: sorted(shown(h)) == [1, 2])
+        h.org.move(FLOOR, on_hand=-1)
+        await h.shows("BAG-1", 1, 1)
+        await h.until(lambda: h.org.numbers(FLOOR) == (4, 2))
+
+
+async def test_a_shop_is_asked_to_look_for_what_was_set_aside_when_only_its_last_pieces_are_left() -> None:
+    """Sold by the site a moment after the counter sold the third: the customer may have bought one of two."""
+    async with house({FLOOR: 3}, floor=TOWN, rules=(SET_ASIDE,), shops=("london",)) as h:
+        await h.until(lambda: shown(h) == [1])
+        await h.idle()
+        number = h.shops["london"].buy("BAG-1")
+        h.org.move(FLOOR, on_hand=-1)
+        await h.until_kept(lambda tx: any(level.on_hand == 2 for level in tx.levels_of(["BAG-1"])))
+        await h.deliver("london", number)
+        await h.until(lambda: h.org.numbers(FLOOR) == (2, 1))
+        await h.idle()
+        assert await kinds(h) == [ON_FLOOR]
+
+
+async def test_whoever_wants_a_shops_last_pieces_waits_for_its_word() -> None:
+    """Three stand there. For one of them nobody is asked; for all three the shop is, before they count."""
+    for units, state in ((1, State.GRANTED), (2, State.AWAITING_STORE), (3, State.AWAITING_STORE)):
+        async with house({FLOOR: 3}, floor=TOWN) as h:
+            assert reservation_of(await ask(h, units)).state is state
+
+
+async def test_a_reservation_that_is_moved_to_all_that_a_shop_has_waits_for_its_word() -> None:
+    """Two go from the warehouse to where three stand: one of them is among the boutique's last."""
+    async with house({STORE: 2, FLOOR: 3}, floor=TOWN) as h:
+        number = reservation_of(await ask(h, 2)).id
+        assert reservation_of(await h.desk.move(number, "TOWN")).state is State.AWAITING_STORE
+    async with house({STORE: 2, FLOOR: 4}, floor=TOWN) as h:
+        number = reservation_of(await ask(h, 2)).id
+        assert reservation_of(await h.desk.move(number, "TOWN")).state is State.GRANTED
+
+
+async def test_an_order_for_all_that_a_shop_has_asks_it_to_look() -> None:
+    """One is shown, and three are sold all the same: two of them may have gone over the counter."""
+    async with house({FLOOR: 3}, floor=TOWN) as h:
+        london = h.shops["london"]
+        london.shelf["BAG-1"] = 3
+        await h.deliver("london", london.buy("BAG-1", 3))
+        await h.until(lambda: h.org.numbers(FLOOR) == (3, 3))
+        await h.idle()
+        assert await kinds(h) == [ON_FLOOR]
 
 
 async def test_a_piece_from_the_warehouse_needs_no_word_of_the_shop() -> None:

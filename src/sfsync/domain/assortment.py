@@ -133,16 +133,16 @@ class ChannelPlan:
 class Floor:
     """Shop floors whose tills tell of a sale only afterwards.
 
-    Their deep stock may be promised elsewhere. The last few pieces may be in a customer's hand already: they
-    are promised only when the shop has said that it has them.
+    What stands there beyond the last few pieces may be promised elsewhere. Those may be in a customer's hand
+    already: they are promised only when the shop has said that it has them.
     """
 
     locations: frozenset[str] = frozenset()
     scarce_at: int = 2  # units at the level
 
-    def scarce(self, location: str, sellable: int) -> bool:
-        """True for units that nobody outside the shop may count on."""
-        return location in self.locations and sellable <= self.scarce_at
+    def last(self, location: str) -> int:
+        """How many of the units at a level there nobody outside the shop may count on."""
+        return self.scarce_at if location in self.locations else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class LevelFacts:
     reserved: int
     asked: int = 0  # units of reservations sent or waiting to be sent
     leaving: int = 0  # units of postings that lower on hand, waiting likewise
-    floor: bool = False  # on a shop floor whose till does not ask, and so few that they may be gone by now
+    last: int = 0  # on a shop floor whose till does not ask: so many of what is left may be gone by now
     keep: int = 0  # units that stay there for whoever comes in
     elsewhere: int = 0  # units that belong to promises made at other levels (`domain.debts`)
     not_found: int = 0  # units that the shop does not find
@@ -76,12 +76,16 @@ class LevelFacts:
     @property
     def kept(self) -> int:
         """Of the units to be kept there, those that are there."""
-        return 0 if self.floor else min(self.keep, max(0, self.sellable))
+        return 0 if self.sellable <= self.last else min(self.keep, self.sellable)
 
     @property
     def promised(self) -> int:
         """Units that may be promised to somebody who is not in the shop; negative where the level owes."""
-        return min(0, self.sellable) if self.floor else self.sellable - self.kept
+        return self.sellable - max(self.kept, min(self.last, max(0, self.sellable)))
+
+    def asks_shop(self, units: int) -> bool:
+        """True when so many units are not to be had without some of the shop floor's last pieces."""
+        return self.last > 0 and units > max(0, self.sellable - self.last)
 
 
 @quick
@@ -183,10 +187,9 @@ def _own(parts: list[Part], facts: AtsFacts, *, shut: bool) -> None:
     there = sum(
         min(
             level.asked,
-            max(0, level.sellable + level.asked - level.keep),
+            max(0, level.sellable + level.asked - max(level.keep, level.last)),
         )
         for level in facts.levels
-        if not level.floor
     )
     own = 0 if shut else min(facts.own_asked, there)
     if own:

@@ -391,7 +391,10 @@ class Divider:
         return found
 
     def gone(self, sku: str, channel: str, places: Collection[str]) -> dict[LevelKey, int]:
-        """Units of a channel's allocation by level that have left: stock does not cover them."""
+        """Units of a channel's allocation by level that have left: stock does not cover them.
+
+        Or what is left there are the last pieces of a shop floor, which nobody may sell without its word.
+        """
         if sku not in self._left:
             self._left[sku] = self._whose(sku, None)
         left = self._left[sku].get(channel, {})
@@ -401,9 +404,21 @@ class Divider:
         """Say whose units of a SKU have left without regard to what is shown: of another moment."""
         self._left[sku] = self._whose(sku, ())
 
-    def _whose(self, sku: str, shown: Sequence[ChannelLevel] | None) -> Mapping[str, Mapping[LevelKey, int]]:
-        """Whose units of a SKU have left; `shown` are its channel levels, read here when None."""
-        if not (short := self._picture.short(sku)):
+    def forget_floors(self, sku: str) -> None:
+        """Say of a SKU whose units stock does not cover, and of no others."""
+        self._left[sku] = self._whose(sku, None, floors=False)
+
+    def _whose(
+        self, sku: str, shown: Sequence[ChannelLevel] | None, *, floors: bool = True
+    ) -> Mapping[str, Mapping[LevelKey, int]]:
+        """Whose units of a SKU have left; `shown` are its channel levels, read here when None.
+
+        What the local block has of a shop floor's last pieces is its own concern (`block.levels_of`).
+        """
+        short = dict(self._picture.short(sku))
+        last = self._picture.staying(sku) if floors else {}
+        short |= {key: max(units, short.get(key, 0)) for key, units in last.items()}
+        if not short:
             return {}
         channels = self._assortment.channels
         levels = {
@@ -415,6 +430,9 @@ class Divider:
         holders = []
         for channel, since in self._picture.set_aside(sku).items():
             units = self._picture.allocated_levels(sku, channel, places)
+            if channel == HOLDER:
+                since = {key: at for key, at in since.items() if key not in last}
+                units = {key: units[key] for key in since}
             level, spare, number = levels.get(channel), sum(max(0, each) for each in units.values()), 0
             if level is not None:
                 spare, number = level.spare - level.flying, level.published + level.flying
@@ -442,6 +460,8 @@ class Divider:
         """Have released what has left and is certainly neither shown nor sold. The books without it."""
         found = []
         entered = {key: self._picture.oversold(key) for key in self._picture.short(sku)}
+        for key, units in self._picture.staying(sku).items():
+            entered[key] = max(units, entered.get(key, 0))
         for each in books:
             level = levels.get(each.channel)
             if each.channel in elsewhere or (level is not None and level.problem == IN_DOUBT):
@@ -501,6 +521,7 @@ def gone_at(tx: Tx, ctx: Context, key: LevelKey) -> Mapping[str, int]:
     """For which channels units are set aside at a level that have left, and how many."""
     picture = Picture(tx.facts([key.sku]), ctx.assortment)
     divider = Divider(tx, ctx.assortment, ctx.pulse, picture, ctx.clock.now(), only_look=True)
+    divider.forget_floors(key.sku)
     found = {
         channel: divider.gone(key.sku, channel, [key.location]).get(key, 0)
         for channel in sorted(picture.holders(key.sku) - {HOLDER})

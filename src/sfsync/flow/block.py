@@ -32,14 +32,14 @@ def levels_of(picture: Picture, assortment: Assortment, sku: str) -> list[BlockL
     books = picture.block_books(sku)
     keys = [key for key in found if key.location in places and key.unit is None] + list(books)
     order = {place: number for number, place in enumerate(places)}
-    floor, levels = assortment.floor, []
+    levels = []
     for key in sorted(set(keys), key=lambda key: (order.get(key.location, len(order)), key)):
         held, coming, drawn, leaving = books.get(key, (0, 0, 0, 0))
         one = BlockLevel(key, held, drawn + leaving, coming)
         if (level := found.get(key)) is None:
             levels.append(replace(one, oversold=held))
             continue
-        last = max(level.keep, floor.scarce_at if key.location in floor.locations else 0)
+        last = max(level.keep, level.last)
         pool = min(level.promised, level.sellable - last) if key.location in places else 0
         unpromised = level.sellable + one.unsold + coming + leaving
         oversold = max(0, level.reserved + level.not_found - level.on_hand)

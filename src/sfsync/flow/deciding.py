@@ -132,7 +132,8 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
     )
     _tell_unknown(tx, ctx, line, now)
     if step.bundle:
-        sold_from_floor.drawn(tx, ctx, line, step.bundle, picture, now)
+        gone = {each.subject for each in holdings if each.gone}
+        sold_from_floor.drawn(tx, ctx, line, step.bundle, picture, now, gone=gone)
         owners = {movement.subject: line.channel for movement in step.bundle}
         bundle, along = write_down(tx, step.bundle, owners, now)
         books.enter(bundle, step.bundle, line.channel, along)

@@ -362,24 +362,27 @@ class Desk(Life):
         for line in wish.lines:
             levels = on_floor(self._ctx.assortment, picture.levels(line.sku))
             able = {level.key: level.sellable - taken.get(level.key, 0) for level in levels}
-            floor = {level.key for level in levels if level.floor and not wish.in_hand}
+            last = {level.key: level.last for level in levels if level.last and not wish.in_hand}
             candidates = self._candidates(wish, line, able)
             if not candidates:
                 wait_until_read(tx)
                 return Outcome(None, "unknown-sku", detail=self._nowhere(wish, line))
-            candidates.sort(key=floor.__contains__)
-            kept = 0 if paid or wish.in_hand else _stays(able, levels)
+            stays = {} if paid or wish.in_hand else _stays(able, levels)
+            kept = sum(stays.values())
             kept += 0 if paid else self._keep_back(wish, line.sku, able, picture)
             if kept and not wish.partial and (left := _sum(able, candidates)) < line.quantity <= left + kept:
                 detail = f"{line.quantity} wanted of {line.sku}, {left} available beside the safety stock"
                 return Outcome(None, "unavailable", self.available(tx, {line.sku}), detail)
-            sure = {key: 0 if key in floor else units for key, units in able.items()}
+            sure = {
+                key: max(0, units - max(0, last[key] - stays.get(key, 0))) if key in last else units
+                for key, units in able.items()
+            }
             asked = _split(wish, line, candidates, sure)
             if sum(min(units, sure[level]) for level, units, _ in asked) < line.quantity:
-                asked = _split(wish, line, candidates, able)
+                asked = _split(wish, line, sorted(candidates, key=last.__contains__), able)
             for level, units, wanted in asked:
                 taken[level] = taken.get(level, 0) + units
-                needs_store |= level in floor
+                needs_store |= level in last and units > sure[level]
                 lines.append(ReservationLine(level, units, wanted, line.unit is not None))
         return tuple(lines), needs_store
 
@@ -526,12 +529,12 @@ def _is_for(reservation: Reservation, lines: Sequence[WishedLine]) -> bool:
     return had == wanted
 
 
-def _stays(able: dict[LevelKey, int], levels: Iterable[LevelFacts]) -> int:
-    """Take what locations keep for whoever comes in out of what they are able to give; how many units."""
+def _stays(able: dict[LevelKey, int], levels: Iterable[LevelFacts]) -> dict[LevelKey, int]:
+    """Take what locations keep for whoever comes in out of what they are able to give; the units by level."""
     kept = {level.key: min(level.kept, max(0, able[level.key])) for level in levels}
     for key, units in kept.items():
         able[key] -= units
-    return sum(kept.values())
+    return kept
 
 
 def _sum(able: Mapping[LevelKey, int], levels: Iterable[LevelKey]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -227,8 +227,8 @@ class Life(Asking):
             paid,
             state=ReservationState.PENDING,
             lines=tuple(replace(line, level=level) for line, level in zip(paid.lines, levels, strict=True)),
-            needs_store=self._on_floor(tx, levels),
         )
+        again = replace(again, needs_store=self._on_floor(tx, again, zip(levels, again.due(), strict=True)))
         lacks = not_found.lacking(tx)
         gone = [str(level) for level in levels if str(level) in lacks]
         denial = self.denied_again(tx, again)
@@ -400,7 +400,7 @@ class Life(Asking):
                     reservation,
                     state=ReservationState.PENDING,
                     lines=lines,
-                    needs_store=self._on_floor(tx, there),
+                    needs_store=self._on_floor(tx, reservation, zip(there, reservation.due(), strict=True)),
                 )
                 if (no := self.denied_again(tx, again)) is not None:
                     return Outcome(reservation, "paid-unavailable", detail=no.detail, more=no.more)
@@ -417,10 +417,11 @@ class Life(Asking):
                     detail = f"{promised}; it is held where it was"
                     return Outcome(reservation, "unavailable", self.available(tx, skus), detail)
                 to = dict(zip((line.level for line in reservation.lines), there, strict=True))
+                asks_shop = self._asks_shop_there(tx, reservation, there)  # before its units are asked there
                 found = self._enter(tx, reservation, partial(moves, to=to), location, signed)
                 if isinstance(found, Outcome):
                     return found
-                tx.put_reservation(replace(reservation, needs_store=self._on_floor(tx, there)))
+                tx.put_reservation(replace(reservation, needs_store=asks_shop))
                 asked = found
             along(tx, asked[0][0])
             return asked
@@ -472,7 +473,7 @@ class Life(Asking):
         lines = {line.subject: line for line in sold_on(tx, reservation)}
         steps = {subject: tx.next_step(subject) for subject in lines}
         movements: list[Movement] = []
-        floor = self._on_floor(tx, [target for _, _, target, _ in away])
+        floor = self._on_floor(tx, reservation, [(target, units) for _, _, target, units in away])
         for subject, level, target, units in away:
             sold = lines[subject]
             rows = taken_at(
@@ -539,10 +540,19 @@ class Life(Asking):
         )
         return Outcome(reservation, "unavailable", self.available(tx, {level.sku}), detail)
 
-    def _on_floor(self, tx: Tx, levels: Sequence[LevelKey]) -> bool:
-        """True when one of them has its last pieces on a shop floor that sells without asking."""
-        floor, held = self._ctx.assortment.floor, tx.levels(levels)
-        return any(floor.scarce(key.location, level.available) for key, (level, _) in held.items())
+    def _on_floor(self, tx: Tx, reservation: Reservation, asked: Iterable[tuple[LevelKey, int]]) -> bool:
+        """True when so much of its goods takes the last pieces of a shop floor that sells without asking."""
+        wanted = Counter[LevelKey]()
+        for level, units in asked:
+            wanted[level] += units
+        return any(facts.asks_shop(wanted[facts.key]) for facts in self._facts(tx, reservation))
+
+    def _asks_shop_there(self, tx: Tx, reservation: Reservation, there: Sequence[LevelKey]) -> bool:
+        """True when it needs the word of the shop that it is moved to; what is there waits as it did."""
+        lines = list(zip(reservation.lines, there, strict=True))
+        asked = [(level, line.quantity) for line, level in lines if level != line.level]
+        waits = reservation.needs_store and any(level == line.level for line, level in lines)
+        return waits or self._on_floor(tx, reservation, asked)
 
     async def store_confirmation(self, reservation_id: str, *, found: bool, who: str) -> Outcome:
         """The shop says whether it has the piece that is kept for somebody, whether it was asked or not.

@@ -270,14 +270,50 @@ class Picture:
         """Units promised beyond stock by the org's last word."""
         return sum(held.oversold for held in self._levels.get(level.sku, ()) if held.key == level)
 
+    def staying(self, sku: str) -> dict[LevelKey, int]:
+        """Units that allocations must give up although stock covers them: a shop floor's last pieces by now.
+
+        More stood there when they were set aside, and its counter has sold some since.
+        """
+        found = {}
+        for key, (own, there) in self._on_floors(sku).items():
+            if (units := own - max(0, there + self.given_up(key))) > 0:
+                found[key] = units
+        return found
+
+    def _on_floors(self, sku: str) -> dict[LevelKey, tuple[int, int]]:
+        """(units set aside for channels, units that may be) by level of a shop floor where any are.
+
+        The second is less than none where not even the last pieces are there; what the org is asked to
+        release comes to it.
+        """
+        floor, own = self._assortment.floor, dict[LevelKey, int]()
+        channels = (self.holders(sku) - {HOLDER}) if floor.locations else ()
+        for channel in channels:
+            for key, units in self.allocated_levels(sku, channel, floor.locations).items():
+                own[key] = own.get(key, 0) + max(0, units)
+        if not any(own.values()):
+            return {}
+        coming: dict[LevelKey, int] = defaultdict(int)
+        for row in self._pending.get(sku, ()):
+            if row.kind == "allocation" and row.channel != HOLDER:
+                coming[row.level] += max(0, row.reserved_delta)
+        return {
+            facts.key: (units, facts.sellable + units + coming[facts.key] - floor.last(facts.key.location))
+            for facts in self.levels(sku, floor.locations)
+            if (units := own.get(facts.key, 0))
+        }
+
     def in_doubt(self, sku: str) -> set[LevelKey]:
-        """The levels of which nobody can tell how much allocations must give up there (`short`).
+        """The levels of which nobody can tell how much allocations must give up there (`short`, `staying`).
 
         The org is being asked to release some of it, and its last word may be from before that, or after.
         """
-        return {
+        found = {
             level.key for level in self._levels.get(sku, ()) if level.oversold and self.given_up(level.key)
         }
+        on_floors = self._on_floors(sku).items()
+        return found | {key for key, (own, there) in on_floors if own > there and self.given_up(key)}
 
     def given_up(self, level: LevelKey) -> int:
         """Units that allocations give up there to nobody at the level, and the org has not answered."""
@@ -379,15 +415,14 @@ def promised(assortment: Assortment, picture: Picture, sku: str) -> dict[LevelKe
 
 
 def on_floor(assortment: Assortment, levels: Sequence[ats.LevelFacts]) -> list[ats.LevelFacts]:
-    """One SKU's levels, marked where their last pieces stand on a shop floor that sells without asking.
+    """One SKU's levels, with how many of them are the last pieces of a shop floor that sells without asking.
 
     And with what of them stays at a location that keeps some for whoever comes in: of several pieces there,
     the last ones.
     """
     floor, keep = assortment.floor, dict(assortment.stays)
     found = [
-        replace(level, floor=True) if floor.scarce(level.key.location, level.sellable) else level
-        for level in levels
+        replace(level, last=last) if (last := floor.last(level.key.location)) else level for level in levels
     ]
     if not keep:
         return found

@@ -122,13 +122,12 @@ def ask_for_paid(tx: Tx, ctx: Context, skus: Collection[str]) -> set[str]:
             left[level] = left.get(level, 0) - units
         if any(left[level] < 0 for level in levels):
             continue
+        floor = any(left[level] < ctx.assortment.floor.last(level.location) for level in levels)
         due = zip(reservation.lines, reservation.due(), strict=True)
         lines = tuple(replace(line, quantity=units) for line, units in due)
         wanted = [(line.level.sku, line.quantity) for line in lines if line.quantity]
         if denied(tx, ctx.assortment, reservation.channel, reservation.client, wanted, paid=True) is not None:
             continue
-        held = tx.levels(levels)
-        floor = any(ctx.assortment.floor.scarce(k.location, held[k][0].available) for k in levels)
         again = replace(reservation, state=ReservationState.PENDING, lines=lines, needs_store=floor)
         tx.put_reservation(again)
         ctx.log.info("paid for, and there again", reservation=reservation.id, next="asked of the org")

@@ -204,8 +204,8 @@ class Resolver:
         able = picture.sellable(line.line.sku, own=held).get(target, 0)
         if able <= 0 and (promised := picture.beyond(target, units, own=held)):
             return Resolved(problem="over", detail=promised)
-        scarce = self._ctx.assortment.floor.scarce(target.location, able)
         part = min(units, able) if able > 0 else units  # nothing seems to be there: only the org may say no
+        last = self._ctx.assortment.floor.last(target.location)
         now = self._ctx.clock.now()
         rows = taken_at(
             subject,
@@ -218,7 +218,7 @@ class Resolver:
             at=now,
         )
         bundle = tx.add_bundle(rows, {subject: line.channel}, now)
-        if scarce:
+        if last and part > max(0, able - last):
             sold_from_floor.tell(tx, self._ctx, line, target, part, now)
         detail = wish.detail | {"promise": subject, "units": part, "order": line.order_name}
         number = self._keep(tx, incident, wish, detail, Stage.ASKED, bundle)

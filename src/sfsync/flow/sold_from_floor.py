@@ -20,9 +20,19 @@ from .picture import Picture
 
 
 def drawn(
-    tx: Tx, ctx: Context, line: LineState, bundle: Sequence[Movement], picture: Picture, now: datetime
+    tx: Tx,
+    ctx: Context,
+    line: LineState,
+    bundle: Sequence[Movement],
+    picture: Picture,
+    now: datetime,
+    *,
+    gone: Collection[str] = (),
 ) -> None:
-    """The line asks for these: where that is a floor's last pieces, the shop is to look."""
+    """The line asks for these: where that is a floor's last pieces, the shop is to look.
+
+    `gone` are the subjects of what is set aside for its channel and not there to be sold any more.
+    """
     places = ctx.assortment.floor.locations
     if not places:
         return
@@ -32,10 +42,9 @@ def drawn(
             continue
         given = [each.subject for each in bundle if each.level == row.level and each.reserved_delta < 0]
         reservation = _waiting_for_shop(tx, given)
-        scarce = ctx.assortment.floor.scarce(
-            row.level.location, picture.sellable(row.level.sku).get(row.level, 0)
-        )
-        if reservation or (scarce and not given):
+        there = picture.sellable(row.level.sku).get(row.level, 0)
+        beyond = row.reserved_delta > max(0, there - ctx.assortment.floor.last(row.level.location))
+        if reservation or (beyond and not given) or not set(given).isdisjoint(gone):
             tell(tx, ctx, line, row.level, row.reserved_delta, now, reservation=reservation)
 
 
