@@ -20,10 +20,14 @@ NOT_FOR_SALE = ("IN-TRANSIT", RETURNS)
 
 
 def left(watch: Watch, sku: str) -> dict[str, int]:
-    """Units of a SKU that are nobody's, by place; where goods are on their way, none."""
+    """Units of a SKU that are nobody's, by place; where goods are on their way, none.
+
+    What a shop has said that it does not find is not there, until somebody has said otherwise.
+    """
+    lost = dict(watch.query("SELECT level_key, not_found FROM level WHERE sku = ? AND not_found > 0", sku))
     levels = {key: level for key, level in watch.levels.items() if key.startswith(f"{sku}|")}
     free = {
-        key: max(0, level.on_hand - level.reserved)
+        key: max(0, level.on_hand - level.reserved - lost.get(key, 0))
         for key, level in levels.items()
         if key.split("|")[1] not in NOT_FOR_SALE
     }

@@ -112,6 +112,10 @@ def settled_floor(floor: FloorWatch, day: Day) -> Iterator[tuple[int, str]]:
         ended = asked.until and floor.world.loop.time() > asked.until + LATE_SECONDS
         if state == "awaiting-store" and ended and asked.id not in paid:
             yield 9, f"{asked.id} is over since {asked.until}, nobody looked for it, and it holds {held}"
+    lost = set(ask("SELECT level_key FROM level WHERE not_found > 0"))
+    sought = set(ask("SELECT key FROM incident WHERE kind = 'stock not found' AND closed_at IS NULL"))
+    if lost != sought:
+        yield 4, f"not to be found are units at {lost}, and to be looked for at {sought}"
     told = {
         key for (key,) in ask("SELECT key FROM incident WHERE kind = ? AND closed_at IS NULL", SOLD_ON_FLOOR)
     }
