@@ -312,6 +312,24 @@ async def test_units_set_aside_that_left_are_released_by_a_persons_word_and_show
         assert h.org.numbers(BAG) == (1, 1)
 
 
+async def test_the_incident_names_the_shop_whose_units_a_way_out_touches() -> None:
+    """Four bags are divided. Dubai shows its two, London is not reached yet, and a counter sells one.
+
+    It is one of London's, which nobody shows, and so London's is released: the incident names London.
+    """
+    async with house({BAG: 0, MAYFAIR: 0}, rules=(DIVIDED,)) as h:
+        h.shops["london"].next.extend(["later"] * 10_000)
+        h.org.move(BAG, on_hand=4)
+        await h.until(lambda: h.org.numbers(BAG) == (4, 4))
+        await h.until(lambda: h.shops["dubai"].shelf["BAG-1"] == 2)
+        h.org.till(BAG, -1, "receipt-1")
+        await h.until(lambda: h.org.numbers(BAG) == (3, 3))
+        [found] = await h.store.read(lambda tx: tx.incidents(open_only=False))
+        assert uncovered(found) == [(f"allocation:london:{BAG}", "Allocation", 1)]
+        assert total(h.org.of("allocation:london:")) == (0, 1)
+        assert total(h.org.of("allocation:dubai:")) == (0, 2)
+
+
 async def test_others_are_set_aside_elsewhere_for_units_that_left() -> None:
     """Mayfair keeps its last bag for whoever comes in; a person gives it to Dubai, which may sell it on."""
     async with left_while_shown(keep={"MAYFAIR": 1}) as (h, found, dubai):

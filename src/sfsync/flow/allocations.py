@@ -517,14 +517,17 @@ class Divider:
         return found
 
 
-def gone_at(tx: Tx, ctx: Context, key: LevelKey) -> Mapping[str, int]:
-    """For which channels units are set aside at a level that have left, and how many."""
+def gone_at(tx: Tx, ctx: Context, key: LevelKey, *, block: bool = False) -> Mapping[str, int]:
+    """For which channels units are set aside at a level that have left, and how many.
+
+    `block`: of the local block, too.
+    """
     picture = Picture(tx.facts([key.sku]), ctx.assortment)
     divider = Divider(tx, ctx.assortment, ctx.pulse, picture, ctx.clock.now(), only_look=True)
     divider.forget_floors(key.sku)
     found = {
         channel: divider.gone(key.sku, channel, [key.location]).get(key, 0)
-        for channel in sorted(picture.holders(key.sku) - {HOLDER})
+        for channel in sorted(picture.holders(key.sku) - (set() if block else {HOLDER}))
     }
     return {channel: units for channel, units in found.items() if units}
 

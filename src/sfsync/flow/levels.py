@@ -11,9 +11,9 @@ from sfsync.domain.stock import Freshness, LevelKey, StockLevel, compare
 from sfsync.domain.values import replace
 from sfsync.ports import Tx
 
-from . import not_found
+from . import not_found, stakes
 from .context import Context
-from .cover import first_stakes, staked
+from .cover import staked
 from .reserving import ask_for_paid
 from .rooms import with_whole_editions
 from .shelf import refresh
@@ -51,9 +51,11 @@ def apply_levels(
             doubtful.append(level.key)
         if freshness in (Freshness.NEWER, Freshness.REWRITTEN):
             newer.append(level)
-            _oversold(tx, ctx, before, level, now)
-            not_found.seen(tx, ctx, before, level)
     tx.put_levels(newer, now)
+    for level in newer:  # as they stand now: whose units are uncovered depends on all of a SKU
+        before, _ = held.get(level.key, (None, None))
+        _oversold(tx, ctx, before, level, now)
+        not_found.seen(tx, ctx, before, level)
     if rewritten:
         tx.begin_epoch(rewritten, now)
     if doubtful:
@@ -124,7 +126,7 @@ def _oversold(tx: Tx, ctx: Context, before: StockLevel | None, level: StockLevel
             "units": level.oversold,
             "on_hand": level.on_hand,
             "reserved": level.reserved,
-            "promises": staked(tx, first_stakes(tx, level.key, level.oversold)),
+            "promises": staked(tx, stakes.first_at(tx, ctx, level.key, level.oversold)),
             "holders": tx.newest_holders([level.key], 0)[1],  # of whom those are named that give way first
         }
         if tx.open_incident(OVERSOLD, str(level.key), title, detail, now):

@@ -32,11 +32,10 @@ from sfsync.domain.reservations import ReservationState, WishedLine
 from sfsync.domain.stock import BadKeyError, LevelKey, allocation_subject
 from sfsync.ports import Incident, LineState, Resolution, Tx
 
-from . import not_found, sold_from_floor
+from . import not_found, sold_from_floor, stakes
 from .allocations import SUBJECT, give_up_gone, gone_at
 from .cancelling import Cancellations
 from .context import Context
-from .cover import stakes_at
 from .desk import Desk
 from .levels import freed
 from .picture import Picture
@@ -245,10 +244,12 @@ class Resolver:
         if wish.promise:
             gone = {c: units for c, units in gone.items() if allocation_subject(c, key) == wish.promise}
         elif any(
-            each.uncovered and not each.promise.subject.startswith(SUBJECT) for each in _stakes(tx, key)
+            each.uncovered and not each.promise.subject.startswith(SUBJECT) for each in self._stakes(tx, key)
         ):
             return None
-        channel = next((each for each in gone if each in self._ctx.assortment.channels), None)
+        named = [each.promise.subject for each in self._stakes(tx, key)]  # the first that the incident names
+        ours = [each for each in gone if each in self._ctx.assortment.channels]
+        channel = min(ours, key=lambda each: named.index(allocation_subject(each, key)), default=None)
         if channel is None:
             if not wish.promise:
                 return None
@@ -301,8 +302,8 @@ class Resolver:
             line = tx.lines([incident.key]).get(incident.key)
             held = sum(row.reserved_delta for row in tx.rows_of([incident.key]).get(incident.key, ()))
             return incident.key, None, line.line.open_quantity - held if line is not None else 0
-        stakes = _stakes(tx, LevelKey.parse(incident.key))
-        able = [each for each in stakes if each.promise.subject.startswith(("order:", "reservation:"))]
+        found = self._stakes(tx, LevelKey.parse(incident.key))
+        able = [each for each in found if each.promise.subject.startswith(("order:", "reservation:"))]
         short = [each for each in able if each.uncovered]
         chosen = next((each for each in able if each.promise.subject == wish.promise), None)
         if not wish.promise:
@@ -311,8 +312,12 @@ class Resolver:
             subjects = ", ".join(each.promise.subject for each in able) or "none of an order or a reservation"
             detail = f"no such promise stands there; there is {subjects}"
             return Resolved(problem="no-such-promise", detail=detail)
-        most = sum(each.uncovered for each in stakes)
+        most = sum(each.uncovered for each in found)
         return chosen.promise.subject, chosen.promise.level, min(chosen.promise.units, most)
+
+    def _stakes(self, tx: Tx, key: LevelKey) -> list[Stake]:
+        held = tx.levels([key]).get(key)
+        return stakes.all_at(tx, self._ctx, key, held[0].oversold if held is not None else 0)
 
     def _target(self, tx: Tx, line: LineState, location: str, origin: LevelKey | None) -> LevelKey | Resolved:
         try:
@@ -432,11 +437,6 @@ class Resolver:
         }
         number = self._keep(tx, incident, wish, detail_kept, Stage.ASKED)
         return number, None, {self._cancellations.bell(line.channel)}
-
-
-def _stakes(tx: Tx, key: LevelKey) -> list[Stake]:
-    held = tx.levels([key]).get(key)
-    return stakes_at(tx, key, held[0].oversold if held is not None else 0)
 
 
 def _told(kept: Resolution) -> Resolved:
