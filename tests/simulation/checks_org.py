@@ -29,6 +29,9 @@ TOLD_IN = timedelta(milliseconds=1)  # a change's moment is told in whole ones, 
 Row = Mapping[str, Any]
 
 
+ITEM_PREFIX = "802"  # of the record ids of order items
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """What one record says of one line: units still to deliver, delivered, and come back."""
@@ -79,20 +82,22 @@ def claims(watch: Watch, world: World) -> Iterator[Claim]:
         yield Claim("a return without an order", (subject,), read.sku(line), Word(0, 0, read.back(line)))
     shop = {order.name: order for order in world.shops[SHOP].selling.orders.values()}
     for name, copy in copies.items():
-        yield from _both(world, read, shop[name], copy, heard=_heard(watch, copy))
+        yield from _both(world, read, shop[name], copy, _heard(watch, copy))
 
 
-def _heard(watch: Watch, copy: str) -> bool:
-    """True when the daemon has been told anything by the copy: at the latest while it was active."""
+def _heard(watch: Watch, copy: str) -> dict[str, str]:
+    """Of which of the copy's items the daemon has been told by the org, and their SKUs."""
     rows = watch.query("SELECT told FROM order_line WHERE org_order = ?", copy)
-    return any("org" in json.loads(told) for (told,) in rows if told)
+    told = [json.loads(words).get("org") for (words,) in rows if words]
+    return {each["line"]["line_id"]: each["line"]["sku"] for each in told if each is not None}
 
 
-def _both(world: World, read: _Reading, order: Order, copy: str, *, heard: bool) -> Iterator[Claim]:
+def _both(world: World, read: _Reading, order: Order, copy: str, heard: Mapping[str, str]) -> Iterator[Claim]:
     """A shop's order and its copy: the authority's quantities, and whatever has happened.
 
     Opened again, an order loses its date of activation and looks like one that never was active: a copy that
-    nobody could read while it was has said nothing, and the shop's word stands alone.
+    nobody could read while it was has said nothing, and the shop's word stands alone. An item that was told
+    of, and then deleted for good, says that nothing of it is wanted.
     """
     row = read.order(copy)
     silent = row["ActivatedDate"] is None and not heard
@@ -103,6 +108,9 @@ def _both(world: World, read: _Reading, order: Order, copy: str, *, heard: bool)
         words[line.variant.sku or ""]["channel"].append(Word(open_units, gone, on_hand + gone))
     for item in () if silent else read.items[copy]:
         words[read.sku(item)]["org"].append(read.word(row, item))
+    for record in heard.keys() - {item["Id"] for item in read.items[copy]}:
+        if record.startswith(ITEM_PREFIX):  # and not the shop's own number for it
+            words[heard[record]]["org"].append(Word(0, 0, 0))
     authority = world.plan.habits.authority
     beginnings = tuple(f"order:{SHOP}:{name}:" for name in (order.number, order.name))
     for sku, told in words.items():
@@ -295,17 +303,18 @@ class OrderWatch:
             self._look(8, "no hole is open, and nobody has read order", self._lost)
             self._lost = []
 
-    def _wants_nothing(self, number: str) -> bool:
-        """True for an order that is not active: a draft, or called off before it was ever read."""
+    def _wants_nothing(self, number: str, since: datetime) -> bool:
+        """True for an order that is not active, or was not meanwhile: a draft, or called off before it was
+        ever read."""
         order = self._world.org.engine.store.tables["Order"].rows.get(number)
-        return order is None or order["StatusCode"] != "Activated"
+        return order is None or order["StatusCode"] != "Activated" or order["ActivatedDate"] > since
 
     def _look(self, promise: int, words: str, changed: Sequence[tuple[str, datetime]]) -> None:
         for order, at in changed:
             rows = self._watch.query("SELECT told FROM order_line WHERE org_order = ?", order)
             told = [json.loads(words) for (words,) in rows if words]
             read = [datetime.fromisoformat(each["org"]["version"]) for each in told if "org" in each]
-            if not rows and self._wants_nothing(order):
+            if not rows and self._wants_nothing(order, at):
                 continue  # nothing of it had to be written down
             if not read or max(read) < at - TOLD_IN:
                 known = max(map(str, read), default="never")
