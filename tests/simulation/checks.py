@@ -52,8 +52,10 @@ class Owed:
     version: int
 
 
+LEVELS = "SELECT level_key, version FROM level"
+# The levels as one text, which is compared instead of a row for each of them: most commits change none.
 LOOK = """
-    SELECT 'level', level_key, version FROM level
+    SELECT 'levels', (SELECT group_concat(level_key || ' ' || version) FROM level), NULL
     UNION ALL SELECT 'cursor', topic, cursor FROM cursor
     UNION ALL SELECT closes, id, source FROM hole WHERE closed_at IS NULL
     UNION ALL SELECT 'movement', max(id), NULL FROM movement
@@ -75,7 +77,7 @@ class Watch:
     def __init__(self, world: World, day: Day) -> None:
         self.world, self.day = world, day
         self.levels: dict[str, Sums] = defaultdict(Sums)  # by the level's key
-        self.rows: dict[str, dict[str, Any]] = {}  # by the row's key, where it has one
+        self._row_keys: set[str] = set()  # of the rows that have one
         self._version_of: dict[str, int] = {}  # of a movement's record: the level's version with it
         self.subjects: dict[str, dict[str, list[int]]] = {}
         self.by_order: dict[str, list[tuple[str, Mapping[str, Sequence[int]]]]] = defaultdict(list)
@@ -96,11 +98,13 @@ class Watch:
         self._change = -1  # of the store, as SQLite counts
         self.newest = 0  # of the movements in the store
         self._seen: dict[str, int] = {}  # versions in the store
+        self._levels_seen: str | None = None  # the same as one text
         self._cursors: dict[str, bytes] = {}
         self.listening = asyncio.Event()  # every topic has a bookmark: from now on postings are promised
         self._tills: list[tuple[int, str]] = []  # (replay id, source id)
         self._taken = 0
         self._told: dict[str, int] = dict.fromkeys((STOCK, TILLS), 0)
+        self._heard = -1  # the org's newest event when its topics were looked at; -1: they never were
         self._behind: dict[int, tuple[str, int]] = {}  # hole -> its stream, and what that held at its opening
         inner = world.org.engine.on_commit
         assert inner is not None
@@ -190,7 +194,7 @@ class Watch:
         """Deleted, and nothing stands for it: its subject holds so much less. The level's key."""
         key, subject = self.key_of(str(row["StockLevel__c"])), str(row.get("SubjectKey__c") or "")
         self.folded -= 1
-        self.rows.pop(str(row.get("IdempotencyKey__c")), None)
+        self._row_keys.discard(str(row.get("IdempotencyKey__c")))
         self.books.forget(key, row)
         if subject:
             held = self.subjects[subject][key]
@@ -218,9 +222,9 @@ class Watch:
         number = row.get("IdempotencyKey__c")
         if number is None:
             return
-        if number in self.rows:
+        if number in self._row_keys:
             self.world.violated(2, f"the key {number} stands twice in the ledger")
-        self.rows[number] = dict(row)
+        self._row_keys.add(number)
 
     def _within_stock(self, key: str, by_kind: dict[str, int]) -> None:
         """Promise 3: nothing is reserved beyond stock. A unit that changes hands is not reserved anew."""
@@ -261,6 +265,7 @@ class Watch:
         self._tills.clear()
         self._taken = 0
         self._told.update(dict.fromkeys(self._told, 0))
+        self._heard = -1
         self._behind = {hole: (source, 0) for hole, (source, _) in self._behind.items()}
 
     def _overflow(self, rows: Sequence[str]) -> None:
@@ -277,6 +282,10 @@ class Watch:
 
     def _hear(self) -> None:
         """What the topics hold that we have not seen."""
+        newest = self.world.bus.ids.last
+        if newest == self._heard:
+            return  # no topic has another event since then
+        self._heard = newest
         for name in (STOCK, TILLS):
             topic = self.world.bus.topics()[name]
             for entry in topic.after(self._told[name], 10_000):
@@ -312,9 +321,10 @@ class Watch:
         if not self.changed:
             return
         seen = self._look()
-        for key, version in seen.versions.items():
-            if version < self._seen.get(key, 0):
-                self._went_back(key, version)
+        if seen.versions is not self._seen:
+            for key, version in seen.versions.items():
+                if version < self._seen.get(key, 0):
+                    self._went_back(key, version)
         cursors = seen.cursors
         self._seen = seen.versions
         moved = cursors != self._cursors
@@ -331,13 +341,14 @@ class Watch:
     def _look(self) -> _Seen:
         """One question instead of four: there are a thousand commits in a seed."""
         cursors: dict[str, bytes] = {}
-        versions: dict[str, int] = {}
+        versions = self._seen
         replaying: list[tuple[int, str]] = []
         holes = 0
         self.newest = 0
         for what, key, value in self._store.execute(LOOK):
-            if what == "level":
-                versions[key] = value
+            if what == "levels":
+                if key != self._levels_seen:
+                    self._levels_seen, versions = key, dict(self.query(LEVELS))
             elif what == "cursor":
                 cursors[key] = value
             elif what == "movement":
@@ -427,7 +438,8 @@ class Watch:
             self._behind.setdefault(number, (source, self._told[source]))
         if not self._behind:
             return
-        for number, how in self.query("SELECT id, how FROM hole WHERE closed_at IS NOT NULL"):
+        closed = "SELECT id, how FROM hole WHERE closed_at IS NOT NULL AND id >= ?"
+        for number, how in self.query(closed, min(self._behind)):
             source, held = self._behind.pop(number, ("", 0))
             at = self._at(cursors, source)
             if how == "replayed by the stream" and at < held:

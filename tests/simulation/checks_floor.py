@@ -18,9 +18,12 @@ COUNTS = ("granted", "confirmed", "settled")
 SOLD_ON_FLOOR = "sold from a shop floor"
 LATE_SECONDS = 30.0  # after its end everything that nobody has said a word about has been given back
 ON_FLOOR = f"{FLOOR}|{BOUTIQUE}"
+# The few rows at the floor are found first: to group all that there are would take a while at each commit.
 DRAWN = """
     SELECT max(id), bundle, subject, sum(reserved_delta), count(*) FROM movement
-    WHERE id > ? AND sku = ? GROUP BY bundle HAVING sum(level_key = ? AND subject LIKE 'order:%')
+    WHERE id > ?1 AND sku = ?2 AND bundle IN (
+        SELECT bundle FROM movement WHERE level_key = ?3 AND subject LIKE 'order:%' AND id > ?1
+    ) GROUP BY bundle
 """
 ASKED = """
     SELECT bundle, sum(reserved_delta) FROM movement

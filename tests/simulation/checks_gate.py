@@ -6,7 +6,8 @@ goods are gone, and a person is told of him.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from math import inf
 
 from sfsync.simulators.org.model import Commit
@@ -21,6 +22,8 @@ class GateWatch:
 
     def __init__(self, world: World, day: Day, watch: Watch) -> None:
         self.world, self.day, self.watch = world, day, watch
+        self._by_number: dict[str, list[Asked]] = defaultdict(list)
+        self._counted = 0  # of the day's reservations, those that stand there; none is ever taken away
         day.told.append(self._told)
         inner = world.org.engine.on_commit
         assert inner is not None
@@ -43,11 +46,17 @@ class GateWatch:
             for key, (_, reserved) in self.watch.subjects[subject].items():
                 if reserved < 0:
                     self.world.violated(2, f"{subject} gave back {-reserved} more at {key} than it held")
-            number = subject.split(":")[1]
-            for asked in self.day.reservations:
-                early = asked.id == number and self.world.loop.time() < asked.kept_until
+            for asked in self._known_by(subject.split(":")[1]):
+                early = self.world.loop.time() < asked.kept_until
                 if early and not self._gone(subject, commit):
                     self._must_hold(asked, "was let go before its time")
+
+    def _known_by(self, number: str) -> Sequence[Asked]:
+        """The reservations of this id, as those who asked for them know them."""
+        for asked in self.day.reservations[self._counted :]:
+            self._by_number[asked.id].append(asked)
+        self._counted = len(self.day.reservations)
+        return self._by_number.get(number, ())
 
     def _gone(self, subject: str, commit: Commit) -> bool:
         """True when goods had left: what is given back was not covered, and who pays for it is told."""

@@ -18,8 +18,9 @@ divided at present is the daemon's own word.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 
 from sfsync.simulators.org.model import Commit
 from sfsync.simulators.shopify.model import LineItem, Order, StockChange
@@ -38,12 +39,13 @@ UNCOVERED = """
     AND EXISTS (SELECT 1 FROM holding WHERE subject LIKE ? AND reserved > 0)
     AND NOT EXISTS (SELECT 1 FROM movement WHERE sku = line.sku AND state = 'waiting')
 """
+# By the bundle's index it would read all rows instead of the new ones: hence the plus.
 ASKED = """
     SELECT sku, channel, sum(reserved_delta) FROM movement
     WHERE id > ? AND sku LIKE 'WANE-%' AND subject LIKE 'allocation:%'
     AND NOT EXISTS (SELECT 1 FROM movement own
                     WHERE own.bundle = movement.bundle AND own.subject LIKE 'order:%')
-    GROUP BY bundle HAVING count(*) = 1 AND sum(reserved_delta) > 0
+    GROUP BY +bundle HAVING count(*) = 1 AND sum(reserved_delta) > 0
 """
 COVER = """
     SELECT max(0, published + flying) + spare
@@ -54,6 +56,7 @@ COVER = """
 """
 SELLING = "SELECT 1 FROM movement WHERE id > ? AND sku = ? AND subject LIKE 'order:london:%'"
 Sold = tuple[Order, LineItem]
+_LINES: Callable[[Order], Sequence[LineItem]] = attrgetter("lines")
 
 
 class LastOne:
@@ -261,7 +264,7 @@ class LastOne:
     def _lines(self, shop: str) -> Mapping[str, Sequence[Sold]]:
         """A shop's order lines by SKU. None is ever taken away: their count tells whether there are more."""
         orders = self.world.shops[shop].selling.orders.values()
-        count = sum([len(order.lines) for order in orders])  # a list, for it is asked after each change
+        count = sum(map(len, map(_LINES, orders)))
         if self._sold.get(shop, (0, {}))[0] != count:
             found: dict[str, list[Sold]] = defaultdict(list)
             for order in orders:

@@ -254,6 +254,7 @@ class OrderWatch:
         self._world, self._watch = world, watch
         self._told = told  # of each topic, how far it has been heard; 0 again after a reset
         told[ORDERS] = 0
+        self._heard = -1  # the org's newest event when the topic was looked at; -1: it never was
         self._owed: list[tuple[int, str, datetime]] = []  # (replay id, order, when it changed)
         self._lost: list[tuple[str, datetime]] = []
         world.on_commit.append(self._store_commit)
@@ -263,9 +264,13 @@ class OrderWatch:
         self._lost += [(order, at) for _, order, at in self._owed]
         self._owed.clear()
         self._told[ORDERS] = 0
+        self._heard = -1
 
     def _hear(self) -> None:
-        now = self._world.clock.now()
+        now, newest = self._world.clock.now(), self._world.bus.ids.last
+        if newest == self._heard:
+            return
+        self._heard = newest
         for entry in self._world.bus.topics()[ORDERS].after(self._told[ORDERS], 10_000):
             self._told[ORDERS] = entry.replay
             header = entry.event.header or {}
@@ -290,6 +295,8 @@ class OrderWatch:
         if not self._watch.changed or not (self._owed or self._lost):
             return  # neither the bookmark nor a hole has moved
         at = self._watch.bookmark(ORDERS)
+        if not self._lost and not any(replay <= at for replay, _, _ in self._owed):
+            return
         holes = self._watch.query(
             "SELECT 1 FROM hole WHERE closed_at IS NULL AND source IN (?, 'snapshot') LIMIT 1", ORDERS
         )

@@ -29,7 +29,8 @@ class Life:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.tasks: dict[asyncio.Task[Any], None] = {}  # in the order made: sets of tasks have none
+        self._tasks: list[asyncio.Task[Any]] = []  # in the order made
+        self._most = 64  # tasks, before those that are done are forgotten
         self.alive = True
         self.ended = asyncio.Event()
         self.crash_in: int | None = None  # gates from now
@@ -59,10 +60,17 @@ class Life:
             for hang_up in self.connections:
                 hang_up()
 
+    def note(self, task: asyncio.Task[Any]) -> None:
+        """A task is this life's. What is done is forgotten later: to be told of each end takes longer."""
+        self._tasks.append(task)
+        if len(self._tasks) > self._most:
+            self._tasks = [each for each in self._tasks if not each.done()]
+            self._most = 64 + 2 * len(self._tasks)
+
     async def bury(self) -> None:
         """Unwind what is left, without letting anything of it out."""
         for _ in range(100):
-            left = [task for task in self.tasks if not task.done()]
+            left = [task for task in self._tasks if not task.done()]
             if not left:
                 return
             for task in left:
@@ -76,8 +84,7 @@ def note_task(task: asyncio.Task[Any], context: Context | None) -> None:
     """Know which life a task belongs to."""
     life = LIFE.get() if context is None else context.get(LIFE)
     if life is not None:
-        life.tasks[task] = None
-        task.add_done_callback(lambda done: life.tasks.pop(done, None))
+        life.note(task)
 
 
 class Disk(Executor):

@@ -8,7 +8,6 @@ it became so; then what is due by now; timers of one moment in the order in whic
 from __future__ import annotations
 
 import asyncio
-from asyncio.events import Handle, TimerHandle
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -27,42 +26,26 @@ class Stuck(BaseException):
     """Every task waits for another one: nothing will ever happen again."""
 
 
-class _Soon(Handle):
-    """What is to run; made a few hundred thousand times a seed, so without a look whether anybody debugs."""
+class _Due:
+    """What is to run, and when; made tens of thousands of times a seed, so without a function of its own.
 
-    __slots__ = ()
-    _context: Context
-    _callback: Callable[..., object]
+    It answers what asyncio asks of its own handles. One that was cancelled has no callback any more.
+    """
 
-    def __init__(
-        self, callback: Callable[..., object], args: Any, loop: VirtualLoop, context: Context | None
-    ) -> None:
-        self._context = copy_context() if context is None else context
-        self._loop, self._callback, self._args = loop, callback, args
-        self._cancelled, self._repr = False, None
-        self._source_traceback = None
+    __slots__ = ("args", "callback", "context", "moment")
+    context: Context
+    callback: Callable[..., object] | None
+    args: tuple[Any, ...]
+    moment: float
 
+    def cancel(self) -> None:
+        self.callback, self.args = None, ()
 
-class _Later(TimerHandle):
-    """What is to run at a time."""
+    def cancelled(self) -> bool:
+        return self.callback is None
 
-    __slots__ = ()
-    _context: Context
-    _callback: Callable[..., object]
-
-    def __init__(
-        self,
-        when: float,
-        callback: Callable[..., object],
-        args: Any,
-        loop: VirtualLoop,
-        context: Context | None,
-    ) -> None:
-        self._context = copy_context() if context is None else context
-        self._loop, self._callback, self._args = loop, callback, args
-        self._cancelled, self._repr = False, None
-        self._source_traceback = None
-        self._when, self._scheduled = when, False  # the loop does not ask how many were cancelled
+    def when(self) -> float:
+        return self.moment
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -73,8 +56,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, made: Callable[[asyncio.Task[Any], Context | None], None]) -> None:
         super().__init__()
         self._now = 0.0
-        self._ready: deque[_Soon | _Later] = deque()
-        self._timers: list[tuple[float, int, _Later]] = []  # a heap; numbered, for handles have no order
+        self._ready: deque[_Due] = deque()
+        self._timers: list[tuple[float, int, _Due]] = []  # a heap; numbered, for handles have no order
         self._set = 0
         self._made = made
         self.set_task_factory(self._task)
@@ -84,25 +67,29 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def call_soon(  # type: ignore[override]  # said more simply than the library's stubs say it
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> Handle:
-        handle = _Soon(callback, args, self, context)
-        self._ready.append(handle)
-        return handle
+    ) -> _Due:
+        due = _Due()
+        due.context = copy_context() if context is None else context
+        due.callback, due.args = callback, args
+        self._ready.append(due)
+        return due
 
     # There are no other threads: no need to wake a sleeping selector.
     call_soon_threadsafe = call_soon  # type: ignore[assignment]  # said more simply than the library's stubs say it
 
     def call_at(  # type: ignore[override]  # said more simply than the library's stubs say it
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> TimerHandle:
-        handle = _Later(when, callback, args, self, context)
+    ) -> _Due:
+        due = _Due()
+        due.context = copy_context() if context is None else context
+        due.callback, due.args, due.moment = callback, args, when
         self._set += 1
-        heappush(self._timers, (when, self._set, handle))
-        return handle
+        heappush(self._timers, (when, self._set, due))
+        return due
 
     def call_later(  # type: ignore[override]  # said more simply than the library's stubs say it
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> TimerHandle:
+    ) -> _Due:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def run_in_executor(  # type: ignore[override]  # said more simply than the library's stubs say it
@@ -116,7 +103,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Run until somebody asks the loop to stop: what is ready, and what is due, time and again."""
         ready, timers = self._ready, self._timers
         while True:
-            while timers and timers[0][2]._cancelled:
+            while timers and timers[0][2].callback is None:
                 heappop(timers)
             if not ready and not self._stopping:
                 if not timers:
@@ -124,15 +111,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 self._now = max(self._now, timers[0][0])
             due = self._now + RESOLUTION_SECONDS
             while timers and timers[0][0] < due:
-                handle = heappop(timers)[2]
-                if not handle._cancelled:
-                    ready.append(handle)
+                timer = heappop(timers)[2]
+                if timer.callback is not None:
+                    ready.append(timer)
             for _ in range(len(ready)):
                 next_one = ready.popleft()
-                if next_one._cancelled:
+                callback = next_one.callback
+                if callback is None:
                     continue
                 try:
-                    next_one._context.run(next_one._callback, *next_one._args)
+                    next_one.context.run(callback, *next_one.args)
                 except (SystemExit, KeyboardInterrupt):
                     raise
                 except BaseException as error:

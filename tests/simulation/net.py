@@ -306,24 +306,29 @@ class Straight(httpx.AsyncClient):
         return _response(await carrier.call(sent, self.timeout.read or PATIENCE_SECONDS), None)
 
 
-async def _ask(app: Asgi, request: Sent) -> Reply:
-    """One ASGI exchange."""
-    url = request.url
-    scope = {
+@lru_cache(4096)
+def _where(address: Any) -> dict[str, Any]:
+    """What an ASGI scope says of an address (as httpx keeps one that was read)."""
+    url = httpx.URL()
+    url._uri_reference = address
+    return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
-        "method": request.method,
         "scheme": url.scheme,
         "path": url.path,
         "raw_path": url.raw_path.partition(b"?")[0],
         "query_string": url.query,
         "root_path": "",
-        "headers": request.headers,
         "server": (url.host, url.port),
         "client": ("127.0.0.1", 1),
-        "state": {},
     }
+
+
+async def _ask(app: Asgi, request: Sent) -> Reply:
+    """One ASGI exchange."""
+    where = _where(request.url._uri_reference)
+    scope = {**where, "method": request.method, "headers": request.headers, "state": {}}
     status, headers, parts, sent = 0, [], [], False
 
     async def receive() -> dict[str, Any]:

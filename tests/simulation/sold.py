@@ -13,12 +13,11 @@ from .world import World
 def wanted(order: Order, line: LineItem) -> tuple[int, int]:
     """(on hand, reserved) that a line's rows should sum up to: what its shop's own record says."""
     open_units = 0 if order.cancelled_at is not None else line.unfulfilled_quantity
-    returned = sum(
-        row.quantity
-        for refund in order.refunds
-        for row in refund.lines
-        if row.line_item is line and row.restock_type == "return"
-    )
+    returned = 0
+    for refund in order.refunds:
+        for row in refund.lines:
+            if row.line_item is line and row.restock_type == "return":
+                returned += row.quantity
     return returned - line.fulfilled_quantity, open_units
 
 

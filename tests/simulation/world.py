@@ -14,7 +14,6 @@ from functools import cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any
-from uuid import UUID
 
 import structlog
 
@@ -30,15 +29,17 @@ from sfsync.settings import Settings, ShopifySettings
 from sfsync.simulators.org.bus import EventBus
 from sfsync.simulators.org.clock import MovableClock
 from sfsync.simulators.org.fates import Fate
-from sfsync.simulators.org.model import ChangeKind
+from sfsync.simulators.org.model import ChangeKind, Schema
 from sfsync.simulators.org.org import OrgConfig, build_org
 from sfsync.simulators.org.pubsub import PubSubService
 from sfsync.simulators.org.rest.bodies import fill
 from sfsync.simulators.org.save import Operation
+from sfsync.simulators.org.source import load_schema
 from sfsync.simulators.shopify.clock import ShopClock
 from sfsync.simulators.shopify.config import Knobs, SeedVariant, ShopConfig
 from sfsync.simulators.shopify.config import Plan as ShopPlan
 from sfsync.simulators.shopify.shop import Shop
+from sfsync.simulators.uuids import new_uuid
 from sfsync.store import Database, Hands, StoreError, open_store
 
 from .habits import BOUTIQUE, DROP, FEW, KIOSK, PAVILION, PIECE, RETURNS
@@ -72,9 +73,13 @@ class ShopTime(ShopClock):
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__()
         self._virtual = clock
+        self._date, self._seconds = clock.now(), clock.now().timestamp()  # asked for many times at one moment
 
     def now(self) -> float:
-        return self._virtual.now().timestamp()
+        date = self._virtual.now()
+        if date is not self._date:
+            self._date, self._seconds = date, date.timestamp()
+        return self._seconds
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -126,11 +131,13 @@ class World:
         self._stop = asyncio.Event()
         self._store: Database | None = None
         self._ids = self.chance("ids")
+        self._levels: dict[str, str] = {}  # the org's ids of the levels that were looked for, by key
         self.store_path = folder / "sfsync.db"
         shutil.copyfile(_empty_store(folder.parent), self.store_path)
         self.org = build_org(
             OrgConfig(
                 metadata_folder(),
+                schema=_schema(),
                 knobs=(*plan.org_knobs, *_order_knobs(plan)),
                 seed={
                     "levels": [
@@ -274,7 +281,7 @@ class World:
     # -- the daemon's lives
 
     def new_id(self) -> str:
-        return str(UUID(int=self._ids.getrandbits(128), version=4))
+        return new_uuid(self._ids)
 
     def start(self) -> Life:
         """A new life on the same store."""
@@ -458,9 +465,10 @@ class World:
 
     def level(self, sku: str, place: str) -> Mapping[str, Any]:
         """The org's own record of a stock level."""
-        key = f"{sku}|{place}"
-        levels = self.org.engine.store.tables["StockLevel__c"].rows.values()
-        return next(row for row in levels if row["LevelKey__c"] == key)
+        key, rows = f"{sku}|{place}", self.org.engine.store.tables["StockLevel__c"].rows
+        if key not in self._levels:
+            self._levels[key] = next(number for number, row in rows.items() if row["LevelKey__c"] == key)
+        return rows[self._levels[key]]
 
     def level_id(self, sku: str, place: str) -> str:
         return str(self.level(sku, place)["Id"])
@@ -529,6 +537,12 @@ def _silent(*_args: Any) -> None:
 
 def _drop(_logger: Any, _method: str, _event: Any) -> Any:
     raise structlog.DropEvent
+
+
+@cache
+def _schema() -> Schema:
+    """The source does not change while a process lives days."""
+    return load_schema(metadata_folder())
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ TILL = Caller("005Wt0000000001IAA", "till")
 LEVELS = 3
 
 _deltas = st.integers(-4, 6)
-_row = st.tuples(st.integers(0, LEVELS - 1), _deltas, _deltas, st.sampled_from(["k1", "k2", "k3", None]))
+_counted = st.one_of(st.none(), st.integers(1, 9).map(lambda day: datetime(2026, 11, day, tzinfo=UTC)))
+_keys = st.sampled_from(["k1", "k2", "k3", None])
+_row = st.tuples(st.integers(0, LEVELS - 1), _deltas, _deltas, _keys, _counted)
 _step = st.one_of(
     st.tuples(st.just("insert"), st.lists(_row, min_size=1, max_size=6), st.booleans()),
     st.tuples(st.just("delete"), st.lists(st.integers(0, 40), min_size=1, max_size=3), st.booleans()),
@@ -45,9 +48,11 @@ def _operations(org: Org, kind: str, items: list[Any]) -> list[Operation]:
                     "OnHandDelta__c": float(on_hand),
                     "ReservedDelta__c": float(reserved),
                     "IdempotencyKey__c": key,
+                    "Kind__c": "Adjustment" if counted is None else "Count",
+                    "OccurredAt__c": counted,
                 },
             )
-            for level, on_hand, reserved, key in items
+            for level, on_hand, reserved, key, counted in items
         ]
     rows = list(table.rows) if kind == "delete" else list(table.deleted)
     chosen = dict.fromkeys(rows[number % len(rows)] for number in items if rows)
@@ -56,13 +61,15 @@ def _operations(org: Org, kind: str, items: list[Any]) -> list[Operation]:
 
 
 def _check_sums(org: Org) -> None:
-    """Each roll-up is the sum over the live movements; each key stands once."""
+    """Each roll-up is the sum, or the newest, of the live movements; each key stands once."""
     movements = list(org.engine.store.tables["StockMovement__c"].rows.values())
     for level in org.engine.store.tables["StockLevel__c"].rows.values():
         own = [row for row in movements if row["StockLevel__c"] == level["Id"]]
         for total, part in (("OnHand__c", "OnHandDelta__c"), ("Reserved__c", "ReservedDelta__c")):
             assert level[total] == sum(row[part] for row in own)
         assert level["Version__c"] == len(own)
+        counts = [row["OccurredAt__c"] for row in own if row["Kind__c"] == "Count"]
+        assert level["CountedAt__c"] == max(filter(None, counts), default=None)
         assert level["Available__c"] == level["OnHand__c"] - level["Reserved__c"]
     keys = [row["IdempotencyKey__c"] for row in movements if row["IdempotencyKey__c"]]
     assert len(keys) == len(set(keys))

@@ -18,7 +18,6 @@ from datetime import timedelta
 from itertools import count
 from random import Random
 from typing import Any
-from uuid import UUID
 
 from sfsync.simulators.org.avro import HEADER, Codec, epoch_ms
 from sfsync.simulators.org.changes import (
@@ -46,6 +45,7 @@ from sfsync.simulators.org.stream import (
     Topic,
     used_up,
 )
+from sfsync.simulators.uuids import new_uuid
 
 LATEST = -1  # the two special starts, numbered as CometD numbers them
 EARLIEST = -2
@@ -288,7 +288,7 @@ class EventBus:
 
     def new_uuid(self) -> str:
         """Returns a random UUID of the bus's own chance."""
-        return str(UUID(int=self._rng.getrandbits(128), version=4))
+        return new_uuid(self._rng)
 
     # --- for the control port
 

@@ -150,7 +150,7 @@ def _changed(change: Change) -> tuple[str, ...]:
     return tuple(
         name
         for name, value in after.items()
-        if name not in NOT_IN_EVENTS and ((saved and name == "LastModifiedDate") or value != before.get(name))
+        if (value != before.get(name) or (saved and name == "LastModifiedDate")) and name not in NOT_IN_EVENTS
     )
 
 

@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
-from uuid import UUID
 
 from sfsync.simulators.org.checks import formula_value
 from sfsync.simulators.org.clock import Clock
@@ -29,6 +28,7 @@ from sfsync.simulators.org.model import Commit, Published, Schema, SObject
 from sfsync.simulators.org.plans import ObjectPlan, SaveContext, build_plans
 from sfsync.simulators.org.records import Layer, Store, StoredRow
 from sfsync.simulators.org.save import Attempt, Operation
+from sfsync.simulators.uuids import new_uuid
 
 ATTEMPTS = 3
 PUBLISH_LIMIT = SaveError("LIMIT_EXCEEDED", "You have exceeded the event publishing limit for your org.")
@@ -147,7 +147,7 @@ class Engine:
             self.on_commit(commit)
 
     def new_uuid(self) -> str:
-        return str(UUID(int=self._random.getrandbits(128), version=4))
+        return new_uuid(self._random)
 
     # -- DML ---------------------------------------------------------------------------------
 

@@ -7,9 +7,10 @@ own, so that the same events meet the same fates again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import attrgetter
 from random import Random
 
 
@@ -97,11 +98,11 @@ class Fates:
         """Returns the fate of the next event; None is an ordinary one."""
         if self.ordered:
             return self._counted(self.ordered.popleft())
-        rates = [(fate, getattr(self, name)) for fate, name in _RATES]
-        if not any(rate for _, rate in rates):
+        rates = _rates_of(self)
+        if not any(rates):
             return None
         drawn = (self._own or rng).random()
-        for fate, rate in rates:
+        for fate, rate in zip(Fate, rates, strict=True):
             if drawn < rate:
                 return self._counted(fate)
             drawn -= rate
@@ -122,5 +123,6 @@ class Fates:
         return fate
 
 
-_RATES = tuple((fate, f"{fate}_rate") for fate in Fate)
-SETTINGS = (*(name for _, name in _RATES), "replay_refused_rate", "late_seconds", "clock_seconds")
+_RATES = tuple(f"{fate}_rate" for fate in Fate)
+_rates_of: Callable[[Fates], tuple[float, ...]] = attrgetter(*_RATES)
+SETTINGS = (*_RATES, "replay_refused_rate", "late_seconds", "clock_seconds")

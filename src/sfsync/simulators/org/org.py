@@ -48,6 +48,7 @@ class OrgConfig:
     random_seed: int = 1
     jwt_public_key: bytes | None = None  # PEM
     state: Path | None = None  # read at start if it exists, instead of the seed; written by `Org.save`
+    schema: Schema | None = None  # what the source is known to say: it need not be read then
 
 
 @dataclass(slots=True)
@@ -122,7 +123,7 @@ def build_org(config: OrgConfig, *, clock: MovableClock | None = None) -> Org:
     """
     clock = clock or MovableClock()
     random = Random(config.random_seed)  # noqa: S311 — a simulation repeats itself; nothing here is a secret
-    schema = load_schema(config.source)
+    schema = config.schema or load_schema(config.source)
     knobs, bus_knobs, pubsub_knobs, cometd_knobs = Knobs(), BusKnobs(), PubSubKnobs(), CometdKnobs()
     panel = Panel(knobs, bus_knobs, pubsub_knobs, cometd_knobs)
     set_all(panel, config.knobs)

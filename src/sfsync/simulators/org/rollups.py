@@ -1,7 +1,8 @@
 """Roll-up summary fields: how a child counts in its parent's sum, count, minimum or maximum.
 
 Sums and counts are adjusted by what changed, in whole units of the last digit, so that they stay exact
-however often they change; minimum and maximum are found anew among the children.
+however often they change. What comes moves a minimum or maximum at once; it is found anew among the children
+only when one that counted in it has gone or changed.
 """
 
 from __future__ import annotations
@@ -47,13 +48,17 @@ class RollUpPlan:
     def incremental(self) -> bool:
         return self.roll_up.operation in ("sum", "count")
 
-    def extreme(self, rows: Iterable[Row]) -> Any:
-        """Smallest or largest value of the children, None without any."""
-        name = self.roll_up.child_field or ""
-        values = [row[name] for row in rows if row[name] is not None and self.matches(row)]
-        if not values:
+    def counted(self, row: Row | None) -> Any:
+        """The value with which a live child counts in a minimum or maximum; None when it does not."""
+        value = None if row is None else row[self.roll_up.child_field or ""]
+        return value if value is not None and row is not None and self.matches(row) else None
+
+    def extreme(self, values: Iterable[Any]) -> Any:
+        """Smallest or largest of the values with which children count, None without any."""
+        found = [value for value in values if value is not None]
+        if not found:
             return None
-        return min(values) if self.roll_up.operation == "min" else max(values)
+        return min(found) if self.roll_up.operation == "min" else max(found)
 
 
 def plan_roll_up(column: Field, roll_up: RollUp, child: SObject) -> RollUpPlan:

@@ -48,6 +48,7 @@ class _Touched:
     """A parent whose children changed in this attempt."""
 
     deltas: dict[str, int] = field(default_factory=dict)
+    came: dict[str, list[Any]] = field(default_factory=dict)  # values that count in a minimum or maximum now
     recompute: set[str] = field(default_factory=set)
     causes: list[int] = field(default_factory=list)  # positions of the operations
 
@@ -238,7 +239,11 @@ class Attempt:
         for roll_up in roll_ups:
             name = roll_up.parent_field.name
             if not roll_up.incremental:
-                touched.recompute.add(name)
+                new, old = roll_up.counted(after), roll_up.counted(before)
+                if old is not None and old != new:
+                    touched.recompute.add(name)
+                elif new is not None:
+                    touched.came.setdefault(name, []).append(new)
                 continue
             delta = roll_up.contribution(after) - roll_up.contribution(before)
             if delta:
@@ -277,7 +282,10 @@ class Attempt:
                 name = roll_up.parent_field.name
                 if name in touched.recompute:
                     column = self._plans[child].sobject.fields[roll_up.roll_up.foreign_key]
-                    value = roll_up.extreme(self._layer.children(child, column, parent_id))
+                    children = self._layer.children(child, column, parent_id)
+                    value = roll_up.extreme(map(roll_up.counted, children))
+                elif name in touched.came:
+                    value = roll_up.extreme((before[name], *touched.came[name]))
                 elif name in touched.deltas:
                     value = roll_up.adjusted(before[name], touched.deltas[name])
                 else:

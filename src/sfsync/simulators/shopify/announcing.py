@@ -7,7 +7,6 @@ was at that moment; an inventory payload is built only when it is sent, and show
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +24,7 @@ from sfsync.simulators.shopify.model import (
     StockChange,
 )
 from sfsync.simulators.shopify.webhooks import WebhookSender
+from sfsync.simulators.uuids import new_uuid
 
 
 class Announcer:
@@ -115,4 +115,4 @@ class Announcer:
             self._sender.emit(topic, build, self._event_id or self._new_event_id(), lag_seconds)
 
     def _new_event_id(self) -> str:
-        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        return new_uuid(self._rng)

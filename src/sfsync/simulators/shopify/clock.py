@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 @dataclass(eq=False, slots=True)
@@ -66,12 +67,17 @@ class ShopClock:
 
 def iso(epoch_seconds: float) -> str:
     """A time as the Admin API writes it: UTC, whole seconds."""
-    return datetime.fromtimestamp(int(epoch_seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{_second(int(epoch_seconds))}Z"
 
 
 def iso_with_offset(epoch_seconds: float) -> str:
     """A time as webhook payloads write it: with the shop's offset (ours is UTC), whole seconds."""
-    return datetime.fromtimestamp(int(epoch_seconds), UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+    return f"{_second(int(epoch_seconds))}+00:00"
+
+
+@lru_cache(1024)  # much happens in one second, and is told of again and again
+def _second(epoch_seconds: int) -> str:
+    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def epoch(text: str) -> float:

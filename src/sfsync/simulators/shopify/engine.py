@@ -97,20 +97,15 @@ class Prepared:
     meter: CostMeter
     requested_cost: int
     selections: Selections
+    root_fields: list[str]  # the names of the fields at the top, as the schema has them
 
     @property
     def is_mutation(self) -> bool:
         return self.operation.operation is OperationType.MUTATION
 
     @property
-    def root_fields(self) -> list[str]:
-        """The names of the fields at the top, as the schema has them."""
-        nodes = self.operation.selection_set.selections
-        return [node.name.value for node in nodes if isinstance(node, FieldNode)]
-
-    @property
     def is_keyed(self) -> bool:
-        return bool(KEYED_MUTATIONS & set(self.root_fields))
+        return not KEYED_MUTATIONS.isdisjoint(self.root_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +170,9 @@ class Engine:
             raise Refused([_error(text, "MAX_INPUT_SIZE_EXCEEDED", path=[_first_field(operation), "input"])])
         price = held.prices[operation.name.value if operation.name else None]
         meter = CostMeter(price, variables, self._knobs.connection_cost)
-        return Prepared(held.node, operation, variables, meter, meter.requested(), held.selections)
+        nodes = operation.selection_set.selections
+        roots = [node.name.value for node in nodes if isinstance(node, FieldNode)]
+        return Prepared(held.node, operation, variables, meter, meter.requested(), held.selections, roots)
 
     async def execute(self, prepared: Prepared, call: Call) -> dict[str, Any]:
         """Carry it out; answers `data` and perhaps `errors`. Raises Refused for wrong variables."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import uuid
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from random import Random
@@ -22,6 +21,7 @@ from sfsync.simulators.shopify.cost import SINGLE_QUERY_LIMIT
 from sfsync.simulators.shopify.engine import Prepared, Refused
 from sfsync.simulators.shopify.faults import ADMIN_KINDS, Fault
 from sfsync.simulators.shopify.wire import CutResponse
+from sfsync.simulators.uuids import new_uuid
 
 if TYPE_CHECKING:
     from sfsync.simulators.shopify.shop import Shop
@@ -110,7 +110,7 @@ class AdminHttp:
         return await _after(_Answer(answer), faults)
 
     def _request_id(self) -> str:
-        return str(uuid.UUID(int=self._requests.getrandbits(128), version=4))
+        return new_uuid(self._requests)
 
     def _is_let_in(self, request: Request) -> bool:
         return self._shop.tokens.is_good(request.headers.get("x-shopify-access-token"))

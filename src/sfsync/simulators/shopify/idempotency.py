@@ -7,11 +7,12 @@ call runs, or after it failed, a repetition is told so.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+import orjson
 
 from sfsync.simulators.shopify.clock import ShopClock
 from sfsync.simulators.shopify.config import Knobs
@@ -35,7 +36,7 @@ class Refusal(Enum):
 class KeyUse:
     """The first use of a key: what was asked and, once it is over, what came of it."""
 
-    fingerprint: str
+    fingerprint: bytes
     first_used_at: float
     state: str = "running"  # running, done, failed
     result: Any = None
@@ -96,6 +97,6 @@ class KeyStore:
             del self._uses[name]
 
 
-def _fingerprint(operation: str, parameters: Mapping[str, Any]) -> str:
-    text = json.dumps([operation, parameters], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+def _fingerprint(operation: str, parameters: Mapping[str, Any]) -> bytes:
+    text = orjson.dumps([operation, parameters], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).digest()

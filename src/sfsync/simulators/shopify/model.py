@@ -138,7 +138,10 @@ class LineItem:
 
     @property
     def unfulfilled_quantity(self) -> int:
-        return sum(allocation.remaining for allocation in self.allocations)
+        units = 0
+        for allocation in self.allocations:
+            units += allocation.remaining
+        return units
 
 
 @dataclass(frozen=True, slots=True)

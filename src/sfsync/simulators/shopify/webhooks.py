@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import hmac
 import json
 import random
-import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +26,7 @@ from sfsync.simulators.shopify.config import API_VERSION, ShopConfig
 from sfsync.simulators.shopify.faults import WEBHOOK_KINDS, Fault, FaultPlan
 from sfsync.simulators.shopify.model import gid
 from sfsync.simulators.shopify.stock import Numbers
+from sfsync.simulators.uuids import new_uuid
 
 CONNECT_LIMIT_SECONDS = 1.0
 TOTAL_LIMIT_SECONDS = 5.0
@@ -319,14 +318,14 @@ class WebhookSender:
         return self._client
 
     def _new_id(self) -> str:
-        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        return new_uuid(self._rng)
 
 
 def signature(secret: str, body: bytes) -> str:
     """X-Shopify-Hmac-Sha256 of a body."""
-    return base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()
+    return base64.b64encode(hmac.digest(secret.encode(), body, "sha256")).decode()
 
 
 def _nanoseconds(epoch_seconds: float) -> str:
     moment = datetime.fromtimestamp(epoch_seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond * 1000:09d}Z"
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}000Z"

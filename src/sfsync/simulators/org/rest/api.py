@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 from sfsync.simulators.org.clock import Clock
@@ -173,6 +175,7 @@ class Api:
         return ApiResponse(200, {name: f"{request.prefix}/composite/{name}" for name in names})
 
 
+@lru_cache(4096)
 def split_path(path: str) -> tuple[str, tuple[str, ...]]:
     """Version segment and decoded segments of a path; an encoded slash stays inside its segment."""
     prefix = "/services/data/"
@@ -182,9 +185,10 @@ def split_path(path: str) -> tuple[str, tuple[str, ...]]:
     return version, tuple(unquote(each) for each in segments if each)
 
 
+@lru_cache(256)
 def parse_query(text: str) -> Mapping[str, str]:
     """The query string; a name given twice keeps its first value."""
-    found: dict[str, Any] = {}
+    found: dict[str, str] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         found.setdefault(name, value)
-    return found
+    return MappingProxyType(found)

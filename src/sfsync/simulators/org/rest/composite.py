@@ -126,7 +126,8 @@ class Composite:
         except ApiError as error:
             return ApiResponse(error.status, error.body())
         headers = {**request.headers, **{name.lower(): value for name, value in part.headers.items()}}
-        return await self._handle(replace(routed, headers=headers, parsed_body=body, transaction=transaction))
+        routed.headers, routed.parsed_body, routed.transaction = headers, body, transaction
+        return await self._handle(routed)
 
     # -- graph -------------------------------------------------------------------------------
 

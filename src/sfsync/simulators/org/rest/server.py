@@ -5,7 +5,9 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from sfsync.simulators.org.clock import Clock
@@ -39,7 +41,7 @@ class RestApp:
         body = await read_body(receive)
         response = await self._answer(scope, headers, body)
         usage = self._usage.header(refused=_is_spent(response))
-        response.headers.setdefault("date", format_datetime(self._clock.now(), usegmt=True))
+        response.headers.setdefault("date", _http_date(self._clock.now().replace(microsecond=0)))
         await _respond(send, response, usage, head=scope["method"] == "HEAD")
 
     async def _answer(self, scope: Scope, headers: dict[str, str], body: bytes) -> ApiResponse:
@@ -77,6 +79,11 @@ class RestApp:
         if session is None:
             raise ApiError(401, "INVALID_SESSION_ID", "Session expired or invalid")
         return session
+
+
+@lru_cache(64)
+def _http_date(second: datetime) -> str:
+    return format_datetime(second, usegmt=True)
 
 
 def _is_spent(response: ApiResponse) -> bool:
@@ -122,7 +129,7 @@ def _check_size(raw_path: bytes, query: bytes, headers: dict[str, str]) -> None:
     uri = len(raw_path) + len(query) + 1
     if uri > MAX_URI_BYTES:
         raise ApiError(414, "URI_TOO_LONG", f"The URI is longer than {MAX_URI_BYTES} bytes.")
-    if uri + sum(len(name) + len(value) for name, value in headers.items()) > MAX_URI_BYTES:
+    if uri + sum(map(len, headers)) + sum(map(len, headers.values())) > MAX_URI_BYTES:
         message = f"URI and headers are longer than {MAX_URI_BYTES} bytes."
         raise ApiError(431, "REQUEST_HEADER_FIELDS_TOO_LARGE", message)
 

@@ -35,6 +35,8 @@ class Names:
         self._fields: dict[str, dict[str, Field]] = {}
         self._links: dict[str, dict[str, Field]] = {}
         self._children: dict[tuple[str, str], tuple[SObject, Field]] = {}
+        # What was found so far: (object, path as written, alias).
+        self._columns: dict[tuple[str, tuple[str, ...], str | None], Resolved] = {}
         for sobject in schema.objects.values():
             fields = sobject.fields.values()
             self._fields[sobject.name] = {field.name.lower(): field for field in fields}
@@ -74,6 +76,13 @@ class Names:
 
     def column(self, sobject: SObject, column: Column, source: str, alias: str | None) -> Resolved:
         """The field that a column names, seen from `sobject` (which may be called by its name or alias)."""
+        found = self._columns.get((sobject.name, column.path, alias))
+        if found is None:
+            found = self._find(sobject, column, source, alias)
+            self._columns[sobject.name, column.path, alias] = found
+        return found
+
+    def _find(self, sobject: SObject, column: Column, source: str, alias: str | None) -> Resolved:
         path = column.path
         if len(path) > 1 and path[0].lower() not in self._links[sobject.name]:
             own_names = {sobject.name.lower(), (alias or sobject.name).lower()}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from sfsync.simulators.org.model import Field, FieldType, Row
@@ -22,10 +23,15 @@ def json_value(field: Field, value: Any) -> Any:
     if isinstance(value, (int, float, Decimal)):
         return int(value) if field.type is FieldType.INT else float(value)
     if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}+0000"
+        return _moment(value)
     if isinstance(value, date):
         return value.isoformat()
     return value
+
+
+@lru_cache(4096)  # the same rows are read again and again
+def _moment(value: datetime) -> str:
+    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}+0000"
 
 
 def attributes(entity: str, url_prefix: str, record_id: str) -> dict[str, str]:
