@@ -34,8 +34,10 @@ from sfsync.domain.reservations import (
     part,
     parted,
     prolonged,
+    spoken_for,
     still_owed,
-    store_said,
+    store_found,
+    store_lacks,
     unfetched,
     whole,
 )
@@ -56,6 +58,15 @@ WISHED = Reservation(
     NOW + timedelta(minutes=15),
 )
 BAGS, SCARVES = WISHED.subjects()
+
+
+def said(reservation: Reservation, *, found: bool) -> Reservation:
+    """What becomes of it when the shop has said so of all of it."""
+    if found:
+        return store_found(reservation, {0, 1}, {"ECOM"}, now=NOW)
+    stays, lost = store_lacks(reservation, {0, 1}, {"ECOM"}, number="r2", reason="not found", now=NOW)
+    assert stays is None
+    return lost
 
 
 @pytest.mark.parametrize(
@@ -404,21 +415,82 @@ def test_what_stock_covers_of_a_paid_reservation_stays_and_the_rest_is_one_of_it
 def test_the_shop_says_whether_it_has_the_piece(paid: bool, found: bool, state: State, reason: str) -> None:
     """It counts from then on, or is over; the shop is not asked again."""
     waiting = replace(WISHED, state=State.AWAITING_STORE, needs_store=True, paid_at=NOW if paid else None)
-    after = store_said(waiting, found=found, reason="not found", now=NOW)
+    after = said(waiting, found=found)
     assert (after.state, after.reason, after.needs_store) == (state, reason, False)
-    assert after.lines == WISHED.lines
+    assert after.lines == tuple(replace(line, found=found) for line in WISHED.lines)
 
 
 @pytest.mark.parametrize("found", [True, False])
 def test_the_shop_says_of_what_an_order_has_taken_over_whether_it_has_it(found: bool) -> None:
     """An order is paid for at its channel, although nobody has confirmed it here."""
     taken = replace(WISHED, state=State.ORDERED, found_at=None if found else NOW - DAY)
-    after = store_said(taken, found=found, reason="not found", now=NOW)
+    after = said(taken, found=found)
     if found:
-        assert after == replace(taken, found_at=NOW)
+        lines = tuple(replace(line, found=True) for line in taken.lines)
+        assert after == replace(taken, lines=lines, found_at=NOW)
     else:
         lost = State.PAID_UNAVAILABLE
         assert after == replace(taken, state=lost, reason="not found", paid_at=NOW, found_at=None)
+
+
+def test_a_shops_word_counts_for_what_is_kept_in_that_shop_and_for_the_articles_that_it_names() -> None:
+    """A bag from the warehouse, one and a scarf from two boutiques: each speaks of its own."""
+    lines = (ReservationLine(ECOM, 2), ReservationLine(TOWN, 1), ReservationLine(ELSEWHERE, 1))
+    both = replace(WISHED, lines=lines)
+    for locations, skus, expected in (
+        ({"TOWN"}, (), {1, 2}),
+        ({"TOWN"}, ("SCARF",), {2}),
+        ({"ECOM"}, ("SCARF",), set()),
+        ({"MAYFAIR"}, (), set()),
+        (None, (), {1, 2}),  # whoever speaks for all shops: for those that have to be asked
+        (None, ("BAG",), {1}),
+    ):
+        places = None if locations is None else frozenset(locations)
+        assert spoken_for(both, {"TOWN"}, locations=places, skus=frozenset(skus)) == expected
+    assert spoken_for(both, frozenset()) == {0, 1, 2}
+
+
+def test_what_two_shops_have_to_find_counts_when_both_have_found_it() -> None:
+    """One bag stands among TOWN's last, one among MAYFAIR's; the two in the warehouse ask nobody."""
+    mayfair = LevelKey("BAG", "MAYFAIR")
+    lines = (ReservationLine(ECOM, 2), ReservationLine(TOWN, 1), ReservationLine(mayfair, 1))
+    waiting = replace(WISHED, lines=lines, state=State.AWAITING_STORE, needs_store=True)
+    floors = frozenset({"TOWN", "MAYFAIR"})
+    once = store_found(waiting, {1}, floors, now=NOW)
+    assert (once.state, once.needs_store, once.found_at) == (State.AWAITING_STORE, True, None)
+    twice = store_found(once, {2}, floors, now=NOW)
+    assert (twice.state, twice.needs_store, twice.found_at) == (State.GRANTED, False, None)
+    assert store_found(twice, {0}, floors, now=NOW).found_at == NOW
+
+
+def test_what_a_shop_does_not_find_of_something_paid_is_parted_from_the_rest() -> None:
+    """Bag and scarf are paid, the scarf is not there: the bag stays hers, and waits for nobody any more."""
+    for state, kept in (
+        (State.CONFIRMED, State.CONFIRMED),
+        (State.AWAITING_STORE, State.CONFIRMED),
+        (State.ORDERED, State.ORDERED),
+    ):
+        waits = state is State.AWAITING_STORE
+        paid = replace(WISHED, state=state, needs_store=waits, paid_at=NOW)
+        stays, lost = store_lacks(paid, {1}, {"TOWN"}, number="r2", reason="not found", now=NOW)
+        assert stays is not None
+        assert (stays.id, stays.state, stays.due(), stays.needs_store) == ("r", kept, (2, 0), False)
+        assert (lost.id, lost.state, lost.instead_of) == ("r2", State.PAID_UNAVAILABLE, "r")
+        assert lost.lines == (ReservationLine(SCARF, 1),)
+
+
+def test_what_a_shop_does_not_find_of_a_cart_ends_all_of_it_unless_a_part_will_do() -> None:
+    """She wanted both; or whatever there is."""
+    cart = replace(WISHED, state=State.AWAITING_STORE, needs_store=True)
+    stays, lost = store_lacks(cart, {1}, {"ECOM"}, number="r2", reason="not found", now=NOW)
+    assert (stays, lost.state, lost.id) == (None, State.RELEASED, "r")
+    part = replace(cart, partial=True)
+    stays, _ = store_lacks(part, {1}, frozenset(), number="r2", reason="not found", now=NOW)
+    assert stays is not None
+    assert (stays.state, stays.due()) == (State.GRANTED, (2, 0))
+    stays, _ = store_lacks(part, {1}, {"ECOM"}, number="r2", reason="not found", now=NOW)
+    assert stays is not None
+    assert (stays.state, stays.needs_store) == (State.AWAITING_STORE, True)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from sfsync.domain.ats import Guarantee
 from sfsync.domain.counts import Count
 from sfsync.domain.incidents import NOT_FETCHED, NOT_FOUND, OVERSOLD, PAID_UNAVAILABLE, Way
 from sfsync.domain.incidents import Wish as Decision
+from sfsync.domain.orders import OrderLine
 from sfsync.domain.reservations import (
     LONGEST,
     TO_FETCH,
@@ -25,7 +27,7 @@ from sfsync.domain.reservations import (
 from sfsync.domain.reservations import ReservationState as State
 from sfsync.domain.stock import LevelKey
 
-ECOM, TOWN, DUBAI = "BAG-1|ECOM", "BAG-1|TOWN", "BAG-1|DUBAI"
+ECOM, TOWN, DUBAI, SCARF = "BAG-1|ECOM", "BAG-1|TOWN", "BAG-1|DUBAI", "SCARF-1|TOWN"
 GATED = (PolicyRule(("BAG-1",), guarantee=Guarantee.GATED),)
 ONLINE = {"online": ("ECOM", "TOWN")}
 
@@ -417,6 +419,46 @@ async def test_what_is_found_is_told_as_found_until_it_is_moved() -> None:
         await h.desk.hand_over(number, "receipt 1")
         late = await h.desk.store_confirmation(number, found=False, who="town")
         assert (late.problem, late.detail) == ("ended", "it is settled")
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+async def test_a_scarf_that_is_not_found_does_not_give_away_the_bag_that_is_paid(taken_over: bool) -> None:
+    """Bag and scarf are paid, and the scarf is not there: she fetches the bag, and is owed the scarf."""
+    gated = (PolicyRule(("*",), guarantee=Guarantee.GATED),)
+    async with house({TOWN: 1, SCARF: 1}, rules=gated, shops=("london",)) as h:
+        lines = (WishedLine("BAG-1", 1, "TOWN"), WishedLine("SCARF-1", 1, "TOWN"))
+        wish = Wish(ReservationKind.PICK_UP, "london", "client 4", lines, timedelta(days=1))
+        number = reservation_of(await h.desk.create(wish, idempotency_key=None, digest="")).id
+        london = h.shops["london"]
+        await h.until(lambda: (london.shelf["BAG-1"], london.shelf["SCARF-1"]) == (1, 1))
+        if taken_over:
+            order = london.buy("BAG-1", reservations=(number,))
+            lines_of_order = (*london.orders[order].lines, OrderLine("2", "SCARF-1", 1, taken_quantity=1))
+            london.orders[order] = replace(london.orders[order], lines=lines_of_order)
+            await heard(h, order)
+        else:
+            await h.desk.confirm(number, "#1")
+        said = reservation_of(
+            await h.desk.store_confirmation(number, found=False, who="town", skus=frozenset({"SCARF-1"}))
+        )
+        assert (said.state, said.due()) == (State.ORDERED if taken_over else State.CONFIRMED, (1, 0))
+        await h.idle()
+        (lost,) = await h.store.read(lambda tx: tx.paid_unavailable())
+        assert [(str(line.level), line.quantity) for line in lost.lines] == [(SCARF, 1)]
+        assert (h.org.numbers(TOWN), h.org.numbers(SCARF)) == ((1, 1), (1, int(taken_over)))
+        assert [each for each in await incidents(h) if each[0] == NOT_FOUND] == [(NOT_FOUND, SCARF)]
+        await h.desk.hand_over(number, "receipt 1")
+        await h.idle()
+        assert ((await kept(h, number)).state, h.org.numbers(TOWN)) == (State.SETTLED, (0, 0))
+        assert h.org.numbers(SCARF) == (1, int(taken_over))
+        nothing = await h.desk.store_confirmation(lost.id, found=False, who="town", skus=frozenset({"BELT"}))
+        assert nothing.problem == "unknown-sku"
+        if taken_over:  # it lay in the window: the order holds it still, and she may fetch it after all
+            found = reservation_of(await h.desk.store_confirmation(lost.id, found=True, who="town"))
+            assert found.state is State.ORDERED
+            await h.desk.hand_over(lost.id, "receipt 2")
+            await h.idle()
+            assert (h.org.numbers(SCARF), await incidents(h)) == ((0, 0), [])
 
 
 async def test_a_pick_up_that_is_not_found_is_not_ended_by_another_bag_of_its_order() -> None:

@@ -318,6 +318,70 @@ async def test_the_shops_word_counts_when_an_order_has_taken_the_piece_over_befo
             assert sorted(await kinds(h)) == sorted(told)
 
 
+async def test_only_the_shop_that_was_asked_does_not_find_it() -> None:
+    """Two from the warehouse and one from the floor: the warehouse is not told to look for its two."""
+    async with house({STORE: 2, FLOOR: 1}, floor=TOWN) as h:
+        lines = (WishedLine("BAG-1", 3),)
+        wish = Wish(ReservationKind.CART, "london", "cart", lines, timedelta(days=1))
+        cart = reservation_of(await h.desk.create(wish, idempotency_key=None, digest=""))
+        assert cart.state is State.AWAITING_STORE
+        said = await h.desk.store_confirmation(
+            cart.id, found=False, who="town", locations=frozenset({"TOWN"})
+        )
+        assert reservation_of(said).state is State.RELEASED
+        await h.idle()
+        told = [(each.kind, each.key) for each in await h.store.read(lambda tx: tx.incidents())]
+        assert told == [(NOT_FOUND, FLOOR)]
+        await h.shows("BAG-1", 2, 2)
+
+
+async def test_what_a_shop_does_not_find_of_what_is_paid_is_lost_and_nothing_else() -> None:
+    """Two from the warehouse, one from the floor, paid: two stay hers, one is had elsewhere later."""
+    async with house({STORE: 2, FLOOR: 1}, floor=TOWN) as h:
+        lines = (WishedLine("BAG-1", 3),)
+        wish = Wish(ReservationKind.CART, "london", "cart", lines, timedelta(days=1))
+        cart = reservation_of(await h.desk.create(wish, idempotency_key=None, digest=""))
+        await h.desk.store_confirmation(cart.id, found=True, who="town")
+        await h.desk.confirm(cart.id, "#1")
+        said = reservation_of(await h.desk.store_confirmation(cart.id, found=False, who="town"))
+        assert (said.state, sorted(said.due())) == (State.CONFIRMED, [0, 2])
+        await h.idle()
+        assert (h.org.numbers(STORE), h.org.numbers(FLOOR)) == ((2, 2), (1, 0))
+        (lost,) = await h.store.read(lambda tx: tx.paid_unavailable())
+        assert [(str(line.level), line.quantity) for line in lost.lines] == [(FLOOR, 1)]
+        assert sorted(await kinds(h)) == sorted([NOT_FOUND, PAID_UNAVAILABLE])
+        h.org.move(STORE, on_hand=1)
+        await h.until_kept(lambda tx: any(level.on_hand == 3 for level in tx.levels_of(["BAG-1"])))
+        moved = reservation_of(await h.desk.move(lost.id, "ECOM"))
+        assert (moved.state, h.org.numbers(STORE)) == (State.CONFIRMED, (3, 3))
+
+
+async def test_goods_that_came_after_it_was_not_found_are_hers_who_pays() -> None:
+    """The shop lacked its one, and five have come since: who pays is told no more that it was not found."""
+    async with house({FLOOR: 1}, floor=TOWN) as h:
+        cart = reservation_of(await ask(h))
+        await h.desk.store_confirmation(cart.id, found=False, who="town")
+        await h.idle()
+        h.org.move(FLOOR, on_hand=5)
+        await h.until_kept(lambda tx: any(level.on_hand == 6 for level in tx.levels_of(["BAG-1"])))
+        paid = reservation_of(await h.desk.confirm(cart.id, "#1"))
+        assert (paid.state, h.org.numbers(FLOOR)) == (State.CONFIRMED, (6, 1))
+
+
+async def test_goods_that_came_after_it_was_not_found_are_asked_for_by_themselves_for_who_has_paid() -> None:
+    """She has paid, and the shop does not find it; three come in: hers is asked for, and two are on show."""
+    async with house({FLOOR: 1}, floor=Floor(frozenset({"TOWN"}), scarce_at=0), shops=("london",)) as h:
+        cart = reservation_of(await ask(h))
+        await h.desk.confirm(cart.id, "#1")
+        await h.desk.store_confirmation(cart.id, found=False, who="town")
+        await h.idle()
+        assert (await kept(h, cart.id)).state is State.PAID_UNAVAILABLE
+        h.org.move(FLOOR, on_hand=3)
+        await h.until_kept(lambda tx: (r := tx.reservation(cart.id)) and r.state is State.CONFIRMED)
+        await h.shows("BAG-1", 2)
+        assert (h.org.numbers(FLOOR), await kinds(h)) == ((4, 1), [NOT_FOUND])
+
+
 async def test_an_order_that_a_person_moves_to_a_floors_last_piece_asks_the_shop_to_look() -> None:
     """Sold out where the site sells from: staff take the boutique's, and the boutique has to find it."""
     async with house({FLOOR: 1, STORE: 0}, floor=TOWN, plan={"online": ("ECOM",)}) as h:

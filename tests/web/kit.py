@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -189,6 +189,7 @@ class Desk:
         self.keys: dict[str, tuple[str, str]] = {}
         self.asked: list[dict[str, Any]] = []
         self.answers = True
+        self.words: list[tuple[Set[str] | None, Set[str]]] = []  # whose locations, which SKUs
         self.floor = False
         self.denial: Denial | None = None
         self.failure: Exception | None = None
@@ -256,7 +257,10 @@ class Desk:
         found = [
             each
             for each in self.granted.values()
-            if each.id > after and each.state in states and sight.sees(each)
+            if each.id > after
+            and each.state in states
+            and wanted["kind"] in (None, each.kind.value)
+            and sight.sees(each)
         ]
         return found[: wanted["limit"]]
 
@@ -294,7 +298,16 @@ class Desk:
     async def release(self, reservation_id: str, reason: str = "", *, by: str = "") -> Outcome:
         return self._go_on(reservation_id, ReservationState.RELEASED, reason=reason)
 
-    async def store_confirmation(self, reservation_id: str, *, found: bool, who: str) -> Outcome:
+    async def store_confirmation(
+        self,
+        reservation_id: str,
+        *,
+        found: bool,
+        who: str,
+        locations: Set[str] | None = None,
+        skus: Set[str] = frozenset(),
+    ) -> Outcome:
+        self.words.append((locations, skus))
         state = ReservationState.GRANTED if found else ReservationState.RELEASED
         return self._go_on(reservation_id, state, reason="" if found else f"not found ({who})")
 

@@ -24,9 +24,10 @@ from tests.web.kit import (
 from tests.web.test_log_in import log_in
 
 from sfsync.domain.letters import Cause
-from sfsync.domain.reservations import ReservationState
+from sfsync.domain.reservations import ReservationKind, ReservationLine, ReservationState
 from sfsync.domain.resync import Scope
 from sfsync.domain.sku_mapping import SkuMapping
+from sfsync.domain.stock import LevelKey
 
 
 def trouble(answer: httpx.Response) -> str:
@@ -202,6 +203,32 @@ async def test_a_boutique_sees_what_it_has_not_got_any_more_for_who_comes() -> N
         assert f"{gone}. Tell the customer" in page
         steps = ("found", "not-found", "hand-over", "release")
         assert [page.count(f'value="{step}"') for step in steps] == [1, 0, 0, 0]
+
+
+async def test_a_boutique_is_asked_for_what_a_cart_or_a_client_wants_of_its_last_pieces() -> None:
+    """Nobody comes for it, and it has a button all the same; of two articles it says which is not there."""
+    house = House()
+    awaiting, scarf = waiting_pick_ups()["r1"], LevelKey("SCARF", "KNIGHTSBRIDGE")
+    paid = replace(awaiting, id="r6", kind=ReservationKind.CART, owner="cart 6", order_reference="#1006")
+    paid = replace(paid, expires_at=None, lines=(*awaiting.lines, ReservationLine(scarf, 1)))
+    client_s = replace(awaiting, id="r7", kind=ReservationKind.CLIENT, owner="client 7")
+    house.desk.granted = {"r6": paid, "r7": client_s}
+    async with house.client() as client:
+        form = await log_in(client, SHOP, "Ms Kay")
+        page = (await client.get("/pick-ups?location=KNIGHTSBRIDGE")).text
+        for words in (
+            "Is it there?",
+            "cart 6",
+            "client 7",
+            "paid, and waiting for your word",
+            "Nobody is waited",
+        ):
+            assert words in page
+        assert [page.count(f'value="{step}"') for step in ("not-found", "found")] == [2, 2]
+        assert page.count("<option>SCARF</option>") == 2
+        fields = {"form": form, "reservation": "r6", "do": "not-found", "sku": "SCARF"}
+        assert (await client.post("/pick-ups?location=KNIGHTSBRIDGE", data=fields)).status_code == 200
+    assert house.desk.words == [({"KNIGHTSBRIDGE"}, {"SCARF"})]
 
 
 async def test_who_may_only_reserve_does_not_speak_for_a_shop() -> None:

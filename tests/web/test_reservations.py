@@ -36,7 +36,9 @@ async def test_a_granted_reservation_is_answered_201_with_its_address() -> None:
         "channel": "london",
         "owner": "cart-17",
         "client": None,
-        "lines": [{"sku": "BAG", "location": "ECOM", "unit": None, "quantity": 1, "wanted": 1}],
+        "lines": [
+            {"sku": "BAG", "location": "ECOM", "unit": None, "quantity": 1, "wanted": 1, "found": False}
+        ],
         "created_at": "2026-11-23T08:15:00.000Z",
         "expires_at": "2026-11-23T08:30:00.000Z",
         "pick_up": None,

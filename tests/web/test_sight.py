@@ -123,9 +123,16 @@ async def test_a_boutique_speaks_for_pieces_in_its_own_hand_only() -> None:
     """Its word on a piece at another boutique is worth nothing, and tells it nothing."""
     made = house()
     async with made.client(MAYFAIR) as client:
-        for number, status in (("there", 200), ("both", 409), ("here", 404), ("london", 404), ("r404", 404)):
+        body: dict[str, object] = {"found": True, "sku": "TIE", "location": "MAYFAIR"}
+        assert (await client.post("/v1/reservations/both/store-confirmation", json=body)).status_code == 200
+        body["location"] = "SOHO"
+        foreign = await client.post("/v1/reservations/both/store-confirmation", json=body)
+        problem(foreign, 422, "bad-input")
+        for number, status in (("there", 200), ("both", 200), ("here", 404), ("london", 404), ("r404", 404)):
             answer = await client.post(f"/v1/reservations/{number}/store-confirmation", json={"found": False})
             assert answer.status_code == status, number
+    mayfair = frozenset({"MAYFAIR"})
+    assert made.desk.words == [(mayfair, {"TIE"}), (mayfair, set()), (mayfair, set())]
     assert made.desk.granted["here"].state is ReservationState.GRANTED
 
 

@@ -14,7 +14,8 @@ its order's units go with it; its window may pass, and then somebody is told.
 
 A shop may say of whatever is kept for somebody that it does not find it. What nobody has paid for is let go
 then. What was paid for is *paid-unavailable*, although its order may hold the units still: the ways out are
-the same.
+the same. Its word counts for what is kept in that shop, and for the articles that it names: what it does not
+find of something that was paid for becomes a reservation of its own, and the rest is kept (`parted`).
 
 One that draws on the last pieces of a shop floor whose till does not ask is *awaiting-store* between pending
 and granted: the org holds the units, and it counts when the shop has said that it has them in its hand.
@@ -144,6 +145,7 @@ class ReservationLine:
     quantity: int
     wanted: int = -1  # as many as `quantity` when not given
     named: bool = False  # the asking party wants this very piece
+    found: bool = False  # the shop where it is has said that it has it in its hand
 
     def __post_init__(self) -> None:
         if self.wanted < 0:
@@ -371,20 +373,84 @@ def parted(
     return replace(paid, lines=left), replace(lost, id=number, lines=lines, partial=False, instead_of=paid.id)
 
 
-def store_said(reservation: Reservation, *, found: bool, reason: str, now: datetime) -> Reservation:
-    """What the shop's word makes of a reservation that is kept for somebody, whether it waited for it or not.
+def spoken_for(
+    reservation: Reservation,
+    floors: Set[str],
+    *,
+    locations: Set[str] | None = None,
+    skus: Set[str] = frozenset(),
+) -> frozenset[int]:
+    """The numbers of the lines that a shop's word counts for.
 
-    An order that has taken it over was paid for at its channel, also where nobody has confirmed it.
+    `locations` are the shop's own. Whoever speaks for all shops (None) speaks for those on whose `floors`
+    some of it is; where nothing of it is on one, for all of it. `skus` are the articles that the word names;
+    all when it names none.
+    """
+    lines = {number: line.level for number, line in enumerate(reservation.lines)}
+    there = {number for number, level in lines.items() if locations is None or level.location in locations}
+    if locations is None and (on_floors := {n for n, level in lines.items() if level.location in floors}):
+        there = on_floors
+    return frozenset(number for number in there if not skus or lines[number].sku in skus)
+
+
+def store_found(
+    reservation: Reservation, spoken: Set[int], floors: Set[str], *, now: datetime
+) -> Reservation:
+    """What becomes of one that is kept for somebody when the shop has these lines of it in its hand.
+
+    One that waited for a word waits on while lines of it are on other shops' `floors`. It is told as found
+    when all of it was.
+    """
+    lines = tuple(
+        replace(line, found=True) if number in spoken else line
+        for number, line in enumerate(reservation.lines)
+    )
+    left = [line for line in lines if line.quantity and not line.found]
+    waits = reservation.needs_store and any(line.level.location in floors for line in left)
+    known = replace(
+        reservation, lines=lines, needs_store=waits, found_at=None if left else reservation.found_at or now
+    )
+    return known if reservation.state is ReservationState.ORDERED else replace(known, state=_granted(known))
+
+
+def store_lacks(
+    reservation: Reservation, spoken: Set[int], floors: Set[str], *, number: str, reason: str, now: datetime
+) -> tuple[Reservation | None, Reservation]:
+    """What becomes of one that is kept for somebody when the shop does not find these lines of it.
+
+    (what of it goes on, what is over), as `parted`; `number` is the id of the second where there are both.
+    Of what nobody has paid for all is over, unless a part will do. An order that has taken it over was paid
+    for at its channel, also where nobody has confirmed it.
     """
     ordered = reservation.state is ReservationState.ORDERED
-    if found:
-        known = replace(reservation, needs_store=False, found_at=now)
-        return known if ordered else replace(known, state=_granted(known))
-    lost = replace(reservation, reason=reason, needs_store=False, found_at=None)
-    if ordered and lost.paid_at is None:
-        lost = replace(lost, paid_at=now)
-    paid = lost.paid_at is not None
-    return replace(lost, state=ReservationState.PAID_UNAVAILABLE if paid else ReservationState.RELEASED)
+    lines = tuple(
+        replace(line, found=False) if at in spoken else line for at, line in enumerate(reservation.lines)
+    )
+    reservation = replace(reservation, lines=lines)
+    due = reservation.due() if ordered else tuple(line.quantity for line in reservation.lines)
+    left = [line for at, line in enumerate(reservation.lines) if at not in spoken and due[at]]
+    waits = any(line.level.location in floors and not line.found for line in left)
+    paid = reservation
+    if ordered and paid.paid_at is None:
+        paid = replace(paid, paid_at=now)
+    if paid.paid_at is not None:
+        gone = [units if at in spoken else 0 for at, units in enumerate(due)]
+        stays, lost = parted(paid, gone, number, reason)
+        lost = replace(lost, needs_store=False, found_at=None)
+        if stays is None:
+            return None, lost
+        stays = replace(stays, needs_store=reservation.needs_store and waits)
+        return stays if ordered else replace(stays, state=_granted(stays)), lost
+    over = replace(
+        reservation, state=ReservationState.RELEASED, reason=reason, needs_store=False, found_at=None
+    )
+    if not reservation.partial or not left:
+        return None, over
+    lines = tuple(
+        replace(line, quantity=0) if at in spoken else line for at, line in enumerate(reservation.lines)
+    )
+    stays = replace(reservation, lines=lines, needs_store=reservation.needs_store and waits)
+    return replace(stays, state=_granted(stays)), over
 
 
 def unfetched(reservation: Reservation, now: datetime) -> bool:
@@ -437,7 +503,7 @@ def follows(
     for line, units in zip(reservation.lines, reservation.due(), strict=True):
         due[line.level] += units
     away = {level: to for level, to in gone.items() if held.get(level, 0) < due[level]}
-    lines = tuple(replace(line, level=away.get(line.level, line.level)) for line in reservation.lines)
+    lines = tuple(_at(line, away.get(line.level, line.level)) for line in reservation.lines)
     if lines == reservation.lines:
         return reservation
     return replace(reservation, lines=lines, state=ReservationState.ORDERED, found_at=None, reason="")
@@ -494,7 +560,12 @@ def held_instead(reservation: Reservation, held: Mapping[LevelKey, int]) -> str:
 
 def _where_held(line: ReservationLine, place: Mapping[LevelKey, int]) -> ReservationLine:
     """The line at the level where its units are. What an order has taken over of it stays its history."""
-    return replace(line, level=max(place, key=lambda level: (level == line.level, level))) if place else line
+    return _at(line, max(place, key=lambda level: (level == line.level, level))) if place else line
+
+
+def _at(line: ReservationLine, level: LevelKey) -> ReservationLine:
+    """The line at a level. Elsewhere, nobody has said yet that it is there."""
+    return replace(line, level=level, found=line.found and level == line.level)
 
 
 def levels_at(

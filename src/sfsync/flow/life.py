@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from datetime import timedelta
 from functools import partial
 
@@ -30,12 +30,14 @@ from sfsync.domain.reservations import (
     over,
     parted,
     prolonged,
-    store_said,
+    spoken_for,
+    store_found,
+    store_lacks,
     whole,
 )
 from sfsync.domain.stock import LevelKey, Movement
 from sfsync.domain.values import replace
-from sfsync.ports import Tx
+from sfsync.ports import LineState, Tx
 
 from . import not_found
 from .asking import Asking, not_yet, promised_to_others
@@ -226,13 +228,15 @@ class Life(Asking):
         again = replace(
             paid,
             state=ReservationState.PENDING,
-            lines=tuple(replace(line, level=level) for line, level in zip(paid.lines, levels, strict=True)),
+            lines=tuple(
+                replace(line, level=level, found=False)
+                for line, level in zip(paid.lines, levels, strict=True)
+            ),
+            found_at=None,
         )
         again = replace(again, needs_store=self._on_floor(tx, again, zip(levels, again.due(), strict=True)))
-        lacks = not_found.lacking(tx)
-        gone = [str(level) for level in levels if str(level) in lacks]
         denial = self.denied_again(tx, again)
-        no = f"the shop did not find {gone[0]}" if gone else denial.detail if denial is not None else ""
+        no = denial.detail if denial is not None else ""
         no = no or promised_to_others(self._picture(tx, again), again.lines)
         if no:
             lost = replace(again, state=ReservationState.PAID_UNAVAILABLE, reason=no)
@@ -554,13 +558,24 @@ class Life(Asking):
         waits = reservation.needs_store and any(level == line.level for line, level in lines)
         return waits or self._on_floor(tx, reservation, asked)
 
-    async def store_confirmation(self, reservation_id: str, *, found: bool, who: str) -> Outcome:
+    async def store_confirmation(
+        self,
+        reservation_id: str,
+        *,
+        found: bool,
+        who: str,
+        locations: Set[str] | None = None,
+        skus: Set[str] = frozenset(),
+    ) -> Outcome:
         """The shop says whether it has the piece that is kept for somebody, whether it was asked or not.
 
         Found, it counts, and is told as found. Not found, what nobody has paid for goes back; what was paid
         for is *paid-unavailable*, and its order, where it holds the piece, holds it until there is a way out.
-        In any case somebody is told to count.
+        In any case somebody is told to count. The word counts for what is at the shop's own `locations` (see
+        `spoken_for` where they are None), and of the articles that it names; of what was paid for the rest is
+        kept, and what is not found becomes a reservation of its own.
         """
+        floors = self._ctx.assortment.floor.locations
 
         def commit(tx: Tx) -> tuple[Outcome, set[str]]:
             reservation = tx.reservation(reservation_id)
@@ -570,58 +585,101 @@ class Life(Asking):
                 return not_yet(reservation), set()
             now = self._ctx.clock.now()
             reservation = as_told(reservation, now)
+            spoken = spoken_for(reservation, floors, locations=locations, skus=skus)
+            if not spoken:
+                named = " and ".join(sorted(skus)) or "nothing"
+                detail = f"the reservation has {named} at no location that this word is for"
+                return Outcome(reservation, "unknown-sku", detail=detail), set()
             if reservation.needs_store and reservation.state in TAKEN_OVER:
-                shop_said(tx, self._ctx, reservation.id, found=found, now=now)
+                levels = {reservation.lines[number].level for number in spoken}
+                shop_said(tx, self._ctx, reservation.id, levels, found=found, now=now)
             if reservation.needs_store and reservation.state is ReservationState.SETTLED:
-                return self._store_said_late(tx, reservation, found=found, who=who), set()
+                return self._store_said_late(tx, reservation, spoken, found=found, who=who), set()
             if reservation.state is ReservationState.PAID_UNAVAILABLE and found:
-                return self._found_after_all(tx, reservation)
+                return self._found_after_all(tx, reservation, spoken)
             if reservation.state is ReservationState.RELEASED and found:
-                more = not_found.found(tx, self._ctx, reservation)
+                more = not_found.found(tx, self._ctx, reservation, spoken)
                 return Outcome(reservation), freed(tx, self._ctx, more, now) if more else set()
             if reservation.state not in TO_FETCH:
                 over = {ReservationState.SETTLED, ReservationState.EXPIRED, ReservationState.REFUSED}
                 problem = "ended" if not found and reservation.state in over else ""
                 return Outcome(reservation, problem, detail=f"it is {reservation.state.value}"), set()
-            drawn = tx.draws(reservation.id) if reservation.state in HOLDING else ()
-            if not found and drawn:
-                tx.drop_draws(reservation.id)  # the org has not heard of it, and need not
+            if not found:
+                return self._not_found(tx, reservation, spoken, who)
             lines = sold_on(tx, reservation) if reservation.state is ReservationState.ORDERED else []
-            if lines and not reservation.order_reference:
-                reservation = replace(
-                    reservation, order_reference=lines[0].order_name, channel=lines[0].channel
-                )
-            reason = f"not found in the shop ({who})"
-            after = store_said(reservation, found=found, reason=reason, now=now)
-            places = " and ".join(sorted({line.level.location for line in after.lines}))
-            put(tx, self._ctx, reservation, after, because=f"and {places} does not find it")
-            if found:
-                if after.state is ReservationState.CONFIRMED:
-                    self._claim(tx, after)
-                return Outcome(after), {"orders"}
-            not_found.tell(tx, self._ctx, after, who)
-            skus = {line.level.sku for line in after.lines}
-            bells = refresh(tx, self._ctx.assortment, self._ctx.pulse, skus, now)
-            return Outcome(after), bells | give_back(tx, self._ctx, after)
+            after = store_found(_of_order(reservation, lines), spoken, floors, now=now)
+            put(tx, self._ctx, reservation, after)
+            if after.state is ReservationState.CONFIRMED:
+                self._claim(tx, after)
+            return Outcome(after), {"orders"}
 
         outcome, bells = await self._ctx.store.write(commit)
         self._ctx.bell.ring(*bells)
         return outcome
 
-    def _found_after_all(self, tx: Tx, lost: Reservation) -> tuple[Outcome, set[str]]:
+    def _not_found(
+        self, tx: Tx, reservation: Reservation, spoken: Set[int], who: str
+    ) -> tuple[Outcome, set[str]]:
+        """What is kept for somebody is not there: these lines of it, of which the shop has spoken."""
+        ctx, now, floors = self._ctx, self._ctx.clock.now(), self._ctx.assortment.floor.locations
+        lines = sold_on(tx, reservation) if reservation.state is ReservationState.ORDERED else []
+        places = " and ".join(sorted({reservation.lines[number].level.location for number in spoken}))
+        because, reason = f"and {places} does not find it", f"not found in the shop ({who})"
+        known = _of_order(reservation, lines)
+        stays, lost = store_lacks(known, spoken, floors, number=ctx.new_id(), reason=reason, now=now)
+        if reservation.state in HOLDING and tx.draws(reservation.id):
+            if stays is not None:
+                return not_yet(reservation), set()  # the org has not heard of what it is to keep a part of
+            tx.drop_draws(reservation.id)  # the org has not heard of it, and need not
+        skus = {line.level.sku for line in reservation.lines}
+        if stays is None:
+            put(tx, ctx, reservation, lost, because=because)
+            not_found.tell(tx, ctx, lost, who, spoken)
+            bells = refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+            return Outcome(lost), bells | give_back(tx, ctx, lost)
+        if lost.id != reservation.id:
+            lost = replace(lost, reason=f"{reason}; all else is kept as reservation {stays.id}")
+            put(tx, ctx, known, lost, because=because)
+            for line in lines:
+                if line.line.sku in {each.level.sku for each in lost.lines}:
+                    tx.put_line(replace(line, reservations=(*line.reservations, lost.id), due=True))
+        put(tx, ctx, reservation, stays)
+        if stays.state is ReservationState.CONFIRMED:
+            self._claim(tx, stays)
+        not_found.tell(tx, ctx, lost, who, None if lost.id != reservation.id else spoken)
+        held, subjects = held_by(tx, reservation), reservation.subjects()
+        gone = {
+            (subjects[number], level): units
+            for number in spoken
+            for level, units in held.get(subjects[number], {}).items()
+        }
+        bells = {"orders"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+        return Outcome(stays), bells | let_go_of(tx, ctx, stays, gone)[1]
+
+    def _found_after_all(self, tx: Tx, lost: Reservation, spoken: Set[int]) -> tuple[Outcome, set[str]]:
         """What its order holds where it is to be fetched is kept for its customer again."""
         now = self._ctx.clock.now()
-        more = not_found.found(tx, self._ctx, lost)
+        more = not_found.found(tx, self._ctx, lost, spoken)
         there = [line.level for line in lost.lines]
-        kept = is_kept(tx, self._ctx, lost, there, found_at=now) or lost
+        whole = len(spoken) == len(lost.lines)
+        kept = (is_kept(tx, self._ctx, lost, there, found_at=now) if whole else None) or lost
         return Outcome(kept), {"orders"} | (freed(tx, self._ctx, more, now) if more else set())
 
-    def _store_said_late(self, tx: Tx, reservation: Reservation, *, found: bool, who: str) -> Outcome:
+    def _store_said_late(
+        self, tx: Tx, reservation: Reservation, spoken: Set[int], *, found: bool, who: str
+    ) -> Outcome:
         """An order has taken the piece over before the shop spoke: what it says is told all the same."""
-        said = replace(reservation, needs_store=False)
+        floors = self._ctx.assortment.floor.locations
+        others = [line for number, line in enumerate(reservation.lines) if number not in spoken]
+        waits = any(line.level.location in floors and not line.found for line in others)
+        lines = tuple(
+            replace(line, found=found) if number in spoken else line
+            for number, line in enumerate(reservation.lines)
+        )
+        said = replace(reservation, lines=lines, needs_store=waits)
         put(tx, self._ctx, reservation, said)
         if not found:
-            not_found.tell(tx, self._ctx, said, who)
+            not_found.tell(tx, self._ctx, said, who, spoken)
         return Outcome(said)
 
     def _enter(
@@ -744,6 +802,13 @@ def _own(tx: Tx, reservation: Reservation) -> dict[LevelKey, int]:
         for level, units in places.items():
             found[level] = found.get(level, 0) + max(0, units)
     return found
+
+
+def _of_order(reservation: Reservation, lines: Sequence[LineState]) -> Reservation:
+    """A reservation that orders' lines were sold on, with the name of the first of them."""
+    if not lines or reservation.order_reference:
+        return reservation
+    return replace(reservation, order_reference=lines[0].order_name, channel=lines[0].channel)
 
 
 def _held_elsewhere(reservation: Reservation, of_orders: Sequence[tuple[str, LevelKey, int]]) -> str:

@@ -7,7 +7,7 @@ that they were found or written off. Where nothing is on hand any more, nothing 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from sfsync.domain.incidents import NOT_FOUND
 from sfsync.domain.reservations import Reservation
@@ -21,12 +21,15 @@ BY_RESERVATION = "not_found"  # in the incident's detail: units by the reservati
 WAYS_OUT = ["count the stock level", "accept, once they are found or written off"]
 
 
-def tell(tx: Tx, ctx: Context, reservation: Reservation, who: str) -> None:
-    """The org has the piece and the shop has not: somebody must count."""
+def tell(
+    tx: Tx, ctx: Context, reservation: Reservation, who: str, lines: Collection[int] | None = None
+) -> None:
+    """The org has the pieces of these lines (all, when None) and the shop has not: somebody must count."""
     now = ctx.clock.now()
-    units = dict.fromkeys((line.level for line in reservation.lines), 0)
-    for line, due in zip(reservation.lines, reservation.due(), strict=True):
-        units[line.level] += due
+    units: dict[LevelKey, int] = {}
+    for number, (line, due) in enumerate(zip(reservation.lines, reservation.due(), strict=True)):
+        if due and (lines is None or number in lines):
+            units[line.level] = units.get(line.level, 0) + due
     for level, number in units.items():
         title = f"{level.location} does not find {level.sku}, which the org says it has"
         missing = {**_missing(_open(tx, level)), reservation.id: number}
@@ -36,10 +39,10 @@ def tell(tx: Tx, ctx: Context, reservation: Reservation, who: str) -> None:
     ctx.log.warning("not found in the shop", reservation=reservation.id, said_by=who, next="count it")
 
 
-def found(tx: Tx, ctx: Context, reservation: Reservation) -> set[str]:
-    """The shop has found what it kept for this one; the SKUs of which there is more to promise again."""
+def found(tx: Tx, ctx: Context, reservation: Reservation, lines: Collection[int]) -> set[str]:
+    """The shop has found what it kept for these lines; the SKUs of which there is more to promise again."""
     skus: set[str] = set()
-    for level in {line.level for line in reservation.lines}:
+    for level in {reservation.lines[number].level for number in lines}:
         incident = _open(tx, level)
         missing = _missing(incident)
         if incident is None or missing.pop(reservation.id, None) is None:
@@ -70,11 +73,6 @@ def seen(tx: Tx, ctx: Context, before: StockLevel | None, level: StockLevel) -> 
     if counted or level.on_hand <= 0:
         ctx.log.info("not looked for any more", level=str(level.key), counted=counted)
         over(tx, ctx, level.key)
-
-
-def lacking(tx: Tx) -> set[str]:
-    """The levels at which something is not found, as their incidents name them."""
-    return {each.key for each in tx.incidents() if each.kind == NOT_FOUND}
 
 
 def _open(tx: Tx, level: LevelKey) -> Incident | None:

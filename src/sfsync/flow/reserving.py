@@ -99,17 +99,13 @@ def ask_for_paid(tx: Tx, ctx: Context, skus: Collection[str]) -> set[str]:
     In the commit that learns of the goods, so that nobody is told of them who has not paid. Where an order of
     the channel stands for the payment, the order asks; where other pieces are being asked for, nobody does.
     Of a limited edition no more is asked for than is left of it, for this client as for any other; and what a
-    shop did not find is not asked for there again by itself, as long as that is an incident.
+    shop did not find is not asked for there again, as long as that is an incident: but what came since is.
     """
     bells: set[str] = set()
-    waiting = tx.paid_unavailable()
-    lacking = {each.key for each in tx.incidents() if each.kind == NOT_FOUND} if waiting else set()
-    for reservation in waiting:
+    for reservation in tx.paid_unavailable():
         owed = zip(reservation.lines, reservation.due(), strict=True)
         levels = [line.level for line, units in owed if units]
         if not {level.sku for level in levels} & set(skus) or tx.busy(reservation.subjects()):
-            continue
-        if any(str(level) in lacking for level in levels):
             continue
         if reservation.channel is not None:
             names = order_names(reservation.order_reference)
@@ -400,7 +396,10 @@ def is_kept(
         due[level] += units
     if lost.kind is not ReservationKind.PICK_UP or not due <= held:
         return None
-    moved = tuple(replace(line, level=level) for line, level in zip(lost.lines, there, strict=True))
+    here = found_at is not None
+    moved = tuple(
+        replace(line, level=level, found=here) for line, level in zip(lost.lines, there, strict=True)
+    )
     kept = replace(lost, state=ReservationState.ORDERED, reason="", lines=moved, found_at=found_at)
     put(tx, ctx, lost, kept)
     for line in lines:

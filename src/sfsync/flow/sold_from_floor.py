@@ -106,10 +106,15 @@ def stands(tx: Tx, subject: str, level: str) -> tuple[LevelKey, int]:
     return key, _held(tx.rows_of([subject]).get(subject, ())).get(key, 0)
 
 
-def shop_said(tx: Tx, ctx: Context, reservation_id: str, *, found: bool, now: datetime) -> None:
-    """The shop has answered for a reservation whose units an order has taken over meanwhile."""
+def shop_said(
+    tx: Tx, ctx: Context, reservation_id: str, levels: Collection[LevelKey], *, found: bool, now: datetime
+) -> None:
+    """The shop has answered for what of a reservation is at these levels; an order has taken it over."""
+    named = {str(level) for level in levels}
     for each in tx.incidents():
         if each.kind != ON_FLOOR or each.detail.get("reservation") != reservation_id:
+            continue
+        if each.detail["level"] not in named:
             continue
         if found:
             tx.close_incident(ON_FLOOR, each.key, now)

@@ -194,6 +194,7 @@ class ReservationStatements(LedgerStatements):
                     "quantity": line.quantity,
                     "wanted": line.wanted,
                     "named": line.named,
+                    "found": line.found,
                 }
                 for number, line in enumerate(reservation.lines)
             ],
@@ -254,7 +255,8 @@ class ReservationStatements(LedgerStatements):
         lines: dict[str, list[ReservationLine]] = defaultdict(list)
         for row in self._in(LINES_OF_RESERVATION, [row.id for row in rows]):
             level = LevelKey.parse(row.level_key)
-            lines[row.reservation].append(ReservationLine(level, row.quantity, row.wanted, row.named))
+            line = ReservationLine(level, row.quantity, row.wanted, row.named, row.found)
+            lines[row.reservation].append(line)
         return [_reservation(row, lines[row.id]) for row in rows]
 
     def confirmed_for(self, channel: str, references: Collection[str]) -> list[str]:

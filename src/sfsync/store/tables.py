@@ -664,6 +664,7 @@ reservation_line = Table(
     Column("quantity", Integer, nullable=False),
     Column("wanted", Integer, nullable=False),
     Column("named", Boolean, nullable=False, server_default=false()),
+    Column("found", Boolean, nullable=False, server_default=false()),
 )
 
 # Units granted out of the local block that the org's ledger does not name yet. `bundle` is entering them.

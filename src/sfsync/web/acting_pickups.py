@@ -1,4 +1,7 @@
-"""A boutique's pick-ups on a page: who comes for what; found or not, paid, handed over, given back."""
+"""A boutique's pick-ups on a page: who comes for what; found or not, paid, handed over, given back.
+
+And whatever else waits for the word of a shop: a cart or a client that wants one of its last pieces.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,6 @@ from sfsync.domain.reservations import (
 )
 from sfsync.domain.stock import LOCATION_LENGTH
 
-from .access import Party
 from .api import changeable, describe, in_hand, problem_of
 from .options import RESERVATIONS, STORES, WebOptions
 from .page import Page
@@ -62,7 +64,7 @@ class ActingPickUps:
         try:
             may = in_hand if step in ("found", "not-found") else changeable
             number = (await may(request, self._services.desk, number)).id
-            outcome = await self._step(step, number, text, party)
+            outcome = await self._step(request, step, number, text)
             if outcome.problem or outcome.reservation is None:
                 raise problem_of(outcome)
         except ProblemError as error:
@@ -70,11 +72,20 @@ class ActingPickUps:
         state = outcome.reservation.state.value.replace("-", " ")
         return await self._render(request, done=f"{outcome.reservation.owner}: {state}.")
 
-    async def _step(self, step: str, number: str, text: str, party: Party) -> Outcome:
-        desk = self._services.desk
+    async def _step(self, request: Request, step: str, number: str, text: str) -> Outcome:
+        desk, party = self._services.desk, party_of(request)
         match step:
             case "found" | "not-found":
-                return await desk.store_confirmation(number, found=step == "found", who=who(party))
+                sku, place = form_of(request).get("sku", ""), _place(request)
+                sight = party.sight_of(request.method)
+                places = frozenset({place}) if place and sight.at(place) else sight.locations
+                return await desk.store_confirmation(
+                    number,
+                    found=step == "found",
+                    who=who(party),
+                    locations=places,
+                    skus=frozenset({sku}) if sku else frozenset(),
+                )
             case "release":
                 told = f"{text} ({who(party)})" if text else ""
                 return await desk.release(number, told, by=who(party))
@@ -89,7 +100,7 @@ class ActingPickUps:
     async def _render(
         self, request: Request, status_code: int = 200, trouble: str = "", *, done: str = ""
     ) -> Response:
-        location = request.query_params.get("location", "").strip()[:LOCATION_LENGTH]
+        location = _place(request)
         found = await self._services.desk.find(
             states=[state.value for state in OPEN | TO_FETCH | {ReservationState.PAID_UNAVAILABLE}],
             kind=ReservationKind.PICK_UP.value,
@@ -101,6 +112,21 @@ class ActingPickUps:
             sight=party_of(request).sight_of("GET"),
         )
         party = party_of(request)
+        asked = [
+            each
+            for kind in ReservationKind
+            if kind is not ReservationKind.PICK_UP
+            for each in await self._services.desk.find(
+                states=[ReservationState.AWAITING_STORE.value],
+                kind=kind.value,
+                channel=None,
+                owner=None,
+                location=location or None,
+                after=None,
+                limit=SHOWN,
+                sight=party.sight_of("GET"),
+            )
+        ]
         return self._page.render(
             "pick-ups.html",
             request,
@@ -108,6 +134,7 @@ class ActingPickUps:
             status_code=status_code,
             location=location,
             waiting=_rows(found[:SHOWN]),
+            asked=_rows(sorted(asked, key=lambda each: each.created_at)[:SHOWN]),
             following=found[SHOWN - 1].id if len(found) > SHOWN else None,
             own=sorted(party.sight.locations or ()) if not party.acts else [],
             finds=STORES in party.scopes,
@@ -116,6 +143,11 @@ class ActingPickUps:
             trouble=trouble,
             done=done,
         )
+
+
+def _place(request: Request) -> str:
+    """The location that is looked at; empty for all."""
+    return request.query_params.get("location", "").strip()[:LOCATION_LENGTH]
 
 
 def _rows(found: Sequence[Reservation]) -> Sequence[Mapping[str, object]]:

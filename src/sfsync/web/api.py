@@ -161,8 +161,11 @@ class Api:
         """The shop says whether it has the piece."""
         party, desk = party_of(request), self._services.desk
         there = await in_hand(request, desk)
-        found = read_found(await self._body(request))
-        return _as_it_stands(await desk.store_confirmation(there.id, found=found, who=party.name))
+        found, locations, skus = read_found(await self._body(request), sight_of(request))
+        outcome = await desk.store_confirmation(
+            there.id, found=found, who=party.name, locations=locations, skus=skus
+        )
+        return _as_it_stands(outcome)
 
     async def status(self, request: Request) -> Response:
         """How things stand; with ``?sku=``, the stock of the SKUs that contain it too."""
@@ -243,12 +246,10 @@ async def changeable(request: Request, desk: ReservationDesk, number: str | None
 
 
 async def in_hand(request: Request, desk: ReservationDesk, number: str | None = None) -> Reservation:
-    """As `seen`, and all of its pieces are where the party is, who may say what is in its hand."""
+    """As `seen`, and some of its pieces are where the party is, who may say what is in its hand."""
     found, sight = await seen(request, desk, number), sight_of(request)
     if not any(sight.at(line.level.location) for line in found.lines):
         raise problem_of(Outcome(None, "not-found"))
-    if not sight.holds(found):
-        raise _elsewhere_too()
     return found
 
 
@@ -334,6 +335,7 @@ def describe(reservation: Reservation) -> dict[str, object]:
                 "unit": line.level.unit,
                 "quantity": line.quantity,
                 "wanted": line.wanted,
+                "found": line.found,
             }
             for line in reservation.lines
         ],

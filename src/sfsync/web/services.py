@@ -6,7 +6,7 @@ Every call may raise `ports.TryLater` or `ports.Unknown` (answered 503, the send
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -93,8 +93,19 @@ class ReservationDesk(Protocol):
         """Give the units back; doing it twice is fine."""
         ...
 
-    async def store_confirmation(self, reservation_id: str, *, found: bool, who: str) -> Outcome:
-        """The shop says whether it has the piece in its hand; `who` says so."""
+    async def store_confirmation(
+        self,
+        reservation_id: str,
+        *,
+        found: bool,
+        who: str,
+        locations: Set[str] | None = None,
+        skus: Set[str] = frozenset(),
+    ) -> Outcome:
+        """The shop says whether it has the pieces in its hand; `who` says so.
+
+        Of those at these locations (None: wherever a shop was asked), and of these SKUs, or of all.
+        """
         ...
 
 

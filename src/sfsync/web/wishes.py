@@ -346,16 +346,24 @@ def read_reason(table: Mapping[str, Any]) -> str:
     return _one_text(table, "reason") if table else ""
 
 
-def read_found(table: Mapping[str, Any]) -> bool:
-    """The body of a shop's confirmation."""
+def read_found(table: Mapping[str, Any], sight: Sight) -> tuple[bool, frozenset[str] | None, frozenset[str]]:
+    """The body of a shop's confirmation: whether it is there, for which locations it speaks, of which SKUs.
+
+    None: for the locations of whoever may speak for all. No SKUs: of all that is there.
+    """
     fields = Fields()
-    fields.unknown(table, ("found",))
+    fields.unknown(table, ("found", "location", "sku"))
     found = fields.flag(table, "found")
     if table.get("found") is None:
         fields.errors["found"] = "is missing"
+    location = fields.optional_text(table, "location", LOCATION_LENGTH)
+    sku = fields.optional_text(table, "sku", SKU_LENGTH)
+    if location is not None and not sight.at(location):
+        fields.errors["location"] = "is not this token's"
     if fields.errors:
         raise bad_fields(fields.errors)
-    return found
+    places = sight.locations if location is None else frozenset({location})
+    return found, places, frozenset() if sku is None else frozenset({sku})
 
 
 def read_life(table: Mapping[str, Any]) -> timedelta:

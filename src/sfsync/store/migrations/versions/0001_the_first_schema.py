@@ -782,6 +782,7 @@ def upgrade() -> None:
         sa.Column("quantity", sa.Integer(), nullable=False),
         sa.Column("wanted", sa.Integer(), nullable=False),
         sa.Column("named", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("found", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("reservation", "number", name=op.f("pk_reservation_line")),
     )
     op.create_index(op.f("ix_reservation_line_location"), "reservation_line", ["location"], unique=False)
