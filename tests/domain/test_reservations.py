@@ -599,6 +599,9 @@ PAID = replace(WISHED, state=State.CONFIRMED, paid_at=NOW)
         (PAID, 24, True, OrphanCause.NO_ORDER),
         (PAID, 24, False, None),  # its channel tells of no orders: it stands for one
         (replace(PAID, channel=None), 24, True, None),  # a client fetches it in person
+        (replace(PAID, state=State.AWAITING_STORE, channel=None), 23, True, None),
+        (replace(PAID, state=State.AWAITING_STORE, channel=None), 24, True, OrphanCause.NO_WORD),
+        (replace(WISHED, state=State.AWAITING_STORE), 24, True, None),  # it expires
     ],
 )
 def test_what_nobody_will_come_for_has_a_cause(

@@ -9,9 +9,17 @@ from tests.flow.test_reservation_life import kept, reservation_of
 
 from sfsync.domain.assortment import Floor, PolicyRule
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.incidents import NOT_FOUND, ON_FLOOR, PAID_UNAVAILABLE, Stage, Way
+from sfsync.domain.incidents import NO_WORD, NOT_FOUND, ON_FLOOR, PAID_UNAVAILABLE, Stage, Way
 from sfsync.domain.incidents import Wish as IncidentWish
-from sfsync.domain.reservations import Outcome, ReservationKind, ReservationState, Wish, WishedLine
+from sfsync.domain.reservations import (
+    OrphanCause,
+    Outcome,
+    ReservationKind,
+    ReservationState,
+    Wish,
+    WishedLine,
+)
+from sfsync.flow.orphans import orphans
 
 STORE, FLOOR = "BAG-1|ECOM", "BAG-1|TOWN"
 TOWN = Floor(frozenset({"TOWN"}), scarce_at=2)
@@ -316,6 +324,25 @@ async def test_the_shops_word_counts_when_an_order_has_taken_the_piece_over_befo
             await h.desk.store_confirmation(reservation.id, found=found, who="town")
             await h.idle()
             assert sorted(await kinds(h)) == sorted(told)
+
+
+async def test_what_is_paid_and_waits_for_a_shop_that_says_nothing_is_told_after_a_day() -> None:
+    """She paid after its time. It does not end by itself any more, and somebody has to ask the shop."""
+    async with house({FLOOR: 1}, floor=TOWN) as h:
+        number = reservation_of(await ask(h)).id
+        await h.desk.release(number, "changed her mind")
+        await h.idle()
+        await h.desk.confirm(number, "#1")
+        assert (await kept(h, number)).state is State.AWAITING_STORE
+        for hours, told, causes in ((23, [], []), (25, [NO_WORD], [OrphanCause.NO_WORD])):
+            later = h.clock.now() + timedelta(hours=hours)
+            await h.store.write(lambda tx, now=later: h.desk.report(tx, now=now))
+            assert await kinds(h) == told
+            h.clock.stopped_at = later
+            assert [each.cause for each in await h.store.read(lambda tx: orphans(tx, h.ctx))] == causes
+            h.clock.stopped_at = None
+        await h.desk.store_confirmation(number, found=True, who="town")
+        assert ((await kept(h, number)).state, await kinds(h)) == (State.CONFIRMED, [])
 
 
 async def test_only_the_shop_that_was_asked_does_not_find_it() -> None:

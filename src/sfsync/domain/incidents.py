@@ -32,6 +32,7 @@ UNEXPLAINED = "unexplained change"
 GAVE_WAY = "promise gave way"
 PAID_UNAVAILABLE = "paid and not available"
 NO_ORDER = "reservation without an order"
+NO_WORD = "shop has not answered"
 NOT_FOUND = "stock not found"
 NOT_FETCHED = "pick-up not fetched"
 ON_FLOOR = "sold from a shop floor"
@@ -62,6 +63,7 @@ _WAYS: Mapping[str, tuple[Way, ...]] = {
     UNKNOWN_LOCATION: (Way.WAIT, Way.ACCEPT),
     PAID_UNAVAILABLE: (Way.MOVE, Way.SUBSTITUTE, Way.REFUND, Way.WAIT),
     NO_ORDER: (Way.WAIT,),
+    NO_WORD: (Way.WAIT,),
     NOT_FETCHED: (Way.WAIT,),
     HOLE: (Way.WAIT,),
     NOT_FOUND: (Way.WAIT, Way.ACCEPT),

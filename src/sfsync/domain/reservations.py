@@ -47,6 +47,7 @@ REFUSED_AGAIN = timedelta(
     seconds=30
 )  # and for so long, at most, where the org refused each time it was asked
 ORDER_PATIENCE = timedelta(hours=24)  # from a payment to the news of its order
+WORD_PATIENCE = timedelta(hours=24)  # from a payment to the word of the shop that has to find the goods
 STAND_IN_LIFE = timedelta(
     minutes=15
 )  # from the asking for a stand-in to its taking the place of the paid one
@@ -779,10 +780,21 @@ def overdue(reservation: Reservation, now: datetime, *, told: bool = True) -> bo
     return begins + (LONGEST if reservation.channel is None or not told else ORDER_PATIENCE) <= now
 
 
+def unanswered(reservation: Reservation, now: datetime) -> bool:
+    """True for one that was paid for and that its shop has not said a word about for too long.
+
+    It was paid for after its time, or moved to where the shop has to be asked, and does not expire.
+    """
+    paid = reservation.paid_at
+    waits = reservation.state is ReservationState.AWAITING_STORE and paid is not None
+    return waits and paid is not None and paid + WORD_PATIENCE <= now
+
+
 class OrphanCause(StrEnum):
     """Why nobody will come for what a reservation holds."""
 
     NO_ORDER = "its order never came"
+    NO_WORD = "it is paid for, and its shop has not said whether it has it"
     OVER = "it is over, and its units were not given back"
     UNKNOWN = "no reservation of this number is known here"
     GONE = "its channel is not in the settings any more"
@@ -790,6 +802,7 @@ class OrphanCause(StrEnum):
 
 REMEDIES = {
     OrphanCause.NO_ORDER: "name the order in the shop's note, or release it",
+    OrphanCause.NO_WORD: "say whether it is there: the pick-ups page, or POST …/store-confirmation",
     OrphanCause.OVER: "its release is tried again by itself; see `sfsync dead-letters` when it stays",
     OrphanCause.UNKNOWN: (
         "another system of yours reserved it, or it stems from a store that is lost: "
@@ -823,6 +836,8 @@ def orphaned(reservation: Reservation | None, now: datetime, *, told: bool = Tru
         return OrphanCause.UNKNOWN
     if reservation.state in (ReservationState.REFUSED, ReservationState.RELEASED, ReservationState.EXPIRED):
         return OrphanCause.OVER
+    if unanswered(reservation, now):
+        return OrphanCause.NO_WORD
     return OrphanCause.NO_ORDER if overdue(reservation, now, told=told) else None
 
 

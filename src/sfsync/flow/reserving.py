@@ -6,7 +6,15 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sfsync.domain.incidents import NO_ORDER, NOT_FETCHED, NOT_FOUND, PAID_UNAVAILABLE, Wish, signed
+from sfsync.domain.incidents import (
+    NO_ORDER,
+    NO_WORD,
+    NOT_FETCHED,
+    NOT_FOUND,
+    PAID_UNAVAILABLE,
+    Wish,
+    signed,
+)
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.reservations import (
     HOLDING,
@@ -21,6 +29,7 @@ from sfsync.domain.reservations import (
     order_names,
     overdue,
     takes_place,
+    unanswered,
     unfetched,
 )
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
@@ -176,6 +185,8 @@ def put(tx: Tx, ctx: Context, before: Reservation, after: Reservation, *, becaus
         tx.close_incident(PAID_UNAVAILABLE, after.id, now)
     if before.state is ReservationState.CONFIRMED and after.state is not ReservationState.CONFIRMED:
         tx.close_incident(NO_ORDER, after.id, now)
+    if before.state is ReservationState.AWAITING_STORE and after.state is not before.state:
+        tx.close_incident(NO_WORD, after.id, now)
     if before.state is ReservationState.ORDERED and not unfetched(after, now):
         tx.close_incident(NOT_FETCHED, after.id, now)
 
@@ -202,8 +213,10 @@ def _tell_paid_unavailable(
 
 
 def tell_overdue(tx: Tx, ctx: Context, now: datetime) -> None:
-    """Report reservations that hold units for an order that never came."""
+    """Report reservations that hold units for an order that never came, or whose shop does not answer."""
     for reservation in tx.paid_before(now):
+        if unanswered(reservation, now):
+            _tell_unanswered(tx, ctx, reservation, now)
         channel = ctx.channels.get(reservation.channel or "")
         if not overdue(reservation, now, told=channel is None or channel.ability.tells_orders):
             continue
@@ -217,6 +230,25 @@ def tell_overdue(tx: Tx, ctx: Context, now: datetime) -> None:
         }
         if tx.open_incident(NO_ORDER, reservation.id, title, detail, now):
             ctx.log.warning("reservation without an order", reservation=reservation.id, next="release it")
+
+
+def _tell_unanswered(tx: Tx, ctx: Context, reservation: Reservation, now: datetime) -> None:
+    floors = ctx.assortment.floor.locations
+    asked = {line.level.location for line in reservation.lines if line.quantity and not line.found}
+    places = " and ".join(sorted(asked & floors or asked))
+    title = (
+        f"{places} has not said whether it has what order {reservation.order_reference} was paid for "
+        f"({reservation.owner})"
+    )
+    detail = described(reservation) | {
+        "ways_out": [
+            "say whether it is there: POST /v1/reservations/{id}/store-confirmation",
+            "take the units at another location: POST /v1/reservations/{id}/move",
+            "release it, and owe the customer the money: POST /v1/reservations/{id}/release",
+        ]
+    }
+    if tx.open_incident(NO_WORD, reservation.id, title, detail, now):
+        ctx.log.warning("shop has not answered", reservation=reservation.id, next="ask the shop")
 
 
 def tell_unfetched(tx: Tx, ctx: Context, now: datetime) -> None:

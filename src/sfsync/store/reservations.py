@@ -76,7 +76,7 @@ CONFIRMED_FOR = Prepared(
 )
 PAID_BEFORE = Prepared(
     select(t.reservation).where(
-        one_of(_RESERVATION.state, "confirmed"), _RESERVATION.paid_at < bindparam("b_at")
+        one_of(_RESERVATION.state, "confirmed", "awaiting-store"), _RESERVATION.paid_at < bindparam("b_at")
     )
 )
 UNFETCHED = Prepared(
@@ -242,7 +242,7 @@ class ReservationStatements(LedgerStatements):
         return self._reservations(self._c.execute(query).all())
 
     def paid_before(self, at: datetime) -> list[Reservation]:
-        """Confirmed ones that were paid for before then."""
+        """Those that were paid for before then, and that an order or the shop's word is awaited for."""
         return self._reservations(PAID_BEFORE.run(self._c, {"b_at": at}))
 
     def unfetched(self, now: datetime) -> list[Reservation]:

@@ -25,6 +25,7 @@ _ADVICE = {
     kinds.GAVE_WAY: "Tell whoever had the promise; an order is covered elsewhere by itself if it can be.",
     kinds.PAID_UNAVAILABLE: "Take the units elsewhere, take other pieces, or owe the customer the money.",
     kinds.NOT_FETCHED: "Ask the customer: hand it over, give more time, or cancel the order at its channel.",
+    kinds.NO_WORD: "Ask the shop, and say on its pick-ups page whether it is there; or move or release it.",
     kinds.NO_ORDER: "Name the order in the shop's note, or release the reservation.",
     kinds.NOT_FOUND: "Count it; accept once it is found or written off. Nobody is promised it until then.",
     kinds.ON_FLOOR: "Ask the shop: accept when it has the piece; else another location, or cancel the order.",
