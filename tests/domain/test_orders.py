@@ -421,6 +421,118 @@ def test_a_piece_that_is_sent_is_no_other_piece_that_stands_elsewhere() -> None:
     assert [(each.level, each.on_hand_delta) for each in found.bundle] == [(one, -1)]
 
 
+VAULT = LevelKey("BAG-1", "VAULT")
+CART_THERE = Holding(CART, VAULT, 1, 1)
+OWN_THERE = Holding("allocation:london:BAG-1|VAULT", VAULT, 2, 3, takes_back=True)
+OWN_GONE = replace(OWN_THERE, gone=True)
+
+
+@pytest.mark.parametrize(
+    ("holdings", "sellable", "placed", "entered"),
+    [
+        # What it was sold on is claimed first, then what its shop has of its own; it leaves from there.
+        (
+            (OWN_THERE, CART_THERE),
+            {WEB: 5},
+            (),
+            [
+                [("Release VAULT", 0, -1), ("Order VAULT", 0, 1)],
+                [("Fulfilment VAULT", -1, -1)],
+                [("Release VAULT", 0, -2), ("Order VAULT", 0, 2)],
+                [("Fulfilment VAULT", -2, -2)],
+            ],
+        ),
+        # Then what nobody was promised, in the order of the places, as far as it goes.
+        ((), {WEB: 0, VAULT: 4}, (), [[("Fulfilment VAULT", -3, 0)]]),
+        (
+            (CART_THERE,),
+            {WEB: 0, VAULT: 2},
+            (),
+            [
+                [("Release VAULT", 0, -1), ("Order VAULT", 0, 1)],
+                [("Fulfilment VAULT", -1, -1)],
+                [("Fulfilment VAULT", -2, 0)],
+            ],
+        ),
+        # Nobody has any: the first place is told to have sent them.
+        ((), {WEB: 0, VAULT: 0}, (), [[("Fulfilment ECOM", -3, 0)]]),
+        # Of an allocation that has left other units are taken, as long as there are any.
+        (
+            (OWN_GONE,),
+            {WEB: 1, VAULT: -2},
+            (),
+            [
+                [("Release VAULT", 0, -1), ("Fulfilment ECOM", -1, 0)],
+                [("Release VAULT", 0, -1), ("Order VAULT", 0, 1)],
+                [("Fulfilment VAULT", -1, -1)],
+                [("Fulfilment ECOM", -1, 0)],
+            ],
+        ),
+        # Its channel says that the warehouse sent them: its own there; what was reserved elsewhere is let go.
+        (
+            (CART_THERE, replace(OWN_THERE, subject=POOL, level=WEB, reserved=1)),
+            {WEB: 2},
+            (PlaceFacts((WEB,), 0, 3),),
+            [
+                [("Release VAULT", 0, -1), ("Order VAULT", 0, 1)],
+                [("Release VAULT", 0, -1), ("Release ECOM", 0, -1), ("Order ECOM", 0, 1)],
+                [("Fulfilment ECOM", -1, -1)],
+                [("Fulfilment ECOM", -2, 0)],
+            ],
+        ),
+        (
+            (CART_THERE, OWN_THERE),
+            {WEB: 0},
+            (PlaceFacts((WEB,), 0, 3),),
+            [
+                [("Release VAULT", 0, -1), ("Order VAULT", 0, 1)],
+                [("Release VAULT", 0, -1), ("Allocation VAULT", 0, 1), ("Fulfilment ECOM", -1, 0)],
+                [("Fulfilment ECOM", -2, 0)],
+            ],
+        ),
+    ],
+)
+def test_what_was_sent_before_it_was_heard_of_leaves_from_what_it_was_sold_on(
+    holdings: tuple[Holding, ...],
+    sellable: dict[LevelKey, int],
+    placed: tuple[PlaceFacts, ...],
+    entered: list[list[tuple[str, int, int]]],
+) -> None:
+    """Three are sent, and nothing was reserved by then: never another's unit, as long as there are others."""
+    rows: list[Movement] = []
+
+    def then() -> tuple[Movement, ...]:
+        facts = LineFacts(LINE, wish(0, 3), rows, len(rows), (WEB, VAULT), there, theirs, False, "", "", NOW)
+        return next_step(replace(facts, places=placed)).bundle
+
+    there, theirs = sellable, holdings
+    for expected in entered:
+        bundle = then()
+        found = [(f"{m.kind} {m.level.location}", m.on_hand_delta, m.reserved_delta) for m in bundle]
+        assert found == expected
+        rows += [each for each in bundle if each.subject == LINE]
+        moved = {(m.subject, m.level): m.reserved_delta for m in bundle}
+        theirs = tuple(
+            replace(each, reserved=each.reserved + moved.get((each.subject, each.level), 0))
+            for each in theirs
+        )
+        there = {
+            level: units + sum(m.on_hand_delta - m.reserved_delta for m in bundle if m.level == level)
+            for level, units in there.items()
+        }
+    assert not then()
+
+
+def test_a_piece_that_was_sent_unheard_is_not_the_one_that_a_customer_was_promised() -> None:
+    """Two pieces are nobody's any more by the books, and one is a customer's: another than hers has left."""
+    hers, sold = LevelKey("BAG-1", "ECOM", "A"), LevelKey("BAG-1", "ECOM", "B")
+    line = wish(0, 1)
+    facts = LineFacts(LINE, line, (), 0, (hers, sold), {hers: 0, sold: 0}, (), False, "", "", NOW)
+    for theirs, left in (({hers}, sold), ({hers, sold}, hers)):
+        (movement,) = next_step(replace(facts, theirs=frozenset(theirs))).bundle
+        assert (movement.level, movement.on_hand_delta) == (left, -1)
+
+
 def test_what_an_allocated_line_gives_up_goes_back_to_its_allocation() -> None:
     """Line to allocation in one bundle, never through the pool where another channel could take it."""
     found = step(wish(0), row(0, 2), holdings=(Holding(POOL, WEB, 0, 4, takes_back=True),))

@@ -12,6 +12,9 @@ Order lines (`open_quantity` is what still has to be delivered):
 Goods that come back go to where they left from, or to the location that the house's rules name for returns
 (`LineFacts.returns_to`): there they wait, not for sale, until a person releases them by a transfer.
 
+What was sent before it was heard of is claimed as if it had been heard of in time, and then sent: out of the
+reservation it was sold on, then of its channel's allocation. Else it left from where nobody was promised it.
+
 Of one-of-one pieces each has a level of its own. A line that names no piece takes whichever are there; what
 comes back is the very piece that left. A line that comes to name another piece is given that one, as soon as
 it is to be had.
@@ -179,6 +182,7 @@ class LineFacts:
     # As `sellable`, to promises of the line itself that follow the goods; None: the same.
     follows: Mapping[LevelKey, int] | None = None
     on_hand: Mapping[LevelKey, int] = field(default_factory=dict)  # by the books, less what is leaving
+    theirs: Set[LevelKey] = frozenset()  # pieces that somebody was promised
 
 
 @quick
@@ -386,7 +390,7 @@ def _ship(
     reserved: Mapping[LevelKey, int],
     on_hand: Mapping[LevelKey, int],
 ) -> NextStep:
-    """Goods left: from where they were reserved, or carried; what was never reserved, from the first source.
+    """Goods left: from where they were reserved, or carried; what was never reserved, as `_unreserved` says.
 
     Where the channel says which location sent them (`owed`, of each place) they left from there, and what was
     reserved for them elsewhere is given back in the same bundle.
@@ -396,8 +400,7 @@ def _ship(
         facts, units = _dated(facts, line.left, line.fulfilled_quantity - units, units)
         level = _fullest(reserved)
         if level is None:
-            level, units = _unasked(facts.sources, units, on_hand)
-            return _alone(facts, level, MovementKind.FULFILMENT, on_hand=-units)
+            return _unreserved(facts, units, facts.sources, on_hand)
         return _sent(facts, level, min(units, reserved[level]), facts.sources)
     place = facts.places[owed.index(max(owed))]
     facts, units = _dated(facts, place.left, place.fulfilled_quantity - max(owed), min(units, max(owed)))
@@ -406,13 +409,47 @@ def _ship(
     if level is not None:
         return _sent(facts, level, min(units, reserved[level]), place.sources)
     elsewhere = _fullest(spare)
-    level, units = _unasked(place.sources, units, on_hand)
     if elsewhere is None:
-        return _alone(facts, level, MovementKind.FULFILMENT, on_hand=-units)
-    part = min(units, spare[elsewhere])
+        return _unreserved(facts, units, place.sources, on_hand)
+    units = min(units, spare[elsewhere])
+    for own in _claims(facts, place.sources):
+        if own.takes_back and not own.gone:
+            return _put(facts, elsewhere, own.level, min(units, own.reserved), own)
+    level, part = _unclaimed(facts, place.sources, units) or _unasked(facts, place.sources, units, on_hand)
     rows = _released(facts, elsewhere, part)
     left = _movement(facts, facts.subject, facts.next_step + 1, level, MovementKind.FULFILMENT, -part, 0)
     return NextStep((*rows, left))
+
+
+def _unreserved(
+    facts: LineFacts, units: int, sources: Sequence[LevelKey], on_hand: Mapping[LevelKey, int]
+) -> NextStep:
+    """Goods left that the line had not reserved: its order was heard of when they were gone.
+
+    What it was sold on is claimed, as if it had been heard of in time, and then leaves. Else they left from
+    where there are units that nobody was promised. What has left of its channel's allocation is claimed last.
+    """
+    able = sorted(_claims(facts, sources), key=lambda holding: holding.takes_back)
+    for holding in able:
+        if not holding.gone:
+            return _moved(facts, holding, min(units, holding.reserved))
+    found = _unclaimed(facts, sources, units)
+    if able and found is None:
+        return _moved(facts, able[0], min(units, able[0].reserved))
+    level, part = found or _unasked(facts, sources, units, on_hand)
+    rows: list[Movement] = []
+    if able:
+        gone = able[0]
+        part = min(part, gone.reserved)
+        released = MovementKind.RELEASE
+        rows = [_movement(facts, gone.subject, gone.next_step, gone.level, released, 0, -part)]
+    left = _movement(facts, facts.subject, facts.next_step, level, MovementKind.FULFILMENT, -part, 0)
+    return NextStep((*rows, left))
+
+
+def _unclaimed(facts: LineFacts, sources: Sequence[LevelKey], units: int) -> tuple[LevelKey, int] | None:
+    """Where goods left from that nobody was promised, and how many; None where no level has any."""
+    return source(units, sources, facts.sellable, facts.promised)
 
 
 def _sent(facts: LineFacts, level: LevelKey, units: int, sources: Sequence[LevelKey]) -> NextStep:
@@ -497,11 +534,15 @@ def _to_returns(
 
 
 def _unasked(
-    sources: Sequence[LevelKey], units: int, on_hand: Mapping[LevelKey, int]
+    facts: LineFacts, sources: Sequence[LevelKey], units: int, on_hand: Mapping[LevelKey, int]
 ) -> tuple[LevelKey, int]:
-    """Where goods left from that were never reserved, and how many: of pieces, one that has not left yet."""
+    """Where goods left from that nobody has by the books, and how many: the first source.
+
+    Of pieces one that has not left yet, and none that was promised to somebody else, where there is any.
+    """
     here = [level for level in sources if level.unit is None or on_hand.get(level, 0) >= 0]
-    level = (here or sources)[0]
+    free = [level for level in here if level.unit is None or level not in facts.theirs]
+    level = (free or here or sources)[0]
     return level, units if level.unit is None else 1
 
 
@@ -609,10 +650,7 @@ def _raise(facts: LineFacts, units: int, sources: Sequence[LevelKey]) -> NextSte
     Its channel's allocation is claimed where it is among these levels. What has left of it is claimed last:
     the line was sold out of that, but other units are taken for it where there are any.
     """
-    near = sorted(facts.holdings, key=lambda holding: holding.level not in sources)
-    able = [
-        each for each in near if each.reserved > 0 and not (each.takes_back and each.level not in sources)
-    ]
+    able = _claims(facts, sources)
     for holding in able:
         if not holding.gone:
             return _moved(facts, holding, min(units, holding.reserved))
@@ -628,6 +666,14 @@ def _raise(facts: LineFacts, units: int, sources: Sequence[LevelKey]) -> NextSte
         return NextStep()
     level, part = asked
     return _alone(facts, level, MovementKind.ORDER, reserved=part)
+
+
+def _claims(facts: LineFacts, sources: Sequence[LevelKey]) -> list[Holding]:
+    """What the line may claim where it draws on these levels: reservations of whatever level, these first."""
+    near = sorted(facts.holdings, key=lambda holding: holding.level not in sources)
+    return [
+        each for each in near if each.reserved > 0 and not (each.takes_back and each.level not in sources)
+    ]
 
 
 def _instead(facts: LineFacts, gone: Holding, level: LevelKey, units: int) -> NextStep:

@@ -128,6 +128,7 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
             promised(ctx.assortment, picture, line.line.sku),
             *_owed(picture, line, books.rows[line.subject], sellable),
             picture.on_hand(line.line.sku),
+            picture.promised_pieces(line.line.sku),
         )
     )
     _tell_unknown(tx, ctx, line, now)

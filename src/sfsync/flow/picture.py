@@ -174,6 +174,12 @@ class Picture:
                 found[row.level] += min(0, row.on_hand_delta)
         return found
 
+    def promised_pieces(self, sku: str) -> frozenset[LevelKey]:
+        """The levels of pieces that somebody was promised, or asks for, wherever they stand."""
+        found = [level for level in self._plain(sku) if level.key.unit is not None]
+        units = {level.key.unit for level in found if level.reserved + level.asked > 0}
+        return frozenset(level.key for level in found if level.key.unit in units)
+
     def available(self, level: LevelKey) -> int:
         """On hand less reserved by the org's last word, whatever is being asked."""
         return sum(held.available for held in self._levels.get(level.sku, ()) if held.key == level)

@@ -31,10 +31,11 @@ def drawn(
 ) -> None:
     """The line asks for these: where that is a floor's last pieces, the shop is to look.
 
-    `gone` are the subjects of what is set aside for its channel and not there to be sold any more.
+    Not where all of it has been sent. `gone` are the subjects of what is set aside for its channel and not
+    there to be sold any more.
     """
     places = ctx.assortment.floor.locations
-    if not places:
+    if not places or not line.line.open_quantity:
         return
     for row in bundle:
         asks = row.subject == line.subject and row.kind is MovementKind.ORDER and row.reserved_delta > 0
