@@ -29,6 +29,7 @@ CANCEL = Wish(Way.CANCEL, "Anna Kay", "none is left")
         (incidents.HOLE, (Way.WAIT,)),
         (incidents.NOT_APPLIED, (Way.WAIT, Way.ACCEPT)),
         (incidents.SET_ASIDE, (Way.WAIT, Way.ACCEPT)),
+        (incidents.NOT_ENTERED, (Way.WAIT, Way.CANCEL)),  # it was paid for
         ("a kind of a later version", (Way.ACCEPT,)),
     ],
 )

@@ -14,8 +14,10 @@ from sfsync.domain.ledger import (
     NOT_READ,
     REQUEST_GROUPS,
     REQUEST_ROWS,
+    Alike,
     Answer,
     Bundle,
+    Judgement,
     Request,
     RowAnswer,
     RowResult,
@@ -255,6 +257,8 @@ def answered(
 
 
 ONE = ask(1)
+CART = group(1, replace(move(1, reserved=1), subject="reservation:1:0"))
+COUNTED = group(1, replace(move(1, on_hand=-1), kind=MovementKind.COUNT))
 ROW = ONE.movements[0]
 R = RowResult
 
@@ -277,7 +281,11 @@ NONE_LEFT = "1 wanted of BAG|ECOM, 0 available"
         (ONE, R.DUPLICATE, (ROW.void(),), 0, Verdict.REFUSED, "not available"),  # voided before a restart
         (ONE, R.LATER, (), 0, Verdict.LATER, "words"),
         (ONE, R.ROLLED_BACK, (), 9, Verdict.LATER, "another row of its collection kept it out"),
-        (ONE, R.WRONG, (), 9, Verdict.WRONG, "words"),
+        (ONE, R.WRONG, (), 9, Verdict.STANDS, "words"),  # an order was accepted, whatever the org says
+        (ONE, R.CLOSED, (), 9, Verdict.LATER, "words"),  # the org is full: no fault of the order's
+        (CART, R.WRONG, (), 9, Verdict.WRONG, "words"),  # nobody was promised anything
+        (post(1), R.WRONG, (), 9, Verdict.STANDS, "words"),  # it has left
+        (COUNTED, R.WRONG, (), 9, Verdict.WRONG, "words"),  # it is counted again
         (ONE, R.INSUFFICIENT, (), 0, Verdict.REFUSED, NONE_LEFT),
         (ONE, R.INSUFFICIENT, (), 1, Verdict.AGAIN, "words"),  # the level read back could cover it
         (replace(ONE, refusals=1), R.INSUFFICIENT, (), 1, Verdict.AGAIN, "words"),
@@ -317,7 +325,7 @@ PAIR = group(1, move(1, reserved=1), move(1, SCARF, reserved=1))
         ((R.CREATED, R.CREATED), Verdict.DONE),
         ((R.ROLLED_BACK, R.INSUFFICIENT), Verdict.REFUSED),
         ((R.ROLLED_BACK, R.LATER), Verdict.LATER),
-        ((R.WRONG, R.ROLLED_BACK), Verdict.WRONG),
+        ((R.WRONG, R.ROLLED_BACK), Verdict.STANDS),
         ((R.INSUFFICIENT, R.LATER), Verdict.LATER),  # nothing is final while one row may be tried again
         ((R.ROLLED_BACK, R.DUPLICATE), Verdict.LATER),
         ((R.ROLLED_BACK, R.ROLLED_BACK), Verdict.LATER),
@@ -335,7 +343,7 @@ def test_a_group_stands_or_falls_together(results: tuple[RowResult, ...], verdic
         ((R.ROLLED_BACK, R.ROLLED_BACK), Verdict.LATER, "another row of its collection kept it out"),
         # The fallback rule looks at all of them together.
         ((R.INSUFFICIENT, R.INSUFFICIENT), Verdict.AGAIN, "words"),
-        ((R.WRONG, R.ROLLED_BACK), Verdict.WRONG, "words"),
+        ((R.WRONG, R.ROLLED_BACK), Verdict.STANDS, "words"),
     ],
 )
 def test_in_company_only_ones_own_row_can_be_wrong(
@@ -380,7 +388,8 @@ SALE, GONE = GIVES_WAY.movements
         ((R.DUPLICATE, R.ROLLED_BACK), (replace(SALE, on_hand_delta=-2),), Verdict.CONFLICT, ALREADY, None),
         ((R.INSUFFICIENT, R.INSUFFICIENT), (), Verdict.UNCOVERS, "words", None),  # one more must give way
         ((R.LATER, R.ROLLED_BACK), (), Verdict.LATER, "words", None),
-        ((R.ROLLED_BACK, R.WRONG), (), Verdict.WRONG, "words", None),
+        ((R.ROLLED_BACK, R.WRONG), (), Verdict.STANDS, "words", None),
+        ((R.CLOSED, R.CLOSED), (), Verdict.LATER, "words", None),
     ],
 )
 def test_a_sale_that_promises_give_way_to_is_in_when_its_own_row_is(
@@ -553,3 +562,34 @@ def test_what_is_short_is_found_behind_what_is_given_back() -> None:
     moved = group(1, move(1, BAG, reserved=-1), move(1, SCARF, reserved=1))
     assert shortage(moved, stock(BAG=0, SCARF=-2)) == f"1 wanted of {SCARF}, 0 available"
     assert shortage(moved, stock(BAG=0, SCARF=1)) is None
+
+
+def refused(number: int, words: str = "words") -> tuple[Answer, dict[int, Judgement]]:
+    """What the org says of one order's row that it does not take."""
+    return answered(ONE, R.WRONG), {number: Judgement(Verdict.STANDS, words)}
+
+
+TAKEN = answered(ONE, R.CREATED), {9: Judgement(Verdict.DONE)}
+NOT_YET = answered(ONE, R.LATER), {9: Judgement(Verdict.LATER, "locked")}
+
+
+@pytest.mark.parametrize(
+    ("heard", "told"),
+    [
+        ([refused(1), refused(2)], ""),
+        ([refused(1), refused(2), refused(3)], "words"),
+        ([refused(1), refused(2), NOT_YET, refused(3)], "words"),
+        ([refused(1), refused(1), refused(1)], ""),  # the same row, again and again
+        ([refused(1), refused(2), TAKEN, refused(3)], ""),  # it takes others: these are at fault
+        ([refused(1), refused(2), refused(3), TAKEN], ""),
+        ([refused(1), refused(2), refused(3, "others")], ""),
+        ([refused(1, "others"), refused(2), refused(3), refused(4)], "words"),
+        ([(answered(ONE, R.CLOSED), {1: Judgement(Verdict.LATER, "full")})], "words"),
+    ],
+)
+def test_what_every_row_meets_is_no_fault_of_a_row(
+    heard: list[tuple[Answer, dict[int, Judgement]]], told: str
+) -> None:
+    """Three orders in a row that the org refuses with the same words: somebody has mended the org amiss."""
+    alike = Alike()
+    assert [alike.heard(*each) for each in heard][-1] == told

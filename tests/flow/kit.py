@@ -171,6 +171,7 @@ class LittleOrg(Fates):
         self.keeps_alive = True  # a stream that has nothing more to replay says so
         self.fallback_rule = False  # reserved may never exceed on hand, whatever was changed
         self.wrong: set[str] = set()  # kinds of movement that somebody's validation refuses
+        self.full = False  # its data storage: it takes no row at all
         self.catalogue: dict[str, Product] = {}
         self.changed: dict[str, Product] = {}
         self.asked_for_products: list[datetime | None] = []
@@ -418,6 +419,8 @@ class LittleOrg(Fates):
         return {key: RowAnswer(result, result.value) for key, result in said.items()}
 
     def _enter(self, row: Movement, *, ruled: bool = True) -> RowResult:
+        if self.full:
+            return RowResult.CLOSED
         if row.kind.value in self.wrong:
             return RowResult.WRONG
         if any(known.key == row.key for known in self.rows.values()):

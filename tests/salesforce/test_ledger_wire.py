@@ -227,6 +227,19 @@ def test_an_answer_carries_results_levels_and_rows() -> None:
             "Record rolled back because not all records were valid and the request was using AllOrNone",
             RowResult.ROLLED_BACK,
         ),
+        ("STORAGE_LIMIT_EXCEEDED", "storage limit exceeded", RowResult.CLOSED),
+        ("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", RowResult.CLOSED),
+        (
+            "INVALID_FIELD_FOR_INSERT_UPDATE",
+            "Unable to create/update fields: BySfsync__c. Please check the security settings of this field",
+            RowResult.CLOSED,
+        ),
+        ("REQUEST_RUNNING_TOO_LONG", "Your request was running for too long", RowResult.LATER),
+        (
+            "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+            "Guard: System.LimitException: Apex CPU time limit exceeded",
+            RowResult.LATER,
+        ),
         ("ENTITY_IS_DELETED", "entity is deleted", RowResult.WRONG),
         ("STRING_TOO_LONG", "Reference: data value too large", RowResult.WRONG),
         ("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "insufficient access rights", RowResult.WRONG),
@@ -278,7 +291,7 @@ def test_a_row_without_a_result_is_unknown(body: Any) -> None:
     [
         ("PROCESSING_HALTED", RowResult.LATER),
         ("UNABLE_TO_LOCK_ROW", RowResult.LATER),
-        ("INVALID_FIELD", RowResult.WRONG),
+        ("INVALID_FIELD", RowResult.CLOSED),
         ("JSON_PARSER_ERROR", RowResult.WRONG),
     ],
 )

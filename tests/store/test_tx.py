@@ -11,6 +11,7 @@ import pytest
 from sfsync.domain.block import Draw
 from sfsync.domain.budget import HourOfCalls
 from sfsync.domain.exposure import Exposure
+from sfsync.domain.ledger import Wish
 from sfsync.domain.letters import REUSED, Cause
 from sfsync.domain.moments import Moment
 from sfsync.domain.orders import OrderLine
@@ -665,3 +666,31 @@ async def test_what_reservations_hold_is_added_up_by_channel_and_level(store: Da
         Held("reservation", "london", WEB, 3),
         Held("reservation", "dubai", WEB, 1),
     }
+
+
+async def test_what_is_wanted_of_a_bundle_that_waits_is_kept_until_it_is_done(store: Database) -> None:
+    """A person has said so, or its order has changed: whoever sends it reads it there."""
+    subjects = [f"order:london:{n}:1" for n in range(4)]
+    asked = [Movement(f"{each}:0", each, WEB, MovementKind.ORDER, 0, 1, "", "", NOW) for each in subjects]
+
+    def write(tx: SqlTx) -> list[int]:
+        return [tx.add_bundle([row], {}, NOW) for row in asked]
+
+    retried, dropped, overtaken, left = numbers = await store.write(write)
+
+    def wish(tx: SqlTx) -> list[bool]:
+        tx.put_line(replace(LINE, subject=subjects[2], due=True))
+        tx.put_line(replace(LINE, subject=subjects[3], due=False))
+        return [
+            tx.mark_waiting(asked[0].key, Wish.RETRY),
+            tx.mark_waiting(asked[1].key, Wish.DROP),
+            tx.mark_waiting("nobody's key", Wish.DROP),
+        ]
+
+    assert await store.write(wish) == [True, True, False]
+    wanted = {retried: Wish.RETRY, dropped: Wish.DROP, overtaken: Wish.DECIDE}
+    assert await store.read(lambda tx: tx.wishes(numbers)) == wanted
+    assert await store.read(lambda tx: tx.wishes([left])) == {}
+    await store.write(lambda tx: tx.unmark(retried))
+    await store.write(lambda tx: tx.finish_bundle(dropped, "wrong", "", LATER))
+    assert await store.read(lambda tx: tx.wishes(numbers)) == {overtaken: Wish.DECIDE}

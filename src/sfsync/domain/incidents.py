@@ -39,6 +39,7 @@ ON_FLOOR = "sold from a shop floor"
 HOLE = "hole in coverage"
 NOT_APPLIED = "accepted and not applied"
 SET_ASIDE = "receiver set aside"
+NOT_ENTERED = "not entered"
 
 LONGEST_WAIT = timedelta(days=366)
 LONGEST_NAME = 80  # characters of who resolves
@@ -71,6 +72,7 @@ _WAYS: Mapping[str, tuple[Way, ...]] = {
     GAVE_WAY: (Way.WAIT, Way.ACCEPT),
     NOT_APPLIED: (Way.WAIT, Way.ACCEPT),
     SET_ASIDE: (Way.WAIT, Way.ACCEPT),
+    NOT_ENTERED: (Way.WAIT, Way.CANCEL),
 }
 
 

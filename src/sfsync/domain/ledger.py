@@ -15,7 +15,10 @@ becoming an order line; a reservation of several pieces). The rules (design sect
   first, and if the void turns out a duplicate, the row had been granted;
 - a posting is never refused: what the fallback rule does not let in goes in again together with
   *companions*, the releases of promises that give way to it (`domain.promises`). Whether it is in is told by
-  its own rows; companions are worth nothing without them.
+  its own rows; companions are worth nothing without them;
+- what has happened, or was sold, counts although the org will not take its row: goods are gone that the org
+  still has in its books. It waits for a person, is tried again now and then, and nothing of it is for sale.
+  Where the org refuses whatever it is sent, and with the same words, that is no fault of any row (`Alike`).
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ REQUEST_GROUPS = (
 )
 KEY_CHARACTERS = 12_000  # of all keys, URL-encoded, in the read-back query; the URI's limit is 16,384
 ENCODING_CHARACTERS = 12  # quotes, comma and escapes that one key adds
+ALIKE_BUNDLES = 3  # refused with the same words, and none taken meanwhile: the org takes nothing at all
 NOT_READ = "its level was not read back"
 
 
@@ -73,6 +77,14 @@ class Bundle:
     def along(self) -> tuple[Movement, ...]:
         """What goes along with it."""
         return self.movements[len(self.movements) - self.companions :]
+
+    @property
+    def stands(self) -> bool:
+        """True for what is so, whether or not the org takes its rows: goods have moved, or were sold.
+
+        A count is not: it has moved nothing, and is made again.
+        """
+        return not self.counts and any(m.on_hand_delta or m.subject.startswith("order:") for m in self.own)
 
     def net_reserved(self, level: LevelKey) -> int:
         """What it adds to the level's reserved, in all."""
@@ -217,7 +229,17 @@ class RowResult(StrEnum):
     INSUFFICIENT = "insufficient"  # our rule on the level refused
     ROLLED_BACK = "rolled back"  # all or none, and another row failed
     LATER = "later"  # lock, batch retries, throttle: nothing changed
+    CLOSED = "closed"  # the org takes no row at all: storage, a lost permission. Nothing changed
     WRONG = "wrong"  # a person must look
+
+
+_DECIDING = (  # of several rows, the first of these that one of them met
+    RowResult.WRONG,
+    RowResult.CLOSED,
+    RowResult.LATER,
+    RowResult.INSUFFICIENT,
+    RowResult.DUPLICATE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +270,7 @@ class Verdict(StrEnum):
     AGAIN = "again"  # nothing changed: plan it again at once, against the levels just read
     UNCOVERS = "uncovers"  # a posting that the fallback rule refuses: promises must give way to it
     PLAN_ANEW = "plan anew"  # nothing changed, and its companions are stale: send it without, or with others
+    STANDS = "stands"  # the org will not take it, and it is so: it counts, and waits for a person
     WRONG = "wrong"  # the org will never take it: a person must look
 
 
@@ -277,7 +300,7 @@ def judge(bundle: Bundle, answer: Answer, *, in_company: bool = False) -> Judgem
     results = {a.result for a in answers}
     if results == {RowResult.CREATED}:
         return Judgement(Verdict.DONE)  # the read-back was cut short or runs behind: the result says it is in
-    for result in (RowResult.WRONG, RowResult.LATER, RowResult.INSUFFICIENT, RowResult.DUPLICATE):
+    for result in _DECIDING:
         if result in results:
             reason = next(a.message for a in answers if a.result is result)
             if in_company and result is RowResult.INSUFFICIENT:
@@ -296,8 +319,8 @@ def _judge_accompanied(bundle: Bundle, answer: Answer) -> Judgement:
             # Its step is taken by other news of that subject: this group can never come in any more.
             return Judgement(Verdict.PLAN_ANEW, f"{movement.subject} has changed meanwhile")
     words = {answer.results[m.key].result: answer.results[m.key].message for m in bundle.movements}
-    for result in (RowResult.WRONG, RowResult.LATER, RowResult.INSUFFICIENT):
-        if result in words:
+    for result in _DECIDING:
+        if result in words and result is not RowResult.DUPLICATE:
             return _failed(bundle, answer.levels, result, words[result])
     return plain
 
@@ -317,8 +340,8 @@ def _failed(
     bundle: Bundle, levels: Mapping[LevelKey, StockLevel], result: RowResult, reason: str
 ) -> Judgement:
     if result is RowResult.WRONG:
-        return Judgement(Verdict.WRONG, reason)
-    if result is RowResult.LATER:
+        return Judgement(Verdict.STANDS if bundle.stands else Verdict.WRONG, reason)
+    if result in (RowResult.LATER, RowResult.CLOSED):
         return Judgement(Verdict.LATER, reason)
     if result is RowResult.DUPLICATE:
         # The twin is not to be seen: it may be uncommitted, or roll back (correctness B). Not a proof.
@@ -376,3 +399,32 @@ def shortage(bundle: Bundle, levels: Mapping[LevelKey, StockLevel]) -> str | Non
         if there < wanted:
             return f"{wanted} wanted of {key}, {max(0, there)} available"
     return None
+
+
+class Wish(StrEnum):
+    """What is to become of a bundle that stands although the org refuses it."""
+
+    RETRY = "retry"  # a person has mended something: send it now
+    DROP = "drop"  # a person has dealt with it: it counts no more
+    DECIDE = "decide"  # its order has changed: what it wants now is worked out anew
+
+
+class Alike:
+    """Whether the org refuses rows, or everything: by what it has said since it last took any."""
+
+    def __init__(self) -> None:
+        self._words, self._refused = "", set[int]()
+
+    def heard(self, answer: Answer, verdicts: Mapping[int, Judgement]) -> str:
+        """Why the org takes nothing at all, in its own words; "" while that may be the rows' own fault."""
+        if any(each.verdict is Verdict.DONE for each in verdicts.values()):
+            self._words, self._refused = "", set()
+            return ""
+        for number, each in verdicts.items():
+            if each.verdict is not Verdict.STANDS:
+                continue
+            if each.reason != self._words:
+                self._words, self._refused = each.reason, set()
+            self._refused.add(number)
+        closed = (each.message for each in answer.results.values() if each.result is RowResult.CLOSED)
+        return next(closed, self._words if len(self._refused) >= ALIKE_BUNDLES else "")

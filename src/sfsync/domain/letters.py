@@ -107,7 +107,8 @@ VERDICTS = {
     Cause.MOVEMENT_REFUSED: Verdict(
         Retry.SAFE,
         "the org refuses a movement, and not for want of stock",
-        "mend what the reason names in the org (a validation, a trigger, a permission), then retry",
+        "mend what the reason names in the org (a validation, a trigger, a permission), then retry; what has "
+        "happened or was sold counts meanwhile, and is tried again every quarter of an hour",
         "it goes under the same key, which the org takes once",
     ),
     Cause.MOVEMENT_WAITS: Verdict(

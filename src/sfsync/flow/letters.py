@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from sfsync.domain.incidents import OVERSOLD
+from sfsync.domain.ledger import Wish
 from sfsync.domain.letters import (
     LEDGER,
     UNBELIEVED,
@@ -68,6 +69,7 @@ class Letters:
         """Take these off the list for good, with a name and a reason; the ids that there were."""
         ctx = self._ctx
         dropped = await ctx.store.write(lambda tx: drop(tx, numbers, by, reason, ctx.clock.now()))
+        ctx.bell.ring(*BELLS)
         for number in dropped:
             ctx.log.info("dead letter dropped", id=number, by=by, reason=reason)
         return dropped
@@ -81,6 +83,7 @@ class Letters:
             gone, part = await ctx.store.write(
                 partial(drop_part, part=part, by=by, because=reason, now=ctx.clock.now())
             )
+            ctx.bell.ring(*BELLS)
             dropped += gone
             tell(LETTERS, len(dropped), part.of)
         if dropped:
@@ -113,11 +116,14 @@ def first_part(tx: Tx, cause: Cause, up_to: int | None = None) -> Part:
 def drop(tx: Tx, numbers: Collection[int], by: str, because: str, now: datetime) -> Sequence[int]:
     """Take these off the list for good; the ids that there were.
 
-    What was sold and is no stock of the org's (a gift card) needs no stock either: its incident is over.
+    What was sold and is no stock of the org's (a gift card) needs no stock either: its incident is over. And
+    what the org would not take is not asked of it any more.
     """
     for letter in tx.dead_letters(ids=numbers):
         if _cause(letter) is Cause.NO_LEVEL:
             tx.close_incident(OVERSOLD, letter.key, now)
+        if _cause(letter) is Cause.MOVEMENT_REFUSED:
+            tx.mark_waiting(letter.key, Wish.DROP)
     return tx.drop_letters(numbers, by, because, now)
 
 
@@ -260,6 +266,8 @@ def _order(tx: Tx, letter: DeadLetter, now: datetime) -> tuple[bool, str]:
 
 def _movement(tx: Tx, letter: DeadLetter, now: datetime) -> tuple[bool, str]:
     """Its order's line is decided again; what happened elsewhere goes again as it is, under its own keys."""
+    if tx.mark_waiting(letter.key, Wish.RETRY):
+        return True, "it is asked of the org again"
     rows = tx.wrong_rows(letter.key)
     lines = tx.lines({row.subject for row in rows})
     if not rows:

@@ -2,7 +2,8 @@
 
 What is planned is in the store before it is sent, so every planned row counts as possibly sent after a
 restart. An unknown outcome keeps its levels and is asked again with the same rows until it is known; other
-levels go on meanwhile.
+levels go on meanwhile. What has happened or was sold, and the org refuses, stays written down: it counts as
+asked for, so that nobody is sold it, and is sent again until the org takes it or somebody takes it back.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from functools import partial
 from time import perf_counter
 
 from sfsync.domain import ledger
-from sfsync.domain.ledger import Answer, Bundle, Judgement, Request, Verdict
+from sfsync.domain.ledger import Alike, Answer, Bundle, Judgement, Request, Verdict, Wish
 from sfsync.domain.letters import REUSED, REUSED_ADVICE
 from sfsync.domain.retry import LONGEST_FOR_SALES_SECONDS, Silence, backoff_seconds
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.domain.values import replace
 from sfsync.ports import CallsSpent, OutsideError, Refused, TryLater, Tx, Unknown
 
-from . import allocations, block, giving, lateness
+from . import allocations, block, giving, lateness, standing
 from .context import Context
 from .levels import apply_levels, made_by_itself
 from .reserving import follow, settle
@@ -31,10 +32,18 @@ from .sku_mappings import mapped_levels
 
 BROKEN_SECONDS = 5.0  # before something that broke for a reason nobody foresaw is tried again
 NO_LEVEL_SECONDS = 900.0  # between looking for a stock level that the org does not have
+STANDS_SECONDS = 900.0  # before what the org refused, and is so all the same, is tried again
 ALLOCATION_PAUSE_SECONDS = 60.0
 REQUESTS = 4  # in flight at once, on different levels
 DONE, UNCOVERS = Verdict.DONE, Verdict.UNCOVERS
-STAYS = (Verdict.LATER, Verdict.AGAIN, Verdict.VOID_FIRST, Verdict.UNCOVERS, Verdict.PLAN_ANEW)
+STAYS = (
+    Verdict.LATER,
+    Verdict.AGAIN,
+    Verdict.VOID_FIRST,
+    Verdict.UNCOVERS,
+    Verdict.PLAN_ANEW,
+    Verdict.STANDS,
+)
 
 
 class Writer:
@@ -44,6 +53,8 @@ class Writer:
         self._ctx = ctx
         self._waiting: dict[int, Bundle] = {}
         self._voiding: dict[int, Bundle] = {}  # bundles whose void rows are to be sent instead
+        self._standing: set[int] = set()  # refused, and waiting for the org all the same: see `standing`
+        self._alike, self._closed = Alike(), ""
         self._flying: set[int] = set()
         self._busy: set[LevelKey] = set()
         self._claimed: set[LevelKey] = set()  # for something else than movements: see `alone`
@@ -132,7 +143,7 @@ class Writer:
         else, it finds the bundle as soon as it is on disk.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if bundle_id <= self._seen and bundle_id not in self._waiting:
+        if bundle_id <= self._seen and (bundle_id not in self._waiting or bundle_id in self._standing):
             future.set_result(None)
         else:
             self._outcomes[bundle_id].append(future)
@@ -169,6 +180,7 @@ class Writer:
 
         What was written down since the last look and the levels of all that can go are read together.
         """
+        await self._heed()
         now = asyncio.get_running_loop().time()
         silent = self._silence.wait_seconds(now)
         ready = [
@@ -219,6 +231,32 @@ class Writer:
                 break
             self._start(request, levels)
             able = [count for count in able if count.id not in self._flying]
+
+    async def _heed(self) -> None:
+        """Do what is wanted of bundles that the org has refused, and that stand all the same."""
+        ctx, idle = self._ctx, self._standing - self._flying
+        if not idle:
+            return
+        wishes = await ctx.store.read(lambda tx: tx.wishes(idle))
+        if not wishes:
+            return
+        back = [self._waiting[number] for number, wish in wishes.items() if wish is not Wish.RETRY]
+        again = wishes.keys() - {bundle.id for bundle in back}
+
+        def commit(tx: Tx) -> set[str]:
+            now = ctx.clock.now()
+            for number in again:
+                tx.unmark(number)
+            for bundle in back:
+                standing.take_back(tx, bundle, now, decide=wishes[bundle.id] is Wish.DECIDE)
+            skus = {movement.level.sku for bundle in back for movement in bundle.movements}
+            return {"orders"} | apply_levels(tx, ctx, (), now, skus)
+
+        ctx.bell.ring(*await ctx.store.write(commit))
+        for number in again:
+            self._not_before.pop(number, None)
+        for bundle in back:
+            self._forget(bundle.id)
 
     def _sendable(self, bundle: Bundle) -> Bundle:
         """The bundle, or its void rows when it is being voided."""
@@ -326,6 +364,7 @@ class Writer:
                 verdicts[bundle.id] = ledger.judge(original, answer, in_company=company)
         for bundle in request.checked:
             verdicts[bundle.id] = ledger.judge_checked(self._waiting[bundle.id], answer.levels)
+        self._hear(answer, verdicts)
         giving_way = await giving.plan(
             ctx, [self._waiting[n] for n in _of(verdicts, UNCOVERS)], answer.levels
         )
@@ -345,6 +384,9 @@ class Writer:
                 verdicts[number] = giving.put(tx, self._waiting[number], giving_way.get(number))
             for number in _of(verdicts, Verdict.PLAN_ANEW):
                 tx.set_companions(number, giving.staying(self._waiting[number], there), {})
+            for number in _of(verdicts, Verdict.STANDS):
+                again = number in self._standing
+                standing.tell(tx, ctx, self._waiting[number], verdicts[number].reason, again=again)
             plain = [number for number in _of(verdicts, DONE) if self._is_plain(self._waiting[number])]
             tx.finish_bundles(plain, "done", "", ctx.clock.now())
             for number, judgement in verdicts.items():
@@ -368,6 +410,18 @@ class Writer:
         for number, judgement in verdicts.items():
             self._after(number, judgement, sent=any(bundle.id == number for bundle in request.sent))
         return ", ".join(f"{verdict.value} {count}" for verdict, count in _count(verdicts).items())
+
+    def _hear(self, answer: Answer, verdicts: dict[int, Judgement]) -> None:
+        """Where the org takes nothing at all, that is told as its state, and not row by row."""
+        closed = self._alike.heard(answer, verdicts)
+        if closed:
+            self._ctx.pulse.entering_error = closed
+            for number in _of(verdicts, Verdict.STANDS):
+                verdicts[number] = Judgement(Verdict.LATER, closed)
+        elif self._closed and _of(verdicts, DONE):
+            for number in self._standing:  # refused for what has been mended
+                self._not_before.pop(number, None)
+        self._closed = closed
 
     async def _truth(self, verdicts: Mapping[int, Judgement]) -> dict[str, list[Movement]]:
         """What the org holds for the subjects of bundles that met other content under their key.
@@ -444,6 +498,8 @@ class Writer:
                 tx.replace_rows(subject, rows, now)
         if verdict is Verdict.DONE:
             tx.drop_dead_letter("ledger", bundle.movements[0].key)
+        if along:  # only such a one may have been told of
+            standing.over(tx, bundle, now)
         if verdict in (Verdict.WRONG, Verdict.REFUSED):
             self._pause_allocations(bundle)
         if verdict is Verdict.WRONG:
@@ -494,10 +550,24 @@ class Writer:
         if verdict is Verdict.VOID_FIRST:
             self._voiding[number] = self._waiting[number]
             return
+        if verdict is Verdict.STANDS:
+            bundle = self._waiting[number]
+            self._waiting[number] = replace(bundle, refusals=max(1, bundle.refusals))  # alone
+            self._standing.add(number)
+            self._not_before[number] = asyncio.get_running_loop().time() + STANDS_SECONDS
+            self._tell_answered(number)
+            return
+        self._forget(number)
+
+    def _forget(self, number: int) -> None:
         for store in (self._waiting, self._voiding, self._not_before, self._attempts, self._admitted):
             store.pop(number, None)
+        self._standing.discard(number)
         if not self._waiting:
             self._ctx.pulse.entering_error = ""
+        self._tell_answered(number)
+
+    def _tell_answered(self, number: int) -> None:
         answered = self._outcomes.pop(number, [])
         if self._next_answer is not None:
             answered.append(self._next_answer)

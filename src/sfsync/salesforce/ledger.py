@@ -37,12 +37,25 @@ LATER_CODES = frozenset(
         "LIMIT_EXCEEDED",
         "PROCESSING_HALTED",
         "UNKNOWN_EXCEPTION",
+        "REQUEST_RUNNING_TOO_LONG",
+    }
+)
+LATER_FOR_ROWS = (*LATER_WORDS, "Apex CPU time limit exceeded")
+# What every row meets, whatever it says: the org is full, or our user may not write any more.
+CLOSED_CODES = frozenset(
+    {
+        "STORAGE_LIMIT_EXCEEDED",
+        "INSUFFICIENT_ACCESS_OR_READONLY",
+        "INVALID_FIELD",
+        "INVALID_FIELD_FOR_INSERT_UPDATE",
+        "INVALID_TYPE",
     }
 )
 # When a record carries several errors, the one that decides.
 _WEIGHT = (
     RowResult.ROLLED_BACK,
     RowResult.LATER,
+    RowResult.CLOSED,
     RowResult.INSUFFICIENT,
     RowResult.DUPLICATE,
     RowResult.WRONG,
@@ -230,8 +243,10 @@ def _result(error: OrgError) -> RowResult:
         return RowResult.DUPLICATE
     if error.code == "ALL_OR_NONE_OPERATION_ROLLED_BACK":
         return RowResult.ROLLED_BACK
-    if error.code in LATER_CODES or any(words in error.message for words in LATER_WORDS):
+    if error.code in LATER_CODES or any(words in error.message for words in LATER_FOR_ROWS):
         return RowResult.LATER
+    if error.code in CLOSED_CODES:
+        return RowResult.CLOSED
     return RowResult.WRONG
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import bindparam, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sfsync.domain.ledger import Bundle
+from sfsync.domain.ledger import Bundle, Wish
 from sfsync.domain.stock import LevelKey, Movement
 from sfsync.ports.keeping import InTransit, SubjectHolding
 
@@ -83,6 +83,25 @@ WAITING_AFTER = Prepared(
     select(t.movement)
     .where(_ROW.state == "waiting", _ROW.bundle > bindparam("b_after"))
     .order_by(_ROW.bundle, _ROW.id)
+)
+_MARK = t.bundle.c.reason  # of one that waits: what a person wants done with it
+MARK = Prepared(
+    update(t.bundle)
+    .where(
+        t.bundle.c.id.in_(select(_ROW.bundle).where(_ROW.key == bindparam("b_key"), _ROW.state == "waiting"))
+    )
+    .values(reason=bindparam("b_reason"))
+)
+MARKED = Prepared(
+    select(t.bundle.c.id, _MARK).where(
+        t.among_numbers(t.bundle.c.id), t.bundle.c.state == "waiting", _MARK != ""
+    )
+)
+OVERTAKEN = Prepared(
+    select(_ROW.bundle)
+    .join(t.order_line, t.order_line.c.subject == _ROW.subject)
+    .where(t.among_numbers(_ROW.bundle), _ROW.state == "waiting", t.order_line.c.due)
+    .distinct()
 )
 FINISH_BUNDLES = Prepared(
     update(t.bundle)
@@ -249,6 +268,23 @@ class LedgerStatements(DrawStatements, FoldStatements):
         """Whose movements ever went along with these bundles."""
         found = [COMPANIONS.run(self._c, {"b_bundle": bundle}) for bundle in bundles]
         return frozenset(row.subject for rows in found for row in rows)
+
+    def mark_waiting(self, key: str, wish: Wish) -> bool:
+        """A person wants this done with what waits under a key; False where nothing does."""
+        return MARK.run(self._c, {"b_key": key, "b_reason": wish.value}).changed > 0
+
+    def unmark(self, bundle_id: int) -> None:
+        """It is done."""
+        these = t.bundle.c.id == bundle_id, t.bundle.c.state == "waiting"
+        self._c.execute(update(t.bundle).where(*these).values(reason=""))
+
+    def wishes(self, bundles: Collection[int]) -> dict[int, Wish]:
+        """What is wanted of these bundles that wait: by a person, or since their order line has changed."""
+        if not bundles:
+            return {}
+        these = {"among": sorted(bundles)}
+        found = {row.bundle: Wish.DECIDE for row in OVERTAKEN.run(self._c, these)}
+        return found | {row.id: Wish(row.reason) for row in MARKED.run(self._c, these)}
 
     def finish_bundle(
         self,

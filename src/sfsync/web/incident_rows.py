@@ -31,6 +31,7 @@ _ADVICE = {
     kinds.ON_FLOOR: "Ask the shop: accept when it has the piece; else another location, or cancel the order.",
     kinds.HOLE: "It is closed by itself when the stream or a reading has made up for it.",
     kinds.NOT_APPLIED: "Look at the channel: it said yes to a change, and shows no sign of it.",
+    kinds.NOT_ENTERED: "Mend in the org what the reason names; it is tried again by itself, and closes then.",
     kinds.SET_ASIDE: "Mend the receiver: it is tried again by itself, and gets the present numbers then.",
 }
 
