@@ -234,6 +234,15 @@ def test_a_first_start_waits_for_a_person_and_then_carries_every_sale_everywhere
         daemon.cli("resync", "--dry-run", "--sku", "BAG-1")
         names = ["push", "push", "read back", "read back", "read levels", "stock change"]
         until(lambda: names in collector.traces().values(), "one trace from the org to what the shops show")
+        for option, typed in (
+            ("--sku", "NOPE"),
+            ("--location", "NOWHERE"),
+            ("--changed-since", "2100-01-01"),
+        ):
+            wrong = daemon.cli("resync", "--dry-run", option, typed)
+            assert (wrong.returncode, typed in wrong.stderr) == (2, True), wrong.stderr
+        lately = daemon.cli("resync", "--dry-run", "--changed-since", "5m")
+        assert "channel level" in lately.stdout, lately.stderr
         london, dubai = daemon.shops.values()
         assert buy(dubai, "BAG-1", 2).status_code == 201
         daemon.shows("BAG-1", 27)

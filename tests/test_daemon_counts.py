@@ -59,6 +59,10 @@ def test_a_sheet_is_counted_once_and_its_bad_rows_are_told(tmp_path: Path) -> No
         (first,) = daemon.cli("report", "count-next", "--limit", "1", "--csv").stdout.splitlines()[1:]
         assert first.startswith("SCARF-1,ECOM,")
         assert "off by +1 at the last count" in first
+        for name in ("ira", "sell-through", "replenish", "count-next"):
+            for option, wrong in (("--location", "NOWHERE"), ("--sku", "NOPE")):
+                typed = daemon.cli("report", name, option, wrong)
+                assert (typed.returncode, wrong in typed.stderr) == (2, True), typed.stderr
         (row,) = org.query(
             "SELECT Reference__c FROM StockMovement__c WHERE Kind__c = 'Count' AND OnHandDelta__c = 1"
         )

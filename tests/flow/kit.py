@@ -60,6 +60,7 @@ from sfsync.ports import (
     Forged,
     Incident,
     OrgReading,
+    OutsideError,
     Posting,
     PushAnswer,
     Refused,
@@ -184,10 +185,10 @@ class LittleOrg(Fates):
 
     # -- what people, tills and administrators do
 
-    def add(self, name: str, on_hand: int) -> None:
-        """A new stock level with its opening row."""
+    def add(self, name: str, on_hand: int, *, told: bool = True) -> None:
+        """A new stock level with its opening row. `told=False`: no event ever tells of it."""
         self.keys[f"L{len(self.keys)}"] = LevelKey.parse(name)
-        self.move(name, on_hand)
+        self.move(name, on_hand, told=told)
 
     def move(self, name: str, on_hand: int = 0, reserved: int = 0, *, told: bool = True) -> str:
         """Somebody enters a movement; its id. `told=False`: no event ever tells of it."""
@@ -624,6 +625,7 @@ class LittleShop(Fates):
         self.orders: dict[str, OrderSnapshot] = {}
         self.told: dict[str, OrderSnapshot] = {}  # by webhook
         self.reading: asyncio.Semaphore | None = None  # how many pages of items may still be read
+        self.shut: OutsideError | None = None  # what it says to whoever asks for numbers or orders
         self.read = asyncio.Event()  # a page has been read
         self._answers: dict[str, PushAnswer] = {}
         self._numbers = itertools.count(1001)
@@ -661,6 +663,7 @@ class LittleShop(Fates):
         return ()
 
     async def items(self, skus: Collection[str] | None = None) -> AsyncIterator[Sequence[ChannelItem]]:
+        self._open()
         for sku in list(self.shelf):
             if skus is None or sku in skus:
                 price = self.prices.get(sku)
@@ -719,9 +722,14 @@ class LittleShop(Fates):
         return self.orders.get(reference)
 
     async def orders_since(self, at: datetime) -> AsyncIterator[Sequence[OrderSnapshot]]:
+        self._open()
         for order in sorted(self.orders.values(), key=lambda order: order.version):
             if order.version >= at:
                 yield [order]
+
+    def _open(self) -> None:
+        if self.shut is not None:
+            raise self.shut
 
     async def cancel_order(self, order_id: str, *, refund: bool, notify: bool, note: str) -> None:
         self.cancelled.append((order_id, refund, notify, note))

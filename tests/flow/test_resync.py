@@ -15,6 +15,7 @@ from sfsync.domain.resync import (
     BusyError,
     Cause,
     Difference,
+    NobodyKnowsError,
     Scope,
     TooMuchError,
     WrittenPlan,
@@ -22,10 +23,11 @@ from sfsync.domain.resync import (
 from sfsync.domain.stock import LevelKey
 from sfsync.flow.resync import Plan
 from sfsync.flow.resync_told import ResyncDesk
-from sfsync.ports import ResyncRun, RowState, RunState
+from sfsync.ports import Refused, ResyncRun, RowState, RunState, TryLater
 
 BAG, SCARF = "BAG-1|ECOM", "SCARF|ECOM"
 DUBAI_SELLS = PolicyRule(skus=("*",), channels=("dubai",), sells_from=("ECOM",))
+DUBAI_SELLS_AT_THE_MALL = PolicyRule(skus=("*",), channels=("dubai",), sells_from=("MALL",))
 LATER = datetime(2100, 1, 1, tzinfo=UTC)  # stands for: after the first receipt
 MANY = {f"S{n:03}|ECOM": 5 for n in range(60)}
 
@@ -80,7 +82,6 @@ async def test_without_the_org_only_what_is_known_is_compared() -> None:
         (Scope(skus=("SCARF",)), {"SCARF"}),
         (Scope(channels=("dubai",)), {"HAT"}),
         (Scope(locations=("ECOM",)), {"BAG-1", "SCARF", "HAT"}),
-        (Scope(locations=("MALL",)), set()),
         (Scope(causes=("manual-edit",)), {"SCARF"}),
         (Scope(causes=("order-unseen", "mapping")), {"BAG-1", "HAT"}),
     ],
@@ -92,6 +93,99 @@ async def test_a_comparison_is_narrowed_by_what_was_asked(scope: Scope, skus: se
         del h.shops["dubai"].shelf["HAT"]
         plan = await h.supervisor.resync.compare(scope)
         assert {row.sku for row in plan.rows} == skus
+
+
+@pytest.mark.parametrize(
+    ("scope", "compared", "sentence"),
+    [
+        (Scope(), 4, ""),
+        (Scope(skus=("BAG-1",)), 2, "2 channel levels compared: every one shows what it should."),
+        (Scope(causes=("push-refused",)), 4, "of what was asked for nothing differs (1 other does)."),
+        (Scope(causes=("push-due", "mapping")), 4, "of what was asked for nothing differs (1 other does)."),
+        (
+            Scope(changed_since=LATER),
+            0,
+            "Nothing was compared: nothing has changed since 2100-01-01 00:00:00 UTC.",
+        ),
+        (Scope(skus=("ONLY-ORG",)), 0, "Nothing was compared: no channel lists what was asked for."),
+    ],
+)
+async def test_a_comparison_says_what_it_has_compared_and_what_it_has_left_out(
+    scope: Scope, compared: int, sentence: str
+) -> None:
+    """Somebody typed a higher number of scarves at London, and asks for bags, or for something else."""
+    async with house({BAG: 5, SCARF: 5}) as h:
+        h.shops["london"].shelf["SCARF"] = 9
+        if scope.skus == ("ONLY-ORG",):
+            h.org.add("ONLY-ORG|ECOM", 1, told=False)
+        plan = await h.supervisor.resync.compare(replace(scope, org=scope.skus != ("BAG-1",)))
+        run: Any = await ResyncDesk(h.ctx, h.supervisor.resync).run(plan.id)
+        assert run["compared"] == compared
+        assert (sentence in run["finding"]) if sentence else (run["finding"] == "")
+
+
+async def test_what_is_left_out_by_its_location_is_not_counted_as_compared() -> None:
+    """Dubai sells from the mall alone: of the warehouse's numbers London's are compared, and no other."""
+    async with house({BAG: 5, "BAG-1|MALL": 5}, rules=(DUBAI_SELLS_AT_THE_MALL,)) as h:
+        h.shops["dubai"].shelf["BAG-1"] = 9
+        plan = await h.supervisor.resync.compare(Scope(locations=("ECOM",)))
+        run: Any = await ResyncDesk(h.ctx, h.supervisor.resync).run(plan.id)
+        sentence = "1 channel level compared: of what was asked for nothing differs (1 other does)."
+        assert (run["compared"], run["finding"]) == (1, sentence)
+
+
+async def test_where_a_channel_was_not_read_nothing_is_said_to_be_right() -> None:
+    """Dubai's token is revoked; of London alone it can be said."""
+    async with house({BAG: 5}) as h:
+        h.shops["dubai"].shut = Refused("HTTP 401", advice="give it a new token")
+        for names, sentence in (
+            ((), "1 channel level compared: what could be read shows what it should."),
+            (("dubai",), "Nothing was compared: dubai could not be read."),
+        ):
+            plan = await h.supervisor.resync.compare(Scope(channels=names))
+            run: Any = await ResyncDesk(h.ctx, h.supervisor.resync).run(plan.id)
+            assert run["finding"] == sentence
+
+
+@pytest.mark.parametrize(
+    ("scope", "problems"),
+    [
+        (
+            Scope(locations=("ECOM", "NOWHERE")),
+            {"locations": "'NOWHERE', which no channel has or sells from"},
+        ),
+        (
+            Scope(locations=("MALL",), channels=("london",)),
+            {"locations": "'MALL', which none of these channels has or sells from"},
+        ),
+        (Scope(skus=("BAG-1", "NOPE")), {"skus": "'NOPE', which neither the org nor a channel knows"}),
+        (Scope(skus=("NEW-ORG",), org=False), {"skus": "'NEW-ORG'"}),
+    ],
+)
+async def test_a_name_that_nobody_knows_is_told_before_anything_is_compared(
+    scope: Scope, problems: dict[str, str]
+) -> None:
+    """Mistyped, nothing would differ of it: that must not read as if all were well."""
+    rules = (DUBAI_SELLS_AT_THE_MALL,)
+    async with house({BAG: 5, "BAG-1|MALL": 5}, rules=rules, plan={"online": ("ECOM",)}) as h:
+        h.org.add("NEW-ORG|ECOM", 1, told=False)
+        with pytest.raises(NobodyKnowsError) as said:
+            await h.supervisor.resync.begin(scope)
+        assert said.value.problems.keys() == problems.keys()
+        assert all(words in said.value.problems[name] for name, words in problems.items())
+        assert await h.store.read(lambda tx: tx.last_resync()) is None
+
+
+async def test_a_sku_that_no_event_told_of_is_asked_for_at_org_and_channels() -> None:
+    """New in the org, or new at a shop: it is known there, and is compared; so it is when nobody answers."""
+    async with house({BAG: 5}, shops=("london",)) as h:
+        h.org.add("NEW-ORG|ECOM", 1, told=False)
+        h.shops["london"].shelf["NEW-SHOP"] = 3
+        plan = await h.supervisor.resync.compare(Scope(skus=("NEW-ORG", "NEW-SHOP")))
+        assert [(row.sku, row.cause) for row in plan.rows] == [("NEW-SHOP", Cause.NOT_IN_ORG)]
+        h.shops["london"].shut = TryLater("no answer")
+        plan = await h.supervisor.resync.compare(Scope(skus=("NOPE",)))
+        assert list(plan.unread) == ["london"]
 
 
 async def test_a_sold_last_piece_is_not_put_back_on_sale_while_its_order_may_only_be_late() -> None:

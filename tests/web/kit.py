@@ -37,7 +37,15 @@ from sfsync.domain.reservations import (
     Wish,
     WishedLine,
 )
-from sfsync.domain.resync import BusyError, Difference, Extent, Scope, TooMuchError, WrittenPlan
+from sfsync.domain.resync import (
+    BusyError,
+    Difference,
+    Extent,
+    NobodyKnowsError,
+    Scope,
+    TooMuchError,
+    WrittenPlan,
+)
 from sfsync.domain.rights import ROLES, Role
 from sfsync.domain.sku_mapping import Sheet, SkuMapping
 from sfsync.domain.stock import LevelKey
@@ -406,6 +414,9 @@ class Plans:
     async def begin(self, scope: Scope) -> Mapping[str, object]:
         if self.busy:
             raise BusyError
+        wrong = {"skus": "NOPE" in scope.skus, "locations": "NOWHERE" in scope.locations}
+        if any(wrong.values()):
+            raise NobodyKnowsError({name: "has a name that nobody knows" for name in wrong if wrong[name]})
         self.asked.append(scope)
         return {"id": "p1", "state": "reading"}
 
@@ -456,6 +467,7 @@ def compared(state: str = "ready", changes: int = 2) -> dict[str, Any]:
         "ended": state in ("ready", "done"),
         "made_at": "2026-11-23T08:14:00.000Z",
         "compared": 1000,
+        "finding": "",
         "org_newer": 1,
         "unread": {"dubai": "dubai does not answer"},
         "warnings": ["london sells 1 item beyond its stock (HAT): set it to stop at zero there"],

@@ -86,6 +86,9 @@ async def test_a_plan_that_changes_too_much_is_applied_only_with_its_number_type
         house.plans.busy = True
         assert (await client.post("/resync", data={"form": form, "do": "compare"})).status_code == 409
         house.plans.busy = False
+        typed = {"form": form, "do": "compare", "location": "NOWHERE"}
+        unknown = await client.post("/resync", data=typed)
+        assert (unknown.status_code, "has a name that nobody knows" in trouble(unknown)) == (422, True)
         wrong = await client.post("/resync", data={"form": form, "do": "compare", "channel": "paris"})
         assert wrong.status_code == 422
     assert house.plans.applied == [("p1", 900)]

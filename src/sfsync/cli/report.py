@@ -80,13 +80,16 @@ def ira(
     try:
         wish = read_wish(asked, clock.now())
     except BadWishError as error:
-        fail("; ".join(f"--{name.replace('_', '-')}: {what}" for name, what in error.problems.items()), 2)
+        _wrong(error)
     try:
         store = open_store(settings.store_url(), exclusive=False, migrate=False)
     except StoreError as error:
         fail(str(error))
-    with bar("accuracy of the counts") as shown, told_to(shown.show):
-        found: Any = reports(settings, store, clock).ira_now(wish)
+    try:
+        with bar("accuracy of the counts") as shown, told_to(shown.show):
+            found: Any = reports(settings, store, clock).ira_now(wish)
+    except BadWishError as error:
+        _wrong(error)
     if as_json:
         print_json(found)
     elif as_csv:
@@ -94,6 +97,11 @@ def ira(
     else:
         _show(found)
     raise typer.Exit(0 if found["total"]["n"] else 1)
+
+
+def _wrong(error: BadWishError) -> NoReturn:
+    """A wish that cannot be told, by its options."""
+    fail("; ".join(f"--{name.replace('_', '-')}: {what}" for name, what in error.problems.items()), 2)
 
 
 DaysOption = Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="Sales of so many days.")]
@@ -118,7 +126,7 @@ def sell_through(
 
     Sales as the org's ledger has them, whoever entered them; of folded ones it no longer says the kind.
 
-    Exit codes: 0 told; 1 there is nothing to tell; 2 wrong settings; 3 refused, or no daemon.
+    Exit codes: 0 told; 1 there is nothing to tell; 2 wrong settings or options; 3 refused, or no daemon.
     """
     asked = {"by": by, "days": days, "location": location, "sku": sku, "class_field": class_field}
     found = _ask(config, "sell-through", {**asked, "limit": limit})
@@ -158,7 +166,7 @@ def replenish(
     Wanted is what sells in lead and cover days together, at the pace of the last --days. A surplus elsewhere
     is moved before anything is bought, first to whoever runs out first. One-of-one pieces are left out.
 
-    Exit codes: 0 told; 1 there is nothing to tell; 2 wrong settings; 3 refused, or no daemon.
+    Exit codes: 0 told; 1 there is nothing to tell; 2 wrong settings or options; 3 refused, or no daemon.
     """
     asked = {"lead_days": lead, "cover_days": cover, "over_days": over, "days": days}
     found = _ask(config, "replenish", {**asked, "location": location, "sku": sku, "limit": limit})
@@ -201,7 +209,7 @@ def count_next(
 ) -> None:
     """What to count next, and why: by value and pace of sales, age of the last count, and known trouble.
 
-    Exit codes: 0 told; 1 there is nothing to tell; 2 wrong settings; 3 refused, or no daemon.
+    Exit codes: 0 told; 1 there is nothing to tell; 2 wrong settings or options; 3 refused, or no daemon.
     """
     asked = {"days": days, "location": location, "sku": sku, "limit": limit}
     found = _ask(config, "count-next", asked)

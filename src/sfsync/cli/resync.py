@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import quote
@@ -23,12 +24,14 @@ from sfsync.cli.common import (
     err,
     fail,
     out,
+    past_moment,
     print_json,
     settings_or_exit,
     table,
 )
 from sfsync.cli.progress import Bar, bar
-from sfsync.domain.words import agree, counted
+from sfsync.domain.coverage import ACCEPTED
+from sfsync.domain.words import counted
 
 ROWS_SHOWN = 40
 ROWS_A_STEP = 200  # of a plan, from one drawing of its bar to the next
@@ -51,7 +54,8 @@ def resync(
         typer.Option(help="Only this location of a channel, or of the org that it sells from."),
     ] = None,
     changed_since: Annotated[
-        str | None, typer.Option(help="Only SKUs changed since, like 2026-11-23T08:15:00Z.")
+        str | None,
+        typer.Option(help=f"Only SKUs changed since: {ACCEPTED}; without an offset, this machine's clock."),
     ] = None,
     cause: Annotated[
         list[str] | None,
@@ -82,18 +86,22 @@ def resync(
     row whose facts are others by the time it is applied is refused and told. With --json nobody is asked: the
     plan is told, and applied only with --yes or --yes-change.
 
-    Exit codes: 0 no difference, or applied; 1 differences remain (dry run, declined, refused rows, or some
-    for a person to mend); 2 wrong settings, wishes or plan file; 3 no daemon; 4 stopped, because more of a
-    channel would change than its ask_above_percent allows, or changed settings wait for a person there: look,
-    then give --yes-change.
+    Exit codes: 0 nothing differs of what was asked for, or applied; 1 differences remain (dry run, declined,
+    refused rows, or some for a person to mend), or a channel was not read; 2 wrong settings, wishes (a
+    location or SKU that nobody knows, a time that lies ahead) or plan file; 3 no daemon; 4 stopped, because
+    more of a channel would change than its ask_above_percent allows, or changed settings wait for a person
+    there: look, then give --yes-change.
     """
     settings = settings_or_exit(config)
     client = DaemonClient(settings)
+    since = None
+    if changed_since is not None:
+        since = past_moment("--changed-since", changed_since, datetime.now(UTC)).isoformat()
     scope = {
         "skus": sku,
         "channels": channel,
         "locations": location,
-        "changed_since": changed_since,
+        "changed_since": since,
         "causes": cause,
         "org": not without_org,
     }
@@ -300,11 +308,16 @@ def _show(run: Any, rows: _Rows) -> None:
         err.print(f"{channel} could not be read: {why}", style="red")
     for warning in run["warnings"]:
         err.print(warning, style="yellow")
-    compared = f"{counted(run['compared'], 'channel level')} compared"
-    if not rows.count:
-        out.print(f"{compared}: {agree(run['compared'], 'it shows', 'every one shows')} what it should.")
+    if run["finding"]:
+        out.print(run["finding"])
         return
-    made = table(compared, "channel", "cause", "--cause", ("rows", "right"))
+    made = table(
+        f"{counted(run['compared'], 'channel level')} compared",
+        "channel",
+        "cause",
+        "--cause",
+        ("rows", "right"),
+    )
     for each in run["causes"]:
         made.add_row(each["channel"], each["cause"], each["code"], f"{each['rows']:,}")
     out.print(made)

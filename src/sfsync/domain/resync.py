@@ -6,15 +6,16 @@ to do something: most rows are put right by applying the plan, a few by a person
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from math import ceil
 from typing import Any
 
 from .orders import ORDERS_LAG
 from .relay import IN_DOUBT
+from .words import agree, counted
 
 
 class Cause(StrEnum):
@@ -136,9 +137,13 @@ class Scope:
     causes: tuple[str, ...] = ()  # short names
     org: bool = True  # the org's levels are read again too, not only ours believed
 
+    def looks_at(self, location: str, sources: tuple[str, ...]) -> bool:
+        """Whether a number at a channel's location is looked at."""
+        return not self.locations or bool({location, *sources} & set(self.locations))
+
     def takes(self, location: str, sources: tuple[str, ...], cause: Cause) -> bool:
         """Whether a row at a channel's location counts."""
-        if self.locations and not {location, *sources} & set(self.locations):
+        if not self.looks_at(location, sources):
             return False
         return not self.causes or any(cause in CODES[code] for code in self.causes)
 
@@ -261,6 +266,14 @@ class TooMuchError(Exception):
         self.changes = changes
 
 
+class NobodyKnowsError(Exception):
+    """What a comparison was to be limited to is nowhere. `problems`: what is wrong, by the scope's field."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name} {what}" for name, what in problems.items()))
+        self.problems = problems
+
+
 class BusyError(Exception):
     """Another plan is being applied."""
 
@@ -272,3 +285,30 @@ class WrittenPlan:
     made_at: datetime
     org_id: str
     rows: tuple[Difference, ...]
+
+
+def finding(
+    scope: Scope, *, compared: int, others: int, unread: Collection[str], skus: Collection[str] | None
+) -> str:
+    """The sentence about a comparison in which no row counts.
+
+    `others`: numbers that differ and do not count, being of another location or cause. `unread`: channels
+    that could not be read. `skus`: what it came to look at; None: all.
+    """
+    if not compared:
+        return f"Nothing was compared: {_why_nothing(scope, unread, skus)}."
+    begins = f"{counted(compared, 'channel level')} compared:"
+    if others:
+        does = agree(others, "does", "do")
+        return f"{begins} of what was asked for nothing differs ({counted(others, 'other')} {does})."
+    if unread:
+        return f"{begins} what could be read shows what it should."
+    return f"{begins} {agree(compared, 'it shows', 'every one shows')} what it should."
+
+
+def _why_nothing(scope: Scope, unread: Collection[str], skus: Collection[str] | None) -> str:
+    if scope.changed_since is not None and not skus:
+        return f"nothing has changed since {scope.changed_since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if unread:
+        return f"{', '.join(sorted(unread))} could not be read"
+    return "no channel lists what was asked for"

@@ -203,22 +203,34 @@ class Looking:
         return bool(told) and not letters and not self._tx.dropped_for_good(self._channel, told)
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a page of a listing makes: the rows that count, of how many numbers."""
+
+    rows: list[PlannedRow]
+    looked_at: int  # numbers
+    others: int  # that differ and do not count: of another location, or of another cause
+
+
 def rows_of(
     tx: Tx, *, ctx: Context, channel: str, page: Sequence[Seen], scope: Scope, run_id: str | None
-) -> list[PlannedRow]:
-    """The rows that a page makes, of those that count."""
+) -> Compared:
+    """What a page makes, of what was asked for."""
     looking = Looking(
         tx, ctx, channel, {one.item.sku for one in page}, run_id, whole=scope.by_changed_settings
     )
-    found = []
+    found, looked_at, others = [], 0, 0
     for one in page:
         row = looking.row(one)
+        sources = ctx.assortment.sources(channel, one.item.location, one.item.sku)
+        looked_at += scope.looks_at(one.item.location, sources)
         if row is None:
             continue
-        sources = ctx.assortment.sources(channel, one.item.location, one.item.sku)
         if scope.takes(one.item.location, sources, row.difference.cause):
             found.append(row)
-    return found
+        else:
+            others += row.difference.cause is not Cause.EVEN
+    return Compared(found, looked_at, others)
 
 
 def not_listed(

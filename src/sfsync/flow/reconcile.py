@@ -96,10 +96,10 @@ class Reconcile:
         last = await ctx.store.read(lambda tx: tx.last_sku())  # what is listed whole is asked for whole
         await self._polls.poll(channel)
         async for page in self.read(channel, None):
-            rows = await ctx.store.read(
+            compared = await ctx.store.read(
                 partial(rows_of, ctx=ctx, channel=channel, page=page, scope=Scope(), run_id=None)
             )
-            found = [row.difference for row in rows if row.difference.cause is not Cause.EVEN]
+            found = [row.difference for row in compared.rows if row.difference.cause is not Cause.EVEN]
             numbers, differences = numbers + len(page), differences + sum(each.applicable for each in found)
             await self._adopt(channel, page)
         await ctx.store.write(partial(_asked, channel=channel, number=last))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from sfsync.domain.resync import Cause, Difference, Scope, WrittenPlan
+from sfsync.domain.resync import Cause, Difference, NobodyKnowsError, Scope, WrittenPlan
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.values import replace
 from sfsync.ports import OutsideError, PlannedRow, ResyncRun, RunState, Tx
@@ -25,6 +25,7 @@ from .resync_applying import Applying
 from .resync_keeping import BELL, CHANNEL, LEVELS_AT_ONCE, Keeping, ReplacedError, beginning, moment
 from .resync_pricing import ask, price
 from .resync_reading import Reading
+from .resync_scope import Scoping
 
 SWEEP_SECONDS = 30.0
 
@@ -58,7 +59,12 @@ class Resync:
     # -- what people ask
 
     async def begin(self, scope: Scope) -> ResyncRun:
-        """Compare; an older comparison is forgotten. Raises `BusyError` while a plan is being applied."""
+        """Compare; an older comparison is forgotten. Raises `BusyError` while a plan is being applied.
+
+        Raises `NobodyKnowsError` where the scope names a location or SKU that is nowhere.
+        """
+        if problems := await Scoping(self._ctx).problems(scope):
+            raise NobodyKnowsError(problems)
         about = beginning(scope.channels or sorted(self._ctx.channels))
         about["rules"] = self._ctx.assortment.fingerprint()
         made_at = self._ctx.clock.now()

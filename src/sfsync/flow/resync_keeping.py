@@ -18,7 +18,15 @@ BELL = "resync"
 SKUS_AT_ONCE = 500
 LEVELS_AT_ONCE = 1_000
 ROWS_AT_ONCE = 200  # applied in one commit: less than one push
-CHANNEL: dict[str, Any] = {"read": 0, "total": 0, "done": False, "unread": "", "oversell": []}
+CHANNEL: dict[str, Any] = {
+    "read": 0,  # numbers
+    "compared": 0,  # of these, that were asked for
+    "others": 0,  # that differ, and were not asked for
+    "total": 0,
+    "done": False,
+    "unread": "",
+    "oversell": [],
+}
 
 
 class ReplacedError(Exception):

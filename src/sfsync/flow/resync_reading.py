@@ -175,12 +175,12 @@ class Reading:
             await self._kept.write(run, partial(self._add_not_listed, run=run, name=name))
         except OutsideError as error:
             why = str(error)
-        compared = run.about["compared"] + run.about["channels"][name]["read"]
+        compared = run.about["compared"] + run.about["channels"][name]["compared"]
         return await self._of_channel(run.told(compared=compared), name, done=True, unread=why)
 
     async def _anew(self, run: ResyncRun, name: str) -> ResyncRun:
         await self._kept.write(run, lambda tx: tx.drop_resync_pages(run.id, name))
-        return await self._of_channel(run, name, read=0, oversell=[])
+        return await self._of_channel(run, name, read=0, compared=0, others=0, oversell=[])
 
     async def _of_channel(self, run: ResyncRun, name: str, **more: object) -> ResyncRun:
         channels = run.about["channels"]
@@ -189,15 +189,20 @@ class Reading:
     async def _page(self, run: ResyncRun, name: str, page: Sequence[Seen], place: str) -> ResyncRun:
         """Compare a page, and commit what was found together with the place after it."""
         ctx, of = self._ctx, run.about["channels"][name]
-        rows = await ctx.store.read(
+        found = await ctx.store.read(
             partial(rows_of, ctx=ctx, channel=name, page=page, scope=run.scope, run_id=run.id)
         )
         beyond = {*of["oversell"], *(one.item.sku for one in page if one.item.oversell_allowed)}
-        of = of | {"read": of["read"] + len(page), "oversell": sorted(beyond)[:SKUS_AT_ONCE]}
+        of = of | {
+            "read": of["read"] + len(page),
+            "compared": of["compared"] + found.looked_at,
+            "others": of["others"] + found.others,
+            "oversell": sorted(beyond)[:SKUS_AT_ONCE],
+        }
         run = run.told(channels={**run.about["channels"], name: of})
 
         def commit(tx: Tx) -> None:
-            tx.put_resync_rows(run.id, rows)
+            tx.put_resync_rows(run.id, found.rows)
             tx.add_resync_page(run.id, name, place, {one.item.sku for one in page})
             tx.put_resync(run)
 

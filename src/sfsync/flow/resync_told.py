@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sfsync.domain.resync import Cause, Difference, Scope, WrittenPlan, code_of
+from sfsync.domain.resync import Cause, Difference, Scope, WrittenPlan, code_of, finding
 from sfsync.domain.words import agree, counted
 from sfsync.ports import PlannedRow, ResyncRun, RowCount, RowState, RunState, Tx
 
@@ -119,6 +119,7 @@ class ResyncDesk:
             "unread": {name: of["unread"] for name, of in about["channels"].items() if of["unread"]},
             "warnings": [*_held(run.scope, counts), *_warnings(about)],
             "price": about.get("price", {}),
+            "finding": _finding(run, counts),
             "causes": _causes(counts),
             "changes": sum(each.changes for each in counts if each.cause not in _HIDDEN),
             "rows_done": _done(counts),
@@ -132,7 +133,7 @@ class ResyncDesk:
 _HIDDEN = frozenset({Cause.EVEN})
 
 
-def _causes(counts: list[RowCount]) -> list[dict[str, object]]:
+def _causes(counts: Sequence[RowCount]) -> list[dict[str, object]]:
     rows: Counter[tuple[str, Cause]] = Counter()
     for each in counts:
         if each.cause not in _HIDDEN:
@@ -149,6 +150,20 @@ def _done(counts: list[RowCount]) -> dict[str, int]:
         if each.state is not RowState.PLANNED and each.cause not in _HIDDEN:
             found[each.state.value] += each.rows
     return found
+
+
+def _finding(run: ResyncRun, counts: Sequence[RowCount]) -> str:
+    """The sentence that stands for a plan without rows; "" where it has some, or is not known yet."""
+    if run.state not in (RunState.READY, RunState.DONE) or _causes(counts):
+        return ""
+    channels = run.about["channels"]
+    return finding(
+        run.scope,
+        compared=run.about["compared"],
+        others=sum(of["others"] for of in channels.values()),
+        unread=[name for name, of in channels.items() if of["unread"]],
+        skus=run.about["skus"],
+    )
 
 
 def _held(scope: Scope, counts: Sequence[RowCount]) -> list[str]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sfsync.domain.ira_wish import IraWish
+from sfsync.domain.ira_wish import BadWishError, IraWish
 from sfsync.domain.turnover_wish import TurnoverWish
-from sfsync.ports import Clock, Org, TryLater, telling
+from sfsync.ports import Clock, Org, TryLater, Tx, telling
 from sfsync.store import Database
 
 from . import ira, turnover
@@ -22,7 +22,8 @@ __all__ = ["Live", "Reports"]
 class Reports:
     """Works reports out, from one picture of the store each.
 
-    Without an org only what the store knows can be told. `without`: locations whose goods are not for sale.
+    Without an org only what the store knows can be told. Each raises `BadWishError` where the wish names a
+    location or SKU that has no stock level. `without`: locations whose goods are not for sale.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class Reports:
     async def ira(self, wish: IraWish) -> Mapping[str, object]:
         """Inventory Record Accuracy."""
         tell = telling()
+        await self._store.read(lambda tx: _known(tx, wish))
         return await self._store.read(lambda tx: ira.report(tx, wish, self._class(wish.class_field), tell))
 
     def ira_now(self, wish: IraWish) -> Mapping[str, object]:
         """`ira`, in the calling thread."""
         tell = telling()
+        self._store.read_now(lambda tx: _known(tx, wish))
         return self._store.read_now(lambda tx: ira.report(tx, wish, self._class(wish.class_field), tell))
 
     async def sell_through(self, wish: TurnoverWish) -> Mapping[str, object]:
@@ -69,7 +72,19 @@ class Reports:
     async def _sold(self, wish: TurnoverWish) -> turnover.Sold:
         if self._sales is None:
             raise TryLater("what was sold is known to the running daemon only")
+        await self._store.read(lambda tx: _known(tx, wish))
         return await self._sales.of(wish.days)
 
     def _class(self, asked: str) -> str:
         return asked or self._class_field
+
+
+def _known(tx: Tx, wish: IraWish | TurnoverWish) -> None:
+    """`BadWishError` where the wish names a location or SKU without a stock level: mistyped, perhaps."""
+    problems = {}
+    if wish.location is not None and wish.location not in tx.level_sums():
+        problems["location"] = f"is {wish.location!r}, where no stock level is"
+    if wish.sku is not None and not tx.levels_of([wish.sku]):
+        problems["sku"] = f"is {wish.sku!r}, of which there is no stock level"
+    if problems:
+        raise BadWishError(problems)

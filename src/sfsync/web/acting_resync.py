@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sfsync.domain.resync import CODES, BusyError, TooMuchError
+from sfsync.domain.resync import CODES, BusyError, NobodyKnowsError, TooMuchError
 
 from .options import WebOptions
 from .page import Page
@@ -20,6 +20,7 @@ from .rights import form_of
 from .services import Services
 
 SHOWN = 100  # rows of a plan on one page
+_LABELS = {"skus": "the field SKUs", "locations": "the field location"}
 SPANS = (("1", "hour"), ("24", "day"), ("168", "week"))  # hours in which something has changed
 
 
@@ -46,10 +47,13 @@ class ActingResync:
         if fields.get("do") == "apply":
             return await self._apply(request, fields)
         try:
-            scope = read_scope(await self._wish(fields), self._options.channels)
+            scope = read_scope(await self._wish(fields), self._options.channels, self._services.now())
             await self._services.reconciler.begin(scope)
         except BusyError:
             return await self._render(request, 409, "A plan is being applied; wait for its end.")
+        except NobodyKnowsError as error:
+            trouble = "; ".join(f"{_LABELS[name]} {what}" for name, what in error.problems.items())
+            return await self._render(request, 422, sentence(trouble), fields=fields)
         except ProblemError as error:
             return await self._render(request, error.status, error.detail, fields=fields)
         return await self._render(request)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -92,30 +93,39 @@ class CountApi:
 
     async def ira(self, request: Request) -> Response:
         """Inventory Record Accuracy; 422 names what cannot be asked."""
-        try:
+        with _bad_wishes():
             wish = read_wish(request.query_params, self._now())
-        except BadWishError as error:
-            raise bad_fields(error.problems) from None
-        return _json(await self._reports.ira(replace(wish, location=_reported(request, wish.location))))
+            wish = replace(wish, location=_reported(request, wish.location))
+            return _json(await self._reports.ira(wish))
 
     async def sell_through(self, request: Request) -> Response:
         """What sold, of what could have been sold."""
-        return _json(await self._reports.sell_through(self._turnover(request)))
+        with _bad_wishes():
+            return _json(await self._reports.sell_through(_turnover(request)))
 
     async def replenish(self, request: Request) -> Response:
         """What lacks where, whence it may come, and what is over-bought."""
-        return _json(await self._reports.replenish(self._turnover(request)))
+        with _bad_wishes():
+            return _json(await self._reports.replenish(_turnover(request)))
 
     async def count_next(self, request: Request) -> Response:
         """What to count next, and why."""
-        return _json(await self._reports.count_next(self._turnover(request)))
+        with _bad_wishes():
+            return _json(await self._reports.count_next(_turnover(request)))
 
-    def _turnover(self, request: Request) -> TurnoverWish:
-        try:
-            wish = read_turnover(request.query_params)
-        except BadWishError as error:
-            raise bad_fields(error.problems) from None
-        return replace(wish, location=_reported(request, wish.location))
+
+@contextmanager
+def _bad_wishes() -> Iterator[None]:
+    """What cannot be asked of a report is a 422 problem with all bad fields."""
+    try:
+        yield
+    except BadWishError as error:
+        raise bad_fields(error.problems) from None
+
+
+def _turnover(request: Request) -> TurnoverWish:
+    wish = read_turnover(request.query_params)
+    return replace(wish, location=_reported(request, wish.location))
 
 
 def _reported(request: Request, location: str | None) -> str | None:

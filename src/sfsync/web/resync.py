@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from sfsync.domain.resync import (
     BusyError,
     Cause,
     Difference,
+    NobodyKnowsError,
     Scope,
     TooMuchError,
     WrittenPlan,
@@ -42,7 +44,7 @@ class ResyncApi:
 
     def __init__(self, services: Services, options: WebOptions) -> None:
         self._reconciler, self._drift = services.reconciler, services.drift
-        self._options = options
+        self._options, self._now = options, services.now
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -59,11 +61,13 @@ class ResyncApi:
 
     async def begin(self, request: Request) -> Response:
         """Begin to compare: 202. Nothing is changed."""
-        scope = read_scope(await self._body(request), self._options.channels)
+        scope = read_scope(await self._body(request), self._options.channels, self._now())
         try:
             run = await self._reconciler.begin(scope)
         except BusyError:
             raise _BUSY from None
+        except NobodyKnowsError as error:
+            raise bad_fields(error.problems) from None
         return _json(run, 202, {"Location": f"/v1/resync/{run['id']}"})
 
     async def last(self, request: Request) -> Response:
@@ -162,7 +166,7 @@ def _page(request: Request) -> tuple[tuple[str, str, str], int]:
     return (after[0], after[1], after[2]) if after else ("", "", ""), limit
 
 
-def read_scope(table: Mapping[str, Any], channels: Collection[str]) -> Scope:
+def read_scope(table: Mapping[str, Any], channels: Collection[str], now: datetime) -> Scope:
     """What a comparison is limited to; a 422 problem with all bad fields otherwise."""
     fields = Fields()
     fields.unknown(table, _SCOPE)
@@ -179,6 +183,8 @@ def read_scope(table: Mapping[str, Any], channels: Collection[str]) -> Scope:
         if unknown := [each for each in lists[name] if each not in known]:
             fields.errors[name] = f"has {unknown[0]!r}, which is none of {', '.join(known)}"
     since = fields.moment(table, "changed_since") if table.get("changed_since") is not None else None
+    if since is not None and since > now:
+        fields.errors["changed_since"] = f"lies ahead: it is {now:%Y-%m-%dT%H:%M:%SZ}"
     org = table.get("org") is None or fields.flag(table, "org")
     if fields.errors:
         raise bad_fields(fields.errors)

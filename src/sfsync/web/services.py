@@ -133,7 +133,10 @@ class Reconciler(Protocol):
     """Compares org and channels, and puts them right. What it returns is JSON-ready."""
 
     async def begin(self, scope: Scope) -> Mapping[str, object]:
-        """Begin to compare; its ``id`` follows it. Raises `BusyError` while a plan is being applied."""
+        """Begin to compare; its ``id`` follows it. Raises `BusyError` while a plan is being applied.
+
+        Raises `NobodyKnowsError` where the scope names what is nowhere.
+        """
         ...
 
     async def bring(self, plan: WrittenPlan, *, more: bool = False) -> Mapping[str, object]:
