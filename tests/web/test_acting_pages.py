@@ -44,7 +44,8 @@ async def test_a_comparison_is_begun_and_its_plan_looked_at_before_it_is_applied
         assert "Compare now" in (await client.get("/resync")).text
         house.plans.told = compared("reading")
         begun = await client.post(
-            "/resync", data={"form": form, "do": "compare", "channel": "london", "skus": "BAG  TIE"}
+            "/resync",
+            data={"form": form, "do": "compare", "channel": "london", "skus": "BAG\r\n  SIZE 42 \r\n\r\nTIE"},
         )
         assert (begun.status_code, "100 numbers of london" in begun.text.replace("\u202f", "")) == (200, True)
         assert "Apply it" not in begun.text
@@ -52,7 +53,7 @@ async def test_a_comparison_is_begun_and_its_plan_looked_at_before_it_is_applied
         day = {"form": form, "do": "compare", "cause": "manual-edit", "changed": "24"}
         assert (await client.post("/resync", data=day)).status_code == 200
         assert house.plans.asked == [
-            Scope(("BAG", "TIE"), ("london",)),
+            Scope(("BAG", "SIZE 42", "TIE"), ("london",)),
             Scope(("SCARF-07",)),
             Scope(changed_since=NOW - timedelta(days=1), causes=("manual-edit",)),
         ]

@@ -62,7 +62,7 @@ class ActingResync:
         if fields.get("do") == "drift":
             return {"skus": (await self._drifted())[:MOST_NAMED]}
         wish: dict[str, Any] = {}
-        if skus := fields.get("skus", "").split():
+        if skus := [sku for line in fields.get("skus", "").splitlines() if (sku := line.strip())]:
             wish["skus"] = skus
         if channel := fields.get("channel", "").strip():
             wish["channels"] = [channel]
