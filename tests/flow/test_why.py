@@ -11,6 +11,7 @@ from tests.flow.kit import House, UnhurriedShop, house
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.resync import Scope
+from sfsync.domain.stock import LevelKey
 from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
 from sfsync.flow.comparing import Seen
 from sfsync.flow.folding import FoldWish
@@ -106,7 +107,8 @@ async def test_the_past_is_told_under_the_settings_of_then() -> None:
         assert (then["settings"], now["settings"]) == ("of then", "in force")
         assert sums(then, "london") == [("on hand at ECOM", 5), ("safety stock", -1)]
         assert sums(now, "london") == [("on hand at ECOM", 5)]
-        long_ago = await told(h, at=before - timedelta(days=3000))
+        h.org.age(days=100)  # its books are older than what is kept of the settings
+        long_ago = await told(h, at=before - timedelta(days=50))
         assert long_ago["settings"] == "of today"
 
 
@@ -122,7 +124,7 @@ async def test_the_past_of_a_channel_at_which_changed_settings_waited_is_told_as
         await h.until_kept(lambda tx: tx.policies() == h.ctx.assortment.fingerprint())
         between = h.clock.now()
         plan = await h.supervisor.resync.compare(Scope(channels=("london",)))
-        await h.supervisor.resync.put_right(plan.id)
+        await h.supervisor.resync.put_right(plan.id, yes_change=30)
         await h.shows("BAG-1", 2, 5)
         assert sums(await told(h), "london") == [("on hand at ECOM", 5), ("above its cap of 2", -3)]
         then = await told(h, at=between)
@@ -181,6 +183,25 @@ async def test_what_cannot_be_told_is_said() -> None:
         assert sums(answer, "london") == [("on hand at ECOM", 2)]
         with pytest.raises(TryLater, match="not read"):
             await told(h, at=h.clock.now())
+
+
+async def test_of_a_time_before_the_books_begin_nothing_is_told() -> None:
+    """Six years ago sfsync knew of no bag: that is not the same as having had none."""
+    async with house({BAG: 5, "SCARF|MALL": 1}) as h:
+        long_ago = h.clock.now() - timedelta(days=2200)
+        begin = min(row.created_at for row in await h.org.rows_at([h.org.id_of(LevelKey.parse(BAG))]))
+        with pytest.raises(NotKeptError, match=f"begin at {begin:%Y-%m-%dT%H:%M:%S}"):
+            await told(h, at=long_ago)
+        await h.let_a_minute_pass()
+        between = h.clock.now()
+        h.org.add("BAG-1|MALL", 3)
+        await h.shows("BAG-1", 8, 8)
+        answer = await told(h, at=between)
+        assert sums(answer, "london") == [("on hand at ECOM", 5), ("on hand at MALL", 0)]
+        (told_of_mall,) = behind(answer, "london", "on hand at MALL")
+        assert "its books begin at" in told_of_mall[0]
+        with pytest.raises(NotKeptError, match="MALL"):
+            await told(h, at=between, location="MALL")
 
 
 async def findings(h: House, sku: str = "BAG-1", **asked: Any) -> dict[str, tuple[str, str, bool]]:

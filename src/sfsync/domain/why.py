@@ -70,8 +70,11 @@ def told_change(before: Policy, now: Policy) -> str:
 
 
 class NotKeptError(Exception):
-    """The ledger no longer has the movements of that time one by one."""
+    """Nothing is kept of that time: its movements were folded, or (`folded` false) the books begin later."""
 
-    def __init__(self, level: LevelKey, since: datetime) -> None:
+    def __init__(self, level: LevelKey | str, since: datetime, *, folded: bool = True) -> None:
         begin = since.astimezone(UTC).isoformat(timespec="seconds")
+        if not folded:
+            super().__init__(f"the books of {level} begin at {begin}; nothing is known of what was before")
+            return
         super().__init__(f"older movements of {level} were folded; what is kept one by one begins at {begin}")

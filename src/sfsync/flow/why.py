@@ -56,15 +56,17 @@ class Why:
         levels = await ctx.store.read(lambda tx: self._levels(tx, asked))
         read = [each for each in levels if asked.at is not None or asked.unit in (None, each.key.unit)]
         rows: dict[LevelKey, Sequence[LedgerRow]] = {}
+        begins: dict[LevelKey, datetime] = {}
         unread = ""
         try:
             found = await ledger_rows(ctx, read)
+            begins = _begins(asked, found)
             rows = {level.key: _until(level.key, found[level.key], asked.at) for level in read}
         except OutsideError as error:
             if asked.at is not None:
                 raise TryLater(f"the past is in the org's ledger, which was not read: {error}") from error
             unread, rows = str(error), {}
-        return await ctx.store.read(lambda tx: _Answer(ctx, tx, asked).tell(levels, rows, unread))
+        return await ctx.store.read(lambda tx: _Answer(ctx, tx, asked, begins).tell(levels, rows, unread))
 
     def _levels(self, tx: Tx, asked: Question) -> list[StockLevel]:
         levels = sorted(tx.levels_of([asked.sku]), key=lambda each: each.key)
@@ -100,8 +102,11 @@ async def ledger_rows(ctx: Context, levels: Sequence[StockLevel]) -> dict[LevelK
 class _Answer:
     """One answer, within a transaction."""
 
-    def __init__(self, ctx: Context, tx: Tx, asked: Question) -> None:
-        self._ctx, self._tx, self._asked = ctx, tx, asked
+    def __init__(
+        self, ctx: Context, tx: Tx, asked: Question, begins: Mapping[LevelKey, datetime] | None = None
+    ) -> None:
+        """`begins`: of levels that have no movement of the time asked for, when the first was entered."""
+        self._ctx, self._tx, self._asked, self._begins = ctx, tx, asked, begins or {}
         self._now = asked.at or ctx.clock.now()
         self._assortment, self._settings = ctx.assortment, "in force"
         if asked.at is not None:
@@ -308,6 +313,8 @@ class _Answer:
             because = [_rule(f"locations.safety_stock.{part.level.location}, in the settings", -units)]
         elif part.level is not None and what.startswith("on hand"):
             because = behind.moved(part.level)
+            if (begin := self._begins.get(part.level)) is not None:
+                because.append(_rule(f"its books begin at {_moment(begin)}: nothing is known of before", 0))
         elif part.level is not None and what.startswith("reserved"):
             because = behind.holders("", part.level)
         return {"what": what, "units": units, "because": because}
@@ -581,6 +588,23 @@ def _event(event: Event, behind: _Behind) -> Told:
 
 def _by(sfsync: bool) -> str:
     return "sfsync" if sfsync else NOT_SFSYNC
+
+
+def _begins(asked: Question, found: Mapping[LevelKey, Sequence[LedgerRow]]) -> dict[LevelKey, datetime]:
+    """Levels of which nothing had been entered at the time asked for, each with its beginning.
+
+    `NotKeptError` where that is so of all that was asked for. A level without any movement has always been
+    empty; of one that was folded, `_until` knows since when it is.
+    """
+    if asked.at is None:
+        return {}
+    first = {key: min(row.created_at for row in rows) for key, rows in found.items() if rows}
+    first = {key: begin for key, begin in first.items() if all(row.folded is None for row in found[key])}
+    own = [begin for key, begin in first.items() if _asked_for(asked, key)]
+    if own and min(own) > asked.at:
+        at = f" at {asked.location}" if asked.location is not None else ""
+        raise NotKeptError(f"{asked.sku}{at}", min(own), folded=False)
+    return {key: begin for key, begin in first.items() if begin > asked.at}
 
 
 def _until(key: LevelKey, rows: Sequence[LedgerRow], at: datetime | None) -> list[LedgerRow]:
