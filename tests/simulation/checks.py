@@ -608,8 +608,8 @@ def uncovered(watch: Watch, world: World, channel: str | None = None) -> dict[st
     """Units sold (by one shop, or by all) that no stock covers, by SKU."""
     found: dict[str, int] = defaultdict(int)
     copies, of = copied(world), watch.by_order
-    for sku, units in short(watch, world).items():
-        found[sku] += units if channel is None else 0
+    for sku, units in short(watch, world, channel).items():
+        found[sku] += units
     for name, subject, order, line in lines(world):
         if (name == "london" and order.name in copies) or channel not in (None, name):
             continue

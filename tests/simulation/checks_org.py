@@ -210,10 +210,12 @@ def _held(of: Subjects, claim: Claim) -> tuple[Word, list[str]]:
     return Word(reserved, gone, back), subjects
 
 
-def short(watch: Watch, world: World) -> dict[str, int]:
-    """Units sold by orders of the org that no stock covers, by SKU."""
+def short(watch: Watch, world: World, channel: str | None) -> dict[str, int]:
+    """Units sold by orders of the org (by a shop's that were copied there) that no stock covers, by SKU."""
     found: dict[str, int] = defaultdict(int)
     for claim in claims(watch, world):
+        if channel is not None and not claim.beginnings[0].startswith(f"order:{channel}:"):
+            continue
         found[claim.sku] += max(0, claim.word.open - _held(watch.by_order, claim)[0].open)
     return found
 
