@@ -16,9 +16,12 @@ from sfsync.domain.editions import (
     claims,
     dealt,
     denial,
+    on_show,
     opening,
     same_client,
+    set_aside,
     switched,
+    with_units,
 )
 
 NOON = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
@@ -145,6 +148,12 @@ def test_opening_twice_is_opening_once() -> None:
 
 
 RED, BLUE = ("BAG-RED", "online"), ("BAG-BLUE", "online")
+Numbers = dict[str, dict[tuple[str, str], int]]
+
+
+def even(channels: list[str]) -> tuple[Share, ...]:
+    """All the same."""
+    return tuple(Share(channel) for channel in channels)
 
 
 @pytest.mark.parametrize(
@@ -179,11 +188,130 @@ def test_claims_to_divided_units_never_add_up_to_more_than_the_edition(
     """However the split and the sales so far: what all channels may be given fits into what is left."""
     edition = Edition("drop", ("BAG",), sum(split.values()) + extra, split)
     known = {party: units for party, units in taken.items() if party in split or party == REST}
-    found = claims(edition, known, tuple(Share(channel) for channel in channels))
+    found = claims(edition, known, even(channels))
     assert [each.channel for each in found] == channels
     for party in {edition.party(channel) for channel in channels}:
         of_party = [each.most or 0 for each in found if edition.party(each.channel) == party]
         assert sum(of_party) <= edition.room(known, party)
+
+
+@given(
+    st.integers(0, 60),
+    st.dictionaries(st.sampled_from("abcd"), st.integers(0, 20), max_size=3),
+    st.dictionaries(st.sampled_from(["a", "b", "c", REST]), st.integers(0, 30)),
+    st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 9)),
+    st.lists(st.sampled_from("abcdef"), unique=True, max_size=6),
+)
+def test_what_may_be_sold_unheard_of_is_claimed_by_nobody(
+    extra: int, split: dict[str, int], taken: dict[str, int], unheard: dict[str, int], channels: list[str]
+) -> None:
+    """Also where tills have sold of the channels' parts: all claims together fit into the edition."""
+    edition = Edition("drop", ("BAG",), sum(split.values()) + extra, split)
+    known = {party: units for party, units in taken.items() if party in split or party == REST}
+    gone = with_units(edition, known, unheard)
+    found = {each.channel: each.most or 0 for each in claims(edition, known, even(channels), unheard)}
+    assert sum(found.values()) <= max(0, edition.size - sum(gone.values()))
+    for channel in channels:
+        party = edition.party(channel)
+        assert sum(n for each, n in found.items() if edition.party(each) == party) <= edition.room(
+            gone, party
+        )
+
+
+@pytest.mark.parametrize(
+    ("unheard", "expected"),
+    [
+        ({}, {"london": 2, "dubai": 1}),
+        ({"london": 1}, {"london": 1, "dubai": 1}),  # of its own part: Dubai keeps its unit
+        ({"london": 3}, {"london": 0, "dubai": 0}),
+        ({"dubai": 2}, {"london": 1, "dubai": 0}),
+    ],
+)
+def test_a_sale_unheard_of_is_of_its_channels_own_part(
+    unheard: dict[str, int], expected: dict[str, int]
+) -> None:
+    """Three are to be sold by two shops that share them."""
+    found = claims(Edition("drop", ("BAG",), 3), {}, even(["london", "dubai"]), unheard)
+    assert {each.channel: each.most for each in found} == expected
+
+
+@pytest.mark.parametrize(
+    ("wants", "shown", "expected"),
+    [
+        ({"london": {RED: 2}, "dubai": {RED: 1}}, {}, {"london": {RED: 2}, "dubai": {RED: 1}}),
+        # Dubai's rises once London is lowered, and not before.
+        (
+            {"london": {RED: 2}, "dubai": {RED: 1}},
+            {"london": {RED: 3}},
+            {"london": {RED: 2}, "dubai": {RED: 0}},
+        ),
+        # Red and blue of two shops: three in all.
+        (
+            {"london": {RED: 3, BLUE: 3}, "dubai": {RED: 3, BLUE: 3}},
+            {},
+            {"london": {RED: 1, BLUE: 1}, "dubai": {RED: 1, BLUE: 0}},
+        ),
+        # One shop's blue waits for its red.
+        ({"london": {RED: 0, BLUE: 3}}, {"london": {RED: 3}}, {"london": {RED: 0, BLUE: 0}}),
+    ],
+)
+def test_what_channels_show_of_their_own_is_no_more_than_the_edition_together(
+    wants: Numbers, shown: Numbers, expected: Numbers
+) -> None:
+    """Three of a red and of a blue bag are to be sold, and two shops share them."""
+    now = {channel: shown.get(channel, {}) for channel in wants}
+    assert on_show(Edition("drop", ("BAG-RED", "BAG-BLUE"), 3), {}, wants, now) == expected
+
+
+NUMBERS = st.dictionaries(
+    st.sampled_from("abcd"), st.fixed_dictionaries({RED: st.integers(0, 9), BLUE: st.integers(0, 9)})
+)
+
+
+@given(
+    st.integers(0, 20),
+    st.dictionaries(st.sampled_from("ab"), st.integers(0, 9)),
+    st.dictionaries(st.sampled_from(["a", "b", REST]), st.integers(0, 9)),
+    NUMBERS,
+    NUMBERS,
+)
+def test_no_number_of_an_edition_rises_into_what_another_may_still_show(
+    extra: int, split: dict[str, int], taken: dict[str, int], wants: Numbers, shown: Numbers
+) -> None:
+    """Whatever has reached its shop by now: all sold together are no more than the edition."""
+    edition = Edition("drop", ("BAG-RED", "BAG-BLUE"), sum(split.values()) + extra, split)
+    known = {party: units for party, units in taken.items() if party in split or party == REST}
+    now = {channel: shown.get(channel, {RED: 0, BLUE: 0}) for channel in wants}
+    found = on_show(edition, known, wants, now)
+    worst = {c: sum(max(now[c][key], found[c][key]) for key in (RED, BLUE)) for c in wants}
+    before = {c: sum(now[c].values()) for c in wants}
+    left = max(0, edition.size - sum(known.values()))
+    assert sum(worst.values()) <= max(left, sum(before.values()))
+    for party in {edition.party(channel) for channel in wants}:
+        of_party = [channel for channel in wants if edition.party(channel) == party]
+        room = edition.room(known, party)
+        assert sum(sum(found[c].values()) for c in of_party) <= room
+        assert sum(worst[c] for c in of_party) <= max(room, sum(before[c] for c in of_party))
+    settled = on_show(edition, known, wants, {c: found[c] for c in wants})
+    assert sum(sum(each.values()) for each in settled.values()) <= left
+    if not split:
+        wanted = sum(sum(numbers.values()) for numbers in wants.values())
+        assert sum(sum(each.values()) for each in settled.values()) == min(left, wanted)
+
+
+@pytest.mark.parametrize(
+    ("goals", "has", "expected"),
+    [
+        ({"london": 1, "dubai": 1}, {"london": 2, "dubai": 0}, {"london": 1, "dubai": 0}),
+        ({"london": 1, "dubai": 1}, {"london": 1, "dubai": 0}, {"london": 1, "dubai": 1}),
+        ({"london": 2, "dubai": 1}, {"paris": 1}, {"london": 1, "dubai": 0}),  # Paris has left, and has one
+    ],
+)
+def test_nothing_is_set_aside_of_an_edition_before_others_gave_up_as_much(
+    goals: dict[str, int], has: dict[str, int], expected: dict[str, int]
+) -> None:
+    """Two are left of three, and Dubai has just sold one."""
+    assert set_aside(Edition("drop", ("BAG",), 3), {REST: 1}, goals, has) == expected
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from tests.flow.kit import House, house
+from tests.flow.kit import House, UnhurriedShop, house, total
 
 from sfsync.domain.assortment import PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.block import BlockRule
 from sfsync.domain.editions import Edition
 from sfsync.domain.reservations import Outcome, ReservationKind, ReservationState, Wish, WishedLine
+from sfsync.flow.policies import Policies
 
 State = ReservationState
 BAG, RED = "BAG|VAULT", "RED|VAULT"
@@ -343,3 +345,108 @@ async def test_what_is_granted_out_of_the_local_block_counts_before_the_org_has_
         await h.idle()
         (standing,) = await h.supervisor.editions.standings()
         assert standing.taken == 5
+
+
+async def test_within_an_edition_too_a_number_is_lowered_before_another_is_raised() -> None:
+    """Three of nine are to be sold, two in London and one in Dubai, which sells it. London is not reached."""
+    edition = Edition("drop", ("BAG",), 3)
+    async with house({BAG: 9}, editions=[edition], rules=[SET_ASIDE], make_shop=UnhurriedShop) as h:
+        await drop(h)
+        await h.shows("BAG", 2, 1)
+        await h.idle()
+        london, dubai = h.shops.values()
+        assert isinstance(london, UnhurriedShop)
+        london.answering.clear()
+        await h.deliver("dubai", dubai.buy("BAG"))
+        await h.until(lambda: total(h.org.of("order:dubai:")) == (0, 1))
+        await h.until_kept(lambda tx: not tx.facts(["BAG"]).pending)
+        kept = await h.store.read(lambda tx: {each.channel: each.target for each in tx.channel_levels()})
+        assert kept == {"london": 1, "dubai": 0}
+        assert total(h.org.of("allocation:")) == (0, 2)  # and with Dubai's order three
+        london.answering.set()
+        await h.shows("BAG", 1, 1)
+        await h.idle()
+        assert total(h.org.of("allocation:")) == (0, 2)
+
+
+async def test_what_a_shop_that_need_not_ask_shows_of_an_edition_is_granted_to_nobody_else() -> None:
+    """All three are on show in London and Dubai, which are not reached. Paris asks first, and for one."""
+    rules = [
+        PolicyRule(("BAG",), ("paris",), Guarantee.GATED),
+        PolicyRule(("BAG",), ("london", "dubai"), Guarantee.ALLOCATED),
+    ]
+    shops = ("london", "dubai", "paris")
+    edition = Edition("drop", ("BAG",), 3)
+    async with house({BAG: 8}, shops=shops, rules=rules, editions=[edition], make_shop=UnhurriedShop) as h:
+        await drop(h)
+        await h.until(lambda: [h.shops[each].shelf["BAG"] for each in shops] == [2, 1, 0])
+        await h.idle()
+        for shop in h.shops.values():
+            assert isinstance(shop, UnhurriedShop)
+            shop.answering.clear()
+        refused = await h.reserve("BAG", shop="paris")
+        assert (refused.problem, refused.more["has"]) == ("edition-sold-out", 3)
+
+
+async def test_what_a_shop_may_still_show_of_its_own_is_granted_to_nobody_though_all_ask_first_now() -> None:
+    """The policy makes all ask first. London is not reached, and shows its two of three."""
+    edition = Edition("drop", ("BAG",), 3)
+    async with house({BAG: 9}, editions=[edition], rules=[SET_ASIDE], make_shop=UnhurriedShop) as h:
+        await drop(h)
+        await h.shows("BAG", 2, 1)
+        await h.idle()
+        london = h.shops["london"]
+        assert isinstance(london, UnhurriedShop)
+        london.answering.clear()
+        policies = Policies(h.ctx, ask=False)
+        await policies.adopt(replace(h.ctx.assortment, rules=(GATED,)))
+        await policies.run()
+        await h.until(lambda: total(h.org.of("allocation:dubai:")) == (0, 0))
+        assert granted([await h.reserve("BAG", 2, shop="dubai")]) == 0
+        assert granted([await h.reserve("BAG", shop="dubai")]) == 1
+        london.answering.set()
+        await h.until(lambda: total(h.org.of("allocation:london:")) == (0, 0))
+        await h.idle()
+        assert granted([await h.reserve("BAG", 2, shop="dubai")]) == 1
+
+
+async def test_no_shop_gets_more_of_an_edition_for_what_it_sold_unheard_of() -> None:
+    """Two of four are London's, and sold, unheard of. Its number is read, and the drop opened once more."""
+    edition = Edition("drop", ("BAG",), 4, {"london": 2, "dubai": 2})
+    async with house({BAG: 9}, editions=[edition], rules=[SET_ASIDE]) as h:
+        await drop(h)
+        await h.shows("BAG", 2, 2)
+        await h.idle()
+        london = h.shops["london"]
+        number = london.buy("BAG", 2)
+        order = london.orders.pop(number)  # its list of orders lags behind its number
+        await drop(h, on=False)
+        await h.shows("BAG", 0, 0)
+        await h.idle()
+        await drop(h)
+        await h.shows("BAG", 0, 2)
+        await h.idle()
+        assert total(h.org.of("allocation:london:")) == (0, 2)
+        london.orders[number] = order
+        await h.deliver("london", number)
+        await h.shows("BAG", 0, 2)
+        await h.idle()
+        assert (total(h.org.of("allocation:london:")), total(h.org.of("order:london:"))) == ((0, 0), (0, 2))
+
+
+async def test_all_shops_together_show_no_more_of_both_colours_than_are_to_be_sold() -> None:
+    """Three in red or blue, set aside for two shops: both show less than they have."""
+    edition = Edition("drop", ("BAG", "RED"), 3)
+    async with house({BAG: 9, RED: 9}, editions=[edition], rules=[SET_ASIDE]) as h:
+        await drop(h)
+        shown = await h.store.read(lambda tx: [each.target or 0 for each in tx.channel_levels()])
+        assert sum(shown) == 3
+        await h.until(lambda: sum(sum(shop.shelf.values()) for shop in h.shops.values()) == 3)
+        for left in (2, 1, 0):
+            seller = next(shop for shop in h.shops.values() if any(shop.shelf.values()))
+            sku = next(sku for sku, units in seller.shelf.items() if units > 0)
+            await h.deliver(seller.name, seller.buy(sku))
+            await h.idle()
+            assert sum(sum(shop.shelf.values()) for shop in h.shops.values()) == left
+        assert total(h.org.of("order:")) == (0, 3)
+        assert await h.store.read(lambda tx: tx.incidents()) == []

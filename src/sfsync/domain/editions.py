@@ -10,10 +10,14 @@ A house makes 500 of a bag and sells them in one drop. What a merchandiser decid
 What counts as taken is what the ledger says: reserved, sent and not come back, for whatever order or
 reservation, and what is being asked for. So nothing is counted twice when an order takes over a reservation,
 and what is given back may be sold again.
+
+A channel that has units of its own sells them without asking (`allocation`). What it may be showing of an
+edition, and what it may have sold unheard of, is nobody else's: `Alone`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -189,18 +193,113 @@ def dealt(
     return {key: parts[name] for name, key in names.items()}
 
 
-def claims(edition: Edition, taken: Mapping[str, int], shares: tuple[Share, ...]) -> tuple[Share, ...]:
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """What a channel does with the units of an edition that are its own. In units, of all its SKUs."""
+
+    shown: int  # the most that it may be showing
+    target: int  # what it should show
+    unheard: int  # neither spare nor shown nor known to be sold: a sale not yet heard of, or an edit
+
+    @property
+    def units(self) -> int:
+        """What is nobody else's to sell."""
+        return max(self.shown, self.target) + self.unheard
+
+
+def with_units(edition: Edition, taken: Mapping[str, int], units: Mapping[str, int]) -> dict[str, int]:
+    """What is taken by each party, with what is so many channels' beside that."""
+    found = Counter(taken)
+    for channel, more in units.items():
+        found[edition.party(channel)] += more
+    return dict(found)
+
+
+_Key = tuple[str, str]  # SKU, location
+
+
+def on_show(
+    edition: Edition,
+    taken: Mapping[str, int],
+    wants: Mapping[str, Mapping[_Key, int]],
+    shown: Mapping[str, Mapping[_Key, int]],
+) -> dict[str, dict[_Key, int]]:
+    """What channels may show of their own units, by channel and (SKU, location), all within the edition.
+
+    `wants` is what they could show, `shown` the most that they may be showing; `taken` has what they may have
+    sold unheard of. A number rises only by what no other may still be showing: lowered and confirmed first.
+    """
+    has = {channel: sum(max(0, units) for units in numbers.values()) for channel, numbers in shown.items()}
+    total = {channel: sum(numbers.values()) for channel, numbers in wants.items()}
+    parts: dict[str, int] = {}
+    for party in {edition.party(channel) for channel in wants}:
+        shares = [Share(each, total[each], total[each]) for each in wants if edition.party(each) == party]
+        parts |= split(edition.room(taken, party), shares, has)
+    parts = _lowered(parts, edition.size - sum(taken.values()), has)
+    found = {channel: dealt(parts[channel], numbers, shown[channel]) for channel, numbers in wants.items()}
+    out = with_units(edition, taken, has)
+    for channel, numbers in found.items():
+        party = edition.party(channel)
+        for key, units in numbers.items():
+            now = max(0, shown[channel].get(key, 0))
+            if units > now:
+                more = min(units - now, edition.room(out, party))
+                out[party] += more
+                numbers[key] = now + more
+    return found
+
+
+def _lowered(parts: Mapping[str, int], left: int, has: Mapping[str, int]) -> dict[str, int]:
+    """The parts, of no more than is left together: somebody may have sold beyond a share."""
+    shares = [Share(channel, units, units) for channel, units in parts.items()]
+    return split(min(sum(parts.values()), left), shares, has)
+
+
+def set_aside(
+    edition: Edition, taken: Mapping[str, int], goals: Mapping[str, int], has: Mapping[str, int]
+) -> dict[str, int]:
+    """The goals, lowered so that no more is set aside of a SKU than the edition allows its channels.
+
+    `has` is what each has by now, or is being asked for it: who has too many gives them up before others get
+    any.
+    """
+    held, found = with_units(edition, taken, has), dict(goals)
+    for channel, goal in goals.items():
+        party, now = edition.party(channel), has.get(channel, 0)
+        if goal > now:
+            more = min(goal - now, edition.room(held, party))
+            held[party] = held.get(party, 0) + more
+            found[channel] = now + more
+    return found
+
+
+def claims(
+    edition: Edition,
+    taken: Mapping[str, int],
+    shares: tuple[Share, ...],
+    unheard: Mapping[str, int] | None = None,
+) -> tuple[Share, ...]:
     """The channels' claims to units that are divided among them, within the edition.
 
-    Weighted by the split where the edition has one; who shares the rest divides what is left of it.
+    Weighted by the split where the edition has one; who shares the rest divides what is left of it. What a
+    channel may have sold `unheard` of is of its own part, as far as that goes.
     """
+    unheard = unheard or {}
+    gone = with_units(edition, taken, unheard)
     rest = [share for share in shares if edition.party(share.channel) == REST]
-    of_rest = split(edition.room(taken, REST), rest, {})
-    found = []
+    parts = {
+        channel: max(0, units - unheard.get(channel, 0))
+        for channel, units in split(edition.room(taken, REST), rest, {}).items()
+    }
+    parts = _lowered(parts, edition.room(gone, REST), {})
     for share in shares:
-        named = edition.party(share.channel) != REST
-        room = edition.room(taken, share.channel) if named else of_rest[share.channel]
-        most = room if share.most is None else min(share.most, room)
-        weight = edition.split[share.channel] if named else share.weight
-        found.append(Share(share.channel, weight, most))
-    return tuple(found)
+        if edition.party(share.channel) != REST:
+            parts[share.channel] = edition.room(gone, share.channel)
+    for share in shares:
+        if share.most is not None:
+            parts[share.channel] = min(share.most, parts[share.channel])
+    parts = _lowered(parts, edition.size - sum(gone.values()), {})
+    return tuple(
+        Share(share.channel, edition.split.get(share.channel, share.weight), parts[share.channel])
+        for share in shares
+    )

@@ -15,7 +15,7 @@ from sfsync.domain.allocation import Books, Holder, Move
 from sfsync.domain.assortment import Assortment, Division, InForce
 from sfsync.domain.block import HOLDER
 from sfsync.domain.by_hand import by_demand, window
-from sfsync.domain.editions import claims
+from sfsync.domain.editions import claims, set_aside, with_units
 from sfsync.domain.incidents import UNEXPLAINED
 from sfsync.domain.ledger import Bundle
 from sfsync.domain.relay import IN_DOUBT
@@ -230,13 +230,21 @@ class Divider:
         if division.demand_days is not None:
             since, until = window(self._now, division.demand_days)
             shares = by_demand(shares, self._tx.sold_by_channel(sku, since, until))
+        taken: Mapping[str, int] = {}
+        unheard: Mapping[str, int] = {}
         if (edition := self._assortment.edition(sku)) is not None:
-            shares = claims(edition, Rooms(self._tx, self._assortment).taken(edition), shares)
+            rooms = Rooms(self._tx, self._assortment)
+            taken, unheard = rooms.taken(edition), rooms.unheard(edition)
+            shares = claims(edition, taken, shares, unheard)
         if (turn := turn_of(self._tx, sku, division, self._now)) is not None:
             shares = only(shares, turn.channel)
         fixed = {channel: each.units for channel, each in self._tx.by_hand(sku).items()}
         stock = allocation.stock(pool, books, safety)
-        return allocation.divide(stock, shares, {each.channel: each.has for each in books}, fixed)
+        goals = allocation.divide(stock, shares, {each.channel: each.has for each in books}, fixed)
+        if edition is None:
+            return goals
+        has = {each.channel: each.has + max(0, each.coming - each.bare) for each in books}
+        return set_aside(edition, with_units(edition, taken, unheard), goals, has)
 
     def books(self, sku: str, channel: str, level: ChannelLevel | None) -> Books:
         """What a channel has of a SKU, its number at worst. One that does not list it yet shows nothing."""

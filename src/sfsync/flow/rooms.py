@@ -1,7 +1,8 @@
 """What limited editions may still sell, as one transaction sees it; and what channels may show of them.
 
 What is taken is read from the ledger each time, in the transaction that grants, covers or shows something.
-There is one writer, so no two buyers are told of the same last piece.
+There is one writer, so no two buyers are told of the same last piece. Nor is one told of what a channel with
+units of its own shows, or may have sold unheard of: to others that is taken.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.editions import REST, Denial, Edition, Switch, dealt, denial
+from sfsync.domain.editions import REST, Alone, Denial, Edition, Switch, dealt, denial, on_show, with_units
+from sfsync.domain.values import replace
 from sfsync.ports import ChannelLevel, PendingRow, Tx
 
 from .picture import Picture
@@ -26,6 +28,7 @@ class Rooms:
         self._tx, self._assortment = tx, assortment
         self._switches: Mapping[str, Switch] | None = None
         self._taken: dict[tuple[str, bool], dict[str, int]] = {}
+        self._alone: dict[str, Mapping[str, Alone]] = {}
 
     def is_open(self, edition: Edition) -> bool:
         """True when it is on sale."""
@@ -54,9 +57,61 @@ class Rooms:
         self._taken[edition.name, accepted] = found
         return found
 
+    def alone(self, edition: Edition) -> Mapping[str, Alone]:
+        """What channels that have units of their own, or are to have some, do with an edition's."""
+        if edition.name not in self._alone:
+            self._alone[edition.name] = self._read(edition)
+        return self._alone[edition.name]
+
+    def _read(self, edition: Edition) -> Mapping[str, Alone]:
+        tx, assortment = self._tx, self._assortment
+        held = tx.own_units(None, edition.skus)
+        skus = [sku for sku in edition.skus if assortment.may_divide(sku) or sku in held]
+        if not skus:
+            return {}
+        picture, levels = Picture(tx.facts(skus), assortment), tx.channel_levels(skus)
+        heard: dict[tuple[str, str], int] = defaultdict(int)  # sold, and taken already (`taken`)
+        for line in tx.uncovered_lines(skus):
+            heard[line.channel, line.line.sku] += min(line.uncovered, line.line.taken_quantity)
+        found: dict[str, Alone] = {}
+        for sku in skus:
+            division = assortment.division(sku, picture.scarce(sku))
+            channels = {*picture.holders(sku), *(() if division is None else division.channels)}
+            places = {level.key.location for level in picture.levels(sku)}
+            for channel in sorted(channels & assortment.channels.keys()):
+                own = picture.allocation(sku, channel, places)
+                shown = target = has = 0
+                known = False
+                for level in levels:
+                    if (level.sku, level.channel) != (sku, channel):
+                        continue
+                    number = max(0, level.published + level.flying)
+                    shown, target = shown + number, target + max(0, level.target or 0)
+                    if level.location == assortment.channels[channel].first_location:
+                        known, has = True, number + level.spare - level.flying
+                unheard = max(0, own - has - heard[channel, sku]) if known else 0
+                before = found.get(channel, Alone(0, 0, 0))
+                found[channel] = Alone(before.shown + shown, before.target + target, before.unheard + unheard)
+        return found
+
+    def unheard(self, edition: Edition) -> Mapping[str, int]:
+        """What each channel may have sold of its own units of an edition, unheard of."""
+        return {channel: each.unheard for channel, each in self.alone(edition).items()}
+
+    def promised(self, edition: Edition, beside: str | None = None) -> Mapping[str, int]:
+        """What nobody may be promised, by party: also what channels show of their own; but that of one."""
+        alone = {channel: each.units for channel, each in self.alone(edition).items() if channel != beside}
+        return with_units(edition, self.taken(edition), alone)
+
     def room(self, edition: Edition, channel: str | None) -> int:
-        """How many more may be sold at a channel."""
-        return edition.room(self.taken(edition), edition.party(channel))
+        """How many a channel may show, what it shows of its own among them."""
+        return edition.room(self.promised(edition, channel), edition.party(channel))
+
+    def show(self, edition: Edition, targets: Mapping[str, int]) -> None:
+        """Channels that have units of their own are to show so many now."""
+        alone = self.alone(edition)
+        new = {channel: replace(alone[channel], target=units) for channel, units in targets.items()}
+        self._alone[edition.name] = {**alone, **new}
 
     def most(self, channel: str, sku: str, units: int, known: Sequence[int | None]) -> int:
         """What a channel level of an edition should show: as `limit` worked out, or what is left for it."""
@@ -100,7 +155,7 @@ def denied(
         found = denial(
             edition,
             is_open=paid or rooms.is_open(edition),
-            taken=rooms.taken(edition),
+            taken=rooms.promised(edition),
             channel=channel,
             wanted=quantity,
             client=client,
@@ -133,7 +188,8 @@ def limit(
     """Lower the targets, by (SKU, channel, location), to what the SKUs' editions allow.
 
     A channel that asks first shows all that it may still ask for, and what its own shoppers hold where it
-    counts down by itself; any other shows no more in all its SKUs and places together than it may sell.
+    counts down by itself; any other shows no more in all its SKUs and places together than it may sell. Those
+    that have units of their own show no more together, and a number rises only once others were lowered.
     """
     if not assortment.editions:
         return
@@ -142,9 +198,13 @@ def limit(
         edition = assortment.edition(level.sku)
         if edition is not None and targets.get((level.sku, level.channel, level.location)) is not None:
             by_channel[edition.name, level.channel].append(level)
+    for name in {name for name, _ in by_channel}:
+        _limit_own(rooms, picture, assortment, assortment.editions[name], by_channel, targets)
     for (name, channel), levels in by_channel.items():
         edition = assortment.editions[name]
-        room = rooms.room(edition, channel) if rooms.is_open(edition) else 0
+        alone = {each: own.units for each, own in rooms.alone(edition).items()}
+        promised = with_units(edition, rooms.taken(edition), alone)
+        room = edition.room(promised, edition.party(channel)) if rooms.is_open(edition) else 0
         wants: dict[tuple[str, str], int] = {}
         for level in levels:
             key = (level.sku, channel, level.location)
@@ -160,6 +220,46 @@ def limit(
         published = {(level.sku, level.location): level.published for level in levels}
         for (sku, location), units in dealt(room, wants, published).items():
             targets[sku, channel, location] = units
+
+
+def _limit_own(
+    rooms: Rooms,
+    picture: Picture,
+    assortment: Assortment,
+    edition: Edition,
+    by_channel: dict[tuple[str, str], list[ChannelLevel]],
+    targets: dict[tuple[str, str, str], int | None],
+) -> None:
+    """Lower the targets of channels with units of their own, and take these levels out of `by_channel`.
+
+    A number that is to stay below zero stands for sales, and stays.
+    """
+    wants: dict[str, dict[tuple[str, str], int]] = {}
+    shown: dict[str, dict[tuple[str, str], int]] = {}
+    alone = rooms.alone(edition)
+    for channel in alone:
+        if (levels := by_channel.get((edition.name, channel))) is None:
+            continue
+        own, others = list[ChannelLevel](), list[ChannelLevel]()
+        for level in levels:
+            policy = assortment.policy(channel, level.sku, picture.scarce(level.sku))
+            (others if policy.guarantee is Guarantee.GATED else own).append(level)
+        by_channel[edition.name, channel] = others
+        own = [each for each in own if (targets[each.sku, channel, each.location] or 0) >= 0]
+        keys = {each: (each.sku, each.location) for each in own}
+        wants[channel] = {keys[each]: targets[each.sku, channel, each.location] or 0 for each in own}
+        shown[channel] = {keys[each]: max(0, each.published + each.flying) for each in own}
+    if not rooms.is_open(edition):
+        numbers = {channel: dict.fromkeys(own, 0) for channel, own in wants.items()}
+    else:
+        beside = {channel: each.units for channel, each in alone.items() if channel not in wants}
+        unheard = {channel: alone[channel].unheard for channel in wants}
+        taken = with_units(edition, rooms.taken(edition), beside | unheard)
+        numbers = on_show(edition, taken, wants, shown)
+    for channel, found in numbers.items():
+        for (sku, location), units in found.items():
+            targets[sku, channel, location] = units
+    rooms.show(edition, {channel: sum(found.values()) for channel, found in numbers.items()})
 
 
 def with_whole_editions(assortment: Assortment, skus: Iterable[str]) -> set[str]:

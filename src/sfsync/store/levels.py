@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, func, or_, select, update
 
 from sfsync.domain.assortment import InForce
+from sfsync.domain.block import HOLDER
 from sfsync.domain.by_hand import Fixed
 from sfsync.domain.products import Product
 from sfsync.domain.relay import IN_DOUBT
@@ -69,6 +70,14 @@ OWN_UNITS = Prepared(
         t.among(t.holding.c.sku),
         t.holding.c.kind == "allocation",
         t.holding.c.channel == bindparam("b_channel"),
+        t.holding.c.reserved != 0,
+    )
+)
+OWN_UNITS_OF_ANY = Prepared(
+    select(t.holding.c.sku).where(
+        t.among(t.holding.c.sku),
+        t.holding.c.kind == "allocation",
+        t.holding.c.channel != HOLDER,
         t.holding.c.reserved != 0,
     )
 )
@@ -235,10 +244,12 @@ class LevelStatements(DrawStatements, Statements):
         """SKUs of which a channel holds units of its own."""
         return ALLOCATED_SKUS.run(self._c, {}).scalars()
 
-    def own_units(self, channel: str, skus: Collection[str]) -> set[str]:
-        """Of these SKUs, those of which the channel holds units of its own."""
+    def own_units(self, channel: str | None, skus: Collection[str]) -> set[str]:
+        """Of these SKUs, those of which the channel holds units of its own; any channel, when None."""
         if not skus:
             return set()
+        if channel is None:
+            return {row.sku for row in OWN_UNITS_OF_ANY.run(self._c, {"among": list(skus)})}
         return {row.sku for row in OWN_UNITS.run(self._c, {"b_channel": channel, "among": list(skus)})}
 
     def by_hand(self, sku: str) -> dict[str, Fixed]:
