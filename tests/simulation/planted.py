@@ -69,7 +69,7 @@ BUGS: tuple[Bug, ...] = (
         1,
         "a reservation that is moved to a shop floor counts before the shop has the piece in its hand",
         "flow/life.py",
-        "replace(reservation, needs_store=self._on_floor(tx, there))",
+        "replace(reservation, needs_store=asks_shop)",
         "replace(reservation, needs_store=False)",
     ),
     Bug(
@@ -91,7 +91,7 @@ BUGS: tuple[Bug, ...] = (
         1,
         "the last pieces of a shop floor are granted out of the local block",
         "flow/block.py",
-        "        last = max(level.keep, floor.scarce_at if key.location in floor.locations else 0)\n",
+        "        last = max(level.keep, level.last)\n",
         "        last = level.keep\n",
     ),
     Bug(
@@ -112,8 +112,8 @@ BUGS: tuple[Bug, ...] = (
         4,
         "nobody is told that an order has a piece which may have been sold in its shop",
         "flow/sold_from_floor.py",
-        "        if reservation or (scarce and not given):\n",
-        "        if reservation or (scarce and given):\n",
+        "        if reservation or (beyond and not given) or not set(given).isdisjoint(gone):\n",
+        "        if reservation or (beyond and given):\n",
     ),
     Bug(
         3,
@@ -135,6 +135,13 @@ BUGS: tuple[Bug, ...] = (
         "domain/debts.py",
         "if _pay(key, debts[key], rank, left)}",
         "if _pay(key, 0, rank, left)}",
+    ),
+    Bug(
+        1,
+        "what a shop does not find is promised to the next who asks",
+        "flow/picture.py",
+        "                not_found=level.not_found,\n",
+        "",
     ),
     Bug(
         3,
