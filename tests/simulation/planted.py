@@ -346,7 +346,7 @@ BUGS: tuple[Bug, ...] = (
         5,
         "what is shared again is given back before its channel is lowered",
         "domain/allocation.py",
-        "    found, left = [], _over(books, 0)\n",
+        "    found, left = [], _free(books)\n",
         "    found, left = [], books.held\n",
     ),
     Bug(

@@ -440,6 +440,17 @@ def is_kept(
     return kept
 
 
+def claim(tx: Tx, confirmed: Reservation) -> None:
+    """An order that was seen before its confirmation takes the reservation over now."""
+    names = order_names(confirmed.order_reference)
+    if confirmed.channel is None or not names:
+        return
+    for line in tx.lines_of_order(confirmed.channel, names):
+        if confirmed.id not in line.reservations:
+            reservations = (*line.reservations, confirmed.id)
+            tx.put_line(replace(line, reservations=reservations, due=True))
+
+
 def _of_its_orders(tx: Tx, reservation: Reservation) -> list[LineState]:
     """The lines that were sold on it, and those of the order that it was paid for."""
     found = {line.subject: line for line in sold_on(tx, reservation)}
