@@ -353,8 +353,8 @@ BUGS: tuple[Bug, ...] = (
         2,
         "what another of a shop's locations is to send stays reserved where it was",
         "domain/orders.py",
-        "    return _put_in_place(facts, reserved)\n",
-        "    return NextStep()\n",
+        "    step = _put_in_place(facts, reserved)\n",
+        "    step = NextStep()\n",
     ),
     Bug(
         5,
