@@ -72,6 +72,7 @@ class Database:
         self._connection: Connection | None = None
         self._asked: deque[tuple[Callable[[SqlTx], Any], asyncio.Future[Any]]] = deque()
         self._idle: list[Connection] = []  # readers between two transactions
+        self._called = False  # the writer's thread: it has not begun yet with what is asked
         self._closed = False
         self._tx: Callable[[Connection], SqlTx] = SqlTx
 
@@ -87,7 +88,13 @@ class Database:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._asked.append((work, future))
-        self._write_thread.submit(self._write_asked, loop)
+        if not self._called:  # who is on the way takes all that is asked by then
+            self._called = True
+            try:
+                self._write_thread.submit(self._write_asked, loop)
+            except BaseException:
+                self._called = False
+                raise
         return await future
 
     async def read(self, work: Callable[[SqlTx], T]) -> T:
@@ -124,12 +131,15 @@ class Database:
             return work(self._tx(connection))
 
     def _write_asked(self, loop: asyncio.AbstractEventLoop) -> None:
-        """In the writer's thread: all that was asked so far, in one commit. Later calls may find nothing."""
+        """In the writer's thread: all that is asked by now, in one commit, or in several where it is much."""
+        self._called = False  # before the first look: what is asked after the last one calls again
+        while self._asked:
+            self._write_group(loop)
+
+    def _write_group(self, loop: asyncio.AbstractEventLoop) -> None:
         group: list[tuple[Callable[[SqlTx], Any], asyncio.Future[Any]]] = []
         while self._asked and len(group) < GROUP:
             group.append(self._asked.popleft())
-        if not group:
-            return
         outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         try:
             with self._begin() as connection:

@@ -64,15 +64,15 @@ DROP_COMPANIONS = Prepared(
     .values(state=bindparam("b_state"))
 )
 ROWS_BY_SUBJECT = Prepared(among(_ROW.subject, _ROW.state == "done").order_by(_ROW.step, _ROW.id))
-HELD_STEPS = Prepared(
+NEXT_STEPS = Prepared(
     select(t.holding.c.subject, func.max(t.holding.c.next_step).label("next_step"))
     .where(t.among(t.holding.c.subject))
     .group_by(t.holding.c.subject)
-)
-WAITING_STEPS = Prepared(
-    select(_ROW.subject, (func.max(_ROW.step) + 1).label("next_step"))
-    .where(t.among(_ROW.subject), _ROW.state == "waiting")
-    .group_by(_ROW.subject)
+    .union_all(
+        select(_ROW.subject, (func.max(_ROW.step) + 1).label("next_step"))
+        .where(t.among(_ROW.subject), _ROW.state == "waiting")
+        .group_by(_ROW.subject)
+    )
 )
 WAITING_BY_KEY = Prepared(among(_ROW.key, _ROW.state == "waiting"))
 ADD_BUNDLE = Prepared(t.bundle.insert().returning(t.bundle.c.id), ["state", "asked_at"])
@@ -200,7 +200,7 @@ class LedgerStatements(DrawStatements, FoldStatements):
     def next_steps(self, subjects: Collection[str]) -> dict[str, int]:
         """Each subject's `next_step`."""
         found = dict.fromkeys(subjects, 0)
-        for row in (*self._in(HELD_STEPS, subjects), *self._in(WAITING_STEPS, subjects)):
+        for row in self._in(NEXT_STEPS, subjects):
             found[row.subject] = max(found[row.subject], row.next_step)
         return found
 
