@@ -18,6 +18,7 @@ from sfsync.domain.orders import (
     OrderLine,
     OrderSnapshot,
     PlaceFacts,
+    completes,
     handed_to,
     newer,
     next_step,
@@ -565,6 +566,27 @@ def test_what_came_from_elsewhere_does_not_go_to_the_allocation() -> None:
     assert told(found) == [(f"{LINE}:1", "Release KNIGHTSBRIDGE", 0, -2)]
 
 
+@pytest.mark.parametrize(
+    ("line", "rows", "there", "last"),
+    [
+        (wish(2), (), 5, True),  # all that was sold is asked for at once
+        (wish(2), (), 1, False),  # one of two: the other is asked for after it
+        (wish(0, 1), (row(0, 1),), 5, True),  # sent from where it was reserved
+        (wish(1, 1), (row(0, 1),), 5, False),  # one was sent, and one more was sold
+        (wish(0), (row(0, 2),), 5, True),  # called off
+        (wish(0, 1, 1), (row(0, 1), row(1, -1, -1)), 5, True),  # brought back
+    ],
+)
+def test_a_line_has_all_it_wants_with_its_last_step(
+    line: OrderLine, rows: tuple[Movement, ...], there: int, last: bool
+) -> None:
+    """Then nobody need look at it again when the org has entered that."""
+    facts = LineFacts(
+        LINE, line, rows, len(rows), (WEB,), {WEB: there}, (), False, "#1001", "v1", occurred_at=NOW
+    )
+    assert completes(facts, next_step(facts)) is last
+
+
 def test_only_the_org_says_no() -> None:
     """Nothing seems to be there: asked all the same, once; after its refusal the units are uncovered."""
     nothing = {WEB: 0, SHOP: -1}
@@ -738,9 +760,10 @@ def test_snapshots_in_any_order_converge_to_what_the_newest_wants(
             continue  # older than the newest handled: dropped
         vain = vain and not (held < 0 or story[index].open_quantity > story[held].open_quantity)
         held = index
+        settles = False
         for _ in range(30):
             found = next_step(
-                LineFacts(
+                facts := LineFacts(
                     LINE,
                     story[held],
                     org.of(LINE),
@@ -754,6 +777,7 @@ def test_snapshots_in_any_order_converge_to_what_the_newest_wants(
                     NOW,
                 )
             )
+            assert found == NextStep() or not settles, "more was to be done than was said"
             uncovered = found.uncovered
             if not found.bundle:
                 break
@@ -763,6 +787,7 @@ def test_snapshots_in_any_order_converge_to_what_the_newest_wants(
             entered = org.enter(found.bundle)
             if how == "reply lost":
                 assert org.enter(found.bundle) == entered  # the same bytes again: one effect
+            settles = entered and completes(facts, found)
             vain = vain or not entered
         else:
             pytest.fail("the line never came to rest")

@@ -223,6 +223,34 @@ async def test_the_answers_of_several_are_stored_at_once(store: Database) -> Non
     assert (await store.read(lambda tx: tx.lines([refused])))[refused].asked_in_vain
 
 
+async def test_a_line_that_settles_is_decided_once_more_only_if_something_else_came(store: Database) -> None:
+    """What it asked was the last it wanted. Any other answer, and any news of it, has it looked at again."""
+    lines = [replace(LINE, subject=f"order:london:{number}:1", settles=True) for number in range(4)]
+    settled, refused, changed, more = lines
+    for line in [settled, refused, changed, replace(more, settles=False)]:
+        await store.write(methodcaller("put_line", line))
+
+    def answered(tx: SqlTx) -> None:
+        tx.put_line(replace(tx.lines([changed.subject])[changed.subject], version=LATER))
+        tx.lines_answered([refused.subject], due=True)
+        tx.lines_entered([line.subject for line in lines])
+        tx.lines_entered([])
+
+    await store.write(answered)
+    due = await store.read(lambda tx: tx.due_lines(10))
+    assert [line.subject for line in due] == [refused.subject, changed.subject, more.subject]
+
+
+async def test_incidents_about_lines_are_found_by_their_subjects(store: Database) -> None:
+    """Those that are open, and of the kinds that are about a line."""
+    told = [("oversold", "a"), ("misplaced", "b"), ("sold from a shop floor", "a"), ("misplaced", "over")]
+    for kind, key in [*told, ("hole", "a"), ("oversold", "other")]:
+        await store.write(methodcaller("open_incident", kind, key, "told", {}, NOW))
+    await store.write(lambda tx: tx.close_incident("misplaced", "over", LATER))
+    assert await store.read(lambda tx: tx.lines_told_of(["a", "b", "over"])) == frozenset(told[:3])
+    assert await store.read(lambda tx: tx.lines_told_of([])) == frozenset()
+
+
 async def test_uncovered_lines_are_found_by_sku(store: Database) -> None:
     """Oldest order first; and their units count in the facts."""
     short = replace(LINE, uncovered=2)

@@ -248,6 +248,16 @@ def next_step(facts: LineFacts) -> NextStep:
     return step if step.bundle else replace(step, uncovered=lost)
 
 
+def completes(facts: LineFacts, step: NextStep) -> bool:
+    """True when nothing is left to do for the line once this step is entered exactly as it asks.
+
+    Whatever else changes meanwhile: it has all that it wants then, at places where it may stay.
+    """
+    own = [row for row in step.bundle if row.subject == facts.subject]
+    after = replace(facts, rows=(*facts.rows, *own), next_step=facts.next_step + len(own))
+    return next_step(after) == NextStep()
+
+
 def handed_to(
     line_ids: Sequence[str], lines: Mapping[str, OrderLine], handed: Mapping[LevelKey, int], line_id: str
 ) -> dict[LevelKey, int]:

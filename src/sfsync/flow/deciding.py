@@ -6,9 +6,18 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sfsync.domain.incidents import MISPLACED, OVERSOLD, UNKNOWN_LOCATION
+from sfsync.domain.incidents import MISPLACED, ON_FLOOR, OVERSOLD, UNKNOWN_LOCATION
 from sfsync.domain.moments import at_place
-from sfsync.domain.orders import Holding, LineFacts, NextStep, OrderLine, PlaceFacts, handed_to, next_step
+from sfsync.domain.orders import (
+    Holding,
+    LineFacts,
+    NextStep,
+    OrderLine,
+    PlaceFacts,
+    completes,
+    handed_to,
+    next_step,
+)
 from sfsync.domain.places import Because, Draw, drawn
 from sfsync.domain.reservations import TO_FETCH, ReservationKind
 from sfsync.domain.stock import BROKEN, NO_SKU, BadKeyError, LevelKey, Movement, allocation_subject
@@ -42,6 +51,7 @@ class Books:
         self.rows = tx.rows_of(subjects)
         self.next_steps = tx.next_steps(subjects)
         self.letters = tx.with_dead_letter(subjects)
+        self._told = tx.lines_told_of(subjects)
 
     def picture(self, sku: str) -> Picture:
         """The facts of a SKU, as they are now."""
@@ -61,6 +71,10 @@ class Books:
         """What a line lacks is stored anew; `bells` are rung because of something else that was asked for."""
         same = (before.uncovered, before.line.sku) == (after.uncovered, after.line.sku)
         self._changed = self._changed or bool(bells) or not same
+
+    def tells(self, line: LineState, kind: str) -> bool:
+        """True when there was an open incident of the kind about the line."""
+        return (kind, line.subject) in self._told
 
     def look_up(self, sku: str) -> None:
         """None of the lines was about this SKU by its own words: read its facts as well."""
@@ -89,9 +103,9 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
     if not sources:
         if not books.rows[line.subject] and not _wants(line.line):
             books.told(stored, replace(line, uncovered=0))
-            return _settled(tx, ctx, line, now)
+            return _settled(tx, ctx, books, line, now)
         books.told(stored, replace(line, uncovered=line.line.open_quantity))
-        return _no_level(tx, ctx, line, now)
+        return _no_level(tx, ctx, books, line, now)
     if (line.channel, line.subject) in books.letters and tx.drop_dead_letter(line.channel, line.subject):
         ctx.log.info("stock level found", channel=line.channel, order=line.order_name, sku=line.line.sku)
     if line.reservations and (rung := give_up_uncovered(tx, ctx, line, books.picture(line.line.sku))):
@@ -107,7 +121,7 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
     picture = books.picture(line.line.sku)
     sellable = picture.sellable(line.line.sku)
     step = next_step(
-        LineFacts(
+        facts := LineFacts(
             line.subject,
             line.line,
             books.rows[line.subject],
@@ -139,29 +153,41 @@ def decide(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -
         bundle, along = write_down(tx, step.bundle, owners, now)
         books.enter(bundle, step.bundle, line.channel, along)
         _log_entered(ctx, line, step)
-        if (asked := replace(_aside(line, step.bundle, now), uncovered=0, misplaced=0)) != stored:
+        floor = ctx.assortment.floor.locations
+        on_floor = any(row.level.location in floor for row in step.bundle)  # its shop may have to look
+        settles = not on_floor and _tells_nothing(books, stored) and completes(facts, step)
+        asked = replace(_aside(line, step.bundle, now), uncovered=0, misplaced=0, settles=settles)
+        if asked != stored:
             tx.put_line(asked)
         books.told(stored, asked)
         return {"writer"}
     after = replace(line, uncovered=step.uncovered, misplaced=step.misplaced, due=False)
     tx.put_line(after)
-    _tell(tx, ctx, line, step.uncovered, sources, now, beyond=step.beyond)
-    _tell_misplaced(tx, ctx, line, step.misplaced, places, now)
-    sold_from_floor.over(tx, ctx, line, books.rows[line.subject], now)
+    _tell(tx, ctx, books, line, step.uncovered, sources, now, beyond=step.beyond)
+    _tell_misplaced(tx, ctx, books, line, step.misplaced, places, now)
+    if books.tells(line, ON_FLOOR):
+        sold_from_floor.over(tx, ctx, line, books.rows[line.subject], now)
     rung = release_rest(tx, ctx, line)
     books.told(stored, after, rung)
     return rung
+
+
+def _tells_nothing(books: Books, line: LineState) -> bool:
+    """True when neither a person nor a reservation has to be told once the line has all that it wants."""
+    lacked = line.uncovered or line.misplaced
+    told = any(books.tells(line, kind) for kind in (OVERSOLD, MISPLACED, ON_FLOOR))
+    return not (line.reservations or lacked or told)
 
 
 def _wants(line: OrderLine) -> bool:
     return bool(line.open_quantity or line.fulfilled_quantity or line.returned_quantity)
 
 
-def _settled(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
+def _settled(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -> set[str]:
     """Nothing was entered of it, and nothing is wanted any more: it concerns nobody which SKU it was."""
     tx.drop_dead_letter(line.channel, line.subject)
     tx.put_line(replace(line, uncovered=0, due=False))
-    _tell(tx, ctx, line, 0, (), now)
+    _tell(tx, ctx, books, line, 0, (), now)
     return set()
 
 
@@ -177,7 +203,7 @@ def _aside(line: LineState, bundle: Sequence[Movement], now: datetime) -> LineSt
     return replace(line, aside=back + (line.aside if recent else 0), aside_at=now)
 
 
-def _no_level(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
+def _no_level(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime) -> set[str]:
     if tx.dropped_for_good(line.channel, line.subject):  # whoever dropped it has said that it needs no stock
         tx.put_line(replace(line, uncovered=line.line.open_quantity, due=False))
         return set()
@@ -200,7 +226,7 @@ def _no_level(tx: Tx, ctx: Context, line: LineState, now: datetime) -> set[str]:
     tx.dead_letter(line.channel, line.subject, reason, advice, repr(line.line), now)
     uncovered = line.line.open_quantity
     tx.put_line(replace(line, uncovered=uncovered, due=False))
-    _tell(tx, ctx, line, uncovered, (), now)
+    _tell(tx, ctx, books, line, uncovered, (), now)
     ctx.log.warning(
         "no stock level", channel=line.channel, order=line.order_name, sku=line.line.sku, next=advice
     )
@@ -474,6 +500,7 @@ def _room(tx: Tx, ctx: Context, line: LineState) -> int | None:
 def _tell(
     tx: Tx,
     ctx: Context,
+    books: Books,
     line: LineState,
     uncovered: int,
     sources: Collection[LevelKey],
@@ -483,7 +510,7 @@ def _tell(
 ) -> None:
     """Raise, or end, the incident of an order that was accepted and cannot be covered."""
     if not uncovered:
-        if tx.close_incident(OVERSOLD, line.subject, now):
+        if books.tells(line, OVERSOLD) and tx.close_incident(OVERSOLD, line.subject, now):
             ctx.log.info(
                 "order covered after all", channel=line.channel, order=line.order_name, sku=line.line.sku
             )
@@ -503,11 +530,18 @@ def _tell(
 
 
 def _tell_misplaced(
-    tx: Tx, ctx: Context, line: LineState, units: int, places: Sequence[PlaceFacts], now: datetime
+    tx: Tx,
+    ctx: Context,
+    books: Books,
+    line: LineState,
+    units: int,
+    places: Sequence[PlaceFacts],
+    now: datetime,
 ) -> None:
     """Raise, or end, the incident of units that are reserved elsewhere than they will be sent from."""
     if not units:
-        tx.close_incident(MISPLACED, line.subject, now)
+        if books.tells(line, MISPLACED):
+            tx.close_incident(MISPLACED, line.subject, now)
         return
     sending = sorted({level.location for place in places if place.open_quantity for level in place.sources})
     title = (

@@ -34,6 +34,7 @@ BROKEN_SECONDS = 5.0  # before something that broke for a reason nobody foresaw 
 NO_LEVEL_SECONDS = 900.0  # between looking for a stock level that the org does not have
 STANDS_SECONDS = 900.0  # before what the org refused, and is so all the same, is tried again
 ALLOCATION_PAUSE_SECONDS = 60.0
+LOOK_SECONDS = 5.0  # between looks, where nobody rings
 REQUESTS = 4  # in flight at once, on different levels
 DONE, UNCOVERS = Verdict.DONE, Verdict.UNCOVERS
 STAYS = (
@@ -65,6 +66,8 @@ class Writer:
         self._silence = Silence()
         self._most = REQUESTS
         self._short: set[int] = set()  # bundles that wait for API calls: until any request gets through
+        self._spent_until = 0.0  # when all of them ask again
+        self._looks_at = 0.0  # when it looks by itself, whoever rings; 0 while it does
         self._attempts: dict[int, int] = defaultdict(int)
         self._seen = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -133,7 +136,9 @@ class Writer:
         self._claimed -= claimed
         self._freed.set()
         self._freed = asyncio.Event()
-        if self._waiting.keys() - self._flying:  # what is written down from now on rings by itself
+        # What is written down from now on rings by itself, and what was put off is looked at in its time.
+        soon = (self._not_before.get(number, 0.0) for number in self._waiting.keys() - self._flying)
+        if any(not self._looks_at or at < self._looks_at for at in soon):
             self._ctx.bell.ring("writer")
 
     def answered(self, bundle_id: int) -> asyncio.Future[None]:
@@ -182,7 +187,14 @@ class Writer:
         """
         await self._heed()
         now = asyncio.get_running_loop().time()
+        self._looks_at = 0.0
+        wait = await self._look(now, restart=restart)
+        self._looks_at = now + wait
+        return wait
+
+    async def _look(self, now: float, *, restart: bool) -> float:
         silent = self._silence.wait_seconds(now)
+        self._most = 1 if self._silence.lasts(now) else REQUESTS
         ready = [
             self._sendable(bundle)
             for bundle in self._waiting.values()
@@ -200,7 +212,6 @@ class Writer:
         fit = await self._take_in(new, restart=restart)
         if silent or self._draining:
             return silent
-        self._most = 1 if self._silence.lasts(now) else REQUESTS
         if ready := [*ready, *fit]:
             levels = {key: level for key, (level, _) in held.items()}
             self._send_counts([bundle for bundle in ready if bundle.counts], levels)
@@ -214,7 +225,7 @@ class Writer:
         delayed = [
             at - now for number, at in self._not_before.items() if number in self._waiting and at > now
         ]
-        return min([5.0, *delayed])
+        return min([LOOK_SECONDS, *delayed])
 
     def _send_counts(self, counts: Sequence[Bundle], levels: Mapping[LevelKey, StockLevel]) -> None:
         """Counts go among themselves, one of each level, when their levels are free or held for them."""
@@ -285,6 +296,8 @@ class Writer:
             self._busy -= request.levels
             self._flying -= {bundle.id for bundle in (*request.sent, *request.checked)}
             self._ctx.pulse.flying = len(self._flying)
+            if (task := asyncio.current_task()) is not None:
+                self._tasks.discard(task)  # there is room for another before anybody looks
             self._free()
 
     async def _until_known(self, request: Request, record_ids: Mapping[LevelKey, str]) -> None:
@@ -315,6 +328,7 @@ class Writer:
                 )
                 if isinstance(error, CallsSpent):
                     self._short |= {bundle.id for bundle in (*request.sent, *request.checked)}
+                    wait = self._spent(wait)
                 else:
                     wait = max(wait, self._failed())
                     self._log(request, attempt, began, f"not now: {error}", f"again in {wait:.1f} s")
@@ -329,9 +343,17 @@ class Writer:
                 for number in self._short:
                     self._not_before.pop(number, None)
                 self._short.clear()
+                self._spent_until = 0.0
                 outcomes = await self._conclude(request, answer, asked_at, record_ids)
                 self._log(request, attempt, began, outcomes, "")
                 return
+
+    def _spent(self, wait: float) -> float:
+        """No call may be made for so long; returns how long it is until all that wait for that ask again."""
+        now = asyncio.get_running_loop().time()
+        if self._spent_until <= now:
+            self._spent_until = now + wait
+        return self._spent_until - now
 
     def _failed(self) -> float:
         """A request did not get through; returns how long nobody is to ask."""
@@ -376,6 +398,7 @@ class Writer:
         seen = await lateness.look_back(ctx, done, answer, record_ids, self._admitted)
 
         there = {key for key, row in answer.rows.items() if row is not None}
+        ended = [self._waiting[number] for number, each in verdicts.items() if each.verdict not in STAYS]
 
         def commit(tx: Tx) -> set[str]:
             bells: set[str] = set()
@@ -389,16 +412,18 @@ class Writer:
                 standing.tell(tx, ctx, self._waiting[number], verdicts[number].reason, again=again)
             plain = [number for number in _of(verdicts, DONE) if self._is_plain(self._waiting[number])]
             tx.finish_bundles(plain, "done", "", ctx.clock.now())
+            letters = tx.with_dead_letter([self._waiting[number].movements[0].key for number in verdicts])
             for number, judgement in verdicts.items():
                 bundle = self._waiting[number]
                 keys = ledger.entered(bundle, answer) if judgement.verdict is DONE else None
-                bells |= self._settle(tx, bundle, judgement, truth, skus, keys, finished=number in plain)
+                bells |= self._settle(
+                    tx, bundle, judgement, truth, skus, keys, finished=number in plain, letters=letters
+                )
             entered = {m.subject for number in plain for m in self._waiting[number].movements}
-            tx.lines_answered(entered, due=True)
+            tx.lines_entered(entered)
             bells |= lateness.add_further(tx, ctx, seen)
             return bells | apply_levels(tx, ctx, tuple(answer.levels.values()), asked_at, skus)
 
-        ended = [self._waiting[number] for number, each in verdicts.items() if each.verdict not in STAYS]
         rung = {"orders"} if any(_of_orders(bundle) for bundle in ended) else set[str]()
         ctx.bell.ring(*rung)  # heard once this is on its way: the lines' next steps go into the same commit
         ctx.bell.ring(*(await ctx.store.write(commit) - rung))
@@ -476,8 +501,12 @@ class Writer:
         entered: Collection[str] | None = None,
         *,
         finished: bool = False,
+        letters: Collection[tuple[str, str]] = (),
     ) -> set[str]:
-        """Store what a verdict means; returns the bells to ring. `finished`: that it is in is stored."""
+        """Store what a verdict means; returns the bells to ring. `finished`: that it is in is stored.
+
+        `letters` are the dead letters, by source and key, among which is that of the bundle if it has one.
+        """
         now = self._ctx.clock.now()
         verdict, reason = judgement.verdict, judgement.reason
         if verdict in STAYS:
@@ -496,7 +525,7 @@ class Writer:
             conflict = verdict is Verdict.CONFLICT and any(m.subject == subject for m in bundle.own)
             if conflict or subject in gone:
                 tx.replace_rows(subject, rows, now)
-        if verdict is Verdict.DONE:
+        if verdict is Verdict.DONE and ("ledger", bundle.movements[0].key) in letters:
             tx.drop_dead_letter("ledger", bundle.movements[0].key)
         if along:  # only such a one may have been told of
             standing.over(tx, bundle, now)
@@ -512,7 +541,10 @@ class Writer:
                 now,
             )
         subjects = {movement.subject for movement in bundle.movements}
-        if not finished:
+        if verdict is DONE and not along and bundle.id not in self._voiding:
+            if not finished:
+                tx.lines_entered(subjects)
+        else:
             vain = verdict is Verdict.REFUSED and bundle.asks
             tx.lines_answered(subjects, due=verdict is not Verdict.WRONG, in_vain=vain)
         if verdict is DONE:

@@ -6,13 +6,14 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, select, update
+from sqlalchemy import Row, Select, bindparam, select, update
 
-from sfsync.domain.incidents import Stage, Waiting
+from sfsync.domain.incidents import MISPLACED, ON_FLOOR, OVERSOLD, Stage, Waiting
 from sfsync.ports.keeping import Incident, Resolution
 
 from . import tables as t
 from .prepared import Prepared
+from .statements import Statements, one_of
 
 _THIS = (
     t.incident.c.kind == bindparam("b_kind"),
@@ -23,6 +24,12 @@ TELL_INCIDENT = Prepared(
     update(t.incident).where(*_THIS).values(title=bindparam("b_title"), detail=bindparam("b_detail"))
 )
 INCIDENT_TITLE = Prepared(select(t.incident.c.title).where(*_THIS))
+_OF_LINES = (OVERSOLD, MISPLACED, ON_FLOOR)  # whose key is the line's subject
+LINES_TOLD = Prepared(
+    select(t.incident.c.kind, t.incident.c.key).where(
+        one_of(t.incident.c.kind, *_OF_LINES), t.among(t.incident.c.key), t.incident.c.closed_at.is_(None)
+    )
+)
 OPEN_INCIDENT = Prepared(t.incident.insert(), ["kind", "key", "title", "detail", "opened_at"])
 ALL_INCIDENTS = Prepared(select(t.incident).order_by(t.incident.c.id.desc()))
 INCIDENTS = Prepared(
@@ -33,10 +40,8 @@ CLOSE_INCIDENT = Prepared(update(t.incident).where(*_THIS).values(closed_at=bind
 _STAGES = {"waiting": Stage.ASKED, "done": Stage.DONE}
 
 
-class IncidentStatements:
+class IncidentStatements(Statements):
     """Incidents, what a person has decided about them, and how far that is."""
-
-    _c: Connection
 
     def open_incident(
         self, kind: str, key: str, title: str, detail: Mapping[str, object], at: datetime
@@ -53,6 +58,10 @@ class IncidentStatements:
         """The title of an open incident; None where there is none."""
         title: str | None = INCIDENT_TITLE.run(self._c, {"b_kind": kind, "b_key": key}).scalar()
         return title
+
+    def lines_told_of(self, subjects: Collection[str]) -> frozenset[tuple[str, str]]:
+        """(kind, subject) of the open incidents that are about these order lines."""
+        return frozenset((row.kind, row.key) for row in self._in(LINES_TOLD, subjects))
 
     def close_incident(self, kind: str, key: str, at: datetime) -> bool:
         """It is over; False when it was not open."""

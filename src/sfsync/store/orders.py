@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import bindparam, func, or_, select, text, true, update
+from sqlalchemy import bindparam, false, func, or_, select, text, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sfsync.domain.exposure import KEPT_EMPTIED, KEPT_SPELLS
@@ -37,8 +37,9 @@ ERASED_RETURNS = Prepared(
 RETURN_LINES = Prepared(among(t.return_line.c.line_id))
 LINES_OF_ORG_ORDER = Prepared(select(t.order_line).where(t.order_line.c.org_order == bindparam("b_order")))
 _THESE_LINES = update(t.order_line).where(t.among(t.order_line.c.subject))
-ANSWERED = Prepared(_THESE_LINES.values(due=bindparam("b_due")))
-ASKED_IN_VAIN = Prepared(_THESE_LINES.values(due=bindparam("b_due"), asked_in_vain=true()))
+ANSWERED = Prepared(_THESE_LINES.values(due=bindparam("b_due"), settles=false()))
+ASKED_IN_VAIN = Prepared(_THESE_LINES.values(due=bindparam("b_due"), settles=false(), asked_in_vain=true()))
+ENTERED = Prepared(_THESE_LINES.values(due=~t.order_line.c.settles, settles=false()))
 UNCOVERED_BY_SKU = Prepared(
     among(t.order_line.c.sku, (t.order_line.c.uncovered > 0) | (t.order_line.c.misplaced > 0))
 )
@@ -160,6 +161,7 @@ class OrderStatements(Statements):
                     "uncovered": line.uncovered,
                     "asked_in_vain": line.asked_in_vain,
                     "due": line.due,
+                    "settles": line.settles,
                     "told": _told(line.told),
                     "org_order": line.org_order,
                     "places": wish.places or None,
@@ -180,13 +182,12 @@ class OrderStatements(Statements):
 
     def lines_sold_on(self, reservations: Collection[str]) -> list[LineState]:
         """The order lines that were sold on any of these reservations, first come first."""
-        found = {row.subject: line_of(row) for row in self._in(SOLD_ON, reservations)}
-        return list(found.values())
+        found = self._values(SOLD_ON, reservations, line_of)
+        return list({line.subject: line for line in found}.values())
 
     def lines_of_org_order(self, org_order: str) -> list[LineState]:
         """The lines that the org has told of under its own id of an order."""
-        rows = LINES_OF_ORG_ORDER.run(self._c, {"b_order": org_order})
-        return [line_of(row) for row in rows]
+        return LINES_OF_ORG_ORDER.values(self._c, {"b_order": org_order}, line_of)
 
     def orders_of_returns(self, line_ids: Collection[str]) -> dict[str, str]:
         """By line of a return order: the org's id of the order that told of it last, or its own."""
@@ -220,14 +221,18 @@ class OrderStatements(Statements):
         statement = ASKED_IN_VAIN if in_vain else ANSWERED
         return statement.run(self._c, {"among": sorted(subjects), "b_due": due}).changed > 0
 
+    def lines_entered(self, subjects: Collection[str]) -> None:
+        """What these asked is in, exactly as it was asked: those are decided again that have more to do."""
+        self._in(ENTERED, sorted(subjects))
+
     def due_lines(self, limit: int) -> list[LineState]:
         """Lines to decide whose subject has nothing waiting for an answer, oldest order first."""
         return DUE_LINES.values(self._c, {"b_limit": limit}, line_of)
 
     def uncovered_lines(self, skus: Collection[str]) -> list[LineState]:
         """Lines that no stock covers, or none where they are sent from; oldest order first."""
-        rows = self._in(UNCOVERED_BY_SKU, skus)
-        return sorted((line_of(row) for row in rows), key=lambda line: (line.placed_at, line.subject))
+        found = self._values(UNCOVERED_BY_SKU, skus, line_of)
+        return sorted(found, key=lambda line: (line.placed_at, line.subject))
 
     def owes(self, channel: str, sku: str) -> bool:
         """True while a line of the channel is still to be decided, or no stock covers it."""

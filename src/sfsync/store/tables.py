@@ -368,6 +368,7 @@ order_line = Table(
     Column("uncovered", Integer, nullable=False),
     Column("asked_in_vain", Boolean, nullable=False),
     Column("due", Boolean, nullable=False),
+    Column("settles", Boolean, nullable=False),  # it is no more, once what it asks is entered as asked
     Column("told", Json),  # each source's newest word, where two may speak of the order
     Column("org_order", Text),
     Column("places", Json),  # where its units stand at the channel

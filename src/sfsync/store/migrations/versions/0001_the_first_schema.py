@@ -631,6 +631,7 @@ def upgrade() -> None:
         sa.Column("uncovered", sa.Integer(), nullable=False),
         sa.Column("asked_in_vain", sa.Boolean(), nullable=False),
         sa.Column("due", sa.Boolean(), nullable=False),
+        sa.Column("settles", sa.Boolean(), nullable=False),
         sa.Column("told", sa.Text(), nullable=True),
         sa.Column("org_order", sa.Text(), nullable=True),
         sa.Column("places", sa.Text(), nullable=True),
