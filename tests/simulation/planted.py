@@ -173,8 +173,8 @@ BUGS: tuple[Bug, ...] = (
         4,
         "of several postings in one batch of events only the first is entered",
         "flow/intake.py",
-        "for posting in batch.postings:",
-        "for posting in batch.postings[:1]:",
+        "for posting in batch.postings]",
+        "for posting in batch.postings[:1]]",
     ),
     Bug(
         2,

@@ -41,9 +41,10 @@ class Asking:
         signature: Wish | None = None,
         *,
         picture: Picture | None = None,
+        new: bool = False,
     ) -> Asked:
         """Write down what is asked: all of it in one bundle, or each line by itself when a part will do."""
-        return ask(tx, self._ctx, reservation, signature, picture=picture)
+        return ask(tx, self._ctx, reservation, signature, picture=picture, new=new)
 
     def denied_again(self, tx: Tx, reservation: Reservation) -> Denial | None:
         """Why what holds nothing any more may not be asked for again: others have had its edition since."""

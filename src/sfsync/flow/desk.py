@@ -160,7 +160,7 @@ class Desk(Life):
             outcome = Outcome(reservation, "unavailable", left, refused)
             self._ctx.pulse.sold_out.keep(wish, outcome, now)
             return outcome
-        return number, *self.ask(tx, reservation, picture=picture)
+        return number, *self.ask(tx, reservation, picture=picture, new=True)
 
     def _without_sold_out(
         self, tx: Tx, lines: tuple[ReservationLine, ...], picture: Picture, now: datetime, wish: Wish

@@ -141,9 +141,9 @@ class Intake:
             if missing := levels - {level.record_id for level in read}:
                 bells |= levels_gone(tx, ctx, missing)
             now = ctx.clock.now()
+            postings = [posting for batch in batches for posting in batch.postings]
+            bells |= enter_postings(tx, ctx, self._topic, postings, now)
             for batch in batches:
-                for posting in batch.postings:
-                    bells |= enter_posting(tx, ctx, self._topic, posting, now)
                 for transfer in batch.transfers:
                     bells |= enter_transfer(tx, ctx, self._topic, transfer, now)
                 for poison in batch.poison:
@@ -240,20 +240,24 @@ async def _next(queue: asyncio.Queue[EventBatch], reader: asyncio.Task[None]) ->
     raise TryLater("the stream ended")
 
 
-def enter_posting(tx: Tx, ctx: Context, topic: str, posting: Posting, now: datetime) -> set[str]:
+def enter_postings(tx: Tx, ctx: Context, topic: str, postings: Sequence[Posting], now: datetime) -> set[str]:
     """Write down what another system says has happened, once (promise 2); never refused (promise 4).
 
     What uses the identity of something else is set aside.
     """
-    rows = [movement_of(posting)]
-    known = told_before(tx, rows)
-    if used_again(tx, known, rows):
-        set_aside(tx, ctx, topic, posting.source_id, known, rows, repr(posting), now)
-        return set()
-    if add_posting(tx, posting, now) is None:
-        return set()
-    dated_ahead(tx, ctx, posting.level.location, posting.source_id, posting.dated, posting.occurred_at)
-    return {"writer"} | apply_levels(tx, ctx, (), now, [posting.level.sku])
+    skus: set[str] = set()
+    for posting in postings:
+        rows = [movement_of(posting)]
+        known = told_before(tx, rows)
+        if used_again(tx, known, rows):
+            set_aside(tx, ctx, topic, posting.source_id, known, rows, repr(posting), now)
+            continue
+        if known and tx.next_step(rows[0].subject):
+            continue  # once more what is entered, or is to be
+        add(tx, rows, {}, now)
+        dated_ahead(tx, ctx, posting.level.location, posting.source_id, posting.dated, posting.occurred_at)
+        skus.add(posting.level.sku)
+    return {"writer"} | apply_levels(tx, ctx, (), now, skus) if skus else set()
 
 
 def add_posting(tx: Tx, posting: Posting, now: datetime) -> int | None:

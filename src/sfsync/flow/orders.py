@@ -136,7 +136,7 @@ class Orders:
         of the SKUs `also`, too.
         """
         ctx, now = self._ctx, self._ctx.clock.now()
-        if unread(tx) or not (due := tx.due_lines(LINES)):
+        if not (due := tx.due_lines(LINES)) or unread(tx):
             return 0, set(), None  # a level that seems missing may only not be here yet
         books = Books(tx, ctx, due, also)
         skus: set[str] = set()
@@ -432,6 +432,8 @@ def _tell_return(tx: Tx, ctx: Context, order: OrderSnapshot, now: datetime, *, o
     number has made of the return. Of one of ours (`ours`), the channel tells that goods are back, and not
     that they may be sold again.
     """
+    if not any(line.came_back for line in order.lines):
+        return
     since = tx.channel_since(order.channel)
     back: dict[str, tuple[str, int]] = {}
     for line in order.lines if since is not None else ():

@@ -152,14 +152,16 @@ class Relay:
         return None
 
     def _has_work(self, tx: Tx) -> bool:
-        return tx.approved(self.name) and bool(tx.due(self.name, 1))
+        return bool(tx.due(self.name, 1)) and tx.approved(self.name)
 
     def _plan(self, tx: Tx) -> PushRecord | None:
         """The next push, written down; None when nothing is due or nobody has approved the first plan."""
         name, now = self._channel.name, self._ctx.clock.now()
-        if self._draining or not tx.approved(name):
+        if self._draining:
             return None
         due = tx.due(name, self._limit)
+        if (not due and self._careful is None) or not tx.approved(name):
+            return None
         divided = self._divided(tx, due) if due else set()
         numbers = [(level, max(0, level.target or 0)) for level in due]
         if self._careful is not None:

@@ -66,7 +66,7 @@ def held_by_orders(tx: Tx, reservation: Reservation) -> Counter[LevelKey]:
 
 def steps_of(tx: Tx, reservation: Reservation) -> dict[str, int]:
     """The next step of each of its subjects."""
-    return {subject: tx.next_step(subject) for subject in reservation.subjects()}
+    return dict(tx.next_steps(reservation.subjects()))
 
 
 def ask(
@@ -76,14 +76,17 @@ def ask(
     signature: Wish | None = None,
     *,
     picture: Picture | None = None,
+    new: bool = False,
 ) -> Asked:
     """Write down what is asked: all of it in one bundle, or each line by itself when a part will do.
 
-    `picture` has the facts of its SKUs as they stand now, where whoever calls has just read them.
+    `picture` has the facts of its SKUs as they stand now, where whoever calls has just read them. `new`: its
+    number was drawn just now, so nothing was ever asked for it.
     """
     now = ctx.clock.now()
-    steps = [tx.next_step(subject) for subject in reservation.subjects()]
-    movements = under(asks(reservation, steps, now), signature)
+    subjects = reservation.subjects()
+    known = dict.fromkeys(subjects, 0) if new else tx.next_steps(subjects)
+    movements = under(asks(reservation, [known[subject] for subject in subjects], now), signature)
     owners = {movement.subject: reservation.channel for movement in movements}
     together = [[m] for m in movements] if reservation.partial else [list(movements)]
     bundles: list[int] = []
