@@ -269,12 +269,11 @@ def _decide(
         return _Planned(Plan(None, 0, {}), vanished=True)
     steps = _next_steps((*rows, *elsewhere))
     folded = tx.folded_steps(list(steps))
-    behind, ahead = set(), set()
+    behind, ahead, known = set(), set(), tx.next_steps(list(steps))
     for subject, step in steps.items():
-        known = tx.next_step(subject)
-        if known < step:
+        if known[subject] < step:
             behind.add(subject)
-        elif known > max(step, folded.get(subject, 0)):
+        elif known[subject] > max(step, folded.get(subject, 0)):
             ahead.add(subject)  # entered since the rows were read
     closed = ahead | tx.busy(list(steps)) | _open_lines(tx, steps)
     found = plan(level.key, rows, elsewhere, before=before, open_subjects=closed)

@@ -451,7 +451,7 @@ class Life(Fetching):
         """Have what its orders hold of it carried to other levels, all or none; the pick-up follows it."""
         ctx, now = self._ctx, self._ctx.clock.now()
         lines = {line.subject: line for line in sold_on(tx, reservation)}
-        steps = {subject: tx.next_step(subject) for subject in lines}
+        steps = dict(tx.next_steps(list(lines)))
         movements: list[Movement] = []
         floor = self._on_floor(tx, reservation, [(target, units) for _, _, target, units in away])
         for subject, level, target, units in away:

@@ -72,7 +72,7 @@ class Settling(Asking):
         draws = [draw for draw, _ in tx.draws(reservation_id)]
         own = [allocation_subject(HOLDER, draw.level) for draw in draws]
         subjects = [*(draw.subject for draw in draws), *own]
-        steps = {subject: tx.next_step(subject) for subject in subjects}
+        steps = tx.next_steps(subjects)
         held = {each.subject: each.reserved for each in tx.holdings(subjects)}
         rows = block.settlement(draws, steps, held, now)
         if not rows:  # its rows stand in the ledger already
