@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.flow.kit import House, UnhurriedShop, house
 
-from sfsync.domain.assortment import PolicyRule
+from sfsync.domain.assortment import Floor, PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.resync import Scope
 from sfsync.domain.stock import LevelKey
@@ -18,7 +18,7 @@ from sfsync.flow.folding import FoldWish
 from sfsync.flow.hands import Hands
 from sfsync.flow.letters import Letters
 from sfsync.flow.reconcile import take_over
-from sfsync.flow.why import GONE, HELD_BACK, Why
+from sfsync.flow.why import GONE, HELD_BACK, LAST, Why
 from sfsync.ports import ChannelItem, TryLater, told_to
 
 BAG, FAR = "BAG-1|ECOM", "BAG-1|DUBAI"
@@ -312,3 +312,23 @@ async def test_what_has_left_of_a_shops_units_stands_behind_its_number() -> None
             [("its allocation", 1)],
             held,
         )
+
+
+async def test_what_is_among_a_shops_last_pieces_by_now_stands_behind_the_number_too() -> None:
+    """Two of four in a boutique are set aside for Dubai, and the counter sold one: three are there still."""
+    rule, floor = PolicyRule(("BAG-1",), guarantee=Guarantee.ALLOCATED), Floor(frozenset({"TOWN"}), 2)
+    stock = {"BAG-1|TOWN": 4}
+    async with house(stock, rules=(rule,), shops=("dubai",), floor=floor, make_shop=UnhurriedShop) as h:
+        await h.shows("BAG-1", 2)
+        dubai = h.shops["dubai"]
+        assert isinstance(dubai, UnhurriedShop)
+        dubai.answering.clear()
+        h.org.move("BAG-1|TOWN", on_hand=-1)
+        await h.until_kept(lambda tx: any(level.on_hand == 3 for level in tx.levels_of(["BAG-1"])))
+        answer = await told(h)
+        assert sums(answer, "dubai") == [("its allocation", 1)]
+        held = [("allocation of dubai", 2), (LAST.format("TOWN"), -1)]
+        assert behind(answer, "dubai", "its allocation") == held
+        dubai.answering.set()
+        await h.shows("BAG-1", 1)
+        await h.until(lambda: h.org.numbers("BAG-1|TOWN") == (3, 1))

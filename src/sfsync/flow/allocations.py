@@ -412,6 +412,10 @@ class Divider:
         """Say whose units of a SKU have left without regard to what is shown: of another moment."""
         self._left[sku] = self._whose(sku, ())
 
+    def covered_gone(self, sku: str) -> Collection[LevelKey]:
+        """Where channels have units that are gone for them although stock covers them: a floor's last."""
+        return self._picture.staying(sku).keys() - self._picture.short(sku).keys()
+
     def forget_floors(self, sku: str) -> None:
         """Say of a SKU whose units stock does not cover, and of no others."""
         self._left[sku] = self._whose(sku, None, floors=False)

@@ -61,8 +61,9 @@ class Fetching(Asking):
             reservation = as_told(reservation, now)
             spoken = spoken_for(reservation, floors, locations=locations, skus=skus)
             if not spoken:
-                named = " and ".join(sorted(skus)) or "nothing"
-                detail = f"the reservation has {named} at no location that this word is for"
+                named = " or ".join(sorted(skus))
+                what = f"it has no {named}" if named else "nothing of it is"
+                detail = f"{what} where this word counts"
                 return Outcome(reservation, "unknown-sku", detail=detail), set()
             if reservation.needs_store and reservation.state in TAKEN_OVER:
                 levels = {reservation.lines[number].level for number in spoken}

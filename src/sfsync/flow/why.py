@@ -35,6 +35,7 @@ BELOW = "sold beyond what it shows, until its sales are settled where its units 
 GIVING_BACK = "what it may still show while it gives its allocation back"
 HELD_BACK = "held back: changed settings wait for a person"
 GONE = "gone from {}, over a counter or to another place"
+LAST = "among the last pieces of {}, whose counter has sold some since"
 NEWEST = 8  # movements told behind a number on hand, and pieces that are gone
 READ_AT_ONCE = 50  # stock levels whose movements are asked of the org by one call
 Told = dict[str, object]
@@ -240,9 +241,10 @@ class _Answer:
             because = part["because"]
             if part["what"] == "its allocation" and isinstance(because, list):
                 sources = self._assortment.sources(level.channel, level.location, level.sku)
+                there = divider.covered_gone(level.sku)
                 for key, units in sorted(divider.gone(level.sku, level.channel, sources).items()):
                     place = key.location + (f", piece {key.unit}" if key.unit else "")
-                    because.append(_rule(GONE.format(place), -units))
+                    because.append(_rule((LAST if key in there else GONE).format(place), -units))
 
     def _kept(self, level: ChannelLevel, by_settings: int, shows: int, scarce: InForce) -> Told:
         """The part that changed settings would change, and that waits for a person."""
