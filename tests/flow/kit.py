@@ -626,6 +626,7 @@ class LittleShop(Fates):
         self.told: dict[str, OrderSnapshot] = {}  # by webhook
         self.reading: asyncio.Semaphore | None = None  # how many pages of items may still be read
         self.shut: OutsideError | None = None  # what it says to whoever asks for numbers or orders
+        self.shut_numbers: OutsideError | None = None  # and for numbers alone
         self.read = asyncio.Event()  # a page has been read
         self._answers: dict[str, PushAnswer] = {}
         self._numbers = itertools.count(1001)
@@ -664,6 +665,8 @@ class LittleShop(Fates):
 
     async def items(self, skus: Collection[str] | None = None) -> AsyncIterator[Sequence[ChannelItem]]:
         self._open()
+        if self.shut_numbers is not None:
+            raise self.shut_numbers
         for sku in list(self.shelf):
             if skus is None or sku in skus:
                 price = self.prices.get(sku)

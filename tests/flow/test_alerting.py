@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +18,7 @@ from sfsync.domain.exposure import Exposure
 from sfsync.domain.forecast import Space
 from sfsync.domain.incidents import SET_ASIDE
 from sfsync.flow.alerting import Alerts, Limits
-from sfsync.ports import Finding, Gone, TryLater, Unusable
+from sfsync.ports import Finding, Gone, OutsideError, Refused, TryLater, Unusable
 from sfsync.store.tx import SqlTx
 
 BAG = "BAG-1|ECOM"
@@ -181,6 +181,30 @@ async def test_silence_is_told_when_it_lasts() -> None:
         assert await look() == []
         clock.at += SILENT_AFTER + timedelta(seconds=1)
         assert await look() == ["silence"]
+
+
+async def test_a_shop_whose_orders_are_not_heard_is_told() -> None:
+    """At once where it refuses us; where it only does not answer, when an order would be late by now."""
+    async with house({BAG: 5}) as h:
+        clock = HandClock()
+        clock.at = h.clock.now()
+        look, london = watching(h, clock), h.shops["london"]
+        revoked = Refused("HTTP 401", advice="give the app a new token")
+        for says, minutes, told in (
+            (TryLater("no answer"), 0, []),
+            (None, 0, []),
+            (TryLater("no answer"), 30, ["silence"]),
+            (None, 0, []),
+            (revoked, 0, ["silence"]),
+            (None, 0, []),
+        ):
+            london.shut = says
+            if minutes:
+                heard = h.clock.now() - timedelta(minutes=minutes)
+                await h.store.write(lambda tx, heard=heard: tx.put_poll_mark("london", heard))
+            with suppress(OutsideError):
+                await h.supervisor.polls.poll("london")
+            assert await look() == told
 
 
 async def test_shortages_are_told_before_they_hurt() -> None:

@@ -23,7 +23,7 @@ class AlertKind(StrEnum):
 
     INCIDENT = "incident"
     HOLE = "hole"  # in what is known of a stream
-    SILENCE = "silence"  # the org, or a stream of it, is not heard
+    SILENCE = "silence"  # the org, a stream of it, or a channel is not heard
     DEAD_LETTERS = "dead-letters"
     EXPOSURE = "exposure"  # mirrored channels show more than there is, beyond the limit
     HELD = "held"  # changed settings wait for a person at a channel

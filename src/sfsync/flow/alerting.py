@@ -191,6 +191,14 @@ class Alerts:
             if quiet > SILENT_AFTER:
                 title = f"the stream {topic} has said nothing for {lasting(quiet.total_seconds())}"
                 found.append(Alert(AlertKind.SILENCE, f"silence:{topic}", title, {"of": topic}))
+        for name in self._ctx.channels:
+            lag = self._ctx.assortment.orders_lag(name)
+            for each in pulse.unheard_of(name):
+                if each.lasts(lag):
+                    title = f"{name}: {each.sentence.rstrip('.')}"
+                    detail = {"of": name, "since": each.since.isoformat()}
+                    key = f"silence:{name}:{each.what.name.lower()}"
+                    found.append(Alert(AlertKind.SILENCE, key, title, detail))
         return found
 
     def _shortages(self) -> list[Alert]:

@@ -49,6 +49,13 @@ def findings(
     for name, plan in ctx.assortment.channels.items():
         if asked.channel not in (None, name):
             continue
+        found += [
+            _finding(
+                name, each.sentence[:1].lower() + each.sentence[1:].rstrip("."), f"`sfsync check {name}`"
+            )
+            for each in ctx.pulse.unheard_of(name)
+            if each.lasts(ctx.assortment.orders_lag(name))
+        ]
         found += [_finding(name, VERDICTS[each].means, VERDICTS[each].advice) for each in letters[name]]
         here = [each for each in shown if each.channel == name]
         if levels and not here and Cause.DUPLICATE_SKU not in letters[name] and asked.location is None:

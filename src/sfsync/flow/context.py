@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,7 +14,8 @@ from sfsync.domain.assortment import Assortment
 from sfsync.domain.budget import Standing, Usage
 from sfsync.domain.forecast import Space
 from sfsync.domain.reservations import Refusals, SoldOut
-from sfsync.ports import Budget, CallsSpent, Channel, Clock, Org, OutsideError, Store, TryLater, Tx
+from sfsync.domain.unheard import Unheard, What, after
+from sfsync.ports import Budget, CallsSpent, Channel, Clock, Org, OutsideError, Refused, Store, TryLater, Tx
 
 from .trail import Trail
 
@@ -86,6 +87,7 @@ class Pulse:
     # (channel, key) of the dead letters of orders that were not believed; None: not read from the store yet.
     set_aside: set[tuple[str, str]] | None = None
     channel_error: dict[str, str] = field(default_factory=dict)
+    unheard: dict[tuple[str, What], Unheard] = field(default_factory=dict)  # by channel; ended by an answer
     due_since: dict[tuple[str, str, str], float] = field(default_factory=dict)
     lags_seconds: dict[str, deque[float]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=2000))
@@ -95,6 +97,19 @@ class Pulse:
     sold_out: SoldOut = field(default_factory=SoldOut)  # told for a moment to all who ask the same
     refusals: Refusals = field(default_factory=Refusals)  # of the org, told to who asks the same just then
     pushes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def not_told(
+        self, channel: str, what: What, error: OutsideError, *, since: datetime, now: datetime
+    ) -> None:
+        """A channel did not tell what it was asked for; `since`: it was last told, or is asked for."""
+        advice = error.advice if isinstance(error, Refused) else ""
+        why = "; ".join(filter(None, (str(error), advice)))
+        found = Unheard(what, since, now, why, isinstance(error, Refused))
+        self.unheard[channel, what] = after(self.unheard.get((channel, what)), found)
+
+    def unheard_of(self, channel: str) -> Sequence[Unheard]:
+        """What a channel does not tell, its orders first."""
+        return [self.unheard[channel, what] for what in What if (channel, what) in self.unheard]
 
     @property
     def org_error(self) -> str:

@@ -22,6 +22,7 @@ from sfsync.domain.refunds import Ending, paid_back
 from sfsync.domain.reservations import order_names
 from sfsync.domain.sources import Source, Word, deciding, pair, wanted
 from sfsync.domain.stock import order_line_subject
+from sfsync.domain.unheard import What
 from sfsync.domain.values import replace
 from sfsync.ports import Channel, Delivery, InboxItem, LineState, OrderTimes, OutsideError, Refused, Tx
 
@@ -200,6 +201,22 @@ class OrderPoll:
 
     async def poll(self, channel: str) -> int:
         """Record every order changed since the last poll; returns how many were read.
+
+        A channel that does not tell them is noted until it does: its sales are unheard of.
+        """
+        ctx = self._ctx
+        try:
+            count = await self._read(channel)
+        except OutsideError as error:
+            last = await ctx.store.read(lambda tx: tx.poll_mark(channel) or tx.channel_since(channel))
+            now = ctx.clock.now()
+            ctx.pulse.not_told(channel, What.ORDERS, error, since=last or now, now=now)
+            raise
+        ctx.pulse.unheard.pop((channel, What.ORDERS), None)
+        return count
+
+    async def _read(self, channel: str) -> int:
+        """All that has changed.
 
         The list goes back further than that, and most of what it names then is known. Where the channel tells
         for little which orders have changed, those that are known are not read again.

@@ -18,7 +18,8 @@ from sfsync.domain.letters import BEYOND, ITEM, UNREADABLE, UNTRACKED, VERDICTS,
 from sfsync.domain.products import Product
 from sfsync.domain.resync import BLOCKING, Cause, Scope
 from sfsync.domain.stock import LevelKey, StockLevel, shown, unfit
-from sfsync.ports import ChannelItem, Hole, Tx
+from sfsync.domain.unheard import What
+from sfsync.ports import ChannelItem, Hole, OutsideError, Tx
 
 from . import allocations
 from .comparing import Seen, problem, rows_of
@@ -149,6 +150,18 @@ class Reconcile:
             for start in range(0, len(found), SKUS_AT_ONCE):
                 yield [Seen(item, asked_at, asked_at) for item in found[start : start + SKUS_AT_ONCE]]
             return
+        try:
+            async for page in self._listing(channel, skus, asked_at):
+                yield page
+        except OutsideError as error:
+            ctx.pulse.not_told(channel, What.NUMBERS, error, since=asked_at, now=ctx.clock.now())
+            raise
+        ctx.pulse.unheard.pop((channel, What.NUMBERS), None)
+
+    async def _listing(
+        self, channel: str, skus: Collection[str] | None, asked_at: datetime
+    ) -> AsyncIterator[Sequence[Seen]]:
+        ctx = self._ctx
         said: dict[str, Product] = {}  # by SKU, and of nothing else: all that a channel lists is much to hold
         async for page in ctx.channels[channel].items(skus):
             read_at = ctx.clock.now()

@@ -15,6 +15,7 @@ from sfsync.domain.block import HOLDER
 from sfsync.domain.budget import Standing, Work
 from sfsync.domain.coverage import lasting
 from sfsync.domain.exposure import SCARCE_UNITS
+from sfsync.domain.unheard import Unheard
 from sfsync.domain.words import agree, counted
 from sfsync.flow.context import Pulse
 from sfsync.store import shadow, views
@@ -230,14 +231,29 @@ def _minute(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
-def channel_state(count: views.ChannelCount | None, error: str) -> tuple[State, str]:
-    """How a channel stands, and the sentence that says so."""
+def unheard_state(unheard: Sequence[Unheard], lag: timedelta) -> tuple[State, str] | None:
+    """How a channel stands that does not tell what it is asked for; None where it tells all.
+
+    `lag`: for so long an order may be missing from its list.
+    """
+    bad = [each for each in unheard if each.lasts(lag)]
+    if bad:
+        return "bad", bad[0].sentence
+    return ("warning", unheard[0].sentence) if unheard else None
+
+
+def channel_state(
+    count: views.ChannelCount | None, error: str, unheard: tuple[State, str] | None = None
+) -> tuple[State, str]:
+    """How a channel stands, and the sentence that says so. `unheard`: what `unheard_state` says of it."""
     if error:
         return "bad", error
     if count is None:
         return "warning", "Not compared yet."
     if count.held is not None:
         return "bad", f"The settings have changed: {count.held.sentence}"
+    if unheard is not None and (unheard[0] == "bad" or count.approved):
+        return unheard
     if not count.approved:
         return "warning", "Waits for its first plan to be approved: `sfsync resync`."
     if count.problems:

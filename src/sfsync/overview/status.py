@@ -51,7 +51,7 @@ from sfsync.web.status_shape import (
     StreamHole,
 )
 
-from .health import HealthTeller, channel_state
+from .health import HealthTeller, channel_state, unheard_state
 from .rows import (
     budget_row,
     deliveries_row,
@@ -344,7 +344,9 @@ class Overview:
     ) -> ChannelStatus:
         lags = sorted(self._pulse.lags_seconds.get(name, ())) if self._pulse else []
         error = self._pulse.channel_error.get(name, "") if self._pulse else ""
-        state, sentence = channel_state(count, error)
+        unheard = self._pulse.unheard_of(name) if self._pulse else ()
+        lag = self._assortment.orders_lag(name)
+        state, sentence = channel_state(count, error, unheard_state(unheard, lag))
         return ChannelStatus(
             name=name,
             kind=self._kinds.get(name, ""),
