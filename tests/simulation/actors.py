@@ -146,6 +146,7 @@ class Shopper(Actor):
         super().__init__(world, day)
         self.shop: Shop = world.shops[self.shop_name]
         self._disappointed = 1.0
+        self._haste: Random = world.chance(f"{self.name} at once")
 
     def pace(self) -> float:
         return self.world.plan.pace_seconds * self._disappointed
@@ -200,7 +201,18 @@ class Shopper(Actor):
         self._disappointed = 1.0
         self.day.orders += 1
         self.tell(f"buys {wanted} as {order.name} ({order.number})" + (f" on {asked.id}" if asked else ""))
+        if self._haste.random() < self.world.plan.habits.at_once:
+            self._send(order)
         return order
+
+    def _send(self, order: Order) -> None:
+        """Its webhook says that it has left: the first that is heard of it."""
+        try:
+            self.shop.selling.fulfil(order)
+        except NotPossible as error:
+            self.tell(f"{order.name}: not possible: {error}")
+        else:
+            self.tell(f"{order.name} is sent at once")
 
 
 class London(Shopper):

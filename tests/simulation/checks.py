@@ -24,6 +24,7 @@ from .actors import Asked, Day
 from .checks_debts import left
 from .checks_org import OrderWatch, Subjects, copied, order_of, org_orders, short
 from .checks_rewrites import Rewritings, told
+from .checks_sent import sent_unreserved
 from .checks_stock import Books, counts, second
 from .habits import DROP, FETCHED, FLOOR
 from .plan import PLACES, SHOPS, UNKNOWN, Plan
@@ -189,6 +190,7 @@ class Watch:
             )
         for key, by_kind in raised.items():
             self._within_stock(key, by_kind)
+        sent_unreserved(self, self.world, made)
 
     def _lost_row(self, row: Any) -> str:
         """Deleted, and nothing stands for it: its subject holds so much less. The level's key."""

@@ -76,6 +76,7 @@ class Habits:
     ] = ()  # the numbers of the pieces; with them, somebody carries promised goods about
     carts: bool = False  # the kiosk's counter sells what lies in carts
     drop: bool = False  # a block of a drop stands in the pavilion
+    at_once: float = 0.0  # the share of the sales that the shops send before anybody hears of them
 
 
 def habits(seed: int) -> Habits:

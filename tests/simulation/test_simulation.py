@@ -49,6 +49,19 @@ def test_a_piece_that_is_carried_about_is_promised_once() -> None:
     assert len(carried) > 10
 
 
+def test_what_is_sent_at_once_leaves_from_what_it_was_sold_on() -> None:
+    """Half of what is sold has left before anybody hears of it, what was reserved for its order too."""
+    plan = draw(11, orders=60)
+    verdict = run_seed(replace(plan, habits=replace(plan.habits, at_once=0.5)), told=True)
+    assert verdict.violations == []
+    sent = {line.split()[2] for line in verdict.story if "is sent at once" in line}
+    reserved = [
+        line for line in verdict.story if " on " in line and any(f" as {name} " in line for name in sent)
+    ]
+    assert len(sent) > 10
+    assert reserved
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [2, 6])
 def test_an_hour_without_the_org_oversells_nothing_that_was_set_aside(seed: int) -> None:
