@@ -347,7 +347,7 @@ class Watch:
         replaying: list[tuple[int, str]] = []
         holes = 0
         self.newest = 0
-        for what, key, value in self._store.execute(LOOK):
+        for what, key, value in self.query(LOOK):
             if what == "levels":
                 if key != self._levels_seen:
                     self._levels_seen, versions = key, dict(self.query(LEVELS))
@@ -381,12 +381,11 @@ class Watch:
                     continue  # told before the ledger was found rewritten: owed until it is read
                 del self._owed[key]
                 if versions.get(key, 0) < owed.version:
-                    hole = self._store.execute(
+                    if self.query(  # it says so, and will read again
                         "SELECT 1 FROM hole WHERE closed_at IS NULL AND closes = 'reading' "
                         "AND source IN (?, 'snapshot')",
-                        (STOCK,),
-                    )
-                    if hole.fetchone():  # it says so, and will read again
+                        STOCK,
+                    ):
                         self._lost[key] = owed.version
                         continue
                     self.world.violated(
@@ -398,11 +397,8 @@ class Watch:
         while self._taken < len(self._tills) and self._tills[self._taken][0] <= at:
             source = self._tills[self._taken][1]
             self._taken += 1
-            if (
-                source in self.day.postings
-                and not self._store.execute(
-                    "SELECT 1 FROM movement WHERE subject = ?", (f"posting:{source}",)
-                ).fetchone()
+            if source in self.day.postings and not self.query(
+                "SELECT 1 FROM movement WHERE subject = ?", f"posting:{source}"
             ):
                 self.world.violated(
                     7, f"the bookmark passed the posting {source}, and the store has no trace of it"
@@ -471,7 +467,7 @@ class Watch:
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """What the store says."""
-        return self._store.execute(sql, values).fetchall()
+        return (self.world.reader() or self._store).execute(sql, values).fetchall()
 
 
 def _replay(cursor: bytes | None) -> int:

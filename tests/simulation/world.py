@@ -400,6 +400,19 @@ class World:
             await life.bury()
             await self._close_store()
 
+    def reader(self) -> Any:
+        """The daemon's own connection to its store, by which it writes; None while it has none, or is at it.
+
+        Between two transactions it sees what is committed, as everybody does, and has it at hand; another
+        one would read every page anew after each commit.
+        """
+        store = self._store
+        connection = None if store is None else store._connection
+        if connection is None or connection.closed:
+            return None
+        driver: Any = connection.connection.driver_connection
+        return None if driver.in_transaction else driver
+
     async def _close_store(self) -> None:
         if self._store is not None:
             await self._store.close()
