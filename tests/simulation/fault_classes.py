@@ -19,6 +19,8 @@ DRAWN: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(ORG_FAULTS, "trouble.ORG_FAULTS"),
         "daily_limit": "trouble.Trouble._org",
         "throttle": "rare.throttle",
+        "refuse_row": "rare.refuse_row",
+        "storage_full": "rare.storage_full",
         "expire_token_after": "rare.expire_token_after",
     },
     "fates of events": {

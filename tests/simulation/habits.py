@@ -33,6 +33,8 @@ RARE = (
     "deleted",
     "restored",
     "not_applied",
+    "refuse_row",
+    "storage_full",
 )
 RARE_SHARE = 0.2
 

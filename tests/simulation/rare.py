@@ -39,6 +39,8 @@ class Rare(Actor):
             "deleted": self._deleted,
             "restored": self._restored,
             "not_applied": self._not_applied,
+            "refuse_row": self._refuse_row,
+            "storage_full": self._storage_full,
         }
 
     async def run(self) -> None:
@@ -63,6 +65,20 @@ class Rare(Actor):
         times, path = self.chance.choice([1, 2, 5]), self.chance.choice([None, "/composite", "/query"])
         self.world.org.faults.arm(OrgFault(kind, times=times, path=path))
         return f"at {path or 'anything'}, {times} times"
+
+    def _refuse_row(self) -> str:
+        """A rule of somebody's refuses what was sold, or has left: it is so all the same."""
+        times, begins = self.chance.choice([1, 2, 5]), self.chance.choice(["order:", "posting:"])
+        self.world.org.faults.arm(OrgFault("refuse_row", times=times, begins=begins))
+        return f"{times} of {begins}"
+
+    async def _storage_full(self) -> str:
+        """The org takes no record of anybody's, until somebody has made room."""
+        full, seconds = OrgFault("storage_full", times=None), self.chance.choice([2.0, 10.0, 30.0])
+        self.world.org.faults.arm(full)
+        await asyncio.sleep(seconds)
+        self.world.org.faults.disarm(full)
+        return f"it was so for {seconds:g} s"
 
     def _fate(self, fate: Fate) -> str:
         times = self.chance.choice([1, 2])

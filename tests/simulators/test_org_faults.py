@@ -92,6 +92,34 @@ def test_locks_allowance_and_token_fail_on_order(org: OrgClient, sandbox: OrgSan
     assert org.move(key, on_hand=1).status_code == 201
 
 
+def test_one_record_is_refused_by_a_rule_and_those_beside_it_are_not(
+    org: OrgClient, sandbox: OrgSandbox
+) -> None:
+    """Only what begins as ordered is met; of a collection that is all or none, nothing is entered."""
+    key = org.new_level()
+    rows = [
+        movement(key, on_hand=1, SubjectKey__c=subject) for subject in ("posting:1", "order:1", "posting:2")
+    ]
+    sandbox.arm("refuse_row", times=2, begins="order:")
+    refused, rolled_back = "FIELD_CUSTOM_VALIDATION_EXCEPTION", "ALL_OR_NONE_OPERATION_ROLLED_BACK"
+    assert codes(org.collection(rows)) == [None, refused, None]
+    assert org.stock(key) == (2.0, 0.0)
+    assert codes(org.collection(rows, all_or_none=True)) == [rolled_back, refused, rolled_back]
+    assert org.stock(key) == (2.0, 0.0)
+    assert codes(org.collection(rows)) == [None, None, None]  # twice was ordered, and not for ever
+
+
+def test_a_full_org_takes_no_new_record_and_gives_what_it_has(org: OrgClient, sandbox: OrgSandbox) -> None:
+    """Until there is room again."""
+    key = org.new_level()
+    sandbox.arm("storage_full", times=2)
+    single = org.move(key, on_hand=1)
+    assert (single.status_code, error_of(single)["errorCode"]) == (400, "STORAGE_LIMIT_EXCEEDED")
+    assert codes(org.collection([movement(key, on_hand=1)])) == ["STORAGE_LIMIT_EXCEEDED"]
+    assert org.stock(key) == (0.0, 0.0)
+    assert org.move(key, on_hand=1).status_code == 201
+
+
 def test_too_many_requests_at_once_are_told_apart_from_a_spent_day(
     org: OrgClient, sandbox: OrgSandbox
 ) -> None:

@@ -24,7 +24,7 @@ from sfsync.simulators.org.ids import make_id
 from sfsync.simulators.org.knobs import Knobs
 from sfsync.simulators.org.lock_keys import LockKey, lock_keys, unable_to_lock
 from sfsync.simulators.org.locks import LockTimeout, RowLocks
-from sfsync.simulators.org.model import Commit, Published, Schema, SObject
+from sfsync.simulators.org.model import ChangeKind, Commit, Published, Schema, SObject
 from sfsync.simulators.org.plans import ObjectPlan, SaveContext, build_plans
 from sfsync.simulators.org.records import Layer, Store, StoredRow
 from sfsync.simulators.org.save import Attempt, Operation
@@ -85,6 +85,7 @@ class Engine:
         self.on_commit = on_commit
         self.may_publish: Callable[[], bool] = lambda: True  # the bus's hourly allowance
         self.refuse_locks: Callable[[], bool] = lambda: False  # a fault switch
+        self.refuse_record: Callable[[StoredRow], SaveError | None] = lambda values: None  # another
         self.committed: Counter[str] = Counter()
         self._clock = clock
         self._random = random
@@ -156,6 +157,10 @@ class Engine:
     ) -> None:
         """Runs one DML statement; each operation then holds its id, or its errors."""
         await self._lock(transaction, operations)
+        for operation in operations:
+            new = operation.saved and operation.kind is ChangeKind.CREATE
+            if new and (error := self.refuse_record(operation.values)) is not None:
+                operation.errors.append(error)
         if self.latency.write:
             await asyncio.sleep(self.latency.write)
         self.dml_now(transaction, operations, all_or_none=all_or_none)

@@ -1,17 +1,19 @@
 """Faults by switch or by probability: what can go wrong between a client and the org.
 
 A fault is armed for its next `times` requests, or strikes with a `probability` drawn from the org's own
-randomness. `method` and `path` (a prefix) narrow it down. Nothing is armed at start.
+randomness. `method` and `path` (a prefix) narrow down which requests, `begins` which new records. Nothing is
+armed at start.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
+from sfsync.simulators.org.errors import SaveError
 from sfsync.simulators.org.rest.server import Receive, Scope, Send
 from sfsync.simulators.org.values import to_json
 
@@ -24,6 +26,9 @@ KINDS: dict[str, str] = {
     "delay_after": "the answer waits `seconds` after the work was committed",
     "hang": "the request is never answered and never worked on, until the client gives up",
     "lock": "the next DML statement cannot get its row locks: UNABLE_TO_LOCK_ROW",
+    "refuse_row": "a new record is refused by a rule of somebody's, and the others beside it are not: "
+    "FIELD_CUSTOM_VALIDATION_EXCEPTION; `begins` narrows it to records with a text that begins so",
+    "storage_full": "a new record is refused because the org's data storage is full: STORAGE_LIMIT_EXCEEDED",
     "throttle": "403 REQUEST_LIMIT_EXCEEDED for too many long requests at once: to be sent again later",
     "daily_limit": "403 REQUEST_LIMIT_EXCEEDED, as if the daily allowance were used up",
     "expire_token": "every access token ends just before the request: 401 INVALID_SESSION_ID",
@@ -51,6 +56,12 @@ MIX: dict[str, float] = {
     "expire_token": 0.002,
     "expire_token_after": 0.002,
 }
+# What strikes a DML statement, or a record of one, and no request.
+_DEEPER = frozenset({"lock", "refuse_row", "storage_full"})
+_REFUSALS = {
+    "refuse_row": SaveError("FIELD_CUSTOM_VALIDATION_EXCEPTION", "Ask the floor manager first."),
+    "storage_full": SaveError("STORAGE_LIMIT_EXCEEDED", "storage limit exceeded"),
+}
 _MIX_DELAY_SECONDS = 0.2
 
 
@@ -70,6 +81,7 @@ class Fault:
     status: int = 0
     seconds: float = 0.0
     retry_after: int | None = None
+    begins: str = ""
     struck: int = 0
 
 
@@ -103,6 +115,10 @@ class Faults:
     def clear(self) -> None:
         self._armed.clear()
 
+    def disarm(self, fault: Fault) -> None:
+        """Ends this one, if it is armed still."""
+        self._armed = [each for each in self._armed if each is not fault]
+
     def shown(self) -> list[dict[str, Any]]:
         return [asdict(fault) for fault in self._armed]
 
@@ -110,13 +126,20 @@ class Faults:
         """The fault that strikes this request, if any."""
         if not self._armed:
             return None
-        return self._first(lambda fault: fault.kind != "lock" and _concerns(fault, method, path))
+        return self._first(lambda fault: fault.kind not in _DEEPER and _concerns(fault, method, path))
 
     def draw_lock(self) -> bool:
         """Whether this DML statement fails to get its locks."""
         if not self._armed:
             return False
         return self._first(lambda fault: fault.kind == "lock") is not None
+
+    def draw_refusal(self, values: Mapping[str, Any]) -> SaveError | None:
+        """Why a record with these values is not created, if it is not."""
+        if not self._armed:
+            return None
+        found = self._first(lambda fault: fault.kind in _REFUSALS and _begins(values, fault.begins))
+        return None if found is None else _REFUSALS[found.kind]
 
     def _first(self, fits: Callable[[Fault], bool]) -> Fault | None:
         for fault in self._armed:
@@ -130,6 +153,10 @@ class Faults:
                 self._armed.remove(fault)
             return fault
         return None
+
+
+def _begins(values: Mapping[str, Any], text: str) -> bool:
+    return not text or any(isinstance(each, str) and each.startswith(text) for each in values.values())
 
 
 def _concerns(fault: Fault, method: str, path: str) -> bool:

@@ -157,6 +157,7 @@ def _with_apps(
     usage = Usage(clock, engine.knobs)
     faults = Faults(parts.chances["org"])
     engine.refuse_locks = faults.draw_lock
+    engine.refuse_record = faults.draw_refusal
     engine.may_publish = bus.may_publish
     bus.around[Fate.CLOCK] = lambda: clock.advance(bus.fates.clock_seconds)
 
