@@ -51,6 +51,13 @@ BUGS: tuple[Bug, ...] = (
         "replace(m, key=m.key + ':again' * restart) for m in bundle.movements))",
     ),
     Bug(
+        4,
+        "what was sold, or has left, counts no more once the org has refused its row",
+        "domain/ledger.py",
+        "Verdict.STANDS if bundle.stands else Verdict.WRONG",
+        "Verdict.WRONG",
+    ),
+    Bug(
         3,
         "a reservation is sent in one request with a release of its level, whatever is available",
         "domain/ledger.py",

@@ -234,7 +234,9 @@ bundle = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("state", Text, nullable=False),  # waiting, done, refused, wrong, conflict
     Column("asked_at", Instant, nullable=False),
-    Column("reason", Text, nullable=False, server_default=""),
+    Column(
+        "reason", Text, nullable=False, server_default=""
+    ),  # of its answer; while it waits, see ledger.Wish
     Column("answered_at", Instant),
 )
 _partial("ix_bundle_waiting", "state = 'waiting'", bundle.c.id)
