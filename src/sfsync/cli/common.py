@@ -210,7 +210,7 @@ class DaemonClient:
             except ValueError:
                 problem = {}
             told = problem.get("detail") or problem.get("title") or answer.text
-            if answer.status_code == 422:  # the wish is wrong, not the daemon
+            if answer.status_code == 422 and answer.request.method == "GET":  # the question itself is wrong
                 fail(f"what was asked for is wrong: {told}", 2)
             fail(f"the daemon answered {answer.status_code}: {told}")
         return answer.json()
