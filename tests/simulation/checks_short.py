@@ -36,13 +36,15 @@ class ShortWatch:
         self._back_at = self.world.loop.time() if over else float("inf")
 
     def _waiting(self) -> set[str]:
-        """What has happened, and the ledger does not know: no rule refuses that."""
+        """What has happened, and the ledger does not know; less what a rule has refused, as a letter says."""
         if self.world.plan.fallback:
             return set()
         return {
             key
             for (key,) in self.watch.query(
-                "SELECT key FROM movement WHERE state = 'waiting' AND on_hand_delta != 0"
+                "SELECT key FROM movement WHERE state = 'waiting' AND on_hand_delta != 0 AND bundle NOT IN "
+                "(SELECT m.bundle FROM movement AS m JOIN dead_letter AS d ON d.key = m.key "
+                "WHERE m.state = 'waiting' AND d.source = 'ledger')"
             )
         }
 
