@@ -665,7 +665,8 @@ def _drawn_elsewhere(tx: Tx, ctx: Context, bundle: Bundle) -> None:
 
     Its reservation's, or everybody's. Where the channel has taken the sale off its number all the same, as
     many of its own are shown no longer, and nobody has bought them: they are spare. Where a number is in
-    doubt, the next reading says whether it has fallen.
+    doubt, the next reading says whether it has fallen. None is freed by an order that asked before any were
+    set aside: what is missing since then are other sales, and no unit was counted for this one.
     """
     units: dict[tuple[str, str], int] = {}
     own: dict[tuple[str, str], int] = {}
@@ -686,6 +687,8 @@ def _drawn_elsewhere(tx: Tx, ctx: Context, bundle: Bundle) -> None:
         elsewhere = min(elsewhere, _taken_for(tx, bundle, channel, sku))
         if elsewhere <= 0 or channel not in picture.holders(sku):
             continue
+        if tx.asked_at(bundle.id) < min(picture.set_aside(sku)[channel].values()):
+            continue  # it was sold before any were its channel's own
         divider = Divider(tx, ctx.assortment, ctx.pulse, picture, ctx.clock.now())
         for level in tx.channel_levels([sku], channel):
             if level.location != place:

@@ -193,6 +193,15 @@ class LedgerStatements(DrawStatements, FoldStatements):
         rows = self._in(WAITING_BY_SUBJECT, subjects)
         return frozenset(row.subject for row in rows) | self._drawn_subjects(subjects)
 
+    def asked_at(self, bundle: int) -> datetime:
+        """When the bundle was written down. `KeyError`: it never was."""
+        found: datetime | None = self._c.execute(
+            select(t.bundle.c.asked_at).where(t.bundle.c.id == bundle)
+        ).scalar()
+        if found is None:
+            raise KeyError(bundle)
+        return found
+
     def next_step(self, subject: str) -> int:
         """One more than the highest step entered or waiting."""
         return self.next_steps([subject])[subject]
@@ -411,6 +420,7 @@ def _hold_statement(dialect: str, columns: tuple[str, ...]) -> Prepared:
             "on_hand": old.on_hand + new.on_hand,
             "reserved": old.reserved + new.reserved,
             "next_step": case((old.next_step > new.next_step, old.next_step), else_=new.next_step),
+            "since": case(((old.reserved <= 0) & (new.reserved > 0), new.since), else_=old.since),
         },
     )
     return Prepared(statement, columns)
