@@ -61,8 +61,8 @@ def import_file(
         typer.Option(
             min=1,
             max=1_000_000,
-            help="So many units of one SKU at one place may be true. "
-            f"[default: [counts] most_units of the daemon's settings, {MOST_UNITS:,}]",
+            help="So many units of one SKU at one place may be true; "
+            f"by default `counts.most_units` of the daemon's settings, {MOST_UNITS:,}.",
             show_default=False,
         ),
     ] = None,
@@ -70,8 +70,8 @@ def import_file(
         bool,
         typer.Option(
             "--old",
-            help="The dates are right, however long ago. "
-            f"[default: not before [counts] oldest_days, {OLDEST_DAYS}]",
+            help="The dates are right, however long ago; "
+            f"by default `counts.oldest_days` of the daemon's settings at most, {OLDEST_DAYS}.",
         ),
     ] = False,
     partial: Annotated[

@@ -35,9 +35,9 @@ def drift(
 ) -> None:
     """Tell what the daemon's own looks have found to differ: in the org, and at channels.
 
-    It looks at a low pace ([drift] in the settings): sums of the org's levels, and some SKUs of each channel
-    in turn. Needs the running daemon. With --json, --apply asks nobody, and applies nothing without
-    --yes.
+    It looks at a low pace (the table `drift` in the settings): sums of the org's levels, and some SKUs of
+    each channel in turn. Needs the running daemon. With --json, --apply asks nobody, and applies nothing
+    without --yes.
 
     Exit codes: 0 nothing differs, or applied; 1 something differs; 2 wrong settings; 3 no daemon; 4 stopped,
     as `resync` is.

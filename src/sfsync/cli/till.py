@@ -33,7 +33,7 @@ app = typer.Typer(
 TRIES = 5  # while the org is still being read
 WAIT_SECONDS = 3.0
 
-Name = Annotated[str, typer.Argument(help="The till, as the settings name it: [tills.NAME].")]
+Name = Annotated[str, typer.Argument(help="The till, as the settings name it (the table `tills.NAME`).")]
 
 
 @app.command("import")
