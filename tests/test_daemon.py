@@ -231,7 +231,10 @@ def test_a_first_start_waits_for_a_person_and_then_carries_every_sale_everywhere
 
         org.move("BAG-1|ECOM", on_hand=-1, kind="Sale")
         daemon.shows("BAG-1", 29)
+        port, daemon.env["SFSYNC_WEB__PORT"] = daemon.env["SFSYNC_WEB__PORT"], "1"  # changed since the start
         daemon.cli("resync", "--dry-run", "--sku", "BAG-1")
+        assert "is not running" not in daemon.cli("status").stdout
+        daemon.env["SFSYNC_WEB__PORT"] = port
         names = ["push", "push", "read back", "read back", "read levels", "stock change"]
         until(lambda: names in collector.traces().values(), "one trace from the org to what the shops show")
         for option, typed in (

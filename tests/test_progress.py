@@ -30,7 +30,8 @@ import sys, types
 from sfsync.cli.common import DaemonClient
 from sfsync.cli.progress import waiting
 web = types.SimpleNamespace(host="127.0.0.1", port=int(sys.argv[1]), tokens=[])
-client = DaemonClient(types.SimpleNamespace(web=web, local_token_path=lambda: None))
+beside = dict.fromkeys(("local_token_path", "local_address_path"), lambda: None)
+client = DaemonClient(types.SimpleNamespace(web=web, **beside))
 with waiting(client, "tills.csv: the daemon enters it"):
     told = client.post("/v1/tills/galleria/sales", {})
 print(told["entered"])

@@ -278,6 +278,8 @@ class Daemon:
             if reloading is not None:
                 await reloading.stop()
             await web.stop()
+            if self.address and (path := settings.local_address_path()) is not None:
+                path.unlink(missing_ok=True)
             await seen.stop()
             for channel in channels.values():
                 await channel.close()
@@ -335,6 +337,8 @@ class Daemon:
         except CannotListenError as error:
             raise StartError(f"{error}. Choose another web.port") from error
         self.address = web.address
+        if (path := self._settings.local_address_path()) is not None:
+            path.write_text(self.address)
         self._log.info("listening", address=self.address)
 
     async def _bind(self, ctx: Context, store: Database, stop: asyncio.Event) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -147,8 +148,7 @@ class DaemonClient:
     """Asks the running daemon, as the user who started it or with a configured admin token."""
 
     def __init__(self, settings: Settings) -> None:
-        host = settings.web.host
-        self.address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{settings.web.port}"  # noqa: S104 — compared, not bound
+        self.address = _address(settings)
         self._settings = settings
         self._http = httpx.Client(base_url=self.address, timeout=600.0, trust_env=False)
         self._beside: dict[str, str] = {}
@@ -214,6 +214,20 @@ class DaemonClient:
                 fail(f"what was asked for is wrong: {told}", 2)
             fail(f"the daemon answered {answer.status_code}: {told}")
         return answer.json()
+
+
+def _address(settings: Settings) -> str:
+    """Where the daemon listens: as it has left word itself, or else as the settings say.
+
+    They may have changed since it was started, and port 0 is any. Who listens everywhere is asked here.
+    """
+    path, host = settings.local_address_path(), settings.web.host
+    address = f"http://{f'[{host}]' if ':' in host else host}:{settings.web.port}"
+    with suppress(OSError):
+        address = (path.read_text().strip() if path is not None else "") or address
+    for everywhere, here in (("//0.0.0.0:", "//127.0.0.1:"), ("//[::]:", "//[::1]:")):
+        address = address.replace(everywhere, here)
+    return address
 
 
 def _token(settings: Settings) -> str:

@@ -365,6 +365,11 @@ class Settings(BaseSettings):
         url = self.store_url()
         return Path(url.removeprefix("sqlite:///") + ".token") if url.startswith("sqlite:///") else None
 
+    def local_address_path(self) -> Path | None:
+        """Where the daemon leaves the address it really listens at, for the same CLI, while it runs."""
+        token = self.local_token_path()
+        return token and token.with_suffix(".address")
+
     def assortment(self) -> Assortment:
         """Who sells what from where, in the domain's words."""
         return Assortment(
