@@ -11,10 +11,13 @@ from datetime import timedelta
 import pytest
 from tests.flow.kit import House, house, total
 
+from sfsync.domain.assortment import PolicyRule
+from sfsync.domain.ats import Guarantee
 from sfsync.domain.incidents import PAID_UNAVAILABLE, Stage, Way, Wish
 from sfsync.domain.orders import MoneyBack
 from sfsync.domain.refunds import Ending, OwedLine
-from sfsync.domain.reservations import Reservation, ReservationState, WishedLine
+from sfsync.domain.reservations import Reservation, ReservationKind, ReservationState, WishedLine
+from sfsync.domain.reservations import Wish as CartWish
 from sfsync.store.tx import SqlTx
 
 State = ReservationState
@@ -207,6 +210,35 @@ async def test_nothing_is_owed_for_what_the_customer_can_still_have() -> None:
         answer = await h.supervisor.refunds.open("r77", by="Anna Kay", reason="x")
         assert answer.problem == "no-such-reservation"
         assert (await h.supervisor.refunds.close(7, Ending.REFUNDED, by="A", said="x")).problem
+
+
+@pytest.mark.parametrize("sent", [False, True], ids=["to be sent", "sent"])
+async def test_nothing_is_owed_for_what_its_order_delivers(sent: bool) -> None:
+    """A bag and a scarf were paid for, the bag alone was ordered; the scarf is let go: the scarf is owed."""
+    gated = (PolicyRule(("*",), guarantee=Guarantee.GATED),)
+    async with house({BAG: 2, SCARF: 2}, rules=gated, shops=("london",)) as h:
+        london = h.shops["london"]
+        await h.until(lambda: london.shelf["BAG-1"] == 2)
+        wish = CartWish(
+            ReservationKind.CART,
+            "london",
+            "cart 7",
+            (WishedLine("BAG-1", 1), *SCARVES),
+            timedelta(minutes=15),
+        )
+        cart = (await h.desk.create(wish, idempotency_key=None, digest="")).reservation
+        assert cart is not None
+        assert not (await h.desk.confirm(cart.id, "#1001")).problem
+        number = london.buy("BAG-1", reservations=(cart.id,))
+        await h.deliver("london", number)
+        await h.idle()
+        if sent:
+            london.change(number, open_quantity=0, fulfilled_quantity=1)
+            await h.deliver("london", number)
+            await h.idle()
+        assert not (await h.desk.release(cart.id)).problem
+        [task] = await h.supervisor.refunds.find()
+        assert task.lines == (OwedLine("SCARF-1", 1),)
 
 
 @pytest.mark.parametrize("before", [True, False])

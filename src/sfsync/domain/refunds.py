@@ -12,7 +12,7 @@ lines, cannot be told from this.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -79,12 +79,13 @@ class RefundAnswer:
     new: bool = False  # opened by this very call
 
 
-def owed(reservation: Reservation) -> tuple[OwedLine, ...]:
-    """What a reservation was paid for, by SKU."""
+def owed(reservation: Reservation, had: Mapping[str, int]) -> tuple[OwedLine, ...]:
+    """What a reservation was paid for, by SKU, less the units that its customer `had` or is to have."""
     units: Counter[str] = Counter()
     for line, due in zip(reservation.lines, reservation.due(), strict=True):
         units[line.level.sku] += due
-    return tuple(OwedLine(sku, wanted) for sku, wanted in sorted(units.items()) if wanted)
+    units.subtract(had)
+    return tuple(OwedLine(sku, wanted) for sku, wanted in sorted(units.items()) if wanted > 0)
 
 
 def paid_back(tasks: Iterable[RefundTask], order: OrderSnapshot) -> list[RefundTask]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import partial
 
 from sfsync.domain.orders import OrderSnapshot
-from sfsync.domain.refunds import Ending, RefundAnswer, RefundTask, owed
+from sfsync.domain.refunds import Ending, OwedLine, RefundAnswer, RefundTask, owed
 from sfsync.domain.reservations import Reservation, ReservationState, order_names
 from sfsync.domain.values import replace
 from sfsync.ports import OutsideError, Tx
 
 from .context import Context
 from .orders import OrderPoll, record
-from .reserving import put
+from .reserving import put, sold_on
 from .shelf import refresh
 
 
@@ -110,14 +111,32 @@ class Refunds:
 
 def open_refund(tx: Tx, ctx: Context, reservation: Reservation, by: str, reason: str) -> RefundTask:
     """Write down that its customer gets the money back, and let the paid reservation be over."""
-    task = owe(tx, ctx, reservation, by, reason)
+    lines = _left(tx, reservation) or owed(reservation, {})  # a person says so
+    task = _write_down(tx, ctx, reservation, lines, by, reason)
     told = f"refund {task.id} is owed ({by}: {reason})"
     put(tx, ctx, reservation, replace(reservation, state=ReservationState.RELEASED, reason=told))
     return task
 
 
-def owe(tx: Tx, ctx: Context, reservation: Reservation, by: str, reason: str) -> RefundTask:
-    """Write down that its customer gets the money back."""
+def owe(tx: Tx, ctx: Context, reservation: Reservation, by: str, reason: str) -> None:
+    """Write down that its customer gets the money back for what an order has not given him."""
+    if lines := _left(tx, reservation):
+        _write_down(tx, ctx, reservation, lines, by, reason)
+
+
+def _left(tx: Tx, reservation: Reservation) -> tuple[OwedLine, ...]:
+    """What was paid for and is in no order's parcel, nor waits for one: unless it is not to be had."""
+    had: Counter[str] = Counter()
+    for sold in sold_on(tx, reservation):
+        had[sold.line.sku] += sold.line.fulfilled_quantity
+        if reservation.state is not ReservationState.PAID_UNAVAILABLE:
+            had[sold.line.sku] += sold.line.open_quantity - sold.uncovered
+    return owed(reservation, had)
+
+
+def _write_down(
+    tx: Tx, ctx: Context, reservation: Reservation, lines: tuple[OwedLine, ...], by: str, reason: str
+) -> RefundTask:
     task = tx.add_refund(
         RefundTask(
             0,
@@ -126,7 +145,7 @@ def owe(tx: Tx, ctx: Context, reservation: Reservation, by: str, reason: str) ->
             reservation.order_reference,
             reservation.owner,
             reservation.client,
-            owed(reservation),
+            lines,
             ctx.clock.now(),
             by,
             reason,
