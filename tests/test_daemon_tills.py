@@ -45,7 +45,7 @@ def test_a_concessions_report_goes_in_once_by_every_way_and_its_levels_come_out(
         assert (done.returncode, "no daemon answers" in done.stderr) == (3, True)
 
         daemon.start("--approve")
-        daemon.shows("BAG-1", 30)
+        daemon.shows("BAG-1", 28)  # not the last two of the 30: its till tells afterwards
         done = daemon.cli("till", "import", "rinascente", str(file))
         assert (done.returncode, "2 of 4 rows are bad" in done.stdout) == (1, True), done.stdout + done.stderr
         assert "Nothing was entered. Mend the rows" in done.stdout
@@ -56,14 +56,14 @@ def test_a_concessions_report_goes_in_once_by_every_way_and_its_levels_come_out(
             (4, "unknown-level"),
             (5, "wrong"),
         ]
-        daemon.shows("BAG-1", 28)
-        daemon.shows("BELT-1", 31)
+        daemon.shows("BAG-1", 26)
+        daemon.shows("BELT-1", 29)
 
         day = f"{at:%d.%m.%Y}"
         until(lambda: out.exists() and "BAG-1,27" in out.read_text(), "the levels")
         (inbox / "monday.csv").write_text(HEAD + "\n".join(rows[:2]) + f"\n819;1;SCARF-1;3;{day};;27,00\n")
         until((inbox / "done" / "monday.csv").exists, "the file to be read")
-        daemon.shows("SCARF-1", 27)
+        daemon.shows("SCARF-1", 25)
         (inbox / "tuesday.csv").write_text("Scontrino;Articolo\n")
         reasons = inbox / "refused" / "tuesday.csv.txt"
         until(reasons.exists, "the file to be refused")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from tests.flow.kit import house
 
 from sfsync.domain.assortment import SharedOrders
@@ -51,6 +53,29 @@ async def test_a_client_who_wants_number_two_gets_number_two_or_nothing() -> Non
         assert (
             await ask(units=2, kind=ReservationKind.CART) is State.GRANTED
         )  # what is sent may come from both
+
+
+@pytest.mark.parametrize(
+    ("stock", "bound"),
+    [
+        ({"BAG-1|ECOM|A": 1, "BAG-1|ECOM|B": 1}, WishedLine("BAG-1", 1, None, "A")),
+        ({"BAG-1|ECOM": 1, "BAG-1|VAULT": 1}, WishedLine("BAG-1", 1, "ECOM")),
+    ],
+    ids=["a piece", "a location"],
+)
+async def test_who_takes_any_leaves_the_one_that_is_asked_for_by_name(
+    stock: Mapping[str, int], bound: WishedLine
+) -> None:
+    """Any bag, and this one: there are two, and the first line does not take the second one's."""
+    async with house(stock) as h:
+        lines = (WishedLine("BAG-1", 1), bound)
+        wish = Wish(ReservationKind.CART, "london", "cart 7", lines, timedelta(minutes=9))
+        asked = (await h.desk.create(wish, idempotency_key=None, digest="")).reservation
+        assert asked is not None
+        assert asked.state is ReservationState.GRANTED
+        free, named = [line.level for line in asked.lines]
+        assert (named.unit, named.location) == (bound.unit, "ECOM")
+        assert free != named
 
 
 async def test_an_order_for_a_bag_gets_a_piece_and_its_return_is_that_piece() -> None:

@@ -338,15 +338,15 @@ class Desk(Life):
         left: dict[LevelKey, int] = {}
         for sku in {line.sku for line in wish.lines}:
             left |= block.ready(picture, assortment, sku)
-        lines: list[ReservationLine] = []
-        for line in wish.lines:
+        lines: dict[int, ReservationLine] = {}
+        for number, line in _bound_first(wish.lines):
             known = [key for key in left if key.sku == line.sku]
             level = picked(line.quantity, self._candidates(wish, line, known), left)
             if level is None:
                 return ()
             left[level] -= line.quantity
-            lines.append(ReservationLine(level, line.quantity))
-        return tuple(lines)
+            lines[number] = ReservationLine(level, line.quantity)
+        return tuple(lines[number] for number in sorted(lines))
 
     def _place(
         self, tx: Tx, wish: Wish, picture: Picture, *, paid: bool = False
@@ -356,10 +356,10 @@ class Desk(Life):
         The last pieces of a shop floor come after everything else, and only if the shop then says that it has
         them: that is the second value. A channel's safety stock is never given, but to who has paid already.
         """
-        lines: list[ReservationLine] = []
+        placed: dict[int, list[ReservationLine]] = {}
         taken: dict[LevelKey, int] = {}
         needs_store = False
-        for line in wish.lines:
+        for number, line in _bound_first(wish.lines):
             levels = on_floor(self._ctx.assortment, picture.levels(line.sku))
             able = {level.key: level.sellable - taken.get(level.key, 0) for level in levels}
             last = {level.key: level.last for level in levels if level.last and not wish.in_hand}
@@ -383,8 +383,9 @@ class Desk(Life):
             for level, units, wanted in asked:
                 taken[level] = taken.get(level, 0) + units
                 needs_store |= level in last and units > sure[level]
-                lines.append(ReservationLine(level, units, wanted, line.unit is not None))
-        return tuple(lines), needs_store
+                found = ReservationLine(level, units, wanted, line.unit is not None)
+                placed.setdefault(number, []).append(found)
+        return tuple(each for number in sorted(placed) for each in placed[number]), needs_store
 
     def _keep_back(self, wish: Wish, sku: str, able: dict[LevelKey, int], picture: Picture) -> int:
         """Take the channel's safety stock out of what its locations are able to give, the best one last.
@@ -527,6 +528,14 @@ def _is_for(reservation: Reservation, lines: Sequence[WishedLine]) -> bool:
     for wish in lines:
         wanted[wish.sku] = wanted.get(wish.sku, 0) + wish.quantity
     return had == wanted
+
+
+def _bound_first(lines: Sequence[WishedLine]) -> list[tuple[int, WishedLine]]:
+    """The lines with their places in the wish: those that name a piece, then a location, before the others.
+
+    A line that takes any must not take the only one that another can have.
+    """
+    return sorted(enumerate(lines), key=lambda each: (each[1].unit is None, each[1].location is None))
 
 
 def _stays(able: dict[LevelKey, int], levels: Iterable[LevelFacts]) -> dict[LevelKey, int]:
