@@ -122,6 +122,18 @@ async def test_confirmed_for_one_of_its_two_orders_a_pick_up_is_kept_for_the_oth
         assert (await kept(h, number)).state is State.ORDERED
 
 
+async def test_the_second_order_of_a_pick_up_finds_its_bag_where_it_is_kept_though_heard_of_late() -> None:
+    """Confirmed for the first of two orders, which has its bag; the second one's word comes hours later."""
+    async with house({ECOM: 1, TOWN: 2}, rules=GATED, shops=("london",), plan=ONLINE) as h:
+        number = await to_be_fetched(h, "TOWN", 2)
+        orders = [h.shops["london"].buy("BAG-1", reservations=(number,)) for _ in range(2)]
+        assert not (await h.desk.confirm(number, f"#{orders[0]}")).problem
+        for order in orders:
+            await heard(h, order)
+        assert (h.org.numbers(ECOM), h.org.numbers(TOWN)) == ((1, 0), (2, 2))
+        assert (await kept(h, number)).state is State.ORDERED
+
+
 async def test_two_orders_that_name_one_bag_share_nothing_and_the_first_has_it() -> None:
     """A note was copied into a second order. One bag was handed over: one order is done, the other not."""
     async with house({ECOM: 3}, rules=GATED, shops=("london",)) as h:

@@ -54,6 +54,12 @@ COVER = """
            WHERE sku = ?2 AND subject LIKE ?3 AND state = 'waiting')
     FROM channel_level WHERE channel = ?1 AND sku = ?2 AND location = ?4
 """
+FREE = """
+    SELECT coalesce(sum(max(0, level.on_hand - level.reserved - (
+        SELECT coalesce(sum(max(0, reserved_delta) + max(0, -on_hand_delta)), 0) FROM movement
+        WHERE level_key = level.level_key AND state = 'waiting'
+    ))), 0) FROM level WHERE sku = ? AND level_key IN (?, ?)
+"""
 SELLING = "SELECT 1 FROM movement WHERE id > ? AND sku = ? AND subject LIKE 'order:london:%'"
 Sold = tuple[Order, LineItem]
 _LINES: Callable[[Order], Sequence[LineItem]] = attrgetter("lines")
@@ -175,7 +181,8 @@ class LastOne:
             if self.watch.query(SELLING, before, sku):
                 continue  # the numbers are of after a sale that was heard of in the same moment
             for shop in SHOPS[: SHOPS.index(taker)]:
-                if (short := self._not_covered(shop, sku)) > 0:
+                # What it is kept from asking for just now lies in the pool, and is promised to nobody else.
+                if (short := self._not_covered(shop, sku) - self._free(sku)) > 0:
                     self.world.violated(
                         5, f"{taker} is given {units} {sku}, and nothing covers {short} that {shop} may sell"
                     )
@@ -184,6 +191,10 @@ class LastOne:
         """Units that it may show, by the store, and that are not set aside for it nor being so."""
         found = self.watch.query(COVER, shop, sku, f"allocation:{shop}:{sku}|%", ONLINE.lower())
         return found[0][0] if found else 0
+
+    def _free(self, sku: str) -> int:
+        """Units that nobody has and nobody is being given, by the store."""
+        return int(self.watch.query(FREE, sku, *(f"{sku}|{place}" for place in PLACES))[0][0])
 
     def _look_soon(self, sku: str) -> None:
         """Once whoever changed something has told all of it: nothing happens in between."""
@@ -199,6 +210,9 @@ class LastOne:
             return  # its postings take the cover of allocations away, and an incident says so
         for pair in sorted({*self._always, *self._waning}):
             if pair[1] not in due:
+                continue
+            if pair[0] in self.world.unapplied:
+                self._uncover(pair)  # who says yes to a lower number and does nothing is found out afterwards
                 continue
             # Nobody is offered less than nothing: a number below zero makes up for no sale.
             shows, sold = self.shown(pair), self.unsettled(pair)

@@ -330,7 +330,9 @@ def release_rest(tx: Tx, ctx: Context, line: LineState) -> set[str]:
     """What a confirmed reservation still holds when its whole order has its units is needed by nobody.
 
     The confirmation may come when the order has already asked for its own. It may name one of several orders
-    that were sold on it: what the others want of it is needed still. Returns the bells to ring.
+    that were sold on it: what the others want of it is needed still, and so it is while not all of it is in
+    an order that anybody has told of (`domain.reservations.overdue` tells of it after a day). Returns the
+    bells to ring.
     """
     bells: set[str] = set()
     for number in line.reservations:
@@ -348,6 +350,8 @@ def release_rest(tx: Tx, ctx: Context, line: LineState) -> set[str]:
         theirs = [*(each for each in lines if each.line.sku in skus), *sold_on(tx, reservation)]
         if {each.line.sku for each in theirs} != skus or any(_wants(each) for each in theirs):
             continue
+        if _another_may_come(reservation, theirs):
+            continue
         ended = replace(reservation, state=ReservationState.RELEASED, reason=COVERED)
         put(tx, ctx, reservation, ended)
         bells |= give_back(tx, ctx, ended)
@@ -363,6 +367,17 @@ def _tell_where(tx: Tx, ctx: Context, lost: Reservation) -> None:
     if there := held_instead(lost, held_by_orders(tx, lost)):
         reason += f"{_INSTEAD}{there}"
     put(tx, ctx, lost, replace(lost, reason=reason), because=f"and is not to be had: {reason}")
+
+
+def _another_may_come(reservation: Reservation, lines: Sequence[LineState]) -> bool:
+    """Whether its orders take some of what was reserved and not all: one more may be sold on the rest."""
+    took: Counter[str] = Counter()
+    for line in {each.subject: each for each in lines}.values():
+        took[line.line.sku] += line.line.open_quantity + line.line.fulfilled_quantity
+    due: Counter[str] = Counter()
+    for held, units in zip(reservation.lines, reservation.due(), strict=True):
+        due[held.level.sku] += units
+    return any(0 < took[sku] < units for sku, units in due.items())
 
 
 def _of_order(tx: Tx, ctx: Context, reservation: Reservation, line: LineState) -> None:
