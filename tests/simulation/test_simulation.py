@@ -129,6 +129,27 @@ WHOLE_DAYS = {
         ),
         "a count's next step, and a compensation that was still to be entered, for the same movement",
     ),
+    (4, 120): (
+        Habits(
+            authority="org",
+            line_ids=True,
+            last_one=with_sellouts(draw_last_one(4), 4),
+            counts=True,
+            folds=True,
+            floor_sold=True,
+            floor_first=True,
+            unlooked=0.2,
+            twins=True,
+            slow_raises=True,
+            mall=Mall(routing_seconds=0.0, told=True),
+            sellouts=True,
+            quiet_sales=True,
+            fetched=(3, 3),
+            rare=("schema", "late", "refuse_replay"),
+            drop=True,
+        ),
+        "an order that asked before any were set aside, taken to explain one of two sales nobody had told of",
+    ),
     (33, 200): (
         Habits(
             cancelled_category="Canceled",
