@@ -104,15 +104,32 @@ async def test_the_last_one_on_a_channel_that_does_not_ask_is_a_red_finding() ->
         health = (await overview(h).status())["health"]
         assert health["state"] == "bad"
         assert health["reasons"] == [
-            f"{shop} shows the last of BAG-1 without asking first, and others sell it too: a unit may be "
-            "sold twice before it hears of the first sale. Gate it, or allocate it, by a policy with "
+            "dubai and london show the last of BAG-1 without asking first, and others sell it too: a unit "
+            "may be sold twice before it hears of the first sale. Gate it, or allocate it, by a policy with "
             "scarce_at; or accept it by one with exposure_accepted."
-            for shop in ("dubai", "london")
         ]
         h.org.move(BAG, on_hand=2)
         await h.shows("BAG-1", 3, 3)
         await h.idle()
         assert (await overview(h).status())["health"]["reasons"] == []
+
+
+async def test_what_is_wrong_at_many_channels_is_said_once_and_after_what_goes_wrong_now() -> None:
+    """Six shops show one bag and one scarf, four also a hat, and the org is away: three sentences."""
+    names = [f"market-{number}" for number in range(6)]
+    hat = PolicyRule(("HAT",), ("market-0", "market-1"), exposure_accepted=True)
+    async with house({BAG: 1, SCARF: 1, "HAT|ECOM": 1}, shops=names, rules=(hat,)) as h:
+        h.pulse.entering_error = "HTTP 503"
+        for name in names[:4]:
+            h.pulse.channel_error[name] = f"{name}: HTTP 502"
+        told = await overview(h).status()
+        away, broken, unasked = told["health"]["reasons"]
+        assert away == told["health"]["sentence"] == "The org does not answer: HTTP 503"
+        assert broken == "4 channels (market-0, market-1, market-2 and 1 more): HTTP 502"
+        assert unasked.startswith(
+            "6 channels (market-0, market-1, market-2 and 3 more) show the last of BAG-1, SCARF, HAT without "
+            "asking first, and others sell them too: "
+        )
 
 
 @pytest.mark.parametrize(

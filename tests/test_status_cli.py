@@ -16,8 +16,10 @@ GREEN: dict[str, Any] = {
     "incidents": [{"closed_at": "2026-11-23T08:00:00Z", "waits_until": None}],
     "refunds": [],
     "dead_letters": [],
+    "drifts": 0,
 }
 LONDON = GREEN["channels"][0]
+SIX = [LONDON | {"name": f"market-{number}"} for number in range(6)]
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,13 @@ LONDON = GREEN["channels"][0]
         ),
         ({"channels": [LONDON | {"state": "warning", "problems": 2}]}, ["sfsync dead-letters"]),
         ({"dead_letters": [{"id": 1}]}, ["sfsync dead-letters"]),
+        ({"drifts": 1}, ["sfsync drift"]),
+        (
+            {"channels": [each | {"state": "bad"} for each in SIX[:2]]},
+            ["sfsync check market-0", "sfsync check market-1"],
+        ),
+        ({"channels": [each | {"state": "bad"} for each in SIX]}, ["sfsync check"]),
+        ({"channels": [each | {"state": "warning", "approved": False} for each in SIX]}, ["sfsync resync"]),
         ({"refunds": [{"id": 1}]}, ["sfsync refunds"]),
         ({"incidents": [{"closed_at": None, "waits_until": None}]}, ["sfsync incidents"]),
         ({"incidents": [{"closed_at": None, "waits_until": "2026-12-01T00:00:00Z"}]}, []),

@@ -47,7 +47,7 @@ async def test_the_last_pieces_are_closed_while_the_org_is_away_and_open_again_w
         await h.until(lambda: not h.pulse.stale)
         await h.idle()
         reasons = (await overview(h).status())["health"]["reasons"]
-        assert [each for each in reasons if "shows the last of BAG-1" not in each] == []
+        assert [each for each in reasons if "the last of BAG-1 without asking" not in each] == []
 
 
 async def test_a_piece_that_was_sold_meanwhile_is_never_shown_again() -> None:

@@ -1516,6 +1516,7 @@ def status() -> Status:
         ],
         "dead_letters_more": 0,
         "dead_letters_by_source": {"dubai": 1},
+        "drifts": 0,
         "recent": [
             {
                 "at": "2026-11-23T08:14:51Z",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from textwrap import shorten
 from typing import Annotated, Any
@@ -33,6 +34,7 @@ from sfsync.settings import Settings
 COUNTS = (("due", "due"), ("in flight", "in_flight"), ("dead letters", "dead_letters"))
 SHADOW = "nothing is written anywhere. What would have been: `sfsync shadow report`"
 COLOURS = {"good": "green", "warning": "yellow", "bad": "red"}
+NAMED = 3  # channels among the next steps
 VERDICTS = {"good": "Good", "warning": "Warning", "bad": "At risk"}  # a colour alone is not seen by everybody
 
 
@@ -154,24 +156,33 @@ def next_steps(found: Any) -> list[str]:
         return ["sfsync run"]
     if found["ledger"]["state"] == "bad" or stream["state"] == "bad":
         steps.append("sfsync check org")
+    broken, waiting = list[str](), list[str]()
     for each in channels:
-        if each["held"]:
-            steps.append(f"sfsync resync --channel {each['name']}")
+        if each["held"] or (each["state"] != "bad" and not each["approved"]):
+            waiting.append(each["name"])
         elif each["state"] == "bad":
-            steps.append(f"sfsync check {each['name']}")
-        elif not each["approved"]:
-            steps.append(f"sfsync resync --channel {each['name']}")
+            broken.append(each["name"])
+    steps += _of_each("sfsync check", broken) + _of_each("sfsync resync", waiting, "--channel ")
     if any(each["closed_at"] is None and not each["waits_until"] for each in found["incidents"]):
         steps.append("sfsync incidents")
     if found["refunds"]:
         steps.append("sfsync refunds")
     if found["dead_letters"] or any(each["problems"] for each in channels):
         steps.append("sfsync dead-letters")
+    if found["drifts"]:
+        steps.append("sfsync drift")
     space = found["ledger"]["space"] or {}
     days = [space.get(name) for name in ("full_in_days", "crowded_in_days")]
     if any(each is not None and each <= SOON_DAYS for each in days):
         steps.append("sfsync ledger fold --dry-run")
     return steps
+
+
+def _of_each(command: str, channels: Sequence[str], option: str = "") -> list[str]:
+    """A command for each of a few channels; for many the one that looks at all of them."""
+    if len(channels) > NAMED:
+        return [command]
+    return [f"{command} {option}{name}" for name in channels]
 
 
 def _engine(found: Any) -> list[RenderableType]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from time import perf_counter, thread_time
 
@@ -51,6 +51,7 @@ class HealthTeller:
         incidents: views.ToldIncidents,
         letters: int,
         refunds: int,
+        drifts: int,
         tills: Sequence[TillStatus],
     ) -> Health:
         """The verdict on everything else that the status says."""
@@ -81,8 +82,6 @@ class HealthTeller:
             if pulse.space:
                 bad += [pulse.space.full] if pulse.space.full else []
                 doubtful += pulse.space.findings()
-        bad += self._unasked(tx)
-        doubtful += self._left_behind(tx, now)
         still = [each for each in incidents.told if each.closed_at is None]
         bad += [f"{each.title}." for each in still if not each.waits(now)]
         soon = [each for each in still if each.waiting is None or each.waiting.until <= now]
@@ -94,10 +93,10 @@ class HealthTeller:
             f"What closes it: {hole['closes']}."
             for hole in stream["holes"]
         ]
-        for channel in channels:
-            said = f"{channel['name']}: {channel['sentence'].removeprefix(channel['name'] + ': ')}"
-            if channel["state"] != "good":
-                (bad if channel["state"] == "bad" else doubtful).append(said)
+        bad += _of_channels(channels, "bad")
+        bad += self._unasked(tx)  # after what goes wrong now: nothing may ever come of it
+        doubtful += _of_channels(channels, "warning")
+        doubtful += self._left_behind(tx, now)
         doubtful += [
             f"The till {each['name']} has not reported since {each['last_at'] or 'the first start'}, "
             f"and should every {each['every_hours']:g} hours."
@@ -116,8 +115,8 @@ class HealthTeller:
         if refunds:
             are = counted(refunds, "refund is", "refunds are")
             doubtful.append(f"{are} owed to customers: `sfsync refunds`.")
-        if drift := tx.count_drifts():
-            numbers = counted(drift, "number differs", "numbers differ")
+        if drifts:
+            numbers = counted(drifts, "number differs", "numbers differ")
             doubtful.append(f"{numbers} although nothing is under way: `sfsync drift`.")
         state: State = "bad" if bad else "warning" if doubtful else "good"
         in_shadow = shadow.since(tx)
@@ -165,28 +164,19 @@ class HealthTeller:
         return self._told_unasked
 
     def _look_for_unasked(self, tx: SqlTx) -> list[str]:
-        found: list[str] = []
+        """One sentence for each way in which a unit may be sold twice: many channels of one kind share it."""
         scarce, most = tx.scarce_skus(), self._assortment.scarce_at_most(SCARCE_UNITS)
         weak = self._pulse.weak_channels if self._pulse else ()
+        found: dict[bool, dict[str, list[str]]] = {False: {}, True: {}}
         for channel in sorted(self._assortment.channels):
             skus = [
                 sku
                 for sku, units in views.few_shown(tx, channel, most)
                 if self._sells_unasked(channel, sku, units, scarce.get(sku, PLENTY))
             ]
-            if not skus:
-                continue
-            it = agree(len(skus), "it", "them")
-            then = (
-                "and takes plain numbers only: a sale may be overwritten, and a unit sold twice"
-                if channel in weak
-                else f"and others sell {it} too: a unit may be sold twice before it hears of the first sale"
-            )
-            found.append(
-                f"{channel} shows the last of {_named(skus)} without asking first, {then}. Gate {it}, or "
-                f"allocate {it}, by a policy with scarce_at; or accept it by one with exposure_accepted."
-            )
-        return found
+            if skus:
+                found[channel in weak][channel] = skus
+        return [_unasked(shown, plain=plain) for plain, shown in found.items() if shown]
 
     def _sells_unasked(self, channel: str, sku: str, units: int, scarce: InForce) -> bool:
         """True when so few units are shown as a shared number, and nobody has accepted that."""
@@ -197,10 +187,48 @@ class HealthTeller:
         return units <= limit and not policy.exposure_accepted
 
 
+def _unasked(shown: Mapping[str, Sequence[str]], *, plain: bool) -> str:
+    """Which channels show the last of which SKUs, what may come of it, and what is safe instead.
+
+    `plain`: those channels take plain numbers only. The SKUs that most of them show are named first.
+    """
+    spread = Counter(sku for skus in shown.values() for sku in skus)
+    skus = sorted(spread, key=lambda sku: (-spread[sku], sku))
+    it = agree(len(skus), "it", "them")
+    if plain:
+        take = agree(len(shown), "takes", "take")
+        then = f"and {take} plain numbers only: a sale may be overwritten, and a unit sold twice"
+    else:
+        then = f"and others sell {it} too: a unit may be sold twice before it hears of the first sale"
+    return (
+        f"{_named_channels(list(shown))} {agree(len(shown), 'shows', 'show')} the last of {_named(skus)} "
+        f"without asking first, {then}. Gate {it}, or allocate {it}, by a policy with scarce_at; or accept "
+        "it by one with exposure_accepted."
+    )
+
+
+def _of_channels(channels: Sequence[ChannelStatus], state: State) -> list[str]:
+    """What is said of the channels that stand so: what is said of several, once."""
+    said: dict[str, list[str]] = {}
+    for channel in channels:
+        if channel["state"] == state:
+            sentence = channel["sentence"].removeprefix(f"{channel['name']}: ")
+            said.setdefault(sentence, []).append(channel["name"])
+    return [f"{_named_channels(names)}: {sentence}" for sentence, names in said.items()]
+
+
 def _named(skus: Sequence[str]) -> str:
     """The first few of some SKUs, and how many more there are."""
     more = f" and {len(skus) - NAMED} more" if len(skus) > NAMED else ""
     return f"{', '.join(skus[:NAMED])}{more}"
+
+
+def _named_channels(names: Sequence[str]) -> str:
+    """All of a few channels; of many their number, and the first few."""
+    if len(names) > NAMED:
+        return f"{len(names)} channels ({_named(names)})"
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def short_of_calls(calls: Standing | None, now: datetime) -> tuple[list[str], list[str]]:

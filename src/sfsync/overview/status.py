@@ -162,13 +162,15 @@ class Overview:
         channels = self._channels(tx, now)
         stream = self._stream(tx, holes, now)
         ledger = self._ledger(tx, queue, now)
-        history, began = tx.till_reports(), tx.first_start()
+        history, began, drifts = tx.till_reports(), tx.first_start(), tx.count_drifts()
         tills = [
             till_row(name, told, history.get(name), sources.get(f"{TILL}{name}", 0), began, now)
             for name, told in self._tills.items()
         ]
         return Status(
-            health=self._health.tell(tx, now, stream, ledger, channels, incidents, waiting, owed, tills),
+            health=self._health.tell(
+                tx, now, stream, ledger, channels, incidents, waiting, owed, drifts, tills
+            ),
             tills=tills,
             stream=stream,
             ledger=ledger,
@@ -189,6 +191,7 @@ class Overview:
             dead_letters=[letter_row(letter) for letter in letters],
             dead_letters_more=waiting - len(letters),
             dead_letters_by_source=dict(sources),
+            drifts=drifts,
             recent=[movement_row(movement) for movement in views.recent_movements(tx, 20)],
             accuracy=self._live.rows(tx, now),
         )

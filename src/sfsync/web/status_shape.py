@@ -468,6 +468,7 @@ class Status(TypedDict):
     dead_letters: list[DeadLetterRow]  # newest first, at most 100
     dead_letters_more: int  # beside those
     dead_letters_by_source: dict[str, int]  # all of them
+    drifts: int  # numbers that differ although nothing is under way
     recent: list[Movement]  # newest first
     accuracy: list[AccuracyOfPlace]  # of what was counted in the last 90 days, by location
 
