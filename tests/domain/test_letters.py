@@ -14,6 +14,7 @@ from sfsync.domain.letters import REUSED, UNREADABLE, VERDICTS, Cause, Retry, ca
         ("london", "sku:BAG-1", "several items carry it", Cause.DUPLICATE_SKU),
         ("london", "came back:817", "order #817: 1 of 'BAG-1' came back", Cause.OLD_RETURN),
         ("london", "goods back:817", "order #817: 1 of 'BAG-1' came back", Cause.CAME_BACK),
+        ("london", "other SKU:order:london:817:1", "order #817: 1 of 'BAG-1' left", Cause.OTHER_SKU),
         ("london", "order:london:817:917", "no stock level of 'X'", Cause.NO_LEVEL),
         ("london", "event 7", "the order cannot be read", Cause.DELIVERY),
         ("ledger", "order:london:817:917:0", "FIELD_CUSTOM_VALIDATION", Cause.MOVEMENT_REFUSED),

@@ -798,3 +798,25 @@ def test_snapshots_in_any_order_converge_to_what_the_newest_wants(
     assert all(org.reserved(level, name) >= 0 for level in org.on_hand for name in (LINE, CART, POOL))
     if uncovered:
         assert all(units <= 0 for units in org.sellable().values())
+
+
+@pytest.mark.parametrize("line", [wish(2), wish(1, 1), wish(0, 2), wish(0)])
+def test_what_a_line_has_of_another_sku_is_given_up_before_anything_else(line: OrderLine) -> None:
+    """The order named the scarf by mistake: whatever became of it since, no scarf is sent in its name."""
+    scarf = LevelKey("SCARF", "ECOM")
+    rows = [row(0, 2, level=scarf)]
+    first = step(line, *rows)
+    assert told(first) == [(f"{LINE}:1", "Release ECOM", 0, -2)]
+    assert [each.level for each in first.bundle] == [scarf]
+    rows += first.bundle
+    while (found := step(line, *rows)).bundle:
+        assert {each.level.sku for each in found.bundle} == {"BAG-1"}
+        rows += found.bundle
+    of_bags = total(each for each in rows if each.level.sku == "BAG-1")
+    assert of_bags == (-line.fulfilled_quantity, line.open_quantity)
+
+
+def test_what_has_left_of_another_sku_has_left() -> None:
+    """Sent as a scarf, and called a bag afterwards: which of them left nobody knows, and one left."""
+    scarf = LevelKey("SCARF", "ECOM")
+    assert step(wish(0, 1), row(0, 1, level=scarf), row(1, -1, -1, level=scarf)) == NextStep()

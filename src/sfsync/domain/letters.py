@@ -16,6 +16,7 @@ ITEM = "item:"  # before the SKU of an item, as it can be shown
 LEDGER, TRANSFERS, COUNTS = "ledger", "transfers", "counts"
 OLD_RETURN = "came back:"  # before the id of an order that is not ours
 CAME_BACK = "goods back:"  # and of one that is
+OTHER_SKU = "other SKU:"  # before the subject of an order's line
 PUSH, UNTRACKED, BEYOND = "push:", "untracked:", "beyond:"  # how the keys of items' letters begin
 TILL = "till "  # before its name; no channel's name has a blank
 LONGEST_REASON, LONGEST_NAME = 160, 80
@@ -45,6 +46,7 @@ class Cause(StrEnum):
     NO_SKU = "item without a usable SKU"
     OLD_RETURN = "return of an order from before"
     CAME_BACK = "goods that came back"
+    OTHER_SKU = "sent under another SKU"
 
 
 class Retry(StrEnum):
@@ -173,6 +175,13 @@ VERDICTS = {
         "drop it at once where a till or somebody else has entered it",
         "the channel says the same of it for ever",
     ),
+    Cause.OTHER_SKU: Verdict(
+        Retry.USELESS,
+        "an order's line names another SKU since its goods have left: they are entered under the one before",
+        "count both SKUs where the goods left from, then drop this one; drop it at once where a SKU was only "
+        "renamed",
+        "whether other goods left, or only their name was corrected, nobody here knows",
+    ),
     Cause.COUNT_UNTOLD: Verdict(
         Retry.ITSELF,
         "the org refuses to have written into a stock count's record what became of the count",
@@ -205,6 +214,8 @@ def cause_of(source: str, key: str, reason: str) -> Cause:
         return Cause.OLD_RETURN
     if key.startswith(CAME_BACK):
         return Cause.CAME_BACK
+    if key.startswith(OTHER_SKU):
+        return Cause.OTHER_SKU
     if key.startswith(ITEM):
         return Cause.NO_SKU
     if key.startswith(PUSH):

@@ -19,6 +19,10 @@ Of one-of-one pieces each has a level of its own. A line that names no piece tak
 comes back is the very piece that left. A line that comes to name another piece is given that one, as soon as
 it is to be had.
 
+A line that comes to name another SKU gives up what it has of the one before, whether there is any of its own
+or not: nobody is sent the wrong goods. What has left stays where it was entered: whether other goods left, or
+only their name was corrected, no source tells.
+
 What a shop handed over of the reservation that the line was sold on has left (`LineFacts.handed_over`),
 whether its channel says so before, after or never: it counts once. What a boutique keeps for the customer to
 fetch (`LineFacts.kept`) is the line's there, whatever it took elsewhere before it knew of it, and wherever
@@ -215,6 +219,8 @@ def next_step(facts: LineFacts) -> NextStep:
     for level, units in facts.handed_over.items():
         on_hand[level] -= units
 
+    if (wrong := _fullest(_of_other_goods(facts, reserved))) is not None:
+        return _alone(facts, wrong, MovementKind.RELEASE, reserved=-reserved[wrong])
     if (unheard := _left_and_came_back(facts)) is not None:
         return _ship(facts, *unheard, reserved, on_hand)
     put = _put_back(facts, on_hand)
@@ -617,6 +623,11 @@ def _not_needed(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> dict[Leve
         for level, units in part.items():
             spare[level] -= units
     return spare
+
+
+def _of_other_goods(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> dict[LevelKey, int]:
+    """What is reserved of another SKU than the line's: its source has corrected that since."""
+    return {level: units for level, units in reserved.items() if level.sku != facts.line.sku}
 
 
 def _given(facts: LineFacts, reserved: Mapping[LevelKey, int]) -> list[dict[LevelKey, int]]:

@@ -9,13 +9,14 @@ so that the same unit is not taken off twice.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
 from sfsync.domain.believable import doubt as why_doubted
 from sfsync.domain.believable import presentable
-from sfsync.domain.letters import CAME_BACK, OLD_RETURN, UNBELIEVED, VERDICTS, Cause
+from sfsync.domain.letters import CAME_BACK, OLD_RETURN, OTHER_SKU, UNBELIEVED, VERDICTS, Cause
 from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.domain.places import LinePlace, settled
 from sfsync.domain.refunds import Ending, paid_back
@@ -321,6 +322,7 @@ def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: 
                 tx.put_line(same)
             continue
         state = _state(ctx, snapshot, subject, line, before)
+        _tell_sent_otherwise(tx, ctx, state, before, now)
         if taken(tx, ctx, state, before, now):
             bells.add("learn")
         tx.put_line(state)
@@ -426,6 +428,7 @@ def record_shared(
             told=both,
             org_order=(org_order if spoken else None) or (before.org_order if before else None),
         )
+        _tell_sent_otherwise(tx, ctx, state, before, now)
         if before is not None and source is Source.ORG:  # the storefront's own words for its order stay
             state = replace(state, order_id=before.order_id, order_name=before.order_name)
         if before is not None and line == before.line:
@@ -471,6 +474,28 @@ def _tell_return(tx: Tx, ctx: Context, order: OrderSnapshot, now: datetime, *, o
     advice = VERDICTS[cause].advice
     tx.dead_letter(order.channel, f"{start}{order.order_id}", reason, advice, repr(order), now)
     ctx.log.warning("a return to be entered", channel=order.channel, order=order.name, next=advice)
+
+
+def _tell_sent_otherwise(
+    tx: Tx, ctx: Context, line: LineState, before: LineState | None, now: datetime
+) -> None:
+    """Goods left for the line under another SKU than it names now: a person's to look at; told once."""
+    if before is None or before.line.sku == line.line.sku:
+        return
+    gone: dict[str, int] = defaultdict(int)
+    for row in tx.rows_of([line.subject])[line.subject]:
+        gone[row.level.sku] -= row.on_hand_delta
+    goods = ", ".join(
+        f"{gone[sku]} of {sku!r}" for sku in sorted(gone) if gone[sku] > 0 and sku != line.line.sku
+    )
+    if not goods:
+        return
+    advice = VERDICTS[Cause.OTHER_SKU].advice
+    reason = f"order {line.order_name}: {goods} left for a line that now names {line.line.sku!r}"
+    tx.dead_letter(line.channel, f"{OTHER_SKU}{line.subject}", reason, advice, repr(line.line), now)
+    ctx.log.warning(
+        "sent under another SKU", channel=line.channel, order=line.order_name, reason=reason, next=advice
+    )
 
 
 def before_our_time(tx: Tx, ctx: Context, snapshot: OrderSnapshot) -> bool:
@@ -546,7 +571,8 @@ def _state(
     ctx: Context, snapshot: OrderSnapshot, subject: str, line: OrderLine, before: LineState | None
 ) -> LineState:
     moved = before is not None and line.places != before.line.places
-    wants_more = before is None or line.open_quantity > before.line.open_quantity or moved
+    other = before is not None and line.sku != before.line.sku
+    wants_more = before is None or line.open_quantity > before.line.open_quantity or moved or other
     return LineState(
         subject,
         snapshot.channel,
