@@ -276,14 +276,20 @@ def _dead_letters(daemon: Daemon) -> None:
     assert listed.returncode == 1
     for words in ("no stock level: 1 item", "retry  by itself", "delivery not understood: 1 item"):
         assert words in listed.stdout
-    letters = json.loads(daemon.cli("dead-letters", "--json").stdout)
-    assert [(letter["source"], letter["retry"]) for letter in letters] == [
-        ("london", "safe"),
-        ("dubai", "by itself"),
+    causes = json.loads(daemon.cli("dead-letters", "--json").stdout)["causes"]
+    groups = sorted(causes, key=lambda group: group["items"][0]["id"])
+    letters = [letter for group in groups for letter in group["items"]]
+    assert [(group["retry"], letter["source"]) for group, letter in zip(groups, letters, strict=True)] == [
+        ("safe", "london"),
+        ("by itself", "dubai"),
     ]
     unread, unknown = (str(letter["id"]) for letter in letters)
+    assert all(group["means"] and group["why"] for group in groups)
+    line = letters[1]["payload"]  # what it holds is a document, not our own program's notation
+    assert (line["sku"], line["open_quantity"]) == ("MYSTERY-1", 1)
     assert daemon.cli("dead-letters", "retry", unknown, unread).returncode == 0
-    (left,) = json.loads(daemon.cli("dead-letters", "--json").stdout)
+    (group,) = json.loads(daemon.cli("dead-letters", "--json").stdout)["causes"]
+    (left,) = group["items"]
     assert str(left["id"]) == unknown  # the other waits in the inbox, for the next start
     assert daemon.cli("dead-letters", "retry", "--cause", "bad luck").returncode == 2
     missing = daemon.cli("dead-letters", "drop", "999", "--reason", "a gift")

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+from typing import cast
+
 import pytest
 
-from sfsync.domain.letters import REUSED, UNREADABLE, VERDICTS, Cause, Retry, cause_of, is_channel, item_of
+from sfsync.domain.letters import (
+    REUSED,
+    UNREADABLE,
+    VERDICTS,
+    Cause,
+    Retry,
+    cause_of,
+    held,
+    is_channel,
+    item_of,
+    written,
+)
+from sfsync.domain.stock import LevelKey, Movement, MovementKind
 
 
 @pytest.mark.parametrize(
@@ -47,3 +62,21 @@ def test_every_cause_has_a_verdict_with_its_reason() -> None:
 def test_the_item_of_a_letter_is_found_whatever_its_sku_is_made_of(sku: str) -> None:
     """A SKU may hold an at sign."""
     assert item_of(f"push:{sku}@online") == (sku, "online")
+
+
+def test_what_a_letter_holds_is_a_document_that_any_program_can_read() -> None:
+    """A sale of two bags at the counter: names, numbers, times in UTC; nothing in our own notation."""
+    east = timezone(timedelta(hours=4))
+    at = datetime(2026, 11, 23, 12, 0, tzinfo=east)
+    level = LevelKey("BAG-1", "DUBAI")
+    sale = Movement("pos:1:0", "pos:1", level, MovementKind.SALE, -2, 0, "R1", "", at)
+    (told,) = cast("list[dict[str, object]]", held(written((sale,))))
+    assert told["level"] == {"sku": "BAG-1", "location": "DUBAI", "unit": None}
+    assert (told["kind"], told["on_hand_delta"]) == ("Sale", -2)
+    assert told["occurred_at"] == "2026-11-23T08:00:00.000Z"
+
+
+@pytest.mark.parametrize("text", ["", "senseless", "4711", '"BAG"', "{", "[" * 100_000])
+def test_what_is_no_document_is_told_as_the_text_that_came(text: str) -> None:
+    """An item's number, a broken message, one that would never end."""
+    assert held(text) == text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
@@ -30,14 +30,12 @@ from sfsync.cli.progress import bar, waiting
 from sfsync.domain.letters import LONGEST_NAME, LONGEST_REASON, Cause, Tried
 from sfsync.domain.words import counted
 from sfsync.flow import letters
-from sfsync.ports import DeadLetter, Tx
 from sfsync.settings import Settings
 from sfsync.store import Database, StoreError, open_store
 
 app = typer.Typer(invoke_without_command=True)
 
 SHOWN = 10  # items of a cause, for people
-PAGE_READ = 1_000  # letters in one reading of the store
 RETRY_COLOURS = {"safe": "green", "by itself": "cyan", "useless": "yellow"}
 Numbers = Annotated[list[int] | None, typer.Argument(help="Ids of dead letters.", min=1)]
 CauseOption = Annotated[str | None, typer.Option(help="All of this cause, as the list names it.")]
@@ -57,9 +55,9 @@ def dead_letters(
     if context.invoked_subcommand is not None:
         return
     store = _store(settings_or_exit(config))
-    told: Any = store.read_now(letters.tell)
+    told: Any = store.read_now(letters.tell_all if as_json else letters.tell)
     if as_json:
-        print_json(list(_rows(store)))
+        print_json(told)
     else:
         _show(told)
     raise typer.Exit(1 if told["causes"] else 0)
@@ -234,19 +232,6 @@ def _store(settings: Settings) -> Database:
         return open_store(settings.store_url(), exclusive=False, migrate=False)
     except StoreError as error:
         fail(str(error))
-
-
-def _rows(store: Database) -> Iterator[dict[str, Any]]:
-    """One row an item, oldest first; read page by page, because there may be very many."""
-    after = 0
-    while page := store.read_now(partial(_page, after=after)):
-        for each in page:
-            yield letters.item_row(each)
-        after = page[-1].id
-
-
-def _page(tx: Tx, *, after: int) -> Sequence[DeadLetter]:
-    return tx.dead_letters(after=after, limit=PAGE_READ)
 
 
 def _show(told: Any) -> None:

@@ -8,8 +8,11 @@ channel's is a delivery of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum, StrEnum
 
 UNBELIEVED = "unbelieved:"  # before who told of it and the order's id: no delivery's key begins so
 ITEM = "item:"  # before the SKU of an item, as it can be shown
@@ -252,3 +255,31 @@ class Tried:
     id: int
     done: bool
     said: str
+
+
+def written(value: object) -> str:
+    """What a letter holds of our own values, as JSON: their fields by name, times in UTC."""
+    return json.dumps(_plain(value), ensure_ascii=False)
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value):
+        return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, Sequence | frozenset | set) and not isinstance(value, str):
+        return [_plain(each) for each in value]
+    return value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+def held(payload: str) -> object:
+    """What a letter holds: an object or a list where it is JSON of one, else the text as it came."""
+    try:
+        found: object = json.loads(payload)
+    except (ValueError, RecursionError):
+        return payload
+    return found if isinstance(found, dict | list) else payload

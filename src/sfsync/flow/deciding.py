@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sfsync.domain.incidents import MISPLACED, ON_FLOOR, OVERSOLD, UNKNOWN_LOCATION
+from sfsync.domain.letters import written
 from sfsync.domain.moments import at_place
 from sfsync.domain.orders import (
     Holding,
@@ -223,7 +224,7 @@ def _no_level(tx: Tx, ctx: Context, books: Books, line: LineState, now: datetime
         advice = f"give {what} a SKU, and say by `sfsync dead-letters map` which one it is"
         if line.org_order:
             advice += "; a fee or a service is named in [org_orders] not_goods, and skipped"
-    tx.dead_letter(line.channel, line.subject, reason, advice, repr(line.line), now)
+    tx.dead_letter(line.channel, line.subject, reason, advice, written(line.line), now)
     uncovered = line.line.open_quantity
     tx.put_line(replace(line, uncovered=uncovered, due=False))
     _tell(tx, ctx, books, line, uncovered, (), now)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sfsync.domain.coverage import OVERLAP, Closes, How, Interval
 from sfsync.domain.incidents import POSTINGS_LOST
+from sfsync.domain.letters import written
 from sfsync.domain.retry import backoff_seconds
 from sfsync.domain.stock import Movement, StockLevel, posting_subject
 from sfsync.domain.words import counted
@@ -250,7 +251,7 @@ def enter_postings(tx: Tx, ctx: Context, topic: str, postings: Sequence[Posting]
         rows = [movement_of(posting)]
         known = told_before(tx, rows)
         if used_again(tx, known, rows):
-            set_aside(tx, ctx, topic, posting.source_id, known, rows, repr(posting), now)
+            set_aside(tx, ctx, topic, posting.source_id, known, rows, written(posting), now)
             continue
         if known and tx.next_step(rows[0].subject):
             continue  # once more what is entered, or is to be

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any, cast
 
 from sfsync.domain.incidents import OVERSOLD
 from sfsync.domain.ledger import Wish
@@ -21,6 +22,7 @@ from sfsync.domain.letters import (
     Retry,
     Tried,
     cause_of,
+    held,
     is_channel,
     item_of,
 )
@@ -156,6 +158,16 @@ def tell(tx: Tx, cause: Cause | None = None, after: int = 0) -> Mapping[str, obj
     }
 
 
+def tell_all(tx: Tx) -> Mapping[str, object]:
+    """`tell`, with all letters of each cause, and what each held as its `payload`; JSON-ready."""
+    told: Any = tell(tx)
+    for group in told["causes"]:
+        letters = tx.dead_letters([Cause(group["cause"])])
+        group["items"] = [{**_item_told(each), "payload": held(each.payload)} for each in letters]
+        group["next"] = None
+    return cast("Mapping[str, object]", told)
+
+
 def _group(cause: Cause, count: int, newest: int, letters: Sequence[DeadLetter]) -> dict[str, object]:
     verdict = VERDICTS[cause]
     return {
@@ -180,13 +192,6 @@ def _item_told(each: DeadLetter) -> dict[str, object]:
         "advice": each.advice,
         "at": _moment(each.at),
     }
-
-
-def item_row(each: DeadLetter) -> dict[str, object]:
-    """One with its cause, whether a retry is safe, and what it held; JSON-ready."""
-    cause = _cause(each)
-    held = {"cause": cause.value, "retry": VERDICTS[cause].retry.value, "payload": each.payload}
-    return {**_item_told(each), **held}
 
 
 def _dropped(each: DroppedLetter) -> dict[str, object]:

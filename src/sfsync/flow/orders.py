@@ -16,7 +16,7 @@ from functools import partial
 
 from sfsync.domain.believable import doubt as why_doubted
 from sfsync.domain.believable import presentable
-from sfsync.domain.letters import CAME_BACK, OLD_RETURN, OTHER_SKU, UNBELIEVED, VERDICTS, Cause
+from sfsync.domain.letters import CAME_BACK, OLD_RETURN, OTHER_SKU, UNBELIEVED, VERDICTS, Cause, written
 from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.domain.places import LinePlace, settled
 from sfsync.domain.refunds import Ending, paid_back
@@ -345,7 +345,7 @@ def _believed(tx: Tx, ctx: Context, order: OrderSnapshot, source: Source, now: d
             ctx.log.info("order believed now", channel=order.channel, order=order.name)
         return True
     aside.add(letter)
-    tx.dead_letter(*letter, doubt.reason, doubt.advice, repr(order), now)
+    tx.dead_letter(*letter, doubt.reason, doubt.advice, written(order), now)
     ctx.log.warning(
         "order set aside", channel=order.channel, order=order.name, reason=doubt.reason, next=doubt.advice
     )
@@ -472,7 +472,7 @@ def _tell_return(tx: Tx, ctx: Context, order: OrderSnapshot, now: datetime, *, o
     if not ours:
         reason += f" of an order from before {order.channel} was followed"
     advice = VERDICTS[cause].advice
-    tx.dead_letter(order.channel, f"{start}{order.order_id}", reason, advice, repr(order), now)
+    tx.dead_letter(order.channel, f"{start}{order.order_id}", reason, advice, written(order), now)
     ctx.log.warning("a return to be entered", channel=order.channel, order=order.name, next=advice)
 
 
@@ -492,7 +492,7 @@ def _tell_sent_otherwise(
         return
     advice = VERDICTS[Cause.OTHER_SKU].advice
     reason = f"order {line.order_name}: {goods} left for a line that now names {line.line.sku!r}"
-    tx.dead_letter(line.channel, f"{OTHER_SKU}{line.subject}", reason, advice, repr(line.line), now)
+    tx.dead_letter(line.channel, f"{OTHER_SKU}{line.subject}", reason, advice, written(line.line), now)
     ctx.log.warning(
         "sent under another SKU", channel=line.channel, order=line.order_name, reason=reason, next=advice
     )

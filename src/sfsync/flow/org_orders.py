@@ -18,7 +18,7 @@ from functools import partial
 
 from sfsync.domain.believable import presentable
 from sfsync.domain.coverage import OVERLAP, How, Interval
-from sfsync.domain.letters import UNBELIEVED
+from sfsync.domain.letters import UNBELIEVED, written
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.domain.org_orders import (
     ORG_CHANNEL,
@@ -294,7 +294,7 @@ def _tell_overdone(
             f"{over.most} were sold (return {over.number}); {over.most} are entered"
         )
         advice = f"correct the quantity received of return {over.number} in the org; it is then read again"
-        tx.dead_letter(*letter, reason, advice, repr(over), now)
+        tx.dead_letter(*letter, reason, advice, written(over), now)
         ctx.log.warning("more returned than sold", order=shot.name, reason=reason, next=advice)
 
 

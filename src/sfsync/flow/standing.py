@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sfsync.domain.incidents import NOT_ENTERED
 from sfsync.domain.ledger import Bundle
-from sfsync.domain.letters import LEDGER
+from sfsync.domain.letters import LEDGER, written
 from sfsync.domain.values import replace
 from sfsync.ports import Tx
 
@@ -25,7 +25,7 @@ ADVICE = "mend it in the org: it counts meanwhile, and is tried again every quar
 def tell(tx: Tx, ctx: Context, bundle: Bundle, reason: str, *, again: bool) -> None:
     """The org refuses it for good, `again` or for the first time: a person must look."""
     now, first = ctx.clock.now(), bundle.movements[0]
-    tx.dead_letter(LEDGER, first.key, reason, ADVICE, repr(bundle.movements), now)
+    tx.dead_letter(LEDGER, first.key, reason, ADVICE, written(bundle.movements), now)
     ctx.log.warning("movement refused", key=first.key, reason=reason, next=ADVICE)
     decided_by = {row.subject: row.source_version for row in bundle.own}
     for line in tx.lines(decided_by).values():

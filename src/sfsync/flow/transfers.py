@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
+from sfsync.domain.letters import written
 from sfsync.domain.stock import BadKeyError, LevelKey, Movement, tells_again
 from sfsync.domain.transfers import Transfer, TransferOutcome, movements
 from sfsync.ports import InTransit, Tx
@@ -71,11 +72,11 @@ def enter_transfer(tx: Tx, ctx: Context, topic: str, transfer: Transfer, now: da
         rows = movements(transfer, ctx.assortment.in_transit)
     except (BadKeyError, ValueError) as error:
         key = f"{transfer.event_id}: {transfer.stage} {transfer.units} {transfer.sku}"
-        tx.dead_letter("transfers", key, str(error), "mend it at its source", repr(transfer), now)
+        tx.dead_letter("transfers", key, str(error), "mend it at its source", written(transfer), now)
         return set()
     known = told_before(tx, rows)
     if used_again(tx, known, rows):
-        set_aside(tx, ctx, topic, transfer.event_id, known, rows, repr(transfer), now)
+        set_aside(tx, ctx, topic, transfer.event_id, known, rows, written(transfer), now)
         return set()
     if tx.next_step(transfer.subject):
         return set()

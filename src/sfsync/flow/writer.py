@@ -18,7 +18,7 @@ from time import perf_counter
 
 from sfsync.domain import ledger
 from sfsync.domain.ledger import Alike, Answer, Bundle, Judgement, Request, Verdict, Wish
-from sfsync.domain.letters import REUSED, REUSED_ADVICE
+from sfsync.domain.letters import REUSED, REUSED_ADVICE, written
 from sfsync.domain.retry import LONGEST_FOR_SALES_SECONDS, Silence, backoff_seconds
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.domain.values import replace
@@ -537,7 +537,7 @@ class Writer:
                 bundle.movements[0].key,
                 reason,
                 REUSED_ADVICE if reason == REUSED else "mend it in the org, then retry",
-                repr(bundle.movements),
+                written(bundle.movements),
                 now,
             )
         subjects = {movement.subject for movement in bundle.movements}
@@ -687,7 +687,7 @@ class Writer:
         first = bundle.movements[0]
         reason = f"the org has no stock level {min(bundle.levels & missing)}"
         advice = "create the stock level; it is then entered by itself"
-        tx.dead_letter("ledger", first.key, reason, advice, repr(bundle.movements), self._ctx.clock.now())
+        tx.dead_letter("ledger", first.key, reason, advice, written(bundle.movements), self._ctx.clock.now())
         self._ctx.log.warning("no stock level", key=first.key, reason=reason, next=advice)
 
     def _log(self, request: Request, attempt: int, began: float, outcome: str, then: str) -> None:
