@@ -83,6 +83,8 @@ def test_the_answer_is_a_sentence() -> None:
     assert [each.how for each in once.breaks] == [How.REPLAYED]
     polled = answer("stock", window, [*broken, interval(3, 4, How.POLLED), interval(8, 9, How.REREAD)])
     assert polled.sentence == "nothing was missed: the stream broke 2 times, and all of it was made up for"
+    at_once = answer("stock", window, [interval(0, 12, How.LIVE), interval(5, 5, How.REPLAYED)])
+    assert at_once.sentence == once.sentence, "a cut that took no time is one all the same"
     lost = answer("stock", window, broken[:2])
     assert (lost.missed, lost.sentence) == (True, "7 hours are not known yet")
 

@@ -191,7 +191,8 @@ def answer(
         return Answer(source, True, sentence, ((pending, window[1]),), breaks, pending)
     elif broken := [each for each in breaks if each.why != JOINED]:
         times = len(merged((each.since, each.until) for each in broken))  # what goes together broke once
-        times_said = "once" if times == 1 else f"{times:,} times"
+        # A cut that was noticed as it happened takes no time, and is none of those spans.
+        times_said = "once" if times <= 1 else f"{times:,} times"
         sentence = f"nothing was missed: the stream broke {times_said}, and all of it was made up for"
     elif breaks:
         sentence = "nothing was missed: the stream was joined, and what moved just before was read again"
