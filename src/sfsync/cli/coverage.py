@@ -83,7 +83,9 @@ def _print(answers: Sequence[Answer], start: datetime) -> None:
     rows = [(each.source, interval) for each in answers for interval in each.breaks]
     gaps = [(each.source, gap) for each in answers for gap in less(each.unknown, _open(each))]
     if rows or gaps:
-        made = table("Breaks", "stream", "from", "to", "how it was made up for", "why it broke", "found")
+        made = table(
+            "Breaks", "stream", "from (UTC)", "to (UTC)", "how it was made up for", "why it broke", "found"
+        )
         for source, interval in rows:
             made.add_row(_short(source), *_row(interval))
         for source, (since, until) in gaps:
@@ -111,7 +113,7 @@ def _short(topic: str) -> str:
 
 
 def _said(at: datetime) -> str:
-    return f"{at:%d %b %H:%M:%S}"
+    return f"{at.astimezone(UTC):%d %b %H:%M:%S}"
 
 
 def _as_json(told: Answer, since: datetime, until: datetime) -> dict[str, object]:

@@ -19,6 +19,7 @@ from sfsync.cli.common import (
     table,
 )
 from sfsync.cli.resync import put_right
+from sfsync.cli.tables import utc
 from sfsync.domain.words import counted
 
 ROWS_SHOWN = 40
@@ -57,25 +58,38 @@ def drift(
     raise typer.Exit(1 if found["open"] else 0)
 
 
+def _seen(at: str | None) -> str:
+    return utc(at) if at else "not yet"
+
+
 def _show(found: Any) -> None:
     checked = found["checked"]
-    made = table("Looked at", "what", "last", "how much", "error")
+    made = table("Looked at", "what", "last (UTC)", "how much", "error")
     org = checked["org"]
-    made.add_row("org", org["at"] or "not yet", counted(org["calls"], "call"), org["error"])
+    made.add_row("org", _seen(org["at"]), counted(org["calls"], "call"), org["error"])
     for name, of in checked["channels"].items():
         made.add_row(
-            name, of["at"] or "not yet", f"{counted(of['numbers'], 'number')} since the start", of["error"]
+            name, _seen(of["at"]), f"{counted(of['numbers'], 'number')} since the start", of["error"]
         )
     out.print(made)
     if not found["open"]:
         out.print("\nNothing differs, as far as was looked.")
     else:
         made = table(
-            "\nDrift", "where", "SKU", "location", ("ours", "right"), ("theirs", "right"), "cause", "since"
+            "\nDrift",
+            "where",
+            "SKU",
+            "location",
+            ("ours", "right"),
+            ("theirs", "right"),
+            "cause",
+            "since (UTC)",
         )
         for row in found["open"][:ROWS_SHOWN]:
             numbers = (str(row["ours"]), str(row["theirs"]))
-            made.add_row(row["channel"], row["sku"], row["location"], *numbers, row["cause"], row["found_at"])
+            made.add_row(
+                row["channel"], row["sku"], row["location"], *numbers, row["cause"], utc(row["found_at"])
+            )
         out.print(made)
         if (more := len(found["open"]) + found["open_more"] - ROWS_SHOWN) > 0:
             out.print(f"… and {more:,} more: --json lists them.")

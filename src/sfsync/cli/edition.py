@@ -19,6 +19,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.cli.tables import utc
 
 app = typer.Typer(
     help="Limited editions: how many are left for whom, and the switch that opens them everywhere at once.",
@@ -90,10 +91,10 @@ def _print(row: dict[str, Any]) -> None:
     if row["per_client"]:
         facts.append(f"{row['per_client']} to a client")
     if row["opens_at"]:
-        facts.append(f"opens at {row['opens_at']}")
+        facts.append(f"opens at {utc(row['opens_at'])} UTC")
     if row["changed_by"]:
         word = "opened" if row["state"] == "open" else "closed"
-        facts.append(f"{word} by {row['changed_by']} at {row['changed_at']}")
+        facts.append(f"{word} by {row['changed_by']} at {utc(row['changed_at'])} UTC")
     made = table(
         f"{row['name']} is {row['state']}: {', '.join(facts)}",
         "channel",

@@ -20,6 +20,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.cli.tables import utc
 from sfsync.domain.coverage import ACCEPTED, lasting
 from sfsync.domain.words import counted
 from sfsync.store import StoreError, open_store
@@ -104,11 +105,11 @@ def _print_sooner(told: Any) -> None:
     late = [each for each in told["emptied"] if each["gated_sooner_seconds"] > 0]
     if late:
         made = table(
-            "\nShown longest after the last was gone", "channel", "SKU", "shown until", ("for", "right")
+            "\nShown longest after the last was gone", "channel", "SKU", "shown until (UTC)", ("for", "right")
         )
         for each in late:
             made.add_row(
-                each["channel"], each["sku"], each["shown_at"], _seconds(each["gated_sooner_seconds"])
+                each["channel"], each["sku"], utc(each["shown_at"]), _seconds(each["gated_sooner_seconds"])
             )
         out.print(made)
 

@@ -20,6 +20,7 @@ from sfsync.cli.common import (
     table,
     user_name,
 )
+from sfsync.cli.tables import utc
 from sfsync.domain.incidents import Way
 from sfsync.domain.words import counted
 from sfsync.ports import Incident, Resolution, Tx
@@ -79,7 +80,9 @@ def _json(incident: Incident, row: IncidentRow) -> dict[str, Any]:
 
 
 def _print(found: list[Incident], rows: list[IncidentRow]) -> None:
-    made = table(counted(len(found), "open incident"), ("id", "right"), "opened", "kind", "what", "ways out")
+    made = table(
+        counted(len(found), "open incident"), ("id", "right"), "opened (UTC)", "kind", "what", "ways out"
+    )
     for incident, row in zip(found, rows, strict=True):
         what = [incident.title]
         what += [
@@ -91,7 +94,7 @@ def _print(found: list[Incident], rows: list[IncidentRow]) -> None:
             + (f": {each['answer']})" if each["answer"] else ")")
             for each in row["resolutions"]
         ]
-        at = incident.opened_at.isoformat(timespec="seconds")
+        at = utc(incident.opened_at.isoformat())
         made.add_row(str(incident.id), at, incident.kind, "\n".join(what), ", ".join(row["ways"]))
     out.print(made)
 

@@ -19,6 +19,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.cli.tables import utc
 
 Kind = Annotated[str | None, typer.Option(help="Only of this kind: cart, order, pick-up, client.")]
 State = Annotated[
@@ -59,7 +60,9 @@ def reservations(
     elif not rows:
         out.print("None.")
     else:
-        made = table("Reservations", ("reservation", "whole"), "kind", "state", "owner", "pieces", "until")
+        made = table(
+            "Reservations", ("reservation", "whole"), "kind", "state", "owner", "pieces", "until (UTC)"
+        )
         for row in rows:
             made.add_row(
                 row["id"],
@@ -92,8 +95,8 @@ def _piece(line: Any) -> str:
 
 def _until(row: Any) -> str:
     if row["pick_up"]:
-        return f"fetched {row['pick_up']['begins'][:16]}\nto {row['pick_up']['ends'][:16]}"
-    return row["expires_at"][:19] if row["expires_at"] else "paid for"
+        return f"fetched {utc(row['pick_up']['begins'])}\nto {utc(row['pick_up']['ends'])}"
+    return utc(row["expires_at"]) if row["expires_at"] else "paid for"
 
 
 def _tell_orphans(rows: list[Any], *, as_json: bool) -> None:
@@ -103,14 +106,14 @@ def _tell_orphans(rows: list[Any], *, as_json: bool) -> None:
         out.print("Nothing is held for nobody.")
     else:
         made = table(
-            "Held for nobody", ("reservation", "whole"), "owner", "pieces", "since", "why", "what to do"
+            "Held for nobody", ("reservation", "whole"), "owner", "pieces", "since (UTC)", "why", "what to do"
         )
         for row in rows:
             made.add_row(
                 row["reservation"],
                 " ".join(filter(None, (row["channel"], row["owner"], row["order_reference"]))),
                 "\n".join(f"{units} {level}" for level, units in row["units"].items()),
-                row["since"][:19],
+                utc(row["since"]),
                 row["cause"],
                 row["remedy"],
             )

@@ -26,6 +26,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.cli.tables import utc
 from sfsync.domain.coverage import lasting
 from sfsync.domain.forecast import SOON_DAYS
 from sfsync.domain.words import counted
@@ -338,7 +339,7 @@ def _editions(editions: Any) -> list[RenderableType]:
     made = table("\nLimited editions", "edition", "state", ("size", "right"), ("left", "right"), "by channel")
     for row in editions:
         shares = ", ".join(f"{share['channel'] or 'others'} {share['left']}" for share in row["shares"])
-        state = f"opens {row['opens_at']}" if row["opens_at"] else row["state"]
+        state = f"opens {utc(row['opens_at'])} UTC" if row["opens_at"] else row["state"]
         made.add_row(row["name"], state, str(row["size"]), str(row["left"]), shares)
     return [made]
 
@@ -349,7 +350,7 @@ def _tills(tills: Any) -> list[RenderableType]:
     made = table(
         "\nConcessions",
         "till",
-        "last report",
+        "last report (UTC)",
         "by",
         ("lines", "right"),
         ("told before", "right"),
@@ -366,7 +367,13 @@ def _tills(tills: Any) -> list[RenderableType]:
             else ""
         )
         said = "; ".join(each for each in (late, files) if each)
-        made.add_row(till["name"], till["last_at"] or "never", till["last_way"] or "-", *numbers, said)
+        made.add_row(
+            till["name"],
+            utc(till["last_at"]) if till["last_at"] else "never",
+            till["last_way"] or "-",
+            *numbers,
+            said,
+        )
     return [made]
 
 
@@ -387,14 +394,14 @@ def _scarce(scarce: Any) -> list[RenderableType]:
 def _incidents(incidents: Any, more: int) -> list[RenderableType]:
     if not incidents:
         return []
-    made = table("\nIncidents", "opened", "what", "orders", ("unit s", "right"), "what to do")
+    made = table("\nIncidents", "opened (UTC)", "what", "orders", ("unit s", "right"), "what to do")
     for incident in incidents:
         orders = ", ".join(f"{o['order']} at {o['channel']}{_cover(o, incident)}" for o in incident["orders"])
-        state = "" if incident["closed_at"] is None else f" (closed {incident['closed_at']})"
+        state = "" if incident["closed_at"] is None else f" (closed {utc(incident['closed_at'])})"
         if incident["waits_until"]:
             state = f" (may wait until {incident['waits_until'][:10]})"
         made.add_row(
-            incident["opened_at"],
+            utc(incident["opened_at"]),
             incident["title"] + state,
             orders or "-",
             _number(incident["exposure_unit_seconds"]),
@@ -415,11 +422,11 @@ def _cover(order: Any, incident: Any) -> str:
 def _refunds(refunds: Any, more: int) -> list[RenderableType]:
     if not refunds:
         return []
-    made = table("\nRefunds owed", ("id", "right"), "since", "by", "to", "order", "for")
+    made = table("\nRefunds owed", ("id", "right"), "since (UTC)", "by", "to", "order", "for")
     for each in refunds:
         goods = ", ".join(f"{line['units']} {line['sku']}" for line in each["lines"])
         order = each["order_reference"] or "-"
-        made.add_row(str(each["id"]), each["opened_at"], each["debtor"], each["creditor"], order, goods)
+        made.add_row(str(each["id"]), utc(each["opened_at"]), each["debtor"], each["creditor"], order, goods)
     return [made, Text(f"and {more} more: `sfsync refunds`")] if more else [made]
 
 

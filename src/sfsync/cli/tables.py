@@ -11,6 +11,7 @@ import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -36,6 +37,11 @@ def visible(text: str) -> str:
         else each.encode("unicode_escape", "backslashreplace").decode()
         for each in text
     )
+
+
+def utc(moment: str) -> str:
+    """A moment as a cell has it, to the second: its column's heading says that it is UTC."""
+    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from sfsync.cli.common import (
     settings_or_exit,
     table,
 )
+from sfsync.cli.tables import utc
 
 app = typer.Typer(
     help="Goods between locations. They are not for sale on their way; a difference stays to be seen.",
@@ -127,9 +128,11 @@ def in_transit(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fals
     elif not found:
         out.print("Nothing is on its way.")
     else:
-        made = table("In transit", "transfer", "SKU", "unit", ("quantity", "right"), "since")
+        made = table("In transit", "transfer", "SKU", "unit", ("quantity", "right"), "since (UTC)")
         for row in found:
-            made.add_row(row["number"], row["sku"], row["unit"] or "", str(row["quantity"]), row["since"])
+            made.add_row(
+                row["number"], row["sku"], row["unit"] or "", str(row["quantity"]), utc(row["since"])
+            )
         out.print(made)
     raise typer.Exit(1 if found else 0)
 

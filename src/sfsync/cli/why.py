@@ -90,8 +90,9 @@ def _wrong(shown: Any) -> bool:
 
 def tree(told: Any) -> Tree:
     """The answer as a person reads it."""
-    when = f" at {_when(told['at'])}, under the settings {told['settings']}" if told["past"] else ""
-    root = Tree(Text(f"{visible(told['sku'])}{when}", style="bold"), guide_style="dim")
+    when = f" at {_when(told['at'])} UTC, under the settings {told['settings']}" if told["past"] else ""
+    name = (f"{visible(told['sku'])}{when}", "bold")
+    root = Tree(Text.assemble(name, ("; times in UTC", "dim")), guide_style="dim")
     if told["org"] != "read":
         root.add(Text(f"the org's ledger was {told['org']}: told from the store", style="yellow"))
     if (turn := told["turn"]) is not None:
@@ -185,7 +186,7 @@ def _level(level: Any) -> str:
 
 
 def _when(moment: str) -> str:
-    at = datetime.fromisoformat(moment).astimezone()
+    at = datetime.fromisoformat(moment).astimezone(UTC)
     return (
         at.strftime("%-d %b %H:%M:%S")
         if at.year == datetime.now(UTC).year
