@@ -105,6 +105,25 @@ def test_newer_wins(
     assert compare(held, read, asked_after_held=asked_after_held) is expected
 
 
+@pytest.mark.parametrize(
+    ("read", "asked_after_held", "expected"),
+    [
+        (level(1, 2, 7), True, Freshness.NEWER),  # both rows of ours, and nothing else
+        (level(4, 2, 9), True, Freshness.NEWER),  # and others came, too
+        (level(1, 1, 6), True, Freshness.REWRITTEN),  # one row is gone
+        (level(1, 0, 5), True, Freshness.REWRITTEN),  # as if nothing had happened at all
+        (level(1, 1, 6), False, Freshness.NEWER),  # the one held may have one of ours already
+        (level(1, 0, 5), False, Freshness.SAME),
+    ],
+)
+def test_rows_of_ours_tell_how_high_the_version_must_be(
+    read: StockLevel, asked_after_held: bool, expected: Freshness
+) -> None:
+    """Version 5, and two rows went in since: anything below 7 lacks a movement that somebody has deleted."""
+    held = level(1, 0, 5)
+    assert compare(held, read, asked_after_held=asked_after_held, entered=2) is expected
+
+
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=12))
 def test_readings_in_any_order_leave_the_newest(versions: list[int]) -> None:
     """Late answers, all asked before anything was stored, never win."""

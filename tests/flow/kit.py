@@ -59,6 +59,7 @@ from sfsync.ports import (
     Finding,
     Forged,
     Incident,
+    Moved,
     OrgReading,
     OutsideError,
     Posting,
@@ -149,6 +150,7 @@ class LittleOrg(Fates):
         self.rows: dict[str, Movement] = {}  # movement id -> row
         self.entered_at: dict[str, datetime] = {}
         self.deleted_at: dict[LevelKey, datetime] = {}
+        self.deleted: dict[str, datetime] = {}  # keys of movements that were deleted, or folded
         self.ours: set[str] = set()  # movement ids that sfsync entered
         self.folded: dict[str, Fold] = {}  # movement id -> the fold that it stands for
         self.folds: list[Fold] = []  # every one that was sent
@@ -238,7 +240,7 @@ class LittleOrg(Fates):
     def forget(self, number: str, *, told: bool = True) -> None:
         """An administrator deletes a row: totals and version go back. `told=False`: no event tells of it."""
         row = self.rows.pop(number)
-        self.deleted_at[row.level] = self.clock.now()
+        self.deleted_at[row.level] = self.deleted[row.key] = self.clock.now()
         if told:
             self.tell(WAKE, levels=frozenset({self.id_of(row.level)}), events=1)
 
@@ -351,14 +353,15 @@ class LittleOrg(Fates):
         if self.cut_off:
             raise TryLater("the org is away")
 
-    async def levels_moved_since(self, at: datetime) -> AsyncIterator[Sequence[StockLevel]]:
+    async def levels_moved_since(self, at: datetime) -> AsyncIterator[Moved]:
         self._reach()
         self.asked_moved.append(self.reading_all)
         entered = self.entered_at.items()
         moved = {self.rows[number].level for number, when in entered if when >= at and number in self.rows}
         moved |= {level for level, when in self.deleted_at.items() if when >= at}
+        deleted = frozenset(key for key, when in self.deleted.items() if when >= at)
         for key in sorted(moved):
-            yield [self.level(key)]
+            yield Moved([self.level(key)], deleted)
 
     async def read_orders(self, *, orders: Collection[str] = (), items: Collection[str] = ()) -> OrgReading:
         self.reads += 1
@@ -531,7 +534,7 @@ class LittleOrg(Fates):
         if not gone <= self.rows.keys():
             return FoldAnswer(FoldResult.GONE, "entity is deleted")
         for number in gone:
-            del self.rows[number]
+            self.deleted[self.rows.pop(number).key] = self.clock.now()
             self.folded.pop(number, None)
         assert self._enter(fold.opening) is RowResult.CREATED
         self.folded[next(reversed(self.rows))] = fold

@@ -346,13 +346,25 @@ async def test_levels_that_moved_since_a_moment_are_found(
     """A hole is closed by reading what changed in it, deleted movements included."""
     bag, scarf = level_in(sandbox, f"{sku}A", 3), level_in(sandbox, f"{sku}B", 4)
     gone = sandbox.move(str(scarf.key), on_hand=1)
-    sandbox.records("delete", gone)
+    keyed = sandbox.create(
+        "StockMovement__c",
+        StockLevel__c=scarf.record_id,
+        Kind__c="Adjustment",
+        OnHandDelta__c=1,
+        ReservedDelta__c=0,
+        VersionDelta__c=1,
+        IdempotencyKey__c=f"{sku}:gone",
+    )
+    sandbox.records("delete", gone, keyed)
     since = datetime.now(UTC) - timedelta(minutes=5)
-    moved = [level async for page in org.levels_moved_since(since) for level in page]
+    pages = [page async for page in org.levels_moved_since(since)]
+    moved = [level for page in pages for level in page.levels]
     found = {level.key: level for level in moved}
     assert found[bag.key] == bag
     assert found[scarf.key].on_hand == 4
     assert len(found) == len(moved)
+    told = {key for page in pages for key in page.deleted}
+    assert {key for key in told if key.startswith(sku)} == {f"{sku}:gone"}
     later = datetime.now(UTC) + timedelta(hours=1)
     assert [page async for page in org.levels_moved_since(later)] == []
 

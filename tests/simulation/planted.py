@@ -272,7 +272,7 @@ BUGS: tuple[Bug, ...] = (
         6,
         "a lower version is taken over, and nobody is told",
         "flow/levels.py",
-        "            _rewritten(tx, ctx, before, level, now)\n",
+        "            _rewritten(tx, ctx, before, level, entered.get(level.key, 0), now)\n",
         "",
     ),
     Bug(

@@ -147,9 +147,17 @@ class Freshness(StrEnum):
 
 
 def compare(
-    held: StockLevel | None, read: StockLevel, *, asked_after_held: bool, before_epoch: bool = False
+    held: StockLevel | None,
+    read: StockLevel,
+    *,
+    asked_after_held: bool,
+    before_epoch: bool = False,
+    entered: int = 0,
 ) -> Freshness:
     """Newer wins (promise 6). A lower version is late, unless it was asked for after the held one was stored.
+
+    `entered` rows of ours have gone in between that and the reading, each of which has raised the version:
+    one that is not so much higher is as good as lower; ours outweigh movements that are missing.
 
     The same version with other numbers cannot come out of an append-only ledger either. A rewritten ledger
     begins a new epoch with a lower version: a reading asked for before we knew of it may show the ledger as
@@ -158,11 +166,12 @@ def compare(
     """
     if held is None:
         return Freshness.NEWER
-    if read == held:
+    least = held.version + (entered if asked_after_held else 0)
+    if read == held and read.version >= least:
         return Freshness.SAME
     if before_epoch:
         return Freshness.BEFORE_EPOCH
-    if read.version > held.version:
+    if read.version > held.version and read.version >= least:
         return Freshness.NEWER
     return Freshness.REWRITTEN if asked_after_held else Freshness.LATE
 

@@ -3,7 +3,8 @@
 The org by sums: one call tells for every location whether all its levels are as we hold them; only where a
 sum differs are its levels halved until few are left to read. The channels by sample: some SKUs in turn, and
 those that differed before, because what a channel has confirmed is not yet what it shows. What is found is
-kept with its cause and told; it is put right by a person, with `sfsync drift --apply`. All of it is bulk work
+kept with its cause and told; it is put right by a person, with `sfsync drift --apply`. Only a ledger that has
+gone back, which no event tells of, is taken over at once, as wherever it is met. All of it is bulk work
 within the org's calls, and leaves a channel's points for its sales.
 """
 
@@ -22,6 +23,7 @@ from sfsync.ports import LevelHint, OutsideError, Tx
 from .comparing import Looking, Seen, newer, place_of
 from .context import Context, unread
 from .hints import Heard, Hints, unexplained
+from .levels import apply_levels
 from .orders import OrderPoll
 from .reconcile import Reconcile
 
@@ -167,9 +169,10 @@ class DriftWatch:
             await ctx.clock.sleep(self._pace.settle.total_seconds())
         looked = frozenset(places) if narrowing.left > 0 else frozenset[str]()
         unequal = frozenset(differing(ours, theirs))
-        count = await ctx.store.write(
+        count, bells = await ctx.store.write(
             partial(self._keep_levels, narrowing=narrowing, looked=looked, unequal=unequal)
         )
+        ctx.bell.ring(*bells)
         self.checked.org_at = ctx.clock.now()
         self.checked.org_calls = self._pace.org_calls - narrowing.left
         return count
@@ -199,9 +202,15 @@ class DriftWatch:
 
     def _keep_levels(
         self, tx: Tx, *, narrowing: _Narrowing, looked: frozenset[str], unequal: frozenset[str]
-    ) -> int:
-        """Keep what no event has told meanwhile; end what is right again."""
+    ) -> tuple[int, set[str]]:
+        """Keep what no event has told meanwhile; end what is right again. How many, and the bells to ring."""
         now = self._ctx.clock.now()
+        bells: set[str] = set()
+        for level, asked_at in narrowing.found:
+            # A lower version is no event that got lost, for a person to weigh: the ledger was rewritten.
+            known = tx.levels([level.key]).get(level.key)
+            if known is not None and level.version <= known[0].version:
+                bells |= apply_levels(tx, self._ctx, [level], asked_at)
         found = {level.key: level.available for level, _ in newer(tx, narrowing.found)}
         gone = [level for level in tx.levels_by_record(narrowing.gone) if level.on_hand or level.reserved]
         found |= {level.key: 0 for level in gone}
@@ -214,7 +223,7 @@ class DriftWatch:
             settled = location not in unequal or location in looked
             if not drift.channel and settled and (drift.sku, drift.location) not in names:
                 tx.end_drift("", drift.sku, drift.location, now)
-        return len(found)
+        return len(found), bells
 
     async def look_at(self, name: str) -> int:
         """Read the next SKUs at a channel, and those that differed; how many numbers were looked at."""

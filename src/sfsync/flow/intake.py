@@ -24,6 +24,7 @@ from sfsync.ports import (
     CursorRefused,
     EventBatch,
     Hole,
+    Moved,
     OutsideError,
     Posting,
     Refused,
@@ -34,7 +35,7 @@ from sfsync.ports import (
 
 from .context import Context, unread
 from .lateness import add
-from .levels import apply_levels, levels_gone
+from .levels import apply_levels, levels_gone, movements_gone
 from .told_amiss import dated_ahead, set_aside, told_before, used_again
 from .transfers import enter_transfer
 from .watching import Watch
@@ -354,13 +355,12 @@ def closed_by_reading_all(tx: Tx, ctx: Context) -> list[Hole]:
     return [hole for hole in found if hole.source in signs and signs[hole.source] >= hole.opened_at]
 
 
-def _apply_moved(
-    tx: Tx, *, ctx: Context, read: Sequence[StockLevel], asked_at: datetime
-) -> tuple[set[str], int]:
+def _apply_moved(tx: Tx, *, ctx: Context, read: Moved, asked_at: datetime) -> tuple[set[str], int]:
     """Take over a page of levels: the bells to ring, and how many were newer than we knew."""
-    held = tx.levels([level.key for level in read])
-    newer = sum(held[level.key][0].version < level.version for level in read if level.key in held)
-    return apply_levels(tx, ctx, read, asked_at), newer
+    held = tx.levels([level.key for level in read.levels])
+    newer = sum(held[level.key][0].version < level.version for level in read.levels if level.key in held)
+    bells = apply_levels(tx, ctx, read.levels, asked_at)
+    return bells | movements_gone(tx, ctx, read.deleted), newer
 
 
 class Holes:
@@ -425,7 +425,7 @@ class Holes:
         else:
             moved = 0
             async for page in ctx.org.levels_moved_since(since):
-                moved += len(page)
+                moved += len(page.levels)
                 bells, _ = await ctx.store.write(partial(_apply_moved, ctx=ctx, read=page, asked_at=at))
                 ctx.bell.ring(*bells)
             found = counted(moved, "stock level had moved", "stock levels had moved")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.incidents import NEGATIVE, OVERSOLD, REWRITTEN
 from sfsync.domain.stock import Freshness, LevelKey, StockLevel, compare
 from sfsync.domain.values import replace
+from sfsync.domain.words import counted
 from sfsync.ports import Tx
 
 from . import not_found, stakes
@@ -19,16 +21,24 @@ from .rooms import with_whole_editions
 from .shelf import refresh
 
 READ_AGAIN = "read again"  # the bell
+NOTHING: Mapping[LevelKey, int] = MappingProxyType({})
 
 
 def apply_levels(
-    tx: Tx, ctx: Context, read: Collection[StockLevel], asked_at: datetime, also: Collection[str] = ()
+    tx: Tx,
+    ctx: Context,
+    read: Collection[StockLevel],
+    asked_at: datetime,
+    also: Collection[str] = (),
+    *,
+    entered: Mapping[LevelKey, int] = NOTHING,
 ) -> set[str]:
     """Take over levels read from the org; `asked_at` is when the reading began. Returns the bells to ring.
 
-    `also` names SKUs whose other facts have changed in this transaction. A level never goes back to an older
-    version (promise 6). One that did so in the org itself begins a new epoch: it is obeyed, raised as an
-    incident, and its rows are read again (`rewrites`). A reading from before that epoch is never believed.
+    `also` names SKUs whose other facts have changed in this transaction; `entered` says how many rows the org
+    has made of ours, at each level, between `asked_at` and the reading itself. A level never goes back to an
+    older version (promise 6). One that did so in the org itself begins a new epoch: it is obeyed, raised as
+    an incident, and its rows are read again (`rewrites`). A reading from before that epoch is never believed.
     """
     now = ctx.clock.now()
     held = tx.levels([level.key for level in read])
@@ -43,9 +53,10 @@ def apply_levels(
             level,
             asked_after_held=stored_at is not None and asked_at > stored_at,
             before_epoch=level.key in epochs and asked_at <= epochs[level.key],
+            entered=entered.get(level.key, 0),
         )
         if freshness is Freshness.REWRITTEN and before is not None:
-            _rewritten(tx, ctx, before, level, now)
+            _rewritten(tx, ctx, before, level, entered.get(level.key, 0), now)
             rewritten.append(level.key)
         if freshness is Freshness.BEFORE_EPOCH:
             doubtful.append(level.key)
@@ -59,7 +70,7 @@ def apply_levels(
     if rewritten:
         tx.begin_epoch(rewritten, now)
     if doubtful:
-        tx.read_again(doubtful)
+        tx.read_again(doubtful, now)  # if the epoch is still to come, our clock was put back meanwhile
     new = {level.key.sku for level in newer if level.key not in held}
     skus = {level.key.sku for level in newer}
     bells: set[str] = {READ_AGAIN} if rewritten or doubtful else set()
@@ -91,6 +102,19 @@ def levels_gone(tx: Tx, ctx: Context, record_ids: Collection[str]) -> set[str]:
     tx.put_levels([replace(level, on_hand=0, reserved=0) for level in gone], now)
     tx.begin_epoch([level.key for level in gone], now)
     return {READ_AGAIN} | refresh(tx, ctx.assortment, ctx.pulse, {level.key.sku for level in gone}, now)
+
+
+def movements_gone(tx: Tx, ctx: Context, keys: Collection[str]) -> set[str]:
+    """Movements with these keys were deleted in the org: a level where we believe one to stand is read again.
+
+    What newer movements outweigh makes no version lower, and is found like that. What a fold has taken out we
+    do not believe to stand; of one that is under way the level is read when it is over, and nothing is found.
+    """
+    levels = tx.levels_with(keys)
+    if not levels:
+        return set()
+    tx.begin_epoch(levels, ctx.clock.now())
+    return {READ_AGAIN}
 
 
 def wake_uncovered(tx: Tx, skus: Collection[str]) -> bool:
@@ -137,10 +161,14 @@ def _oversold(tx: Tx, ctx: Context, before: StockLevel | None, level: StockLevel
         tx.close_incident(OVERSOLD, str(level.key), now)
 
 
-def _rewritten(tx: Tx, ctx: Context, before: StockLevel, level: StockLevel, now: datetime) -> None:
+def _rewritten(
+    tx: Tx, ctx: Context, before: StockLevel, level: StockLevel, entered: int, now: datetime
+) -> None:
     title = (
         f"the ledger of {level.key} was rewritten in the org: version {before.version} became {level.version}"
     )
+    if entered:
+        title += f" with {counted(entered, 'movement')} of sfsync's entered"
     detail = {
         "sku": level.key.sku,
         "location": level.key.location,

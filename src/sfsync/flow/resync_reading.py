@@ -78,8 +78,8 @@ class Reading:
             for skus in grouped(sorted(scope.skus), SKUS_AT_ONCE):
                 yield await org.levels_of_skus(skus), asked_at
         elif scope.changed_since is not None:
-            async for page in org.levels_moved_since(scope.changed_since):
-                yield page, asked_at
+            async for moved in org.levels_moved_since(scope.changed_since):
+                yield moved.levels, asked_at
         else:
             async for page in org.export():
                 yield page, asked_at

@@ -1,7 +1,8 @@
 """A rewritten ledger: what the org holds now is taken over, and what hung on lost rows is decided again.
 
-Rows were deleted by somebody, or a backup was restored. `levels` has noticed the lower version, begun a new
-epoch and raised the incident; here the level's rows are read again:
+Rows were deleted by somebody, or a backup was restored. `levels` has noticed it (by a version lower than it
+must be, or because the org tells of deleted rows that we believe in), or what subjects hold adds up to more
+than the level has. Here the level's rows are read again:
 
 - the subjects that we believed to have rows there hold what the org's rows say, and no more;
 - order lines among them are due again: the org is asked once more for what it no longer holds;
@@ -15,13 +16,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sfsync.domain.budget import Work
 from sfsync.domain.fold import LedgerRow
 from sfsync.domain.incidents import REWRITTEN
 from sfsync.domain.reservations import HOLDING, OPEN, UNTIL_THEN, ReservationState, gave_way
-from sfsync.domain.stock import Movement, MovementKind, StockLevel, step_key
+from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel, step_key
 from sfsync.domain.values import replace
 from sfsync.ports import OutsideError, Tx
 
@@ -32,6 +33,8 @@ from .shelf import refresh
 from .writer import Writer
 
 SWEEP_SECONDS = 30.0
+PAUSE_SECONDS = 1.0  # between two rounds, whoever rings
+WEIGHED_EVERY = timedelta(minutes=5)
 NAMED = 50  # subjects that an incident names
 LOST = "its movement was deleted from the org's ledger"
 TWICE_FREE = "given back, and deleted before that"
@@ -43,15 +46,35 @@ class Rewrites:
 
     def __init__(self, ctx: Context, writer: Writer) -> None:
         self._ctx, self._writer = ctx, writer
+        self._weighed: dict[LevelKey, tuple[int, int]] = {}  # what was short, and at which version
+        self._weighed_at: datetime | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             await self._ctx.bell.wait(READ_AGAIN, SWEEP_SECONDS)
             try:
-                await self.work()
+                await self.weigh()
+                if await self.work():
+                    await self._ctx.clock.sleep(PAUSE_SECONDS)
             except OutsideError as error:
                 self._ctx.warn("rewritten ledger not read", error, next="again in 30 s")
+                await self._ctx.clock.sleep(PAUSE_SECONDS)
+
+    async def weigh(self) -> None:
+        """Now and then, look where our subjects hold more than their level has; these are read again.
+
+        So a reservation's movement that nobody sees any more is missed even when newer movements have made
+        the version higher. Where people have released what is not theirs it stays so: it is read once.
+        """
+        ctx, now = self._ctx, self._ctx.clock.now()
+        if self._weighed_at is not None and abs(now - self._weighed_at) < WEIGHED_EVERY:
+            return
+        found = await ctx.store.read(lambda tx: tx.short_of_promises())
+        short = {key: (version, units) for key, version, units in found}
+        if new := [key for key, found in short.items() if self._weighed.get(key) != found]:
+            await ctx.store.write(lambda tx: tx.read_again(new, now))
+        self._weighed, self._weighed_at = short, now
 
     async def work(self) -> int:
         """Every level that is to be read again; returns how many there were."""
@@ -142,16 +165,20 @@ def _take_again(tx: Tx, changed: Sequence[str], now: datetime) -> None:
 def _tell(
     tx: Tx, ctx: Context, level: StockLevel, changed: Sequence[str], lost: Sequence[str], now: datetime
 ) -> None:
-    for incident in tx.incidents():
-        if incident.kind == REWRITTEN and incident.key == str(level.key):
-            before = incident.detail.get("subjects")
-            named = [*(before if isinstance(before, list) else ()), *changed]
-            gone = incident.detail.get("reservations_lost")
-            detail = dict(incident.detail) | {
-                "subjects": list(dict.fromkeys(named))[:NAMED],
-                "reservations_lost": [*(gone if isinstance(gone, list) else ()), *lost][:NAMED],
-            }
-            tx.open_incident(REWRITTEN, incident.key, incident.title, detail, now)
+    key = str(level.key)
+    told = next((each for each in tx.incidents() if (each.kind, each.key) == (REWRITTEN, key)), None)
+    if told is None:  # no version has betrayed it
+        title = f"movements of {key} were deleted in the org, or put back"
+        detail: dict[str, object] = {"sku": level.key.sku, "location": level.key.location}
+    else:
+        title, detail = told.title, dict(told.detail)
+    before, gone = detail.get("subjects"), detail.get("reservations_lost")
+    named = [*(before if isinstance(before, list) else ()), *changed]
+    detail |= {
+        "subjects": list(dict.fromkeys(named))[:NAMED],
+        "reservations_lost": [*(gone if isinstance(gone, list) else ()), *lost][:NAMED],
+    }
+    tx.open_incident(REWRITTEN, key, title, detail, now)
     ctx.log.warning(
         "decided again after a rewriting",
         level=str(level.key),

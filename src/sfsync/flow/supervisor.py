@@ -105,6 +105,7 @@ class Supervisor:
         self.tills = Tills(ctx, self.writer)
         self._till_places = till_places
         self.folding = Folding(ctx, self.writer)
+        self.rewrites = Rewrites(ctx, self.writer)
         self._alerts = alerts
         self._beside = beside or {}  # other loops that live as long
         self.calls = CallKeeper(ctx)
@@ -156,7 +157,7 @@ class Supervisor:
             self._keep("turns", self.turns.run),
             self._keep("editions' sales", self.editions.count),
             self._keep("products", self.products.run),
-            self._keep("rewrites", Rewrites(ctx, self.writer).run),
+            self._keep("rewrites", self.rewrites.run),
             self._keep("open folds", self.folding.finish),
             self._keep("nightly folding", self._fold_nightly),
         ]

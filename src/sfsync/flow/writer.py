@@ -9,7 +9,7 @@ asked for, so that nobody is sold it, and is sent again until the org takes it o
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -17,7 +17,7 @@ from functools import partial
 from time import perf_counter
 
 from sfsync.domain import ledger
-from sfsync.domain.ledger import Alike, Answer, Bundle, Judgement, Request, Verdict, Wish
+from sfsync.domain.ledger import Alike, Answer, Bundle, Judgement, Request, RowResult, Verdict, Wish
 from sfsync.domain.letters import REUSED, REUSED_ADVICE, written
 from sfsync.domain.retry import LONGEST_FOR_SALES_SECONDS, Silence, backoff_seconds
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
@@ -398,6 +398,12 @@ class Writer:
         seen = await lateness.look_back(ctx, done, answer, record_ids, self._admitted)
 
         there = {key for key, row in answer.rows.items() if row is not None}
+        entered_at = Counter(
+            movement.level
+            for bundle in request.sent
+            for movement in bundle.movements
+            if (row := answer.results.get(movement.key)) is not None and row.result is RowResult.CREATED
+        )
         ended = [self._waiting[number] for number, each in verdicts.items() if each.verdict not in STAYS]
 
         def commit(tx: Tx) -> set[str]:
@@ -422,7 +428,9 @@ class Writer:
             entered = {m.subject for number in plain for m in self._waiting[number].movements}
             tx.lines_entered(entered)
             bells |= lateness.add_further(tx, ctx, seen)
-            return bells | apply_levels(tx, ctx, tuple(answer.levels.values()), asked_at, skus)
+            return bells | apply_levels(
+                tx, ctx, tuple(answer.levels.values()), asked_at, skus, entered=entered_at
+            )
 
         rung = {"orders"} if any(_of_orders(bundle) for bundle in ended) else set[str]()
         ctx.bell.ring(*rung)  # heard once this is on its way: the lines' next steps go into the same commit

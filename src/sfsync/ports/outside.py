@@ -153,6 +153,17 @@ class EventBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """Levels as they are, of which movements were written or deleted; `deleted` has the keys of the latter.
+
+    What a fold has taken out is among them. A key that is among them may stand in the ledger once more.
+    """
+
+    levels: Sequence[StockLevel] = ()
+    deleted: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class OrgReading:
     """Orders as the org has them now, return lines of no order, and ids of orders that are gone."""
 
@@ -287,8 +298,11 @@ class Org(Protocol):
         """The levels with these record ids, of these movements, of these keys. Missing ones are left out."""
         ...
 
-    def levels_moved_since(self, at: datetime) -> AsyncIterator[Sequence[StockLevel]]:
-        """The levels that any movement entered since `at` belongs to, in pages: after a load, that is all."""
+    def levels_moved_since(self, at: datetime) -> AsyncIterator[Moved]:
+        """The levels that any movement entered or deleted since `at` belongs to, in pages.
+
+        After a load, that is all.
+        """
         ...
 
     async def read_orders(self, *, orders: Collection[str] = (), items: Collection[str] = ()) -> OrgReading:

@@ -18,7 +18,7 @@ from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.domain.values import replace
-from sfsync.ports import Children, Clock, CountBook, EventBatch, Finding, OrgReading, Refused, Storage
+from sfsync.ports import Children, Clock, CountBook, EventBatch, Finding, Moved, OrgReading, Refused, Storage
 from sfsync.salesforce import check_allowances, codec, folding, ledger, library, records
 from sfsync.salesforce.auth import TokenProvider
 from sfsync.salesforce.bookmark import Thread, marked, unmarked
@@ -181,8 +181,8 @@ class SalesforceOrg:
         by_id = await reader.levels(wanted) if wanted else []
         return [*by_id, *(await reader.levels_of_keys(keys) if keys else ())]
 
-    def levels_moved_since(self, at: datetime) -> AsyncIterator[Sequence[StockLevel]]:
-        """The levels that any movement entered since `at` belongs to, in pages."""
+    def levels_moved_since(self, at: datetime) -> AsyncIterator[Moved]:
+        """The levels that any movement entered or deleted since `at` belongs to, in pages."""
         return self._readers[Work.REFRESH].moved_since(at)
 
     async def read_orders(self, *, orders: Collection[str] = (), items: Collection[str] = ()) -> OrgReading:

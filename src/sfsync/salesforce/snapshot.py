@@ -13,6 +13,7 @@ from typing import Protocol
 from sfsync.domain.drift import Sums
 from sfsync.domain.promises import Promise, open_promises, unnamed
 from sfsync.domain.stock import SOLD, LevelKey, Movement, StockLevel
+from sfsync.ports import Moved
 from sfsync.salesforce import records, soql
 from sfsync.salesforce.records import Record
 from sfsync.salesforce.rest import Rest
@@ -143,21 +144,26 @@ class Reader:
                 found.update(record["StockLevel__c"] for record in page)
         return found
 
-    async def moved_since(self, at: datetime) -> AsyncIterator[Sequence[StockLevel]]:
+    async def moved_since(self, at: datetime) -> AsyncIterator[Moved]:
         """The levels that any movement written since `at` belongs to, deleted ones included, in pages.
 
         Each level once. Of what was read, a bit for each id is held: after a load, that is every level.
         """
-        query = f"SELECT StockLevel__c FROM StockMovement__c WHERE SystemModstamp >= {soql.moment(at)}"  # noqa: S608 — a time
+        query = (
+            "SELECT StockLevel__c, IdempotencyKey__c, IsDeleted FROM StockMovement__c "  # noqa: S608 — a time
+            f"WHERE SystemModstamp >= {soql.moment(at)}"
+        )
         seen = records.RecordIds()
         fresh: set[str] = set()
+        deleted: set[str] = set()
         async for page in self._few.pages(query, deleted_too=True):
             fresh |= seen.new_among(record["StockLevel__c"] for record in page)
-            if len(fresh) >= LEVELS_A_PAGE:
-                yield await self.levels(fresh)
-                fresh = set()
-        if fresh:
-            yield await self.levels(fresh)
+            deleted |= {key for each in page if each["IsDeleted"] and (key := each["IdempotencyKey__c"])}
+            if max(len(fresh), len(deleted)) >= LEVELS_A_PAGE:
+                yield Moved(await self.levels(fresh), frozenset(deleted))
+                fresh, deleted = set(), set()
+        if fresh or deleted:
+            yield Moved(await self.levels(fresh), frozenset(deleted))
 
     async def promises(self, levels: Mapping[LevelKey, str]) -> list[Promise]:
         """Who holds units reserved at these levels: everything but orders, and the newest of those.

@@ -28,7 +28,7 @@ from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise, open_promises
 from sfsync.domain.shadow import Entry, Overlay, answered
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
-from sfsync.ports import Children, CountBook, EventBatch, Finding, Org, OrgReading, Refused, Storage
+from sfsync.ports import Children, CountBook, EventBatch, Finding, Moved, Org, OrgReading, Refused, Storage
 from sfsync.store import Database
 from sfsync.store.shadow import ShadowTx, since
 from sfsync.store.tx import SqlTx
@@ -149,15 +149,15 @@ class ShadowOrg:
                 known += [self._laid(level) for level in await self._of_keys(keys, work)]
             return known
 
-    async def levels_moved_since(self, at: datetime) -> AsyncIterator[Sequence[StockLevel]]:
-        """The levels that any movement entered since `at` belongs to, in pages."""
+    async def levels_moved_since(self, at: datetime) -> AsyncIterator[Moved]:
+        """The levels that any movement entered or deleted since `at` belongs to, in pages."""
         pages = aiter(self._inner.levels_moved_since(at))
         while True:
             async with self._turn:
                 page = await anext(pages, None)
-                known = None if page is None else await self._known(page, Work.REFRESH)
-            if known is None:
-                return
+                if page is None:
+                    return
+                known = Moved(await self._known(page.levels, Work.REFRESH), page.deleted)
             yield known
 
     async def _of_keys(self, keys: Collection[LevelKey], work: Work) -> list[StockLevel]:

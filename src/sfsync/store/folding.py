@@ -56,13 +56,11 @@ class FoldStatements(Statements):
             .values(epoch=t.level.c.epoch + 1, epoch_at=at, read_again=True)
         )
 
-    def read_again(self, levels: Collection[LevelKey]) -> None:
-        """Have levels and their rows read once more."""
-        self._c.execute(
-            update(t.level)
-            .where(t.level.c.level_key.in_([str(key) for key in levels]))
-            .values(read_again=True, epoch=t.level.c.epoch + 1)
-        )
+    def read_again(self, levels: Collection[LevelKey], at: datetime) -> None:
+        """Have levels and their rows read once more. An epoch that begins after `at` begins then."""
+        named = t.level.c.level_key.in_([str(key) for key in levels])
+        self._c.execute(update(t.level).where(named).values(read_again=True, epoch=t.level.c.epoch + 1))
+        self._c.execute(update(t.level).where(named, t.level.c.epoch_at > at).values(epoch_at=at))
 
     def to_read_again(self) -> list[tuple[StockLevel, int]]:
         """Levels whose rows are to be read again, each with its epoch."""
@@ -120,6 +118,35 @@ class FoldStatements(Statements):
             select(t.movement.c.key).where(t.movement.c.level_key == str(level), t.movement.c.state == "done")
         )
         return frozenset(rows.scalars())
+
+    def levels_with(self, keys: Collection[str]) -> frozenset[LevelKey]:
+        """The levels at which movements with these keys stand in the ledger, as far as we know."""
+        found: set[LevelKey] = set()
+        names = sorted(keys)
+        for start in range(0, len(names), SLICE):
+            here = t.movement.c.key.in_(names[start : start + SLICE])
+            rows = self._c.execute(select(t.movement.c.level_key).where(here, t.movement.c.state == "done"))
+            found |= {LevelKey.parse(key) for key in rows.scalars()}
+        return frozenset(found)
+
+    def short_of_promises(self) -> list[tuple[LevelKey, int, int]]:
+        """Levels that hold less reserved than our subjects have there together: version, and what those have.
+
+        None of a level at which a movement waits: its answer may be what is missing.
+        """
+        level, held = t.level.c, t.holding.c
+        units = func.sum(held.reserved)
+        waiting = select(t.movement.c.id).where(
+            t.movement.c.state == "waiting", t.movement.c.level_key == level.level_key
+        )
+        rows = self._c.execute(
+            select(level.level_key, level.version, units.label("units"))
+            .join_from(t.holding, t.level, held.level_key == level.level_key)
+            .where(held.reserved != 0, ~waiting.exists())
+            .group_by(level.level_key, level.version, level.reserved)
+            .having(units > level.reserved)
+        )
+        return [(LevelKey.parse(row.level_key), row.version, int(row.units)) for row in rows]
 
     # -- folds
 

@@ -1,0 +1,149 @@
+"""Movements that people delete where goods are being sold, and backups that nobody told of."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.flow.kit import WAKE, House, house, total
+
+from sfsync.domain.incidents import REWRITTEN
+from sfsync.domain.stock import LevelKey
+from sfsync.flow.drift import DriftWatch
+from sfsync.flow.folding import FoldWish
+from sfsync.flow.intake import Poll
+from sfsync.ports import Incident
+
+BAG = "BAG-1|ECOM"
+KEY = LevelKey.parse(BAG)
+
+
+async def sold(h: House, shop: str) -> str:
+    """A shop sells one bag, and the org has its row; the row's key."""
+    number = h.shops[shop].buy("BAG-1")
+    await h.deliver(shop, number)
+    await h.until(lambda: total(h.org.of(f"order:{shop}:{number}:")) == (0, 1))
+    await h.idle()
+    return f"order:{shop}:{number}:1:0"
+
+
+async def look(h: House) -> None:
+    """What has moved is asked for, as every five minutes."""
+    await Poll(h.ctx, WAKE, after_seconds=60.0).look(away=True)
+
+
+async def rewritten(h: House) -> list[Incident]:
+    return [each for each in await h.store.read(lambda tx: tx.incidents()) if each.kind == REWRITTEN]
+
+
+async def settled(h: House) -> None:
+    """What is to be read again was, and what hangs on it is entered."""
+    await h.until_kept(lambda tx: not tx.to_read_again())
+    await h.idle()
+
+
+async def test_a_sale_of_ours_does_not_hide_a_deleted_promise() -> None:
+    """Dubai's row is deleted and London sells: all numbers are what they were, and two bags are promised."""
+    async with house({BAG: 5}) as h:
+        first = await sold(h, "dubai")
+        h.org.forget(h.org.number_of(first), told=False)
+        await sold(h, "london")
+        await h.until_kept(lambda tx: tx.incidents())
+        await settled(h)
+        (incident,) = await rewritten(h)
+        assert incident.title.endswith("version 2 became 2 with 1 movement of sfsync's entered")
+        assert incident.detail["subjects"] == [first.removesuffix(":0")]
+        assert h.org.numbers(BAG) == (5, 2)
+        await h.shows("BAG-1", 3, 3)
+
+
+async def test_a_deletion_that_receipts_outweigh_is_found_by_asking_what_has_moved() -> None:
+    """The promise is gone and two receipts came: the version is higher, and the org still knows what went."""
+    async with house({BAG: 5}) as h:
+        first = await sold(h, "dubai")
+        h.org.forget(h.org.number_of(first), told=False)
+        h.org.move(BAG, on_hand=1, told=False)
+        h.org.move(BAG, on_hand=1)
+        await h.shows("BAG-1", 7, 7)
+        assert await rewritten(h) == []
+        await look(h)
+        await h.until_kept(lambda tx: tx.incidents())
+        await settled(h)
+        (incident,) = await rewritten(h)
+        assert incident.title == f"movements of {BAG} were deleted in the org, or put back"
+        assert incident.detail["subjects"] == [first.removesuffix(":0")]
+        assert h.org.numbers(BAG) == (7, 1)
+        await h.shows("BAG-1", 6, 6)
+
+
+async def test_what_a_fold_has_taken_out_is_no_deletion() -> None:
+    """Its rows are gone, too, and who asks what has moved hears of them: nothing is read again for that."""
+    async with house({BAG: 5}) as h:
+        number = h.shops["dubai"].buy("BAG-1")
+        await h.deliver("dubai", number)
+        await h.until(lambda: h.org.numbers(BAG) == (5, 1))
+        h.shops["dubai"].change(number, open_quantity=0, fulfilled_quantity=1)
+        await h.deliver("dubai", number)
+        await h.until(lambda: h.org.numbers(BAG) == (4, 0))
+        await h.idle()
+        h.org.age(days=200)
+        run = h.supervisor.folding.begin(FoldWish(timedelta(days=90)))
+        assert run is not None
+        await h.supervisor.folding.carry_out(run)
+        assert run.requests == 1
+        assert h.org.deleted
+        await look(h)
+        assert await h.store.read(lambda tx: tx.epochs()) == {}
+
+
+async def test_promises_that_add_up_to_more_than_the_level_has_are_looked_at() -> None:
+    """A backup is put back and receipts come: no version is lower and no deleted row is left to be told."""
+    async with house({BAG: 5}) as h:
+        first = await sold(h, "dubai")
+        h.org.forget(h.org.number_of(first), told=False)
+        h.org.deleted.clear()
+        h.org.move(BAG, on_hand=1, told=False)
+        h.org.move(BAG, on_hand=1)
+        await h.shows("BAG-1", 7, 7)
+        await look(h)
+        assert await rewritten(h) == []
+        await h.supervisor.rewrites.weigh()
+        await h.supervisor.rewrites.work()
+        await h.until_kept(lambda tx: tx.incidents())
+        await settled(h)
+        assert [each.key for each in await rewritten(h)] == [BAG]
+        assert h.org.numbers(BAG) == (7, 1)
+        await h.shows("BAG-1", 6, 6)
+
+
+async def test_a_backup_that_nobody_told_of_is_taken_over_by_the_drifts_look() -> None:
+    """A receipt is not in the backup, and nothing moves there afterwards: the sums show it, and it counts."""
+    async with house({BAG: 5}) as h:
+        receipt = h.org.move(BAG, on_hand=3)
+        await h.shows("BAG-1", 8, 8)
+        h.org.forget(receipt, told=False)
+        looks = DriftWatch(h.ctx, h.supervisor.polls, h.supervisor.reconcile)
+        assert await looks.look_at_org() == 0
+        await h.shows("BAG-1", 5, 5)
+        await settled(h)
+        (incident,) = await rewritten(h)
+        assert incident.detail["before"] == [8, 0, 2]
+        assert incident.detail["now"] == [5, 0, 1]
+        assert (await looks.tell())["open"] == []
+
+
+async def test_a_clock_that_is_put_back_after_a_rewriting_freezes_no_level() -> None:
+    """An hour back: the receipt that comes then is on sale at once, and the org is asked a few times."""
+    async with house({BAG: 5}) as h:
+        extra = h.org.move(BAG, on_hand=1)
+        await h.shows("BAG-1", 6, 6)
+        h.org.forget(extra)
+        await h.shows("BAG-1", 5, 5)
+        await settled(h)
+        h.clock.stopped_at = h.clock.now() - timedelta(hours=1)
+        before = h.org.reads
+        h.org.move(BAG, on_hand=3)
+        await h.until(lambda: h.org.reads > before)
+        h.clock.stopped_at += timedelta(seconds=1)
+        await h.shows("BAG-1", 8, 8)
+        await settled(h)
+        assert h.org.reads - before < 10
