@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given as whatever
 from hypothesis import strategies as st
 
-from sfsync.domain.block import BlockLevel, Draw, changes, due, picked, settlement, staying
-from sfsync.domain.stock import LevelKey, MovementKind
+from sfsync.domain.block import BlockLevel, Draw, added, changes, due, given, picked, settlement, staying
+from sfsync.domain.stock import LevelKey, Movement, MovementKind
 
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 ECOM, TOWN = LevelKey("BAG", "ECOM"), LevelKey("BAG", "TOWN")
@@ -89,7 +89,7 @@ facts = st.builds(
 )
 
 
-@given(st.integers(0, 12), st.lists(facts, max_size=2, unique_by=lambda level: level.key))
+@whatever(st.integers(0, 12), st.lists(facts, max_size=2, unique_by=lambda level: level.key))
 def test_a_block_gives_back_only_unsold_units_and_asks_only_for_what_is_there(
     wanted: int, levels: list[BlockLevel]
 ) -> None:
@@ -106,6 +106,30 @@ def test_the_first_location_that_has_all_of_it_gives() -> None:
     assert picked(2, [ECOM, TOWN], {ECOM: 1, TOWN: 2}) == TOWN
     assert picked(2, [ECOM, TOWN], {ECOM: 2, TOWN: 2}) == ECOM
     assert picked(3, [ECOM, TOWN], {ECOM: 2, TOWN: 2}) is None
+
+
+@pytest.mark.parametrize(
+    ("units", "pool", "ready", "more"),
+    [(3, 3, 9, 0), (3, 1, 9, 2), (3, 0, 3, 3), (3, -2, 3, 3), (3, 1, 1, 0)],
+)
+def test_a_block_adds_what_the_pool_lacks_or_nothing(units: int, pool: int, ready: int, more: int) -> None:
+    """Wanted, in the pool, in the block. Where both have too few, only the org knows better."""
+    assert added(units, pool, ready) == more
+
+
+def test_what_a_block_adds_leaves_it_with_the_row_that_asks() -> None:
+    """Three lines of a cart: the first is the pool's alone, the others are two steps of the block."""
+    rows = [
+        Movement(
+            f"reservation:r:{at}:0", f"reservation:r:{at}", ECOM, MovementKind.CART, 0, 2, "cart", "", NOW
+        )
+        for at in range(3)
+    ]
+    own = "allocation:sfsync:BAG|ECOM"
+    pool, *others = given([(rows[0], 0), (rows[1], 1), (rows[2], 2)], {own: 7}, NOW)
+    assert pool == (rows[0],)
+    assert [each[0] for each in others] == rows[1:]
+    assert [(each[1].key, each[1].reserved_delta) for each in others] == [(f"{own}:7", -1), (f"{own}:8", -2)]
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,16 @@ from sfsync.domain.reservations import (
     ReservationKind,
     ReservationLine,
     ReservationState,
+    Wish,
+    WishedLine,
 )
 from sfsync.domain.stock import LevelKey
 from sfsync.flow.block import grant
 from sfsync.flow.settling import BELL as SETTLING
 from sfsync.ports import Tx
 
-BAG, IN_TOWN = "BAG-1|ECOM", "BAG-1|TOWN"
+BAG, IN_TOWN, SCARF = "BAG-1|ECOM", "BAG-1|TOWN", "SCARF-1|ECOM"
+GATED = PolicyRule(("*",), guarantee=Guarantee.GATED)
 DROP = PolicyRule(("BAG-1",), guarantee=Guarantee.GATED, block=BlockRule(6, ("ECOM",)))
 BLOCK = "allocation:sfsync:"
 
@@ -111,6 +114,88 @@ async def test_a_grant_survives_a_kill_whatever_became_of_its_call(fate: str) ->
         assert states([*first, *more]) == ["granted"] * 6 + ["refused"] * 2
         await entered(h)
         assert (h.org.numbers(BAG), total(h.org.of("reservation:"))) == ((6, 6), (0, 6))
+
+
+async def cart(h: House, *lines: WishedLine, partial: bool = False) -> Outcome:
+    """A shopper's cart with several goods asks, or one that takes a part."""
+    wish = Wish(ReservationKind.CART, "london", "cart 7", lines, timedelta(minutes=15), partial)
+    return await h.desk.create(wish, idempotency_key=None, digest="")
+
+
+BOTH = (WishedLine("BAG-1", 1), WishedLine("SCARF-1", 1))
+
+
+@pytest.mark.parametrize(
+    ("bags", "lines"), [(6, BOTH), (8, (WishedLine("BAG-1", 8),))], ids=["with a scarf", "with the pool"]
+)
+async def test_what_block_and_pool_have_together_is_granted(bags: int, lines: tuple[WishedLine, ...]) -> None:
+    """A drop's bag and a scarf in one cart; or eight bags, of which six are the block's."""
+    async with house({BAG: bags, SCARF: 3}, rules=(DROP, GATED), shops=("london",)) as h:
+        assert states([await cart(h, *lines)]) == ["granted"]
+        await h.idle()
+        assert total(h.org.of("reservation:")) == (0, sum(line.quantity for line in lines))
+        await h.shows("BAG-1", bags)  # what the cart holds is in the number until its order takes it off
+
+
+async def test_where_a_part_will_do_the_block_gives_what_it_has_at_once() -> None:
+    """Eight wanted of six, and the org is away: six are granted."""
+    async with house({BAG: 6}, rules=(DROP,), shops=("london",)) as h:
+        h.org.next.extend(["later"] * 1000)
+        reservation = (await cart(h, WishedLine("BAG-1", 8), partial=True)).reservation
+        assert reservation is not None
+        assert [(line.quantity, line.wanted) for line in reservation.lines] == [(6, 8)]
+        assert reservation.state is ReservationState.GRANTED
+
+
+async def test_where_a_part_will_do_block_and_pool_give_what_they_have() -> None:
+    """Six are the block's and two the pool's; there is no scarf."""
+    async with house({BAG: 8, SCARF: 0}, rules=(DROP, GATED), shops=("london",)) as h:
+        wanted = WishedLine("BAG-1", 9), WishedLine("SCARF-1", 1)
+        reservation = (await cart(h, *wanted, partial=True)).reservation
+        assert reservation is not None
+        assert sum(line.quantity for line in reservation.lines) == 8
+        await h.idle()
+        assert total(h.org.of("reservation:")) == (0, 8)
+
+
+async def test_what_the_block_adds_to_a_cart_that_is_refused_is_the_blocks_still() -> None:
+    """Two carts want a bag and the last scarf. One is refused, and its bag is granted to the next at once."""
+    async with house({BAG: 3, SCARF: 1}, rules=(DROP, GATED), shops=("london",)) as h:
+        assert states(list(await asyncio.gather(cart(h, *BOTH), cart(h, *BOTH)))) == ["granted", "refused"]
+        h.org.next.extend(["later"] * 1000)
+        assert states([await h.reserve("BAG-1") for _ in range(3)]) == ["granted"] * 2 + ["refused"]
+
+
+@pytest.mark.parametrize("fate", ["lost", "reply lost", "later", "late"])
+async def test_a_cart_of_block_and_pool_is_had_once_whatever_became_of_its_call(fate: str) -> None:
+    """Asked, killed, started again: bag and scarf are the cart's, and the block has one bag fewer."""
+    async with house({BAG: 6, SCARF: 3}, rules=(DROP, GATED), shops=("london",)) as h:
+        h.org.next.append(fate)
+        sent = len(h.org.requests)
+        asked = asyncio.create_task(cart(h, *BOTH))
+        await h.until(lambda: len(h.org.requests) > sent)
+        await h.kill()
+        await asyncio.gather(asked, return_exceptions=True)
+        await h.start()
+        h.org.land()
+        await h.idle()
+        assert (h.org.numbers(BAG), h.org.numbers(SCARF), held(h)) == ((6, 6), (3, 1), 5)
+        more = await asyncio.gather(*(h.reserve("BAG-1") for _ in range(7)))
+        assert states(list(more)) == ["granted"] * 5 + ["refused"] * 2
+
+
+async def test_paid_after_its_time_a_bag_is_had_out_of_the_block() -> None:
+    """Four carts end unpaid, and their bags are the block's again: who pays all the same has one of them."""
+    async with house({BAG: 6}, rules=(DROP,), shops=("london",)) as h:
+        carts = [await h.reserve("BAG-1", life=timedelta(seconds=0.6)) for _ in range(4)]
+        assert states(carts) == ["granted"] * 4
+        await entered(h)
+        await h.until(lambda: held(h) == 6)
+        first = carts[0].reservation
+        assert first is not None
+        paid = await h.desk.confirm(first.id, "#1001")
+        assert states([paid]) == ["confirmed"]
+        assert (h.org.numbers(BAG), held(h)) == ((6, 6), 5)
 
 
 async def test_a_grant_given_back_before_it_was_entered_never_reaches_the_org() -> None:

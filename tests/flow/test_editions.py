@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from tests.flow.kit import House, UnhurriedShop, house, total
 
 from sfsync.domain.assortment import PolicyRule
@@ -124,6 +125,25 @@ async def test_a_client_gets_as_many_as_the_limit_says_at_all_sites_together() -
         await h.idle()
         assert granted([await h.reserve("BAG", client="C7")]) == 1
         assert (await h.reserve("BAG", client="C7")).more == {"edition": "drop", "limit": 2, "has": 2}
+
+
+@pytest.mark.parametrize("per_client", [None, 3])
+async def test_where_a_part_will_do_an_edition_gives_what_it_has_left(per_client: int | None) -> None:
+    """Five wanted of three, or by somebody who may have three, and a hat beside them: three, and the hat."""
+    edition = Edition("drop", ("BAG",), 9 if per_client else 3, per_client=per_client)
+    async with house({BAG: 9, "HAT|VAULT": 1}, editions=[edition], rules=[GATED]) as h:
+        both, life = (WishedLine("BAG", 5), WishedLine("HAT", 1)), timedelta(minutes=9)
+        wish = Wish(ReservationKind.CART, "london", "cart 7", both, life, True, client="C7")
+        assert (await h.desk.create(wish, idempotency_key=None, digest="")).problem == "edition-closed"
+        await drop(h)
+        reservation = (await h.desk.create(wish, idempotency_key=None, digest="")).reservation
+        assert reservation is not None
+        assert [(line.quantity, line.wanted) for line in reservation.lines] == [(3, 5), (1, 1)]
+        again = await h.desk.create(replace(wish, lines=both[:1]), idempotency_key=None, digest="")
+        assert again.problem == ("client-limit" if per_client else "edition-sold-out")
+        hats = await h.desk.create(replace(wish, lines=both), idempotency_key=None, digest="")
+        assert hats.problem == "unavailable"  # neither bag nor hat
+        assert h.org.numbers(BAG) == (9, 3)
 
 
 async def test_an_order_beyond_the_edition_is_not_covered_though_the_org_has_more() -> None:

@@ -100,6 +100,35 @@ def picked(quantity: int, candidates: Sequence[LevelKey], ready: Mapping[LevelKe
     return next((level for level in candidates if ready.get(level, 0) >= quantity), None)
 
 
+def added(units: int, pool: int, ready: int) -> int:
+    """What a level's block adds to its pool for who asks for so many: what lacks there, if it has that."""
+    lacks = max(0, units - max(0, pool))
+    return lacks if lacks <= ready else 0
+
+
+def given(
+    asked: Sequence[tuple[Movement, int]], steps: Mapping[str, int], now: datetime
+) -> tuple[tuple[Movement, ...], ...]:
+    """What asks the org for units of which the block gives some: those leave the block, or nothing happens.
+
+    `asked` has each movement with the units that the block gives it, `steps` the next numbers of the block's
+    levels. Each movement comes with its own.
+    """
+    taken: dict[str, int] = {}
+    found: list[tuple[Movement, ...]] = []
+    for row, units in asked:
+        if not units:
+            found.append((row,))
+            continue
+        own = allocation_subject(HOLDER, row.level)
+        step = steps[own] + taken.get(own, 0)
+        taken[own] = taken.get(own, 0) + 1
+        key, kind = step_key(own, step), MovementKind.RELEASE
+        release = Movement(key, own, row.level, kind, 0, -units, row.reference, row.subject, now)
+        found.append((row, release))
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
     """Units granted out of the block to one line of a reservation, until the org's ledger names them."""

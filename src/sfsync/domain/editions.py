@@ -24,6 +24,7 @@ from datetime import datetime
 
 from .allocation import Share, split
 
+SPENT = frozenset({"edition-sold-out", "client-limit"})  # denials for which fewer units might do
 REST = ""  # the party of everybody whom a split does not name: other channels, the house itself, tills
 
 
@@ -146,6 +147,12 @@ def denial(
         detail = f"of the edition {name} {edition.told_share(channel)} to be sold, and {left} are left"
         return Denial("edition-sold-out", name, detail, limit, limit - left)
     return None
+
+
+def gives(edition: Edition, taken: Mapping[str, int], channel: str | None, client_has: int) -> int:
+    """How many more units a client of a channel may reserve, where a part will do."""
+    left = edition.room(taken, edition.party(channel))
+    return left if edition.per_client is None else max(0, min(left, edition.per_client - client_has))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from sfsync.domain.editions import Denial
 from sfsync.domain.incidents import Wish
 from sfsync.domain.reservations import Outcome, Reservation, ReservationLine
 from sfsync.domain.stock import LevelKey
+from sfsync.domain.values import replace
 from sfsync.ports import Tx
 
 from . import block
@@ -42,9 +43,10 @@ class Asking:
         *,
         picture: Picture | None = None,
         new: bool = False,
+        drawn: Sequence[int] = (),
     ) -> Asked:
         """Write down what is asked: all of it in one bundle, or each line by itself when a part will do."""
-        return ask(tx, self._ctx, reservation, signature, picture=picture, new=new)
+        return ask(tx, self._ctx, reservation, signature, picture=picture, new=new, drawn=drawn)
 
     def denied_again(self, tx: Tx, reservation: Reservation) -> Denial | None:
         """Why what holds nothing any more may not be asked for again: others have had its edition since."""
@@ -100,6 +102,12 @@ class Asking:
                     if units > 0 and key.location not in self._ctx.assortment.not_for_sale:
                         places[key.location] = places.get(key.location, 0) + units
         return found
+
+
+def beside_block(lines: Sequence[ReservationLine], drawn: Sequence[int]) -> tuple[ReservationLine, ...]:
+    """What lines ask of the pool, where the local block gives so many units of each."""
+    pairs = zip(lines, drawn, strict=True)
+    return tuple(replace(line, quantity=line.quantity - units) for line, units in pairs)
 
 
 def promised_to_others(

@@ -7,6 +7,7 @@ they count as gone from the block and as held by their reservation, for everybod
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sfsync.domain import block
@@ -53,6 +54,24 @@ def ready(picture: Picture, assortment: Assortment, sku: str) -> dict[LevelKey, 
     return {level.key: level.ready for level in levels_of(picture, assortment, sku) if level.ready}
 
 
+def beside(
+    picture: Picture, assortment: Assortment, asked: Sequence[tuple[LevelKey, int]]
+) -> tuple[int, ...]:
+    """What the block adds to each of these (level, units), where the pool alone has too few.
+
+    Nothing where both together have too few: then the org alone can say whether there are more by now.
+    """
+    skus = {level.sku for level, _ in asked if assortment.block(level.sku)}
+    pool = {key: units for sku in skus for key, units in picture.sellable(sku).items()}
+    left = {key: units for sku in skus for key, units in ready(picture, assortment, sku).items()}
+    found: list[int] = []
+    for level, units in asked:
+        found.append(block.added(units, pool.get(level, 0), left.get(level, 0)))
+        pool[level] = pool.get(level, 0) - units + found[-1]
+        left[level] = left.get(level, 0) - found[-1]
+    return tuple(found)
+
+
 def rebalance(
     tx: Tx, assortment: Assortment, pulse: Pulse, picture: Picture, sku: str, now: datetime
 ) -> bool:
@@ -89,6 +108,7 @@ def grant(tx: Tx, reservation: Reservation, now: datetime) -> Reservation:
                 granted.owner,
             )
             for subject, line in zip(granted.subjects(), granted.lines, strict=True)
+            if line.quantity
         ],
         now,
     )

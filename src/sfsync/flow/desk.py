@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from sfsync.domain.ats import LevelFacts
-from sfsync.domain.block import picked
+from sfsync.domain.block import added, picked
+from sfsync.domain.editions import Denial
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.reservations import (
     HOLDING,
@@ -36,14 +38,14 @@ from sfsync.ports import Tx, drawn_rows
 
 from . import block
 from .allocations import Divider
-from .asking import not_yet, promised_to_others
+from .asking import beside_block, not_yet, promised_to_others
 from .context import wait_until_read
 from .giving import close_covered_again
 from .life import Life
 from .orphans import all_orphans
 from .picture import Picture, on_floor
 from .reserving import Asked, close_covered, give_back, stand_in, tell_overdue, tell_unfetched
-from .rooms import denied
+from .rooms import allowed, denied
 from .settling import BELL as SETTLING
 from .shelf import refresh
 
@@ -52,6 +54,20 @@ REPORT_SECONDS = 60.0
 LOOK_SECONDS = 5.0  # at the latest: a reservation may be made that ends before all others
 SOONEST_SECONDS = 1.0  # between two looks
 KEYS = "reservations"  # the keys of whatever channel: one that comes again with another is a mistake
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a wish's lines are to be had."""
+
+    lines: tuple[ReservationLine, ...]
+    drawn: tuple[int, ...]  # units of each line that the local block gives
+    needs_store: bool = False  # only if the shop says that it has them
+
+    @property
+    def ready(self) -> bool:
+        """True when the block gives all of it, which needs no word of the org's."""
+        return not self.needs_store and tuple(line.quantity for line in self.lines) == self.drawn
 
 
 class Desk(Life):
@@ -122,37 +138,35 @@ class Desk(Life):
             if key is not None:
                 tx.remember(KEYS, key, digest, number, now)
             return self._refuse(tx, number=number, wish=wish, no=told, like=told.reservation, now=now)
-        lines_wished = [(line.sku, line.quantity) for line in wish.lines]
-        if (no := denied(tx, self._ctx.assortment, wish.channel, wish.client, lines_wished)) is not None:
-            return Outcome(None, no.kind, detail=no.detail, more=no.more)
+        most = self._most(tx, wish)
+        if isinstance(most, Denial):
+            return Outcome(None, most.kind, detail=most.detail, more=most.more)
         skus = {line.sku for line in wish.lines}
         picture = Picture(tx.facts(skus), self._ctx.assortment, skus=skus)
-        from_block = self._from_block(wish, picture)
-        placed = (from_block, False) if from_block else self._place(tx, wish, picture)
+        placed = self._from_block(wish, picture, most) or self._place(tx, wish, picture, most)
         if isinstance(placed, Outcome):
             return placed
-        lines, needs_store = placed
         refused = ""
-        if not from_block:
-            lines, refused = self._without_sold_out(tx, lines, picture, now, wish)
+        if not placed.ready:
+            placed, refused = self._without_sold_out(tx, placed, picture, now, wish)
         reservation = Reservation(
             number,
             ReservationState.REFUSED if refused else ReservationState.PENDING,
             wish.kind,
             wish.channel,
             wish.owner,
-            lines,
+            placed.lines,
             now,
             wish.ends(now),
             partial=wish.partial,
             window=wish.window,
-            needs_store=needs_store,
+            needs_store=placed.needs_store,
             client=wish.client,
             reason=refused,
         )
         if key is not None:
             tx.remember(KEYS, key, digest, number, now)
-        if from_block:
+        if placed.ready:
             return number, *self._grant(tx, reservation, picture=picture)
         tx.put_reservation(reservation)
         if refused:
@@ -160,22 +174,25 @@ class Desk(Life):
             outcome = Outcome(reservation, "unavailable", left, refused)
             self._ctx.pulse.sold_out.keep(wish, outcome, now)
             return outcome
-        return number, *self.ask(tx, reservation, picture=picture, new=True)
+        return number, *self.ask(tx, reservation, picture=picture, new=True, drawn=placed.drawn)
 
     def _without_sold_out(
-        self, tx: Tx, lines: tuple[ReservationLine, ...], picture: Picture, now: datetime, wish: Wish
-    ) -> tuple[tuple[ReservationLine, ...], str]:
+        self, tx: Tx, placed: Placed, picture: Picture, now: datetime, wish: Wish
+    ) -> tuple[Placed, str]:
         """(what to ask the org for, why nothing): where a part will do, without the lines it would refuse."""
         before: dict[LevelKey, int] = defaultdict(int)
         reasons = []
-        for line in lines:
+        for line in beside_block(placed.lines, placed.drawn):
             ahead = before[line.level]
-            reasons.append(self._sold_out(tx, line, picture, now, before=ahead, in_hand=wish.in_hand))
+            asks = line.quantity > 0  # of the block's own the org is asked nothing
+            no = asks and self._sold_out(tx, line, picture, now, before=ahead, in_hand=wish.in_hand)
+            reasons.append(no or "")
             before[line.level] += line.quantity
         if not wish.partial or all(reasons):
-            return lines, next(filter(None, reasons), "")
-        kept = zip(lines, reasons, strict=True)
-        return tuple(replace(line, quantity=0) if reason else line for line, reason in kept), ""
+            return placed, next(filter(None, reasons), "")
+        kept = list(zip(placed.lines, placed.drawn, reasons, strict=True))
+        lines = tuple(replace(line, quantity=0) if no else line for line, _, no in kept)
+        return replace(placed, lines=lines, drawn=tuple(0 if no else units for _, units, no in kept)), ""
 
     def _sold_out(
         self,
@@ -292,11 +309,11 @@ class Desk(Life):
             return Outcome(paid, no.kind, detail=no.detail, more=no.more)
         wish = Wish(paid.kind, paid.channel, paid.owner, lines, STAND_IN_LIFE, client=paid.client)
         picture = Picture(tx.facts({line.sku for line in lines}), ctx.assortment)
-        from_block = self._from_block(wish, picture)
-        placed = (from_block, False) if from_block else self._place(tx, wish, picture, paid=True)
+        most = tuple(line.quantity for line in lines)
+        placed = self._from_block(wish, picture, most) or self._place(tx, wish, picture, most, paid=True)
         if isinstance(placed, Outcome):
             return replace(placed, reservation=paid)
-        if not from_block and (no_units := promised_to_others(picture, placed[0])):
+        if no_units := promised_to_others(picture, beside_block(placed.lines, placed.drawn)):
             left = self.available(tx, {line.sku for line in lines}, picture=picture)
             return Outcome(paid, "unavailable", left, no_units)
         pending = Reservation(
@@ -305,17 +322,17 @@ class Desk(Life):
             paid.kind,
             paid.channel,
             paid.owner,
-            placed[0],
+            placed.lines,
             now,
             wish.ends(now),
             window=paid.window,
-            needs_store=placed[1],
+            needs_store=placed.needs_store,
             client=paid.client,
             instead_of=paid.id,
         )
-        if not from_block:
+        if not placed.ready:
             tx.put_reservation(pending)
-            return self.ask(tx, pending, signed)
+            return self.ask(tx, pending, signed, drawn=placed.drawn)
         asked = self._grant(tx, pending)
         stand_in(tx, ctx, replace(pending, state=ReservationState.GRANTED))
         return asked
@@ -330,11 +347,18 @@ class Desk(Life):
         skus = {line.level.sku for line in reservation.lines}
         return [], {SETTLING} | refresh(tx, ctx.assortment, ctx.pulse, skus, now, known=picture)
 
-    def _from_block(self, wish: Wish, picture: Picture) -> tuple[ReservationLine, ...]:
-        """The wish's lines where the local block has all of them ready; none when it has not."""
+    def _most(self, tx: Tx, wish: Wish) -> Denial | tuple[int, ...]:
+        """How many units of each line may be had as far as editions go: all, unless a part will do."""
+        wanted = [(line.sku, line.quantity) for line in wish.lines]
+        return allowed(tx, self._ctx.assortment, wish.channel, wish.client, wanted, part=wish.partial)
+
+    def _from_block(self, wish: Wish, picture: Picture, most: Sequence[int]) -> Placed | None:
+        """The wish's lines where the local block has all of them ready; None when it has not."""
         assortment = self._ctx.assortment
         if not all(assortment.block(line.sku) for line in wish.lines):
-            return ()
+            return None
+        if any(line.quantity > units for line, units in zip(wish.lines, most, strict=True)):
+            return None
         left: dict[LevelKey, int] = {}
         for sku in {line.sku for line in wish.lines}:
             left |= block.ready(picture, assortment, sku)
@@ -343,21 +367,26 @@ class Desk(Life):
             known = [key for key in left if key.sku == line.sku]
             level = picked(line.quantity, self._candidates(wish, line, known), left)
             if level is None:
-                return ()
+                return None
             left[level] -= line.quantity
             lines[number] = ReservationLine(level, line.quantity)
-        return tuple(lines[number] for number in sorted(lines))
+        found = tuple(lines[number] for number in sorted(lines))
+        return Placed(found, tuple(line.quantity for line in found))
 
     def _place(
-        self, tx: Tx, wish: Wish, picture: Picture, *, paid: bool = False
-    ) -> tuple[tuple[ReservationLine, ...], bool] | Outcome:
+        self, tx: Tx, wish: Wish, picture: Picture, most: Sequence[int], *, paid: bool = False
+    ) -> Placed | Outcome:
         """Levels for each line: the best that seem able; the org decides whether they are.
 
+        `most` has how many units of each may be asked for.
+
         The last pieces of a shop floor come after everything else, and only if the shop then says that it has
-        them: that is the second value. A channel's safety stock is never given, but to who has paid already.
+        them. A channel's safety stock is never given, but to who has paid already. What a level's pool lacks
+        its local block gives, where it has that.
         """
-        placed: dict[int, list[ReservationLine]] = {}
+        placed: dict[int, list[tuple[ReservationLine, int]]] = {}
         taken: dict[LevelKey, int] = {}
+        drawn: dict[LevelKey, int] = {}
         needs_store = False
         for number, line in _bound_first(wish.lines):
             levels = on_floor(self._ctx.assortment, picture.levels(line.sku))
@@ -370,22 +399,44 @@ class Desk(Life):
             stays = {} if paid or wish.in_hand else _stays(able, levels)
             kept = sum(stays.values())
             kept += 0 if paid else self._keep_back(wish, line.sku, able, picture)
+            pool, ready = dict(able), self._ready(line, picture, drawn)
+            for key, units in ready.items():
+                able[key] = max(0, able.get(key, 0)) + units
             if kept and not wish.partial and (left := _sum(able, candidates)) < line.quantity <= left + kept:
                 detail = f"{line.quantity} wanted of {line.sku}, {left} available beside the safety stock"
                 return Outcome(None, "unavailable", self.available(tx, {line.sku}), detail)
             sure = {
-                key: max(0, units - max(0, last[key] - stays.get(key, 0))) if key in last else units
+                key: max(0, pool.get(key, 0) - max(0, last[key] - stays.get(key, 0))) + ready.get(key, 0)
+                if key in last
+                else units
                 for key, units in able.items()
             }
-            asked = _split(wish, line, candidates, sure)
-            if sum(min(units, sure[level]) for level, units, _ in asked) < line.quantity:
-                asked = _split(wish, line, sorted(candidates, key=last.__contains__), able)
+            within, cut = replace(line, quantity=most[number]), line.quantity - most[number]
+            asked = _split(wish, within, candidates, sure)
+            if sum(min(units, sure[level]) for level, units, _ in asked) < within.quantity:
+                asked = _split(wish, within, sorted(candidates, key=last.__contains__), able)
+            asked = [
+                (level, units, wanted + (0 if at else cut)) for at, (level, units, wanted) in enumerate(asked)
+            ]
             for level, units, wanted in asked:
-                taken[level] = taken.get(level, 0) + units
+                given = added(units, pool[level], ready.get(level, 0))
+                taken[level] = taken.get(level, 0) + units - given
+                drawn[level] = drawn.get(level, 0) + given
                 needs_store |= level in last and units > sure[level]
                 found = ReservationLine(level, units, wanted, line.unit is not None)
-                placed.setdefault(number, []).append(found)
-        return tuple(each for number in sorted(placed) for each in placed[number]), needs_store
+                placed.setdefault(number, []).append((found, given))
+        lines = [each for number in sorted(placed) for each in placed[number]]
+        return Placed(tuple(line for line, _ in lines), tuple(units for _, units in lines), needs_store)
+
+    def _ready(
+        self, line: WishedLine, picture: Picture, drawn: Mapping[LevelKey, int]
+    ) -> dict[LevelKey, int]:
+        """Units of a line's SKU that the local block may still give, by level."""
+        assortment = self._ctx.assortment
+        if assortment.block(line.sku) is None:
+            return {}
+        ready = block.ready(picture, assortment, line.sku)
+        return {level: units - drawn.get(level, 0) for level, units in ready.items()}
 
     def _keep_back(self, wish: Wish, sku: str, able: dict[LevelKey, int], picture: Picture) -> int:
         """Take the channel's safety stock out of what its locations are able to give, the best one last.
@@ -435,21 +486,21 @@ class Desk(Life):
     def _elsewhere(self, tx: Tx, *, refused: Reservation, wish: Wish) -> Asked | None:
         """Ask again at other levels, when some seem able to give all of it, or when the block is by now."""
         picture = Picture(tx.facts({line.sku for line in wish.lines}), self._ctx.assortment)
-        from_block = self._from_block(wish, picture)
-        if from_block and self.denied_again(tx, refused) is None:
-            return self._grant(tx, replace(refused, lines=from_block, reason="", needs_store=False))
-        placed = self._place(tx, wish, picture)
-        if isinstance(placed, Outcome) or placed[0] == refused.lines:
+        most = self._most(tx, wish)
+        if isinstance(most, Denial):
             return None
-        lines, needs_store = placed
-        if any(picture.sellable(line.level.sku).get(line.level, 0) < line.quantity for line in lines):
+        placed = self._from_block(wish, picture, most) or self._place(tx, wish, picture, most)
+        if isinstance(placed, Outcome) or (placed.lines == refused.lines and not any(placed.drawn)):
             return None
-        if self.denied_again(tx, refused) is not None:
+        asked = beside_block(placed.lines, placed.drawn)
+        if any(picture.sellable(line.level.sku).get(line.level, 0) < line.quantity for line in asked):
             return None
-        pending = ReservationState.PENDING
-        again = replace(refused, state=pending, lines=lines, reason="", needs_store=needs_store)
+        again = replace(refused, lines=placed.lines, reason="", needs_store=placed.needs_store)
+        if placed.ready:
+            return self._grant(tx, again)
+        again = replace(again, state=ReservationState.PENDING)
         tx.put_reservation(again)
-        return self.ask(tx, again)
+        return self.ask(tx, again, drawn=placed.drawn)
 
     def _outcome(self, tx: Tx, *, number: str, wish: Wish) -> Outcome:
         reservation = tx.reservation(number)
@@ -557,6 +608,8 @@ def _split(
 
     What is sent may come from several locations, where none has all of it; nobody fetches a pick-up in two.
     """
+    if not line.quantity:
+        return [(candidates[0], 0, 0)]
     if wish.partial and (asked := part(line.quantity, candidates, sellable)):
         missing = line.quantity - sum(units for _, units in asked)
         return [(key, units, units + (0 if number else missing)) for number, (key, units) in enumerate(asked)]

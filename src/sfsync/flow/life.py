@@ -38,7 +38,8 @@ from sfsync.domain.stock import LevelKey, Movement
 from sfsync.domain.values import replace
 from sfsync.ports import Tx
 
-from .asking import not_yet, promised_to_others
+from .asking import beside_block, not_yet, promised_to_others
+from .block import beside
 from .context import wait_until_read
 from .cover import lacking
 from .fetching import Fetching, busy
@@ -235,13 +236,19 @@ class Life(Fetching):
         again = replace(again, needs_store=self._on_floor(tx, again, zip(levels, again.due(), strict=True)))
         denial = self.denied_again(tx, again)
         no = denial.detail if denial is not None else ""
-        no = no or promised_to_others(self._picture(tx, again), again.lines)
+        no, drawn = (no, ()) if no else self._to_be_had(tx, again)
         if no:
             lost = replace(again, state=ReservationState.PAID_UNAVAILABLE, reason=no)
             put(tx, self._ctx, before, lost)
             return Outcome(lost)
         tx.put_reservation(again)
-        return self.ask(tx, again)
+        return self.ask(tx, again, drawn=drawn)
+
+    def _to_be_had(self, tx: Tx, again: Reservation) -> tuple[str, Sequence[int]]:
+        """(Why its lines may not be asked for, else nothing; the units that the local block gives)."""
+        picture = self._picture(tx, again)
+        drawn = beside(picture, self._ctx.assortment, [(line.level, line.quantity) for line in again.lines])
+        return promised_to_others(picture, beside_block(again.lines, drawn)), drawn
 
     @staticmethod
     def _other_order(tx: Tx, reservation: Reservation, order_reference: str) -> str:
@@ -396,10 +403,11 @@ class Life(Fetching):
                 )
                 if (no := self.denied_again(tx, again)) is not None:
                     return Outcome(reservation, "paid-unavailable", detail=no.detail, more=no.more)
-                if promised := promised_to_others(self._picture(tx, again), again.lines):
+                promised, drawn = self._to_be_had(tx, again)
+                if promised:
                     return Outcome(reservation, "paid-unavailable", self.available(tx, skus), promised)
                 tx.put_reservation(again)
-                asked = self.ask(tx, again, signed)
+                asked = self.ask(tx, again, signed, drawn=drawn)
             elif reservation.state not in HOLDING:
                 return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ from sfsync.domain import ats
 from sfsync.domain.assortment import PLENTY, Assortment, InForce
 from sfsync.domain.block import HOLDER
 from sfsync.domain.debts import Owed, by_places, owed
-from sfsync.domain.stock import LevelKey, Movement, StockLevel
+from sfsync.domain.stock import LevelKey, Movement, StockLevel, allocation_subject
 from sfsync.domain.values import replace
 from sfsync.ports import Facts, Held, PendingRow
 
@@ -52,13 +52,13 @@ class Picture:
             self._facts.pop(row.level.sku, None)
 
     def enter_rows(self, bundle: int, movements: Sequence[Movement], channel: str | None) -> None:
-        """A bundle of one owner was written down since the facts were read."""
+        """A bundle of one owner was written down since the facts were read, with what the block gives it."""
         self.enter(
             [
                 PendingRow(
                     bundle,
                     row.subject.partition(":")[0],
-                    channel,
+                    HOLDER if row.subject == allocation_subject(HOLDER, row.level) else channel,
                     row.level,
                     row.on_hand_delta,
                     row.reserved_delta,
@@ -206,22 +206,25 @@ class Picture:
             for row in self._pending.get(sku, ())
             if row.kind == "reservation" and row.channel == channel and row.level.location in locations
         ]
-        # Granted out of the local block: theirs, whatever the org has heard of it.
-        granted = self._of_block(sku)
-        held += sum(row.reserved_delta for row in own if row.bundle in granted)
-        changes = [row.reserved_delta for row in own if row.bundle not in granted]
+        # Out of the local block: theirs, whatever the org has heard of it.
+        given, changes = self._of_block(sku), list[int]()
+        for row in own:
+            drawn = min(max(0, row.reserved_delta), given[row.bundle, row.level])
+            given[row.bundle, row.level] -= drawn
+            held += drawn
+            changes.append(row.reserved_delta - drawn)
         # What its orders are taking over, or it is giving back, is no longer its own.
         return max(0, held + sum(min(0, change) for change in changes)), sum(
             max(0, change) for change in changes
         )
 
-    def _of_block(self, sku: str) -> frozenset[int]:
-        """The bundles that take units out of the local block, and the grants that no bundle enters yet."""
-        return frozenset(
-            row.bundle
-            for row in self._pending.get(sku, ())
-            if row.kind == "allocation" and row.channel == HOLDER and row.reserved_delta < 0
-        )
+    def _of_block(self, sku: str) -> Counter[tuple[int, LevelKey]]:
+        """Units that each bundle takes out of the local block; also the grants that no bundle enters yet."""
+        found = Counter[tuple[int, LevelKey]]()
+        for row in self._pending.get(sku, ()):
+            if row.kind == "allocation" and row.channel == HOLDER and row.reserved_delta < 0:
+                found[row.bundle, row.level] -= row.reserved_delta
+        return found
 
     def block_books(self, sku: str) -> dict[LevelKey, tuple[int, int, int, int]]:
         """Units (held, being asked, drawn, leaving for the pool) of the local block, by level."""

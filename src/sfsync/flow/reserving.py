@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
+from sfsync.domain import block
+from sfsync.domain.block import HOLDER
 from sfsync.domain.incidents import (
     NO_ORDER,
     NO_WORD,
@@ -32,10 +34,11 @@ from sfsync.domain.reservations import (
     unanswered,
     unfetched,
 )
-from sfsync.domain.stock import LevelKey, Movement, MovementKind, step_key
+from sfsync.domain.stock import LevelKey, Movement, MovementKind, allocation_subject, step_key
 from sfsync.domain.values import replace
 from sfsync.ports import LineState, Tx
 
+from .block import beside
 from .context import Context
 from .picture import Picture
 from .rooms import denied
@@ -77,18 +80,23 @@ def ask(
     *,
     picture: Picture | None = None,
     new: bool = False,
+    drawn: Sequence[int] = (),
 ) -> Asked:
     """Write down what is asked: all of it in one bundle, or each line by itself when a part will do.
 
     `picture` has the facts of its SKUs as they stand now, where whoever calls has just read them. `new`: its
-    number was drawn just now, so nothing was ever asked for it.
+    number was drawn just now, so nothing was ever asked for it. `drawn` has the units of each line that the
+    local block gives: they change hands in the bundle that asks for the rest.
     """
     now = ctx.clock.now()
     subjects = reservation.subjects()
     known = dict.fromkeys(subjects, 0) if new else tx.next_steps(subjects)
     movements = under(asks(reservation, [known[subject] for subject in subjects], now), signature)
-    owners = {movement.subject: reservation.channel for movement in movements}
-    together = [[m] for m in movements] if reservation.partial else [list(movements)]
+    rows = from_block(tx, movements, dict(zip(subjects, drawn, strict=False)), now)
+    owners = {movement.subject: reservation.channel for movement in movements} | {
+        row.subject: HOLDER for each in rows for row in each[1:]
+    }
+    together = rows if reservation.partial else [[row for each in rows for row in each]]
     bundles: list[int] = []
     for bundle in together:
         bundles.append(tx.add_bundle(bundle, owners, now))
@@ -96,6 +104,15 @@ def ask(
             picture.enter_rows(bundles[-1], bundle, reservation.channel)
     skus = {line.level.sku for line in reservation.lines}
     return bundles, {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now, known=picture)
+
+
+def from_block(
+    tx: Tx, movements: Sequence[Movement], drawn: Mapping[str, int], now: datetime
+) -> Sequence[Sequence[Movement]]:
+    """Each movement that asks, with the one by which the local block gives up what it gives its subject."""
+    own = [allocation_subject(HOLDER, row.level) for row in movements if drawn.get(row.subject)]
+    steps = tx.next_steps(own) if own else {}
+    return block.given([(row, drawn.get(row.subject, 0)) for row in movements], steps, now)
 
 
 def under(movements: Sequence[Movement], signature: Wish | None) -> tuple[Movement, ...]:
@@ -115,8 +132,9 @@ def ask_for_paid(tx: Tx, ctx: Context, skus: Collection[str]) -> set[str]:
     """
     bells: set[str] = set()
     for reservation in tx.paid_unavailable():
-        owed = zip(reservation.lines, reservation.due(), strict=True)
-        levels = [line.level for line, units in owed if units]
+        due = zip(reservation.lines, reservation.due(), strict=True)
+        lines = tuple(replace(line, quantity=units) for line, units in due)
+        levels = [line.level for line in lines if line.quantity]
         if not {level.sku for level in levels} & set(skus) or tx.busy(reservation.subjects()):
             continue
         if reservation.channel is not None:
@@ -125,27 +143,26 @@ def ask_for_paid(tx: Tx, ctx: Context, skus: Collection[str]) -> set[str]:
                 continue
         if any(each.state is ReservationState.PENDING for each in tx.stand_ins(reservation.id)):
             continue
-        left = dict(_sellable(tx, ctx, {level.sku for level in levels}))
-        for level, units in zip(levels, filter(None, reservation.due()), strict=True):
-            left[level] = left.get(level, 0) - units
-        if any(left[level] < 0 for level in levels):
+        picture = Picture(tx.facts({level.sku for level in levels}), ctx.assortment)
+        left = {key: units for level in levels for key, units in picture.sellable(level.sku).items()}
+        drawn = beside(picture, ctx.assortment, [(line.level, line.quantity) for line in lines])
+        asked = Counter[LevelKey]()
+        for line, units in zip(lines, drawn, strict=True):
+            asked[line.level] += line.quantity - units
+        if any(left.get(level, 0) < units for level, units in asked.items()):
             continue
-        floor = any(left[level] < ctx.assortment.floor.last(level.location) for level in levels)
-        due = zip(reservation.lines, reservation.due(), strict=True)
-        lines = tuple(replace(line, quantity=units) for line, units in due)
+        floor = any(
+            units and left[level] - units < ctx.assortment.floor.last(level.location)
+            for level, units in asked.items()
+        )
         wanted = [(line.level.sku, line.quantity) for line in lines if line.quantity]
         if denied(tx, ctx.assortment, reservation.channel, reservation.client, wanted, paid=True) is not None:
             continue
         again = replace(reservation, state=ReservationState.PENDING, lines=lines, needs_store=floor)
         tx.put_reservation(again)
         ctx.log.info("paid for, and there again", reservation=reservation.id, next="asked of the org")
-        bells |= ask(tx, ctx, again)[1]
+        bells |= ask(tx, ctx, again, drawn=drawn)[1]
     return bells
-
-
-def _sellable(tx: Tx, ctx: Context, skus: Collection[str]) -> Mapping[LevelKey, int]:
-    picture = Picture(tx.facts(skus), ctx.assortment)
-    return {key: units for sku in skus for key, units in picture.sellable(sku).items()}
 
 
 def settle(tx: Tx, ctx: Context, reservation_id: str, reason: str) -> None:

@@ -12,7 +12,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sfsync.domain.assortment import Assortment
 from sfsync.domain.ats import Guarantee
-from sfsync.domain.editions import REST, Alone, Denial, Edition, Switch, dealt, denial, on_show, with_units
+from sfsync.domain.editions import (
+    REST,
+    SPENT,
+    Alone,
+    Denial,
+    Edition,
+    Switch,
+    dealt,
+    denial,
+    gives,
+    on_show,
+    with_units,
+)
 from sfsync.domain.values import replace
 from sfsync.ports import ChannelLevel, PendingRow, Tx
 
@@ -145,25 +157,53 @@ def denied(
 
     A customer who has paid is served by a closed edition too, as far as there is something left of it.
     """
+    found = allowed(tx, assortment, channel, client, list(wanted), paid=paid)
+    return found if isinstance(found, Denial) else None
+
+
+def allowed(
+    tx: Tx,
+    assortment: Assortment,
+    channel: str | None,
+    client: str,
+    wanted: Sequence[tuple[str, int]],
+    *,
+    paid: bool = False,
+    part: bool = False,
+) -> Denial | tuple[int, ...]:
+    """How many of the units (SKU, quantity) may be reserved as far as their editions go, or why none.
+
+    All of them, unless a `part` will do: then what an edition has left, and what it gives this client.
+    """
     units: dict[str, int] = defaultdict(int)
     for sku, quantity in wanted:
         if (edition := assortment.edition(sku)) is not None:
             units[edition.name] += quantity
-    rooms = Rooms(tx, assortment)
+    rooms, left, no = Rooms(tx, assortment), dict[str, int](), None
     for name, quantity in units.items():
         edition = assortment.editions[name]
+        has = _client_has(tx, edition, client) if client and edition.per_client is not None else 0
+        taken = rooms.promised(edition)
+        left[name] = min(quantity, gives(edition, taken, channel, has)) if part else quantity
         found = denial(
             edition,
             is_open=paid or rooms.is_open(edition),
-            taken=rooms.promised(edition),
+            taken=taken,
             channel=channel,
-            wanted=quantity,
+            wanted=left[name] or quantity,
             client=client,
-            client_has=_client_has(tx, edition, client) if client and edition.per_client is not None else 0,
+            client_has=has,
         )
-        if found is not None:
+        if found is not None and (left[name] or not part or found.kind not in SPENT):
             return found
-    return None
+        no = no or found
+    may = list[int]()
+    for sku, quantity in wanted:
+        name = edition.name if (edition := assortment.edition(sku)) is not None else ""
+        may.append(min(quantity, left.get(name, quantity)))
+        if name:
+            left[name] -= may[-1]
+    return no if no is not None and not any(may) else tuple(may)
 
 
 def _client_has(tx: Tx, edition: Edition, client: str) -> int:

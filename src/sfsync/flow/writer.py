@@ -538,7 +538,7 @@ class Writer:
         if along:  # only such a one may have been told of
             standing.over(tx, bundle, now)
         if verdict in (Verdict.WRONG, Verdict.REFUSED):
-            self._pause_allocations(bundle)
+            self._pause_allocations(bundle, wrong=verdict is Verdict.WRONG)
         if verdict is Verdict.WRONG:
             tx.dead_letter(
                 "ledger",
@@ -565,11 +565,14 @@ class Writer:
                 settle(tx, self._ctx, subject.split(":")[1], reason)
         return {"orders"} if _of_orders(bundle) else set()
 
-    def _pause_allocations(self, bundle: Bundle) -> None:
-        """What the org would not set aside is not asked for again at once."""
+    def _pause_allocations(self, bundle: Bundle, *, wrong: bool) -> None:
+        """What the org would not set aside is not asked for again at once.
+
+        Where it refused a cart of which the local block gave a part, it has nothing against the block.
+        """
         until = self._ctx.clock.now().timestamp() + ALLOCATION_PAUSE_SECONDS
         for movement in bundle.movements:
-            if movement.subject.startswith("allocation:"):
+            if movement.subject.startswith("allocation:") and (wrong or movement.reserved_delta > 0):
                 self._ctx.pulse.paused[movement.subject] = until
 
     def _after(self, number: int, judgement: Judgement, *, sent: bool) -> None:
