@@ -17,8 +17,10 @@ GREEN: dict[str, Any] = {
     "refunds": [],
     "dead_letters": [],
     "drifts": 0,
+    "channels_left": [],
 }
 LONDON = GREEN["channels"][0]
+GONE = {"name": "paris", "numbers": 77, "set_aside": 0}
 SIX = [LONDON | {"name": f"market-{number}"} for number in range(6)]
 
 
@@ -38,6 +40,10 @@ SIX = [LONDON | {"name": f"market-{number}"} for number in range(6)]
         ({"channels": [LONDON | {"state": "warning", "problems": 2}]}, ["sfsync dead-letters"]),
         ({"dead_letters": [{"id": 1}]}, ["sfsync dead-letters"]),
         ({"drifts": 1}, ["sfsync drift"]),
+        (
+            {"channels_left": [GONE, GONE | {"name": "rome", "set_aside": 2}, GONE | {"set_aside": 1}]},
+            ["sfsync channel forget paris", "sfsync reservations --orphans"],
+        ),
         (
             {"channels": [each | {"state": "bad"} for each in SIX[:2]]},
             ["sfsync check market-0", "sfsync check market-1"],

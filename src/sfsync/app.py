@@ -40,6 +40,7 @@ from sfsync.flow.calls import recall
 from sfsync.flow.catching_up import CatchingUp
 from sfsync.flow.context import SNAPSHOT, Bell, Context, Logger, Pulse
 from sfsync.flow.door import Door
+from sfsync.flow.forgetting import Forgetting
 from sfsync.flow.hearing import heard
 from sfsync.flow.letters import Letters
 from sfsync.flow.org_counts import Counting
@@ -247,6 +248,7 @@ class Daemon:
             refunds=supervisor.refunds,
             letters=Letters(ctx),
             mappings=SkuMappings(ctx, settings.tills, supervisor.writer.look_again),
+            forgetter=Forgetting(ctx),
             why=Why(ctx),
             levels=CatchingUp(ctx),
             tills=supervisor.tills,

@@ -23,6 +23,7 @@ from sfsync.domain.exposure import Exposure as DomainExposure
 from sfsync.domain.incidents import Resolved, Stage
 from sfsync.domain.incidents import Wish as IncidentWish
 from sfsync.domain.ira_wish import IraWish
+from sfsync.domain.left_channel import Forgotten, LeftChannel, judged
 from sfsync.domain.letters import Cause, Tried
 from sfsync.domain.refunds import Ending, OwedLine, RefundAnswer, RefundTask
 from sfsync.domain.reservations import (
@@ -162,6 +163,23 @@ class MappingPile:
     async def remove(self, old: str, source: str, by: str) -> bool:
         self.removed.append((old, source, by))
         return old == "OLD"
+
+
+class Forgetter:
+    """Something is kept of paris; units are set aside for rome."""
+
+    def __init__(self) -> None:
+        self.left = {
+            "paris": LeftChannel("paris", 77, 3, 1, 0, 2),
+            "rome": LeftChannel("rome", 5, 0, 0, 2, 0),
+        }
+        self.forgotten: list[tuple[str, str, str]] = []
+
+    async def forget(self, channel: str, by: str, reason: str) -> Forgotten:
+        found = judged(channel, ("london", "dubai"), self.left.values())
+        if not found.problem:
+            self.forgotten.append((channel, by, reason))
+        return found
 
 
 class Door:
@@ -1149,6 +1167,7 @@ class House:
         self.refunds = RefundPile()
         self.letters = LetterPile()
         self.mappings = MappingPile()
+        self.forgetter = Forgetter()
         self.answers = Answers()
         self.numbers = Numbers()
         self.tills, self.seen = Tills(), Seen()
@@ -1196,6 +1215,7 @@ class House:
             mappings=self.mappings,
             drift=Drifts(),
             tills=self.tills,
+            forgetter=self.forgetter,
             lives=Biography(),
             shadow=self.seen,
         )
@@ -1517,6 +1537,7 @@ def status() -> Status:
         "dead_letters_more": 0,
         "dead_letters_by_source": {"dubai": 1},
         "drifts": 0,
+        "channels_left": [],
         "recent": [
             {
                 "at": "2026-11-23T08:14:51Z",

@@ -98,6 +98,7 @@ MAY = {
     "POST /incidents/{id}": "admin",
     "POST /refunds/{id}": "admin",
     "POST /resync": "admin",
+    "POST /v1/channels/forget": "admin",
     "POST /v1/dead-letters/drop": "admin",
     "POST /v1/dead-letters/retry": "admin",
     "POST /v1/editions/{name}/close": "admin",

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, NoReturn, TypeVar
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any, NoReturn, TypeVar
 
+import httpx
 import typer
 from rich.text import Text
 
@@ -15,20 +20,26 @@ from sfsync.channels import BadConfigError
 from sfsync.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,
+    DaemonClient,
     JsonOption,
     fail,
     out,
     print_json,
     settings_or_exit,
     table,
+    user_name,
 )
+from sfsync.domain.letters import LONGEST_NAME, LONGEST_REASON
 from sfsync.domain.subscriptions import Act, Step, plan
+from sfsync.domain.words import counted
+from sfsync.flow import forgetting
 from sfsync.ports import Channel, Finding, OutsideError, Severity, Subscriber, Unknown
 from sfsync.settings import Settings
 from sfsync.settings.channel import BUILT_IN
+from sfsync.store import StoreError, open_store
 
 app = typer.Typer(
-    help="Channels: which kinds there are, whether one can be spoken to, what it tells us.",
+    help="Channels: which kinds there are, whether one can be spoken to, what it tells us; and their end.",
     no_args_is_help=True,
 )
 
@@ -142,6 +153,63 @@ def setup(
     else:
         _show_steps(name, steps, dry_run=dry_run)
     raise typer.Exit(1 if dry_run and changes else 0)
+
+
+@app.command("forget")
+def forget(
+    name: Annotated[str, typer.Argument(help="The channel's name, as it was in the settings.")],
+    reason: Annotated[str, typer.Option(help="Why it is over; kept with the dead letters that are dropped.")],
+    by: Annotated[str | None, typer.Option(help="Who says so; your user name by default.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Forget it without being asked.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """End a channel that was taken out of the settings: forget its numbers, drop its dead letters.
+
+    Until then all of it is kept, so that it goes on where it was should it come back; afterwards it would
+    begin as a new one. Its orders stay, and so do the units that they hold, movements and incidents. Not
+    while units are set aside for it: withdraw those first. Works with and without a running daemon.
+
+    Exit codes: 0 forgotten; 1 nothing is kept of it, units are set aside for it, or nobody said yes; 2 wrong
+    settings or words, or it is in the settings; 3 no store, or the daemon refuses.
+    """
+    settings = settings_or_exit(config)
+    who, because = (by or user_name()).strip(), reason.strip()
+    if not because or len(because) > LONGEST_REASON or not who or len(who) > LONGEST_NAME:
+        fail(f"--reason has 1 to {LONGEST_REASON} characters, --by at most {LONGEST_NAME}", 2)
+    if name in settings.channels:
+        fail(f"{name} is in the settings: take it out there first, and restart the daemon", 2)
+    try:
+        store = open_store(settings.store_url(), exclusive=False, migrate=False)
+    except StoreError as error:
+        fail(str(error))
+    found = store.read_now(lambda tx: forgetting.look(tx, name, settings.channels))
+    if found.problem or found.left is None:
+        fail(f"{found.detail}. Nothing was forgotten.", 1)
+    if not yes:
+        if as_json or not sys.stdin.isatty():
+            fail(f"{found.left.sentence} Nothing was forgotten: give --yes to do it without being asked.", 1)
+        out.print(found.left.sentence)
+        if not typer.confirm(f"Forget {name} for good?"):
+            raise typer.Exit(1)
+    told: Any = found.left.row()
+    try:
+        wish = {"channel": name, "by": who, "reason": because}
+        status, told = DaemonClient(settings).attempt("/v1/channels/forget", wish)
+        if status != HTTPStatus.OK:
+            fail(f"the daemon answered {status}: {told.get('detail') or told}")
+    except httpx.HTTPError:  # none runs
+        part = partial(forgetting.forget_part, channel=name, by=who, reason=because)
+        while store.write_now(partial(part, now=datetime.now(UTC))):
+            pass
+    if as_json:
+        print_json(told)
+        return
+    what = [("numbers", "number"), ("dead_letters", "dead letter"), ("drifts", "drift")]
+    out.print(f"{name} is forgotten: {', '.join(counted(told[key], one) for key, one in what)}.")
+    if told["open_lines"]:
+        lines = counted(told["open_lines"], "line of its orders holds", "lines of its orders hold")
+        out.print(f"{lines} units on, and nobody tells sfsync what becomes of them: enter that in the org.")
 
 
 async def _without_setup(channel: Channel) -> tuple[str, Sequence[Finding]] | None:

@@ -15,6 +15,7 @@ from sfsync.domain.block import HOLDER
 from sfsync.domain.budget import Standing, Work
 from sfsync.domain.coverage import lasting
 from sfsync.domain.exposure import SCARCE_UNITS
+from sfsync.domain.left_channel import LeftChannel
 from sfsync.domain.unheard import Unheard
 from sfsync.domain.words import agree, counted
 from sfsync.flow.context import Pulse
@@ -24,7 +25,7 @@ from sfsync.web.status_shape import ChannelStatus, Health, Ledger, State, Stream
 
 from .rows import moment
 
-BEHIND_AGAIN = timedelta(seconds=10)
+BEHIND_AGAIN = timedelta(seconds=10)  # what is left of channels that are no more
 QUICK_SECONDS = 0.05
 SHARE = 20  # what takes longer than that is done again only after so many times as long
 NAMED = 3  # SKUs in one sentence
@@ -53,6 +54,7 @@ class HealthTeller:
         refunds: int,
         drifts: int,
         tills: Sequence[TillStatus],
+        left: Sequence[LeftChannel],
     ) -> Health:
         """The verdict on everything else that the status says."""
         pulse = self._pulse
@@ -97,6 +99,7 @@ class HealthTeller:
         bad += self._unasked(tx)  # after what goes wrong now: nothing may ever come of it
         doubtful += _of_channels(channels, "warning")
         doubtful += self._left_behind(tx, now)
+        doubtful += [each.sentence for each in left if not each.set_aside]  # which comes first
         doubtful += [
             f"The till {each['name']} has not reported since {each['last_at'] or 'the first start'}, "
             f"and should every {each['every_hours']:g} hours."

@@ -8,6 +8,7 @@ from statistics import quantiles
 
 from sfsync.domain import budget
 from sfsync.domain.forecast import Space
+from sfsync.domain.left_channel import LeftChannel
 from sfsync.domain.stock import LevelKey
 from sfsync.domain.tills import TillExpected, TillHistory, overdue
 from sfsync.flow.context import Pulse
@@ -18,6 +19,7 @@ from sfsync.web.status_shape import (
     ChannelBudget,
     DeadLetterRow,
     Deliveries,
+    LeftChannelRow,
     Movement,
     Outlook,
     PickUpsOfPlace,
@@ -38,6 +40,18 @@ def space_left(space: Space) -> SpaceLeft:
         fullest_rows=space.fullest_rows,
         crowded=space.crowded,
         crowded_in_days=space.crowded_in_days,
+    )
+
+
+def left_row(left: LeftChannel) -> LeftChannelRow:
+    """What is kept of a channel that is not in the settings any more, as the status has it."""
+    return LeftChannelRow(
+        name=left.name,
+        numbers=left.numbers,
+        dead_letters=left.dead_letters,
+        drifts=left.drifts,
+        set_aside=left.set_aside,
+        open_lines=left.open_lines,
     )
 
 

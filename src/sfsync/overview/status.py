@@ -19,12 +19,14 @@ from sfsync.domain.ats import Guarantee, Policy
 from sfsync.domain.block import HOLDER
 from sfsync.domain.coverage import Closes, remedy, so_far
 from sfsync.domain.exposure import SCARCE_UNITS
+from sfsync.domain.left_channel import LeftChannel
 from sfsync.domain.letters import TILL
 from sfsync.domain.tills import TillExpected
 from sfsync.flow.allocations import own_books, turn_of
 from sfsync.flow.block import levels_of
 from sfsync.flow.context import SNAPSHOT, Pulse
 from sfsync.flow.editions import standing
+from sfsync.flow.forgetting import left_behind
 from sfsync.flow.picture import Picture
 from sfsync.flow.rooms import Rooms
 from sfsync.flow.supervisor import KEPT_DAYS
@@ -51,10 +53,11 @@ from sfsync.web.status_shape import (
     StreamHole,
 )
 
-from .health import HealthTeller, channel_state, unheard_state
+from .health import BEHIND_AGAIN, HealthTeller, channel_state, unheard_state
 from .rows import (
     budget_row,
     deliveries_row,
+    left_row,
     letter_row,
     moment,
     moment_or_none,
@@ -102,6 +105,7 @@ class Overview:
         self._exposure: tuple[datetime | None, Mapping[str, list[ExposureOfClass]]] = (None, {})
         self._counted: tuple[object, Mapping[str, Counter[Guarantee]]] = (None, {})
         self._not_counted_before = 0.0
+        self._left_found: tuple[datetime | None, Sequence[LeftChannel]] = (None, ())
         self._ranked: Sequence[views.ScarceSku] = ()
         self._not_ranked_before = 0.0
 
@@ -167,14 +171,16 @@ class Overview:
             till_row(name, told, history.get(name), sources.get(f"{TILL}{name}", 0), began, now)
             for name, told in self._tills.items()
         ]
+        left = self._left(tx, now)
         return Status(
             health=self._health.tell(
-                tx, now, stream, ledger, channels, incidents, waiting, owed, drifts, tills
+                tx, now, stream, ledger, channels, incidents, waiting, owed, drifts, tills, left
             ),
             tills=tills,
             stream=stream,
             ledger=ledger,
             channels=channels,
+            channels_left=[left_row(each) for each in left],
             scarce=self._scarce(tx),
             pick_ups=[pick_ups_row(each) for each in pick_ups(tx, now)],
             editions=[
@@ -195,6 +201,14 @@ class Overview:
             recent=[movement_row(movement) for movement in views.recent_movements(tx, 20)],
             accuracy=self._live.rows(tx, now),
         )
+
+    def _left(self, tx: SqlTx, now: datetime) -> Sequence[LeftChannel]:
+        """What is kept of channels that are not in the settings any more. Looked for now and then."""
+        at, told = self._left_found
+        if at is None or now - at >= BEHIND_AGAIN:
+            told = left_behind(tx, self._assortment.channels)
+            self._left_found = now, told
+        return told
 
     def _coverage(
         self, tx: SqlTx, topics: Sequence[str], holes: Sequence[Hole], now: datetime

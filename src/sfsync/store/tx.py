@@ -10,6 +10,7 @@ from .comparing import ComparingStatements
 from .counts import CountStatements
 from .coverage import CoverageStatements
 from .editions import EditionStatements
+from .gone import GoneStatements
 from .incidents import IncidentStatements
 from .letters import LetterStatements
 from .levels import LevelStatements
@@ -35,6 +36,7 @@ class SqlTx(
     AlertStatements,
     ComparingStatements,
     TurnStatements,
+    GoneStatements,
 ):
     """A `ports.Tx` on an open connection."""
 

@@ -25,6 +25,7 @@ from .api import Api
 from .counting import Counting
 from .counts import CountApi
 from .editions import EditionApi
+from .forgetting import ForgettingApi
 from .guard import Guard
 from .health import Health
 from .incidents import IncidentApi
@@ -80,6 +81,7 @@ def build_web(services: Services, options: WebOptions) -> Starlette:
         *RefundApi(services.refunds, services.desk, options).routes(),
         *LetterApi(services.letters, options).routes(),
         *MappingApi(services.mappings, options).routes(),
+        *ForgettingApi(services.forgetter, options).routes(),
         *LevelApi(services.levels, options).routes(),
         *EditionApi(services.editions, options).routes(),
         *AllocationApi(services.allocations, options).routes(),

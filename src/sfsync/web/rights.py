@@ -127,6 +127,7 @@ RIGHTS: dict[str, Right] = {
     "GET /v1/dead-letters": READ_ALL,
     "POST /v1/dead-letters/retry": OPERATE,
     "POST /v1/dead-letters/drop": OPERATE,
+    "POST /v1/channels/forget": OPERATE,
     "GET /v1/sku-mappings": READ_ALL,
     "POST /v1/sku-mappings": OPERATE,
     "POST /v1/sku-mappings/remove": OPERATE,

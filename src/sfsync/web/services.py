@@ -18,6 +18,7 @@ from sfsync.domain.counts import NOT_SURE, Count, CountOutcome, Sure
 from sfsync.domain.editions import Standing
 from sfsync.domain.incidents import Resolved
 from sfsync.domain.ira_wish import IraWish
+from sfsync.domain.left_channel import Forgotten
 from sfsync.domain.letters import Cause, Tried
 from sfsync.domain.refunds import Ending, RefundAnswer, RefundTask
 from sfsync.domain.reservations import Orphan, Outcome, Reservation, Wish, WishedLine
@@ -313,6 +314,14 @@ class LetterDesk(Protocol):
         ...
 
 
+class ChannelForgetter(Protocol):
+    """Ends what is kept of channels that are not in the settings any more."""
+
+    async def forget(self, channel: str, by: str, reason: str) -> Forgotten:
+        """Forget a channel, with a name and a reason; or say why it stays."""
+        ...
+
+
 class MappingDesk(Protocol):
     """Keeps mappings of SKUs that the org does not have. What it returns is JSON-ready."""
 
@@ -439,6 +448,7 @@ class Services:
     letters: LetterDesk
     mappings: MappingDesk
     tills: TillDesk
+    forgetter: ChannelForgetter
     folder: Folder | None = None
     drift: DriftTeller | None = None
     lives: Biographer | None = None

@@ -450,6 +450,17 @@ class TillStatus(TypedDict):
     refused_in_all: int
 
 
+class LeftChannelRow(TypedDict):
+    """What is kept of a channel that is not in the settings any more."""
+
+    name: str
+    numbers: int  # that it showed when it was last heard
+    dead_letters: int
+    drifts: int
+    set_aside: int  # units of its allocations
+    open_lines: int  # of its orders
+
+
 class Status(TypedDict):
     """All of it."""
 
@@ -457,6 +468,7 @@ class Status(TypedDict):
     stream: Stream
     ledger: Ledger
     channels: list[ChannelStatus]
+    channels_left: list[LeftChannelRow]  # not in the settings any more, and something is kept of them
     scarce: list[Scarce]  # scarcest first
     pick_ups: list[PickUpsOfPlace]  # by location
     editions: list[EditionRow]  # in the order of the settings
