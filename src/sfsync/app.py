@@ -673,7 +673,7 @@ def web_options(settings: Settings, local_token: str) -> WebOptions:
         for token in settings.web.tokens
     ]
     if local_token:
-        tokens.append(Token("local", local_token, frozenset(SCOPES)))
+        tokens.append(Token("local", local_token, frozenset(SCOPES), personal=True))
     return WebOptions(
         tokens=tuple(tokens),
         channels=frozenset(settings.channels),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
-from tests.web.kit import CHECKOUT, NOW, VIEWER, House, exposure_at_dubai, problem
+from tests.web.kit import CHECKOUT, NOW, OPERATIONS, VIEWER, House, exposure_at_dubai, problem
 
 from sfsync.domain.why import Question
+from sfsync.web.options import ADMIN, Token
 
 GUARDED = [
     ("POST", "/v1/reservations"),
@@ -123,3 +125,24 @@ async def test_a_closed_page_shows_no_stock_until_a_token_is_given() -> None:
 def test_a_token_is_in_no_text() -> None:
     """Options may be logged."""
     assert CHECKOUT not in repr(House().options)
+
+
+async def test_what_the_command_line_does_stands_under_the_name_of_who_types() -> None:
+    """Its token is the daemon's own, whoever of the machine uses it; any other token speaks for itself."""
+    shell, typed = "the-token-beside-the-store", {"X-Sfsync-User": quote("Zoë Kay")}
+    ours = Token("local", shell, frozenset({ADMIN}), personal=True)
+    house = House(tokens=(ours, Token("operations", OPERATIONS, frozenset({ADMIN}))))
+    sheet = {"mappings": [{"old": "SAC", "new": "BAG-1"}]}
+    for token, headers in (
+        (shell, typed),
+        (shell, {}),
+        (OPERATIONS, typed),
+        (shell, {"X-Sfsync-User": "%0A"}),
+    ):
+        async with house.client(token) as client:
+            assert (await client.post("/v1/sku-mappings", json=sheet, headers=headers)).status_code == 200
+    assert [given[1] for given in house.mappings.given] == ["Zoë Kay", "local", "operations", "local"]
+    async with house.client(shell) as client:
+        named = {"ids": [1], "by": "Anna Kay", "reason": "a gift"}
+        await client.post("/v1/dead-letters/drop", json=named, headers=typed)
+    assert house.letters.dropped == [([1], "Anna Kay", "a gift")]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -158,6 +159,8 @@ class DaemonClient:
         """Take the token anew: each start of the daemon makes another."""
         if token := _token(self._settings):
             self._http.headers["authorization"] = f"Bearer {token}"
+            # Heard beside the daemon's own token: what is done stands under the name of who has typed it.
+            self._http.headers["x-sfsync-user"] = quote(user_name())
 
     def watch(self, key: str) -> None:
         """Send this id (none: "") with what is asked from now on, so that its progress can be asked for."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from sfsync.cli.common import (
     print_json,
     settings_or_exit,
     table,
+    user_name,
 )
 from sfsync.cli.mapping import give_file
 from sfsync.cli.progress import bar, waiting
@@ -114,7 +114,7 @@ def drop(
     """
     settings = settings_or_exit(config)
     of = _which(numbers, cause)
-    who, because = (by or getpass.getuser()).strip(), reason.strip()
+    who, because = (by or user_name()).strip(), reason.strip()
     if not because or len(because) > LONGEST_REASON or len(who) > LONGEST_NAME:
         fail(f"--reason has 1 to {LONGEST_REASON} characters, --by at most {LONGEST_NAME}", 2)
     if of is None:

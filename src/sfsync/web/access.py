@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
+from urllib.parse import unquote
 
 from starlette.requests import Request
 
@@ -26,6 +27,7 @@ from .problems import ProblemError
 from .sessions import COOKIE, LONGEST_PERSON, Session, Sessions
 
 FORM_HEADER = "x-form-token"
+USER_HEADER = "x-sfsync-user"  # who types, percent-encoded; heard of the command line's own token only
 SAFE = ("GET", "HEAD")
 
 
@@ -39,6 +41,7 @@ class Party:
     form: str = ""  # what forms must bring along; empty where nothing comes by itself
     sight: Sight = NOTHING  # whose things it sees, unless it may see all of them
     named_by: str = "token"  # or "proxy"
+    typed_by: str = ""  # who types, as the command line says
 
     @property
     def acts(self) -> bool:
@@ -130,7 +133,12 @@ class Doorkeeper:
         found = self._find(given.strip())
         if found is None:
             raise self._unknown("This token is not known here.", 'error="invalid_token"')
-        return Party(found.name, found.scopes, sight=found.sight)
+        typed_by = ""
+        if found.personal:
+            typed_by = unquote(request.headers.get(USER_HEADER, "")).strip()[:LONGEST_PERSON]
+        return Party(
+            found.name, found.scopes, sight=found.sight, typed_by=typed_by if typed_by.isprintable() else ""
+        )
 
     def _of_proxy(self, request: Request) -> Party | None:
         proxy = self._proxy

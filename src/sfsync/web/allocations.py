@@ -17,7 +17,7 @@ from .json_text import to_json
 from .options import WebOptions
 from .problems import ProblemError, bad_fields, sentence
 from .requests import read_object
-from .rights import party_of
+from .rights import party_of, who
 from .services import AllocationDesk
 from .status_shape import AllocationRow
 from .wishes import Fields
@@ -49,7 +49,7 @@ class AllocationApi:
         """Say how many units a channel is to have; 200 when nothing is on its way any more, else 202."""
         party = party_of(request)
         body = await read_object(request, self._options.max_body_bytes, self._options.body_seconds)
-        said = await self._desk.say(read_word(body), party.person or party.name)
+        said = await self._desk.say(read_word(body), who(party))
         if said.problem:
             raise problem_of(said)
         return _json(said.rows, 200 if done(said.rows) else 202)

@@ -16,7 +16,7 @@ from .json_text import to_json
 from .options import STORES, Sight, WebOptions
 from .problems import ProblemError, later, sentence
 from .requests import read_object
-from .rights import party_of, sight_of
+from .rights import party_of, sight_of, who
 from .services import Folder, ReservationDesk, Services
 from .telling import StatusTeller
 from .wishes import (
@@ -154,8 +154,8 @@ class Api:
         """The units are no longer wanted."""
         party, number = party_of(request), await self._own(request)
         reason = read_reason(await self._body(request, needed=False))
-        told = f"{reason} ({party.name})" if reason else ""
-        return _as_it_stands(await self._services.desk.release(number, told, by=party.name))
+        told = f"{reason} ({who(party)})" if reason else ""
+        return _as_it_stands(await self._services.desk.release(number, told, by=who(party)))
 
     async def store(self, request: Request) -> Response:
         """The shop says whether it has the piece."""
@@ -163,7 +163,7 @@ class Api:
         there = await in_hand(request, desk)
         found, locations, skus = read_found(await self._body(request), sight_of(request))
         outcome = await desk.store_confirmation(
-            there.id, found=found, who=party.name, locations=locations, skus=skus
+            there.id, found=found, who=who(party), locations=locations, skus=skus
         )
         return _as_it_stands(outcome)
 

@@ -14,7 +14,7 @@ from .json_text import to_json
 from .options import WebOptions
 from .problems import ProblemError, bad_fields
 from .requests import read_object
-from .rights import party_of
+from .rights import party_of, who
 from .services import EditionDesk
 from .status_shape import EditionRow
 
@@ -60,7 +60,7 @@ class EditionApi:
         if await read_object(request, *limits, needed=False):
             raise bad_fields({"body": "is not empty"})
         try:
-            return _json(describe(await self._desk.switch(name, on=on, who=party.person or party.name)))
+            return _json(describe(await self._desk.switch(name, on=on, who=who(party))))
         except KeyError:
             raise await self._none(name) from None
 

@@ -15,7 +15,7 @@ from .json_text import to_json
 from .options import WebOptions
 from .problems import ProblemError, bad_fields, sentence
 from .requests import read_object
-from .rights import party_of
+from .rights import party_of, who
 from .services import ChannelForgetter
 from .wishes import Fields
 
@@ -38,7 +38,7 @@ class ForgettingApi:
         party = party_of(request)
         limits = self._options.max_body_bytes, self._options.body_seconds
         channel, by, reason = _wish(await read_object(request, *limits))
-        told = await self._forgetter.forget(channel, party.person or by or party.name, reason)
+        told = await self._forgetter.forget(channel, party.person or by or who(party), reason)
         if told.problem:
             raise ProblemError(STATUS[told.problem], told.problem, sentence(told.detail))
         row = {} if told.left is None else told.left.row()

@@ -27,7 +27,7 @@ from .json_text import to_json
 from .options import WebOptions
 from .problems import ProblemError, bad_fields, later, sentence
 from .requests import read_object
-from .rights import party_of
+from .rights import party_of, who
 from .services import IncidentDesk
 from .wishes import Fields
 
@@ -68,7 +68,7 @@ class IncidentApi:
         party = party_of(request)
         number = number_of(request)
         body = await read_object(request, self._options.max_body_bytes, self._options.body_seconds)
-        wish = read_resolution(body, party.name, self._now())
+        wish = read_resolution(body, who(party), self._now())
         if party.person:  # who has logged in does not say another name
             wish = replace(wish, by=party.person)
         resolved = await self._desk.resolve(number, wish)

@@ -16,7 +16,7 @@ from .json_text import to_json
 from .options import WebOptions
 from .problems import bad_fields
 from .requests import read_object
-from .rights import party_of
+from .rights import party_of, who
 from .services import LetterDesk
 from .wishes import Fields
 
@@ -54,7 +54,7 @@ class LetterApi:
         party = party_of(request)
         wish = read_drop(await self._body(request))
         # Who has logged in does not say another name.
-        by = party.person or wish.by or party.name
+        by = party.person or wish.by or who(party)
         if wish.cause is None:
             dropped = await self._desk.drop(wish.ids, by, wish.reason)
         else:

@@ -52,6 +52,7 @@ class Token:
     secret: str = field(repr=False)
     scopes: frozenset[str] = frozenset({RESERVATIONS})
     sight: Sight = NOTHING
+    personal: bool = False  # whoever uses it says who types: the command line's, of any user of this machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from .json_text import to_json
 from .options import WebOptions
 from .problems import ProblemError, bad_fields, later, sentence
 from .requests import read_object
-from .rights import party_of, sight_of
+from .rights import party_of, sight_of, who
 from .services import RefundDesk, ReservationDesk
 from .status_shape import OwedLineRow, RefundRow
 from .wishes import Fields, known_to
@@ -68,8 +68,8 @@ class RefundApi:
         if not sight_of(request).everything:
             owed = (await changeable(request, self._reservations)).id
         reason, by = read_opening(await self._body(request))
-        who = party.person or by or party.name  # who has logged in does not say another name
-        answer = await self._desk.open(owed, by=who, reason=reason)
+        opener = party.person or by or who(party)  # who has logged in does not say another name
+        answer = await self._desk.open(owed, by=opener, reason=reason)
         if answer.task is None:
             raise problem_of(answer)
         place = {"Location": f"/v1/refunds/{answer.task.id}"}
@@ -80,7 +80,7 @@ class RefundApi:
         party = party_of(request)
         number = (await self._seen(request)).id
         ending, said, by = read_closing(await self._body(request))
-        answer = await self._desk.close(number, ending, by=party.person or by or party.name, said=said)
+        answer = await self._desk.close(number, ending, by=party.person or by or who(party), said=said)
         if answer.problem or answer.task is None:
             raise problem_of(answer)
         return _json(refund_row(answer.task))

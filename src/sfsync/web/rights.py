@@ -238,7 +238,7 @@ def sight_of(request: Request) -> Sight:
 
 def who(party: Party) -> str:
     """The name that stands with what is done."""
-    return party.person or party.name
+    return party.person or party.typed_by or party.name
 
 
 def form_of(request: Request) -> dict[str, str]:

@@ -17,7 +17,7 @@ from .json_text import BadJsonError, from_json, to_json
 from .options import WebOptions
 from .problems import ProblemError, bad_fields, sentence
 from .requests import read_body, read_object
-from .rights import party_of
+from .rights import party_of, who
 from .services import MappingDesk
 from .wishes import Fields
 
@@ -55,7 +55,7 @@ class MappingApi:
         if media_type not in ("text/csv", "application/json"):
             raise ProblemError(415, "not-csv", "Send Content-Type: text/csv, or application/json.")
         sheet = read_csv(body) if media_type == "text/csv" else _of_json(body)
-        by = party.person or party.name
+        by = who(party)
         told = await self._desk.give(sheet, by, partial=partial, dry_run=dry_run, yes_change=yes_change)
         if not dry_run and not told["applied"]:
             raise refusal(told, partial=partial)
@@ -66,7 +66,7 @@ class MappingApi:
         party = party_of(request)
         limits = self._options.max_body_bytes, self._options.body_seconds
         old, channel = _removal(await read_object(request, *limits))
-        if not await self._desk.remove(old, channel, party.person or party.name):
+        if not await self._desk.remove(old, channel, who(party)):
             raise no_mapping(old, channel)
         return _json({"removed": old, "channel": channel or None})
 
