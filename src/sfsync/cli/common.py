@@ -213,9 +213,12 @@ class DaemonClient:
             except ValueError:
                 problem = {}
             told = problem.get("detail") or problem.get("title") or answer.text
+            fields = [each for each in problem.get("errors") or () if each.keys() >= {"field", "detail"}]
+            wrong = [f"{each['field']} {each['detail']}" for each in fields] if len(fields) > 1 else []
+            told = f"{len(wrong)} fields are wrong" if wrong else told  # each of them stands on its own line
             if answer.status_code == 422 and answer.request.method == "GET":  # the question itself is wrong
-                fail(f"what was asked for is wrong: {told}", 2)
-            fail(f"the daemon answered {answer.status_code}: {told}")
+                fail(f"what was asked for is wrong: {told}", 2, problems=wrong)
+            fail(f"the daemon answered {answer.status_code}: {told}", problems=wrong)
         return answer.json()
 
 
