@@ -400,8 +400,11 @@ class Board:
         self.stock: list[StockOfSku] = []
         self.asked_exposure: tuple[datetime | None, str | None] = (None, None)
         self.failure: Exception | None = None
+        self.counted = asyncio.Event()  # what there is; until then no status is known
+        self.counted.set()
 
     async def status(self) -> Status:
+        await self.counted.wait()
         if self.failure is not None:
             raise self.failure
         return self.told

@@ -35,6 +35,27 @@ async def test_news_appears_without_a_reload_and_a_calm_section_stays_as_it_is()
     await server.stop()
 
 
+async def test_a_page_opened_while_the_first_status_is_counted_says_so_and_fills_by_itself() -> None:
+    """In a large house that takes seconds after a start; nobody looks at an empty window meanwhile."""
+    house = House(open_status=True)
+    house.board.counted.clear()
+    server = serve(house.app, "127.0.0.1", 0)
+    await server.start()
+    async with browser_page() as page:
+        await page.goto(server.address)
+        await expect(page.locator("#health h1")).to_have_text("the stream was heard 2 s ago")
+        await expect(page.locator("#health")).to_contain_text("The rest of this page follows by itself.")
+        await expect(page.locator("#channels")).to_have_count(0)
+        house.board.counted.set()
+        await expect(page.locator("#channels")).to_be_visible()
+        await expect(page.locator("#health h1")).to_have_text(house.board.told["health"]["sentence"])
+        order = await page.evaluate("[...document.querySelectorAll('main > [id]')].map(each => each.id)")
+        await page.reload()
+        again = await page.evaluate("[...document.querySelectorAll('main > [id]')].map(each => each.id)")
+        assert order == again
+    await server.stop()
+
+
 async def test_a_silent_daemon_is_told_and_its_return_too() -> None:
     """Old numbers must not look fresh."""
     house = House(open_status=True)

@@ -144,9 +144,10 @@ class Page:
 
     async def page(self, request: Request) -> Response:
         """The whole dashboard."""
-        sections = await self._sections()
+        known = await self._teller.soon() is not None
+        sections = await (self._sections() if known else self._beginning())
         if query_of(request):
-            first = {name: sections.pop(name) for name in SECTIONS[:2]}
+            first = {name: sections.pop(name) for name in SECTIONS[:2] if name in sections}
             sections = {**first, FOUND: await self._found(request), **sections}
         return self.render("page.html", request, self.visitor(request), sections=sections)
 
@@ -236,6 +237,11 @@ class Page:
     async def _sections(self) -> dict[str, Markup]:
         drift = None if self._drift is None else await self._drift.tell()
         return self._templates.sections(await self._teller.recent(), drift)
+
+    async def _beginning(self) -> dict[str, Markup]:
+        """What is known at once; the script puts the rest in when it comes."""
+        well, sentence = await self._teller.healthy()
+        return {"health": self._templates.section("beginning", well=well, sentence=sentence)}
 
     async def _found(self, request: Request) -> Markup:
         levels = await self._teller.levels(query_of(request))

@@ -15,6 +15,7 @@ LEVELS_SHOWN = 50
 LONG_SECONDS = 0.2
 SHARE = 20
 LONGEST_OLD = 10.0
+FIRST_SECONDS = 0.5  # that a page waits for the first status since the start
 
 
 class StatusTeller:
@@ -29,17 +30,32 @@ class StatusTeller:
     async def status(self) -> Status:
         """The status."""
         if self._work is None or self._work.done():
-            self._work = asyncio.create_task(self._overview.status())
+            self._work = asyncio.create_task(self._work_out())
         return await asyncio.shield(self._work)
+
+    async def _work_out(self) -> Status:
+        begun = monotonic()
+        self._last = status = await self._overview.status()
+        took = monotonic() - begun
+        self._good_until = monotonic() + (min(LONGEST_OLD, SHARE * took) if took > LONG_SECONDS else 0.0)
+        return status
 
     async def recent(self) -> Status:
         """The status for a page: where working it out takes long, the last one is told for a while."""
-        if self._last is None or monotonic() >= self._good_until:
-            begun = monotonic()
-            self._last = await self.status()
-            took = monotonic() - begun
-            self._good_until = monotonic() + (min(LONGEST_OLD, SHARE * took) if took > LONG_SECONDS else 0.0)
-        return self._last
+        return await self.status() if self._last is None or monotonic() >= self._good_until else self._last
+
+    async def soon(self) -> Status | None:
+        """`recent`; None where the first since the start is not there after a moment. It is worked out on."""
+        if self._last is not None:
+            return await self.recent()
+        try:
+            return await asyncio.wait_for(self.status(), FIRST_SECONDS)
+        except TimeoutError:
+            return None
+
+    async def healthy(self) -> tuple[bool, str]:
+        """Whether the daemon does its work: known at once, however large the house."""
+        return await self._overview.healthy()
 
     async def told(self, request: Request) -> dict[str, object]:
         """The status, and with ``?sku=`` in the request the stock of the SKUs that contain it."""
