@@ -388,6 +388,27 @@ async def test_a_plan_from_a_file_applies_only_the_rows_whose_facts_still_hold()
         assert london.shelf["EDITED"] == 7
 
 
+async def test_the_same_plan_applied_twice_finds_everything_as_it_should_be() -> None:
+    """What it was to bring about has come about, by whomever: nothing is refused, and nothing sent again."""
+    async with house({BAG: 5, SCARF: 4}, shops=("london",)) as h:
+        london = h.shops["london"]
+        london.shelf |= {"BAG-1": 9, "SCARF": 9}
+        plan = await h.supervisor.resync.compare()
+        await h.supervisor.resync.put_right((await written(h, *plan.rows)).id)
+        await h.until(lambda: (london.shelf["BAG-1"], london.shelf["SCARF"]) == (5, 4))
+        await h.idle()
+        london.sent.clear()
+        london.shelf["SCARF"] = 8
+        run = await written(h, *plan.rows)
+        await h.supervisor.resync.put_right(run.id)
+        assert await states(h, run.id) == {
+            "BAG-1": (RowState.APPLIED, "it shows what it should already"),
+            "SCARF": (RowState.CHANGED, "the channel shows 8 by now, not 9"),
+        }
+        await h.idle()
+        assert london.sent == []
+
+
 async def test_a_plan_from_a_file_cannot_make_a_number_up() -> None:
     """Somebody wrote another target into the file: the row is refused."""
     async with house({BAG: 5}, shops=("london",)) as h:

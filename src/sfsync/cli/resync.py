@@ -31,6 +31,7 @@ from sfsync.cli.common import (
 )
 from sfsync.cli.progress import Bar, bar
 from sfsync.domain.coverage import ACCEPTED
+from sfsync.domain.resync import RIGHT_ALREADY
 from sfsync.domain.words import counted
 
 ROWS_SHOWN = 40
@@ -162,7 +163,7 @@ class _Rows:
     """A plan's rows, of which all are looked at and some are shown: there may be half a million."""
 
     def __init__(self, *, keep: bool) -> None:
-        self.count = self.for_people = self.applied = self.changed = 0
+        self.count = self.for_people = self.applied = self.right = self.changed = 0
         self.first: list[Any] = []
         self.refused: list[Any] = []
         self.left: Counter[str] = Counter()  # by why they were
@@ -181,6 +182,8 @@ class _Rows:
             if row["cause"] != NOT_OURS:
                 self.for_people += 1
                 self.applied += row["state"] == "applied"
+            if row["note"] == RIGHT_ALREADY:
+                self.right += 1
             if row["state"] == "changed":
                 self.changed += 1
                 self.refused += [row] if len(self.refused) < ROWS_SHOWN else []
@@ -360,9 +363,14 @@ def _minutes(minutes: float) -> str:
 
 
 def _tell_applied(run: Any, rows: _Rows) -> None:
-    done = run["rows_done"]["applied"]
-    on_the_way = counted(done, "row is", "rows are")
-    out.print(f"Applied: {on_the_way} on the way; `sfsync status` shows the arrival.")
+    done = max(0, run["rows_done"]["applied"] - rows.right)
+    if done:
+        on_the_way = counted(done, "row is", "rows are")
+        out.print(f"Applied: {on_the_way} on the way; `sfsync status` shows the arrival.")
+    elif not (rows.left or rows.changed):
+        out.print("Applied: there was nothing to change.")
+    if rows.right:
+        out.print(f"{counted(rows.right, 'row shows', 'rows show')} what it should already.")
     for why, count in rows.left.most_common():
         out.print(f"{counted(count, 'row was', 'rows were')} left: {why}.")
     if not rows.changed:

@@ -225,6 +225,9 @@ class Extent:
     held: int = 0  # of these, by changed settings that wait for a person
 
 
+RIGHT_ALREADY = "it shows what it should already"
+
+
 @dataclass(frozen=True, slots=True)
 class Now:
     """What is known of a planned row when it is about to be applied."""
@@ -234,6 +237,12 @@ class Now:
     target: int | None
     busy: bool  # a push with it is under way
     written: bool  # its number has changed by us since the plan read it
+
+
+def is_right(now: Now) -> bool:
+    """True when a number was read again and is what it should be: the plan was applied before, say."""
+    read = now.listed and now.shows is not None
+    return read and now.shows == now.target and not (now.busy or now.written)
 
 
 def changed(shows: int, target: int | None, now: Now, *, strict: bool) -> str:

@@ -236,7 +236,13 @@ class Applying:
                 note = FIRST_WHOLE.format(missing=missing, channel=channel)
                 become.append(replace(row, state=RowState.LEFT, note=note))
                 continue
-            if why := _refusal(row, looking, found, strict=run.about["strict"]):
+            now = _now(row, looking, found)
+            if rules.is_right(now) and found is not None:
+                become.append(replace(row, state=RowState.APPLIED, note=rules.RIGHT_ALREADY))
+                seen.append(found[place])
+                continue
+            of = row.difference
+            if why := rules.changed(of.shows or 0, of.target, now, strict=run.about["strict"]):
                 become.append(replace(row, state=RowState.CHANGED, note=why))
                 continue
             if _waits_for_its_order(row.difference, run.scope, looking):
@@ -267,23 +273,20 @@ def _waits_for_its_order(of: Difference, scope: Scope, looking: Looking) -> bool
     return of.perhaps_sold and "order-unseen" not in scope.causes and not looking.divided(of.sku)
 
 
-def _refusal(
-    row: PlannedRow, looking: Looking, found: Mapping[tuple[str, str], Seen] | None, *, strict: bool
-) -> str:
-    """Why a row is refused, "" when it may be applied."""
+def _now(row: PlannedRow, looking: Looking, found: Mapping[tuple[str, str], Seen] | None) -> rules.Now:
+    """What is known of a row when it is about to be applied. `found`: what was read again; None: nothing."""
     of = row.difference
     level, again = looking.level(of.sku, of.location), None
     if found is not None:
         again = found.get((of.sku, of.location))
     since = row.asked_at if again is None else again.asked_at
-    now = rules.Now(
+    return rules.Now(
         None if again is None else again.item.shows,
         found is None or again is not None,
         looking.target(of.sku, of.location),
         level is not None and level.push is not None,
         level is not None and level.changed_at >= since,
     )
-    return rules.changed(of.shows or 0, of.target, now, strict=strict)
 
 
 def _is_busy(tx: Tx, *, channel: str) -> bool:
