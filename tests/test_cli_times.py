@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
-from sfsync.cli import why
+from sfsync.cli import app, why
 from sfsync.cli.tables import utc
 
 NIGHT = "2025-01-05T02:30:00.000Z"  # the evening before, in New York
@@ -54,3 +55,9 @@ def test_the_sum_behind_a_number_is_told_in_utc_and_says_so() -> None:
 def test_the_moments_of_tables_are_told_in_utc() -> None:
     """Whatever offset a moment came with."""
     assert utc(NIGHT) == utc("2025-01-04T21:30:00-05:00") == "2025-01-05 02:30:00"
+
+
+def test_a_zone_that_there_is_not_is_a_wrong_option() -> None:
+    """As any other option that is spelt wrong: nothing else is looked at before."""
+    asked = CliRunner().invoke(app, ["count", "import", "counts.csv", "--timezone", "Europe/Nowhere"])
+    assert (asked.exit_code, "no time zone" in asked.output) == (2, True)

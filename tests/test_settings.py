@@ -290,6 +290,17 @@ def test_a_syntax_error_is_told_with_its_line(write: Write) -> None:
     assert found.what.startswith("is not TOML")
 
 
+@pytest.mark.parametrize("left_open", ["[[policies", 'skus = ["BAG-*",', 'name = """an edition'])
+def test_what_is_never_closed_is_told_with_the_line_at_which_the_file_ends(
+    write: Write, left_open: str
+) -> None:
+    """The parser itself names no line then; without one nobody finds it in a long file."""
+    path = write(f"{GOOD.rstrip()}\n{left_open}\n\n")
+    (found,) = problems_of(path)
+    assert found.where == f"{path}, line {len(GOOD.rstrip().splitlines()) + 1}"
+    assert found.what.startswith("is not TOML")
+
+
 def test_a_file_that_is_not_there_or_not_text_is_told(tmp_path: Path, write: Write) -> None:
     """With the example to start from."""
     (found,) = problems_of(tmp_path / "none.toml")

@@ -80,7 +80,7 @@ def test_what_holds_for_the_whole_sheet_may_be_given_beside_it() -> None:
         ("BAG,SOHO,4,2026-11-22 18:00,,", "names no time zone", "--timezone"),
         ("4.00638E+12,SOHO,4,2026-11-22T18:00Z,,", "spreadsheet has rewritten", "as text"),
         ("BAG|SOHO,SOHO,4,2026-11-22T18:00Z,,", "contains '|'", "correct the cell"),
-        ("BAG,SOHO,4,2026-11-22T18:00Z", "4 cells where the header has 6", "quote"),
+        ("BAG,SOHO,4,2026-11-22T18:00Z", "4 cells where the header has 6", "leave them empty"),
         ("BAG,SOHO,4,2026-11-22T18:00Z,A,b,c", "7 cells where the header has 6", "quote"),
         (f"BAG,SOHO,4,2026-11-22T18:00Z,{'x' * 101},", "more than 100 characters", "shorten"),
         ("BAG,SOHO,4,2026-11-22T18:00Z,A\x07,", "cannot be printed", "type it anew"),

@@ -12,7 +12,7 @@ from sfsync.domain.assortment import Floor, PolicyRule
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.resync import Scope
 from sfsync.domain.stock import LevelKey
-from sfsync.domain.why import NotKeptError, Question, UnknownSkuError
+from sfsync.domain.why import NotKeptError, Question, UnknownLocationError, UnknownSkuError
 from sfsync.flow.comparing import Seen
 from sfsync.flow.folding import FoldWish
 from sfsync.flow.hands import Hands
@@ -163,7 +163,7 @@ async def test_what_cannot_be_told_is_said() -> None:
         await h.shows("BAG-1", 5, 5)
         with pytest.raises(UnknownSkuError, match="BAG-9"):
             await Why(h.ctx).tell(Question("BAG-9"))
-        with pytest.raises(UnknownSkuError, match="MOON"):
+        with pytest.raises(UnknownLocationError, match=r"'MOON' is no location .* 'BAG-1' is at ECOM"):
             await told(h, location="MOON")
         before = h.clock.now()
         for number in range(3):

@@ -53,7 +53,7 @@ from sfsync.domain.stock import LevelKey
 from sfsync.domain.tills import MaySell, Till, TillOutcome, TillReport, TillSale
 from sfsync.domain.transfers import Transfer, TransferOutcome
 from sfsync.domain.turnover_wish import TurnoverWish
-from sfsync.domain.why import NotKeptError, Question, UnknownPieceError, UnknownSkuError
+from sfsync.domain.why import NotKeptError, Question, UnknownLocationError, UnknownPieceError, UnknownSkuError
 from sfsync.ports import ChannelLevel, Forged, Incident, InTransit, Resolution, telling
 from sfsync.web import (
     ADMIN,
@@ -859,6 +859,8 @@ class Answers:
         self.asked.append(asked)
         if asked.sku != "BAG":
             raise UnknownSkuError(asked.sku)
+        if asked.location == "MOON":
+            raise UnknownLocationError("MOON", "BAG", {"ECOM"})
         if asked.at is not None and asked.at < NOW - timedelta(days=100):
             raise NotKeptError(LevelKey("BAG", "ECOM"), NOW - timedelta(days=90))
         if asked.unit not in (None, "A-1"):

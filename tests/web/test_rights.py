@@ -77,6 +77,8 @@ async def test_why_a_number_is_what_it_is_is_told_now_and_of_the_past() -> None:
         ]
         problem(await client.get("/v1/why?sku=HAT"), 404, "unknown-sku")
         problem(await client.get("/v1/why?sku=BAG&at=2025-11-22T08:15:00Z"), 410, "not-kept")
+        nowhere = await client.get("/v1/why?sku=BAG&location=MOON")
+        assert "'BAG' is at ECOM" in str(problem(nowhere, 422, "bad-input")["detail"])
         wrong = await client.get("/v1/why?channel=paris&at=yesterday&colour=red")
         assert {error["field"] for error in wrong.json()["errors"]} == {"sku", "channel", "at", "colour"}
 

@@ -2,7 +2,7 @@
 
 0  done, all well
 1  done, but something needs a person (differences, dead letters, not green)
-2  the configuration is wrong; nothing was started
+2  the configuration is wrong; nothing was done
 3  what the command needs is not there (no daemon, no store)
 4  `check` found something fatal; `resync` stopped, because more would change than may happen unasked
 """

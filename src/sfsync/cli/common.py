@@ -89,13 +89,13 @@ class Commands(TyperGroup):
             raise
 
 
-def settings_or_exit(path: Path) -> Settings:
-    """The settings; or every mistake with file, key and remedy, and exit code 2."""
+def settings_or_exit(path: Path, undone: str = "nothing was done") -> Settings:
+    """The settings; or every mistake with file, key and remedy, what was not done, and exit code 2."""
     try:
         return load(path)
     except SettingsError as error:
         mistakes = counted(len(error.problems), "mistake")
-        fail(f"{path}: {mistakes}; nothing was started.", 2, problems=[str(each) for each in error.problems])
+        fail(f"{path}: {mistakes}; {undone}.", 2, problems=[str(each) for each in error.problems])
 
 
 def print_json(value: Any, *, line: bool = False) -> None:

@@ -115,7 +115,7 @@ def _zone(name: str | None) -> tzinfo | None:
     try:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError):
-        fail(f"{name!r} is no time zone that this machine knows; give one like Europe/London")
+        fail(f"{name!r} is no time zone that this machine knows; give one like Europe/London", 2)
 
 
 class _Import:

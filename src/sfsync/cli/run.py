@@ -39,7 +39,7 @@ def run(
     Exit codes: 0 stopped in order; 2 wrong settings; 3 could not start.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines say nothing that ours do not
-    settings = settings_or_exit(config)
+    settings = settings_or_exit(config, "nothing was started")
     logs.configure(settings.log.format, settings.log.level)
     try:
         asyncio.run(_run(Daemon(settings, approve=approve, shadow=shadow, read_again=lambda: load(config))))

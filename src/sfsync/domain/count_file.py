@@ -141,10 +141,18 @@ def _header(cells: Sequence[str], reading: Reading) -> list[str]:
     return ["" if told in ignored else name for told, name in zip(plain, names, strict=True)]
 
 
+def wrong_width(cells: Sequence[str], names: Sequence[str]) -> tuple[str, str] | None:
+    """What is wrong with a row of more or fewer cells than the header has, and the remedy; None: nothing."""
+    if len(cells) == len(names):
+        return None
+    missing = "fill in the cells that are missing, or leave them empty between separators"
+    remedy = missing if len(cells) < len(names) else "quote cells that contain the separator"
+    return f"has {len(cells)} cells where the header has {len(names)}", remedy
+
+
 def _row(line: int, names: Sequence[str], cells: Sequence[str], reading: Reading) -> Count | BadRow:
-    if len(cells) != len(names):
-        detail = f"has {len(cells)} cells where the header has {len(names)}"
-        return BadRow(line, cells[0][:40], detail, "quote cells that contain the separator")
+    if odd := wrong_width(cells, names):
+        return BadRow(line, cells[0][:40], *odd)
     told = dict(reading.given)
     told |= {name: cell.strip() for name, cell in zip(names, cells, strict=True) if name and cell.strip()}
     sku = told.get("sku", "")

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from .count_file import BadRow, FileError, unprintable
+from .count_file import BadRow, FileError, unprintable, wrong_width
 from .mapping import must_ask
 from .stock import SKU_LENGTH, BadKeyError, LevelKey
 
@@ -115,9 +115,8 @@ def _header(cells: Sequence[str]) -> list[str]:
 
 
 def _row(line: int, names: Sequence[str], cells: Sequence[str]) -> SkuMapping | BadRow:
-    if len(cells) != len(names):
-        detail = f"has {len(cells)} cells where the header has {len(names)}"
-        return BadRow(line, cells[0][:40], detail, "quote cells that contain the separator")
+    if odd := wrong_width(cells, names):
+        return BadRow(line, cells[0][:40], *odd)
     told = dict(zip(names, (cell.strip() for cell in cells), strict=True))
     for name in NEEDED:
         if not told[name]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
 
-from .count_file import BadRow, FileError, unprintable
+from .count_file import BadRow, FileError, unprintable, wrong_width
 from .stock import BadKeyError, LevelKey
 from .tills import MaySell, Till, TillSale, instant, source_id, whole_day
 from .values import replace
@@ -65,9 +65,8 @@ def read(text: str, till: Till) -> Report:
             if names is None:
                 names = _header(cells, till)
                 made.has_lines = "line" in names
-            elif len(cells) != len(names):
-                detail = f"has {len(cells)} cells where the header has {len(names)}"
-                made.wrong(line, "", _Wrong(detail, "quote cells that contain the separator"))
+            elif wrong := wrong_width(cells, names):
+                made.wrong(line, "", _Wrong(*wrong))
             else:
                 told = {name: cell.strip() for name, cell in zip(names, cells, strict=True) if name}
                 made.add(line, told)

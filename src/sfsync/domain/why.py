@@ -30,6 +30,14 @@ class UnknownSkuError(Exception):
         super().__init__(f"the org has no stock level of {sku!r}" + (f" at {location!r}" if location else ""))
 
 
+class UnknownLocationError(UnknownSkuError):
+    """The org has no stock level at all there; `places` are those where it has this SKU."""
+
+    def __init__(self, location: str, sku: str, places: Collection[str]) -> None:
+        has = f"; {sku!r} is at {', '.join(sorted(places))}" if places else ""
+        Exception.__init__(self, f"{location!r} is no location that the org has a stock level at{has}")
+
+
 class UnknownPieceError(UnknownSkuError):
     """The SKU has no such piece, or not there; `known` are its pieces, `places` where this one is known."""
 

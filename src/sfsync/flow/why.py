@@ -18,7 +18,14 @@ from sfsync.domain.budget import Work
 from sfsync.domain.fold import LedgerRow
 from sfsync.domain.piece import NOT_SFSYNC, Event, life
 from sfsync.domain.stock import LevelKey, StockLevel
-from sfsync.domain.why import NotKeptError, Question, UnknownPieceError, UnknownSkuError, told_change
+from sfsync.domain.why import (
+    NotKeptError,
+    Question,
+    UnknownLocationError,
+    UnknownPieceError,
+    UnknownSkuError,
+    told_change,
+)
 from sfsync.domain.words import agree
 from sfsync.ports import ChannelLevel, Facts, Held, OutsideError, TryLater, Tx, telling
 
@@ -50,7 +57,7 @@ class Why:
     async def tell(self, asked: Question) -> Told:
         """The arithmetic, or where a piece is asked for its life; JSON-ready.
 
-        Raises `UnknownSkuError`, `UnknownPieceError`, `NotKeptError`; `TryLater` where the past is asked for
+        Raises `UnknownSkuError` and its kinds, `NotKeptError`; `TryLater` where the past is asked for
         and the org does not answer. Without the org the present is told from the store, and says so.
         """
         ctx = self._ctx
@@ -73,6 +80,8 @@ class Why:
         levels = sorted(tx.levels_of([asked.sku]), key=lambda each: each.key)
         if not any(asked.location in (None, each.key.location) for each in levels):
             wait_until_read(tx)
+            if levels and asked.location is not None and not tx.held_at(asked.location):
+                raise UnknownLocationError(asked.location, asked.sku, {each.key.location for each in levels})
             if levels or asked.at is not None or asked.unit or not heard_of(tx, self._ctx, asked.sku):
                 raise UnknownSkuError(asked.sku, asked.location)
         if asked.unit is not None and not any(_asked_for(asked, each.key) for each in levels):

@@ -127,15 +127,16 @@ def _file_tree(path: Path, origins: Origins) -> dict[str, Any]:
     """The file's tree, and its lines into `origins`. Without a file all else would be noise: it ends here."""
     try:
         text = path.read_bytes().decode()
-        tree = tomllib.loads(text)
     except OSError as error:
         what, remedy = f"cannot be read: {error.strerror}", "Copy config/example.toml and fill it in"
         raise SettingsError([Problem(str(path), "", what, remedy)]) from None
     except UnicodeDecodeError:
         raise SettingsError([Problem(str(path), "", "is not UTF-8 text", "Save it as UTF-8")]) from None
+    try:
+        tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        what, line = syntax_error(error)
-        where = str(path) if line is None else f"{path}, line {line}"
+        what, line = syntax_error(error, text)
+        where = f"{path}, line {line}"
         raise SettingsError([Problem(where, "", f"is not TOML: {what}", "Mend this line first")]) from None
     origins.lines = key_lines(text)
     return tree

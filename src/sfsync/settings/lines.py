@@ -73,9 +73,15 @@ def line_of(lines: Mapping[KeyPath, int], path: KeyPath) -> int | None:
     return None
 
 
-def syntax_error(error: tomllib.TOMLDecodeError) -> tuple[str, int | None]:
-    """What the parser said, in one small sentence, and the line."""
-    text = str(error)
-    place = _ERROR_LINE.search(text)
-    said = _ERROR_LINE.sub("", text).removesuffix(" (at end of document)")
-    return said[:1].lower() + said[1:], int(place[1]) if place else None
+def syntax_error(error: tomllib.TOMLDecodeError, text: str) -> tuple[str, int]:
+    """What the parser said of a file's text, in one small sentence, and the line.
+
+    What is never closed is found at the file's end only: then it is the last line that says anything.
+    """
+    told = str(error)
+    place = _ERROR_LINE.search(told)
+    said = _ERROR_LINE.sub("", told).removesuffix(" (at end of document)")
+    said = said[:1].lower() + said[1:]
+    if place:
+        return said, int(place[1])
+    return f"{said}: the file ends before it is closed", len(text.rstrip().splitlines()) or 1

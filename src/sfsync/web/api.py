@@ -10,11 +10,11 @@ from starlette.routing import Route
 
 from sfsync.domain.reservations import REMEDIES, Orphan, Outcome, Reservation, ReservationState
 from sfsync.domain.values import replace
-from sfsync.domain.why import NotKeptError, UnknownPieceError, UnknownSkuError
+from sfsync.domain.why import NotKeptError, UnknownLocationError, UnknownPieceError, UnknownSkuError
 
 from .json_text import to_json
 from .options import STORES, Sight, WebOptions
-from .problems import ProblemError, later, sentence
+from .problems import ProblemError, bad_fields, later, sentence
 from .requests import read_object
 from .rights import party_of, sight_of, who
 from .services import Folder, ReservationDesk, Services
@@ -181,6 +181,8 @@ class Api:
         asked = read_question(request.query_params, self._options.channels, self._services.now())
         try:
             return _json(await self._services.why.tell(asked))
+        except UnknownLocationError as error:  # the question is wrong, as with a channel that there is not
+            raise bad_fields({"location": f"is unknown: {error}"}) from None
         except UnknownPieceError as error:
             raise ProblemError(404, "unknown-unit", sentence(str(error))) from None
         except UnknownSkuError as error:

@@ -384,7 +384,7 @@ class Explainer(Protocol):
     async def tell(self, asked: Question) -> Mapping[str, object]:
         """The sum behind what channels show, or the life of a piece, JSON-ready.
 
-        Raises `UnknownSkuError`, `UnknownPieceError`, `NotKeptError`.
+        Raises `UnknownSkuError`, `UnknownLocationError`, `UnknownPieceError`, `NotKeptError`.
         """
         ...
 
