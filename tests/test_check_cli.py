@@ -321,6 +321,21 @@ def test_a_receiver_of_alerts_that_may_not_be_called_is_found_before_the_night(
         ("fatal", "pager: not called: 10.0.0.7 is in a private network"),
         ("warning", "desk: not reached"),
     ]
+    pager, desk = part["findings"]
+    assert pager["why"] == desk["why"] == "whoever is to be woken by it hears of no trouble"
+    assert "whether its url is right (127.0.0.1)" in desk["remedy"]
+
+
+def test_settings_without_a_channel_are_not_told_to_be_well(
+    tmp_path: Path, org: OrgSandbox, shop: Sandbox
+) -> None:
+    """Somebody has forgotten the shops, or taken the last one out."""
+    config = settings(tmp_path, org, shop)
+    config.write_text(config.read_text().partition("[channels.")[0])
+    told = sfsync("-c", config, "settings", "--json")
+    ((_, finding),) = found(told)
+    assert (told.exit_code, finding["finding"]) == (1, "the settings name no channel")
+    assert finding["why"]
 
 
 def test_what_the_store_remembers_is_held_against_what_is_there_now(

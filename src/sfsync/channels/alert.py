@@ -29,7 +29,7 @@ class AlertCallback:
 
     async def check(self) -> Sequence[Finding]:
         """Whether its name leads to where a callback may go, and how messages are signed."""
-        return await self._sender.check()
+        return await self._sender.check("whoever is to be woken by it hears of no trouble")
 
     async def tell(self, notice: Notice) -> None:
         """Send one message once."""

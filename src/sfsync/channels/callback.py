@@ -104,7 +104,7 @@ class CallbackChannel:
 
     async def check(self) -> Sequence[Finding]:
         """Whether its name leads to where a callback may go, and how messages are signed."""
-        return await self._sender.check()
+        return await self._sender.check("it goes on with the numbers that it was told last")
 
     async def close(self) -> None:
         """Give back connections."""

@@ -19,6 +19,7 @@ from sfsync.channels.guard import GuardedResolver, Lookup, forbidden, forbidden_
 from sfsync.channels.http import never_sent, open_client
 from sfsync.channels.signing import secret_problem, signed_headers
 from sfsync.domain.callbacks import Patience
+from sfsync.domain.values import replace
 from sfsync.ports import Clock, Finding, Gone, OutsideError, Refused, Severity, TryLater, Unknown
 
 ANSWER_BYTES = 64 * 1024  # that are read of an answer
@@ -133,8 +134,17 @@ class Sender:
             return Unknown(told)
         return Refused(told, advice="look at the receiver: does it have the right secret?")
 
-    async def check(self) -> Sequence[Finding]:
-        """Whether its name leads to where a callback may go, and whether it takes a signed message."""
+    async def check(self, why: str) -> Sequence[Finding]:
+        """Whether its name leads to where a callback may go, and whether it takes a signed message.
+
+        `why`: what comes of it where it does not.
+        """
+        return [
+            each if each.severity is Severity.GOOD or each.why else replace(each, why=why)
+            for each in await self._found()
+        ]
+
+    async def _found(self) -> list[Finding]:
         config, findings = self._config, list[Finding]()
         port = urlsplit(config.url).port or (443 if config.url.startswith("https:") else 80)
         try:
@@ -145,12 +155,13 @@ class Sender:
                 refused = self._forbidden(reason)
                 return [Finding(Severity.FATAL, f"{config.name}: {refused}", refused.advice)]
             what = f"{config.name}: the name {self._host} is not found"
-            return [Finding(Severity.WARNING, what, "mend url, or the name's entry")]
+            return [Finding(Severity.WARNING, what, "mend url, or the name's entry in the DNS")]
         findings.append(await self._ping())
         if len(config.secrets) > 1:
             what = f"{config.name}: messages are signed with {len(config.secrets)} secrets"
             remedy = "remove previous_secret once the receiver has the new one"
-            findings.append(Finding(Severity.WARNING, what, remedy))
+            why = "whoever has the old one can still sign in your name"
+            findings.append(Finding(Severity.WARNING, what, remedy, why))
         return findings
 
     async def _ping(self) -> Finding:
@@ -166,7 +177,8 @@ class Sender:
         except Refused as error:
             return Finding(Severity.FATAL, f"{name}: {error}", error.advice)
         except OutsideError as error:
-            return Finding(Severity.WARNING, f"{name}: {error}", "it is told when it is back")
+            remedy = f"look whether its url is right ({self._host}); one that is only away is told later"
+            return Finding(Severity.WARNING, f"{name}: {error}", remedy)
         return Finding(Severity.GOOD, f"{name}: {self._host} takes signed messages")
 
     async def retire(self) -> None:

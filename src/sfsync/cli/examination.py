@@ -21,6 +21,7 @@ from sfsync.domain.findings import Finding, Severity
 from sfsync.domain.forecast import MOST_LISTED, forecast
 from sfsync.domain.mapping import Hold
 from sfsync.domain.subscriptions import Act, plan
+from sfsync.domain.words import counted
 from sfsync.ports import CallsSpent, Channel, OutsideError, Refused, Subscriber
 from sfsync.salesforce.check_allowances import allowance
 from sfsync.salesforce.org import SalesforceOrg
@@ -108,9 +109,12 @@ class Examination:
             said = f"{each.where}: {each.key} {each.what}"
             why = "whoever is on this machine can act as sfsync" if mend else ""
             found.append(Finding(Severity.WARNING, said, each.remedy, why, mend))
-        channels = len(self._settings.channels)
-        several = "channel" if channels == 1 else "channels"
-        return found or [Finding(Severity.GOOD, f"the settings are complete: {channels} {several}")]
+        if not self._settings.channels:
+            remedy = "add a [channels.NAME] for each; docs/ has a page for each kind"
+            why = "what is sold anywhere is not heard of, and no shop is told what is left"
+            found.append(Finding(Severity.WARNING, "the settings name no channel", remedy, why))
+        channels = counted(len(self._settings.channels), "channel")
+        return found or [Finding(Severity.GOOD, f"the settings are complete: {channels}")]
 
     def _remember(self) -> tuple[Remembered, list[Finding]]:
         """What a store can tell, and what is wrong with it; without one the org's own pace has to do."""

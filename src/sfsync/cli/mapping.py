@@ -55,7 +55,7 @@ def list_all(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False)
     if not kept:
         out.print("No SKU is mapped.")
         return
-    made = table("Mapped", "old", "new", "of", "since (UTC)", "by", "")
+    made = table("Mapped", "old", "new", "channel", "since (UTC)", "by", "")
     for each in kept:
         at = each["at"][:16].replace("T", " ")
         note = "rests: the org has the old one" if each["rests"] else ""
@@ -198,7 +198,7 @@ def _show(file: Path, told: dict[str, Any], *, apply: bool, partial: bool) -> No
             made.add_row(str(row["line"]), *(row[name] for name in ("sku", "detail", "remedy")))
         out.print(made)
     if rows:
-        made = table("Mappings", ("line", "right"), "old", "new", "of", "state", ("letters", "right"))
+        made = table("Mappings", ("line", "right"), "old", "new", "channel", "state", ("letters", "right"))
         for row in rows[:SHOWN]:
             names = row["old"], row["new"], row["channel"] or "all", row["state"]
             made.add_row(str(row["line"]), *names, str(len(row["letters"])))

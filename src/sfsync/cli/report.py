@@ -39,6 +39,7 @@ app = typer.Typer(
     help="How accurate the books are, what sells, what lacks, and what to count next.", no_args_is_help=True
 )
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how cells begin that a spreadsheet works out
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV for spreadsheets instead of tables.")]
 
 
@@ -284,7 +285,12 @@ def print_csv(rows: Sequence[Mapping[str, object]]) -> None:
     if rows:
         writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+
+
+def _harmless(value: object) -> object:
+    """A cell that no spreadsheet takes for a formula: a SKU like `=1+1` has a quote before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def _flat(row: Mapping[str, Any], by: Sequence[str]) -> dict[str, object]:
