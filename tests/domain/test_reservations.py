@@ -23,7 +23,9 @@ from sfsync.domain.reservations import (
     asks,
     beyond,
     carried,
+    fetched,
     follows,
+    for_less,
     gave_way,
     handed_over,
     moves,
@@ -35,9 +37,11 @@ from sfsync.domain.reservations import (
     parted,
     prolonged,
     spoken_for,
+    still_due,
     still_owed,
     store_found,
     store_lacks,
+    takes_place,
     unfetched,
     whole,
 )
@@ -242,6 +246,17 @@ def test_what_she_fetches_of_her_order_the_order_gives_up_and_the_reservation_se
         ("receipt 7", "for london", NOW)
     }
     assert [row.key for row in rows] == [f"{row.subject}:{row.key.rpartition(':')[2]}" for row in rows]
+
+
+def test_what_was_fetched_in_the_shops_own_system_leaves_no_second_time() -> None:
+    """Two bags to fetch, of an order of four: two left from where they were kept. A parcel is neither."""
+    two = replace(WISHED, lines=(ReservationLine(ECOM, 2),))
+    steps = {BAGS: 0, ORDERED[0]: 1}
+    of_orders = [(ORDERED[0], ECOM, 2)]
+    assert handed_over(two, {}, steps, "receipt 7", NOW, of_orders=of_orders, sent={ECOM: 2}) == ()
+    rows = handed_over(two, {}, steps, "receipt 7", NOW, of_orders=of_orders, sent={TOWN: 2})
+    assert sum(row.on_hand_delta for row in rows) == -2
+    assert (fetched(two, {ECOM: 1}), fetched(two, {TOWN: 1})) == ((1,), (2,))
 
 
 def test_lines_of_one_article_are_fetched_together() -> None:
@@ -512,10 +527,45 @@ def test_what_her_orders_hold_of_a_pick_up_is_moved_all_or_none(
 ) -> None:
     """Two bags and a scarf go to town, or none does."""
     of_orders = [(ORDERED[line], level, units) for line, level, units in held]
-    found = carried(WISHED, (TOWN, ELSEWHERE), of_orders)
+    found = carried(WISHED, (TOWN, ELSEWHERE), of_orders, WISHED.due())
     told = None if found is None else [(ORDERED.index(subject), *rest) for subject, *rest in found]
     assert told == expected
-    assert carried(WISHED, (ECOM, SCARF), of_orders) == []
+    assert carried(WISHED, (ECOM, SCARF), of_orders, WISHED.due()) == []
+
+
+def test_of_a_half_ordered_pick_up_the_order_carries_its_half() -> None:
+    """One bag is the order's, the other and the scarf are held by the pick-up itself."""
+    of_orders = [(ORDERED[0], ECOM, 5)]
+    assert carried(WISHED, (TOWN, ELSEWHERE), of_orders, (1, 0)) == [(ORDERED[0], ECOM, TOWN, 1)]
+
+
+@pytest.mark.parametrize(
+    ("had", "elsewhere", "units"),
+    [
+        ({}, {}, (2, 1, 1)),
+        ({TOWN: 1}, {}, (2, 0, 1)),  # what was had at a line's own level is that line's
+        ({TOWN: 2}, {}, (1, 0, 1)),
+        ({ELSEWHERE: 1}, {"BAG": 1}, (1, 1, 0)),
+        ({ECOM: 9}, {"SCARF": 9}, (0, 0, 0)),
+        ({ECOM: -1}, {"BAG": -1}, (2, 1, 1)),  # came back
+    ],
+)
+def test_what_is_still_due_is_what_no_order_has_had(
+    had: dict[LevelKey, int], elsewhere: dict[str, int], units: tuple[int, ...]
+) -> None:
+    """Two bags of the warehouse, one of town, a scarf."""
+    lines = (ReservationLine(ECOM, 2), ReservationLine(TOWN, 1), ReservationLine(SCARF, 1))
+    assert still_due(replace(WISHED, lines=lines), had, elsewhere) == units
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_asked_for_less_all_of_it_is_due_still(partial: bool) -> None:
+    """Of three wanted bags two were granted, where a part would do; one of them is in an order."""
+    lines = (ReservationLine(ECOM, 2, 3), ReservationLine(SCARF, 1))
+    before = replace(WISHED, lines=lines, partial=partial)
+    asked = for_less(before, (1, 0))
+    assert ([line.quantity for line in asked.lines], asked.due()) == ([1, 0], before.due())
+    assert for_less(before, before.due()).partial is partial
 
 
 @pytest.mark.parametrize(
@@ -529,7 +579,7 @@ def test_what_her_orders_hold_of_a_pick_up_is_moved_all_or_none(
             ECOM,
             State.ORDERED,
         ),  # another bag of the order was carried, to be sent from there
-        (State.CONFIRMED, 0, ECOM, State.CONFIRMED),
+        (State.RELEASED, 0, ECOM, State.RELEASED),
     ],
 )
 def test_a_pick_up_follows_the_units_of_its_order(
@@ -541,6 +591,16 @@ def test_a_pick_up_follows_the_units_of_its_order(
     assert ([line.level for line in after.lines], after.state) == ([level, SCARF], becomes)
     assert (after == pick_up) is (level == ECOM)
     assert level == ECOM or (after.found_at, after.reason) == (None, "")
+
+
+@pytest.mark.parametrize(("own", "level"), [({0, 1}, ECOM), ({1}, TOWN)])
+def test_of_a_half_ordered_pick_up_only_the_orders_half_follows_the_order(
+    own: set[int], level: LevelKey
+) -> None:
+    """What it holds itself is where that is held; it stays confirmed."""
+    pick_up = replace(WISHED, state=State.CONFIRMED)
+    after = follows(pick_up, {ECOM: TOWN}, {}, own)
+    assert ([line.level for line in after.lines], after.state) == ([level, SCARF], State.CONFIRMED)
 
 
 @pytest.mark.parametrize(
@@ -685,7 +745,18 @@ def test_what_no_other_piece_stands_for_is_still_owed(pieces: dict[str, int], re
     """Two bags and a scarf were paid for. A scarf stands for the scarf, any other piece for a bag."""
     paid = replace(WISHED, state=State.PAID_UNAVAILABLE, paid_at=NOW)
     lines = tuple(ReservationLine(LevelKey(sku, "TOWN"), units) for sku, units in pieces.items())
-    assert still_owed(paid, replace(WISHED, id="s", lines=lines, instead_of="r")) == rest
+    stand_in = replace(WISHED, id="s", lines=lines, instead_of="r")
+    assert still_owed(paid, stand_in, paid.due()) == rest
+
+
+def test_a_bag_that_was_sent_needs_no_other_to_stand_for_it() -> None:
+    """Two bags and a scarf were paid for, one bag was sent: a bag stands for the other, the scarf is owed."""
+    paid = replace(WISHED, state=State.PAID_UNAVAILABLE, paid_at=NOW)
+    bag = replace(WISHED, id="s", lines=(ReservationLine(TOWN, 1),), instead_of="r")
+    _, rest = takes_place(bag, paid, (1, 1))
+    assert rest is not None
+    assert ([line.quantity for line in rest.lines], still_due(rest, {ECOM: 1})) == ([0, 1], (0, 1))
+    assert rest.reason.startswith("1 still owed")
 
 
 def test_a_reservation_is_over_from_its_end_on() -> None:

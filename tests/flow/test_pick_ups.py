@@ -306,6 +306,66 @@ async def test_a_pick_up_is_moved_with_what_its_order_holds_of_it(fate: str) -> 
         assert total(h.org.of(f"order:london:{order}")) == (0, 0)
 
 
+async def half_ordered(h: House) -> str:
+    """A bag and a scarf are kept in town. Both are paid for, and the bag's order has come."""
+    lines = WishedLine("BAG-1", 1, "TOWN"), WishedLine("SCARF-1", 1, "TOWN")
+    wish = Wish(ReservationKind.PICK_UP, "london", "client 4", lines, timedelta(days=1))
+    number = reservation_of(await h.desk.create(wish, idempotency_key=None, digest="")).id
+    await h.desk.confirm(number, "#1001")
+    await heard(h, h.shops["london"].buy("BAG-1", reservations=(number,)))
+    assert (await kept(h, number)).state is State.CONFIRMED
+    return number
+
+
+@pytest.mark.parametrize("there", [1, 0])
+@pytest.mark.parametrize("fate", ["", "reply lost", "lost"])
+async def test_a_pick_up_of_which_its_order_has_a_part_is_moved_with_it_or_not_at_all(
+    fate: str, there: int
+) -> None:
+    """She would rather come to Dubai, where a scarf is, and a bag or none."""
+    stock = {TOWN: 1, SCARF: 1, DUBAI: there, "SCARF-1|DUBAI": 1}
+    async with house(stock, rules=GATED, shops=("london",), plan={"online": ("TOWN", "DUBAI")}) as h:
+        number = await half_ordered(h)
+        h.org.next.append(fate)
+        moved = await h.desk.move(number, "DUBAI")
+        await h.idle()
+        assert moved.problem == ("" if there else "unavailable")
+        kept_there = await kept(h, number)
+        place = "DUBAI" if there else "TOWN"
+        assert {line.level.location for line in kept_there.lines} == {place}
+        assert [h.org.numbers(f"{sku}|{place}") for sku in ("BAG-1", "SCARF-1")] == [(1, 1), (1, 1)]
+        assert not (await h.desk.move(number, place)).problem
+        await h.desk.hand_over(number, "receipt 1")
+        await h.idle()
+        assert [h.org.numbers(f"{sku}|{place}") for sku in ("BAG-1", "SCARF-1")] == [(0, 0), (0, 0)]
+        assert (await kept(h, number)).state is State.SETTLED
+
+
+async def test_what_was_fetched_of_a_pick_up_is_moved_nowhere() -> None:
+    """She has her bag, by the shop's own system. The scarf is to be fetched in Dubai, where no bag is."""
+    stock = {TOWN: 1, SCARF: 1, "SCARF-1|DUBAI": 1}
+    async with house(stock, rules=GATED, shops=("london",), plan={"online": ("TOWN", "DUBAI")}) as h:
+        number = await half_ordered(h)
+        (order,) = h.shops["london"].orders
+        h.shops["london"].change(order, open_quantity=0, fulfilled_quantity=1)
+        await heard(h, order)
+        assert not (await h.desk.move(number, "DUBAI")).problem
+        assert (h.org.numbers(TOWN), h.org.numbers("SCARF-1|DUBAI")) == ((0, 0), (1, 1))
+
+
+async def test_a_second_bag_of_the_order_is_not_handed_over_for_the_first() -> None:
+    """One of an order's two bags was kept in town and fetched there, by the shop's own system."""
+    async with house({TOWN: 3}, rules=GATED, shops=("london",), plan={"online": ("TOWN",)}) as h:
+        number = await to_be_fetched(h, "TOWN")
+        order = h.shops["london"].buy("BAG-1", 2, reservations=(number,))
+        await heard(h, order)
+        h.shops["london"].change(order, open_quantity=1, fulfilled_quantity=1)
+        await heard(h, order)
+        assert reservation_of(await h.desk.hand_over(number, "receipt 1")).state is State.SETTLED
+        await h.idle()
+        assert h.org.numbers(TOWN) == (2, 1)
+
+
 async def test_a_moved_pick_up_whose_answer_comes_after_a_kill_is_where_its_bag_is() -> None:
     """Killed while the org was answering: the boutique's list says where the order's bag is kept."""
     async with house({TOWN: 1, DUBAI: 1}, rules=GATED, shops=("london",)) as h:

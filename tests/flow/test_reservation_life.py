@@ -290,6 +290,84 @@ async def test_an_order_that_gets_its_bag_by_itself_ends_what_was_paid_and_is_no
         assert await h.store.read(lambda tx: tx.incidents()) == []
 
 
+@pytest.mark.parametrize(
+    ("named", "sent", "reserved", "state"),
+    [
+        (True, False, 1, State.SETTLED),
+        (True, True, 0, State.SETTLED),
+        (False, False, 2, State.CONFIRMED),
+        (False, True, 1, State.CONFIRMED),
+    ],
+)
+async def test_paid_late_nothing_is_asked_for_that_its_order_has_already(
+    named: bool, sent: bool, reserved: int, state: State
+) -> None:
+    """Two reserved, of which an order took one; the other expired. Then it is paid for.
+
+    For that order, which wants one: nothing is missing. For another, not heard of yet: one is.
+    """
+    async with house({BAG: 4}, shelf={"BAG-1": 4}, shops=["london"]) as h:
+        number, london = await granted(h, 2, timedelta(seconds=1.2)), h.shops["london"]
+        order = london.buy("BAG-1", reservations=(number,))
+        await h.deliver("london", order)
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.EXPIRED)
+        await h.idle()
+        if sent:
+            london.change(order, open_quantity=0, fulfilled_quantity=1)
+            await h.deliver("london", order)
+            await h.idle()
+        paid = await h.desk.confirm(number, f"#{order}" if named else "#9")
+        await h.idle()
+        assert (paid.problem, reservation_of(paid).state) == ("", state)
+        assert h.org.numbers(BAG) == (3 if sent else 4, reserved)
+
+
+async def test_what_is_lost_of_a_paid_cart_is_sought_without_what_was_sent() -> None:
+    """Two bags were paid for and one was sent. All else is gone; one comes in at Dubai."""
+    stock = {BAG: 3, BAG_IN_DUBAI: 0}
+    async with house(stock, shelf={"BAG-1": 3}, shops=["london"]) as h:
+        number, london = await granted(h, 2, timedelta(seconds=1.2)), h.shops["london"]
+        order = london.buy("BAG-1", reservations=(number,))
+        await h.deliver("london", order)
+        await h.until_kept(lambda tx: (r := tx.reservation(number)) and r.state is State.EXPIRED)
+        london.change(order, open_quantity=0, fulfilled_quantity=1)
+        await h.deliver("london", order)
+        await h.idle()
+        h.org.move(BAG, on_hand=-2)
+        await h.until_kept(lambda tx: next(iter(tx.levels_of(["BAG-1"]))).on_hand == 0)
+        assert (await h.desk.confirm(number, "#9")).problem == "paid-unavailable"
+        (told,) = await h.store.read(lambda tx: tx.incidents())
+        assert told.detail["lines"] == [{"level": BAG, "units": 1}]
+        h.org.move(BAG_IN_DUBAI, on_hand=1)
+        await h.until_kept(
+            lambda tx: all(x.on_hand == 1 for x in tx.levels_of(["BAG-1"]) if "DUBAI" in str(x.key))
+        )
+        assert not (await h.desk.move(number, "DUBAI")).problem
+        assert (await kept(h, number)).state is State.CONFIRMED
+        assert h.org.numbers(BAG_IN_DUBAI) == (1, 1)
+
+
+async def test_what_its_order_has_of_one_article_is_given_back_and_the_other_is_kept() -> None:
+    """The order took a bag of its own; the scarf of the cart is in no order. After a day that is told."""
+    async with house({BAG: 3, "SCARF-1|ECOM": 1}, shelf={"BAG-1": 3}, shops=["london"]) as h:
+        lines = WishedLine("BAG-1", 1), WishedLine("SCARF-1", 1)
+        wish = Wish(ReservationKind.CART, "london", "cart 7", lines, timedelta(minutes=9))
+        number = reservation_of(await h.desk.create(wish, idempotency_key=None, digest="")).id
+        order = h.shops["london"].buy("BAG-1")
+        await h.deliver("london", order)
+        await h.idle()
+        assert h.org.numbers(BAG) == (3, 2)
+        await h.desk.confirm(number, f"#{order}")
+        await h.idle()
+        assert (h.org.numbers(BAG), h.org.numbers("SCARF-1|ECOM")) == ((3, 1), (1, 1))
+        assert (await kept(h, number)).state is State.CONFIRMED
+        late = h.clock.now() + timedelta(hours=25)
+        await h.store.write(lambda tx: h.desk.report(tx, now=late))
+        (told,) = await h.store.read(lambda tx: tx.incidents())
+        assert told.title == f"reservation {number} holds SCARF-1 for #{order}, and no order takes it"
+        assert told.detail["lines"] == [{"level": "SCARF-1|ECOM", "units": 1}]
+
+
 @pytest.mark.parametrize("fate", ["", "late"])
 async def test_a_confirmation_after_the_order_took_units_of_its_own_gives_the_reserved_ones_back(
     fate: str,

@@ -12,7 +12,7 @@ lines, cannot be told from this.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -79,13 +79,12 @@ class RefundAnswer:
     new: bool = False  # opened by this very call
 
 
-def owed(reservation: Reservation, had: Mapping[str, int]) -> tuple[OwedLine, ...]:
-    """What a reservation was paid for, by SKU, less the units that its customer `had` or is to have."""
-    units: Counter[str] = Counter()
-    for line, due in zip(reservation.lines, reservation.due(), strict=True):
-        units[line.level.sku] += due
-    units.subtract(had)
-    return tuple(OwedLine(sku, wanted) for sku, wanted in sorted(units.items()) if wanted > 0)
+def owed(reservation: Reservation, units: Sequence[int]) -> tuple[OwedLine, ...]:
+    """So many units of each line of a reservation, by SKU."""
+    found: Counter[str] = Counter()
+    for line, due in zip(reservation.lines, units, strict=True):
+        found[line.level.sku] += due
+    return tuple(OwedLine(sku, wanted) for sku, wanted in sorted(found.items()) if wanted)
 
 
 def paid_back(tasks: Iterable[RefundTask], order: OrderSnapshot) -> list[RefundTask]:

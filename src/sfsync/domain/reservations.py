@@ -186,6 +186,45 @@ class Reservation:
         return tuple(line.quantity if part else line.wanted for line in self.lines)
 
 
+def still_due(
+    reservation: Reservation, had: Mapping[LevelKey, int], elsewhere: Mapping[str, int] | None = None
+) -> tuple[int, ...]:
+    """Units of each line that its customer is to have, less what her orders hold or have given her.
+
+    `had` has those by level, `elsewhere` others by SKU. What was had at a line's own level is that line's.
+    """
+    left, levels = list(reservation.due()), Counter(had)
+    for at, line in enumerate(reservation.lines):
+        part = min(left[at], max(0, levels[line.level]))
+        left[at] -= part
+        levels[line.level] -= part
+    others = Counter(elsewhere or {})
+    for level, units in levels.items():
+        others[level.sku] += units
+    for at, line in enumerate(reservation.lines):
+        part = min(left[at], max(0, others[line.level.sku]))
+        left[at] -= part
+        others[line.level.sku] -= part
+    return tuple(left)
+
+
+def for_less(reservation: Reservation, units: Sequence[int]) -> Reservation:
+    """One that asks for so many units of each line. What is due to its customer in all stays what it was.
+
+    Where a part would have done, she has paid for the part that was granted: all of that is due.
+    """
+    due = reservation.due()
+    less = tuple(units) != due
+    return replace(
+        reservation,
+        partial=reservation.partial and not less,
+        lines=tuple(
+            replace(line, quantity=asked, wanted=all_of_it if less else line.wanted)
+            for line, asked, all_of_it in zip(reservation.lines, units, due, strict=True)
+        ),
+    )
+
+
 # What ends by itself when its time is over. Nobody has paid for it yet.
 UNTIL_THEN = frozenset({ReservationState.GRANTED, ReservationState.AWAITING_STORE})
 
@@ -304,12 +343,15 @@ def _granted(reservation: Reservation) -> ReservationState:
     return ReservationState.GRANTED if reservation.paid_at is None else ReservationState.CONFIRMED
 
 
-def takes_place(stand_in: Reservation, paid: Reservation | None) -> tuple[Reservation, Reservation | None]:
+def takes_place(
+    stand_in: Reservation, paid: Reservation | None, owed: Sequence[int] = ()
+) -> tuple[Reservation, Reservation | None]:
     """What becomes of a stand-in that the org has granted, and of the one in whose place it was asked.
 
     It is what the customer has paid for from now on, and the other one is over; both in one commit. Where it
     has fewer pieces than were paid for, the other one goes on with the rest, for which another way must be
     found. Where the other one has found another way meanwhile, nobody needs the stand-in: it is let go.
+    `owed` are the units of its lines that no order has had; all that are due when not given.
     """
     if paid is None or paid.state is not ReservationState.PAID_UNAVAILABLE:
         reason = "what it was to stand in for has found another way"
@@ -322,21 +364,25 @@ def takes_place(stand_in: Reservation, paid: Reservation | None) -> tuple[Reserv
     )
     taken = replace(taken, state=_granted(taken))
     reason = f"{pieces} instead: reservation {stand_in.id}"
-    rest = still_owed(paid, stand_in)
+    owed = owed or paid.due()
+    rest = still_owed(paid, stand_in, owed)
     if not any(rest):
         return taken, replace(paid, state=ReservationState.RELEASED, reason=reason)
+    had = [due - units for due, units in zip(paid.due(), owed, strict=True)]
     lines = tuple(
-        replace(line, quantity=units, wanted=units) for line, units in zip(paid.lines, rest, strict=True)
+        replace(line, quantity=units, wanted=units + gone)
+        for line, units, gone in zip(paid.lines, rest, had, strict=True)
     )
+    paid = replace(paid, partial=paid.partial and not any(had))
     return taken, replace(paid, lines=lines, reason=f"{sum(rest)} still owed; {reason}")
 
 
-def still_owed(paid: Reservation, stand_in: Reservation) -> tuple[int, ...]:
-    """Units of each line of a paid reservation for which no piece of the stand-in stands.
+def still_owed(paid: Reservation, stand_in: Reservation, owed: Sequence[int]) -> tuple[int, ...]:
+    """Units of each line of a paid reservation, of those `owed`, for which no piece of the stand-in stands.
 
     Pieces of the same SKU stand for their own line; each of the others for one unit, the first lines first.
     """
-    left, found = Counter[str](), list(paid.due())
+    left, found = Counter[str](), list(owed)
     for line in stand_in.lines:
         left[line.level.sku] += line.quantity
     for at, line in enumerate(paid.lines):
@@ -469,17 +515,18 @@ def carried(
     reservation: Reservation,
     there: Sequence[LevelKey],
     of_orders: Sequence[tuple[str, LevelKey, int]],
+    theirs: Sequence[int],
 ) -> list[tuple[str, LevelKey, LevelKey, int]] | None:
     """(subject, level, new level, units) of what its orders' lines hold of it, when it is moved.
 
     `there` says where each of its lines goes, `of_orders` what the lines hold that were sold on it, as
-    (subject, level, units). What they hold elsewhere than where it is to be fetched is not of it: None where
-    they do not hold all of it there.
+    (subject, level, units), `theirs` how many units of each line are theirs to hold. What they hold elsewhere
+    than where it is to be fetched is not of it: None where they do not hold all of it there.
     """
     found: list[tuple[str, LevelKey, LevelKey, int]] = []
     left = [units for _, _, units in of_orders]
-    for line, target, due in zip(reservation.lines, there, reservation.due(), strict=True):
-        wanted = due
+    for line, target, units_due in zip(reservation.lines, there, theirs, strict=True):
+        wanted = units_due
         for number, (subject, level, _) in enumerate(of_orders):
             units = min(left[number], wanted) if level == line.level != target else 0
             if units > 0:
@@ -492,21 +539,30 @@ def carried(
 
 
 def follows(
-    reservation: Reservation, gone: Mapping[LevelKey, LevelKey], held: Mapping[LevelKey, int]
+    reservation: Reservation,
+    gone: Mapping[LevelKey, LevelKey],
+    held: Mapping[LevelKey, int],
+    own: Set[int] = frozenset(),
 ) -> Reservation:
     """A pick-up whose order's units were carried to other levels (`gone`): it is fetched there from now on.
 
     `held` is what its orders' lines hold by now. Where it is left as much as it needs, others were carried.
+    The lines whose units it holds itself (`own`, their numbers) are where those are.
     """
-    if reservation.state not in (ReservationState.ORDERED, ReservationState.PAID_UNAVAILABLE):
+    if reservation.state not in TO_FETCH and reservation.state is not ReservationState.PAID_UNAVAILABLE:
         return reservation
     due = Counter[LevelKey]()
-    for line, units in zip(reservation.lines, reservation.due(), strict=True):
-        due[line.level] += units
+    for at, (line, units) in enumerate(zip(reservation.lines, reservation.due(), strict=True)):
+        due[line.level] += 0 if at in own else units
     away = {level: to for level, to in gone.items() if held.get(level, 0) < due[level]}
-    lines = tuple(_at(line, away.get(line.level, line.level)) for line in reservation.lines)
+    lines = tuple(
+        line if at in own else _at(line, away.get(line.level, line.level))
+        for at, line in enumerate(reservation.lines)
+    )
     if lines == reservation.lines:
         return reservation
+    if reservation.state in HOLDING:
+        return replace(reservation, lines=lines, found_at=None)
     return replace(reservation, lines=lines, state=ReservationState.ORDERED, found_at=None, reason="")
 
 
@@ -587,7 +643,7 @@ def levels_at(
             and sellable[key] > 0
             and key not in found
         ]
-        if at.unit is not None and not line.named and free and at not in free:
+        if line.quantity and at.unit is not None and not line.named and free and at not in free:
             at = free[0]
         found.append(at)
     return tuple(found)
@@ -640,6 +696,12 @@ def moves(
     return tuple(found)
 
 
+def fetched(reservation: Reservation, sent: Mapping[LevelKey, int]) -> tuple[int, ...]:
+    """Units of each line that are still to be fetched, where so many were sent by level for its orders."""
+    there = {line.level for line in reservation.lines}
+    return still_due(reservation, {level: units for level, units in sent.items() if level in there})
+
+
 def handed_over(
     reservation: Reservation,
     held: Mapping[str, Mapping[LevelKey, int]],
@@ -648,6 +710,7 @@ def handed_over(
     now: datetime,
     *,
     of_orders: Sequence[tuple[str, LevelKey, int]] = (),
+    sent: Mapping[LevelKey, int] | None = None,
 ) -> tuple[Movement, ...]:
     """The movements by which the customer takes with him what is held for him: sales of reserved units.
 
@@ -655,11 +718,12 @@ def handed_over(
     the reservation sells it, in one request: so it stands in the ledger who has handed it over, and the
     line, when its channel says that it was sent, finds that it has left. What is held where the reservation
     says that it is to be fetched is what leaves; what an order holds of the SKU elsewhere leaves in its place
-    only where nothing is left there.
+    only where nothing is left there. `sent` are the units that have left those lines by level: what left from
+    where it is to be fetched was fetched, in the shop's own system, and leaves no second time.
     """
     found: list[Movement] = []
     next_steps, left = dict(steps), [units for _, _, units in of_orders]
-    wanted = list(reservation.due())
+    wanted = list(fetched(reservation, sent or {}))
 
     def enter(mover: str, level: LevelKey, kind: MovementKind, on_hand: int, reserved: int) -> None:
         row = _movement(reservation, mover, next_steps[mover], level, kind, on_hand, reserved, now)

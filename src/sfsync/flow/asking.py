@@ -50,8 +50,7 @@ class Asking:
 
     def denied_again(self, tx: Tx, reservation: Reservation) -> Denial | None:
         """Why what holds nothing any more may not be asked for again: others have had its edition since."""
-        lines = zip(reservation.lines, reservation.due(), strict=True)
-        wanted = [(line.level.sku, units) for line, units in lines]
+        wanted = [(line.level.sku, line.quantity) for line in reservation.lines]
         channel, client = reservation.channel, reservation.client
         paid = reservation.paid_at is not None
         return denied(tx, self._ctx.assortment, channel, client, wanted, paid=paid)

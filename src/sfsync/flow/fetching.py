@@ -12,6 +12,7 @@ from sfsync.domain.reservations import (
     Reservation,
     ReservationState,
     as_told,
+    fetched,
     handed_over,
     spoken_for,
     store_found,
@@ -24,7 +25,8 @@ from sfsync.ports import LineState, Tx
 from . import not_found
 from .asking import Asking, not_yet
 from .levels import freed
-from .reserving import Asked, claim, give_back, held_by, is_kept, let_go_of, put, sold_on
+from .owing import sent, sold_on
+from .reserving import Asked, claim, give_back, held_by, is_kept, let_go_of, put
 from .shelf import refresh
 from .sold_from_floor import shop_said
 
@@ -192,7 +194,12 @@ class Fetching(Asking):
             return not_yet(reservation)
         steps = {subject: tx.next_step(subject) for subject in (*subjects, *reservation.subjects())}
         held = held_by(tx, reservation)
-        movements = handed_over(reservation, held, steps, reference, now, of_orders=of_orders)
+        left = sent(tx, reservation)
+        movements = handed_over(reservation, held, steps, reference, now, of_orders=of_orders, sent=left)
+        if not movements and not any(fetched(reservation, left)):
+            settled = replace(reservation, state=ReservationState.SETTLED, reason="it was fetched already")
+            put(tx, ctx, reservation, settled)
+            return Outcome(settled)
         if not movements and reservation.state is ReservationState.ORDERED:
             detail = f"order {reservation.order_reference} holds nothing that could be handed over"
             return Outcome(reservation, "ended", detail=detail)

@@ -21,11 +21,13 @@ from sfsync.domain.reservations import (
     TO_FETCH,
     Outcome,
     Reservation,
+    ReservationKind,
     ReservationLine,
     ReservationState,
     as_told,
     beyond,
     carried,
+    for_less,
     levels_at,
     moves,
     order_names,
@@ -43,6 +45,7 @@ from .block import beside
 from .context import wait_until_read
 from .cover import lacking
 from .fetching import Fetching, busy
+from .owing import of_its_orders, owed_late, sold_on, still_owed
 from .picture import Picture, on_floor
 from .refunding import owe
 from .reserving import (
@@ -54,7 +57,6 @@ from .reserving import (
     is_kept,
     let_go_of,
     put,
-    sold_on,
     steps_of,
     under,
 )
@@ -195,10 +197,11 @@ class Life(Fetching):
         names = order_names(lost.order_reference)
         if lost.channel is not None and names and tx.lines_of_order(lost.channel, names):
             return None  # the order asks by itself
-        levels = self._levels_at(tx, lost, None)
+        less = for_less(lost, still_owed(tx, lost))
+        levels = self._levels_at(tx, less, None)
         if all(line.level == level for line, level in zip(lost.lines, levels, strict=True)):
             return None
-        asked = self._asked_again(tx, lost, lost, levels)
+        asked = self._asked_again(tx, lost, less, levels)
         return None if isinstance(asked, Outcome) else asked
 
     def _paid_after_its_time(self, tx: Tx, reservation: Reservation, order_reference: str) -> Outcome | Asked:
@@ -217,8 +220,23 @@ class Life(Fetching):
         """Ask for it anew: where it was, and of a shop floor's last pieces only if the shop has them."""
         if tx.busy(ended.subjects()) or _holds(tx, ended):
             return not_yet(ended)  # what it gives back must have been seen first
-        again = self._paid(ended, order_reference, ReservationState.PENDING)
+        paid = self._paid(ended, order_reference, ReservationState.PENDING)
+        units = owed_late(tx, paid)
+        if not any(units):
+            return Outcome(self._had_by_orders(tx, ended, paid))
+        again = for_less(paid, units)
         return self._asked_again(tx, ended, again, self._levels_at(tx, again, None))
+
+    def _had_by_orders(self, tx: Tx, ended: Reservation, paid: Reservation) -> Reservation:
+        """Its order has all that it was paid for: nothing is held for it beside that."""
+        to_fetch = paid.kind is ReservationKind.PICK_UP and any(
+            line.line.open_quantity for line in of_its_orders(tx, paid)
+        )
+        had = replace(paid, state=ReservationState.ORDERED if to_fetch else ReservationState.SETTLED)
+        put(tx, self._ctx, ended, had)
+        if to_fetch:
+            claim(tx, had)
+        return had
 
     def _asked_again(
         self, tx: Tx, before: Reservation, paid: Reservation, levels: Sequence[LevelKey]
@@ -228,12 +246,13 @@ class Life(Fetching):
             paid,
             state=ReservationState.PENDING,
             lines=tuple(
-                replace(line, level=level, found=False)
+                replace(line, level=level, found=False) if line.quantity else line
                 for line, level in zip(paid.lines, levels, strict=True)
             ),
             found_at=None,
         )
-        again = replace(again, needs_store=self._on_floor(tx, again, zip(levels, again.due(), strict=True)))
+        asked = [(line.level, line.quantity) for line in again.lines]
+        again = replace(again, needs_store=self._on_floor(tx, again, asked))
         denial = self.denied_again(tx, again)
         no = denial.detail if denial is not None else ""
         no, drawn = (no, ()) if no else self._to_be_had(tx, again)
@@ -367,7 +386,8 @@ class Life(Fetching):
             if tx.busy(reservation.subjects()):
                 return not_yet(reservation)
             there = self._levels_at(tx, reservation, location)
-            needed = {level for level, units in zip(there, reservation.due(), strict=True) if units}
+            units_owed = still_owed(tx, reservation, sent_alone=True)
+            needed = {level for level, units in zip(there, units_owed, strict=True) if units}
             if missing := needed - tx.levels(there).keys():
                 wait_until_read(tx)
                 lacks = min(missing)
@@ -378,7 +398,9 @@ class Life(Fetching):
             if tx.busy(subjects):
                 return not_yet(reservation)
             lost = reservation.state is ReservationState.PAID_UNAVAILABLE
-            away = carried(reservation, there, of_orders)
+            own = _own_units(tx, reservation)
+            theirs = [max(0, units - held) for units, held in zip(units_owed, own, strict=True)]
+            away = carried(reservation, there, of_orders, theirs)
             if lost and (here := is_kept(tx, self._ctx, reservation, there)) is not None:
                 return Outcome(here)
             if reservation.state is ReservationState.ORDERED and not away:
@@ -391,15 +413,22 @@ class Life(Fetching):
                     return Outcome(reservation, problem, self.available(tx, skus), detail)
                 asked = self._carry(tx, reservation, away, signed)
             elif lost:
+                less = for_less(reservation, still_owed(tx, reservation))
+                if not any(line.quantity for line in less.lines):
+                    detail = f"order {reservation.order_reference} has given all of it"
+                    return Outcome(reservation, "ended", detail=detail)
                 lines = tuple(
-                    ReservationLine(level, units, max(units, line.wanted), line.named)
-                    for level, units, line in zip(there, reservation.due(), reservation.lines, strict=True)
+                    ReservationLine(level, line.quantity, max(line.quantity, line.wanted), line.named)
+                    if line.quantity
+                    else line
+                    for level, line in zip(there, less.lines, strict=True)
                 )
+                asks = [(line.level, line.quantity) for line in lines]
                 again = replace(
-                    reservation,
+                    less,
                     state=ReservationState.PENDING,
                     lines=lines,
-                    needs_store=self._on_floor(tx, reservation, zip(there, reservation.due(), strict=True)),
+                    needs_store=self._on_floor(tx, reservation, asks),
                 )
                 if (no := self.denied_again(tx, again)) is not None:
                     return Outcome(reservation, "paid-unavailable", detail=no.detail, more=no.more)
@@ -411,14 +440,21 @@ class Life(Fetching):
             elif reservation.state not in HOLDING:
                 return Outcome(reservation, "ended", detail=f"it is {reservation.state.value}")
             else:
-                if (kept := self._kept_there(tx, reservation, there)) is not None:
-                    return kept
-                if promised := self._promised_there(tx, reservation, there):
+                pairs = zip(reservation.lines, units_owed, strict=True)
+                left = tuple(replace(line, quantity=min(line.quantity, units)) for line, units in pairs)
+                moved = replace(reservation, lines=left)  # what was sent goes nowhere
+                if (kept := self._kept_there(tx, moved, there)) is not None:
+                    return replace(kept, reservation=reservation)
+                if promised := self._promised_there(tx, moved, there):
                     detail = f"{promised}; it is held where it was"
                     return Outcome(reservation, "unavailable", self.available(tx, skus), detail)
+                fetched = reservation.kind is ReservationKind.PICK_UP  # what is sent is sent from anywhere
+                if fetched and away is None and any(units > 0 for _, _, units in of_orders):
+                    return Outcome(reservation, "ended", detail=_held_elsewhere(reservation, of_orders))
                 to = dict(zip((line.level for line in reservation.lines), there, strict=True))
-                asks_shop = self._asks_shop_there(tx, reservation, there)  # before its units are asked there
-                found = self._enter(tx, reservation, partial(moves, to=to), location, signed)
+                asks_shop = self._asks_shop_there(tx, moved, there)  # before its units are asked there
+                rows = self._rows_away(tx, (away or ()) if fetched else (), signed)
+                found = self._enter(tx, reservation, partial(moves, to=to), location, signed, along=rows)
                 if isinstance(found, Outcome):
                     return found
                 tx.put_reservation(replace(reservation, needs_store=asks_shop))
@@ -437,9 +473,11 @@ class Life(Fetching):
                 reservation = as_told(reservation, self._ctx.clock.now())
             if reservation is None or busy(tx, reservation):
                 return Outcome(reservation, waiting=True)  # as it stands, and it may still be moved
-            if reservation.state in TO_FETCH and all(
-                line.level.location == location for line in reservation.lines if line.quantity
-            ):
+            own = _own_units(tx, reservation)
+            if reservation.kind is ReservationKind.PICK_UP:
+                own = still_owed(tx, reservation, sent_alone=True)
+            held = [line.level for line, units in zip(reservation.lines, own, strict=True) if units]
+            if reservation.state in TO_FETCH and all(level.location == location for level in held):
                 return Outcome(reservation)
             problem = "paid-unavailable" if reservation.state is ReservationState.PAID_UNAVAILABLE else ""
             detail = f"{location} cannot give these units; it is held where it was"
@@ -458,31 +496,40 @@ class Life(Fetching):
     ) -> Asked:
         """Have what its orders hold of it carried to other levels, all or none; the pick-up follows it."""
         ctx, now = self._ctx, self._ctx.clock.now()
-        lines = {line.subject: line for line in sold_on(tx, reservation)}
+        movements = self._rows_away(tx, away, signature)
+        lines = tx.lines([subject for subject, _, _, _ in away])
+        if self._on_floor(tx, reservation, [(target, units) for _, _, target, units in away]):
+            for subject, _, target, units in away:
+                tell_on_floor(tx, ctx, lines[subject], target, units, now, reservation=reservation.id)
+            tx.put_reservation(replace(reservation, needs_store=True))
+        bundle = tx.add_bundle(movements, {number: line.channel for number, line in lines.items()}, now)
+        skus = {movement.level.sku for movement in movements}
+        return [bundle], {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+
+    def _rows_away(
+        self,
+        tx: Tx,
+        away: Sequence[tuple[str, LevelKey, LevelKey, int]],
+        signature: IncidentWish | None,
+    ) -> list[Movement]:
+        """The movements that carry what order lines hold to other levels."""
+        lines = tx.lines([subject for subject, _, _, _ in away])
         steps = dict(tx.next_steps(list(lines)))
         movements: list[Movement] = []
-        floor = self._on_floor(tx, reservation, [(target, units) for _, _, target, units in away])
         for subject, level, target, units in away:
-            sold = lines[subject]
             rows = taken_at(
                 subject,
                 steps[subject],
                 units,
                 origin=level,
                 target=target,
-                reference=sold.order_name,
-                version=sold.version.isoformat(),
-                at=now,
+                reference=lines[subject].order_name,
+                version=lines[subject].version.isoformat(),
+                at=self._ctx.clock.now(),
             )
             steps[subject] += len(rows)
             movements += under(rows, signature)
-            if floor:
-                tell_on_floor(tx, ctx, sold, target, units, now, reservation=reservation.id)
-        if floor:
-            tx.put_reservation(replace(reservation, needs_store=True))
-        bundle = tx.add_bundle(movements, {subject: lines[subject].channel for subject in steps}, now)
-        skus = {movement.level.sku for movement in movements}
-        return [bundle], {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
+        return movements
 
     def _levels_at(self, tx: Tx, reservation: Reservation, location: str | None) -> Sequence[LevelKey]:
         """Where its lines are to be held: at a location, or where they were."""
@@ -549,14 +596,19 @@ class Life(Fetching):
         movements_of: Callable[..., tuple[Movement, ...]],
         word: str,
         signature: IncidentWish | None = None,
+        *,
+        along: Sequence[Movement] = (),
     ) -> Outcome | Asked:
-        """Have movements of what the reservation holds entered, all or none."""
+        """Have movements of what the reservation holds entered, with those of its orders, all or none."""
         ctx, now = self._ctx, self._ctx.clock.now()
         movements = movements_of(reservation, held_by(tx, reservation), steps_of(tx, reservation), word, now)
-        if not movements:
+        if not movements and not along:
             return Outcome(reservation)
-        movements = under(movements, signature)
-        bundle = tx.add_bundle(movements, {m.subject: reservation.channel for m in movements}, now)
+        movements = (*under(movements, signature), *along)
+        owners = dict.fromkeys((each.subject for each in movements), reservation.channel)
+        for number, line in tx.lines([each.subject for each in along]).items():
+            owners[number] = line.channel
+        bundle = tx.add_bundle(movements, owners, now)
         skus = {movement.level.sku for movement in movements}
         return [bundle], {"writer"} | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
@@ -606,15 +658,22 @@ class Life(Fetching):
 
 
 def _own(tx: Tx, reservation: Reservation) -> dict[LevelKey, int]:
-    """The units that it holds, by level, or the orders that have taken it over."""
+    """The units that it holds, by level, and the orders that have taken over some of it or all."""
     found: dict[LevelKey, int] = {}
-    if reservation.state not in OPEN:
-        for each in tx.holdings([line.subject for line in sold_on(tx, reservation)]):
-            found[each.level] = found.get(each.level, 0) + max(0, each.reserved)
+    for each in tx.holdings([line.subject for line in sold_on(tx, reservation)]):
+        found[each.level] = found.get(each.level, 0) + max(0, each.reserved)
     for places in held_by(tx, reservation).values():
         for level, units in places.items():
             found[level] = found.get(level, 0) + max(0, units)
     return found
+
+
+def _own_units(tx: Tx, reservation: Reservation) -> tuple[int, ...]:
+    """The units that each of its lines holds itself."""
+    held = held_by(tx, reservation)
+    return tuple(
+        sum(max(0, units) for units in held.get(subject, {}).values()) for subject in reservation.subjects()
+    )
 
 
 def _held_elsewhere(reservation: Reservation, of_orders: Sequence[tuple[str, LevelKey, int]]) -> str:

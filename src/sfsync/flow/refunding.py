@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import partial
 
@@ -14,7 +13,8 @@ from sfsync.ports import OutsideError, Tx
 
 from .context import Context
 from .orders import OrderPoll, record
-from .reserving import put, sold_on
+from .owing import still_owed
+from .reserving import put
 from .shelf import refresh
 
 
@@ -111,7 +111,8 @@ class Refunds:
 
 def open_refund(tx: Tx, ctx: Context, reservation: Reservation, by: str, reason: str) -> RefundTask:
     """Write down that its customer gets the money back, and let the paid reservation be over."""
-    lines = _left(tx, reservation) or owed(reservation, {})  # a person says so
+    units = still_owed(tx, reservation)
+    lines = owed(reservation, units if any(units) else reservation.due())  # a person says so
     task = _write_down(tx, ctx, reservation, lines, by, reason)
     told = f"refund {task.id} is owed ({by}: {reason})"
     put(tx, ctx, reservation, replace(reservation, state=ReservationState.RELEASED, reason=told))
@@ -120,18 +121,8 @@ def open_refund(tx: Tx, ctx: Context, reservation: Reservation, by: str, reason:
 
 def owe(tx: Tx, ctx: Context, reservation: Reservation, by: str, reason: str) -> None:
     """Write down that its customer gets the money back for what an order has not given him."""
-    if lines := _left(tx, reservation):
+    if lines := owed(reservation, still_owed(tx, reservation)):
         _write_down(tx, ctx, reservation, lines, by, reason)
-
-
-def _left(tx: Tx, reservation: Reservation) -> tuple[OwedLine, ...]:
-    """What was paid for and is in no order's parcel, nor waits for one: unless it is not to be had."""
-    had: Counter[str] = Counter()
-    for sold in sold_on(tx, reservation):
-        had[sold.line.sku] += sold.line.fulfilled_quantity
-        if reservation.state is not ReservationState.PAID_UNAVAILABLE:
-            had[sold.line.sku] += sold.line.open_quantity - sold.uncovered
-    return owed(reservation, had)
 
 
 def _write_down(

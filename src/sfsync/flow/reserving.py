@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime
 
 from sfsync.domain import block
@@ -27,6 +27,7 @@ from sfsync.domain.reservations import (
     answered,
     asks,
     follows,
+    for_less,
     held_instead,
     order_names,
     overdue,
@@ -40,6 +41,7 @@ from sfsync.ports import LineState, Tx
 
 from .block import beside
 from .context import Context
+from .owing import of_its_orders, sold_on, still_owed
 from .picture import Picture
 from .rooms import denied
 from .shelf import refresh
@@ -62,7 +64,7 @@ def held_by(tx: Tx, reservation: Reservation) -> dict[str, dict[LevelKey, int]]:
 def held_by_orders(tx: Tx, reservation: Reservation) -> Counter[LevelKey]:
     """The units that the lines of its orders hold, by level."""
     held = Counter[LevelKey]()
-    for each in tx.holdings([line.subject for line in _of_its_orders(tx, reservation)]):
+    for each in tx.holdings([line.subject for line in of_its_orders(tx, reservation)]):
         held[each.level] += each.reserved
     return held
 
@@ -132,8 +134,8 @@ def ask_for_paid(tx: Tx, ctx: Context, skus: Collection[str]) -> set[str]:
     """
     bells: set[str] = set()
     for reservation in tx.paid_unavailable():
-        due = zip(reservation.lines, reservation.due(), strict=True)
-        lines = tuple(replace(line, quantity=units) for line, units in due)
+        again = for_less(reservation, still_owed(tx, reservation))
+        lines = again.lines
         levels = [line.level for line in lines if line.quantity]
         if not {level.sku for level in levels} & set(skus) or tx.busy(reservation.subjects()):
             continue
@@ -158,7 +160,7 @@ def ask_for_paid(tx: Tx, ctx: Context, skus: Collection[str]) -> set[str]:
         wanted = [(line.level.sku, line.quantity) for line in lines if line.quantity]
         if denied(tx, ctx.assortment, reservation.channel, reservation.client, wanted, paid=True) is not None:
             continue
-        again = replace(reservation, state=ReservationState.PENDING, lines=lines, needs_store=floor)
+        again = replace(again, state=ReservationState.PENDING, needs_store=floor)
         tx.put_reservation(again)
         ctx.log.info("paid for, and there again", reservation=reservation.id, next="asked of the org")
         bells |= ask(tx, ctx, again, drawn=drawn)[1]
@@ -184,7 +186,7 @@ def stand_in(tx: Tx, ctx: Context, granted: Reservation) -> None:
     if not granted.instead_of or granted.paid_at is not None or granted.state not in HOLDING:
         return
     paid = tx.reservation(granted.instead_of)
-    taken, over = takes_place(granted, paid)
+    taken, over = takes_place(granted, paid, still_owed(tx, paid) if paid is not None else ())
     put(tx, ctx, granted, taken)
     if paid is not None and over is not None:
         put(tx, ctx, paid, over)
@@ -216,7 +218,7 @@ def _tell_paid_unavailable(
 ) -> None:
     title = f"order {reservation.order_reference} was paid for {because}"
     detail: Mapping[str, object] = {
-        **described(reservation),
+        **described(reservation, still_owed(tx, reservation)),
         "ways_out": [
             "take the units at another location: POST /v1/reservations/{id}/move",
             "take other pieces for it: POST /v1/reservations/{id}/substitute",
@@ -241,8 +243,14 @@ def tell_overdue(tx: Tx, ctx: Context, now: datetime) -> None:
         if not overdue(reservation, now, told=channel is None or channel.ability.tells_orders):
             continue
         order = reservation.order_reference
+        held = held_by(tx, reservation)
+        units = [sum(held.get(subject, {}).values()) for subject in reservation.subjects()]
         title = f"reservation {reservation.id} holds units for {order}, an order that no channel told of"
-        detail = described(reservation) | {
+        if of_its_orders(tx, reservation):
+            kept = zip(reservation.lines, units, strict=True)
+            what = " and ".join(sorted({line.level.sku for line, left in kept if left > 0}))
+            title = f"reservation {reservation.id} holds {what} for {order}, and no order takes it"
+        detail = described(reservation, units) | {
             "ways_out": [
                 "name the order in the shop's note",
                 "release it: POST /v1/reservations/{id}/release",
@@ -308,7 +316,13 @@ def follow(tx: Tx, ctx: Context, bundle: Bundle) -> None:
             held: dict[LevelKey, int] = defaultdict(int)
             for each in tx.holdings([each.subject for each in sold_on(tx, reservation)]):
                 held[each.level] += each.reserved
-            after = follows(reservation, dict.fromkeys(gone[line.subject], come[line.subject]), held)
+            to = dict.fromkeys(gone[line.subject], come[line.subject])
+            own = {
+                at
+                for at, subject in enumerate(reservation.subjects())
+                if any(units > 0 for units in held_by(tx, reservation).get(subject, {}).values())
+            }
+            after = follows(reservation, to, held, own)
             put(tx, ctx, reservation, after)
 
 
@@ -362,17 +376,25 @@ def release_rest(tx: Tx, ctx: Context, line: LineState) -> set[str]:
             continue
         if reservation.channel != line.channel or tx.busy(reservation.subjects()):
             continue
-        lines = tx.lines_of_order(line.channel, order_names(reservation.order_reference))
         skus = {held.level.sku for held in reservation.lines}
-        theirs = [*(each for each in lines if each.line.sku in skus), *sold_on(tx, reservation)]
-        if {each.line.sku for each in theirs} != skus or any(_wants(each) for each in theirs):
-            continue
-        if _another_may_come(reservation, theirs):
-            continue
+        if had := _not_needed(reservation, of_its_orders(tx, reservation)):
+            bells |= _let_go_of_had(tx, ctx, reservation, skus & had)
+    return bells
+
+
+def _let_go_of_had(tx: Tx, ctx: Context, reservation: Reservation, skus: Set[str]) -> set[str]:
+    """Its orders have these articles: it is over where that is all of it, and else gives those back."""
+    if skus == {held.level.sku for held in reservation.lines}:
         ended = replace(reservation, state=ReservationState.RELEASED, reason=COVERED)
         put(tx, ctx, reservation, ended)
-        bells |= give_back(tx, ctx, ended)
-    return bells
+        return give_back(tx, ctx, ended)
+    units = {
+        (subject, level): held
+        for subject, places in held_by(tx, reservation).items()
+        for level, held in places.items()
+        if level.sku in skus and held > 0
+    }
+    return let_go_of(tx, ctx, reservation, units)[1] if units else set()
 
 
 def _tell_where(tx: Tx, ctx: Context, lost: Reservation) -> None:
@@ -386,15 +408,19 @@ def _tell_where(tx: Tx, ctx: Context, lost: Reservation) -> None:
     put(tx, ctx, lost, replace(lost, reason=reason), because=f"and is not to be had: {reason}")
 
 
-def _another_may_come(reservation: Reservation, lines: Sequence[LineState]) -> bool:
-    """Whether its orders take some of what was reserved and not all: one more may be sold on the rest."""
+def _not_needed(reservation: Reservation, lines: Sequence[LineState]) -> Set[str]:
+    """The articles that its orders have all they want of.
+
+    Not those of which they take some of what was reserved and not all: one more may be sold on the rest.
+    """
     took: Counter[str] = Counter()
-    for line in {each.subject: each for each in lines}.values():
+    for line in lines:
         took[line.line.sku] += line.line.open_quantity + line.line.fulfilled_quantity
     due: Counter[str] = Counter()
     for held, units in zip(reservation.lines, reservation.due(), strict=True):
         due[held.level.sku] += units
-    return any(0 < took[sku] < units for sku, units in due.items())
+    wanted = {line.line.sku for line in lines if _wants(line)}
+    return {sku for sku in {line.line.sku for line in lines} - wanted if not 0 < took[sku] < due[sku]}
 
 
 def _of_order(tx: Tx, ctx: Context, reservation: Reservation, line: LineState) -> None:
@@ -414,16 +440,6 @@ def _of_order(tx: Tx, ctx: Context, reservation: Reservation, line: LineState) -
     put(tx, ctx, reservation, named)
 
 
-def sold_on(tx: Tx, reservation: Reservation) -> list[LineState]:
-    """The lines that were sold on the reservation, of all its orders: first come first."""
-    skus = {line.level.sku for line in reservation.lines}
-    return [
-        each
-        for each in tx.lines_sold_on([reservation.id])
-        if each.line.sku in skus and reservation.channel in (None, each.channel)
-    ]
-
-
 def _wants(line: LineState) -> bool:
     return bool(line.due or line.uncovered or line.misplaced)
 
@@ -437,7 +453,7 @@ def close_covered(tx: Tx, ctx: Context) -> None:
     waiting = tx.paid_unavailable()
     lacking = {each.key for each in tx.incidents() if each.kind == NOT_FOUND} if waiting else set()
     for reservation in waiting:
-        theirs = _of_its_orders(tx, reservation)
+        theirs = of_its_orders(tx, reservation)
         if not theirs or any(line.due or line.uncovered for line in theirs):
             continue
         held = tx.holdings([line.subject for line in theirs])
@@ -458,7 +474,7 @@ def is_kept(
 
     `there` has the level for each of its lines.
     """
-    lines, held, due = _of_its_orders(tx, lost), held_by_orders(tx, lost), Counter[LevelKey]()
+    lines, held, due = of_its_orders(tx, lost), held_by_orders(tx, lost), Counter[LevelKey]()
     for level, units in zip(there, lost.due(), strict=True):
         due[level] += units
     if lost.kind is not ReservationKind.PICK_UP or not due <= held:
@@ -486,19 +502,8 @@ def claim(tx: Tx, confirmed: Reservation) -> None:
             tx.put_line(replace(line, reservations=reservations, due=True))
 
 
-def _of_its_orders(tx: Tx, reservation: Reservation) -> list[LineState]:
-    """The lines that were sold on it, and those of the order that it was paid for."""
-    found = {line.subject: line for line in sold_on(tx, reservation)}
-    if reservation.channel is not None:
-        skus = {line.level.sku for line in reservation.lines}
-        for line in tx.lines_of_order(reservation.channel, order_names(reservation.order_reference)):
-            if line.line.sku in skus:
-                found.setdefault(line.subject, line)
-    return list(found.values())
-
-
-def described(reservation: Reservation) -> dict[str, object]:
-    """A reservation as an incident names it."""
+def described(reservation: Reservation, units: Sequence[int] = ()) -> dict[str, object]:
+    """A reservation as an incident names it, with so many units of each line, or all that are due."""
     return {
         "reservation": reservation.id,
         "order": reservation.order_reference,
@@ -506,7 +511,7 @@ def described(reservation: Reservation) -> dict[str, object]:
         "channel": reservation.channel,
         "lines": [
             {"level": str(line.level), "units": units}
-            for line, units in zip(reservation.lines, reservation.due(), strict=True)
+            for line, units in zip(reservation.lines, units or reservation.due(), strict=True)
             if units
         ],
     }
