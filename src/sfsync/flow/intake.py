@@ -158,9 +158,10 @@ class Intake:
                     reason = "the stream tells of changes it does not carry"
                     tx.open_hole(self._topic, batch.hole_since, reason, alive)
                     bells.add("holes")
-            self._watch.seen(tx, progress, now)
+            holes = tx.open_holes()
+            self._watch.seen(tx, progress, holes, now)
             ctx.pulse.reading_since.pop(self._topic, None)
-            if any(h.source == self._topic and h.closes is Closes.READING for h in tx.open_holes()):
+            if any(hole.source == self._topic and hole.closes is Closes.READING for hole in holes):
                 bells.add("holes")
             tx.put_cursor(self._topic, batches[-1].cursor, self._watch.bookmark_at(tx, progress, now))
             return bells

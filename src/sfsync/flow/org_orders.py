@@ -95,7 +95,8 @@ class OrgOrders:
         shot = loose_return(line, self._rules, read_at)
         awaited = not line.deleted and come_back(line, self._rules) == 0
         now = self._ctx.clock.now()
-        return _one(tx, self._ctx, shot, now, bells, line.line_id, ours=awaited)
+        lines = tx.lines_of_org_order(line.line_id)
+        return _one(tx, self._ctx, shot, lines, now, bells, line.line_id, ours=awaited)
 
     async def poll(self) -> int:
         """Record every order changed since the last poll; returns how many were read.
@@ -186,16 +187,19 @@ class OrgOrders:
             lines = _returns(read)
             before = tx.orders_of_returns(lines)
             told = _told_elsewhere(tx, read, before)
-            moved = {line: order for line, order in lines.items() if before.get(line) != order}
-            tx.put_returns({line: order for line, order in moved.items() if line not in told})
+            others = {line: order for line, order in lines.items() if before.get(line) != order}
+            tx.put_returns({line: order for line, order in others.items() if line not in told})
             for order in read.orders:
                 known = tx.lines_of_org_order(order.order_id)
                 shot = spoken(snapshot(order, self._rules, read_at), order, _heard(known))
-                skus |= _moved(tx, ctx, known, shot.channel, read_at)
+                moved = _moved(tx, ctx, known, shot.channel, read_at)
+                skus |= moved
+                still = tx.lines_of_org_order(order.order_id) if moved else known
                 if (shot.lines or known) and not _as_before(order, shot, known):
-                    skus |= _one(tx, ctx, shot, now, bells, order.order_id)
+                    skus |= _one(tx, ctx, shot, still, now, bells, order.order_id)
                 skus |= _named(tx, ctx, order, read_at)
-                if not tx.lines_of_org_order(order.order_id) and before_our_time(tx, ctx, shot):
+                none = not still and not tx.lines_of_org_order(order.order_id)
+                if none and before_our_time(tx, ctx, shot):
                     # The order was somebody else's to enter; what comes back of it now is not.
                     skipped = {each.item_id for each in order.items if not self._rules.goods(each)}
                     for back in (each for each in order.returns if each.item_id not in skipped):
@@ -217,13 +221,14 @@ def _one(
     tx: Tx,
     ctx: Context,
     shot: OrderSnapshot,
+    lines: Sequence[LineState],
     now: datetime,
     bells: set[str],
     org_order: str,
     *,
     ours: bool = False,
 ) -> set[str]:
-    lines = tx.lines_of_org_order(org_order)
+    """Record what the org tells of an order, of which these lines are known."""
     shot = replace(shot, version=later(shot.version, lines))
     return record_shared(tx, ctx, shot, Source.ORG, now, bells, org_order=org_order, ours=ours)
 

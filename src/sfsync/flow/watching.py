@@ -41,11 +41,11 @@ class Watch:
         if not anew:
             if not self._begun:
                 self._broken(tx, "sfsync was not running", now)
-            elif not self._replays(tx):  # else it ended, and that was told
+            elif not self._replays(tx.open_holes()):  # else it ended, and that was told
                 self._broken(tx, "it was taken up again", now)
         elif not self._posts:  # postings begin with us
             # A stream that is joined from now on replays nothing of what a hole waits for.
-            for hole in self._replays(tx):
+            for hole in self._replays(tx.open_holes()):
                 since = hole.since - OVERLAP
                 tx.put_hole(replace(hole, since=since, opened_at=now, closes=Closes.READING))
             if not any(hole.source == self._topic for hole in tx.open_holes()):
@@ -63,7 +63,7 @@ class Watch:
         since = tx.cursor_at(self._topic) or now
         why = f"the stream refused our bookmark: {why}"
         closes = Closes.REPLAY if self._posts else Closes.READING
-        replays = self._replays(tx)
+        replays = self._replays(tx.open_holes())
         if not replays:
             tx.open_hole(self._topic, since - OVERLAP, why, now, closes)
         for hole in replays:
@@ -94,9 +94,9 @@ class Watch:
             )
         return progress
 
-    def seen(self, tx: Tx, progress: Progress, now: datetime) -> None:
-        """Up to now nothing is pending, or up to the newest commit that was delivered."""
-        replays = self._replays(tx)
+    def seen(self, tx: Tx, progress: Progress, holes: Sequence[Hole], now: datetime) -> None:
+        """Up to now nothing is pending, or up to the newest commit that was delivered. `holes` are open."""
+        replays = self._replays(holes)
         if not progress.caught_up:
             for hole in replays:
                 if progress.reached is not None and progress.reached > (hole.replayed_to or hole.since):
@@ -118,7 +118,7 @@ class Watch:
             self._ctx.pulse.joined.setdefault(self._topic, progress.begun_at)
 
     def _broken(self, tx: Tx, why: str, now: datetime) -> None:
-        replays = self._replays(tx)
+        replays = self._replays(tx.open_holes())
         before = tx.last_watched(self._topic)
         if before is None and self._posts:  # what is posted before it is joined is ours too, and nowhere else
             before = tx.cursor_at(self._topic)
@@ -128,11 +128,9 @@ class Watch:
         if not replays and before is not None:  # else it was never joined, and that is a hole already
             tx.open_hole(self._topic, before, why, now, Closes.REPLAY)
 
-    def _replays(self, tx: Tx) -> list[Hole]:
+    def _replays(self, holes: Sequence[Hole]) -> list[Hole]:
         """The holes of this topic that wait for the end of the replay."""
-        return [
-            hole for hole in tx.open_holes() if hole.source == self._topic and hole.closes is Closes.REPLAY
-        ]
+        return [hole for hole in holes if hole.source == self._topic and hole.closes is Closes.REPLAY]
 
 
 def tell_holes(tx: Tx, ctx: Context) -> None:

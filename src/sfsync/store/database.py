@@ -18,13 +18,14 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, Engine, RootTransaction, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from .tx import SqlTx
@@ -104,30 +105,25 @@ class Database:
 
     def read_now(self, work: Callable[[SqlTx], T]) -> T:
         """`read`, in the calling thread."""
-        with self._for_reading() as connection, _begun(connection, "BEGIN", keeps=False):
-            return work(self._tx(connection))
-
-    @contextmanager
-    def _for_reading(self) -> Iterator[Connection]:
-        """A connection of the caller's own; to a file it is kept, to a server the pool looks after it."""
-        if self._reader.dialect.name != "sqlite":
-            with self._reader.connect() as connection:
-                yield connection
-            return
+        if self._reader.dialect.name != "sqlite":  # whose pool looks after connections
+            with self._reader.connect() as connection, _Begun(connection, "BEGIN", keeps=False):
+                return work(self._tx(connection))
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = self._reader.connect()
         try:
-            yield connection
+            with _Begun(connection, "BEGIN", keeps=False):
+                found = work(self._tx(connection))
         except BaseException:
             connection.close()
             raise
         self._idle.append(connection)
+        return found
 
     def write_now(self, work: Callable[[SqlTx], T]) -> T:
         """`write`, in the calling thread, beside a daemon that may be writing too."""
-        with self._writer.connect() as connection, _begun(connection, "BEGIN IMMEDIATE"):
+        with self._writer.connect() as connection, _Begun(connection, "BEGIN IMMEDIATE"):
             return work(self._tx(connection))
 
     def _write_asked(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -142,19 +138,18 @@ class Database:
             group.append(self._asked.popleft())
         outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         try:
-            with self._begin() as connection:
+            connection = self._connected()
+            with _Begun(connection, "BEGIN IMMEDIATE"):
                 for work, future in group:
                     outcomes.append((future, *self._one(connection, work, alone=len(group) == 1)))
         except Exception as error:
             outcomes = [(future, None, error) for _, future in group]
         loop.call_soon_threadsafe(_tell, outcomes)
 
-    @contextmanager
-    def _begin(self) -> Iterator[Connection]:
+    def _connected(self) -> Connection:
         if self._connection is None or self._connection.invalidated:
             self._connection = self._writer.connect()
-        with _begun(self._connection, "BEGIN IMMEDIATE"):
-            yield self._connection
+        return self._connection
 
     def _one(
         self, connection: Connection, work: Callable[[SqlTx], T], *, alone: bool
@@ -190,25 +185,39 @@ class Database:
             self._connection.close()
 
 
-@contextmanager
-def _begun(connection: Connection, begin: str, *, keeps: bool = True) -> Iterator[None]:
+class _Begun:
     """A transaction, committed at its end unless it keeps nothing; SQLite is told how it begins.
 
     SQLite is told of its end, too, where SQLAlchemy has had no part in it.
     """
-    if connection.dialect.name != "sqlite":
-        with connection.begin() as transaction:
-            yield
-            if not keeps:
-                transaction.rollback()
-        return
-    _say(connection, begin)
-    try:
-        yield
-        _end(connection, keeps=keeps)
-    except BaseException:
-        _end(connection, keeps=False)
-        raise
+
+    __slots__ = ("_begin", "_connection", "_keeps", "_transaction")
+
+    def __init__(self, connection: Connection, begin: str, *, keeps: bool = True) -> None:
+        self._connection, self._begin, self._keeps = connection, begin, keeps
+        self._transaction: RootTransaction | None = None
+
+    def __enter__(self) -> None:
+        if self._connection.dialect.name == "sqlite":
+            _say(self._connection, self._begin)
+            return
+        self._transaction = self._connection.begin()
+        self._transaction.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._transaction is not None:
+            if kind is None and not self._keeps:
+                self._transaction.rollback()
+            self._transaction.__exit__(kind, error, trace)
+            return
+        try:
+            _end(self._connection, keeps=self._keeps and kind is None)
+        except BaseException:
+            if kind is None:
+                _end(self._connection, keeps=False)
+            raise
 
 
 def _end(connection: Connection, *, keeps: bool) -> None:
@@ -378,7 +387,7 @@ def _migrations() -> Config:
 
 def _migrate(engine: Engine) -> None:
     config = _migrations()
-    with engine.connect() as connection, _begun(connection, "BEGIN IMMEDIATE"):
+    with engine.connect() as connection, _Begun(connection, "BEGIN IMMEDIATE"):
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

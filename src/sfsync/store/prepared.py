@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
+from operator import itemgetter
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
@@ -72,13 +73,15 @@ class Prepared:
 
     def __init__(self, statement: Statement, columns: Sequence[str] | None = None) -> None:
         self.statement, self.columns = statement, columns
-        self._plans: dict[tuple[str, bool], _Plan] = {}
+        self._plans: dict[str, _Plan] = {}  # by dialect
+        self._plans_for_one: dict[str, _Plan] = {}
 
     def run(
         self, connection: Connection, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ) -> Rows:
         """Execute it in the connection's transaction, once or for each of several parameter sets."""
-        return cast(Rows, self._run(connection, parameters, None))
+        rows: Rows = self._run(connection, parameters, None)
+        return rows
 
     def values(
         self, connection: Connection, parameters: Mapping[str, Any], make: Callable[[Any], T]
@@ -87,34 +90,35 @@ class Prepared:
 
         The same row is read many times before it changes, so what was made of its very content is kept.
         """
-        return cast(list[T], self._run(connection, parameters, make))
+        found: list[T] = self._run(connection, parameters, make)
+        return found
 
     def _run(
         self,
         connection: Connection,
         parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         make: Callable[[Any], Any] | None,
-    ) -> list[Any]:
-        dialect = connection.dialect
-        one = type(parameters) is dict and len(parameters.get(AMONG, ())) == 1
-        plan = self._plans.get((dialect.name, one))
+    ) -> Any:
+        dialect, plans = connection.dialect, self._plans
+        given: Any = parameters
+        if given.__class__ is list or not isinstance(given, Mapping):
+            given = given[0] if len(given) == 1 else None
+        elif AMONG in given and len(given[AMONG]) == 1:
+            given, plans = {**given, AMONG: given[AMONG][0]}, self._plans_for_one
+        plan = plans.get(dialect.name)
         if plan is None:
-            statement = _for_one(self.statement) if one else self.statement
-            plan = self._plans[dialect.name, one] = _Plan(statement, self.columns, dialect)
+            statement = self.statement if plans is self._plans else _for_one(self.statement)
+            plan = plans[dialect.name] = _Plan(statement, self.columns, dialect)
         driver: Any = connection.connection.dbapi_connection
         cursor = None
         try:
             # Both drivers' connections make the cursor themselves. It is read to its end, so SQLite holds
             # nothing for it any more, and closing it would only take time.
-            if one and isinstance(parameters, Mapping):
-                cursor = driver.execute(plan.sql, plan.bound({**parameters, AMONG: parameters[AMONG][0]}))
-            elif type(parameters) is dict or isinstance(parameters, Mapping):
-                cursor = driver.execute(plan.sql, plan.bound(parameters))
-            elif len(parameters) == 1:
-                cursor = driver.execute(plan.sql, plan.bound(parameters[0]))
+            if given is not None:
+                cursor = driver.execute(plan.sql, plan.bound(given))
             else:
-                cursor = driver.cursor()
-                cursor.executemany(plan.sql, [plan.bound(one) for one in parameters])
+                cursor, several = driver.cursor(), cast(Sequence[Mapping[str, Any]], parameters)
+                cursor.executemany(plan.sql, [plan.bound(one) for one in several])
             if make is not None:
                 return plan.values(cursor, make)
             rows = plan.rows(cursor) if plan.reads else Rows()
@@ -145,6 +149,10 @@ class _Plan:
         order: Sequence[str] | None = getattr(compiled, "positiontup", None)
         self._binds = [(name, converts.get(name)) for name in order or values]
         self._positional = order is not None
+        # The parameters as the driver wants them.
+        self.bound: Callable[[Mapping[str, Any]], Any] = self._bound
+        if self._binds and self._positional and not self._fixed and not any(how for _, how in self._binds):
+            self.bound = _as_they_are([name for name, _ in self._binds])
         columns: list[Any] = list(statement.exported_columns)  # selected, or returned by what changes rows
         self.reads = bool(columns)
         self._columns = columns
@@ -154,8 +162,7 @@ class _Plan:
         self._converts: list[tuple[int, Callable[[Any], Any]]] | None = None
         self._made: dict[Callable[[Any], Any], Callable[[Any], Any]] = {}
 
-    def bound(self, given: Mapping[str, Any]) -> Any:
-        """The parameters as the driver wants them."""
+    def _bound(self, given: Mapping[str, Any]) -> Any:
         values = {**self._fixed, **given} if self._fixed else given
         if self._positional:
             return [
@@ -195,6 +202,14 @@ class _Plan:
         for number, convert in converts:
             values[number] = convert(values[number])
         return self._make(values)
+
+
+def _as_they_are(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Any]:
+    """Parameters that need no conversion, in their order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    (name,) = names
+    return lambda given: (given[name],)
 
 
 def _for_one(statement: Statement) -> Statement:
