@@ -69,7 +69,7 @@ async def test_a_deletion_that_receipts_outweigh_is_found_by_asking_what_has_mov
         await h.until_kept(lambda tx: tx.incidents())
         await settled(h)
         (incident,) = await rewritten(h)
-        assert incident.title == f"movements of {BAG} were deleted in the org, or put back"
+        assert incident.title.endswith("was rewritten in the org: movements were deleted, or put back")
         assert incident.detail["subjects"] == [first.removesuffix(":0")]
         assert h.org.numbers(BAG) == (7, 1)
         await h.shows("BAG-1", 6, 6)

@@ -559,8 +559,6 @@ def _orders(watch: Watch, world: World) -> Iterator[tuple[int, str]]:
         if sku in (UNKNOWN, FETCHED) or (name == "london" and order.name in copies):
             continue  # those that are fetched have a check of their own
         subject = _known_as(watch, of, subject, order, sku)
-        if watch.rewritings.excuses(subject):
-            continue
         held = watch.subjects.get(subject, {})
         on_hand = sum(units for units, _ in held.values())
         reserved = sum(units for _, units in held.values())
@@ -612,8 +610,6 @@ def uncovered(watch: Watch, world: World, channel: str | None = None) -> dict[st
         if (name == "london" and order.name in copies) or channel not in (None, name):
             continue
         known = _known_as(watch, of, subject, order, line.variant.sku or "")
-        if watch.rewritings.excuses(known):
-            continue  # we believe it covered
         held = watch.subjects.get(known, {})
         reserved = sum(units for _, units in held.values())
         found[line.variant.sku or ""] += max(0, wanted(order, line)[1] - reserved)

@@ -81,6 +81,7 @@ class LastOne:
         self.covered: set[Pair] = set(self._always)  # from now on the rule holds
         self._shared: set[Pair] = set()  # of those, shared again, and not raised since
         self._since: dict[Pair, object] = {}  # since when it was divided that time, of what wanes
+        self._heard: dict[Pair, object] = {}  # the last time it was divided that all its sales were heard of
         self.beyond: dict[Pair, int] = defaultdict(int)  # units that the shop by itself sold below zero
         self._mended: dict[Pair, int] = defaultdict(int)  # of those, raised to nothing by the daemon
         self._held: dict[Pair, int] = defaultdict(int)  # set aside in the org
@@ -217,7 +218,7 @@ class LastOne:
             # Nobody is offered less than nothing: a number below zero makes up for no sale.
             shows, sold = self.shown(pair), self.unsettled(pair)
             if pair not in self.covered:
-                self._may_be_covered(pair, shows + sold)
+                self._may_be_covered(pair, shows, sold)
             elif shows + sold > self._held[pair] + self.beyond[pair]:
                 self.world.violated(
                     5,
@@ -226,8 +227,16 @@ class LastOne:
                 )
                 self._uncover(pair)
 
-    def _may_be_covered(self, pair: Pair, needs: int) -> None:
-        if needs > self._held[pair] or not (pair in self._always or self.divided(pair[1])):
+    def _may_be_covered(self, pair: Pair, shows: int, sold: int) -> None:
+        if not (pair in self._always or self.divided(pair[1])):
+            return
+        since = self._divided_since(pair[1])
+        if sold <= 0:
+            self._heard[pair] = since
+        if shows + sold > self._held[pair]:
+            return
+        # What was sold while it was shared is no sale of its own units: its number has long counted it.
+        if pair not in self._always and self._heard.get(pair) != since:
             return
         # Nor while its number is to be changed, or the org asked: was it shared for a moment, its units may
         # be on their way back. And units that are about to be shown cover no sale from while it was shared,
@@ -243,7 +252,7 @@ class LastOne:
         )
         if not flying and not moving:
             self.covered.add(pair)
-            self._since[pair] = self._divided_since(pair[1])
+            self._since[pair] = since
 
     def _divided_since(self, sku: str) -> object:
         """When the daemon last divided it; None while it is shared."""

@@ -1,14 +1,12 @@
 """What a rewritten ledger may look like: rows that people delete, or that a restored backup does not have.
 
 The org's present truth counts from then on: each level is taken over with an incident, orders are asked for
-again, and what merely had happened (a till's sale) stays away unless its till tells of it again. A rewriting
-that newer movements outweigh before anybody reads the level is not to be noticed; who lost rows by it is not
-held against the product.
+again, and what merely had happened (a till's sale) stays away unless its till tells of it again. That newer
+movements outweigh what is gone is no excuse.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,13 +20,11 @@ class Rewritings:
         self.levels: set[str] = set()  # whose ledgers were ever rewritten
         self.lost: set[str] = set()  # subjects that ever lost a row
         self._lowered: dict[str, int] = {}  # by level: its lowest version since it was taken over last
-        self._unnoticed: dict[str, set[str]] = defaultdict(set)  # by level: who has lost rows since then
 
     def lose(self, key: str, subject: str) -> None:
         """A row of the subject has gone from the level."""
         self.levels.add(key)
         self.lost.add(subject)
-        self._unnoticed[key].add(subject)
 
     def lowered(self, key: str, version: int) -> None:
         """The level has this version now."""
@@ -39,12 +35,7 @@ class Rewritings:
         if key not in self._lowered or version < self._lowered[key]:
             return False
         del self._lowered[key]
-        self._unnoticed.pop(key, None)
         return True
-
-    def excuses(self, subject: str) -> bool:
-        """True of a subject whose lost rows nobody may have noticed."""
-        return any(subject in subjects for subjects in self._unnoticed.values())
 
 
 def told(incidents: Iterable[tuple[str, str]], key: str) -> bool:

@@ -199,6 +199,40 @@ WHOLE_DAYS = {
         ),
         "a number first read while one of its units was being given away, and raised by that unit too",
     ),
+    (49, 200): (
+        Habits(
+            authority="org",
+            line_ids=True,
+            last_one=draw_last_one(49),
+            floor=(2, 2),
+            floor_sold=True,
+            floor_first=True,
+            quiet_sales=True,
+            fetched=(4, 2),
+            rare=("convert_field", "deleted", "restored", "refuse_row"),
+            pieces=("A", "B"),
+            drop=True,
+        ),
+        "an order whose movement was deleted, and no version was lower for it: others had been entered",
+    ),
+    (343, 200): (
+        Habits(
+            line_ids=True,
+            cancelled_category="Canceled",
+            last_one=draw_last_one(343),
+            counts=True,
+            floor=(2, 1),
+            floor_sold=True,
+            floor_first=True,
+            unlooked=0.2,
+            quiet_sales=True,
+            rare=("lost", "convert_field", "restored"),
+            pieces=("A",),
+            carts=True,
+            drop=True,
+        ),
+        "a level that a restored backup had emptied, of which nobody told and at which nothing moved again",
+    ),
 }
 
 

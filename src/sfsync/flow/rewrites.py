@@ -168,7 +168,7 @@ def _tell(
     key = str(level.key)
     told = next((each for each in tx.incidents() if (each.kind, each.key) == (REWRITTEN, key)), None)
     if told is None:  # no version has betrayed it
-        title = f"movements of {key} were deleted in the org, or put back"
+        title = f"the ledger of {key} was rewritten in the org: movements were deleted, or put back"
         detail: dict[str, object] = {"sku": level.key.sku, "location": level.key.location}
     else:
         title, detail = told.title, dict(told.detail)
