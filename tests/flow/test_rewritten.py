@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from tests.flow.kit import WAKE, House, house, total
@@ -11,6 +12,7 @@ from sfsync.domain.stock import LevelKey
 from sfsync.flow.drift import DriftWatch
 from sfsync.flow.folding import FoldWish
 from sfsync.flow.intake import Poll
+from sfsync.flow.levels import apply_levels
 from sfsync.ports import Incident
 
 BAG = "BAG-1|ECOM"
@@ -129,6 +131,31 @@ async def test_a_backup_that_nobody_told_of_is_taken_over_by_the_drifts_look() -
         assert incident.detail["before"] == [8, 0, 2]
         assert incident.detail["now"] == [5, 0, 1]
         assert (await looks.tell())["open"] == []
+
+
+async def test_a_level_whose_key_is_corrected_is_sold_under_the_new_one_alone() -> None:
+    """Five bags were entered under a mistyped SKU: the record is the same, and there are not ten of them."""
+    async with house({BAG: 5, "BAG-2|ECOM": 1}, shelf={"BAG-1": 0, "BAG-2": 0, "BAG-3": 0}) as h:
+        asked_at, before = h.clock.now(), h.org.level(BAG)
+        first = await sold(h, "dubai")
+        new = LevelKey("BAG-3", "ECOM")
+        h.org.keys[h.org.id_of(KEY)] = new
+        h.org.rows = {n: replace(r, level=new) if r.level == KEY else r for n, r in h.org.rows.items()}
+        h.org.move(str(new), on_hand=1)
+        await h.shows("BAG-3", 5, 5)
+        await h.shows("BAG-1", 0, 0)
+        await settled(h)
+        (incident,) = await rewritten(h)
+        assert incident.title.startswith(f"the stock level {BAG} is called {new} in the org now")
+        assert incident.detail["subjects"] == [first.removesuffix(":0")]
+        held = await h.store.read(lambda tx: tx.levels([KEY, new]))
+        numbers = {key: (level.on_hand, level.reserved) for key, (level, _) in held.items()}
+        assert numbers == {KEY: (0, 0), new: (6, 1)}
+        await h.store.write(lambda tx: apply_levels(tx, h.ctx, [before], asked_at))
+        assert await h.store.read(lambda tx: tx.levels([KEY, new])) == held
+        h.org.till(BAG, -1, "receipt-1")  # nobody sells the one for the other
+        await h.until_kept(lambda tx: tx.dead_letters())
+        assert h.org.numbers(str(new)) == (6, 1)
 
 
 async def test_a_clock_that_is_put_back_after_a_rewriting_freezes_no_level() -> None:

@@ -249,7 +249,15 @@ def test_a_failed_level_takes_only_its_own_movements_along_with_all_or_none_off(
 # -- what else the ledger promises --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", [{"OnHandDelta__c": 7}, {"Kind__c": "Return"}, {"IdempotencyKey__c": "x"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"OnHandDelta__c": 7},
+        {"Kind__c": "Return"},
+        {"IdempotencyKey__c": "x"},
+        {"OccurredAt__c": "2026-01-01T00:00:00Z"},  # what a count has seen depends on it
+    ],
+)
 def test_a_movement_cannot_be_changed(org: OrgClient, change: dict[str, Any]) -> None:
     """ISCHANGED sees it; an untouched number may be sent along."""
     key = org.new_level()
@@ -258,6 +266,16 @@ def test_a_movement_cannot_be_changed(org: OrgClient, change: dict[str, Any]) ->
     assert error_of(answer)["message"].startswith("SFSYNC_IMMUTABLE:")
     same = {"OnHandDelta__c": 3, "Reference__c": "after"}
     assert org.call("PATCH", f"/sobjects/{MOVEMENT}/{record_id}", same).status_code == 204
+
+
+def test_a_level_keeps_its_key_once_it_has_movements(org: OrgClient) -> None:
+    """A mistyped one can be corrected before; afterwards orders would be sent another article."""
+    level = {"Sku__c": "TYPO-1", "LocationCode__c": "ECOM", "LevelKey__c": "TYPO-1|ECOM"}
+    path = f"/sobjects/{LEVEL}/{org.call('POST', f'/sobjects/{LEVEL}', level).json()['id']}"
+    assert org.call("PATCH", path, {"LevelKey__c": "TYPE-1|ECOM"}).status_code == 204
+    org.move("TYPE-1|ECOM", on_hand=1)
+    answer = org.call("PATCH", path, {"LevelKey__c": "TYPE-2|ECOM"})
+    assert error_of(answer)["message"].startswith("SFSYNC_KEY:")
 
 
 @pytest.mark.parametrize("version", [0, -1])

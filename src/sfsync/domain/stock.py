@@ -120,7 +120,7 @@ class StockLevel:
     on_hand: int
     reserved: int
     version: int
-    record_id: str  # the org's id of the record
+    record_id: str  # the org's id of the record; "" where that has another key now
     counted_at: datetime | None = None  # when it was last counted, in whole seconds
     # Units that its shop does not find, which the org knows nothing of: as kept here, of no reading.
     not_found: int = field(default=0, compare=False)

@@ -135,7 +135,9 @@ class Counts:
         """The rows of the counts' levels as the org has them. Raises the org's failures."""
         held = await self._ctx.store.read(lambda tx: tx.levels({count.level for count in counts}))
         rows: dict[LevelKey, list[LedgerRow]] = {level: [] for level in held}
-        for row in await self._ctx.org.rows_at([level.record_id for level, _ in held.values()]):
+        for row in await self._ctx.org.rows_at(
+            [level.record_id for level, _ in held.values() if level.record_id]
+        ):
             if row.movement.level in rows:
                 rows[row.movement.level].append(row)
         return rows

@@ -21,6 +21,7 @@ from .rooms import with_whole_editions
 from .shelf import refresh
 
 READ_AGAIN = "read again"  # the bell
+NAMED = 50  # subjects that an incident names
 NOTHING: Mapping[LevelKey, int] = MappingProxyType({})
 
 
@@ -42,6 +43,15 @@ def apply_levels(
     """
     now = ctx.clock.now()
     held = tx.levels([level.key for level in read])
+    known_as = _known_as(tx, held, read)
+    # Who was asked before a key was corrected tells the level by a name that it has no more.
+    read = [each for each in read if (old := known_as.get(each.record_id)) is None or asked_at > old[1]]
+    called = {each.key: known_as[each.record_id][0] for each in read if each.record_id in known_as}
+    for level in read:
+        if level.key in called:
+            _called_otherwise(tx, ctx, called[level.key], level, now)
+    # What was known by a new name before was another record, or has none: whatever is read of it is newer.
+    held = {key: known for key, known in held.items() if key not in called and known[0].record_id}
     epochs = tx.epochs() if read else {}
     rewritten: list[LevelKey] = []
     doubtful: list[LevelKey] = []
@@ -67,16 +77,43 @@ def apply_levels(
         before, _ = held.get(level.key, (None, None))
         _oversold(tx, ctx, before, level, now)
         not_found.seen(tx, ctx, before, level)
-    if rewritten:
-        tx.begin_epoch(rewritten, now)
+    if begun := [*rewritten, *called]:
+        tx.begin_epoch(begun, now)
     if doubtful:
         tx.read_again(doubtful, now)  # if the epoch is still to come, our clock was put back meanwhile
     new = {level.key.sku for level in newer if level.key not in held}
-    skus = {level.key.sku for level in newer}
-    bells: set[str] = {READ_AGAIN} if rewritten or doubtful else set()
+    skus = {level.key.sku for level in newer} | {old.key.sku for old in called.values()}
+    bells: set[str] = {READ_AGAIN} if begun or doubtful else set()
     if new and tx.note_skus(new):
         bells.add("learn")
     return bells | freed(tx, ctx, skus | set(also), now)
+
+
+def _known_as(
+    tx: Tx, held: Mapping[LevelKey, tuple[StockLevel, datetime]], read: Collection[StockLevel]
+) -> dict[str, tuple[StockLevel, datetime]]:
+    """By record id, the levels that we hold under another key than the one that was read."""
+    strange = {
+        level.record_id: level.key
+        for level in read
+        if level.key not in held or held[level.key][0].record_id != level.record_id
+    }
+    if not strange:
+        return {}
+    others = [old.key for old in tx.levels_by_record(strange) if old.key != strange[old.record_id]]
+    return {old.record_id: (old, at) for old, at in tx.levels(others).values()} if others else {}
+
+
+def _called_otherwise(tx: Tx, ctx: Context, old: StockLevel, level: StockLevel, now: datetime) -> None:
+    """Its key was corrected in the org: whatever is there is there under the new one, and nowhere else."""
+    subjects = sorted(tx.subjects_at(old.key))
+    tx.rename_level(old.key, level.key)
+    title = (
+        f"the stock level {old.key} is called {level.key} in the org now; nothing is sold under the old name"
+    )
+    detail = {"sku": old.key.sku, "location": old.key.location, "called": str(level.key)}
+    tx.open_incident(REWRITTEN, str(old.key), title, detail | {"subjects": subjects[:NAMED]}, now)
+    ctx.log.warning("stock level renamed", level=str(old.key), called=str(level.key), subjects=len(subjects))
 
 
 def freed(tx: Tx, ctx: Context, skus: Collection[str], now: datetime) -> set[str]:

@@ -27,7 +27,7 @@ from sfsync.domain.values import replace
 from sfsync.ports import OutsideError, Tx
 
 from .context import Context
-from .levels import READ_AGAIN, apply_levels
+from .levels import NAMED, READ_AGAIN, apply_levels
 from .reserving import held_by, put
 from .shelf import refresh
 from .writer import Writer
@@ -35,7 +35,6 @@ from .writer import Writer
 SWEEP_SECONDS = 30.0
 PAUSE_SECONDS = 1.0  # between two rounds, whoever rings
 WEIGHED_EVERY = timedelta(minutes=5)
-NAMED = 50  # subjects that an incident names
 LOST = "its movement was deleted from the org's ledger"
 TWICE_FREE = "given back, and deleted before that"
 LOST_WHEN_PAID = "and what was held for it was deleted from the org's ledger"

@@ -102,7 +102,7 @@ async def ledger_rows(ctx: Context, levels: Sequence[StockLevel]) -> dict[LevelK
     found: dict[LevelKey, list[LedgerRow]] = {level.key: [] for level in levels}
     for number in range(0, len(levels), READ_AT_ONCE):
         tell("stock levels read in the org", number, len(levels))
-        some = [level.record_id for level in levels[number : number + READ_AT_ONCE]]
+        some = [each.record_id for each in levels[number : number + READ_AT_ONCE] if each.record_id]
         for row in await ctx.org.rows_at(some, Work.REFRESH):
             if row.movement.level in found:
                 found[row.movement.level].append(row)

@@ -280,7 +280,7 @@ class Writer:
         self._flying |= {bundle.id for bundle in (*request.sent, *request.checked)}
         self._ctx.pulse.flying = len(self._flying)
         task = asyncio.create_task(
-            self._send(request, {key: level.record_id for key, level in levels.items()})
+            self._send(request, {key: level.record_id for key, level in levels.items() if level.record_id})
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -259,16 +259,18 @@ class ComparingStatements:
         """What the levels of each location have together."""
         c = t.level.c
         rows = self._c.execute(
-            select(
-                c.location, func.count(), func.sum(c.on_hand), func.sum(c.reserved), func.sum(c.version)
-            ).group_by(c.location)
+            select(c.location, func.count(), func.sum(c.on_hand), func.sum(c.reserved), func.sum(c.version))
+            .where(c.record_id != "")
+            .group_by(c.location)
         )
         return {r[0]: Sums(r[1], int(r[2]), int(r[3]), int(r[4])) for r in rows}
 
     def held_at(self, location: str) -> list[HeldLevel]:
         """The levels that we hold of a location."""
         c = t.level.c
-        query = select(c.record_id, c.on_hand, c.reserved, c.version).where(c.location == location)
+        query = select(c.record_id, c.on_hand, c.reserved, c.version).where(
+            c.location == location, c.record_id != ""
+        )
         return [HeldLevel(*row) for row in self._c.execute(query)]
 
     def listed_at(self, channel: str, number: int) -> str:

@@ -87,6 +87,24 @@ class FoldStatements(Statements):
             .values(read_again=False)
         )
 
+    def rename_level(self, old: LevelKey, new: LevelKey) -> None:
+        """What subjects have at a level moves to another key, and the level of the old one stays, empty.
+
+        It has no record any more. What was known of a level of the new key before is forgotten.
+        """
+        at, there = str(old), str(new)
+        self._c.execute(t.level.delete().where(t.level.c.level_key == there))
+        empty = {"record_id": "", "on_hand": 0, "reserved": 0, "version": 0, "read_again": False}
+        self._c.execute(update(t.level).where(t.level.c.level_key == at).values(empty))
+        for table in (t.holding, t.folded):
+            self._c.execute(table.delete().where(table.c.level_key == there))
+        done = t.movement.c.state == "done"
+        self._c.execute(t.movement.delete().where(t.movement.c.level_key == there, done))
+        named = {"level_key": there, "sku": new.sku}
+        self._c.execute(update(t.movement).where(t.movement.c.level_key == at, done).values(named))
+        self._c.execute(update(t.holding).where(t.holding.c.level_key == at).values(named))
+        self._c.execute(update(t.folded).where(t.folded.c.level_key == at).values(level_key=there))
+
     def subjects_at(self, level: LevelKey) -> frozenset[str]:
         """Subjects of which we believe rows at a level, folded ones included."""
         rows = self._c.execute(select(t.holding.c.subject).where(t.holding.c.level_key == str(level)))

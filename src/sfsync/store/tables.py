@@ -195,7 +195,7 @@ level = Table(
     Column("sku", Text, nullable=False, index=True),
     Column("location", Text, nullable=False),
     Column("unit", Text),
-    Column("record_id", Text, nullable=False, index=True),
+    Column("record_id", Text, nullable=False, index=True),  # "": its record has another key now
     Column("on_hand", Integer, nullable=False),
     Column("reserved", Integer, nullable=False),
     Column("version", Integer, nullable=False),
