@@ -37,19 +37,20 @@ FOUND = """
         )
     ) FROM level WHERE level_key = ? AND not_found > 0
 """
+# Several decisions share a commit: what was stored in the moment of this one may have come just after it.
 ELSEWHERE = """
     WITH asked AS (
         SELECT level_key, sum(max(0, reserved_delta)) AS more, sum(max(0, -on_hand_delta)) AS less
         FROM movement WHERE sku = ? AND state = 'waiting' AND bundle <> ? GROUP BY level_key
     ), known AS (
-        SELECT level.level_key, level.reserved + coalesce(asked.more, 0) AS reserved,
+        SELECT level.level_key, level.stored_at, level.reserved + coalesce(asked.more, 0) AS reserved,
             level.on_hand - coalesce(asked.less, 0) AS on_hand
         FROM level LEFT JOIN asked ON asked.level_key = level.level_key WHERE level.sku = ?
     )
     SELECT on_hand - reserved - (
         SELECT coalesce(sum(max(0, min(other.reserved, other.reserved - other.on_hand))), 0) FROM known other
         WHERE other.level_key <> known.level_key
-    ) FROM known WHERE level_key = ?
+    ) FROM known WHERE level_key = ? AND stored_at < (SELECT asked_at FROM bundle WHERE id = ?)
 """
 
 
@@ -89,7 +90,7 @@ class FloorWatch:
             if shop not in self.world.shops:
                 continue
             for place in self.world.plan.sells_from(shop)[ONLINE]:
-                left = self.watch.query(ELSEWHERE, FLOOR, bundle, FLOOR, f"{FLOOR}|{place}")
+                left = self.watch.query(ELSEWHERE, FLOOR, bundle, FLOOR, f"{FLOOR}|{place}", bundle)
                 if place != BOUTIQUE and left and left[0][0] > 0:
                     self.world.violated(
                         1, f"{subject} takes a piece from the floor, and {place} has {left[0][0]}"
