@@ -446,6 +446,29 @@ async def test_a_unit_put_back_and_sold_unheard_stays_its_own_when_it_is_shared_
         assert await h.store.read(lambda tx: tx.incidents()) == []
 
 
+async def test_a_shop_that_sells_more_than_it_shows_as_far_as_we_know_is_not_raised_to_nothing() -> None:
+    """London puts two bags of a buyer who gives them back on its own number, and sells all three. The sale is
+    heard of first: of one bag shown, three are sold. London shows none then, and not two."""
+    async with house({BAG: 6}, rules=(DIVIDED,)) as h:
+        await h.shows("BAG-1", 3, 3)
+        london = h.shops["london"]
+        first = london.buy("BAG-1", 2)
+        await h.deliver("london", first)
+        await h.idle()
+        shown = london.shelf["BAG-1"]
+        london.change(first, open_quantity=0, taken_quantity=0)
+        unheard = london.orders.pop(first)
+        await h.deliver("london", london.buy("BAG-1", shown + 2))
+        await h.idle()
+        assert london.shelf["BAG-1"] <= held(h, "london"), (london.shelf, held(h, "london"))
+        london.orders[first] = unheard
+        await h.deliver("london", first)
+        await h.idle()
+        assert london.shelf["BAG-1"] <= held(h, "london"), (london.shelf, held(h, "london"))
+        assert total(h.org.of("order:london:")) == (0, 4)
+        assert await h.store.read(lambda tx: tx.incidents()) == []
+
+
 async def adopt(h: House, *rules: PolicyRule) -> None:
     """Other policies are read while the daemon runs."""
     policies = Policies(h.ctx, ask=False)

@@ -748,6 +748,7 @@ def _expected(reason: str) -> bool:
         "stands among the last pieces of",
         "without asking first, and others sell",
         "was rewritten in the org",
+        "were deleted in the org, or put back",
         "had entered were deleted in the org",
         "more incidents are open",  # each of them is looked at by itself (`_incidents`)
     )

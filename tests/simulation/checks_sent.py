@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ def sent_unreserved(watch: Watch, world: World, made: Iterable[Mapping[str, Any]
     for subject, row in rows:
         sent = row["Kind__c"] == "Fulfilment" and (row["OnHandDelta__c"] or 0) < 0
         reservation = _sold_on(world, subject) if sent and subject not in gives else None
-        if reservation is None:
+        if reservation is None or _copied_alone(watch, subject):
             continue
         key = watch.key_of(str(row["StockLevel__c"]))
         sku = key.partition("|")[0]
@@ -34,6 +35,12 @@ def sent_unreserved(watch: Watch, world: World, made: Iterable[Mapping[str, Any]
                     if reserved > 0 and level.partition("|")[0] == sku:
                         what = f"{subject}: sent from {key}, which it had not reserved"
                         world.violated(2, f"{what}; {holder} holds {reserved} of {level} for it")
+
+
+def _copied_alone(watch: Watch, subject: str) -> bool:
+    """Whether only the org's copy of its order was heard of yet, which names no reservation."""
+    told = watch.query("SELECT told FROM order_line WHERE subject = ?", subject)
+    return any(words and "channel" not in json.loads(words) for (words,) in told)
 
 
 def _sold_on(world: World, subject: str) -> str | None:

@@ -36,6 +36,10 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
     some time between the last answer about locations (or the sale) and now. Where a number was read since
     then, nobody can tell what it has seen, and it is read again.
 
+    A shop that stops at zero sells nothing below it: where a sale takes more than we believe to be shown, units
+    came back to it that nobody has told of yet, and it may show some still. To raise such a number to nothing
+    would offer those once more.
+
     Of what only the org has told of an order, the channel's number and the channel's clock know nothing.
     """
     if Source.CHANNEL not in state.words:
@@ -67,6 +71,9 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
         if known - CLOCK_SKEW > level.baseline_at and not unsure:
             published = level.published - changes[level.location]
             changed.append(with_numbers(ctx.assortment, level, now, target=level.target, published=published))
+            if published < min(0, level.published) and level.problem in ("", IN_DOUBT):
+                tx.set_problem(level.channel, level.sku, level.location, IN_DOUBT, now)
+                in_doubt = True
             continue
         close = told + CLOCK_GRAIN + CLOCK_SKEW > level.baseline_from
         if (close or unsure) and level.problem in ("", IN_DOUBT):
