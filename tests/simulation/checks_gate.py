@@ -17,6 +17,13 @@ from .checks import Watch
 from .world import World
 
 
+GIVEN_UP = """
+    SELECT movement.subject, level.reserved > level.on_hand
+    FROM movement JOIN level ON level.level_key = movement.level_key
+    WHERE movement.id > ? AND movement.reserved_delta < 0 AND movement.subject LIKE 'reservation:%'
+"""
+
+
 class GateWatch:
     """Follows reservations: what parties were told, and what the ledger holds for them."""
 
@@ -24,7 +31,10 @@ class GateWatch:
         self.world, self.day, self.watch = world, day, watch
         self._by_number: dict[str, list[Asked]] = defaultdict(list)
         self._counted = 0  # of the day's reservations, those that stand there; none is ever taken away
+        self._seen_gone: set[str] = set()  # what was given up while its goods were known to have left
+        self._newest = 0  # of the movements that were looked at
         day.told.append(self._told)
+        world.on_commit.append(self._store_commit)
         inner = world.org.engine.on_commit
         assert inner is not None
 
@@ -33,6 +43,15 @@ class GateWatch:
             self._org_commit(commit)
 
         world.org.engine.on_commit = on_commit
+
+    def _store_commit(self) -> None:
+        """Goods that left may be back before the org hears that their reservation has given them up."""
+        if not self.watch.changed or self.watch.newest <= self._newest:
+            return
+        before, self._newest = self._newest, self.watch.newest
+        for subject, gone in self.watch.query(GIVEN_UP, before):
+            if gone:
+                self._seen_gone.add(subject)
 
     def _org_commit(self, commit: Commit) -> None:
         subjects = {
@@ -48,7 +67,7 @@ class GateWatch:
                     self.world.violated(2, f"{subject} gave back {-reserved} more at {key} than it held")
             for asked in self._known_by(subject.split(":")[1]):
                 early = self.world.loop.time() < asked.kept_until
-                if early and not self._gone(subject, commit):
+                if early and subject not in self._seen_gone and not self._gone(subject, commit):
                     self._must_hold(asked, "was let go before its time")
 
     def _known_by(self, number: str) -> Sequence[Asked]:
