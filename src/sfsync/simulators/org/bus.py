@@ -208,7 +208,7 @@ class EventBus:
                 REPLAY_REFUSED, "The Replay ID validation failed. Ensure that the Replay ID is valid."
             )
         subscription = Subscription(topic, start, self.allowance, self.ids, subscriber, news)
-        topic.subscriptions.add(subscription)
+        topic.subscriptions[subscription] = None
         return subscription
 
     # --- one event's way to its topics

@@ -49,7 +49,7 @@ class PubSubService:
         self.knobs = knobs or PubSubKnobs()
         self._bus = bus
         self._gate = Gate(tokens)
-        self._calls: set[SubscribeCall] = set()
+        self._calls: dict[SubscribeCall, None] = {}  # in the order in which they came
 
     # --- for the control port
 
@@ -81,14 +81,14 @@ class PubSubService:
             return
         subscription = await open_subscription(self._bus, first, call)
         stream = SubscribeCall(call, subscription, self._gate, self.knobs)
-        self._calls.add(stream)
+        self._calls[stream] = None
         try:
             await stream.run(first)
         except StreamEnded as ended:
             await stream.speaking.wait()  # a dead stream does not tell of its end either
             await call.fail(ended.code, ended.message)
         finally:
-            self._calls.discard(stream)
+            self._calls.pop(stream, None)
 
     async def get_topic(self, request: pb.TopicRequest, context: Context) -> pb.TopicInfo:
         call = await self._gate.enter("GetTopic", self._bus.new_uuid(), context)

@@ -216,7 +216,7 @@ class Topic:
     def __init__(self, name: str) -> None:
         self.name = name
         self.forbidden = False
-        self.subscriptions: set[Subscription] = set()
+        self.subscriptions: dict[Subscription, None] = {}  # in the order in which they came
         self._replays: list[int] = []
         self._events: list[Event] = []
 
@@ -321,4 +321,4 @@ class Subscription:
 
     def close(self) -> None:
         """Leaves the topic."""
-        self.topic.subscriptions.discard(self)
+        self.topic.subscriptions.pop(self, None)
