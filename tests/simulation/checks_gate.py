@@ -16,7 +16,6 @@ from .actors import Asked, Day
 from .checks import Watch
 from .world import World
 
-
 GIVEN_UP = """
     SELECT movement.subject, level.reserved > level.on_hand
     FROM movement JOIN level ON level.level_key = movement.level_key

@@ -36,8 +36,8 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
     some time between the last answer about locations (or the sale) and now. Where a number was read since
     then, nobody can tell what it has seen, and it is read again.
 
-    A shop that stops at zero sells nothing below it: where a sale takes more than we believe to be shown, units
-    came back to it that nobody has told of yet, and it may show some still. To raise such a number to nothing
+    A shop that stops at zero sells nothing below it: where a sale takes more than we believe it shows, some
+    came back to it that nobody has told of yet, and it may show them still. To raise such a number to nothing
     would offer those once more.
 
     Of what only the org has told of an order, the channel's number and the channel's clock know nothing.
