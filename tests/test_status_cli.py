@@ -44,6 +44,7 @@ SIX = [LONDON | {"name": f"market-{number}"} for number in range(6)]
             {"channels_left": [GONE, GONE | {"name": "rome", "set_aside": 2}, GONE | {"set_aside": 1}]},
             ["sfsync channel forget paris", "sfsync reservations --orphans"],
         ),
+        ({"channels_left": [GONE | {"name": each["name"]} for each in SIX]}, ["sfsync channel forget"]),
         (
             {"channels": [each | {"state": "bad"} for each in SIX[:2]]},
             ["sfsync check market-0", "sfsync check market-1"],

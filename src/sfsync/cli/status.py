@@ -172,9 +172,10 @@ def next_steps(found: Any) -> list[str]:
         steps.append("sfsync dead-letters")
     if found["drifts"]:
         steps.append("sfsync drift")
-    for each in found["channels_left"]:
-        step = "reservations --orphans" if each["set_aside"] else f"channel forget {each['name']}"
-        steps += [] if f"sfsync {step}" in steps else [f"sfsync {step}"]
+    left = found["channels_left"]
+    steps += _of_each("sfsync channel forget", [each["name"] for each in left if not each["set_aside"]])
+    if any(each["set_aside"] for each in left):
+        steps.append("sfsync reservations --orphans")
     space = found["ledger"]["space"] or {}
     days = [space.get(name) for name in ("full_in_days", "crowded_in_days")]
     if any(each is not None and each <= SOON_DAYS for each in days):

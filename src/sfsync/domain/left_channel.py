@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
 from .words import counted
+
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +29,36 @@ class LeftChannel:
     @property
     def sentence(self) -> str:
         """What is kept, and what to do."""
-        kept = (
-            counted(self.numbers, "number") if self.numbers else "",
-            counted(self.dead_letters, "dead letter") if self.dead_letters else "",
-            counted(self.drifts, "drift") if self.drifts else "",
-            counted(self.open_lines, "open order line") if self.open_lines else "",
-        )
-        *others, last = filter(None, kept)
         return (
-            f"{self.name} is not in the settings any more, and {', '.join(others)}{' and ' if others else ''}"
-            f"{last} of it are kept: bring it back, or end it by `sfsync channel forget {self.name}`."
+            f"{self.name} is not in the settings any more, and sfsync keeps {_kept([self])} of it: bring it "
+            f"back, or end it by `sfsync channel forget {self.name}`."
         )
 
     def row(self) -> dict[str, str | int]:
         """JSON-ready."""
         return asdict(self)
+
+
+def sentences(left: Sequence[LeftChannel]) -> list[str]:
+    """One for each of a few channels; one for all of many."""
+    if len(left) <= MOST_NAMED:
+        return [each.sentence for each in left]
+    named = ", ".join(each.name for each in left[:MOST_NAMED])
+    return [
+        f"{len(left)} channels ({named} and {len(left) - MOST_NAMED} more) are not in the settings any more, "
+        f"and sfsync keeps {_kept(left)} of them: bring them back, or end each by `sfsync channel forget`."
+    ]
+
+
+def _kept(left: Sequence[LeftChannel]) -> str:
+    sums = {
+        "number": sum(each.numbers for each in left),
+        "dead letter": sum(each.dead_letters for each in left),
+        "drift": sum(each.drifts for each in left),
+        "open order line": sum(each.open_lines for each in left),
+    }
+    *others, last = [counted(count, one) for one, count in sums.items() if count] or ["nothing"]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sfsync.domain.block import HOLDER
 from sfsync.domain.budget import Standing, Work
 from sfsync.domain.coverage import lasting
 from sfsync.domain.exposure import SCARCE_UNITS
-from sfsync.domain.left_channel import LeftChannel
+from sfsync.domain.left_channel import LeftChannel, sentences
 from sfsync.domain.unheard import Unheard
 from sfsync.domain.words import agree, counted
 from sfsync.flow.context import Pulse
@@ -99,7 +99,7 @@ class HealthTeller:
         bad += self._unasked(tx)  # after what goes wrong now: nothing may ever come of it
         doubtful += _of_channels(channels, "warning")
         doubtful += self._left_behind(tx, now)
-        doubtful += [each.sentence for each in left if not each.set_aside]  # which comes first
+        doubtful += sentences([each for each in left if not each.set_aside])  # else that comes first
         doubtful += [
             f"The till {each['name']} has not reported since {each['last_at'] or 'the first start'}, "
             f"and should every {each['every_hours']:g} hours."
