@@ -1,11 +1,15 @@
-"""A plain client asks what httpx's own would ask, and remembers nothing."""
+"""A plain client asks what httpx's own would ask, and remembers nothing but what time it is elsewhere."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import pytest
 
-from sfsync.plain_http import PlainClient
+from sfsync.domain.clocks import ALIKE
+from sfsync.plain_http import PlainClient, TheirClock
 
 BASE = "https://shop.test/admin"
 TIMEOUT = httpx.Timeout(7.0, connect=2.0)
@@ -90,3 +94,66 @@ async def test_a_request_that_is_not_allowed_never_leaves() -> None:
         with pytest.raises(NotAllowedError):
             await client.post("/b", data={"a": "b"})
     assert [request.method for request in there.asked] == ["GET"]
+
+
+class Clockmaker(httpx.AsyncBaseTransport):
+    """The other side, whose clock is so far from ours; each way takes 50 ms."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now, self.ahead = datetime(2026, 11, 28, 12, 0, tzinfo=UTC), timedelta(seconds=seconds)
+        self.dated = True
+
+    async def handle_async_request(self, _request: httpx.Request) -> httpx.Response:
+        self.now += timedelta(milliseconds=50)
+        headers = {"Date": format_datetime(self.now + self.ahead, usegmt=True)} if self.dated else {}
+        self.now += timedelta(milliseconds=50)
+        return httpx.Response(200, headers=headers, stream=httpx.ByteStream(b""))
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+@pytest.mark.parametrize("seconds", [0.0, 0.9, -3.0, 20.0])
+async def test_answers_tell_how_far_the_other_sides_clock_is_ahead(seconds: float, hooked: bool) -> None:
+    """Six answers at six moments: known to half a second. A proxied client, of httpx's own, tells it too."""
+    there = Clockmaker(seconds)
+    clock = TheirClock(lambda: there.now)
+    client = (
+        httpx.AsyncClient(transport=there, event_hooks=clock.hooks())
+        if hooked
+        else PlainClient(there, timeout=TIMEOUT, clock=clock)
+    )
+    assert clock.ahead is None
+    async with client:
+        for _ in range(6):
+            await client.get("https://shop.test/")
+            there.now += timedelta(seconds=1.25)
+    assert clock.ahead is not None
+    assert clock.ahead.least <= there.ahead <= clock.ahead.most
+    assert clock.ahead.most - clock.ahead.least < timedelta(seconds=0.5)
+
+
+async def test_a_clock_that_was_set_is_believed_after_a_while() -> None:
+    """At first both times are possible; after eight answers the old one is forgotten."""
+    there = Clockmaker(0)
+    clock = TheirClock(lambda: there.now)
+    async with PlainClient(there, timeout=TIMEOUT, clock=clock) as client:
+        await client.get("https://shop.test/")
+        there.ahead = timedelta(hours=1)
+        there.now += timedelta(seconds=1)
+        await client.get("https://shop.test/")
+        assert clock.ahead is not None
+        assert clock.ahead.least < timedelta(seconds=2) < timedelta(hours=1) < clock.ahead.most
+        for _ in range(7):
+            there.now += timedelta(seconds=1)
+            await client.get("https://shop.test/")
+    assert clock.ahead.least > timedelta(minutes=59)
+
+
+async def test_who_tells_no_time_is_believed_to_go_by_ours() -> None:
+    """An answer without a date, or with nonsense for one, is an answer all the same."""
+    there = Clockmaker(20)
+    clock = TheirClock(lambda: there.now)
+    there.dated = False
+    async with PlainClient(there, timeout=TIMEOUT, clock=clock) as client:
+        await client.get("https://shop.test/")
+    clock.heard(there.now, "the day before yesterday")
+    assert clock.ahead == ALIKE

@@ -31,6 +31,7 @@ from sqlalchemy import Double, type_coerce, update
 
 from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule, SharedOrders
 from sfsync.domain.budget import HourOfCalls, Standing, Work
+from sfsync.domain.clocks import Ahead
 from sfsync.domain.drift import Sums
 from sfsync.domain.editions import Edition
 from sfsync.domain.fold import Fold, FoldAnswer, FoldResult, LedgerRow
@@ -627,6 +628,8 @@ class LittleShop(Fates):
         self.sent: list[bytes] = []
         self.orders: dict[str, OrderSnapshot] = {}
         self.told: dict[str, OrderSnapshot] = {}  # by webhook
+        self.fast = timedelta(0)  # how far its clock is ahead of ours
+        self.tells_time = True  # its answers say so; until the next of them, when it is not
         self.reading: asyncio.Semaphore | None = None  # how many pages of items may still be read
         self.shut: OutsideError | None = None  # what it says to whoever asks for numbers or orders
         self.shut_numbers: OutsideError | None = None  # and for numbers alone
@@ -634,13 +637,17 @@ class LittleShop(Fates):
         self._answers: dict[str, PushAnswer] = {}
         self._numbers = itertools.count(1001)
 
+    def now(self) -> datetime:
+        """By its own clock."""
+        return self.clock.now() + self.fast
+
     # -- what shoppers and the shop's people do
 
     def buy(self, sku: str, units: int = 1, *, reservations: tuple[str, ...] = ()) -> str:
         """A shopper pays: the shop lowers its own number, never below zero. The order's id."""
         assert self.shelf[sku] >= units, f"{self.name} shows {self.shelf[sku]} of {sku}"
         self.shelf[sku] -= units
-        number, now = str(next(self._numbers)), self.clock.now()
+        number, now = str(next(self._numbers)), self.now()
         line = OrderLine("1", sku, units, taken_quantity=units)
         self.orders[number] = OrderSnapshot(
             self.name, number, f"#{number}", now, now, (line,), "online", reservations
@@ -652,7 +659,7 @@ class LittleShop(Fates):
         order = self.orders[number]
         changed = replace(order.lines[0], **line)
         self.shelf[changed.sku] += order.lines[0].taken_quantity - changed.taken_quantity
-        self.orders[number] = replace(order, version=self.clock.now(), lines=(changed,))
+        self.orders[number] = replace(order, version=self.now(), lines=(changed,))
         return self.orders[number]
 
     def webhook(self, number: str, event: str = "") -> tuple[dict[str, str], bytes]:
@@ -665,6 +672,9 @@ class LittleShop(Fates):
 
     async def check(self) -> Sequence[Finding]:
         return ()
+
+    def ahead(self) -> Ahead | None:
+        return Ahead(self.fast, self.fast) if self.tells_time else None
 
     async def items(self, skus: Collection[str] | None = None) -> AsyncIterator[Sequence[ChannelItem]]:
         self._open()
@@ -736,6 +746,7 @@ class LittleShop(Fates):
     def _open(self) -> None:
         if self.shut is not None:
             raise self.shut
+        self.tells_time = True
 
     async def cancel_order(self, order_id: str, *, refund: bool, notify: bool, note: str) -> None:
         self.cancelled.append((order_id, refund, notify, note))

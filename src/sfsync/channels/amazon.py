@@ -21,6 +21,7 @@ import structlog
 from sfsync.channels.amazon_client import AmazonClient, AmazonRefused, said_of
 from sfsync.channels.amazon_config import AmazonConfig
 from sfsync.channels.amazon_orders import read_order
+from sfsync.domain.clocks import Ahead
 from sfsync.domain.orders import OrderSnapshot, unreadable
 from sfsync.ports import (
     Ability,
@@ -92,6 +93,10 @@ class AmazonChannel:
                 return [Finding(Severity.GOOD, f"{named} answers, and the seller takes part")]
         what = f"{self.name}: the seller takes part in no store {self._config.marketplace_id}"
         return [Finding(Severity.FATAL, what, "look at marketplace_id, and at the region of url")]
+
+    def ahead(self) -> Ahead | None:
+        """How far the marketplace's clock is ahead of ours, by its answers so far."""
+        return self._client.their_clock.ahead
 
     async def close(self) -> None:
         """Give back connections."""

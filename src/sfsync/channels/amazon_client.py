@@ -17,6 +17,7 @@ import orjson
 
 from sfsync.channels.amazon_config import AmazonConfig
 from sfsync.channels.http import never_sent, open_client
+from sfsync.plain_http import TheirClock
 from sfsync.ports import Clock, Refused, TryLater, Unknown
 
 _RENEW = timedelta(minutes=1)  # a token is asked for anew so long before it ends
@@ -38,12 +39,14 @@ class AmazonClient:
         self, config: AmazonConfig, clock: Clock, *, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self._config, self._clock = config, clock
+        self.their_clock = TheirClock(clock.now)
         self._http = open_client(
             config.url,
             timeout_seconds=config.timeout_seconds,
             ca_file=config.ca_file,
             transport=transport,
             read_only=config.read_only,
+            clock=self.their_clock,
         )
         self._token, self._ends_at = "", clock.now()
         self._renewing = asyncio.Lock()

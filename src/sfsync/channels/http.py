@@ -20,7 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
 
 from sfsync.channels.config import is_loopback
-from sfsync.plain_http import PlainClient
+from sfsync.plain_http import PlainClient, TheirClock
 from sfsync.ports import Refused
 
 _CONNECT_SECONDS = 5.0
@@ -100,13 +100,14 @@ def open_client(
     resolver: AbstractResolver | None = None,
     most_bytes: int | None = None,
     read_only: bool = False,
+    clock: TheirClock | None = None,
 ) -> httpx.AsyncClient:
     """A client for one host. It follows no redirects, keeps no cookies, and never proxies loopback.
 
     `read_only`: what is no reading is `Refused` before it leaves.
 
     `resolver` says where a name leads, on each new connection; nothing goes by a proxy then, which would
-    resolve it anew. No more than `most_bytes` of an answer's body are read.
+    resolve it anew. No more than `most_bytes` of an answer's body are read. `clock` learns from the answers.
     """
     timeout = httpx.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds))
     trust_env = not is_loopback(url) and resolver is None
@@ -116,7 +117,7 @@ def open_client(
         cached = resolver is None
         transport = _Transport(lambda: _session(verify, names, cached=cached), verify, most_bytes, names)
     hook = _only_read if read_only else None
-    return PlainClient(transport, base_url=url, timeout=timeout, trust_env=trust_env, hook=hook)
+    return PlainClient(transport, base_url=url, timeout=timeout, trust_env=trust_env, hook=hook, clock=clock)
 
 
 async def _only_read(request: httpx.Request) -> None:

@@ -21,6 +21,7 @@ import structlog
 from sfsync.channels.mirakl_client import MiraklClient
 from sfsync.channels.mirakl_config import MiraklConfig
 from sfsync.channels.mirakl_orders import RECEIVED, read_order, read_returns
+from sfsync.domain.clocks import Ahead
 from sfsync.domain.moments import Moment
 from sfsync.domain.orders import OrderSnapshot, unreadable
 from sfsync.ports import (
@@ -90,6 +91,10 @@ class MiraklChannel:
                 Finding(Severity.WARNING, f"{named} is {state}", "nothing is sold there until it is OPEN")
             ]
         return [Finding(Severity.GOOD, f"{named} answers, and is open")]
+
+    def ahead(self) -> Ahead | None:
+        """How far the marketplace's clock is ahead of ours, by its answers so far."""
+        return self._client.their_clock.ahead
 
     async def close(self) -> None:
         """Give back connections."""

@@ -15,6 +15,7 @@ import orjson
 
 from sfsync.channels.http import never_sent, open_client
 from sfsync.channels.mirakl_config import MiraklConfig
+from sfsync.plain_http import TheirClock
 from sfsync.ports import Clock, Refused, TryLater, Unknown
 
 _NEW_KEY = "make a new API key in the shop's account at the marketplace, and put it into api_key_file"
@@ -35,12 +36,14 @@ class MiraklClient:
         self, config: MiraklConfig, clock: Clock, *, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self._config, self._clock = config, clock
+        self.their_clock = TheirClock(clock.now)
         self._http = open_client(
             config.url,
             timeout_seconds=config.timeout_seconds,
             ca_file=config.ca_file,
             transport=transport,
             read_only=config.read_only,
+            clock=self.their_clock,
         )
 
     async def close(self) -> None:

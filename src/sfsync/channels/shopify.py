@@ -30,6 +30,7 @@ from sfsync.channels.shopify_bulk import unpacked, variants_behind
 from sfsync.channels.shopify_check import check
 from sfsync.channels.shopify_client import Reply, ShopifyClient
 from sfsync.channels.shopify_order_list import changed_orders, one_order, order_heads
+from sfsync.domain.clocks import Ahead
 from sfsync.domain.orders import OrderSnapshot, unreadable
 from sfsync.domain.resync import Tariff
 from sfsync.domain.subscriptions import Subscription
@@ -90,6 +91,10 @@ class ShopifyChannel:
     async def check(self) -> Sequence[Finding]:
         """Token, scopes, API version, locations, webhook secret. A store that does not answer is TryLater."""
         return await check(self._config, self._client)
+
+    def ahead(self) -> Ahead | None:
+        """How far the store's clock is ahead of ours, by its answers so far."""
+        return self._client.their_clock.ahead
 
     async def close(self) -> None:
         """Give back connections."""

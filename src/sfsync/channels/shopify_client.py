@@ -20,6 +20,7 @@ from sfsync.channels.http import never_sent, open_client
 from sfsync.channels.shopify_points import Points
 from sfsync.channels.shopify_token import ShopifyToken
 from sfsync.domain.retry import backoff_seconds
+from sfsync.plain_http import TheirClock
 from sfsync.ports import Clock, Refused, TryLater, Unknown
 
 _Json = Mapping[str, Any]
@@ -67,12 +68,14 @@ class ShopifyClient:
         self._config = config
         self._clock = clock
         self._luck = luck
+        self.their_clock = TheirClock(clock.now)
         self._http = open_client(
             config.url,
             timeout_seconds=config.timeout_seconds,
             ca_file=config.ca_file,
             transport=transport,
             read_only=config.read_only,
+            clock=self.their_clock,
         )
         self._token = ShopifyToken(config, self._http, clock)
         self._points = Points(lambda: clock.now().timestamp())

@@ -35,6 +35,7 @@ from sfsync.channels.signing import is_signed
 from sfsync.channels.vendure_client import VendureClient
 from sfsync.channels.vendure_config import VendureConfig
 from sfsync.channels.vendure_orders import CANCELLED, read_order, sent_units
+from sfsync.domain.clocks import Ahead
 from sfsync.domain.orders import OrderSnapshot, unreadable
 from sfsync.ports import (
     Ability,
@@ -94,10 +95,14 @@ class VendureChannel:
         )
         self._config, self._clock = config, clock
         self._names = {number: name for name, number in config.locations.items()}
-        self._client = VendureClient(config, transport=transport)
+        self._client = VendureClient(config, clock, transport=transport)
         self._writing = asyncio.Lock()  # from reading numbers on hand to writing them
         self._sent: dict[str, dict[_Place, tuple[int, int]]] = {}  # push -> on hand before, and as written
         self._lowered: set[str] = set()  # orders whose units were taken off before they are cancelled
+
+    def ahead(self) -> Ahead | None:
+        """How far the shop's clock is ahead of ours, by its answers so far."""
+        return self._client.their_clock.ahead
 
     async def close(self) -> None:
         """Give back connections."""

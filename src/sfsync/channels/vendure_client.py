@@ -18,7 +18,8 @@ import orjson
 from sfsync.channels.http import never_sent, open_client
 from sfsync.channels.vendure_config import VendureConfig
 from sfsync.channels.vendure_documents import LOGIN
-from sfsync.ports import Refused, TryLater, Unknown
+from sfsync.plain_http import TheirClock
+from sfsync.ports import Clock, Refused, TryLater, Unknown
 
 SESSION = "vendure-auth-token"
 _RIGHTS = "give its role the rights that docs/vendure-setup.md names"
@@ -33,15 +34,19 @@ _Json = Mapping[str, Any]
 class VendureClient:
     """One connection pool, and one credential."""
 
-    def __init__(self, config: VendureConfig, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, config: VendureConfig, clock: Clock, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._config, self._session = config, ""
         self._signing_in = asyncio.Lock()
+        self.their_clock = TheirClock(clock.now)
         self._http = open_client(
             config.url,
             timeout_seconds=config.timeout_seconds,
             ca_file=config.ca_file,
             transport=transport,
             read_only=config.read_only,
+            clock=self.their_clock,
         )
 
     async def close(self) -> None:

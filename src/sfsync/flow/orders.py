@@ -16,6 +16,7 @@ from functools import partial
 
 from sfsync.domain.believable import doubt as why_doubted
 from sfsync.domain.believable import presentable
+from sfsync.domain.clocks import UNKNOWN
 from sfsync.domain.letters import CAME_BACK, OLD_RETURN, OTHER_SKU, UNBELIEVED, VERDICTS, Cause, written
 from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
 from sfsync.domain.places import LinePlace, settled
@@ -27,6 +28,7 @@ from sfsync.domain.unheard import What
 from sfsync.domain.values import replace
 from sfsync.ports import Channel, Delivery, InboxItem, LineState, OrderTimes, OutsideError, Refused, Tx
 
+from . import their_clocks
 from .context import Context, reading_bell, unread
 from .deciding import Books, decide
 from .org_words import told_by_storefront
@@ -225,7 +227,9 @@ class OrderPoll:
         ctx, shop = self._ctx, self._ctx.channels[channel]
         started = ctx.clock.now()
         mark = await ctx.store.read(lambda tx: tx.poll_mark(channel) or tx.channel_since(channel))
-        since = (mark or started) - ctx.assortment.orders_lag(channel)
+        # The list goes by the channel's clock: one that is behind would tell of nothing that is newer.
+        behind = min(timedelta(0), their_clocks.ahead(ctx, channel).least)
+        since = (mark or started) - ctx.assortment.orders_lag(channel) + behind
         few = await self._few(shop, since)
         count = 0
         pages = shop.orders_since(since) if few is None else _one_by_one(shop, few)
@@ -387,7 +391,7 @@ def record_shared(
     authority = ctx.assortment.shared[snapshot.channel].authority
     references = {snapshot.order_id, *order_names(snapshot.name)}
     held = {line.subject: line for line in tx.lines_of_order(snapshot.channel, references)}
-    old = not held and not ours and before_our_time(tx, ctx, snapshot)
+    old = not held and not ours and before_our_time(tx, ctx, snapshot, source)
     # What the org tells of returns is entered whatever order it names; else the storefront alone tells.
     if source is Source.CHANNEL and ctx.assortment.returns_to(snapshot.channel) is None:
         _tell_return(tx, ctx, snapshot, now, ours=not old)
@@ -498,11 +502,18 @@ def _tell_sent_otherwise(
     )
 
 
-def before_our_time(tx: Tx, ctx: Context, snapshot: OrderSnapshot) -> bool:
-    """True for an order placed before we knew of its channel: it was somebody else's to enter."""
+def before_our_time(tx: Tx, ctx: Context, snapshot: OrderSnapshot, source: Source = Source.CHANNEL) -> bool:
+    """True for an order placed before we knew of its channel: it was somebody else's to enter.
+
+    It is dated by the clock of who tells of it. While that has told us no time yet, nobody can say it of the
+    orders of our first moments: the order list, which will have told it, names them again.
+    """
     lines = (order_line_subject(snapshot.channel, snapshot.order_id, line.line_id) for line in snapshot.lines)
     since = tx.channel_since(snapshot.channel)
-    if since is not None and snapshot.placed_at >= since - CLOCK_GRAIN:
+    told = their_clocks.told(ctx, snapshot.channel, source)
+    # Until it is known, no order counts as ours that may be older than we are.
+    known = told.latest if told is not None else UNKNOWN.earliest
+    if since is not None and known(snapshot.placed_at) >= since - CLOCK_GRAIN:
         return False
     if any(tx.next_step(subject) for subject in lines):
         return False  # the org's ledger says that it is ours

@@ -199,7 +199,7 @@ class OrgOrders:
                     skus |= _one(tx, ctx, shot, still, now, bells, order.order_id)
                 skus |= _named(tx, ctx, order, read_at)
                 none = not still and not tx.lines_of_org_order(order.order_id)
-                if none and before_our_time(tx, ctx, shot):
+                if none and before_our_time(tx, ctx, shot, Source.ORG):
                     # The order was somebody else's to enter; what comes back of it now is not.
                     skipped = {each.item_id for each in order.items if not self._rules.goods(each)}
                     for back in (each for each in order.returns if each.item_id not in skipped):

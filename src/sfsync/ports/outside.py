@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from sfsync.domain.alerts import AlertKind, Notice
 from sfsync.domain.budget import HourOfCalls, Standing, Work
 from sfsync.domain.callbacks import Patience
+from sfsync.domain.clocks import Ahead
 from sfsync.domain.drift import Sums
 from sfsync.domain.findings import Finding
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
@@ -606,6 +607,15 @@ class Budgeted(Protocol):
 
     def budget(self) -> Budget | None:
         """How it stands, without asking; None before the channel has told."""
+        ...
+
+
+@runtime_checkable
+class TellsTime(Protocol):
+    """A channel, or an org, whose answers say what time it is there; others are believed to go by ours."""
+
+    def ahead(self) -> Ahead | None:
+        """How far its clock is ahead of ours, without asking; None before it has answered anything."""
         ...
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from sfsync.domain.budget import HourOfCalls, Standing, Work
+from sfsync.domain.clocks import Ahead
 from sfsync.domain.doctor import Member
 from sfsync.domain.drift import Sums
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
@@ -18,6 +19,7 @@ from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
 from sfsync.domain.values import replace
+from sfsync.plain_http import TheirClock
 from sfsync.ports import Children, Clock, CountBook, EventBatch, Finding, Moved, OrgReading, Refused, Storage
 from sfsync.salesforce import check_allowances, codec, folding, ledger, library, records
 from sfsync.salesforce.auth import TokenProvider
@@ -76,11 +78,13 @@ class SalesforceOrg:
         self.order_topics = frozenset({config.orders.topic} if config.orders else ())
         self._config = config
         self._clock = clock
+        self._their_clock = TheirClock(clock.now)
         self._http = http_client(
             config.login_url,
             timeout_seconds=config.timeout_seconds,
             ca_file=config.ca_file,
             transport=transport,
+            clock=self._their_clock,
         )
         self._tokens = TokenProvider(config, self._http, clock.now)
         self._gate = Gate(config.calls_reserved_percent, clock.now)
@@ -102,6 +106,10 @@ class SalesforceOrg:
 
     def _many(self, rest: Rest, work: Work) -> Pages:
         return LibraryPages(self._library, work) if self._by_library else RestPages(rest)
+
+    def ahead(self) -> Ahead | None:
+        """How far the org's clock is ahead of ours, by the answers so far."""
+        return self._their_clock.ahead
 
     async def org_id(self) -> str:
         """The org's 18-character id."""

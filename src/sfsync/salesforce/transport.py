@@ -15,7 +15,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from sfsync.plain_http import PlainClient
+from sfsync.plain_http import PlainClient, TheirClock
 
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = (
@@ -54,17 +54,26 @@ def is_proxied(url: str) -> bool:
 
 
 def http_client(
-    url: str, *, timeout_seconds: float, ca_file: str | None, transport: httpx.AsyncBaseTransport | None
+    url: str,
+    *,
+    timeout_seconds: float,
+    ca_file: str | None,
+    transport: httpx.AsyncBaseTransport | None,
+    clock: TheirClock | None = None,
 ) -> httpx.AsyncClient:
-    """A client for the org at `url`; over `transport` when one is given (in-process tests, virtual time)."""
+    """A client for the org at `url`; over `transport` when one is given (in-process tests, virtual time).
+
+    `clock` learns from the answers.
+    """
     timeout = httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
     if transport is not None:
-        return PlainClient(transport, timeout=timeout)
+        return PlainClient(transport, timeout=timeout, clock=clock)
     trust: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
     if is_proxied(url):
-        return httpx.AsyncClient(timeout=timeout, verify=trust, limits=LIMITS)
+        hooks = clock.hooks() if clock is not None else None
+        return httpx.AsyncClient(timeout=timeout, verify=trust, limits=LIMITS, event_hooks=hooks)
     carrier = AiohttpTransport(verify=trust, limits=LIMITS, trust_env=not is_loopback(url))
-    return PlainClient(carrier, timeout=timeout)
+    return PlainClient(carrier, timeout=timeout, clock=clock)
 
 
 _BEFORE_ANY_BYTE = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)

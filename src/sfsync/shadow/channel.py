@@ -13,6 +13,7 @@ from functools import partial
 
 import orjson
 
+from sfsync.domain.clocks import ALIKE, Ahead
 from sfsync.domain.orders import OrderSnapshot
 from sfsync.ports import (
     Budget,
@@ -24,6 +25,7 @@ from sfsync.ports import (
     Finding,
     PushAnswer,
     Refused,
+    TellsTime,
     Write,
 )
 from sfsync.store import Database
@@ -91,6 +93,10 @@ class ShadowChannel:
     def budget(self) -> Budget | None:
         """What it lets us ask."""
         return self._inner.budget() if isinstance(self._inner, Budgeted) else None
+
+    def ahead(self) -> Ahead | None:
+        """How far its clock is ahead of ours."""
+        return self._inner.ahead() if isinstance(self._inner, TellsTime) else ALIKE
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> Delivery:
         """A webhook."""

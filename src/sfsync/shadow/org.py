@@ -21,6 +21,7 @@ from typing import NoReturn
 import structlog
 
 from sfsync.domain.budget import HourOfCalls, Standing, Work
+from sfsync.domain.clocks import ALIKE, Ahead
 from sfsync.domain.drift import Sums
 from sfsync.domain.fold import Fold, FoldAnswer, LedgerRow
 from sfsync.domain.ledger import Answer, Request
@@ -28,7 +29,18 @@ from sfsync.domain.products import Product
 from sfsync.domain.promises import Promise, open_promises
 from sfsync.domain.shadow import Entry, Overlay, answered
 from sfsync.domain.stock import LevelKey, Movement, MovementKind, StockLevel
-from sfsync.ports import Children, CountBook, EventBatch, Finding, Moved, Org, OrgReading, Refused, Storage
+from sfsync.ports import (
+    Children,
+    CountBook,
+    EventBatch,
+    Finding,
+    Moved,
+    Org,
+    OrgReading,
+    Refused,
+    Storage,
+    TellsTime,
+)
 from sfsync.store import Database
 from sfsync.store.shadow import ShadowTx, since
 from sfsync.store.tx import SqlTx
@@ -64,6 +76,10 @@ class ShadowOrg:
         self._since = await self._store.read(since)
         self._rows = {row.key: row for row in await self._store.read(lambda tx: _own(tx).virtual_rows())}
         self._overlays = await self._store.read(lambda tx: _own(tx).overlays())
+
+    def ahead(self) -> Ahead | None:
+        """How far the org's clock is ahead of ours."""
+        return self._inner.ahead() if isinstance(self._inner, TellsTime) else ALIKE
 
     # -- what would be written -----------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from sfsync.simulators.amazon.api import PartnerApi
 from sfsync.simulators.amazon.config import Knobs, StoreConfig, seed_from_json
 from sfsync.simulators.amazon.control import Control
 from sfsync.simulators.amazon.store import Store
+from sfsync.simulators.dated import Dated
 from sfsync.simulators.shopify.clock import ShopClock
 from sfsync.simulators.shopify.faults import FaultPlan
 from sfsync.simulators.shopify.serving import Serving, serving
@@ -36,7 +37,8 @@ class Stand:
 
     def __init__(self, config: StoreConfig) -> None:
         store, faults = Store(config, ShopClock()), FaultPlan(random.Random(7))  # noqa: S311 — for trouble, not secrets
-        self.app, self.control = PartnerApi(store, faults).app, Control(store, faults).app
+        self.app = Dated(PartnerApi(store, faults).app, store.clock.now)
+        self.control = Control(store, faults).app
         self.public_url = ""
 
 

@@ -19,6 +19,7 @@ from typing import Annotated
 
 import typer
 
+from sfsync.simulators.dated import Dated
 from sfsync.simulators.mirakl.api import SellerApi
 from sfsync.simulators.mirakl.config import Knobs, MarketConfig, offers_from_json
 from sfsync.simulators.mirakl.control import Control
@@ -36,7 +37,8 @@ class Stand:
 
     def __init__(self, config: MarketConfig) -> None:
         market, faults = Market(config, ShopClock()), FaultPlan(random.Random(7))  # noqa: S311 — for trouble, not secrets
-        self.app, self.control = SellerApi(market, faults).app, Control(market, faults).app
+        self.app = Dated(SellerApi(market, faults).app, market.clock.now)
+        self.control = Control(market, faults).app
         self.public_url = ""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
+from sfsync.simulators.dated import Dated
 from sfsync.simulators.org.bus import BusKnobs, EventBus
 from sfsync.simulators.org.clock import Clock, MovableClock
 from sfsync.simulators.org.cometd import Cometd
@@ -66,7 +67,7 @@ class Org:
     cometd: Cometd
     usage: Usage
     rest: RestApp
-    app: FaultyApp
+    app: Dated
     parts: Parts
     state: Path | None
 
@@ -168,9 +169,9 @@ def _with_apps(
         }
 
     api = Api(engine, clock, usage, events, sessions.identity.org_id, bus.carried)
-    rest = RestApp(api, sessions, usage, clock)
+    rest = RestApp(api, sessions, usage)
     front = _Front(rest, Starlette(routes=[*OAuth(sessions, clock).routes(), *cometd.routes()]))
-    app = FaultyApp(front, faults, sessions.end_all)
+    app = Dated(FaultyApp(front, faults, sessions.end_all), lambda: clock.now().timestamp())
     return Org(
         engine.schema,
         clock,

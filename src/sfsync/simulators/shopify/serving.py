@@ -97,6 +97,7 @@ class _Server(uvicorn.Server):
                 lifespan="off",
                 log_level="critical",
                 access_log=False,
+                date_header=False,  # each party has a clock of its own
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )

@@ -11,6 +11,7 @@ from typing import Self
 
 from starlette.applications import Starlette
 
+from sfsync.simulators.dated import Dated
 from sfsync.simulators.shopify.announcing import Announcer
 from sfsync.simulators.shopify.bulk import BulkReads
 from sfsync.simulators.shopify.clock import ShopClock
@@ -66,7 +67,7 @@ class Shop:
         self._jobs: set[asyncio.Task[None]] = set()
         self.admin = AdminHttp(self)
         self.storefront = StorefrontHttp(self)
-        self.app = Starlette(routes=[*self.admin.routes, *self.storefront.routes])
+        self.app = Dated(Starlette(routes=[*self.admin.routes, *self.storefront.routes]), self.clock.now)
         self.control = control_app(self)
 
     async def __aenter__(self) -> Self:

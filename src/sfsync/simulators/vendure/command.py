@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sfsync.simulators.dated import Dated
 from sfsync.simulators.shopify.clock import ShopClock
 from sfsync.simulators.shopify.faults import FaultPlan
 from sfsync.simulators.shopify.serving import Serving, serving
@@ -39,7 +40,8 @@ class Stand:
     def __init__(self, config: ShopConfig) -> None:
         shop, faults = Shop(config, ShopClock()), FaultPlan(random.Random(7))  # noqa: S311 — for trouble, not secrets
         api, plugin = AdminApi(shop, faults), Plugin(shop, faults)
-        self.app, self.control = api.app, Control(shop, api, plugin, faults).app
+        self.app = Dated(api.app, shop.clock.now)
+        self.control = Control(shop, api, plugin, faults).app
         self.public_url = ""
 
 

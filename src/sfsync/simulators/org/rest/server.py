@@ -5,12 +5,8 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
-from datetime import datetime
-from email.utils import format_datetime
-from functools import lru_cache
 from typing import Any, TypeAlias
 
-from sfsync.simulators.org.clock import Clock
 from sfsync.simulators.org.errors import ApiError, parser_error
 from sfsync.simulators.org.rest.api import Api, checked_version, parse_query, split_path, versions
 from sfsync.simulators.org.rest.limits import Usage, limit_exceeded
@@ -29,19 +25,17 @@ _SCHEMES = ("bearer ", "oauth ")
 class RestApp:
     """Everything below `/services/data`."""
 
-    def __init__(self, api: Api, sessions: Sessions, usage: Usage, clock: Clock) -> None:
+    def __init__(self, api: Api, sessions: Sessions, usage: Usage) -> None:
         self.calls: Counter[str] = Counter()
         self._api = api
         self._sessions = sessions
         self._usage = usage
-        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         body = await read_body(receive)
         response = await self._answer(scope, headers, body)
         usage = self._usage.header(refused=_is_spent(response))
-        response.headers.setdefault("date", _http_date(self._clock.now().replace(microsecond=0)))
         await _respond(send, response, usage, head=scope["method"] == "HEAD")
 
     async def _answer(self, scope: Scope, headers: dict[str, str], body: bytes) -> ApiResponse:
@@ -79,11 +73,6 @@ class RestApp:
         if session is None:
             raise ApiError(401, "INVALID_SESSION_ID", "Session expired or invalid")
         return session
-
-
-@lru_cache(64)
-def _http_date(second: datetime) -> str:
-    return format_datetime(second, usegmt=True)
 
 
 def _is_spent(response: ApiResponse) -> bool:
