@@ -96,6 +96,10 @@ class HastyClock:
         """From now on no time passes, however slow the machine is; who sleeps wakes nevertheless."""
         self.stopped_at = self.now()
 
+    def pass_a_minute(self) -> None:
+        """It is a minute later, and stays so."""
+        self.stopped_at = self.now() + timedelta(minutes=1)
+
     async def sleep(self, seconds: float) -> None:
         self.asleep[seconds] += 1
         try:
@@ -147,6 +151,8 @@ class LittleOrg(Fates):
     def __init__(self, clock: HastyClock, stock: Mapping[str, int]) -> None:
         super().__init__()
         self.clock = clock
+        self.fast = timedelta(0)  # how far its clock is ahead of ours, by which it dates commits
+        self.later = timedelta(0)  # its events are of so much later than now
         self.keys: dict[str, LevelKey] = {}  # record id -> level
         self.rows: dict[str, Movement] = {}  # movement id -> row
         self.entered_at: dict[str, datetime] = {}
@@ -228,7 +234,9 @@ class LittleOrg(Fates):
     def tell(self, topic: str, **event: Any) -> None:
         """Publish an event."""
         cursor = (len(self.log[topic]) + 1).to_bytes(8, "big")
-        self.log[topic].append(EventBatch(topic, cursor, **{"committed_at": self.clock.now()} | event))
+        self.log[topic].append(
+            EventBatch(topic, cursor, **{"committed_at": self.clock.now() + self.fast + self.later} | event)
+        )
         self._news.set()
         self._news = asyncio.Event()
 
@@ -287,6 +295,9 @@ class LittleOrg(Fates):
 
     async def org_id(self) -> str:
         return "00D000000000001AAA"
+
+    def ahead(self) -> Ahead | None:
+        return Ahead(self.fast, self.fast)
 
     async def check(self, *, writing: bool = True) -> Sequence[Finding]:
         return self.findings

@@ -59,6 +59,7 @@ async def test_that_a_stream_is_back_proves_nothing_until_its_replay_is_through(
     """Down for a while. The first sign comes before what happened meanwhile: the hole waits for all of it."""
     async with house({BAG: 3}) as h:
         await h.stop()
+        h.clock.pass_a_minute()
         h.org.keeps_alive = False
         longer_ago = h.clock.now() - timedelta(seconds=5)
         for units, when in ((-1, longer_ago), (-1, h.clock.now())):
@@ -74,6 +75,7 @@ async def test_that_a_stream_is_back_proves_nothing_until_its_replay_is_through(
         assert wake.replayed_to < h.pulse.started_at  # no further than what it has delivered
         assert (till.source, till.replayed_to) == (TILL, None)
         assert (await told(h, h.clock.now())).missed
+        h.org.later = timedelta(seconds=2)
         h.org.move(BAG, on_hand=1)  # this one is of after the return: what came before is through
         await h.shows("BAG-1", 2, 2)
         await h.until_kept(lambda tx: [hole.source for hole in tx.open_holes()] == [TILL])
@@ -97,6 +99,7 @@ async def test_a_replay_that_takes_long_is_helped_by_a_reading_but_not_at_a_till
         await h.until_kept(lambda tx: [hole.source for hole in tx.open_holes()] == [TILL])
         rereads = [each for each in (await told(h)).breaks if each.why == "sfsync was not running"]
         assert [(each.how, each.found) for each in rereads] == [(How.REREAD, "1 stock level had moved")]
+        h.org.later = timedelta(seconds=2)
         h.org.till(BAG, -1, "receipt-1")
         await h.shows("BAG-1", 1, 1)
         await h.idle()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from .kit import house, total
+from sfsync.domain.coverage import Closes
+
+from .kit import TILL, WAKE, house, total
 
 BAG = "BAG-1|ECOM"
 
@@ -50,3 +52,38 @@ async def test_an_order_of_the_first_seconds_waits_until_the_shop_has_told_the_t
         await h.supervisor.polls.poll("dubai")
         await h.idle()
         assert total(h.org.of("order:")) == (0, 1)
+
+
+async def test_a_hole_is_not_closed_early_because_the_orgs_clock_is_ahead() -> None:
+    """Away for a while. By the org's clock what it tells first is of after our return: it is of before."""
+    async with house({BAG: 3}) as h:
+        await h.stop()
+        h.clock.pass_a_minute()
+        h.org.keeps_alive, h.org.fast = False, AHEAD
+        h.org.move(BAG, on_hand=-1)
+        h.org.till(BAG, -1, "receipt-1")
+        await h.start()
+        await h.shows("BAG-1", 1, 1)
+        await h.until(lambda: h.pulse.events[WAKE] and h.pulse.events[TILL])
+        holes = await h.store.read(lambda tx: tx.open_holes())
+        assert {hole.source: hole.closes for hole in holes} == {WAKE: Closes.REPLAY, TILL: Closes.REPLAY}
+        assert all(hole.replayed_to is not None and hole.replayed_to < h.pulse.started_at for hole in holes)
+        h.org.later = timedelta(seconds=2)
+        h.org.move(BAG, on_hand=1)
+        h.org.till(BAG, 1, "receipt-2")
+        await h.shows("BAG-1", 3, 3)
+        await h.idle()
+
+
+async def test_a_hole_is_closed_in_time_although_the_orgs_clock_is_behind() -> None:
+    """Away for a while. What the org tells of after our return is dated five minutes before it."""
+    async with house({BAG: 3}) as h:
+        await h.stop()
+        h.org.keeps_alive, h.org.fast = False, BEHIND
+        await h.start()
+        await h.until(lambda: h.pulse.joined.keys() >= {WAKE, TILL})
+        h.org.later = timedelta(seconds=2)
+        h.org.move(BAG, on_hand=-1)
+        h.org.till(BAG, -1, "receipt-1")
+        await h.idle()
+        await h.shows("BAG-1", 1, 1)

@@ -72,7 +72,11 @@ class Progress:
     events: int = 0
 
     def after(self, *, joined: bool, events: int, committed_at: datetime | None, now: datetime) -> Progress:
-        """With one more batch, taken at `now`; `joined`: it says no more than that the stream is there."""
+        """With one more batch, taken at `now`; `joined`: it says no more than that the stream is there.
+
+        `committed_at`: by our clock like everything here, the earliest moment at which its newest event can
+        have been committed.
+        """
         begun_at, caught_up = self.begun_at, self.caught_up
         if begun_at is None:
             begun_at, caught_up = now, self.from_now

@@ -228,7 +228,7 @@ class OrderPoll:
         started = ctx.clock.now()
         mark = await ctx.store.read(lambda tx: tx.poll_mark(channel) or tx.channel_since(channel))
         # The list goes by the channel's clock: one that is behind would tell of nothing that is newer.
-        behind = min(timedelta(0), their_clocks.ahead(ctx, channel).least)
+        behind = min(timedelta(0), their_clocks.of(shop).least)
         since = (mark or started) - ctx.assortment.orders_lag(channel) + behind
         few = await self._few(shop, since)
         count = 0

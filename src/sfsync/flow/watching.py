@@ -17,7 +17,9 @@ from sfsync.domain.values import replace
 from sfsync.domain.words import counted
 from sfsync.ports import EventBatch, Hole, Tx
 
+from . import their_clocks
 from .context import Context
+from .their_clocks import CLOCK_SKEW
 
 PATIENCE = timedelta(minutes=15)  # with a hole, before it is an incident
 
@@ -86,11 +88,19 @@ class Watch:
         return tx.cursor_at(self._topic) or now
 
     def after(self, batches: Sequence[EventBatch], now: datetime) -> Progress:
-        """How far the subscription has come with these; to be handed to `seen`."""
+        """How far the subscription has come with these; to be handed to `seen`.
+
+        Commits are dated by the org's clock. Were that taken for ours, one of before the subscription could
+        seem to come after it, and the replay to be through.
+        """
         progress = self._progress
+        org = their_clocks.of(self._ctx.org)
         for batch in batches:
+            committed_at = batch.committed_at
+            if committed_at is not None:
+                committed_at = org.earliest(committed_at) - CLOCK_SKEW
             progress = progress.after(
-                joined=batch.joined, events=batch.events, committed_at=batch.committed_at, now=now
+                joined=batch.joined, events=batch.events, committed_at=committed_at, now=now
             )
         return progress
 
