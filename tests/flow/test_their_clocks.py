@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from sfsync.domain.coverage import Closes
+from sfsync.domain.relay import IN_DOUBT
 
 from .kit import TILL, WAKE, house, total
 
@@ -87,3 +88,41 @@ async def test_a_hole_is_closed_in_time_although_the_orgs_clock_is_behind() -> N
         h.org.till(BAG, -1, "receipt-1")
         await h.idle()
         await h.shows("BAG-1", 1, 1)
+
+
+async def test_a_sale_of_after_a_reading_is_in_no_number_because_a_clock_is_behind() -> None:
+    """By the shop's clock it was sold before we last read its number: it was sold since."""
+    async with house({BAG: 5}) as h:
+        h.shops["dubai"].fast = BEHIND
+        number = h.shops["dubai"].buy("BAG-1")
+        await h.deliver("dubai", number)
+        await h.shows("BAG-1", 4, 4)
+        await h.idle()
+        await h.shows("BAG-1", 4, 4)
+
+
+async def test_a_sale_of_before_a_reading_is_not_taken_off_twice_because_a_clock_is_ahead() -> None:
+    """By the shop's clock it was sold after we last read its number, which has it already."""
+    async with house({BAG: 5}) as h:
+        h.shops["dubai"].fast = AHEAD
+        number = h.shops["dubai"].buy("BAG-1")  # nobody hears of it
+        await h.store.write(lambda tx: tx.set_problem("dubai", "BAG-1", "online", IN_DOUBT, h.clock.now()))
+        await h.supervisor.reconcile.recheck("dubai")
+        await h.deliver("dubai", number)
+        await h.shows("BAG-1", 4, 4)
+        await h.idle()
+        await h.shows("BAG-1", 4, 4)
+
+
+async def test_a_number_read_before_a_shop_has_told_the_time_is_read_again() -> None:
+    """A sale is heard of before the shop has said what time it is there: nobody can tell what was first."""
+    async with house({BAG: 5}) as h:
+        dubai = h.shops["dubai"]
+        await h.store.write(lambda tx: tx.know_channel_since("dubai", h.clock.now() - timedelta(days=1)))
+        await h.store.write(lambda tx: tx.set_problem("dubai", "BAG-1", "online", IN_DOUBT, h.clock.now()))
+        await h.supervisor.reconcile.recheck("dubai")
+        dubai.fast, dubai.tells_time = timedelta(seconds=-20), False
+        await h.deliver("dubai", dubai.buy("BAG-1"))
+        await h.shows("BAG-1", 4, 4)
+        await h.idle()
+        await h.shows("BAG-1", 4, 4)

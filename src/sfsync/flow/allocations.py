@@ -24,6 +24,7 @@ from sfsync.domain.turns import Turn, only, whose
 from sfsync.domain.values import replace
 from sfsync.ports import ChannelItem, ChannelLevel, Tx
 
+from . import their_clocks
 from .context import Context, Pulse
 from .picture import Picture, on_floor
 from .rooms import Rooms
@@ -738,7 +739,9 @@ def read(tx: Tx, ctx: Context, seen: Mapping[tuple[str, str], int], channel: str
             continue
         books = divider.books(level.sku, channel, level)
         if books.gap:
-            since, until = level.baseline_from - CLOCKS, level.baseline_at + CLOCKS
+            theirs = their_clocks.of(ctx.channels.get(channel))
+            since = level.baseline_from + theirs.least - CLOCKS
+            until = level.baseline_at + theirs.most + CLOCKS
             known = tx.sold_between(channel, level.sku, since, until)
             spare = allocation.fallen(books, level.published - shows, known)
             tx.put_spare(channel, level.sku, level.location, spare)

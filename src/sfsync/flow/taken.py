@@ -1,7 +1,8 @@
 """A channel's own numbers fall by what it sells: counted once, in the commit that records the order.
 
 So the same unit is not taken off twice (correctness E). Where a number was read so close to a sale that
-nobody can tell whether it has seen it, it is read again before anything is pushed.
+nobody can tell whether it has seen it, it is read again before anything is pushed. We date what we read by
+our clock, and the channel what it sells by its own: how far that is ahead its answers tell.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.sources import Source
 from sfsync.ports import ChannelLevel, LineState, Tx
 
+from . import their_clocks
 from .context import Context
 from .shelf import with_numbers
+from .their_clocks import CLOCK_SKEW
 
-CLOCK_SKEW = timedelta(seconds=1)  # between a storefront and us
 CLOCK_GRAIN = timedelta(seconds=1)  # storefronts tell times in whole seconds, rounded down
 
 
@@ -54,10 +56,12 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
     was, is_now = _taken_at(before) if before else {}, _taken_at(state)
     changes = {place: is_now.get(place, 0) - was.get(place, 0) for place in {**was, **is_now}}
     moved = before is not None and _may_have_moved(state, before, changes)
-    told = _heard_at(state).replace(microsecond=0)
-    known = (_heard_at(before) if before else state.placed_at).replace(microsecond=0)
+    theirs = their_clocks.of(ctx.channels.get(state.channel))
+    told = theirs.latest(_heard_at(state).replace(microsecond=0)) + CLOCK_GRAIN
+    known = theirs.earliest((_heard_at(before) if before else state.placed_at).replace(microsecond=0))
     if before is not None and moved:
-        known, told = (before.routed_at or state.placed_at).replace(microsecond=0), now
+        placed_at = theirs.earliest(state.placed_at.replace(microsecond=0))
+        known, told = (before.routed_at or placed_at), now
     levels = tx.channel_levels([state.line.mapped_from or state.line.sku], state.channel)
     if _several(ctx, state) and (unsure or _kept_somewhere(state, before)):
         unsure, changes = True, {level.location: 0 for level in levels} | changes
@@ -75,7 +79,7 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
                 tx.set_problem(level.channel, level.sku, level.location, IN_DOUBT, now)
                 in_doubt = True
             continue
-        close = told + CLOCK_GRAIN + CLOCK_SKEW > level.baseline_from
+        close = told + CLOCK_SKEW > level.baseline_from
         if (close or unsure) and level.problem in ("", IN_DOUBT):
             tx.set_problem(level.channel, level.sku, level.location, IN_DOUBT, now)
             in_doubt = True
