@@ -322,7 +322,8 @@ class OrderWatch:
         for order, at in changed:
             rows = self._watch.query("SELECT told FROM order_line WHERE org_order = ?", order)
             told = [json.loads(words) for (words,) in rows if words]
-            read = [datetime.fromisoformat(each["org"]["version"]) for each in told if "org" in each]
+            ahead = self._world.ahead  # of the clock by which the store dates a reading
+            read = [datetime.fromisoformat(each["org"]["version"]) - ahead for each in told if "org" in each]
             if not rows and self._wants_nothing(order, at):
                 continue  # nothing of it had to be written down
             if not read or max(read) < at - TOLD_IN:

@@ -37,6 +37,8 @@ RARE = (
     "storage_full",
 )
 RARE_SHARE = 0.2
+CLOCKS = (0.0, 0.0, 0.9, -0.9, 3.0, -3.0, 20.0, -20.0)  # seconds
+CLOCKS_SHARE = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,14 @@ class Mall:
 
     routing_seconds: float = 0.0  # from a sale to its answer; 0: at once
     told: bool = True  # by webhooks of their own; else only the order itself says so
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """How far clocks are ahead of the org's, in seconds; tills, people and carriers go by that one."""
+
+    ours: float = 0.0  # the daemon's
+    shops: tuple[float, float] = (0.0, 0.0)  # London's and Dubai's
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,7 @@ class Habits:
     ] = ()  # the numbers of the pieces; with them, somebody carries promised goods about
     carts: bool = False  # the kiosk's counter sells what lies in carts
     drop: bool = False  # a block of a drop stands in the pavilion
+    clocks: Clocks = Clocks()
     at_once: float = 0.0  # the share of the sales that the shops send before anybody hears of them
 
 
@@ -112,7 +123,16 @@ def habits(seed: int) -> Habits:
         quiet_sales=Random(f"plan {seed} quiet sales").random() < 0.8,
         carts=Random(f"plan {seed} carts").random() < 0.4,
         drop=Random(f"plan {seed} drop").random() < 0.4,
+        clocks=_clocks(seed),
     )
+
+
+def _clocks(seed: int) -> Clocks:
+    """In a third of the seeds clocks differ, by as much as is met on servers that nobody has looked after."""
+    chance = Random(f"plan {seed} clocks")
+    if chance.random() >= CLOCKS_SHARE:
+        return Clocks()
+    return Clocks(chance.choice(CLOCKS), (chance.choice(CLOCKS), chance.choice(CLOCKS)))
 
 
 def _rare(seed: int) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from sfsync.simulators.org.tls import make_tls_files
 from sfsync.simulators.shopify.clock import ShopClock
 from sfsync.simulators.shopify.serving import serving
 
-from .plan import Plan
+from .plan import SHOPS, Plan
 from .story import Story
 from .world import World
 
@@ -45,8 +45,9 @@ class WiredWorld(World):
         self.site = f"http://127.0.0.1:{self._port}"
         super().__init__(plan, folder, story)
 
-    def _clocks(self) -> tuple[Clock, ShopClock]:
-        return WallClock(), ShopClock()
+    def _clocks(self) -> tuple[Clock, Clock, Mapping[str, ShopClock]]:
+        clock, shops = WallClock(), ShopClock()
+        return clock, clock, dict.fromkeys(SHOPS, shops)
 
     def _way_to_us(self, name: str) -> None:
         return None

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from random import Random
@@ -70,7 +70,7 @@ ORDERS = "/data/SfsyncOrders__chn"
 class ShopTime(ShopClock):
     """A shop's clock on virtual time."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._virtual = clock
         self._date, self._seconds = clock.now(), clock.now().timestamp()  # asked for many times at one moment
@@ -83,6 +83,24 @@ class ShopTime(ShopClock):
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+class AheadClock:
+    """A clock that is some seconds ahead of another, or behind it."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock, self._ahead = clock, timedelta(seconds=seconds)
+        self._at = clock.now()
+        self._told = self._at + self._ahead  # asked for many times at one moment
+
+    def now(self) -> datetime:
+        at = self._clock.now()
+        if at is not self._at:
+            self._at, self._told = at, at + self._ahead
+        return self._told
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
 
 
 class _Door:
@@ -115,7 +133,9 @@ class World:
     def __init__(self, plan: Plan, folder: Path, story: Story) -> None:
         self.plan, self.folder, self.story = plan, folder, story
         self.loop = asyncio.get_running_loop()
-        self.clock, self.shop_clock = self._clocks()
+        self.clock, self.ours, self.shop_clocks = self._clocks()
+        # How far the daemon's is ahead of everybody's.
+        self.ahead = timedelta() if self.ours is self.clock else self.ours.now() - self.clock.now()
         self.outside: Context = copy_context()
         self.net = Net(self.chance("network"), self.outside, plan.network_seconds)
         self.door: _Door | None = None
@@ -188,11 +208,15 @@ class World:
 
     # -- the parts
 
-    def _clocks(self) -> tuple[Clock, ShopClock]:
-        """Everybody's time."""
+    def _clocks(self) -> tuple[Clock, Clock, Mapping[str, ShopClock]]:
+        """Everybody's time; the daemon's; the shops'."""
         assert isinstance(self.loop, VirtualLoop)
-        clock = VirtualClock(self.loop)
-        return clock, ShopTime(clock)
+        clock, drawn = VirtualClock(self.loop), self.plan.habits.clocks
+        shops = {
+            name: ShopTime(AheadClock(clock, seconds) if seconds else clock)
+            for name, seconds in zip(SHOPS, drawn.shops, strict=True)
+        }
+        return clock, AheadClock(clock, drawn.ours) if drawn.ours else clock, shops
 
     def _way_to_us(self, name: str) -> Transport | None:
         """How others reach the daemon; None: by sockets."""
@@ -218,7 +242,7 @@ class World:
         )
         way = self._way_to_us("webhooks")
         post = None if way is None else way.post
-        return Shop(config, self.shop_clock, self.chance(f"shop {name}"), post)
+        return Shop(config, self.shop_clocks[name], self.chance(f"shop {name}"), post)
 
     def _settings(self) -> Settings:
         plan = self.plan
@@ -340,16 +364,16 @@ class World:
             self.outside,
             self.chance(f"stream {life.number}"),
             lambda: "org" not in self.net.cut_off,
-            self.clock.now,
+            self.ours.now,
             self.plan.haste,
         )
-        org = SalesforceOrg(configured, self.clock, transport=org_carrier(), source=AvroSource(source))
+        org = SalesforceOrg(configured, self.ours, transport=org_carrier(), source=AvroSource(source))
         channels: dict[str, Any] = {}
         for name, settings in self.settings.channels.items():
             assert isinstance(settings, ShopifySettings)
             channel = ShopifyChannel(
                 ShopifyConfig.of(channel_config(name, settings)),
-                self.clock,
+                self.ours,
                 transport=self.net.transport(name, partial(getattr, self.shops[name], "app"), life),
                 luck=luck,
             )
@@ -359,7 +383,7 @@ class World:
         daemon = Daemon(
             self.settings,
             approve=True,
-            clock=self.clock,
+            clock=self.ours,
             org=org,
             channels=channels,
             log=self._log,
@@ -474,7 +498,8 @@ class World:
 
     def seconds(self, moment: str | None) -> float:
         """A moment that the daemon told, in the loop's time."""
-        return (datetime.fromisoformat(moment) - BEGIN).total_seconds() if moment else 0.0
+        at = datetime.fromisoformat(moment) - self.ahead if moment else BEGIN
+        return (at - BEGIN).total_seconds()
 
     def level(self, sku: str, place: str) -> Mapping[str, Any]:
         """The org's own record of a stock level."""
