@@ -7,6 +7,7 @@ import asyncio
 import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
+from tests.simulation.loop import VirtualLoop
 
 from sfsync.web.turnstile import FEWEST, MOST, PATH, Turnstile, places, retry_seconds
 
@@ -79,3 +80,29 @@ async def test_a_quick_house_lets_more_in() -> None:
         assert (await client.post(PATH)).status_code == 503
         shop.open.set()
         await asyncio.gather(*more)
+
+
+def test_the_pace_is_told_by_the_time_of_the_loop_that_serves() -> None:
+    """A simulated day goes by its own clock: how fast the machine is changes nobody's answer."""
+
+    async def last_answer() -> int:
+        shop = Inside()
+        shop.turnstile = Turnstile(shop)
+        async with shop.client() as client:
+            shop.open.set()
+            for _ in range(FEWEST):
+                await client.post(PATH)
+            await asyncio.sleep(60.0)  # of that loop's time; the machine takes a moment
+            shop.open.clear()
+            more = [asyncio.create_task(client.post(PATH)) for _ in range(FEWEST)]
+            await shop.full(FEWEST + FEWEST)
+            away = await client.post(PATH)
+            shop.open.set()
+            await asyncio.gather(*more)
+            return away.status_code
+
+    loop = VirtualLoop(lambda _task, _context: None)
+    try:
+        assert loop.run_until_complete(last_answer()) == 503
+    finally:
+        loop.close()

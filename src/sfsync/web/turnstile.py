@@ -9,7 +9,7 @@ is sent again is answered as the first time.
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections import deque
 from collections.abc import Callable
 
@@ -27,10 +27,14 @@ TELL_SECONDS = 10.0  # between two lines of the log
 PATH, METHOD = "/v1/reservations", "POST"
 
 
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class Turnstile:
     """Lets those in who ask for a reservation; everybody else passes by."""
 
-    def __init__(self, app: ASGIApp, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, app: ASGIApp, *, now: Callable[[], float] = _loop_time) -> None:
         self._app, self._now = app, now
         self._inside = self._turned_away = 0
         self._left: deque[float] = deque()  # when those who were inside lately have left
