@@ -146,6 +146,7 @@ class LittleOrg(Fates):
     posting_topics = frozenset({TILL})
     order_topics: frozenset[str] = frozenset()
     has_products = False
+    keeps_rows = True
     counts: CountBook | None = None
 
     def __init__(self, clock: HastyClock, stock: Mapping[str, int]) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
-from tests.flow.kit import WAKE, House, house, total
+from tests.flow.kit import TILL, WAKE, HastyClock, House, LittleOrg, house, total
 
 from sfsync.domain.incidents import REWRITTEN
-from sfsync.domain.stock import LevelKey
+from sfsync.domain.stock import LevelKey, MovementKind
 from sfsync.flow.drift import DriftWatch
 from sfsync.flow.folding import FoldWish
-from sfsync.flow.intake import Poll
+from sfsync.flow.intake import Poll, enter_postings
 from sfsync.flow.levels import apply_levels
-from sfsync.ports import Incident
+from sfsync.ports import Incident, Posting
+from sfsync.shadow import ShadowOrg
+from sfsync.store import Database
+from sfsync.store.shadow import ShadowTx
 
 BAG = "BAG-1|ECOM"
 KEY = LevelKey.parse(BAG)
@@ -174,3 +178,27 @@ async def test_a_clock_that_is_put_back_after_a_rewriting_freezes_no_level() -> 
         await h.shows("BAG-1", 8, 8)
         await settled(h)
         assert h.org.reads - before < 10
+
+
+async def test_in_shadow_nothing_that_is_only_thought_of_makes_a_ledger_rewritten() -> None:
+    """Two receipts and a sale would have been entered: no version in the org is higher for them."""
+    stores: list[Database] = []
+
+    def in_shadow(part: Any) -> Any:
+        if isinstance(part, Database):
+            part.transact_by(lambda connection: ShadowTx(connection, HastyClock().now))
+            stores.append(part)
+        return ShadowOrg(part, stores[-1], part.clock.now) if isinstance(part, LittleOrg) else part
+
+    async with house({BAG: 5}, rim=in_shadow) as h:
+        now = h.clock.now()
+        told = [Posting(each, MovementKind.RECEIPT, KEY, 1, each, now) for each in ("one", "two")]
+        bells = await h.store.write(lambda tx: enter_postings(tx, h.ctx, TILL, told, now))
+        h.ctx.bell.ring(*bells)
+        await h.shows("BAG-1", 7, 7)
+        await h.deliver("dubai", h.shops["dubai"].buy("BAG-1"))
+        await h.shows("BAG-1", 6, 6)
+        await h.idle()
+        await h.supervisor.rewrites.weigh()
+        assert await h.store.read(lambda tx: (tx.to_read_again(), tx.epochs())) == ([], {})
+        assert h.org.numbers(BAG) == (5, 0)

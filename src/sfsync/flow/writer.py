@@ -402,7 +402,9 @@ class Writer:
             movement.level
             for bundle in request.sent
             for movement in bundle.movements
-            if (row := answer.results.get(movement.key)) is not None and row.result is RowResult.CREATED
+            if ctx.org.keeps_rows
+            and (row := answer.results.get(movement.key)) is not None
+            and row.result is RowResult.CREATED
         )
         ended = [self._waiting[number] for number, each in verdicts.items() if each.verdict not in STAYS]
 

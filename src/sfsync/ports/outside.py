@@ -249,6 +249,7 @@ class Org(Protocol):
     posting_topics: frozenset[str]  # of these, the ones whose events are postings, not wake-ups
     order_topics: frozenset[str]  # of these, the ones whose events name orders
     has_products: bool  # policies ask what its products are
+    keeps_rows: bool  # what is entered stands in its ledger, row by row; not in shadow
     counts: CountBook | None  # where stock counts are records of it; None: nobody asks for that
 
     async def org_id(self) -> str:

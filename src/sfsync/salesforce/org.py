@@ -100,6 +100,7 @@ class SalesforceOrg:
             for work, rest in rests.items()
         }
         self._products = ProductReader(RestPages(rests[Work.REFRESH]), config.products or ProductsConfig())
+        self.keeps_rows = True
         self.has_products = config.products is not None
         self.counts: CountBook | None = CountRecords(self._rest) if config.counts else None
         self._source = source or event_source(config, self._tokens, self.order_topics, clock.now)

@@ -61,6 +61,7 @@ class ShadowOrg:
         self.topics: Sequence[str] = [each for each in inner.topics if each not in inner.posting_topics]
         self.posting_topics: frozenset[str] = frozenset()
         self.order_topics = inner.order_topics
+        self.keeps_rows = False
         self.has_products = inner.has_products
         self.counts: CountBook | None = None  # whoever enters counts today answers those who made them
         self._turn = asyncio.Lock()  # one reading of levels at a time
