@@ -13,6 +13,7 @@ from .actors_pickup import PickUps
 from .actors_pieces import Collector, Porter
 from .actors_stock import Bookkeeper, Concession, Counter, Packer, Storeroom
 from .rare import Rare
+from .rarer import RARER
 from .trouble import Twin
 
 IN_THE_ORG: list[type[Actor]] = [Clerk, Connector, OrderTrouble]
@@ -37,4 +38,5 @@ ACTORS: list[type[Actor]] = [
     Porter,
     Twin,
     Rare,
+    *RARER,
 ]

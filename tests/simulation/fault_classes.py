@@ -21,6 +21,7 @@ DRAWN: Mapping[str, Mapping[str, str]] = {
         "throttle": "rare.throttle",
         "refuse_row": "rare.refuse_row",
         "storage_full": "rare.storage_full",
+        "phantom": "rare.phantom",
         "expire_token_after": "rare.expire_token_after",
     },
     "fates of events": {

@@ -36,6 +36,8 @@ RARE = (
     "refuse_row",
     "storage_full",
 )
+# And that was thought of later: each with all its chance apart, so that days of before stay what they were.
+RARER = ("phantom", "key_taken", "stale_answer", "fold_in_work")
 RARE_SHARE = 0.2
 CLOCKS = (0.0, 0.0, 0.9, -0.9, 3.0, -3.0, 20.0, -20.0)  # seconds
 CLOCKS_SHARE = 1 / 3
@@ -89,6 +91,7 @@ class Habits:
     carts: bool = False  # the kiosk's counter sells what lies in carts
     drop: bool = False  # a block of a drop stands in the pavilion
     clocks: Clocks = Clocks()
+    imported: bool = False  # the morning's stock was entered by another system, under keys of its own
     at_once: float = 0.0  # the share of the sales that the shops send before anybody hears of them
 
 
@@ -124,6 +127,7 @@ def habits(seed: int) -> Habits:
         carts=Random(f"plan {seed} carts").random() < 0.4,
         drop=Random(f"plan {seed} drop").random() < 0.4,
         clocks=_clocks(seed),
+        imported=Random(f"plan {seed} imported").random() < 0.5,
     )
 
 
@@ -137,7 +141,7 @@ def _clocks(seed: int) -> Clocks:
 
 def _rare(seed: int) -> tuple[str, ...]:
     """Each by a chance of its own: a kind more moves no other."""
-    return tuple(kind for kind in RARE if Random(f"plan {seed} rare {kind}").random() < RARE_SHARE)
+    return tuple(kind for kind in (*RARE, *RARER) if Random(f"plan {seed} rare {kind}").random() < RARE_SHARE)
 
 
 def _pieces(seed: int) -> tuple[str, ...]:

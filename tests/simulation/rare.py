@@ -51,6 +51,7 @@ class Rare(Actor):
         moments = sorted(
             (self.chance.randint(1, max(1, plan.orders * 4 // 5)), kind)
             for kind in plan.habits.rare
+            if kind in self._kinds
             for _ in range(self.chance.choice([1, 1, 2]))
         )
         for orders, kind in moments:
@@ -101,7 +102,7 @@ class Rare(Actor):
         self.world.shops[name].faults.order({"kind": "wrong_credential", "times": times})
         return f"{name}, {times} times"
 
-    def _may_go(self) -> dict[str, list[Mapping[str, Any]]]:
+    def may_go(self) -> dict[str, list[Mapping[str, Any]]]:
         """The movements that may be deleted, by the key of their level, oldest first."""
         tables = self.world.org.engine.store.tables
         levels = {row["Id"]: str(row["LevelKey__c"]) for row in tables["StockLevel__c"].rows.values()}
@@ -114,7 +115,7 @@ class Rare(Actor):
 
     async def _deleted(self) -> str:
         """Somebody with all rights deletes movements of a level, whatever they were."""
-        found = self._may_go()
+        found = self.may_go()
         if not found:
             return "there is nothing"
         level = self.chance.choice(sorted(found))
@@ -128,7 +129,7 @@ class Rare(Actor):
         """A backup of some seconds ago is put back for a few levels: what came since is nowhere."""
         since = self.world.clock.now() - timedelta(seconds=self.chance.choice([5, 20, 60]))
         found = {
-            key: [row for row in rows if row["CreatedDate"] >= since] for key, rows in self._may_go().items()
+            key: [row for row in rows if row["CreatedDate"] >= since] for key, rows in self.may_go().items()
         }
         levels = sorted(key for key, rows in found.items() if rows)
         levels = self.chance.sample(levels, min(len(levels), self.chance.choice([1, 2, 4])))

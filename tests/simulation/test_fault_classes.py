@@ -9,8 +9,9 @@ from typing import Any, cast
 
 import pytest
 from tests.simulation.fault_classes import ABSENT, DRAWN, EXCUSED
-from tests.simulation.habits import RARE, habits
+from tests.simulation.habits import RARE, RARER, habits
 from tests.simulation.plan import draw
+from tests.simulation.rarer import RARER as ACTORS
 from tests.simulation.seed import run_seed
 
 import sfsync.simulators
@@ -48,13 +49,13 @@ def test_each_fault_is_drawn_where_the_table_says(party: str, fault: str) -> Non
     """The table cannot go stale: the place is there, and a list of kinds has the kind."""
     module, name, *member = DRAWN[party][fault].split(".")
     if module == "rare":
-        assert name in RARE
+        assert name in (*RARE, *RARER)
         return
     place = getattr(importlib.import_module(f"tests.simulation.{module}"), name)
     assert hasattr(place, member[0]) if member else fault in place
 
 
-@pytest.mark.parametrize("kind", RARE)
+@pytest.mark.parametrize("kind", [*RARE, *RARER])
 def test_rare_trouble_is_met_within_twenty_seeds_and_not_by_all(kind: str) -> None:
     """Seldom enough to keep a day cheap, often enough that no run of a hundred seeds goes without it."""
     assert 0 < sum(kind in habits(seed).rare for seed in range(1, 21)) < 20
@@ -63,9 +64,10 @@ def test_rare_trouble_is_met_within_twenty_seeds_and_not_by_all(kind: str) -> No
 def test_every_promise_is_kept_on_a_day_that_meets_all_that_is_rare() -> None:
     """Events that nobody can read, replay ids that count no more, tokens that end midway, a new field."""
     plan = draw(12, orders=40)
-    verdict = run_seed(replace(plan, habits=replace(plan.habits, rare=RARE)), told=True)
+    verdict = run_seed(replace(plan, habits=replace(plan.habits, rare=(*RARE, *RARER))), told=True)
     assert verdict.violations == []
-    met = " ".join(line for line in verdict.story if " rare " in line)
-    assert not [kind for kind in RARE if f"{kind}:" not in met]
+    acting = ["rare", *(actor.__name__.lower() for actor in ACTORS)]
+    met = " ".join(line for line in verdict.story if any(f" {name} " in line for name in acting))
+    assert not [kind for kind in (*RARE, *RARER) if f"{kind}:" not in met]
     struck = next(line for line in verdict.story if "struck so far" in line)
     assert not [word for word in ("torn", "schema", "late", "replay_refused") if f"'{word}'" not in struck]

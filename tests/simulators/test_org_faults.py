@@ -120,6 +120,20 @@ def test_a_full_org_takes_no_new_record_and_gives_what_it_has(org: OrgClient, sa
     assert org.move(key, on_hand=1).status_code == 201
 
 
+def test_a_key_may_be_taken_by_a_record_that_never_comes_to_stand(
+    org: OrgClient, sandbox: OrgSandbox
+) -> None:
+    """Another request was saving the same key, and is rolled back: the answer proves nothing."""
+    key = org.new_level()
+    row = movement(key, on_hand=1, IdempotencyKey__c="order:1:0")
+    sandbox.arm("phantom", begins="order:")
+    assert codes(org.collection([movement(key, on_hand=1), row])) == [None, "DUPLICATE_VALUE"]
+    assert org.stock(key) == (1.0, 0.0)
+    assert codes(org.collection([row])) == [None]
+    assert codes(org.collection([row])) == ["DUPLICATE_VALUE"]  # now it is taken
+    assert org.stock(key) == (2.0, 0.0)
+
+
 def test_too_many_requests_at_once_are_told_apart_from_a_spent_day(
     org: OrgClient, sandbox: OrgSandbox
 ) -> None:

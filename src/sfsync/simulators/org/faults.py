@@ -29,6 +29,8 @@ KINDS: dict[str, str] = {
     "refuse_row": "a new record is refused by a rule of somebody's, and the others beside it are not: "
     "FIELD_CUSTOM_VALIDATION_EXCEPTION; `begins` narrows it to records with a text that begins so",
     "storage_full": "a new record is refused because the org's data storage is full: STORAGE_LIMIT_EXCEEDED",
+    "phantom": "a new record has the key of another one that is being saved, and that is rolled back: "
+    "DUPLICATE_VALUE, and no such record comes to stand; `begins` narrows it as above",
     "throttle": "403 REQUEST_LIMIT_EXCEEDED for too many long requests at once: to be sent again later",
     "daily_limit": "403 REQUEST_LIMIT_EXCEEDED, as if the daily allowance were used up",
     "expire_token": "every access token ends just before the request: 401 INVALID_SESSION_ID",
@@ -57,10 +59,14 @@ MIX: dict[str, float] = {
     "expire_token_after": 0.002,
 }
 # What strikes a DML statement, or a record of one, and no request.
-_DEEPER = frozenset({"lock", "refuse_row", "storage_full"})
+_DEEPER = frozenset({"lock", "refuse_row", "storage_full", "phantom"})
 _REFUSALS = {
     "refuse_row": SaveError("FIELD_CUSTOM_VALIDATION_EXCEPTION", "Ask the floor manager first."),
     "storage_full": SaveError("STORAGE_LIMIT_EXCEEDED", "storage limit exceeded"),
+    "phantom": SaveError(
+        "DUPLICATE_VALUE",
+        "duplicate value found: IdempotencyKey__c duplicates value on record with id: <unknown>",
+    ),
 }
 _MIX_DELAY_SECONDS = 0.2
 
