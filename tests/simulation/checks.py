@@ -11,20 +11,21 @@ import json
 import sqlite3
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import httpx
 
-from sfsync.simulators.org.model import ChangeKind, Commit
+from sfsync.domain.incidents import REWRITTEN
+from sfsync.simulators.org.model import Change, ChangeKind, Commit
 from sfsync.simulators.shopify.model import LineItem, Order
 
 from .actors import Asked, Day
 from .checks_debts import left
 from .checks_org import OrderWatch, Subjects, copied, order_of, org_orders, short
 from .checks_rewrites import Rewritings, told
-from .checks_sent import sent_unreserved
+from .checks_sent import sent_unreserved, sold_on
 from .checks_stock import Books, counts, second
 from .habits import DROP, FETCHED, FLOOR
 from .plan import PLACES, SHOPS, UNKNOWN, Plan
@@ -60,6 +61,10 @@ LOOK = """
     UNION ALL SELECT 'cursor', topic, cursor FROM cursor
     UNION ALL SELECT closes, id, source FROM hole WHERE closed_at IS NULL
     UNION ALL SELECT 'movement', max(id), NULL FROM movement
+    UNION ALL SELECT 'folds', (SELECT max(id) FROM fold), (SELECT count(*) FROM fold WHERE state = 'open')
+    UNION ALL SELECT 'waits', group_concat(id), NULL FROM movement WHERE state = 'waiting'
+    UNION ALL SELECT 'inbox', max(id), (SELECT min(id) FROM inbox WHERE done_at IS NULL) FROM inbox
+    UNION ALL SELECT 'polled', sum(poll_mark), NULL FROM channel
 """
 
 
@@ -78,7 +83,8 @@ class Watch:
     def __init__(self, world: World, day: Day) -> None:
         self.world, self.day = world, day
         self.levels: dict[str, Sums] = defaultdict(Sums)  # by the level's key
-        self._row_keys: set[str] = set()  # of the rows that have one
+        # The rows that have a key, folded or not: subject, level, kind, on hand, reserved.
+        self.rows: dict[str, tuple[str, str, str, int, int]] = {}
         self._version_of: dict[str, int] = {}  # of a movement's record: the level's version with it
         self.subjects: dict[str, dict[str, list[int]]] = {}
         self.by_order: dict[str, list[tuple[str, Mapping[str, Sequence[int]]]]] = defaultdict(list)
@@ -98,10 +104,15 @@ class Watch:
         self.changed = True  # the store, by the last of the daemon's commits
         self._change = -1  # of the store, as SQLite counts
         self.newest = 0  # of the movements in the store
+        self.folds = (0, 0)  # the newest in the store, and how many are open
+        self.waits = ""  # the ids of the movements that wait for the org, in one text
+        self.read = 0  # the newest webhook up to which all are read
+        self.polled = 0.0  # another number once one of the shops' order lists has been read
         self._seen: dict[str, int] = {}  # versions in the store
         self._levels_seen: str | None = None  # the same as one text
         self._cursors: dict[str, bytes] = {}
         self.listening = asyncio.Event()  # every topic has a bookmark: from now on postings are promised
+        self._gaps: list[int] = []  # replay ids of the stock stream's gaps that the bookmark is not past
         self._tills: list[tuple[int, str]] = []  # (replay id, source id)
         self._taken = 0
         self._told: dict[str, int] = dict.fromkeys((STOCK, TILLS), 0)
@@ -172,6 +183,12 @@ class Watch:
         moved = [change for change in commit.changes if change.entity == "StockMovement__c"]
         lost: set[str] = set()
         made = [change.after for change in moved if change.kind is ChangeKind.CREATE and change.after]
+        before = {
+            key: replace(self.levels[key])
+            for row in made
+            if str(row["SubjectKey__c"]).startswith("fold:") and row["Kind__c"] == "Opening"
+            for key in [self.key_of(str(row["StockLevel__c"]))]
+        }
         for change in moved:
             if change.kind is ChangeKind.DELETE and change.before:
                 self._gone(change.before)
@@ -182,21 +199,38 @@ class Watch:
         raised: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for row in made:
             key = self._note(row)
-            self._once(row)
-            subject = str(row.get("SubjectKey__c") or "person")
-            kind = subject.partition(":")[0]
-            raised[key][kind + (" up" if (row["ReservedDelta__c"] or 0) > 0 else " down")] += int(
-                row["ReservedDelta__c"] or 0
-            )
-        for key, by_kind in raised.items():
-            self._within_stock(key, by_kind)
+            self._once(key, row)
+            raised[key][str(row.get("SubjectKey__c") or "person")] += int(row["ReservedDelta__c"] or 0)
+        for key, by_subject in raised.items():
+            self._within_stock(key, by_subject)
+        for key, sums in before.items():
+            self._folded(key, sums, moved)
         sent_unreserved(self, self.world, made)
+
+    def _folded(self, key: str, before: Sums, moved: Sequence[Change]) -> None:
+        """A fold says what was there before, under a higher version, and takes nothing away meanwhile."""
+        after, lowest = self.levels[key], before.on_hand
+        there = before.on_hand
+        for change in moved:
+            row = change.after if change.kind is ChangeKind.CREATE else change.before
+            if row is not None and self.key_of(str(row["StockLevel__c"])) == key:
+                units = int(row["OnHandDelta__c"] or 0)
+                there += units if change.kind is ChangeKind.CREATE else -units
+                lowest = min(lowest, there)
+        if (after.on_hand, after.reserved) != (before.on_hand, before.reserved):
+            self.world.violated(2, f"a fold of {key} makes {after} of {before}")
+        if after.version <= before.version:
+            self.world.violated(
+                6, f"a fold of {key} takes it from version {before.version} to {after.version}"
+            )
+        if lowest < min(before.on_hand, after.on_hand):
+            self.world.violated(3, f"a fold of {key}, with {before.on_hand} on hand, goes by {lowest}")
 
     def _lost_row(self, row: Any) -> str:
         """Deleted, and nothing stands for it: its subject holds so much less. The level's key."""
         key, subject = self.key_of(str(row["StockLevel__c"])), str(row.get("SubjectKey__c") or "")
         self.folded -= 1
-        self._row_keys.discard(str(row.get("IdempotencyKey__c")))
+        self.rows.pop(str(row.get("IdempotencyKey__c")), None)
         self.books.forget(key, row)
         if subject:
             held = self.subjects[subject][key]
@@ -219,30 +253,56 @@ class Watch:
             if number in self._version_of and self.key_of(str(row["StockLevel__c"])) == key:
                 self._version_of[number] = min(version, self._version_of[number])
 
-    def _once(self, row: Any) -> None:
+    def _once(self, level: str, row: Any) -> None:
         """Promise 2: a key stands for one row."""
         number = row.get("IdempotencyKey__c")
         if number is None:
             return
-        if number in self._row_keys:
+        if number in self.rows:
             self.world.violated(2, f"the key {number} stands twice in the ledger")
-        self._row_keys.add(number)
+        units = int(row["OnHandDelta__c"] or 0), int(row["ReservedDelta__c"] or 0)
+        self.rows[number] = (str(row["SubjectKey__c"]), level, str(row["Kind__c"]), *units)
 
-    def _within_stock(self, key: str, by_kind: dict[str, int]) -> None:
-        """Promise 3: nothing is reserved beyond stock. A unit that changes hands is not reserved anew."""
+    def _within_stock(self, key: str, by_subject: Mapping[str, int]) -> None:
+        """Promise 3: nothing is reserved beyond stock. A unit that changes hands is not reserved anew.
+
+        An order takes over what its own reservation gives up at the level in the same commit, and what is set
+        aside for its channel; an allocation what an order of its channel, or another allocation, gives up.
+        """
         level = self.levels[key]
         if level.reserved <= level.on_hand:
             return
-        new = by_kind["reservation up"] + by_kind["person up"]
-        sold = max(0, by_kind["order up"] + by_kind["reservation down"])
-        from_allocation = min(sold, -by_kind["allocation down"])
-        moved = -by_kind["allocation down"] - from_allocation  # from one channel's allocation to another's
-        new += sold - from_allocation
-        new += max(0, by_kind["allocation up"] + by_kind["order down"] - moved)
+        new, sold, back = 0, defaultdict[str, int](int), defaultdict[str, int](int)
+        given = defaultdict[str, int](int)  # by the allocations, by channel
+        for subject, units in by_subject.items():
+            kind, channel = (*subject.split(":"), "")[:2]
+            if kind == "allocation":
+                given[channel] -= units
+            elif kind == "order":
+                own = sum(-min(0, by_subject.get(each, 0)) for each in self._reservations_of(subject))
+                sold[channel] += max(0, units - own)
+                back[channel] -= min(0, units)
+            elif kind in ("reservation", "person"):
+                new += max(0, units)
+        for channel, units in sold.items():
+            part = max(0, min(units, given[channel]))
+            given[channel] -= part
+            new += units - part
+        raised = 0
+        for channel, units in given.items():
+            raised += max(0, -units - back[channel]) if units < 0 else -units
+        new += max(0, raised)
         if new > 0:
             self.world.violated(
                 3, f"{new} newly reserved at {key}: {level.reserved} reserved of {level.on_hand} on hand"
             )
+
+    def _reservations_of(self, subject: str) -> Iterator[str]:
+        """The parts of the reservations that a line's order was sold on, as the order or its party says."""
+        noted, named = sold_on(self.world, subject)
+        for asked in self.day.reservations:
+            if asked.id == noted or (named and asked.order == named):
+                yield from (f"reservation:{asked.id}:{number}" for number in range(len(asked.lines)))
 
     def _granted(self, asked: Asked) -> None:
         """Promise 1: who was told *granted* has rows in the org at that moment, or soon, out of a block."""
@@ -264,6 +324,7 @@ class Watch:
         for _, lost in self._overflows:
             self._lose(lost)
         self._overflows.clear()
+        self._gaps.clear()
         self._tills.clear()
         self._taken = 0
         self._told.update(dict.fromkeys(self._told, 0))
@@ -299,6 +360,8 @@ class Watch:
                         self.books.undated[self._tills[-1][1]].add(second(told["CreatedDate"] / 1000))
                     continue
                 header = entry.event.header or {}
+                if header.get("changeType", "").startswith("GAP_"):
+                    self._gaps.append(entry.replay)
                 if header.get("changeType") == "GAP_OVERFLOW" and self._untold:
                     self._overflows.append((entry.replay, self._untold.popleft()))
                 for key, version in self._levels_of(header.get("recordIds", ())):
@@ -327,6 +390,8 @@ class Watch:
             for key, version in seen.versions.items():
                 if version < self._seen.get(key, 0):
                     self._went_back(key, version)
+                if key in self.rewritings.levels:
+                    self._no_version_of_before(key, version)
         cursors = seen.cursors
         self._seen = seen.versions
         moved = cursors != self._cursors
@@ -355,6 +420,14 @@ class Watch:
                 cursors[key] = value
             elif what == "movement":
                 self.newest = key or 0
+            elif what == "folds":
+                self.folds = (key or 0, value)
+            elif what == "waits":
+                self.waits = key or ""
+            elif what == "inbox":
+                self.read = (key or 0) if value is None else value - 1
+            elif what == "polled":
+                self.polled = key or 0.0
             else:
                 holes += 1
                 if what == "replay":
@@ -370,22 +443,25 @@ class Watch:
                 6, f"{key} was taken over at the lower version {version}, and nothing says so"
             )
 
+    def _no_version_of_before(self, key: str, version: int) -> None:
+        """Of a rewritten ledger: once it is taken over, no number of before it comes back."""
+        there = self.levels[key].version
+        if version > there and not self.rewritings.pending(key):
+            self.world.violated(6, f"{key} is known at version {version}, and the org has {there}")
+
     def _bookmark(self, cursors: dict[str, bytes], versions: dict[str, int]) -> None:
         """Promise 7: what lies before the bookmark is in the store."""
         at = self._at(cursors, STOCK)
         while self._overflows and self._overflows[0][0] <= at:
             self._lose(self._overflows.pop(0)[1])
+        self._tells_gaps(at)
         for key, owed in list(self._owed.items()):
             if owed.replay <= at:
                 if versions.get(key, 0) < owed.version and self._read_again(key):
                     continue  # told before the ledger was found rewritten: owed until it is read
                 del self._owed[key]
                 if versions.get(key, 0) < owed.version:
-                    if self.query(  # it says so, and will read again
-                        "SELECT 1 FROM hole WHERE closed_at IS NULL AND closes = 'reading' "
-                        "AND source IN (?, 'snapshot')",
-                        STOCK,
-                    ):
+                    if self._says_so():
                         self._lost[key] = owed.version
                         continue
                     self.world.violated(
@@ -403,6 +479,25 @@ class Watch:
                 self.world.violated(
                     7, f"the bookmark passed the posting {source}, and the store has no trace of it"
                 )
+
+    def _tells_gaps(self, at: int) -> None:
+        """Promise 8: what the stream says it could not tell is a hole when the bookmark is past it."""
+        if self._gaps and self._gaps[0] <= at:
+            if not self._says_so():
+                self.world.violated(
+                    8, f"the bookmark passed the gap event {self._gaps[0]}, and no hole is open"
+                )
+            self._gaps = [each for each in self._gaps if each > at]
+
+    def _says_so(self) -> bool:
+        """Whether the store says that something is unknown, and will read again."""
+        return bool(
+            self.query(
+                "SELECT 1 FROM hole WHERE closed_at IS NULL AND closes = 'reading' "
+                "AND source IN (?, 'snapshot')",
+                STOCK,
+            )
+        )
 
     def _read_again(self, key: str) -> bool:
         """Whether the store has it in writing that the level is to be asked for once more."""
@@ -730,6 +825,9 @@ def _incidents(watch: Watch) -> Iterator[tuple[int, str]]:
     for (title,) in watch.query("SELECT title FROM incident WHERE closed_at IS NULL"):
         if not _expected(title):
             yield 8, f"an incident is open that nothing explains: {title}"
+    for key, title in watch.query("SELECT key, title FROM incident WHERE kind = ?", REWRITTEN):
+        if key not in watch.rewritings.levels:
+            yield 6, f"nobody has rewritten the ledger of {key}, and an incident says: {title}"
 
 
 def _expected(reason: str) -> bool:

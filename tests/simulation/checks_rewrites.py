@@ -37,6 +37,10 @@ class Rewritings:
         del self._lowered[key]
         return True
 
+    def pending(self, key: str) -> bool:
+        """True of a level that went back, and the store has not done so yet."""
+        return key in self._lowered
+
 
 def told(incidents: Iterable[tuple[str, str]], key: str) -> bool:
     """Whether an incident (kind, key) says that the level's ledger was rewritten."""

@@ -24,7 +24,7 @@ def sent_unreserved(watch: Watch, world: World, made: Iterable[Mapping[str, Any]
     gives = {subject for subject, row in rows if (row["ReservedDelta__c"] or 0) < 0}
     for subject, row in rows:
         sent = row["Kind__c"] == "Fulfilment" and (row["OnHandDelta__c"] or 0) < 0
-        reservation = _sold_on(world, subject) if sent and subject not in gives else None
+        reservation = sold_on(world, subject)[0] if sent and subject not in gives else None
         if reservation is None or _copied_alone(watch, subject):
             continue
         key = watch.key_of(str(row["StockLevel__c"]))
@@ -43,10 +43,10 @@ def _copied_alone(watch: Watch, subject: str) -> bool:
     return any(words and "channel" not in json.loads(words) for (words,) in told)
 
 
-def _sold_on(world: World, subject: str) -> str | None:
-    """The reservation that a line's order names."""
+def sold_on(world: World, subject: str) -> tuple[str | None, str]:
+    """The reservation that a line's order names, and what people call the order; "" when nobody knows it."""
     kind, shop, number = (*subject.split(":"), "", "")[:3]
     if kind != "order" or shop not in world.shops or not number.isdecimal():
-        return None
+        return None, ""
     order = world.shops[shop].selling.orders.get(int(number))
-    return None if order is None else order.note_attributes.get(NOTE)
+    return (None, "") if order is None else (order.note_attributes.get(NOTE), order.name)

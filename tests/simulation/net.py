@@ -67,6 +67,9 @@ class Net:
         self._chance, self.outside, self._slowest = chance, outside, slowest_seconds
         self.weather: dict[str, Weather] = {}
         self.cut_off: set[str] = set()  # who cannot be reached at all, whatever the weather
+        self.unanswered: list[
+            bytes
+        ] = []  # what was sent to the org, and may have been done for all one knows
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self.loop = asyncio.get_running_loop()
         spare_httpx()
@@ -167,6 +170,8 @@ class _Call:
             self.outcome.set_exception(httpx.ConnectError("connection refused"))
             return
         self._wait()
+        if self._fate and self._to == "org":
+            net.unanswered.append(self.request.body)
         if self._fate == "late":
             late = self._until - net.loop.time() + net.late_seconds()
             net.loop.call_later(late, self._come_late, context=net.outside)

@@ -426,6 +426,117 @@ BUGS: tuple[Bug, ...] = (
         "case((SHOWN.target > SHOWN.published, 1), else_=0),",
         "case((SHOWN.target > SHOWN.published, 0), else_=1),",
     ),
+    Bug(
+        2,
+        "an older snapshot of an order is obeyed",
+        "flow/orders.py",
+        "        if before is not None and snapshot.version < before.version:\n            continue\n",
+        "",
+    ),
+    Bug(
+        2,
+        "the newest word of an order is not kept when it changed nothing",
+        "flow/orders.py",
+        "            if snapshot.version > before.version or line.places:\n"
+        "                tx.put_line(same)\n",
+        "",
+    ),
+    Bug(
+        2,
+        "of two that tell of an order, the one that spoke last counts",
+        "domain/sources.py",
+        "    return words[authority] if authority in words else next(iter(words.values()))\n",
+        "    return max(words.values(), key=lambda word: word.version)\n",
+    ),
+    Bug(
+        9,
+        "the mark of an order list moves before the list is read",
+        "flow/orders.py",
+        "        since = (mark or started) - ctx.assortment.orders_lag(channel) + behind\n",
+        "        since = (mark or started) - ctx.assortment.orders_lag(channel) + behind\n"
+        "        await ctx.store.write(lambda tx: tx.put_poll_mark(channel, started))\n",
+    ),
+    Bug(
+        2,
+        "that a key is taken counts as a proof that the row is in",
+        "domain/ledger.py",
+        '        return Judgement(Verdict.LATER, "its key is being entered by another request")\n',
+        "        return Judgement(Verdict.DONE)\n",
+    ),
+    Bug(
+        2,
+        "whatever stands under a key of ours counts as ours",
+        "domain/ledger.py",
+        "        return Judgement(Verdict.CONFLICT, "
+        '"its idempotency key stands in the ledger with other content")\n    if all(found.values()):',
+        "        return Judgement(Verdict.DONE)\n    if all(found.values()):",
+    ),
+    Bug(
+        2,
+        "refused is final while an attempt is under way",
+        "domain/ledger.py",
+        "    return Judgement(Verdict.VOID_FIRST if bundle.maybe_sent else Verdict.REFUSED, reason)\n",
+        "    return Judgement(Verdict.REFUSED, reason)\n",
+    ),
+    Bug(
+        2,
+        "what may have been entered is planned as if nothing had been sent",
+        "flow/writer.py",
+        "            except Unknown as error:\n                self._maybe_sent(request)\n",
+        "            except Unknown as error:\n                self._delay(request, 1.0)\n"
+        "                return\n",
+    ),
+    Bug(
+        8,
+        "what the stream says that it cannot tell is no hole",
+        "flow/intake.py",
+        "                if batch.hole_since is not None:\n",
+        "                if batch.hole_since is not None and not batch.cursor:\n",
+    ),
+    Bug(
+        8,
+        "a bookmark that is refused counts as replayed, and the stream goes on from now",
+        "flow/watching.py",
+        "        for hole in replays:\n            since = min(since, hole.since)\n",
+        "        for hole in replays:\n"
+        "            tx.close_hole(hole.id, now, '', How.REPLAYED)\n"
+        "        for hole in replays[:0]:\n            since = min(since, hole.since)\n",
+    ),
+    Bug(
+        4,
+        "a count is held against all that was entered by now",
+        "domain/counts.py",
+        "return sum(row.movement.on_hand_delta for row in rows if second(row.happened_at) <= second(at))",
+        "return sum(row.movement.on_hand_delta for row in rows)",
+    ),
+    Bug(
+        6,
+        "a fold of a fold takes its level back to an older version",
+        "domain/fold.py",
+        "    version = sum(row.version_delta for row in taken) + 1\n",
+        "    version = sum(row.version_delta for row in taken if row.folded is None) + 1\n",
+    ),
+    Bug(
+        3,
+        "a fold enters what has left before it takes out what had come",
+        "domain/fold.py",
+        "        return self.opening.on_hand_delta >= 0\n",
+        "        return True\n",
+    ),
+    Bug(
+        2,
+        "what is open on our side is folded",
+        "domain/fold.py",
+        "    if group.reserved or group.subject in open_subjects:\n",
+        "    if group.reserved:\n",
+    ),
+    Bug(
+        6,
+        "what an answer says of a ledger from before it was rewritten wins",
+        "domain/stock.py",
+        "    if before_epoch:\n        return Freshness.BEFORE_EPOCH\n",
+        "",
+    ),
 )
 
 RUN = """

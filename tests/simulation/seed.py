@@ -20,13 +20,16 @@ from .actors_desk import Auditor
 from .cast import ACTORS
 from .checks import Check, Watch, settled, told_wrong
 from .checks_floor import FloorWatch, settled_floor
+from .checks_folds import FoldWatch
 from .checks_gate import GateWatch, settled_gate
 from .checks_last_one import LastOne, settled_last_one
 from .checks_pavilion import PavilionWatch
 from .checks_pickup import settled_pick_ups
 from .checks_pieces import PieceWatch
 from .checks_places import settled_places
+from .checks_rows import RowWatch
 from .checks_short import ShortWatch
+from .checks_words import WordWatch
 from .life import note_task
 from .loop import Stuck, VirtualLoop
 from .plan import Plan, draw
@@ -113,6 +116,9 @@ async def _run(plan: Plan, folder: Path, story: Story, actors: Sequence[type[Act
     last, gate = LastOne(world, day, watch), GateWatch(world, day, watch)
     floor = FloorWatch(world, day, watch)
     ShortWatch(world, day, watch)
+    RowWatch(world, day, watch)
+    FoldWatch(world, day, watch)
+    WordWatch(world, day, watch)
     PieceWatch(world, watch)
     PavilionWatch(world, day, watch)
     world.start()
