@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 
 from .actors import Actor, Asked, release, reserve, stock_event
-from .habits import CART, DROP, FEW, KIOSK, PAVILION
+from .habits import BLOCK, CART, DROP, FEW, KIOSK, PAVILION
 from .world import World
 
 HEARD_SECONDS = 60  # the longest that is waited until sfsync knows of a sale
@@ -98,16 +98,33 @@ class Pavilion(Selling):
         """The counter sells what stands beside the block; somebody asks for one of the last."""
         if not self.world.plan.habits.drop or self.world.plan.fallback:
             return
+        if self.world.plan.habits.baskets and self._drop_left > FEW + BLOCK:
+            await self._two_baskets()
         if self._drop_left > FEW - 3:
             self._drop_left -= await self._sold(DROP, PAVILION, self.chance.randint(3, 6))
         if not await self._heard(DROP, PAVILION, self._drop_left):
             return
-        asked = await reserve(self, {DROP: 1}, None, 10, PAVILION)
+        asked = await self._asks(1)
         if asked is None:
             return
-        asked.private = True
         if self._drop_left <= FEW:
             asked.left = 0
             for hears in self.day.told:
                 hears(asked, asked.state)
         await release(self, asked)
+
+    async def _asks(self, units: int) -> Asked | None:
+        asked = await reserve(self, {DROP: units}, None, 10, PAVILION)
+        if asked is not None:
+            asked.private = True
+        return asked
+
+    async def _two_baskets(self) -> None:
+        """One asks for more than the block has, one for less; beside the last pieces is enough for one."""
+        found = await asyncio.gather(self._asks(BLOCK + 1), self._asks(BLOCK - 1))
+        baskets = [each for each in found if each is not None]
+        for basket in baskets:
+            basket.beside, basket.left = baskets, self._drop_left - FEW
+            for hears in self.day.told:
+                hears(basket, basket.state)
+            await release(self, basket)

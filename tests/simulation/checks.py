@@ -27,7 +27,7 @@ from .checks_org import OrderWatch, Subjects, copied, order_of, org_orders, shor
 from .checks_rewrites import Rewritings, told
 from .checks_sent import sent_unreserved, sold_on
 from .checks_stock import Books, counts, second
-from .habits import DROP, FETCHED, FLOOR
+from .habits import BLOCK, DROP, FETCHED, FLOOR
 from .plan import PLACES, SHOPS, UNKNOWN, Plan
 from .sold import lines, wanted
 from .trouble import STOCK, TILLS
@@ -306,8 +306,9 @@ class Watch:
 
     def _granted(self, asked: Asked) -> None:
         """Promise 1: who was told *granted* has rows in the org at that moment, or soon, out of a block."""
-        for number, (sku, _) in enumerate(asked.lines):
-            if sku != DROP and f"reservation:{asked.id}:{number}" not in self.subjects:
+        for number, (sku, units) in enumerate(asked.lines):
+            out_of_block = sku == DROP and units <= BLOCK
+            if not out_of_block and f"reservation:{asked.id}:{number}" not in self.subjects:
                 self.world.violated(
                     1, f"{asked.id} was told granted, and the org has no row of its line {number}"
                 )

@@ -24,6 +24,13 @@ class PavilionWatch:
     def _told(self, asked: Asked, state: str) -> None:
         if asked.left is None:
             return
+        if asked.lines[0][0] == DROP and asked.beside:
+            granted = sum(each.lines[0][1] for each in asked.beside if each.state == "granted")
+            if granted > asked.left:
+                self.world.violated(
+                    1, f"{granted} were granted, and {asked.left} without the shop's last: {asked.id}"
+                )
+            return
         if asked.lines[0][0] == DROP:
             if state == "granted" and self.world.level(DROP, PAVILION)["OnHand__c"] <= FEW:
                 self.world.violated(

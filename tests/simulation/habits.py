@@ -18,6 +18,7 @@ PIECE = "PIECE-1"  # of which each has a number, and a level of its own
 FETCHED = "GATED-FETCH"  # what customers of one shop fetch at a boutique, and nobody else buys
 KIOSK, PAVILION = "KIOSK", "PAVILION"  # whose counters sell what lies in carts, or is set aside
 CART, DROP = "CART-1", "DROP-1"  # what is sold there alone
+BLOCK = 4  # pieces of the drop that sfsync holds ready
 FEW = 20  # pieces on a shop floor: so many, or fewer, are promised only with the shop's word
 # Trouble that is seldom met (`rare`), and the share of the seeds that meet each kind of it.
 RARE = (
@@ -92,6 +93,7 @@ class Habits:
     drop: bool = False  # a block of a drop stands in the pavilion
     clocks: Clocks = Clocks()
     imported: bool = False  # the morning's stock was entered by another system, under keys of its own
+    baskets: bool = False  # more is asked for of the drop than the block has
     at_once: float = 0.0  # the share of the sales that the shops send before anybody hears of them
 
 
@@ -128,6 +130,7 @@ def habits(seed: int) -> Habits:
         drop=Random(f"plan {seed} drop").random() < 0.4,
         clocks=_clocks(seed),
         imported=Random(f"plan {seed} imported").random() < 0.5,
+        baskets=Random(f"plan {seed} baskets").random() < 0.7,
     )
 
 

@@ -102,6 +102,13 @@ BUGS: tuple[Bug, ...] = (
         "        last = level.keep\n",
     ),
     Bug(
+        1,
+        "what the local block adds to a basket is the next one's too, until the org has answered",
+        "flow/reserving.py",
+        "        row.subject: HOLDER for each in rows for row in each[1:]\n",
+        "        row.subject: reservation.channel for each in rows for row in each[1:]\n",
+    ),
+    Bug(
         9,
         "what a shop never looks for is held for ever",
         "store/reservations.py",

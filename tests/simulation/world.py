@@ -42,7 +42,7 @@ from sfsync.simulators.shopify.shop import Shop
 from sfsync.simulators.uuids import new_uuid
 from sfsync.store import Database, Hands, StoreError, open_store
 
-from .habits import BOUTIQUE, DROP, FEW, KIOSK, PAVILION, PIECE, RETURNS
+from .habits import BLOCK, BOUTIQUE, DROP, FEW, KIOSK, PAVILION, PIECE, RETURNS
 from .life import LIFE, Disk, Life
 from .loop import BEGIN, VirtualClock, VirtualLoop
 from .net import Net, Straight, Transport
@@ -564,7 +564,7 @@ def _floor_settings(plan: Plan) -> dict[str, Any]:
 def _drop_policies(plan: Plan) -> list[dict[str, Any]]:
     if not plan.habits.drop:
         return []
-    return [{"skus": [DROP], "guarantee": "gated", "block": 4, "block_at": [PAVILION]}]
+    return [{"skus": [DROP], "guarantee": "gated", "block": BLOCK, "block_at": [PAVILION]}]
 
 
 _words: dict[str, Any] = {}  # what the first store's engine has learned

@@ -419,7 +419,9 @@ class Desk(Life):
                 (level, units, wanted + (0 if at else cut)) for at, (level, units, wanted) in enumerate(asked)
             ]
             for level, units, wanted in asked:
-                given = added(units, pool[level], ready.get(level, 0))
+                block_has = ready.get(level, 0)
+                beside = sure[level] - block_has if units <= sure[level] else pool[level]
+                given = added(units, beside, block_has)
                 taken[level] = taken.get(level, 0) + units - given
                 drawn[level] = drawn.get(level, 0) + given
                 needs_store |= level in last and units > sure[level]
