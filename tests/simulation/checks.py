@@ -102,7 +102,7 @@ class Watch:
         self._untold: deque[dict[str, int]] = deque()  # level keys and versions: the next overflow's
         self._overflows: list[tuple[int, dict[str, int]]] = []  # by replay id: lost once the bookmark is past
         self.changed = True  # the store, by the last of the daemon's commits
-        self._change = -1  # of the store, as SQLite counts
+        self._change: tuple[Any, int] = (None, -1)  # of the store, as SQLite counts
         self.newest = 0  # of the movements in the store
         self.folds = (0, 0)  # the newest in the store, and how many are open
         self.waits = ""  # the ids of the movements that wait for the org, in one text
@@ -318,7 +318,7 @@ class Watch:
     def _reset(self) -> None:
         """Replay ids mean nothing any more: what was told is owed once the hole is closed."""
         self._hear()
-        self._change = -1
+        self._change = (None, -1)
         for key in self._owed:
             self._lost[key] = self.levels[key].version
         self._owed.clear()
@@ -382,7 +382,7 @@ class Watch:
     def store_commit(self) -> None:
         """Promises 6, 7, 8, after each of the daemon's commits."""
         self._hear()
-        change = self._store.execute("PRAGMA data_version").fetchone()[0]
+        change = self._counted()
         self.changed, self._change = change != self._change, change
         if not self.changed:
             return
@@ -405,6 +405,13 @@ class Watch:
         self._replayed_to_the_end(cursors, seen.replaying)
         if self._lost and not seen.holes:
             self._no_hole_unseen(cursors, seen.versions)
+
+    def _counted(self) -> tuple[Any, int]:
+        """What differs when the store has changed, by the daemon's own connection, which has it at hand."""
+        writes = self.world.reader()
+        if writes is not None:
+            return writes, writes.total_changes
+        return None, self._store.execute("PRAGMA data_version").fetchone()[0]
 
     def _look(self) -> _Seen:
         """One question instead of four: there are a thousand commits in a seed."""
@@ -513,7 +520,8 @@ class Watch:
             (channel, sku, location): (target, published)
             for channel, sku, location, target, published in self.query(
                 "SELECT channel, sku, location, target, published FROM channel_level "
-                "WHERE push IS NULL AND problem = '' AND target < published"
+                "WHERE push IS NULL AND problem = '' AND target < published "
+                "AND (target <> published OR unsure)"  # no fewer: as the index of what is due has it
             )
         }
         for number, channel, rows in pushes:

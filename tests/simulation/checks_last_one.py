@@ -36,7 +36,7 @@ Pair = tuple[str, str]  # shop, SKU
 UNCOVERED = """
     SELECT line.order_name FROM order_line line
     WHERE line.channel = ? AND line.sku = ? AND line.uncovered > 0 AND NOT line.due
-    AND EXISTS (SELECT 1 FROM holding WHERE subject LIKE ? AND reserved > 0)
+    AND EXISTS (SELECT 1 FROM holding WHERE subject > ? AND subject < ? AND reserved > 0)
     AND NOT EXISTS (SELECT 1 FROM movement WHERE sku = line.sku AND state = 'waiting')
 """
 # By the bundle's index it would read all rows instead of the new ones: hence the plus.
@@ -164,7 +164,8 @@ class LastOne:
         if self.world.plan.habits.mall is None or self.world.plan.fallback or not self.watch.changed:
             return
         for sku in self.world.plan.last_one.split:
-            found = self.watch.query(UNCOVERED, "dubai", sku, f"allocation:dubai:{sku}|%")
+            own = f"allocation:dubai:{sku}"
+            found = self.watch.query(UNCOVERED, "dubai", sku, f"{own}|", f"{own}}}")  # "}" comes after "|"
             for (order,) in found:
                 self.world.violated(5, f"dubai {order}: nothing covers {sku}, and dubai has some set aside")
 
