@@ -28,6 +28,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Double, type_coerce, update
+from tests.folders import quick_folder
 
 from sfsync.domain.assortment import Assortment, ChannelPlan, Floor, PolicyRule, SharedOrders
 from sfsync.domain.budget import HourOfCalls, Standing, Work
@@ -796,7 +797,7 @@ class UnhurriedShop(LittleShop):
 @cache
 def _empty_store() -> bytes:
     """What a store is before its first start: made once, because making it takes longer than most stories."""
-    with tempfile.TemporaryDirectory(prefix="sfsync-flow-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sfsync-flow-", dir=quick_folder()) as folder:
         path = Path(folder) / "s.db"
         asyncio.run(open_store(f"sqlite:///{path}", exclusive=True).close())
         return path.read_bytes()
@@ -1030,7 +1031,7 @@ async def house(stock: Mapping[str, int], **how: Any) -> AsyncIterator[House]:
 
     `begin=False`: one that was never opened.
     """
-    with tempfile.TemporaryDirectory(prefix="sfsync-flow-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sfsync-flow-", dir=quick_folder()) as folder:
         begin = how.pop("begin", True)
         made = House(Path(folder), stock, **how)
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.flow.kit import HastyClock, House, LittleOrg
+from tests.folders import quick_folder
 from tests.salesforce.conftest import settings_of
 from tests.sandbox import OrgSandbox, start_org
 
@@ -138,7 +139,7 @@ async def day() -> AsyncIterator[Day]:
     seed = {"levels": [{"sku": "BAG-1", "location": "ECOM", "on_hand": 9}]}
     with (
         start_org(seed, knobs=["keepalive_seconds=0.3"]) as sandbox,
-        tempfile.TemporaryDirectory(prefix="sfsync-budget-") as folder,
+        tempfile.TemporaryDirectory(prefix="sfsync-budget-", dir=quick_folder()) as folder,
     ):
         made = Day(Path(folder), sandbox)
         await made.begin()

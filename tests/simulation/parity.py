@@ -18,6 +18,7 @@ from random import Random
 from typing import Any, TypeAlias
 
 import structlog
+from tests.folders import quick_folder
 
 from sfsync.simulators.shopify.allocating import NotPossible
 
@@ -201,7 +202,7 @@ def simulated(plan: Plan) -> Ledger:
 
     loop = VirtualLoop(note_task)
     asyncio.set_event_loop(loop)
-    with tempfile.TemporaryDirectory(prefix="sfsync-parity-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sfsync-parity-", dir=quick_folder()) as folder:
         try:
             return loop.run_until_complete(lived(Path(folder)))
         finally:
@@ -211,7 +212,7 @@ def simulated(plan: Plan) -> Ledger:
 
 async def wired(plan: Plan) -> Ledger:
     """Over gRPC and HTTP, by the clock on the wall."""
-    with tempfile.TemporaryDirectory(prefix="sfsync-parity-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sfsync-parity-", dir=quick_folder()) as folder:
         try:
             day, world = Day(), WiredWorld(plan, Path(folder), Story(told=False))
             with closing(Watch(world, day)) as watch:

