@@ -522,12 +522,14 @@ def before_our_time(tx: Tx, ctx: Context, snapshot: OrderSnapshot, source: Sourc
 
 
 def with_reservations(tx: Tx, snapshot: OrderSnapshot) -> OrderSnapshot:
-    """The snapshot with the reservations that were confirmed for it, where it names none itself."""
-    if snapshot.reservations:
-        return snapshot
+    """The snapshot with the reservations that it names, and those that were confirmed for it beside them.
+
+    What stands in for its cart, or was had for it at another place, its shopper's checkout does not know.
+    """
     references = {snapshot.order_id, *order_names(snapshot.name)}
-    confirmed = tx.confirmed_for(snapshot.channel, references)
-    return replace(snapshot, reservations=tuple(confirmed)) if confirmed else snapshot
+    named = snapshot.reservations
+    confirmed = [each for each in tx.confirmed_for(snapshot.channel, references) if each not in named]
+    return replace(snapshot, reservations=(*named, *confirmed)) if confirmed else snapshot
 
 
 def _log_recorded(ctx: Context, snapshot: OrderSnapshot) -> None:

@@ -179,6 +179,9 @@ def settle(tx: Tx, ctx: Context, reservation_id: str, reason: str) -> None:
     after = answered(reservation, held_by(tx, reservation), reason, left=left)
     put(tx, ctx, reservation, after)
     stand_in(tx, ctx, after)
+    known = tx.reservation(reservation_id)
+    if known is not None and known != reservation and known.state is ReservationState.CONFIRMED:
+        claim(tx, known)
 
 
 def stand_in(tx: Tx, ctx: Context, granted: Reservation) -> None:

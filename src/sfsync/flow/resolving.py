@@ -38,6 +38,7 @@ from .cancelling import Cancellations
 from .context import Context
 from .desk import Desk
 from .levels import freed
+from .owing import still_owed
 from .picture import Picture
 from .refunding import Refunds, open_refund
 from .shelf import refresh
@@ -373,12 +374,15 @@ class Resolver:
         reservation = await self._desk.get(reservation_id)
         if reservation is None:
             return Resolved(problem="no-such-promise", detail=NOBODYS)
-        owed = zip(reservation.lines, reservation.due(), strict=True)
+        left = await self._ctx.store.read(lambda tx: still_owed(tx, reservation))
+        owed = zip(reservation.lines, left, strict=True)
         if len({line.level.sku for line, due in owed if due}) > 1:
             several = "it is for several SKUs: say what stands in for them all"
             detail = f"{several} over POST /v1/reservations/{reservation_id}/substitute"
             return Resolved(problem="more-lines", detail=detail)
-        units = sum(reservation.due())
+        units = sum(left)
+        if not units:
+            return Resolved(problem="over", detail="its order has all of it by now: nothing is owed for it")
         place = wish.location or (None if reservation.channel else reservation.lines[0].level.location)
         line = WishedLine(wish.sku, units, place)
         kept: list[int] = []
