@@ -544,6 +544,28 @@ BUGS: tuple[Bug, ...] = (
         "    if before_epoch:\n        return Freshness.BEFORE_EPOCH\n",
         "",
     ),
+    Bug(
+        8,
+        "the org's clock is taken for ours when a replay seems to be through",
+        "flow/watching.py",
+        "committed_at = org.earliest(committed_at) - CLOCK_SKEW",
+        "committed_at -= CLOCK_SKEW * 0",
+    ),
+    Bug(
+        2,
+        "a shop's clock is taken for ours when an order seems to be from before our time",
+        "flow/orders.py",
+        "    known = told.latest if told is not None else UNKNOWN.earliest\n"
+        "    if since is not None and known(snapshot.placed_at) >= since - CLOCK_GRAIN:\n",
+        "    if since is not None and snapshot.placed_at >= since - CLOCK_GRAIN:\n",
+    ),
+    Bug(
+        9,
+        "a shop's clock is taken for ours when a number may have a sale in it",
+        "flow/taken.py",
+        "theirs = their_clocks.of(ctx.channels.get(state.channel))",
+        "theirs = their_clocks.ALIKE",
+    ),
 )
 
 RUN = """
