@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 from tests.flow.kit import house, total
 
+from sfsync.domain.assortment import SharedOrders
 from sfsync.domain.letters import Cause, cause_of
 from sfsync.domain.moments import Moment
+from sfsync.domain.sources import Source
 from sfsync.flow.folding import FoldWish
 from sfsync.flow.letters import retry
 from sfsync.ports import Forged
@@ -118,6 +120,46 @@ async def test_a_late_old_snapshot_does_not_reopen_a_cancelled_line() -> None:
         assert await h.door.accept("dubai", *created)
         await h.idle()
         assert total(h.org.of("order:")) == (0, 0)
+        await h.shows("BAG-1", 5, 5)
+
+
+@pytest.mark.parametrize("shared", [{}, {"dubai": SharedOrders(Source.CHANNEL)}])
+async def test_of_two_words_of_one_moment_the_order_as_it_stands_counts(
+    shared: dict[str, SharedOrders],
+) -> None:
+    """Sold and called off in one second, by a shop that tells seconds; the webhooks change places."""
+    async with house({BAG: 5}, shared=shared) as h:
+        dubai = h.shops["dubai"]
+        number = dubai.buy("BAG-1")
+        created = dubai.webhook(number)
+        second = dubai.orders[number].version
+        dubai.change(number, open_quantity=0, taken_quantity=0)
+        dubai.orders[number] = replace(dubai.orders[number], version=second)
+        await h.deliver("dubai", number)
+        await h.idle()
+        assert await h.door.accept("dubai", *created)
+        await h.idle()
+        await h.until_kept(lambda tx: tx.next_call("dubai") is None)
+        assert total(h.org.of("order:")) == (0, 0)
+
+
+@pytest.mark.parametrize("shared", [{}, {"dubai": SharedOrders(Source.CHANNEL)}])
+async def test_a_word_of_the_moment_that_is_known_already_is_looked_into(
+    shared: dict[str, SharedOrders],
+) -> None:
+    """Sold and called off in one second, told in the right order: the order is read, and holds nothing."""
+    async with house({BAG: 5}, shared=shared) as h:
+        dubai = h.shops["dubai"]
+        number = dubai.buy("BAG-1")
+        await h.deliver("dubai", number)
+        await h.idle()
+        assert total(h.org.of("order:")) == (0, 1)
+        second = dubai.orders[number].version
+        dubai.change(number, open_quantity=0, taken_quantity=0)
+        dubai.orders[number] = replace(dubai.orders[number], version=second)
+        await h.deliver("dubai", number)
+        await h.until(lambda: total(h.org.of("order:")) == (0, 0))
+        await h.idle()
         await h.shows("BAG-1", 5, 5)
 
 

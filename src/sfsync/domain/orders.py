@@ -817,3 +817,18 @@ def total(rows: Iterable[Movement]) -> tuple[int, int]:
         on_hand += row.on_hand_delta
         reserved += row.reserved_delta
     return on_hand, reserved
+
+
+def contradicts(snapshot: OrderSnapshot, line: OrderLine, held_version: datetime, held: OrderLine) -> bool:
+    """True for what was sent to us and tells something else of a line under the version that we know.
+
+    Of two words of one moment nobody can tell which came last: the order as it stands does, once it is read.
+    Where its units stand is not meant, which a channel finds out without changing the order.
+    """
+    if snapshot.read_at is not None or snapshot.version != held_version:
+        return False
+    return _units(line) != _units(held)
+
+
+def _units(line: OrderLine) -> tuple[object, ...]:
+    return line.sku, line.open_quantity, line.fulfilled_quantity, line.returned_quantity, line.taken_quantity

@@ -1,4 +1,4 @@
-"""Orders that are read one by one, because their channel has not said yet where they are sent from.
+"""Orders that are read one by one: nobody has said yet where they are sent from, or two things were told.
 
 A webhook is only the call; what counts is the order as it stands when it is read. Where the channel has not
 assigned a location yet it is asked again, ever less often: the webhook that tells of the assignment may be
@@ -78,6 +78,8 @@ class OrderCalls:
     def _recall(self, tx: Tx, *, channel: str) -> None:
         """Read again what stood at a location that the settings did not name: they may be new ones."""
         ctx, now = self._ctx, self._ctx.clock.now()
+        if not ctx.channels[channel].ability.routes:
+            return
         plan = ctx.assortment.sells_from(channel, None)
         unknown = set()
         for incident in tx.incidents():
@@ -96,7 +98,7 @@ class OrderCalls:
         ctx, now = self._ctx, self._ctx.clock.now()
         bells: set[str] = set()
         if order is None or without_places(ctx, order):
-            tx.order_answered(channel, call, self._again_at(channel, call, now))
+            tx.order_answered(channel, call, self._again_at(channel, call, now, found=order is not None))
         else:
             tx.order_answered(channel, call, None)
         if order is None:
@@ -105,13 +107,12 @@ class OrderCalls:
             bells.add("orders")
         return bells | refresh(tx, ctx.assortment, ctx.pulse, skus, now)
 
-    def _again_at(self, channel: str, call: OrderCall, now: datetime) -> datetime | None:
+    def _again_at(self, channel: str, call: OrderCall, now: datetime, *, found: bool) -> datetime | None:
         if call.tries + 1 >= TRIES:
-            self._ctx.log.warning(
-                "no location told",
-                channel=channel,
-                order=call.reference,
-                next="look whether the order is assigned to a location, and at the app's access scopes",
-            )
+            event, following = "no such order", "look for the order, and at the app's access scopes"
+            if found:
+                event = "no location told"
+                following = "look whether the order is assigned to a location, and at the app's access scopes"
+            self._ctx.log.warning(event, channel=channel, order=call.reference, next=following)
             return None
         return now + timedelta(seconds=min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 3**call.tries))

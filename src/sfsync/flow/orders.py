@@ -18,7 +18,7 @@ from sfsync.domain.believable import doubt as why_doubted
 from sfsync.domain.believable import presentable
 from sfsync.domain.clocks import UNKNOWN
 from sfsync.domain.letters import CAME_BACK, OLD_RETURN, OTHER_SKU, UNBELIEVED, VERDICTS, Cause, written
-from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot
+from sfsync.domain.orders import MoneyBack, OrderLine, OrderSnapshot, contradicts
 from sfsync.domain.places import LinePlace, settled
 from sfsync.domain.refunds import Ending, paid_back
 from sfsync.domain.reservations import order_names
@@ -311,6 +311,12 @@ def record(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: 
         if before is not None and snapshot.version < before.version:
             continue
         line = as_mapped(_placed(ctx, snapshot, said, before.line if before else None), before)
+        if (
+            before is not None
+            and contradicts(snapshot, line, before.version, before.line)
+            and _asked(tx, ctx, snapshot, now, bells)
+        ):
+            continue
         # The newest counts even when it changed nothing: a late old one must not reopen a cancelled line.
         if before is not None and line == before.line:
             same = replace(
@@ -410,6 +416,13 @@ def record_shared(
         if known is None or snapshot.version >= known.version:
             own = source is Source.CHANNEL
             line = _placed(ctx, snapshot, said, known.line if known else None) if own else said
+            if (
+                own
+                and known is not None
+                and contradicts(snapshot, line, known.version, known.line)
+                and _asked(tx, ctx, snapshot, now, bells)
+            ):
+                continue
             words[key][source] = Word(snapshot.version, line)
     if source is Source.ORG:
         told = {line.line_id for line in snapshot.lines}
@@ -546,6 +559,15 @@ def call(tx: Tx, channel: str, reference: str, now: datetime, bells: set[str]) -
     """Have an order read at its channel; adds the bell to ring."""
     tx.call_order(channel, reference, now)
     bells.add(reading_bell(channel))
+
+
+def _asked(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: set[str]) -> bool:
+    """Have an order read where it was told two ways; False where its channel tells no orders."""
+    channel = ctx.channels.get(snapshot.channel)
+    if channel is None or not channel.ability.tells_orders:
+        return False
+    call(tx, snapshot.channel, snapshot.order_id, now, bells)
+    return True
 
 
 def call_for_places(tx: Tx, ctx: Context, snapshot: OrderSnapshot, now: datetime, bells: set[str]) -> None:

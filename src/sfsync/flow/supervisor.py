@@ -177,7 +177,7 @@ class Supervisor:
                 self._entrances.append(
                     self._keep(f"cancellations {name}", partial(self._cancellations.run, name))
                 )
-            if ctx.channels[name].ability.routes:
+            if ctx.channels[name].ability.tells_orders:
                 self._entrances.append(self._keep(f"order calls {name}", partial(self._call, name)))
         for place in self._till_places:
             watch = TillWatch(ctx, self.tills, place)
