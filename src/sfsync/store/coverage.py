@@ -22,6 +22,7 @@ LAST_WATCHED = Prepared(
     .order_by(t.watch.c.until.desc())
     .limit(1)
 )
+FIRST_WATCHED = Prepared(select(func.min(t.watch.c.since)).where(t.watch.c.source == bindparam("b_source")))
 LAST_TOLD = Prepared(
     select(t.watch.c.until)
     .where(
@@ -200,7 +201,8 @@ class CoverageStatements(Statements):
 
     def first_watched(self, source: str) -> datetime | None:
         """Since when the source has been watched at all."""
-        return self._c.execute(select(func.min(t.watch.c.since)).where(t.watch.c.source == source)).scalar()
+        since: datetime | None = FIRST_WATCHED.run(self._c, {"b_source": source}).scalar()
+        return since
 
     def coverage(self, since: datetime, now: datetime) -> list[Interval]:
         """Every interval of every source that ends after `since`; an open hole lasts until now.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Row, Select, and_, func, select
+from sqlalchemy import bindparam, func, select
 
 from sfsync.domain.exposure import (
     ClassExposure,
@@ -18,9 +19,22 @@ from sfsync.domain.exposure import (
     worse_than,
 )
 from sfsync.store import tables as t
+from sfsync.store.prepared import Prepared
 from sfsync.store.tx import SqlTx
 
 NEWEST_EMPTIED = 1000  # that are compared with what another guarantee would have done
+
+
+_SPELL = t.spell.c
+_THESE = select(t.spell).where(
+    _SPELL.channel == bindparam("b_channel"),
+    _SPELL.scarce == bindparam("b_scarce"),
+    _SPELL.ended >= bindparam("b_since"),
+)
+BY_SECONDS = Prepared(_THESE.order_by(_SPELL.seconds.desc(), _SPELL.id).limit(1).offset(bindparam("b_above")))
+BY_UNIT_SECONDS = Prepared(
+    _THESE.order_by(_SPELL.unit_seconds.desc(), _SPELL.id).limit(1).offset(bindparam("b_above"))
+)
 
 
 def report(
@@ -70,13 +84,10 @@ def classes(tx: SqlTx, since: float, now: float, channel: str | None = None) -> 
     for name, scarce in sorted(of_now.keys() | of_then.keys(), key=lambda each: (each[0], not each[1])):
         seen, told = of_now.get((name, scarce)), of_then.get((name, scarce))
         count = told.spells if told is not None else 0
-        these = select(t.spell).where(
-            and_(spell.channel == name, spell.scarce == scarce, spell.ended >= since)
-        )
-        by_seconds = these.order_by(spell.seconds.desc(), spell.id)
-        by_units = these.order_by(spell.unit_seconds.desc(), spell.id)
         above = worse_than(count, 99)
-        p99_seconds, p99_units = _nth(tx, by_seconds, above), _nth(tx, by_units, above)
+        these = {"b_channel": name, "b_scarce": scarce, "b_since": since}
+        p99_seconds, longest = _places(tx, BY_SECONDS, these, above) if count else (None, None)
+        p99_units, most = _places(tx, BY_UNIT_SECONDS, these, above) if count else (None, None)
         found.append(
             ClassExposure(
                 name,
@@ -88,18 +99,20 @@ def classes(tx: SqlTx, since: float, now: float, channel: str | None = None) -> 
                 told.unit_seconds if told is not None else 0.0,
                 None if p99_seconds is None else p99_seconds.seconds,
                 None if p99_units is None else p99_units.unit_seconds,
-                _worst(_nth(tx, by_seconds, 0)),
-                _worst(_nth(tx, by_units, 0)),
+                _worst(longest),
+                _worst(most),
             )
         )
     return found
 
 
-def _nth(tx: SqlTx, ordered: Select[tuple[object, ...]], above: int) -> Row[tuple[object, ...]] | None:
-    return tx.connection.execute(ordered.offset(above).limit(1)).first()
+def _places(tx: SqlTx, ordered: Prepared, these: Mapping[str, object], above: int) -> tuple[Any, Any]:
+    """The spell with so many worse ones above it, and the worst."""
+    worst = ordered.run(tx.connection, {**these, "b_above": 0}).first()
+    return (ordered.run(tx.connection, {**these, "b_above": above}).first() if above else worst), worst
 
 
-def _worst(row: Row[tuple[object, ...]] | None) -> Worst | None:
+def _worst(row: Any) -> Worst | None:
     if row is None:
         return None
     return Worst(row.sku, row.location, Spell(row.began, row.ended, row.units, row.unit_seconds, row.scarce))
