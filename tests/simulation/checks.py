@@ -196,11 +196,12 @@ class Watch:
                     lost.add(self._lost_row(change.before))
         for key in lost:
             self._rewritten(key)
-        raised: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        raised: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
         for row in made:
             key = self._note(row)
             self._once(key, row)
-            raised[key][str(row.get("SubjectKey__c") or "person")] += int(row["ReservedDelta__c"] or 0)
+            units = int(row["ReservedDelta__c"] or 0)
+            raised[key][str(row.get("SubjectKey__c") or "person")][units < 0] += abs(units)
         for key, by_subject in raised.items():
             self._within_stock(key, by_subject)
         for key, sums in before.items():
@@ -263,39 +264,54 @@ class Watch:
         units = int(row["OnHandDelta__c"] or 0), int(row["ReservedDelta__c"] or 0)
         self.rows[number] = (str(row["SubjectKey__c"]), level, str(row["Kind__c"]), *units)
 
-    def _within_stock(self, key: str, by_subject: Mapping[str, int]) -> None:
+    def _within_stock(self, key: str, by_subject: Mapping[str, Sequence[int]]) -> None:
         """Promise 3: nothing is reserved beyond stock. A unit that changes hands is not reserved anew.
 
-        An order takes over what its own reservation gives up at the level in the same commit, and what is set
-        aside for its channel; an allocation what an order of its channel, or another allocation, gives up.
+        An order takes over what a reservation gives up at the level in the same commit, but for another
+        order's, and what is set aside for its channel; an allocation what an order of its channel, or another
+        allocation, gives up. `by_subject`: units up and down.
         """
         level = self.levels[key]
         if level.reserved <= level.on_hand:
             return
         new, sold, back = 0, defaultdict[str, int](int), defaultdict[str, int](int)
-        given = defaultdict[str, int](int)  # by the allocations, by channel
-        for subject, units in by_subject.items():
+        of_nobody = self._given_up_of_nobody(by_subject)
+        for subject, (up, down) in by_subject.items():
             kind, channel = (*subject.split(":"), "")[:2]
-            if kind == "allocation":
-                given[channel] -= units
-            elif kind == "order":
-                own = sum(-min(0, by_subject.get(each, 0)) for each in self._reservations_of(subject))
-                sold[channel] += max(0, units - own)
-                back[channel] -= min(0, units)
+            if kind == "order":
+                own = sum(
+                    by_subject[each][1] for each in self._reservations_of(subject) if each in by_subject
+                )
+                wanted_more = max(0, up - down - own)
+                part = min(of_nobody, wanted_more)
+                of_nobody -= part
+                sold[channel] += wanted_more - part
+                back[channel] += max(0, down - up)
             elif kind in ("reservation", "person"):
-                new += max(0, units)
-        for channel, units in sold.items():
-            part = max(0, min(units, given[channel]))
-            given[channel] -= part
-            new += units - part
-        raised = 0
-        for channel, units in given.items():
-            raised += max(0, -units - back[channel]) if units < 0 else -units
-        new += max(0, raised)
+                new += max(0, up - down)
+        left = raised = 0
+        for channel in {*sold, *(subject.split(":")[1] for subject in by_subject if subject[:4] == "allo")}:
+            of_channel = [
+                units for name, units in by_subject.items() if name.startswith(f"allocation:{channel}:")
+            ]
+            given = sum(down for _, down in of_channel)
+            part = min(sold[channel], given)
+            new += sold[channel] - part
+            left += given - part
+            raised += max(0, sum(up for up, _ in of_channel) - back[channel])
+        new += max(0, raised - left)
         if new > 0:
-            self.world.violated(
-                3, f"{new} newly reserved at {key}: {level.reserved} reserved of {level.on_hand} on hand"
-            )
+            what = f"{new} newly reserved at {key}: {level.reserved} reserved of {level.on_hand} on hand"
+            self.world.violated(3, f"{what}, by {dict(by_subject)}")
+
+    def _given_up_of_nobody(self, by_subject: Mapping[str, Sequence[int]]) -> int:
+        """Units that reservations give up of which nobody has said yet whose order they are."""
+        named = {asked.id for asked in self.day.reservations if asked.order}
+        return sum(
+            down
+            for subject, (_, down) in by_subject.items()
+            if subject.startswith("reservation:") and subject.split(":")[1] not in named
+        )
 
     def _reservations_of(self, subject: str) -> Iterator[str]:
         """The parts of the reservations that a line's order was sold on, as the order or its party says."""

@@ -456,14 +456,6 @@ BUGS: tuple[Bug, ...] = (
         "    return max(words.values(), key=lambda word: word.version)\n",
     ),
     Bug(
-        9,
-        "the mark of an order list moves before the list is read",
-        "flow/orders.py",
-        "        since = (mark or started) - ctx.assortment.orders_lag(channel) + behind\n",
-        "        since = (mark or started) - ctx.assortment.orders_lag(channel) + behind\n"
-        "        await ctx.store.write(lambda tx: tx.put_poll_mark(channel, started))\n",
-    ),
-    Bug(
         2,
         "that a key is taken counts as a proof that the row is in",
         "domain/ledger.py",
