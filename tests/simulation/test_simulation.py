@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -268,12 +269,35 @@ WHOLE_DAYS = {
 }
 
 
+# What is told of these days, as long as they are the days that they were kept for.
+COPIES_ARE_MADE, SOLD_OUT, QUIET = r" connector .*cop", r" sellout ", r" quietsale "
+TAKEN_OVER = r"rewritten ledger level="
+TOLD_OF = {
+    (15, 200): (COPIES_ARE_MADE,),
+    (21, 60): (SOLD_OUT,),
+    (29, 60): (SOLD_OUT,),
+    (49, 60): (r"awaiting-store", r"the daemon dies"),
+    (166, 200): (r"sheet-\d+: .* 20[12] ", r"concession-\d+: "),
+    (4, 120): (SOLD_OUT,),
+    (33, 200): (r" restored: \d+ movements of .* are gone$", TAKEN_OVER),
+    (191, 200): (TAKEN_OVER,),
+    (255, 200): (SOLD_OUT, QUIET),
+    (49, 200): (r" deleted: .*order:.* at ", TAKEN_OVER),
+    (343, 200): (r" restored: \d+ movements of .* are gone$", TAKEN_OVER),
+    (225, 200): (QUIET, TAKEN_OVER),
+    (296, 200): (COPIES_ARE_MADE,),
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("seed", "orders"), WHOLE_DAYS, ids=[f"seed {seed}" for seed, _ in WHOLE_DAYS])
 def test_a_whole_day_that_once_broke_a_promise_keeps_it(seed: int, orders: int) -> None:
-    """Each of these found something; the list says what."""
+    """Each of these found something; the list says what. A day that has lost its story proves nothing."""
     plan = replace(draw(seed, orders=orders), habits=WHOLE_DAYS[seed, orders][0])
-    assert run_seed(plan).violations == []
+    verdict = run_seed(plan, told=True)
+    assert verdict.violations == []
+    untold = [words for words in TOLD_OF[seed, orders] if not any(re.search(words, s) for s in verdict.story)]
+    assert untold == [], "draw its habits anew, so that it meets what it was kept for"
 
 
 @pytest.mark.slow
