@@ -63,7 +63,7 @@ class Gate(Actor):
             await release(self, asked)
             return
         self.tell(f"{name}: buys {sku} as {order.name} ({order.number}) on {asked.id}")
-        asked.state = "unknown"
+        asked.state, asked.order = "unknown", order.name
         await self._say(asked, "confirm", {"order_reference": order.name})
 
     # -- what they do with it
