@@ -61,7 +61,7 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
     known = theirs.earliest((_heard_at(before) if before else state.placed_at).replace(microsecond=0))
     if before is not None and moved:
         placed_at = theirs.earliest(state.placed_at.replace(microsecond=0))
-        known, told = (before.routed_at or placed_at), now
+        known, told = (before.routed_at or placed_at).replace(microsecond=0), now
     levels = tx.channel_levels([state.line.mapped_from or state.line.sku], state.channel)
     if _several(ctx, state) and (unsure or _kept_somewhere(state, before)):
         unsure, changes = True, {level.location: 0 for level in levels} | changes
