@@ -272,6 +272,28 @@ async def test_a_late_sale_that_was_deleted_and_is_told_again_finds_its_compensa
         assert len(h.org.requests) <= requests + 3
 
 
+async def test_a_late_sale_that_was_deleted_and_is_told_again_finds_its_compensation_folded() -> None:
+    """As before, and the compensation is folded away meanwhile: it counts still, and is not entered again."""
+    async with house({BAG: 5}) as h:
+        long_ago(h)
+        await count(h, 4, ago(h, 14))
+        for name in ("receipt-1", "receipt-2"):
+            sold(h, ago(h, 15), name)
+        await h.until(lambda: len(h.org.of("late:")) == 2)
+        await h.idle()
+        h.org.forget(h.org.number_of("posting:receipt-1"))
+        await h.until_kept(lambda tx: not tx.next_step("posting:receipt-1"))
+        await h.idle()
+        h.org.age(days=200)
+        assert (await _folded(h)) > 2
+        assert h.org.of("late:") == []
+        sold(h, ago(h, 15))
+        await h.until(lambda: h.org.of("posting:"))
+        await h.idle()
+        assert h.org.of("late:") == []
+        assert h.org.numbers(BAG) == (4, 0)
+
+
 async def test_a_count_told_after_a_newer_one_changes_nothing() -> None:
     """The newer count stands; the older one is in the ledger for those who look."""
     async with house({BAG: 5}) as h:

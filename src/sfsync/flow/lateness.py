@@ -34,7 +34,10 @@ def add(tx: Tx, movements: Sequence[Movement], owners: Mapping[str, str | None],
 def write_down(
     tx: Tx, movements: Sequence[Movement], owners: Mapping[str, str | None], now: datetime
 ) -> tuple[int, Sequence[Movement]]:
-    """`add`; returns the bundle, and the compensations that go along."""
+    """`add`; returns the bundle, and the compensations that go along.
+
+    None does whose like was folded away: its row was deleted without it, and it counts still.
+    """
     levels = tx.levels({row.level for row in movements if row.on_hand_delta})
     moments = {key: last_counted(level, now) for key, (level, _) in levels.items()}
     bundle = tx.add_bundle(movements, owners, now)
@@ -43,6 +46,8 @@ def write_down(
         for row in movements
         if (at := moments.get(row.level)) is not None and is_late(row, at)
     ]
+    if along and (folded := tx.folded_steps({row.subject for row in along})):
+        along = [row for row in along if row.subject not in folded]
     if along:
         tx.set_companions(bundle, along, {})
     return bundle, along
