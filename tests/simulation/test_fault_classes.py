@@ -63,7 +63,7 @@ def test_rare_trouble_is_met_within_twenty_seeds_and_not_by_all(kind: str) -> No
 
 def test_every_promise_is_kept_on_a_day_that_meets_all_that_is_rare() -> None:
     """Events that nobody can read, replay ids that count no more, tokens that end midway, a new field."""
-    plan = draw(12, orders=40)
+    plan = draw(14, orders=40)
     verdict = run_seed(replace(plan, habits=replace(plan.habits, rare=(*RARE, *RARER))), told=True)
     assert verdict.violations == []
     acting = ["rare", *(actor.__name__.lower() for actor in ACTORS)]
