@@ -14,8 +14,11 @@ from tests.flow.routing_kit import BOND, MALL, PLAN, known_for_long, london, rou
 from sfsync.domain.assortment import PolicyRule, SharedOrders
 from sfsync.domain.ats import Guarantee
 from sfsync.domain.org_orders import ACTIVATED, ORG_CHANNEL, OrgItem, OrgOrder, OrgOrderRules
+from sfsync.domain.relay import IN_DOUBT
 from sfsync.domain.sources import Source
 from sfsync.flow import allocations
+from sfsync.flow.orders import record
+from sfsync.ports import Tx
 from sfsync.store.tables import channel_level
 
 STOCK = {"BAG-1|BOND": 5, "BAG-1|MALL": 5}
@@ -220,6 +223,26 @@ async def test_what_is_moved_called_off_and_not_put_back_was_not_where_we_knew_i
         london(h).keep_back(number)
         await h.deliver("london", number)
         await standing(h, seen=(5, 5), bond=(5, 0), mall=(5, 0))
+
+
+async def test_of_an_order_first_heard_of_after_its_move_every_number_is_read_again() -> None:
+    """Sold from Bond Street, both numbers read, then moved; all of it is heard of only now."""
+    async with house(STOCK, **routing()) as h:
+        shop = london(h)
+        number = shop.sell(BOND)
+        shop.age(number)
+        await known_for_long(h)
+        sold_there = shop.orders.pop(number)  # the order list does not show it yet
+        await read_the_numbers(h)
+        shop.orders[number] = sold_there
+        shop.move(number, MALL, version=True)
+        ((order,),) = [page async for page in shop.orders_since(sold_there.version)]
+
+        def hear(tx: Tx) -> dict[str, str]:
+            record(tx, h.ctx, order, h.clock.now(), set())
+            return {level.location: level.problem for level in tx.channel_levels(["BAG-1"], "london")}
+
+        assert await h.store.write(hear) == {BOND: IN_DOUBT, MALL: IN_DOUBT}
 
 
 async def test_a_move_that_leaves_the_order_as_it_was_is_counted_after_a_reading() -> None:

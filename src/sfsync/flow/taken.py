@@ -65,6 +65,8 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
     levels = tx.channel_levels([state.line.mapped_from or state.line.sku], state.channel)
     if _several(ctx, state) and (unsure or _kept_somewhere(state, before)):
         unsure, changes = True, {level.location: 0 for level in levels} | changes
+    if before is None and _several(ctx, state):  # where it stood when a number was read, nobody has told us
+        changes = {level.location: 0 for level in levels} | changes
     if before is not None and not any(changes.values()) and not unsure and not moved:
         return False  # of an order first heard of, even nothing in sum may be a sale and its refund
     in_doubt = False
@@ -73,6 +75,8 @@ def taken(tx: Tx, ctx: Context, state: LineState, before: LineState | None, now:
         if level.location not in changes:
             continue
         if known - CLOCK_SKEW > level.baseline_at and not unsure:
+            if not changes[level.location]:
+                continue
             published = level.published - changes[level.location]
             changed.append(with_numbers(ctx.assortment, level, now, target=level.target, published=published))
             if published < min(0, level.published) and level.problem in ("", IN_DOUBT):
