@@ -8,10 +8,7 @@ from .actors import Day
 from .checks import Watch
 from .world import World
 
-OPEN = """
-    SELECT subject FROM movement WHERE state = 'waiting'
-    UNION SELECT subject FROM order_line WHERE due OR uncovered > 0 OR open_quantity > 0
-"""
+WAITED = "SELECT subject FROM movement WHERE state = 'waiting' AND id IN ({})"
 BY_THE_RULE = "SFSYNC_INSUFFICIENT"
 
 
@@ -21,16 +18,18 @@ class FoldWatch:
     def __init__(self, world: World, day: Day, watch: Watch) -> None:
         self.world, self.day, self.watch = world, day, watch
         self._planned, self._open = 0, 0
+        self._waited = ""  # the movements that waited at the commit before
         world.on_commit.append(self._look)
 
     def _look(self) -> None:
-        watch = self.watch
+        watch, waited = self.watch, self._waited
+        self._waited = watch.waits
         if not watch.changed or watch.folds == (self._planned, self._open):
             return
         new = watch.query("SELECT id, level_key, request FROM fold WHERE id > ?", self._planned)
         for number, level, request in new:
             self._planned = max(self._planned, number)
-            is_open = {subject for (subject,) in watch.query(OPEN)}
+            is_open = {subject for (subject,) in watch.query(WAITED.format(waited))}
             touched = sorted(is_open & json.loads(request)["fresh"].keys())
             if touched:
                 self.world.violated(2, f"a fold of {level} takes {touched[:3]}, of which something is open")
