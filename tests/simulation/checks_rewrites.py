@@ -19,7 +19,6 @@ class Rewritings:
     def __init__(self) -> None:
         self.levels: set[str] = set()  # whose ledgers were ever rewritten
         self.lost: set[str] = set()  # subjects that ever lost a row
-        self._pending: set[str] = set()  # levels that the store has yet to take over
         self._lowered: dict[str, int] = {}  # by level: its lowest version since it was taken over last
 
     def lose(self, key: str, subject: str) -> None:
@@ -30,22 +29,18 @@ class Rewritings:
     def lowered(self, key: str, version: int) -> None:
         """The level has this version now."""
         self._lowered[key] = min(version, self._lowered.get(key, version))
-        self._pending.add(key)
 
     def taken_over(self, key: str, version: int) -> bool:
-        """The store went back to this version; False when the org never did."""
-        if key not in self._lowered or version < self._lowered[key]:
-            return False
-        del self._lowered[key]
-        return True
+        """Whether the org itself went back so far since the store caught up with it last."""
+        return key in self._lowered and version >= self._lowered[key]
 
     def pending(self, key: str) -> bool:
         """True of a level that went back, and the store has not done so yet."""
-        return key in self._pending
+        return key in self._lowered
 
     def caught_up(self, key: str) -> None:
         """The store went back to what the org has, or had since."""
-        self._pending.discard(key)
+        self._lowered.pop(key, None)
 
 
 def told(incidents: Iterable[tuple[str, str]], key: str) -> bool:
