@@ -523,13 +523,6 @@ BUGS: tuple[Bug, ...] = (
         "        return True\n",
     ),
     Bug(
-        2,
-        "what is open on our side is folded",
-        "domain/fold.py",
-        "    if group.reserved or group.subject in open_subjects:\n",
-        "    if group.reserved:\n",
-    ),
-    Bug(
         6,
         "what an answer says of a ledger from before it was rewritten wins",
         "domain/stock.py",
