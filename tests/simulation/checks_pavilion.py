@@ -25,7 +25,9 @@ class PavilionWatch:
         if asked.left is None:
             return
         if asked.lines[0][0] == DROP and asked.beside:
-            granted = sum(each.lines[0][1] for each in asked.beside if each.state == "granted")
+            now = self.world.loop.time()  # an answer that was lost may be told when the other's time is over
+            held = [each for each in asked.beside if each.state == "granted" and not 0 < each.until <= now]
+            granted = sum(each.lines[0][1] for each in held)
             if granted > asked.left:
                 self.world.violated(
                     1, f"{granted} were granted, and {asked.left} without the shop's last: {asked.id}"
