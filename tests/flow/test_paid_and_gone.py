@@ -388,3 +388,57 @@ async def test_a_known_order_has_what_stands_in_for_its_bag_when_the_answer_come
         await h.until_kept(lambda tx: (r := tx.reservation(cart.id)) and r.state is State.RELEASED)
         await h.idle()
         assert total(h.org.of("order:")) == (0, 1)
+
+
+async def one_gives_way(h: House) -> None:
+    """Under the fallback rule a till sells one of the two bags that are reserved."""
+    h.org.till(BAG, -1, "receipt-9")
+    await h.until(lambda: h.org.numbers(BAG) == (1, 1))
+    await h.until_kept(lambda tx: tx.incidents())
+    await h.idle()
+
+
+async def test_a_cart_that_lost_one_of_two_bags_is_not_confirmed_as_if_it_had_both() -> None:
+    """All or nothing was granted, and one gave way to the till: who pays is told, and that bag is owed."""
+    async with house({BAG: 2}, rules=(GATED,)) as h:
+        h.org.fallback_rule = True
+        cart = (await h.reserve("BAG-1", 2)).reservation
+        assert cart is not None
+        await one_gives_way(h)
+        assert (await h.desk.confirm(cart.id, "#1001")).problem == "paid-unavailable"
+        [lost] = await h.store.read(lambda tx: tx.paid_unavailable())
+        assert (lost.due(), lost.order_reference) == ((1,), "#1001")
+        assert ((await kept(h, cart.id)).state, h.org.numbers(BAG)) == (State.CONFIRMED, (1, 1))
+
+
+async def test_a_paid_bag_that_gave_way_is_owed_and_had_when_the_next_comes() -> None:
+    """Two are paid for, and the till sells one. It is told, and the next bag is not for a stranger's cart."""
+    async with house({BAG: 2}, rules=(GATED,)) as h:
+        h.org.fallback_rule = True
+        cart = (await h.reserve("BAG-1", 2)).reservation
+        assert cart is not None
+        await h.desk.confirm(cart.id, "#1001")
+        await one_gives_way(h)
+        [lost] = await h.store.read(lambda tx: tx.paid_unavailable())
+        assert lost.due() == (1,)
+        h.org.move(BAG, on_hand=1)
+        await h.until_kept(lambda tx: (r := tx.reservation(lost.id)) and r.state is State.CONFIRMED)
+        await h.idle()
+        assert (await h.reserve("BAG-1", shop="dubai")).problem == "unavailable"
+        assert h.org.numbers(BAG) == (2, 2)
+
+
+async def test_a_pick_up_that_lost_one_of_two_bags_is_not_over_when_the_other_is_fetched() -> None:
+    """The customer gets one over the counter; for the other her money is owed, or it is had elsewhere."""
+    async with house({BAG: 2}, rules=(GATED,)) as h:
+        h.org.fallback_rule = True
+        two = (WishedLine("BAG-1", 2, "ECOM"),)
+        wish = CartWish(ReservationKind.PICK_UP, "london", "her", two, timedelta(days=2))
+        held = (await h.desk.create(wish, idempotency_key=None, digest="")).reservation
+        assert held is not None
+        await h.desk.confirm(held.id, "#1001")
+        await one_gives_way(h)
+        await h.desk.hand_over(held.id, "receipt 5")
+        await h.idle()
+        [lost] = await h.store.read(lambda tx: tx.paid_unavailable())
+        assert (lost.due(), (await kept(h, held.id)).state) == ((1,), State.SETTLED)

@@ -13,7 +13,14 @@ from functools import partial
 from sfsync.domain.incidents import GAVE_WAY
 from sfsync.domain.ledger import Bundle, Judgement, Verdict
 from sfsync.domain.promises import Promise, releases, shortfalls, uncovered
-from sfsync.domain.reservations import ReservationKind, gave_way, order_gave_way
+from sfsync.domain.reservations import (
+    HOLDING,
+    Reservation,
+    ReservationKind,
+    gave_way,
+    order_gave_way,
+    parted,
+)
 from sfsync.domain.stock import LevelKey, Movement, StockLevel
 from sfsync.domain.values import replace
 from sfsync.ports import LineState, OutsideError, Tx
@@ -97,8 +104,7 @@ def tell(tx: Tx, ctx: Context, bundle: Bundle, entered: Collection[str]) -> set[
         reason = f"{units} of {movement.level} gave way to {cause}"
         kind, _, rest = movement.subject.partition(":")
         if kind == "reservation" and (reservation := tx.reservation(rest.rpartition(":")[0])) is not None:
-            after = gave_way(reservation, held_by(tx, reservation), reason)
-            put_reservation(tx, ctx, reservation, after, because=GONE)
+            _gave_way(tx, ctx, reservation, reason)
         for line in tx.lines([movement.subject]).values() if kind == "order" else ():
             _not_to_be_fetched(tx, ctx, line, movement.level, reason)
         detail = {
@@ -115,6 +121,21 @@ def tell(tx: Tx, ctx: Context, bundle: Bundle, entered: Collection[str]) -> set[
         if tx.open_incident(GAVE_WAY, movement.key, title, detail, now):
             ctx.log.warning("promise gave way", promise=movement.subject, units=units, posting=posting.key)
     return {movement.level.sku for movement in gone}
+
+
+def _gave_way(tx: Tx, ctx: Context, reservation: Reservation, reason: str) -> None:
+    """A reservation has less than it had: who has paid is owed that part, and keeps the rest."""
+    after = gave_way(reservation, held_by(tx, reservation), reason)
+    if reservation.paid_at is None or after.state not in HOLDING:
+        put_reservation(tx, ctx, reservation, after, because=GONE)
+        return
+    gone = [was.quantity - line.quantity for was, line in zip(reservation.lines, after.lines, strict=True)]
+    if not any(gone):
+        return
+    stays, lost = parted(reservation, gone, ctx.new_id(), reason)
+    if stays is not None:
+        put_reservation(tx, ctx, reservation, stays)
+    put_reservation(tx, ctx, reservation, replace(lost, found_at=None), because=GONE)
 
 
 def _not_to_be_fetched(tx: Tx, ctx: Context, line: LineState, level: LevelKey, reason: str) -> None:

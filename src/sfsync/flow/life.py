@@ -168,9 +168,13 @@ class Life(Fetching):
     def _taken(self, tx: Tx, reservation: Reservation, order_reference: str) -> Outcome | Asked:
         """Take what it holds. What stock does not cover any more is let go, and told: paid, not available.
 
-        What the shop has in its hand is there, whatever the books say.
+        So is what of it gave way before it was paid for. What the shop has in its hand is there, whatever the
+        books say.
         """
-        if reservation.found_at is not None or not (short := lacking(tx, reservation)):
+        short = {} if reservation.found_at is not None else lacking(tx, reservation)
+        owed = zip(reservation.lines, still_owed(tx, reservation), strict=True)
+        before = [max(0, units - line.quantity) for line, units in owed]
+        if not short and not any(before):
             return Outcome(self._confirmed(tx, reservation, order_reference))
         if tx.busy(reservation.subjects()):
             return not_yet(reservation)
@@ -179,8 +183,11 @@ class Life(Fetching):
             gone[subject] += units
         what = ", ".join(f"{units} of {level}" for (_, level), units in sorted(short.items()))
         paid = self._paid(reservation, order_reference, ReservationState.CONFIRMED)
-        reason = f"goods have left since it was granted, and stock does not cover {what}"
-        stays, lost = parted(paid, list(gone.values()), ctx.new_id(), reason)
+        reason = "goods have left since it was granted, and "
+        reason += f"stock does not cover {what}" if what else "it gave way to them in part"
+        once = [replace(line, quantity=line.quantity + u) for line, u in zip(paid.lines, before, strict=True)]
+        lacks = [units + more for units, more in zip(gone.values(), before, strict=True)]
+        stays, lost = parted(replace(paid, lines=tuple(once)), lacks, ctx.new_id(), reason)
         if stays is not None:
             lost = replace(lost, reason=f"{reason}; all else is confirmed as reservation {stays.id}")
             tx.put_reservation(stays)
