@@ -182,6 +182,13 @@ def test_a_number_that_is_still_wrong_counts_as_long_as_it_was_read() -> None:
     assert (only.ended_at, only.least_seconds, only.most_seconds) == (None, 50, 60)
 
 
+def test_a_number_below_zero_offers_no_more_and_no_less_than_nothing() -> None:
+    """A late sale takes sfsync's number below zero for a while: the channel was behind all the same."""
+    would = [*WOULD, Would(at(143), -1), Would(at(150), 0)]
+    both = compared(would, [Seen(1, at(1), at(140)), Seen(0, at(145), at(200))], at(200))
+    assert both.apart == (Apart(at(100), at(145), 0, 1, 40, 45, behind=True),)
+
+
 def test_where_sfsync_would_have_been_the_later_one_the_other_is_not_behind() -> None:
     """Said as it was, also when it does not flatter."""
     (only,) = compared(WOULD, [Seen(1, at(1), at(80)), Seen(0, at(85), at(200))], at(200)).apart

@@ -251,7 +251,8 @@ class Compared:
 def compared(would: Sequence[Would], seen: Sequence[Seen], until: datetime) -> Compared:
     """Every time for which the two differed since they were first equal, oldest first.
 
-    Both are in the order of time. A number that was read counts as shown until another one is read.
+    Both are in the order of time. A number that was read counts as shown until another is read. Nothing is
+    on offer below zero, as at zero: how far below is a matter of the books.
     """
     changes: list[tuple[datetime, int, Would | tuple[Seen, datetime]]] = [
         (each.at, 0, each) for each in would
@@ -269,9 +270,9 @@ def compared(would: Sequence[Would], seen: Sequence[Seen], until: datetime) -> C
     for at, _, change in changes:
         ours, surely = isinstance(change, Would), at  # until then it was as before, for certain
         if isinstance(change, Would):
-            should = change.number
+            should = max(0, change.number)
         else:
-            shows, surely = change[0].number, change[1]
+            shows, surely = max(0, change[0].number), change[1]
         if should is None or shows is None:
             continue
         if should == shows:
