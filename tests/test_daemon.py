@@ -445,7 +445,9 @@ def _watched(daemon: Daemon) -> None:
 
 def _why(daemon: Daemon) -> None:
     """The number of the bag, told from the org's own ledger: as a tree, as JSON, and before any sale."""
-    people = daemon.cli("why", "BAG-1", "--channel", "dubai")
+    asked = ("why", "BAG-1", "--channel", "dubai")
+    until(lambda: "-2  reserved at ECOM" in daemon.cli(*asked).stdout, "the org's answer to be read back")
+    people = daemon.cli(*asked)
     assert people.returncode == 0, people.stderr
     for words in ("+29  on hand at ECOM", "-1  sale, by somebody in the org", "-2  reserved at ECOM"):
         assert words in people.stdout
