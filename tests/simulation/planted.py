@@ -91,8 +91,8 @@ BUGS: tuple[Bug, ...] = (
         1,
         "who pays for a cart has it, although its goods have left over a counter",
         "flow/life.py",
-        "        if reservation.found_at is not None or not (short := lacking(tx, reservation)):\n",
-        "        if not (short := {}):\n",
+        "        short = {} if reservation.found_at is not None else lacking(tx, reservation)\n",
+        "        short: dict[tuple[str, LevelKey], int] = {}\n",
     ),
     Bug(
         1,
