@@ -77,6 +77,9 @@ class _Seen(NamedTuple):
     holes: int  # that are open
 
 
+ROWS_A_CALL = 200  # of a fold, by `docs/`
+
+
 class Watch:
     """Follows every commit."""
 
@@ -211,13 +214,18 @@ class Watch:
     def _folded(self, key: str, before: Sums, moved: Sequence[Change]) -> None:
         """A fold says what was there before, under a higher version, and takes nothing away meanwhile."""
         after, lowest = self.levels[key], before.on_hand
-        there = before.on_hand
+        there, deleted = before.on_hand, 0
         for change in moved:
             row = change.after if change.kind is ChangeKind.CREATE else change.before
-            if row is not None and self.key_of(str(row["StockLevel__c"])) == key:
-                units = int(row["OnHandDelta__c"] or 0)
-                there += units if change.kind is ChangeKind.CREATE else -units
-                lowest = min(lowest, there)
+            if row is None or self.key_of(str(row["StockLevel__c"])) != key:
+                continue
+            units = int(row["OnHandDelta__c"] or 0)
+            if change.kind is not ChangeKind.CREATE:  # the rows of one call go together
+                there, deleted = there - units, deleted + 1
+                lowest = lowest if deleted % ROWS_A_CALL else min(lowest, there)
+                continue
+            there, lowest = there + units, min(lowest, there, there + units)
+        lowest = min(lowest, there)
         if (after.on_hand, after.reserved) != (before.on_hand, before.reserved):
             self.world.violated(2, f"a fold of {key} makes {after} of {before}")
         if after.version <= before.version:
